@@ -1,0 +1,171 @@
+"""The errors this program tells apart; each names the sentence that people read about it.
+
+BotError
+├── StartRefused              ends the program with its sentence, exit code 2
+│   ├── SettingsInvalid       every problem at once
+│   ├── HistoryUnusable       the database cannot be opened
+│   └── DiscordRefused        token, intents or shard refused for good
+├── HistoryFailed             one read or write of the database failed
+├── SystemPromptTooLong       with its numbers
+├── PlaceBusy                 too many questions wait in one place
+├── ReplyLost                 the place of an answer is gone or forbidden
+└── ModelError                a completion failed
+    ├── ModelKeyRefused
+    ├── ModelQuotaUsedUp
+    ├── ModelUnknown
+    ├── ModelBusy
+    ├── ModelUnreachable
+    ├── ModelTimeout
+    ├── ModelContextExceeded
+    ├── ModelRequestRefused
+    ├── ModelWithheld
+    ├── ModelEmpty
+    ├── ModelLength           cut at the limit of REPLY_TOKENS
+    ├── ModelCut              the stream ended before the answer did
+    └── ModelFailed           everything else that the API can do wrong
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from bot.sentences import Sentences
+
+
+class BotError(Exception):
+    """Base of all errors that this program raises itself; its text is for the log."""
+
+
+class StartRefused(BotError):
+    """The program cannot run like this; the text is a sentence for the operator."""
+
+
+class SettingsInvalid(StartRefused):
+    """Settings are missing or wrong; *problems* holds a sentence for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class HistoryUnusable(StartRefused):
+    """The database cannot be opened."""
+
+
+class DiscordRefused(StartRefused):
+    """Discord will not have this bot, and trying again would not help."""
+
+
+class HistoryFailed(BotError):
+    """One read or write of the database failed; nothing of it was stored."""
+
+
+class SystemPromptTooLong(BotError):
+    """A system prompt is over a limit; the numbers are in characters and tokens."""
+
+    def __init__(
+        self, characters: int, character_limit: int, tokens: int, token_limit: int
+    ) -> None:
+        super().__init__(f"{characters} characters, {tokens} tokens")
+        self.characters = characters
+        self.character_limit = character_limit
+        self.tokens = tokens
+        self.token_limit = token_limit
+
+
+class PlaceBusy(BotError):
+    """Too many questions already wait for an answer in this place."""
+
+
+class ReplyLost(BotError):
+    """An answer's place is gone or may not be spoken in; *permission* names what is missing."""
+
+    def __init__(self, permission: str = "") -> None:
+        super().__init__(permission)
+        self.permission = permission
+
+
+class ModelError(BotError):
+    """A completion failed; *sentence* names what the person reads, the text what the log says."""
+
+    sentence: ClassVar[str] = "model_failed"
+
+    def explain(self, sentences: Sentences) -> str:
+        """Return what happened and what to do now, for the person who asked."""
+        text: str = getattr(sentences, self.sentence)
+        return text
+
+
+class ModelKeyRefused(ModelError):
+    """The API does not accept the key (401, 403)."""
+
+    sentence = "model_key_refused"
+
+
+class ModelQuotaUsedUp(ModelError):
+    """The account behind the key has no credit left."""
+
+    sentence = "model_quota_used_up"
+
+
+class ModelUnknown(ModelError):
+    """The API does not know the model, or this path (404)."""
+
+    sentence = "model_unknown"
+
+
+class ModelBusy(ModelError):
+    """Too many requests, or the API is overloaded (429, 503)."""
+
+    sentence = "model_busy"
+
+
+class ModelUnreachable(ModelError):
+    """No connection to the API."""
+
+    sentence = "model_unreachable"
+
+
+class ModelTimeout(ModelError):
+    """The API was silent for longer than it may be."""
+
+    sentence = "model_timeout"
+
+
+class ModelContextExceeded(ModelError):
+    """The prompt is longer than the model's context window."""
+
+    sentence = "model_context_exceeded"
+
+
+class ModelRequestRefused(ModelError):
+    """The API calls the request malformed (400, 422)."""
+
+    sentence = "model_request_refused"
+
+
+class ModelWithheld(ModelError):
+    """The API's content filter stopped the answer."""
+
+    sentence = "model_withheld"
+
+
+class ModelEmpty(ModelError):
+    """The answer ended without any text."""
+
+    sentence = "model_empty"
+
+
+class ModelLength(ModelError):
+    """The answer reached the limit on its length."""
+
+    sentence = "model_length"
+
+
+class ModelCut(ModelError):
+    """The stream ended before the answer did."""
+
+    sentence = "model_cut"
+
+
+class ModelFailed(ModelError):
+    """The API failed in a way that no other class names."""

@@ -1,0 +1,157 @@
+"""All that people read, in one place; a second language is a second table."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """One language. Braces are filled in by name; each field is a whole sentence or a label."""
+
+    # When nothing was asked, or it cannot be answered now
+    hint: str
+    hint_without_content: str
+    place_busy: str
+    memory_failed: str
+    memory_not_saved: str
+
+    # Notices under an answer
+    question_shortened: str
+    stopped: str
+    stopped_by_reset: str
+    stopped_by_shutdown: str
+
+    # What went wrong with the model
+    model_key_refused: str
+    model_quota_used_up: str
+    model_unknown: str
+    model_busy: str
+    model_unreachable: str
+    model_timeout: str
+    model_context_exceeded: str
+    model_request_refused: str
+    model_withheld: str
+    model_empty: str
+    model_length: str
+    model_cut: str
+    model_failed: str
+    answer_failed: str
+
+    # Commands
+    reset_description: str
+    reset_done: str
+    reset_one: str
+    reset_nothing: str
+    system_description: str
+    system_prompt_option: str
+    system_scope_option: str
+    system_scope_channel: str
+    system_scope_server: str
+    system_form_title: str
+    system_form_label: str
+    system_placeholder: str
+    system_set_channel: str
+    system_set_thread: str
+    system_set_dm: str
+    system_set_server: str
+    system_cleared: str
+    system_too_long: str
+    refused_permission: str
+    refused_server_scope: str
+    refused_place: str
+    command_failed: str
+
+    # The terminal
+    terminal_greeting: str
+    terminal_stopped: str
+    terminal_reset: str
+    terminal_system: str
+    terminal_unknown_command: str
+
+
+ENGLISH: Final = Sentences(
+    hint="Ask me something: write your question in the same message as the mention.",
+    hint_without_content=(
+        "I can only read messages here that mention me. Mention me in your message, "
+        "or ask an admin to switch on the Message Content Intent for me."
+    ),
+    place_busy=(
+        "Too many questions are waiting here already. Please ask again when they are answered."
+    ),
+    memory_failed="My memory cannot be read right now. Please try again in a minute.",
+    memory_not_saved="My memory cannot be written right now: I will not remember this.",
+    question_shortened=(
+        "Your question was longer than I can read at once, so I read the first {percent} % of it. "
+        "Please ask about the rest separately."
+    ),
+    stopped="Stopped here, as asked.",
+    stopped_by_reset="Stopped: this conversation was reset.",
+    stopped_by_shutdown="I have to restart and stopped here. Please ask again in a minute.",
+    model_key_refused=(
+        "The AI service refused my key. Please tell an admin: the API key needs to be replaced."
+    ),
+    model_quota_used_up=(
+        "The AI service says that my credit is used up. Please tell an admin: the account needs "
+        "credit before I can answer."
+    ),
+    model_unknown=(
+        "The AI service does not know the model that I am set to use. Please tell an admin: "
+        "OPENAI_MODEL or OPENAI_BASE_URL needs a look."
+    ),
+    model_busy="The AI service is too busy right now. Please try again in a minute.",
+    model_unreachable="I cannot reach the AI service right now. Please try again in a minute.",
+    model_timeout="The AI service took too long. Please try again in a minute.",
+    model_context_exceeded=(
+        "This conversation is too long for the AI model. A shorter question may fit, "
+        "or /reset starts afresh."
+    ),
+    model_request_refused=(
+        "The AI service did not accept my request. Please tell an admin: the log says why."
+    ),
+    model_withheld=(
+        "The AI service withheld the answer because of its content rules. "
+        "Asking in other words may help."
+    ),
+    model_empty="The AI service sent an empty answer. Please try again, perhaps in other words.",
+    model_length="The answer reached its length limit and stops here. Ask me to continue.",
+    model_cut="The answer was cut off here by a lost connection. Ask me to continue.",
+    model_failed="The AI service had a problem. Please try again in a minute.",
+    answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
+    reset_description="Forget this conversation",
+    reset_done="Forgotten: {count} exchanges in this place. We start afresh.",
+    reset_one="Forgotten: 1 exchange in this place. We start afresh.",
+    reset_nothing="There was nothing to forget in this place.",
+    system_description="Show or set what I am told before every conversation here",
+    system_prompt_option="The new system prompt; leave it out to read and edit the present one",
+    system_scope_option="Where it holds: this place (default) or the whole server",
+    system_scope_channel="this place",
+    system_scope_server="the whole server",
+    system_form_title="System prompt",
+    system_form_label="Empty goes back to the default",
+    system_placeholder="Now: {prompt}",
+    system_set_channel="The system prompt of this channel is set. Its threads follow it.",
+    system_set_thread="The system prompt of this thread is set.",
+    system_set_dm="The system prompt of our direct messages is set.",
+    system_set_server=(
+        "The system prompt of this server is set. Channels with one of their own keep it."
+    ),
+    system_cleared="The system prompt is back to the default.",
+    system_too_long=(
+        "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
+        "At most {character_limit} characters and {token_limit} tokens fit. Nothing was changed."
+    ),
+    refused_permission="Only people with the Manage Server permission can do this here.",
+    refused_server_scope=(
+        "There is no server here: in direct messages, leave the scope out to set the prompt "
+        "for yourself."
+    ),
+    refused_place="I am not set up to work here. The operator of this bot decides where.",
+    command_failed="That did not work. Please try again; the log says what went wrong.",
+    terminal_greeting=(
+        "Type your question. /reset forgets, /system shows or sets the system prompt, /quit leaves."
+    ),
+    terminal_stopped="(stopped)",
+    terminal_reset="(forgotten: {count})",
+    terminal_system="(system prompt: {prompt})",
+    terminal_unknown_command="(unknown command; there are /reset, /system and /quit)",
+)

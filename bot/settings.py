@@ -1,0 +1,228 @@
+"""Settings from the environment and `.env`: all problems reported at once, values never shown."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bot.errors import SettingsInvalid
+from bot.tokens import estimate_tokens
+
+DEFAULT_MODEL: Final = "gpt-6-luna"
+OPENAI_HOST: Final = "api.openai.com"
+RESERVED_OPTIONS: Final = frozenset(
+    {"messages", "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"}
+)
+TOKEN_LENGTH_LIMIT: Final = 500  # No key or token in use is near this; a pasted file is over it.
+
+REMEDIES: Final = {
+    "discord_token": (
+        "set it to the bot's token: Discord Developer Portal > your application > Bot > Reset Token"
+    ),
+    "openai_api_key": (
+        "set it to a key from platform.openai.com/api-keys, "
+        "or set OPENAI_BASE_URL to a compatible server that needs none"
+    ),
+    "openai_base_url": "give an address like http://localhost:11434/v1, or leave it empty",
+    "openai_model": f"give the name of a model, like {DEFAULT_MODEL}",
+    "openai_options": (
+        'give a JSON object like {"temperature": 0.5}, without '
+        + ", ".join(sorted(RESERVED_OPTIONS))
+        + " (they have settings of their own)"
+    ),
+    "system_prompt": "shorten it to at most half of CONTEXT_TOKENS, or raise CONTEXT_TOKENS",
+    "context_tokens": "give a whole number from 500 to 2000000",
+    "reply_tokens": "give a whole number from 16 to 200000",
+    "allowed_guilds": "give server ids separated by commas, or leave it empty for all",
+    "allow_dms": "give true or false",
+    "database_url": "give an address like sqlite:///data/bot.db",
+    "first_token_timeout": "give a number of seconds from 1 to 3600",
+    "stream_idle_timeout": "give a number of seconds from 1 to 3600",
+    "reply_timeout": "give a number of seconds from 1 to 86400",
+    "shutdown_grace": "give a number of seconds from 0 to 3600",
+    "log_level": "give DEBUG, INFO, WARNING or ERROR",
+    "log_format": "give text or json",
+    "discord_api_url": "give an address like https://discord.com/api/v10",
+    "discord_gateway_url": "give an address like wss://gateway.discord.gg/",
+}
+
+
+def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname or (parts.port or 1) < 1:
+        raise ValueError
+    return url
+
+
+def _http_url(url: str) -> str:
+    return _checked_url(url, ("http", "https")).rstrip("/")
+
+
+def _websocket_url(url: str) -> str:
+    return _checked_url(url, ("ws", "wss"))
+
+
+def _ids(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    words = value.strip("[] \t").replace(",", " ").split()
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise ValueError
+    return frozenset(int(word) for word in words)
+
+
+def _json_object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    options = json.loads(value)
+    if not isinstance(options, dict) or RESERVED_OPTIONS & options.keys():
+        raise ValueError
+    return options
+
+
+def _header_safe(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value().strip()
+    if not secret:
+        raise PydanticCustomError("missing", "missing")
+    printable = secret.isascii() and secret.isprintable() and " " not in secret
+    if not printable or len(secret) > TOKEN_LENGTH_LIMIT:
+        raise ValueError
+    return SecretStr(secret)
+
+
+def _upper(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_header_safe)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
+Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Times are in seconds, lengths in tokens."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8-sig",  # Notepad's byte order mark would hide the first name.
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    discord_token: Secret
+    openai_api_key: Secret | None = None
+    openai_base_url: HttpUrl = f"https://{OPENAI_HOST}/v1"
+    openai_model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200)
+    openai_options: Annotated[dict[str, Any] | None, NoDecode, BeforeValidator(_json_object)] = None
+    context_tokens: int = Field(8000, ge=500, le=2_000_000)
+    system_prompt: str = (
+        "You are a helpful assistant in a Discord chat. Answer briefly and plainly."
+    )
+    reply_tokens: int = Field(2000, ge=16, le=200_000)
+    allowed_guilds: Annotated[frozenset[int], NoDecode, BeforeValidator(_ids)] = frozenset()
+    allow_dms: bool = True
+    database_url: str = "sqlite:///data/bot.db"
+    first_token_timeout: Seconds = 60
+    stream_idle_timeout: Seconds = 45
+    reply_timeout: float = Field(600, ge=1, le=86_400, allow_inf_nan=False)
+    shutdown_grace: float = Field(20, ge=0, le=3600, allow_inf_nan=False)
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = (
+        "INFO"
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
+    discord_api_url: HttpUrl = "https://discord.com/api/v10"
+    discord_gateway_url: WebSocketUrl = "wss://gateway.discord.gg/"
+
+    @field_validator("database_url")
+    @classmethod
+    def _sqlite_file(cls, url: str) -> str:
+        scheme, _, rest = url.partition(":")
+        if scheme.partition("+")[0].lower() != "sqlite":
+            raise PydanticCustomError("other_database", "not SQLite")
+        path = rest.removeprefix("///")
+        if not rest.startswith("///") or not path.strip("/") or path.startswith(":memory:"):
+            raise ValueError
+        return url
+
+    @field_validator("system_prompt")
+    @classmethod
+    def _leaves_room(cls, prompt: str, info: ValidationInfo) -> str:
+        context_tokens = info.data.get("context_tokens")
+        if context_tokens is not None and estimate_tokens(prompt) > context_tokens // 2:
+            raise ValueError
+        return prompt
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_or_other_server(cls, given: Any) -> Any:
+        at_openai = OPENAI_HOST in str(given.get("openai_base_url") or OPENAI_HOST)
+        if at_openai and not given.get("openai_api_key"):
+            return {**given, "openai_api_key": ""}
+        return given
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file that DATABASE_URL names."""
+        return Path(self.database_url.partition(":///")[2])
+
+    @property
+    def at_openai(self) -> bool:
+        """Whether requests go to OpenAI's own address rather than a compatible server."""
+        return urlsplit(self.openai_base_url).hostname == OPENAI_HOST
+
+    @property
+    def request_options(self) -> dict[str, Any]:
+        """What is merged into each request.
+
+        The default model reasons unless told otherwise, slowly and out of the reply's tokens.
+        """
+        if self.openai_options is not None:
+            return self.openai_options
+        if self.at_openai and self.openai_model == DEFAULT_MODEL:
+            return {"reasoning_effort": "none"}
+        return {}
+
+    @classmethod
+    def load(cls, **given: object) -> Self:
+        """Read the settings; a value in *given* wins over the environment's.
+
+        Raises SettingsInvalid with a sentence for each problem.
+        """
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # pydantic checks what mypy cannot.
+        except ValidationError as error:
+            problems = [_problem(str(e["loc"][0]), e["type"]) for e in error.errors()]
+            raise SettingsInvalid(problems) from None
+        except UnicodeDecodeError:
+            raise SettingsInvalid([".env is not UTF-8 text: save it as UTF-8."]) from None
+        except OSError as error:
+            problem = f".env cannot be read ({error.strerror}): make it readable."
+            raise SettingsInvalid([problem]) from None
+
+
+def _problem(field: str, kind: str) -> str:
+    name = field.upper()
+    if kind == "missing":
+        return f"{name} is missing: {REMEDIES[field]}."
+    if kind == "other_database":
+        return f"{name} names another database, but only SQLite is supported: {REMEDIES[field]}."
+    return f"{name} is not valid: {REMEDIES[field]}."
