@@ -1,0 +1,192 @@
+"""Open the SQLite file: schema versions, one unit of work at a time, errors translated."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import aiosqlite
+
+from bot.errors import HistoryFailed, HistoryUnusable
+
+APPLICATION_ID: Final = 0x43484154  # "CHAT", in the file's header: whose database it is.
+OPEN_TIMEOUT_SECONDS: Final = 5.0
+BUSY_TIMEOUT_SECONDS: Final = 60.0
+
+# One entry a schema version; PRAGMA user_version counts how many a file has seen.
+SCHEMA: Final = (
+    """
+    CREATE TABLE exchanges (
+        message_id INTEGER PRIMARY KEY,
+        channel_id INTEGER NOT NULL,
+        place_id INTEGER NOT NULL,
+        guild_id INTEGER,
+        parent_id INTEGER,
+        author_id INTEGER NOT NULL,
+        author TEXT NOT NULL,
+        question TEXT NOT NULL,
+        quoted TEXT NOT NULL,
+        reply TEXT NOT NULL DEFAULT '',
+        cut INTEGER NOT NULL DEFAULT 0,
+        tokens INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL
+            CHECK (state IN ('received', 'answering', 'answered', 'failed', 'cancelled'))
+    ) STRICT;
+    CREATE INDEX exchanges_by_channel ON exchanges (channel_id, message_id) WHERE author_id <> 0;
+    CREATE TABLE parts (
+        part_id INTEGER PRIMARY KEY,
+        message_id INTEGER NOT NULL REFERENCES exchanges
+    ) STRICT;
+    CREATE INDEX parts_by_message ON parts (message_id);
+    CREATE TABLE places (
+        place_id INTEGER PRIMARY KEY,
+        parent_id INTEGER,
+        own INTEGER NOT NULL,
+        hinted INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE resets (channel_id INTEGER PRIMARY KEY, before_id INTEGER NOT NULL) STRICT;
+    CREATE TABLE system_prompts (
+        scope TEXT NOT NULL CHECK (scope IN ('channel', 'guild')),
+        scope_id INTEGER NOT NULL,
+        prompt TEXT NOT NULL,
+        PRIMARY KEY (scope, scope_id)
+    ) STRICT;
+    CREATE TABLE calibrations (
+        model TEXT PRIMARY KEY,
+        factor REAL NOT NULL,
+        weight REAL NOT NULL,
+        samples INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    """,
+)
+
+PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # NORMAL loses committed rows with the power.
+    "PRAGMA secure_delete = ON",  # What is forgotten is overwritten, not only unlinked.
+    "PRAGMA foreign_keys = ON",
+)
+
+Row = sqlite3.Row | tuple[Any, ...]
+
+
+class Database:
+    """One open file. Units of work never interleave; each raises HistoryFailed as a whole."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._unit = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Self]:
+        """Open *path*, made if it does not exist; raises HistoryUnusable with what to do."""
+        with _unusable(path):
+            _make_private(path)
+            connection = await aiosqlite.connect(
+                path, isolation_level=None, timeout=OPEN_TIMEOUT_SECONDS
+            )
+        try:
+            with _unusable(path):
+                await _prepare(connection, path)
+            yield cls(connection)
+        finally:
+            await connection.close()
+
+    async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
+        """Run one statement, a unit of its own, and return its rows."""
+        async with self._unit:
+            with _failed():
+                return list(await self._connection.execute_fetchall(sql, named or parameters))
+
+    async def change(self, sql: str, *parameters: object) -> int:
+        """Run one statement, a unit of its own, and return how many rows it changed."""
+        async with self._unit:
+            with _failed():
+                async with self._connection.execute(sql, parameters) as cursor:
+                    return cursor.rowcount
+
+    async def change_all(self, *statements: tuple[str, Sequence[object]]) -> list[int]:
+        """Run *statements* in one transaction and return how many rows each changed."""
+        async with self._unit:
+            with _failed():
+                await self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    changed = []
+                    for sql, parameters in statements:
+                        async with self._connection.execute(sql, parameters) as cursor:
+                            changed.append(cursor.rowcount)
+                    await self._connection.execute("COMMIT")
+                except BaseException:
+                    await self._connection.execute("ROLLBACK")
+                    raise
+                return changed
+
+
+def _make_private(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # What people wrote is nobody else's to read.
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
+    version = await _pragma(connection, "user_version")
+    owner = await _pragma(connection, "application_id")
+    tables = await _number(connection, "SELECT count(*) FROM sqlite_schema")
+    if owner != APPLICATION_ID and tables:
+        raise HistoryUnusable(
+            f"The database {path} belongs to another program. Name another file in DATABASE_URL."
+        )
+    if version > len(SCHEMA):
+        raise HistoryUnusable(
+            f"The database {path} was written by a newer version of this program. "
+            "Run that version, or name another file in DATABASE_URL."
+        )
+    for pragma in PRAGMAS:
+        await connection.execute_fetchall(pragma)
+    for number, statements in enumerate(SCHEMA[version:], start=version + 1):
+        await connection.executescript(
+            f"BEGIN IMMEDIATE; {statements} PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {number}; COMMIT;"
+        )
+    await connection.execute_fetchall(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
+
+
+async def _pragma(connection: aiosqlite.Connection, name: str) -> int:
+    return await _number(connection, f"PRAGMA {name}")
+
+
+async def _number(connection: aiosqlite.Connection, sql: str) -> int:
+    [(number,)] = await connection.execute_fetchall(sql)
+    return int(number)
+
+
+@contextmanager
+def _failed() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, ValueError) as error:  # aiosqlite: ValueError once closed
+        raise HistoryFailed(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _unusable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HistoryUnusable(
+            f"The database {path} cannot be opened ({error.strerror}). "
+            "Make the folder writable, or name another file in DATABASE_URL."
+        ) from error
+    except sqlite3.OperationalError as error:
+        raise HistoryUnusable(
+            f"The database {path} cannot be opened ({error}). Make the file and its folder "
+            "writable, end other programs that use it, or name another file in DATABASE_URL."
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise HistoryUnusable(
+            f"The file {path} is damaged or not a database ({error}). It was left as it is: move "
+            "it aside to start afresh, or name another file in DATABASE_URL."
+        ) from error

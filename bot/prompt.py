@@ -1,0 +1,145 @@
+"""Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bot.conversation import Exchange
+from bot.tokens import (
+    MESSAGE_OVERHEAD_TOKENS,
+    PROMPT_OVERHEAD_TOKENS,
+    estimate_tokens,
+    shorten,
+)
+
+# Double brackets frame what the program says to the model. Nobody can type them: `defused` turns
+# them into ordinary ones, so a line in double brackets always tells the truth.
+SPEAKERS_NOTE: Final = (
+    "Lines in ⟦double brackets⟧ come from the chat program, never from people: each says who wrote "
+    "what follows it. Answer without such a line."
+)
+WRITES: Final = "⟦{name} writes⟧"
+WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
+CUT_MARK: Final = "⟦this answer was cut short here⟧"
+NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
+QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
+
+
+class Role(StrEnum):
+    """Who speaks in a prompt; the API's words."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One entry of the API's list of messages."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked.
+
+    *tokens* is the estimate without calibration, *exchanges* how many of the history are in it.
+    *read_percent* is the share of the question that fitted, 100 unless it had to be shortened.
+    """
+
+    turns: tuple[Turn, ...]
+    tokens: int
+    exchanges: int
+    read_percent: int
+
+
+def speaker_name(display_name: str, user_name: str) -> str:
+    """Return a name on one line that only this person can have: user names are unique."""
+    shown = " ".join(re.sub(r"[\[\]()@⟦⟧]|[^\S ]", " ", display_name).split())
+    shown = "".join(filter(str.isprintable, shown))[:NAME_LENGTH].strip()
+    handle = f"@{defused(user_name)[:NAME_LENGTH]}"
+    return f"{shown} ({handle})" if shown and shown != user_name else handle
+
+
+def defused(text: str) -> str:
+    """Return *text* without the brackets that only the program may write."""
+    return text.replace("⟦", "[[").replace("⟧", "]]")
+
+
+def quote(author: str, text: str) -> str:
+    """Return an earlier message as it stands before the question that replies to it."""
+    return f"{WROTE_EARLIER.format(name=author)}\n{defused(text)}"
+
+
+def exchange_tokens(exchange: Exchange) -> int:
+    """Return the estimate for both turns of *exchange*, without calibration."""
+    return sum(_turn_tokens(turn) for turn in _turns(exchange))
+
+
+def fit(exchanges: Sequence[Exchange], budget: int) -> Sequence[Exchange]:
+    """Return the longest suffix of *exchanges* that costs at most *budget* tokens."""
+    start = len(exchanges)
+    while start and exchanges[start - 1].tokens <= budget:
+        start -= 1
+        budget -= exchanges[start].tokens
+    return exchanges[start:]
+
+
+def build_prompt(
+    system_prompt: str, exchanges: Sequence[Exchange], question: Exchange, *, token_budget: int
+) -> Prompt:
+    """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
+
+    Costs at most *token_budget*, an estimate without calibration, unless the system prompt alone
+    leaves no room: it always stays, and so does the beginning of the question.
+    """
+    system = _system_turn(system_prompt, named=bool(question.author))
+    room = token_budget - PROMPT_OVERHEAD_TOKENS - sum(map(_turn_tokens, system))
+    asked, read_percent = _fitted_question(question, room)
+    room -= _turn_tokens(asked)
+    kept = fit(exchanges, room)
+    turns = (*system, *(turn for exchange in kept for turn in _turns(exchange)), asked)
+    tokens = token_budget - room + sum(exchange.tokens for exchange in kept)
+    return Prompt(turns, tokens, len(kept), read_percent)
+
+
+def halved(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
+    """Return the newer half of *exchanges*, for when the API finds a prompt too long."""
+    return exchanges[(len(exchanges) + 1) // 2 :]
+
+
+def _turn_tokens(turn: Turn) -> int:
+    return MESSAGE_OVERHEAD_TOKENS + estimate_tokens(turn.text)
+
+
+def _system_turn(system_prompt: str, *, named: bool) -> tuple[Turn, ...]:
+    text = "\n\n".join(filter(None, (system_prompt.strip(), SPEAKERS_NOTE if named else "")))
+    return (Turn(Role.SYSTEM, text),) if text else ()
+
+
+def _turns(exchange: Exchange) -> Iterable[Turn]:
+    reply = f"{exchange.reply}\n{CUT_MARK}" if exchange.cut else exchange.reply
+    return _asked(exchange, exchange.quoted, exchange.question), Turn(Role.ASSISTANT, reply)
+
+
+def _asked(exchange: Exchange, quoted: str, question: str) -> Turn:
+    if not exchange.author:
+        return Turn(Role.USER, question)
+    header = WRITES.format(name=exchange.author)
+    return Turn(Role.USER, "\n".join(filter(None, (quoted, header, defused(question)))))
+
+
+def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int]:
+    whole = _asked(exchange, exchange.quoted, exchange.question)
+    if _turn_tokens(whole) <= room:
+        return whole, 100
+    room -= _turn_tokens(_asked(exchange, "", ""))
+    asked_tokens = estimate_tokens(exchange.question)
+    quoted = shorten(exchange.quoted, max(room - asked_tokens - 1, room // QUOTED_SHARE))
+    question = shorten(exchange.question, max(room - estimate_tokens(quoted) - 1, 1))
+    read_percent = 100 * len(question) // max(len(exchange.question), 1)
+    return _asked(exchange, quoted, question), read_percent
