@@ -1,0 +1,150 @@
+"""Decode a streamed chat completion: bytes in, chunks out, tolerant of what servers get wrong."""
+
+import codecs
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the API counted, in tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one event of the stream says; the API's word for it."""
+
+    text: str = ""
+    reasoning: bool = False
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: dict[str, Any] | None = None
+
+
+class Malformed(ValueError):
+    """The stream holds something that is no chunk, so text may be missing from here on."""
+
+
+class StreamDecoder:
+    """Cut bytes, however they arrive, into chunks.
+
+    Line ends may be LF, CRLF or CR, a byte order mark may stand in front. A plain JSON answer
+    instead of an event stream is taken for one chunk. Anything else raises Malformed.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._buffer = ""
+        self._data = ""
+        self._plain_json: bool | None = None
+        self._high_surrogate = ""
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Return the chunks that *data* completes."""
+        return self._take(self._decoder.decode(data))
+
+    def end(self) -> list[Chunk]:
+        """Return what an end of the stream without a last line end completes."""
+        rest = self._decoder.decode(b"", final=True)
+        if self._plain_json:
+            return self._chunks(self._buffer + rest)
+        return self._take(f"{rest}\n\n")
+
+    def _take(self, text: str) -> list[Chunk]:
+        self._buffer += text
+        if self._plain_json is None:
+            self._buffer = self._buffer.lstrip("\ufeff \t\r\n")
+            if not self._buffer:
+                return []
+            self._plain_json = self._buffer.startswith("{")
+        if len(self._buffer) > LINE_LIMIT and (self._plain_json or "\n" not in self._buffer):
+            raise Malformed("a line without an end")
+        if self._plain_json:
+            return []
+        # A CR at the very end may be half of a CRLF, so it waits for what follows.
+        *lines, self._buffer = re.split(r"\r\n|\n|\r(?!\Z)", self._buffer)
+        return [chunk for line in lines for chunk in self._line(line)]
+
+    def _line(self, line: str) -> list[Chunk]:
+        if not line:
+            if self._data:
+                raise Malformed("an event that is no JSON")
+            return []
+        if line.startswith("<"):
+            raise Malformed("a page instead of an event stream")
+        if not line.startswith("data:"):
+            return []
+        self._data += line.removeprefix("data:").removeprefix(" ")
+        if self._data.strip() == "[DONE]":
+            self._data = ""
+            return []
+        try:
+            chunks = self._chunks(self._data)
+        except json.JSONDecodeError:  # The event may go on in a further data line.
+            self._data += "\n"
+            return []
+        self._data = ""
+        return chunks
+
+    def _chunks(self, data: str) -> list[Chunk]:
+        if not data.strip():
+            return []
+        try:
+            event = json.loads(data)
+        except RecursionError:
+            raise Malformed("an event nested without end") from None
+        if not isinstance(event, dict):
+            raise Malformed("an event that is no object")
+        if error := event.get("error"):
+            return [Chunk(error=error if isinstance(error, dict) else {"message": str(error)})]
+        return [self._chunk(event)]
+
+    def _chunk(self, event: dict[str, Any]) -> Chunk:
+        choice = _first_object(event.get("choices"))
+        delta = choice.get("delta") or choice.get("message")
+        delta = delta if isinstance(delta, dict) else {}
+        text = _text(delta.get("content")) or _text(delta.get("refusal"))
+        finish = choice.get("finish_reason")
+        return Chunk(
+            text=self._cleaned(text),
+            reasoning=bool(delta.get("reasoning_content") or delta.get("reasoning")),
+            finish_reason=finish if isinstance(finish, str) and finish else None,
+            usage=_usage(event.get("usage")),
+        )
+
+    def _cleaned(self, text: str) -> str:
+        """Return *text* without NULs and lone surrogates; a pair may come in two chunks."""
+        if not text or (text.isascii() and not self._high_surrogate):
+            return text.replace("\0", "")
+        text = self._high_surrogate + text
+        self._high_surrogate = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+        whole = text.removesuffix(self._high_surrogate) if self._high_surrogate else text
+        paired = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return paired.replace("\0", "")
+
+
+def _first_object(values: object) -> dict[str, Any]:
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        return values[0]
+    return {}
+
+
+def _text(content: object) -> str:
+    if isinstance(content, list):  # Some servers send a list of typed parts.
+        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def _usage(usage: object) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    prompt, completion = (count if isinstance(count, int) else 0 for count in counts)
+    return Usage(prompt, completion) if prompt > 0 else None

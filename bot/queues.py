@@ -1,0 +1,39 @@
+"""One answer at a time per place: first come, first served, and only so many may wait."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from bot.errors import PlaceBusy
+
+WAITING_LIMIT: Final = 10
+
+
+@dataclass(slots=True)
+class _Queue:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    inside: int = 0
+
+
+class PlaceQueues:
+    """The queues of all places; one that is empty is gone."""
+
+    def __init__(self) -> None:
+        self._queues: dict[int, _Queue] = {}
+
+    @asynccontextmanager
+    async def turn(self, place_id: int) -> AsyncIterator[None]:
+        """Wait for this place's turn and hold it; raises PlaceBusy when too many wait already."""
+        queue = self._queues.setdefault(place_id, _Queue())
+        if queue.inside > WAITING_LIMIT:
+            raise PlaceBusy
+        queue.inside += 1
+        try:
+            async with queue.lock:
+                yield
+        finally:
+            queue.inside -= 1
+            if not queue.inside:
+                del self._queues[place_id]
