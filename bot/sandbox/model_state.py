@@ -1,0 +1,168 @@
+"""What the stand-in model is set to, what it is to say next, and all that it was asked."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Final
+
+from bot.sandbox.model_script import CHUNK_SIZE, Script
+
+JsonObject = dict[str, Any]
+
+DEFAULT_KEY: Final = "sk-stand-in-0000000000000000"
+_KEPT_REQUESTS: Final = 20_000
+_CHOICES: Final = {
+    "mode": ("echo", "offline"),
+    "tokens_parameter": ("max_completion_tokens", "max_tokens", "either"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """How the stand-in behaves where no script says otherwise.
+
+    `mode` "echo" says back what it was asked, "offline" gives answers worth seeing. `api_key` None
+    takes any key; no `models` means that each name is known. `tokens_parameter` is what the limit
+    of a reply is called here, or "either". `token_multiplier` is how many tokens this model counts
+    where a quarter of the bytes is one.
+    """
+
+    mode: str = "echo"
+    api_key: str | None = DEFAULT_KEY
+    models: tuple[str, ...] = ()
+    context_window: int = 128_000  # tokens
+    tokens_parameter: str = "max_completion_tokens"
+    takes_stream_options: bool = True
+    token_multiplier: float = 1.0
+    first_token_delay_seconds: float = 0.0
+    chunks_per_second: float = 0.0  # 0: as fast as they can be sent
+    chunk_size: int = CHUNK_SIZE  # characters
+
+    def changed(self, values: Mapping[str, Any]) -> "ModelSettings":
+        """Return these settings with *values*; raises `ValueError` for what is none."""
+        known = {one.name for one in fields(self)}
+        if unknown := sorted(values.keys() - known):
+            raise ValueError(f"there is no setting {', '.join(unknown)}")
+        for name, choices in _CHOICES.items():
+            if values.get(name, choices[0]) not in choices:
+                raise ValueError(f"{name} is one of {', '.join(choices)}")
+        given = dict(values)
+        if "models" in given:
+            given["models"] = tuple(given["models"])
+        return replace(self, **given)
+
+
+@dataclass(slots=True)
+class Rule:
+    """Say `reply` when the last user message contains `contains`, `times` times at most."""
+
+    contains: str
+    reply: Script
+    times: int | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> "Rule":
+        """Return the rule that *data* holds; raises `ValueError` for what is not of its form."""
+        if not isinstance(data, dict) or not isinstance(data.get("contains"), str):
+            raise ValueError("a rule is an object with `contains`, `reply` and perhaps `times`")
+        return cls(data["contains"], Script.from_json(data.get("reply")), data.get("times"))
+
+
+@dataclass(slots=True)
+class Record:
+    """One request, and what became of it.
+
+    `outcome` is "pending", then one of: "complete" (all was sent), "refused" (an error status),
+    "cut" (a script closed the connection), "disconnected" (the client did).
+    """
+
+    seq: int
+    method: str
+    path: str
+    headers: dict[str, str]  # without the key
+    key_ok: bool
+    body: Any
+    at: float = field(default_factory=time.monotonic)  # seconds; one clock for the whole machine
+    ended_at: float | None = None
+    outcome: str = "pending"
+    status: int = 0
+    chunks_sent: int = 0  # pieces of text
+
+
+class RequestLog:
+    """The newest requests, numbered from 1, and waited for without polling."""
+
+    def __init__(self) -> None:
+        self._records: deque[Record] = deque(maxlen=_KEPT_REQUESTS)
+        self._changed = asyncio.Event()
+        self._last = 0
+
+    def add(self, method: str, path: str, headers: dict[str, str], *, key_ok: bool) -> Record:
+        """Write down a new request, whose body is not read yet."""
+        self._last += 1
+        record = Record(self._last, method, path, headers, key_ok, None)
+        self._records.append(record)
+        self.wake()
+        return record
+
+    def end(self, record: Record, outcome: str) -> None:
+        """Write down what became of *record*."""
+        record.outcome = outcome
+        record.ended_at = time.monotonic()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let all who wait look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def clear(self) -> None:
+        """Forget all requests; the numbers go on."""
+        self._records.clear()
+
+    async def after(
+        self, seq: int, timeout_seconds: float, outcomes: frozenset[str]
+    ) -> list[JsonObject]:
+        """Return the requests after *seq* with one of *outcomes*, or with any if there are none.
+
+        Waits up to *timeout_seconds* for the first of them.
+        """
+        found: list[JsonObject] = []
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not found:
+                    changed = self._changed
+                    found = self._found(seq, outcomes)
+                    if not found:
+                        await changed.wait()
+        except TimeoutError:
+            found = self._found(seq, outcomes)
+        return found
+
+    def _found(self, seq: int, outcomes: frozenset[str]) -> list[JsonObject]:
+        return [
+            asdict(record)
+            for record in self._records
+            if record.seq > seq and (not outcomes or record.outcome in outcomes)
+        ]
+
+
+class ModelState:
+    """All that the API reads and the control writes."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.replies: deque[Script] = deque()
+        self.rules: list[Rule] = []
+        self.log = RequestLog()
+
+    def next_script(self, question: str) -> Script | None:
+        """Take what is to be said to *question*: by the first rule that fits, else the next."""
+        for rule in self.rules:
+            if rule.contains in question and (rule.times is None or rule.times > 0):
+                if rule.times is not None:
+                    rule.times -= 1
+                return rule.reply
+        return self.replies.popleft() if self.replies else None

@@ -1,0 +1,462 @@
+"""The stand-in model through the real openai package, over real sockets."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import aiohttp
+import openai
+import pytest
+import pytest_asyncio
+from openai import AsyncOpenAI, AsyncStream
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+
+from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.model_script import Script
+from bot.sandbox.process import StandInError, running
+
+HELLO: list[ChatCompletionMessageParam] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "hello there"},
+]
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one_model() -> AsyncIterator[ModelDriver]:
+    async with running_model() as driver:
+        yield driver
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def model(one_model: ModelDriver) -> ModelDriver:
+    await one_model.reset()
+    return one_model
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(model: ModelDriver) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=model.base_url, api_key=model.api_key, max_retries=0) as one:
+        yield one
+
+
+async def asked(client: AsyncOpenAI, text: str = "hello there") -> AsyncStream[ChatCompletionChunk]:
+    return await client.chat.completions.create(
+        model="any-name",
+        messages=[{"role": "user", "content": text}],
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+
+
+async def streamed(
+    client: AsyncOpenAI, text: str = "hello there"
+) -> tuple[str, str | None, list[ChatCompletionChunk]]:
+    """Return the text, the finish reason and all chunks of one streamed answer."""
+    chunks = []
+    async with await asked(client, text) as stream:
+        async for chunk in stream:
+            chunks.append(chunk)  # noqa: PERF401 - what came before an error is wanted too
+    choices = [choice for chunk in chunks for choice in chunk.choices or []]
+    said = "".join(choice.delta.content or "" for choice in choices)
+    reasons = [choice.finish_reason for choice in choices if choice.finish_reason]
+    return said, reasons[0] if reasons else None, chunks
+
+
+async def test_unscripted_answer_says_back_what_was_asked(client: AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(model="any-name", messages=HELLO)
+    assert answer.choices[0].message.content == "You said: hello there [2 messages]"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.model == "any-name"
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 3 + 4 + 3 + 4 + 3
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+async def test_stream_brings_text_reason_and_usage(client: AsyncOpenAI) -> None:
+    """As OpenAI streams: the role first, usage last without choices, null in all chunks before."""
+    said, reason, chunks = await streamed(client)
+    assert said == "You said: hello there [1 messages]"
+    assert reason == "stop"
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 9
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+async def test_without_the_option_no_usage_is_streamed(client: AsyncOpenAI) -> None:
+    async with await client.chat.completions.create(
+        model="m", messages=HELLO, stream=True
+    ) as stream:
+        assert [chunk.usage async for chunk in stream if chunk.usage or not chunk.choices] == []
+
+
+async def test_queued_replies_are_said_once_and_in_order(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    await model.reply("one", Script(chunks=("tw", "", "o 🎉"), finish_reason="length"))
+    assert [(await streamed(client))[:2] for _ in range(3)] == [
+        ("one", "stop"),
+        ("two 🎉", "length"),
+        ("You said: hello there [1 messages]", "stop"),
+    ]
+
+
+async def test_rules_answer_side_by_side(model: ModelDriver, client: AsyncOpenAI) -> None:
+    """A rule looks at the question alone, so the order of requests does not matter."""
+    await model.reply_when("red", Script(text="R" * 400, chunks_per_second=400))
+    await model.reply_when("blue", "B", times=1)
+    answers = await asyncio.gather(*(streamed(client, one) for one in ("a red one", "blue", "red")))
+    assert [said for said, _, _ in answers] == ["R" * 400, "B", "R" * 400]
+    assert (await streamed(client, "blue"))[0].startswith("You said")
+
+
+async def test_pace_is_kept(model: ModelDriver, client: AsyncOpenAI) -> None:
+    """21 pieces at 50 a second take 0.4 s, after 0.2 s before the first."""
+    await model.change(first_token_delay_seconds=0.2, chunks_per_second=50, chunk_size=1)
+    await model.reply(Script(text="x" * 21, chunk_size=1))
+    clock = asyncio.get_running_loop().time
+    async with await asked(client) as stream:
+        begun = clock()
+        times = [
+            clock() - begun
+            async for chunk in stream
+            if chunk.choices and chunk.choices[0].delta.content
+        ]
+    assert times[0] > 0.15
+    assert times[-1] == pytest.approx(0.6, abs=0.25)
+    assert len(times) == 21
+
+
+async def test_reasoning_comes_beside_the_answer(model: ModelDriver, client: AsyncOpenAI) -> None:
+    await model.reply(Script(text="42", reasoning="Let me think."))
+    said, _, chunks = await streamed(client)
+    extra = [(chunk.choices[0].delta.model_extra or {}) for chunk in chunks[:-1]]
+    assert said == "42"
+    assert "".join(one.get("reasoning_content", "") for one in extra) == "Let me think."
+
+
+async def test_usage_can_be_made_up_or_left_out(model: ModelDriver, client: AsyncOpenAI) -> None:
+    made_up = {"prompt_tokens": 7, "completion_tokens": 10**9, "total_tokens": 0}
+    await model.reply(Script(text="a", usage=made_up), Script(text="b", usage={}))
+    _, _, chunks = await streamed(client)
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 10**9
+    _, _, chunks = await streamed(client)
+    assert chunks[-1].choices
+
+
+async def test_multiplier_makes_a_model_that_counts_otherwise(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    await model.change(token_multiplier=2)
+    answer = await client.chat.completions.create(model="m", messages=HELLO)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 3 + 4 + 6 + 4 + 6
+
+
+async def test_wrong_key_is_refused_and_masked(model: ModelDriver) -> None:
+    """The API says a wrong key back in part: a log of the error must not be trusted."""
+    key = "sk-wrong-abcdefghijklmnop-1234"
+    async with AsyncOpenAI(base_url=model.base_url, api_key=key, max_retries=0) as client:
+        with pytest.raises(openai.AuthenticationError) as caught:
+            await streamed(client)
+    assert caught.value.code == "invalid_api_key"
+    assert "sk-wrong" in caught.value.message
+    assert key not in caught.value.message
+    record = (await model.completions())[0]
+    assert (record.key_ok, record.outcome, record.status) == (False, "refused", 401)
+    assert key not in str(record)
+
+
+async def test_unknown_model_is_not_found(model: ModelDriver, client: AsyncOpenAI) -> None:
+    await model.change(models=["gpt-known"])
+    with pytest.raises(openai.NotFoundError) as caught:
+        await streamed(client)
+    assert caught.value.code == "model_not_found"
+    assert [one.id async for one in client.models.list()] == ["gpt-known"]
+    assert (await client.models.retrieve("gpt-known")).id == "gpt-known"
+    with pytest.raises(openai.NotFoundError):
+        await client.models.retrieve("any-name")
+
+
+async def test_prompt_over_the_window_is_refused(model: ModelDriver, client: AsyncOpenAI) -> None:
+    await model.change(context_window=30)
+    with pytest.raises(openai.BadRequestError) as caught:
+        await streamed(client, "word " * 100)
+    assert caught.value.code == "context_length_exceeded"
+    assert "maximum context length is 30 tokens" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")],
+)
+async def test_limit_by_its_other_name_is_refused(
+    model: ModelDriver, client: AsyncOpenAI, wanted: str, given: str
+) -> None:
+    await model.change(tokens_parameter=wanted)
+    body = {"model": "m", "messages": HELLO}
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.post("/chat/completions", body={**body, given: 5}, cast_to=object)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", given)
+    assert wanted in caught.value.message
+    answer = await client.chat.completions.create(model="m", messages=HELLO, extra_body={wanted: 2})
+    assert answer.choices[0].message.content == "You said"
+    assert answer.choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"messages": HELLO}, None, None),
+        ({"model": "m"}, "messages", "missing_required_parameter"),
+        ({"model": "m", "messages": []}, "messages", "empty_array"),
+        ({"model": "m", "messages": "hi"}, "messages", "invalid_type"),
+        (
+            {"model": "m", "messages": [{"role": "robot", "content": "hi"}]},
+            "messages[0].role",
+            "invalid_value",
+        ),
+        (
+            {"model": "m", "messages": [{"role": "user", "content": None}]},
+            "messages[0].content",
+            "invalid_type",
+        ),
+        ({"model": "m", "messages": HELLO, "wishes": 3}, "wishes", "unknown_parameter"),
+        (
+            {"model": "m", "messages": HELLO, "stream_options": {"include_usage": True}},
+            "stream_options",
+            None,
+        ),
+        (
+            {"model": "m", "messages": HELLO, "max_tokens": 1, "max_completion_tokens": 1},
+            "max_tokens",
+            "invalid_parameter_combination",
+        ),
+        (
+            {"model": "m", "messages": HELLO, "max_completion_tokens": 0},
+            "max_completion_tokens",
+            "integer_below_min_value",
+        ),
+    ],
+)
+async def test_malformed_request_is_refused_in_openais_words(
+    client: AsyncOpenAI, body: dict[str, object], param: str | None, code: str | None
+) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.post("/chat/completions", body=body, cast_to=object)
+    assert (caught.value.param, caught.value.code) == (param, code)
+    assert caught.value.type == "invalid_request_error"
+
+
+async def test_server_that_does_not_know_stream_options(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    await model.change(takes_stream_options=False)
+    with pytest.raises(openai.BadRequestError, match="stream_options"):
+        await streamed(client)
+
+
+async def test_scripted_error_with_its_headers(model: ModelDriver, client: AsyncOpenAI) -> None:
+    quota = {"error": {"message": "No money.", "type": "x", "code": "insufficient_quota"}}
+    await model.reply(
+        Script(status=429, body=quota, headers={"Retry-After": "7"}), Script(status=503)
+    )
+    with pytest.raises(openai.RateLimitError) as caught:
+        await streamed(client)
+    assert caught.value.code == "insufficient_quota"
+    assert caught.value.response.headers["Retry-After"] == "7"
+    with pytest.raises(openai.InternalServerError):
+        await streamed(client)
+
+
+async def test_html_and_json_in_the_place_of_a_stream(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    await model.reply(Script(body="<html>Sign in</html>"), Script(text="whole", as_json=True))
+    assert (await streamed(client))[0] == ""
+    assert (await streamed(client))[0] == ""
+
+
+async def test_odd_events_come_as_they_are(model: ModelDriver, client: AsyncOpenAI) -> None:
+    broken = {"error": {"message": "overloaded", "type": "server_error"}}
+    await model.reply(
+        Script(text="fine", events_before=({"choices": []}, {"choices": None})),
+        Script(text="half", events_after=(broken,)),
+    )
+    assert (await streamed(client))[:2] == ("fine", "stop")
+    with pytest.raises(openai.APIError, match="overloaded"):
+        await streamed(client)
+
+
+async def test_stream_may_end_without_a_reason(model: ModelDriver, client: AsyncOpenAI) -> None:
+    await model.reply(Script(text="and then", finish_reason=None, done=False))
+    assert (await streamed(client))[:2] == ("and then", None)
+
+
+async def test_raw_bytes_are_sent_verbatim(model: ModelDriver, client: AsyncOpenAI) -> None:
+    chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "é"}}]}, ensure_ascii=False)
+    whole = f": ping\r\n\r\ndata: {chunk}\r\n\r\ndata: [DONE]\r\n\r\n".encode()
+    middle = whole.index("é".encode()) + 1
+    await model.reply(
+        Script(raw=(whole[:middle], whole[middle:]), chunks_per_second=20),
+        Script(raw=(b"data: {nonsense\n\n",)),
+    )
+    assert (await streamed(client))[0] == "é"
+    with pytest.raises(json.JSONDecodeError):
+        await streamed(client)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(text="all of this text", disconnect_after_chunks=2),
+        Script(text="all of this text", disconnect_after_bytes=700),
+        Script(text="all of this text", disconnect_after_bytes=1),
+    ],
+)
+async def test_connection_is_cut_within_the_stream(
+    model: ModelDriver, client: AsyncOpenAI, script: Script
+) -> None:
+    await model.reply(script)
+    with pytest.raises((openai.APIConnectionError, json.JSONDecodeError)):
+        await streamed(client)
+    record = await model.next_request(outcomes=["cut"])
+    assert record.chunks_sent <= 2
+    assert (await streamed(client))[1] == "stop"
+
+
+async def test_connection_is_cut_before_any_answer(model: ModelDriver, client: AsyncOpenAI) -> None:
+    await model.reply(Script(text="never", disconnect_after_bytes=0))
+    with pytest.raises(openai.APIConnectionError):
+        await streamed(client)
+
+
+async def test_stalls_outlast_the_clients_patience(model: ModelDriver, client: AsyncOpenAI) -> None:
+    """Before the answer and within it; the record tells that the client has left."""
+    await model.reply(
+        Script(text="late", stall_before_seconds=60),
+        Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1),
+    )
+    hasty = client.with_options(timeout=0.4)
+    with pytest.raises(openai.APITimeoutError):
+        await streamed(hasty)
+    first = await model.next_request(outcomes=["disconnected"])
+    with pytest.raises(openai.APITimeoutError):
+        await streamed(hasty)
+    second = await model.next_request(after=first.seq, outcomes=["disconnected"])
+    assert (first.chunks_sent, second.chunks_sent) == (0, 1)
+
+
+async def test_client_that_leaves_is_written_down_at_once(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    await model.reply(Script(text="slow " * 100, chunks_per_second=20))
+    async with await asked(client) as stream:
+        async for chunk in stream:
+            if chunk.choices[0].delta.content:
+                break
+    record = await model.next_request(outcomes=["disconnected"], timeout_seconds=2)
+    assert record.chunks_sent < 10
+
+
+async def test_record_of_requests_is_waited_for(model: ModelDriver, client: AsyncOpenAI) -> None:
+    waiting = asyncio.create_task(model.next_request(outcomes=["complete"]))
+    await streamed(client)
+    record = await waiting
+    assert record.body["messages"] == [{"role": "user", "content": "hello there"}]
+    assert record.body["stream_options"] == {"include_usage": True}
+    assert record.key_ok
+    assert "Authorization" not in record.headers
+    assert record.ended_at is not None
+    assert record.ended_at > record.at
+    assert await model.requests(after=record.seq, timeout_seconds=0.05) == []
+    await model.change(mode="offline")
+    await model.reset()
+    assert await model.requests() == []
+    assert (await model.settings())["mode"] == "echo"
+
+
+async def test_control_names_what_is_wrong(model: ModelDriver) -> None:
+    with pytest.raises(ValueError, match="colour"):
+        await model.change(colour="red")
+    with pytest.raises(ValueError, match="echo, offline"):
+        await model.change(mode="loud")
+    async with model.http.post(f"{model.control_url}/replies", json=[{"txt": "a"}]) as response:
+        assert response.status == 400
+        assert "txt" in await response.text()
+    assert (await model.settings())["mode"] == "echo"
+
+
+async def test_unknown_address_is_answered_as_an_api_does(client: AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="Invalid URL"):
+        await client.post("/responses", body={}, cast_to=object)
+
+
+async def test_hundred_streams_at_once(model: ModelDriver, client: AsyncOpenAI) -> None:
+    await model.change(chunks_per_second=50)
+    answers = await asyncio.gather(*(streamed(client, f"question {n}") for n in range(100)))
+    assert [said for said, _, _ in answers] == [
+        f"You said: question {n} [1 messages]" for n in range(100)
+    ]
+
+
+async def test_offline_mode_answers_for_itself(client: AsyncOpenAI, model: ModelDriver) -> None:
+    await model.change(mode="offline")
+    said, reason, _ = await streamed(client)
+    assert "offline stand-in" in said
+    assert "hello there" in said
+    assert reason == "stop"
+
+
+async def test_process_ends_cleanly_when_asked() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot.sandbox.model_server", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+    async with aiohttp.ClientSession() as http, http.get(ready["control_url"] + "/settings") as one:
+        assert one.status == 200
+    process.send_signal(signal.SIGTERM)
+    rest, _ = await asyncio.wait_for(process.communicate(), 5)
+    assert (process.returncode, rest) == (0, b"")
+
+
+async def test_process_does_not_outlive_its_parent() -> None:
+    """The one that started it is killed, and has no time to end what it started."""
+    program = (
+        "import asyncio, os\n"
+        "from bot.sandbox.process import running\n"
+        "async def main():\n"
+        "    async with running('bot.sandbox.model_server') as ready:\n"
+        "        print(ready['control_url'], flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    url = (await parent.stdout.readline()).decode().strip()
+    os.kill(parent.pid, signal.SIGKILL)
+    await parent.wait()
+    async with aiohttp.ClientSession() as http, asyncio.timeout(10):
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            while True:
+                async with http.get(f"{url}/settings"):
+                    await asyncio.sleep(0.1)
+    await parent.communicate()
+
+
+async def test_module_that_is_no_stand_in_is_named() -> None:
+    with pytest.raises(StandInError, match="did not start"):
+        async with running("json.tool"):
+            pass
