@@ -140,8 +140,9 @@ class Assistant:
                 await self._answer_in_turn(answer, reply)
         except ReplyLost as error:
             await self._record(answer, State.FAILED)
-            why = f"permission missing: {error.permission}" if error.permission else "it is gone"
-            log.warning("Cannot show answer %d in its place: %s", exchange.message_id, why)
+            log.warning(
+                "Cannot show answer %d in %d: %s", exchange.message_id, exchange.place_id, error
+            )
         finally:
             del self._answers[exchange.message_id]
 
@@ -152,14 +153,14 @@ class Assistant:
         await self._history.complete(exchange, State.ANSWERED)
 
     def stop(self, notice: str, *, place_id: int | None = None) -> None:
-        """End the running and waiting answers, of all places or of one, with *notice* under them."""
+        """End running and waiting answers, of all places or of one, with *notice* under them."""
         for answer in self._answers.values():
             exchange = answer.exchange
             if place_id in (None, exchange.place_id, exchange.conversation.channel_id):
                 answer.stop(notice)
 
     async def reset(self, channel_id: int, before_id: int) -> int:
-        """Forget what was asked in a place before *before_id*; return how many exchanges that is."""
+        """Forget what was asked in a place before *before_id*; return how many exchanges."""
         count = await self._history.reset(channel_id, before_id)
         self.stop(self._say.stopped_by_reset, place_id=channel_id)
         return count

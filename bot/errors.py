@@ -77,11 +77,7 @@ class PlaceBusy(BotError):
 
 
 class ReplyLost(BotError):
-    """An answer's place is gone or may not be spoken in; *permission* names what is missing."""
-
-    def __init__(self, permission: str = "") -> None:
-        super().__init__(permission)
-        self.permission = permission
+    """An answer cannot be shown: its place is gone, or speaking there is forbidden."""
 
 
 class ModelError(BotError):

@@ -134,9 +134,7 @@ class Settings(BaseSettings):
     openai_model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200)
     openai_options: Annotated[dict[str, Any] | None, NoDecode, BeforeValidator(_json_object)] = None
     context_tokens: int = Field(8000, ge=500, le=2_000_000)
-    system_prompt: str = (
-        "You are a helpful assistant in a Discord chat. Answer briefly and plainly."
-    )
+    system_prompt: str = "You are a helpful assistant. Answer briefly and plainly."
     reply_tokens: int = Field(2000, ge=16, le=200_000)
     allowed_guilds: Annotated[frozenset[int], NoDecode, BeforeValidator(_ids)] = frozenset()
     allow_dms: bool = True

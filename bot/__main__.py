@@ -1,0 +1,70 @@
+"""The command line: run the bot, chat in the terminal, try it in the sandbox."""
+
+import argparse
+import asyncio
+import sys
+from typing import Final
+
+REFUSED: Final = 2  # exit code: it cannot run like this; the sentence says what to change
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what *arguments* ask for and return the exit code."""
+    options = _parser().parse_args(arguments)
+    # Imported late: --help must not wait for what only the commands need.
+    from bot.errors import StartRefused  # noqa: PLC0415
+
+    try:
+        if options.command == "chat":
+            return _chat(offline=options.offline)
+        if options.command == "sandbox":
+            return _sandbox()
+        return _run()
+    except StartRefused as refusal:
+        print(refusal, file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bot",
+        description="A Discord bot that answers mentions and direct messages.",
+        epilog="Without a command it runs the bot. Settings: see .env.example.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("run", help="run the bot (the default)")
+    chat = commands.add_parser("chat", help="chat in the terminal, without Discord")
+    chat.add_argument(
+        "--offline", action="store_true", help="use the stand-in model, without a key"
+    )
+    commands.add_parser("sandbox", help="try the bot with a stand-in Discord, without any account")
+    return parser
+
+
+def _run() -> int:
+    from bot.logs import set_up_logging  # noqa: PLC0415
+    from bot.runtime import run  # noqa: PLC0415
+    from bot.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load()
+    set_up_logging(settings.log_level, settings.log_format)
+    asyncio.run(run(settings))
+    return 0
+
+
+def _chat(*, offline: bool) -> int:
+    from bot.terminal import chat  # noqa: PLC0415
+
+    return chat(offline=offline)
+
+
+def _sandbox() -> int:
+    from bot.sandbox.terminal import play  # noqa: PLC0415
+
+    return play()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

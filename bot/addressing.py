@@ -1,0 +1,81 @@
+"""Tell which messages are for the bot, and put what they ask into words for the model."""
+
+import re
+from typing import Final
+
+import discord
+
+from bot.prompt import speaker_name
+
+MARKUP: Final = re.compile(
+    r"<@!?(?P<user>\d{1,20})>|<@&(?P<role>\d{1,20})>|<#(?P<channel>\d{1,20})>"
+    r"|<a?:(?P<emoji>\w{1,64}):\d{1,20}>|</(?P<command>[^:>\n]{1,100}):\d{1,20}>"
+)
+CODE: Final = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
+ASKING_TYPES: Final = frozenset({discord.MessageType.default, discord.MessageType.reply})
+
+
+def from_a_person(message: discord.Message) -> bool:
+    """Whether a person wrote *message*, not a bot, a webhook or Discord itself."""
+    return not message.author.bot and message.webhook_id is None and message.type in ASKING_TYPES
+
+
+def mentions_me(message: discord.Message, me_id: int) -> bool:
+    """Whether *message* mentions the bot or the role that is only the bot's."""
+    if any(user.id == me_id for user in message.mentions):
+        return True
+    own_role = message.guild.self_role if message.guild is not None else None
+    return own_role is not None and own_role.id in message.raw_role_mentions
+
+
+def mentions_only_others(message: discord.Message, me_id: int) -> bool:
+    """Whether *message* is for somebody, and the bot is not among them."""
+    somebody = message.mentions or message.raw_role_mentions or message.mention_everyone
+    return bool(somebody) and not mentions_me(message, me_id)
+
+
+def replied_to(message: discord.Message) -> discord.Message | None:
+    """Return the message that *message* replies to, if Discord sent it along."""
+    reference = message.reference
+    if reference is None or message.type is not discord.MessageType.reply:
+        return None
+    return reference.resolved if isinstance(reference.resolved, discord.Message) else None
+
+
+def speaker(user: discord.abc.User) -> str:
+    """Return the name by which the model knows *user*."""
+    return speaker_name(user.display_name, user.name)
+
+
+def readable_text(message: discord.Message, me_id: int = 0) -> str:
+    """Return what *message* says, with names for mentions, channels, emoji and commands.
+
+    Mentions of the bot, *me_id*, and of its own role are removed.
+    """
+    own_role = message.guild.self_role if message.guild is not None else None
+    own = re.compile(rf"[ \t]*<(?:@!?{me_id}|@&{own_role.id if own_role else 0})>")
+    users = {user.id: f"@{user.display_name}" for user in message.mentions}
+
+    def name(markup: re.Match[str]) -> str:
+        if markup["user"]:
+            return users.get(int(markup["user"]), "@unknown")
+        if markup["role"]:
+            return _role_name(message, int(markup["role"]))
+        if markup["channel"]:
+            return _channel_name(message, int(markup["channel"]))
+        return f":{markup['emoji']}:" if markup["emoji"] else f"/{markup['command']}"
+
+    # Discord leaves code alone, and so must we: <@1> in a program is the program's.
+    pieces = CODE.split(message.content)
+    pieces[::2] = [MARKUP.sub(name, own.sub("", piece)) for piece in pieces[::2]]
+    return "".join(pieces).strip()
+
+
+def _role_name(message: discord.Message, role_id: int) -> str:
+    role = message.guild.get_role(role_id) if message.guild is not None else None
+    return f"@{role.name}" if role is not None else "@unknown-role"
+
+
+def _channel_name(message: discord.Message, channel_id: int) -> str:
+    channel = message.guild.get_channel_or_thread(channel_id) if message.guild else None
+    return f"#{channel.name}" if channel is not None else "#unknown-channel"

@@ -1,0 +1,247 @@
+"""The Discord client: who is addressed, what they ask, where the answer appears."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import discord
+
+from bot import addressing
+from bot.assistant import Assistant
+from bot.conversation import Conversation, Exchange, scrubbed
+from bot.discord_reply import TRANSIENT, Destination, DiscordReply
+from bot.errors import HistoryFailed
+from bot.gateway import trace_rate_limits
+from bot.history import History
+from bot.pacing import Pacer
+from bot.placing import in_place, open_thread, thread_name, thread_possible
+from bot.prompt import quote
+from bot.sentences import Sentences
+
+log = logging.getLogger(__name__)
+
+LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer ones raise.
+GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
+QUOTE_SECONDS: Final = 3.0
+STOPPING_SECONDS: Final = 10.0
+KNOWN_THREADS: Final = 10_000
+
+
+class ChatClient(discord.Client):
+    """Hands questions to the assistant. *message_content* says whether that intent is asked for."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        history: History,
+        *,
+        message_content: bool,
+        allowed_guilds: frozenset[int],
+        allow_dms: bool,
+        sentences: Sentences,
+        prepare: Callable[["ChatClient"], Awaitable[None]],
+    ) -> None:
+        intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
+        intents.message_content = message_content
+        self._pacer = Pacer()
+        super().__init__(
+            intents=intents,
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            guild_ready_timeout=GUILD_READY_SECONDS,
+            max_ratelimit_timeout=LONGEST_RATE_LIMIT_SECONDS,
+            http_trace=trace_rate_limits(self._pacer),
+        )
+        self._assistant = assistant
+        self._history = history
+        self._message_content = message_content
+        self._allowed_guilds = allowed_guilds
+        self._allow_dms = allow_dms
+        self._say = sentences
+        self._prepare = prepare
+        self._draining = False
+        self._answering: set[asyncio.Task[Any]] = set()
+        self._foreign_threads: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def me_id(self) -> int:
+        """The bot's own user id."""
+        assert self.user is not None
+        return self.user.id
+
+    def works_in(self, guild_id: int | None) -> bool:
+        """Whether the operator lets the bot work in this guild, None for direct messages."""
+        if guild_id is None:
+            return self._allow_dms
+        return not self._allowed_guilds or guild_id in self._allowed_guilds
+
+    async def setup_hook(self) -> None:
+        """Prepare what is done once, before the gateway is connected."""
+        await self._prepare(self)
+
+    async def on_ready(self) -> None:
+        """Say that the bot is there."""
+        log.info("Connected as %s, in %d servers", self.user, len(self.guilds))
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Answer *message* if it is for the bot."""
+        if self._draining or not addressing.from_a_person(message):
+            return
+        if not self.works_in(message.guild.id if message.guild is not None else None):
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+        if await self._is_for_me(message):
+            await self._take(message)
+
+    async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
+        """Log what no other handler expected; what people wrote stays out of it."""
+        log.error("Handling %s failed", event_method, exc_info=True)  # noqa: LOG014  # discord.py calls this in its handler
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Take no new messages, finish the answers that fit into the time, stop the others."""
+        self._draining = True
+        if self._answering:
+            log.info("Finishing %d answers", len(self._answering))
+            await asyncio.wait(set(self._answering), timeout=grace_seconds)
+        if self._answering:
+            self._assistant.stop(self._say.stopped_by_shutdown)
+            await asyncio.wait(set(self._answering), timeout=STOPPING_SECONDS)
+
+    async def _is_for_me(self, message: discord.Message) -> bool:
+        if message.guild is None or addressing.mentions_me(message, self.me_id):
+            return True
+        if await self._replies_to_me(message):
+            return True
+        own = await self._in_own_thread(message)
+        return own and not addressing.mentions_only_others(message, self.me_id)
+
+    async def _replies_to_me(self, message: discord.Message) -> bool:
+        reference = message.reference
+        if reference is None or message.type is not discord.MessageType.reply:
+            return False
+        if (target := addressing.replied_to(message)) is not None:
+            return target.author.id == self.me_id
+        return reference.message_id is not None and await self._history.is_part(
+            reference.message_id
+        )
+
+    async def _in_own_thread(self, message: discord.Message) -> bool:
+        """Whether follow-ups need no mention here; an unknown channel is fetched once."""
+        channel: object = message.channel
+        channel_id = message.channel.id
+        if not isinstance(channel, discord.Thread | discord.PartialMessageable):
+            return False
+        if isinstance(channel, discord.Thread) and channel.owner_id == self.me_id:
+            return True
+        if channel_id in self._foreign_threads:
+            return False
+        if await self._history.own_place(channel_id):
+            return True
+        if isinstance(channel, discord.PartialMessageable):
+            channel = await self._fetched(channel_id)
+        own = isinstance(channel, discord.Thread) and channel.owner_id == self.me_id
+        if isinstance(channel, discord.Thread) and own:
+            await self._history.remember_place(channel_id, channel.parent_id, own=True)
+        elif channel is not None:
+            self._foreign_threads[channel_id] = None
+            if len(self._foreign_threads) > KNOWN_THREADS:
+                self._foreign_threads.popitem(last=False)
+        return own
+
+    async def _fetched(self, channel_id: int) -> object:
+        try:
+            return await self.fetch_channel(channel_id)
+        except (discord.DiscordException, *TRANSIENT) as error:
+            log.info("Channel %d cannot be fetched: %s", channel_id, type(error).__name__)
+            return None
+
+    async def _take(self, message: discord.Message) -> None:
+        """Store the question and see it answered."""
+        question = scrubbed(addressing.readable_text(message, self.me_id))
+        quoted = scrubbed(await self._quoted(message))
+        asked = bool(question or quoted)
+        threaded = asked and thread_possible(message, self.me_id)
+        exchange = Exchange(
+            message_id=message.id,
+            conversation=await self._conversation(message),
+            place_id=message.id if threaded else message.channel.id,
+            author_id=message.author.id,
+            author=addressing.speaker(message.author),
+            question=question,
+            quoted=quoted,
+        )
+        if not await self._history.receive(exchange):
+            return
+        find_place = partial(self._open_place if threaded else self._stay, message, exchange)
+        shown = partial(self._record_part, exchange)
+        reply = DiscordReply(message.id, find_place, shown, self._pacer)
+        if asked:
+            await self._assistant.answer(exchange, reply)
+        elif await self._may_hint(message):
+            await self._assistant.refuse(exchange, reply, self._hint())
+
+    def _hint(self) -> str:
+        return self._say.hint if self._message_content else self._say.hint_without_content
+
+    async def _may_hint(self, message: discord.Message) -> bool:
+        """Whether to say that there was nothing to read: without the intent, once in a thread."""
+        if self._message_content or addressing.mentions_me(message, self.me_id):
+            return True
+        return await self._history.first_hint(message.channel.id)
+
+    async def _conversation(self, message: discord.Message) -> Conversation:
+        channel: object = message.channel
+        guild_id = message.guild.id if message.guild is not None else None
+        if isinstance(channel, discord.PartialMessageable) and guild_id is not None:
+            channel = await self._fetched(channel.id)
+        parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+        return Conversation(message.channel.id, parent_id, guild_id)
+
+    async def _quoted(self, message: discord.Message) -> str:
+        """Return somebody else's message that *message* replies to, ready for the model."""
+        reference = message.reference
+        if reference is None or message.type is not discord.MessageType.reply:
+            return ""
+        target = addressing.replied_to(message)
+        if target is None and reference.message_id is not None:
+            target = await self._fetched_message(message, reference.message_id)
+        if target is None or target.author.id == self.me_id:
+            return ""
+        text = addressing.readable_text(target)
+        return quote(addressing.speaker(target.author), text) if text else ""
+
+    async def _fetched_message(
+        self, message: discord.Message, message_id: int
+    ) -> discord.Message | None:
+        try:
+            async with asyncio.timeout(QUOTE_SECONDS):
+                return await message.channel.fetch_message(message_id)
+        except (discord.DiscordException, *TRANSIENT):
+            return None
+
+    async def _open_place(self, message: discord.Message, exchange: Exchange) -> Destination:
+        """Make the thread for the answer; where that fails, answer where it was asked."""
+        name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
+        thread = await open_thread(message, name)
+        if thread is None:
+            await self._history.answer_in(exchange.message_id, message.channel.id)
+            return in_place(message)
+        await self._history.remember_place(thread.id, thread.parent_id, own=True)
+        return Destination(thread)
+
+    async def _stay(self, message: discord.Message, _exchange: Exchange) -> Destination:
+        return in_place(message)
+
+    async def _record_part(self, exchange: Exchange, part_id: int) -> None:
+        try:
+            await self._history.add_part(exchange.message_id, part_id)
+        except HistoryFailed as error:
+            log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)

@@ -1,0 +1,202 @@
+"""The slash commands /reset and /system: who may use them, and what they answer."""
+
+import hashlib
+import json
+import logging
+from typing import Final
+
+import aiohttp
+import discord
+from discord import app_commands
+
+from bot.assistant import Assistant
+from bot.client import ChatClient
+from bot.conversation import Conversation
+from bot.errors import SystemPromptTooLong
+from bot.history import History, Scope
+from bot.sentences import Sentences
+
+log = logging.getLogger(__name__)
+
+FINGERPRINT: Final = "commands"
+PLACEHOLDER_LENGTH: Final = 100  # Discord: placeholder of a text input
+FORM_LENGTH: Final = 4000  # Discord: text input of a form
+
+
+class Refused(app_commands.AppCommandError):
+    """The person may not do this; the text is the sentence to show."""
+
+
+class Commands:
+    """The commands of one client."""
+
+    def __init__(
+        self, client: ChatClient, assistant: Assistant, history: History, sentences: Sentences
+    ) -> None:
+        self._client = client
+        self._assistant = assistant
+        self._history = history
+        self.sentences = sentences
+        self._say = sentences
+        self._tree = app_commands.CommandTree(
+            client,
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        )
+        self._tree.error(self._on_error)
+        self._add_commands()
+
+    def _add_commands(self) -> None:
+        say = self._say
+        channel = app_commands.Choice(name=say.system_scope_channel, value="channel")
+        server = app_commands.Choice(name=say.system_scope_server, value="guild")
+
+        @self._tree.command(name="reset", description=say.reset_description)
+        @app_commands.default_permissions(manage_guild=True)
+        async def reset(interaction: discord.Interaction) -> None:
+            await self._reset(interaction)
+
+        @self._tree.command(name="system", description=say.system_description)
+        @app_commands.default_permissions(manage_guild=True)
+        @app_commands.describe(prompt=say.system_prompt_option, scope=say.system_scope_option)
+        @app_commands.choices(scope=[channel, server])
+        async def system(
+            interaction: discord.Interaction, prompt: str | None = None, scope: str = "channel"
+        ) -> None:
+            await self._system(interaction, prompt, "guild" if scope == "guild" else "channel")
+
+    async def sync(self) -> None:
+        """Tell Discord of the commands, if they changed since it was last told."""
+        payload = [command.to_dict(self._tree) for command in self._tree.get_commands()]
+        described = json.dumps([self._client.application_id, payload], sort_keys=True)
+        fingerprint = hashlib.sha256(described.encode()).hexdigest()
+        if await self._history.fact(FINGERPRINT) == fingerprint:
+            return
+        try:
+            await self._tree.sync()
+        except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            log.warning("The commands could not be synced: %s", type(error).__name__)
+            return
+        await self._history.set_fact(FINGERPRINT, fingerprint)
+        log.info("The commands are synced")
+
+    async def _reset(self, interaction: discord.Interaction) -> None:
+        place = self._place(interaction)
+        count = await self._assistant.reset(place.channel_id, interaction.id)
+        counted = {0: self._say.reset_nothing, 1: self._say.reset_one}
+        sentence = counted.get(count, self._say.reset_done.format(count=count))
+        await interaction.response.send_message(sentence)
+        await self._history.erase_forgotten()
+
+    async def _system(
+        self, interaction: discord.Interaction, prompt: str | None, scope: Scope
+    ) -> None:
+        place = self._place(interaction)
+        if scope == "guild" and place.guild_id is None:
+            raise Refused(self._say.refused_server_scope)
+        scope_id = place.guild_id if scope == "guild" else place.channel_id
+        assert scope_id is not None
+        if prompt is None:
+            form = await self._form(place, scope, scope_id)
+            await interaction.response.send_modal(form)
+        else:
+            await self.set_system_prompt(interaction, scope, scope_id, prompt)
+
+    async def set_system_prompt(
+        self, interaction: discord.Interaction, scope: Scope, scope_id: int, prompt: str
+    ) -> None:
+        """Set it and say so; the place of *interaction* is checked anew."""
+        place = self._place(interaction)
+        await self._assistant.instruct(scope, scope_id, prompt)
+        await interaction.response.send_message(self._set_sentence(place, scope, prompt))
+
+    def _set_sentence(self, place: Conversation, scope: Scope, prompt: str) -> str:
+        if not prompt.strip():
+            return self._say.system_cleared
+        if scope == "guild":
+            return self._say.system_set_server
+        if place.guild_id is None:
+            return self._say.system_set_dm
+        return self._say.system_set_thread if place.parent_id else self._say.system_set_channel
+
+    async def _form(self, place: Conversation, scope: Scope, scope_id: int) -> "SystemForm":
+        own = await self._history.own_system_prompt(scope, scope_id)
+        above = Conversation(place.guild_id or 0) if scope == "guild" else place
+        inherited = await self._assistant.system_prompt(above)
+        return SystemForm(self, scope, scope_id, own=own or "", inherited=inherited)
+
+    def _place(self, interaction: discord.Interaction) -> Conversation:
+        """Return where the command was given, if the person may give it there; raises Refused."""
+        guild_id, channel_id = interaction.guild_id, interaction.channel_id
+        if channel_id is None or not self._client.works_in(guild_id):
+            raise Refused(self._say.refused_place)
+        if guild_id is not None:
+            allowed = interaction.permissions
+            if not (allowed.manage_guild or allowed.administrator):
+                raise Refused(self._say.refused_permission)
+        channel = interaction.channel
+        parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+        return Conversation(channel_id, parent_id, guild_id)
+
+    async def _on_error(
+        self, interaction: discord.Interaction, error: app_commands.AppCommandError
+    ) -> None:
+        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        await self.explain(interaction, cause)
+
+    async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
+        """Tell the person, and only them, why nothing was done."""
+        if isinstance(error, Refused):
+            sentence = str(error)
+        elif isinstance(error, SystemPromptTooLong):
+            sentence = self._say.system_too_long.format(
+                characters=error.characters,
+                character_limit=error.character_limit,
+                tokens=error.tokens,
+                token_limit=error.token_limit,
+            )
+        else:
+            log.error("A command failed", exc_info=error)
+            sentence = self._say.command_failed
+        try:
+            if interaction.response.is_done():
+                await interaction.followup.send(sentence, ephemeral=True)
+            else:
+                await interaction.response.send_message(sentence, ephemeral=True)
+        except (discord.DiscordException, aiohttp.ClientError, OSError) as failure:
+            log.warning("A command cannot be answered: %s", type(failure).__name__)
+
+
+class SystemForm(discord.ui.Modal):
+    """The form of /system: the place's own prompt to edit, an inherited one as placeholder."""
+
+    def __init__(
+        self, commands: Commands, scope: Scope, scope_id: int, *, own: str, inherited: str
+    ) -> None:
+        say = commands.sentences
+        super().__init__(title=say.system_form_title)
+        self._commands = commands
+        self._scope = scope
+        self._scope_id = scope_id
+        placeholder = say.system_placeholder.format(prompt=" ".join(inherited.split()))
+        self._prompt: discord.ui.TextInput[SystemForm] = discord.ui.TextInput(
+            label=say.system_form_label,
+            style=discord.TextStyle.paragraph,
+            default=own[:FORM_LENGTH] or None,
+            placeholder=placeholder[:PLACEHOLDER_LENGTH],
+            required=False,
+            max_length=FORM_LENGTH,
+        )
+        self.add_item(self._prompt)
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        """Set what was written."""
+        await self._commands.set_system_prompt(
+            interaction, self._scope, self._scope_id, self._prompt.value
+        )
+
+    async def on_error(  # type: ignore[override]  # discord.py's own Modal has this signature.
+        self, interaction: discord.Interaction, error: Exception, /
+    ) -> None:
+        """Say what went wrong."""
+        await self._commands.explain(interaction, error)

@@ -1,0 +1,75 @@
+"""Keep a client connected to Discord, with the message content intent where it is granted."""
+
+import asyncio
+import logging
+from typing import Any, Self
+
+from bot.assistant import Assistant
+from bot.client import ChatClient
+from bot.commands import Commands
+from bot.gateway import MessageContentRefused, point_at, stay_connected
+from bot.history import History
+from bot.sentences import Sentences
+
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """The client of the process; leaving the block closes it."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        history: History,
+        *,
+        token: str,
+        api_url: str,
+        gateway_url: str,
+        sentences: Sentences,
+        **client_settings: Any,
+    ) -> None:
+        point_at(api_url, gateway_url)
+        self._assistant = assistant
+        self._history = history
+        self._token = token
+        self._sentences = sentences
+        self._client_settings = client_settings
+        self._client = self._make_client(message_content=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self._client.close()
+
+    async def run(self) -> None:
+        """Answer people until closed; raises DiscordRefused."""
+        try:
+            await stay_connected(self._client, self._token)
+        except MessageContentRefused:
+            log.warning(
+                "The Message Content Intent is off in the Discord Developer Portal (your "
+                "application > Bot): going on without it. Only mentions, replies and direct "
+                "messages can be read."
+            )
+            await self._client.close()
+            self._client = self._make_client(message_content=False)
+            await stay_connected(self._client, self._token)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Take no new messages and finish what fits into the time."""
+        await self._client.drain(grace_seconds)
+
+    def _make_client(self, *, message_content: bool) -> ChatClient:
+        return ChatClient(
+            self._assistant,
+            self._history,
+            message_content=message_content,
+            sentences=self._sentences,
+            prepare=self._add_commands,
+            **self._client_settings,
+        )
+
+    async def _add_commands(self, client: ChatClient) -> None:
+        commands = Commands(client, self._assistant, self._history, self._sentences)
+        self._syncing = asyncio.create_task(commands.sync())

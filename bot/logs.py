@@ -1,0 +1,59 @@
+"""Set up the log: one event a line, as text or JSON, without contents and secrets."""
+
+import json
+import logging
+import sys
+import traceback
+from types import TracebackType
+from typing import Literal
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, module, message. Of an exception: where it came from, never what it says.
+
+    What an exception says may be what somebody wrote.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
+
+    def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
+        """Return the types and places of an exception and its causes."""
+        assert isinstance(ei, tuple)
+        return "\n".join(_described(ei[1]))
+
+
+class JsonFormatter(TextFormatter):
+    """The same as one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return *record* as JSON."""
+        event = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(event, ensure_ascii=False)
+
+
+def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
+    """Log to standard error: this program from *level* up, libraries from WARNING up."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("bot").setLevel(level)
+
+
+def _described(error: BaseException | None) -> list[str]:
+    lines = []
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        lines.append(f"  {type(error).__name__}")
+        error = error.__cause__ or error.__context__
+    return lines

@@ -1,0 +1,70 @@
+"""Decide where an answer appears: in a thread made from the question, or where it was asked."""
+
+import asyncio
+import logging
+import re
+from typing import Final
+
+import discord
+
+from bot.discord_reply import TRANSIENT, Destination
+from bot.graphemes import last_boundary
+
+log = logging.getLogger(__name__)
+
+THREAD_NAME_LENGTH: Final = 100  # Discord: thread name
+THREAD_SECONDS: Final = 3.0
+THREAD_EXISTS: Final = 160004
+
+JOINERS: Final = "\u200c\u200d"  # They make one emoji of several, and shape Persian words.
+NAME_MARKUP: Final = re.compile(r"```\w*|[*_~`|]{1,3}|^[>#-]+\s+|https?://|[\[\]]", re.MULTILINE)
+
+
+def thread_possible(message: discord.Message, me_id: int) -> bool:
+    """Whether a thread can be made from *message*, as far as is known before trying."""
+    channel = message.channel
+    if not isinstance(channel, discord.TextChannel) or message.guild is None:
+        return False
+    me = message.guild.get_member(me_id)
+    if me is None:  # Discord has not sent it yet; trying tells.
+        return True
+    allowed = channel.permissions_for(me)
+    return allowed.create_public_threads and allowed.send_messages_in_threads
+
+
+def thread_name(question: str) -> str:
+    """Return *question* as a thread's name: one line of plain text, 1 to 100 characters."""
+    words = " ".join(NAME_MARKUP.sub(" ", question).split())
+    printable = "".join(char for char in words if char.isprintable() or char in JOINERS)
+    if len(printable) <= THREAD_NAME_LENGTH:
+        return printable or "…"
+    room = THREAD_NAME_LENGTH - 1
+    end = printable.rfind(" ", room // 2, room + 1)
+    return printable[: end if end > 0 else last_boundary(printable, room)].rstrip() + "…"
+
+
+def in_place(message: discord.Message) -> Destination:
+    """Return the place where *message* was asked, as a reply to it."""
+    reference = message.to_reference(fail_if_not_exists=False)
+    return Destination(message.channel, reference)  # type: ignore[arg-type]  # no group can ask
+
+
+async def open_thread(message: discord.Message, name: str) -> discord.Thread | None:
+    """Return the thread made from *message*, within 3 s, or None where that fails."""
+    try:
+        async with asyncio.timeout(THREAD_SECONDS):
+            try:
+                return await message.create_thread(name=name)
+            except discord.HTTPException as error:
+                if error.code != THREAD_EXISTS:
+                    raise
+                return await _existing_thread(message)
+    except (discord.DiscordException, *TRANSIENT) as error:
+        log.info("No thread can be made from %d: %s", message.id, type(error).__name__)
+        return None
+
+
+async def _existing_thread(message: discord.Message) -> discord.Thread | None:
+    assert message.guild is not None
+    thread = message.guild.get_thread(message.id) or await message.guild.fetch_channel(message.id)
+    return thread if isinstance(thread, discord.Thread) else None

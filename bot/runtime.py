@@ -1,0 +1,101 @@
+"""The life of the process: open, wire, run, drain, close."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from bot.assistant import Assistant
+from bot.history import History
+from bot.model import ChatCompletions
+from bot.sentences import ENGLISH
+from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@asynccontextmanager
+async def assistant_on(
+    settings: Settings, database_path: Path
+) -> AsyncIterator[tuple[Assistant, History]]:
+    """Open the history and the model, and put the assistant on top of them."""
+    api_key = settings.openai_api_key
+    async with (
+        History.open(database_path) as history,
+        ChatCompletions.open(
+            base_url=settings.openai_base_url,
+            api_key=api_key.get_secret_value() if api_key is not None else None,
+            name=settings.openai_model,
+            options=settings.request_options,
+            reply_tokens=settings.reply_tokens,
+            length_option="max_completion_tokens" if settings.at_openai else "max_tokens",
+            first_token_seconds=settings.first_token_timeout,
+            idle_seconds=settings.stream_idle_timeout,
+            reply_seconds=settings.reply_timeout,
+        ) as model,
+    ):
+        assistant = Assistant(
+            model,
+            history,
+            system_prompt=settings.system_prompt,
+            token_budget=settings.context_tokens,
+            sentences=ENGLISH,
+        )
+        yield assistant, history
+
+
+async def run(settings: Settings) -> None:
+    """Run the bot until a signal ends it; raises StartRefused."""
+    from bot.connection import Connection  # noqa: PLC0415  # discord.py takes 0.2 s to import.
+
+    async with (
+        assistant_on(settings, settings.database_path) as (assistant, history),
+        Connection(
+            assistant,
+            history,
+            token=settings.discord_token.get_secret_value(),
+            api_url=settings.discord_api_url,
+            gateway_url=settings.discord_gateway_url,
+            sentences=ENGLISH,
+            allowed_guilds=settings.allowed_guilds,
+            allow_dms=settings.allow_dms,
+        ) as connection,
+    ):
+        with stop_signal() as stop:
+            running = asyncio.create_task(connection.run())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if running.done():
+                running.result()
+            else:
+                log.info("Stopping")
+                await connection.drain(settings.shutdown_grace)
+                running.cancel()
+                await asyncio.wait({running})
+
+
+@contextmanager
+def stop_signal() -> Iterator[asyncio.Event]:
+    """Set the event at SIGTERM or SIGINT; a second one leaves at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,599 @@
+"""Cut a reply into parts that fit into Discord messages.
+
+A part is at least half full, or the row that begins the next part did not fit into it whole. So a
+reply of n characters never makes more than about 2n / limit parts, and within the last half of a
+part the best place wins: see `_Rank`.
+
+Fences are read as CommonMark writes them, because models do: three or more backticks or tildes
+that begin a line, after any indentation, list markers or quote marks; closed by at least as many
+alone on a line. Discord knows three backticks anywhere. Where both views differ (a longer fence or
+a tilde fence with backtick fences inside), CommonMark's decides what is closed and opened again,
+and a cut is preferred where Discord's view is balanced too. A fence that opens in the middle of a
+line is prose to CommonMark, so it is not opened again when its code is cut.
+
+All decisions are made from the first `limit + LOOKAHEAD` characters of what is not cut yet, and,
+for a list item or table row that would be torn, from whether its line ends within *limit*
+characters. Both are the same however the text arrives.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from enum import IntEnum, auto
+from itertools import accumulate, count
+from operator import add
+from typing import TYPE_CHECKING, Final
+
+from bot.graphemes import is_boundary, last_boundary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# Discord: message content, counted in code points by the API; measured here in UTF-16 units, which
+# is never too long.
+MESSAGE_LIMIT: Final = 2000
+# "```", a line end, one character of two units, a line end, "```" take 10; the rest lets a cut find
+# a word now and then.
+MINIMUM_LIMIT: Final = 16
+# Shows the next line's beginning: is it a closing fence, a table's delimiter, indented? It is also
+# how much a streamed reply may lag behind when a part is full.
+LOOKAHEAD: Final = 64
+
+_DISCORD_FENCE: Final = "```"
+_MARGIN: Final = r"[ \t]*(?:(?:>|[-*+•]|\d{1,9}[.)])[ \t]+|>)*"
+_OPENING: Final = re.compile(rf"({_MARGIN})(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
+_OPENING_BEGUN: Final = re.compile(rf"{_MARGIN}(?:`{{1,2}}|`{{3,}}[^`]*|~{{1,2}}|~{{3,}}.*)$")
+# What Discord takes for a code block in the middle of a line.
+_DISCORD_OPENING: Final = re.compile(r"```[\w+#.-]*\r?\n")
+_HEADING: Final = re.compile(r" {0,3}(?:#{1,6}|-#)\s")
+_BOLD_LINE: Final = re.compile(r"\s*(\*\*|__)[^*_]+\1\s*$")
+_ITEM: Final = re.compile(r"\s*(?:[-*+•]|\d{1,9}[.)])\s+\S")
+_BLOCK_BEGINNING: Final = re.compile(
+    r"(?:#{1,6}|-#|[-*+•]|\d{1,9}[.)])\s|>|\|(?!\|)|`{3,}[^`\n]*$|~{3,}", re.MULTILINE
+)
+_NOT_SPACE: Final = re.compile(r"\S")
+_LINE_MARKER: Final = re.compile(rf"{_MARGIN}(?:\[[ xX]\]\s+)?")
+
+# Scripts written without spaces may be cut between any two characters but for these.
+_UNSPACED: Final = (
+    "\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3001-\u3029\uff01-\uff60"
+)
+_NOT_FIRST: Final = (
+    "、。，．！？：；）」』】〕〉》｝］…‥・ーゝゞ々〜～ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ"
+)
+_NOT_LAST: Final = "（「『【〔〈《｛［"
+_GAP: Final = re.compile(
+    rf"\s+|(?:(?<=[{_UNSPACED}])(?=\S)|(?<=\S)(?=[{_UNSPACED}]))(?![{_NOT_FIRST}])(?<![{_NOT_LAST}])"
+)
+_GAP_IN_CODE: Final = re.compile(r"\s+|[,;](?!\s)")
+_SENTENCE_END: Final = re.compile(r"[.!?…。！？؟।]['\"’”»)\]」』）*_]*$")
+
+# Cut, these no longer work at all; `open` ones may end beyond what can be seen.
+_TOKEN: Final = re.compile(
+    r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)"
+    r"|!?\[[^\]\n]*\]\([^)\n]*\)"
+    r"|<(?:[@#][!&]?\d+|a?:\w+:\d+|t:-?\d+(?::\w)?|/[^>\n]+|https?://[^>\s]+)>"
+    r"|https?://[^\s<>]+"
+    r"|(?P<open>`+[^`\n]*\Z|!?\[[^\]\n]*(?:\](?:\([^)\n]*)?)?\Z|<[^\s>]*\Z)"
+)
+# Cut, these lose their emphasis.
+_EMPHASIS: Final = re.compile(
+    r"(\*{1,3}|__|~~|\|\|)(?=[^\s*])[^\n]+?(?<=\S)\1|(?P<open>(?:\*\*|~~|\|\|)(?=\S)[^\n]*\Z)"
+)
+
+
+def split(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
+    """Return the parts of *text*: none is blank or longer than *limit* UTF-16 units.
+
+    Every part stands by itself: a code block that is cut is closed at the end of a part and opened
+    again, with its language, in the next. Without that, the parts are slices of *text* that leave
+    out nothing but white space around them. A fence left open at the end of *text* is closed.
+    Raises ValueError if *limit* is less than MINIMUM_LIMIT.
+    """
+    splitter = Splitter(limit)
+    splitter.write(text)
+    return splitter.finish()
+
+
+class Splitter:
+    """Split a text that is still arriving; its parts are those that `split` makes of the whole.
+
+    Raises ValueError if *limit* is less than MINIMUM_LIMIT.
+    """
+
+    def __init__(self, limit: int = MESSAGE_LIMIT) -> None:
+        if limit < MINIMUM_LIMIT:
+            raise ValueError(f"limit must be at least {MINIMUM_LIMIT}, not {limit}")
+        self._limit = limit
+        self._window = limit + LOOKAHEAD
+        self._sealed: list[str] = []
+        self._fence: _Fence | None = None
+        self._unsealed: list[str] = []
+        self._length = 0
+        self._enough = self._window
+        self._awaits_line_end = False
+
+    def write(self, delta: str) -> None:
+        """Append *delta*; seal what can no longer change."""
+        self._unsealed.append(delta)
+        self._length += len(delta)
+        if self._length >= self._enough or (self._awaits_line_end and "\n" in delta):
+            self._seal(final=False)
+
+    @property
+    def sealed(self) -> Sequence[str]:
+        """The first parts, which will never change again."""
+        return self._sealed
+
+    @property
+    def open_part(self) -> str:
+        """What to show after the sealed parts for now, valid by itself; "" if nothing is visible.
+
+        Held back is what may yet turn out to be a fence, and what is beyond the limit but not
+        enough to seal. Costs one pass over at most two parts of text.
+        """
+        text = _settled(self._open_text(), self._fence)
+        cut = self._next_cut(text, 0, final=True)
+        return "" if cut is None else _rendered(text, 0, cut, self._fence)
+
+    def finish(self) -> list[str]:
+        """Seal the rest and return all parts."""
+        self._seal(final=True)
+        return list(self._sealed)
+
+    def _open_text(self) -> str:
+        text = "".join(self._unsealed)
+        if self._fence is None:
+            text = text.lstrip()
+        self._unsealed = [text]
+        self._length = len(text)
+        return text
+
+    def _seal(self, *, final: bool) -> None:
+        text = self._open_text()
+        start = 0
+        self._enough = self._window
+        self._awaits_line_end = False
+        while start < len(text) and (final or len(text) - start >= self._window):
+            cut = self._next_cut(text, start, final=final)
+            if cut is None:
+                break
+            part = _rendered(text, start, cut, self._fence)
+            if part:
+                self._sealed.append(part)
+            start += cut.resume
+            self._fence = cut.fence and cut.fence.fitted(self._limit)
+            if cut.fence is None:
+                start = _skip_space(text, start)
+        self._unsealed = [text[start:]]
+        self._length = len(text) - start
+
+    def _next_cut(self, text: str, start: int, *, final: bool) -> _Cut | None:
+        """Return where the part that begins at *start* ends, or None if that needs more text."""
+        window = text[start : start + self._window]
+        cut, torn = _Page(window, self._limit, self._fence).cut()
+        if torn is None:
+            return cut
+        longest = torn.start + self._limit + LOOKAHEAD
+        end = text.find("\n", start + torn.start, start + longest)
+        if end < 0:
+            if len(text) - start < longest and not final:
+                self._enough = longest
+                self._awaits_line_end = True
+                return None
+            end = min(len(text), start + longest)
+        for whole in torn.cuts_before:
+            row = text[start + whole.resume : end]
+            if _units(_framed(row, whole.fence, torn.closing, self._limit)) <= self._limit:
+                return whole
+        return cut
+
+
+class _Rank(IntEnum):
+    """Where to cut, best first."""
+
+    PARAGRAPH = auto()
+    LINE = auto()
+    NESTED = auto()  # before a nested list item, after a blank line of code
+    INNER = auto()  # before another line of a list item or of code
+    UNEVEN = auto()  # between lines, but Discord sees an open fence here
+    SENTENCE = auto()
+    WORD = auto()
+    LEAD = auto()  # leaves a heading, or a line that announces what follows, at the end
+    EMPHASIS = auto()
+    TOKEN = auto()
+    CLUSTER = auto()
+    EMPTY = auto()  # leaves a code block without code
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    margin: str
+    run: str
+    info: str
+
+    @property
+    def opening(self) -> str:
+        # Discord strips the beginning of a message, and a fence is opened again only there.
+        return (self.margin + self.run + self.info).lstrip()
+
+    @property
+    def closing(self) -> str:
+        return self.margin + self.run
+
+    def is_closed_by(self, line: str) -> bool:
+        run = line.strip(" \t\r").lstrip("> \t")
+        return run.startswith(self.run) and not run.strip(self.run[0])
+
+    def fitted(self, limit: int) -> _Fence:
+        """Return this fence, shortened until it leaves room for code in a part."""
+        if self._frame() * 2 <= limit:
+            return self
+        language = self.info.partition(" ")[0]
+        for margin, info in ((self.margin, language), ("", language), ("", "")):
+            fence = _Fence(margin, self.run, info)
+            if fence._frame() * 4 <= limit * 3:
+                return fence
+        return _Fence("", self.run[:3], "")
+
+    def _frame(self) -> int:
+        return _units(self.opening) + _units(self.closing) + 2
+
+
+@dataclass(frozen=True, slots=True)
+class _TornRow:
+    """A list item, table row or line of code that begins in one part and ends in the next."""
+
+    start: int
+    closing: str  # of the fence around it
+    cuts_before: list[_Cut]  # which leave it whole, if it fits into a part at all; best first
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    rank: _Rank
+    shown: int  # the part shows the text up to here
+    resume: int  # the next part goes on from here
+    closing: str = ""
+    fence: _Fence | None = None  # to be opened again
+
+
+class _Scan:
+    """What is known of a part after some of its lines."""
+
+    def __init__(self, fence: _Fence | None) -> None:
+        self.fence = fence
+        self._ticks = fence.opening.count(_DISCORD_FENCE) if fence else 0
+        self._has_code = False
+        self._parted = False
+        self._blank = False
+        self._leads = False
+        self._in_table = False
+
+    def rank(self, line: str) -> _Rank:
+        """Rank a cut before *line*."""
+        if self.fence is not None:
+            return self._rank_in_code(self.fence, line)
+        if self._leads or (_is_rule(line) and not self._blank):
+            return _Rank.LEAD
+        if self._ticks % 2:
+            return _Rank.UNEVEN
+        if line[0] in " \t":
+            return _Rank.NESTED if _ITEM.match(line) else _Rank.INNER
+        if self._parted or _HEADING.match(line) or _opened_by(line):
+            return _Rank.PARAGRAPH
+        return _Rank.LINE
+
+    def _rank_in_code(self, fence: _Fence, line: str) -> _Rank:
+        if not self._has_code or fence.is_closed_by(line):
+            return _Rank.EMPTY
+        if (self._ticks + fence.closing.count(_DISCORD_FENCE)) % 2:
+            return _Rank.UNEVEN
+        return _Rank.NESTED if self._blank else _Rank.INNER
+
+    def is_row(self, line: str) -> bool:
+        """Say whether *line* is a list item, a table row or a line of code."""
+        if self.fence is not None:
+            return not self.fence.is_closed_by(line)
+        return bool(
+            _ITEM.match(line) or line.lstrip().startswith("|") or (self._in_table and "|" in line)
+        )
+
+    def take(self, line: str) -> None:
+        before = self.fence
+        self.fence = _fence_after(before, line)
+        self._ticks += line.count(_DISCORD_FENCE)
+        self._blank = not line.strip()
+        self._parted = self._blank or (before is not None and self.fence is None)
+        if self.fence is not None:
+            self._has_code = before is not None and (self._has_code or not self._blank)
+        elif not self._blank:
+            is_delimiter = _is_rule(line) and "|" in line
+            self._leads = is_delimiter or (before is None and _leads(line))
+            self._in_table = is_delimiter or (self._in_table and "|" in line)
+
+
+class _Page:
+    """The text from which one part is cut."""
+
+    def __init__(self, text: str, limit: int, fence: _Fence | None) -> None:
+        self._text = text
+        self._limit = limit
+        self._fence = fence
+        self._at = _units_before(text)
+        self._room = limit - (_units(fence.opening) + 1 if fence else 0)
+
+    def cut(self) -> tuple[_Cut, _TornRow | None]:
+        """Return the best cut and the row that it tears."""
+        scan = _Scan(self._fence)
+        cuts: list[_Cut] = []
+        shown = 0
+        for start, end in _lines(self._text):
+            line = self._text[start:end]
+            before = scan.fence
+            is_blank = not line.strip()
+            if start and before is not None:
+                cuts.append(_Cut(scan.rank(line), start, start, before.closing, before))
+            elif start and not is_blank:
+                cuts.append(_Cut(scan.rank(line), shown, start))
+            is_row = scan.is_row(line)
+            scan.take(line)
+            if scan.fence is not None or before is not None or not is_blank:
+                shown = end if scan.fence else start + len(line.rstrip())
+                closing = scan.fence.closing if scan.fence else ""
+                if not self._fits(shown, closing):
+                    best = self._best([*cuts, *self._divided(start, end, before, scan.fence)])
+                    if start and is_row and best.resume > start:
+                        return best, _TornRow(start, closing, _whole_row_cuts(cuts))
+                    return best, None
+        closing = scan.fence.closing if scan.fence else ""
+        return _Cut(_Rank.PARAGRAPH, shown, len(self._text), closing), None
+
+    def _fits(self, end: int, closing: str) -> bool:
+        return self._at[end] + (1 + _units(closing) if closing else 0) <= self._room
+
+    def _best(self, cuts: list[_Cut]) -> _Cut:
+        filled = [
+            cut for cut in cuts if self._at[cut.shown] * 2 >= self._room and cut.rank < _Rank.EMPTY
+        ]
+        if filled:
+            return min(filled, key=lambda cut: (cut.rank, -cut.shown))
+        return min(cuts, key=lambda cut: (cut.rank == _Rank.EMPTY, -cut.shown))
+
+    def _divided(
+        self, start: int, end: int, before: _Fence | None, after: _Fence | None
+    ) -> Iterator[_Cut]:
+        """Yield the cuts within the line that does not fit, the last of each rank."""
+        if start and before is not None and after is None and end - start <= LOOKAHEAD:
+            # The closing fence is longer than ours: ours takes its place.
+            yield _Cut(_Rank.PARAGRAPH, start, min(end + 1, len(self._text)), before.closing)
+            return
+        if start and before is None and after is not None:
+            return
+        last = self._last_fitting(start, end, before)
+        if last <= start:
+            return
+        if before is not None:
+            yield from self._words_in_code(start, last, end, before)
+        elif after is None:
+            yield from self._words(start, last, end)
+        for index in (self._between_clusters(start, last, before), last):
+            cut = self._cut_in_line(_Rank.CLUSTER, start, index, before)
+            if index == start or self._fits(index, cut.closing):
+                break
+        if index > start:
+            yield cut
+
+    def _cut_in_line(
+        self, rank: _Rank, start: int, index: int, before: _Fence | None, resume: int | None = None
+    ) -> _Cut:
+        resume = index if resume is None else resume
+        fence = _fence_after(before, self._text[start:index])
+        if fence is None:
+            return _Cut(rank, index, resume)
+        closing = fence.closing
+        if before is None:
+            # An opening line is torn: what follows its run is code now, if it was a fence at all.
+            line_end = self._text.find("\n", start)
+            whole = _opened_by(self._text[start : line_end if line_end >= 0 else None])
+            torn = whole is None or whole.run != fence.run
+            return _Cut(
+                rank,
+                index,
+                resume,
+                closing,
+                None if torn else replace(fence, info=""),
+            )
+        return _Cut(rank, index, resume, closing, fence)
+
+    def _last_fitting(self, start: int, end: int, before: _Fence | None) -> int:
+        """Return the last index up to *end* that fits with the closing fence needed there."""
+        index = min(bisect_right(self._at, self._room) - 1, end)
+        while index > start:
+            fence = _fence_after(before, self._text[start:index])
+            over = self._at[index] - self._room + (1 + _units(fence.closing) if fence else 0)
+            if over <= 0:
+                break
+            # Half of it, because a torn run of backticks is closed by one as long.
+            index -= (over + 1) // 2
+        return max(index, start)
+
+    def _between_clusters(self, start: int, last: int, before: _Fence | None) -> int:
+        text = self._text
+        index = last_boundary(text, last, start)
+        if index == start:
+            return start or last  # torn only if it is longer than a part
+        run = index
+        while run > start and text[run] in "`~" and text[run - 1] == text[run]:
+            run -= 1
+        makes_fence = text.startswith((_DISCORD_FENCE, "~~~"), run)
+        if makes_fence and (before is not None or not _DISCORD_OPENING.match(text, run)):
+            run = last_boundary(text, run - 1, start) if run > start else run
+        return run if run > start and self._at[run] * 2 >= self._room else index
+
+    def _words_in_code(self, start: int, last: int, end: int, fence: _Fence) -> Iterator[_Cut]:
+        gaps = _GAP_IN_CODE.finditer(self._text, self._middle(start), last)
+        for gap in reversed(list(gaps)):
+            index = gap.end()
+            if is_boundary(self._text, index) and not fence.is_closed_by(self._text[index:end]):
+                yield self._cut_in_line(_Rank.WORD, start, index, fence)
+                return
+
+    def _words(self, start: int, last: int, end: int) -> Iterator[_Cut]:
+        text = self._text
+        tokens = self._spans(_TOKEN, start, end)
+        emphases = self._spans(_EMPHASIS, start, end)
+        is_heading = _HEADING.match(text, start) is not None
+        marker = _LINE_MARKER.match(text, start)
+        lowest = max(self._middle(start), marker.end() + 1 if marker else 0)
+        gaps = [(gap.start(), gap.end()) for gap in _GAP.finditer(text, lowest, end)]
+        gaps += [(first, first) for first, _ in tokens if first >= lowest]
+        found: set[_Rank] = set()
+        for shown, resume in sorted(gaps, reverse=True):
+            if shown > last or not is_boundary(text, resume):
+                continue
+            if is_heading or _BLOCK_BEGINNING.match(text, resume) or _is_within(tokens, resume):
+                rank = _Rank.TOKEN
+            elif _is_within(emphases, resume):
+                rank = _Rank.EMPHASIS
+            elif _SENTENCE_END.search(text, max(0, shown - 8), shown):
+                rank = _Rank.SENTENCE
+            else:
+                rank = _Rank.WORD
+            if rank in found:
+                continue
+            cut = self._cut_in_line(rank, start, shown, None, resume)
+            if self._fits(shown, cut.closing):
+                found.add(rank)
+                yield cut
+            if rank == _Rank.SENTENCE:
+                return
+
+    def _middle(self, start: int) -> int:
+        """Return the first index in the line at *start* where the part is half full."""
+        return max(start + 1, bisect_right(self._at, (self._room - 1) // 2))
+
+    def _spans(self, pattern: re.Pattern[str], start: int, end: int) -> list[tuple[int, int]]:
+        """Return where *pattern* matches; what has no end yet counts only late in the part."""
+        return [
+            match.span()
+            for match in pattern.finditer(self._text, start, end)
+            if match["open"] is None or self._at[match.start()] * 4 >= self._room * 3
+        ]
+
+
+def _whole_row_cuts(cuts: list[_Cut]) -> list[_Cut]:
+    """Return those of *cuts*, all before a row, that may be made to leave it whole."""
+    kept = [cut for cut in cuts if cut.rank < _Rank.LEAD][-1:]
+    if kept == cuts[-1:] or cuts[-1].rank == _Rank.EMPTY:
+        return kept
+    return [*kept, cuts[-1]]
+
+
+def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
+    """Return *row* with the fences around it in a part that begins with it."""
+    if reopened is None:
+        return row.strip() if not closing else f"{row.lstrip()}\n{closing}"
+    return f"{reopened.fitted(limit).opening}\n{row}\n{closing}"
+
+
+def _rendered(text: str, start: int, cut: _Cut, fence: _Fence | None) -> str:
+    """Return the part from *start* up to *cut*, or "" if nothing of it is visible."""
+    shown = text[start : start + cut.shown]
+    if cut.fence is None and not any(map(_is_visible, shown)):
+        return ""
+    opening = f"{fence.opening}\n" if fence else ""
+    if not cut.closing:
+        return opening + shown.rstrip()
+    line_end = "" if shown.endswith("\n") else "\n"
+    return opening + shown + line_end + cut.closing
+
+
+def _settled(text: str, fence: _Fence | None) -> str:
+    """Return *text* without an end that may become a fence, or that opens one without code."""
+    hidden: int | None = None if fence is None else 0
+    for start, end in _lines(text):
+        line = text[start:end]
+        if end == len(text) and _may_become_fence(line, fence):
+            return text[: start if hidden is None else hidden]
+        after = _fence_after(fence, line)
+        if fence is None:
+            hidden = None if after is None else start
+        elif after is None or line.strip():
+            hidden = None
+        fence = after
+    return text if hidden is None else text[:hidden]
+
+
+def _may_become_fence(line: str, fence: _Fence | None) -> bool:
+    if fence is None:
+        return _OPENING_BEGUN.match(line) is not None
+    run = line.strip(" \t\r").lstrip("> \t")
+    return bool(run) and not run.strip(fence.run[0])
+
+
+def _fence_after(fence: _Fence | None, line: str) -> _Fence | None:
+    if fence is None:
+        return _opened_by(line)
+    return None if fence.is_closed_by(line) else fence
+
+
+def _opened_by(line: str) -> _Fence | None:
+    match = _OPENING.match(line)
+    if match is None:
+        return None
+    # The list item that holds the fence has begun: its next lines are indented instead.
+    margin = re.sub(r"[^\s>]", " ", match[1])
+    return _Fence(margin, match[2], match[3].strip())
+
+
+def _leads(line: str) -> bool:
+    """Say whether *line* belongs to what comes next."""
+    return bool(
+        _HEADING.match(line)
+        or _BOLD_LINE.match(line)
+        or line.rstrip(" \t\r*_").endswith((":", "："))
+    )
+
+
+def _is_rule(line: str) -> bool:
+    """Say whether *line* belongs to the one above: a table's delimiter, a heading's underline."""
+    return ("-" in line or "=" in line) and not line.strip("|:-= \t\r")
+
+
+def _is_within(spans: list[tuple[int, int]], index: int) -> bool:
+    nearest = bisect_right(spans, (index, -1)) - 1
+    return nearest >= 0 and spans[nearest][0] < index < spans[nearest][1]
+
+
+def _is_visible(char: str) -> bool:
+    return not char.isspace() and unicodedata.category(char) not in {"Cc", "Cf"}
+
+
+def _lines(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each line, without its line end."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield start, end
+        start = end + 1
+    yield start, len(text)
+
+
+def _skip_space(text: str, start: int) -> int:
+    match = _NOT_SPACE.search(text, start)
+    return match.start() if match else len(text)
+
+
+def _units(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _units_before(text: str) -> Sequence[int]:
+    """Return the number of UTF-16 units before each index of *text*, and in all of it."""
+    if text.isascii() or max(text) <= "\uffff":
+        return range(len(text) + 1)
+    second_units = accumulate(map("\uffff".__lt__, text), initial=0)
+    return list(map(add, count(), second_units))

@@ -1,0 +1,145 @@
+"""The terminal loop that this program grew from, on the same assistant and history."""
+
+import asyncio
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final, Self
+
+from bot.assistant import Assistant
+from bot.conversation import Conversation, Exchange, scrubbed
+from bot.errors import HistoryFailed, SystemPromptTooLong
+from bot.history import History
+from bot.logs import set_up_logging
+from bot.runtime import assistant_on
+from bot.sandbox.process import running
+from bot.sentences import ENGLISH
+from bot.settings import Settings
+
+PLACE_ID: Final = 1
+PERSON_ID: Final = 1
+HERE: Final = Conversation(PLACE_ID)
+DATABASE_NAME: Final = "chat.db"
+PROMPT: Final = "user : "
+OFFLINE: Final = '{"mode": "offline", "api_key": null}'
+
+
+class TerminalReply:
+    """A reply that is printed as it comes."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    async def __aenter__(self) -> Self:
+        print("ChatBot : ", end="", flush=True)
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        return None
+
+    def write(self, delta: str) -> None:
+        """Print more of the text; like the program this one grew from, without leading space."""
+        text = delta if self._begun else delta.lstrip()
+        self._begun = self._begun or bool(text)
+        print(text, end="", flush=True)
+
+    async def finish(self, notices: Sequence[str] = ()) -> None:
+        """End the line and print *notices*."""
+        for notice in notices:
+            print(f"\n({notice})" if self._begun else notice, end="")
+        print(flush=True)
+
+
+class Chat:
+    """One person's conversation at the terminal."""
+
+    def __init__(self, assistant: Assistant, history: History) -> None:
+        self._assistant = assistant
+        self._history = history
+        # Ids that grow from run to run, like Discord's.
+        self._ids = itertools.count(time.time_ns() // 1_000_000)
+
+    async def say(self, line: str) -> None:
+        """Answer *line*, or do what it commands."""
+        command, _, rest = line.partition(" ")
+        if command == "/reset":
+            await self._reset()
+        elif command == "/system":
+            await self._system(rest.strip())
+        elif command.startswith("/"):
+            print(ENGLISH.terminal_unknown_command)
+        else:
+            await self._ask(line)
+
+    async def _ask(self, question: str) -> None:
+        exchange = Exchange(next(self._ids), HERE, PLACE_ID, PERSON_ID, "", question)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._assistant.stop, ENGLISH.stopped)
+        try:
+            with suppress(HistoryFailed):  # The answer says that it will not be remembered.
+                await self._history.receive(exchange)
+            await self._assistant.answer(exchange, TerminalReply())
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    async def _reset(self) -> None:
+        count = await self._assistant.reset(PLACE_ID, next(self._ids))
+        await self._history.erase_forgotten()
+        print(ENGLISH.terminal_reset.format(count=count))
+
+    async def _system(self, prompt: str) -> None:
+        if prompt:
+            try:
+                await self._assistant.instruct("channel", PLACE_ID, prompt)
+            except SystemPromptTooLong as error:
+                print(ENGLISH.system_too_long.format_map(vars(error)))
+                return
+        print(ENGLISH.terminal_system.format(prompt=await self._assistant.system_prompt(HERE)))
+
+
+def chat(*, offline: bool) -> int:
+    """Read lines until the end of input or /quit; return the exit code. Raises StartRefused."""
+    set_up_logging("ERROR", "text")
+    with suppress(ImportError):
+        import readline  # noqa: F401, PLC0415  # gives input() its line editing
+    stack = AsyncExitStack()
+    with asyncio.Runner() as runner:
+        try:
+            talk = runner.run(_open(stack, offline=offline))
+            if sys.stdin.isatty():
+                print(ENGLISH.terminal_greeting)
+            _loop(runner, talk)
+        finally:
+            runner.run(stack.aclose())
+    return 0
+
+
+async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
+    given: dict[str, Any] = {"discord_token": "not-needed"}
+    if offline:
+        model = running("bot.sandbox.model_server", "--settings", OFFLINE)
+        ready = await stack.enter_async_context(model)
+        given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
+    settings = Settings.load(**given)
+    path = settings.database_path.with_name(DATABASE_NAME)
+    assistant, history = await stack.enter_async_context(assistant_on(settings, path))
+    return Chat(assistant, history)
+
+
+def _loop(runner: asyncio.Runner, talk: Chat) -> None:
+    while True:
+        try:
+            line = scrubbed(input(PROMPT)).strip()
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:  # Ctrl-C gives up the line, not the conversation.
+            print()
+            continue
+        if line == "/quit":
+            return
+        if line:
+            runner.run(talk.say(line))
