@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 import discord
 import yarl
+from discord import VoiceClient
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from discord.http import Route
 
@@ -47,6 +48,7 @@ class MessageContentRefused(Exception):
 def point_at(api_url: str, gateway_url: str) -> None:
     """Make discord.py talk to these addresses."""
     Route.BASE = api_url
+    VoiceClient.warn_nacl = VoiceClient.warn_dave = False  # It does not speak; no need to say so.
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
 

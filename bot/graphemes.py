@@ -1,9 +1,10 @@
 """Where a text may be cut without tearing what people see as one character.
 
 A compact approximation of Unicode's extended grapheme clusters (UAX #29) on `unicodedata`. Where it
-differs it errs towards keeping characters together: it never allows a boundary after a zero-width
-joiner or between a virama and a letter, whatever the script. So a cut at a boundary found here
-tears no cluster of the standard, while a few clusters here hold two of the standard's.
+differs it errs towards keeping characters together: it never allows a boundary between a zero-width
+joiner and anything but ASCII, nor between a virama and a letter of any script. So a cut at a
+boundary found here tears no cluster of the standard (as far as Python's Unicode version knows its
+characters), while a few clusters here hold two of the standard's.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ def is_boundary(text: str, index: int) -> bool:
         return not (before == "\r" and after == "\n")
     if _is_control(before) or _is_control(after):
         return True
-    if _extends(after) or before == _ZERO_WIDTH_JOINER or before in _PREPENDED:
+    if _extends(after) or before in _PREPENDED:
         return False
+    if before == _ZERO_WIDTH_JOINER:
+        return after.isascii()
     if _is_regional(before) and _is_regional(after):
         return _regionals_before(text, index) % 2 == 0
     return not (_joins_syllable(before, after) or _joins_conjunct(text, index))

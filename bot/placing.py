@@ -17,7 +17,7 @@ THREAD_SECONDS: Final = 3.0
 THREAD_EXISTS: Final = 160004
 
 JOINERS: Final = "\u200c\u200d"  # They make one emoji of several, and shape Persian words.
-NAME_MARKUP: Final = re.compile(r"```\w*|[*_~`|]{1,3}|^[>#-]+\s+|https?://|[\[\]]", re.MULTILINE)
+NAME_MARKUP: Final = re.compile(r"```\w*|[*_~`|]{1,3}|^[>#-]+\s+|https?://", re.MULTILINE)
 
 
 def thread_possible(message: discord.Message, me_id: int) -> bool:
@@ -34,7 +34,7 @@ def thread_possible(message: discord.Message, me_id: int) -> bool:
 
 def thread_name(question: str) -> str:
     """Return *question* as a thread's name: one line of plain text, 1 to 100 characters."""
-    words = " ".join(NAME_MARKUP.sub(" ", question).split())
+    words = " ".join(NAME_MARKUP.sub("", question).split())
     printable = "".join(char for char in words if char.isprintable() or char in JOINERS)
     if len(printable) <= THREAD_NAME_LENGTH:
         return printable or "…"

@@ -225,7 +225,7 @@ class _Fence:
         return self.margin + self.run
 
     def is_closed_by(self, line: str) -> bool:
-        run = line.strip(" \t\r").lstrip("> \t")
+        run = line.rstrip(" \t\r").lstrip("> \t")
         return run.startswith(self.run) and not run.strip(self.run[0])
 
     def fitted(self, limit: int) -> _Fence:
@@ -380,12 +380,16 @@ class _Page:
             yield from self._words_in_code(start, last, end, before)
         elif after is None:
             yield from self._words(start, last, end)
-        for index in (self._between_clusters(start, last, before), last):
+        whole = last_boundary(self._text, last, start)
+        if whole == start > 0:
+            return
+        # Before a run of backticks another fence may have to be closed, and that may not fit; a
+        # cluster that is longer than a part is torn.
+        for index in (self._beside_run(start, whole, before), whole, last):
             cut = self._cut_in_line(_Rank.CLUSTER, start, index, before)
-            if index == start or self._fits(index, cut.closing):
-                break
-        if index > start:
-            yield cut
+            if index > start and self._fits(index, cut.closing):
+                yield cut
+                return
 
     def _cut_in_line(
         self, rank: _Rank, start: int, index: int, before: _Fence | None, resume: int | None = None
@@ -421,18 +425,16 @@ class _Page:
             index -= (over + 1) // 2
         return max(index, start)
 
-    def _between_clusters(self, start: int, last: int, before: _Fence | None) -> int:
+    def _beside_run(self, start: int, index: int, before: _Fence | None) -> int:
+        """Return *index*, moved out of a run of backticks that would begin or end a fence."""
         text = self._text
-        index = last_boundary(text, last, start)
-        if index == start:
-            return start or last  # torn only if it is longer than a part
         run = index
         while run > start and text[run] in "`~" and text[run - 1] == text[run]:
             run -= 1
         makes_fence = text.startswith((_DISCORD_FENCE, "~~~"), run)
         if makes_fence and (before is not None or not _DISCORD_OPENING.match(text, run)):
-            run = last_boundary(text, run - 1, start) if run > start else run
-        return run if run > start and self._at[run] * 2 >= self._room else index
+            run = last_boundary(text, max(run - 1, start), start)
+        return run if self._at[run] * 2 >= self._room else index
 
     def _words_in_code(self, start: int, last: int, end: int, fence: _Fence) -> Iterator[_Cut]:
         gaps = _GAP_IN_CODE.finditer(self._text, self._middle(start), last)
@@ -531,7 +533,7 @@ def _settled(text: str, fence: _Fence | None) -> str:
 def _may_become_fence(line: str, fence: _Fence | None) -> bool:
     if fence is None:
         return _OPENING_BEGUN.match(line) is not None
-    run = line.strip(" \t\r").lstrip("> \t")
+    run = line.rstrip(" \t\r").lstrip("> \t")
     return bool(run) and not run.strip(fence.run[0])
 
 
