@@ -1,8 +1,9 @@
 """Cut a reply into parts that fit into Discord messages.
 
-A part is at least half full, or the row that begins the next part did not fit into it whole. So a
-reply of n characters never makes more than about 2n / limit parts, and within the last half of a
-part the best place wins: see `_Rank`.
+A part is at least half full, or else what begins the next part is a row (a list item, a table row,
+a line of code) that would have been torn although it fits into a part. So a reply of n characters
+makes about 2n / limit parts at most, and within the second half of a part the best place wins: see
+`_Rank`. A row that is longer than a part is torn like a paragraph.
 
 Fences are read as CommonMark writes them, because models do: three or more backticks or tildes
 that begin a line, after any indentation, list markers or quote marks; closed by at least as many
@@ -11,9 +12,12 @@ a tilde fence with backtick fences inside), CommonMark's decides what is closed 
 and a cut is preferred where Discord's view is balanced too. A fence that opens in the middle of a
 line is prose to CommonMark, so it is not opened again when its code is cut.
 
-All decisions are made from the first `limit + LOOKAHEAD` characters of what is not cut yet, and,
-for a list item or table row that would be torn, from whether its line ends within *limit*
-characters. Both are the same however the text arrives.
+Discord strips the indentation of a message's first line, so the next part's first list item loses
+it. Cuts before items without indentation are preferred; nothing is put in its place.
+
+All decisions are made from the first `limit + LOOKAHEAD` characters of what is not cut yet and,
+where a row would be torn, from whether its line ends soon enough to fit into a part. Both are the
+same however the text arrives.
 """
 
 from __future__ import annotations
@@ -140,7 +144,7 @@ class Splitter:
         return "" if cut is None else _rendered(text, 0, cut, self._fence)
 
     def finish(self) -> list[str]:
-        """Seal the rest and return all parts."""
+        """Seal the rest and return all parts; nothing can be written after that."""
         self._seal(final=True)
         return list(self._sealed)
 
@@ -232,7 +236,7 @@ class _Fence:
         """Return this fence, shortened until it leaves room for code in a part."""
         if self._frame() * 2 <= limit:
             return self
-        language = self.info.partition(" ")[0]
+        language = "".join(self.info.split()[:1]).partition("~")[0]
         for margin, info in ((self.margin, language), ("", language), ("", "")):
             fence = _Fence(margin, self.run, info)
             if fence._frame() * 4 <= limit * 3:
@@ -398,20 +402,14 @@ class _Page:
         fence = _fence_after(before, self._text[start:index])
         if fence is None:
             return _Cut(rank, index, resume)
-        closing = fence.closing
-        if before is None:
-            # An opening line is torn: what follows its run is code now, if it was a fence at all.
-            line_end = self._text.find("\n", start)
-            whole = _opened_by(self._text[start : line_end if line_end >= 0 else None])
-            torn = whole is None or whole.run != fence.run
-            return _Cut(
-                rank,
-                index,
-                resume,
-                closing,
-                None if torn else replace(fence, info=""),
-            )
-        return _Cut(rank, index, resume, closing, fence)
+        if before is not None:
+            return _Cut(rank, index, resume, fence.closing, fence)
+        # An opening line is torn: what follows its run is code now, if it was a fence at all.
+        line_end = self._text.find("\n", start)
+        whole = _opened_by(self._text[start : line_end if line_end >= 0 else None])
+        is_fence = whole is not None and whole.run == fence.run
+        reopened = replace(fence, info="") if is_fence else None
+        return _Cut(rank, index, resume, fence.closing, reopened)
 
     def _last_fitting(self, start: int, end: int, before: _Fence | None) -> int:
         """Return the last index up to *end* that fits with the closing fence needed there."""
@@ -440,7 +438,10 @@ class _Page:
         gaps = _GAP_IN_CODE.finditer(self._text, self._middle(start), last)
         for gap in reversed(list(gaps)):
             index = gap.end()
-            if is_boundary(self._text, index) and not fence.is_closed_by(self._text[index:end]):
+            if not is_boundary(self._text, index) or fence.is_closed_by(self._text[index:end]):
+                continue
+            # A longer cut may fit where this one does not: if it ends the code by itself.
+            if self._fits(index, fence.closing):
                 yield self._cut_in_line(_Rank.WORD, start, index, fence)
                 return
 
@@ -549,7 +550,7 @@ def _opened_by(line: str) -> _Fence | None:
         return None
     # The list item that holds the fence has begun: its next lines are indented instead.
     margin = re.sub(r"[^\s>]", " ", match[1])
-    return _Fence(margin, match[2], match[3].strip())
+    return _Fence(margin, match[2], match[3].rstrip())
 
 
 def _leads(line: str) -> bool:

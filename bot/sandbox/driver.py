@@ -315,7 +315,7 @@ class Driver:
     ) -> Json:
         """Break *count* requests (None: all) whose method and path match the patterns.
 
-        *action* is answer (status, body, headers), delay (seconds), drop (before it is done),
+        *action* is answer (status, body, headers), delay (seconds, after), drop (before it is done),
         drop_after (done, but the answer is lost), rate_limit (retry_after, global, scope, via).
         *more* may also say skip, probability and seed.
         """

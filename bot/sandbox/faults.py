@@ -30,6 +30,7 @@ class Fault:
     probability: float = 1.0
     dice: random.Random = field(default_factory=random.Random)
     seconds: float = 0.0
+    after: bool = False
     status: int = 500
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -84,6 +85,7 @@ class Faults:
             probability=float(spec.get("probability", 1.0)),
             dice=random.Random(spec.get("seed", 0)),
             seconds=float(spec.get("seconds", 0.0)),
+            after=bool(spec.get("after", False)),
             status=int(spec.get("status", 500)),
             body=spec.get("body"),
             headers={str(key): str(value) for key, value in (spec.get("headers") or {}).items()},

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE_STATE, RESUME = 0, 1, 2, 3, 4, 6
 RECONNECT, REQUEST_MEMBERS, INVALID_SESSION, HELLO, ACK = 7, 8, 9, 10, 11
+CLOSE_SECONDS = 5.0
+GOING_AWAY_SECONDS = 1.0
 PAYLOAD_LIMIT = 4096  # Discord: bytes of one event from a client
 _ENDS_SESSION = frozenset({1000, 1001})
 _WITH_CONTENT = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
@@ -97,7 +99,7 @@ class Gateway:
         refusal = self.faults.refusal(request)
         if refusal is not None:
             return refusal
-        socket = web.WebSocketResponse(timeout=1.0, compress=False, max_msg_size=1 << 20)
+        socket = web.WebSocketResponse(timeout=CLOSE_SECONDS, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         if request.query.get("v", "10") not in {"9", "10"}:
             await socket.close(code=4012, message=b"Invalid API version")
@@ -148,9 +150,15 @@ class Gateway:
         connection.closed_by_us = True
         await connection.socket.close(code=code, message=reason.encode())
 
+    def hang_up_soon(self, connection: Connection, code: int, reason: str = "") -> None:
+        """Close a connection without waiting for the client's consent."""
+        self._state.spawn(self.hang_up(connection, code, reason))
+
     async def close(self) -> None:
         """Close every connection, as Discord does when a node goes away."""
-        await asyncio.gather(*(self.hang_up(item, 1001) for item in list(self.connections)))
+        closing = [asyncio.create_task(self.hang_up(item, 1001)) for item in self.connections]
+        if closing:
+            await asyncio.wait(closing, timeout=GOING_AWAY_SECONDS)
 
     async def _read(self, connection: Connection) -> None:
         async for frame in connection.socket:
@@ -280,7 +288,7 @@ class Gateway:
             return None
         before = session.connection
         if before is not None:
-            self._state.spawn(self.hang_up(before, 4000))
+            self.hang_up_soon(before, 4000)
         self.resumes += 1
         session.attach(connection, seq)
         self._state.journal.note("gateway_resume", session=session.id, seq=seq)

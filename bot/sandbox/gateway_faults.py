@@ -64,9 +64,9 @@ class GatewayFaults:
         code, reason = int(spec.get("code", 4000)), str(spec.get("reason", ""))
         if spec.get("forget_session"):
             self._gateway.sessions.clear()
-        await asyncio.gather(
-            *(self._gateway.hang_up(item, code, reason) for item in list(self._gateway.connections))
-        )
+        # A client that does not read for a while must not hold up the control interface.
+        for connection in self._gateway.connections:
+            self._gateway.hang_up_soon(connection, code, reason)
 
     async def _abort(self, spec: Json) -> None:
         if spec.get("forget_session"):

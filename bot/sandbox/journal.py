@@ -52,6 +52,7 @@ class Journal:
                     found = self.after(seq, wanted)
                     if found:
                         return found
+                    seq = max(seq, self.last)
                     await changed.wait()
         except TimeoutError:
             return []

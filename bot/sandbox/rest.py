@@ -174,10 +174,9 @@ class Rest:
         state.requests.append(entry)
         faults = state.faults.striking(request.method, path)
         entry["faults"] = [fault.action for fault in faults]
-        for fault in faults:
-            if fault.seconds:
-                await asyncio.sleep(fault.seconds)
+        await asyncio.sleep(sum(fault.seconds for fault in faults if not fault.after))
         answer = await self._answer(request, route, entry, faults)
+        await asyncio.sleep(sum(fault.seconds for fault in faults if fault.after))
         if answer is None or any(fault.action == "drop_after" for fault in faults):
             if request.transport is not None:
                 request.transport.abort()

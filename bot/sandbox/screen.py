@@ -1,0 +1,93 @@
+"""Show messages on a terminal as they come and change, above the line that is being typed."""
+
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TextIO
+
+with suppress(ImportError):  # Windows has none; the line being typed is then not restored.
+    import readline
+
+ERASE_BELOW: Final = "\x1b[J"
+
+
+class Screen:
+    """Prints blocks of text; the newest one is rewritten in place when it changes.
+
+    On a terminal only. Elsewhere, where nothing can be rewritten, a block is printed once, by
+    `settle`, when it has its last words.
+    """
+
+    def __init__(self, prompt: Callable[[], str], out: TextIO = sys.stdout) -> None:
+        self._prompt = prompt
+        self._out = out
+        self._live = out.isatty()
+        self._newest: str | None = None
+        self._rows: list[str] = []
+        self._waiting: dict[str, str] = {}
+
+    def show(self, key: str, text: str) -> None:
+        """Print the block *key*, or print it anew if its text has changed."""
+        if not self._live:
+            self._waiting[key] = text
+            return
+        size = shutil.get_terminal_size()
+        rows = wrapped(text, size.columns - 1)
+        kept = 0
+        up = ""
+        if key == self._newest:
+            # What has scrolled away cannot be rewritten; of a growing text it need not be.
+            kept = max(0, len(self._rows) - (size.lines - 2))
+            up = f"\x1b[{len(self._rows) - kept}A" if len(self._rows) > kept else ""
+        self._newest, self._rows = key, rows
+        block = "".join(f"{row}\n" for row in rows[kept:])
+        self._out.write(f"\r{up}{ERASE_BELOW}{block}{self._typed()}")
+        self._out.flush()
+
+    def entered(self) -> None:
+        """Note that a line was typed: what stands above it is no longer rewritten."""
+        self._newest = None
+
+    def settle(self) -> None:
+        """Print what waits for its last words."""
+        for text in self._waiting.values():
+            self._out.write(f"{text}\n")
+        self._waiting.clear()
+        self._out.flush()
+
+    def _typed(self) -> str:
+        typed = readline.get_line_buffer() if "readline" in globals() else ""
+        return f"{self._prompt()}{typed}"
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """Return *text* in rows of at most *columns* cells, broken at spaces where that can be."""
+    return [row for line in text.split("\n") for row in _rows(line, columns)]
+
+
+def _rows(line: str, columns: int) -> list[str]:
+    rows = []
+    while (end := _fitting(line, columns)) < len(line):
+        at_space = line.rfind(" ", 0, end + 1)
+        end = at_space + 1 if at_space > end // 2 else max(end, 1)
+        rows.append(line[:end].rstrip())
+        line = line[end:]
+    return [*rows, line]
+
+
+def _fitting(line: str, columns: int) -> int:
+    """Return how many characters of *line* fit into *columns* cells; wide ones take two."""
+    used = 0
+    for number, char in enumerate(line):
+        used += _cells(char)
+        if used > columns:
+            return number
+    return len(line)
+
+
+def _cells(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in {"Cf", "Cc", "Mn"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

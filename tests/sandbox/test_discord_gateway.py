@@ -1,0 +1,324 @@
+"""The gateway's protocol, frame by frame."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import ClientError
+
+from tests.sandbox.wire import ALL_INTENTS, MESSAGE_CONTENT, Socket
+
+if TYPE_CHECKING:
+    from bot.sandbox.driver import Driver
+    from tests.sandbox.wire import Api
+
+GUILDS_ONLY = 1
+
+
+async def test_from_hello_to_the_first_guild(people: Driver, socket: Socket) -> None:
+    assert (await socket.receive())["d"]["heartbeat_interval"] == 41250
+    ready = await socket.identify()
+    assert ready["user"]["id"] == people.bot_id
+    assert ready["resume_gateway_url"] == people.gateway_url
+    assert [guild["unavailable"] for guild in ready["guilds"]] == [True]
+    guild = (await socket.event("GUILD_CREATE"))["d"]
+    assert {channel["name"] for channel in guild["channels"]} >= {"general", "Lounge", "help"}
+    assert [member["user"]["id"] for member in guild["members"]] == [people.bot_id]
+    assert guild["member_count"] == 5
+
+
+async def test_a_heartbeat_is_acknowledged_before_and_after_identify(socket: Socket) -> None:
+    await socket.send(1, None)
+    await socket.op(11)
+    await socket.identify()
+    await socket.send(1, 1)
+    await socket.op(11)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ([(2, {"token": "wrong", "properties": {}, "intents": 1})], 4004),
+        ([(6, {"token": "wrong", "session_id": "x", "seq": 1})], 4004),
+        ([(2, "identify")], 4002),
+        ([(3, {"status": "online"})], 4003),
+        ([(99, None)], 4001),
+        ([(1, "one")], 4007),
+    ],
+)
+async def test_a_wrong_frame_closes(
+    socket: Socket, frames: list[tuple[int, Any]], code: int
+) -> None:
+    for op, data in frames:
+        await socket.send(op, data)
+    assert await socket.close_code() == code
+
+
+@pytest.mark.parametrize("text", ["{", '"text"', '{"op": "two"}'])
+async def test_what_is_no_payload_closes_with_4002(socket: Socket, text: str) -> None:
+    await socket.socket.send_str(text)
+    assert await socket.close_code() == 4002
+
+
+@pytest.mark.parametrize(
+    ("identity", "code"),
+    [
+        ({"intents": 1 << 40}, 4013),
+        ({"intents": "all"}, 4013),
+        ({"intents": 1 << 1}, 4014),
+        ({"shard": [1, 1]}, 4010),
+    ],
+)
+async def test_an_identify_that_is_refused(
+    socket: Socket, identity: dict[str, Any], code: int
+) -> None:
+    await socket.send_identify(**identity)
+    assert await socket.close_code() == code
+
+
+async def test_message_content_needs_the_portals_switch(people: Driver, socket: Socket) -> None:
+    await people.settings(portal={"message_content": False})
+    await socket.send_identify(ALL_INTENTS)
+    assert await socket.close_code() == 4014
+
+
+async def test_identifying_twice_closes_with_4005(socket: Socket) -> None:
+    await socket.identify()
+    await socket.send_identify()
+    assert await socket.close_code() == 4005
+
+
+async def test_identifying_too_soon_after_another_is_an_invalid_session(
+    people: Driver, socket: Socket
+) -> None:
+    await people.settings(identify_interval_seconds=5)
+    await socket.identify()
+    async with Socket(people.gateway_url, people.token) as second:
+        await second.send_identify()
+        assert (await second.op(9))["d"] is False
+
+
+async def test_after_too_many_identifies_the_token_is_reset(
+    people: Driver, api: Api, socket: Socket
+) -> None:
+    await people.settings(identify_limit=0)
+    await socket.send_identify()
+    assert await socket.close_code() == 4004
+    assert (await api.request("GET", "/users/@me")).status == 401
+
+
+async def test_no_heartbeat_for_two_intervals_closes_with_4009(people: Driver) -> None:
+    await people.settings(heartbeat_interval_seconds=0.05)
+    async with Socket(people.gateway_url, people.token) as socket:
+        assert await socket.close_code() == 4009
+
+
+async def test_events_go_to_those_who_asked_for_them(people: Driver, socket: Socket) -> None:
+    await socket.identify(GUILDS_ONLY)
+    await people.say("general", "Jun", "not for you")
+    await people.type_in("general", "Jun")
+    await people.create_channel("new")
+    assert await socket.events(2) == ["GUILD_CREATE", "CHANNEL_CREATE"]
+
+
+async def test_events_of_a_channel_that_the_bot_cannot_see_do_not_come(
+    people: Driver, socket: Socket
+) -> None:
+    overwrite = {"target": "everyone", "deny": ["VIEW_CHANNEL"]}
+    await people.edit_channel("general", overwrites=[overwrite])
+    await people.edit_guild("Sandbox", bot_permissions=0)
+    await socket.identify()
+    await people.say("general", "Mina", "secret")
+    await people.say("random", "Mina", "open")
+    assert (await socket.event("MESSAGE_CREATE"))["d"]["content"] == "open"
+
+
+async def test_content_without_the_intent_is_blank_but_for_what_concerns_the_bot(
+    people: Driver, api: Api, socket: Socket
+) -> None:
+    await socket.identify(ALL_INTENTS & ~MESSAGE_CONTENT)
+    own = (await api.send("general", "own")).body
+    await people.say("general", "Jun", "secret", attachments=[{"filename": "a.txt"}])
+    await people.ask("general", "Jun", "hm")
+    await people.say("general", "Jun", "ping", reply_to=own["id"])
+    await people.say("general", "Jun", "no ping", reply_to=own["id"], ping_reply=False)
+    await people.say(await people.dm("Jun"), "Jun", "direct")
+    seen = [(await socket.event("MESSAGE_CREATE"))["d"] for _ in range(6)]
+    contents = [message["content"] for message in seen]
+    assert contents == ["own", "", f"{people.bot_mention} hm", "ping", "", "direct"]
+    assert seen[1]["attachments"] == []
+    assert seen[4]["referenced_message"]["content"] == "own"
+
+
+async def test_a_guild_message_carries_the_member_and_a_direct_one_does_not(
+    people: Driver, socket: Socket
+) -> None:
+    await socket.identify()
+    await people.say("general", "Jun", "hi")
+    message = (await socket.event("MESSAGE_CREATE"))["d"]
+    assert "user" not in message["member"]
+    assert message["guild_id"]
+    await people.say(await people.dm("Jun"), "Jun", "hi")
+    message = (await socket.event("MESSAGE_CREATE"))["d"]
+    assert "member" not in message
+    assert "guild_id" not in message
+
+
+async def test_the_nonce_comes_back_in_the_event(api: Api, socket: Socket) -> None:
+    await socket.identify()
+    await api.send("general", nonce="n-1")
+    assert (await socket.event("MESSAGE_CREATE"))["d"]["nonce"] == "n-1"
+
+
+async def test_a_resume_replays_what_was_missed(people: Driver) -> None:
+    async with Socket(people.gateway_url, people.token) as first:
+        ready = await first.identify()
+        seq = (await first.event("GUILD_CREATE"))["s"]
+        await people.gateway("close", code=4000)
+        assert await first.close_code() == 4000
+    await people.say("general", "Jun", "while you were away")
+    async with Socket(people.gateway_url, people.token) as second:
+        await second.send(6, {"token": people.token, "session_id": ready["session_id"], "seq": seq})
+        assert (await second.event("MESSAGE_CREATE"))["d"]["content"] == "while you were away"
+        await second.event("RESUMED")
+    assert (await people.gateway_state())["resumes"] == 1
+
+
+@pytest.mark.parametrize("how", ["unknown", "expired", "closed by the client", "forgotten"])
+async def test_a_resume_of_a_session_that_is_gone(people: Driver, how: str) -> None:
+    async with Socket(people.gateway_url, people.token) as first:
+        session = (await first.identify())["session_id"]
+        if how in {"expired", "forgotten"}:
+            await people.gateway("close", code=4000, forget_session=how == "forgotten")
+            await first.close_code()
+    if how == "expired":
+        await people.settings(session_lifetime_seconds=0)
+    if how == "unknown":
+        session = "unknown"
+    async with Socket(people.gateway_url, people.token) as second:
+        await second.send(6, {"token": people.token, "session_id": session, "seq": 1})
+        assert (await second.op(9))["d"] is False
+
+
+async def test_zlib_stream_compresses_every_frame(people: Driver) -> None:
+    query = "?v=10&encoding=json&compress=zlib-stream"
+    async with Socket(people.gateway_url, people.token, query=query) as socket:
+        await socket.identify()
+        await people.say("general", "Jun", "안녕")
+        assert (await socket.event("MESSAGE_CREATE"))["d"]["content"] == "안녕"
+        assert socket.binary_frames == len(socket.frames)
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+async def test_an_invalid_session_on_demand(
+    people: Driver, socket: Socket, resumable: bool
+) -> None:
+    await socket.identify()
+    await people.gateway("invalid_session", resumable=resumable)
+    assert (await socket.op(9))["d"] is resumable
+
+
+async def test_a_reconnect_on_demand(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    await people.gateway("reconnect")
+    await socket.op(7)
+
+
+async def test_silence_keeps_acks_and_events_back(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    await socket.event("GUILD_CREATE")
+    await people.gateway("silence", seconds=0.3)
+    began = time.monotonic()
+    await socket.send(1, None)
+    await people.say("general", "Jun", "hi")
+    await socket.nothing(0.1)
+    await socket.event("MESSAGE_CREATE")
+    assert time.monotonic() - began >= 0.25
+
+
+async def test_events_doubled_swallowed_and_reordered(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    await socket.event("GUILD_CREATE")
+
+    async def hear(count: int) -> list[str]:
+        return [(await socket.event("MESSAGE_CREATE"))["d"]["content"] for _ in range(count)]
+
+    await people.gateway("duplicate", event="MESSAGE_CREATE")
+    await people.say("general", "Jun", "twice")
+    assert await hear(2) == ["twice", "twice"]
+    await people.gateway("swallow", event="MESSAGE_CREATE")
+    await people.say("general", "Jun", "never")
+    await people.gateway("reorder", count=2)
+    await people.say("general", "Jun", "one")
+    await people.say("general", "Jun", "two")
+    assert await hear(2) == ["two", "one"]
+    numbers = [frame["s"] for frame in socket.frames if frame.get("s")]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_a_raw_frame_and_a_malformed_event(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    await people.gateway("dispatch", t="MESSAGE_CREATE", d={"id": None})
+    assert (await socket.event("MESSAGE_CREATE"))["d"] == {"id": None}
+    await people.gateway("raw", text="not json")
+    with pytest.raises(ValueError, match="Expecting value"):
+        await socket.receive()
+
+
+async def test_connections_are_refused_for_a_while(people: Driver) -> None:
+    await people.gateway("refuse", seconds=60)
+    with pytest.raises(ClientError):
+        async with Socket(people.gateway_url, people.token):
+            pass
+    await people.clear_faults()
+    async with Socket(people.gateway_url, people.token) as socket:
+        await socket.identify()
+
+
+async def test_joining_leaving_and_an_outage(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    await socket.event("GUILD_CREATE")
+    await people.create_guild("Second")
+    assert (await socket.event("GUILD_CREATE"))["d"]["name"] == "Second"
+    await people.edit_guild("Second", available=False)
+    assert (await socket.event("GUILD_DELETE"))["d"]["unavailable"] is True
+    await people.edit_guild("Second", available=True)
+    await socket.event("GUILD_CREATE")
+    await people.kick("ChatBot", "Second")
+    assert "unavailable" not in (await socket.event("GUILD_DELETE"))["d"]
+    await people.say("Second/general", "Mina", "not for you")
+    await people.say("general", "Mina", "for you")
+    assert (await socket.event("MESSAGE_CREATE"))["d"]["content"] == "for you"
+
+
+async def test_deletions_are_told_one_by_one_and_in_bulk(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    ids = [(await people.say("general", "Jun", str(n)))["id"] for n in range(3)]
+    await people.delete("general", ids[0])
+    assert (await socket.event("MESSAGE_DELETE"))["d"]["id"] == ids[0]
+    await people.bulk_delete("general", ids[1:])
+    assert (await socket.event("MESSAGE_DELETE_BULK"))["d"]["ids"] == ids[1:]
+
+
+async def test_an_event_delay_holds_events_back(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    await socket.event("GUILD_CREATE")
+    await people.settings(event_delay_seconds=0.2)
+    began = time.monotonic()
+    await people.say("general", "Jun", "late")
+    await socket.event("MESSAGE_CREATE")
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_who_watches_is_woken_by_what_happens(people: Driver) -> None:
+    after = await people.last_event()
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(
+            people.events(after=after, types=["typing"], timeout_seconds=5)
+        )
+        group.create_task(people.type_in("general", "Jun"))
+    [event] = watching.result()
+    assert event["data"]["user_id"] == people.user_id("Jun")

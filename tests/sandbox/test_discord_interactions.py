@@ -1,0 +1,331 @@
+"""Commands and interactions: what people are offered, what the bot is told, how it must answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.sandbox.driver import ControlError
+
+if TYPE_CHECKING:
+    from bot.sandbox.driver import Driver
+    from tests.sandbox.wire import Answer, Api, Socket
+
+MANAGE_GUILD, VIEW_CHANNEL = 1 << 5, 1 << 10
+ASK = {
+    "name": "ask",
+    "description": "Ask",
+    "options": [
+        {"type": 3, "name": "text", "description": "What", "required": True, "max_length": 10},
+        {"type": 6, "name": "who", "description": "Whom"},
+        {"type": 11, "name": "file", "description": "File"},
+    ],
+}
+SYSTEM = {
+    "name": "system",
+    "description": "System prompt",
+    "contexts": [0],
+    "default_member_permissions": str(MANAGE_GUILD),
+    "options": [
+        {
+            "type": 1,
+            "name": "set",
+            "description": "Set it",
+            "options": [{"type": 3, "name": "text", "description": "Text", "autocomplete": True}],
+        }
+    ],
+}
+EXPLAIN = {"name": "Explain this", "type": 3}
+BUTTON = {"type": 2, "style": 1, "label": "Go on", "custom_id": "go"}
+FORM = {
+    "title": "A form",
+    "custom_id": "form",
+    "components": [
+        {
+            "type": 18,
+            "label": "Text",
+            "component": {"type": 4, "custom_id": "text", "style": 2, "max_length": 5},
+        }
+    ],
+}
+
+
+class Bot:
+    """Hears interactions on the gateway and answers them over REST."""
+
+    def __init__(self, api: Api, socket: Socket, people: Driver) -> None:
+        self.api, self.socket, self.people = api, socket, people
+        self.heard: Any = None
+
+    async def register(self, *commands: Any) -> Answer:
+        path = f"/applications/{self.people.bot_id}/commands"
+        return await self.api.request("PUT", path, list(commands))
+
+    async def hear(self) -> Any:
+        self.heard = (await self.socket.event("INTERACTION_CREATE"))["d"]
+        return self.heard
+
+    async def answer(self, kind: int, data: Any = None, query: str = "") -> Answer:
+        path = f"/interactions/{self.heard['id']}/{self.heard['token']}/callback{query}"
+        return await self.api.request("POST", path, {"type": kind, "data": data})
+
+    async def hook(self, method: str, path: str = "", body: Any = None) -> Answer:
+        hook = f"/webhooks/{self.people.bot_id}/{self.heard['token']}{path}"
+        return await self.api.request(method, hook, body)
+
+
+@pytest.fixture
+async def bot(api: Api, socket: Socket, people: Driver) -> Bot:
+    await socket.identify()
+    made = Bot(api, socket, people)
+    assert (await made.register(ASK, SYSTEM, EXPLAIN)).status == 200
+    return made
+
+
+async def test_a_command_in_a_guild_tells_who_where_and_with_which_rights(
+    bot: Bot, people: Driver
+) -> None:
+    options = {"text": "hi", "who": people.user_id("Sora")}
+    number = await people.command("general", "Jun", "ask", options)
+    heard = await bot.hear()
+    assert heard["id"] == number
+    assert heard["type"] == 2
+    assert heard["data"]["options"][0] == {"type": 3, "name": "text", "value": "hi"}
+    assert people.user_id("Sora") in heard["data"]["resolved"]["users"]
+    assert people.user_id("Sora") in heard["data"]["resolved"]["members"]
+    assert heard["member"]["user"]["id"] == people.user_id("Jun")
+    assert not int(heard["member"]["permissions"]) & MANAGE_GUILD
+    assert int(heard["app_permissions"]) & VIEW_CHANNEL
+    assert heard["context"] == 0
+    assert heard["channel"]["name"] == "general"
+    assert "user" not in heard
+
+
+async def test_a_command_in_a_dm_has_a_user_and_no_member(bot: Bot, people: Driver) -> None:
+    await people.command(await people.dm("Jun"), "Jun", "ask", {"text": "hi"})
+    heard = await bot.hear()
+    assert heard["user"]["id"] == people.user_id("Jun")
+    assert "member" not in heard
+    assert "guild_id" not in heard
+    assert heard["context"] == 1
+
+
+async def test_a_command_with_a_file_carries_the_attachment(bot: Bot, people: Driver) -> None:
+    options = {"text": "hi", "file": {"filename": "a.txt", "content": "data"}}
+    await people.command("general", "Jun", "ask", options)
+    [attachment] = (await bot.hear())["data"]["resolved"]["attachments"].values()
+    assert await bot.api.fetch(attachment["url"]) == b"data"
+
+
+@pytest.mark.parametrize(
+    ("user", "place", "name", "options"),
+    [
+        ("Jun", "general", "system set", {}),
+        ("Mina", "dm", "system set", {}),
+        ("Jun", "general", "ask", {}),
+        ("Jun", "general", "ask", {"text": 5}),
+        ("Jun", "general", "ask", {"text": "more than ten"}),
+        ("Jun", "general", "ask", {"text": "hi", "unknown": 1}),
+        ("Jun", "general", "nothing", {}),
+    ],
+)
+async def test_what_the_client_does_not_let_a_person_do(
+    bot: Bot, people: Driver, user: str, place: str, name: str, options: dict[str, Any]
+) -> None:
+    channel = await people.dm(user) if place == "dm" else place
+    with pytest.raises(ControlError) as refusal:
+        await people.command(channel, user, name, options)
+    assert refusal.value.status == 409
+
+
+async def test_admins_may_have_opened_a_command_to_all(bot: Bot, people: Driver) -> None:
+    await people.command("general", "Jun", "system set", {"text": "x"}, force=True)
+    heard = await bot.hear()
+    assert heard["data"]["options"][0]["name"] == "set"
+    assert heard["data"]["options"][0]["options"][0]["value"] == "x"
+
+
+async def test_an_answer_in_the_open(bot: Bot, people: Driver) -> None:
+    number = await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    assert (await bot.answer(4, {"content": "yes"})).status == 204
+    seen = await people.wait_for_answer(number)
+    assert seen["state"] == "answered"
+    assert seen["response"]["content"] == "yes"
+    assert 0 < seen["latency_seconds"] < 3
+    [message] = await people.messages("general")
+    assert message["type"] == 20
+    assert message["interaction_metadata"]["user"]["id"] == people.user_id("Jun")
+    assert (await bot.answer(4, {"content": "again"})).code == 40060
+
+
+async def test_an_ephemeral_answer_is_in_no_channel(bot: Bot, people: Driver) -> None:
+    number = await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    answer = await bot.answer(4, {"content": "psst", "flags": 64}, "?with_response=1")
+    assert answer.status == 200
+    assert answer.body["interaction"]["response_message_ephemeral"] is True
+    assert answer.body["resource"]["message"]["content"] == "psst"
+    assert await people.messages("general") == []
+    assert (await people.interaction(number))["response"]["ephemeral"] is True
+
+
+async def test_a_deferred_answer_is_filled_later(bot: Bot, people: Driver) -> None:
+    number = await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    await bot.answer(5)
+    assert (await people.interaction(number))["state"] == "deferred"
+    assert (await bot.hook("PATCH", "/messages/@original", {"content": "done"})).status == 200
+    assert (await people.interaction(number))["state"] == "answered"
+    assert (await bot.hook("POST", "", {"content": "more"})).status == 200
+    contents = [message["content"] for message in await people.messages("general")]
+    assert contents == ["done", "more"]
+    await bot.hook("DELETE", "/messages/@original")
+    assert (await bot.hook("GET", "/messages/@original")).code == 10008
+
+
+async def test_the_first_follow_up_of_a_deferral_is_the_answer(bot: Bot, people: Driver) -> None:
+    await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    await bot.answer(5)
+    await bot.hook("POST", "", {"content": "done"})
+    [message] = await people.messages("general")
+    assert message["content"] == "done"
+
+
+async def test_an_answer_after_the_deadline_is_an_unknown_interaction(
+    bot: Bot, people: Driver
+) -> None:
+    await people.settings(interaction_deadline_seconds=0.05)
+    number = await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    assert (await people.wait_for_answer(number))["state"] == "failed"
+    assert (await bot.answer(4, {"content": "late"})).code == 10062
+
+
+async def test_a_token_grows_old(bot: Bot, people: Driver) -> None:
+    await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    assert (await bot.hook("POST", "", {"content": "too early"})).code == 10015
+    await bot.answer(4, {"content": "yes"})
+    await people.settings(interaction_lifetime_seconds=0)
+    assert (await bot.hook("POST", "", {"content": "too late"})).code == 50027
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (7, {"content": "nothing to update"}),
+        (8, {"choices": []}),
+        (4, {"content": "x" * 2001}),
+        (4, {}),
+        (9, FORM | {"title": "x" * 46}),
+        (9, FORM | {"components": []}),
+    ],
+)
+async def test_a_wrong_answer_leaves_the_interaction_open(
+    bot: Bot, people: Driver, kind: int, data: Any
+) -> None:
+    await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    assert (await bot.answer(kind, data)).code in {50035, 50006}
+    assert (await bot.answer(4, {"content": "yes"})).status == 204
+
+
+async def test_a_form_is_opened_filled_in_and_answered(bot: Bot, people: Driver) -> None:
+    number = await people.command("general", "Mina", "system set", {})
+    await bot.hear()
+    await bot.answer(9, FORM)
+    opened = await people.wait_for_answer(number)
+    assert opened["state"] == "modal"
+    with pytest.raises(ControlError):
+        await people.submit_modal(number, {"text": "too long for it"})
+    second = await people.submit_modal(number, {"text": "hi"})
+    heard = await bot.hear()
+    assert heard["type"] == 5
+    assert heard["data"]["custom_id"] == "form"
+    assert heard["data"]["components"][0]["component"]["value"] == "hi"
+    await bot.answer(4, {"content": "set", "flags": 64})
+    assert (await people.wait_for_answer(second))["response"]["content"] == "set"
+
+
+async def test_a_button_is_pressed_and_updates_its_message(bot: Bot, people: Driver) -> None:
+    components = [{"type": 1, "components": [BUTTON]}]
+    message = (await bot.api.send("general", "cut", components=components)).body
+    number = await people.press("general", "Jun", message["id"], "go")
+    heard = await bot.hear()
+    assert (heard["type"], heard["data"]["custom_id"]) == (3, "go")
+    assert heard["message"]["id"] == message["id"]
+    await bot.answer(7, {"content": "whole", "components": []})
+    assert (await people.wait_for_answer(number))["state"] == "answered"
+    assert (await people.message("general", message["id"]))["content"] == "whole"
+    with pytest.raises(ControlError, match="no component"):
+        await people.press("general", "Jun", message["id"], "go")
+
+
+async def test_an_option_is_completed_while_typing(bot: Bot, people: Driver) -> None:
+    number = await people.autocomplete("general", "Mina", "system set", "text", "pi")
+    heard = await bot.hear()
+    assert heard["type"] == 4
+    assert heard["data"]["options"][0]["options"][0]["focused"] is True
+    choices = [{"name": "pirate", "value": "Speak like a pirate"}]
+    await bot.answer(8, {"choices": choices})
+    assert (await people.wait_for_answer(number))["response"]["choices"] == choices
+
+
+async def test_a_message_menu_shows_its_message_even_without_the_intent(
+    bot: Bot, people: Driver
+) -> None:
+    message = await people.say("general", "Jun", "hard words")
+    await people.command("general", "Sora", "Explain this", target=message["id"])
+    heard = await bot.hear()
+    assert heard["data"]["target_id"] == message["id"]
+    assert heard["data"]["resolved"]["messages"][message["id"]]["content"] == "hard words"
+
+
+async def test_a_command_works_where_the_bot_cannot_see(bot: Bot, people: Driver) -> None:
+    overwrite = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
+    await people.edit_channel("general", overwrites=[overwrite])
+    await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    assert (await bot.answer(4, {"content": "yes"})).status == 204
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Ask"},
+        {"name": "ask me"},
+        {"name": "x" * 33},
+        {"description": ""},
+        {"description": "x" * 101},
+        {"name_localizations": {"kr": "묻기"}},
+        {"name_localizations": {"ko": "묻 기"}},
+        {"contexts": []},
+        {"contexts": [3]},
+        {"options": [ASK["options"][1], ASK["options"][0]]},
+        {"options": [{"type": 3, "name": "text"}]},
+        {"options": [{"type": 3, "name": "t", "description": "d", "max_length": 6001}]},
+        {"options": [{"type": 3, "name": "t", "description": "d"}] * 2},
+    ],
+)
+async def test_a_command_that_discord_does_not_take(bot: Bot, change: dict[str, Any]) -> None:
+    answer = await bot.register(ASK | change)
+    assert (answer.status, answer.code) == (400, 50035)
+    assert "0" in answer.body["errors"]
+
+
+async def test_registering_anew_keeps_ids_and_drops_what_is_not_named(
+    bot: Bot, people: Driver
+) -> None:
+    before = {command["name"]: command["id"] for command in await people.commands()}
+    await bot.register(ASK)
+    assert {c["name"]: c["id"] for c in await people.commands()} == {"ask": before["ask"]}
+
+
+async def test_the_picker_shows_what_one_may_use(bot: Bot, people: Driver) -> None:
+    offered = [command["name"] for command in await people.commands("general", "Jun")]
+    assert offered == ["ask", "Explain this"]
+    offered = [command["name"] for command in await people.commands("general", "Mina")]
+    assert offered == ["ask", "system", "Explain this"]

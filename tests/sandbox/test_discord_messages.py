@@ -1,0 +1,292 @@
+"""Messages over REST, as Discord treats them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+if TYPE_CHECKING:
+    from bot.sandbox.driver import Driver
+    from tests.sandbox.wire import Api
+
+SUPPRESS_EMBEDS = 4
+EMBED_LINKS, ATTACH_FILES = 1 << 14, 1 << 15
+BUTTON = {"type": 2, "style": 1, "label": "Go on", "custom_id": "go"}
+
+
+def code_at(body: Any, *path: str) -> str:
+    node = body["errors"]
+    for key in path:
+        node = node[key]
+    return str(node["_errors"][0]["code"])
+
+
+async def test_content_is_stripped_and_counted_in_code_points(api: Api) -> None:
+    assert (await api.send("general", "  hi \n")).body["content"] == "hi"
+    assert (await api.send("general", "🌊" * 2000)).status == 200
+    refused = await api.send("general", "x" * 2001)
+    assert (refused.status, refused.code) == (400, 50035)
+    assert code_at(refused.body, "content") == "BASE_TYPE_MAX_LENGTH"
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+async def test_a_message_without_anything_is_refused(api: Api, text: str) -> None:
+    assert (await api.send("general", text)).code == 50006
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"content": 5}, ("content",)),
+        ({"nonce": "n" * 26}, ("nonce",)),
+        ({"flags": 1 << 5}, ("flags",)),
+        ({"flags": 64}, ("flags",)),
+        ({"embeds": [{"description": "x" * 4097}]}, ("embeds", "0", "description")),
+        ({"embeds": [{"description": "x" * 3001}] * 2}, ("embeds",)),
+        ({"allowed_mentions": {"parse": ["all"]}}, ("allowed_mentions", "parse", "0")),
+        ({"allowed_mentions": {"parse": ["users"], "users": ["1"]}}, ("allowed_mentions",)),
+        ({"message_reference": {}}, ("message_reference", "message_id")),
+        ({"message_reference": {"message_id": "1"}}, ("message_reference",)),
+        ({"components": [{"type": 10, "content": "text"}]}, ("components", "0", "type")),
+        (
+            {"components": [{"type": 1, "components": [BUTTON | {"label": "x" * 81}]}]},
+            ("components", "0", "components", "0", "label"),
+        ),
+        ({"components": [{"type": 1, "components": [BUTTON, BUTTON]}]}, ("components",)),
+        ({"flags": 1 << 15, "components": [{"type": 10, "content": "t"}]}, ("content",)),
+    ],
+)
+async def test_a_wrong_form_says_where_it_is_wrong(
+    api: Api, body: dict[str, Any], path: tuple[str, ...]
+) -> None:
+    place = f"/channels/{api.channels['general']}/messages"
+    refused = await api.request("POST", place, {"content": "hello"} | body)
+    assert (refused.status, refused.code) == (400, 50035)
+    assert code_at(refused.body, *path)
+
+
+async def test_components_v2_hold_4000_characters_in_all(api: Api) -> None:
+    place = f"/channels/{api.channels['general']}/messages"
+    body = {"flags": 1 << 15, "components": [{"type": 10, "content": "x" * 2000}] * 2}
+    assert (await api.request("POST", place, body)).status == 200
+    body["components"] = [{"type": 10, "content": "x" * 2001}] * 2
+    assert (await api.request("POST", place, body)).code == 50035
+
+
+async def test_a_body_that_is_no_json_is_refused(api: Api) -> None:
+    place = f"/channels/{api.channels['general']}/messages"
+    answer = await api.request("POST", place, data="{")
+    assert (answer.status, answer.code) == (400, 50109)
+
+
+async def test_a_nonce_that_was_used_returns_the_message_of_then(api: Api, people: Driver) -> None:
+    first = await api.send("general", "once", nonce="n", enforce_nonce=True)
+    again = await api.send("general", "twice", nonce="n", enforce_nonce=True)
+    assert again.body["id"] == first.body["id"]
+    assert again.body["content"] == "once"
+    assert len(await people.messages("general")) == 1
+    await api.send("general", "without asking for it", nonce="n")
+    assert len(await people.messages("general")) == 2
+
+
+async def test_a_nonce_is_forgotten_after_its_window(api: Api, people: Driver) -> None:
+    await api.send("general", "once", nonce="n", enforce_nonce=True)
+    await people.settings(nonce_window_seconds=0)
+    await api.send("general", "twice", nonce="n", enforce_nonce=True)
+    assert len(await people.messages("general")) == 2
+
+
+async def test_a_reply_carries_what_it_replies_to_and_pings_its_author(
+    api: Api, people: Driver
+) -> None:
+    question = await people.say("general", "Jun", "hm?")
+    reference = {"message_id": question["id"]}
+    answer = await api.send("general", "yes", message_reference=reference)
+    assert answer.body["type"] == 19
+    assert answer.body["referenced_message"]["id"] == question["id"]
+    assert answer.body["message_reference"]["channel_id"] == api.channels["general"]
+    [_, shown] = await people.messages("general")
+    assert shown["pings"] == [people.user_id("Jun")]
+
+
+async def test_a_reply_to_a_deleted_message_is_a_message_if_that_is_allowed(
+    api: Api, people: Driver
+) -> None:
+    question = await people.say("general", "Jun", "hm?")
+    await people.delete("general", question["id"])
+    reference = {"message_id": question["id"], "fail_if_not_exists": False}
+    answer = await api.send("general", "yes", message_reference=reference)
+    assert answer.body["type"] == 0
+    assert "message_reference" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("allowed", "pings"),
+    [
+        (None, ["Jun", "everyone"]),
+        ({"parse": []}, []),
+        ({"parse": ["users"]}, ["Jun"]),
+        ({"parse": ["everyone"]}, ["everyone"]),
+        ({"users": []}, []),
+    ],
+)
+async def test_who_would_be_pinged(
+    api: Api, people: Driver, allowed: Any, pings: list[str]
+) -> None:
+    await people.permit("ChatBot", ["VIEW_CHANNEL", "SEND_MESSAGES", "MENTION_EVERYONE"])
+    jun = people.user_id("Jun")
+    more = {} if allowed is None else {"allowed_mentions": allowed}
+    answer = await api.send("general", f"<@{jun}> @everyone `<@{people.user_id('Sora')}>`", **more)
+    shown = await people.message("general", answer.body["id"])
+    assert shown["pings"] == [jun if name == "Jun" else name for name in pings]
+
+
+async def test_an_edit_without_allowed_mentions_pings(api: Api, people: Driver) -> None:
+    quiet: dict[str, Any] = {"parse": []}
+    text = f"<@{people.user_id('Jun')}>"
+    message = (await api.send("general", text, allowed_mentions=quiet)).body
+    path = f"/channels/{api.channels['general']}/messages/{message['id']}"
+    await api.request("PATCH", path, {"content": text, "allowed_mentions": quiet})
+    assert (await people.message("general", message["id"]))["pings"] == []
+    await api.request("PATCH", path, {"content": text})
+    assert (await people.message("general", message["id"]))["pings"] == [people.user_id("Jun")]
+
+
+async def test_a_bot_without_the_permission_does_not_reach_everyone(
+    api: Api, people: Driver
+) -> None:
+    answer = await api.send("general", "@everyone")
+    assert answer.body["mention_everyone"] is False
+    assert (await people.message("general", answer.body["id"]))["pings"] == []
+
+
+async def test_a_link_becomes_a_preview_unless_suppressed(api: Api, people: Driver) -> None:
+    text = "[see](https://example.org/a) <https://example.org/b> `https://example.org/c`"
+    await api.send("general", text, flags=SUPPRESS_EMBEDS)
+    message = (await api.send("general", text)).body
+    seen = await people.wait_for_message(lambda item: bool(item["embeds"]))
+    assert seen["id"] == message["id"]
+    assert [embed["url"] for embed in seen["embeds"]] == ["https://example.org/a"]
+    assert seen["edited_timestamp"] is None
+
+
+async def test_an_edit_that_drops_the_flag_switches_previews_on(api: Api, people: Driver) -> None:
+    message = (await api.send("general", "https://example.org", flags=SUPPRESS_EMBEDS)).body
+    assert message["flags"] == SUPPRESS_EMBEDS
+    path = f"/channels/{api.channels['general']}/messages/{message['id']}"
+    edited = (await api.request("PATCH", path, {"content": "https://example.org"})).body
+    assert edited["flags"] == SUPPRESS_EMBEDS
+    await api.request("PATCH", path, {"content": "https://example.org", "flags": 0})
+    seen = await people.wait_for_message(lambda item: bool(item["embeds"]))
+    assert seen["flags"] == 0
+
+
+async def test_history_is_read_in_pages_newest_first(api: Api, people: Driver) -> None:
+    ids = [(await people.say("general", "Jun", str(n)))["id"] for n in range(5)]
+    place = f"/channels/{api.channels['general']}/messages"
+
+    async def page(query: str) -> list[int]:
+        answer = await api.request("GET", f"{place}?{query}")
+        return [ids.index(item["id"]) for item in answer.body]
+
+    assert await page("limit=2") == [4, 3]
+    assert await page(f"limit=2&before={ids[2]}") == [1, 0]
+    assert await page(f"limit=2&after={ids[0]}") == [2, 1]
+    assert await page(f"limit=3&around={ids[2]}") == [3, 2, 1]
+    assert (await api.request("GET", f"{place}?limit=101")).code == 50035
+
+
+async def test_only_own_messages_can_be_edited(api: Api, people: Driver) -> None:
+    theirs = await people.say("general", "Jun", "mine")
+    path = f"/channels/{api.channels['general']}/messages/{theirs['id']}"
+    assert (await api.request("PATCH", path, {"content": "yours"})).code == 50005
+    assert (await api.request("DELETE", path)).code == 50013
+    own = (await api.send("general")).body
+    assert (await api.request("DELETE", path.replace(theirs["id"], own["id"]))).status == 204
+    assert (await api.request("GET", path.replace(theirs["id"], own["id"]))).code == 10008
+
+
+async def test_a_file_comes_with_the_message_and_lies_on_the_cdn(api: Api, people: Driver) -> None:
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("payload_json", '{"content": "", "attachments": [{"id": 0}]}')
+    form.add_field("files[0]", b"data", filename="a.txt", content_type="text/plain")
+    place = f"/channels/{api.channels['general']}/messages"
+    message = (await api.request("POST", place, data=form)).body
+    [attachment] = message["attachments"]
+    assert (attachment["filename"], attachment["size"]) == ("a.txt", 4)
+    assert await api.fetch(attachment["url"]) == b"data"
+    [request] = await people.requests(method="POST")
+    assert request["files"][0]["size"] == 4
+
+
+async def test_a_persons_file_may_lie_about_its_size(api: Api, people: Driver) -> None:
+    files = [{"filename": "a.txt", "content": "long text", "size": 1}]
+    message = await people.say("general", "Jun", "", attachments=files)
+    [attachment] = message["attachments"]
+    assert attachment["size"] == 1
+    assert await api.fetch(attachment["url"]) == b"long text"
+
+
+@pytest.mark.parametrize(
+    ("denied", "body", "code"),
+    [
+        ("VIEW_CHANNEL", {}, 50001),
+        ("SEND_MESSAGES", {}, 50013),
+        ("EMBED_LINKS", {"embeds": [{"title": "t"}]}, 50013),
+    ],
+)
+async def test_a_denied_permission(
+    api: Api, people: Driver, denied: str, body: dict[str, Any], code: int
+) -> None:
+    """A channel's overwrite for the bot takes away what its role gives."""
+    overwrite = {"target": "ChatBot", "deny": [denied]}
+    await people.edit_channel("general", overwrites=[overwrite])
+    answer = await api.send("general", **body)
+    assert (answer.status, answer.code) == (403, code)
+    assert (await api.send("random", **body)).status == 200
+
+
+async def test_replying_needs_the_history(api: Api, people: Driver) -> None:
+    question = await people.say("general", "Jun", "hm?")
+    overwrite = {"target": "ChatBot", "deny": ["READ_MESSAGE_HISTORY"]}
+    await people.edit_channel("general", overwrites=[overwrite])
+    reference = {"message_id": question["id"]}
+    assert (await api.send("general", message_reference=reference)).code == 160002
+    place = f"/channels/{api.channels['general']}/messages"
+    assert (await api.request("GET", place)).body == []
+
+
+async def test_a_forum_and_a_closed_dm_take_no_messages(api: Api, people: Driver) -> None:
+    assert (await api.send("help")).code == 50008
+    await people.edit_user("Sora", accepts_dms=False)
+    assert (await api.send(await people.dm("Sora"))).code == 50007
+
+
+async def test_what_is_unknown(api: Api, people: Driver) -> None:
+    assert (await api.send("1")).code == 10003
+    assert (await api.request("GET", "/nowhere")).body == {"message": "404: Not Found", "code": 0}
+    assert (await api.request("PUT", "/users/@me/guilds")).status == 405
+    assert (await api.request("GET", "/channels/abc")).code == 50035
+    wrong = await api.request("GET", "/users/@me", token="wrong")
+    assert (wrong.status, wrong.body) == (401, {"message": "401: Unauthorized", "code": 0})
+    assert (await people.look())["invalid_requests"] == 1
+
+
+async def test_the_content_type_is_json_and_nothing_more(api: Api) -> None:
+    answer = await api.request("GET", "/users/@me")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Via"]
+
+
+async def test_without_the_intent_history_is_blank_but_for_what_concerns_the_bot(
+    api: Api, people: Driver
+) -> None:
+    await people.settings(portal={"message_content": False})
+    await people.say("general", "Jun", "secret")
+    await people.ask("general", "Jun", "open")
+    await api.send("general", "own")
+    place = f"/channels/{api.channels['general']}/messages"
+    contents = [item["content"] for item in (await api.request("GET", place)).body]
+    assert contents == ["own", f"{people.bot_mention} open", ""]
