@@ -10,11 +10,12 @@ tokenization"). What another encoding counts differently is for `Calibration` to
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
+
+from bot.graphemes import last_boundary
 
 # OpenAI Cookbook, "How to count tokens with tiktoken": 3 a message and 1 for its role, and 3 once,
 # because every reply is primed.
@@ -213,30 +214,7 @@ def _good_end(text: str, end: int) -> int:
         for separator in ("\n", " "):
             if (at := text.rfind(separator, start, end)) > start:
                 return at
-    for cut in range(end, max(-1, end - _LONGEST_SYMBOL), -1):
-        if cut == 0 or not _belong_together(text, cut):
-            return cut
-    return end
-
-
-def _belong_together(text: str, cut: int) -> bool:
-    before, after = text[cut - 1], text[cut]
-    if _is_flag_letter(before) and _is_flag_letter(after):
-        letters = 0
-        while letters < cut and _is_flag_letter(text[cut - 1 - letters]):
-            letters += 1
-        return letters % 2 == 1
-    return (
-        before == "\u200d"
-        or after == "\u200d"
-        or "\U0001f3fb" <= after <= "\U0001f3ff"
-        or ("\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff")
-        or unicodedata.category(after).startswith("M")
-    )
-
-
-def _is_flag_letter(symbol: str) -> bool:
-    return "\U0001f1e6" <= symbol <= "\U0001f1ff"
+    return last_boundary(text, end, max(0, end - _CUT_SEARCH))
 
 
 _PLAUSIBLE_RATIO: Final = (0.2, 5.0)  # of reported to estimated; anything beyond is no count
