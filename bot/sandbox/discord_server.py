@@ -58,11 +58,15 @@ async def serving(state: State, port: int = 0) -> AsyncIterator[Json]:
         await runner.cleanup()
 
 
-async def _wait_for_the_end(parent_pid: int | None) -> None:
+def _ended_by_signal() -> asyncio.Event:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    return ended
+
+
+async def _wait_for_the_end(ended: asyncio.Event, parent_pid: int | None) -> None:
     while not ended.is_set() and _alive(parent_pid):
         try:
             async with asyncio.timeout(PARENT_CHECK_SECONDS):
@@ -85,9 +89,11 @@ async def run(port: int, parent_pid: int | None, settings: Json) -> None:
     """Serve until a signal, or until the parent is gone."""
     knobs = Knobs()
     knobs.turn(settings)
+    # Before anybody can know of us: who reads the line may end us at once.
+    ended = _ended_by_signal()
     async with serving(State(knobs=knobs), port) as addresses:
         print(json.dumps(addresses), flush=True)
-        await _wait_for_the_end(parent_pid)
+        await _wait_for_the_end(ended, parent_pid)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -315,9 +315,9 @@ class Driver:
     ) -> Json:
         """Break *count* requests (None: all) whose method and path match the patterns.
 
-        *action* is answer (status, body, headers), delay (seconds, after), drop (before it is done),
-        drop_after (done, but the answer is lost), rate_limit (retry_after, global, scope, via).
-        *more* may also say skip, probability and seed.
+        *action*, and what *more* may say of it: answer (status, body, headers), delay (seconds,
+        after: done at once but answered late), drop (not done), drop_after (done, never answered),
+        rate_limit (retry_after, global, scope, via); for all of them skip, probability, seed.
         """
         spec = {"action": action, "method": method, "path": path, "count": count}
         return dict(await self.call("POST", "/faults", spec | more))

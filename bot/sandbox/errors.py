@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-Json = dict[str, Any]
+if TYPE_CHECKING:
+    from bot.sandbox.world import Json
 
 
 class DiscordError(Exception):
@@ -38,7 +39,6 @@ _TABLE: Final[dict[str, tuple[int, int, str]]] = {
     "unknown_webhook": (404, 10015, "Unknown Webhook"),
     "unknown_interaction": (404, 10062, "Unknown interaction"),
     "unknown_command": (404, 10063, "Unknown application command"),
-    "bots_only": (403, 20002, "Only bots can use this endpoint"),
     "too_many_reactions": (400, 30010, "Maximum number of reactions reached (20)"),
     "too_many_commands": (400, 30032, "Maximum number of application commands reached"),
     "too_large": (413, 40005, "Request entity too large"),

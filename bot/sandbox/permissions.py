@@ -37,7 +37,6 @@ class Permission(IntFlag):
 
 
 ALL = (1 << 53) - 1
-NONE = Permission(0)
 INVITED_BOT = 309237746688  # The smallest invite that threads, files and history allow.
 EVERYONE = int(
     Permission.ADD_REACTIONS

@@ -322,3 +322,36 @@ async def test_who_watches_is_woken_by_what_happens(people: Driver) -> None:
         group.create_task(people.type_in("general", "Jun"))
     [event] = watching.result()
     assert event["data"]["user_id"] == people.user_id("Jun")
+
+
+async def test_members_are_sent_when_asked_for(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    guild = people.world["guilds"][0]["id"]
+    ids = [people.user_id("Jun"), "1"]
+    await socket.send(8, {"guild_id": guild, "user_ids": ids, "limit": 0, "nonce": "n"})
+    chunk = (await socket.event("GUILD_MEMBERS_CHUNK"))["d"]
+    assert [member["user"]["id"] for member in chunk["members"]] == ids[:1]
+    assert (chunk["not_found"], chunk["nonce"]) == (["1"], "n")
+
+
+async def test_the_presence_is_on_record(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    await socket.send(3, {"status": "idle", "activities": [], "since": None, "afk": False})
+    await socket.send(1, 1)
+    await socket.op(11)
+    assert (await people.gateway_state())["presence"]["status"] == "idle"
+
+
+async def test_more_than_120_frames_a_minute_close_with_4008(socket: Socket) -> None:
+    await socket.identify()
+    for _ in range(121):
+        await socket.send(1, None)
+    assert await socket.close_code() == 4008
+
+
+async def test_new_connections_may_begin_in_silence(people: Driver) -> None:
+    await people.gateway("silence", seconds=60, new_connections=True)
+    async with Socket(people.gateway_url, people.token) as socket:
+        await socket.nothing(0.1)
+        await people.clear_faults()
+        await socket.op(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -290,3 +291,52 @@ async def test_without_the_intent_history_is_blank_but_for_what_concerns_the_bot
     place = f"/channels/{api.channels['general']}/messages"
     contents = [item["content"] for item in (await api.request("GET", place)).body]
     assert contents == ["own", f"{people.bot_mention} open", ""]
+
+
+async def test_a_role_is_pinged_if_it_may_be(api: Api, people: Driver) -> None:
+    role = people.world["guilds"][0]["roles"]["Admins"]
+    answer = await api.send("general", f"<@&{role}>")
+    assert answer.body["mention_roles"] == [role]
+    assert (await people.message("general", answer.body["id"]))["pings"] == []
+    theirs = await people.say("general", "Mina", f"<@&{role}>")
+    assert theirs["pings"] == [role]
+
+
+async def test_a_reaction_comes_and_goes(api: Api, people: Driver) -> None:
+    await people.settings(buckets={"reaction": {"limit": 9}})
+    message = (await api.send("general")).body
+    path = f"/channels/{api.channels['general']}/messages/{message['id']}"
+    assert (await api.request("PUT", f"{path}/reactions/👍/@me")).status == 204
+    [reaction] = (await api.request("GET", path)).body["reactions"]
+    assert (reaction["emoji"]["name"], reaction["count"], reaction["me"]) == ("👍", 1, True)
+    assert (await api.request("DELETE", f"{path}/reactions/👍/@me")).status == 204
+    assert "reactions" not in (await api.request("GET", path)).body
+
+
+async def test_deleting_in_bulk_needs_a_permission_and_two_messages(
+    api: Api, people: Driver
+) -> None:
+    await people.settings(buckets={"bulk_delete": {"limit": 9}})
+    ids = [(await people.say("general", "Jun", str(n)))["id"] for n in range(2)]
+    path = f"/channels/{api.channels['general']}/messages/bulk-delete"
+    assert (await api.request("POST", path, {"messages": ids})).code == 50013
+    await people.permit("ChatBot", ["VIEW_CHANNEL", "MANAGE_MESSAGES"])
+    assert (await api.request("POST", path, {"messages": ids[:1]})).code == 50016
+    assert (await api.request("POST", path, {"messages": ids})).status == 204
+    assert await people.messages("general") == []
+
+
+async def test_a_file_over_the_limit_is_too_large(api: Api) -> None:
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("files[0]", io.BytesIO(b"x" * (10 * 1024 * 1024 + 1)), filename="a.bin")
+    place = f"/channels/{api.channels['general']}/messages"
+    assert (await api.request("POST", place, data=form)).status == 413
+
+
+async def test_speaking_in_a_voice_channel_needs_the_right_to_connect(
+    api: Api, people: Driver
+) -> None:
+    assert (await api.send("Lounge")).status == 200
+    overwrite = {"target": "ChatBot", "deny": ["CONNECT"]}
+    await people.edit_channel("Lounge", overwrites=[overwrite])
+    assert (await api.send("Lounge")).code == 50013

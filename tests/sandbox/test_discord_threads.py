@@ -150,3 +150,28 @@ async def test_a_deleted_thread_leaves_its_message(
     [source] = await people.messages("general")
     assert source["id"] == thread["id"]
     assert "thread" not in source
+
+
+async def test_what_the_bot_may_change_in_its_own_thread(api: Api, people: Driver) -> None:
+    """The owner may rename and archive; locking is for moderators."""
+    await people.settings(buckets={"channel_edit": {"limit": 9}})
+    thread = (await start(api, people)).body["id"]
+    path = f"/channels/{thread}"
+    assert (await api.request("PATCH", path, {"name": "Better"})).body["name"] == "Better"
+    assert (await api.request("PATCH", path, {"locked": True})).code == 50013
+    archived = await api.request("PATCH", path, {"archived": True})
+    assert archived.body["thread_metadata"]["archived"] is True
+    assert (await api.request("PATCH", path, {"name": "Again"})).code == 50083
+    assert (await api.request("PATCH", path, {"archived": False})).status == 200
+    assert (await api.request("DELETE", path)).code == 50013
+
+
+async def test_a_private_thread_is_seen_by_its_members_only(
+    api: Api, people: Driver, socket: Socket
+) -> None:
+    await socket.identify()
+    thread = await people.start_thread("general", "Jun", "Whispers", type=12)
+    await people.say(thread["id"], "Jun", "secret")
+    assert (await api.send(thread["id"])).code == 50001
+    await people.say("general", "Jun", "open")
+    assert (await socket.event("MESSAGE_CREATE"))["d"]["content"] == "open"

@@ -1,0 +1,129 @@
+"""Check requests and answers against Discord's own OpenAPI description.
+
+It does not know every rule (2000 characters, empty messages, all that depends on state); the
+stand-in knows those.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+DESCRIPTION = (
+    Path(__file__).resolve().parents[1].parent / "shared" / "data" / "discord-openapi.json"
+)
+_URI = "urn:discord"
+_ID_LISTS = frozenset({"messages", "users", "roles", "sticker_ids", "applied_tags"})
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The description and what is needed to look things up in it."""
+
+    paths: dict[str, Any]
+    registry: Registry[Any]
+
+    def template(self, path: str) -> str:
+        """Return the described path that *path* is an instance of, the most literal one."""
+        parts = path.removeprefix("/api/v10").split("?")[0].strip("/").split("/")
+        found = [name for name in self.paths if _matches(name.strip("/").split("/"), parts)]
+        assert found, f"Discord describes no path {path}"
+        return min(found, key=lambda name: name.count("{"))
+
+    def validate(self, pointer: list[str], value: object) -> str | None:
+        """Return what is wrong with *value* by the schema at *pointer*, or None."""
+        escaped = "/".join(
+            quote(part.replace("~", "~0").replace("/", "~1"), safe="~") for part in pointer
+        )
+        validator = Draft202012Validator({"$ref": f"{_URI}#/{escaped}"}, registry=self.registry)
+        error = best_match(validator.iter_errors(value))
+        return None if error is None else f"{error.json_path}: {error.message[:300]}"
+
+
+@cache
+def _load() -> Description | None:
+    if not DESCRIPTION.exists():
+        return None
+    spec = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+    resource = Resource.from_contents(spec, default_specification=DRAFT202012)
+    return Description(spec["paths"], Registry().with_resource(_URI, resource))
+
+
+def description() -> Description:
+    """Return the description; skip the test where it is not there."""
+    found = _load()
+    if found is None:
+        pytest.skip(f"Discord's OpenAPI description is not at {DESCRIPTION}.")
+    return found
+
+
+def _matches(template: list[str], parts: list[str]) -> bool:
+    return len(template) == len(parts) and all(
+        wanted == part or wanted.startswith("{")
+        for wanted, part in zip(template, parts, strict=True)
+    )
+
+
+def with_string_ids(value: Any, key: str = "", inside: str = "") -> Any:
+    """Return *value* with integer ids as strings: Discord takes both, the schemas strings only."""
+    if isinstance(value, dict):
+        return {name: with_string_ids(item, name, key) for name, item in value.items()}
+    if isinstance(value, list):
+        # The list's own name says what its items are; a dictionary in it knows it as `inside`.
+        return [with_string_ids(item, key, inside) for item in value]
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    # Components have small numbers of their own as `id`; those of attachments are snowflakes.
+    own_id = key == "id" and (value >= 1 << 22 or inside == "attachments")
+    return str(value) if own_id or key.endswith("_id") or key in _ID_LISTS else value
+
+
+def _operation(method: str, path: str) -> tuple[Description, list[str], dict[str, Any]]:
+    spec = description()
+    template = spec.template(path)
+    operation = spec.paths[template].get(method.lower())
+    assert operation is not None, f"Discord describes no {method} {template}"
+    return spec, ["paths", template, method.lower()], operation
+
+
+def check_request(method: str, path: str, body: object) -> None:
+    """Raise AssertionError if *body* (for a multipart request its payload_json) is not allowed."""
+    spec, pointer, operation = _operation(method, path)
+    described = operation.get("requestBody")
+    if described is None or (body is None and not described.get("required")):
+        assert not body, f"{method} {path} takes no body"
+        return
+    kinds = described["content"]
+    kind = "application/json" if "application/json" in kinds else next(iter(kinds))
+    where = [*pointer, "requestBody", "content", kind, "schema"]
+    problem = spec.validate(where, with_string_ids(body))
+    assert problem is None, f"{method} {path}: request {problem}"
+
+
+def check_response(method: str, path: str, status: int, body: object) -> None:
+    """Raise AssertionError if Discord would not answer *status* with *body*."""
+    spec, pointer, operation = _operation(method, path)
+    responses = operation["responses"]
+    name = str(status) if str(status) in responses else f"{status // 100}XX"
+    assert name in responses, f"{method} {path} is never answered with {status}"
+    where = [*pointer, "responses", name]
+    reference = responses[name].get("$ref")
+    described = responses[name]
+    if reference is not None:
+        where = reference.removeprefix("#/").split("/")
+        described = {"content": {"application/json": {}}}
+    if "content" not in described:
+        assert body is None, f"{method} {path}: {status} has no body"
+        return
+    problem = spec.validate([*where, "content", "application/json", "schema"], body)
+    assert problem is None, f"{method} {path}: {status} {problem}"
