@@ -44,7 +44,8 @@ def replied_to(message: discord.Message) -> discord.Message | None:
 
 def speaker(user: discord.abc.User) -> str:
     """Return the name by which the model knows *user*."""
-    return speaker_name(user.display_name, user.name)
+    # A bot or webhook may be named like a person; as text it carries its number, name#0000.
+    return speaker_name(user.display_name, str(user))
 
 
 def readable_text(message: discord.Message, me_id: int = 0) -> str:

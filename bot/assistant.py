@@ -18,7 +18,7 @@ from bot.errors import (
     ReplyLost,
     SystemPromptTooLong,
 )
-from bot.history import History, Scope
+from bot.history import NEWEST_ID, History, Scope
 from bot.prompt import Prompt, build_prompt, exchange_tokens, halved
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
@@ -148,21 +148,28 @@ class Assistant:
 
     async def refuse(self, exchange: Exchange, reply: Reply, notice: str) -> None:
         """Say *notice* instead of an answer."""
-        async with reply:
-            await reply.finish([notice])
-        await self._history.complete(exchange, State.ANSWERED)
+        try:
+            async with reply:
+                await reply.finish([notice])
+            await self._history.complete(exchange, State.ANSWERED)
+        except (ReplyLost, HistoryFailed) as error:
+            log.warning("Question %d cannot be refused: %s", exchange.message_id, error)
 
-    def stop(self, notice: str, *, place_id: int | None = None) -> None:
-        """End running and waiting answers, of all places or of one, with *notice* under them."""
+    def stop(self, notice: str, *, place_id: int | None = None, before_id: int = NEWEST_ID) -> None:
+        """End running and waiting answers with *notice* under them.
+
+        Those of all places or of one, to questions before *before_id*.
+        """
         for answer in self._answers.values():
             exchange = answer.exchange
-            if place_id in (None, exchange.place_id, exchange.conversation.channel_id):
+            here = place_id in (None, exchange.place_id, exchange.conversation.channel_id)
+            if here and exchange.message_id < before_id:
                 answer.stop(notice)
 
     async def reset(self, channel_id: int, before_id: int) -> int:
         """Forget what was asked in a place before *before_id*; return how many exchanges."""
         count = await self._history.reset(channel_id, before_id)
-        self.stop(self._say.stopped_by_reset, place_id=channel_id)
+        self.stop(self._say.stopped_by_reset, place_id=channel_id, before_id=before_id)
         return count
 
     async def system_prompt(self, conversation: Conversation) -> str:
@@ -187,6 +194,8 @@ class Assistant:
                     await turn.enter_async_context(self._queues.turn(answer.exchange.place_id))
                     await self._ask(answer, reply)
                     state = State.ANSWERED
+                except ReplyLost:
+                    raise
                 except (ModelError, PlaceBusy, HistoryFailed) as error:
                     state = State.FAILED
                     answer.notices.append(self._explained(error))
@@ -196,6 +205,10 @@ class Assistant:
                         type(error).__name__,
                         error,
                     )
+                except Exception:  # the one top handler of an answer
+                    state = State.FAILED
+                    answer.notices.append(self._say.answer_failed)
+                    log.exception("Question %d failed", answer.exchange.message_id)
             await self._record(answer, state)
             await reply.finish(answer.notices)
             self._report(answer, state)
@@ -232,7 +245,7 @@ class Assistant:
                 answer.usage = completion.usage
                 if prompt.read_percent < 100:
                     notice = self._say.question_shortened.format(percent=prompt.read_percent)
-                    answer.notices.append(notice)
+                    answer.notices = [notice]  # One, also when the question is put once more.
 
     async def _record(self, answer: _Answer, state: State) -> None:
         """Store how the answer ended; what was not whole is marked as cut."""
@@ -276,4 +289,7 @@ class Assistant:
             return
         learnt = (await self._calibration()).learn(answer.prompt.tokens, answer.usage.prompt_tokens)
         self._calibrations[self._model.name] = learnt
-        await self._history.set_calibration(self._model.name, learnt)
+        try:
+            await self._history.set_calibration(self._model.name, learnt)
+        except HistoryFailed as error:
+            log.warning("What was learnt about tokens is not stored: %s", error)

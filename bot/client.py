@@ -86,7 +86,7 @@ class ChatClient(discord.Client):
 
     async def on_ready(self) -> None:
         """Say that the bot is there."""
-        log.info("Connected as %s, in %d servers", self.user, len(self.guilds))
+        log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer *message* if it is for the bot."""
@@ -178,18 +178,22 @@ class ChatClient(discord.Client):
             question=question,
             quoted=quoted,
         )
-        if not await self._history.receive(exchange):
-            return
         find_place = partial(self._open_place if threaded else self._stay, message, exchange)
         shown = partial(self._record_part, exchange)
         reply = DiscordReply(message.id, find_place, shown, self._pacer)
-        if asked:
+        if not asked and not await self._may_hint(message):
+            return
+        try:
+            new = await self._history.receive(exchange)
+        except HistoryFailed as error:
+            log.warning("Question %d cannot be stored: %s", message.id, error)
+            await self._assistant.refuse(exchange, reply, self._say.memory_failed)
+            return
+        if new and asked:
             await self._assistant.answer(exchange, reply)
-        elif await self._may_hint(message):
-            await self._assistant.refuse(exchange, reply, self._hint())
-
-    def _hint(self) -> str:
-        return self._say.hint if self._message_content else self._say.hint_without_content
+        elif new:
+            hint = self._say.hint if self._message_content else self._say.hint_without_content
+            await self._assistant.refuse(exchange, reply, hint)
 
     async def _may_hint(self, message: discord.Message) -> bool:
         """Whether to say that there was nothing to read: without the intent, once in a thread."""
@@ -231,11 +235,14 @@ class ChatClient(discord.Client):
         """Make the thread for the answer; where that fails, answer where it was asked."""
         name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
         thread = await open_thread(message, name)
-        if thread is None:
-            await self._history.answer_in(exchange.message_id, message.channel.id)
-            return in_place(message)
-        await self._history.remember_place(thread.id, thread.parent_id, own=True)
-        return Destination(thread)
+        try:
+            if thread is None:
+                await self._history.answer_in(exchange.message_id, message.channel.id)
+            else:
+                await self._history.remember_place(thread.id, thread.parent_id, own=True)
+        except HistoryFailed as error:
+            log.warning("The place of answer %d is not recorded: %s", exchange.message_id, error)
+        return in_place(message) if thread is None else Destination(thread)
 
     async def _stay(self, message: discord.Message, _exchange: Exchange) -> Destination:
         return in_place(message)

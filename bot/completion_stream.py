@@ -36,10 +36,12 @@ class StreamDecoder:
     """Cut bytes, however they arrive, into chunks.
 
     Line ends may be LF, CRLF or CR, a byte order mark may stand in front. A plain JSON answer
-    instead of an event stream is taken for one chunk. Anything else raises Malformed.
+    instead of an event stream is taken for one chunk. Anything else raises Malformed or another
+    ValueError. *done* says that the server called the stream complete.
     """
 
     def __init__(self) -> None:
+        self.done = False
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._buffer = ""
         self._data = ""
@@ -83,11 +85,14 @@ class StreamDecoder:
             return []
         self._data += line.removeprefix("data:").removeprefix(" ")
         if self._data.strip() == "[DONE]":
+            self.done = True
             self._data = ""
             return []
         try:
             chunks = self._chunks(self._data)
         except json.JSONDecodeError:  # The event may go on in a further data line.
+            if len(self._data) > LINE_LIMIT:
+                raise Malformed("an event without an end") from None
             self._data += "\n"
             return []
         self._data = ""
@@ -98,13 +103,13 @@ class StreamDecoder:
             return []
         try:
             event = json.loads(data)
+            if not isinstance(event, dict):
+                raise Malformed("an event that is no object")
+            if error := event.get("error"):
+                return [Chunk(error=error if isinstance(error, dict) else {"message": str(error)})]
+            return [self._chunk(event)]
         except RecursionError:
             raise Malformed("an event nested without end") from None
-        if not isinstance(event, dict):
-            raise Malformed("an event that is no object")
-        if error := event.get("error"):
-            return [Chunk(error=error if isinstance(error, dict) else {"message": str(error)})]
-        return [self._chunk(event)]
 
     def _chunk(self, event: dict[str, Any]) -> Chunk:
         choice = _first_object(event.get("choices"))

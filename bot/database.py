@@ -110,7 +110,19 @@ class Database:
                     return cursor.rowcount
 
     async def change_all(self, *statements: tuple[str, Sequence[object]]) -> list[int]:
-        """Run *statements* in one transaction and return how many rows each changed."""
+        """Run *statements* in one transaction and return how many rows each changed.
+
+        Whoever is cancelled meanwhile leaves when it has ended, whole or not at all.
+        """
+        unit = asyncio.ensure_future(self._transaction(statements))
+        try:
+            return await asyncio.shield(unit)
+        except asyncio.CancelledError:
+            # A transaction left open would take in all that others write from then on.
+            await asyncio.wait({unit})
+            raise
+
+    async def _transaction(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
         async with self._unit:
             with _failed():
                 await self._connection.execute("BEGIN IMMEDIATE")

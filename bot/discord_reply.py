@@ -129,7 +129,8 @@ class DiscordReply:
             except ReplyLost as lost:
                 self._lost = lost
                 return
-            await asyncio.sleep(self._pacer.seconds_to_edit(place.channel.id))
+            if not self._finishing:  # The end, which came during the call, does not wait.
+                await asyncio.sleep(self._pacer.seconds_to_edit(place.channel.id))
 
     async def _show(self, texts: Sequence[str], urgency: Urgency) -> None:
         """Bring the messages in line with *texts*, one call for each that differs."""
@@ -156,11 +157,14 @@ class DiscordReply:
             )
 
         try:
-            message = await self._call(lambda: send(reference), urgency)
+            try:
+                message = await self._call(lambda: send(reference), urgency)
+            except discord.HTTPException as error:
+                if error.code != NO_HISTORY_TO_REPLY:
+                    raise
+                message = await self._call(lambda: send(None), urgency)
         except discord.HTTPException as error:
-            if error.code != NO_HISTORY_TO_REPLY:
-                raise lost_because(error, place.channel) from error
-            message = await self._call(lambda: send(None), urgency)
+            raise lost_because(error, place.channel) from error
         self._typing.cancel()
         self._parts.append(_Part(message.id, text))
         await self._shown(message.id)

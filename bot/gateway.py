@@ -13,7 +13,7 @@ import discord
 import yarl
 from discord import VoiceClient
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
-from discord.http import Route
+from discord.http import Ratelimit, Route
 
 from bot.errors import DiscordRefused
 from bot.pacing import Pacer
@@ -45,9 +45,26 @@ class MessageContentRefused(Exception):
     """The message content intent is not switched on in the portal."""
 
 
+class FullBucket(Ratelimit):
+    """A bucket that refuses a request, for max_ratelimit_timeout, only when it is empty.
+
+    discord.py 2.7 refuses whenever the bucket refills later than that, however much is left: of the
+    threads made from one channel's messages, whose bucket lasts minutes, it lets one through.
+    """
+
+    @property
+    def _max_ratelimit_timeout(self) -> float | None:
+        return None if self.remaining > self.outgoing else self._longest_seconds
+
+    @_max_ratelimit_timeout.setter
+    def _max_ratelimit_timeout(self, seconds: float | None) -> None:
+        self._longest_seconds = seconds
+
+
 def point_at(api_url: str, gateway_url: str) -> None:
-    """Make discord.py talk to these addresses."""
+    """Make discord.py talk to these addresses, and use what its rate-limit buckets hold."""
     Route.BASE = api_url
+    discord.http.Ratelimit = FullBucket  # type: ignore[misc]  # where it takes its buckets from
     VoiceClient.warn_nacl = VoiceClient.warn_dave = False  # It does not speak; no need to say so.
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 

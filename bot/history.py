@@ -15,18 +15,23 @@ PAGE_ROWS: Final = 64
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
 
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
-# rows come sorted out of the index: a page costs what a page holds, however long the history.
+# rows come sorted out of the index: a page costs what a page holds, however long the history. What
+# opened a thread that was reset is gone from its channel too.
 _CONTEXT: Final = """
     SELECT message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens
     FROM exchanges
     WHERE channel_id = :channel AND message_id > :forgotten AND message_id < :before
         AND author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')
+        AND NOT EXISTS (SELECT 1 FROM resets r
+            WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)
     UNION ALL
     SELECT message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens
     FROM exchanges
     WHERE channel_id = :parent AND message_id <= :channel AND message_id < :before
         AND message_id > max(:forgotten, :parent_forgotten)
         AND author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')
+        AND NOT EXISTS (SELECT 1 FROM resets r
+            WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)
     ORDER BY message_id DESC LIMIT :rows
 """
 

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
 BACKOFF_SECONDS: Final = 0.5
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
+CLOSING_SECONDS: Final = 1.0  # for the end of a body that is complete, to use the connection again
 DETAIL_LENGTH: Final = 300
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
 LENGTH_OPTIONS: Final = {
@@ -106,8 +107,13 @@ class Completion:
     async def _read(self) -> tuple[bytes | None, list[Chunk]]:
         try:
             data = await self._deadlines.next(self._body)
-            return data, self._decoder.end() if data is None else self._decoder.feed(data)
+            chunks = self._decoder.end() if data is None else self._decoder.feed(data)
+            if self._decoder.done:
+                self._deadlines.closing()
+            return data, chunks
         except TimeoutError as error:
+            if self._decoder.done:
+                return None, []
             raise ModelTimeout("the stream stalled") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise self._incomplete(type(error).__name__) from error
@@ -250,6 +256,10 @@ class _Deadlines:
         """Note that a token came, so the next one has its own time."""
         self.next_at = min(self._time() + self._idle_seconds, self._end)
 
+    def closing(self) -> None:
+        """Note that all has come, so that only the end of the body is waited for."""
+        self.next_at = min(self._time() + CLOSING_SECONDS, self.next_at)
+
     def passed_in(self, seconds: float) -> bool:
         """Whether the deadline will have passed in *seconds*."""
         return self._time() + seconds >= self.next_at
@@ -262,10 +272,14 @@ class _Private:
         self._api_key = api_key
         self._prompt = prompt
 
+    def without_key(self, message: str) -> str:
+        """Return *message* on one line of bounded length without the key."""
+        line = " ".join(message.replace(self._api_key, "(key)").split())
+        return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
+
     def removed(self, message: str) -> str:
         """Return *message* on one line without them."""
-        line = " ".join(message.replace(self._api_key, "(key)").split())
-        line = KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
+        line = self.without_key(message)
         pieces = {line[at : at + ECHO_LENGTH] for at in range(len(line) - ECHO_LENGTH + 1)}
         texts = [" ".join(turn.text.split()) for turn in self._prompt.turns]
         echoes = any(piece in text for piece in pieces for text in texts)
@@ -291,7 +305,8 @@ def _error_from(status: int | None, body: Mapping[str, Any], private: _Private) 
     """Return the error for an answer of *status*, or, None, for an error within a stream."""
     code, kind, param = (str(body.get(name) or "") for name in ("code", "type", "param"))
     message = str(body.get("message") or "")
-    said = filter(None, (str(status or ""), code, kind, param, private.removed(message)))
+    named = map(private.without_key, (code, kind, param))
+    said = filter(None, (str(status or ""), *named, private.removed(message)))
     return _error_class(status, f"{code} {kind}", message)(" ".join(said))
 
 

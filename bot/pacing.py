@@ -100,12 +100,14 @@ class Pacer:
 
     def _grant(self) -> None:
         """Let go who may, and look again when the oldest call leaves the window."""
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         while self._waiting and (self._waiting[0][2].done() or self._has_room(self._waiting[0][0])):
             granted = heapq.heappop(self._waiting)[2]
             if not granted.done():
                 self._sent.append(self._clock())
                 granted.set_result(None)
-        if self._waiting and self._timer is None:
+        if self._waiting:
             delay = max(0.0, self._sent[0] + WINDOW_SECONDS - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self._grant)

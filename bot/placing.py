@@ -34,10 +34,13 @@ def thread_possible(message: discord.Message, me_id: int) -> bool:
 
 def thread_name(question: str) -> str:
     """Return *question* as a thread's name: one line of plain text, 1 to 100 characters."""
-    words = " ".join(NAME_MARKUP.sub("", question).split())
-    printable = "".join(char for char in words if char.isprintable() or char in JOINERS)
+    plain = NAME_MARKUP.sub("", question)
+    kept = (char for char in plain if char.isprintable() or char.isspace() or char in JOINERS)
+    printable = " ".join("".join(kept).split())
+    if not printable.strip(JOINERS):
+        return "…"
     if len(printable) <= THREAD_NAME_LENGTH:
-        return printable or "…"
+        return printable
     room = THREAD_NAME_LENGTH - 1
     end = printable.rfind(" ", room // 2, room + 1)
     return printable[: end if end > 0 else last_boundary(printable, room)].rstrip() + "…"

@@ -59,10 +59,13 @@ class Prompt:
 
 def speaker_name(display_name: str, user_name: str) -> str:
     """Return a name on one line that only this person can have: user names are unique."""
-    shown = " ".join(re.sub(r"[\[\]()@⟦⟧]|[^\S ]", " ", display_name).split())
-    shown = "".join(filter(str.isprintable, shown))[:NAME_LENGTH].strip()
-    handle = f"@{defused(user_name)[:NAME_LENGTH]}"
-    return f"{shown} ({handle})" if shown and shown != user_name else handle
+    shown, handle = _plain_name(display_name), _plain_name(user_name)
+    return f"{shown} (@{handle})" if shown and shown != handle else f"@{handle}"
+
+
+def _plain_name(name: str) -> str:
+    words = re.sub(r"[\[\]()@⟦⟧]", " ", name).split()
+    return "".join(filter(str.isprintable, " ".join(words)))[:NAME_LENGTH].strip()
 
 
 def defused(text: str) -> str:
@@ -141,5 +144,5 @@ def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int]:
     asked_tokens = estimate_tokens(exchange.question)
     quoted = shorten(exchange.quoted, max(room - asked_tokens - 1, room // QUOTED_SHARE))
     question = shorten(exchange.question, max(room - estimate_tokens(quoted) - 1, 1))
-    read_percent = 100 * len(question) // max(len(exchange.question), 1)
-    return _asked(exchange, quoted, question), read_percent
+    asked = _asked(exchange, quoted, question)
+    return asked, 100 * len(question) // len(exchange.question) if exchange.question else 100

@@ -12,39 +12,34 @@ class ReasoningFilter:
     def __init__(self) -> None:
         self._held = ""
         self._inside = False
+        self._reasoned = False
         self._passed = False
-
-    @property
-    def reasoning(self) -> bool:
-        """Whether the model is reasoning right now."""
-        return self._inside
 
     def write(self, text: str) -> str:
         """Return what of the text so far may be shown and was not returned before."""
         if self._passed:
             return text
         self._held += text
-        if not self._inside:
+        while True:
+            if self._inside:
+                _, closing, behind = self._held.partition(CLOSING)
+                if not closing:
+                    self._held = self._held[-len(CLOSING) :]
+                    return ""
+                self._inside, self._reasoned, self._held = False, True, behind
             start = self._held.lstrip()
-            if OPENING.startswith(start[: len(OPENING)]) and len(start) < len(OPENING):
+            if start.startswith(OPENING):
+                self._inside, self._held = True, start.removeprefix(OPENING)
+            elif OPENING.startswith(start):  # It may yet become one.
                 return ""
-            if not start.startswith(OPENING):
-                return self._pass(self._held)
-            self._inside = True
-            self._held = start.removeprefix(OPENING)
-        before, closing, answer = self._held.partition(CLOSING)
-        if closing:
-            return self._pass(answer.lstrip())
-        self._held = before[-len(CLOSING) :]
-        return ""
+            else:
+                self._passed = True
+                return self._answer()
 
     def end(self) -> str:
         """Return what was held back although it was no reasoning."""
-        return "" if self._inside or self._passed else self._held
+        return "" if self._inside or self._passed else self._answer()
 
-    def _pass(self, answer: str) -> str:
-        self._inside = False
-        # White space right after the reasoning belongs to it, also when it comes in a later piece.
-        self._passed = bool(answer)
-        self._held = ""
-        return answer
+    def _answer(self) -> str:
+        # White space right behind the reasoning belongs to it.
+        return self._held.lstrip() if self._reasoned else self._held

@@ -63,14 +63,13 @@ class Sentences:
 
     # The terminal
     terminal_greeting: str
-    terminal_stopped: str
     terminal_reset: str
     terminal_system: str
     terminal_unknown_command: str
 
 
 ENGLISH: Final = Sentences(
-    hint="Ask me something: write your question in the same message as the mention.",
+    hint="Hi! Ask me something: write your question into the message that mentions me.",
     hint_without_content=(
         "I can only read messages here that mention me. Mention me in your message, "
         "or ask an admin to switch on the Message Content Intent for me."
@@ -150,7 +149,6 @@ ENGLISH: Final = Sentences(
     terminal_greeting=(
         "Type your question. /reset forgets, /system shows or sets the system prompt, /quit leaves."
     ),
-    terminal_stopped="(stopped)",
     terminal_reset="(forgotten: {count})",
     terminal_system="(system prompt: {prompt})",
     terminal_unknown_command="(unknown command; there are /reset, /system and /quit)",

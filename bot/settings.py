@@ -84,10 +84,14 @@ def _ids(value: object) -> object:
     return frozenset(int(word) for word in words)
 
 
+def _no_json(_constant: str) -> object:
+    raise ValueError  # NaN and Infinity: Python reads them, an API does not.
+
+
 def _json_object(value: object) -> object:
     if not isinstance(value, str):
         return value
-    options = json.loads(value)
+    options = json.loads(value, parse_constant=_no_json)
     if not isinstance(options, dict) or RESERVED_OPTIONS & options.keys():
         raise ValueError
     return options
@@ -172,7 +176,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _key_or_other_server(cls, given: Any) -> Any:
-        at_openai = OPENAI_HOST in str(given.get("openai_base_url") or OPENAI_HOST)
+        at_openai = OPENAI_HOST in str(given.get("openai_base_url") or OPENAI_HOST).lower()
         if at_openai and not given.get("openai_api_key"):
             return {**given, "openai_api_key": ""}
         return given

@@ -1,6 +1,7 @@
 """The terminal loop that this program grew from, on the same assistant and history."""
 
 import asyncio
+import io
 import itertools
 import signal
 import sys
@@ -65,14 +66,17 @@ class Chat:
     async def say(self, line: str) -> None:
         """Answer *line*, or do what it commands."""
         command, _, rest = line.partition(" ")
-        if command == "/reset":
-            await self._reset()
-        elif command == "/system":
-            await self._system(rest.strip())
-        elif command.startswith("/"):
-            print(ENGLISH.terminal_unknown_command)
-        else:
-            await self._ask(line)
+        try:
+            if command == "/reset":
+                await self._reset()
+            elif command == "/system":
+                await self._system(rest.strip())
+            elif command.startswith("/"):
+                print(ENGLISH.terminal_unknown_command)
+            else:
+                await self._ask(line)
+        except HistoryFailed:
+            print(ENGLISH.memory_failed)
 
     async def _ask(self, question: str) -> None:
         exchange = Exchange(next(self._ids), HERE, PLACE_ID, PERSON_ID, "", question)
@@ -103,6 +107,9 @@ class Chat:
 def chat(*, offline: bool) -> int:
     """Read lines until the end of input or /quit; return the exit code. Raises StartRefused."""
     set_up_logging("ERROR", "text")
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):  # What it cannot carry is no reason to end.
+            stream.reconfigure(errors="replace")
     with suppress(ImportError):
         import readline  # noqa: F401, PLC0415  # gives input() its line editing
     stack = AsyncExitStack()
@@ -120,7 +127,7 @@ def chat(*, offline: bool) -> int:
 async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     given: dict[str, Any] = {"discord_token": "not-needed"}
     if offline:
-        model = running("bot.sandbox.model_server", "--settings", OFFLINE)
+        model = running("bot.sandbox.model.server", "--settings", OFFLINE)
         ready = await stack.enter_async_context(model)
         given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
     settings = Settings.load(**given)

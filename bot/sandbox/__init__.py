@@ -1,1 +1,1 @@
-"""Stand-ins at the wire: a Discord and a chat API for trying and testing the bot; imports nothing of it."""
+"""Stand-ins at the wire, a Discord and a chat API; nothing of the bot is imported here."""

@@ -15,7 +15,7 @@ from bot.sandbox.process import running
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from bot.sandbox.world import Json
+    from bot.sandbox.discord.world import Json
 
 PATIENCE_SECONDS = 10.0
 Predicate = Callable[[dict[str, Any]], bool]
@@ -424,7 +424,7 @@ async def running_discord(*, port: int = 0, **settings: object) -> AsyncIterator
     """Start a stand-in as a process of its own with *settings*; yield a driver; end the process."""
     arguments = ("--port", str(port), "--settings", json.dumps(settings))
     async with (
-        running("bot.sandbox.discord_server", *arguments) as addresses,
+        running("bot.sandbox.discord.server", *arguments) as addresses,
         Driver(addresses) as driver,
     ):
         yield driver

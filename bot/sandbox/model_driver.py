@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from bot.sandbox.model.state import DEFAULT_KEY, Record
 from bot.sandbox.model_script import Script
-from bot.sandbox.model_state import DEFAULT_KEY, Record
 from bot.sandbox.process import running
 
 _WAIT_SECONDS: Final = 10.0
@@ -91,7 +91,7 @@ async def running_model(**settings: Any) -> AsyncIterator[ModelDriver]:
     """Run a stand-in model with these `ModelSettings` and end it on leaving."""
     key = settings.get("api_key", DEFAULT_KEY) or DEFAULT_KEY
     async with (
-        running("bot.sandbox.model_server", "--settings", json.dumps(settings)) as ready,
+        running("bot.sandbox.model.server", "--settings", json.dumps(settings)) as ready,
         aiohttp.ClientSession() as http,
     ):
         yield ModelDriver(ready["base_url"], ready["control_url"], http, key)

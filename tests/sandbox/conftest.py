@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.sandbox.discord_server import serving
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
-from bot.sandbox.state import State
 from tests.sandbox.wire import Api, Socket
 
 if TYPE_CHECKING:

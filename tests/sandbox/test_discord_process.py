@@ -33,7 +33,7 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "bot.sandbox.discord_server",
+        "bot.sandbox.discord.server",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
     )

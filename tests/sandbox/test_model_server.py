@@ -419,7 +419,7 @@ async def test_offline_mode_answers_for_itself(client: AsyncOpenAI, model: Model
 
 async def test_process_ends_cleanly_when_asked() -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot.sandbox.model_server", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bot.sandbox.model.server", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     ready = json.loads(await process.stdout.readline())
@@ -436,7 +436,7 @@ async def test_process_does_not_outlive_its_parent() -> None:
         "import asyncio, os\n"
         "from bot.sandbox.process import running\n"
         "async def main():\n"
-        "    async with running('bot.sandbox.model_server') as ready:\n"
+        "    async with running('bot.sandbox.model.server') as ready:\n"
         "        print(ready['control_url'], flush=True)\n"
         "        await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"

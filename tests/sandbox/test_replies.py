@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox.model_rules import count_prompt_tokens
-from bot.sandbox.replies import offline_reply
+from bot.sandbox.model.replies import offline_reply
+from bot.sandbox.model.rules import count_prompt_tokens
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""A stand-in for Discord: REST v10, the gateway, and a control interface to play people."""

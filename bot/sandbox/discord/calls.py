@@ -1,0 +1,214 @@
+"""A REST request as its handler sees it: ids, query, form and files, read as Discord does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import BodyPartReader, web
+
+from bot.sandbox.discord.errors import invalid_form, refused
+from bot.sandbox.discord.validation import is_snowflake
+from bot.sandbox.discord.world import Attachment
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.state import State
+    from bot.sandbox.discord.world import Channel, Guild, Json, Message
+
+FILE_LIMIT: Final = 10 * 1024 * 1024  # Discord: bytes of one file
+REQUEST_LIMIT: Final = 25 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Upload:
+    """A file of a multipart request; *field* is its number in `files[n]`."""
+
+    number: int
+    filename: str
+    content_type: str | None
+    data: bytes
+
+
+@dataclass(slots=True)
+class Call:
+    """One request. `ids` are the path's parameters; `notes` go into the request log."""
+
+    state: State
+    ids: dict[str, str]
+    query: dict[str, str]
+    body: Any = None
+    uploads: list[Upload] = field(default_factory=list)
+    notes: Json = field(default_factory=dict)
+
+    @property
+    def me(self) -> int:
+        """Return the bot's id."""
+        return self.state.world.bot.id
+
+    def id(self, name: str) -> int:
+        """Return a path parameter as an id."""
+        value = self.ids[name]
+        if value == "@me":
+            return self.me
+        if not is_snowflake(value):
+            raise invalid_form((name,), "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
+        return int(value)
+
+    def form(self) -> Json:
+        """Return the body, which must be an object; an absent one is empty."""
+        if self.body is None:
+            return {}
+        if not isinstance(self.body, dict):
+            raise invalid_form(
+                (), "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType"
+            )
+        return self.body
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """Return a number of the query within its bounds."""
+        raw = self.query.get(name)
+        if raw is None:
+            return default
+        if not raw.isdigit():
+            raise invalid_form((name,), "NUMBER_TYPE_COERCE", f'Value "{raw}" is not int.')
+        if not least <= int(raw) <= most:
+            side = ("MIN", "greater", least) if int(raw) < least else ("MAX", "less", most)
+            raise invalid_form(
+                (name,),
+                f"NUMBER_TYPE_{side[0]}",
+                f"int value should be {side[1]} than or equal to {side[2]}.",
+            )
+        return int(raw)
+
+    def snowflake(self, name: str) -> int | None:
+        """Return an id of the query, if it is there."""
+        raw = self.query.get(name)
+        if raw is None:
+            return None
+        if not is_snowflake(raw):
+            raise invalid_form((name,), "NUMBER_TYPE_COERCE", f'Value "{raw}" is not snowflake.')
+        return int(raw)
+
+    def channel(self) -> Channel:
+        """Return the channel of the path, which the bot must be able to see."""
+        channel = self.state.world.channels.get(self.id("channel_id"))
+        if channel is None:
+            raise refused("unknown_channel")
+        if not self.state.world.can_view(channel, self.me):
+            raise refused("missing_access")
+        return channel
+
+    def message(self, channel: Channel) -> Message:
+        """Return the message of the path."""
+        message = channel.messages.get(self.id("message_id"))
+        if message is None:
+            raise refused("unknown_message")
+        return message
+
+    def guild(self) -> Guild:
+        """Return the guild of the path, of which the bot must be a member."""
+        guild = self.state.world.guilds.get(self.id("guild_id"))
+        if guild is None:
+            raise refused("unknown_guild")
+        if self.me not in guild.members:
+            raise refused("missing_access")
+        return guild
+
+    def may(self, channel: Channel, bits: int) -> bool:
+        """Say whether the bot has all of *bits* in *channel*."""
+        return self.state.world.permissions(channel, self.me) & bits == bits
+
+    def require(self, channel: Channel, bits: int) -> None:
+        """Refuse unless the bot has all of *bits* in *channel*."""
+        if not self.may(channel, bits):
+            raise refused("missing_permissions")
+
+
+async def read_body(request: web.Request) -> tuple[Any, list[Upload]]:
+    """Read a JSON or multipart body."""
+    if (request.content_length or 0) > REQUEST_LIMIT:
+        raise refused("too_large")
+    if request.content_type == "multipart/form-data":
+        return await _read_multipart(request)
+    raw = await request.read()
+    if not raw:
+        return None, []
+    if request.content_type != "application/json":
+        raise refused("invalid_json")
+    return _parse(raw), []
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        raise refused("invalid_json") from None
+
+
+async def _read_multipart(request: web.Request) -> tuple[Any, list[Upload]]:
+    body: Any = {}
+    uploads: list[Upload] = []
+    reader = await request.multipart()
+    async for part in reader:
+        if not isinstance(part, BodyPartReader):
+            continue
+        name = part.name or ""
+        data = bytes(await part.read(decode=True))
+        if name == "payload_json":
+            body = _parse(data)
+        elif name.startswith("files[") and name.endswith("]") and name[6:-1].isdigit():
+            if len(data) > FILE_LIMIT:
+                raise refused("too_large")
+            kind = part.headers.get("Content-Type")
+            filename = part.filename or "unknown"
+            uploads.append(Upload(int(name[6:-1]), filename, kind, data))
+    return body, uploads
+
+
+def store_file(
+    state: State,
+    channel_id: int,
+    filename: str,
+    data: bytes,
+    *,
+    content_type: str | None = None,
+    description: str | None = None,
+    size: int | None = None,
+) -> Attachment:
+    """Put a file on the stand-in's CDN; *size* lets Discord say another size than it has."""
+    number = state.world.snowflakes.next()
+    attachment = Attachment(
+        number,
+        filename,
+        len(data) if size is None else size,
+        data,
+        f"{state.base_url}/attachments/{channel_id}/{number}/{filename}",
+        content_type,
+        description,
+    )
+    state.files[number] = attachment
+    return attachment
+
+
+def store_uploads(call: Call, channel_id: int, form: Json) -> list[Attachment]:
+    """Store the files of a request, described by the form's `attachments`."""
+    described = {
+        str(item.get("id")): item
+        for item in form.get("attachments") or []
+        if isinstance(item, dict)
+    }
+    stored = []
+    for upload in call.uploads:
+        about = described.get(str(upload.number), {})
+        stored.append(
+            store_file(
+                call.state,
+                channel_id,
+                about.get("filename") or upload.filename,
+                upload.data,
+                content_type=upload.content_type,
+                description=about.get("description"),
+            )
+        )
+    return stored

@@ -1,0 +1,125 @@
+"""Registered application commands: what Discord makes of a definition, and who sees it where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bot.sandbox.discord.permissions import Permission
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.state import State
+    from bot.sandbox.discord.world import Channel, Json
+
+CHAT_INPUT: Final = 1
+GUILD_CONTEXT: Final = 0
+BOT_DM_CONTEXT: Final = 1
+_KEPT_KEYS: Final = (
+    "name",
+    "name_localizations",
+    "description",
+    "description_localizations",
+    "options",
+    "nsfw",
+)
+
+
+@dataclass(slots=True)
+class Command:
+    """A command as it is registered, globally or in one guild."""
+
+    id: int
+    version: int
+    guild_id: int | None
+    form: Json
+
+    @property
+    def name(self) -> str:
+        """Return the name people type."""
+        return str(self.form["name"])
+
+    @property
+    def type(self) -> int:
+        """Return 1 for slash commands, 2 for user menus, 3 for message menus."""
+        return int(self.form.get("type") or CHAT_INPUT)
+
+    @property
+    def contexts(self) -> list[int]:
+        """Return where the command shows: 0 guilds, 1 the bot's DMs, 2 other DMs."""
+        if self.guild_id is not None:
+            return [GUILD_CONTEXT]
+        if self.form.get("contexts") is not None:
+            return list(self.form["contexts"])
+        return [0] if self.form.get("dm_permission") is False else [0, 1, 2]
+
+    @property
+    def required_permissions(self) -> int | None:
+        """Return the bits of `default_member_permissions`; None lets everybody."""
+        raw = self.form.get("default_member_permissions")
+        return None if raw is None else int(raw)
+
+    def as_json(self, application_id: int, *, localizations: bool = True) -> Json:
+        """Return the command as REST gives it."""
+        required = self.required_permissions
+        body: Json = {
+            "id": str(self.id),
+            "application_id": str(application_id),
+            "version": str(self.version),
+            "type": self.type,
+            "default_member_permissions": None if required is None else str(required),
+            "description": "",
+            "name_localizations": None,
+            "description_localizations": None,
+            "nsfw": False,
+        }
+        body |= {key: self.form[key] for key in _KEPT_KEYS if self.form.get(key) is not None}
+        if not localizations:
+            del body["name_localizations"], body["description_localizations"]
+        if self.guild_id is None:
+            body["contexts"] = self.form.get("contexts")
+            body["integration_types"] = self.form.get("integration_types") or [0]
+            body["dm_permission"] = BOT_DM_CONTEXT in self.contexts
+        else:
+            body["guild_id"] = str(self.guild_id)
+        return body
+
+    def hidden_from(self, state: State, user_id: int, channel: Channel) -> str | None:
+        """Return why the picker does not offer the command to *user_id*, or None if it does."""
+        context = BOT_DM_CONTEXT if channel.guild_id is None else GUILD_CONTEXT
+        if context not in self.contexts:
+            return "the command is not for this context"
+        if channel.guild_id is None:
+            return None
+        rights = state.world.permissions(channel, user_id)
+        if rights & Permission.ADMINISTRATOR:
+            return None
+        if not rights & Permission.USE_APPLICATION_COMMANDS:
+            return "the user may not use application commands here"
+        required = self.required_permissions
+        if required == 0:
+            return "the command is for administrators"
+        if required is not None and rights & required != required:
+            return "the user lacks default_member_permissions"
+        return None
+
+
+def registered(state: State, guild_id: int | None) -> list[Command]:
+    """Return the commands of one guild, or the global ones."""
+    return [command for command in state.commands.values() if command.guild_id == guild_id]
+
+
+def find(state: State, guild_id: int | None, typed: str) -> tuple[Command, list[str]] | None:
+    """Return the command that *typed* begins with, and the subcommand names after it.
+
+    A guild's own command hides a global one of the same name.
+    """
+    own = registered(state, guild_id) if guild_id is not None else []
+    offered = [*own, *registered(state, None)]
+    for command in offered:
+        if command.name == typed:
+            return command, []
+    first, *rest = typed.split(" ")
+    for command in offered:
+        if command.name == first and command.type == CHAT_INPUT:
+            return command, rest
+    return None

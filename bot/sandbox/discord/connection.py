@@ -1,0 +1,95 @@
+"""One gateway websocket: frames go out in order, compressed if asked, late if told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import zlib
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from bot.sandbox.discord.gateway_session import Session
+    from bot.sandbox.discord.world import Json
+
+COMMANDS_PER_MINUTE: Final = 120  # Discord: gateway events that a client may send
+
+
+class Connection:
+    """A websocket and what waits to be written to it."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        *,
+        compress: bool,
+    ) -> None:
+        self.socket = socket
+        self._transport = transport
+        self.session: Session | None = None
+        self._silent_until = 0.0
+        self._unmuted = asyncio.Event()
+        self.closed_by_us = False
+        self.last_heartbeat = time.monotonic()
+        self._compressor = zlib.compressobj() if compress else None
+        self._frames: asyncio.Queue[tuple[float, str, bool]] = asyncio.Queue()
+        self._commands: deque[float] = deque()
+
+    def send(self, payload: Json, *, delay_seconds: float = 0.0) -> None:
+        """Queue a payload; it leaves after those queued before, *delay_seconds* from now."""
+        self.send_text(json.dumps(payload, ensure_ascii=False), delay_seconds=delay_seconds)
+
+    def send_text(self, text: str, *, delay_seconds: float = 0.0, plain: bool = False) -> None:
+        """Queue a frame as it is; *plain* leaves it uncompressed."""
+        self._frames.put_nowait((time.monotonic() + delay_seconds, text, plain))
+
+    def be_silent(self, seconds: float) -> None:
+        """Write nothing for *seconds*; what was due then leaves afterwards."""
+        self._silent_until = time.monotonic() + seconds
+        self._unmuted = asyncio.Event()
+
+    def speak_again(self) -> None:
+        """End the silence now."""
+        self._silent_until = 0.0
+        self._unmuted.set()
+
+    def abort(self) -> None:
+        """Cut the wire without a word."""
+        self.closed_by_us = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def too_many_commands(self) -> bool:
+        """Count one event from the client and say whether it sent too many in a minute."""
+        now = time.monotonic()
+        self._commands.append(now)
+        while self._commands[0] < now - 60.0:
+            self._commands.popleft()
+        return len(self._commands) > COMMANDS_PER_MINUTE
+
+    async def _until(self, due: float) -> None:
+        now = time.monotonic()
+        if due > now:
+            await asyncio.sleep(due - now)
+        silence = self._silent_until - time.monotonic()
+        if silence > 0:
+            try:
+                async with asyncio.timeout(silence):
+                    await self._unmuted.wait()
+            except TimeoutError:
+                return
+
+    async def write_forever(self) -> None:
+        """Write what is queued, each frame when it is due."""
+        while True:
+            due, text, plain = await self._frames.get()
+            await self._until(due)
+            if self._compressor is None or plain:
+                await self.socket.send_str(text)
+            else:
+                data = self._compressor.compress(text.encode())
+                await self.socket.send_bytes(data + self._compressor.flush(zlib.Z_SYNC_FLUSH))

@@ -1,0 +1,155 @@
+"""What goes wrong on the gateway on demand: closed, silent, refused, doubled, garbled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bot.sandbox.discord.connection import Connection
+    from bot.sandbox.discord.gateway import Gateway
+    from bot.sandbox.discord.gateway_session import Session
+    from bot.sandbox.discord.world import Json
+
+FOREVER: Final = 1e9
+REORDER_PATIENCE_SECONDS: Final = 1.0
+
+
+class GatewayFaults:
+    """The gateway's ills, made by `apply` and felt by those who connect and listen."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.clear()
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        self._refuse_until = 0.0
+        self._refuse_status: int | None = None
+        self._mute_new_until = 0.0
+        self._duplicate = self._swallow = self._reorder = 0
+        self._duplicated = self._swallowed = re.compile("")
+        self._held: list[tuple[Session, str, Json]] = []
+        for connection in self._gateway.connections:
+            connection.speak_again()
+
+    async def apply(self, spec: Json) -> None:
+        """Do the ill that *spec* names; raise ValueError if there is none of that name."""
+        actions = {
+            "close": self._close,
+            "abort": self._abort,
+            "reconnect": self._reconnect,
+            "invalid_session": self._invalid_session,
+            "silence": self._silence,
+            "raw": self._raw,
+            "dispatch": self._dispatch,
+            "refuse": self._refuse,
+            "duplicate": self._start_duplicating,
+            "swallow": self._start_swallowing,
+            "reorder": self._start_reordering,
+        }
+        action = actions.get(str(spec.get("action")))
+        if action is None:
+            raise ValueError(f"There is no gateway fault {spec.get('action')!r}: {list(actions)}")
+        await action(spec)
+
+    async def _close(self, spec: Json) -> None:
+        code, reason = int(spec.get("code", 4000)), str(spec.get("reason", ""))
+        if spec.get("forget_session"):
+            self._gateway.sessions.clear()
+        # A client that does not read for a while must not hold up the control interface.
+        for connection in self._gateway.connections:
+            self._gateway.hang_up_soon(connection, code, reason)
+
+    async def _abort(self, spec: Json) -> None:
+        if spec.get("forget_session"):
+            self._gateway.sessions.clear()
+        for connection in list(self._gateway.connections):
+            connection.abort()
+
+    async def _reconnect(self, _spec: Json) -> None:
+        for connection in self._gateway.connections:
+            connection.send({"op": 7, "d": None})
+
+    async def _invalid_session(self, spec: Json) -> None:
+        resumable = bool(spec.get("resumable", False))
+        if not resumable:
+            self._gateway.sessions.clear()
+        for connection in self._gateway.connections:
+            connection.send({"op": 9, "d": resumable})
+
+    async def _silence(self, spec: Json) -> None:
+        seconds = float(spec.get("seconds") or FOREVER)
+        for connection in self._gateway.connections:
+            connection.be_silent(seconds)
+        if spec.get("new_connections"):
+            self._mute_new_until = time.monotonic() + seconds
+
+    async def _raw(self, spec: Json) -> None:
+        for connection in self._gateway.connections:
+            connection.send_text(str(spec["text"]), plain=bool(spec.get("plain", False)))
+
+    async def _dispatch(self, spec: Json) -> None:
+        if "op" in spec:
+            text = json.dumps({"op": spec["op"], "d": spec.get("d")})
+            for connection in self._gateway.connections:
+                connection.send_text(text)
+        else:
+            self._gateway.tell(str(spec["t"]), spec.get("d", {}))
+
+    async def _refuse(self, spec: Json) -> None:
+        self._refuse_until = time.monotonic() + float(spec.get("seconds") or FOREVER)
+        self._refuse_status = spec.get("status")
+
+    async def _start_duplicating(self, spec: Json) -> None:
+        self._duplicate = int(spec.get("count", 1))
+        self._duplicated = re.compile(spec.get("event") or "")
+
+    async def _start_swallowing(self, spec: Json) -> None:
+        self._swallow = int(spec.get("count", 1))
+        self._swallowed = re.compile(spec.get("event") or "")
+
+    async def _start_reordering(self, spec: Json) -> None:
+        self._reorder = int(spec.get("count", 2))
+        loop = asyncio.get_running_loop()
+        loop.call_later(float(spec.get("seconds", REORDER_PATIENCE_SECONDS)), self._release)
+
+    def refusal(self, request: web.Request) -> web.StreamResponse | None:
+        """Return what a new connection gets instead of a websocket, if anything."""
+        if time.monotonic() >= self._refuse_until:
+            return None
+        if self._refuse_status is None and request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=self._refuse_status or 503)
+
+    def greet(self, connection: Connection) -> None:
+        """Let a new connection begin in silence, if new ones are to."""
+        if self._mute_new_until > time.monotonic():
+            connection.be_silent(self._mute_new_until - time.monotonic())
+
+    def bend(self, session: Session, event: str, data: Json) -> Iterator[tuple[str, Json]]:
+        """Yield what of *event* is sent now: once, twice or not at all."""
+        if self._swallow and self._swallowed.search(event):
+            self._swallow -= 1
+            return
+        if self._reorder:
+            self._held.append((session, event, data))
+            if len(self._held) >= self._reorder:
+                self._release()
+            return
+        yield event, data
+        if self._duplicate and self._duplicated.search(event):
+            self._duplicate -= 1
+            yield event, data
+
+    def _release(self) -> None:
+        held, self._held, self._reorder = self._held, [], 0
+        for session, event, data in reversed(held):
+            session.emit(event, data)

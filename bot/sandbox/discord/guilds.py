@@ -1,0 +1,123 @@
+"""What happens to guilds: channels come and go, roles change, members join and leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.sandbox.discord import payloads
+from bot.sandbox.discord.world import ChannelType, Overwrite
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.state import State
+    from bot.sandbox.discord.world import Channel, Guild, Json, Role, User
+
+
+def open_dm(state: State, user_id: int) -> Channel:
+    """Return the DM channel with *user_id*; a new one is told."""
+    known = set(state.world.channels)
+    channel = state.world.open_dm(user_id)
+    if channel.id not in known:
+        # Bots get no CHANNEL_CREATE for DMs since API v8: only those who watch are told.
+        event = payloads.channel_object(state.world, channel)
+        state.journal.note("channel_create", channel=event)
+    return channel
+
+
+def create_channel(state: State, guild: Guild, name: str, kind: int) -> Channel:
+    """Make a channel in *guild*."""
+    channel = state.world.add_channel(guild, name, kind)
+    _tell_channel(state, channel, "create")
+    return channel
+
+
+def edit_channel(state: State, channel: Channel, changes: Json) -> None:
+    """Change a channel's name, topic or overwrites."""
+    channel.name = changes.get("name") or channel.name
+    if "topic" in changes:
+        channel.topic = changes["topic"]
+    for item in changes.get("permission_overwrites") or []:
+        overwrite = Overwrite(
+            int(item["id"]),
+            int(item.get("type", 0)),
+            int(item.get("allow") or 0),
+            int(item.get("deny") or 0),
+        )
+        channel.overwrites[overwrite.id] = overwrite
+    _tell_channel(state, channel, "update")
+
+
+def delete_channel(state: State, channel: Channel) -> None:
+    """Delete a channel with its threads and messages."""
+    event = payloads.channel_object(state.world, channel)
+    state.gateway.dispatch("CHANNEL_DELETE", event, guild_id=channel.guild_id)
+    state.world.remove_channel(channel)
+    state.journal.note("channel_delete", channel=event)
+
+
+def _tell_channel(state: State, channel: Channel, what: str) -> None:
+    event = payloads.channel_object(state.world, channel)
+    state.gateway.dispatch(f"CHANNEL_{what.upper()}", event, guild_id=channel.guild_id)
+    state.journal.note(f"channel_{what}", channel=event)
+
+
+def set_role_permissions(state: State, guild: Guild, role: Role, bits: int) -> None:
+    """Give a role other permissions."""
+    role.permissions = bits
+    event = {"guild_id": str(guild.id), "role": payloads.role_object(role)}
+    state.gateway.dispatch("GUILD_ROLE_UPDATE", event, guild_id=guild.id)
+
+
+def bot_role(state: State, guild: Guild) -> Role:
+    """Return the bot's managed role in *guild*."""
+    return next(role for role in guild.roles.values() if role.bot_id == state.world.bot.id)
+
+
+def create_guild(state: State, name: str, owner: User, *, with_bot: bool) -> Guild:
+    """Make a guild with one text channel; all people are members."""
+    guild = state.world.add_guild(name, owner)
+    for user in state.world.users.values():
+        if not user.bot and user.id not in guild.members:
+            state.world.add_member(guild, user)
+    state.world.add_channel(guild, "general", ChannelType.TEXT)
+    if with_bot:
+        invite(state, guild)
+    return guild
+
+
+def invite(state: State, guild: Guild) -> None:
+    """Let the bot join *guild*."""
+    if state.world.bot.id in guild.members:
+        return
+    state.world.invite_bot(guild, state.world.bot)
+    state.gateway.announce_guild(guild)
+    state.journal.note("guild_join", guild_id=str(guild.id))
+
+
+def kick(state: State, guild: Guild, user_id: int) -> None:
+    """Remove a member; if it is the bot, the guild is gone for it."""
+    member = guild.members.get(user_id)
+    if member is None:
+        return
+    if user_id == state.world.bot.id:
+        # Told while the bot still counts as a member, or it would not be told at all.
+        event = {"id": str(guild.id)}
+        state.gateway.dispatch("GUILD_DELETE", event, guild_id=guild.id)
+        role = bot_role(state, guild)
+        del guild.members[user_id], guild.roles[role.id]
+        state.journal.note("guild_leave", guild_id=str(guild.id))
+        return
+    gone: Json = {
+        "guild_id": str(guild.id),
+        "user": payloads.user_object(state.world.users[user_id]),
+    }
+    state.gateway.dispatch("GUILD_MEMBER_REMOVE", gone, guild_id=guild.id)
+    del guild.members[user_id]
+
+
+def set_available(state: State, guild: Guild, *, available: bool) -> None:
+    """Let a guild have an outage, or come back from it."""
+    if available:
+        state.gateway.announce_guild(guild)
+    else:
+        event = {"id": str(guild.id), "unavailable": True}
+        state.gateway.dispatch("GUILD_DELETE", event, guild_id=guild.id)

@@ -1,0 +1,191 @@
+"""An interaction's life: a person makes it, the bot hears of it, and answers in time or not."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from bot.sandbox.discord import messages, payloads
+from bot.sandbox.discord.calls import FILE_LIMIT
+from bot.sandbox.discord.message_payloads import message_object, shown_message
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.state import State
+    from bot.sandbox.discord.world import Channel, Json, Message
+
+COMMAND: Final = 2
+COMPONENT: Final = 3
+AUTOCOMPLETE: Final = 4
+MODAL_SUBMIT: Final = 5
+
+
+@dataclass(slots=True, eq=False)
+class Interaction:
+    """One use of a command, button, menu or modal."""
+
+    id: int
+    token: str
+    type: int
+    user_id: int
+    channel_id: int
+    guild_id: int | None
+    data: Json
+    label: str
+    source: Message | None = None
+    started: float = field(default_factory=time.monotonic)
+    state: str = "pending"
+    callback_type: int | None = None
+    latency_seconds: float | None = None
+    original: Message | None = None
+    followups: list[Message] = field(default_factory=list)
+    modal: Json | None = None
+    choices: list[Json] | None = None
+
+    def as_json(self, state: State) -> Json:
+        """Return what the control interface shows of an interaction."""
+        message = self.original
+        response: Json | None = None
+        if self.callback_type is not None:
+            response = {
+                "type": self.callback_type,
+                "content": message.content if message else None,
+                "ephemeral": bool(message and message.flags & 64),
+                "message": shown_message(state.world, message) if message else None,
+                "modal": self.modal,
+                "choices": self.choices,
+            }
+        return {
+            "id": str(self.id),
+            "type": self.type,
+            "name": self.label,
+            "user_id": str(self.user_id),
+            "channel_id": str(self.channel_id),
+            "state": self.state,
+            "latency_seconds": self.latency_seconds,
+            "response": response,
+            "followups": [shown_message(state.world, item) for item in self.followups],
+        }
+
+
+def begin(
+    state: State,
+    kind: int,
+    user_id: int,
+    channel: Channel,
+    data: Json,
+    *,
+    label: str,
+    source: Message | None = None,
+) -> Interaction:
+    """Make an interaction, tell the bot, and let it fail if nobody answers in time."""
+    interaction = Interaction(
+        state.world.snowflakes.next(),
+        f"aW50ZXJhY3Rpb246{secrets.token_urlsafe(96)}",
+        kind,
+        user_id,
+        channel.id,
+        channel.guild_id,
+        data,
+        label,
+        source,
+    )
+    state.interactions[interaction.id] = interaction
+    state.journal.note("interaction_create", interaction=interaction.as_json(state))
+    event = _payload(state, channel, interaction)
+    state.gateway.dispatch("INTERACTION_CREATE", event, guild_id=channel.guild_id)
+    state.spawn(_fail_unless_answered(state, interaction))
+    return interaction
+
+
+async def _fail_unless_answered(state: State, interaction: Interaction) -> None:
+    await asyncio.sleep(state.knobs.interaction_deadline_seconds)
+    if interaction.state == "pending":
+        advance(state, interaction, "failed")
+
+
+def advance(state: State, interaction: Interaction, to: str) -> None:
+    """Move an interaction to another state and tell those who watch."""
+    interaction.state = to
+    state.journal.note("interaction_response", interaction=interaction.as_json(state))
+
+
+def _payload(state: State, channel: Channel, interaction: Interaction) -> Json:
+    world = state.world
+    user = world.users[interaction.user_id]
+    body: Json = {
+        "id": str(interaction.id),
+        "application_id": str(world.bot.id),
+        "type": interaction.type,
+        "token": interaction.token,
+        "version": 1,
+        "data": interaction.data,
+        "channel_id": str(channel.id),
+        "channel": partial_channel(state, channel, interaction.user_id),
+        "context": 1 if channel.guild_id is None else 0,
+        "authorizing_integration_owners": owners(channel),
+        "entitlements": [],
+        "entitlement_sku_ids": [],
+        "locale": user.locale,
+        "app_permissions": str(int(world.permissions(channel, world.bot.id))),
+        "attachment_size_limit": FILE_LIMIT,
+    }
+    if interaction.source is not None:
+        body["message"] = message_object(world, interaction.source)
+    if channel.guild_id is None:
+        return body | {"user": payloads.user_object(user)}
+    guild = world.guilds[channel.guild_id]
+    member = payloads.member_object(world, guild.members[user.id])
+    member["permissions"] = str(int(world.permissions(channel, user.id)))
+    return body | {
+        "guild_id": str(guild.id),
+        "guild_locale": guild.locale,
+        "guild": {"id": str(guild.id), "locale": guild.locale, "features": []},
+        "member": member,
+    }
+
+
+def partial_channel(state: State, channel: Channel, user_id: int) -> Json:
+    """Return the channel as interactions carry it: with the person's permissions in it."""
+    body = payloads.channel_object(state.world, channel)
+    body.pop("permission_overwrites", None)
+    if channel.guild_id is not None:
+        body["permissions"] = str(int(state.world.permissions(channel, user_id)))
+    return body
+
+
+def owners(channel: Channel) -> Json:
+    """Return who installed the bot, for a bot that is installed in guilds only."""
+    return {"0": str(channel.guild_id or 0)}
+
+
+def metadata(state: State, channel: Channel, interaction: Interaction) -> Json:
+    """Return the interaction as the messages that answer it carry it."""
+    body: Json = {
+        "id": str(interaction.id),
+        "type": interaction.type,
+        "name": interaction.label,
+        "user": payloads.user_object(state.world.users[interaction.user_id]),
+        "authorizing_integration_owners": owners(channel),
+    }
+    if interaction.type == COMPONENT and interaction.source is not None:
+        body["interacted_message_id"] = str(interaction.source.id)
+    return body
+
+
+def expired(state: State, interaction: Interaction) -> bool:
+    """Say whether the token is too old to be used."""
+    age = time.monotonic() - interaction.started
+    return age > state.knobs.interaction_lifetime_seconds
+
+
+def place(state: State, channel: Channel, draft: messages.Draft) -> Message:
+    """Post an answer; an ephemeral one is kept for its one reader only."""
+    if not draft.flags & 64:
+        return messages.post(state, channel, state.world.bot.id, draft)
+    message = messages.build(state, channel, state.world.bot.id, draft)
+    state.ephemerals[message.id] = message
+    state.journal.note("message_create", message=shown_message(state.world, message))
+    return message

@@ -1,0 +1,58 @@
+"""The numbered record of all that happened; who watches waits for it without polling."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bot.sandbox.discord.world import Json
+
+KEPT = 200_000
+
+
+class Journal:
+    """Numbered happenings; the newest *KEPT* of them."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Json] = deque(maxlen=KEPT)
+        self._changed = asyncio.Event()
+        self.last = 0
+
+    def note(self, kind: str, **data: object) -> None:
+        """Write down that *kind* happened and wake all who wait."""
+        self.last += 1
+        self._entries.append({"seq": self.last, "type": kind, "at": time.monotonic(), "data": data})
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def after(self, seq: int, kinds: Iterable[str] = ()) -> list[Json]:
+        """Return what happened after *seq*, of the given *kinds* or of all, oldest first."""
+        wanted = frozenset(kinds)
+        found: list[Json] = []
+        for entry in reversed(self._entries):
+            if entry["seq"] <= seq:
+                break
+            if not wanted or entry["type"] in wanted:
+                found.append(entry)
+        found.reverse()
+        return found
+
+    async def wait(self, seq: int, timeout_seconds: float, kinds: Iterable[str] = ()) -> list[Json]:
+        """Return what happened after *seq*, waiting for the first up to *timeout_seconds*."""
+        wanted = frozenset(kinds)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    changed = self._changed
+                    found = self.after(seq, wanted)
+                    if found:
+                        return found
+                    seq = max(seq, self.last)
+                    await changed.wait()
+        except TimeoutError:
+            return []

@@ -1,0 +1,94 @@
+"""What can be turned while the stand-in runs: delays, limits, the developer portal."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.world import Json
+
+
+@dataclass(slots=True)
+class Bucket:
+    """So many requests in so many seconds."""
+
+    limit: int
+    window_seconds: float
+
+
+def _default_buckets() -> dict[str, Bucket]:
+    # Discord documents none of these and tells them in headers only; they are what people observe.
+    return {
+        "message_create": Bucket(5, 5.0),
+        "message_edit": Bucket(5, 5.0),
+        "message_delete": Bucket(5, 1.0),
+        "message_list": Bucket(5, 5.0),
+        "bulk_delete": Bucket(1, 1.0),
+        "typing": Bucket(5, 5.0),
+        "reaction": Bucket(1, 0.25),
+        "thread_create": Bucket(50, 300.0),
+        "channel_edit": Bucket(5, 15.0),
+        "dm_open": Bucket(10, 10.0),
+        "commands": Bucket(5, 20.0),
+        "callback": Bucket(50, 1.0),
+        "webhook": Bucket(5, 2.0),
+        "read": Bucket(50, 1.0),
+    }
+
+
+@dataclass(slots=True)
+class Portal:
+    """The switches for privileged intents in the developer portal."""
+
+    message_content: bool = True
+    members: bool = False
+    presences: bool = False
+
+
+@dataclass(slots=True)
+class Knobs:
+    """All settings with their defaults; the names say the units."""
+
+    rest_latency_seconds: float = 0.0
+    event_delay_seconds: float = 0.0
+    preview_delay_seconds: float = 0.3
+    heartbeat_interval_seconds: float = 41.25
+    session_lifetime_seconds: float = 180.0
+    identify_interval_seconds: float = 5.0
+    identify_limit: int = 1000
+    interaction_deadline_seconds: float = 3.0
+    interaction_lifetime_seconds: float = 900.0
+    nonce_window_seconds: float = 300.0
+    max_active_threads: int = 1000
+    global_limit: int = 50
+    invalid_request_limit: int = 10_000
+    compress: bool = True
+    portal: Portal = field(default_factory=Portal)
+    buckets: dict[str, Bucket] = field(default_factory=_default_buckets)
+
+    def as_json(self) -> Json:
+        """Return all settings."""
+        return asdict(self)
+
+    def turn(self, changes: Json) -> None:
+        """Change the settings that *changes* names; raise ValueError for one that is not there."""
+        known = {item.name for item in fields(self)}
+        for name, value in changes.items():
+            if name not in known:
+                raise ValueError(f"There is no setting {name!r}. There are: {sorted(known)}")
+            if name == "portal":
+                for switch, on in value.items():
+                    setattr(self.portal, switch, bool(on))
+            elif name == "buckets":
+                for bucket, numbers in value.items():
+                    self._turn_bucket(bucket, numbers)
+            else:
+                setattr(self, name, type(getattr(self, name))(value))
+
+    def _turn_bucket(self, name: str, numbers: Json) -> None:
+        if name not in self.buckets:
+            raise ValueError(f"There is no bucket {name!r}. There are: {sorted(self.buckets)}")
+        bucket = self.buckets[name]
+        bucket.limit = int(numbers.get("limit", bucket.limit))
+        bucket.window_seconds = float(numbers.get("window_seconds", bucket.window_seconds))

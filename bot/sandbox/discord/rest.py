@@ -1,0 +1,271 @@
+"""Discord's REST API v10: which route is whose, and what every request goes through."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from bot.sandbox.discord import rest_channels as channels
+from bot.sandbox.discord import rest_commands as commands
+from bot.sandbox.discord import rest_interactions as answers
+from bot.sandbox.discord import rest_messages as messages
+from bot.sandbox.discord.calls import REQUEST_LIMIT, Call, Upload, read_body
+from bot.sandbox.discord.errors import DiscordError, refused
+from bot.sandbox.discord.rate_limits import VIA
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.faults import Fault
+    from bot.sandbox.discord.state import State
+    from bot.sandbox.discord.world import Json
+
+Handler = Callable[[Call], Awaitable[tuple[int, Any]]]
+PREFIX: Final = "/api/v10"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and path, who handles it, and the bucket it counts against."""
+
+    method: str
+    path: str
+    handler: Handler
+    bucket: str = "read"
+    authorized: bool = True  # Interaction tokens need no bot token and spare the global limit.
+
+    def major(self, ids: dict[str, str]) -> str:
+        """Return the major parameter: Discord counts per channel, guild or webhook."""
+        for name in ("channel_id", "guild_id", "webhook_token", "interaction_token"):
+            if name in ids:
+                return ids[name]
+        return ""
+
+
+_CHANNEL: Final = "/channels/{channel_id}"
+_MESSAGE: Final = _CHANNEL + "/messages/{message_id}"
+_REACTION: Final = _MESSAGE + "/reactions/{emoji}/@me"
+_GUILD: Final = "/guilds/{guild_id}"
+_APP: Final = "/applications/{application_id}"
+_HOOK: Final = "/webhooks/{webhook_id}/{webhook_token}"
+
+
+def _command_routes(prefix: str) -> list[Route]:
+    one = prefix + "/{command_id}"
+    return [
+        Route("GET", prefix, commands.list_commands),
+        Route("PUT", prefix, commands.overwrite_commands, "commands"),
+        Route("POST", prefix, commands.create_command, "commands"),
+        Route("GET", one, commands.get_command),
+        Route("PATCH", one, commands.edit_command, "commands"),
+        Route("DELETE", one, commands.delete_command, "commands"),
+    ]
+
+
+def _hook_routes() -> list[Route]:
+    one = _HOOK + "/messages/{message_id}"
+    return [
+        Route(
+            "POST",
+            "/interactions/{interaction_id}/{interaction_token}/callback",
+            answers.callback,
+            "callback",
+            authorized=False,
+        ),
+        Route("POST", _HOOK, answers.follow_up, "webhook", authorized=False),
+        Route("GET", one, answers.get_answer, "webhook", authorized=False),
+        Route("PATCH", one, answers.edit_answer, "webhook", authorized=False),
+        Route("DELETE", one, answers.delete_answer, "webhook", authorized=False),
+    ]
+
+
+ROUTES: Final = [
+    Route("GET", "/gateway", channels.get_gateway, authorized=False),
+    Route("GET", "/gateway/bot", channels.get_gateway_bot),
+    Route("GET", "/users/@me", channels.get_me),
+    Route("GET", "/users/@me/guilds", channels.my_guilds),
+    Route("DELETE", "/users/@me/guilds/{guild_id}", channels.leave_guild),
+    Route("POST", "/users/@me/channels", channels.open_dm, "dm_open"),
+    Route("GET", "/users/{user_id}", channels.get_user),
+    Route("GET", "/oauth2/applications/@me", channels.get_application),
+    Route("GET", "/applications/@me", channels.get_application),
+    Route("GET", _CHANNEL, channels.get_channel),
+    Route("PATCH", _CHANNEL, channels.edit_channel, "channel_edit"),
+    Route("DELETE", _CHANNEL, channels.delete_channel, "channel_edit"),
+    Route("GET", _CHANNEL + "/messages", messages.list_messages, "message_list"),
+    Route("POST", _CHANNEL + "/messages", messages.create_message, "message_create"),
+    Route("POST", _CHANNEL + "/messages/bulk-delete", messages.bulk_delete, "bulk_delete"),
+    Route("GET", _MESSAGE, messages.get_message),
+    Route("PATCH", _MESSAGE, messages.edit_message, "message_edit"),
+    Route("DELETE", _MESSAGE, messages.delete_message, "message_delete"),
+    Route("PUT", _REACTION, messages.add_reaction, "reaction"),
+    Route("DELETE", _REACTION, messages.remove_reaction, "reaction"),
+    Route("POST", _CHANNEL + "/typing", messages.type_in, "typing"),
+    Route("POST", _MESSAGE + "/threads", channels.thread_from_message, "thread_create"),
+    Route("POST", _CHANNEL + "/threads", channels.thread_without_message, "thread_create"),
+    Route("PUT", _CHANNEL + "/thread-members/@me", channels.join_thread),
+    Route("DELETE", _CHANNEL + "/thread-members/@me", channels.leave_thread),
+    Route("GET", _CHANNEL + "/threads/archived/public", channels.archived_threads),
+    Route("GET", _GUILD, channels.get_guild),
+    Route("GET", _GUILD + "/channels", channels.guild_channels),
+    Route("GET", _GUILD + "/roles", channels.guild_roles),
+    Route("GET", _GUILD + "/threads/active", channels.active_threads),
+    Route("GET", _GUILD + "/members/{user_id}", channels.guild_member),
+    *_command_routes(_APP + "/commands"),
+    *_command_routes(_APP + _GUILD + "/commands"),
+    *_hook_routes(),
+]
+
+
+@dataclass(slots=True)
+class _Answer:
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class Rest:
+    """Serves the routes: faults first, then limits, then the handler, and all of it logged."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes, and Discord's 404 and 405 for all others."""
+        for route in ROUTES:
+            app.router.add_route(route.method, PREFIX + route.path, self._serving(route))
+        app.router.add_route("*", PREFIX + "/{rest:.*}", self._serve_unknown)
+
+    def _serving(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            return await self._serve(request, route)
+
+        return serve
+
+    async def _serve_unknown(self, request: web.Request) -> web.StreamResponse:
+        path = request.path.removeprefix(PREFIX)
+        known = {route.path for route in ROUTES if _same_shape(route.path, path)}
+        name = "method_not_allowed" if known else "not_found"
+
+        async def refuse(_call: Call) -> tuple[int, Any]:
+            raise refused(name)
+
+        return await self._serve(request, Route(request.method, path, refuse))
+
+    async def _serve(self, request: web.Request, route: Route) -> web.StreamResponse:
+        state = self._state
+        path = request.path.removeprefix(PREFIX)
+        entry: Json = {
+            "seq": len(state.requests) + 1,
+            "method": request.method,
+            "path": path,
+            "route": route.path,
+            "query": dict(request.query),
+            "at": time.monotonic(),
+            "body": None,
+            "files": [],
+            "status": None,
+            "remaining": None,
+        }
+        state.requests.append(entry)
+        faults = state.faults.striking(request.method, path)
+        entry["faults"] = [fault.action for fault in faults]
+        await asyncio.sleep(sum(fault.seconds for fault in faults if not fault.after))
+        answer = await self._answer(request, route, entry, faults)
+        await asyncio.sleep(sum(fault.seconds for fault in faults if fault.after))
+        if answer is None or any(fault.action == "drop_after" for fault in faults):
+            if request.transport is not None:
+                request.transport.abort()
+            answer = answer or _Answer(499, None, {})
+            entry["lost"] = True
+        return self._finish(entry, answer)
+
+    async def _answer(
+        self, request: web.Request, route: Route, entry: Json, faults: list[Fault]
+    ) -> _Answer | None:
+        call = Call(self._state, dict(request.match_info), dict(request.query))
+        try:
+            try:
+                call.body, call.uploads = await read_body(request)
+            finally:
+                entry["body"] = call.body
+            entry["files"] = [_file_entry(upload) for upload in call.uploads]
+            for fault in faults:
+                if fault.action == "drop":
+                    return None
+                if fault.action in {"answer", "rate_limit"}:
+                    return _Answer(fault.status, fault.body, dict(fault.headers))
+            await asyncio.sleep(self._state.knobs.rest_latency_seconds)
+            return await self._judge(request, route, call, entry)
+        except DiscordError as error:
+            return _Answer(error.status, error.payload(), {})
+        finally:
+            entry.update(call.notes)
+
+    async def _judge(self, request: web.Request, route: Route, call: Call, entry: Json) -> _Answer:
+        limits = self._state.limits
+        if limits.banned():
+            return _Answer(429, "<html><body>error code: 1015</body></html>", {"Via": ""})
+        if route.authorized:
+            if request.headers.get("Authorization") != f"Bot {self._state.token}":
+                raise refused("unauthorized")
+            everywhere = limits.ask_global()
+            if everywhere is not None:
+                return _Answer(429, everywhere.body(), everywhere.headers)
+        verdict = limits.ask(route.bucket, route.major(call.ids))
+        entry["remaining"] = verdict.remaining
+        if not verdict.passes:
+            return _Answer(429, verdict.body(), verdict.headers)
+        try:
+            status, body = await route.handler(call)
+        except DiscordError as error:
+            return _Answer(error.status, error.payload(), verdict.headers)
+        return _Answer(status, body, verdict.headers)
+
+    def _finish(self, entry: Json, answer: _Answer) -> web.StreamResponse:
+        entry["status"] = answer.status
+        entry["seconds"] = time.monotonic() - entry["at"]
+        entry["answer"] = answer.body if answer.status >= 400 else None
+        self._state.limits.count_answer(answer.status, answer.headers.get("X-RateLimit-Scope"))
+        self._state.journal.note("request", **entry)
+        return _response(answer)
+
+
+def _response(answer: _Answer) -> web.Response:
+    headers = dict(answer.headers)
+    # Cloudflare's own 429, which a fault or a ban makes, is the one answer without Via.
+    if answer.status != 429:
+        headers.setdefault("Via", VIA)
+    if headers.get("Via") == "":
+        del headers["Via"]
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=headers)
+    if isinstance(answer.body, str):
+        headers.setdefault("Content-Type", "text/html")
+        return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
+    headers.setdefault("Content-Type", "application/json")
+    body = json.dumps(answer.body, ensure_ascii=False).encode()
+    return web.Response(status=answer.status, body=body, headers=headers)
+
+
+def _file_entry(upload: Upload) -> Json:
+    return {
+        "number": upload.number,
+        "filename": upload.filename,
+        "content_type": upload.content_type,
+        "size": len(upload.data),
+    }
+
+
+def _same_shape(template: str, path: str) -> bool:
+    wanted, got = template.split("/"), path.split("/")
+    return len(wanted) == len(got) and all(
+        part.startswith("{") or part == other for part, other in zip(wanted, got, strict=True)
+    )
+
+
+MAX_BODY: Final = REQUEST_LIMIT + 1024 * 1024  # A little over, so that 413 is ours to say.

@@ -1,0 +1,99 @@
+"""The REST routes of application commands, global and of one guild."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bot.sandbox.discord.command_rules import check_command, check_commands
+from bot.sandbox.discord.commands import Command, registered
+from bot.sandbox.discord.errors import FormErrors, refused
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.calls import Call
+    from bot.sandbox.discord.world import Json
+
+
+def _scope(call: Call) -> int | None:
+    if call.id("application_id") != call.me:
+        raise refused("unknown_application")
+    return call.guild().id if "guild_id" in call.ids else None
+
+
+def _command(call: Call, scope: int | None) -> Command:
+    command = call.state.commands.get(call.id("command_id"))
+    if command is None or command.guild_id != scope:
+        raise refused("unknown_command")
+    return command
+
+
+def _register(call: Call, scope: int | None, form: Json) -> tuple[Command, bool]:
+    kind = form.get("type") or 1
+    version = call.state.world.snowflakes.next()
+    for command in registered(call.state, scope):
+        if command.name == form["name"] and command.type == kind:
+            if command.form != form:
+                command.form, command.version = form, version
+            return command, False
+    command = Command(call.state.world.snowflakes.next(), version, scope, form)
+    call.state.commands[command.id] = command
+    return command, True
+
+
+async def list_commands(call: Call) -> tuple[int, Any]:
+    """GET .../commands."""
+    full = call.query.get("with_localizations") in {"1", "true"}
+    found = registered(call.state, _scope(call))
+    return 200, [command.as_json(call.me, localizations=full) for command in found]
+
+
+async def overwrite_commands(call: Call) -> tuple[int, Any]:
+    """PUT .../commands: these and no others."""
+    scope = _scope(call)
+    forms = call.body or []
+    errors = FormErrors()
+    if not isinstance(forms, list):
+        errors.add((), "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
+        forms = []
+    check_commands(errors, forms)
+    errors.raise_if_any()
+    kept = [_register(call, scope, form)[0] for form in forms]
+    for command in registered(call.state, scope):
+        if command not in kept:
+            del call.state.commands[command.id]
+    call.state.journal.note("commands_registered", names=[command.name for command in kept])
+    return 200, [command.as_json(call.me) for command in kept]
+
+
+async def create_command(call: Call) -> tuple[int, Any]:
+    """POST .../commands: 201 for a new one, 200 where it replaces one of its name."""
+    scope, form = _scope(call), call.form()
+    errors = FormErrors()
+    check_command(errors, (), form)
+    errors.raise_if_any()
+    if len(registered(call.state, scope)) >= 130:
+        raise refused("too_many_commands")
+    command, new = _register(call, scope, form)
+    return (201 if new else 200), command.as_json(call.me)
+
+
+async def get_command(call: Call) -> tuple[int, Any]:
+    """GET .../commands/{command_id}."""
+    return 200, _command(call, _scope(call)).as_json(call.me)
+
+
+async def edit_command(call: Call) -> tuple[int, Any]:
+    """PATCH .../commands/{command_id}."""
+    command, form = _command(call, _scope(call)), call.form()
+    errors = FormErrors()
+    check_command(errors, (), form | {"type": command.type}, partial=True)
+    errors.raise_if_any()
+    command.form = command.form | form
+    command.version = call.state.world.snowflakes.next()
+    return 200, command.as_json(call.me)
+
+
+async def delete_command(call: Call) -> tuple[int, Any]:
+    """DELETE .../commands/{command_id}."""
+    command = _command(call, _scope(call))
+    del call.state.commands[command.id]
+    return 204, None
