@@ -20,17 +20,27 @@ def from_a_person(message: discord.Message) -> bool:
     return not message.author.bot and message.webhook_id is None and message.type in ASKING_TYPES
 
 
+def guild_id_of(message: discord.Message) -> int | None:
+    """Return the guild of *message*, None for a direct message.
+
+    It has no guild object while Discord has not sent the guild, and is no direct message for that.
+    """
+    if message.guild is not None:
+        return message.guild.id
+    channel = message.channel
+    return channel.guild_id if isinstance(channel, discord.PartialMessageable) else None
+
+
 def mentions_me(message: discord.Message, me_id: int) -> bool:
     """Whether *message* mentions the bot or the role that is only the bot's."""
     if any(user.id == me_id for user in message.mentions):
         return True
-    own_role = message.guild.self_role if message.guild is not None else None
-    return own_role is not None and own_role.id in message.raw_role_mentions
+    return any(role.tags and role.tags.bot_id == me_id for role in message.role_mentions)
 
 
 def mentions_only_others(message: discord.Message, me_id: int) -> bool:
     """Whether *message* is for somebody, and the bot is not among them."""
-    somebody = message.mentions or message.raw_role_mentions or message.mention_everyone
+    somebody = message.mentions or message.role_mentions or message.mention_everyone
     return bool(somebody) and not mentions_me(message, me_id)
 
 

@@ -5,7 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import discord
 
@@ -27,7 +27,8 @@ LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer one
 GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
 QUOTE_SECONDS: Final = 3.0
 STOPPING_SECONDS: Final = 10.0
-KNOWN_THREADS: Final = 10_000
+T = TypeVar("T")
+KNOWN_THREADS: Final = 10_000  # of each kind of knowledge; the oldest is looked up again
 
 
 class ChatClient(discord.Client):
@@ -66,7 +67,8 @@ class ChatClient(discord.Client):
         self._prepare = prepare
         self._draining = False
         self._answering: set[asyncio.Task[Any]] = set()
-        self._foreign_threads: OrderedDict[int, None] = OrderedDict()
+        self._own_threads: OrderedDict[int, bool] = OrderedDict()
+        self._fetched: OrderedDict[int, discord.Thread | None] = OrderedDict()
 
     @property
     def me_id(self) -> int:
@@ -92,7 +94,7 @@ class ChatClient(discord.Client):
         """Answer *message* if it is for the bot."""
         if self._draining or not addressing.from_a_person(message):
             return
-        if not self.works_in(message.guild.id if message.guild is not None else None):
+        if not self.works_in(addressing.guild_id_of(message)):
             return
         task = asyncio.current_task()
         assert task is not None
@@ -116,7 +118,8 @@ class ChatClient(discord.Client):
             await asyncio.wait(set(self._answering), timeout=STOPPING_SECONDS)
 
     async def _is_for_me(self, message: discord.Message) -> bool:
-        if message.guild is None or addressing.mentions_me(message, self.me_id):
+        is_direct = addressing.guild_id_of(message) is None
+        if is_direct or addressing.mentions_me(message, self.me_id):
             return True
         if await self._replies_to_me(message):
             return True
@@ -134,34 +137,31 @@ class ChatClient(discord.Client):
         )
 
     async def _in_own_thread(self, message: discord.Message) -> bool:
-        """Whether follow-ups need no mention here; an unknown channel is fetched once."""
-        channel: object = message.channel
-        channel_id = message.channel.id
-        if not isinstance(channel, discord.Thread | discord.PartialMessageable):
+        """Whether follow-ups need no mention here."""
+        thread = await self._thread(message)
+        if thread is None:
             return False
-        if isinstance(channel, discord.Thread) and channel.owner_id == self.me_id:
-            return True
-        if channel_id in self._foreign_threads:
-            return False
-        if await self._history.own_place(channel_id):
-            return True
-        if isinstance(channel, discord.PartialMessageable):
-            channel = await self._fetched(channel_id)
-        own = isinstance(channel, discord.Thread) and channel.owner_id == self.me_id
-        if isinstance(channel, discord.Thread) and own:
-            await self._history.remember_place(channel_id, channel.parent_id, own=True)
-        elif channel is not None:
-            self._foreign_threads[channel_id] = None
-            if len(self._foreign_threads) > KNOWN_THREADS:
-                self._foreign_threads.popitem(last=False)
-        return own
+        if thread.id not in self._own_threads:
+            own = thread.owner_id == self.me_id or await self._history.own_place(thread.id)
+            _keep(self._own_threads, thread.id, own)
+        return self._own_threads[thread.id]
 
-    async def _fetched(self, channel_id: int) -> object:
-        try:
-            return await self.fetch_channel(channel_id)
-        except (discord.DiscordException, *TRANSIENT) as error:
-            log.info("Channel %d cannot be fetched: %s", channel_id, type(error).__name__)
+    async def _thread(self, message: discord.Message) -> discord.Thread | None:
+        """Return the thread that *message* stands in; one that is not cached is fetched once."""
+        channel = message.channel
+        if isinstance(channel, discord.Thread):
+            return channel
+        if not isinstance(channel, discord.PartialMessageable) or channel.guild_id is None:
             return None
+        if channel.id not in self._fetched:
+            try:
+                fetched = await self.fetch_channel(channel.id)
+            except (discord.DiscordException, *TRANSIENT) as error:
+                log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
+                return None
+            thread = fetched if isinstance(fetched, discord.Thread) else None
+            _keep(self._fetched, channel.id, thread)
+        return self._fetched[channel.id]
 
     async def _take(self, message: discord.Message) -> None:
         """Store the question and see it answered."""
@@ -202,12 +202,9 @@ class ChatClient(discord.Client):
         return await self._history.first_hint(message.channel.id)
 
     async def _conversation(self, message: discord.Message) -> Conversation:
-        channel: object = message.channel
-        guild_id = message.guild.id if message.guild is not None else None
-        if isinstance(channel, discord.PartialMessageable) and guild_id is not None:
-            channel = await self._fetched(channel.id)
-        parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
-        return Conversation(message.channel.id, parent_id, guild_id)
+        thread = await self._thread(message)
+        parent_id = thread.parent_id if thread is not None else None
+        return Conversation(message.channel.id, parent_id, addressing.guild_id_of(message))
 
     async def _quoted(self, message: discord.Message) -> str:
         """Return somebody else's message that *message* replies to, ready for the model."""
@@ -252,3 +249,9 @@ class ChatClient(discord.Client):
             await self._history.add_part(exchange.message_id, part_id)
         except HistoryFailed as error:
             log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
+
+
+def _keep(cache: OrderedDict[int, T], thread_id: int, value: T) -> None:
+    cache[thread_id] = value
+    if len(cache) > KNOWN_THREADS:
+        cache.popitem(last=False)

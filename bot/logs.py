@@ -2,12 +2,16 @@
 
 import json
 import logging
+import re
 import sys
 import traceback
 from types import TracebackType
 from typing import Literal
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+INTERACTION_TOKEN = re.compile(r"(/(?:interactions|webhooks)/\d+/)[\w.-]+")
 
 
 class TextFormatter(logging.Formatter):
@@ -18,6 +22,10 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the line, without the tokens that discord.py's warnings show in addresses."""
+        return _without_tokens(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
         """Return the types and places of an exception and its causes."""
@@ -34,7 +42,7 @@ class JsonFormatter(TextFormatter):
             "time": self.formatTime(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _without_tokens(record.getMessage()),
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
@@ -47,6 +55,10 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("bot").setLevel(level)
+
+
+def _without_tokens(line: str) -> str:
+    return INTERACTION_TOKEN.sub(r"\1…", line)
 
 
 def _described(error: BaseException | None) -> list[str]:
