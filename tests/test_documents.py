@@ -1,0 +1,84 @@
+"""What is written about the program is checked by it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from bot.errors import ModelError
+from bot.sentences import ENGLISH
+from bot.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+TABLE_ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
+
+
+def written_default(field: str) -> str:
+    """Return the default of a setting as README would write it."""
+    default = Settings.model_fields[field].default
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, str | int | float):
+        return str(default)
+    return ""
+
+
+def test_readme_lists_every_setting_with_its_default() -> None:
+    listed = {name: default or "" for name, default in TABLE_ROW.findall(README)}
+    optional = {field: written_default(field) for field in Settings.model_fields}
+    assert listed == {field.upper(): default for field, default in optional.items()}
+
+
+def test_the_example_settings_are_the_defaults() -> None:
+    """Whoever takes the comment signs away changes nothing."""
+    example = (ROOT / ".env.example").read_text()
+    given = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    assert given == {field.upper(): written_default(field) for field in Settings.model_fields}
+
+
+@pytest.mark.parametrize("error", ModelError.__subclasses__(), ids=lambda error: error.__name__)
+def test_readme_says_what_each_failure_of_the_model_means(error: type[ModelError]) -> None:
+    first_sentence = error().explain(ENGLISH).partition(". ")[0].rstrip(".")
+    assert f"| {first_sentence}. |" in README
+
+
+def test_readme_names_the_commands() -> None:
+    assert {"/reset", "/system"} <= set(re.findall(r"`(/\w+)[^`]*`", README))
+
+
+def test_readme_begins_with_the_two_commands() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    commands = [line.split()[0] for line in blocks[0].splitlines()]
+    assert commands == ["scripts/run", "scripts/test"]
+
+
+def test_links_to_files_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_tree_names_modules_that_exist() -> None:
+    tree = re.search(r"```\nbot/\n(.*?)```", README, re.DOTALL)
+    assert tree is not None
+    for name in re.findall(r"\b\w+\.py\b", tree[1]):
+        assert (ROOT / "bot" / name).exists(), name
+
+
+def test_requirements_pin_what_the_project_depends_on() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = {
+        canonicalize_name(name): version
+        for name, _, version in (line.partition("==") for line in lines if line[:1] != "#")
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for dependency in map(Requirement, project["dependencies"]):
+        assert dependency.specifier.contains(pins[canonicalize_name(dependency.name)])
+
+
+def test_requirements_name_no_index() -> None:
+    assert "://" not in (ROOT / "requirements.txt").read_text()
