@@ -16,7 +16,7 @@ from bot.discord_reply import TRANSIENT, Destination, DiscordReply
 from bot.errors import HistoryFailed
 from bot.gateway import trace_rate_limits
 from bot.history import History
-from bot.pacing import Pacer
+from bot.pacing import Pacer, Urgency
 from bot.placing import in_place, open_thread, thread_name, thread_possible
 from bot.prompt import quote
 from bot.sentences import Sentences
@@ -155,6 +155,7 @@ class ChatClient(discord.Client):
             return None
         if channel.id not in self._fetched:
             try:
+                await self._pacer.turn(Urgency.FIRST_WORDS)
                 fetched = await self.fetch_channel(channel.id)
             except (discord.DiscordException, *TRANSIENT) as error:
                 log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
@@ -223,6 +224,7 @@ class ChatClient(discord.Client):
         self, message: discord.Message, message_id: int
     ) -> discord.Message | None:
         try:
+            await self._pacer.turn(Urgency.FIRST_WORDS)
             async with asyncio.timeout(QUOTE_SECONDS):
                 return await message.channel.fetch_message(message_id)
         except (discord.DiscordException, *TRANSIENT):
@@ -231,6 +233,7 @@ class ChatClient(discord.Client):
     async def _open_place(self, message: discord.Message, exchange: Exchange) -> Destination:
         """Make the thread for the answer; where that fails, answer where it was asked."""
         name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
+        await self._pacer.turn(Urgency.FIRST_WORDS)
         thread = await open_thread(message, name)
         try:
             if thread is None:

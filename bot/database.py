@@ -141,6 +141,8 @@ class Database:
 def _make_private(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)  # What people wrote is nobody else's to read.
+    # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily.
+    sqlite3.connect(path).close()
 
 
 async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
@@ -156,6 +158,9 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
             f"The database {path} was written by a newer version of this program. "
             "Run that version, or name another file in DATABASE_URL."
         )
+    for (finding,) in await connection.execute_fetchall("PRAGMA quick_check(1)"):
+        if finding != "ok":
+            raise sqlite3.DatabaseError(finding)
     for pragma in PRAGMAS:
         await connection.execute_fetchall(pragma)
     for number, statements in enumerate(SCHEMA[version:], start=version + 1):

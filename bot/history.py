@@ -1,5 +1,6 @@
 """What was asked and answered, system prompts and resets, kept in SQLite."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,7 +8,10 @@ from typing import Final, Literal, Self
 
 from bot.conversation import Conversation, Exchange, State, scrubbed
 from bot.database import Database, Row
+from bot.errors import HistoryFailed
 from bot.tokens import Calibration
+
+log = logging.getLogger(__name__)
 
 Scope = Literal["channel", "guild"]
 
@@ -60,7 +64,10 @@ class History:
         """Open the store in the file *path*; raises HistoryUnusable."""
         async with Database.open(path) as database:
             history = cls(database)
-            await history.erase_forgotten()
+            try:
+                await history.erase_forgotten()
+            except HistoryFailed as error:  # A full disk may be read; the next start tries again.
+                log.warning("What was reset is not erased yet: %s", error)
             yield history
 
     async def receive(self, exchange: Exchange) -> bool:

@@ -62,7 +62,7 @@ REMEDIES: Final = {
 
 def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname or (parts.port or 1) < 1:
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
         raise ValueError
     return url
 

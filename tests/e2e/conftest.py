@@ -1,28 +1,35 @@
 """The stage for end-to-end tests: the real bot as a process, between both stand-ins.
 
-One stage serves all tests of a session: each test works in a channel of its own, so that they do not
-see each other. A test that needs other settings, or breaks something, runs a stage of its own.
+One stage serves all tests of a session: each test works in a channel of its own, so that they do
+not see each other. A test that needs other settings, or breaks something, runs a stage of its own.
+When a stage ends, all that the bot did on it is checked: see conduct.py.
 """
 
 import asyncio
 import itertools
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
 
-from bot.sandbox.driver import Driver, running_discord
+from bot.sandbox.driver import ControlError, Driver, running_discord
+from bot.sandbox.model.state import Record
 from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.settings import Settings
+from tests.e2e.conduct import all_logs, check_conduct
 
 Message = dict[str, Any]
-PATIENCE_SECONDS = 20.0
+ROOT: Final = Path(__file__).parents[2]
+PATIENCE_SECONDS: Final = 20.0
+GLANCE_SECONDS: Final = 0.02  # between two looks at a file
 NAMES = (f"place-{number}" for number in itertools.count(1))
 
 
@@ -32,18 +39,21 @@ class Bot:
 
     process: asyncio.subprocess.Process
     log_path: Path
-    database_path: Path
 
     @property
     def log(self) -> str:
-        return self.log_path.read_text()
+        return self.log_path.read_text(encoding="utf-8")
+
+    async def wait(self) -> int:
+        """Return the exit code once it has ended by itself."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.process.wait()
 
     async def stop(self) -> int:
         """Ask it to stop and return its exit code."""
         if self.process.returncode is None:
             self.process.terminate()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.process.wait()
+        return await self.wait()
 
 
 @dataclass
@@ -53,6 +63,12 @@ class Stage:
     discord: Driver
     model: ModelDriver
     folder: Path
+    log_paths: list[Path] = field(default_factory=list)
+
+    @property
+    def log(self) -> str:
+        """What all bots of this stage logged so far."""
+        return all_logs(self.log_paths)
 
     def environment(self, **settings: str) -> dict[str, str]:
         ours = {
@@ -64,30 +80,17 @@ class Stage:
             "OPENAI_MODEL": "stand-in",
             "DATABASE_URL": f"sqlite:///{self.folder / 'bot.db'}",
         }
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("DISCORD_", "OPENAI_", "LOG_"))
-        }
-        return inherited | ours | settings
+        return bare_environment() | ours | settings
 
     @asynccontextmanager
     async def bot(self, *, connected: bool = True, **settings: str) -> AsyncIterator[Bot]:
         """Run the bot; *settings* are environment variables in place of the stage's own."""
         with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".log", delete=False) as log_file:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-W",
-                "error",
-                "-W",
-                "ignore:'audioop' is deprecated:DeprecationWarning",
-                "-m",
-                "bot",
-                env=self.environment(**settings),
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=log_file,
+            process = await run_bot(
+                env=self.environment(**settings), cwd=self.folder, stderr=log_file
             )
-        bot = Bot(process, Path(log_file.name), self.folder / "bot.db")
+        bot = Bot(process, Path(log_file.name))
+        self.log_paths.append(bot.log_path)
         try:
             if connected:
                 await self.discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
@@ -104,49 +107,175 @@ class Stage:
         channel = await self.discord.create_channel(next(NAMES), **more)
         return str(channel["id"])
 
-    async def answer_to(self, question: Message, text: str = "") -> Message:
+    async def person(self) -> str:
+        """Make a person whom no other test knows; return the name."""
+        name = f"Person{next(NAMES).removeprefix('place-')}"
+        await self.discord.create_user(name)
+        return name
+
+    async def ask(self, text: str, *, author: str = "Mina", channel: str | None = None) -> Message:
+        """Mention the bot, in a new channel if none is given; return the question."""
+        return await self.discord.ask(channel or await self.channel(), author, text)
+
+    async def first_words_on(self, question: Message, text: str = "") -> Message:
         """Return the bot's first words on *question*, in its thread, that contain *text*."""
         return await self.discord.wait_for_bot(
             text, channel=question["id"], timeout_seconds=PATIENCE_SECONDS
         )
 
-    async def asked_with(self, text: str) -> list[dict[str, str]]:
+    async def shown(self, text: str, channel: str) -> Message:
+        """Return the bot's first message in *channel* that contains *text*."""
+        return await self.discord.wait_for_bot(
+            text, channel=channel, timeout_seconds=PATIENCE_SECONDS
+        )
+
+    async def logged(self, text: str) -> None:
+        """Return when *text* stands in the log."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while text not in self.log:  # noqa: ASYNC110  # a file tells nobody that it grew
+                await asyncio.sleep(GLANCE_SECONDS)
+
+    async def answer_to(self, question: Message) -> list[Message]:
+        """Return the parts of the answer to *question* once it is whole, in order."""
+        await self.logged(f"Question {question['id']} by ")
+        return await self.parts_of(question)
+
+    async def text_on(self, question: Message) -> str:
+        """Return the text of the answer to *question* once it is whole, its parts by lines."""
+        return "\n".join(part["content"] for part in await self.answer_to(question))
+
+    async def asked(self, text: str, **more: Any) -> Message:
+        """Mention the bot and return the question when it is answered."""
+        question = await self.ask(text, **more)
+        await self.answer_to(question)
+        return question
+
+    async def said(self, channel: str, author: str, text: str, **more: Any) -> Message:
+        """Say something that is for the bot, and return it when it is answered."""
+        message = await self.discord.say(channel, author, text, **more)
+        await self.answer_to(message)
+        return message
+
+    async def parts_of(self, question: Message) -> list[Message]:
+        """Return the bot's messages that begin on *question* and refer to each other from there."""
+        if question["channel_id"] != question["id"]:
+            for place in await self.messages_in(question["id"]):
+                if self._is_from_bot(place) and "message_reference" not in place:
+                    return [place, *self._chain(await self.messages_in(question["id"]), place)]
+        return self._chain(await self.messages_in(question["channel_id"]), question)
+
+    async def messages_in(self, channel: str) -> list[Message]:
+        """Return the messages of a channel, none where there is no such channel."""
+        try:
+            return await self.discord.messages(channel)
+        except ControlError as error:
+            if error.status != 404:
+                raise
+            return []
+
+    def _chain(self, messages: list[Message], start: Message) -> list[Message]:
+        chain: list[Message] = []
+        for message in messages:
+            before = chain[-1] if chain else start
+            referred = (message.get("message_reference") or {}).get("message_id")
+            if self._is_from_bot(message) and referred == before["id"]:
+                chain.append(message)
+        return chain
+
+    def _is_from_bot(self, message: Message) -> bool:
+        return bool(message["author"]["id"] == self.discord.bot_id) and message["type"] in {0, 19}
+
+    async def requests_with(self, text: str) -> list[Record]:
+        """Return the requests to the model whose question contains *text*, oldest first."""
+        return [
+            one
+            for one in await self.model.completions()
+            if one.body and text in one.body["messages"][-1]["content"]
+        ]
+
+    async def prompt_with(self, text: str) -> list[dict[str, str]]:
         """Return the messages of the newest request whose question contains *text*."""
-        requests = await self.model.completions()
-        prompts: list[list[dict[str, str]]] = [one.body["messages"] for one in requests if one.body]
-        return next(turns for turns in reversed(prompts) if text in turns[-1]["content"])
+        prompt: list[dict[str, str]] = (await self.requests_with(text))[-1].body["messages"]
+        return prompt
+
+    async def memory_at(self, text: str) -> str:
+        """Return what the newest request whose question contains *text* held before it."""
+        return "\n".join(turn["content"] for turn in (await self.prompt_with(text))[:-1])
+
+    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return what the bot's database says."""
+        with closing(sqlite3.connect(self.folder / "bot.db", timeout=10)) as database:
+            return database.execute(sql, parameters).fetchall()
+
+    def state_of(self, question: Message) -> str | None:
+        """Return the state of *question* in the database, None where it was not taken."""
+        rows = self.rows("SELECT state FROM exchanges WHERE message_id = ?", int(question["id"]))
+        return str(rows[0][0]) if rows else None
+
+    async def left_alone(self, *messages: Message) -> None:
+        """Prove that nothing was done about *messages*: what came after them is answered."""
+        await self.asked("Are you there?")
+        for message in messages:
+            assert self.state_of(message) is None
+            assert await self.parts_of(message) == []
+            assert await self.requests_with(message["content"] or "nothing") == []
+
+
+def bare_environment() -> dict[str, str]:
+    """Return this process's environment without any settings of the bot, ready to run it."""
+    names = {name.upper() for name in Settings.model_fields}
+    inherited = {name: value for name, value in os.environ.items() if name.upper() not in names}
+    return inherited | {"PYTHONPATH": str(ROOT)}
+
+
+async def run_bot(*arguments: str, **more: Any) -> asyncio.subprocess.Process:
+    """Run `python -m bot` with warnings as errors; *more* as for `create_subprocess_exec`."""
+    quiet = "ignore:'audioop' is deprecated:DeprecationWarning"
+    flags = ("-W", "error", "-W", quiet, "-m", "bot")
+    more = {"stdin": asyncio.subprocess.DEVNULL} | more
+    return await asyncio.create_subprocess_exec(sys.executable, *flags, *arguments, **more)
 
 
 @asynccontextmanager
-async def a_stage(**model_settings: Any) -> AsyncIterator[Stage]:
-    """Run both stand-ins."""
+async def a_stage(
+    *, discord_settings: dict[str, Any] | None = None, **model_settings: Any
+) -> AsyncIterator[Stage]:
+    """Run both stand-ins, and check the bot's conduct at the end."""
     settings = {"tokens_parameter": "either"} | model_settings
-    with tempfile.TemporaryDirectory() as folder:
-        async with running_discord() as discord, running_model(**settings) as model:
-            yield Stage(discord, model, Path(folder))
+    # Discord lets a bot identify every 5 s: long for a test that restarts it.
+    discord_settings = {"identify_interval_seconds": 0} | (discord_settings or {})
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        discord, model = await asyncio.gather(
+            stack.enter_async_context(running_discord(**discord_settings)),
+            stack.enter_async_context(running_model(**settings)),
+        )
+        stage = Stage(discord, model, Path(folder))
+        yield stage
+        await check_conduct(discord, stage.log, [discord.token, model.api_key])
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_stage() -> AsyncIterator[Stage]:
-    """The stage of the session, with a bot on it."""
+    """Run the stage of the session, with a bot on it."""
     async with a_stage() as stage, stage.bot():
         yield stage
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(shared_stage: Stage) -> Stage:
-    """The shared stage: use channels and texts that are this test's own."""
+    """Return the shared stage: use channels and texts that are this test's own."""
     return shared_stage
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def own_stage() -> AsyncIterator[Stage]:
-    """A stage for this test alone, without a bot yet."""
+    """Run a stage for this test alone, without a bot yet."""
     async with a_stage() as stage:
         yield stage
 
 
 @pytest.fixture
 def unique() -> str:
-    """A word that stands in no other test's texts."""
-    return f"word{next(NAMES)}{os.getpid()}"
+    """Return a word that stands in no other test's texts."""
+    return f"word{next(NAMES)}x{os.getpid()}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 from bot.sandbox.model.rules import last_question, text_of
 
 _QUOTED: Final = 200  # characters of a question that are said back
+_WHO_WROTE: Final = re.compile(r"^⟦[^⟧\n]*⟧$", re.MULTILINE)
 _HANGUL: Final = re.compile("[\uac00-\ud7a3\u3131-\u318e]")
 _ASKS_FOR_CODE: Final = re.compile(r"\bcode\b|\bpython\b|코드|파이썬", re.IGNORECASE)
 _ASKS_FOR_TABLE: Final = re.compile(r"\btable\b|표로|표를|표 |테이블", re.IGNORECASE)
@@ -77,7 +78,8 @@ def _told(words: dict[str, str], messages: Sequence[dict[str, Any]], prompt_toke
 
 
 def _quoted(text: str) -> str:
-    line = " ".join(text.split())
+    """Return *text* on one line, without the lines that say who wrote it."""
+    line = " ".join(_WHO_WROTE.sub("", text).split())
     return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}…"
 
 
