@@ -234,7 +234,7 @@ class ChatClient(discord.Client):
         """Make the thread for the answer; where that fails, answer where it was asked."""
         name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
         await self._pacer.turn(Urgency.FIRST_WORDS)
-        thread = await open_thread(message, name)
+        thread = await open_thread(message, name, self._pacer)
         try:
             if thread is None:
                 await self._history.answer_in(exchange.message_id, message.channel.id)

@@ -9,6 +9,7 @@ import discord
 
 from bot.discord_reply import TRANSIENT, Destination
 from bot.graphemes import last_boundary
+from bot.pacing import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,11 @@ def in_place(message: discord.Message) -> Destination:
     return Destination(message.channel, reference)  # type: ignore[arg-type]  # no group can ask
 
 
-async def open_thread(message: discord.Message, name: str) -> discord.Thread | None:
+async def open_thread(message: discord.Message, name: str, pacer: Pacer) -> discord.Thread | None:
     """Return the thread made from *message*, within 3 s, or None where that fails."""
     try:
         async with asyncio.timeout(THREAD_SECONDS):
+            await pacer.turn(Urgency.FIRST_WORDS)
             try:
                 return await message.create_thread(name=name)
             except discord.HTTPException as error:

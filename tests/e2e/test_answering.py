@@ -129,9 +129,8 @@ async def test_a_mention_in_a_forum_post_is_answered_there(stage: Stage, unique:
     later = await stage.asked(f"later {unique}", channel=post["id"])
     shown = await stage.discord.messages(post["id"])
     answers = [one for one in shown if one["author"]["id"] == stage.discord.bot_id]
-    assert [is_reply_to(*pair) for pair in zip(answers, (opening, later), strict=True)] == [
-        True
-    ] * 2
+    for answer, question in zip(answers, (opening, later), strict=True):
+        assert is_reply_to(answer, question)
 
 
 @pytest.mark.parametrize("ping_reply", [True, False])
