@@ -155,8 +155,8 @@ class ChatClient(discord.Client):
             return None
         if channel.id not in self._fetched:
             try:
-                await self._pacer.turn(Urgency.FIRST_WORDS)
-                fetched = await self.fetch_channel(channel.id)
+                async with self._pacer.turn(Urgency.FIRST_WORDS):
+                    fetched = await self.fetch_channel(channel.id)
             except (discord.DiscordException, *TRANSIENT) as error:
                 log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
                 return None
@@ -224,8 +224,7 @@ class ChatClient(discord.Client):
         self, message: discord.Message, message_id: int
     ) -> discord.Message | None:
         try:
-            await self._pacer.turn(Urgency.FIRST_WORDS)
-            async with asyncio.timeout(QUOTE_SECONDS):
+            async with self._pacer.turn(Urgency.FIRST_WORDS), asyncio.timeout(QUOTE_SECONDS):
                 return await message.channel.fetch_message(message_id)
         except (discord.DiscordException, *TRANSIENT):
             return None
@@ -233,7 +232,6 @@ class ChatClient(discord.Client):
     async def _open_place(self, message: discord.Message, exchange: Exchange) -> Destination:
         """Make the thread for the answer; where that fails, answer where it was asked."""
         name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
-        await self._pacer.turn(Urgency.FIRST_WORDS)
         thread = await open_thread(message, name, self._pacer)
         try:
             if thread is None:

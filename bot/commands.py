@@ -121,7 +121,9 @@ class Commands:
 
     async def _form(self, place: Conversation, scope: Scope, scope_id: int) -> "SystemForm":
         own = await self._history.own_system_prompt(scope, scope_id)
-        above = Conversation(place.guild_id or 0) if scope == "guild" else place
+        above = Conversation(place.parent_id or 0, guild_id=place.guild_id)
+        if scope == "guild":
+            above = Conversation(0)
         inherited = await self._assistant.system_prompt(above)
         return SystemForm(self, scope, scope_id, own=own or "", inherited=inherited)
 

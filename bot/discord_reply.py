@@ -112,9 +112,9 @@ class DiscordReply:
         place = await asyncio.shield(self._place)
         while True:
             if self._pacer.has_spare():
-                await self._pacer.turn(Urgency.TYPING)
                 with suppress(discord.DiscordException, *TRANSIENT):
-                    await place.channel.typing()
+                    async with self._pacer.turn(Urgency.TYPING):
+                        await place.channel.typing()
             await asyncio.sleep(TYPING_SECONDS)
 
     async def _stream(self) -> None:
@@ -186,19 +186,23 @@ class DiscordReply:
         """Make a call, again where that can help; what is stale by then is not repeated."""
         waits = () if urgency is Urgency.EDIT else RETRY_SECONDS
         for wait_seconds in (*waits, None):
-            await self._pacer.turn(urgency)
-            self._calling = True
             try:
-                async with asyncio.timeout(CALL_SECONDS):
-                    return await request()
+                async with self._pacer.turn(urgency):
+                    return await self._answered(request)
             except TRANSIENT as error:
                 log.info("Discord did not take a part: %s", type(error).__name__)
                 if wait_seconds is None:
                     raise ReplyLost(f"Discord does not take it: {type(error).__name__}") from error
                 await asyncio.sleep(max(wait_seconds, getattr(error, "retry_after", 0.0)))
-            finally:
-                self._calling = False
         raise AssertionError("unreachable")
+
+    async def _answered(self, request: Callable[[], Awaitable[T]]) -> T:
+        self._calling = True
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await request()
+        finally:
+            self._calling = False
 
 
 def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:

@@ -163,14 +163,15 @@ class History:
         return bool(await self._database.fetch("SELECT 1 FROM parts WHERE part_id = ?", part_id))
 
     async def complete(self, exchange: Exchange, state: State) -> bool:
-        """Store the reply of *exchange* and how it ended.
+        """Store the reply of *exchange* and how it ended; an answer may turn out not to be shown.
 
         False when it was forgotten meanwhile: nothing is stored then.
         """
         changed = await self._database.change(
             """
-            UPDATE exchanges SET reply = ?, cut = ?, tokens = ?, state = ?
-            WHERE message_id = ? AND author_id <> 0 AND state IN ('received', 'answering')
+            UPDATE exchanges SET reply = ?1, cut = ?2, tokens = ?3, state = ?4
+            WHERE message_id = ?5 AND author_id <> 0
+                AND (state IN ('received', 'answering') OR state = 'answered' AND ?4 = 'failed')
                 AND NOT EXISTS (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
                     AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id))
             """,

@@ -4,13 +4,15 @@ import asyncio
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 WINDOW_SECONDS: Final = 1.0
+STALLED_SECONDS: Final = 10.0  # A call without an answer for so long no longer keeps others back.
 EDIT_SECONDS: Final = 1.0  # No faster, even where the limit would allow: text should not flicker.
 IN_HAND: Final = 2  # Edits left for the end; one alone would put the caller to sleep behind it.
 
@@ -46,21 +48,25 @@ class Pacer:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._sent: deque[float] = deque()
-        self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
         self._number = count()
+        self._under_way: dict[int, float] = {}
+        self._answered: deque[float] = deque()
+        self._waiting: list[tuple[Urgency, int, asyncio.Future[int]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._edit_buckets: dict[int, _Bucket] = {}
 
-    async def turn(self, urgency: Urgency) -> None:
-        """Wait until a call may go; the most urgent first."""
-        if not self._waiting and self._has_room(urgency):
-            self._sent.append(self._clock())
-            return
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (urgency, next(self._number), granted))
-        self._grant()
-        await granted
+    @asynccontextmanager
+    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait until a call may go, the most urgent first; the call is made within the block.
+
+        Discord counts a call somewhere between its beginning and its answer. So a call counts here
+        until a second after its answer: however long the way, no second there sees more calls.
+        """
+        call = await self._granted(urgency)
+        try:
+            yield
+        finally:
+            self._end(call)
 
     def has_spare(self) -> bool:
         """Whether there is room for what nobody waits for."""
@@ -92,22 +98,48 @@ class Pacer:
             return
         self._edit_buckets[channel_id] = _Bucket(limit, remaining, reset_at)
 
+    async def _granted(self, urgency: Urgency) -> int:
+        if not self._waiting and self._has_room(urgency):
+            return self._begin()
+        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (urgency, next(self._number), granted))
+        self._grant()
+        try:
+            return await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self._end(granted.result())
+            raise
+
+    def _begin(self) -> int:
+        call = next(self._number)
+        self._under_way[call] = self._clock()
+        return call
+
+    def _end(self, call: int) -> None:
+        if self._under_way.pop(call, None) is not None:
+            self._answered.append(self._clock())
+            self._grant()
+
     def _has_room(self, urgency: Urgency) -> bool:
-        expired = self._clock() - WINDOW_SECONDS
-        while self._sent and self._sent[0] <= expired:
-            self._sent.popleft()
-        return len(self._sent) < REQUESTS_PER_SECOND[urgency]
+        now = self._clock()
+        while self._answered and self._answered[0] <= now - WINDOW_SECONDS:
+            self._answered.popleft()
+        while self._under_way and next(iter(self._under_way.values())) <= now - STALLED_SECONDS:
+            del self._under_way[next(iter(self._under_way))]
+        return len(self._under_way) + len(self._answered) < REQUESTS_PER_SECOND[urgency]
 
     def _grant(self) -> None:
-        """Let go who may, and look again when the oldest call leaves the window."""
+        """Let go who may, and look again when there may be room."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while self._waiting and (self._waiting[0][2].done() or self._has_room(self._waiting[0][0])):
             granted = heapq.heappop(self._waiting)[2]
             if not granted.done():
-                self._sent.append(self._clock())
-                granted.set_result(None)
+                granted.set_result(self._begin())
         if self._waiting:
-            delay = max(0.0, self._sent[0] + WINDOW_SECONDS - self._clock())
+            free_at = [at + WINDOW_SECONDS for at in islice(self._answered, 1)]
+            free_at += [at + STALLED_SECONDS for at in islice(self._under_way.values(), 1)]
+            delay = max(0.0, min(free_at) - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self._grant)

@@ -56,8 +56,7 @@ def in_place(message: discord.Message) -> Destination:
 async def open_thread(message: discord.Message, name: str, pacer: Pacer) -> discord.Thread | None:
     """Return the thread made from *message*, within 3 s, or None where that fails."""
     try:
-        async with asyncio.timeout(THREAD_SECONDS):
-            await pacer.turn(Urgency.FIRST_WORDS)
+        async with asyncio.timeout(THREAD_SECONDS), pacer.turn(Urgency.FIRST_WORDS):
             try:
                 return await message.create_thread(name=name)
             except discord.HTTPException as error:

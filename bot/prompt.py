@@ -140,9 +140,16 @@ def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int]:
     whole = _asked(exchange, exchange.quoted, exchange.question)
     if _turn_tokens(whole) <= room:
         return whole, 100
-    room -= _turn_tokens(_asked(exchange, "", ""))
-    asked_tokens = estimate_tokens(exchange.question)
-    quoted = shorten(exchange.quoted, max(room - asked_tokens - 1, room // QUOTED_SHARE))
-    question = shorten(exchange.question, max(room - estimate_tokens(quoted) - 1, 1))
-    asked = _asked(exchange, quoted, question)
+    text_room = room - _turn_tokens(_asked(exchange, "", ""))
+    question_tokens = estimate_tokens(exchange.question)
+    while True:
+        quoted_room = max(text_room - question_tokens - 1, text_room // QUOTED_SHARE)
+        quoted = shorten(exchange.quoted, quoted_room)
+        question = shorten(exchange.question, max(text_room - estimate_tokens(quoted) - 1, 1))
+        asked = _asked(exchange, quoted, question)
+        # Texts may cost a token or two more together than apart.
+        excess = _turn_tokens(asked) - room
+        if excess <= 0 or text_room < 1:
+            break
+        text_room -= excess
     return asked, 100 * len(question) // len(exchange.question) if exchange.question else 100

@@ -174,7 +174,6 @@ class Rest:
         state.requests.append(entry)
         faults = state.faults.striking(request.method, path)
         entry["faults"] = [fault.action for fault in faults]
-        await asyncio.sleep(sum(fault.seconds for fault in faults if not fault.after))
         answer = await self._answer(request, route, entry, faults)
         await asyncio.sleep(sum(fault.seconds for fault in faults if fault.after))
         if answer is None or any(fault.action == "drop_after" for fault in faults):
@@ -194,6 +193,8 @@ class Rest:
             finally:
                 entry["body"] = call.body
             entry["files"] = [_file_entry(upload) for upload in call.uploads]
+            # It has arrived by now: what is late is done, also when nobody waits for it any more.
+            await asyncio.sleep(sum(fault.seconds for fault in faults if not fault.after))
             for fault in faults:
                 if fault.action == "drop":
                     return None

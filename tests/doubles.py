@@ -1,0 +1,174 @@
+"""Doubles at our own ports: a model, a place for replies, a clock, and a loop that never waits."""
+
+import asyncio
+import selectors
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from bot.completion_stream import Usage
+from bot.conversation import Conversation, Exchange, State
+from bot.errors import ReplyLost
+from bot.history import History
+from bot.prompt import Prompt, exchange_tokens
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 20.0
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class DoubleCompletion:
+    """What a double model says: texts, events to wait for, errors to raise."""
+
+    script: Sequence[str | asyncio.Event | Exception]
+    final_usage: Usage | None
+    usage: Usage | None = None
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        for step in self.script:
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, str):
+                yield step
+            else:
+                await step.wait()
+        self.usage = self.final_usage
+
+
+@dataclass
+class DoubleModel:
+    """A ChatModel that says what was enqueued and keeps the prompts it was asked with."""
+
+    name: str = "double"
+    history: list[Prompt] = field(default_factory=list)
+    _scripts: deque[DoubleCompletion | Exception] = field(default_factory=deque)
+
+    def enqueue(self, *script: str | asyncio.Event | Exception, usage: Usage | None = None) -> None:
+        """Let the next answer be *script*; the words "Very well." where nothing is enqueued."""
+        self._scripts.append(DoubleCompletion(script, usage))
+
+    def enqueue_refusal(self, error: Exception) -> None:
+        """Let the next request fail before its answer begins."""
+        self._scripts.append(error)
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt) -> AsyncIterator[DoubleCompletion]:
+        self.history.append(prompt)
+        said = self._scripts.popleft() if self._scripts else DoubleCompletion(("Very well.",), None)
+        if isinstance(said, Exception):
+            raise said
+        yield said
+
+
+class DoubleReply:
+    """A Reply that keeps what it was given; with *lost*, its place is gone."""
+
+    def __init__(self, *, lost: bool = False) -> None:
+        self.text = ""
+        self.notices: Sequence[str] | None = None  # None until it is finished
+        self.begun = asyncio.Event()
+        self.written = asyncio.Event()
+        self.left = False
+        self._lost = lost
+
+    async def __aenter__(self) -> Self:
+        self.begun.set()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        self.left = True
+
+    def write(self, delta: str) -> None:
+        self._check()
+        self.text += delta
+        self.written.set()
+
+    async def finish(self, notices: Sequence[str] = ()) -> None:
+        self._check()
+        self.notices = list(notices)
+
+    def _check(self) -> None:
+        if self._lost:
+            raise ReplyLost("it is gone")
+
+
+class _NoWaiting(selectors.DefaultSelector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "everything waits for something that never comes"
+            self.now += max(timeout, 1e-9)  # Time always passes, if only a little.
+        return ready
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._instant = _NoWaiting()
+        super().__init__(self._instant)
+
+    def time(self) -> float:
+        return self._instant.now
+
+
+def run_virtually(main: Coroutine[Any, Any, T]) -> T:
+    """Run *main* on a loop whose time, from 0, jumps to whatever comes next: nothing is waited for.
+
+    For what waits on timers alone: no threads, no sockets.
+    """
+    with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
+        return runner.run(main)
+
+
+def an_exchange(
+    message_id: int,
+    question: str = "Why?",
+    reply: str = "",
+    *,
+    channel: int = 1,
+    parent: int | None = None,
+    guild: int | None = 7,
+    place: int | None = None,
+    author: str = "",
+    **more: Any,
+) -> Exchange:
+    """Return an exchange in *channel*, shown there or in *place*, with its true estimate."""
+    exchange = Exchange(
+        message_id=message_id,
+        conversation=Conversation(channel, parent, guild),
+        place_id=channel if place is None else place,
+        author_id=99,
+        author=author,
+        question=question,
+        reply=reply,
+        **more,
+    )
+    return replace(exchange, tokens=exchange_tokens(exchange))
+
+
+async def keep(history: History, *exchanges: Exchange, state: State = State.ANSWERED) -> None:
+    """Receive and complete *exchanges*, which must be new."""
+    for exchange in exchanges:
+        assert await history.receive(exchange)
+        assert await history.complete(exchange, state)
+
+
+def file_bytes(database: Path) -> bytes:
+    """Return all that stands in a database's files, the log and its index included."""
+    return b"".join(path.read_bytes() for path in sorted(database.parent.glob(f"{database.name}*")))

@@ -1,0 +1,236 @@
+"""The budget of REST calls, on a loop whose time is virtual."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+
+from bot.pacing import (
+    EDIT_SECONDS,
+    REQUESTS_PER_SECOND,
+    STALLED_SECONDS,
+    WINDOW_SECONDS,
+    Pacer,
+    Urgency,
+)
+from tests.doubles import Clock, run_virtually
+
+Sent = list[tuple[float, Urgency]]
+
+
+async def take_turn(pacer: Pacer, urgency: Urgency) -> None:
+    async with pacer.turn(urgency):
+        pass
+
+
+def sent_by(*waves: tuple[float, Urgency, int]) -> Sent:
+    """Return when each call went that came in *waves* of so many at a time."""
+
+    async def scene() -> Sent:
+        loop = asyncio.get_running_loop()
+        pacer, sent = Pacer(loop.time), list[tuple[float, Urgency]]()
+
+        async def call(at: float, urgency: Urgency) -> None:
+            await asyncio.sleep(at)
+            async with pacer.turn(urgency):
+                sent.append((loop.time(), urgency))
+
+        calls = [call(at, urgency) for at, urgency, count in waves for _ in range(count)]
+        await asyncio.gather(*calls)
+        return sent
+
+    return run_virtually(scene())
+
+
+@pytest.mark.parametrize("urgency", list(Urgency))
+def test_no_second_holds_more_than_its_share(urgency: Urgency) -> None:
+    sent = [at for at, _ in sent_by((0.0, urgency, 150), (0.3, urgency, 50))]
+    limit = REQUESTS_PER_SECOND[urgency]
+    for start in sent:
+        assert sum(start <= at < start + WINDOW_SECONDS for at in sent) <= limit
+    assert sent == sorted(sent)
+    assert sent[-1] <= 200 / limit + WINDOW_SECONDS, "and no call waits longer than it must"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_second_at_discord_holds_more_however_long_the_way(seed: int) -> None:
+    """A call is counted there at some time between its beginning and its answer."""
+    chance = random.Random(seed)
+
+    async def scene() -> list[float]:
+        loop = asyncio.get_running_loop()
+        pacer, counted = Pacer(loop.time), list[float]()
+
+        async def call() -> None:
+            await asyncio.sleep(chance.uniform(0, 3))
+            async with pacer.turn(chance.choice(list(Urgency))):
+                await asyncio.sleep(chance.expovariate(5))
+                counted.append(loop.time())
+                await asyncio.sleep(chance.expovariate(5))
+
+        await asyncio.gather(*(call() for _ in range(300)))
+        return sorted(counted)
+
+    counted = run_virtually(scene())
+    limit = max(REQUESTS_PER_SECOND.values())
+    for first, after in zip(counted, counted[limit:], strict=False):
+        assert after - first >= WINDOW_SECONDS
+
+
+def test_a_call_without_an_answer_does_not_keep_others_back_for_ever() -> None:
+    async def scene() -> float:
+        loop = asyncio.get_running_loop()
+        pacer = Pacer(loop.time)
+
+        async def stall() -> None:
+            async with pacer.turn(Urgency.LAST_WORDS):
+                await asyncio.sleep(3600)
+
+        stalled = [asyncio.create_task(stall()) for _ in range(45)]
+        await asyncio.sleep(0)
+        await take_turn(pacer, Urgency.LAST_WORDS)
+        for task in stalled:
+            task.cancel()
+        return loop.time()
+
+    assert run_virtually(scene()) == pytest.approx(STALLED_SECONDS)
+
+
+def test_a_quiet_bot_waits_for_nothing() -> None:
+    sent = sent_by((0.0, Urgency.TYPING, 5), (0.0, Urgency.EDIT, 5))
+    assert max(at for at, _ in sent) < 0.001
+
+
+def test_the_most_urgent_goes_first() -> None:
+    """Whatever waited before; and each kind in the order it came."""
+    sent = sent_by(
+        (0.0, Urgency.LAST_WORDS, 45),
+        (0.1, Urgency.TYPING, 5),
+        (0.2, Urgency.EDIT, 5),
+        (0.3, Urgency.FIRST_WORDS, 5),
+        (0.4, Urgency.LAST_WORDS, 5),
+    )
+    assert [urgency for _, urgency in sent[45:]] == [
+        urgency for urgency in Urgency for _ in range(5)
+    ]
+
+
+def test_edits_and_typing_leave_room_for_words() -> None:
+    sent = sent_by((0.0, Urgency.EDIT, 60), (0.1, Urgency.FIRST_WORDS, 8), (0.2, Urgency(0), 2))
+    at_once = Counter(urgency for at, urgency in sent if at < 0.5)
+    assert at_once == {Urgency.EDIT: 35, Urgency.FIRST_WORDS: 8, Urgency.LAST_WORDS: 2}
+
+
+def test_who_gives_up_waiting_holds_up_nobody() -> None:
+    async def scene() -> float:
+        loop = asyncio.get_running_loop()
+        pacer = Pacer(loop.time)
+        for _ in range(REQUESTS_PER_SECOND[Urgency.LAST_WORDS]):
+            await take_turn(pacer, Urgency.LAST_WORDS)
+        leaver = asyncio.create_task(take_turn(pacer, Urgency.LAST_WORDS))
+        stayer = asyncio.create_task(take_turn(pacer, Urgency.EDIT))
+        await asyncio.sleep(0.5)
+        leaver.cancel()
+        await stayer
+        assert leaver.cancelled()
+        assert pacer.has_spare()
+        return loop.time()
+
+    assert run_virtually(scene()) == pytest.approx(1.0)
+
+
+def test_only_one_timer_runs_however_many_wait() -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        pacer = Pacer(loop.time)
+        calls = [asyncio.create_task(take_turn(pacer, Urgency.EDIT)) for _ in range(200)]
+        await asyncio.sleep(0.1)
+        timers = [one for one in loop._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
+        assert len(timers) == 1
+        await asyncio.gather(*calls)
+
+    run_virtually(scene())
+
+
+def test_spare_is_what_nobody_waits_for() -> None:
+    clock = Clock()
+    pacer = Pacer(clock)
+    assert pacer.has_spare()
+
+    async def scene() -> None:
+        for _ in range(REQUESTS_PER_SECOND[Urgency.TYPING]):
+            await take_turn(pacer, Urgency.FIRST_WORDS)
+
+    run_virtually(scene())
+    assert not pacer.has_spare()
+    clock.now += WINDOW_SECONDS
+    assert pacer.has_spare()
+
+
+def headers(limit: int, remaining: int, reset_after: float) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset-After": str(reset_after),
+    }
+
+
+def test_edits_go_once_a_second_where_nothing_is_known() -> None:
+    pacer = Pacer(Clock())
+    assert pacer.seconds_to_edit(1) == EDIT_SECONDS
+    pacer.observe_edit(2, headers(5, 0, 5.0))
+    assert pacer.seconds_to_edit(1) == EDIT_SECONDS, "another channel's bucket"
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset_after", "seconds"),
+    [
+        (5, 4, 5.0, 5 / 3),  # two in hand, two to spread
+        (5, 2, 3.0, 3.0),
+        (5, 1, 3.0, 3.0),
+        (5, 0, 3.0, 3.0),
+        (50, 49, 5.0, EDIT_SECONDS),
+        (1, 0, 4.0, 4.0),
+        (1, 1, 4.0, 2.0),
+    ],
+)
+def test_edits_are_spread_over_what_is_left(
+    limit: int, remaining: int, reset_after: float, seconds: float
+) -> None:
+    pacer = Pacer(Clock())
+    pacer.observe_edit(1, headers(limit, remaining, reset_after))
+    assert pacer.seconds_to_edit(1) == pytest.approx(seconds)
+
+
+def test_a_bucket_that_has_refilled_is_forgotten() -> None:
+    clock = Clock()
+    pacer = Pacer(clock)
+    pacer.observe_edit(1, headers(5, 0, 4.0))
+    clock.now += 4.0
+    assert pacer.seconds_to_edit(1) == EDIT_SECONDS
+    assert not pacer._edit_buckets
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"X-RateLimit-Limit": "5"}, headers(5, 1, 1.0) | {"X-RateLimit-Limit": "five"}]
+)
+def test_odd_headers_teach_nothing(odd: dict[str, str]) -> None:
+    pacer = Pacer(Clock())
+    pacer.observe_edit(1, odd)
+    assert pacer.seconds_to_edit(1) == EDIT_SECONDS
+
+
+def test_the_last_edit_of_a_paced_reply_never_finds_the_bucket_empty() -> None:
+    """5 edits in 5 s, as Discord allows: 60 s of streaming always leave one for the end."""
+    clock = Clock()
+    pacer = Pacer(clock)
+    remaining, reset_at = 5, 0.0
+    end = clock.now + 60
+    while clock.now < end:
+        if clock.now >= reset_at:
+            remaining, reset_at = 5, clock.now + 5
+        assert remaining >= 2, "one may be used, one stays in hand"
+        remaining -= 1
+        pacer.observe_edit(1, headers(5, remaining, reset_at - clock.now))
+        clock.now += pacer.seconds_to_edit(1)
