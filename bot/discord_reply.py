@@ -166,8 +166,12 @@ class DiscordReply:
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
         self._typing.cancel()
-        self._parts.append(_Part(message.id, text))
+        part = _Part(message.id, text)
+        self._parts.append(part)
         await self._shown(message.id)
+        if message.content.strip() != text.strip():
+            # Discord knew the nonce: an earlier call had got through, with what there was then.
+            await self._edit(place, part, text, urgency)
 
     async def _edit(self, place: Destination, part: _Part, text: str, urgency: Urgency) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.

@@ -153,6 +153,7 @@ async def _log_in(client: discord.Client, token: str) -> None:
                 seconds,
             )
             await client.http.close()
+            client.http.connector = discord.utils.MISSING  # Closed with it; login makes another.
             client.clear()
             await asyncio.sleep(seconds)
         else:

@@ -204,7 +204,8 @@ class ChatCompletions:
                         response: AsyncAPIResponse[Any] = await self._request(prompt).__aenter__()
                         return response
             except ModelRequestRefused as error:
-                option = self._adapt(str(error), adapted)
+                # The whole of what the server said, which the error's own text may leave out.
+                option = self._adapt(str(error.__cause__), adapted)
                 if option is None:
                     raise
                 adapted.add(option)

@@ -61,8 +61,10 @@ REMEDIES: Final = {
 
 
 def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
+    url = url.strip()
     parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if not plain or parts.scheme not in schemes or not parts.hostname or parts.port == 0:
         raise ValueError
     return url
 

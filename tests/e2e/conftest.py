@@ -185,6 +185,12 @@ class Stage:
     def _is_from_bot(self, message: Message) -> bool:
         return bool(message["author"]["id"] == self.discord.bot_id) and message["type"] in {0, 19}
 
+    async def model_asked(self, text: str) -> None:
+        """Return when the model was asked a question that contains *text*."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await self.requests_with(text):  # noqa: ASYNC110  # asks a process
+                await asyncio.sleep(GLANCE_SECONDS)
+
     async def requests_with(self, text: str) -> list[Record]:
         """Return the requests to the model whose question contains *text*, oldest first."""
         return [

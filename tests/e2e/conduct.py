@@ -1,0 +1,95 @@
+"""What holds for every stage, whatever was played on it: politeness, no pings, no secrets.
+
+Each stage is checked when it ends, so every end-to-end test is a test of these too.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from bot.sandbox.driver import Driver
+from tests import openapi
+
+Json = dict[str, Any]
+
+MESSAGE_LIMIT: Final = 2000  # Discord: characters of content
+CREATE: Final = "/channels/{channel_id}/messages"
+EDIT: Final = "/channels/{channel_id}/messages/{message_id}"
+TELLING_CALLBACKS: Final = frozenset({4, 7})  # Discord: they carry a message
+SHORTEST_CONTENT: Final = 8  # characters; shorter texts may stand in a log by chance
+
+
+def sent_message(request: Json) -> Json | None:
+    """Return the message that *request* creates or edits, None for any other request."""
+    body = request["body"]
+    if request["method"] not in {"POST", "PATCH"} or not isinstance(body, dict):
+        return None
+    if request["route"].endswith("/callback"):
+        return body.get("data") if body["type"] in TELLING_CALLBACKS else None
+    is_message = request["route"] in {CREATE, EDIT} or request["route"].startswith("/webhooks")
+    return body if is_message else None
+
+
+def check_message(request: Json) -> None:
+    """Check that pings are off, the text fits, and a message sent twice is known by its nonce."""
+    message = sent_message(request)
+    if message is None:
+        return
+    where = f"{request['method']} {request['path']}"
+    assert message["allowed_mentions"]["parse"] == [], where
+    assert not message["allowed_mentions"].get("replied_user"), where
+    assert len((message.get("content") or "").encode("utf-16-le")) // 2 <= MESSAGE_LIMIT, where
+    if request["route"] == CREATE:
+        assert message["nonce"], where
+        assert message["enforce_nonce"] is True, where
+
+
+def check_requests(requests: list[Json]) -> None:
+    """Check that no request is wrong by Discord's description, over a limit, or able to ping."""
+    checked: set[str] = set()
+    for request in requests:
+        check_message(request)
+        assert request["status"] != 429 or request["faults"], f"over a limit: {request}"
+        # Bodies differ in little more than their texts: one of each shape is enough.
+        shape = f"{request['method']} {request['route']} {_shape(request['body'])}"
+        if openapi.DESCRIPTION.exists() and shape not in checked:
+            checked.add(shape)
+            openapi.check_request(request["method"], request["path"], request["body"])
+
+
+def _shape(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in sorted(value.items())}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return value if isinstance(value, int) and value < 1000 else type(value).__name__
+
+
+async def check_conduct(discord: Driver, log: str, secrets: list[str]) -> None:
+    """Check all that the bot did on a stage; *log* is all that it logged."""
+    check_requests(await discord.requests())
+    events = await discord.events(types=["message_create", "message_update"])
+    messages = [event["data"]["message"] for event in events]
+    for message in messages:
+        if message["author"]["id"] == discord.bot_id:
+            assert message["pings"] == [], f"pinged {message['pings']}"
+    check_log(log, [message["content"] for message in messages], secrets)
+
+
+def check_log(log: str, contents: list[str], secrets: list[str]) -> None:
+    """Check that the log holds no secret, nothing that anybody wrote, no unexpected failure."""
+    for secret in secrets:
+        assert secret not in log, "a secret is in the log"
+    lines = {line for content in contents for line in content.splitlines()}
+    for line in lines:
+        assert len(line) < SHORTEST_CONTENT or line not in log, "a content is in the log"
+    assert not re.search(r"wordplace-\d", log), "a text of a test is in the log"
+    unexpected = [line for line in log.splitlines() if " ERROR " in line]
+    assert unexpected == [], "the bot failed in a way that it does not expect"
+
+
+def all_logs(paths: list[Path]) -> str:
+    """Return what all bots of a stage logged."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)

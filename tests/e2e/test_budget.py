@@ -1,0 +1,142 @@
+"""System prompt, history and question stay within CONTEXT_TOKENS, and the estimate learns."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from bot.sandbox.model.rules import count_prompt_tokens
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Stage, a_stage
+from tests.e2e.test_commands import answered
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+BUDGET: Final = 600  # tokens
+# What the stand-in counts for English is within a few per cent of what the bot estimates.
+TOLERANCE: Final = 1.1
+FILLER: Final = "the harbour lies in the north and has three quays made of stone"
+CONTEXT_EXCEEDED: Final = Script(
+    status=400,
+    body={
+        "error": {
+            "message": "This model's maximum context length is 100 tokens.",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": "context_length_exceeded",
+        }
+    },
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def tight() -> AsyncIterator[Stage]:
+    """Run a stage whose bot may send few tokens."""
+    async with a_stage() as stage, stage.bot(CONTEXT_TOKENS=str(BUDGET)):
+        yield stage
+
+
+def questions_in(prompt: list[dict[str, str]]) -> list[str]:
+    return [turn["content"] for turn in prompt if turn["role"] == "user"]
+
+
+async def test_the_oldest_exchanges_are_left_out_whole(tight: Stage, unique: str) -> None:
+    channel = await tight.channel()
+    for number in range(9):
+        await tight.asked(f"{unique} number {number}: {FILLER}", channel=channel)
+    system, *exchanges, _ = prompt = await tight.prompt_with(f"{unique} number 8")
+    assert system["role"] == "system"
+    assert [turn["role"] for turn in exchanges] == ["user", "assistant"] * (len(exchanges) // 2)
+    asked = [int(text.split("number ")[1][0]) for text in questions_in(prompt)]
+    assert asked == list(range(asked[0], 9))
+    assert 0 < asked[0] < 8
+    assert BUDGET * 0.6 < count_prompt_tokens(prompt) < BUDGET * TOLERANCE
+
+
+async def test_a_question_over_the_budget_is_shortened_with_a_notice(
+    tight: Stage, unique: str
+) -> None:
+    script = Script(text=f"I read it {unique}.")
+    await tight.model.reply_when(unique, script)
+    question = await tight.asked(f"{unique} " + "여기 " * 600 + "끝.")
+    prompt = await tight.prompt_with(unique)
+    assert count_prompt_tokens(prompt) < BUDGET * TOLERANCE
+    assert prompt[0]["role"] == "system"
+    assert prompt[-1]["content"].endswith("여기")
+    text, _, notice = (await tight.text_on(question)).partition("\n-# ")
+    assert text == script.text
+    before, after = ENGLISH.question_shortened.split("{percent}")
+    assert notice.startswith(before)
+    assert notice.endswith(after)
+
+
+async def test_the_system_prompt_and_the_newest_question_always_stay(
+    tight: Stage, unique: str
+) -> None:
+    channel = await tight.channel()
+    prompt = f"{unique} " + "be kind and " * 70
+    await answered(
+        tight, await tight.discord.command(channel, "Mina", "system", {"prompt": prompt})
+    )
+    await tight.asked(f"first {unique} {FILLER}", channel=channel)
+    await tight.asked(f"second {unique} " + f"{FILLER} " * 25, channel=channel)
+    system, *turns = await tight.prompt_with(f"second {unique}")
+    assert system["content"].startswith(prompt.strip())
+    assert [turn["role"] for turn in turns] == ["user"]
+    assert turns[0]["content"].endswith(f"{FILLER} " * 24 + FILLER)
+
+
+async def test_a_system_prompt_over_half_the_budget_is_refused_with_the_numbers(
+    tight: Stage,
+) -> None:
+    options = {"prompt": "be kind and " * 150}
+    channel = await tight.channel()
+    answer = await answered(tight, await tight.discord.command(channel, "Mina", "system", options))
+    assert answer["ephemeral"]
+    assert f"{BUDGET // 2} tokens" in answer["content"]
+
+
+async def test_what_the_api_counts_corrects_the_estimate(tight: Stage, unique: str) -> None:
+    """The more a model counts, the less text it gets: the budget is in the model's own tokens."""
+
+    def learnt() -> tuple[str, float]:
+        [(model, factor)] = tight.rows("SELECT model, factor FROM calibrations")
+        return str(model), float(factor)
+
+    channel = await tight.channel()
+    await tight.asked(f"{unique} number 0: {FILLER}", channel=channel)
+    _, before = learnt()
+    await tight.model.change(token_multiplier=2.0)
+    for number in range(1, 15):
+        await tight.asked(f"{unique} number {number}: {FILLER}", channel=channel)
+    model, factor = learnt()
+    assert model == "stand-in"
+    assert factor > before * 1.2
+    prompt = await tight.prompt_with(f"{unique} number 14")
+    assert count_prompt_tokens(prompt) < BUDGET / factor * TOLERANCE * 1.1
+    await tight.model.change(token_multiplier=1.0)
+
+
+async def test_context_length_exceeded_is_asked_once_more_with_half_the_history(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    for number in range(4):
+        await stage.asked(f"{unique} {number}", channel=channel)
+    await stage.model.reply_when(f"{unique} last", CONTEXT_EXCEEDED, times=1)
+    question = await stage.asked(f"{unique} last", channel=channel)
+    first, second = await stage.requests_with(f"{unique} last")
+    assert len(questions_in(first.body["messages"])) == 5
+    kept = [text.split()[-1] for text in questions_in(second.body["messages"])]
+    assert kept == ["2", "3", "last"]
+    assert f"{unique} last" in await stage.text_on(question)
+
+
+async def test_context_length_exceeded_twice_is_told(stage: Stage, unique: str) -> None:
+    thread = (await stage.asked(f"{unique} first"))["id"]
+    await stage.model.reply_when(f"{unique} last", CONTEXT_EXCEEDED)
+    question = await stage.said(thread, "Mina", f"{unique} last")
+    assert await stage.text_on(question) == ENGLISH.model_context_exceeded
+    assert len(await stage.requests_with(f"{unique} last")) == 2

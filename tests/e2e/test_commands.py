@@ -1,0 +1,332 @@
+"""The commands /reset and /system: what they do, for whom, and what they refuse."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot.sandbox.driver import ControlError
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Message, Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DEFAULT_PROMPT = "You are a helpful assistant."
+
+
+async def used(
+    stage: Stage, channel: str, name: str, *, by: str = "Mina", **options: Any
+) -> Message:
+    """Use a command as Discord's client lets one, and return what it is answered with."""
+    interaction = await stage.discord.command(channel, by, name, options)
+    return await answered(stage, interaction)
+
+
+async def answered(stage: Stage, interaction: str) -> Message:
+    seen = await stage.discord.wait_for_answer(interaction, timeout_seconds=PATIENCE_SECONDS)
+    return {"interaction": interaction} | dict(seen["response"])
+
+
+async def server_scope(stage: Stage) -> str:
+    """Return the value of the choice that a person knows as the whole server."""
+    [system] = [one for one in await stage.discord.commands() if one["name"] == "system"]
+    [scope] = [one for one in system["options"] if one["name"] == "scope"]
+    [value] = [one["value"] for one in scope["choices"] if "server" in one["name"]]
+    return str(value)
+
+
+def field_of(form: Message) -> dict[str, Any]:
+    """Return the text input of a form."""
+    [row] = form["modal"]["components"]
+    return dict(row["component"] if "component" in row else row["components"][0])
+
+
+async def submitted(stage: Stage, form: Message, text: str, *, force: bool = False) -> Message:
+    fields = {field_of(form)["custom_id"]: text}
+    return await answered(
+        stage, await stage.discord.submit_modal(form["interaction"], fields, force=force)
+    )
+
+
+async def system_prompt_at(stage: Stage, text: str) -> str:
+    """Return the system prompt of the newest request whose question contains *text*."""
+    first = (await stage.prompt_with(text))[0]
+    assert first["role"] == "system"
+    return first["content"]
+
+
+async def guild_channel(stage: Stage, unique: str) -> str:
+    """Return a channel of a guild that no other test knows."""
+    guild = await stage.discord.create_guild(f"Guild {unique}")
+    return str(guild["channels"]["general"])
+
+
+# /reset
+
+
+async def test_reset_forgets_this_place_and_says_how_much(stage: Stage, unique: str) -> None:
+    channel, elsewhere = await stage.channel(), await stage.channel()
+    for number in range(3):
+        await stage.asked(f"before {number} {unique}", channel=channel)
+    await stage.asked(f"elsewhere {unique}", channel=elsewhere)
+    answer = await used(stage, channel, "reset")
+    assert answer["content"] == ENGLISH.reset_done.format(count=3)
+    await stage.asked(f"after {unique}", channel=channel)
+    assert unique not in await stage.memory_at(f"after {unique}")
+    await stage.asked(f"still {unique}", channel=elsewhere)
+    assert f"elsewhere {unique}" in await stage.memory_at(f"still {unique}")
+
+
+async def test_reset_counts_one_and_none_in_words(stage: Stage, unique: str) -> None:
+    channel = await stage.channel()
+    await stage.asked(unique, channel=channel)
+    assert (await used(stage, channel, "reset"))["content"] == ENGLISH.reset_one
+    assert (await used(stage, channel, "reset"))["content"] == ENGLISH.reset_nothing
+
+
+async def test_reset_of_a_thread_forgets_its_opening_and_inherits_nothing(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    await stage.asked(f"before {unique}", channel=channel)
+    thread = (await stage.asked(f"opening {unique}", channel=channel))["id"]
+    await stage.said(thread, "Jun", f"inside {unique}")
+    answer = await used(stage, thread, "reset")
+    assert answer["content"] == ENGLISH.reset_done.format(count=2)
+    await stage.said(thread, "Jun", f"again {unique}")
+    assert unique not in await stage.memory_at(f"again {unique}")
+    await stage.asked(f"outside {unique}", channel=channel)
+    memory = await stage.memory_at(f"outside {unique}")
+    assert f"before {unique}" in memory
+    assert f"opening {unique}" not in memory
+
+
+async def test_reset_erases_the_text_from_the_file(stage: Stage, unique: str) -> None:
+    channel = await stage.channel()
+    await stage.asked(unique, channel=channel)
+
+    def in_file() -> bool:
+        files = stage.folder.glob("bot.db*")
+        return any(unique.encode() in file.read_bytes() for file in files)
+
+    assert in_file()
+    await used(stage, channel, "reset")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while in_file():  # noqa: ASYNC110  # a file tells nobody that it changed
+            await asyncio.sleep(GLANCE_SECONDS)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_running_answer_stops_at_a_reset_and_says_so(
+    stage: Stage, unique: str, begun: bool
+) -> None:
+    slow = Script(
+        text=f"{unique} and so on. " * 100,
+        first_token_delay_seconds=0.0 if begun else 30.0,
+        chunks_per_second=40,
+    )
+    await stage.model.reply_when(unique, slow)
+    dm = await stage.discord.dm(person := await stage.person())
+    running, waiting = [await stage.discord.say(dm, person, f"{unique} {n}") for n in range(2)]
+    if begun:
+        await stage.shown("and so on", dm)
+    else:
+        await stage.model_asked(unique)
+    await used(stage, dm, "reset", by=person)
+    [answer], [unbegun] = await asyncio.gather(stage.answer_to(running), stage.answer_to(waiting))
+    assert answer["content"].endswith(ENGLISH.stopped_by_reset)
+    assert answer["content"].startswith(unique) is begun
+    assert unbegun["content"] == ENGLISH.stopped_by_reset
+    await stage.said(dm, person, "And now?")
+    assert unique not in await stage.memory_at("And now?")
+    assert stage.state_of(running) == stage.state_of(waiting) == "cancelled"
+
+
+# /system
+
+
+async def test_the_system_prompt_of_a_channel_holds_in_its_threads_too(
+    stage: Stage, unique: str
+) -> None:
+    channel, other = await stage.channel(), await stage.channel()
+    thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
+    answer = await used(stage, channel, "system", prompt=f"Speak like a pirate {unique}")
+    assert answer["content"] == ENGLISH.system_set_channel
+    await stage.asked(f"second {unique}", channel=channel)
+    await stage.said(thread, "Mina", f"third {unique}")
+    await stage.asked(f"fourth {unique}", channel=other)
+    for text in ("second", "third"):
+        prompt = await system_prompt_at(stage, f"{text} {unique}")
+        assert prompt.startswith(f"Speak like a pirate {unique}")
+    assert (await system_prompt_at(stage, f"first {unique}")).startswith(DEFAULT_PROMPT)
+    assert (await system_prompt_at(stage, f"fourth {unique}")).startswith(DEFAULT_PROMPT)
+
+
+async def test_a_thread_may_have_a_system_prompt_of_its_own(stage: Stage, unique: str) -> None:
+    channel = await stage.channel()
+    thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
+    await used(stage, channel, "system", prompt="The channel's.")
+    answer = await used(stage, thread, "system", prompt="The thread's.")
+    assert answer["content"] == ENGLISH.system_set_thread
+    await stage.said(thread, "Mina", f"second {unique}")
+    await stage.asked(f"third {unique}", channel=channel)
+    assert (await system_prompt_at(stage, f"second {unique}")).startswith("The thread's.")
+    assert (await system_prompt_at(stage, f"third {unique}")).startswith("The channel's.")
+
+
+async def test_the_system_prompt_of_the_server_holds_where_there_is_no_other(
+    stage: Stage, unique: str
+) -> None:
+    one = await guild_channel(stage, unique)
+    other = str((await stage.discord.create_channel("other", guild=f"Guild {unique}"))["id"])
+    await used(stage, other, "system", prompt="The channel's own.")
+    answer = await used(
+        stage, one, "system", prompt="The server's.", scope=await server_scope(stage)
+    )
+    assert answer["content"] == ENGLISH.system_set_server
+    await stage.asked(f"one {unique}", channel=one)
+    await stage.asked(f"other {unique}", channel=other)
+    await stage.asked(f"elsewhere {unique}")
+    assert (await system_prompt_at(stage, f"one {unique}")).startswith("The server's.")
+    assert (await system_prompt_at(stage, f"other {unique}")).startswith("The channel's own.")
+    assert (await system_prompt_at(stage, f"elsewhere {unique}")).startswith(DEFAULT_PROMPT)
+
+
+async def test_system_alone_opens_a_form_with_the_inherited_prompt_as_placeholder(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
+    field = field_of(await used(stage, channel, "system"))
+    assert not field.get("value")
+    assert DEFAULT_PROMPT in field["placeholder"]
+    await used(stage, channel, "system", prompt=f"The channel's {unique}")
+    field = field_of(await used(stage, thread, "system"))
+    assert not field.get("value")
+    assert f"The channel's {unique}" in field["placeholder"]
+
+
+async def test_the_form_holds_this_places_own_prompt_to_read_and_edit(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    long = f"Be brief {unique}.\n" + "And kind. " * 300
+    await used(stage, channel, "system", prompt=long)
+    form = await used(stage, channel, "system")
+    assert field_of(form)["value"] == long.strip()
+    assert DEFAULT_PROMPT in field_of(form)["placeholder"]
+    answer = await submitted(stage, form, f"Be verbose {unique}")
+    assert answer["content"] == ENGLISH.system_set_channel
+    await stage.asked(unique, channel=channel)
+    assert (await system_prompt_at(stage, unique)).startswith(f"Be verbose {unique}")
+
+
+async def test_an_emptied_form_goes_back_to_the_default(stage: Stage, unique: str) -> None:
+    channel = await stage.channel()
+    await used(stage, channel, "system", prompt="Be brief.")
+    form = await used(stage, channel, "system")
+    answer = await submitted(stage, form, "")
+    assert answer["content"] == ENGLISH.system_cleared
+    await stage.asked(unique, channel=channel)
+    assert (await system_prompt_at(stage, unique)).startswith(DEFAULT_PROMPT)
+
+
+async def test_the_form_of_the_server_is_its_own(stage: Stage, unique: str) -> None:
+    channel = await guild_channel(stage, unique)
+    scope = await server_scope(stage)
+    await used(stage, channel, "system", prompt="The channel's.")
+    form = await used(stage, channel, "system", scope=scope)
+    assert not field_of(form).get("value")
+    assert DEFAULT_PROMPT in field_of(form)["placeholder"]
+    assert (await submitted(stage, form, "All"))["content"] == ENGLISH.system_set_server
+    assert field_of(await used(stage, channel, "system", scope=scope))["value"] == "All"
+    assert field_of(await used(stage, channel, "system"))["value"] == "The channel's."
+
+
+# Who may
+
+
+async def test_commands_are_offered_to_those_with_manage_server_and_in_direct_messages(
+    stage: Stage,
+) -> None:
+    channel, person = await stage.channel(), await stage.person()
+    dm = await stage.discord.dm(person)
+
+    async def offered(place: str) -> set[str]:
+        return {one["name"] for one in await stage.discord.commands(place, person)}
+
+    ours = {"reset", "system"}
+    assert not ours & await offered(channel)
+    assert ours <= await offered(dm)
+    await stage.discord.permit(person, ["MANAGE_GUILD"])
+    assert ours <= await offered(channel)
+    with pytest.raises(ControlError, match="default_member_permissions"):
+        await stage.discord.command(channel, "Sora", "reset")
+
+
+async def test_who_may_not_is_refused_ephemerally_also_by_the_handler(
+    stage: Stage, unique: str
+) -> None:
+    """An admin of the server may show the commands to everybody; they still refuse."""
+    channel = await stage.channel()
+    await stage.asked(f"first {unique}", channel=channel)
+    for name, options in (("reset", {}), ("system", {"prompt": "Obey Sora."}), ("system", {})):
+        interaction = await stage.discord.command(channel, "Sora", name, options, force=True)
+        answer = await answered(stage, interaction)
+        assert answer["ephemeral"]
+        assert answer["content"] == ENGLISH.refused_permission
+    await stage.asked(f"second {unique}", channel=channel)
+    assert f"first {unique}" in await stage.memory_at(f"second {unique}")
+    assert (await system_prompt_at(stage, f"second {unique}")).startswith(DEFAULT_PROMPT)
+
+
+async def test_manage_server_is_enough_and_checked_again_when_the_form_comes(
+    stage: Stage, unique: str
+) -> None:
+    channel, person = await stage.channel(), await stage.person()
+    await stage.discord.permit(person, ["MANAGE_GUILD"])
+    form = await used(stage, channel, "system", by=person)
+    assert (await submitted(stage, form, "First."))["content"] == ENGLISH.system_set_channel
+    form = await used(stage, channel, "system", by=person)
+    await stage.discord.permit(person, [])
+    answer = await submitted(stage, form, "Second.", force=True)
+    assert answer["ephemeral"]
+    assert answer["content"] == ENGLISH.refused_permission
+    await stage.asked(unique, channel=channel)
+    assert (await system_prompt_at(stage, unique)).startswith("First.")
+
+
+async def test_a_system_prompt_that_is_too_long_is_refused_with_the_numbers(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    answer = await used(stage, channel, "system", prompt="a very long prompt " * 250)
+    assert answer["ephemeral"]
+    for number in ("4749 characters", "4000 characters", "4000 tokens"):
+        assert number in answer["content"]
+    await stage.asked(unique, channel=channel)
+    assert (await system_prompt_at(stage, unique)).startswith(DEFAULT_PROMPT)
+
+
+async def test_in_a_direct_message_people_rule_for_themselves(stage: Stage, unique: str) -> None:
+    person, other = await stage.person(), await stage.person()
+    dm, others = await stage.discord.dm(person), await stage.discord.dm(other)
+    answer = await used(stage, dm, "system", by=person, prompt=f"Be mine {unique}")
+    assert answer["content"] == ENGLISH.system_set_dm
+    await stage.said(dm, person, f"first {unique}")
+    await stage.said(others, other, f"another {unique}")
+    assert (await system_prompt_at(stage, f"first {unique}")).startswith(f"Be mine {unique}")
+    assert (await system_prompt_at(stage, f"another {unique}")).startswith(DEFAULT_PROMPT)
+    assert (await used(stage, dm, "reset", by=person))["content"] == ENGLISH.reset_one
+    await stage.said(dm, person, f"second {unique}")
+    assert f"first {unique}" not in await stage.memory_at(f"second {unique}")
+
+
+async def test_the_scope_server_is_refused_in_a_direct_message(stage: Stage) -> None:
+    dm = await stage.discord.dm(person := await stage.person())
+    scope = await server_scope(stage)
+    for options in ({"prompt": "Obey.", "scope": scope}, {"scope": scope}):
+        answer = await used(stage, dm, "system", by=person, **options)
+        assert answer["ephemeral"]
+        assert answer["content"] == ENGLISH.refused_server_scope

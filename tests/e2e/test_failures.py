@@ -1,0 +1,159 @@
+"""What went wrong is one plain sentence, in the place where the answer would have been."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Message, Stage, a_stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LEAKED_KEY: Final = "sk-stand-in-0000000000000000"
+AT_ONCE: Final = {"retry-after": "0.01"}
+BEGUN: Final = "The harbour lies in the north, and it "
+
+
+def refused(status: int, code: str, message: str) -> Script:
+    """Return what the API answers when it refuses; *message* may leak the key."""
+    error = {"message": f"{message} ({LEAKED_KEY})", "type": code, "param": None, "code": code}
+    return Script(status=status, body={"error": error}, headers=AT_ONCE)
+
+
+def begun(**how_it_ends: Any) -> Script:
+    """Return an answer that begins well."""
+    return Script(text=BEGUN + "has three quays.", chunks_per_second=100, **how_it_ends)
+
+
+SENTENCES: Final = {
+    "key-refused": (refused(401, "invalid_api_key", "Bad key"), ENGLISH.model_key_refused),
+    "key-forbidden": (refused(403, "forbidden", "Not here"), ENGLISH.model_key_refused),
+    "quota": (refused(429, "insufficient_quota", "No credit"), ENGLISH.model_quota_used_up),
+    "model-unknown": (refused(404, "model_not_found", "No model"), ENGLISH.model_unknown),
+    "busy": (refused(429, "rate_limit_exceeded", "Slow down"), ENGLISH.model_busy),
+    "overloaded": (refused(503, "overloaded", "Later"), ENGLISH.model_busy),
+    "bad-request": (refused(400, "invalid_value", "No"), ENGLISH.model_request_refused),
+    "server-error": (refused(500, "server_error", "Oops"), ENGLISH.model_failed),
+    "no-first-token": (Script(text="late", stall_before_seconds=5), ENGLISH.model_timeout),
+    "withheld": (Script(finish_reason="content_filter"), ENGLISH.model_withheld),
+    "empty": (Script(), ENGLISH.model_empty),
+    "blank": (Script(text=" \n\n "), ENGLISH.model_empty),
+    "page": (Script(status=200, body="<html>Welcome</html>"), ENGLISH.model_failed),
+    "cut-before-text": (Script(text="never", disconnect_after_chunks=0), ENGLISH.model_failed),
+}
+KEPT: Final = {
+    "length": (begun(finish_reason="length"), ENGLISH.model_length),
+    "withheld": (begun(finish_reason="content_filter"), ENGLISH.model_withheld),
+    "stream-cut": (begun(disconnect_after_chunks=12), ENGLISH.model_cut),
+    "no-finish-reason": (begun(finish_reason=None), ENGLISH.model_cut),
+    "stalled": (begun(stall_after_chunks=12, stall_seconds=5), ENGLISH.model_timeout),
+    "error-inside": (
+        Script(text=BEGUN, events_after=({"error": {"message": "broken", "code": "x"}},)),
+        ENGLISH.model_failed,
+    ),
+}
+
+
+class Failed:
+    """A stage on which the model failed in every way, with the questions by their cases."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.questions: dict[str, Message] = {}
+
+    async def ask_all(self) -> None:
+        scripts = {f"nothing:{name}": script for name, (script, _) in SENTENCES.items()}
+        scripts |= {f"kept:{name}": script for name, (script, _) in KEPT.items()}
+        for name, script in scripts.items():
+            await self.stage.model.reply_when(f"{name}?", script)
+            self.questions[name] = await self.stage.ask(f"{name}?")
+        await asyncio.gather(*map(self.stage.answer_to, self.questions.values()))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def failed() -> AsyncIterator[Failed]:
+    async with a_stage() as stage, stage.bot(FIRST_TOKEN_TIMEOUT="1", STREAM_IDLE_TIMEOUT="1"):
+        played = Failed(stage)
+        await played.ask_all()
+        yield played
+
+
+@pytest.mark.parametrize("case", SENTENCES)
+async def test_a_failure_is_one_plain_sentence_in_the_thread(failed: Failed, case: str) -> None:
+    question = failed.questions[f"nothing:{case}"]
+    [answer] = await failed.stage.parts_of(question)
+    assert answer["channel_id"] == question["id"]
+    assert answer["content"] == SENTENCES[case][1]
+    assert failed.stage.state_of(question) == "failed"
+
+
+@pytest.mark.parametrize("case", KEPT)
+async def test_what_there_was_is_kept_and_marked(failed: Failed, case: str) -> None:
+    question = failed.questions[f"kept:{case}"]
+    [answer] = await failed.stage.parts_of(question)
+    text, _, notice = answer["content"].partition("\n-# ")
+    assert text.startswith(BEGUN.strip())
+    assert notice == KEPT[case][1]
+    [(reply, cut)] = failed.stage.rows(
+        "SELECT reply, cut FROM exchanges WHERE message_id = ?", int(question["id"])
+    )
+    assert (reply, cut) == (text, 1)
+
+
+async def test_the_model_is_asked_again_only_where_that_can_help(failed: Failed) -> None:
+    """Thrifty: once when the quota is used up, 1 + 2 times when the API is busy."""
+    counts = {
+        name: len(await failed.stage.requests_with(f"nothing:{name}?"))
+        for name in ("quota", "key-refused", "model-unknown", "busy", "server-error")
+    }
+    assert counts == {
+        "quota": 1,
+        "key-refused": 1,
+        "model-unknown": 1,
+        "busy": 3,
+        "server-error": 3,
+    }
+
+
+async def test_neither_people_nor_the_log_see_a_key_or_an_exception(failed: Failed) -> None:
+    shown = [
+        part["content"]
+        for question in failed.questions.values()
+        for part in await failed.stage.parts_of(question)
+    ]
+    for text in (*shown, failed.stage.log):
+        assert LEAKED_KEY not in text
+        assert "Traceback" not in text
+    assert "ModelKeyRefused" in failed.stage.log
+    assert not any("Error" in text or "Model" in text for text in shown)
+
+
+async def test_a_failure_in_a_direct_message_is_told_there(stage: Stage, unique: str) -> None:
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    await stage.model.reply_when(unique, refused(401, "invalid_api_key", "Bad key"))
+    question = await stage.said(dm, person, unique)
+    [answer] = await stage.parts_of(question)
+    assert answer["channel_id"] == dm
+    assert answer["content"] == ENGLISH.model_key_refused
+
+
+async def test_after_a_failure_the_next_question_is_answered(stage: Stage, unique: str) -> None:
+    await stage.model.reply_when(unique, refused(401, "invalid_api_key", "Bad key"), times=1)
+    thread = (await stage.asked(f"first {unique}"))["id"]
+    again = await stage.said(thread, "Mina", f"second {unique}")
+    assert f"second {unique}" in await stage.text_on(again)
+
+
+async def test_without_a_connection_to_the_api_the_person_is_told(own_stage: Stage) -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}/v1"
+        async with own_stage.bot(OPENAI_BASE_URL=address):
+            question = await own_stage.asked("Is anybody there?")
+    assert await own_stage.text_on(question) == ENGLISH.model_unreachable

@@ -1,0 +1,61 @@
+"""Without the message-content intent in the portal the bot goes on, and says so once."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Stage, a_stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def blind() -> AsyncIterator[Stage]:
+    """Run a stage where the intent is off in the portal."""
+    async with (
+        a_stage(discord_settings={"portal": {"message_content": False}}) as stage,
+        stage.bot(),
+    ):
+        yield stage
+
+
+async def test_it_goes_on_without_the_intent_and_says_so_once(blind: Stage) -> None:
+    await blind.asked("Are you there?")
+    said = [line for line in blind.log.splitlines() if "Message Content Intent is off" in line]
+    assert len(said) == 1
+    assert " WARNING " in said[0]
+
+
+async def test_mentions_replies_and_direct_messages_are_answered_all_the_same(
+    blind: Stage, unique: str
+) -> None:
+    channel = await blind.channel(kind=2)
+    [answer] = await blind.answer_to(await blind.ask(f"mention {unique}", channel=channel))
+    reply = await blind.discord.say(channel, "Jun", f"reply {unique}", reply_to=answer["id"])
+    direct = await blind.discord.say(await blind.discord.dm("Sora"), "Sora", f"direct {unique}")
+    assert f"reply {unique}" in await blind.text_on(reply)
+    assert f"direct {unique}" in await blind.text_on(direct)
+
+
+async def test_a_follow_up_that_arrives_empty_is_hinted_at_once_in_its_thread(
+    blind: Stage, unique: str
+) -> None:
+    thread = (await blind.asked(f"first {unique}"))["id"]
+    follow_up = await blind.discord.say(thread, "Mina", "Can you read this?")
+    hint = await blind.shown(ENGLISH.hint_without_content, thread)
+    assert hint["message_reference"]["message_id"] == follow_up["id"]
+    await blind.left_alone(await blind.discord.say(thread, "Mina", "And can you read that?"))
+    other = (await blind.asked(f"other {unique}"))["id"]
+    await blind.discord.say(other, "Mina", "Can you read it here?")
+    await blind.shown(ENGLISH.hint_without_content, other)
+
+
+async def test_a_mention_in_its_thread_is_answered_without_the_intent(
+    blind: Stage, unique: str
+) -> None:
+    thread = (await blind.asked(f"first {unique}"))["id"]
+    second = await blind.asked(f"second {unique}", channel=thread)
+    assert f"second {unique}" in await blind.text_on(second)
+    assert f"first {unique}" in await blind.memory_at(f"second {unique}")

@@ -1,0 +1,80 @@
+"""What a restart of the bot's process leaves as it was."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.conftest import Message, Stage, a_stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Restarted:
+    """A stage on which the bot answered in a channel and a DM, and was then restarted."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.channel = self.thread = self.dm = ""
+        self.dm_answer: list[Message] = []
+
+    async def before(self) -> None:
+        self.channel = await self.stage.channel()
+        self.thread = (await self.stage.asked("The first question", channel=self.channel))["id"]
+        await self.stage.said(self.thread, "Jun", "A follow-up to it")
+        self.dm = await self.stage.discord.dm("Sora")
+        question = await self.stage.said(self.dm, "Sora", "A private question")
+        self.dm_answer = await self.stage.parts_of(question)
+        await self.stage.discord.edit_channel(self.thread, archived=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def restarted() -> AsyncIterator[Restarted]:
+    async with a_stage() as stage:
+        played = Restarted(stage)
+        async with stage.bot() as first:
+            await played.before()
+            await stage.logged("The commands are synced")
+            assert await first.stop() == 0
+        async with stage.bot():
+            yield played
+
+
+async def test_a_channel_is_remembered_after_a_restart(restarted: Restarted) -> None:
+    stage = restarted.stage
+    await stage.asked("The second question", channel=restarted.channel)
+    memory = await stage.memory_at("The second question")
+    assert "The first question" in memory
+    assert "A follow-up to it" not in memory
+
+
+async def test_its_own_thread_is_known_after_a_restart_though_archived(
+    restarted: Restarted,
+) -> None:
+    stage = restarted.stage
+    await stage.said(restarted.thread, "Jun", "Another follow-up")
+    memory = await stage.memory_at("Another follow-up")
+    assert memory.index("The first question") < memory.index("A follow-up to it")
+    assert "The second question" not in memory
+
+
+async def test_a_reply_to_an_answer_from_before_a_restart_is_answered(
+    restarted: Restarted,
+) -> None:
+    stage = restarted.stage
+    await stage.said(restarted.dm, "Sora", "And since then?", reply_to=restarted.dm_answer[0]["id"])
+    assert "A private question" in await stage.memory_at("And since then?")
+
+
+async def test_what_was_answered_is_not_answered_again(restarted: Restarted) -> None:
+    stage = restarted.stage
+    await stage.asked("Are you there?")
+    assert len(await stage.requests_with("The first question")) == 1
+    assert len(await stage.requests_with("A private question")) == 1
+
+
+async def test_commands_are_synced_only_when_they_changed(restarted: Restarted) -> None:
+    discord = restarted.stage.discord
+    synced = await discord.requests(method="PUT", route="/applications/{application_id}/commands")
+    assert len(synced) == 1
+    assert {command["name"] for command in await discord.commands()} >= {"reset", "system"}

@@ -1,0 +1,119 @@
+"""What an operator sets, and what the log says."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Bot, Stage, a_stage
+from tests.e2e.test_commands import answered
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SYSTEM_PROMPT: Final = "Speak of harbours only."
+REPLY_TOKENS: Final = 77
+
+
+class Custom:
+    """A stage with a bot that has settings of its own: one guild, no DMs, no key, JSON logs."""
+
+    def __init__(self, stage: Stage, bot: Bot, elsewhere: str) -> None:
+        self.stage = stage
+        self.bot = bot
+        self.elsewhere = elsewhere
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what was logged; every line is an object."""
+        return [json.loads(line) for line in self.bot.log.splitlines()]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def custom() -> AsyncIterator[Custom]:
+    async with a_stage(tokens_parameter="max_completion_tokens", api_key=None) as stage:
+        elsewhere = await stage.discord.create_guild("Elsewhere")
+        [here] = [one for one in stage.discord.world["guilds"] if one["name"] == "Sandbox"]
+        async with stage.bot(
+            OPENAI_API_KEY="",
+            OPENAI_MODEL="harbour-1",
+            OPENAI_OPTIONS='{"temperature": 0.5}',
+            SYSTEM_PROMPT=SYSTEM_PROMPT,
+            REPLY_TOKENS=str(REPLY_TOKENS),
+            ALLOWED_GUILDS=str(here["id"]),
+            ALLOW_DMS="false",
+            LOG_FORMAT="json",
+            LOG_LEVEL="debug",
+        ) as bot:
+            yield Custom(stage, bot, str(elsewhere["channels"]["general"]))
+
+
+async def test_the_model_is_asked_as_the_operator_set_it(custom: Custom) -> None:
+    await custom.stage.asked("What is a mole?")
+    [*_, request] = await custom.stage.requests_with("What is a mole?")
+    assert request.body["model"] == "harbour-1"
+    assert request.body["temperature"] == 0.5
+    assert request.body["stream"] is True
+    assert request.body["messages"][0]["content"].startswith(SYSTEM_PROMPT)
+
+
+async def test_the_limit_of_a_reply_is_called_as_the_server_wants_it_and_remembered(
+    custom: Custom,
+) -> None:
+    for number in range(2):
+        await custom.stage.asked(f"What is a quay {number}?")
+    requests = await custom.stage.model.completions()
+    named = [name for one in requests for name in one.body if name.endswith("_tokens")]
+    assert named == ["max_tokens", *["max_completion_tokens"] * (len(requests) - 1)]
+    assert requests[-1].body["max_completion_tokens"] == REPLY_TOKENS
+    assert [one.status for one in requests[1:]] == [200] * (len(requests) - 1)
+
+
+async def test_a_compatible_server_needs_no_key(custom: Custom) -> None:
+    question = await custom.stage.asked("Is it open?")
+    assert "Is it open?" in await custom.stage.text_on(question)
+
+
+async def test_guilds_that_are_not_allowed_are_left_alone(custom: Custom) -> None:
+    stage = custom.stage
+    await stage.left_alone(await stage.ask("Here too?", channel=custom.elsewhere))
+    interaction = await stage.discord.command(custom.elsewhere, "Mina", "reset")
+    answer = await answered(stage, interaction)
+    assert answer["ephemeral"]
+    assert answer["content"] == ENGLISH.refused_place
+
+
+async def test_direct_messages_that_are_not_allowed_are_left_alone(custom: Custom) -> None:
+    stage = custom.stage
+    dm = await stage.discord.dm("Sora")
+    await stage.left_alone(await stage.discord.say(dm, "Sora", "And here?"))
+    answer = await answered(stage, await stage.discord.command(dm, "Sora", "reset"))
+    assert answer["content"] == ENGLISH.refused_place
+
+
+async def test_the_log_is_one_json_object_a_line(custom: Custom) -> None:
+    await custom.stage.asked("Are you there?")
+    for event in custom.events():
+        assert event.keys() >= {"time", "level", "logger", "message"}
+        assert datetime.fromisoformat(event["time"].replace(",", "."))
+    assert {event["logger"].split(".")[0] for event in custom.events()} == {"bot"}
+
+
+async def test_an_answers_log_line_says_who_where_how_long_and_how_many_tokens(
+    custom: Custom,
+) -> None:
+    question = await custom.stage.asked("How long does it take?")
+    [line] = [
+        event["message"]
+        for event in custom.events()
+        if event["message"].startswith(f"Question {question['id']} ")
+    ]
+    mina = custom.stage.discord.user_id("Mina")
+    assert re.fullmatch(
+        rf"Question \d+ by {mina} in {question['id']}: answered, first words \d+\.\d\d s, "
+        r"whole \d+\.\d\d s, 0 exchanges in mind, \d+ \+ \d+ tokens",
+        line,
+    )

@@ -1,0 +1,126 @@
+"""How the bot starts, and how it ends where it cannot: one sentence, exit code 2."""
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage, bare_environment, run_bot
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def ended(folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run the bot until it ends by itself; return the exit code and what it said."""
+    process = await run_bot(
+        env=environment,
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+def assert_one_sentence(ending: tuple[int, str], *words: str) -> None:
+    code, said = ending
+    assert code == 2, said
+    for word in words:
+        assert word in said
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
+
+
+async def test_a_refused_token_ends_it_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
+    wrong = stage.discord.token[:-4] + "XXXX"
+    settings = {"DISCORD_TOKEN": wrong, "DATABASE_URL": f"sqlite:///{tmp_path / 'bot.db'}"}
+    ending = await ended(tmp_path, stage.environment(**settings))
+    assert_one_sentence(ending, "DISCORD_TOKEN", "Reset Token")
+    assert wrong not in ending[1]
+    assert wrong.rpartition(".")[2] not in ending[1]
+
+
+async def test_an_unusable_database_ends_it_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
+    foreign, damaged = paths = [tmp_path / "foreign.db", tmp_path / "damaged.db"]
+    with closing(sqlite3.connect(foreign)) as database:
+        database.execute("CREATE TABLE something (else_ TEXT)")
+    damaged.write_bytes(b"This is no database. " * 100)
+    before = [path.read_bytes() for path in paths]
+    endings = await asyncio.gather(
+        *(ended(tmp_path, stage.environment(DATABASE_URL=f"sqlite:///{path}")) for path in paths)
+    )
+    for ending, path in zip(endings, paths, strict=True):
+        assert_one_sentence(ending, path.name, "DATABASE_URL")
+    assert before == [path.read_bytes() for path in paths]
+
+
+async def test_all_problems_with_the_settings_are_told_at_once(tmp_path: Path) -> None:
+    values = {
+        "OPENAI_BASE_URL": "not-an-address",
+        "CONTEXT_TOKENS": "plenty",
+        "OPENAI_OPTIONS": "{broken-json",
+        "ALLOWED_GUILDS": "my-server",
+        "LOG_FORMAT": "xml-please",
+        "DATABASE_URL": "postgres://me:secret-word@host/bot",
+    }
+    code, said = await ended(tmp_path, bare_environment() | values)
+    lines = said.strip().splitlines()
+    assert code == 2
+    assert {line.split()[0] for line in lines} == {"DISCORD_TOKEN", *values}
+    [database] = [line for line in lines if line.startswith("DATABASE_URL")]
+    assert "only SQLite is supported" in database
+    assert not any(value in said for value in values.values())
+    assert "secret-word" not in said
+
+
+async def test_without_a_key_for_openai_it_says_where_to_get_one(tmp_path: Path) -> None:
+    token = "a-token-that-is-not-shown"
+    ending = await ended(tmp_path, bare_environment() | {"DISCORD_TOKEN": token})
+    assert_one_sentence(ending, "OPENAI_API_KEY", "platform.openai.com/api-keys")
+    assert token not in ending[1]
+
+
+async def test_settings_may_stand_in_a_file_named_env(own_stage: Stage) -> None:
+    ours = own_stage.environment()
+    written = {name: value for name, value in ours.items() if name not in bare_environment()}
+    text = "".join(f"{name}={value}\n" for name, value in written.items())
+    (own_stage.folder / ".env").write_text(text + "SYSTEM_PROMPT=Speak of harbours.\n")
+    async with own_stage.bot(connected=True, **dict.fromkeys(written, "")):
+        await own_stage.asked("Are you there?")
+    [system, _] = await own_stage.prompt_with("Are you there?")
+    assert system["content"].startswith("Speak of harbours.")
+
+
+async def test_where_discord_is_out_of_reach_at_first_it_keeps_trying(own_stage: Stage) -> None:
+    await own_stage.discord.fault("answer", path="/users/@me$", status=503)
+    await own_stage.discord.gateway("refuse", status=503)
+    async with own_stage.bot(connected=False):
+        await own_stage.logged("Discord cannot be reached to log in")
+        await own_stage.logged("The connection to Discord failed")
+        await own_stage.discord.clear_faults()
+        await own_stage.discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
+        await own_stage.asked("Are you there at last?")
+
+
+@pytest.mark.parametrize("code", [4004, 4014])
+async def test_a_refusal_for_good_while_running_ends_it_with_one_sentence(
+    own_stage: Stage, code: int
+) -> None:
+    async with own_stage.bot() as bot:
+        await own_stage.discord.settings(portal={"message_content": False})
+        began, before = time.monotonic(), await own_stage.discord.last_event()
+        await own_stage.discord.gateway("close", code=code)
+        if code == 4014:  # The first time it goes on without the intent.
+            ready = {"types": ["gateway_ready"], "after": before}
+            await own_stage.discord.wait_for(lambda _: True, **ready)
+            await own_stage.asked("Are you still there?")
+            await own_stage.discord.gateway("close", code=code)
+        assert await bot.wait() == 2
+        assert time.monotonic() - began < 10
+    last = bot.log.strip().splitlines()[-1]
+    assert {4004: "DISCORD_TOKEN", 4014: "Message Content Intent"}[code] in last
+    assert "Traceback" not in bot.log

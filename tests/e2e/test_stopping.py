@@ -1,0 +1,62 @@
+"""SIGTERM: take no new messages, finish what fits into the grace period, leave with 0."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Stage, a_stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def theatre() -> AsyncIterator[Stage]:
+    """Run a stage on which one bot after the other is stopped."""
+    async with a_stage() as stage:
+        yield stage
+
+
+async def test_an_answer_that_fits_into_the_grace_period_is_finished(theatre: Stage) -> None:
+    text = "one two three four five six seven eight nine ten"
+    await theatre.model.reply_when("count", Script(text=text, chunks_per_second=12))
+    async with theatre.bot() as bot:
+        question = await theatre.ask("count, please")
+        await theatre.first_words_on(question)
+        bot.process.terminate()
+        await theatre.logged("Finishing 1 answers")
+        late = await theatre.ask("Too late?")
+        assert await bot.wait() == 0
+    assert await theatre.text_on(question) == text
+    assert theatre.state_of(question) == "answered"
+    assert await theatre.parts_of(late) == []
+
+
+async def test_an_answer_that_does_not_fit_says_so_and_is_kept(theatre: Stage) -> None:
+    endless = Script(text="and on and on " * 500, chunks_per_second=20)
+    await theatre.model.reply_when("endless", endless)
+    async with theatre.bot(SHUTDOWN_GRACE="0.3") as bot:
+        questions = [await theatre.ask(f"endless {number}") for number in range(3)]
+        await asyncio.gather(*(theatre.first_words_on(question) for question in questions))
+        began = time.monotonic()
+        assert await bot.stop() == 0
+        assert time.monotonic() - began < 5.0
+    for question in questions:
+        text, _, notice = (await theatre.text_on(question)).partition("\n-# ")
+        assert text.startswith("and on")
+        assert notice == ENGLISH.stopped_by_shutdown
+        assert theatre.state_of(question) == "cancelled"
+    replies = theatre.rows("SELECT reply FROM exchanges WHERE state = 'cancelled'")
+    assert all(reply.startswith("and on") for (reply,) in replies)
+
+
+async def test_without_anything_to_do_it_leaves_at_once(theatre: Stage) -> None:
+    async with theatre.bot() as bot:
+        began = time.monotonic()
+        assert await bot.stop() == 0
+        assert time.monotonic() - began < 3.0
+    assert "Traceback" not in bot.log

@@ -1,0 +1,149 @@
+"""Where no thread can be made in time, the answer is in place."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Message, Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def channel_without(stage: Stage, *permissions: str) -> str:
+    """Return a text channel in which the bot lacks *permissions*."""
+    channel = await stage.channel()
+    deny = {"target": "ChatBot", "deny": list(permissions)}
+    await stage.discord.edit_channel(channel, overwrites=[deny])
+    return channel
+
+
+async def thread_requests(stage: Stage, channel: str) -> list[dict[str, Any]]:
+    requests = await stage.discord.requests(method="POST")
+    return [
+        one
+        for one in requests
+        if one["path"].startswith(f"/channels/{channel}/") and one["path"].endswith("/threads")
+    ]
+
+
+def is_in_place(answer: Message, question: Message) -> bool:
+    in_channel = bool(answer["channel_id"] == question["channel_id"])
+    return in_channel and bool(answer["message_reference"]["message_id"] == question["id"])
+
+
+@pytest.mark.parametrize("permission", ["CREATE_PUBLIC_THREADS", "SEND_MESSAGES_IN_THREADS"])
+async def test_without_one_of_both_permissions_the_answer_is_in_place(
+    stage: Stage, unique: str, permission: str
+) -> None:
+    channel = await channel_without(stage, permission)
+    question = await stage.asked(f"first {unique}", channel=channel)
+    [answer] = await stage.parts_of(question)
+    assert is_in_place(answer, question)
+    assert await thread_requests(stage, channel) == []
+    await stage.asked(f"second {unique}", channel=channel)
+    assert f"first {unique}" in await stage.memory_at(f"second {unique}")
+
+
+async def test_when_discord_refuses_the_thread_the_answer_is_in_place(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    path = f"/channels/{channel}/.*/threads$"
+    body = {"message": "Maximum number of active threads reached", "code": 160006}
+    await stage.discord.fault("answer", method="POST", path=path, status=400, body=body)
+    question = await stage.asked(unique, channel=channel)
+    [answer] = await stage.parts_of(question)
+    assert is_in_place(answer, question)
+
+
+async def test_when_threads_are_rate_limited_the_answer_is_in_place_at_once(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    path = f"/channels/{channel}/.*/threads$"
+    await stage.discord.fault("rate_limit", method="POST", path=path, retry_after=250)
+    asked_at = time.monotonic()
+    question = await stage.asked(unique, channel=channel)
+    assert time.monotonic() - asked_at < 5.0
+    [answer] = await stage.parts_of(question)
+    assert is_in_place(answer, question)
+
+
+async def test_a_thread_that_comes_too_late_is_left_alone(stage: Stage, unique: str) -> None:
+    channel = await stage.channel()
+    path = f"/channels/{channel}/.*/threads$"
+    await stage.discord.fault("delay", method="POST", path=path, seconds=3.5)
+    asked_at = time.monotonic()
+    question = await stage.ask(unique, channel=channel)
+    first = await stage.shown(unique, channel)
+    assert time.monotonic() - asked_at < 5.0
+    await stage.answer_to(question)
+    late = await stage.discord.wait_for(
+        lambda event: event["data"]["thread"]["id"] == question["id"], types=["thread_create"]
+    )
+    assert late["at"] > asked_at + 3.4
+    await stage.asked("Are you there?", channel=channel)
+    inside = await stage.discord.messages(question["id"])
+    assert [one for one in inside if one["author"]["id"] == stage.discord.bot_id] == []
+    answer = await stage.discord.message(channel, first["id"])
+    assert is_in_place(answer, question)
+    assert "messages]" in answer["content"]
+
+
+async def test_where_somebody_made_the_thread_first_it_is_used(stage: Stage, unique: str) -> None:
+    channel = await stage.channel()
+    path = f"/channels/{channel}/.*/threads$"
+    await stage.discord.fault("delay", method="POST", path=path, seconds=0.3)
+    question = await stage.ask(f"first {unique}", channel=channel)
+    await stage.discord.start_thread(channel, "Jun", "Jun was faster", message=question["id"])
+    [answer] = await stage.answer_to(question)
+    [request] = await thread_requests(stage, channel)
+    assert request["answer"]["code"] == 160004
+    assert answer["channel_id"] == question["id"]
+    # The bot answered into it when it was made, so follow-ups need no mention.
+    await stage.said(question["id"], "Mina", f"second {unique}")
+    assert f"first {unique}" in await stage.memory_at(f"second {unique}")
+
+
+@pytest.mark.parametrize(
+    ("denied", "named"),
+    [
+        (("SEND_MESSAGES", "CREATE_PUBLIC_THREADS"), "Send Messages"),
+        (("SEND_MESSAGES", "SEND_MESSAGES_IN_THREADS"), "Send Messages"),
+    ],
+)
+async def test_where_it_may_not_speak_the_log_names_the_permission(
+    stage: Stage, unique: str, denied: tuple[str, ...], named: str
+) -> None:
+    channel = await channel_without(stage, *denied)
+    question = await stage.ask(unique, channel=channel)
+    await stage.logged(f"Cannot show answer {question['id']}")
+    [line] = [one for one in stage.log.splitlines() if f"answer {question['id']}" in one]
+    assert f"the permission {named} is missing" in line
+    assert stage.state_of(question) == "failed"
+    assert await stage.discord.messages(channel) == [question]
+    refused = [one for one in await stage.discord.requests() if channel in one["path"]]
+    assert len([one for one in refused if one["status"] == 403]) <= 3
+
+
+async def test_in_a_thread_where_it_may_not_speak_the_log_names_that_permission(
+    stage: Stage, unique: str
+) -> None:
+    channel = await channel_without(stage, "SEND_MESSAGES_IN_THREADS")
+    thread = await stage.discord.start_thread(channel, "Jun", "Jun's thread")
+    question = await stage.ask(unique, channel=thread["id"])
+    await stage.logged(f"Cannot show answer {question['id']}")
+    [line] = [one for one in stage.log.splitlines() if f"answer {question['id']}" in one]
+    assert "the permission Send Messages in Threads is missing" in line
+    assert stage.state_of(question) == "failed"
+
+
+async def test_without_read_message_history_it_answers_without_a_reference(
+    stage: Stage, unique: str
+) -> None:
+    channel = await channel_without(stage, "READ_MESSAGE_HISTORY", "CREATE_PUBLIC_THREADS")
+    question = await stage.ask(unique, channel=channel)
+    answer = await stage.shown(unique, channel)
+    assert "message_reference" not in answer
+    await stage.logged(f"Question {question['id']} by ")

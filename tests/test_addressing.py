@@ -1,0 +1,306 @@
+"""Who is addressed and what is said, on the real message objects of discord.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+import discord
+import pytest
+
+from bot.addressing import (
+    from_a_person,
+    guild_id_of,
+    mentions_me,
+    mentions_only_others,
+    readable_text,
+    replied_to,
+    speaker,
+)
+from bot.placing import in_place, thread_possible
+
+ME, MINA, JUN, GUILD, CHANNEL, THREAD = 1, 10, 11, 100, 200, 300
+MY_ROLE, OTHER_ROLE = 101, 102
+Json = dict[str, Any]
+Say = Callable[..., discord.Message]
+
+
+def user(user_id: int, name: str, **more: Any) -> Json:
+    return {
+        "id": str(user_id),
+        "username": name.lower(),
+        "global_name": name,
+        "discriminator": "0",
+        "avatar": None,
+    } | more
+
+
+def role(role_id: int, name: str, permissions: int = 0, **more: Any) -> Json:
+    return {
+        "id": str(role_id),
+        "name": name,
+        "permissions": str(permissions),
+        "position": 1,
+        "color": 0,
+        "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
+        "hoist": False,
+        "managed": False,
+        "mentionable": True,
+        "flags": 0,
+    } | more
+
+
+MEMBER: Json = {"roles": [], "joined_at": None, "deaf": False, "mute": False, "flags": 0}
+SPEAK_IN_THREADS = discord.Permissions(
+    view_channel=True, create_public_threads=True, send_messages_in_threads=True
+).value
+
+
+class World:
+    """What discord.py knows after READY and GUILD_CREATE, fed to its real state."""
+
+    def __init__(self) -> None:
+        self.client = discord.Client(intents=discord.Intents(guilds=True, guild_messages=True))
+        self.state = self.client._connection
+        me: Any = user(ME, "ChatBot", bot=True)
+        self.state.user = discord.ClientUser(state=self.state, data=me)
+        channel = {"id": str(CHANNEL), "type": 0, "name": "general", "position": 0}
+        channel |= {"permission_overwrites": [], "nsfw": False, "parent_id": None}
+        data: Any = {
+            "id": str(GUILD),
+            "name": "Sandbox",
+            "owner_id": str(MINA),
+            "roles": [
+                role(GUILD, "@everyone", SPEAK_IN_THREADS),
+                role(MY_ROLE, "ChatBot", managed=True, tags={"bot_id": str(ME)}),
+                role(OTHER_ROLE, "helpers"),
+            ],
+            "channels": [channel],
+            "members": [MEMBER | {"user": user(ME, "ChatBot", bot=True), "roles": [str(MY_ROLE)]}],
+            "emojis": [],
+            "stickers": [],
+            "features": [],
+            "threads": [],
+            "member_count": 3,
+        }
+        self.guild = discord.Guild(data=data, state=self.state)
+        self.state._add_guild(self.guild)
+        self.channel = self.guild.get_channel(CHANNEL)
+
+    def say(self, text: str, *, dm: bool = False, **more: Any) -> discord.Message:
+        data: Any = {
+            "id": "1000",
+            "channel_id": str(CHANNEL),
+            "type": 0,
+            "content": text,
+            "author": user(MINA, "Mina"),
+            "mentions": [],
+            "mention_roles": [],
+            "mention_everyone": False,
+            "attachments": [],
+            "embeds": [],
+            "edited_timestamp": None,
+            "timestamp": "2026-08-01T00:00:00+00:00",
+            "pinned": False,
+            "tts": False,
+            "flags": 0,
+        }
+        data |= more
+        if dm:
+            payload: Any = {"id": "5", "type": 1, "recipients": [user(MINA, "Mina")]}
+            assert self.state.user is not None
+            place: Any = discord.DMChannel(me=self.state.user, state=self.state, data=payload)
+        else:
+            place = self.channel
+            data |= {"guild_id": str(GUILD)}
+        return discord.Message(state=self.state, channel=place, data=data)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def say(world: World) -> Say:
+    return world.say
+
+
+# Who speaks, to whom
+
+
+@pytest.mark.parametrize(
+    ("more", "person"),
+    [
+        ({}, True),
+        ({"type": 19}, True),
+        ({"author": user(9, "Robot", bot=True)}, False),
+        ({"author": user(ME, "ChatBot", bot=True)}, False),
+        ({"webhook_id": "77"}, False),
+        ({"type": 7}, False),
+        ({"type": 21}, False),
+        ({"type": 6}, False),
+        ({"type": 20}, False),
+        ({"type": 9999}, False),
+    ],
+)
+def test_only_people_are_answered(say: Say, more: Json, person: bool) -> None:
+    assert from_a_person(say("hi", **more)) is person
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "me", "only_others"),
+    [
+        ("hi", {}, False, False),
+        ("<@1>", {"mentions": [user(ME, "ChatBot")]}, True, False),
+        ("<@11>", {"mentions": [user(JUN, "Jun")]}, False, True),
+        ("<@11><@1>", {"mentions": [user(JUN, "Jun"), user(ME, "ChatBot")]}, True, False),
+        ("", {"mentions": [user(ME, "ChatBot")]}, True, False),
+        ("<@&101>", {"mention_roles": [str(MY_ROLE)]}, True, False),
+        ("<@&102>", {"mention_roles": [str(OTHER_ROLE)]}, False, True),
+        ("@everyone", {"mention_everyone": True}, False, True),
+    ],
+)
+def test_who_is_mentioned(say: Say, text: str, more: Json, me: bool, only_others: bool) -> None:
+    """@everyone is not the bot; its own managed role is."""
+    message = say(text, **more)
+    assert mentions_me(message, ME) is me
+    assert mentions_only_others(message, ME) is only_others
+
+
+def test_a_direct_message_has_no_roles(say: Say) -> None:
+    message = say("<@&101>", dm=True, mention_roles=[str(MY_ROLE)])
+    assert not mentions_me(message, ME)
+    assert readable_text(message, ME) == "@unknown-role"
+
+
+def test_a_guilds_message_is_no_direct_message_although_the_guild_is_not_known(
+    world: World,
+) -> None:
+    """As right after connecting: the guild comes later than its message."""
+    message = world.say("hi")
+    assert guild_id_of(message) == GUILD
+    assert guild_id_of(world.say("hi", dm=True)) is None
+    message.guild = None
+    message.channel = discord.PartialMessageable(world.state, id=CHANNEL, guild_id=GUILD)
+    assert guild_id_of(message) == GUILD
+
+
+def test_what_a_reply_replies_to(world: World) -> None:
+    quoted = {"id": "900", "channel_id": str(CHANNEL), "guild_id": str(GUILD)}
+    target: Json = {
+        **quoted,
+        "type": 0,
+        "content": "before",
+        "author": user(JUN, "Jun"),
+        "mentions": [],
+        "mention_roles": [],
+        "mention_everyone": False,
+        "attachments": [],
+        "embeds": [],
+        "edited_timestamp": None,
+        "timestamp": "2026-08-01T00:00:00+00:00",
+        "pinned": False,
+        "tts": False,
+    }
+    reference: Json = {"message_id": "900", "channel_id": str(CHANNEL), "type": 0}
+    reply: Json = {"type": 19, "message_reference": reference}
+    found = replied_to(world.say("why?", **reply, referenced_message=target))
+    assert found is not None
+    assert found.content == "before"
+    assert replied_to(world.say("why?", **reply)) is None, "Discord did not send it along"
+    assert replied_to(world.say("why?", **reply, referenced_message=None)) is None, "deleted"
+    assert replied_to(world.say("why?")) is None
+    pin = world.say("", type=6, message_reference=reference, referenced_message=target)
+    assert replied_to(pin) is None, "a system message refers, it does not reply"
+
+
+# What is said
+
+
+@pytest.mark.parametrize(
+    ("text", "readable"),
+    [
+        ("<@1> why?", "why?"),
+        ("<@!1> why?", "why?"),
+        ("why, <@1>?", "why,?"),
+        ("<@&101> why?", "why?"),
+        ("<@1>", ""),
+        ("<@1> <@1>\n", ""),
+        ("ask <@11>", "ask @Jun"),
+        ("ask <@!11>", "ask @Jun"),
+        ("ask <@12>", "ask @unknown"),
+        ("ask <@&102>", "ask @helpers"),
+        ("ask <@&999>", "ask @unknown-role"),
+        ("in <#200>", "in #general"),
+        ("in <#999>", "in #unknown-channel"),
+        ("<:wave:123> <a:dance:456>", ":wave: :dance:"),
+        ("use </reset:789> or </system set:789>", "use /reset or /system set"),
+        ("<t:1700000000>", "<t:1700000000>"),
+        ("<@one> <@>", "<@one> <@>"),
+        ("<@1> print(`<@11>`)", "print(`<@11>`)"),
+        ("<@1> ```\n<@1> <#200>\n```", "```\n<@1> <#200>\n```"),
+        ("`a` <@11> `b`", "`a` @Jun `b`"),
+        ("``` unclosed <@11>", "``` unclosed @Jun"),
+        ("  two  spaces  ", "two  spaces"),
+        ("@everyone", "@everyone"),
+    ],
+)
+def test_readable_text(say: Say, text: str, readable: str) -> None:
+    """Names for markup, the bot's own mention removed, code as it is."""
+    message = say(text, mentions=[user(ME, "ChatBot"), user(JUN, "Jun")])
+    assert readable_text(message, ME) == readable
+
+
+def test_a_quoted_message_keeps_its_mention_of_the_bot(say: Say) -> None:
+    assert readable_text(say("<@1> why?", mentions=[user(ME, "ChatBot")])) == "@ChatBot why?"
+
+
+def test_a_nickname_is_the_name_that_people_see(say: Say) -> None:
+    nick = user(JUN, "Jun") | {"member": MEMBER | {"nick": "Captain"}}
+    assert readable_text(say("ask <@11>", mentions=[nick]), ME) == "ask @Captain"
+    message = say("hi", member=MEMBER | {"nick": "Queen"})
+    assert speaker(message.author) == "Queen (@mina)"
+
+
+@pytest.mark.parametrize(
+    ("author", "name"),
+    [
+        (user(MINA, "Mina"), "Mina (@mina)"),
+        (user(MINA, "mina"), "@mina"),
+        (user(9, "Mina", bot=True, discriminator="1234"), "Mina (@mina#1234)"),
+        (user(9, "Mina", discriminator="0000", global_name=None), "mina (@mina#0000)"),
+    ],
+    ids=["person", "person of one name", "bot", "webhook"],
+)
+def test_a_bot_named_like_a_person_is_told_apart(say: Say, author: Json, name: str) -> None:
+    """User names are unique among people only; others carry their number."""
+    message = say("hi", author=author, webhook_id="77")
+    assert speaker(message.author) == name
+
+
+# Where the answer may appear
+
+
+def test_a_thread_needs_both_permissions(world: World, say: Say) -> None:
+    assert thread_possible(say("hi"), ME)
+    for missing in ("create_public_threads", "send_messages_in_threads"):
+        permissions = discord.Permissions(SPEAK_IN_THREADS)
+        permissions.update(**{missing: False})
+        world.guild.default_role._permissions = permissions.value
+        assert not thread_possible(say("hi"), ME)
+
+
+def test_no_thread_in_direct_messages(say: Say) -> None:
+    assert not thread_possible(say("hi", dm=True), ME)
+
+
+def test_where_the_bot_is_not_known_yet_trying_tells(world: World, say: Say) -> None:
+    world.guild._members.clear()
+    assert thread_possible(say("hi"), ME)
+
+
+def test_an_answer_in_place_outlives_its_question(say: Say) -> None:
+    destination = in_place(say("hi"))
+    assert destination.channel.id == CHANNEL
+    assert destination.question is not None
+    assert destination.question.message_id == 1000
+    assert destination.question.fail_if_not_exists is False

@@ -1,0 +1,609 @@
+"""The use case on doubles of the model and the reply, and on the real history."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot import errors
+from bot.assistant import Assistant
+from bot.completion_stream import Usage
+from bot.conversation import Conversation, Exchange
+from bot.errors import (
+    ModelContextExceeded,
+    ModelCut,
+    ModelError,
+    ModelLength,
+    SystemPromptTooLong,
+)
+from bot.history import History
+from bot.prompt import CUT_MARK, Role
+from bot.queues import WAITING_LIMIT
+from bot.sentences import ENGLISH
+from bot.tokens import Calibration
+from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep
+
+HERE = Conversation(1, guild_id=7)
+PLENTY = 1_000_000
+MODEL_ERRORS = [
+    one
+    for one in vars(errors).values()
+    if isinstance(one, type) and issubclass(one, ModelError) and one is not ModelContextExceeded
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+async def history(path: Path) -> AsyncIterator[History]:
+    async with History.open(path) as one:
+        yield one
+
+
+@pytest.fixture
+def model() -> DoubleModel:
+    return DoubleModel()
+
+
+@pytest.fixture
+def made(model: DoubleModel, history: History) -> Callable[..., Assistant]:
+    def made(**changes: Any) -> Assistant:
+        values: dict[str, Any] = {
+            "system_prompt": "Be brief.",
+            "token_budget": 4000,
+            "sentences": ENGLISH,
+        }
+        return Assistant(model, history, **values | changes)
+
+    return made
+
+
+@pytest.fixture
+def assistant(made: Callable[..., Assistant]) -> Assistant:
+    return made()
+
+
+class Stage:
+    """Asks questions, each received first, as a client does."""
+
+    def __init__(self, assistant: Assistant, history: History) -> None:
+        self._assistant = assistant
+        self._history = history
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def ask(self, exchange: Exchange, reply: DoubleReply | None = None) -> DoubleReply:
+        """Ask and wait for the end."""
+        reply = await self.start(exchange, reply)
+        await asyncio.wait_for(self.tasks[-1], PATIENCE_SECONDS)
+        return reply
+
+    async def start(self, exchange: Exchange, reply: DoubleReply | None = None) -> DoubleReply:
+        """Ask and wait for the beginning."""
+        reply = reply or DoubleReply()
+        assert await self._history.receive(exchange)
+        self.tasks.append(asyncio.create_task(self._assistant.answer(exchange, reply)))
+        await asyncio.wait_for(reply.begun.wait(), PATIENCE_SECONDS)
+        return reply
+
+    async def end(self) -> None:
+        """Wait for all that was started."""
+        await asyncio.wait_for(asyncio.gather(*self.tasks), PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def stage(assistant: Assistant, history: History) -> Stage:
+    return Stage(assistant, history)
+
+
+async def remembered(history: History, place: Conversation = HERE) -> list[tuple[str, str, bool]]:
+    exchanges = await history.context(place, token_budget=PLENTY)
+    return [(exchange.question, exchange.reply, exchange.cut) for exchange in exchanges]
+
+
+def states(path: Path) -> dict[int, str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return dict(connection.execute("SELECT message_id, state FROM exchanges"))
+
+
+def broken(path: Path, table: str) -> None:
+    """Break what is kept in *table*, as a failing disk would."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(f"DROP TABLE {table}")
+        connection.commit()
+
+
+# Answering
+
+
+async def test_an_answer_is_shown_and_kept(
+    stage: Stage, model: DoubleModel, history: History, path: Path
+) -> None:
+    model.enqueue("\nBecause", " it", " is. ")
+    reply = await stage.ask(an_exchange(1, "Why?"))
+    assert reply.text == "\nBecause it is. "
+    assert (reply.notices, reply.left) == ([], True)
+    assert await remembered(history) == [("Why?", "Because it is.", False)]
+    assert states(path) == {1: "answered"}
+
+
+async def test_the_answer_is_committed_before_it_is_shown_whole(stage: Stage, path: Path) -> None:
+    class Watching(DoubleReply):
+        async def finish(self, notices: Any = ()) -> None:
+            assert states(path) == {1: "answered"}
+            await super().finish(notices)
+
+    assert (await stage.ask(an_exchange(1), Watching())).notices == []
+
+
+async def test_the_next_prompt_holds_the_last_exchange(stage: Stage, model: DoubleModel) -> None:
+    model.enqueue("Tea.")
+    await stage.ask(an_exchange(1, "Tea or coffee?"))
+    await stage.ask(an_exchange(2, "Sure?"))
+    assert [(turn.role, turn.text) for turn in model.history[1].turns] == [
+        (Role.SYSTEM, "Be brief."),
+        (Role.USER, "Tea or coffee?"),
+        (Role.ASSISTANT, "Tea."),
+        (Role.USER, "Sure?"),
+    ]
+
+
+async def test_a_prompt_holds_what_was_complete_when_it_was_built(
+    stage: Stage, model: DoubleModel
+) -> None:
+    """Answers run side by side in the threads of one channel; none sees the others half done."""
+    door = asyncio.Event()
+    for number in (1, 2):
+        model.enqueue(f"answer {number}", door)
+        await stage.start(an_exchange(number, f"question {number}", place=number))
+    door.set()
+    await stage.end()
+    await stage.ask(an_exchange(3, place=3))
+    assert [prompt.exchanges for prompt in model.history] == [0, 0, 2]
+
+
+async def test_the_system_prompt_of_the_place_comes_before_the_default(
+    stage: Stage, assistant: Assistant, model: DoubleModel
+) -> None:
+    assert await assistant.system_prompt(HERE) == "Be brief."
+    await assistant.instruct("channel", 1, "  Rhyme.\n")
+    assert await assistant.system_prompt(HERE) == "Rhyme."
+    await stage.ask(an_exchange(1))
+    await assistant.instruct("channel", 1, " ")
+    await stage.ask(an_exchange(2))
+    assert [prompt.turns[0].text for prompt in model.history] == ["Rhyme.", "Be brief."]
+
+
+async def test_one_after_the_other_in_one_place(stage: Stage, model: DoubleModel) -> None:
+    door = asyncio.Event()
+    model.enqueue("first", door)
+    first = await stage.start(an_exchange(1))
+    await first.written.wait()
+    second = await stage.start(an_exchange(2))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(model.history) == 1, "the second waits"
+    door.set()
+    await stage.end()
+    assert second.text == "Very well."
+    assert model.history[1].exchanges == 1, "and has the first in mind"
+
+
+async def test_too_many_in_one_place_are_told_so(stage: Stage, model: DoubleModel) -> None:
+    door = asyncio.Event()
+    model.enqueue("first", door)
+    replies = [await stage.start(an_exchange(number)) for number in range(1, WAITING_LIMIT + 3)]
+    await asyncio.wait_for(stage.tasks[-1], PATIENCE_SECONDS)
+    assert replies[-1].notices == [ENGLISH.place_busy]
+    door.set()
+    await stage.end()
+    assert all(reply.notices == [] for reply in replies[:-1])
+
+
+# What goes wrong with the model
+
+
+@pytest.mark.parametrize("error", MODEL_ERRORS, ids=lambda error: error.__name__)
+async def test_a_failure_is_one_sentence_and_the_partial_is_kept_as_cut(
+    stage: Stage,
+    model: DoubleModel,
+    history: History,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
+    error: type[ModelError],
+) -> None:
+    model.enqueue("Beca", error("details for the log"))
+    model.enqueue_refusal(error("more details"))
+    partial = await stage.ask(an_exchange(1, "Why?"))
+    nothing = await stage.ask(an_exchange(2, "How?"))
+    sentence = error().explain(ENGLISH)
+    assert (partial.text, partial.notices) == ("Beca", [sentence])
+    assert (nothing.text, nothing.notices) == ("", [sentence])
+    assert await remembered(history) == [("Why?", "Beca", True)]
+    assert states(path) == {1: "failed", 2: "failed"}
+    assert f"{error.__name__} details for the log" in caplog.text
+
+
+async def test_the_model_is_told_that_an_answer_was_cut(stage: Stage, model: DoubleModel) -> None:
+    model.enqueue("One, two", ModelLength())
+    await stage.ask(an_exchange(1, "Count."))
+    await stage.ask(an_exchange(2, "Go on."))
+    assert model.history[1].turns[2].text == f"One, two\n{CUT_MARK}"
+
+
+async def test_a_prompt_that_is_too_long_is_halved_once(
+    stage: Stage, model: DoubleModel, history: History
+) -> None:
+    await keep(history, *(an_exchange(number, reply="x") for number in range(1, 8)))
+    model.enqueue_refusal(ModelContextExceeded())
+    reply = await stage.ask(an_exchange(8))
+    assert [prompt.exchanges for prompt in model.history] == [7, 3]
+    assert (reply.text, reply.notices) == ("Very well.", [])
+    assert model.history[1].turns[1:] == model.history[0].turns[9:], "the newest are kept"
+
+
+async def test_a_prompt_that_is_too_long_twice_is_given_up(
+    stage: Stage, model: DoubleModel, history: History
+) -> None:
+    await keep(history, *(an_exchange(number, reply="x") for number in range(1, 8)))
+    model.enqueue_refusal(ModelContextExceeded())
+    model.enqueue_refusal(ModelContextExceeded())
+    reply = await stage.ask(an_exchange(8))
+    assert len(model.history) == 2
+    assert reply.notices == [ENGLISH.model_context_exceeded]
+
+
+async def test_a_question_alone_that_is_too_long_is_not_asked_again(
+    stage: Stage, model: DoubleModel
+) -> None:
+    model.enqueue_refusal(ModelContextExceeded())
+    reply = await stage.ask(an_exchange(1))
+    assert len(model.history) == 1
+    assert reply.notices == [ENGLISH.model_context_exceeded]
+
+
+async def test_a_shortened_question_is_answered_with_a_notice(
+    stage: Stage, model: DoubleModel
+) -> None:
+    reply = await stage.ask(an_exchange(1, "word " * 20_000))
+    percent = model.history[0].read_percent
+    assert 0 < percent < 100
+    assert reply.text == "Very well."
+    assert reply.notices == [ENGLISH.question_shortened.format(percent=percent)]
+
+
+async def test_the_notice_comes_once_although_the_question_is_put_twice(
+    stage: Stage, model: DoubleModel, history: History
+) -> None:
+    """Also where the API finds out within the stream that all of it is too long."""
+    await keep(history, replace(an_exchange(1, "a", "b"), tokens=0))
+    model.enqueue(ModelContextExceeded())
+    reply = await stage.ask(an_exchange(2, "word " * 20_000))
+    assert [prompt.exchanges for prompt in model.history] == [1, 0]
+    percent = model.history[1].read_percent
+    assert reply.notices == [ENGLISH.question_shortened.format(percent=percent)]
+
+
+async def test_what_nobody_expected_is_a_sentence_too(
+    stage: Stage, model: DoubleModel, history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    model.enqueue("Beca", KeyError("what somebody wrote"))
+    reply = await stage.ask(an_exchange(1))
+    assert reply.notices == [ENGLISH.answer_failed]
+    assert await remembered(history) == [("Why?", "Beca", True)]
+    assert "Question 1 failed" in caplog.messages
+
+
+# What goes wrong with the memory
+
+
+async def test_a_memory_that_cannot_be_read_is_said_so(
+    stage: Stage, model: DoubleModel, path: Path
+) -> None:
+    broken(path, "system_prompts")
+    reply = await stage.ask(an_exchange(1))
+    assert reply.notices == [ENGLISH.memory_failed]
+    assert model.history == []
+
+
+async def test_an_answer_that_cannot_be_kept_is_shown_and_says_so(
+    stage: Stage, model: DoubleModel, path: Path
+) -> None:
+    door = asyncio.Event()
+    model.enqueue("Because.", door)
+    reply = await stage.start(an_exchange(1))
+    await reply.written.wait()
+    broken(path, "exchanges")
+    door.set()
+    await stage.end()
+    assert (reply.text, reply.notices) == ("Because.", [ENGLISH.memory_not_saved])
+
+
+async def test_a_lesson_that_cannot_be_kept_hurts_no_answer(
+    stage: Stage, model: DoubleModel, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = asyncio.Event()
+    model.enqueue("Because.", door, usage=Usage(30, 2))
+    reply = await stage.start(an_exchange(1))
+    await reply.written.wait()
+    broken(path, "calibrations")
+    door.set()
+    await stage.end()
+    assert (reply.text, reply.notices) == ("Because.", [])
+    assert "learnt about tokens is not stored" in caplog.text
+
+
+# What goes wrong with the place
+
+
+@pytest.mark.parametrize("script", [["Because."], []], ids=["while writing", "at the end"])
+async def test_an_answer_whose_place_is_gone_is_kept_and_logged(
+    stage: Stage,
+    model: DoubleModel,
+    history: History,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
+    script: list[str],
+) -> None:
+    model.enqueue(*script)
+    reply = await stage.ask(an_exchange(1), DoubleReply(lost=True))
+    assert reply.left
+    assert states(path) == {1: "failed"}
+    assert await remembered(history) == ([("Why?", "Because.", True)] if script else [])
+    assert "Cannot show answer 1 in 1: it is gone" in caplog.messages
+    assert (await stage.ask(an_exchange(2))).text == "Very well.", "others are unaffected"
+
+
+async def test_a_refusal_is_shown_and_counts_as_the_answer(
+    assistant: Assistant, history: History, path: Path
+) -> None:
+    await history.receive(an_exchange(1))
+    reply = DoubleReply()
+    await assistant.refuse(an_exchange(1), reply, "No.")
+    assert (reply.notices, reply.left) == (["No."], True)
+    assert states(path) == {1: "answered"}
+    assert await remembered(history) == []
+
+
+async def test_a_refusal_whose_place_is_gone_is_logged(
+    assistant: Assistant, history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    await history.receive(an_exchange(1))
+    await assistant.refuse(an_exchange(1), DoubleReply(lost=True), "No.")
+    assert "cannot be refused: it is gone" in caplog.text
+
+
+# Stopping and forgetting
+
+
+async def running(stage: Stage, model: DoubleModel, exchange: Exchange) -> DoubleReply:
+    """Return the reply to *exchange*, begun and without end."""
+    model.enqueue("Beca", asyncio.Event())
+    reply = await stage.start(exchange)
+    await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    return reply
+
+
+async def test_a_stopped_answer_says_so_and_what_was_said_stays(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History, path: Path
+) -> None:
+    reply = await running(stage, model, an_exchange(1))
+    assistant.stop("Enough.")
+    assistant.stop("Enough, twice.")
+    await stage.end()
+    assert (reply.text, reply.notices) == ("Beca", ["Enough."])
+    assert await remembered(history) == [("Why?", "Beca", True)]
+    assert states(path) == {1: "cancelled"}
+
+
+async def test_a_waiting_answer_is_stopped_before_it_asks(
+    stage: Stage, assistant: Assistant, model: DoubleModel
+) -> None:
+    await running(stage, model, an_exchange(1))
+    waiting = await stage.start(an_exchange(2))
+    assistant.stop("Enough.")
+    await stage.end()
+    assert (waiting.text, waiting.notices) == ("", ["Enough."])
+    assert len(model.history) == 1
+
+
+async def test_stopping_one_place_leaves_the_others(
+    stage: Stage, assistant: Assistant, model: DoubleModel
+) -> None:
+    here = await running(stage, model, an_exchange(1))
+    there = await running(stage, model, an_exchange(2, channel=2))
+    assistant.stop("Enough.", place_id=1)
+    await asyncio.wait_for(stage.tasks[0], PATIENCE_SECONDS)
+    assert here.notices == ["Enough."]
+    assert there.notices is None
+    assistant.stop("All.")
+    await stage.end()
+
+
+async def test_an_answer_that_is_being_recorded_is_no_longer_stopped(
+    stage: Stage, assistant: Assistant, history: History
+) -> None:
+    """Whole is whole: a stop that comes too late changes nothing."""
+
+    class Late(DoubleReply):
+        async def finish(self, notices: Any = ()) -> None:
+            assistant.stop("Enough.")
+            await asyncio.sleep(0)
+            await super().finish(notices)
+
+    assert (await stage.ask(an_exchange(1), Late())).notices == []
+    assert await remembered(history) == [("Why?", "Very well.", False)]
+
+
+async def test_a_cancelled_task_ends_at_once_and_leaves_the_question_open(
+    stage: Stage, model: DoubleModel, path: Path
+) -> None:
+    """Nobody asked for a stop, the process ends: the next start finds the question unanswered."""
+    reply = await running(stage, model, an_exchange(1))
+    stage.tasks[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stage.tasks[0]
+    assert (reply.notices, reply.left) == (None, True)
+    assert states(path) == {1: "received"}
+
+
+@pytest.mark.parametrize(
+    ("exchange", "reset_place"),
+    [
+        (an_exchange(100, place=1), 1),
+        (an_exchange(100, place=100), 1),
+        (an_exchange(100, place=100), 100),
+        (an_exchange(120, channel=100, parent=1), 100),
+    ],
+    ids=["in its place", "in a thread of its channel", "the opening answer", "in the thread"],
+)
+async def test_a_reset_stops_what_runs_there_and_keeps_nothing_of_it(
+    stage: Stage,
+    assistant: Assistant,
+    model: DoubleModel,
+    history: History,
+    exchange: Exchange,
+    reset_place: int,
+) -> None:
+    reply = await running(stage, model, exchange)
+    assert await assistant.reset(reset_place, 500) == 0
+    await stage.end()
+    assert reply.notices == [ENGLISH.stopped_by_reset]
+    assert await remembered(history, exchange.conversation) == []
+    assert await remembered(history) == []
+
+
+async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    newer = await running(stage, model, an_exchange(600))
+    inside = await running(stage, model, an_exchange(120, channel=100, parent=1))
+    await assistant.reset(1, 500)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (newer.notices, inside.notices) == (None, None)
+    assistant.stop("Enough.")
+    await stage.end()
+    assert await remembered(history) == [("Why?", "Beca", True)]
+
+
+async def test_a_reset_says_how_much_it_forgot(assistant: Assistant, history: History) -> None:
+    await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
+    assert await assistant.reset(1, 500) == 2
+    assert await assistant.reset(1, 501) == 0
+
+
+# System prompts and what is learnt about tokens
+
+
+@pytest.mark.parametrize(
+    ("prompt", "token_budget", "too_long"),
+    [
+        ("x" * 4000, 40_000, False),
+        ("x" * 4001, 40_000, True),
+        ("  " + "x" * 4000 + "\n", 40_000, False),
+        ("word " * 240, 500, False),
+        ("word " * 260, 500, True),
+    ],
+)
+async def test_a_system_prompt_has_its_limits(
+    made: Callable[..., Assistant], prompt: str, token_budget: int, too_long: bool
+) -> None:
+    """Of characters, and of half of the tokens; a refused one changes nothing."""
+    assistant = made(token_budget=token_budget)
+    await assistant.instruct("channel", 1, "before")
+    if too_long:
+        with pytest.raises(SystemPromptTooLong) as caught:
+            await assistant.instruct("channel", 1, prompt)
+        assert caught.value.characters == len(prompt.strip())
+        assert (caught.value.character_limit, caught.value.token_limit) == (4000, token_budget // 2)
+        assert await assistant.system_prompt(HERE) == "before"
+        ENGLISH.system_too_long.format_map(vars(caught.value))
+    else:
+        await assistant.instruct("channel", 1, prompt)
+        assert await assistant.system_prompt(HERE) == prompt.strip()
+
+
+async def test_the_limit_is_in_the_models_own_tokens(
+    made: Callable[..., Assistant], history: History
+) -> None:
+    await history.set_calibration("double", Calibration(2.0, 1000.0, 9))
+    with pytest.raises(SystemPromptTooLong) as caught:
+        await made(token_budget=500).instruct("channel", 1, "word " * 200)
+    assert caught.value.tokens == pytest.approx(400, abs=10)
+
+
+async def test_what_the_api_counts_is_learnt_and_kept(
+    stage: Stage, model: DoubleModel, history: History
+) -> None:
+    model.enqueue("x", usage=Usage(40, 1))
+    await stage.ask(an_exchange(1, "word " * 10))
+    learnt = await history.calibration("double")
+    assert learnt.samples == 1
+    assert learnt.factor > 1
+    model.enqueue("x")
+    await stage.ask(an_exchange(2))
+    assert await history.calibration("double") == learnt, "no usage, nothing to learn"
+
+
+async def test_a_model_that_counts_more_gets_shorter_prompts(
+    made: Callable[..., Assistant], model: DoubleModel, history: History
+) -> None:
+    await history.set_calibration("double", Calibration(2.0, 1000.0, 9))
+    await keep(history, *(an_exchange(n, "word " * 50, "word " * 50) for n in range(1, 40)))
+    await Stage(made(token_budget=2000), history).ask(an_exchange(100))
+    assert 800 < model.history[0].tokens <= 1000
+
+
+# The log
+
+
+async def test_the_log_says_who_was_answered_where_how_long_and_for_how_much(
+    made: Callable[..., Assistant],
+    model: DoubleModel,
+    history: History,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+
+    class Slow(DoubleReply):
+        def write(self, delta: str) -> None:
+            clock.now += 1.5
+            super().write(delta)
+
+        async def __aenter__(self) -> "Slow":
+            clock.now += 0.25
+            await super().__aenter__()
+            return self
+
+    model.enqueue("SECRETREPLY", " more", usage=Usage(31, 2))
+    stage = Stage(made(clock=clock), history)
+    with caplog.at_level(logging.INFO, "bot"):
+        await stage.ask(an_exchange(1, "SECRETQUESTION", author="Mina (@mina)"), Slow())
+    assert caplog.messages == [
+        (
+            "Question 1 by 99 in 1: answered, first words 0.25 s, whole 3.25 s, "
+            "0 exchanges in mind, 31 + 2 tokens"
+        )
+    ]
+
+
+async def test_the_log_holds_no_contents_whatever_happens(
+    stage: Stage, model: DoubleModel, caplog: pytest.LogCaptureFixture, path: Path
+) -> None:
+    model.enqueue("SECRETREPLY", ModelCut("no finish_reason"))
+    model.enqueue("SECRETREPLY", ValueError("SECRETREPLY"))
+    with caplog.at_level(logging.DEBUG, "bot"):
+        await stage.ask(an_exchange(1, "SECRETQUESTION", author="SECRETNAME"))
+        await stage.ask(an_exchange(2, "SECRETQUESTION", author="SECRETNAME"))
+    assert len(caplog.messages) == 4
+    assert "SECRET" not in "".join(caplog.messages)

@@ -1,0 +1,193 @@
+"""The command line: exit codes and sentences, never a traceback."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import main
+from bot.errors import SettingsInvalid
+from bot.runtime import stop_signal
+from bot.settings import REMEDIES, Settings
+
+ROOT = Path(__file__).parents[1]
+GOOD = {"DISCORD_TOKEN": "abc", "OPENAI_API_KEY": "sk-x"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root, own = logging.getLogger(), logging.getLogger("bot")
+    levels, handlers = (root.level, own.level), root.handlers[:]
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
+
+
+def ran(*arguments: str, **environment: str) -> tuple[str, str, int]:
+    """Return what `python -m bot` prints, what it complains of, and its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout, done.stderr, done.returncode
+
+
+def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("run", "chat", "sandbox"))
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["sing"])
+    assert caught.value.code == 2
+    assert "invalid choice: 'sing'" in capsys.readouterr().err
+
+
+def test_bad_settings_end_it_with_a_line_each() -> None:
+    """As a process: nothing but the sentences, and not a word of the values."""
+    out, err, code = ran(DISCORD_TOKEN="two words", LOG_LEVEL="hunter2", DATABASE_URL="mysql://x")
+    assert (out, code) == ("", 2)
+    assert [line.partition(" ")[0] for line in err.splitlines()] == [
+        "DISCORD_TOKEN",
+        "OPENAI_API_KEY",
+        "DATABASE_URL",
+        "LOG_LEVEL",
+    ]
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"]])
+def test_a_missing_token_says_where_to_get_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"DISCORD_TOKEN is missing: {REMEDIES['discord_token']}.\n"
+
+
+def test_an_unusable_database_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    path.write_text("Dear diary, " * 400)
+    out, err, code = ran(**GOOD, DATABASE_URL=f"sqlite:///{path}")
+    assert (out, code) == ("", 2)
+    assert err == (
+        f"The file {path} is damaged or not a database (file is not a database). It was left as it "
+        "is: move it aside to start afresh, or name another file in DATABASE_URL.\n"
+    )
+    assert path.read_text() == "Dear diary, " * 400
+
+
+def test_an_unusable_database_ends_the_chat_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "chat.db").mkdir()
+    for name, value in {**GOOD, "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["chat"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"The database {tmp_path}/chat.db cannot be opened (")
+    assert err.count("\n") == 1
+
+
+def test_without_a_key_the_chat_says_where_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chat"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"OPENAI_API_KEY is missing: {REMEDIES['openai_api_key']}.\n")
+    assert "platform.openai.com/api-keys" in err
+
+
+@pytest.mark.parametrize("command", ["chat", "sandbox"])
+def test_each_command_gives_its_own_exit_code(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("bot.terminal.chat", lambda **_: 7)
+    monkeypatch.setattr("bot.sandbox.terminal.play", lambda: 7)
+    assert main([command]) == 7
+
+
+def test_ctrl_c_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*, offline: bool) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bot.terminal.chat", interrupted)
+    assert main(["chat"]) == 130
+
+
+def test_a_reader_that_leaves_is_no_crash() -> None:
+    """As in `python -m bot chat | head -1`; exit code 1, nothing said."""
+    code = (
+        "import sys, bot.__main__, bot.terminal\n"
+        "def chat(**_): print('x' * 100_000, flush=True)\n"
+        "bot.terminal.chat = chat\n"
+        "sys.exit(bot.__main__.main(['chat']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+def test_any_refusal_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*, offline: bool) -> int:
+        raise SettingsInvalid(["One.", "Two."])
+
+    monkeypatch.setattr("bot.terminal.chat", refused)
+    assert main(["chat"]) == 2
+    assert capsys.readouterr().err == "One.\nTwo.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_asks_it_to_stop_and_is_as_before_afterwards(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_signal() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(10):
+            await stop.wait()
+    assert signal.getsignal(number) in (before, signal.default_int_handler, signal.SIG_DFL)
+
+
+def test_a_second_signal_leaves_at_once() -> None:
+    code = (
+        "import asyncio, os, signal\n"
+        "from bot.runtime import stop_signal\n"
+        "async def main():\n"
+        "    with stop_signal() as stop:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        await stop.wait()\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 1

@@ -1,0 +1,238 @@
+"""The decoder: bytes however they arrive, whatever they hold."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.completion_stream import LINE_LIMIT, Chunk, Malformed, StreamDecoder, Usage
+
+
+def event(value: object, line_end: str = "\n") -> bytes:
+    text = json.dumps(value, ensure_ascii=False)
+    return f"data: {text}{line_end}{line_end}".encode(errors="surrogatepass")
+
+
+def delta(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields}]}
+
+
+def decoded(*pieces: bytes) -> list[Chunk]:
+    decoder = StreamDecoder()
+    return [chunk for piece in pieces for chunk in decoder.feed(piece)] + decoder.end()
+
+
+def outcome(*pieces: bytes) -> tuple[str, str]:
+    """Return the text of all chunks and the name of the error at its end, if there was one."""
+    decoder, chunks = StreamDecoder(), list[Chunk]()
+    try:
+        for piece in pieces:
+            chunks += decoder.feed(piece)
+        chunks += decoder.end()
+    except ValueError as error:
+        return said(chunks), type(error).__name__
+    return said(chunks), ""
+
+
+def said(chunks: list[Chunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+WHOLE = (
+    event(delta(role="assistant", content=""))
+    + b": a comment\n\nevent: message\nid: 3\nretry: 10\n"
+    + event(delta(content="안녕 "))
+    + event(delta(content="🎉 é"))
+    + event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    + event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+    + b"data: [DONE]\n\n"
+)
+
+
+def test_a_healthy_stream() -> None:
+    chunks = decoded(WHOLE)
+    assert said(chunks) == "안녕 🎉 é"
+    assert chunks[-2].finish_reason == "stop"
+    assert chunks[-1].usage == Usage(5, 2)
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\r", b"\n"])
+@pytest.mark.parametrize("front", [b"", b"\xef\xbb\xbf", b"\n\n", b"\xef\xbb\xbf\r\n"])
+def test_line_ends_and_a_byte_order_mark_change_nothing(line_end: bytes, front: bytes) -> None:
+    data = front + WHOLE.replace(b"\n", line_end)
+    assert decoded(data) == decoded(WHOLE)
+    assert decoded(*(bytes([one]) for one in data)) == decoded(WHOLE)
+
+
+@given(st.sampled_from([b"\n", b"\r\n", b"\r"]), st.data())
+def test_how_the_bytes_are_cut_does_not_matter(line_end: bytes, data: st.DataObject) -> None:
+    stream = WHOLE.replace(b"\n", line_end)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert decoded(*pieces) == decoded(stream)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "delta", "message", "content", "usage", "error", "text"])
+            | st.sampled_from(["prompt_tokens", "finish_reason", "refusal", "reasoning"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+LINES = st.one_of(
+    st.binary(max_size=30),
+    JSON.map(event),
+    st.sampled_from([b"data: [DONE]\n\n", b"data:", b"\n", b"\r", b"<html>", b"{", b": x\n"]),
+    st.sampled_from(["\ud800", "\udc00", "\0", "é"]).map(lambda text: event(delta(content=text))),
+)
+
+
+@given(st.lists(LINES, max_size=6))
+def test_any_bytes_give_clean_text_or_a_value_error(pieces: list[bytes]) -> None:
+    """Nothing but ValueError (mostly its subclass Malformed), and text that UTF-8 can carry."""
+    text, _ = outcome(*pieces)
+    assert "\0" not in text
+    text.encode()
+
+
+@given(st.lists(LINES, max_size=4).map(b"".join), st.data())
+def test_garbled_bytes_end_alike_however_they_are_cut(stream: bytes, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(stream)))
+    assert outcome(stream[:cut], stream[cut:])[1] == outcome(stream)[1]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": []},
+        {"choices": None},
+        {"choices": ["x"]},
+        {"choices": {}},
+        {"choices": [{"delta": None}]},
+        {"choices": [{"delta": "x"}]},
+        {"choices": [{"delta": {"content": None}}]},
+        {"choices": [{"delta": {"content": 3}}]},
+        {"choices": [{"finish_reason": ""}]},
+        {"choices": [{"finish_reason": 7}]},
+        {"usage": None},
+        {"usage": {"prompt_tokens": 0}},
+        {"usage": {"prompt_tokens": "many"}},
+        {"error": None},
+        {},
+    ],
+)
+def test_events_that_say_nothing_are_nothing(odd: object) -> None:
+    assert decoded(event(odd)) == [Chunk()]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"content": [{"type": "text", "text": "a"}, {"text": "b"}, 3, {"image": 1}]}, "ab"),
+        ({"refusal": "I will not."}, "I will not."),
+        ({"content": "a\0b"}, "ab"),
+        ({"content": "\0é"}, "é"),
+        ({"content": "\ud83c\udf89"}, "🎉"),
+        ({"content": "a\udc00b"}, "a\ufffdb"),
+        ({"content": "\ufeffa"}, "\ufeffa"),
+    ],
+)
+def test_text_in_odd_forms(fields: dict[str, Any], text: str) -> None:
+    escaped = b"data: " + json.dumps(delta(**fields)).encode() + b"\n\n"
+    assert said(decoded(escaped)) == text
+
+
+def test_a_surrogate_pair_in_two_chunks_is_one_character() -> None:
+    halves = [b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % half for half in PAIR]
+    assert said(decoded(*halves)) == "🎉"
+    assert said(decoded(halves[0], event(delta(content="")), halves[1])) == "🎉"
+    assert said(decoded(halves[0], event(delta(content="x")))) == "\ufffdx"
+    assert said(decoded(halves[0])) == ""
+
+
+PAIR = (rb"\ud83c", rb"\udf89")
+
+
+def test_reasoning_is_noticed_and_left_out() -> None:
+    """So that a model that thinks for long is not taken for one that stalls."""
+    stream = event(delta(reasoning_content="hm")) + event(delta(reasoning="hm"))
+    assert decoded(stream) == [Chunk(reasoning=True)] * 2
+
+
+def test_an_event_over_several_data_lines() -> None:
+    assert said(decoded(b'data: {"choices":\ndata: [{"delta":{"content":"a"}}]}\n\n')) == "a"
+
+
+def test_a_last_line_without_its_end() -> None:
+    assert said(decoded(event(delta(content="a")).rstrip())) == "a"
+
+
+def test_plain_json_in_the_place_of_a_stream_is_one_chunk() -> None:
+    whole = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+    data = json.dumps(whole, indent=1).encode()
+    assert decoded(b" \n" + data) == [Chunk(text="a", finish_reason="stop")]
+    assert decoded(*(bytes([one]) for one in data)) == [Chunk(text="a", finish_reason="stop")]
+
+
+@pytest.mark.parametrize(
+    ("problem", "error"),
+    [
+        ({"message": "overloaded", "code": 529}, {"message": "overloaded", "code": 529}),
+        ("overloaded", {"message": "overloaded"}),
+        (["overloaded"], {"message": "['overloaded']"}),
+    ],
+)
+def test_an_error_within_the_stream(problem: object, error: object) -> None:
+    assert decoded(event({"error": problem})) == [Chunk(error=error)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"<html>Sign in</html>\n",
+        b"data: {nonsense\n\n",
+        b'data: "a text"\n\n',
+        b"data: [1]\n\n",
+        b"data: " + b'{"a":' * 100_000 + b"\n\n",
+        b"data: " + b'{"choices":' + b"[" * 100_000 + b"\n\n",
+        b"data: " + b"x" * (LINE_LIMIT + 1),
+        b"{" + b" " * LINE_LIMIT,
+        (b"data: [" + b" " * 65_000 + b"\n") * 20,
+        b"data:\ndata: x\n\n",
+    ],
+    ids=lambda stream: repr(stream[:24]),
+)
+def test_what_is_no_stream_is_malformed(stream: bytes) -> None:
+    with pytest.raises(Malformed):
+        decoded(stream)
+
+
+@pytest.mark.parametrize("depth", range(100, 1000, 100))
+def test_deeply_nested_text_is_text_or_malformed(depth: int) -> None:
+    content = '[{"text":' * depth + '"a"' + "}]" * depth
+    stream = f'data: {{"choices":[{{"delta":{{"content":{content}}}}}]}}\n\n'.encode()
+    assert outcome(stream) in [("a", ""), ("", "Malformed")]
+
+
+def test_a_plain_answer_that_is_cut_is_no_json() -> None:
+    """The one thing that is a ValueError but not Malformed, beside numbers of absurd length."""
+    with pytest.raises(json.JSONDecodeError):
+        decoded(b'{"choices": [')
+    with pytest.raises(ValueError, match="digits"):
+        decoded(b"data: {" + b'"a": ' + b"9" * 5000 + b"}\n\n")
+
+
+def test_done_is_known_from_its_own_line_only() -> None:
+    decoder = StreamDecoder()
+    decoder.feed(event(delta(content="[DONE]")))
+    assert not decoder.done
+    decoder.feed(b"data: [DONE]\n")
+    assert decoder.done

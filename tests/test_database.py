@@ -1,0 +1,228 @@
+"""The file: opened with care, private, one unit of work at a time."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bot import database
+from bot.database import APPLICATION_ID, SCHEMA, Database
+from bot.errors import HistoryFailed, HistoryUnusable
+from bot.history import History
+from tests.doubles import an_exchange, file_bytes, keep
+
+INSERT = "INSERT INTO facts VALUES (?, ?)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+async def opened(path: Path) -> AsyncIterator[Database]:
+    async with Database.open(path) as one:
+        yield one
+
+
+async def refusal(path: Path) -> str:
+    """Return the sentence with which *path* is refused; nothing in its folder has changed."""
+    folder = path.parent
+    before = {one: one.read_bytes() for one in folder.glob("*") if one.is_file()}
+    with pytest.raises(HistoryUnusable) as caught:
+        async with History.open(path):
+            pass
+    assert {one: one.read_bytes() for one in folder.glob("*") if one.is_file()} == before
+    sentence = str(caught.value)
+    assert str(path) in sentence
+    assert sentence.endswith("name another file in DATABASE_URL.") or "Name another" in sentence
+    return sentence
+
+
+def overwrite(path: Path, start: int) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + b"\xaa" * (len(data) - start))
+
+
+async def test_a_new_file_is_private_and_says_whose_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folders" / "bot.db"
+    async with Database.open(path) as opened:
+        assert await opened.fetch("PRAGMA application_id") == [(APPLICATION_ID,)]
+        assert await opened.fetch("PRAGMA user_version") == [(len(SCHEMA),)]
+        await opened.change(INSERT, "a", "b")
+        modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+        assert set(modes.values()) == {0o600}
+        assert "bot.db-wal" in modes
+
+
+async def test_what_is_committed_survives_power_loss_and_what_is_deleted_is_overwritten(
+    opened: Database,
+) -> None:
+    """The settings that make it so are on: FULL (2), WAL, secure_delete, foreign keys."""
+    values = [
+        (await opened.fetch(f"PRAGMA {name}"))[0]
+        for name in ("synchronous", "journal_mode", "secure_delete", "foreign_keys", "busy_timeout")
+    ]
+    assert values == [(2,), ("wal",), (1,), (1,), (60_000,)]
+
+
+async def test_a_newer_schema_is_refused(path: Path) -> None:
+    async with Database.open(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(SCHEMA) + 1}")
+    assert "was written by a newer version of this program. Run that version" in await refusal(path)
+
+
+async def test_a_database_of_another_program_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE exchanges (id)")
+        connection.commit()
+    assert "belongs to another program. Name another file" in await refusal(path)
+
+
+@pytest.mark.parametrize("content", [b"Dear diary, " * 400, b"SQLite format 3\0" + b"\xff" * 9000])
+async def test_what_is_no_database_is_refused(path: Path, content: bytes) -> None:
+    await asyncio.to_thread(path.write_bytes, content)
+    assert "is damaged or not a database" in await refusal(path)
+
+
+async def test_a_damaged_database_is_refused(path: Path) -> None:
+    """The first page is whole, the others are garbled: seen at the start, not weeks later."""
+    async with History.open(path) as history:
+        await keep(history, *(an_exchange(number, reply="x" * 2000) for number in range(1, 50)))
+        await history.reset(1, 2)
+    await asyncio.to_thread(overwrite, path, 4096)
+    assert "is damaged or not a database" in await refusal(path)
+
+
+async def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    assert "cannot be opened" in await refusal(tmp_path)
+
+
+async def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    sentence = await refusal(tmp_path / "file" / "bot.db")
+    assert "Make the folder writable" in sentence
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    assert "Make the folder writable" in await refusal(folder / "bot.db")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
+async def test_a_folder_that_even_root_cannot_write_to_is_refused() -> None:
+    with pytest.raises(HistoryUnusable, match="Make the folder writable"):
+        async with History.open(Path("/proc/self/bot.db")):
+            pass
+
+
+async def test_a_locked_database_is_refused_after_a_while(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "OPEN_TIMEOUT_SECONDS", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(HistoryUnusable, match=r"database is locked.*end other programs"):
+            async with Database.open(path):
+                pass
+
+
+async def test_an_upgrade_that_fails_leaves_the_old_version(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schema version is one transaction: all of it and its number, or nothing."""
+    async with Database.open(path) as opened:
+        await opened.change(INSERT, "a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            database, "SCHEMA", (*SCHEMA, "CREATE TABLE more (x); CREATE TABLE facts (x);")
+        )
+        with pytest.raises(HistoryUnusable):
+            async with Database.open(path):
+                pass
+    async with Database.open(path) as opened:
+        assert await opened.fetch("PRAGMA user_version") == [(len(SCHEMA),)]
+        assert not await opened.fetch("SELECT 1 FROM sqlite_schema WHERE name = 'more'")
+        assert await opened.fetch("SELECT * FROM facts") == [("a", "b")]
+
+
+async def test_an_upgrade_keeps_what_there_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Database.open(path) as opened:
+        await opened.change(INSERT, "a", "b")
+    monkeypatch.setattr(database, "SCHEMA", (*SCHEMA, "CREATE TABLE more (x);"))
+    async with Database.open(path) as opened:
+        assert await opened.fetch("PRAGMA user_version") == [(len(SCHEMA) + 1,)]
+        assert await opened.fetch("SELECT * FROM facts, more") == []
+        assert await opened.fetch("SELECT * FROM facts") == [("a", "b")]
+
+
+async def test_a_unit_that_fails_leaves_nothing(opened: Database) -> None:
+    with pytest.raises(HistoryFailed, match="IntegrityError"):
+        await opened.change_all((INSERT, ("a", "b")), (INSERT, ("a", "c")))
+    assert await opened.fetch("SELECT * FROM facts") == []
+    assert await opened.change_all((INSERT, ("a", "b")), (INSERT, ("c", "d"))) == [1, 1]
+
+
+async def test_units_never_interleave(opened: Database) -> None:
+    """One connection is one transaction for all tasks: a failing unit takes nobody along."""
+    failing = [
+        opened.change_all((INSERT, (f"bad{n}", "")), (INSERT, (f"bad{n}", ""))) for n in range(20)
+    ]
+    good = [opened.change(INSERT, f"good{n}", "") for n in range(20)]
+    results = await asyncio.gather(
+        *(one for pair in zip(failing, good, strict=True) for one in pair), return_exceptions=True
+    )
+    assert sum(isinstance(result, HistoryFailed) for result in results) == 20
+    assert await opened.fetch("SELECT count(*) FROM facts") == [(20,)]
+
+
+@pytest.mark.parametrize("steps", range(25))
+async def test_who_is_cancelled_within_a_unit_leaves_it_whole(opened: Database, steps: int) -> None:
+    """Wherever the cancellation strikes: both rows or none, and no transaction is left open."""
+    unit = asyncio.create_task(opened.change_all((INSERT, ("a", "")), (INSERT, ("b", ""))))
+    for _ in range(steps):
+        await asyncio.sleep(0 if steps % 2 else 0.0001)
+    unit.cancel()
+    await asyncio.wait({unit})
+    assert await opened.fetch("SELECT count(*) FROM facts") in ([(0,)], [(2,)])
+    assert await opened.change_all((INSERT, ("c", ""))) == [1]
+
+
+async def test_a_closed_database_fails_as_a_failing_one(path: Path) -> None:
+    async with Database.open(path) as opened:
+        pass
+    for unit in (opened.fetch("SELECT 1"), opened.change(INSERT, "a", "b"), opened.change_all()):
+        with pytest.raises(HistoryFailed, match="ValueError"):
+            await unit
+
+
+async def test_other_readers_are_not_in_the_way(opened: Database, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM facts").fetchall()
+        assert await opened.change(INSERT, "a", "b") == 1
+
+
+async def test_a_lock_of_another_program_is_waited_for(opened: Database, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(opened.change(INSERT, "a", "b"))
+        done, _ = await asyncio.wait({writing}, timeout=0.1)
+        assert not done
+        other.execute("ROLLBACK")
+    assert await writing == 1
+
+
+async def test_parameters_are_never_part_of_the_statement(opened: Database, path: Path) -> None:
+    await opened.change(INSERT, "'); DROP TABLE facts; --", "x")
+    assert await opened.fetch("SELECT value FROM facts") == [("x",)]
+    assert b"DROP TABLE facts" in file_bytes(path)

@@ -1,0 +1,399 @@
+"""A streamed reply, written with the real discord.py into the stand-in Discord."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+import pytest
+
+from bot import discord_reply as discord_reply_module
+from bot import pacing
+from bot.discord_reply import Destination, DiscordReply, lost_because, with_notices
+from bot.errors import ReplyLost
+from bot.gateway import trace_rate_limits
+from bot.pacing import REQUESTS_PER_SECOND, Pacer, Urgency
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
+from bot.sandbox.driver import Driver
+from bot.splitting import MESSAGE_LIMIT
+from tests.doubles import PATIENCE_SECONDS
+
+Json = dict[str, Any]
+MESSAGES = r"/channels/\d+/messages$"
+MESSAGE = r"/channels/\d+/messages/\d+$"
+SUPPRESS_EMBEDS = 1 << 2
+
+
+@pytest.fixture
+async def people() -> AsyncIterator[Driver]:
+    state = State()
+    roomy = {"limit": 50, "window_seconds": 1.0}
+    state.knobs.turn({"buckets": {"message_create": roomy, "message_edit": roomy}})
+    async with serving(state) as addresses, Driver(addresses) as driver:
+        yield driver
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "EDIT_SECONDS", 0.02)
+    monkeypatch.setattr(discord_reply_module, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
+
+
+class Stage:
+    """A channel with a question in it, and a client that is logged in but hears nothing."""
+
+    def __init__(self, people: Driver, client: discord.Client, pacer: Pacer, asked: Json) -> None:
+        self.people = people
+        self.pacer = pacer
+        self.asked = asked
+        self.shown: list[int] = []
+        self.channel = client.get_partial_messageable(int(asked["channel_id"]))
+        self.question = discord.MessageReference(
+            message_id=int(asked["id"]), channel_id=self.channel.id, fail_if_not_exists=False
+        )
+
+    def reply(
+        self, find_place: Callable[[], Coroutine[None, None, Destination]] | None = None
+    ) -> DiscordReply:
+        return DiscordReply(
+            int(self.asked["id"]), find_place or self.in_place, self._record, self.pacer
+        )
+
+    async def in_place(self) -> Destination:
+        return Destination(self.channel, self.question)
+
+    async def _record(self, part_id: int) -> None:
+        self.shown.append(part_id)
+
+    async def messages(self) -> list[Json]:
+        """Return what the bot has posted."""
+        found = await self.people.messages(self.asked["channel_id"])
+        return [one for one in found if one["author"]["id"] == self.people.bot_id]
+
+    async def texts(self) -> list[str]:
+        return [str(message["content"]) for message in await self.messages()]
+
+    async def calls(self, method: str) -> list[Json]:
+        """Return the requests of the bot about messages."""
+        found = await self.people.requests(method=method)
+        return [one for one in found if "/messages" in one["path"]]
+
+    async def until(self, text: str) -> None:
+        """Wait until *text* stands in a message of the bot."""
+        await self.people.wait_for_bot(text, timeout_seconds=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+async def stage(people: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+    channel = await people.create_channel("place")
+    asked = await people.say(str(channel["id"]), "Mina", "Why?")
+    pacer = Pacer()
+    client = discord.Client(
+        intents=discord.Intents.none(),
+        max_ratelimit_timeout=30,
+        http_trace=trace_rate_limits(pacer),
+    )
+    async with client:
+        await client.login(people.token)
+        yield Stage(people, client, pacer, asked)
+
+
+@asynccontextmanager
+async def written(stage: Stage, *deltas: str) -> AsyncIterator[DiscordReply]:
+    """Open a reply with *deltas* written; it is left with the block."""
+    async with asyncio.timeout(PATIENCE_SECONDS), stage.reply() as reply:
+        for delta in deltas:
+            reply.write(delta)
+        yield reply
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  # what is waited for has no event
+        await asyncio.sleep(0.002)
+
+
+# A healthy stream
+
+
+async def test_words_show_while_more_come_and_the_end_shows_at_once(stage: Stage) -> None:
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        reply.write(", two")
+        await stage.until("One, two")
+        reply.write(", three.")
+        await reply.finish()
+        assert await stage.texts() == ["One, two, three."]
+    [message] = await stage.messages()
+    assert stage.shown == [int(message["id"])]
+
+
+async def test_nothing_pings_and_no_link_is_previewed(stage: Stage) -> None:
+    """In every create and every edit."""
+    async with written(stage, "@everyone <@1> https://example.org") as reply:
+        await stage.until("example")
+        reply.write(" more")
+        await reply.finish()
+    creates, edits = await stage.calls("POST"), await stage.calls("PATCH")
+    assert creates
+    assert edits
+    for call in creates + edits:
+        assert call["body"]["allowed_mentions"] == {"parse": []}
+    assert all(call["body"]["flags"] & SUPPRESS_EMBEDS for call in creates)
+    assert all("flags" not in call["body"] for call in edits)
+    [message] = await stage.messages()
+    assert message["flags"] & SUPPRESS_EMBEDS
+    assert not message["pings"]
+
+
+async def test_typing_shows_until_there_are_words(stage: Stage) -> None:
+    async with written(stage) as reply:
+        await stage.people.wait_for(lambda _: True, types=["typing"])
+        reply.write("Words.")
+        await stage.until("Words.")
+        assert reply._typing.cancelled() or reply._typing.cancelling()
+        await reply.finish()
+
+
+async def test_a_long_reply_goes_on_in_further_messages_each_replying_to_the_last(
+    stage: Stage,
+) -> None:
+    words = [f"word{number} " for number in range(900)]
+    async with written(stage, *words) as reply:
+        await reply.finish(["The end."])
+    messages = await stage.messages()
+    assert len(messages) > 3
+    assert all(len(message["content"]) <= MESSAGE_LIMIT for message in messages)
+    said = " ".join(message["content"] for message in messages)
+    assert said == "".join(words).strip() + "\n-# The end."
+    references = [message["message_reference"]["message_id"] for message in messages]
+    assert references == [stage.asked["id"], *(message["id"] for message in messages[:-1])]
+    assert stage.shown == [int(message["id"]) for message in messages]
+
+
+async def test_a_place_that_takes_its_time_loses_nothing(stage: Stage) -> None:
+    """The thread is made while the model speaks already."""
+    found = asyncio.Event()
+
+    async def find_place() -> Destination:
+        await found.wait()
+        return Destination(stage.channel)
+
+    async with stage.reply(find_place) as reply:
+        reply.write("One")
+        await asyncio.sleep(0.01)
+        reply.write(", two.")
+        finishing = asyncio.create_task(reply.finish())
+        await asyncio.sleep(0.01)
+        found.set()
+        await asyncio.wait_for(finishing, PATIENCE_SECONDS)
+    [message] = await stage.messages()
+    assert message["content"] == "One, two."
+    assert "message_reference" not in message
+
+
+@pytest.mark.parametrize(
+    ("deltas", "notices", "texts"),
+    [
+        ([], [], []),
+        ([" ", "\n"], [], []),
+        ([], ["Sorry."], ["Sorry."]),
+        ([], ["Sorry.", "Really."], ["Sorry.\nReally."]),
+        (["Hello."], ["Sorry.", "Really."], ["Hello.\n-# Sorry.\n-# Really."]),
+        (["```py\nx = 1"], [], ["```py\nx = 1\n```"]),
+    ],
+)
+async def test_what_the_end_shows(
+    stage: Stage, deltas: list[str], notices: list[str], texts: list[str]
+) -> None:
+    async with written(stage, *deltas) as reply:
+        await reply.finish(notices)
+    assert await stage.texts() == texts
+
+
+async def test_leaving_early_leaves_what_was_shown(stage: Stage) -> None:
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        reply.write(", two")
+    assert (await stage.texts())[0].startswith("One")
+    assert all(task.done() for task in (reply._typing, reply._streaming, reply._place))
+
+
+async def test_a_busy_bot_types_nowhere(stage: Stage) -> None:
+    """Words go first: typing is for when there is room."""
+    for _ in range(REQUESTS_PER_SECOND[Urgency.TYPING]):
+        async with stage.pacer.turn(Urgency.LAST_WORDS):
+            pass
+    async with written(stage) as reply:
+        await asyncio.sleep(0.02)
+        await reply.finish(["Sorry."])
+    assert not [one for one in await stage.people.requests() if "typing" in one["path"]]
+
+
+async def test_the_end_does_not_wait_for_what_it_replaces(stage: Stage) -> None:
+    """Of an edit on the way over several parts, only the call that runs already is awaited."""
+    async with written(stage, "word " * 1500) as reply:
+        await eventually(lambda: reply._calling)
+        await reply.finish()
+    creates = await stage.calls("POST")
+    assert len(creates) == len(await stage.messages()) == 4
+    assert " ".join(await stage.texts()).split() == ["word"] * 1500
+
+
+# What goes wrong on the way
+
+
+@pytest.mark.parametrize("action", ["drop", "drop_after"])
+async def test_a_create_whose_answer_is_lost_makes_one_message(stage: Stage, action: str) -> None:
+    await stage.people.fault(action, method="POST", path=MESSAGES)
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        reply.write(", two.")
+        await reply.finish()
+    assert await stage.texts() == ["One, two."]
+
+
+async def test_an_end_that_comes_while_a_lost_create_is_pondered_shows_whole(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord returns the earlier message for the nonce, with the earlier words."""
+    monkeypatch.setattr(discord_reply_module, "RETRY_SECONDS", (60.0,) * 4)
+    await stage.people.fault("drop_after", method="POST", path=MESSAGES)
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        await eventually(lambda: not reply._calling)
+        reply.write(", two.")
+        await reply.finish()
+    assert await stage.texts() == ["One, two."]
+    assert len(stage.shown) == 1
+
+
+async def test_a_create_that_fails_for_a_while_is_sent_again(stage: Stage) -> None:
+    await stage.people.fault("answer", method="POST", path=MESSAGES, status=503, count=3)
+    async with written(stage, "One.") as reply:
+        await reply.finish()
+    assert await stage.texts() == ["One."]
+
+
+async def test_an_edit_on_the_way_that_fails_is_dropped(stage: Stage) -> None:
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503)
+        reply.write(", two")
+        await eventually(lambda: reply._calling)
+        await eventually(lambda: not reply._calling)
+        reply.write(", three.")
+        await reply.finish()
+    assert await stage.texts() == ["One, two, three."]
+
+
+async def test_the_last_edit_is_tried_again_until_that_is_hopeless(stage: Stage) -> None:
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503, count=None)
+        reply.write(", two.")
+        with pytest.raises(ReplyLost, match="Discord does not take it: DiscordServerError"):
+            await reply.finish()
+    assert await stage.texts() == ["One"]
+
+
+async def test_a_question_that_is_deleted_meanwhile_is_still_answered(stage: Stage) -> None:
+    await stage.people.delete(stage.asked["channel_id"], stage.asked["id"])
+    async with written(stage, "One.") as reply:
+        await reply.finish()
+    assert await stage.texts() == ["One."]
+
+
+async def test_where_history_may_not_be_read_the_answer_is_no_reply(stage: Stage) -> None:
+    body = {"code": 160002, "message": "Cannot reply without permission to read message history"}
+    await stage.people.fault("answer", method="POST", path=MESSAGES, status=400, body=body)
+    async with written(stage, "One.") as reply:
+        await reply.finish()
+    [message] = await stage.messages()
+    assert message["content"] == "One."
+    assert "message_reference" not in message
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (403, 50001, "the permission View Channel is missing"),
+        (403, 50013, "the permission Send Messages is missing, or the person takes no messages"),
+        (403, 50007, "the permission Send Messages is missing, or the person takes no messages"),
+        (404, 10003, "it is gone"),
+        (400, 50035, "Discord refuses it: 400, code 50035"),
+    ],
+)
+async def test_a_place_that_does_not_take_it_ends_the_reply(
+    stage: Stage, status: int, code: int, reason: str
+) -> None:
+    """The writer hears of it with the next words, so that the model is not read to its end."""
+    body = {"code": code, "message": "No."}
+    await stage.people.fault(
+        "answer", method="POST", path=MESSAGES, status=status, body=body, count=None
+    )
+    async with written(stage, "One") as reply:
+        await asyncio.wait({reply._streaming})
+        with pytest.raises(ReplyLost, match=reason):
+            reply.write(", two")
+        with pytest.raises(ReplyLost, match=reason):
+            await reply.finish()
+    assert len(await stage.calls("POST")) == 1
+
+
+async def test_a_second_refusal_without_the_reference_ends_it_too(stage: Stage) -> None:
+    for skip, status, code in ((0, 400, 160002), (1, 403, 50013)):
+        body = {"code": code, "message": "No."}
+        await stage.people.fault(
+            "answer", method="POST", path=MESSAGES, status=status, body=body, skip=skip
+        )
+    async with written(stage, "One") as reply:
+        with pytest.raises(ReplyLost, match="Send Messages is missing"):
+            await reply.finish()
+
+
+async def test_a_message_that_is_deleted_while_it_grows_ends_the_reply(stage: Stage) -> None:
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        await eventually(lambda: bool(stage.shown))
+        await stage.people.delete(stage.asked["channel_id"], str(stage.shown[0]))
+        reply.write(", two.")
+        with pytest.raises(ReplyLost, match="it is gone"):
+            await reply.finish()
+
+
+async def test_a_place_that_cannot_be_found_is_the_error_of_the_end(stage: Stage) -> None:
+    async def find_place() -> Destination:
+        raise ReplyLost("nowhere")
+
+    async with stage.reply(find_place) as reply:
+        reply.write("One")
+        with pytest.raises(ReplyLost, match="nowhere"):
+            await reply.finish()
+
+
+# The pure parts
+
+
+@pytest.mark.parametrize(
+    ("length", "parts"), [(MESSAGE_LIMIT - 8, 1), (MESSAGE_LIMIT - 7, 2), (MESSAGE_LIMIT, 2)]
+)
+@pytest.mark.parametrize("letter", ["x", "🎉"])
+def test_a_notice_that_does_not_fit_gets_a_message_of_its_own(
+    length: int, parts: int, letter: str
+) -> None:
+    text = letter * (length // len(letter.encode("utf-16-le")) * 2)
+    text += "x" * (length - len(text.encode("utf-16-le")) // 2)
+    shown = with_notices(["before", text], ["End."])
+    assert len(shown) == 1 + parts
+    assert "\n".join(shown[1:]) == f"{text}\n-# End."
+
+
+def test_in_a_thread_the_permission_has_another_name() -> None:
+    response: Any = SimpleNamespace(status=403, reason="Forbidden")
+    error = discord.Forbidden(response, {"code": 50013, "message": "No."})
+    thread = discord.Thread.__new__(discord.Thread)
+    assert "Send Messages in Threads" in str(lost_because(error, thread))

@@ -1,0 +1,522 @@
+"""The store: who sees what, what is forgotten and stays forgotten, what survives."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from bot import history as history_module
+from bot.conversation import Conversation, State
+from bot.database import Database
+from bot.errors import HistoryFailed
+from bot.history import PAGE_ROWS, History
+from bot.tokens import Calibration
+from tests.doubles import an_exchange, file_bytes, keep
+
+PLENTY = 1_000_000
+CHANNEL = Conversation(1, guild_id=7)
+THREAD = Conversation(100, parent_id=1, guild_id=7)  # made from message 100 of channel 1
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+async def history(path: Path) -> AsyncIterator[History]:
+    async with History.open(path) as one:
+        yield one
+
+
+async def seen(history: History, conversation: Conversation, budget: int = PLENTY) -> list[int]:
+    """Return the ids of what *conversation* remembers."""
+    exchanges = await history.context(conversation, token_budget=budget)
+    return [exchange.message_id for exchange in exchanges]
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+# Receiving and completing
+
+
+async def test_a_message_received_twice_is_new_once(history: History) -> None:
+    assert await history.receive(an_exchange(1))
+    assert not await history.receive(an_exchange(1))
+    assert not await history.receive(an_exchange(1, channel=2))
+    assert await history.complete(an_exchange(1, reply="Because."), State.ANSWERED)
+    assert not await history.receive(an_exchange(1)), "nor when it has long been answered"
+
+
+async def test_many_receivers_of_one_message_find_it_new_once(history: History) -> None:
+    found = await asyncio.gather(*(history.receive(an_exchange(1)) for _ in range(20)))
+    assert sorted(found) == [False] * 19 + [True]
+
+
+async def test_what_comes_back_is_what_was_kept(history: History) -> None:
+    whole = an_exchange(
+        5, "Why ⟦x⟧?\n🎉", "Because.", author="Mina (@mina)", quoted="⟦…⟧", cut=True, place=100
+    )
+    await keep(history, whole)
+    [found] = await history.context(CHANNEL, token_budget=PLENTY)
+    assert found == whole
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
+async def test_a_question_without_any_reply_is_not_shown_to_the_model(
+    history: History, state: State
+) -> None:
+    await keep(history, an_exchange(1, reply=""), state=state)
+    assert await seen(history, CHANNEL) == []
+
+
+@pytest.mark.parametrize("state", [State.ANSWERED, State.FAILED, State.CANCELLED])
+async def test_a_reply_that_was_cut_short_is_shown(history: History, state: State) -> None:
+    await keep(history, an_exchange(1, reply="Beca", cut=True), state=state)
+    assert await seen(history, CHANNEL) == [1]
+
+
+async def test_an_unanswered_question_is_not_in_mind(history: History) -> None:
+    await history.receive(an_exchange(1))
+    await history.receive(an_exchange(2))
+    await history.add_part(2, 20)
+    assert await seen(history, CHANNEL) == []
+
+
+async def test_only_the_first_completion_counts(history: History) -> None:
+    await keep(history, an_exchange(1, reply="first"))
+    assert not await history.complete(an_exchange(1, reply="second"), State.ANSWERED)
+    [found] = await history.context(CHANNEL, token_budget=PLENTY)
+    assert found.reply == "first"
+
+
+async def test_what_was_never_received_cannot_be_completed(history: History) -> None:
+    assert not await history.complete(an_exchange(1, reply="x"), State.ANSWERED)
+    assert await seen(history, CHANNEL) == []
+
+
+async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> None:
+    odd = an_exchange(1, "a\ud800\0b", "c\udfff\0d", author="e\ud800", quoted="\0f")
+    await keep(history, odd)
+    await history.set_system_prompt("channel", 1, "g\ud800\0")
+    [found] = await history.context(CHANNEL, token_budget=PLENTY)
+    assert (found.question, found.reply, found.author, found.quoted) == ("a?b", "c?d", "e?", "f")
+    assert await history.system_prompt(CHANNEL) == "g?"
+
+
+# Who sees what
+
+
+async def test_channels_never_leak_into_each_other(history: History) -> None:
+    await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="y", channel=2))
+    assert await seen(history, CHANNEL) == [1]
+    assert await seen(history, Conversation(2, guild_id=7)) == [2]
+    assert await seen(history, Conversation(3, guild_id=7)) == []
+
+
+async def test_a_thread_remembers_its_channel_up_to_where_it_began(history: History) -> None:
+    """Its opening exchange included; what came later in the channel is not its business."""
+    await keep(history, *(an_exchange(number, reply="x") for number in (50, 99, 100, 101, 150)))
+    await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
+    assert await seen(history, THREAD) == [50, 99, 100, 120]
+    assert await seen(history, CHANNEL) == [50, 99, 100, 101, 150]
+
+
+async def test_siblings_never_see_each_other(history: History) -> None:
+    await keep(history, an_exchange(100, reply="x"), an_exchange(200, reply="x"))
+    await keep(
+        history,
+        an_exchange(110, reply="x", channel=100, parent=1),
+        an_exchange(210, reply="x", channel=200, parent=1),
+    )
+    assert await seen(history, THREAD) == [100, 110]
+    assert await seen(history, Conversation(200, 1, 7)) == [100, 200, 210]
+
+
+@given(
+    kept=st.lists(
+        st.tuples(st.integers(1, 14), st.sampled_from([1, 5, 9])), unique_by=lambda one: one[0]
+    ),
+    resets=st.dictionaries(st.sampled_from([1, 5, 9]), st.integers(1, 16), max_size=2),
+    erased=st.booleans(),
+)
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_the_law_of_contexts(
+    tmp_path_factory: pytest.TempPathFactory,
+    kept: list[tuple[int, int]],
+    resets: dict[int, int],
+    erased: bool,
+) -> None:
+    """Channel 1 with threads 5 and 9: what each sees, said once more, plainly.
+
+    Its own rows and, up to its id, its parent's; without what was forgotten: what is below the
+    reset of the row's channel, or of the thread that the row opened, or of the thread that asks.
+    """
+
+    async def scene() -> dict[int, list[int]]:
+        async with History.open(tmp_path_factory.mktemp("law") / "bot.db") as history:
+            for number, channel in kept:
+                parent = None if channel == 1 else 1
+                await keep(history, an_exchange(number, reply="x", channel=channel, parent=parent))
+            for channel, before in resets.items():
+                await history.reset(channel, before)
+            if erased:
+                await history.erase_forgotten()
+            return {
+                place: await seen(history, Conversation(place, None if place == 1 else 1))
+                for place in (1, 5, 9)
+            }
+
+    def forgotten(number: int, channel: int) -> bool:
+        return number < max(resets.get(channel, 0), resets.get(number, 0))
+
+    def visible(place: int) -> list[int]:
+        return sorted(
+            number
+            for number, channel in kept
+            if (channel == place or (channel == 1 and number <= place))
+            and not forgotten(number, channel)
+            and number >= resets.get(place, 0)
+        )
+
+    assert asyncio.run(scene()) == {place: visible(place) for place in (1, 5, 9)}
+
+
+# How much
+
+
+@pytest.mark.parametrize("count", [PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 3 * PAGE_ROWS])
+async def test_a_long_history_comes_whole_and_in_order(history: History, count: int) -> None:
+    """Page by page, out of both the thread's rows and its channel's."""
+    half = count // 2
+    await keep(history, *(an_exchange(number, reply="x") for number in range(1, half + 1)))
+    last = Conversation(half, 1, 7)
+    numbers = range(1000, 1000 + count - half)
+    await keep(history, *(an_exchange(n, reply="x", channel=half, parent=1) for n in numbers))
+    assert await seen(history, last) == [*range(1, half + 1), *numbers]
+
+
+async def test_reading_stops_when_the_budget_is_full(history: History) -> None:
+    """The newest whose estimates fit, and perhaps the one that goes over it."""
+    exchanges = [replace(an_exchange(number, reply="x"), tokens=10) for number in range(1, 200)]
+    await keep(history, *exchanges)
+    assert await seen(history, CHANNEL, budget=30) == [196, 197, 198, 199]
+    assert await seen(history, CHANNEL, budget=35) == [196, 197, 198, 199]
+    assert await seen(history, CHANNEL, budget=0) == [199]
+    assert await seen(history, CHANNEL, budget=-1) == []
+    assert len(await seen(history, CHANNEL, budget=1500)) == 151
+
+
+async def test_only_what_is_older_where_that_is_asked_for(history: History) -> None:
+    await keep(history, *(an_exchange(number, reply="x") for number in range(1, 6)))
+    found = await history.context(CHANNEL, before_id=4, token_budget=PLENTY)
+    assert [exchange.message_id for exchange in found] == [1, 2, 3]
+
+
+# Forgetting
+
+
+async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> None:
+    """Below it: neither received nor completed, ever; from it on, as if nothing had been."""
+    await keep(history, an_exchange(10, reply="x"))
+    await history.receive(an_exchange(20))
+    assert await history.reset(1, 50) == 1
+    assert await seen(history, CHANNEL) == []
+    assert not await history.receive(an_exchange(30)), "asked before, delivered after"
+    assert not await history.complete(an_exchange(20, reply="late"), State.ANSWERED)
+    await history.erase_forgotten()
+    assert not await history.complete(an_exchange(20, reply="later"), State.ANSWERED)
+    assert not await history.receive(an_exchange(20)), "nor asked again"
+    assert await history.receive(an_exchange(50))
+    assert await history.complete(an_exchange(50, reply="new"), State.ANSWERED)
+    assert await seen(history, CHANNEL) == [50]
+
+
+async def test_a_reset_never_moves_back(history: History) -> None:
+    await history.reset(1, 50)
+    await history.reset(1, 40)
+    assert not await history.receive(an_exchange(45))
+
+
+async def test_a_reset_says_how_much_it_forgot(history: History) -> None:
+    """Exchanges with a reply, of this place, that were not forgotten before."""
+    await keep(history, *(an_exchange(number, reply="x") for number in (1, 2, 3)))
+    await keep(history, an_exchange(4, reply=""), state=State.FAILED)
+    await keep(history, an_exchange(5, reply="x", channel=2))
+    await history.receive(an_exchange(6))
+    await keep(history, an_exchange(70, reply="x"))
+    assert await history.reset(1, 50) == 3
+    assert await history.reset(1, 60) == 0
+    await history.erase_forgotten()
+    assert await history.reset(1, 80) == 1
+
+
+async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
+    history: History,
+) -> None:
+    await keep(history, *(an_exchange(number, reply="x") for number in (50, 100, 110)))
+    await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
+    assert await history.reset(100, 500) == 2
+    assert await seen(history, THREAD) == []
+    assert await seen(history, CHANNEL) == [50, 110], "the opening exchange belongs to both"
+    await history.erase_forgotten()
+    assert await seen(history, CHANNEL) == [50, 110]
+    await keep(history, an_exchange(501, reply="x", channel=100, parent=1))
+    assert await seen(history, THREAD) == [501]
+
+
+async def test_resetting_a_channel_leaves_what_was_said_inside_its_threads(
+    history: History,
+) -> None:
+    await keep(history, *(an_exchange(number, reply="x") for number in (50, 100)))
+    await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
+    assert await history.reset(1, 500) == 2
+    await history.erase_forgotten()
+    assert await seen(history, CHANNEL) == []
+    assert await seen(history, THREAD) == [120]
+    assert await history.receive(an_exchange(130, channel=100, parent=1)), "it goes on"
+
+
+async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept(
+    history: History,
+) -> None:
+    await history.receive(an_exchange(100, place=100))
+    await history.reset(100, 500)
+    assert not await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
+    assert await seen(history, CHANNEL) == []
+
+
+SECRETS = ("SECRETQUESTION", "SECRETREPLY", "SECRETAUTHOR", "SECRETQUOTED")
+
+
+async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
+    """Out of pages, free pages, the write-ahead log and its index; message id and state stay."""
+    async with History.open(path) as history:
+        for number in range(1, 60):
+            words = [word * (1 + number * 20) for word in SECRETS]  # some in overflow pages
+            question, reply, author, quoted = words
+            exchange = an_exchange(number, question, reply, author=author, quoted=quoted)
+            await keep(history, exchange)
+            await history.add_part(number, 987_654_321_000 + number)
+        await history.receive(an_exchange(70, SECRETS[0]))
+        await keep(history, an_exchange(80, "KEPTQUESTION", "x", channel=2))
+        before = file_bytes(path)
+        assert all(word.encode() in before for word in SECRETS)
+        assert await history.reset(1, 75) == 59
+        await history.erase_forgotten()
+        after = file_bytes(path)
+        assert not any(word.encode() in after for word in SECRETS)
+        assert b"KEPTQUESTION" in after
+        assert path.with_name("bot.db-wal").stat().st_size == 0
+    after = file_bytes(path)
+    assert not any(word.encode() in after for word in SECRETS)
+    assert rows(path, "SELECT count(*) FROM parts") == [(0,)]
+    assert rows(path, "SELECT state FROM exchanges WHERE message_id IN (1, 70)") == [
+        ("answered",),
+        ("cancelled",),
+    ]
+
+
+async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
+    async with History.open(path) as history:
+        await keep(history, an_exchange(1, SECRETS[0], "x"))
+        await history.reset(1, 50)
+    assert SECRETS[0].encode() in file_bytes(path)
+    async with History.open(path):
+        assert SECRETS[0].encode() not in file_bytes(path)
+
+
+async def test_a_large_erasure_goes_in_batches(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "ERASE_ROWS", 7)
+    await keep(history, *(an_exchange(number, reply="x") for number in range(1, 31)))
+    await history.reset(1, 30)
+    erasing = asyncio.create_task(history.erase_forgotten())
+    assert await history.receive(an_exchange(40)), "others get their turn"
+    await erasing
+    assert await seen(history, CHANNEL) == [30]
+
+
+async def test_a_start_whose_erasure_fails_goes_on_without(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def full_disk(self: History) -> None:
+        raise HistoryFailed("OperationalError: database or disk is full")
+
+    monkeypatch.setattr(History, "erase_forgotten", full_disk)
+    async with History.open(path) as history:
+        await keep(history, an_exchange(1, reply="x"))
+    assert "not erased yet" in caplog.text
+
+
+# Surviving
+
+
+async def test_all_of_it_survives_a_restart(path: Path) -> None:
+    async with History.open(path) as history:
+        await keep(history, an_exchange(1, reply="x"), an_exchange(60, reply="y"))
+        await history.receive(an_exchange(70))
+        await history.add_part(60, 61)
+        await history.reset(1, 50)
+        await history.set_system_prompt("channel", 1, "Be brief.")
+        await history.set_calibration("m", Calibration(1.25, 300.0, 4))
+        await history.set_fact("commands", "abc")
+        await history.remember_place(60, 1, own=True)
+        await history.first_hint(9)
+    async with History.open(path) as history:
+        assert await seen(history, CHANNEL) == [60]
+        assert not await history.receive(an_exchange(70))
+        assert await history.complete(an_exchange(70, reply="z"), State.ANSWERED)
+        assert not await history.receive(an_exchange(45))
+        assert await history.is_part(61)
+        assert await history.system_prompt(CHANNEL) == "Be brief."
+        assert await history.calibration("m") == Calibration(1.25, 300.0, 4)
+        assert await history.fact("commands") == "abc"
+        assert await history.own_place(60)
+        assert not await history.first_hint(9)
+
+
+async def test_a_history_that_is_closed_says_so(path: Path) -> None:
+    async with History.open(path) as history:
+        pass
+    with pytest.raises(HistoryFailed):
+        await history.receive(an_exchange(1))
+
+
+# Parts and places
+
+
+async def test_parts_are_known_and_move_their_exchange_on(history: History, path: Path) -> None:
+    await history.receive(an_exchange(1))
+    assert not await history.is_part(11)
+    await history.add_part(1, 11)
+    await history.add_part(1, 12)
+    await history.add_part(1, 11)
+    assert await history.is_part(11)
+    assert await history.is_part(12)
+    assert rows(path, "SELECT state FROM exchanges") == [("answering",)]
+    assert await history.complete(an_exchange(1, reply="x"), State.ANSWERED)
+    await history.add_part(1, 13)
+    assert rows(path, "SELECT state FROM exchanges") == [("answered",)]
+
+
+async def test_a_part_of_what_was_forgotten_is_not_recorded(history: History) -> None:
+    await keep(history, an_exchange(1, reply="x"))
+    await history.reset(1, 50)
+    await history.erase_forgotten()
+    await history.add_part(1, 11)
+    await history.add_part(999, 12)
+    assert not await history.is_part(11)
+    assert not await history.is_part(12)
+
+
+async def test_an_answer_may_appear_elsewhere_than_planned(history: History) -> None:
+    await history.receive(an_exchange(100, place=100))
+    await history.answer_in(100, 1)
+    await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
+    [found] = await history.context(CHANNEL, token_budget=PLENTY)
+    assert found.place_id == 1
+
+
+async def test_own_places_stay_own(history: History) -> None:
+    assert not await history.own_place(100)
+    await history.remember_place(100, 1, own=False)
+    assert not await history.own_place(100)
+    await history.remember_place(100, 1, own=True)
+    await history.remember_place(100, 1, own=False)
+    assert await history.own_place(100)
+
+
+async def test_one_hint_per_place(history: History) -> None:
+    await history.remember_place(100, 1, own=True)
+    assert [await history.first_hint(100) for _ in range(3)] == [True, False, False]
+    assert await history.first_hint(200)
+    assert await history.own_place(100)
+    assert not await history.own_place(200)
+
+
+# System prompts, calibrations, facts
+
+
+async def test_the_nearest_system_prompt_holds(history: History) -> None:
+    """The thread's own, else its channel's, else the guild's."""
+    assert await history.system_prompt(THREAD) is None
+    for scope, scope_id, prompt in (
+        ("guild", 7, "guild"),
+        ("channel", 1, "channel"),
+        ("channel", 100, "thread"),
+    ):
+        await history.set_system_prompt(scope, scope_id, prompt)  # type: ignore[arg-type]
+        assert await history.system_prompt(THREAD) == prompt
+    assert await history.system_prompt(CHANNEL) == "channel"
+    assert await history.system_prompt(Conversation(2, guild_id=7)) == "guild"
+    assert await history.system_prompt(Conversation(2, guild_id=8)) is None
+    assert await history.system_prompt(Conversation(2)) is None
+
+
+async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> None:
+    """As guilds had with their first channel: the two prompts are still two."""
+    await history.set_system_prompt("guild", 7, "guild")
+    assert await history.system_prompt(Conversation(7, guild_id=9)) is None
+    await history.set_system_prompt("channel", 7, "channel")
+    assert await history.system_prompt(Conversation(7, guild_id=7)) == "channel"
+    assert await history.system_prompt(Conversation(8, guild_id=7)) == "guild"
+    assert await history.own_system_prompt("guild", 7) == "guild"
+    assert await history.own_system_prompt("channel", 7) == "channel"
+
+
+async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: History) -> None:
+    await history.set_system_prompt("guild", 7, "guild")
+    await history.set_system_prompt("channel", 1, "first")
+    await history.set_system_prompt("channel", 1, "second")
+    assert await history.own_system_prompt("channel", 1) == "second"
+    await history.set_system_prompt("channel", 1, "")
+    assert await history.own_system_prompt("channel", 1) is None
+    assert await history.system_prompt(CHANNEL) == "guild"
+
+
+async def test_a_calibration_is_kept_per_model(history: History) -> None:
+    assert await history.calibration("m") == Calibration()
+    await history.set_calibration("m", Calibration(1.5, 10.0, 1))
+    await history.set_calibration("m", Calibration(1.75, 20.0, 2))
+    assert await history.calibration("m") == Calibration(1.75, 20.0, 2)
+    assert await history.calibration("other") == Calibration()
+
+
+async def test_a_fact_is_the_last_that_was_set(history: History) -> None:
+    assert await history.fact("a") is None
+    await history.set_fact("a", "1")
+    await history.set_fact("a", "2")
+    assert await history.fact("a") == "2"
+
+
+async def test_a_page_costs_what_a_page_holds(path: Path) -> None:
+    """Rows come sorted out of the index: no plan sorts or scans the whole table."""
+    async with Database.open(path) as database:
+        values = dict.fromkeys(
+            ("channel", "parent", "forgotten", "parent_forgotten", "before", "rows"), 1
+        )
+        plan = await database.fetch(f"EXPLAIN QUERY PLAN {history_module._CONTEXT}", **values)
+    steps = [str(step[3]) for step in plan]
+    assert sum("exchanges_by_channel" in step for step in steps) == 2
+    assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP B-TREE"))]
+
+
+async def test_an_answer_may_turn_out_not_to_be_shown(history: History, path: Path) -> None:
+    """From answered to failed, and no other way: whatever was sent or stored came from it."""
+    await keep(history, an_exchange(1, reply="whole"))
+    assert not await history.complete(an_exchange(1, reply="other"), State.CANCELLED)
+    assert await history.complete(an_exchange(1, reply="whole", cut=True), State.FAILED)
+    assert not await history.complete(an_exchange(1, reply="other"), State.ANSWERED)
+    assert rows(path, "SELECT reply, state FROM exchanges") == [("whole", "failed")]

@@ -1,0 +1,84 @@
+"""The log: what it says, and what it never says."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from bot.logs import JsonFormatter, TextFormatter, set_up_logging
+
+SECRET = "what somebody wrote"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Leave the levels and handlers of the process as they were."""
+    root, own = logging.getLogger(), logging.getLogger("bot")
+    levels, handlers = (root.level, own.level), root.handlers[:]
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
+
+
+def a_failure() -> logging.LogRecord:
+    try:
+        try:
+            raise ValueError(SECRET)
+        except ValueError as error:
+            raise KeyError(SECRET) from error
+    except KeyError:
+        exc_info = sys.exc_info()
+    return logging.LogRecord("bot.x", logging.ERROR, "x.py", 1, "It %s", ("broke",), exc_info)
+
+
+def test_text_is_time_level_module_message() -> None:
+    record = logging.LogRecord("bot.client", logging.INFO, "x.py", 1, "Hi %s", ("there",), None)
+    line = TextFormatter().format(record)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    bot.client: Hi there", line)
+
+
+def test_an_exception_is_told_by_types_and_places_never_by_what_it_says() -> None:
+    text = TextFormatter().format(a_failure())
+    assert SECRET not in text
+    assert re.findall(r"^  (\w+Error)$", text, re.MULTILINE) == ["KeyError", "ValueError"]
+    assert text.count("test_logs.py:") == 2
+
+
+def test_json_is_one_object_a_line() -> None:
+    line = JsonFormatter().format(a_failure())
+    event = json.loads(line)
+    assert "\n" not in line
+    assert SECRET not in line
+    assert (event["level"], event["logger"], event["message"]) == ("ERROR", "bot.x", "It broke")
+    assert "KeyError" in event["exception"]
+    plain = logging.LogRecord("bot.x", logging.INFO, "x.py", 1, "안녕\nHi", (), None)
+    assert json.loads(JsonFormatter().format(plain))["message"] == "안녕\nHi"
+    assert "안녕" in JsonFormatter().format(plain)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_libraries_log_from_warning_up_whatever_the_level(
+    capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    set_up_logging("DEBUG", form)  # type: ignore[arg-type]  # a parameter of the test
+    logging.getLogger("bot.client").debug("own detail")
+    logging.getLogger("discord.http").info("library detail")
+    logging.getLogger("discord.http").warning("library trouble")
+    written = capsys.readouterr().err
+    assert "own detail" in written
+    assert "library detail" not in written
+    assert "library trouble" in written
+
+
+def test_setting_it_up_again_replaces_what_was(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO", "json")
+    set_up_logging("WARNING", "text")
+    logging.getLogger("bot.x").info("too little")
+    logging.getLogger("bot.x").warning("once")
+    written = capsys.readouterr().err
+    assert written.count("once") == 1
+    assert "too little" not in written

@@ -1,0 +1,611 @@
+"""Chat completions against the stand-in over real HTTP: every fault ends in an error of ours."""
+
+import asyncio
+import json
+import logging
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from openai import AsyncOpenAI
+
+from bot import model as model_module
+from bot.completion_stream import Usage
+from bot.errors import (
+    ModelBusy,
+    ModelContextExceeded,
+    ModelCut,
+    ModelEmpty,
+    ModelError,
+    ModelFailed,
+    ModelKeyRefused,
+    ModelLength,
+    ModelQuotaUsedUp,
+    ModelRequestRefused,
+    ModelTimeout,
+    ModelUnknown,
+    ModelUnreachable,
+    ModelWithheld,
+)
+from bot.model import ChatCompletions
+from bot.prompt import Prompt, Role, Turn
+from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.model_script import Script
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUESTION = "Why is the sky of my secret planet green?"
+PROMPT = Prompt((Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, QUESTION)), 20, 0, 100)
+SOON = 0.3  # seconds; the deadlines of tests that wait for them
+VALUES: dict[str, Any] = {
+    "name": "any-name",
+    "options": {},
+    "reply_tokens": 500,
+    "length_option": "max_completion_tokens",
+    "first_token_seconds": 20.0,
+    "idle_seconds": 20.0,
+    "reply_seconds": 40.0,
+}
+Open = Callable[..., AbstractAsyncContextManager[ChatCompletions]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stand_in() -> AsyncIterator[ModelDriver]:
+    async with running_model(tokens_parameter="either") as driver:
+        yield driver
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
+    monkeypatch.setattr(model_module, "BACKOFF_SECONDS", 0.01)
+    await stand_in.reset()
+    return stand_in
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(stand_in: ModelDriver) -> AsyncIterator[AsyncOpenAI]:
+    """One for all tests, as making one takes longer than most of them."""
+    async with ChatCompletions.open(
+        base_url=stand_in.base_url, api_key=stand_in.api_key, **VALUES
+    ) as model:
+        yield model._client
+
+
+@pytest.fixture
+def opened(server: ModelDriver, client: AsyncOpenAI) -> Open:
+    """Open a model that has learnt nothing yet, with a client of its own where that matters."""
+
+    @asynccontextmanager
+    async def opened(
+        base_url: str = "", api_key: str | None = "", **changes: Any
+    ) -> AsyncIterator[ChatCompletions]:
+        if api_key == "":
+            yield ChatCompletions(client, **VALUES | changes)
+        else:
+            url = base_url or server.base_url
+            async with ChatCompletions.open(base_url=url, api_key=api_key, **VALUES) as model:
+                yield model
+
+    return opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
+    async with opened() as one:
+        yield one
+
+
+async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, Usage | None]:
+    """Return the whole answer and its usage."""
+    async with model.stream(prompt) as completion:
+        text = "".join([delta async for delta in completion])
+        return text, completion.usage
+
+
+async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, ModelError]:
+    """Return what came before the error, and the error."""
+    pieces: list[str] = []
+
+    async def read() -> None:
+        async with model.stream(prompt) as completion:
+            async for delta in completion:
+                pieces.append(delta)  # noqa: PERF401  # what came before the error is wanted
+
+    with pytest.raises(ModelError) as caught:
+        await read()
+    return "".join(pieces), caught.value
+
+
+def error_body(**fields: object) -> dict[str, Any]:
+    return {"error": {"message": "It is so.", "type": "x", "param": None, "code": None} | fields}
+
+
+def raw(*pieces: bytes, **more: Any) -> Script:
+    return Script(raw=pieces, **more)
+
+
+def data(text: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return b"data: " + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\n\n"
+
+
+# What is asked
+
+
+async def test_a_whole_answer_with_its_usage(server: ModelDriver, model: ChatCompletions) -> None:
+    await server.reply("It is not green. 🎉")
+    text, usage = await asked(model)
+    assert text == "It is not green. 🎉"
+    assert usage is not None
+    assert usage.prompt_tokens > 0
+
+
+async def test_the_request_is_the_prompt_and_the_options(server: ModelDriver, opened: Open) -> None:
+    options = {"temperature": 0.5, "reasoning_effort": "none"}
+    async with opened(options=options) as model:
+        await asked(model)
+    [record] = await server.completions()
+    assert record.body == {
+        "model": "any-name",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": QUESTION},
+        ],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_completion_tokens": 500,
+        **options,
+    }
+
+
+async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatCompletions) -> None:
+    """The first is there long before the last."""
+    await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=10))
+    times: dict[str, float] = {}
+    async with model.stream(PROMPT) as completion:
+        async for delta in completion:
+            times.setdefault(delta, time.monotonic())
+    assert list(times) == ["one", " two", " three"]
+    assert times[" three"] - times["one"] > 0.1
+
+
+async def test_one_connection_serves_one_answer_after_the_other(
+    server: ModelDriver, opened: Open
+) -> None:
+    """Reading to the end of the body lets the next question go without a new handshake."""
+    async with opened(api_key=server.api_key) as model:
+        for _ in range(3):
+            await asked(model)
+        pool = model._client._client._transport._pool  # type: ignore[attr-defined]
+        assert len(pool.connections) == 1
+
+
+async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
+    await server.reply(Script(text="slow " * 100, chunks_per_second=20))
+    async with model.stream(PROMPT) as completion:
+        async for _ in completion:
+            break
+    assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100
+
+
+async def test_cancelling_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
+    await server.reply(Script(text="never", stall_before_seconds=60))
+    asking = asyncio.create_task(asked(model))
+    await server.next_request()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await server.next_request(outcomes=["disconnected"])
+
+
+async def test_many_answers_at_once_do_not_mix(server: ModelDriver, model: ChatCompletions) -> None:
+    prompts = [Prompt((Turn(Role.USER, f"number {n}."),), 9, 0, 100) for n in range(20)]
+    answers = await asyncio.gather(*(asked(model, prompt) for prompt in prompts))
+    for number, (text, _) in enumerate(answers):
+        assert f"number {number}." in text
+
+
+async def test_a_server_without_keys_gets_a_harmless_one(server: ModelDriver, opened: Open) -> None:
+    await server.change(api_key=None)
+    async with opened(api_key=None) as model:
+        await asked(model)
+
+
+async def test_text_that_json_cannot_carry_is_scrubbed(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    prompt = Prompt((Turn(Role.USER, "a\ud800\0b"),), 9, 0, 100)
+    await asked(model, prompt)
+    [record] = await server.completions()
+    assert record.body["messages"][0]["content"] == "a?b"
+
+
+# What the API refuses
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "kind"),
+    [
+        (401, {"code": "invalid_api_key"}, ModelKeyRefused),
+        (401, {}, ModelKeyRefused),
+        (403, {}, ModelKeyRefused),
+        (402, {}, ModelQuotaUsedUp),
+        (429, {"code": "insufficient_quota"}, ModelQuotaUsedUp),
+        (429, {"type": "insufficient_quota"}, ModelQuotaUsedUp),
+        (403, {"code": "billing_not_active"}, ModelQuotaUsedUp),
+        (404, {"code": "model_not_found"}, ModelUnknown),
+        (404, {}, ModelUnknown),
+        (400, {"code": "model_not_found"}, ModelUnknown),
+        (408, {}, ModelTimeout),
+        (400, {}, ModelRequestRefused),
+        (413, {}, ModelRequestRefused),
+        (422, {}, ModelRequestRefused),
+        (400, {"code": "context_length_exceeded"}, ModelContextExceeded),
+        (400, {"type": "exceed_context_size_error"}, ModelContextExceeded),
+        (400, {"message": "This model's maximum context length is 8"}, ModelContextExceeded),
+        (400, {"message": "prompt is too long: 9 tokens > 8"}, ModelContextExceeded),
+        (400, {"code": "content_filter"}, ModelWithheld),
+        (400, {"code": "content_policy_violation"}, ModelWithheld),
+    ],
+)
+async def test_a_refusal_for_good_is_asked_once(
+    server: ModelDriver,
+    model: ChatCompletions,
+    status: int,
+    fields: dict[str, str],
+    kind: type[ModelError],
+) -> None:
+    await server.reply(Script(status=status, body=error_body(**fields)))
+    text, error = await failure(model)
+    assert (text, type(error)) == ("", kind)
+    assert str(error).startswith(str(status))
+    assert len(await server.completions()) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "kind"),
+    [
+        (429, {"code": "rate_limit_exceeded"}, ModelBusy),
+        (429, {}, ModelBusy),
+        (409, {}, ModelBusy),
+        (503, {}, ModelBusy),
+        (529, {"type": "overloaded_error"}, ModelBusy),
+        (500, {}, ModelFailed),
+        (502, {}, ModelFailed),
+        (504, {}, ModelFailed),
+    ],
+)
+async def test_a_passing_trouble_is_asked_again_twice(
+    server: ModelDriver,
+    model: ChatCompletions,
+    status: int,
+    fields: dict[str, str],
+    kind: type[ModelError],
+) -> None:
+    trouble = Script(status=status, body=error_body(**fields))
+    await server.reply(trouble, trouble, "There.")
+    assert (await asked(model))[0] == "There."
+    await server.reply(trouble, trouble, trouble, "too late")
+    assert type((await failure(model))[1]) is kind
+    assert len(await server.completions()) == 6
+
+
+@pytest.mark.parametrize("body", ["<html>Bad gateway</html>", "", "{", '{"error": "text"}', "[1]"])
+async def test_an_error_in_any_form_is_an_error(
+    server: ModelDriver, model: ChatCompletions, body: str
+) -> None:
+    await server.reply(*[Script(status=500, body=body)] * 3)
+    assert type((await failure(model))[1]) is ModelFailed
+
+
+async def test_the_servers_own_wait_is_kept(server: ModelDriver, model: ChatCompletions) -> None:
+    busy = Script(status=429, body=error_body(), headers={"Retry-After": "0.3"})
+    await server.reply(busy, "There.")
+    assert (await asked(model))[0] == "There."
+    first, second = await server.completions()
+    assert 0.25 < second.at - first.at < 5
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "nan", "Wed, 21 Oct 2026 07:28:00 GMT", "0"])
+async def test_a_wait_that_is_none_is_ours(
+    server: ModelDriver, model: ChatCompletions, wait: str
+) -> None:
+    busy = Script(status=429, body=error_body(), headers={"Retry-After": wait})
+    await server.reply(busy, "There.")
+    assert (await asked(model))[0] == "There."
+
+
+@pytest.mark.parametrize("wait", ["60", "inf"])
+async def test_a_wait_beyond_the_deadline_is_not_waited(
+    server: ModelDriver, opened: Open, wait: str
+) -> None:
+    """The person is told at once rather than at the end."""
+    busy = Script(status=429, body=error_body(), headers={"Retry-After": wait})
+    await server.reply(busy)
+    async with opened(first_token_seconds=30.0) as model, asyncio.timeout(5):
+        assert type((await failure(model))[1]) is ModelBusy
+
+
+async def test_nobody_listens(opened: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    async with opened(base_url=f"http://127.0.0.1:{port}/v1", api_key="x") as model:
+        assert type((await failure(model))[1]) is ModelUnreachable
+
+
+async def test_a_connection_that_breaks_before_the_answer_is_tried_twice_more(
+    opened: Open,
+) -> None:
+    connections = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        async with opened(base_url=f"http://127.0.0.1:{port}/v1", api_key="x") as model:
+            assert type((await failure(model))[1]) is ModelUnreachable
+    assert connections == 3
+
+
+# Options that servers know by other names
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")],
+)
+async def test_the_limit_goes_by_its_other_name_once_that_is_known(
+    server: ModelDriver, opened: Open, ours: str, theirs: str
+) -> None:
+    await server.change(tokens_parameter=theirs)
+    async with opened(length_option=ours) as model:
+        await asked(model)
+        await asked(model)
+    names = [{ours, theirs} & record.body.keys() for record in await server.completions()]
+    assert names == [{ours}, {theirs}, {theirs}]
+
+
+@pytest.mark.parametrize("key", ["token", "x"])
+async def test_the_name_is_found_whatever_is_left_out_of_the_log(
+    server: ModelDriver, opened: Open, key: str
+) -> None:
+    """A key that is part of the name, a conversation about that very option."""
+    await server.change(tokens_parameter="max_tokens", api_key=None)
+    prompt = Prompt((Turn(Role.USER, "What is max_completion_tokens for?"),), 9, 0, 100)
+    async with opened(api_key=key) as model:
+        assert (await asked(model, prompt))[0].startswith("You said")
+
+
+async def test_a_server_that_refuses_both_names_is_asked_twice(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    refusals = [
+        Script(status=400, body=error_body(message=f"Unsupported parameter: '{name}'", param=name))
+        for name in ("max_completion_tokens", "max_tokens", "max_completion_tokens")
+    ]
+    await server.reply(*refusals)
+    assert type((await failure(model))[1]) is ModelRequestRefused
+    assert len(await server.completions()) == 2
+
+
+async def test_usage_is_not_asked_for_where_that_is_refused(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    await server.change(takes_stream_options=False)
+    assert (await asked(model))[1] is None
+    await asked(model)
+    given = ["stream_options" in record.body for record in await server.completions()]
+    assert given == [True, False, False]
+
+
+async def test_both_may_have_to_change_at_once(server: ModelDriver, model: ChatCompletions) -> None:
+    await server.change(takes_stream_options=False, tokens_parameter="max_tokens")
+    assert (await asked(model))[0].startswith("You said")
+    assert len(await server.completions()) == 3
+
+
+# Streams that go wrong
+
+
+@pytest.mark.parametrize(
+    ("script", "text", "kind"),
+    [
+        (Script(text="and so", finish_reason="length"), "and so", ModelLength),
+        (Script(text="and so", finish_reason="content_filter"), "and so", ModelWithheld),
+        (Script(text="", finish_reason="content_filter"), "", ModelWithheld),
+        (Script(text="", finish_reason="length"), "", ModelLength),
+        (Script(text=""), "", ModelEmpty),
+        (Script(text=" \n "), " \n ", ModelEmpty),
+        (Script(text="", reasoning="Only thoughts."), "", ModelEmpty),
+        (Script(text="<think>Only thoughts.</think>"), "", ModelEmpty),
+        (Script(text="and then", finish_reason=None), "and then", ModelCut),
+        (Script(text="and then", finish_reason=None, done=False), "and then", ModelCut),
+        (Script(text="", finish_reason=None, done=False), "", ModelFailed),
+        (Script(text="abcdefgh", disconnect_after_chunks=1), "abcd", ModelCut),
+        (Script(text="abcdefgh", disconnect_after_chunks=0), "", ModelFailed),
+        (Script(text="half", events_after=(error_body(),)), "half", ModelFailed),
+        (Script(events_before=(error_body(code="insufficient_quota"),)), "", ModelQuotaUsedUp),
+        (Script(events_before=({"error": "overloaded"},)), "", ModelFailed),
+        (Script(text="half", events_after=(None,)), "half", ModelCut),
+        (Script(text="half", events_after=("text",)), "half", ModelCut),
+        (Script(events_before=([1],)), "", ModelFailed),
+        (Script(body="<html>Sign in</html>"), "", ModelFailed),
+        (Script(body="{"), "", ModelFailed),
+        (Script(body=""), "", ModelFailed),
+        (Script(body="null"), "", ModelFailed),
+        (raw(b"data: {nonsense\n\n"), "", ModelFailed),
+        (raw(data("a"), b"data: {nonsense\n\n"), "a", ModelCut),
+        (raw(data("a"), b"\xff\xfe\n\n"), "a", ModelCut),
+        (raw(b"data: [DONE]\n\n"), "", ModelFailed),
+        (raw(), "", ModelFailed),
+        (raw(b"data: " + b'{"a":' * 9999 + b"\n\n"), "", ModelFailed),
+    ],
+    ids=lambda one: repr(one)[:60] if not isinstance(one, Script) else "script",
+)
+async def test_a_partial_is_never_taken_for_a_whole(
+    server: ModelDriver, model: ChatCompletions, script: Script, text: str, kind: type[ModelError]
+) -> None:
+    """What came is kept, the error says what it lacks, and it is not asked again."""
+    await server.reply(script)
+    said, error = await failure(model)
+    assert (said, type(error)) == (text, kind)
+    assert len(await server.completions()) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (Script(text="fine", events_before=({"choices": []}, {"choices": None})), "fine"),
+        (Script(text="fine", as_json=True), "fine"),
+        (Script(text="fine", reasoning="Let me think."), "fine"),
+        (Script(chunks=("<th", "ink>a <", "b</thi", "nk>\n", "\nfi", "ne")), "fine"),
+        (Script(text="fine", done=False), "fine"),
+        (Script(text="fine", usage={}), "fine"),
+        (Script(text="fine", usage={"prompt_tokens": "x"}), "fine"),
+        (Script(chunks=("a\ud83c", "\udf89b")), "a🎉b"),
+        (Script(chunks=("a\ud83c", "b\0c")), "a\ufffdbc"),
+        (raw(b"\xef\xbb\xbf" + data("fine", "stop")), "fine"),
+        (raw(data("fine", "stop").replace(b"\n", b"\r\n")), "fine"),
+        (raw(data("fine", "stop").replace(b"\n", b"\r")), "fine"),
+        (raw(b": ping\n\n", data("fine", "stop")), "fine"),
+        (raw(data("fine", "stop").rstrip()), "fine"),
+        (raw(*(bytes([one]) for one in data("é한🎉", "stop"))), "é한🎉"),
+    ],
+    ids=lambda one: "script" if isinstance(one, Script) else None,
+)
+async def test_an_odd_stream_gives_clean_text(
+    server: ModelDriver, model: ChatCompletions, script: Script, text: str
+) -> None:
+    await server.reply(script)
+    assert (await asked(model))[0] == text
+
+
+@pytest.mark.parametrize("cut", random.Random(7).sample(range(1, 700), 12))
+async def test_a_stream_cut_at_any_byte_fails(
+    server: ModelDriver, model: ChatCompletions, cut: int
+) -> None:
+    """With the beginning of the text, and as ModelCut exactly where there is some."""
+    await server.reply(Script(text="all of this text", disconnect_after_bytes=cut))
+    said, error = await failure(model)
+    assert "all of this text".startswith(said)
+    assert type(error) is (ModelCut if said else ModelFailed)
+
+
+# Deadlines
+
+
+async def test_a_stall_before_the_answer(server: ModelDriver, opened: Open) -> None:
+    await server.reply(Script(text="late", stall_before_seconds=60))
+    async with opened(first_token_seconds=SOON) as model:
+        said, error = await failure(model)
+    assert (said, type(error)) == ("", ModelTimeout)
+    await server.next_request(outcomes=["disconnected"])
+
+
+async def test_a_stall_before_the_first_token(server: ModelDriver, opened: Open) -> None:
+    """Headers and empty chunks are no token."""
+    await server.reply(Script(text="late", first_token_delay_seconds=60))
+    async with opened(first_token_seconds=SOON) as model:
+        said, error = await failure(model)
+    assert (said, type(error)) == ("", ModelTimeout)
+
+
+async def test_a_stall_within_the_stream(server: ModelDriver, opened: Open) -> None:
+    await server.reply(Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1))
+    async with opened(idle_seconds=SOON) as model:
+        said, error = await failure(model)
+    assert (said, type(error)) == ("abcd", ModelTimeout)
+    await server.next_request(outcomes=["disconnected"])
+
+
+async def test_a_model_that_thinks_aloud_does_not_stall(server: ModelDriver, opened: Open) -> None:
+    """Reasoning counts as a sign of life although nobody sees it."""
+    thoughts = [b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' for _ in range(6)]
+    await server.reply(raw(*thoughts, data("fine", "stop"), chunks_per_second=10))
+    async with opened(first_token_seconds=0.5, idle_seconds=0.5) as model:
+        assert (await asked(model))[0] == "fine"
+
+
+async def test_an_endless_answer_ends_at_the_last_deadline(
+    server: ModelDriver, opened: Open
+) -> None:
+    await server.reply(Script(text="word " * 1000, chunks_per_second=20))
+    async with opened(reply_seconds=SOON) as model:
+        said, error = await failure(model)
+    assert said.startswith("word")
+    assert type(error) is ModelTimeout
+
+
+async def test_an_endless_trickle_of_nothing_is_a_stall(server: ModelDriver, opened: Open) -> None:
+    await server.reply(raw(*[b": ping\n\n"] * 500, chunks_per_second=50))
+    async with opened(first_token_seconds=SOON) as model:
+        assert type((await failure(model))[1]) is ModelTimeout
+
+
+async def test_a_body_that_stays_open_after_its_end_is_whole(
+    server: ModelDriver, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some proxies hold the connection; the answer was complete with [DONE]."""
+    monkeypatch.setattr(model_module, "CLOSING_SECONDS", 0.05)
+    end = b"data: [DONE]\n\n"
+    await server.reply(raw(data("fine", "stop"), end, stall_seconds=60, stall_after_chunks=9))
+    async with opened() as model, asyncio.timeout(10):
+        assert (await asked(model))[0] == "fine"
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("where", ["message", "code", "type", "param"])
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+async def test_the_key_is_in_no_error_and_no_log(
+    server: ModelDriver,
+    model: ChatCompletions,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    status: int,
+) -> None:
+    said = f"Incorrect key {server.api_key}\nor Bearer abc123 or sk-other***1234 given"
+    await server.reply(*[Script(status=status, body=error_body(**{where: said}))] * 3)
+    with caplog.at_level(logging.DEBUG, "bot"):
+        _, error = await failure(model)
+    shown = f"{error}{error!r}{caplog.text}"
+    for secret in (server.api_key, "abc123", "sk-other", "1234"):
+        assert secret not in shown
+    assert "\n" not in str(error)
+    assert "Incorrect key (key) or (key) or (key) given" in str(error)
+
+
+async def test_the_key_that_is_really_refused_is_not_shown(
+    server: ModelDriver, opened: Open
+) -> None:
+    key = "sk-wrong-abcdefghijklmnop-1234"
+    async with opened(api_key=key) as model:
+        _, error = await failure(model)
+    assert type(error) is ModelKeyRefused
+    assert "wrong" not in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_detail_that_repeats_the_conversation_is_left_out(
+    server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    said = f"Cannot parse: {QUESTION[4:30]}"
+    await server.reply(*[Script(status=status, body=error_body(message=said))] * 3)
+    with caplog.at_level(logging.DEBUG, "bot"):
+        _, error = await failure(model)
+    assert str(error) == f"{status} x (left out, as it repeats the conversation)"
+    assert "secret planet" not in caplog.text
+
+
+async def test_a_detail_is_short(server: ModelDriver, model: ChatCompletions) -> None:
+    await server.reply(Script(status=400, body=error_body(message="x" * 5000, code="y" * 5000)))
+    assert len(str((await failure(model))[1])) < 700

@@ -1,0 +1,69 @@
+"""What a thread is called, and where one can be made."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.graphemes import is_boundary
+from bot.placing import THREAD_NAME_LENGTH, thread_name
+
+FAMILY = "👩\u200d👩\u200d👧\u200d👦"
+QUESTIONS = st.one_of(
+    st.text(max_size=300),
+    st.text(alphabet=" \n\t`*_~|>#-👩\u200d👦🏽한가é\u0301\x00\u3000", max_size=300),
+)
+
+
+@given(QUESTIONS)
+def test_any_question_makes_a_name_that_discord_takes(question: str) -> None:
+    """1 to 100 characters, not blank, on one line, nothing invisible at its ends."""
+    name = thread_name(question)
+    assert 1 <= len(name) <= THREAD_NAME_LENGTH
+    assert name == name.strip()
+    assert name.strip("\u200c\u200d")
+    assert all(char.isprintable() or char in "\u200c\u200d" for char in name)
+    name.encode()
+
+
+@given(QUESTIONS)
+def test_only_a_long_question_is_cut(question: str) -> None:
+    name = thread_name(question)
+    if len(question) <= THREAD_NAME_LENGTH and question.isalnum():
+        assert name == question
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("What is tea?", "What is tea?"),
+        ("What is **bold** and ~~gone~~ and ||hidden||?", "What is bold and gone and hidden?"),
+        ("# Title\n> quoted\n- item", "Title quoted item"),
+        ("fix this:\n```python\nprint(1)\n```", "fix this: print(1)"),
+        ("run `ls -l` now", "run ls -l now"),
+        ("see https://example.org/a", "see example.org/a"),
+        ("  a \n\n b\t c ", "a b c"),
+        ("", "…"),
+        ("***", "…"),
+        ("\x00 \x00", "…"),
+        ("\u200d", "…"),
+        ("\x00 a \x07 b", "a b"),
+        ("a\u00a0b", "a b"),
+        ("😀 " + FAMILY, "😀 " + FAMILY),
+        ("\ud800a", "a"),
+        ("x" * 100, "x" * 100),
+        ("x" * 101, "x" * 99 + "…"),
+        ("word " * 30, "word " * 19 + "word…"),
+        ("x" * 60 + " " + "y" * 60, "x" * 60 + "…"),
+        ("x" * 20 + " " + "y" * 100, "x" * 20 + " " + "y" * 78 + "…"),
+        ("e" + "\u0301" * 200, "…"),
+    ],
+)
+def test_names(question: str, name: str) -> None:
+    assert thread_name(question) == name
+
+
+@given(st.integers(80, 99))
+def test_a_cut_tears_no_character(before: int) -> None:
+    text = "x" * before + FAMILY * 5
+    name = thread_name(text)
+    assert is_boundary(text, len(name) - 1)

@@ -1,0 +1,96 @@
+"""One answer at a time per place."""
+
+import asyncio
+
+import pytest
+
+from bot.errors import PlaceBusy
+from bot.queues import WAITING_LIMIT, PlaceQueues
+from tests.doubles import run_virtually
+
+
+def test_one_at_a_time_in_the_order_of_arrival() -> None:
+    async def scene() -> list[str]:
+        queues, log = PlaceQueues(), list[str]()
+
+        async def visit(number: int) -> None:
+            async with queues.turn(1):
+                log.append(f"in {number}")
+                await asyncio.sleep(1)
+                log.append(f"out {number}")
+
+        await asyncio.gather(*map(visit, range(3)))
+        return log
+
+    assert run_virtually(scene()) == ["in 0", "out 0", "in 1", "out 1", "in 2", "out 2"]
+
+
+def test_places_do_not_wait_for_each_other() -> None:
+    async def scene() -> float:
+        queues = PlaceQueues()
+
+        async def visit(place_id: int) -> None:
+            async with queues.turn(place_id):
+                await asyncio.sleep(1)
+
+        await asyncio.gather(*map(visit, range(100)))
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(scene()) == pytest.approx(1)
+
+
+def test_the_one_after_the_last_that_may_wait_is_refused_at_once() -> None:
+    async def scene() -> list[object]:
+        queues = PlaceQueues()
+
+        async def visit(number: int) -> int:
+            async with queues.turn(1):
+                await asyncio.sleep(1)
+                return number
+
+        visits = (visit(number) for number in range(WAITING_LIMIT + 3))
+        served = await asyncio.gather(*visits, return_exceptions=True)
+        assert await visit(99) == 99, "there is room again"
+        return list(served)
+
+    served = run_virtually(scene())
+    assert served[: WAITING_LIMIT + 1] == list(range(WAITING_LIMIT + 1))
+    assert [type(one) for one in served[WAITING_LIMIT + 1 :]] == [PlaceBusy, PlaceBusy]
+
+
+def test_who_gives_up_waiting_makes_room_and_holds_up_nobody() -> None:
+    async def scene() -> list[int]:
+        queues, log = PlaceQueues(), list[int]()
+        open_door = asyncio.Event()
+
+        async def visit(number: int) -> None:
+            async with queues.turn(1):
+                await open_door.wait()
+                log.append(number)
+
+        tasks = [asyncio.create_task(visit(number)) for number in range(WAITING_LIMIT + 1)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await asyncio.sleep(1)
+        tasks += [asyncio.create_task(visit(number)) for number in (50, 51)]
+        open_door.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not any(isinstance(result, PlaceBusy) for result in results)
+        return log
+
+    assert run_virtually(scene()) == [1, *range(3, WAITING_LIMIT + 1), 50, 51]
+
+
+def test_a_queue_that_is_empty_is_gone() -> None:
+    """However many places there were, memory holds those that are busy; failures count as ends."""
+
+    async def scene() -> None:
+        queues = PlaceQueues()
+        for place_id in range(3):
+            with pytest.raises(KeyError):
+                async with queues.turn(place_id):
+                    raise KeyError
+        assert not queues._queues
+
+    run_virtually(scene())

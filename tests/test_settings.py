@@ -1,0 +1,306 @@
+"""Settings: all problems at once, each with its remedy; what was given is never shown."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from bot.errors import SettingsInvalid
+from bot.settings import REMEDIES, RESERVED_OPTIONS, Settings
+
+FIELDS = set(Settings.model_fields)
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
+GOOD = {"DISCORD_TOKEN": "abc.def.ghi", "OPENAI_API_KEY": "sk-good"}
+SECRET = "hunter2"  # in every bad value; never in what is said about it
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.lower() in FIELDS:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load the settings with these environment variables beside the two that are needed."""
+
+    def load(**environment: str) -> Settings:
+        for name, value in (GOOD | environment).items():
+            monkeypatch.setenv(name, value)
+        return Settings.load()
+
+    return load
+
+
+@pytest.fixture
+def problems(load: Load) -> Callable[..., tuple[str, ...]]:
+    """Return what is wrong with these environment variables."""
+
+    def problems(**environment: str) -> tuple[str, ...]:
+        with pytest.raises(SettingsInvalid) as caught:
+            load(**environment)
+        assert str(caught.value) == "\n".join(caught.value.problems)
+        assert caught.value.__cause__ is None
+        return caught.value.problems
+
+    return problems
+
+
+BAD = {
+    "DISCORD_TOKEN": ["two words " + SECRET, "é" + SECRET, SECRET + "x" * 500, " "],
+    "OPENAI_API_KEY": ["two words " + SECRET, "é" + SECRET, SECRET + "\x7f"],
+    "OPENAI_BASE_URL": [
+        SECRET,
+        f"ftp://{SECRET}",
+        "http://",
+        f"http://x:99999/{SECRET}",
+        f"http://[{SECRET}",
+        f"http://x:0/{SECRET}",
+        f"http://two words/{SECRET}",
+        f"http://☃/{SECRET}",
+        f"http://x/{SECRET}\x7f",
+    ],
+    "OPENAI_MODEL": [SECRET + "x" * 200],
+    "OPENAI_OPTIONS": [SECRET, f'["{SECRET}"]', '{"model": "hunter2"}', '{"x": NaN}']
+    + [f'{{"{name}": 1}}' for name in sorted(RESERVED_OPTIONS)],
+    "SYSTEM_PROMPT": [f"{SECRET} " * 5000],
+    "CONTEXT_TOKENS": [SECRET, "499", "2000001", "8000.5"],
+    "REPLY_TOKENS": [SECRET, "15", "200001"],
+    "ALLOWED_GUILDS": [SECRET, "1;2", "-1", "1.5", "²"],
+    "ALLOW_DMS": [SECRET, "maybe"],
+    "DATABASE_URL": [
+        f"sqlite:{SECRET}",
+        f"sqlite://{SECRET}",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:////",
+    ],
+    "FIRST_TOKEN_TIMEOUT": [SECRET, "0", "3601", "nan", "inf"],
+    "STREAM_IDLE_TIMEOUT": [SECRET, "0.5", "3601", "nan"],
+    "REPLY_TIMEOUT": [SECRET, "0", "86401", "inf"],
+    "SHUTDOWN_GRACE": [SECRET, "-1", "3601", "nan"],
+    "LOG_LEVEL": [SECRET, "TRACE"],
+    "LOG_FORMAT": [SECRET, "xml"],
+    "DISCORD_API_URL": [SECRET, f"ws://{SECRET}"],
+    "DISCORD_GATEWAY_URL": [SECRET, f"https://{SECRET}"],
+}
+CASES = [(name, value) for name, values in BAD.items() for value in values]
+
+
+def test_every_setting_has_bad_values_here_and_a_remedy() -> None:
+    assert set(BAD) == {name.upper() for name in FIELDS}
+    assert set(REMEDIES) == FIELDS
+
+
+@pytest.mark.parametrize(("name", "value"), CASES, ids=lambda text: text[:30])
+def test_a_bad_value_is_named_with_its_remedy_and_not_shown(
+    problems: Callable[..., tuple[str, ...]], name: str, value: str
+) -> None:
+    [problem] = problems(**{name: value})
+    assert problem.startswith(f"{name} is ")
+    assert problem.endswith(f"{REMEDIES[name.lower()]}.")
+    assert SECRET not in problem
+
+
+def test_all_problems_are_reported_at_once(problems: Callable[..., tuple[str, ...]]) -> None:
+    found = problems(**{name: values[0] for name, values in BAD.items() if name != "SYSTEM_PROMPT"})
+    assert {problem.partition(" ")[0] for problem in found} == set(BAD) - {"SYSTEM_PROMPT"}
+    assert SECRET not in "\n".join(found)
+
+
+def test_without_anything_both_secrets_are_missing() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.load()
+    assert caught.value.problems == (
+        f"DISCORD_TOKEN is missing: {REMEDIES['discord_token']}.",
+        f"OPENAI_API_KEY is missing: {REMEDIES['openai_api_key']}.",
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.openai.com/v1", "https://API.OPENAI.COM/v1/", "https://us.api.openai.com"]
+)
+def test_openai_needs_a_key(problems: Callable[..., tuple[str, ...]], url: str) -> None:
+    [problem] = problems(OPENAI_API_KEY="", OPENAI_BASE_URL=url)
+    assert problem.startswith("OPENAI_API_KEY is missing: ")
+
+
+def test_a_compatible_server_needs_no_key(load: Load) -> None:
+    settings = load(OPENAI_API_KEY="", OPENAI_BASE_URL="http://localhost:11434/v1/")
+    assert settings.openai_api_key is None
+    assert settings.openai_base_url == "http://localhost:11434/v1"
+    assert not settings.at_openai
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://hunter2@host/db", "mysql+aio://x", "postgresql:", "bot.db", "C:\\bot.db"]
+)
+def test_another_database_gets_a_sentence_of_its_own(
+    problems: Callable[..., tuple[str, ...]], url: str
+) -> None:
+    [problem] = problems(DATABASE_URL=url)
+    assert problem == (
+        "DATABASE_URL names another database, but only SQLite is supported: "
+        "give an address like sqlite:///data/bot.db."
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///data/bot.db", "data/bot.db"),
+        ("sqlite:////var/lib/bot.db", "/var/lib/bot.db"),
+        ("SQLite:///bot.db", "bot.db"),
+        ("sqlite+aiosqlite:///bot.db", "bot.db"),
+        ("sqlite:///a folder/봇.db", "a folder/봇.db"),
+    ],
+)
+def test_database_addresses(load: Load, url: str, path: str) -> None:
+    assert load(DATABASE_URL=url).database_path == Path(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("ALLOWED_GUILDS", "1,2, 3", frozenset({1, 2, 3})),
+        ("ALLOWED_GUILDS", "1 2", frozenset({1, 2})),
+        ("ALLOWED_GUILDS", "[1, 2]", frozenset({1, 2})),
+        ("ALLOW_DMS", "false", False),
+        ("ALLOW_DMS", "Yes", True),
+        ("LOG_LEVEL", " debug", "DEBUG"),
+        ("LOG_FORMAT", "JSON", "json"),
+        ("OPENAI_OPTIONS", '{"temperature": 0.5}', {"temperature": 0.5}),
+        ("OPENAI_OPTIONS", "{}", {}),
+        ("CONTEXT_TOKENS", "500", 500),
+        ("SHUTDOWN_GRACE", "0", 0.0),
+        ("OPENAI_BASE_URL", " http://localhost:11434/v1/\n", "http://localhost:11434/v1"),
+        ("DISCORD_API_URL", "http://127.0.0.1:1/api/v10/", "http://127.0.0.1:1/api/v10"),
+        ("DISCORD_GATEWAY_URL", "ws://127.0.0.1:1/", "ws://127.0.0.1:1/"),
+    ],
+)
+def test_good_values(load: Load, name: str, value: str, meant: object) -> None:
+    assert getattr(load(**{name: value}), name.lower()) == meant
+
+
+def test_an_empty_value_is_as_good_as_none(load: Load) -> None:
+    empty = {name.upper(): "" for name in FIELDS} | GOOD
+    assert load(**empty) == load()
+
+
+def test_white_space_round_a_secret_is_not_part_of_it(load: Load) -> None:
+    """As it comes with copying."""
+    settings = load(DISCORD_TOKEN=" abc\n", OPENAI_API_KEY="sk-x\t")
+    assert settings.discord_token.get_secret_value() == "abc"
+    assert settings.openai_api_key is not None
+    assert settings.openai_api_key.get_secret_value() == "sk-x"
+
+
+def test_secrets_are_not_in_the_settings_representation(load: Load) -> None:
+    assert SECRET not in repr(load(DISCORD_TOKEN=SECRET, OPENAI_API_KEY=SECRET))
+
+
+@pytest.mark.parametrize(
+    ("environment", "options"),
+    [
+        ({}, {"reasoning_effort": "none"}),
+        ({"OPENAI_MODEL": "other"}, {}),
+        ({"OPENAI_BASE_URL": "http://localhost:1/v1"}, {}),
+        ({"OPENAI_OPTIONS": "{}"}, {}),
+        ({"OPENAI_OPTIONS": '{"top_p": 1}'}, {"top_p": 1}),
+    ],
+)
+def test_only_the_default_model_at_openai_is_told_not_to_reason(
+    load: Load, environment: dict[str, str], options: dict[str, object]
+) -> None:
+    assert load(**environment).request_options == options
+
+
+def test_a_system_prompt_may_take_half_of_the_context(
+    load: Load, problems: Callable[..., tuple[str, ...]]
+) -> None:
+    prompt = "word " * 1000
+    assert load(SYSTEM_PROMPT=prompt, CONTEXT_TOKENS="2100").system_prompt == prompt
+    [problem] = problems(SYSTEM_PROMPT=prompt, CONTEXT_TOKENS="1900")
+    assert problem.startswith("SYSTEM_PROMPT is not valid: ")
+    [problem] = problems(SYSTEM_PROMPT=prompt, CONTEXT_TOKENS="none")
+    assert problem.startswith("CONTEXT_TOKENS is not valid: "), "only what is known to be wrong"
+
+
+@pytest.mark.parametrize("front", ["", "\ufeff"], ids=["plain", "BOM"])
+def test_the_file_is_read_and_the_environment_wins(load: Load, tmp_path: Path, front: str) -> None:
+    text = f"{front}OPENAI_MODEL=from-file\nREPLY_TOKENS=100\nSTRANGER=1\n"
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    settings = load(REPLY_TOKENS="200")
+    assert (settings.openai_model, settings.reply_tokens) == ("from-file", 200)
+
+
+def test_a_file_that_is_no_utf8_is_said_to_be_so(
+    problems: Callable[..., tuple[str, ...]], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"SYSTEM_PROMPT=hunter2 \xff\xfe")
+    assert problems() == (".env is not UTF-8 text: save it as UTF-8.",)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/mem").exists(), reason="needs a file that fails to be read"
+)
+def test_a_file_that_cannot_be_read_is_said_to_be_so(
+    problems: Callable[..., tuple[str, ...]], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").symlink_to("/proc/self/mem")
+    assert problems() == (".env cannot be read (Input/output error): make it readable.",)
+
+
+def test_given_values_win() -> None:
+    settings = Settings.load(discord_token="a", openai_api_key="b", openai_model="c")
+    assert settings.openai_model == "c"
+
+
+@given(st.sampled_from(sorted(FIELDS)), st.text(max_size=50))
+@hypothesis_settings(max_examples=300)
+def test_any_text_is_a_value_or_a_problem(field: str, value: str) -> None:
+    """Nothing but SettingsInvalid ever comes of what an operator writes."""
+    given_values = {name.lower(): text for name, text in GOOD.items()} | {field: value}
+    problems: tuple[str, ...] = ()
+    try:
+        Settings.load(**given_values)
+    except SettingsInvalid as error:
+        problems = error.problems
+    assert all(problem.startswith(f"{field.upper()} ") for problem in problems)
+
+
+def test_the_example_documents_every_setting_once_with_a_comment() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    found: dict[str, str] = {}
+    for above, line in zip(["", *lines], lines, strict=False):
+        if match := re.fullmatch(r"(?:# )?([A-Z_]+)=(.*)", line):
+            name, value = match.groups()
+            assert name not in found, f"{name} stands twice"
+            assert re.fullmatch(r"# .+[.:]", above), f"{name} has no comment above"
+            found[name] = value
+    assert {name.lower() for name in found} == FIELDS
+
+
+def test_the_example_shows_the_defaults(load: Load) -> None:
+    """Uncommenting a line of it changes nothing."""
+    values = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+    assert load(**values) == load()
+
+
+def test_the_example_as_it_is_lacks_only_the_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(EXAMPLE.read_bytes())
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.load()
+    missing = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert missing == ["DISCORD_TOKEN is missing", "OPENAI_API_KEY is missing"]
