@@ -6,6 +6,12 @@ import os
 import sys
 from typing import Final
 
+WHERE: Final = "Settings are read from the environment and from .env; .env.example explains them."
+NO_ACCOUNT_NEEDED: Final = (
+    f"{WHERE} Without any account: python -m bot sandbox",
+    f"{WHERE} Without a key: python -m bot chat --offline",
+)
+INSTALL: Final = "scripts/run installs what is needed and runs the bot."
 REFUSED: Final = 2  # exit code: it cannot run like this; the sentence says what to change
 
 
@@ -13,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what *arguments* ask for and return the exit code."""
     options = _parser().parse_args(arguments)
     # Imported late: --help must not wait for what only the commands need.
-    from bot.errors import StartRefused  # noqa: PLC0415
+    from bot.errors import SettingsInvalid, StartRefused  # noqa: PLC0415
 
     try:
         if options.command == "chat":
@@ -21,8 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "sandbox":
             return _sandbox()
         return _run()
+    except SettingsInvalid as problems:
+        print(problems, NO_ACCOUNT_NEEDED[options.command == "chat"], sep="\n", file=sys.stderr)
+        return REFUSED
     except StartRefused as refusal:
         print(refusal, file=sys.stderr)
+        return REFUSED
+    except ModuleNotFoundError as missing:
+        print(f"The package {missing.name} is not installed. {INSTALL}", file=sys.stderr)
         return REFUSED
     except BrokenPipeError:  # Whoever read along has left, as in `chat | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,11 +61,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run() -> int:
     from bot.logs import set_up_logging  # noqa: PLC0415
-    from bot.runtime import run  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load()
     set_up_logging(settings.log_level, settings.log_format)
+    from bot.runtime import run  # noqa: PLC0415  # openai takes a while, so settings come first.
+
     asyncio.run(run(settings))
     return 0
 

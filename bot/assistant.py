@@ -151,9 +151,14 @@ class Assistant:
         try:
             async with reply:
                 await reply.finish([notice])
-            await self._history.complete(exchange, State.ANSWERED)
-        except (ReplyLost, HistoryFailed) as error:
-            log.warning("Question %d cannot be refused: %s", exchange.message_id, error)
+            state = State.ANSWERED
+        except ReplyLost as error:
+            log.warning("Cannot say why %d is not answered: %s", exchange.message_id, error)
+            state = State.FAILED
+        try:
+            await self._history.complete(exchange, state)
+        except HistoryFailed as error:
+            log.warning("Question %d is not recorded: %s", exchange.message_id, error)
 
     def stop(self, notice: str, *, place_id: int | None = None, before_id: int = NEWEST_ID) -> None:
         """End running and waiting answers with *notice* under them.

@@ -12,7 +12,7 @@ from discord import app_commands
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.conversation import Conversation
-from bot.errors import SystemPromptTooLong
+from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History, Scope
 from bot.sentences import Sentences
 
@@ -70,14 +70,14 @@ class Commands:
         payload = [command.to_dict(self._tree) for command in self._tree.get_commands()]
         described = json.dumps([self._client.application_id, payload], sort_keys=True)
         fingerprint = hashlib.sha256(described.encode()).hexdigest()
-        if await self._history.fact(FINGERPRINT) == fingerprint:
-            return
         try:
+            if await self._history.fact(FINGERPRINT) == fingerprint:
+                return
             await self._tree.sync()
-        except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            await self._history.set_fact(FINGERPRINT, fingerprint)
+        except (HistoryFailed, discord.DiscordException, aiohttp.ClientError, OSError) as error:
             log.warning("The commands could not be synced: %s", type(error).__name__)
             return
-        await self._history.set_fact(FINGERPRINT, fingerprint)
         log.info("The commands are synced")
 
     async def _reset(self, interaction: discord.Interaction) -> None:

@@ -34,13 +34,14 @@ class Connection:
         self._token = token
         self._sentences = sentences
         self._client_settings = client_settings
+        self._syncing: asyncio.Task[None] | None = None
         self._client = self._make_client(message_content=True)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        await self._client.close()
+        await self._close()
 
     async def run(self) -> None:
         """Answer people until closed; raises DiscordRefused."""
@@ -52,7 +53,7 @@ class Connection:
                 "application > Bot): going on without it. Only mentions, replies and direct "
                 "messages can be read."
             )
-            await self._client.close()
+            await self._close()
             self._client = self._make_client(message_content=False)
             await stay_connected(self._client, self._token)
 
@@ -69,6 +70,12 @@ class Connection:
             prepare=self._add_commands,
             **self._client_settings,
         )
+
+    async def _close(self) -> None:
+        if self._syncing is not None:
+            self._syncing.cancel()
+            await asyncio.gather(self._syncing, return_exceptions=True)
+        await self._client.close()
 
     async def _add_commands(self, client: ChatClient) -> None:
         commands = Commands(client, self._assistant, self._history, self._sentences)

@@ -11,7 +11,7 @@ import aiohttp
 import discord
 
 from bot.errors import ReplyLost
-from bot.pacing import Pacer, Urgency
+from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.splitting import MESSAGE_LIMIT, Splitter
 
 log = logging.getLogger(__name__)
@@ -111,10 +111,12 @@ class DiscordReply:
     async def _type(self) -> None:
         place = await asyncio.shield(self._place)
         while True:
-            if self._pacer.has_spare():
-                with suppress(discord.DiscordException, *TRANSIENT):
-                    async with self._pacer.turn(Urgency.TYPING):
-                        await place.channel.typing()
+            if not self._pacer.has_spare():
+                await asyncio.sleep(WINDOW_SECONDS)
+                continue
+            with suppress(discord.DiscordException, *TRANSIENT):
+                async with self._pacer.turn(Urgency.TYPING):
+                    await place.channel.typing()
             await asyncio.sleep(TYPING_SECONDS)
 
     async def _stream(self) -> None:

@@ -18,7 +18,9 @@ THREAD_SECONDS: Final = 3.0
 THREAD_EXISTS: Final = 160004
 
 JOINERS: Final = "\u200c\u200d"  # They make one emoji of several, and shape Persian words.
-NAME_MARKUP: Final = re.compile(r"```\w*|[*_~`|]{1,3}|^[>#-]+\s+|https?://", re.MULTILINE)
+NAME_MARKUP: Final = re.compile(
+    r"```\w*|(?<!\w)[*_~]{1,3}|[*_~]{1,3}(?!\w)|`{1,3}|\|\||^[>#-]+\s+|https?://", re.MULTILINE
+)
 
 
 def thread_possible(message: discord.Message, me_id: int) -> bool:

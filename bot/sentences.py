@@ -126,7 +126,7 @@ ENGLISH: Final = Sentences(
     system_scope_channel="this place",
     system_scope_server="the whole server",
     system_form_title="System prompt",
-    system_form_label="Empty goes back to the default",
+    system_form_label="Empty: go back to what holds without it",
     system_placeholder="Now: {prompt}",
     system_set_channel="The system prompt of this channel is set. Its threads follow it.",
     system_set_thread="The system prompt of this thread is set.",
@@ -134,7 +134,10 @@ ENGLISH: Final = Sentences(
     system_set_server=(
         "The system prompt of this server is set. Channels with one of their own keep it."
     ),
-    system_cleared="The system prompt is back to the default.",
+    system_cleared=(
+        "There is no system prompt of its own here any more. What holds now is the channel's, the "
+        "server's or the default."
+    ),
     system_too_long=(
         "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
         "At most {character_limit} characters and {token_limit} tokens fit. Nothing was changed."
@@ -147,9 +150,11 @@ ENGLISH: Final = Sentences(
     refused_place="I am not set up to work here. The operator of this bot decides where.",
     command_failed="That did not work. Please try again; the log says what went wrong.",
     terminal_greeting=(
-        "Type your question. /reset forgets, /system shows or sets the system prompt, /quit leaves."
+        "Type your question. What was said is remembered, also from run to run, until /reset. "
+        "/system shows the system prompt, /system TEXT sets it, /system default goes back, "
+        "/quit leaves."
     ),
-    terminal_reset="(forgotten: {count})",
+    terminal_reset="(exchanges forgotten: {count})",
     terminal_system="(system prompt: {prompt})",
     terminal_unknown_command="(unknown command; there are /reset, /system and /quit)",
 )

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import itertools
+import json
 import signal
 import sys
 import time
@@ -24,8 +25,17 @@ PLACE_ID: Final = 1
 PERSON_ID: Final = 1
 HERE: Final = Conversation(PLACE_ID)
 DATABASE_NAME: Final = "chat.db"
+OFFLINE_DATABASE_NAME: Final = "chat-offline.db"  # What no model said is not for one to remember.
+DEFAULT: Final = "default"  # /system default
 PROMPT: Final = "user : "
-OFFLINE: Final = '{"mode": "offline", "api_key": null}'
+OFFLINE: Final = json.dumps(
+    {
+        "mode": "offline",
+        "api_key": None,
+        "first_token_delay_seconds": 0.3,
+        "chunks_per_second": 80,
+    }
+)
 
 
 class TerminalReply:
@@ -97,7 +107,8 @@ class Chat:
     async def _system(self, prompt: str) -> None:
         if prompt:
             try:
-                await self._assistant.instruct("channel", PLACE_ID, prompt)
+                new_prompt = "" if prompt == DEFAULT else prompt
+                await self._assistant.instruct("channel", PLACE_ID, new_prompt)
             except SystemPromptTooLong as error:
                 print(ENGLISH.system_too_long.format_map(vars(error)))
                 return
@@ -131,7 +142,8 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         ready = await stack.enter_async_context(model)
         given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
     settings = Settings.load(**given)
-    path = settings.database_path.with_name(DATABASE_NAME)
+    name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
+    path = settings.database_path.with_name(name)
     assistant, history = await stack.enter_async_context(assistant_on(settings, path))
     return Chat(assistant, history)
 

@@ -14,7 +14,7 @@ import pytest
 from bot import errors
 from bot.assistant import Assistant
 from bot.completion_stream import Usage
-from bot.conversation import Conversation, Exchange
+from bot.conversation import Conversation, Exchange, State
 from bot.errors import (
     ModelContextExceeded,
     ModelCut,
@@ -379,7 +379,8 @@ async def test_a_refusal_whose_place_is_gone_is_logged(
 ) -> None:
     await history.receive(an_exchange(1))
     await assistant.refuse(an_exchange(1), DoubleReply(lost=True), "No.")
-    assert "cannot be refused: it is gone" in caplog.text
+    assert "Cannot say why 1 is not answered: it is gone" in caplog.text
+    assert not await history.complete(an_exchange(1), State.ANSWERED), "it has failed for good"
 
 
 # Stopping and forgetting
@@ -401,6 +402,7 @@ async def test_a_stopped_answer_says_so_and_what_was_said_stays(
     assistant.stop("Enough, twice.")
     await stage.end()
     assert (reply.text, reply.notices) == ("Beca", ["Enough."])
+    assert not stage.tasks[0].cancelling(), "a stop ends the answer, not the task"
     assert await remembered(history) == [("Why?", "Beca", True)]
     assert states(path) == {1: "cancelled"}
 
@@ -488,11 +490,9 @@ async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
     newer = await running(stage, model, an_exchange(600))
     inside = await running(stage, model, an_exchange(120, channel=100, parent=1))
     await assistant.reset(1, 500)
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert (newer.notices, inside.notices) == (None, None)
     assistant.stop("Enough.")
     await stage.end()
+    assert (newer.notices, inside.notices) == (["Enough."], ["Enough."])
     assert await remembered(history) == [("Why?", "Beca", True)]
 
 

@@ -75,6 +75,7 @@ def test_bad_settings_end_it_with_a_line_each() -> None:
         "OPENAI_API_KEY",
         "DATABASE_URL",
         "LOG_LEVEL",
+        "Settings",
     ]
     assert "hunter2" not in err
 
@@ -85,7 +86,9 @@ def test_a_missing_token_says_where_to_get_one(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
     assert main(arguments) == 2
-    assert capsys.readouterr().err == f"DISCORD_TOKEN is missing: {REMEDIES['discord_token']}.\n"
+    missing, where = capsys.readouterr().err.splitlines()
+    assert missing == f"DISCORD_TOKEN is missing: {REMEDIES['discord_token']}."
+    assert where.endswith("Without any account: python -m bot sandbox")
 
 
 def test_an_unusable_database_ends_it_with_a_sentence(tmp_path: Path) -> None:
@@ -116,8 +119,10 @@ def test_an_unusable_database_ends_the_chat_too(
 def test_without_a_key_the_chat_says_where_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat"]) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"OPENAI_API_KEY is missing: {REMEDIES['openai_api_key']}.\n")
-    assert "platform.openai.com/api-keys" in err
+    missing, where = err.splitlines()
+    assert (out, missing) == ("", f"OPENAI_API_KEY is missing: {REMEDIES['openai_api_key']}.")
+    assert "platform.openai.com/api-keys" in missing
+    assert where.endswith("Without a key: python -m bot chat --offline")
 
 
 @pytest.mark.parametrize("command", ["chat", "sandbox"])
@@ -163,7 +168,7 @@ def test_any_refusal_is_exit_code_2(
 
     monkeypatch.setattr("bot.terminal.chat", refused)
     assert main(["chat"]) == 2
-    assert capsys.readouterr().err == "One.\nTwo.\n"
+    assert capsys.readouterr().err.splitlines()[:2] == ["One.", "Two."]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

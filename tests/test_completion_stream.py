@@ -171,6 +171,12 @@ def test_an_event_over_several_data_lines() -> None:
     assert said(decoded(b'data: {"choices":\ndata: [{"delta":{"content":"a"}}]}\n\n')) == "a"
 
 
+def test_a_line_end_that_is_cut_in_two_is_one() -> None:
+    """Else the event would end in the middle."""
+    pieces = (b'data: {"choices":\r', b'\ndata: [{"delta":{"content":"a"}}]}\r', b"\n\r\n")
+    assert said(decoded(*pieces)) == "a"
+
+
 def test_a_last_line_without_its_end() -> None:
     assert said(decoded(event(delta(content="a")).rstrip())) == "a"
 

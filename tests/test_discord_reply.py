@@ -234,13 +234,13 @@ async def test_a_busy_bot_types_nowhere(stage: Stage) -> None:
 
 
 async def test_the_end_does_not_wait_for_what_it_replaces(stage: Stage) -> None:
-    """Of an edit on the way over several parts, only the call that runs already is awaited."""
+    """Of what is shown on the way, only the call that runs already is awaited."""
     async with written(stage, "word " * 1500) as reply:
         await eventually(lambda: reply._calling)
-        await reply.finish()
-    creates = await stage.calls("POST")
-    assert len(creates) == len(await stage.messages()) == 4
-    assert " ".join(await stage.texts()).split() == ["word"] * 1500
+        await reply.finish(["The end."])
+    creates, edits = await stage.calls("POST"), await stage.calls("PATCH")
+    assert (len(creates), len(edits)) == (len(await stage.messages()), 0)
+    assert " ".join(await stage.texts()).split() == ["word"] * 1500 + ["-#", "The", "end."]
 
 
 # What goes wrong on the way

@@ -156,6 +156,12 @@ def test_between_a_long_question_and_a_long_quotation_the_question_gets_most() -
     assert 900 < prompt.tokens <= 1000
 
 
+def test_texts_that_cost_more_together_than_apart_still_fit() -> None:
+    """An estimate is not additive: what stands side by side may be cut otherwise."""
+    question = asked("0/Aa" * 120, quoted=quote("Sora", "a" * 120))
+    assert build_prompt("", [], question, token_budget=120).tokens <= 120
+
+
 def test_a_reply_without_words_of_its_own_is_read_whole() -> None:
     """What was shortened is the quotation: nothing is said about a question that is empty."""
     prompt = build_prompt("", [], asked("", quoted=quote("Sora", "word " * 5000)), token_budget=999)

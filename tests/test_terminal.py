@@ -105,8 +105,8 @@ async def test_a_conversation_with_all_its_commands(model: ModelDriver, tmp_path
         "(system prompt: Be  brief.)\n",
         f"ChatBot : {ENGLISH.model_key_refused}\n",
         f"ChatBot : One, two\n({ENGLISH.model_length})\n",
-        "(forgotten: 2)\n",
-        "(forgotten: 0)\n",
+        "(exchanges forgotten: 2)\n",
+        "(exchanges forgotten: 0)\n",
         "ChatBot : Yes.\n",
         "",
     ]
@@ -127,6 +127,22 @@ async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
         "Sure?",
     ]
     assert files(tmp_path) == {"chat.db"}
+
+
+async def test_what_the_stand_in_said_is_not_for_a_model_to_remember(tmp_path: Path) -> None:
+    await chatted(environment(tmp_path), "Hello?\n", "--offline")
+    assert files(tmp_path) == {"chat-offline.db"}
+
+
+async def test_the_system_prompt_can_be_taken_back(model: ModelDriver, tmp_path: Path) -> None:
+    said = "/system Be brief.\n/system default\n"
+    out, _, _ = await chatted(with_model(model, tmp_path), said)
+    default = Settings.model_fields["system_prompt"].default
+    assert out.split("user : ")[1:] == [
+        "(system prompt: Be brief.)\n",
+        f"(system prompt: {default})\n",
+        "\n",
+    ]
 
 
 async def test_offline_nothing_is_needed_at_all(tmp_path: Path) -> None:
