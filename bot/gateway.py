@@ -170,10 +170,8 @@ def _raise_if_for_good(code: int, client: discord.Client) -> None:
 def _next_session(client: discord.Client, *, resume: bool) -> dict[str, Any]:
     """Return how to connect next: go on with the session where there is one."""
     ws = client.ws
-    if ws is None:  # It never came to an IDENTIFY, before whose like discord.py waits 5 s.
-        return {"initial": True}
-    if not resume or ws.session_id is None:
-        return {"initial": False}
+    if not resume or ws is None or ws.session_id is None:
+        return {"initial": ws is None}  # Before any further IDENTIFY discord.py waits 5 s.
     # A proxy or a stand-in stays in between also when Discord names an address of its own.
     own = DiscordWebSocket.DEFAULT_GATEWAY.host == "gateway.discord.gg"
     gateway = ws.gateway if own else DiscordWebSocket.DEFAULT_GATEWAY

@@ -30,6 +30,7 @@ class Screen:
 
     def show(self, key: str, text: str) -> None:
         """Print the block *key*, or print it anew if its text has changed."""
+        text = "".join(char for char in text if char == "\n" or unicodedata.category(char) != "Cc")
         if not self._live:
             self._waiting[key] = text
             return

@@ -2,29 +2,30 @@
 
 import asyncio
 import os
+import re
+import signal
+import stat
 import sys
-import tempfile
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from dotenv import dotenv_values
-
-from bot.sandbox.driver import ControlError, Driver, running_discord
-from bot.sandbox.model_driver import running_model
+from bot.sandbox.driver import ControlError, Driver
+from bot.sandbox.launch import BotEnded, running_sandbox
 from bot.sandbox.screen import Screen
 
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
+with suppress(ImportError):  # Windows has none, and nothing to restore.
+    import termios
+
 HOME: Final = "general"
+PEOPLE: Final = ("Mina", "Jun", "Sora")
+TITLE_LENGTH: Final = 30
 QUIET_SECONDS: Final = 3.0  # Edits follow each other within 2 s; after that an answer is whole.
-STOP_SECONDS: Final = 30.0
 TYPING_SECONDS: Final = 10.0  # how long Discord shows it
 SPOKEN: Final = frozenset({0, 19, 20})  # messages, replies, and what commands answer
 SHOWN: Final = ("message_create", "message_update", "interaction_response", "typing")
-# Where the sandbox has its own: what an operator set for real servers must not get in its way.
-OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOWED_GUILDS", "ALLOW_DMS", "LOG_")
+MENTION: Final = re.compile(r"@chatbot\b", re.IGNORECASE)
 
 HELP: Final = """\
 Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a thread.
@@ -38,74 +39,51 @@ Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a t
 
 def play() -> int:
     """Run the sandbox until the end of input or /quit; return the exit code."""
-    try:
-        return asyncio.run(_play())
-    except KeyboardInterrupt:
-        print()
-        return 0
-
-
-async def _play() -> int:
-    given = {**dotenv_values(), **os.environ}
-    real_model = bool(given.get("OPENAI_API_KEY") or given.get("OPENAI_BASE_URL"))
-    print("Starting a stand-in Discord and the bot ...", flush=True)
-    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
-        async with running_discord() as driver, _model_settings(real=real_model) as model:
-            bot = await _start_bot(driver, Path(folder), {**_kept(given), **model})
-            try:
-                await driver.wait_until_connected(timeout_seconds=STOP_SECONDS)
-                label = "the real chat API" if real_model else "the offline stand-in model"
-                print(f"ChatBot is online in #general, answering with {label}.")
-                print("Nothing else is real: no account is used, and nothing is kept.")
-                print(HELP, flush=True)
-                await _Talk(driver).run()
-            finally:
-                with suppress(ProcessLookupError):
-                    bot.terminate()
-                await bot.wait()
+    with _terminal_as_it_was():
+        try:
+            asyncio.run(_play())
+        except KeyboardInterrupt:
+            print()
+        except asyncio.CancelledError:  # asked to stop by a signal
+            print()
+        except BotEnded as ended:
+            print(f"The bot ended by itself. The last that it said:\n{ended}", file=sys.stderr)
+            return 2
     return 0
 
 
-def _kept(given: dict[str, str | None]) -> dict[str, str]:
-    return {
-        name: value for name, value in given.items() if value and not name.startswith(OWN_SETTINGS)
-    }
-
-
-@asynccontextmanager
-async def _model_settings(*, real: bool) -> AsyncIterator[dict[str, str]]:
-    if real:
-        yield {}
+@contextmanager
+def _terminal_as_it_was() -> Iterator[None]:
+    """Restore what readline changed of the terminal, in a thread that never gets to do so."""
+    if "termios" not in globals() or not sys.stdin.isatty():
+        yield
         return
-    pace = {"first_token_delay_seconds": 0.4, "chunks_per_second": 60.0}
-    async with running_model(mode="offline", tokens_parameter="either", **pace) as model:
-        yield {
-            "OPENAI_BASE_URL": model.base_url,
-            "OPENAI_API_KEY": model.api_key,
-            "OPENAI_MODEL": "offline",
-        }
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
-async def _start_bot(
-    driver: Driver, folder: Path, environment: dict[str, str]
-) -> asyncio.subprocess.Process:
-    environment |= {
-        "DISCORD_TOKEN": driver.token,
-        "DISCORD_API_URL": driver.api_url,
-        "DISCORD_GATEWAY_URL": driver.gateway_url,
-        "DATABASE_URL": f"sqlite:///{folder / 'bot.db'}",
-        "LOG_LEVEL": "WARNING",
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bot",
-        env=environment,
-        cwd=folder,  # An .env of the operator's is read above, and not a second time.
-        stdin=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
+async def _play() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    print("Starting a stand-in Discord and the bot ...", flush=True)
+    async with running_sandbox() as sandbox:
+        await sandbox.connected()
+        print(f"ChatBot is online in #general, answering with {sandbox.model_label}.")
+        print("Nothing else is real: no account is used, and nothing is kept.")
+        print(HELP, flush=True)
+        talking = asyncio.create_task(_Talk(sandbox.driver).run())
+        ended = asyncio.create_task(sandbox.ended())
+        try:
+            await asyncio.wait({talking, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await (ended if ended.done() else talking)
+        finally:
+            talking.cancel()
+            ended.cancel()
 
 
 class _Talk:
@@ -119,80 +97,110 @@ class _Talk:
         self._names: dict[str, str] = {}
         self._form: dict[str, Any] | None = None
         self._last_sign = 0.0
-        self._done_with_line = threading.Semaphore(1)
         self._keyboard = sys.stdin.isatty()
         self._screen = Screen(self._prompt)
 
     async def run(self) -> None:
         """Go on until the end of input or /quit."""
         watching = asyncio.create_task(self._watch())
-        lines: asyncio.Queue[str | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        reader = threading.Thread(target=self._read, args=(loop, lines), daemon=True)
-        reader.start()
         try:
-            while (line := await lines.get()) is not None and line.strip() != "/quit":
+            async for line in self._typed() if self._keyboard else _piped():
+                if line.strip() == "/quit":
+                    return
                 await self._enter(line)
-                self._done_with_line.release()
                 if not self._keyboard:
                     await self._quiet()
         finally:
             watching.cancel()
             self._screen.settle()
 
+    async def _typed(self) -> AsyncIterator[str]:
+        """Yield what is typed; the thread that reads it ends with the program."""
+        loop = asyncio.get_running_loop()
+        lines: asyncio.Queue[str | None] = asyncio.Queue()
+        wanted = threading.Semaphore(1)  # So that the prompt names the place one is in by then.
+        reader = threading.Thread(target=self._read, args=(loop, lines, wanted), daemon=True)
+        reader.start()
+        while (line := await lines.get()) is not None:
+            yield line
+            wanted.release()
+
     def _prompt(self) -> str:
         return "new prompt> " if self._form else f"{self._person} {self._place_name}> "
 
-    def _read(self, loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None]) -> None:
-        while True:
-            self._done_with_line.acquire()  # So that the prompt names the place one is in by then.
+    def _read(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lines: "asyncio.Queue[str | None]",
+        wanted: threading.Semaphore,
+    ) -> None:
+        line: str | None = ""
+        while line is not None:
+            wanted.acquire()
             try:
-                line: str | None = input(self._prompt() if self._keyboard else "")
+                line = input(self._prompt())
             except EOFError:
                 line = None
             self._screen.entered()
             with suppress(RuntimeError):  # The loop is closed: the program is about to end.
                 loop.call_soon_threadsafe(lines.put_nowait, line)
-            if line is None:
-                return
 
-    async def _enter(self, line: str) -> None:
+    async def _enter(self, typed: str) -> None:
         self._last_sign = asyncio.get_running_loop().time()
+        line = typed.encode("utf-8", "replace").decode().strip()  # A terminal takes any bytes.
         try:
             if self._form is not None:
                 await self._fill_in(line)
             elif line.startswith("/"):
                 await self._command(*line[1:].split(maxsplit=1))
-            elif line.strip():
-                await self._driver.say(self._place, self._person, line, as_typed=True)
-        except (ControlError, KeyError) as error:
+            elif line:
+                await self._say(line)
+        except ControlError as error:
             print(error)
+
+    async def _say(self, line: str) -> None:
+        line = MENTION.sub("@ChatBot", line)
+        await self._driver.say(self._place, self._person, line, as_typed=True)
+        if self._place == HOME and "@ChatBot" not in line:
+            print("(Nobody asked the bot: begin with @ChatBot, or go into a /thread.)")
 
     async def _fill_in(self, line: str) -> None:
         form, self._form = self._form, None
         assert form is not None
+        if line == "/cancel":
+            return
         field = form["response"]["modal"]["components"][0]["components"][0]["custom_id"]
         await self._driver.submit_modal(form["id"], {field: line})
 
     async def _command(self, name: str = "help", rest: str = "") -> None:
         if name == "as":
-            self._driver.user_id(rest)
-            self._person = rest
+            await self._become(rest)
         elif name == HOME:
             self._place, self._place_name = HOME, f"#{HOME}"
         elif name == "thread":
             await self._go_into_thread()
-        elif name in {"reset", "system"}:
+        elif name == "reset":
+            await self._driver.command(self._place, self._person, name, force=True)
+        elif name == "system":
             options = {"prompt": rest} if rest else {}
             await self._driver.command(self._place, self._person, name, options, force=True)
-        else:
+        elif name == "help":
             print(HELP)
+        else:
+            print(f"There is no /{name} here; /help says what there is.")
+
+    async def _become(self, name: str) -> None:
+        person = name.strip().capitalize()
+        if person in PEOPLE:
+            self._person = person
+        else:
+            print(f"There are {', '.join(PEOPLE)}.")
 
     async def _go_into_thread(self) -> None:
         threads = await self._driver.threads(HOME)
         if threads:
             newest = max(threads, key=lambda thread: int(thread["id"]))
-            self._place, self._place_name = newest["id"], f"“{newest['name'][:30]}”"
+            self._place, self._place_name = newest["id"], _title(newest["name"])
         else:
             print("There is no thread yet: ask the bot something first.")
 
@@ -213,7 +221,8 @@ class _Talk:
             self._form = interaction
             field = interaction["response"]["modal"]["components"][0]["components"][0]
             now = field.get("value") or field.get("placeholder") or ""
-            self._screen.show(interaction["id"], f"{field['label']}. {now}")
+            form = f"{now}\n({field['label']}; /cancel leaves it as it is)"
+            self._screen.show(interaction["id"], form)
 
     async def _show_message(self, message: dict[str, Any]) -> None:
         if message["channel_id"] not in self._names:
@@ -221,7 +230,7 @@ class _Talk:
                 one["id"]: one.get("name", "DM") for one in await self._driver.channels()
             }
         name = self._names.get(message["channel_id"], "thread")
-        place = f"#{name}" if name == HOME else f"“{name[:30]}”"
+        place = f"#{name}" if name == HOME else _title(name)
         only_you = ", only you can see this" if message["ephemeral"] else ""
         text = message["content"].replace(self._driver.bot_mention, "@ChatBot")
         self._screen.show(message["id"], f"[{place}{only_you}] {message['author_name']}: {text}")
@@ -232,3 +241,22 @@ class _Talk:
         while now() < self._last_sign + QUIET_SECONDS:  # noqa: ASYNC110  # what ends is silence
             await asyncio.sleep(self._last_sign + QUIET_SECONDS - now())
         self._screen.settle()
+
+
+def _title(name: str) -> str:
+    return f"“{name if len(name) <= TITLE_LENGTH else name[: TITLE_LENGTH - 1] + '…'}”"
+
+
+async def _piped() -> AsyncIterator[str]:
+    """Yield the lines of a standard input that is no terminal."""
+    reader = asyncio.StreamReader()
+    kind = os.fstat(sys.stdin.fileno()).st_mode
+    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+        )
+    else:  # A file never makes anyone wait.
+        reader.feed_data(sys.stdin.buffer.read())
+        reader.feed_eof()
+    while line := await reader.readline():
+        yield line.decode(errors="replace")

@@ -85,7 +85,7 @@ def _quoted(text: str) -> str:
 
 _ENGLISH: Final = {
     "hello": "Hello! You asked: “{question}”. This is what a model would have been sent with it:",
-    "counts": "about {tokens} tokens, and {exchanges} earlier answers of mine",
+    "counts": "about {tokens} tokens; earlier answers of mine: {exchanges}",
     "system": "the system prompt: “{text}”",
     "earlier": "your question before this one: “{question}”",
     "label": "*I am the offline stand-in: no model has seen this. "
