@@ -1,6 +1,7 @@
 """Play a person in the stand-in Discord from a terminal, with the real bot connected to it."""
 
 import asyncio
+import math
 import os
 import re
 import signal
@@ -96,7 +97,7 @@ class _Talk:
         self._place_name = f"#{HOME}"
         self._names: dict[str, str] = {}
         self._form: dict[str, Any] | None = None
-        self._last_sign = 0.0
+        self._last_sign = -math.inf
         self._keyboard = sys.stdin.isatty()
         self._screen = Screen(self._prompt)
 
@@ -146,7 +147,6 @@ class _Talk:
                 loop.call_soon_threadsafe(lines.put_nowait, line)
 
     async def _enter(self, typed: str) -> None:
-        self._last_sign = asyncio.get_running_loop().time()
         line = typed.encode("utf-8", "replace").decode().strip()  # A terminal takes any bytes.
         try:
             if self._form is not None:
@@ -160,6 +160,7 @@ class _Talk:
 
     async def _say(self, line: str) -> None:
         line = MENTION.sub("@ChatBot", line)
+        self._note_sign()
         await self._driver.say(self._place, self._person, line, as_typed=True)
         if self._place == HOME and "@ChatBot" not in line:
             print("(Nobody asked the bot: begin with @ChatBot, or go into a /thread.)")
@@ -170,6 +171,7 @@ class _Talk:
         if line == "/cancel":
             return
         field = form["response"]["modal"]["components"][0]["components"][0]["custom_id"]
+        self._note_sign()
         await self._driver.submit_modal(form["id"], {field: line})
 
     async def _command(self, name: str = "help", rest: str = "") -> None:
@@ -179,10 +181,9 @@ class _Talk:
             self._place, self._place_name = HOME, f"#{HOME}"
         elif name == "thread":
             await self._go_into_thread()
-        elif name == "reset":
-            await self._driver.command(self._place, self._person, name, force=True)
-        elif name == "system":
-            options = {"prompt": rest} if rest else {}
+        elif name in {"reset", "system"}:
+            options = {"prompt": rest} if rest and name == "system" else {}
+            self._note_sign()
             await self._driver.command(self._place, self._person, name, options, force=True)
         elif name == "help":
             print(HELP)
@@ -212,8 +213,7 @@ class _Talk:
                 await self._show(event["type"], event["data"])
 
     async def _show(self, kind: str, data: dict[str, Any]) -> None:
-        thinking = TYPING_SECONDS if kind == "typing" else 0.0
-        self._last_sign = asyncio.get_running_loop().time() + thinking
+        self._note_sign(TYPING_SECONDS if kind == "typing" else 0.0)
         if (message := data.get("message")) and message["type"] in SPOKEN:
             if message["author_name"] != self._person or not self._keyboard:
                 await self._show_message(message)
@@ -234,6 +234,9 @@ class _Talk:
         only_you = ", only you can see this" if message["ephemeral"] else ""
         text = message["content"].replace(self._driver.bot_mention, "@ChatBot")
         self._screen.show(message["id"], f"[{place}{only_you}] {message['author_name']}: {text}")
+
+    def _note_sign(self, lasting_seconds: float = 0.0) -> None:
+        self._last_sign = asyncio.get_running_loop().time() + lasting_seconds
 
     async def _quiet(self) -> None:
         """Wait until the bot seems to have said all that it has to say."""

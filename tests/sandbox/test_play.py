@@ -1,0 +1,170 @@
+"""The sandbox as a person meets it: `python -m bot sandbox`, piped and at a terminal."""
+
+import asyncio
+import io
+import os
+import pty
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.screen import Screen, wrapped
+
+PATIENCE_SECONDS = 60.0
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    names = ("DISCORD_", "OPENAI_", "LOG_", "CONTEXT_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(names)}
+    return inherited | {"TMPDIR": str(folder), "TERM": "xterm"} | settings
+
+
+async def played(folder: Path, typed: str, **settings: str) -> tuple[str, str, int]:
+    """Return what the sandbox showed, what it complained of, and its exit code."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "sandbox"),
+        env=environment(folder, **settings),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        out, err = await process.communicate(typed.encode(errors="surrogateescape"))
+    assert process.returncode is not None
+    return out.decode(), err.decode(), process.returncode
+
+
+async def test_a_piped_conversation_is_a_transcript(tmp_path: Path) -> None:
+    typed = "@chatbot hi \udcff\n/thread\n/as jun\n/reset\n/nonsense\n/quit\nnot read\n"
+    out, err, code = await played(tmp_path, typed)
+    assert (err, code) == ("", 0)
+    assert "[“hi �”] ChatBot: Hello! You asked: “hi �”." in out
+    assert "[“hi �”, only you can see this] ChatBot: Only people with the Manage Server" in out
+    assert "There is no /nonsense here" in out
+    assert "not read" not in out
+    assert list(tmp_path.iterdir()) == [], "nothing is kept"
+
+
+async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:
+    _, err, code = await played(tmp_path, "", CONTEXT_TOKENS="lots")
+    assert code == 2
+    assert "CONTEXT_TOKENS is not valid" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+class Keyboard:
+    """The sandbox at a terminal of its own, with somebody typing."""
+
+    def __init__(self, process: asyncio.subprocess.Process, end: int) -> None:
+        self.process = process
+        self._end = end
+        self._seen = ""
+
+    def type(self, line: str) -> None:
+        os.write(self._end, f"{line}\r".encode())
+
+    async def until(self, text: str) -> str:
+        """Return what is shown up to *text*, without what moves the cursor."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while text not in self._seen:
+                more = await asyncio.to_thread(os.read, self._end, 65_536)
+                self._seen += re.sub(r"\x1b\[[\d?]*[A-Za-z]|\r", "", more.decode(errors="replace"))
+        before, found, self._seen = self._seen.partition(text)
+        return before + found
+
+
+async def at_a_terminal(folder: Path) -> Keyboard:
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "sandbox"),
+        env=environment(folder),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    return Keyboard(process, ours)
+
+
+async def test_a_form_can_be_filled_in_at_the_keyboard() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        person = await at_a_terminal(Path(folder))
+        await person.until("Mina #general> ")
+        person.type("hello all")
+        await person.until("(Nobody asked the bot")
+        person.type("/thread")
+        await person.until("There is no thread yet")
+        person.type("/system")
+        await person.until("new prompt> ")
+        person.type("/cancel")
+        await person.until("Mina #general> ")
+        person.type("/system")
+        await person.until("new prompt> ")
+        person.type("Speak like a sailor.")
+        await person.until("The system prompt of this channel is set.")
+        person.type("@ChatBot hi")
+        await person.until("the system prompt: “Speak like a sailor.")
+        person.type("/as Nobody")
+        await person.until("There are Mina, Jun, Sora.")
+        person.type("/help")
+        await person.until("/help, /quit")
+        person.type("/general")
+        person.type("/quit")
+        assert await asyncio.wait_for(person.process.wait(), PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_ends_all_of_it(number: signal.Signals) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        person = await at_a_terminal(Path(folder))
+        await person.until("Mina #general> ")
+        person.process.send_signal(number)
+        assert await asyncio.wait_for(person.process.wait(), PATIENCE_SECONDS) == 0
+        assert list(Path(folder).iterdir()) == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_newest_block_is_rewritten_in_place_as_it_grows() -> None:
+    out = Terminal()
+    screen = Screen(lambda: "> ", out)
+    screen.show("1", "one")
+    screen.show("1", "one\ntwo")
+    screen.show("2", "three")
+    screen.entered()
+    screen.show("2", "three four")
+    assert out.getvalue() == (
+        "\r\x1b[Jone\n> \r\x1b[1A\x1b[Jone\ntwo\n> \r\x1b[Jthree\n> \r\x1b[Jthree four\n> "
+    )
+
+
+def test_what_would_steer_the_terminal_is_not_shown() -> None:
+    out = io.StringIO()
+    screen = Screen(lambda: "> ", out)
+    screen.show("1", "\x1b[31mred\a")
+    screen.settle()
+    assert out.getvalue() == "[31mred\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", [""]),
+        ("one two three", ["one two", "three"]),
+        ("onetwothree", ["onetwoth", "ree"]),
+        ("한국어로 쓰기", ["한국어로", "쓰기"]),
+        ("e\u0301" * 9, ["e\u0301" * 8, "e\u0301"]),
+        ("one\n\ntwo", ["one", "", "two"]),
+    ],
+)
+def test_rows_fit_the_width(text: str, rows: list[str]) -> None:
+    assert wrapped(text, 8) == rows
