@@ -79,6 +79,7 @@ class _Answer:
     first_words_seconds: float | None = None
     prompt: Prompt | None = None
     usage: Usage | None = None
+    whole: bool = False
     stoppable: bool = True
     stopped: str | None = None
 
@@ -198,18 +199,15 @@ class Assistant:
                 try:
                     await turn.enter_async_context(self._queues.turn(answer.exchange.place_id))
                     await self._ask(answer, reply)
+                    answer.whole = True
                     state = State.ANSWERED
                 except ReplyLost:
                     raise
                 except (ModelError, PlaceBusy, HistoryFailed) as error:
                     state = State.FAILED
                     answer.notices.append(self._explained(error))
-                    log.warning(
-                        "Question %d failed: %s %s",
-                        answer.exchange.message_id,
-                        type(error).__name__,
-                        error,
-                    )
+                    why = f"{type(error).__name__} {error}".rstrip()
+                    log.warning("Question %d failed: %s", answer.exchange.message_id, why)
                 except Exception:  # the one top handler of an answer
                     state = State.FAILED
                     answer.notices.append(self._say.answer_failed)
@@ -255,7 +253,7 @@ class Assistant:
     async def _record(self, answer: _Answer, state: State) -> None:
         """Store how the answer ended; what was not whole is marked as cut."""
         text = answer.text
-        exchange = replace(answer.exchange, reply=text, cut=bool(text) and state != State.ANSWERED)
+        exchange = replace(answer.exchange, reply=text, cut=bool(text) and not answer.whole)
         exchange = replace(exchange, tokens=exchange_tokens(exchange))
         try:
             await self._history.complete(exchange, state)
