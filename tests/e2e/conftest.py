@@ -29,6 +29,11 @@ from tests.e2e.conduct import all_logs, check_conduct
 Message = dict[str, Any]
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 20.0
+# Discord lets a bot identify every 5 s and sync its commands 5 times in 20 s: few for these tests.
+OFTEN_STARTED: Final[dict[str, Any]] = {
+    "identify_interval_seconds": 0,
+    "buckets": {"commands": {"limit": 100}},
+}
 GLANCE_SECONDS: Final = 0.02  # between two looks at a file
 NAMES = (f"place-{number}" for number in itertools.count(1))
 
@@ -64,11 +69,25 @@ class Stage:
     model: ModelDriver
     folder: Path
     log_paths: list[Path] = field(default_factory=list)
+    all_log_paths: list[Path] = field(default_factory=list)
+    over: list[Record] = field(default_factory=list)
 
     @property
     def log(self) -> str:
         """What all bots of this stage logged so far."""
         return all_logs(self.log_paths)
+
+    @asynccontextmanager
+    async def afresh(
+        self, *, message_content: bool = True, **model_settings: Any
+    ) -> AsyncIterator["Stage"]:
+        """Give the same stand-ins to other bots: with a folder of their own, nothing scripted."""
+        await self.discord.clear_faults()
+        await self.discord.settings(portal={"message_content": message_content})
+        await self.model.reset()
+        await self.model.change(**model_settings)
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        yield Stage(self.discord, self.model, folder, all_log_paths=self.all_log_paths)
 
     def environment(self, **settings: str) -> dict[str, str]:
         ours = {
@@ -91,6 +110,7 @@ class Stage:
             )
         bot = Bot(process, Path(log_file.name))
         self.log_paths.append(bot.log_path)
+        self.all_log_paths.append(bot.log_path)
         try:
             if connected:
                 await self.discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
@@ -128,6 +148,24 @@ class Stage:
         return await self.discord.wait_for_bot(
             text, channel=channel, timeout_seconds=PATIENCE_SECONDS
         )
+
+    async def use(
+        self, channel: str, name: str, *, by: str = "Mina", force: bool = False, **options: str
+    ) -> Message:
+        """Use a command and return what it is answered with."""
+        interaction = await self.discord.command(channel, by, name, options, force=force)
+        return await self.answered(interaction)
+
+    async def submit(self, form: Message, text: str, *, force: bool = False) -> Message:
+        """Fill in the one field of *form* and return what that is answered with."""
+        fields = {field_of(form)["custom_id"]: text}
+        sent = await self.discord.submit_modal(form["interaction"], fields, force=force)
+        return await self.answered(sent)
+
+    async def answered(self, interaction: str) -> Message:
+        """Return what a command or form is answered with, and the id of the interaction."""
+        seen = await self.discord.wait_for_answer(interaction, timeout_seconds=PATIENCE_SECONDS)
+        return {"interaction": interaction} | dict(seen["response"])
 
     async def logged(self, text: str) -> None:
         """Return when *text* stands in the log."""
@@ -195,9 +233,18 @@ class Stage:
         """Return the requests to the model whose question contains *text*, oldest first."""
         return [
             one
-            for one in await self.model.completions()
+            for one in await self.completions()
             if one.body and text in one.body["messages"][-1]["content"]
         ]
+
+    async def completions(self) -> list[Record]:
+        """Return the requests to the model, oldest first; each that is over is fetched once."""
+        after = self.over[-1].seq if self.over else 0
+        new = await self.model.completions(after=after)
+        begun = [number for number, one in enumerate(new) if one.outcome == "pending"]
+        over = begun[0] if begun else len(new)
+        self.over += new[:over]
+        return [*self.over, *new[over:]]
 
     async def prompt_with(self, text: str) -> list[dict[str, str]]:
         """Return the messages of the newest request whose question contains *text*."""
@@ -227,6 +274,12 @@ class Stage:
             assert await self.requests_with(message["content"] or "nothing") == []
 
 
+def field_of(form: Message) -> dict[str, Any]:
+    """Return the one text input of a form."""
+    [row] = form["modal"]["components"]
+    return dict(row["component"] if "component" in row else row["components"][0])
+
+
 def bare_environment() -> dict[str, str]:
     """Return this process's environment without any settings of the bot, ready to run it."""
     names = {name.upper() for name in Settings.model_fields}
@@ -243,22 +296,17 @@ async def run_bot(*arguments: str, **more: Any) -> asyncio.subprocess.Process:
 
 
 @asynccontextmanager
-async def a_stage(
-    *, discord_settings: dict[str, Any] | None = None, **model_settings: Any
-) -> AsyncIterator[Stage]:
-    """Run both stand-ins, and check the bot's conduct at the end."""
-    settings = {"tokens_parameter": "either"} | model_settings
-    # Discord lets a bot identify every 5 s: long for a test that restarts it.
-    discord_settings = {"identify_interval_seconds": 0} | (discord_settings or {})
+async def a_stage() -> AsyncIterator[Stage]:
+    """Run both stand-ins, and check the conduct of all bots at the end."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         discord, model = await asyncio.gather(
-            stack.enter_async_context(running_discord(**discord_settings)),
-            stack.enter_async_context(running_model(**settings)),
+            stack.enter_async_context(running_discord(**OFTEN_STARTED)),
+            stack.enter_async_context(running_model(tokens_parameter="either")),
         )
         stage = Stage(discord, model, Path(folder))
         yield stage
-        await check_conduct(discord, stage.log, [discord.token, model.api_key])
+        await check_conduct(discord, all_logs(stage.all_log_paths), [discord.token, model.api_key])
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -274,10 +322,17 @@ async def stage(shared_stage: Stage) -> Stage:
     return shared_stage
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def own_stage() -> AsyncIterator[Stage]:
-    """Run a stage for this test alone, without a bot yet."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stand_ins() -> AsyncIterator[Stage]:
+    """Run stand-ins without a bot, for bots of other settings, one after the other."""
     async with a_stage() as stage:
+        yield stage
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_stage(stand_ins: Stage) -> AsyncIterator[Stage]:
+    """Return a stage for this test alone, without a bot yet."""
+    async with stand_ins.afresh() as stage:
         yield stage
 
 

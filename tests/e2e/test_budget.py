@@ -9,8 +9,7 @@ import pytest_asyncio
 from bot.sandbox.model.rules import count_prompt_tokens
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Stage, a_stage
-from tests.e2e.test_commands import answered
+from tests.e2e.conftest import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,9 +31,9 @@ CONTEXT_EXCEEDED: Final = Script(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def tight() -> AsyncIterator[Stage]:
+async def tight(stand_ins: Stage) -> AsyncIterator[Stage]:
     """Run a stage whose bot may send few tokens."""
-    async with a_stage() as stage, stage.bot(CONTEXT_TOKENS=str(BUDGET)):
+    async with stand_ins.afresh() as stage, stage.bot(CONTEXT_TOKENS=str(BUDGET)):
         yield stage
 
 
@@ -77,23 +76,20 @@ async def test_the_system_prompt_and_the_newest_question_always_stay(
 ) -> None:
     channel = await tight.channel()
     prompt = f"{unique} " + "be kind and " * 70
-    await answered(
-        tight, await tight.discord.command(channel, "Mina", "system", {"prompt": prompt})
-    )
+    await tight.use(channel, "system", prompt=prompt)
     await tight.asked(f"first {unique} {FILLER}", channel=channel)
-    await tight.asked(f"second {unique} " + f"{FILLER} " * 25, channel=channel)
+    await tight.asked(f"second {unique} " + f"{FILLER} " * 21, channel=channel)
     system, *turns = await tight.prompt_with(f"second {unique}")
     assert system["content"].startswith(prompt.strip())
     assert [turn["role"] for turn in turns] == ["user"]
-    assert turns[0]["content"].endswith(f"{FILLER} " * 24 + FILLER)
+    assert turns[0]["content"].endswith(f"{FILLER} " * 20 + FILLER)
 
 
 async def test_a_system_prompt_over_half_the_budget_is_refused_with_the_numbers(
     tight: Stage,
 ) -> None:
-    options = {"prompt": "be kind and " * 150}
     channel = await tight.channel()
-    answer = await answered(tight, await tight.discord.command(channel, "Mina", "system", options))
+    answer = await tight.use(channel, "system", prompt="be kind and " * 150)
     assert answer["ephemeral"]
     assert f"{BUDGET // 2} tokens" in answer["content"]
 

@@ -1,31 +1,17 @@
 """The commands /reset and /system: what they do, for whom, and what they refuse."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Message, Stage
+from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Stage, field_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEFAULT_PROMPT = "You are a helpful assistant."
-
-
-async def used(
-    stage: Stage, channel: str, name: str, *, by: str = "Mina", **options: Any
-) -> Message:
-    """Use a command as Discord's client lets one, and return what it is answered with."""
-    interaction = await stage.discord.command(channel, by, name, options)
-    return await answered(stage, interaction)
-
-
-async def answered(stage: Stage, interaction: str) -> Message:
-    seen = await stage.discord.wait_for_answer(interaction, timeout_seconds=PATIENCE_SECONDS)
-    return {"interaction": interaction} | dict(seen["response"])
 
 
 async def server_scope(stage: Stage) -> str:
@@ -34,19 +20,6 @@ async def server_scope(stage: Stage) -> str:
     [scope] = [one for one in system["options"] if one["name"] == "scope"]
     [value] = [one["value"] for one in scope["choices"] if "server" in one["name"]]
     return str(value)
-
-
-def field_of(form: Message) -> dict[str, Any]:
-    """Return the text input of a form."""
-    [row] = form["modal"]["components"]
-    return dict(row["component"] if "component" in row else row["components"][0])
-
-
-async def submitted(stage: Stage, form: Message, text: str, *, force: bool = False) -> Message:
-    fields = {field_of(form)["custom_id"]: text}
-    return await answered(
-        stage, await stage.discord.submit_modal(form["interaction"], fields, force=force)
-    )
 
 
 async def system_prompt_at(stage: Stage, text: str) -> str:
@@ -70,7 +43,7 @@ async def test_reset_forgets_this_place_and_says_how_much(stage: Stage, unique: 
     for number in range(3):
         await stage.asked(f"before {number} {unique}", channel=channel)
     await stage.asked(f"elsewhere {unique}", channel=elsewhere)
-    answer = await used(stage, channel, "reset")
+    answer = await stage.use(channel, "reset")
     assert answer["content"] == ENGLISH.reset_done.format(count=3)
     await stage.asked(f"after {unique}", channel=channel)
     assert unique not in await stage.memory_at(f"after {unique}")
@@ -81,8 +54,8 @@ async def test_reset_forgets_this_place_and_says_how_much(stage: Stage, unique: 
 async def test_reset_counts_one_and_none_in_words(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.asked(unique, channel=channel)
-    assert (await used(stage, channel, "reset"))["content"] == ENGLISH.reset_one
-    assert (await used(stage, channel, "reset"))["content"] == ENGLISH.reset_nothing
+    assert (await stage.use(channel, "reset"))["content"] == ENGLISH.reset_one
+    assert (await stage.use(channel, "reset"))["content"] == ENGLISH.reset_nothing
 
 
 async def test_reset_of_a_thread_forgets_its_opening_and_inherits_nothing(
@@ -92,7 +65,7 @@ async def test_reset_of_a_thread_forgets_its_opening_and_inherits_nothing(
     await stage.asked(f"before {unique}", channel=channel)
     thread = (await stage.asked(f"opening {unique}", channel=channel))["id"]
     await stage.said(thread, "Jun", f"inside {unique}")
-    answer = await used(stage, thread, "reset")
+    answer = await stage.use(thread, "reset")
     assert answer["content"] == ENGLISH.reset_done.format(count=2)
     await stage.said(thread, "Jun", f"again {unique}")
     assert unique not in await stage.memory_at(f"again {unique}")
@@ -111,7 +84,7 @@ async def test_reset_erases_the_text_from_the_file(stage: Stage, unique: str) ->
         return any(unique.encode() in file.read_bytes() for file in files)
 
     assert in_file()
-    await used(stage, channel, "reset")
+    await stage.use(channel, "reset")
     async with asyncio.timeout(PATIENCE_SECONDS):
         while in_file():  # noqa: ASYNC110  # a file tells nobody that it changed
             await asyncio.sleep(GLANCE_SECONDS)
@@ -133,7 +106,7 @@ async def test_a_running_answer_stops_at_a_reset_and_says_so(
         await stage.shown("and so on", dm)
     else:
         await stage.model_asked(unique)
-    await used(stage, dm, "reset", by=person)
+    await stage.use(dm, "reset", by=person)
     [answer], [unbegun] = await asyncio.gather(stage.answer_to(running), stage.answer_to(waiting))
     assert answer["content"].endswith(ENGLISH.stopped_by_reset)
     assert answer["content"].startswith(unique) is begun
@@ -151,7 +124,7 @@ async def test_the_system_prompt_of_a_channel_holds_in_its_threads_too(
 ) -> None:
     channel, other = await stage.channel(), await stage.channel()
     thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
-    answer = await used(stage, channel, "system", prompt=f"Speak like a pirate {unique}")
+    answer = await stage.use(channel, "system", prompt=f"Speak like a pirate {unique}")
     assert answer["content"] == ENGLISH.system_set_channel
     await stage.asked(f"second {unique}", channel=channel)
     await stage.said(thread, "Mina", f"third {unique}")
@@ -166,8 +139,8 @@ async def test_the_system_prompt_of_a_channel_holds_in_its_threads_too(
 async def test_a_thread_may_have_a_system_prompt_of_its_own(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
-    await used(stage, channel, "system", prompt="The channel's.")
-    answer = await used(stage, thread, "system", prompt="The thread's.")
+    await stage.use(channel, "system", prompt="The channel's.")
+    answer = await stage.use(thread, "system", prompt="The thread's.")
     assert answer["content"] == ENGLISH.system_set_thread
     await stage.said(thread, "Mina", f"second {unique}")
     await stage.asked(f"third {unique}", channel=channel)
@@ -180,10 +153,8 @@ async def test_the_system_prompt_of_the_server_holds_where_there_is_no_other(
 ) -> None:
     one = await guild_channel(stage, unique)
     other = str((await stage.discord.create_channel("other", guild=f"Guild {unique}"))["id"])
-    await used(stage, other, "system", prompt="The channel's own.")
-    answer = await used(
-        stage, one, "system", prompt="The server's.", scope=await server_scope(stage)
-    )
+    await stage.use(other, "system", prompt="The channel's own.")
+    answer = await stage.use(one, "system", prompt="The server's.", scope=await server_scope(stage))
     assert answer["content"] == ENGLISH.system_set_server
     await stage.asked(f"one {unique}", channel=one)
     await stage.asked(f"other {unique}", channel=other)
@@ -198,11 +169,11 @@ async def test_system_alone_opens_a_form_with_the_inherited_prompt_as_placeholde
 ) -> None:
     channel = await stage.channel()
     thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
-    field = field_of(await used(stage, channel, "system"))
+    field = field_of(await stage.use(channel, "system"))
     assert not field.get("value")
     assert DEFAULT_PROMPT in field["placeholder"]
-    await used(stage, channel, "system", prompt=f"The channel's {unique}")
-    field = field_of(await used(stage, thread, "system"))
+    await stage.use(channel, "system", prompt=f"The channel's {unique}")
+    field = field_of(await stage.use(thread, "system"))
     assert not field.get("value")
     assert f"The channel's {unique}" in field["placeholder"]
 
@@ -212,11 +183,11 @@ async def test_the_form_holds_this_places_own_prompt_to_read_and_edit(
 ) -> None:
     channel = await stage.channel()
     long = f"Be brief {unique}.\n" + "And kind. " * 300
-    await used(stage, channel, "system", prompt=long)
-    form = await used(stage, channel, "system")
+    await stage.use(channel, "system", prompt=long)
+    form = await stage.use(channel, "system")
     assert field_of(form)["value"] == long.strip()
     assert DEFAULT_PROMPT in field_of(form)["placeholder"]
-    answer = await submitted(stage, form, f"Be verbose {unique}")
+    answer = await stage.submit(form, f"Be verbose {unique}")
     assert answer["content"] == ENGLISH.system_set_channel
     await stage.asked(unique, channel=channel)
     assert (await system_prompt_at(stage, unique)).startswith(f"Be verbose {unique}")
@@ -224,9 +195,9 @@ async def test_the_form_holds_this_places_own_prompt_to_read_and_edit(
 
 async def test_an_emptied_form_goes_back_to_the_default(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
-    await used(stage, channel, "system", prompt="Be brief.")
-    form = await used(stage, channel, "system")
-    answer = await submitted(stage, form, "")
+    await stage.use(channel, "system", prompt="Be brief.")
+    form = await stage.use(channel, "system")
+    answer = await stage.submit(form, "")
     assert answer["content"] == ENGLISH.system_cleared
     await stage.asked(unique, channel=channel)
     assert (await system_prompt_at(stage, unique)).startswith(DEFAULT_PROMPT)
@@ -235,13 +206,13 @@ async def test_an_emptied_form_goes_back_to_the_default(stage: Stage, unique: st
 async def test_the_form_of_the_server_is_its_own(stage: Stage, unique: str) -> None:
     channel = await guild_channel(stage, unique)
     scope = await server_scope(stage)
-    await used(stage, channel, "system", prompt="The channel's.")
-    form = await used(stage, channel, "system", scope=scope)
+    await stage.use(channel, "system", prompt="The channel's.")
+    form = await stage.use(channel, "system", scope=scope)
     assert not field_of(form).get("value")
     assert DEFAULT_PROMPT in field_of(form)["placeholder"]
-    assert (await submitted(stage, form, "All"))["content"] == ENGLISH.system_set_server
-    assert field_of(await used(stage, channel, "system", scope=scope))["value"] == "All"
-    assert field_of(await used(stage, channel, "system"))["value"] == "The channel's."
+    assert (await stage.submit(form, "All"))["content"] == ENGLISH.system_set_server
+    assert field_of(await stage.use(channel, "system", scope=scope))["value"] == "All"
+    assert field_of(await stage.use(channel, "system"))["value"] == "The channel's."
 
 
 # Who may
@@ -271,9 +242,11 @@ async def test_who_may_not_is_refused_ephemerally_also_by_the_handler(
     """An admin of the server may show the commands to everybody; they still refuse."""
     channel = await stage.channel()
     await stage.asked(f"first {unique}", channel=channel)
-    for name, options in (("reset", {}), ("system", {"prompt": "Obey Sora."}), ("system", {})):
-        interaction = await stage.discord.command(channel, "Sora", name, options, force=True)
-        answer = await answered(stage, interaction)
+    for answer in (
+        await stage.use(channel, "reset", by="Sora", force=True),
+        await stage.use(channel, "system", by="Sora", force=True, prompt="Obey Sora."),
+        await stage.use(channel, "system", by="Sora", force=True),
+    ):
         assert answer["ephemeral"]
         assert answer["content"] == ENGLISH.refused_permission
     await stage.asked(f"second {unique}", channel=channel)
@@ -286,11 +259,11 @@ async def test_manage_server_is_enough_and_checked_again_when_the_form_comes(
 ) -> None:
     channel, person = await stage.channel(), await stage.person()
     await stage.discord.permit(person, ["MANAGE_GUILD"])
-    form = await used(stage, channel, "system", by=person)
-    assert (await submitted(stage, form, "First."))["content"] == ENGLISH.system_set_channel
-    form = await used(stage, channel, "system", by=person)
+    form = await stage.use(channel, "system", by=person)
+    assert (await stage.submit(form, "First."))["content"] == ENGLISH.system_set_channel
+    form = await stage.use(channel, "system", by=person)
     await stage.discord.permit(person, [])
-    answer = await submitted(stage, form, "Second.", force=True)
+    answer = await stage.submit(form, "Second.", force=True)
     assert answer["ephemeral"]
     assert answer["content"] == ENGLISH.refused_permission
     await stage.asked(unique, channel=channel)
@@ -301,7 +274,7 @@ async def test_a_system_prompt_that_is_too_long_is_refused_with_the_numbers(
     stage: Stage, unique: str
 ) -> None:
     channel = await stage.channel()
-    answer = await used(stage, channel, "system", prompt="a very long prompt " * 250)
+    answer = await stage.use(channel, "system", prompt="a very long prompt " * 250)
     assert answer["ephemeral"]
     for number in ("4749 characters", "4000 characters", "4000 tokens"):
         assert number in answer["content"]
@@ -312,13 +285,13 @@ async def test_a_system_prompt_that_is_too_long_is_refused_with_the_numbers(
 async def test_in_a_direct_message_people_rule_for_themselves(stage: Stage, unique: str) -> None:
     person, other = await stage.person(), await stage.person()
     dm, others = await stage.discord.dm(person), await stage.discord.dm(other)
-    answer = await used(stage, dm, "system", by=person, prompt=f"Be mine {unique}")
+    answer = await stage.use(dm, "system", by=person, prompt=f"Be mine {unique}")
     assert answer["content"] == ENGLISH.system_set_dm
     await stage.said(dm, person, f"first {unique}")
     await stage.said(others, other, f"another {unique}")
     assert (await system_prompt_at(stage, f"first {unique}")).startswith(f"Be mine {unique}")
     assert (await system_prompt_at(stage, f"another {unique}")).startswith(DEFAULT_PROMPT)
-    assert (await used(stage, dm, "reset", by=person))["content"] == ENGLISH.reset_one
+    assert (await stage.use(dm, "reset", by=person))["content"] == ENGLISH.reset_one
     await stage.said(dm, person, f"second {unique}")
     assert f"first {unique}" not in await stage.memory_at(f"second {unique}")
 
@@ -326,7 +299,9 @@ async def test_in_a_direct_message_people_rule_for_themselves(stage: Stage, uniq
 async def test_the_scope_server_is_refused_in_a_direct_message(stage: Stage) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     scope = await server_scope(stage)
-    for options in ({"prompt": "Obey.", "scope": scope}, {"scope": scope}):
-        answer = await used(stage, dm, "system", by=person, **options)
+    for answer in (
+        await stage.use(dm, "system", by=person, scope=scope, prompt="Obey."),
+        await stage.use(dm, "system", by=person, scope=scope),
+    ):
         assert answer["ephemeral"]
         assert answer["content"] == ENGLISH.refused_server_scope

@@ -1,7 +1,6 @@
 """What went wrong is one plain sentence, in the place where the answer would have been."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ import pytest_asyncio
 
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Message, Stage, a_stage
+from tests.e2e.conftest import Message, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -76,8 +75,9 @@ class Failed:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def failed() -> AsyncIterator[Failed]:
-    async with a_stage() as stage, stage.bot(FIRST_TOKEN_TIMEOUT="1", STREAM_IDLE_TIMEOUT="1"):
+async def failed(stand_ins: Stage) -> AsyncIterator[Failed]:
+    timeouts = {"FIRST_TOKEN_TIMEOUT": "1", "STREAM_IDLE_TIMEOUT": "1"}
+    async with stand_ins.afresh() as stage, stage.bot(connected=True, **timeouts):
         played = Failed(stage)
         await played.ask_all()
         yield played
@@ -148,12 +148,3 @@ async def test_after_a_failure_the_next_question_is_answered(stage: Stage, uniqu
     thread = (await stage.asked(f"first {unique}"))["id"]
     again = await stage.said(thread, "Mina", f"second {unique}")
     assert f"second {unique}" in await stage.text_on(again)
-
-
-async def test_without_a_connection_to_the_api_the_person_is_told(own_stage: Stage) -> None:
-    with socket.socket() as nobody_listens:
-        nobody_listens.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}/v1"
-        async with own_stage.bot(OPENAI_BASE_URL=address):
-            question = await own_stage.asked("Is anybody there?")
-    assert await own_stage.text_on(question) == ENGLISH.model_unreachable

@@ -6,16 +6,16 @@ import pytest
 import pytest_asyncio
 
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Stage, a_stage
+from tests.e2e.conftest import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def blind() -> AsyncIterator[Stage]:
+async def blind(stand_ins: Stage) -> AsyncIterator[Stage]:
     """Run a stage where the intent is off in the portal."""
     async with (
-        a_stage(discord_settings={"portal": {"message_content": False}}) as stage,
+        stand_ins.afresh(message_content=False) as stage,
         stage.bot(),
     ):
         yield stage

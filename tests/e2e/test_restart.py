@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.e2e.conftest import Message, Stage, a_stage
+from tests.e2e.conftest import Message, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -15,6 +15,7 @@ class Restarted:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.first_request = 0
         self.channel = self.thread = self.dm = ""
         self.dm_answer: list[Message] = []
 
@@ -29,9 +30,10 @@ class Restarted:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def restarted() -> AsyncIterator[Restarted]:
-    async with a_stage() as stage:
+async def restarted(stand_ins: Stage) -> AsyncIterator[Restarted]:
+    async with stand_ins.afresh() as stage:
         played = Restarted(stage)
+        played.first_request = len(await stage.discord.requests())
         async with stage.bot() as first:
             await played.before()
             await stage.logged("The commands are synced")
@@ -74,7 +76,8 @@ async def test_what_was_answered_is_not_answered_again(restarted: Restarted) -> 
 
 
 async def test_commands_are_synced_only_when_they_changed(restarted: Restarted) -> None:
-    discord = restarted.stage.discord
-    synced = await discord.requests(method="PUT", route="/applications/{application_id}/commands")
-    assert len(synced) == 1
-    assert {command["name"] for command in await discord.commands()} >= {"reset", "system"}
+    stage = restarted.stage
+    assert stage.log.count("The commands are synced") == 1
+    synced = await stage.discord.requests(after=restarted.first_request, method="PUT")
+    assert [one["route"] for one in synced] == ["/applications/{application_id}/commands"]
+    assert {command["name"] for command in await stage.discord.commands()} >= {"reset", "system"}

@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Bot, Stage, a_stage
-from tests.e2e.test_commands import answered
+from tests.e2e.conftest import Bot, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,8 +32,8 @@ class Custom:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def custom() -> AsyncIterator[Custom]:
-    async with a_stage(tokens_parameter="max_completion_tokens", api_key=None) as stage:
+async def custom(stand_ins: Stage) -> AsyncIterator[Custom]:
+    async with stand_ins.afresh(tokens_parameter="max_completion_tokens", api_key=None) as stage:
         elsewhere = await stage.discord.create_guild("Elsewhere")
         [here] = [one for one in stage.discord.world["guilds"] if one["name"] == "Sandbox"]
         async with stage.bot(
@@ -65,7 +64,7 @@ async def test_the_limit_of_a_reply_is_called_as_the_server_wants_it_and_remembe
 ) -> None:
     for number in range(2):
         await custom.stage.asked(f"What is a quay {number}?")
-    requests = await custom.stage.model.completions()
+    requests = await custom.stage.completions()
     named = [name for one in requests for name in one.body if name.endswith("_tokens")]
     assert named == ["max_tokens", *["max_completion_tokens"] * (len(requests) - 1)]
     assert requests[-1].body["max_completion_tokens"] == REPLY_TOKENS
@@ -80,8 +79,7 @@ async def test_a_compatible_server_needs_no_key(custom: Custom) -> None:
 async def test_guilds_that_are_not_allowed_are_left_alone(custom: Custom) -> None:
     stage = custom.stage
     await stage.left_alone(await stage.ask("Here too?", channel=custom.elsewhere))
-    interaction = await stage.discord.command(custom.elsewhere, "Mina", "reset")
-    answer = await answered(stage, interaction)
+    answer = await stage.use(custom.elsewhere, "reset")
     assert answer["ephemeral"]
     assert answer["content"] == ENGLISH.refused_place
 
@@ -90,7 +88,7 @@ async def test_direct_messages_that_are_not_allowed_are_left_alone(custom: Custo
     stage = custom.stage
     dm = await stage.discord.dm("Sora")
     await stage.left_alone(await stage.discord.say(dm, "Sora", "And here?"))
-    answer = await answered(stage, await stage.discord.command(dm, "Sora", "reset"))
+    answer = await stage.use(dm, "reset", by="Sora")
     assert answer["content"] == ENGLISH.refused_place
 
 

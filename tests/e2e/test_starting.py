@@ -1,6 +1,7 @@
 """How the bot starts, and how it ends where it cannot: one sentence, exit code 2."""
 
 import asyncio
+import socket
 import sqlite3
 import time
 from contextlib import closing
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.sentences import ENGLISH
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage, bare_environment, run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -32,7 +34,7 @@ def assert_one_sentence(ending: tuple[int, str], *words: str) -> None:
     for word in words:
         assert word in said
     assert "Traceback" not in said
-    assert len(said.strip().splitlines()) == 1
+    assert len([line for line in said.splitlines() if line and "Settings are" not in line]) == 1
 
 
 async def test_a_refused_token_ends_it_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
@@ -68,9 +70,10 @@ async def test_all_problems_with_the_settings_are_told_at_once(tmp_path: Path) -
         "DATABASE_URL": "postgres://me:secret-word@host/bot",
     }
     code, said = await ended(tmp_path, bare_environment() | values)
-    lines = said.strip().splitlines()
+    *lines, hint = said.strip().splitlines()
     assert code == 2
     assert {line.split()[0] for line in lines} == {"DISCORD_TOKEN", *values}
+    assert ".env.example" in hint
     [database] = [line for line in lines if line.startswith("DATABASE_URL")]
     assert "only SQLite is supported" in database
     assert not any(value in said for value in values.values())
@@ -106,6 +109,15 @@ async def test_where_discord_is_out_of_reach_at_first_it_keeps_trying(own_stage:
         await own_stage.asked("Are you there at last?")
 
 
+async def test_where_the_chat_api_is_out_of_reach_people_are_told(own_stage: Stage) -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}/v1"
+        async with own_stage.bot(OPENAI_BASE_URL=address):
+            question = await own_stage.asked("Is anybody there?")
+            assert await own_stage.text_on(question) == ENGLISH.model_unreachable
+
+
 @pytest.mark.parametrize("code", [4004, 4014])
 async def test_a_refusal_for_good_while_running_ends_it_with_one_sentence(
     own_stage: Stage, code: int
@@ -115,8 +127,7 @@ async def test_a_refusal_for_good_while_running_ends_it_with_one_sentence(
         began, before = time.monotonic(), await own_stage.discord.last_event()
         await own_stage.discord.gateway("close", code=code)
         if code == 4014:  # The first time it goes on without the intent.
-            ready = {"types": ["gateway_ready"], "after": before}
-            await own_stage.discord.wait_for(lambda _: True, **ready)
+            await own_stage.discord.wait_for(lambda _: True, types=["gateway_ready"], after=before)
             await own_stage.asked("Are you still there?")
             await own_stage.discord.gateway("close", code=code)
         assert await bot.wait() == 2

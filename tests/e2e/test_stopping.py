@@ -9,15 +9,15 @@ import pytest_asyncio
 
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Stage, a_stage
+from tests.e2e.conftest import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def theatre() -> AsyncIterator[Stage]:
+async def theatre(stand_ins: Stage) -> AsyncIterator[Stage]:
     """Run a stage on which one bot after the other is stopped."""
-    async with a_stage() as stage:
+    async with stand_ins.afresh() as stage:
         yield stage
 
 

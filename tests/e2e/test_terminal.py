@@ -1,8 +1,9 @@
-"""The seed: the same assistant in a terminal."""
+"""What needs no Discord: the seed, the assistant in a terminal, and the sandbox.
+
+More about the terminal stands in tests/test_terminal.py.
+"""
 
 import asyncio
-import re
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import pytest_asyncio
 
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage, bare_environment, run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -50,20 +51,17 @@ class Terminal:
 
     async def end(self) -> int:
         """End the input, as Ctrl-D does, and return the exit code."""
-        await self.process.communicate()
+        await self.process.communicate(b"")
         assert self.process.returncode is not None
         return self.process.returncode
 
 
 @asynccontextmanager
-async def terminal(
-    folder: Path, *arguments: str, environment: dict[str, str] | None = None
-) -> AsyncIterator[Terminal]:
+async def terminal(folder: Path, environment: dict[str, str]) -> AsyncIterator[Terminal]:
     """Run `python -m bot chat` up to its first prompt."""
     process = await run_bot(
         "chat",
-        *arguments,
-        env=environment or bare_environment(),
+        env=environment,
         cwd=folder,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -86,12 +84,37 @@ def with_model(stage: Stage, folder: Path) -> dict[str, str]:
     return stage.environment(DISCORD_TOKEN="", DATABASE_URL=database)
 
 
+async def play_in_the_sandbox(folder: Path) -> tuple[int | None, str]:
+    """Type one line into `python -m bot sandbox` and return how it ends and what it showed."""
+    process = await run_bot(
+        "sandbox",
+        env=bare_environment(),
+        cwd=folder,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(60):
+        said, _ = await process.communicate(b"@ChatBot What is a mole?\n")
+    return process.returncode, said.decode()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def sandbox(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[asyncio.Task[tuple[int | None, str]]]:
+    """Let the sandbox run while the first tests of this module do: it takes a while."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    yield (task := asyncio.create_task(play_in_the_sandbox(folder)))
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_line_is_answered_streamed_and_remembered_between_runs(
     stage: Stage, unique: str, tmp_path: Path
 ) -> None:
     text = "  one two three four five six"
     await stage.model.reply_when(f"count {unique}", Script(text=text, chunks_per_second=10))
-    async with terminal(tmp_path, environment=with_model(stage, tmp_path)) as person:
+    async with terminal(tmp_path, with_model(stage, tmp_path)) as person:
         person.begin(f"count {unique}")
         assert await person.until("two") == "ChatBot : one two"
         halfway = time.monotonic()
@@ -100,55 +123,13 @@ async def test_a_line_is_answered_streamed_and_remembered_between_runs(
         assert f"You said: and {unique}" in await person.type(f"and {unique}")
         person.begin("/quit")
         assert await person.process.wait() == 0
-    async with terminal(tmp_path, environment=with_model(stage, tmp_path)) as person:
+    async with terminal(tmp_path, with_model(stage, tmp_path)) as person:
         await person.type(f"again {unique}")
     roles = [turn["role"] for turn in await stage.prompt_with(f"again {unique}")]
     assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
     assert "one two three" in await stage.memory_at(f"again {unique}")
-    assert (tmp_path / "chat.db").exists()  # quick enough
+    assert (tmp_path / "chat.db").exists()
     assert not (tmp_path / "bot.db").exists()
-
-
-async def test_its_commands_reset_and_set_the_system_prompt(
-    stage: Stage, unique: str, tmp_path: Path
-) -> None:
-    async with terminal(tmp_path, environment=with_model(stage, tmp_path)) as person:
-        assert "You are a helpful assistant." in await person.type("/system")
-        assert "Be brief." in await person.type("/system Be brief.")
-        await person.type(f"first {unique}")
-        assert (await person.type("/reset")).strip() == ENGLISH.terminal_reset.format(count=1)
-        await person.type(f"second {unique}")
-        assert ENGLISH.terminal_unknown_command in await person.type("/dance")
-    system, *turns = await stage.prompt_with(f"second {unique}")
-    assert system["content"] == "Be brief."
-    assert [turn["content"] for turn in turns] == [f"second {unique}"]
-
-
-async def test_ctrl_c_stops_an_answer_and_the_talk_goes_on(
-    stage: Stage, unique: str, tmp_path: Path
-) -> None:
-    endless = Script(text="on and on " * 500, chunks_per_second=20)
-    await stage.model.reply_when(f"endless {unique}", endless)
-    async with terminal(tmp_path, environment=with_model(stage, tmp_path)) as person:
-        person.begin(f"endless {unique}")
-        await person.until("on and on")
-        person.process.send_signal(signal.SIGINT)
-        assert ENGLISH.stopped in await person.until(PROMPT)
-        assert f"after it {unique}" in await person.type(f"after it {unique}")
-    assert "on and on" in await stage.memory_at(f"after it {unique}")
-
-
-async def test_a_failure_is_a_sentence_here_too(stage: Stage, unique: str, tmp_path: Path) -> None:
-    await stage.model.reply_when(unique, Script(status=401))
-    async with terminal(tmp_path, environment=with_model(stage, tmp_path)) as person:
-        assert await person.type(unique) == f"ChatBot : {ENGLISH.model_key_refused}\n"
-
-
-async def test_offline_it_needs_no_account(tmp_path: Path) -> None:
-    async with terminal(tmp_path, "--offline") as person:
-        answer = await person.type("Hello")
-        assert answer.startswith("ChatBot : Hello! You asked: “Hello”.")
-        assert re.search(r"offline stand-in", answer)
 
 
 async def test_without_a_key_it_says_where_to_get_one(tmp_path: Path) -> None:
@@ -164,3 +145,17 @@ async def test_without_a_key_it_says_where_to_get_one(tmp_path: Path) -> None:
     assert b"platform.openai.com/api-keys" in said
     assert b"DISCORD_TOKEN" not in said
     assert b"Traceback" not in said
+
+
+async def test_in_the_sandbox_lines_are_messages_in_general_and_the_answer_is_shown(
+    sandbox: asyncio.Task[tuple[int | None, str]],
+) -> None:
+    code, said = await sandbox
+    lines = said.splitlines()
+    assert code == 0, said
+    assert "ChatBot is online in #general, answering with the offline stand-in model." in lines
+    assert "[#general] Mina: @ChatBot What is a mole?" in lines
+    [answer] = [line for line in lines if "ChatBot: " in line]
+    assert answer.startswith("[“What is a mole?”] ChatBot: ")
+    assert "What is a mole?" in answer.partition("ChatBot: ")[2]
+    assert "Traceback" not in said
