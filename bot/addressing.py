@@ -1,6 +1,7 @@
 """Tell which messages are for the bot, and put what they ask into words for the model."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 import discord
@@ -9,6 +10,7 @@ from bot.prompt import speaker_name
 
 MARKUP: Final = re.compile(
     r"<@!?(?P<user>\d{1,20})>|<@&(?P<role>\d{1,20})>|<#(?P<channel>\d{1,20})>"
+    r"|<t:(?P<time>-?\d{1,12})(?::[tTdDfFR])?>"
     r"|<a?:(?P<emoji>\w{1,64}):\d{1,20}>|</(?P<command>[^:>\n]{1,100}):\d{1,20}>"
 )
 CODE: Final = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
@@ -74,12 +76,21 @@ def readable_text(message: discord.Message, me_id: int = 0) -> str:
             return _role_name(message, int(markup["role"]))
         if markup["channel"]:
             return _channel_name(message, int(markup["channel"]))
+        if markup["time"]:
+            return _time(int(markup["time"]))
         return f":{markup['emoji']}:" if markup["emoji"] else f"/{markup['command']}"
 
     # Discord leaves code alone, and so must we: <@1> in a program is the program's.
     pieces = CODE.split(message.content)
     pieces[::2] = [MARKUP.sub(name, own.sub("", piece)) for piece in pieces[::2]]
     return "".join(pieces).strip()
+
+
+def _time(seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "(some time)"
 
 
 def _role_name(message: discord.Message, role_id: int) -> str:

@@ -68,7 +68,7 @@ class ChatClient(discord.Client):
         self._draining = False
         self._answering: set[asyncio.Task[Any]] = set()
         self._own_threads: OrderedDict[int, bool] = OrderedDict()
-        self._fetched: OrderedDict[int, discord.Thread | None] = OrderedDict()
+        self._fetched: OrderedDict[int, object] = OrderedDict()
 
     @property
     def me_id(self) -> int:
@@ -96,12 +96,16 @@ class ChatClient(discord.Client):
             return
         if not self.works_in(addressing.guild_id_of(message)):
             return
+        self.finish_before_closing()
+        if await self._is_for_me(message):
+            await self._take(message)
+
+    def finish_before_closing(self) -> None:
+        """Let `drain` wait for the task that calls this."""
         task = asyncio.current_task()
         assert task is not None
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
-        if await self._is_for_me(message):
-            await self._take(message)
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
         """Log what no other handler expected; what people wrote stays out of it."""
@@ -128,40 +132,45 @@ class ChatClient(discord.Client):
 
     async def _replies_to_me(self, message: discord.Message) -> bool:
         reference = message.reference
-        if reference is None or message.type is not discord.MessageType.reply:
+        if reference is None or reference.message_id is None:
             return False
-        if (target := addressing.replied_to(message)) is not None:
+        target = await self._replied_to(message)
+        if target is not None:
             return target.author.id == self.me_id
-        return reference.message_id is not None and await self._history.is_part(
-            reference.message_id
-        )
+        return await self._history.is_part(reference.message_id)
+
+    async def _replied_to(self, message: discord.Message) -> discord.Message | None:
+        """Return the message that *message* replies to; fetched, where Discord left it out."""
+        reference = message.reference
+        if reference is None or message.type is not discord.MessageType.reply:
+            return None
+        if reference.resolved is None and reference.message_id is not None:
+            reference.resolved = await self._fetched_message(message, reference.message_id)
+        return addressing.replied_to(message)
 
     async def _in_own_thread(self, message: discord.Message) -> bool:
         """Whether follow-ups need no mention here."""
-        thread = await self._thread(message)
-        if thread is None:
+        thread = await self._channel(message)
+        if not isinstance(thread, discord.Thread):
             return False
         if thread.id not in self._own_threads:
             own = thread.owner_id == self.me_id or await self._history.own_place(thread.id)
             _keep(self._own_threads, thread.id, own)
         return self._own_threads[thread.id]
 
-    async def _thread(self, message: discord.Message) -> discord.Thread | None:
-        """Return the thread that *message* stands in; one that is not cached is fetched once."""
+    async def _channel(self, message: discord.Message) -> object:
+        """Return the channel of *message*; one that is not cached is fetched once."""
         channel = message.channel
-        if isinstance(channel, discord.Thread):
-            return channel
         if not isinstance(channel, discord.PartialMessageable) or channel.guild_id is None:
-            return None
+            return channel
         if channel.id not in self._fetched:
             try:
                 async with self._pacer.turn(Urgency.FIRST_WORDS):
                     fetched = await self.fetch_channel(channel.id)
             except (discord.DiscordException, *TRANSIENT) as error:
                 log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
-                return None
-            thread = fetched if isinstance(fetched, discord.Thread) else None
-            _keep(self._fetched, channel.id, thread)
+                return channel
+            _keep(self._fetched, channel.id, fetched)
         return self._fetched[channel.id]
 
     async def _take(self, message: discord.Message) -> None:
@@ -169,7 +178,8 @@ class ChatClient(discord.Client):
         question = scrubbed(addressing.readable_text(message, self.me_id))
         quoted = scrubbed(await self._quoted(message))
         asked = bool(question or quoted)
-        threaded = asked and thread_possible(message, self.me_id)
+        channel = await self._channel(message)
+        threaded = asked and thread_possible(message, channel, self.me_id)
         exchange = Exchange(
             message_id=message.id,
             conversation=await self._conversation(message),
@@ -182,7 +192,8 @@ class ChatClient(discord.Client):
         find_place = partial(self._open_place if threaded else self._stay, message, exchange)
         shown = partial(self._record_part, exchange)
         reply = DiscordReply(message.id, find_place, shown, self._pacer)
-        if not asked and not await self._may_hint(message):
+        hint = None if asked else await self._hint(message)
+        if not asked and hint is None:
             return
         try:
             new = await self._history.receive(exchange)
@@ -192,29 +203,31 @@ class ChatClient(discord.Client):
             return
         if new and asked:
             await self._assistant.answer(exchange, reply)
-        elif new:
-            hint = self._say.hint if self._message_content else self._say.hint_without_content
+        elif new and hint is not None:
             await self._assistant.refuse(exchange, reply, hint)
 
-    async def _may_hint(self, message: discord.Message) -> bool:
-        """Whether to say that there was nothing to read: without the intent, once in a thread."""
-        if self._message_content or addressing.mentions_me(message, self.me_id):
-            return True
-        return await self._history.first_hint(message.channel.id)
+    async def _hint(self, message: discord.Message) -> str | None:
+        """Return what to say to a message without text, if anything.
+
+        In the bot's own threads people show each other pictures, too. Without the intent their
+        words cannot be told from those; then it is said once in a thread.
+        """
+        if addressing.guild_id_of(message) is None:
+            return self._say.hint_in_place
+        if addressing.mentions_me(message, self.me_id):
+            return self._say.hint
+        if not self._message_content and await self._history.first_hint(message.channel.id):
+            return self._say.hint_without_content
+        return None
 
     async def _conversation(self, message: discord.Message) -> Conversation:
-        thread = await self._thread(message)
-        parent_id = thread.parent_id if thread is not None else None
+        thread = await self._channel(message)
+        parent_id = thread.parent_id if isinstance(thread, discord.Thread) else None
         return Conversation(message.channel.id, parent_id, addressing.guild_id_of(message))
 
     async def _quoted(self, message: discord.Message) -> str:
         """Return somebody else's message that *message* replies to, ready for the model."""
-        reference = message.reference
-        if reference is None or message.type is not discord.MessageType.reply:
-            return ""
-        target = addressing.replied_to(message)
-        if target is None and reference.message_id is not None:
-            target = await self._fetched_message(message, reference.message_id)
+        target = await self._replied_to(message)
         if target is None or target.author.id == self.me_id:
             return ""
         text = addressing.readable_text(target)
@@ -233,6 +246,8 @@ class ChatClient(discord.Client):
         """Make the thread for the answer; where that fails, answer where it was asked."""
         name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
         thread = await open_thread(message, name, self._pacer)
+        if thread is not None:
+            _keep(self._own_threads, thread.id, value=True)
         try:
             if thread is None:
                 await self._history.answer_in(exchange.message_id, message.channel.id)

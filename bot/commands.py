@@ -18,6 +18,10 @@ from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
+# What people type stands for what code calls it: a guild is a server to them.
+CHANNEL_SCOPE: Final = "channel"
+SERVER_SCOPE: Final = "server"
+SCOPES: Final[dict[str, Scope]] = {CHANNEL_SCOPE: "channel", SERVER_SCOPE: "guild"}
 FINGERPRINT: Final = "commands"
 PLACEHOLDER_LENGTH: Final = 100  # Discord: placeholder of a text input
 FORM_LENGTH: Final = 4000  # Discord: text input of a form
@@ -48,8 +52,8 @@ class Commands:
 
     def _add_commands(self) -> None:
         say = self._say
-        channel = app_commands.Choice(name=say.system_scope_channel, value="channel")
-        server = app_commands.Choice(name=say.system_scope_server, value="guild")
+        channel = app_commands.Choice(name=say.system_scope_channel, value=CHANNEL_SCOPE)
+        server = app_commands.Choice(name=say.system_scope_server, value=SERVER_SCOPE)
 
         @self._tree.command(name="reset", description=say.reset_description)
         @app_commands.default_permissions(manage_guild=True)
@@ -61,9 +65,9 @@ class Commands:
         @app_commands.describe(prompt=say.system_prompt_option, scope=say.system_scope_option)
         @app_commands.choices(scope=[channel, server])
         async def system(
-            interaction: discord.Interaction, prompt: str | None = None, scope: str = "channel"
+            interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
-            await self._system(interaction, prompt, "guild" if scope == "guild" else "channel")
+            await self._system(interaction, prompt, SCOPES[scope])
 
     async def sync(self) -> None:
         """Tell Discord of the commands, if they changed since it was last told."""
@@ -86,7 +90,10 @@ class Commands:
         counted = {0: self._say.reset_nothing, 1: self._say.reset_one}
         sentence = counted.get(count, self._say.reset_done.format(count=count))
         await interaction.response.send_message(sentence)
-        await self._history.erase_forgotten()
+        try:
+            await self._history.erase_forgotten()
+        except HistoryFailed as error:  # Nothing reads it any more, and the next start erases it.
+            log.warning("What was reset is not erased yet: %s", error)
 
     async def _system(
         self, interaction: discord.Interaction, prompt: str | None, scope: Scope
@@ -129,6 +136,7 @@ class Commands:
 
     def _place(self, interaction: discord.Interaction) -> Conversation:
         """Return where the command was given, if the person may give it there; raises Refused."""
+        self._client.finish_before_closing()
         guild_id, channel_id = interaction.guild_id, interaction.channel_id
         if channel_id is None or not self._client.works_in(guild_id):
             raise Refused(self._say.refused_place)
@@ -165,7 +173,7 @@ class Commands:
                 await interaction.followup.send(sentence, ephemeral=True)
             else:
                 await interaction.response.send_message(sentence, ephemeral=True)
-        except (discord.DiscordException, aiohttp.ClientError, OSError) as failure:
+        except (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError) as failure:
             log.warning("A command cannot be answered: %s", type(failure).__name__)
 
 

@@ -47,9 +47,10 @@ class StreamDecoder:
         self._data = ""
         self._plain_json: bool | None = None
         self._high_surrogate = ""
+        self._garbled: ValueError | None = None
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """Return the chunks that *data* completes."""
+        """Return the chunks that *data* completes; what is garbled behind them raises next time."""
         return self._take(self._decoder.decode(data))
 
     def end(self) -> list[Chunk]:
@@ -60,6 +61,8 @@ class StreamDecoder:
         return self._take(f"{rest}\n\n")
 
     def _take(self, text: str) -> list[Chunk]:
+        if self._garbled is not None:
+            raise self._garbled
         self._buffer += text
         if self._plain_json is None:
             self._buffer = self._buffer.lstrip("\ufeff \t\r\n")
@@ -72,7 +75,15 @@ class StreamDecoder:
             return []
         # A CR at the very end may be half of a CRLF, so it waits for what follows.
         *lines, self._buffer = re.split(r"\r\n|\n|\r(?!\Z)", self._buffer)
-        return [chunk for line in lines for chunk in self._line(line)]
+        chunks: list[Chunk] = []
+        try:
+            for line in lines:
+                chunks += self._line(line)
+        except ValueError as error:
+            if not chunks:
+                raise
+            self._garbled = error
+        return chunks
 
     def _line(self, line: str) -> list[Chunk]:
         if not line:

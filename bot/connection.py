@@ -7,7 +7,7 @@ from typing import Any, Self
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands import Commands
-from bot.gateway import MessageContentRefused, point_at, stay_connected
+from bot.gateway import MessageContentRefused, close, point_at, stay_connected
 from bot.history import History
 from bot.sentences import Sentences
 
@@ -75,7 +75,7 @@ class Connection:
         if self._syncing is not None:
             self._syncing.cancel()
             await asyncio.gather(self._syncing, return_exceptions=True)
-        await self._client.close()
+        await close(self._client)
 
     async def _add_commands(self, client: ChatClient) -> None:
         commands = Commands(client, self._assistant, self._history, self._sentences)

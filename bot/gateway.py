@@ -101,6 +101,14 @@ def guard_parsers(client: discord.Client) -> None:
     parsers.update({event: guarded(event, parse) for event, parse in parsers.items()})
 
 
+async def close(client: discord.Client) -> None:
+    """Close *client* with its wait for further guilds, which discord.py leaves behind to fail."""
+    waiting = client._connection._ready_task
+    if waiting is not None:
+        waiting.cancel()
+    await client.close()
+
+
 async def stay_connected(client: discord.Client, token: str) -> None:
     """Log in and keep *client* connected until it is closed.
 

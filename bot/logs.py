@@ -52,6 +52,7 @@ class JsonFormatter(TextFormatter):
 def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     """Log to standard error: this program from *level* up, libraries from WARNING up."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_ours_or_a_warning)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("bot").setLevel(level)
@@ -59,6 +60,12 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
 
 def _without_tokens(line: str) -> str:
     return INTERACTION_TOKEN.sub(r"\1…", line)
+
+
+def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
+    """Whether to log *record*, also where a library sets its own level, as OPENAI_LOG makes it."""
+    ours = record.name == "bot" or record.name.startswith("bot.")
+    return ours or record.levelno >= logging.WARNING
 
 
 def _described(error: BaseException | None) -> list[str]:

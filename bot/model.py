@@ -5,7 +5,8 @@ import logging
 import random
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import httpx2
@@ -47,18 +48,40 @@ LENGTH_OPTIONS: Final = {
 }
 NO_KEY: Final = "none"  # The package insists on a key; servers without keys ignore it.
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
-CONTEXT_EXCEEDED: Final = re.compile(
-    r"context (?:length|window|size)|prompt is too long|input is too long|too many tokens",
-    re.IGNORECASE,
-)
+BODY_LENGTH: Final = 4000  # characters of an error's body that are looked at
+# Servers have words of their own for how an answer ended.
+LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
+WITHHELD_REASONS: Final = frozenset({"content_filter", "safety"})
+CUT_REASONS: Final = frozenset({"error", "abort", "aborted", "cancelled", "network_error"})
 # Codes say more than the status; compatible servers have some of their own.
 ERRORS_BY_CODE: Final = (
     (re.compile(r"insufficient_quota|billing"), ModelQuotaUsedUp),
     (re.compile(r"context_length_exceeded|exceed_context_size"), ModelContextExceeded),
     (re.compile(r"content_filter|content_policy"), ModelWithheld),
-    (re.compile(r"model_not_found"), ModelUnknown),
+    (re.compile(r"model_not_found|invalid_model"), ModelUnknown),
     (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
     (re.compile(r"rate_limit|overloaded"), ModelBusy),
+)
+ERRORS_BY_MESSAGE: Final = (
+    (
+        re.compile(
+            r"exceeded your current quota|insufficient (credit|balance|quota)", re.IGNORECASE
+        ),
+        ModelQuotaUsedUp,
+    ),
+    (
+        re.compile(
+            r"context (length|window|size)|(prompt|input) is too long|too many tokens",
+            re.IGNORECASE,
+        ),
+        ModelContextExceeded,
+    ),
+    (
+        re.compile(
+            r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model", re.IGNORECASE
+        ),
+        ModelUnknown,
+    ),
 )
 ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
     401: ModelKeyRefused,
@@ -90,6 +113,7 @@ class Completion:
         self._decoder = StreamDecoder()
         self._filter = ReasoningFilter()
         self._finish_reason: str | None = None
+        self._failure: ModelError | None = None
         self._any_text = False
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -99,6 +123,8 @@ class Completion:
             if delta := "".join(map(self._text, chunks)):
                 self._any_text = self._any_text or not delta.isspace()
                 yield delta
+            if self._failure is not None:  # What came with it in one read is shown all the same.
+                raise self._failure
         if rest := self._filter.end():
             self._any_text = self._any_text or not rest.isspace()
             yield rest
@@ -122,7 +148,9 @@ class Completion:
 
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
-            raise _error_from(None, chunk.error, self._private)
+            self._failure = _error_from(None, chunk.error, self._private)
+        if self._failure is not None:
+            return ""
         self.usage = chunk.usage or self.usage
         self._finish_reason = chunk.finish_reason or self._finish_reason
         if chunk.text or chunk.reasoning:
@@ -130,12 +158,13 @@ class Completion:
         return self._filter.write(chunk.text) if chunk.text else ""
 
     def _check_end(self) -> None:
-        if self._finish_reason == "content_filter":
+        reason = self._finish_reason.lower() if self._finish_reason is not None else None
+        if reason in WITHHELD_REASONS:
             raise ModelWithheld
-        if self._finish_reason == "length":
+        if reason in LENGTH_REASONS:
             raise ModelLength
-        if self._finish_reason is None:
-            raise self._incomplete("no finish_reason")
+        if reason is None or reason in CUT_REASONS:
+            raise self._incomplete(f"finish_reason: {reason}")
         if not self._any_text:
             raise ModelEmpty
 
@@ -162,8 +191,7 @@ class ChatCompletions:
         self._client = client
         self._options = dict(options)
         self._reply_tokens = reply_tokens
-        self._length_option = length_option
-        self._usage_option: dict[str, Any] = {"stream_options": {"include_usage": True}}
+        self._form = _Form(length_option)
         self._seconds = (first_token_seconds, idle_seconds, reply_seconds)
 
     @classmethod
@@ -196,20 +224,22 @@ class ChatCompletions:
         self, prompt: Prompt, deadlines: "_Deadlines", private: "_Private"
     ) -> AsyncAPIResponse[Any]:
         """Return the response once it begins well, asking again where that can help."""
-        retries, adapted = 0, set[str]()
+        retries, form = 0, self._form
+        tried = [form]
         while True:
             try:
                 with _translated(private):
                     async with asyncio.timeout_at(deadlines.next_at):
-                        response: AsyncAPIResponse[Any] = await self._request(prompt).__aenter__()
-                        return response
+                        response = await self._request(prompt, form).__aenter__()
+                self._form = form  # Kept only now: a refusal may name an option and mean its value.
+                return response
             except ModelRequestRefused as error:
-                # The whole of what the server said, which the error's own text may leave out.
-                option = self._adapt(str(error.__cause__), adapted)
-                if option is None:
+                adapted = form.without(_body(error))
+                if adapted is None or adapted in tried:
                     raise
-                adapted.add(option)
-                log.info("The server refuses %s; asking again without it.", option)
+                tried.append(adapted)
+                form = adapted
+                log.info("The server refuses the form of the request; asking in another.")
             except (ModelUnreachable, ModelBusy, ModelFailed) as error:
                 delay = _retry_delay(error, retries)
                 if retries >= RETRIES or deadlines.passed_in(delay):
@@ -218,24 +248,33 @@ class ChatCompletions:
                 log.info("Asking again in %.1f s: %s %s", delay, type(error).__name__, error)
                 await asyncio.sleep(delay)
 
-    def _request(self, prompt: Prompt) -> Any:
+    def _request(
+        self, prompt: Prompt, form: "_Form"
+    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
         turns: list[Any] = [
             {"role": turn.role.value, "content": scrubbed(turn.text)} for turn in prompt.turns
         ]
-        options = {self._length_option: self._reply_tokens, **self._usage_option, **self._options}
+        options: dict[str, Any] = {form.length_option: self._reply_tokens}
+        if form.asks_for_usage:
+            options["stream_options"] = {"include_usage": True}
         return self._client.chat.completions.with_streaming_response.create(
-            model=self.name, messages=turns, stream=True, extra_body=options
+            model=self.name, messages=turns, stream=True, extra_body={**options, **self._options}
         )
 
-    def _adapt(self, detail: str, adapted: set[str]) -> str | None:
-        """Leave out or rename the option of ours that *detail* names; return its name."""
-        option = self._length_option
-        if "stream_options" in detail and self._usage_option:
-            self._usage_option = {}
-            return "stream_options"
-        if re.search(rf"\b{option}\b", detail) and not adapted & LENGTH_OPTIONS.keys():
-            self._length_option = LENGTH_OPTIONS[option]
-            return option
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What of the request differs between servers; the one that was taken last is kept."""
+
+    length_option: str
+    asks_for_usage: bool = True
+
+    def without(self, refusal: str) -> "_Form | None":
+        """Return the form without the option that *refusal* names; None when it names none."""
+        if "stream_options" in refusal and self.asks_for_usage:
+            return replace(self, asks_for_usage=False)
+        if re.search(rf"\b{self.length_option}\b", refusal):
+            return replace(self, length_option=LENGTH_OPTIONS[self.length_option])
         return None
 
 
@@ -275,7 +314,9 @@ class _Private:
 
     def without_key(self, message: str) -> str:
         """Return *message* on one line of bounded length without the key."""
-        line = " ".join(message.replace(self._api_key, "(key)").split())
+        line = " ".join(message.split())
+        if self._api_key != NO_KEY:
+            line = line.replace(self._api_key, "(key)")
         return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
 
     def removed(self, message: str) -> str:
@@ -296,10 +337,19 @@ def _translated(private: _Private) -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise ModelUnreachable(type(error.__cause__).__name__) from error
     except openai.APIStatusError as error:
-        body = error.body if isinstance(error.body, dict) else {"message": error.message}
+        said = error.response.text[:BODY_LENGTH]
+        body = error.body if isinstance(error.body, dict) else {}
+        if not isinstance(body.get("message"), str):
+            body = {**body, "message": said}
         raise _error_from(error.status_code, body, private) from error
     except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise ModelFailed(type(error).__name__) from error
+
+
+def _body(error: ModelError) -> str:
+    """Return all that the server said; the error's own text leaves out what is private."""
+    cause = error.__cause__
+    return cause.response.text[:BODY_LENGTH] if isinstance(cause, openai.APIStatusError) else ""
 
 
 def _error_from(status: int | None, body: Mapping[str, Any], private: _Private) -> ModelError:
@@ -315,10 +365,14 @@ def _error_class(status: int | None, code: str, message: str) -> type[ModelError
     for pattern, named in ERRORS_BY_CODE:
         if pattern.search(code):
             return named
+    for pattern, named in ERRORS_BY_MESSAGE:
+        if pattern.search(message):
+            return named
+    number = code.partition(" ")[0]
+    if status is None and number.isdecimal():  # Within a stream the code may be a status.
+        status = int(number)
     if status in ERRORS_BY_STATUS:
         return ERRORS_BY_STATUS[status]
-    if CONTEXT_EXCEEDED.search(message):
-        return ModelContextExceeded
     refused = status is not None and 400 <= status < 500
     return ModelRequestRefused if refused else ModelFailed
 

@@ -14,6 +14,7 @@ from typing import Final
 WINDOW_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 10.0  # A call without an answer for so long no longer keeps others back.
 EDIT_SECONDS: Final = 1.0  # No faster, even where the limit would allow: text should not flicker.
+NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is for its end.
 IN_HAND: Final = 2  # Edits left for the end; one alone would put the caller to sleep behind it.
 
 
@@ -85,6 +86,8 @@ class Pacer:
         if seconds_left <= 0:
             del self._edit_buckets[channel_id]
             return EDIT_SECONDS
+        if bucket.limit == 1:
+            return NEVER_SECONDS
         usable = bucket.remaining - min(IN_HAND, bucket.limit - 1)
         return max(EDIT_SECONDS, seconds_left / (max(usable, 0) + 1))
 

@@ -18,14 +18,18 @@ THREAD_SECONDS: Final = 3.0
 THREAD_EXISTS: Final = 160004
 
 JOINERS: Final = "\u200c\u200d"  # They make one emoji of several, and shape Persian words.
-NAME_MARKUP: Final = re.compile(
-    r"```\w*|(?<!\w)[*_~]{1,3}|[*_~]{1,3}(?!\w)|`{1,3}|\|\||^[>#-]+\s+|https?://", re.MULTILINE
+# Markup as Discord reads it: a lone star or underscore is a character like any other.
+EMPHASIS: Final = re.compile(
+    r"(\*{1,3}|~~|\|\|)(?=[^\s*])(.+?)(?<=\S)\1|(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\3(?!\w)",
+    re.DOTALL,
 )
+LINK: Final = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)|<(https?://[^>\s]+)>")
+NAME_MARKUP: Final = re.compile(r"```\w*|`|^[ \t]*(?:[>#*-]+[ \t]+)+|https?://", re.MULTILINE)
+NESTED: Final = 3  # ***~~||so much||~~***
 
 
-def thread_possible(message: discord.Message, me_id: int) -> bool:
-    """Whether a thread can be made from *message*, as far as is known before trying."""
-    channel = message.channel
+def thread_possible(message: discord.Message, channel: object, me_id: int) -> bool:
+    """Whether a thread can be made from *message* in *channel*, as far as can be known."""
     if not isinstance(channel, discord.TextChannel) or message.guild is None:
         return False
     me = message.guild.get_member(me_id)
@@ -37,7 +41,10 @@ def thread_possible(message: discord.Message, me_id: int) -> bool:
 
 def thread_name(question: str) -> str:
     """Return *question* as a thread's name: one line of plain text, 1 to 100 characters."""
-    plain = NAME_MARKUP.sub("", question)
+    plain = LINK.sub(r"\1\2", question)
+    for _ in range(NESTED):
+        plain = EMPHASIS.sub(r"\2\4", plain)
+    plain = NAME_MARKUP.sub("", plain)
     kept = (char for char in plain if char.isprintable() or char.isspace() or char in JOINERS)
     printable = " ".join("".join(kept).split())
     if not printable.strip(JOINERS):

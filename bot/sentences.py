@@ -10,6 +10,7 @@ class Sentences:
 
     # When nothing was asked, or it cannot be answered now
     hint: str
+    hint_in_place: str
     hint_without_content: str
     place_busy: str
     memory_failed: str
@@ -70,6 +71,7 @@ class Sentences:
 
 ENGLISH: Final = Sentences(
     hint="Hi! Ask me something: write your question into the message that mentions me.",
+    hint_in_place="Hi! I can only read text. Write me your question in words.",
     hint_without_content=(
         "I can only read messages here that mention me. Mention me in your message, "
         "or ask an admin to switch on the Message Content Intent for me."
@@ -123,8 +125,8 @@ ENGLISH: Final = Sentences(
     system_description="Show or set what I am told before every conversation here",
     system_prompt_option="The new system prompt; leave it out to read and edit the present one",
     system_scope_option="Where it holds: this place (default) or the whole server",
-    system_scope_channel="this place",
-    system_scope_server="the whole server",
+    system_scope_channel="channel",
+    system_scope_server="server",
     system_form_title="System prompt",
     system_form_label="Empty: go back to what holds without it",
     system_placeholder="Now: {prompt}",

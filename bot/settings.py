@@ -179,9 +179,9 @@ class Settings(BaseSettings):
     @classmethod
     def _key_or_other_server(cls, given: Any) -> Any:
         at_openai = OPENAI_HOST in str(given.get("openai_base_url") or OPENAI_HOST).lower()
-        if at_openai and not given.get("openai_api_key"):
-            return {**given, "openai_api_key": ""}
-        return given
+        key = given.get("openai_api_key")
+        blank = not key or (isinstance(key, str) and not key.strip())
+        return {**given, "openai_api_key": "" if at_openai else None} if blank else given
 
     @property
     def database_path(self) -> Path:

@@ -234,7 +234,6 @@ def test_what_a_reply_replies_to(world: World) -> None:
         ("in <#999>", "in #unknown-channel"),
         ("<:wave:123> <a:dance:456>", ":wave: :dance:"),
         ("use </reset:789> or </system set:789>", "use /reset or /system set"),
-        ("<t:1700000000>", "<t:1700000000>"),
         ("<@one> <@>", "<@one> <@>"),
         ("<@1> print(`<@11>`)", "print(`<@11>`)"),
         ("<@1> ```\n<@1> <#200>\n```", "```\n<@1> <#200>\n```"),
@@ -277,25 +276,35 @@ def test_a_bot_named_like_a_person_is_told_apart(say: Say, author: Json, name: s
     assert speaker(message.author) == name
 
 
+def test_a_time_becomes_one_that_can_be_read(say: Say) -> None:
+    message = say("at <t:1700000000:R> or <t:1700000000>, not <t:999999999999>")
+    at = "2023-11-14 22:13 UTC"
+    assert readable_text(message) == f"at {at} or {at}, not (some time)"
+
+
 # Where the answer may appear
 
 
+def may_have_a_thread(message: discord.Message) -> bool:
+    return thread_possible(message, message.channel, ME)
+
+
 def test_a_thread_needs_both_permissions(world: World, say: Say) -> None:
-    assert thread_possible(say("hi"), ME)
+    assert may_have_a_thread(say("hi"))
     for missing in ("create_public_threads", "send_messages_in_threads"):
         permissions = discord.Permissions(SPEAK_IN_THREADS)
         permissions.update(**{missing: False})
         world.guild.default_role._permissions = permissions.value
-        assert not thread_possible(say("hi"), ME)
+        assert not may_have_a_thread(say("hi"))
 
 
 def test_no_thread_in_direct_messages(say: Say) -> None:
-    assert not thread_possible(say("hi", dm=True), ME)
+    assert not may_have_a_thread(say("hi", dm=True))
 
 
 def test_where_the_bot_is_not_known_yet_trying_tells(world: World, say: Say) -> None:
     world.guild._members.clear()
-    assert thread_possible(say("hi"), ME)
+    assert may_have_a_thread(say("hi"))
 
 
 def test_an_answer_in_place_outlives_its_question(say: Say) -> None:

@@ -609,3 +609,99 @@ async def test_a_detail_that_repeats_the_conversation_is_left_out(
 async def test_a_detail_is_short(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply(Script(status=400, body=error_body(message="x" * 5000, code="y" * 5000)))
     assert len(str((await failure(model))[1])) < 700
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "Unknown parameter max_tokens"},
+        {"detail": "Extra inputs are not permitted: max_tokens"},
+        {"detail": [{"loc": ["body", "max_tokens"], "msg": "Extra inputs are not permitted"}]},
+        {"error": {"message": "Unsupported parameter", "param": "max_tokens"}},
+        {"errors": ["max_tokens"]},
+    ],
+)
+async def test_a_refusal_of_an_option_is_understood_in_any_shape(
+    server: ModelDriver, opened: Open, body: dict[str, Any]
+) -> None:
+    await server.change(tokens_parameter="either")
+    await server.reply(Script(status=400, body=body), "Fine.")
+    async with opened(length_option="max_tokens") as model:
+        assert (await asked(model))[0] == "Fine."
+    refused, taken = await server.completions()
+    assert "max_tokens" in refused.body
+    assert "max_completion_tokens" in taken.body
+
+
+async def test_a_refusal_of_a_value_does_not_change_the_name_for_good(
+    server: ModelDriver, opened: Open
+) -> None:
+    await server.change(tokens_parameter="either")
+    too_large = Script(status=400, body={"error": {"message": "max_tokens is too large: 500"}})
+    await server.reply(too_large, too_large)
+    async with opened(length_option="max_tokens") as model:
+        await failure(model)
+        await asked(model)
+    *_, last = await server.completions()
+    assert "max_tokens" in last.body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"error": "context length exceeded"}, {"detail": "maximum context length is 4096 tokens"}],
+)
+async def test_a_prompt_too_long_is_understood_in_any_shape(
+    server: ModelDriver, model: ChatCompletions, body: dict[str, Any]
+) -> None:
+    await server.reply(Script(status=400, body=body))
+    assert type((await failure(model))[1]) is ModelContextExceeded
+
+
+@pytest.mark.parametrize(
+    "garbage", [b'data: {"error": {"message": "no"}}\n\n', b"data: {bad\n\n", b"<html>\n"]
+)
+async def test_what_comes_in_one_read_with_a_failure_is_kept(
+    server: ModelDriver, model: ChatCompletions, garbage: bytes
+) -> None:
+    await server.reply(raw(data("One, ") + data("two") + garbage))
+    text, error = await failure(model)
+    assert text == "One, two"
+    assert isinstance(error, ModelError)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [("max_tokens", ModelLength), ("error", ModelCut), ("SAFETY", ModelWithheld)],
+)
+async def test_other_servers_words_for_the_end_are_understood(
+    server: ModelDriver, model: ChatCompletions, reason: str, expected: type[ModelError]
+) -> None:
+    await server.reply(Script(text="One", finish_reason=reason))
+    assert type((await failure(model))[1]) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (400, "Model Not Exist", ModelUnknown),
+        (400, "foo/bar is not a valid model ID", ModelUnknown),
+        (429, "You exceeded your current quota, please check your plan", ModelQuotaUsedUp),
+    ],
+)
+async def test_other_servers_words_for_a_failure_are_understood(
+    server: ModelDriver,
+    model: ChatCompletions,
+    status: int,
+    message: str,
+    expected: type[ModelError],
+) -> None:
+    await server.reply(Script(status=status, body={"error": {"message": message}}))
+    assert type((await failure(model))[1]) is expected
+    assert len(await server.completions()) == 1
+
+
+async def test_a_status_within_a_stream_counts_as_one(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    await server.reply(raw(b'data: {"error": {"message": "slow down", "code": 429}}\n\n'))
+    assert type((await failure(model))[1]) is ModelBusy

@@ -8,6 +8,7 @@ import pytest
 
 from bot.pacing import (
     EDIT_SECONDS,
+    NEVER_SECONDS,
     REQUESTS_PER_SECOND,
     STALLED_SECONDS,
     WINDOW_SECONDS,
@@ -191,8 +192,9 @@ def test_edits_go_once_a_second_where_nothing_is_known() -> None:
         (5, 1, 3.0, 3.0),
         (5, 0, 3.0, 3.0),
         (50, 49, 5.0, EDIT_SECONDS),
-        (1, 0, 4.0, 4.0),
-        (1, 1, 4.0, 2.0),
+        (2, 0, 4.0, 4.0),
+        (2, 2, 4.0, 2.0),
+        (1, 1, 4.0, NEVER_SECONDS),  # it is for the end
     ],
 )
 def test_edits_are_spread_over_what_is_left(

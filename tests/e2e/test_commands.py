@@ -14,14 +14,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 DEFAULT_PROMPT = "You are a helpful assistant."
 
 
-async def server_scope(stage: Stage) -> str:
-    """Return the value of the choice that a person knows as the whole server."""
-    [system] = [one for one in await stage.discord.commands() if one["name"] == "system"]
-    [scope] = [one for one in system["options"] if one["name"] == "scope"]
-    [value] = [one["value"] for one in scope["choices"] if "server" in one["name"]]
-    return str(value)
-
-
 async def system_prompt_at(stage: Stage, text: str) -> str:
     """Return the system prompt of the newest request whose question contains *text*."""
     first = (await stage.prompt_with(text))[0]
@@ -154,7 +146,7 @@ async def test_the_system_prompt_of_the_server_holds_where_there_is_no_other(
     one = await guild_channel(stage, unique)
     other = str((await stage.discord.create_channel("other", guild=f"Guild {unique}"))["id"])
     await stage.use(other, "system", prompt="The channel's own.")
-    answer = await stage.use(one, "system", prompt="The server's.", scope=await server_scope(stage))
+    answer = await stage.use(one, "system", prompt="The server's.", scope="server")
     assert answer["content"] == ENGLISH.system_set_server
     await stage.asked(f"one {unique}", channel=one)
     await stage.asked(f"other {unique}", channel=other)
@@ -205,13 +197,12 @@ async def test_an_emptied_form_goes_back_to_the_default(stage: Stage, unique: st
 
 async def test_the_form_of_the_server_is_its_own(stage: Stage, unique: str) -> None:
     channel = await guild_channel(stage, unique)
-    scope = await server_scope(stage)
     await stage.use(channel, "system", prompt="The channel's.")
-    form = await stage.use(channel, "system", scope=scope)
+    form = await stage.use(channel, "system", scope="server")
     assert not field_of(form).get("value")
     assert DEFAULT_PROMPT in field_of(form)["placeholder"]
     assert (await stage.submit(form, "All"))["content"] == ENGLISH.system_set_server
-    assert field_of(await stage.use(channel, "system", scope=scope))["value"] == "All"
+    assert field_of(await stage.use(channel, "system", scope="server"))["value"] == "All"
     assert field_of(await stage.use(channel, "system"))["value"] == "The channel's."
 
 
@@ -298,10 +289,9 @@ async def test_in_a_direct_message_people_rule_for_themselves(stage: Stage, uniq
 
 async def test_the_scope_server_is_refused_in_a_direct_message(stage: Stage) -> None:
     dm = await stage.discord.dm(person := await stage.person())
-    scope = await server_scope(stage)
     for answer in (
-        await stage.use(dm, "system", by=person, scope=scope, prompt="Obey."),
-        await stage.use(dm, "system", by=person, scope=scope),
+        await stage.use(dm, "system", by=person, scope="server", prompt="Obey."),
+        await stage.use(dm, "system", by=person, scope="server"),
     ):
         assert answer["ephemeral"]
         assert answer["content"] == ENGLISH.refused_server_scope

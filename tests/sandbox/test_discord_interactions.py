@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.sandbox.driver import ControlError
+from tests.sandbox.wire import Bot
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Answer, Api, Socket
+    from tests.sandbox.wire import Api, Socket
 
 MANAGE_GUILD, VIEW_CHANNEL = 1 << 5, 1 << 10
 ASK = {
@@ -49,30 +50,6 @@ FORM = {
         }
     ],
 }
-
-
-class Bot:
-    """Hears interactions on the gateway and answers them over REST."""
-
-    def __init__(self, api: Api, socket: Socket, people: Driver) -> None:
-        self.api, self.socket, self.people = api, socket, people
-        self.heard: Any = None
-
-    async def register(self, *commands: Any) -> Answer:
-        path = f"/applications/{self.people.bot_id}/commands"
-        return await self.api.request("PUT", path, list(commands))
-
-    async def hear(self) -> Any:
-        self.heard = (await self.socket.event("INTERACTION_CREATE"))["d"]
-        return self.heard
-
-    async def answer(self, kind: int, data: Any = None, query: str = "") -> Answer:
-        path = f"/interactions/{self.heard['id']}/{self.heard['token']}/callback{query}"
-        return await self.api.request("POST", path, {"type": kind, "data": data})
-
-    async def hook(self, method: str, path: str = "", body: Any = None) -> Answer:
-        hook = f"/webhooks/{self.people.bot_id}/{self.heard['token']}{path}"
-        return await self.api.request(method, hook, body)
 
 
 @pytest.fixture

@@ -153,3 +153,35 @@ class Socket:
         except TimeoutError:
             return
         raise AssertionError(f"unexpected {frame}")
+
+
+class Bot:
+    """Hears interactions on the gateway and answers them over REST."""
+
+    def __init__(self, api: Api, socket: Socket, people: Driver) -> None:
+        self.api, self.socket, self.people = api, socket, people
+        self.heard: Any = None
+
+    async def register(self, *commands: Any) -> Answer:
+        path = f"/applications/{self.people.bot_id}/commands"
+        return await self.api.request("PUT", path, list(commands))
+
+    async def hear(self) -> Any:
+        self.heard = (await self.socket.event("INTERACTION_CREATE"))["d"]
+        return self.heard
+
+    async def answer(self, kind: int, data: Any = None, query: str = "") -> Answer:
+        path = f"/interactions/{self.heard['id']}/{self.heard['token']}/callback{query}"
+        return await self.api.request("POST", path, {"type": kind, "data": data})
+
+    async def hook(self, method: str, path: str = "", body: Any = None) -> Answer:
+        hook = f"/webhooks/{self.people.bot_id}/{self.heard['token']}{path}"
+        return await self.api.request(method, hook, body)
+
+
+def code_at(body: Any, *path: str) -> str:
+    """Return the first error's code at *path* of a 50035."""
+    node = body["errors"]
+    for key in path:
+        node = node[key]
+    return str(node["_errors"][0]["code"])

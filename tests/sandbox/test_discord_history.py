@@ -1,0 +1,195 @@
+"""Messages that are there: replied to, edited, deleted, reacted to, and with files."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from tests.sandbox.wire import code_at
+
+if TYPE_CHECKING:
+    from bot.sandbox.discord.state import State
+    from bot.sandbox.driver import Driver
+    from tests.sandbox.wire import Answer, Api, Socket
+
+SUPPRESS_EMBEDS = 1 << 2
+EPOCH_MS = 1420070400000
+FORTNIGHT_MS = 14 * 86400 * 1000
+
+
+def place(api: Api, channel: str, *parts: str) -> str:
+    return "/".join(["/channels", api.channels.get(channel, channel), "messages", *parts])
+
+
+async def upload(api: Api, *names: str, method: str = "POST", path: str, payload: str) -> Answer:
+    form = aiohttp.FormData()
+    for index, name in enumerate(names):
+        form.add_field(f"files[{index}]", name.encode(), filename=name)
+    form.add_field("comment", "Discord ignores parts it does not know")
+    form.add_field("payload_json", payload, content_type="application/json")
+    return await api.request(method, path, data=form)
+
+
+async def test_a_nonce_is_looked_for_within_its_window_only(api: Api, people: Driver) -> None:
+    await people.settings(nonce_window_seconds=0.05)
+    first = await api.send("general", "once", nonce="n", enforce_nonce=True)
+    await asyncio.sleep(0.06)
+    await people.say("general", "Jun", "later")
+    second = await api.send("general", "twice", nonce="n", enforce_nonce=True)
+    assert second.body["id"] != first.body["id"]
+
+
+async def test_a_reply_stays_in_its_channel(api: Api, people: Driver) -> None:
+    source = await people.say("random", "Jun", "hi")
+    reference = {"message_id": source["id"], "channel_id": source["channel_id"]}
+    answer = await api.send("general", message_reference=reference)
+    assert code_at(answer.body, "message_reference") == "REPLIES_CANNOT_REFERENCE_OTHER_CHANNEL"
+    assert (await api.send("random", message_reference=reference)).body["type"] == 19
+
+
+async def test_a_reply_to_a_system_message_is_refused(api: Api, people: Driver) -> None:
+    await people.start_thread("general", "Jun", "A talk")
+    [announcement] = await people.messages("general")
+    answer = await api.send("general", message_reference={"message_id": announcement["id"]})
+    assert code_at(answer.body, "message_reference") == "REPLIES_CANNOT_REPLY_TO_SYSTEM_MESSAGE"
+
+
+async def test_of_others_messages_a_moderator_changes_the_flags_only(
+    api: Api, people: Driver
+) -> None:
+    message = await people.say("general", "Jun", "see https://example.org")
+    path = place(api, "general", message["id"])
+    assert (await api.request("PATCH", path, {"flags": SUPPRESS_EMBEDS})).code == 50005
+    await people.permit("ChatBot", ["MANAGE_MESSAGES"])
+    changed = await api.request("PATCH", path, {"flags": SUPPRESS_EMBEDS})
+    assert changed.body["flags"] & SUPPRESS_EMBEDS
+    assert (await api.request("PATCH", path, {"content": "x"})).code == 50005
+
+
+async def test_an_edit_keeps_the_files_it_names_and_adds_new_ones(api: Api) -> None:
+    made = await upload(api, "a.txt", "b.txt", path=place(api, "general"), payload="{}")
+    assert [item["filename"] for item in made.body["attachments"]] == ["a.txt", "b.txt"]
+    path = place(api, "general", made.body["id"])
+    untouched = await api.request("PATCH", path, {"content": "Files"})
+    assert len(untouched.body["attachments"]) == 2
+    kept = made.body["attachments"][1]["id"]
+    payload = f'{{"attachments": [{{"id": "{kept}"}}]}}'
+    edited = await upload(api, "c.txt", method="PATCH", path=path, payload=payload)
+    assert [item["filename"] for item in edited.body["attachments"]] == ["b.txt", "c.txt"]
+    cleared = await api.request("PATCH", path, {"attachments": []})
+    assert cleared.body["attachments"] == []
+    assert (await api.request("PATCH", path, {"content": ""})).code == 50006
+
+
+async def test_an_upload_whose_payload_is_no_json_is_refused(api: Api) -> None:
+    answer = await upload(api, "a.txt", path=place(api, "general"), payload="{")
+    assert (answer.status, answer.code) == (400, 50109)
+
+
+async def test_what_a_bot_cannot_delete(api: Api, people: Driver) -> None:
+    dm = await people.dm("Jun")
+    theirs = await people.say(dm, "Jun", "hi")
+    assert (await api.request("DELETE", place(api, dm, theirs["id"]))).code == 50003
+    other = await people.say("general", "Jun", "hi")
+    assert (await api.request("DELETE", place(api, "general", other["id"]))).code == 50013
+    thread = await people.start_thread("general", "Jun", "A talk", message_id=other["id"])
+    [starter] = await people.messages(thread["id"])
+    assert (await api.request("DELETE", place(api, thread["id"], starter["id"]))).code == 50021
+
+
+async def test_messages_are_deleted_in_bulk_with_one_event(
+    api: Api, people: Driver, socket: Socket
+) -> None:
+    await socket.identify()
+    await people.permit("ChatBot", ["MANAGE_MESSAGES"])
+    ids = [(await people.say("general", "Jun", text))["id"] for text in ("a", "b")]
+    path = place(api, "general", "bulk-delete")
+    assert (await api.request("POST", path, {"messages": ids})).status == 204
+    gone = (await socket.event("MESSAGE_DELETE_BULK"))["d"]
+    assert sorted(gone["ids"]) == sorted(ids)
+    assert await people.messages("general") == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "code"),
+    [
+        (None, 50035),
+        (["Jun", "Mina"], 50035),
+        (["1"], 50016),
+        ([str((int(time.time() * 1000) - EPOCH_MS - FORTNIGHT_MS - 1000) << 22)] * 2, 50034),
+    ],
+)
+async def test_what_is_not_deleted_in_bulk(api: Api, people: Driver, ids: Any, code: int) -> None:
+    """Two to a hundred messages of the last two weeks."""
+    await people.permit("ChatBot", ["MANAGE_MESSAGES"])
+    path = place(api, "general", "bulk-delete")
+    assert (await api.request("POST", path, {"messages": ids})).code == code
+
+
+async def test_there_is_no_bulk_delete_in_a_dm(api: Api, people: Driver) -> None:
+    path = place(api, await people.dm("Jun"), "bulk-delete")
+    assert (await api.request("POST", path, {"messages": ["1", "2"]})).code == 50003
+
+
+async def test_a_reaction_is_told_once_and_taken_back_once(
+    api: Api, people: Driver, socket: Socket
+) -> None:
+    await socket.identify()
+    await people.settings(buckets={"reaction": {"limit": 9}})
+    dm = await people.dm("Jun")
+    message = await people.say(dm, "Jun", "hi")
+    path = place(api, dm, message["id"], "reactions", "🌊", "@me")
+    for method in ("PUT", "PUT", "DELETE", "DELETE"):
+        assert (await api.request(method, path)).status == 204
+    added = (await socket.event("MESSAGE_REACTION_ADD"))["d"]
+    assert added["emoji"] == {"id": None, "name": "🌊"}
+    assert "guild_id" not in added
+    assert (await socket.op(0))["t"] == "MESSAGE_REACTION_REMOVE"
+    await socket.nothing(0.03)
+    assert "reactions" not in (await people.message(dm, message["id"]))
+
+
+async def test_reactions_of_others_stay_and_count(
+    api: Api, people: Driver, discord_state: State
+) -> None:
+    await people.settings(buckets={"reaction": {"limit": 9}})
+    message = await people.say("general", "Jun", "hi")
+    channel = discord_state.world.channels[int(api.channels["general"])]
+    jun = int(people.user_id("Jun"))
+    reactions = channel.messages[int(message["id"])].reactions
+    reactions.update({chr(0x1F600 + number): [jun] for number in range(20)})
+
+    async def react(method: str, emoji: str) -> Answer:
+        path = place(api, "general", message["id"], "reactions", emoji, "@me")
+        return await api.request(method, path)
+
+    assert (await react("PUT", "🌊")).code == 30010
+    assert (await react("PUT", "\U0001f600")).status == 204
+    assert (await react("DELETE", "\U0001f600")).status == 204
+    assert reactions["\U0001f600"] == [jun]
+
+
+async def test_a_message_that_is_not_there(api: Api) -> None:
+    for method, body in (("GET", None), ("PATCH", {"content": "x"}), ("DELETE", None)):
+        answer = await api.request(method, place(api, "general", "1"), body)
+        assert (answer.status, answer.code) == (404, 10008)
+
+
+async def test_files_are_served_redirected_and_missed(api: Api, people: Driver) -> None:
+    target = await people.say(
+        "general", "Jun", "", attachments=[{"filename": "a.bin", "content_base64": "AAE="}]
+    )
+    url = target["attachments"][0]["url"]
+    assert await api.fetch(url) == b"\x00\x01"
+    moved = await people.say(
+        "general", "Jun", "", attachments=[{"filename": "b.txt", "redirect_to": url}]
+    )
+    assert await api.fetch(moved["attachments"][0]["url"]) == b"\x00\x01"
+    elsewhere = await people.say("general", "Jun", "", attachments=[{"url": "http://x.invalid/"}])
+    assert elsewhere["attachments"][0]["url"] == "http://x.invalid/"
+    missing = await api.fetch(f"{people.cdn_url}/1/1/a.txt")
+    assert missing == b"This content is no longer available."
