@@ -172,6 +172,10 @@ class Assistant:
             if here and exchange.message_id < before_id:
                 answer.stop(notice)
 
+    def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn to be answered in a place, and hold it; raises PlaceBusy."""
+        return self._queues.turn(place_id)
+
     async def reset(self, channel_id: int, before_id: int) -> int:
         """Forget what was asked in a place before *before_id*; return how many exchanges."""
         count = await self._history.reset(channel_id, before_id)
@@ -197,7 +201,7 @@ class Assistant:
             state = State.CANCELLED
             with answer.stops_here():
                 try:
-                    await turn.enter_async_context(self._queues.turn(answer.exchange.place_id))
+                    await turn.enter_async_context(self.turn(answer.exchange.place_id))
                     await self._ask(answer, reply)
                     answer.whole = True
                     state = State.ANSWERED

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -13,7 +14,7 @@ from bot import addressing
 from bot.assistant import Assistant
 from bot.conversation import Conversation, Exchange, scrubbed
 from bot.discord_reply import TRANSIENT, Destination, DiscordReply
-from bot.errors import HistoryFailed
+from bot.errors import HistoryFailed, PlaceBusy
 from bot.gateway import trace_rate_limits
 from bot.history import History
 from bot.pacing import Pacer, Urgency
@@ -242,8 +243,10 @@ class ChatClient(discord.Client):
         except (discord.DiscordException, *TRANSIENT):
             return None
 
-    async def _open_place(self, message: discord.Message, exchange: Exchange) -> Destination:
-        """Make the thread for the answer; where that fails, answer where it was asked."""
+    async def _open_place(
+        self, message: discord.Message, exchange: Exchange, held: AsyncExitStack
+    ) -> Destination:
+        """Make the thread for the answer; where that fails, wait for the turn in the channel."""
         name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
         thread = await open_thread(message, name, self._pacer)
         if thread is not None:
@@ -255,9 +258,15 @@ class ChatClient(discord.Client):
                 await self._history.remember_place(thread.id, thread.parent_id, own=True)
         except HistoryFailed as error:
             log.warning("The place of answer %d is not recorded: %s", exchange.message_id, error)
-        return in_place(message) if thread is None else Destination(thread)
+        if thread is not None:
+            return Destination(thread)
+        with suppress(PlaceBusy):  # Better side by side with others than not at all.
+            await held.enter_async_context(self._assistant.turn(message.channel.id))
+        return in_place(message)
 
-    async def _stay(self, message: discord.Message, _exchange: Exchange) -> Destination:
+    async def _stay(
+        self, message: discord.Message, _exchange: Exchange, _held: AsyncExitStack
+    ) -> Destination:
         return in_place(message)
 
     async def _record_part(self, exchange: Exchange, part_id: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
@@ -58,13 +58,14 @@ class _Part:
 class DiscordReply:
     """One reply. The place is found while the model thinks; *shown* is told of each new part.
 
-    *question_id* makes the nonces, by which Discord knows a part that is sent twice.
+    What *find_place* enters is left at the end, with the reply. *question_id* makes the nonces, by
+    which Discord knows a part that is sent twice.
     """
 
     def __init__(
         self,
         question_id: int,
-        find_place: Callable[[], Coroutine[None, None, Destination]],
+        find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]],
         shown: Callable[[int], Awaitable[None]],
         pacer: Pacer,
     ) -> None:
@@ -72,6 +73,7 @@ class DiscordReply:
         self._find_place = find_place
         self._shown = shown
         self._pacer = pacer
+        self._held = AsyncExitStack()
         self._splitter = Splitter()
         self._parts: list[_Part] = []
         self._news = asyncio.Event()
@@ -80,7 +82,7 @@ class DiscordReply:
         self._lost: ReplyLost | None = None
 
     async def __aenter__(self) -> Self:
-        self._place = asyncio.create_task(self._find_place())
+        self._place = asyncio.create_task(self._find_place(self._held))
         self._typing = asyncio.create_task(self._type())
         self._streaming = asyncio.create_task(self._stream())
         return self
@@ -90,6 +92,7 @@ class DiscordReply:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._held.aclose()
 
     def write(self, delta: str) -> None:
         """Take more of the text; it is shown at the pace the limits allow. Raises ReplyLost."""

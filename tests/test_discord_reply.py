@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,13 +56,14 @@ class Stage:
         )
 
     def reply(
-        self, find_place: Callable[[], Coroutine[None, None, Destination]] | None = None
+        self,
+        find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]] | None = None,
     ) -> DiscordReply:
         return DiscordReply(
             int(self.asked["id"]), find_place or self.in_place, self._record, self.pacer
         )
 
-    async def in_place(self) -> Destination:
+    async def in_place(self, _held: AsyncExitStack) -> Destination:
         return Destination(self.channel, self.question)
 
     async def _record(self, part_id: int) -> None:
@@ -178,7 +179,7 @@ async def test_a_place_that_takes_its_time_loses_nothing(stage: Stage) -> None:
     """The thread is made while the model speaks already."""
     found = asyncio.Event()
 
-    async def find_place() -> Destination:
+    async def find_place(_held: AsyncExitStack) -> Destination:
         await found.wait()
         return Destination(stage.channel)
 
@@ -366,7 +367,7 @@ async def test_a_message_that_is_deleted_while_it_grows_ends_the_reply(stage: St
 
 
 async def test_a_place_that_cannot_be_found_is_the_error_of_the_end(stage: Stage) -> None:
-    async def find_place() -> Destination:
+    async def find_place(_held: AsyncExitStack) -> Destination:
         raise ReplyLost("nowhere")
 
     async with stage.reply(find_place) as reply:

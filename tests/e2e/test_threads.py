@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -68,6 +69,26 @@ async def test_when_threads_are_rate_limited_the_answer_is_in_place_at_once(
     assert time.monotonic() - asked_at < 5.0
     [answer] = await stage.parts_of(question)
     assert is_in_place(answer, question)
+
+
+async def test_where_threads_fail_one_answer_follows_the_other(stage: Stage, unique: str) -> None:
+    """As everywhere: one at a time in the place where they appear."""
+    channel = await stage.channel()
+    path = f"/channels/{channel}/.*/threads$"
+    await stage.discord.fault("rate_limit", method="POST", path=path, retry_after=250, count=2)
+    slow = Script(text="one two three four five", chunk_size=4, chunks_per_second=8)
+    await stage.model.reply_when(unique, slow)
+    questions = [await stage.ask(f"{number} {unique}", channel=channel) for number in (1, 2)]
+    ends = [await stage.discord.wait_for_bot("five", channel=channel)]
+    after = await stage.discord.last_event()
+    ends.append(await stage.discord.wait_for_bot("five", channel=channel, after=after))
+    first, second = sorted(ends, key=lambda part: int(part["message_reference"]["message_id"]))
+    assert [
+        first["message_reference"]["message_id"],
+        second["message_reference"]["message_id"],
+    ] == [question["id"] for question in questions]
+    begun = second["revisions"][0]["at"]
+    assert begun > first["revisions"][-1]["at"]
 
 
 async def test_a_thread_that_comes_too_late_is_left_alone(stage: Stage, unique: str) -> None:

@@ -186,7 +186,10 @@ async def test_a_form_keeps_its_rows_labels_and_texts(bot: Bot, people: Driver) 
     [
         ({"custom_id": ""}, "custom_id"),
         ({"components": [BUTTON]}, "components 0 type"),
-        ({"components": [{"type": 18, "label": "x" * 46, "component": TEXT}]}, "components 0 label"),
+        (
+            {"components": [{"type": 18, "label": "x" * 46, "component": TEXT}]},
+            "components 0 label",
+        ),
         ({"components": rows(TEXT | {"style": 3})}, "components text style"),
         ({"components": rows(TEXT | {"label": "x" * 46})}, "components text label"),
         ({"components": rows(TEXT | {"max_length": 4001})}, "components text max_length"),

@@ -162,6 +162,46 @@ async def test_multiplier_makes_a_model_that_counts_otherwise(
     assert answer.usage.prompt_tokens == 3 + 4 + 6 + 4 + 6
 
 
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        (["hello"], "messages[0]"),
+        ([{"role": "user", "content": ["hello"]}], "messages[0].content"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content"),
+        ([{"role": "user", "content": [{"type": "sound"}]}], "messages[0].content"),
+        ([{"role": "user", "content": []}], "messages[0].content"),
+        ([{"role": "assistant", "content": None}], "messages[0].content"),
+    ],
+)
+async def test_messages_of_another_shape_are_refused(
+    model: ModelDriver, messages: object, param: str
+) -> None:
+    headers = {"Authorization": f"Bearer {model.api_key}"}
+    body = {"model": "any-name", "messages": messages}
+    url = f"{model.base_url}/chat/completions"
+    async with model.http.post(url, json=body, headers=headers) as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["param"], error["code"]) == (400, param, "invalid_type")
+
+
+async def test_parts_and_tool_calls_are_content_too(model: ModelDriver) -> None:
+    headers = {"Authorization": f"Bearer {model.api_key}"}
+    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    body = {"model": "any-name", "messages": [{"role": "user", "content": parts}, call]}
+    url = f"{model.base_url}/chat/completions"
+    async with model.http.post(url, json=body, headers=headers) as response:
+        assert response.status == 200
+
+
+async def test_a_request_without_a_key_is_told_where_to_get_one(model: ModelDriver) -> None:
+    async with model.http.post(f"{model.base_url}/chat/completions", json={}) as response:
+        error = (await response.json())["error"]
+    assert response.status == 401
+    assert error["code"] is None
+    assert "didn't provide an API key" in error["message"]
+
+
 async def test_wrong_key_is_refused_and_masked(model: ModelDriver) -> None:
     """The API says a wrong key back in part: a log of the error must not be trusted."""
     key = "sk-wrong-abcdefghijklmnop-1234"
