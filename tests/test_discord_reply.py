@@ -284,8 +284,7 @@ async def test_an_edit_on_the_way_that_fails_is_dropped(stage: Stage) -> None:
         await stage.until("One")
         await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503)
         reply.write(", two")
-        await eventually(lambda: reply._calling)
-        await eventually(lambda: not reply._calling)
+        await stage.people.wait_for(lambda one: one["data"]["status"] == 503, types=["request"])
         reply.write(", three.")
         await reply.finish()
     assert await stage.texts() == ["One, two, three."]

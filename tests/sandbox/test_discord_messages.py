@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from tests.sandbox.wire import code_at
+
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
     from tests.sandbox.wire import Api
@@ -15,13 +17,6 @@ if TYPE_CHECKING:
 SUPPRESS_EMBEDS = 4
 EMBED_LINKS, ATTACH_FILES = 1 << 14, 1 << 15
 BUTTON = {"type": 2, "style": 1, "label": "Go on", "custom_id": "go"}
-
-
-def code_at(body: Any, *path: str) -> str:
-    node = body["errors"]
-    for key in path:
-        node = node[key]
-    return str(node["_errors"][0]["code"])
 
 
 async def test_content_is_stripped_and_counted_in_code_points(api: Api) -> None:

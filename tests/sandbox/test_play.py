@@ -39,11 +39,11 @@ async def played(folder: Path, typed: str, **settings: str) -> tuple[str, str, i
 
 
 async def test_a_piped_conversation_is_a_transcript(tmp_path: Path) -> None:
-    typed = "@chatbot hi \udcff\n/thread\n/as jun\n/reset\n/nonsense\n/quit\nnot read\n"
+    typed = "/nonsense\n/as jun\n/reset\n@chatbot hi \udcff\n/thread\n/quit\nnot read\n"
     out, err, code = await played(tmp_path, typed)
     assert (err, code) == ("", 0)
     assert "[“hi �”] ChatBot: Hello! You asked: “hi �”." in out
-    assert "[“hi �”, only you can see this] ChatBot: Only people with the Manage Server" in out
+    assert "[#general, only you can see this] ChatBot: Only people with the Manage Server" in out
     assert "There is no /nonsense here" in out
     assert "not read" not in out
     assert list(tmp_path.iterdir()) == [], "nothing is kept"

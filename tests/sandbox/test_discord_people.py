@@ -1,0 +1,122 @@
+"""People come, go, speak and type; each is shown to the bot as Discord shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.sandbox.driver import ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from bot.sandbox.driver import Driver
+    from tests.sandbox.wire import Api, Socket
+
+GUILDS, MEMBERS = 1 << 0, 1 << 1
+
+
+async def refused(status: int, action: Coroutine[Any, Any, Any]) -> None:
+    with pytest.raises(ControlError) as refusal:
+        await action
+    assert refusal.value.status == status
+
+
+async def test_what_is_not_there_is_named(people: Driver) -> None:
+    await refused(404, people.say("general", "Nobody", "hi"))
+    await refused(404, people.say("nowhere", "Jun", "hi"))
+    await refused(404, people.kick("Jun", guild="Nowhere"))
+    await refused(404, people.message("general", "1"))
+    await refused(404, people.interaction("1"))
+
+
+async def test_a_kicked_member_is_gone_and_told(api: Api, people: Driver, socket: Socket) -> None:
+    await people.settings(portal={"members": True})
+    await socket.identify(GUILDS | MEMBERS)
+    await people.kick("Jun")
+    gone = (await socket.event("GUILD_MEMBER_REMOVE"))["d"]
+    assert gone["user"]["id"] == people.user_id("Jun")
+    path = f"/guilds/{api.guild}/members/{people.user_id('Jun')}"
+    assert (await api.request("GET", path)).code == 10007
+    await refused(409, people.say("general", "Jun", "hi"))
+    await people.kick("Jun")
+    await people.invite("Jun")
+    assert (await people.say("general", "Jun", "hi"))["content"] == "hi"
+
+
+async def test_a_bot_that_is_kicked_and_invited_again(
+    api: Api, people: Driver, socket: Socket
+) -> None:
+    await socket.identify()
+    await people.kick("ChatBot")
+    assert (await socket.event("GUILD_DELETE"))["d"] == {"id": api.guild}
+    assert (await api.send("general")).code == 50001
+    await people.invite("ChatBot")
+    assert (await socket.event("GUILD_CREATE"))["d"]["id"] == api.guild
+    await people.invite("ChatBot")
+    assert (await api.send("general")).status == 200
+
+
+async def test_rights_of_roles_and_channels_decide_who_speaks(api: Api, people: Driver) -> None:
+    """An overwrite of the channel wins over the rights that roles give."""
+    view_only = 1 << 10
+    await people.edit_guild("Sandbox", everyone_permissions=view_only)
+    await refused(409, people.say("general", "Jun", "hi"))
+    assert (await api.send("general")).status == 200
+    await people.edit_guild("Sandbox", bot_permissions=0)
+    assert (await api.send("general")).code == 50013
+    opened = {"target": "everyone", "allow": ["SEND_MESSAGES"]}
+    await people.edit_channel("general", overwrites=[opened])
+    assert (await people.say("general", "Jun", "hi"))["content"] == "hi"
+    assert (await api.send("general")).status == 200
+
+
+async def test_typing_is_told_with_the_member_in_a_guild_and_without_in_a_dm(
+    people: Driver, socket: Socket
+) -> None:
+    await socket.identify()
+    await people.type_in("general", "Jun")
+    event = (await socket.event("TYPING_START"))["d"]
+    assert event["member"]["user"]["id"] == event["user_id"] == people.user_id("Jun")
+    dm = await people.dm("Jun")
+    await people.type_in(dm, "Jun")
+    event = (await socket.event("TYPING_START"))["d"]
+    assert event["channel_id"] == dm
+    assert "member" not in event
+    assert "guild_id" not in event
+
+
+async def test_a_locked_thread_is_for_moderators(people: Driver) -> None:
+    thread = (await people.start_thread("general", "Jun", "A talk"))["id"]
+    await people.edit_channel(thread, locked=True)
+    await refused(409, people.say(thread, "Jun", "hi"))
+    assert (await people.say(thread, "Mina", "hi"))["content"] == "hi"
+
+
+async def test_a_message_deleted_in_a_dm_or_thread(people: Driver, socket: Socket) -> None:
+    await socket.identify()
+    dm = await people.dm("Jun")
+    message = await people.say(dm, "Jun", "hi")
+    await people.delete(dm, message["id"])
+    gone = (await socket.event("MESSAGE_DELETE"))["d"]
+    assert gone == {"id": message["id"], "channel_id": dm}
+    thread = (await people.start_thread("general", "Jun", "A talk"))["id"]
+    message = await people.say(thread, "Jun", "hi")
+    await people.delete(thread, message["id"])
+    [after] = await people.threads("general")
+    assert (after["message_count"], after["total_message_sent"]) == (0, 1)
+
+
+async def test_only_who_is_there_and_picked_is_mentioned(people: Driver) -> None:
+    typed = await people.say("general", "Jun", "@Sora and @Nobody", as_typed=True)
+    assert typed["content"] == f"<@{people.user_id('Sora')}> and @Nobody"
+    assert [user["id"] for user in typed["mentions"]] == [people.user_id("Sora")]
+
+
+async def test_people_may_refuse_dms(api: Api, people: Driver) -> None:
+    dm = await people.dm("Jun")
+    await people.edit_user("Jun", accepts_dms=False)
+    assert (await api.send(dm)).code == 50007
+    await people.edit_user("Jun", accepts_dms=True)
+    assert (await api.send(dm)).status == 200
