@@ -129,11 +129,6 @@ async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
     assert files(tmp_path) == {"chat.db"}
 
 
-async def test_what_the_stand_in_said_is_not_for_a_model_to_remember(tmp_path: Path) -> None:
-    await chatted(environment(tmp_path), "Hello?\n", "--offline")
-    assert files(tmp_path) == {"chat-offline.db"}
-
-
 async def test_the_system_prompt_can_be_taken_back(model: ModelDriver, tmp_path: Path) -> None:
     said = "/system Be brief.\n/system default\n"
     out, _, _ = await chatted(with_model(model, tmp_path), said)
@@ -145,12 +140,13 @@ async def test_the_system_prompt_can_be_taken_back(model: ModelDriver, tmp_path:
     ]
 
 
-async def test_offline_nothing_is_needed_at_all(tmp_path: Path) -> None:
+async def test_offline_nothing_is_needed_and_no_model_remembers_it(tmp_path: Path) -> None:
     out, err, code = await chatted(environment(tmp_path), "Hello?\n", "--offline")
     assert (err, code) == ("", 0)
     assert out.startswith("user : ChatBot : ")
     assert "Hello?" in out
     assert out.endswith("\nuser : \n")
+    assert files(tmp_path) == {"chat-offline.db"}
 
 
 async def test_bytes_that_are_no_text_do_not_end_it(model: ModelDriver, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ async def at_a_terminal(folder: Path) -> Keyboard:
     return Keyboard(process, ours)
 
 
-async def test_a_form_can_be_filled_in_at_the_keyboard() -> None:
+async def test_an_evening_at_the_keyboard_until_a_signal_ends_it() -> None:
     with tempfile.TemporaryDirectory() as folder:
         person = await at_a_terminal(Path(folder))
         await person.until("Mina #general> ")
@@ -114,19 +114,9 @@ async def test_a_form_can_be_filled_in_at_the_keyboard() -> None:
         await person.until("There are Mina, Jun, Sora.")
         person.type("/help")
         await person.until("/help, /quit")
-        person.type("/general")
-        person.type("/quit")
+        person.process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(person.process.wait(), PATIENCE_SECONDS) == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_ends_all_of_it(number: signal.Signals) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        person = await at_a_terminal(Path(folder))
-        await person.until("Mina #general> ")
-        person.process.send_signal(number)
-        assert await asyncio.wait_for(person.process.wait(), PATIENCE_SECONDS) == 0
-        assert list(Path(folder).iterdir()) == []
+        assert list(Path(folder).iterdir()) == [], "nothing is left behind"
 
 
 class Terminal(io.StringIO):
