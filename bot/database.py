@@ -102,11 +102,11 @@ class Database:
             with _failed():
                 return list(await self._connection.execute_fetchall(sql, named or parameters))
 
-    async def change(self, sql: str, *parameters: object) -> int:
+    async def change(self, sql: str, *parameters: object, **named: object) -> int:
         """Run one statement, a unit of its own, and return how many rows it changed."""
         async with self._unit:
             with _failed():
-                async with self._connection.execute(sql, parameters) as cursor:
+                async with self._connection.execute(sql, named or parameters) as cursor:
                     return cursor.rowcount
 
     async def change_all(self, *statements: tuple[str, Sequence[object]]) -> list[int]:

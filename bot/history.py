@@ -80,19 +80,21 @@ class History:
             """
             INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
                 author_id, author, question, quoted, state)
-            SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'received'
-            WHERE NOT EXISTS (SELECT 1 FROM resets WHERE channel_id = ?2 AND before_id > ?1)
+            SELECT :message, :channel, :place, :guild, :parent, :author_id, :author, :question, :quoted,
+                'received'
+            WHERE NOT EXISTS
+                (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
             ON CONFLICT DO NOTHING
             """,
-            exchange.message_id,
-            place.channel_id,
-            exchange.place_id,
-            place.guild_id,
-            place.parent_id,
-            exchange.author_id,
-            scrubbed(exchange.author),
-            scrubbed(exchange.question),
-            scrubbed(exchange.quoted),
+            message=exchange.message_id,
+            channel=place.channel_id,
+            place=exchange.place_id,
+            guild=place.guild_id,
+            parent=place.parent_id,
+            author_id=exchange.author_id,
+            author=scrubbed(exchange.author),
+            question=scrubbed(exchange.question),
+            quoted=scrubbed(exchange.quoted),
         )
         return stored == 1
 
@@ -169,17 +171,17 @@ class History:
         """
         changed = await self._database.change(
             """
-            UPDATE exchanges SET reply = ?1, cut = ?2, tokens = ?3, state = ?4
-            WHERE message_id = ?5 AND author_id <> 0
-                AND (state IN ('received', 'answering') OR state = 'answered' AND ?4 = 'failed')
+            UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state
+            WHERE message_id = :message AND author_id <> 0
+                AND (state IN ('received', 'answering') OR state = 'answered' AND :state = 'failed')
                 AND NOT EXISTS (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
                     AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id))
             """,
-            scrubbed(exchange.reply),
-            exchange.cut,
-            exchange.tokens,
-            state,
-            exchange.message_id,
+            reply=scrubbed(exchange.reply),
+            cut=exchange.cut,
+            tokens=exchange.tokens,
+            state=state,
+            message=exchange.message_id,
         )
         return changed == 1
 
@@ -191,13 +193,13 @@ class History:
         [(count,)] = await self._database.fetch(
             """
             SELECT count(*) FROM exchanges WHERE message_id IN (
-                SELECT message_id FROM exchanges WHERE channel_id = ?1 AND message_id < ?2
-                UNION SELECT ?1)
-            AND author_id <> 0 AND reply <> '' AND message_id < ?2
-                AND message_id >= coalesce((SELECT before_id FROM resets WHERE channel_id = ?1), 0)
+                SELECT message_id FROM exchanges WHERE channel_id = :channel AND message_id < :before
+                UNION SELECT :channel)
+            AND author_id <> 0 AND reply <> '' AND message_id < :before AND message_id >=
+                coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0)
             """,
-            channel_id,
-            before_id,
+            channel=channel_id,
+            before=before_id,
         )
         await self._database.change(
             "INSERT INTO resets VALUES (?, ?) ON CONFLICT DO UPDATE"
