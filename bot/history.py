@@ -80,8 +80,8 @@ class History:
             """
             INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
                 author_id, author, question, quoted, state)
-            SELECT :message, :channel, :place, :guild, :parent, :author_id, :author, :question, :quoted,
-                'received'
+            SELECT :message, :channel, :place, :guild, :parent,
+                :author_id, :author, :question, :quoted, 'received'
             WHERE NOT EXISTS
                 (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
             ON CONFLICT DO NOTHING
@@ -193,8 +193,8 @@ class History:
         [(count,)] = await self._database.fetch(
             """
             SELECT count(*) FROM exchanges WHERE message_id IN (
-                SELECT message_id FROM exchanges WHERE channel_id = :channel AND message_id < :before
-                UNION SELECT :channel)
+                SELECT message_id FROM exchanges
+                WHERE channel_id = :channel AND message_id < :before UNION SELECT :channel)
             AND author_id <> 0 AND reply <> '' AND message_id < :before AND message_id >=
                 coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0)
             """,
