@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 OPEN_SECONDS: Final = 60.0
 LONGEST_BACKOFF_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 60.0  # A connection that held for so long begins a new count of failures.
 TOKEN_REFUSED: Final = (
     "Discord refused DISCORD_TOKEN: copy the token anew from the Discord Developer Portal "
     "(your application > Bot > Reset Token)."
@@ -118,13 +119,14 @@ async def stay_connected(client: discord.Client, token: str) -> None:
     await _log_in(client, token)
     session: dict[str, Any] = {"initial": True}
     failures = 0
+    time = asyncio.get_running_loop().time
     while not client.is_closed():
+        begun = time()
         try:
             opening = DiscordWebSocket.from_client(client, **session)
             client.ws = await asyncio.wait_for(opening, timeout=OPEN_SECONDS)
             while True:
                 await client.ws.poll_event()
-                failures = 0
         except ReconnectWebSocket as again:
             resume = again.resume
         except discord.ConnectionClosed as closed:
@@ -141,6 +143,8 @@ async def stay_connected(client: discord.Client, token: str) -> None:
             return
         client.dispatch("disconnect")
         session = _next_session(client, resume=resume)
+        if time() - begun >= STEADY_SECONDS:
+            failures = 0
         await asyncio.sleep(_backoff_seconds(failures))
         failures += 1
 

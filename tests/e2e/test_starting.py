@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import time
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,22 @@ async def test_where_discord_is_out_of_reach_at_first_it_keeps_trying(own_stage:
         await own_stage.discord.clear_faults()
         await own_stage.discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
         await own_stage.asked("Are you there at last?")
+
+
+async def test_connections_that_break_at_once_are_not_hammered(own_stage: Stage) -> None:
+    """The first is made again at once, the next ones after a pause that doubles."""
+    moments = []
+    async with own_stage.bot():
+        for _ in range(3):
+            after = await own_stage.discord.last_event()
+            await own_stage.discord.gateway("abort")
+            again = await own_stage.discord.wait_for(
+                lambda _: True, types=["gateway_resume", "gateway_ready"], after=after
+            )
+            moments.append(again["at"])
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    assert pauses[0] >= 0.75
+    assert pauses[1] >= 1.5
 
 
 async def test_where_the_chat_api_is_out_of_reach_people_are_told(own_stage: Stage) -> None:
