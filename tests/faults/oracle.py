@@ -1,0 +1,132 @@
+"""What must hold after every fault: nothing lost, nothing doubled, shown is what is stored.
+
+One function, `check_invariants`, for all faults. What a script left behind is an `Outcome`; the
+same script with a fault and without it must leave the same one. Pings, secrets and limits are
+checked for all that a stage saw: see tests/e2e/conduct.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from bot.splitting import split
+from tests.e2e.conftest import GLANCE_SECONDS, Message, Stage
+
+SETTLED: Final = frozenset({"answered", "failed", "cancelled"})
+SETTLING_SECONDS: Final = 60.0
+MODEL_CALLS: Final = 4  # one, and three more through failures of the API
+NOTICE: Final = "-# "
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one question ended: its state and reply in the database, and what people see of it."""
+
+    question: str
+    state: str | None
+    reply: str
+    cut: bool
+    shown: tuple[str, ...]
+
+
+Outcome = tuple[Ending, ...]
+
+
+async def settled(
+    stage: Stage, *questions: Message, timeout_seconds: float = SETTLING_SECONDS
+) -> None:
+    """Return when no question is open any more."""
+    async with asyncio.timeout(timeout_seconds):
+        while not all(is_settled(stage, question) for question in questions):  # noqa: ASYNC110  # a file tells nobody
+            await asyncio.sleep(GLANCE_SECONDS)
+
+
+def is_settled(stage: Stage, question: Message) -> bool:
+    """Whether *question* came to its end, in the database and before people's eyes."""
+    rows = stage.rows(
+        "SELECT state, unshown FROM exchanges WHERE message_id = ?", int(question["id"])
+    )
+    return bool(rows) and rows[0][0] in SETTLED and rows[0][1] is None
+
+
+async def outcome(stage: Stage, *questions: Message) -> Outcome:
+    """Return how *questions* ended, in their order."""
+    return tuple([await _ending(stage, question) for question in questions])
+
+
+async def _ending(stage: Stage, question: Message) -> Ending:
+    rows = stage.rows(
+        "SELECT state, reply, cut FROM exchanges WHERE message_id = ?", int(question["id"])
+    )
+    state, reply, cut = rows[0] if rows else (None, "", 0)
+    parts = await stage.parts_of(question)
+    shown = tuple(part["content"] for part in parts)
+    return Ending(question["content"], state, reply, bool(cut), shown)
+
+
+async def check_invariants(
+    stage: Stage,
+    *questions: Message,
+    like: Outcome | None = None,
+    lost: Collection[str] = (),
+    model_calls: int = MODEL_CALLS,
+) -> Outcome:
+    """Check that each question ended in one way and was answered once; return how they ended.
+
+    *questions* are all that were asked on this stage. *like* is how the same script ended without
+    the fault. *lost* are the ids of questions whose place is gone or forbidden, so that nothing
+    can be shown there.
+    """
+    await settled(stage, *(one for one in questions if one["id"] not in lost))
+    endings = await outcome(stage, *questions)
+    for question, ending in zip(questions, endings, strict=True):
+        if question["id"] not in lost:
+            _check_ending(ending)
+        calls = await stage.requests_with(question["content"].removeprefix(_mention(stage)))
+        assert len(calls) <= model_calls, f"{ending.question!r} was put {len(calls)} times"
+    await _check_no_strays(stage, questions)
+    if like is not None:
+        assert endings == like
+    return endings
+
+
+def _mention(stage: Stage) -> str:
+    return f"{stage.discord.bot_mention} "
+
+
+def _check_ending(ending: Ending) -> None:
+    assert ending.state in SETTLED, f"open: {ending}"
+    assert ending.state == "cancelled" or ending.shown, f"nothing is shown: {ending}"
+    text, notices = without_notices(ending.shown)
+    if ending.reply:
+        assert text == tuple(split(ending.reply)), f"shown is not what is stored: {ending}"
+    if ending.state == "answered":
+        assert ending.cut is False, f"answered, and cut: {ending}"
+    elif ending.state == "failed":
+        assert notices or not ending.reply, f"failed without a word: {ending}"
+
+
+def without_notices(shown: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the parts of a reply without the notices below, and the notices."""
+    if not shown:
+        return (), []
+    lines = shown[-1].splitlines()
+    notices: list[str] = []
+    while lines and lines[-1].startswith(NOTICE):
+        notices.insert(0, lines.pop().removeprefix(NOTICE))
+    last = "\n".join(lines)
+    return tuple(filter(None, (*shown[:-1], last))), notices
+
+
+async def _check_no_strays(stage: Stage, questions: Collection[Message]) -> None:
+    """Check that each message of the bot belongs to the answer of one question."""
+    belonging = {part["id"] for one in questions for part in await stage.parts_of(one)}
+    places = {one["channel_id"] for one in questions} | {one["id"] for one in questions}
+    for place in places:
+        for message in await stage.messages_in(place):
+            from_bot = message["author"]["id"] == stage.discord.bot_id
+            if from_bot and message["type"] in {0, 19}:
+                assert message["id"] in belonging, f"belongs to no question: {message['content']!r}"
