@@ -3,22 +3,24 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import Final, Protocol, Self
 
 from bot.completion_stream import Usage
-from bot.conversation import Conversation, Exchange, State
+from bot.conversation import Attempt, Conversation, Exchange, State
 from bot.errors import (
     HistoryFailed,
     ModelContextExceeded,
     ModelError,
     PlaceBusy,
+    ReplyDelayed,
     ReplyLost,
     SystemPromptTooLong,
 )
-from bot.history import NEWEST_ID, History, Scope
+from bot.history import History, Scope
 from bot.prompt import Prompt, build_prompt, exchange_tokens, halved
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
@@ -26,6 +28,9 @@ from bot.tokens import Calibration, estimate_tokens
 
 log = logging.getLogger(__name__)
 
+ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
+LAST_ATTEMPT: Final = 3
+_Turn = AbstractAsyncContextManager[None]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
 
@@ -64,7 +69,19 @@ class Reply(Protocol):
         """Take more of the text; it is shown soon."""
 
     async def finish(self, notices: Sequence[str] = ()) -> None:
-        """Show the whole text now, and *notices* under it; raises ReplyLost."""
+        """Show the whole text now, and *notices* under it; raises ReplyLost or ReplyDelayed."""
+
+    async def shown_text(self, without: Sequence[str] = ()) -> str:
+        """Return what an earlier attempt showed, but for notices; raises the same."""
+
+
+class _Stop(Enum):
+    """Why an answer ends before it is whole."""
+
+    ASKED = auto()  # it is kept as it is, and says so
+    RESET = auto()  # it says so, and is not kept
+    INTERRUPTED = auto()  # it goes on after a restart, and says so where it has begun
+    FORGOTTEN = auto()  # without a word
 
 
 @dataclass(slots=True)
@@ -80,18 +97,27 @@ class _Answer:
     prompt: Prompt | None = None
     usage: Usage | None = None
     whole: bool = False
+    state: State | None = State.CANCELLED  # how it ends; None where it had ended already
+    received: bool = True
+    recorded: bool = False
     stoppable: bool = True
-    stopped: str | None = None
+    stopped: _Stop | None = None
 
     @property
     def text(self) -> str:
         return "".join(self.pieces).strip()
 
-    def stop(self, notice: str) -> None:
-        """End the answer where it is, with *notice* under it."""
+    def stop(self, why: _Stop) -> None:
+        """End the answer where it is."""
         if self.stoppable and self.stopped is None:
-            self.stopped = notice
+            self.stopped = why
             self.task.cancel()
+
+    def outcome(self) -> Exchange:
+        """Return the exchange with the reply as it is; one that is not whole is marked as cut."""
+        text = self.text
+        exchange = replace(self.exchange, reply=text, cut=bool(text) and not self.whole)
+        return replace(exchange, tokens=exchange_tokens(exchange))
 
     @contextmanager
     def stops_here(self) -> Iterator[None]:
@@ -102,7 +128,6 @@ class _Answer:
             if self.stopped is None:
                 raise
             self.task.uncancel()
-            self.notices.append(self.stopped)
         finally:
             self.stoppable = False
 
@@ -130,57 +155,84 @@ class Assistant:
         self._answers: dict[int, _Answer] = {}
         self._calibrations: dict[str, Calibration] = {}
 
-    async def answer(self, exchange: Exchange, reply: Reply) -> None:
-        """Answer a received question: from its turn in the queue to the stored, shown reply."""
-        task = asyncio.current_task()
-        assert task is not None
-        answer = _Answer(exchange, task, self._clock())
-        self._answers[exchange.message_id] = answer
-        try:
-            async with reply:
-                await self._answer_in_turn(answer, reply)
-        except ReplyLost as error:
-            await self._record(answer, State.FAILED)
-            log.warning(
-                "Cannot show answer %d in %d: %s", exchange.message_id, exchange.place_id, error
-            )
-        finally:
-            del self._answers[exchange.message_id]
+    async def answer(self, exchange: Exchange, reply: Reply) -> bool:
+        """Answer a received question: from its turn in the queue to the stored, shown reply.
 
-    async def refuse(self, exchange: Exchange, reply: Reply, notice: str) -> None:
-        """Say *notice* instead of an answer."""
+        False where the reply is not shown whole and is to be gone on with later.
+        """
+        return await self._owned(exchange, reply, self._queues.turn(exchange.place_id))
+
+    async def go_on(self, exchange: Exchange, reply: Reply) -> bool:
+        """Go on with a question that waits since before a restart, as `answer` does."""
+        return await self._owned(exchange, reply, self._queues.patient_turn(exchange.place_id))
+
+    async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
+        """Say *notice* instead of an answer; *state* says what that makes of the question.
+
+        False where it could not be said yet.
+        """
+        try:
+            await self._history.complete(exchange, state, [notice])
+        except HistoryFailed as error:
+            log.warning("Question %d is not recorded: %s", exchange.message_id, error)
         try:
             async with reply:
                 await reply.finish([notice])
-            state = State.ANSWERED
+        except ReplyDelayed as error:
+            await self._put_off(exchange, error)
+            return False
         except ReplyLost as error:
-            log.warning("Cannot say why %d is not answered: %s", exchange.message_id, error)
-            state = State.FAILED
-        try:
-            await self._history.complete(exchange, state)
-        except HistoryFailed as error:
-            log.warning("Question %d is not recorded: %s", exchange.message_id, error)
+            _log_lost(exchange, error)
+        await self._record_shown(exchange)
+        return True
 
-    def stop(self, notice: str, *, place_id: int | None = None, before_id: int = NEWEST_ID) -> None:
-        """End running and waiting answers with *notice* under them.
+    def stop(self) -> None:
+        """End running and waiting answers where they are; they say so."""
+        self._stop_all(_Stop.ASKED)
 
-        Those of all places or of one, to questions before *before_id*.
-        """
-        for answer in self._answers.values():
-            exchange = answer.exchange
-            here = place_id in (None, exchange.place_id, exchange.conversation.channel_id)
-            if here and exchange.message_id < before_id:
-                answer.stop(notice)
+    def interrupt(self) -> None:
+        """End running and waiting answers, to be gone on with after a restart."""
+        self._stop_all(_Stop.INTERRUPTED)
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
         """Wait for the turn to be answered in a place, and hold it; raises PlaceBusy."""
         return self._queues.turn(place_id)
 
     async def reset(self, channel_id: int, before_id: int) -> int:
-        """Forget what was asked in a place before *before_id*; return how many exchanges."""
-        count = await self._history.reset(channel_id, before_id)
-        self.stop(self._say.stopped_by_reset, place_id=channel_id, before_id=before_id)
+        """Forget what was asked in a place before *before_id*; return how many exchanges.
+
+        Answers to it that run or wait end, and say so.
+        """
+        count = await self._history.reset(channel_id, before_id, self._say.stopped_by_reset)
+        for answer in self._answers_in({channel_id}):
+            if answer.exchange.message_id < before_id:
+                answer.stop(_Stop.RESET)
         return count
+
+    async def forget(self, message_ids: Iterable[int]) -> bool:
+        """Forget these questions; False where there was none. Answers to them end without a word.
+
+        What was shown of them is to be deleted.
+        """
+        forgotten = await self._history.forget(message_ids)
+        for message_id in forgotten:
+            if message_id in self._answers:
+                self._answers[message_id].stop(_Stop.FORGOTTEN)
+        return bool(forgotten)
+
+    async def forget_places(self, place_ids: Sequence[int]) -> None:
+        """Forget what was said in places that are gone; answers there end without a word."""
+        await self._history.forget_places(place_ids)
+        for answer in self._answers_in(set(place_ids)):
+            answer.stop(_Stop.FORGOTTEN)
+        await self._history.erase_forgotten()
+
+    async def amend(self, message_id: int, question: str) -> None:
+        """Replace a question by what its author made of it."""
+        exchange = await self._history.find(message_id)
+        if exchange is not None and exchange.question != question:
+            amended = replace(exchange, question=question)
+            await self._history.amend(message_id, question, exchange_tokens(amended))
 
     async def system_prompt(self, conversation: Conversation) -> str:
         """Return the system prompt that holds in *conversation*."""
@@ -196,30 +248,111 @@ class Assistant:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
         await self._history.set_system_prompt(scope, scope_id, prompt)
 
-    async def _answer_in_turn(self, answer: _Answer, reply: Reply) -> None:
-        async with AsyncExitStack() as turn:
-            state = State.CANCELLED
+    def _stop_all(self, why: _Stop) -> None:
+        for answer in self._answers.values():
+            answer.stop(why)
+
+    def _answers_in(self, place_ids: set[int]) -> list[_Answer]:
+        return [
+            answer
+            for answer in self._answers.values()
+            if answer.exchange.place_id in place_ids
+            or answer.exchange.conversation.channel_id in place_ids
+        ]
+
+    async def _owned(self, exchange: Exchange, reply: Reply, turn: _Turn) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        answer = _Answer(exchange, task, self._clock())
+        self._answers[exchange.message_id] = answer
+        try:
+            async with reply:
+                await self._answer_in_turn(answer, reply, turn)
+            await self._learn(answer)
+        except ReplyDelayed as error:
+            await self._put_off(answer.exchange, error)
+            return False
+        except ReplyLost as error:
+            await self._record_lost(answer, error)
+        finally:
+            del self._answers[exchange.message_id]
+        return True
+
+    async def _answer_in_turn(self, answer: _Answer, reply: Reply, turn: _Turn) -> None:
+        async with AsyncExitStack() as held:
             with answer.stops_here():
                 try:
-                    await turn.enter_async_context(self.turn(answer.exchange.place_id))
-                    await self._ask(answer, reply)
-                    answer.whole = True
-                    state = State.ANSWERED
-                except ReplyLost:
+                    await held.enter_async_context(turn)
+                    await self._attempt(answer, reply)
+                except (ReplyLost, ReplyDelayed):
                     raise
                 except (ModelError, PlaceBusy, HistoryFailed) as error:
-                    state = State.FAILED
-                    answer.notices.append(self._explained(error))
+                    answer.state = State.FAILED
+                    answer.notices += self._explained(error)
                     why = f"{type(error).__name__} {error}".rstrip()
                     log.warning("Question %d failed: %s", answer.exchange.message_id, why)
                 except Exception:  # the one top handler of an answer
-                    state = State.FAILED
+                    answer.state = State.FAILED
                     answer.notices.append(self._say.answer_failed)
                     log.exception("Question %d failed", answer.exchange.message_id)
+            if answer.state is not None and answer.stopped is not _Stop.FORGOTTEN:
+                await self._end(answer, reply, answer.state)
+
+    async def _attempt(self, answer: _Answer, reply: Reply) -> None:
+        """Make the reply, or take what is stored of it."""
+        attempt = await self._begin(answer)
+        if attempt is None:
+            answer.state = None
+            return
+        answer.exchange = attempt.exchange
+        if attempt.number > LAST_ATTEMPT:
+            await self._give_up(answer)
+        elif attempt.unshown is not None:
+            answer.recorded = True
+            answer.notices += attempt.unshown
+            self._take(answer, reply, attempt.exchange.reply)
+        elif attempt.number > ASKING_ATTEMPTS:
+            answer.state = State.FAILED
+            answer.notices.append(self._say.given_up)
+            self._take(answer, reply, await reply.shown_text(without=[self._say.interrupted]))
+        else:
+            await self._ask(answer, reply)
+            answer.whole = True
+            answer.state = State.ANSWERED
+
+    async def _begin(self, answer: _Answer) -> Attempt | None:
+        try:
+            return await self._history.begin(answer.exchange)
+        except HistoryFailed as error:
+            log.warning("Question %d is not stored: %s", answer.exchange.message_id, error)
+            answer.received = False
+            return Attempt(answer.exchange, number=1, unshown=None)
+
+    def _take(self, answer: _Answer, reply: Reply, text: str) -> None:
+        answer.pieces.append(text)
+        reply.write(text)
+
+    async def _give_up(self, answer: _Answer) -> None:
+        answer.state = None
+        message_id = answer.exchange.message_id
+        log.warning("Question %d is given up: each attempt ended the program", message_id)
+        await self._history.complete(answer.exchange, State.FAILED)
+        await self._history.shown(message_id)
+
+    async def _end(self, answer: _Answer, reply: Reply, state: State) -> None:
+        """Store the reply, then show it whole."""
+        if answer.stopped is _Stop.INTERRUPTED:
+            if answer.text:
+                await reply.finish([self._say.interrupted])
+            return
+        if answer.stopped is not None:
+            by_reset = answer.stopped is _Stop.RESET
+            answer.notices.append(self._say.stopped_by_reset if by_reset else self._say.stopped)
+        if not answer.recorded:
             await self._record(answer, state)
-            await reply.finish(answer.notices)
-            self._report(answer, state)
-        await self._learn(answer)
+        await reply.finish(answer.notices)
+        await self._record_shown(answer.exchange)
+        self._report(answer, state)
 
     async def _ask(self, answer: _Answer, reply: Reply) -> None:
         exchange = answer.exchange
@@ -255,15 +388,36 @@ class Assistant:
                     answer.notices = [notice]  # One, also when the question is put once more.
 
     async def _record(self, answer: _Answer, state: State) -> None:
-        """Store how the answer ended; what was not whole is marked as cut."""
-        text = answer.text
-        exchange = replace(answer.exchange, reply=text, cut=bool(text) and not answer.whole)
-        exchange = replace(exchange, tokens=exchange_tokens(exchange))
+        """Store how the answer ended, and that it is to be shown."""
         try:
-            await self._history.complete(exchange, state)
-        except HistoryFailed:
-            log.exception("Answer %d is not stored", exchange.message_id)
+            if not answer.received:
+                await self._history.receive(answer.exchange)
+            await self._history.complete(answer.outcome(), state, answer.notices)
+        except HistoryFailed as error:
+            log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
             answer.notices.append(self._say.memory_not_saved)
+
+    async def _record_lost(self, answer: _Answer, why: ReplyLost) -> None:
+        _log_lost(answer.exchange, why)
+        exchange = answer.exchange if answer.recorded else answer.outcome()
+        try:
+            await self._history.complete(exchange, State.FAILED)
+        except HistoryFailed as error:
+            log.warning("Answer %d is not stored: %s", exchange.message_id, error)
+        await self._record_shown(exchange)
+
+    async def _record_shown(self, exchange: Exchange) -> None:
+        try:
+            await self._history.shown(exchange.message_id)
+        except HistoryFailed as error:  # It is shown once more after the next start: no harm.
+            log.warning("That %d is shown is not stored: %s", exchange.message_id, error)
+
+    async def _put_off(self, exchange: Exchange, why: ReplyDelayed) -> None:
+        log.warning("Discord does not take answer %d now: %s", exchange.message_id, why)
+        try:
+            await self._history.put_off(exchange.message_id)
+        except HistoryFailed as error:
+            log.warning("The attempts at %d are not stored: %s", exchange.message_id, error)
 
     def _report(self, answer: _Answer, state: State) -> None:
         exchange, usage, first = answer.exchange, answer.usage, answer.first_words_seconds
@@ -279,10 +433,12 @@ class Assistant:
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
         )
 
-    def _explained(self, error: ModelError | PlaceBusy | HistoryFailed) -> str:
+    def _explained(self, error: ModelError | PlaceBusy | HistoryFailed) -> list[str]:
         if isinstance(error, ModelError):
-            return error.explain(self._say)
-        return self._say.place_busy if isinstance(error, PlaceBusy) else self._say.memory_failed
+            return [error.explain(self._say)]
+        if isinstance(error, PlaceBusy):
+            return [self._say.place_busy] if error.first else []
+        return [self._say.memory_failed]
 
     async def _calibration(self) -> Calibration:
         if self._model.name not in self._calibrations:
@@ -300,3 +456,7 @@ class Assistant:
             await self._history.set_calibration(self._model.name, learnt)
         except HistoryFailed as error:
             log.warning("What was learnt about tokens is not stored: %s", error)
+
+
+def _log_lost(exchange: Exchange, error: ReplyLost) -> None:
+    log.warning("Cannot show answer %d in %d: %s", exchange.message_id, exchange.place_id, error)

@@ -1,39 +1,40 @@
-"""The Discord client: who is addressed, what they ask, where the answer appears."""
+"""The Discord client: what comes from the gateway, and whose it is."""
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import discord
 
 from bot import addressing
+from bot.absence import Absence
 from bot.assistant import Assistant
-from bot.conversation import Conversation, Exchange, scrubbed
-from bot.discord_reply import TRANSIENT, Destination, DiscordReply
-from bot.errors import HistoryFailed, PlaceBusy
+from bot.catch_up import CatchUp
+from bot.changes import Changes, is_edit
+from bot.channels import Channels
+from bot.errors import HistoryFailed
 from bot.gateway import trace_rate_limits
+from bot.heard import Heard, snowflake_at
 from bot.history import History
-from bot.pacing import Pacer, Urgency
-from bot.placing import in_place, open_thread, thread_name, thread_possible
-from bot.prompt import quote
+from bot.inbox import Inbox
+from bot.limits import PersonLimits
+from bot.pacing import Pacer
+from bot.recovery import Recovery
 from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
 LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer ones raise.
 GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
-QUOTE_SECONDS: Final = 3.0
 STOPPING_SECONDS: Final = 10.0
-T = TypeVar("T")
-KNOWN_THREADS: Final = 10_000  # of each kind of knowledge; the oldest is looked up again
 
 
 class ChatClient(discord.Client):
-    """Hands questions to the assistant. *message_content* says whether that intent is asked for."""
+    """Hands questions to the assistant. *message_content* says whether that intent is asked for.
+
+    *catch_up_hours*: how old a question may be that is answered after an absence; 0 answers none.
+    """
 
     def __init__(
         self,
@@ -43,12 +44,14 @@ class ChatClient(discord.Client):
         message_content: bool,
         allowed_guilds: frozenset[int],
         allow_dms: bool,
+        catch_up_hours: float,
+        questions_per_minute: int,
         sentences: Sentences,
         prepare: Callable[["ChatClient"], Awaitable[None]],
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = message_content
-        self._pacer = Pacer()
+        pacer = Pacer()
         super().__init__(
             intents=intents,
             allowed_mentions=discord.AllowedMentions.none(),
@@ -57,19 +60,41 @@ class ChatClient(discord.Client):
             chunk_guilds_at_startup=False,
             guild_ready_timeout=GUILD_READY_SECONDS,
             max_ratelimit_timeout=LONGEST_RATE_LIMIT_SECONDS,
-            http_trace=trace_rate_limits(self._pacer),
+            http_trace=trace_rate_limits(pacer),
         )
         self._assistant = assistant
-        self._history = history
-        self._message_content = message_content
         self._allowed_guilds = allowed_guilds
         self._allow_dms = allow_dms
-        self._say = sentences
         self._prepare = prepare
         self._draining = False
         self._answering: set[asyncio.Task[Any]] = set()
-        self._own_threads: OrderedDict[int, bool] = OrderedDict()
-        self._fetched: OrderedDict[int, object] = OrderedDict()
+        self._background: list[asyncio.Task[None]] = []
+        channels = Channels(self, history.places, pacer)
+        self._inbox = Inbox(
+            assistant,
+            history,
+            channels,
+            pacer,
+            limits=PersonLimits(questions_per_minute),
+            sentences=sentences,
+            message_content=message_content,
+        )
+        self._changes = Changes(assistant, history)
+        self._heard = Heard(history)
+        self._absence = Absence(
+            self, history, channels, self._changes, pacer, works_in=self.works_in
+        )
+        self._catch_up = CatchUp(
+            self,
+            assistant,
+            history,
+            self._inbox,
+            Recovery(assistant, history, self._inbox, channels, pacer),
+            self._absence,
+            self._heard,
+            hours=catch_up_hours,
+            in_task=self.finish_before_closing,
+        )
 
     @property
     def me_id(self) -> int:
@@ -85,21 +110,73 @@ class ChatClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """Prepare what is done once, before the gateway is connected."""
+        try:
+            await self._heard.load()
+        except HistoryFailed as error:
+            log.warning("Up to where messages were heard cannot be read: %s", error)
+        self._background = [
+            asyncio.create_task(self._catch_up.run()),
+            asyncio.create_task(self._heard.keep_written()),
+        ]
         await self._prepare(self)
 
+    async def on_connect(self) -> None:
+        """Keep in mind that something was missed: this is a new session, not a resumed one."""
+        self._heard.freeze()
+
     async def on_ready(self) -> None:
-        """Say that the bot is there."""
+        """Say that the bot is there, and catch up."""
         log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
+        self._catch_up.came_back()
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer *message* if it is for the bot."""
-        if self._draining or not addressing.from_a_person(message):
+        if addressing.from_a_person(message) and self.works_in(addressing.guild_id_of(message)):
+            self.finish_before_closing()
+            if await self._inbox.is_for_me(message, self.me_id):
+                await self._take(message)
+        self._heard.hear(message.id)
+
+    async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
+        """Take over what somebody made of their question; an edit may make a question, too."""
+        message = payload.message
+        if not addressing.from_a_person(message) or not is_edit(message):
             return
-        if not self.works_in(addressing.guild_id_of(message)):
-            return
-        self.finish_before_closing()
-        if await self._is_for_me(message):
-            await self._take(message)
+        if await self._changes.edited(message, self.me_id):
+            await self.on_message(message)
+
+    async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
+        """Forget what somebody deleted."""
+        await self._forget({payload.message_id})
+
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        """Forget what somebody deleted at once."""
+        await self._forget(payload.message_ids)
+
+    async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
+        """Forget what was said in a thread."""
+        await self._changes.place_gone(payload.thread_id)
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """Forget what was said in a channel and its threads."""
+        await self._changes.place_gone(channel.id)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Note from when on the bot is there: nothing older is for it."""
+        await self.on_guild_available(guild)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """Note a guild that came late, and look whether something was missed in it."""
+        try:
+            await self._absence.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        except HistoryFailed as error:
+            log.warning("Server %d is not recorded: %s", guild.id, error)
+        if self._absence.waits_for(guild.id):
+            self._catch_up.came_back()
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """Forget what was said in a guild that the bot left."""
+        await self._changes.guild_gone(guild.id)
 
     def finish_before_closing(self) -> None:
         """Let `drain` wait for the task that calls this."""
@@ -113,170 +190,34 @@ class ChatClient(discord.Client):
         log.error("Handling %s failed", event_method, exc_info=True)  # noqa: LOG014  # discord.py calls this in its handler
 
     async def drain(self, grace_seconds: float) -> None:
-        """Take no new messages, finish the answers that fit into the time, stop the others."""
+        """Begin no more answers, finish those that fit into the time, leave the rest stored."""
         self._draining = True
+        self._catch_up.stop()
         if self._answering:
             log.info("Finishing %d answers", len(self._answering))
             await asyncio.wait(set(self._answering), timeout=grace_seconds)
         if self._answering:
-            self._assistant.stop(self._say.stopped_by_shutdown)
+            self._assistant.interrupt()
             await asyncio.wait(set(self._answering), timeout=STOPPING_SECONDS)
+        await self._heard.write()
 
-    async def _is_for_me(self, message: discord.Message) -> bool:
-        is_direct = addressing.guild_id_of(message) is None
-        if is_direct or addressing.mentions_me(message, self.me_id):
-            return True
-        if await self._replies_to_me(message):
-            return True
-        own = await self._in_own_thread(message)
-        return own and not addressing.mentions_only_others(message, self.me_id)
-
-    async def _replies_to_me(self, message: discord.Message) -> bool:
-        reference = message.reference
-        if reference is None or reference.message_id is None:
-            return False
-        target = await self._replied_to(message)
-        if target is not None:
-            return target.author.id == self.me_id
-        return await self._history.is_part(reference.message_id)
-
-    async def _replied_to(self, message: discord.Message) -> discord.Message | None:
-        """Return the message that *message* replies to; fetched, where Discord left it out."""
-        reference = message.reference
-        if reference is None or message.type is not discord.MessageType.reply:
-            return None
-        if reference.resolved is None and reference.message_id is not None:
-            reference.resolved = await self._fetched_message(message, reference.message_id)
-        return addressing.replied_to(message)
-
-    async def _in_own_thread(self, message: discord.Message) -> bool:
-        """Whether follow-ups need no mention here."""
-        thread = await self._channel(message)
-        if not isinstance(thread, discord.Thread):
-            return False
-        if thread.id not in self._own_threads:
-            own = thread.owner_id == self.me_id or await self._history.own_place(thread.id)
-            _keep(self._own_threads, thread.id, own)
-        return self._own_threads[thread.id]
-
-    async def _channel(self, message: discord.Message) -> object:
-        """Return the channel of *message*; one that is not cached is fetched once."""
-        channel = message.channel
-        if not isinstance(channel, discord.PartialMessageable) or channel.guild_id is None:
-            return channel
-        if channel.id not in self._fetched:
-            try:
-                async with self._pacer.turn(Urgency.FIRST_WORDS):
-                    fetched = await self.fetch_channel(channel.id)
-            except (discord.DiscordException, *TRANSIENT) as error:
-                log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
-                return channel
-            _keep(self._fetched, channel.id, fetched)
-        return self._fetched[channel.id]
+    async def close(self) -> None:
+        """Close the connection and end what runs beside it."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await super().close()
 
     async def _take(self, message: discord.Message) -> None:
-        """Store the question and see it answered."""
-        question = scrubbed(addressing.readable_text(message, self.me_id))
-        quoted = scrubbed(await self._quoted(message))
-        asked = bool(question or quoted)
-        channel = await self._channel(message)
-        threaded = asked and thread_possible(message, channel, self.me_id)
-        exchange = Exchange(
-            message_id=message.id,
-            conversation=await self._conversation(message),
-            place_id=message.id if threaded else message.channel.id,
-            author_id=message.author.id,
-            author=addressing.speaker(message.author),
-            question=question,
-            quoted=quoted,
-        )
-        find_place = partial(self._open_place if threaded else self._stay, message, exchange)
-        shown = partial(self._record_part, exchange)
-        reply = DiscordReply(message.id, find_place, shown, self._pacer)
-        hint = None if asked else await self._hint(message)
-        if not asked and hint is None:
-            return
-        try:
-            new = await self._history.receive(exchange)
-        except HistoryFailed as error:
-            log.warning("Question %d cannot be stored: %s", message.id, error)
-            await self._assistant.refuse(exchange, reply, self._say.memory_failed)
-            return
-        if new and asked:
-            await self._assistant.answer(exchange, reply)
-        elif new and hint is not None:
-            await self._assistant.refuse(exchange, reply, hint)
+        """Store the question and see it answered; while draining, the next start does that."""
+        done = True
+        with self._inbox.holding(message.id) as free:
+            question = await self._inbox.store(message, self.me_id) if free else None
+            if question is not None:
+                await self._catch_up.turn_of(question.exchange.place_id)
+                done = not self._draining and await self._inbox.answer(question, self.me_id)
+        self._catch_up.released(message.id, done=done)
 
-    async def _hint(self, message: discord.Message) -> str | None:
-        """Return what to say to a message without text, if anything.
-
-        In the bot's own threads people show each other pictures, too. Without the intent their
-        words cannot be told from those; then it is said once in a thread.
-        """
-        if addressing.guild_id_of(message) is None:
-            return self._say.hint_in_place
-        if addressing.mentions_me(message, self.me_id):
-            return self._say.hint
-        if not self._message_content and await self._history.first_hint(message.channel.id):
-            return self._say.hint_without_content
-        return None
-
-    async def _conversation(self, message: discord.Message) -> Conversation:
-        thread = await self._channel(message)
-        parent_id = thread.parent_id if isinstance(thread, discord.Thread) else None
-        return Conversation(message.channel.id, parent_id, addressing.guild_id_of(message))
-
-    async def _quoted(self, message: discord.Message) -> str:
-        """Return somebody else's message that *message* replies to, ready for the model."""
-        target = await self._replied_to(message)
-        if target is None or target.author.id == self.me_id:
-            return ""
-        text = addressing.readable_text(target)
-        return quote(addressing.speaker(target.author), text) if text else ""
-
-    async def _fetched_message(
-        self, message: discord.Message, message_id: int
-    ) -> discord.Message | None:
-        try:
-            async with self._pacer.turn(Urgency.FIRST_WORDS), asyncio.timeout(QUOTE_SECONDS):
-                return await message.channel.fetch_message(message_id)
-        except (discord.DiscordException, *TRANSIENT):
-            return None
-
-    async def _open_place(
-        self, message: discord.Message, exchange: Exchange, held: AsyncExitStack
-    ) -> Destination:
-        """Make the thread for the answer; where that fails, wait for the turn in the channel."""
-        name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
-        thread = await open_thread(message, name, self._pacer)
-        if thread is not None:
-            _keep(self._own_threads, thread.id, value=True)
-        try:
-            if thread is None:
-                await self._history.answer_in(exchange.message_id, message.channel.id)
-            else:
-                await self._history.remember_place(thread.id, thread.parent_id, own=True)
-        except HistoryFailed as error:
-            log.warning("The place of answer %d is not recorded: %s", exchange.message_id, error)
-        if thread is not None:
-            return Destination(thread)
-        with suppress(PlaceBusy):  # Better side by side with others than not at all.
-            await held.enter_async_context(self._assistant.turn(message.channel.id))
-        return in_place(message)
-
-    async def _stay(
-        self, message: discord.Message, _exchange: Exchange, _held: AsyncExitStack
-    ) -> Destination:
-        return in_place(message)
-
-    async def _record_part(self, exchange: Exchange, part_id: int) -> None:
-        try:
-            await self._history.add_part(exchange.message_id, part_id)
-        except HistoryFailed as error:
-            log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
-
-
-def _keep(cache: OrderedDict[int, T], thread_id: int, value: T) -> None:
-    cache[thread_id] = value
-    if len(cache) > KNOWN_THREADS:
-        cache.popitem(last=False)
+    async def _forget(self, message_ids: set[int]) -> None:
+        if await self._changes.deleted(message_ids):
+            self._catch_up.again()

@@ -48,6 +48,39 @@ class Exchange:
     cut: bool = False
     tokens: int = 0
 
+    @property
+    def opens_thread(self) -> bool:
+        """Whether the answer appears in the thread made from the question."""
+        # The message that a forum post begins with has the post's id, and is answered in it.
+        return self.place_id == self.message_id != self.conversation.channel_id
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One go at answering a question, or at showing what is stored already.
+
+    *number* counts from 1. *unshown* are the notices that belong under a reply that is stored whole
+    and perhaps not shown whole, None where the reply is yet to be made.
+    """
+
+    exchange: Exchange
+    number: int
+    unshown: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQuestion:
+    """A question that did not come to its end, with the ids of the parts shown so far.
+
+    *attempts* counts those that began. *withdrawn* says that its parts are to be deleted: the
+    question was.
+    """
+
+    exchange: Exchange
+    attempts: int
+    parts: tuple[int, ...]
+    withdrawn: bool
+
 
 def scrubbed(text: str) -> str:
     """Return *text* without what SQLite and JSON cannot carry: lone surrogates and NULs."""

@@ -1,19 +1,22 @@
 """Open the SQLite file: schema versions, one unit of work at a time, errors translated."""
 
 import asyncio
+import logging
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import aiosqlite
 
+from bot.database_lock import only_user_of
 from bot.errors import HistoryFailed, HistoryUnusable
 
+log = logging.getLogger(__name__)
+
 APPLICATION_ID: Final = 0x43484154  # "CHAT", in the file's header: whose database it is.
-OPEN_TIMEOUT_SECONDS: Final = 5.0
-BUSY_TIMEOUT_SECONDS: Final = 60.0
+BUSY_TIMEOUT_SECONDS: Final = 60.0  # Another program may lock the file for a backup.
 
 # One entry a schema version; PRAGMA user_version counts how many a file has seen.
 SCHEMA: Final = (
@@ -61,6 +64,21 @@ SCHEMA: Final = (
     ) STRICT;
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
+    # What is open after a crash; the places and guilds in which something may have been missed.
+    """
+    ALTER TABLE exchanges ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE exchanges ADD COLUMN unshown TEXT;
+    CREATE INDEX exchanges_open ON exchanges (message_id)
+        WHERE state IN ('received', 'answering') OR unshown IS NOT NULL;
+    CREATE INDEX tombstones ON exchanges (message_id) WHERE author_id = 0;
+    ALTER TABLE places ADD COLUMN guild_id INTEGER;
+    INSERT INTO places (place_id, parent_id, guild_id, own)
+        SELECT channel_id, max(parent_id), max(guild_id), 0 FROM exchanges GROUP BY channel_id
+        ON CONFLICT DO UPDATE SET guild_id = excluded.guild_id;
+    UPDATE places SET guild_id = (SELECT guild_id FROM exchanges WHERE message_id = place_id)
+        WHERE guild_id IS NULL AND place_id IN (SELECT message_id FROM exchanges);
+    CREATE TABLE guilds (guild_id INTEGER PRIMARY KEY, since_id INTEGER NOT NULL) STRICT;
+    """,
 )
 
 PRAGMAS: Final = (
@@ -71,6 +89,7 @@ PRAGMAS: Final = (
 )
 
 Row = sqlite3.Row | tuple[Any, ...]
+Statement = tuple[str, Sequence[object] | Mapping[str, object]]
 
 
 class Database:
@@ -84,17 +103,20 @@ class Database:
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
         """Open *path*, made if it does not exist; raises HistoryUnusable with what to do."""
-        with _unusable(path):
-            _make_private(path)
-            connection = await aiosqlite.connect(
-                path, isolation_level=None, timeout=OPEN_TIMEOUT_SECONDS
-            )
-        try:
+        with ExitStack() as held:
             with _unusable(path):
-                await _prepare(connection, path)
-            yield cls(connection)
-        finally:
-            await connection.close()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(only_user_of(path))
+                _check(path)
+                connection = await aiosqlite.connect(
+                    path, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS
+                )
+            try:
+                with _unusable(path):
+                    await _prepare(connection, path)
+                yield cls(connection)
+            finally:
+                await connection.close()
 
     async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
         """Run one statement, a unit of its own, and return its rows."""
@@ -109,7 +131,7 @@ class Database:
                 async with self._connection.execute(sql, named or parameters) as cursor:
                     return cursor.rowcount
 
-    async def change_all(self, *statements: tuple[str, Sequence[object]]) -> list[int]:
+    async def change_all(self, *statements: Statement) -> list[int]:
         """Run *statements* in one transaction and return how many rows each changed.
 
         Whoever is cancelled meanwhile leaves when it has ended, whole or not at all.
@@ -122,7 +144,7 @@ class Database:
             await asyncio.wait({unit})
             raise
 
-    async def _transaction(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
+    async def _transaction(self, statements: Sequence[Statement]) -> list[int]:
         async with self._unit:
             with _failed():
                 await self._connection.execute("BEGIN IMMEDIATE")
@@ -138,11 +160,20 @@ class Database:
                 return changed
 
 
-def _make_private(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # What people wrote is nobody else's to read.
-    # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily.
-    sqlite3.connect(path).close()
+def _check(path: Path) -> None:
+    """Read the whole file before anything may write into it; a new one is made private."""
+    if not path.exists() or not path.stat().st_size:
+        log.info("The memory is empty: %s is a new database", path)
+        path.touch(mode=0o600)  # What people wrote is nobody else's to read.
+    # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily. Not
+    # even the log of a crash is worked into a damaged file by who only reads.
+    reader = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_SECONDS
+    )
+    with closing(reader):
+        for (finding,) in reader.execute("PRAGMA quick_check(1)"):
+            if finding != "ok":
+                raise sqlite3.DatabaseError(finding)
 
 
 async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
@@ -158,9 +189,6 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
             f"The database {path} was written by a newer version of this program. "
             "Run that version, or name another file in DATABASE_URL."
         )
-    for (finding,) in await connection.execute_fetchall("PRAGMA quick_check(1)"):
-        if finding != "ok":
-            raise sqlite3.DatabaseError(finding)
     for pragma in PRAGMAS:
         await connection.execute_fetchall(pragma)
     for number, statements in enumerate(SCHEMA[version:], start=version + 1):
@@ -168,7 +196,6 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {statements} PRAGMA application_id = {APPLICATION_ID};"
             f"PRAGMA user_version = {number}; COMMIT;"
         )
-    await connection.execute_fetchall(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
 
 
 async def _pragma(connection: aiosqlite.Connection, name: str) -> int:

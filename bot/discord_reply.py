@@ -5,31 +5,26 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self, TypeVar
 
-import aiohttp
 import discord
 
-from bot.errors import ReplyLost
+from bot.discord_calls import CALL_SECONDS, DiscordUnavailable, call
+from bot.errors import ReplyDelayed, ReplyLost
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.splitting import MESSAGE_LIMIT, Splitter
 
 log = logging.getLogger(__name__)
 
 TYPING_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
-CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
+LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left before its end
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
 MISSING_ACCESS: Final = 50001
+SMALL: Final = "\n-# "  # Discord: small print
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")
-TRANSIENT: Final = (
-    discord.DiscordServerError,
-    discord.RateLimited,
-    aiohttp.ClientError,
-    OSError,
-    TimeoutError,
-)
 
 Channel = (
     discord.TextChannel
@@ -41,25 +36,32 @@ Channel = (
 )
 
 
+@dataclass(slots=True)
+class Part:
+    """A message that shows a part of a reply; *text* None where it is not known."""
+
+    message_id: int
+    text: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a reply is shown. *question* is what its first part refers to, None in a new thread."""
+    """Where a reply is shown. *question* is what its first part refers to, None in a new thread.
+
+    *begun* are the parts that an earlier attempt left there, in order: they are written over.
+    """
 
     channel: Channel
     question: discord.MessageReference | None = None
-
-
-@dataclass(slots=True)
-class _Part:
-    message_id: int
-    text: str
+    begun: tuple[Part, ...] = ()
 
 
 class DiscordReply:
     """One reply. The place is found while the model thinks; *shown* is told of each new part.
 
-    What *find_place* enters is left at the end, with the reply. *question_id* makes the nonces, by
-    which Discord knows a part that is sent twice.
+    *gone* is told of a part before it is deleted. What *find_place* enters is left at the end, with
+    the reply; it raises ReplyLost or ReplyDelayed. *question_id* makes the nonces, by which Discord
+    knows a part that is sent twice.
     """
 
     def __init__(
@@ -67,27 +69,32 @@ class DiscordReply:
         question_id: int,
         find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]],
         shown: Callable[[int], Awaitable[None]],
+        gone: Callable[[int], Awaitable[None]],
         pacer: Pacer,
     ) -> None:
         self._question_id = question_id
         self._find_place = find_place
         self._shown = shown
+        self._gone = gone
         self._pacer = pacer
         self._held = AsyncExitStack()
         self._splitter = Splitter()
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self._news = asyncio.Event()
         self._calling = False
         self._finishing = False
         self._lost: ReplyLost | None = None
 
     async def __aenter__(self) -> Self:
-        self._place = asyncio.create_task(self._find_place(self._held))
+        self._place = asyncio.create_task(self._found_place())
         self._typing = asyncio.create_task(self._type())
         self._streaming = asyncio.create_task(self._stream())
         return self
 
     async def __aexit__(self, *details: object) -> None:
+        if self._calling:  # A part that Discord has by now is to be known here, too.
+            self._finishing = True
+            await asyncio.wait([self._streaming], timeout=LAST_CALL_SECONDS)
         tasks = (self._typing, self._streaming, self._place)
         for task in tasks:
             task.cancel()
@@ -102,14 +109,39 @@ class DiscordReply:
         self._news.set()
 
     async def finish(self, notices: Sequence[str] = ()) -> None:
-        """Show the whole text now, and *notices* under it; raises ReplyLost."""
+        """Show the whole text now, and *notices* under it; raises ReplyLost or ReplyDelayed."""
+        await self._end_streaming()
+        await self._show(with_notices(self._splitter.finish(), notices), Urgency.LAST_WORDS)
+
+    async def shown_text(self, without: Sequence[str] = ()) -> str:
+        """Return what an earlier attempt showed, but for notices; raises ReplyLost or ReplyDelayed.
+
+        Parts stand on lines of their own.
+        """
+        await asyncio.shield(self._place)
+        text = "\n".join(part.text for part in self._parts if part.text)
+        for notice in without:
+            text = text.removesuffix(notice).removesuffix(SMALL)
+        return text.strip()
+
+    async def withdraw(self) -> None:
+        """Delete all that is shown; raises ReplyLost or ReplyDelayed."""
+        await self._end_streaming()
+        place = await asyncio.shield(self._place)
+        await self._delete_from(place, 0)
+
+    async def _found_place(self) -> Destination:
+        place = await self._find_place(self._held)
+        self._parts = list(place.begun)
+        return place
+
+    async def _end_streaming(self) -> None:
         self._finishing = True
         if not self._calling:
             self._streaming.cancel()
         await asyncio.wait([self._streaming])
         if self._lost is not None:
             raise self._lost
-        await self._show(with_notices(self._splitter.finish(), notices), Urgency.LAST_WORDS)
 
     async def _type(self) -> None:
         place = await asyncio.shield(self._place)
@@ -117,36 +149,60 @@ class DiscordReply:
             if not self._pacer.has_spare():
                 await asyncio.sleep(WINDOW_SECONDS)
                 continue
-            with suppress(discord.DiscordException, *TRANSIENT):
-                async with self._pacer.turn(Urgency.TYPING):
-                    await place.channel.typing()
+            with suppress(DiscordUnavailable):
+                await call(lambda: _typing(place.channel), self._pacer, Urgency.TYPING)
             await asyncio.sleep(TYPING_SECONDS)
 
     async def _stream(self) -> None:
         """Show what there is as long as more comes."""
-        place = await asyncio.shield(self._place)
-        while not self._finishing:
-            await self._news.wait()
-            self._news.clear()
-            texts = [*self._splitter.sealed, self._splitter.open_part]
-            try:
-                await self._show(texts, Urgency.EDIT)
-            except ReplyLost as lost:
-                self._lost = lost
-                return
-            if not self._finishing:  # The end, which came during the call, does not wait.
-                await asyncio.sleep(self._pacer.seconds_to_edit(place.channel.id))
+        try:
+            place = await asyncio.shield(self._place)
+            while not self._finishing:
+                await self._news.wait()
+                self._news.clear()
+                texts = [*self._splitter.sealed, self._splitter.open_part]
+                with suppress(ReplyDelayed):  # The next words try again.
+                    await self._show(texts, Urgency.EDIT)
+                if not self._finishing:  # The end, which came during the call, does not wait.
+                    await asyncio.sleep(self._pacer.seconds_to_edit(place.channel.id))
+        except ReplyLost as lost:
+            self._lost = lost
 
     async def _show(self, texts: Sequence[str], urgency: Urgency) -> None:
         """Bring the messages in line with *texts*, one call for each that differs."""
         place = await asyncio.shield(self._place)
-        for number, text in enumerate(filter(None, texts)):
+        shown = list(filter(None, texts))
+        for number, text in enumerate(shown):
             if self._finishing and urgency is Urgency.EDIT:
                 return
             if number == len(self._parts):
                 await self._create(place, number, text, min(urgency, Urgency.FIRST_WORDS))
-            elif self._parts[number].text != text:
+            elif self._is_news(self._parts[number], text, urgency):
                 await self._edit(place, self._parts[number], text, urgency)
+        if urgency is Urgency.LAST_WORDS:
+            await self._delete_from(place, len(shown))
+
+    def _is_news(self, part: Part, text: str, urgency: Urgency) -> bool:
+        """Whether *text* is to replace what *part* shows now.
+
+        What an earlier attempt wrote stays until there is at least as much anew.
+        """
+        if urgency is Urgency.EDIT and len(text) < len(part.text or ""):
+            return False
+        return part.text != text
+
+    async def _delete_from(self, place: Destination, number: int) -> None:
+        """Delete the parts from *number* on, the last one first: references stay whole."""
+        while len(self._parts) > number:
+            part = self._parts.pop()
+            await self._gone(part.message_id)
+            message = place.channel.get_partial_message(part.message_id)
+            try:
+                await self._call(message.delete, Urgency.EDIT)
+            except discord.NotFound:
+                continue
+            except discord.HTTPException as error:
+                raise lost_because(error, place.channel) from error
 
     async def _create(self, place: Destination, number: int, text: str, urgency: Urgency) -> None:
         before = self._parts[-1].message_id if self._parts else None
@@ -171,45 +227,47 @@ class DiscordReply:
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
         self._typing.cancel()
-        part = _Part(message.id, text)
+        part = Part(message.id, text)
         self._parts.append(part)
         await self._shown(message.id)
-        if message.content.strip() != text.strip():
+        if (message.content or "").strip() != text.strip():
             # Discord knew the nonce: an earlier call had got through, with what there was then.
             await self._edit(place, part, text, urgency)
 
-    async def _edit(self, place: Destination, part: _Part, text: str, urgency: Urgency) -> None:
+    async def _edit(self, place: Destination, part: Part, text: str, urgency: Urgency) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
         message = place.channel.get_partial_message(part.message_id)
         try:
             await self._call(lambda: message.edit(content=text, allowed_mentions=NO_PINGS), urgency)
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
-        except ReplyLost:
+        except ReplyDelayed:
             if urgency is Urgency.LAST_WORDS:
                 raise
         else:
             part.text = text
 
     async def _call(self, request: Callable[[], Awaitable[T]], urgency: Urgency) -> T:
-        """Make a call, again where that can help; what is stale by then is not repeated."""
+        """Make a call, again where that can help; what is stale by then is not repeated.
+
+        Raises ReplyDelayed where nothing helps now, HTTPException where Discord refuses it.
+        """
         waits = () if urgency is Urgency.EDIT else RETRY_SECONDS
         for wait_seconds in (*waits, None):
             try:
-                async with self._pacer.turn(urgency):
-                    return await self._answered(request)
-            except TRANSIENT as error:
-                log.info("Discord did not take a part: %s", type(error).__name__)
-                if wait_seconds is None:
-                    raise ReplyLost(f"Discord does not take it: {type(error).__name__}") from error
-                await asyncio.sleep(max(wait_seconds, getattr(error, "retry_after", 0.0)))
+                return await call(partial(self._noted, request), self._pacer, urgency)
+            except DiscordUnavailable as error:
+                log.info("Discord did not take a part: %s", error)
+                if wait_seconds is None or error.retry_after > CALL_SECONDS:
+                    raise ReplyDelayed(str(error)) from error
+                await asyncio.sleep(max(wait_seconds, error.retry_after))
         raise AssertionError("unreachable")
 
-    async def _answered(self, request: Callable[[], Awaitable[T]]) -> T:
+    async def _noted(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Make a call, so that whoever ends the reply knows of it."""
         self._calling = True
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await request()
+            return await request()
         finally:
             self._calling = False
 
@@ -218,7 +276,7 @@ def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:
     """Return *parts* with *notices* below: in small print, or alone where there is no text."""
     if not parts:
         return ["\n".join(notices)] if notices else []
-    small = "".join(f"\n-# {notice}" for notice in notices)
+    small = "".join(SMALL + notice for notice in notices)
     *before, last = parts
     if len(last.encode("utf-16-le")) // 2 + len(small) <= MESSAGE_LIMIT:
         return [*before, last + small]
@@ -236,6 +294,10 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     if isinstance(error, discord.NotFound):
         return ReplyLost("it is gone")
     return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
+
+
+async def _typing(channel: Channel) -> None:
+    await channel.typing()
 
 
 def _reference(channel: Channel, message_id: int) -> discord.MessageReference:

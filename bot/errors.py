@@ -9,6 +9,7 @@ BotError
 ├── SystemPromptTooLong       with its numbers
 ├── PlaceBusy                 too many questions wait in one place
 ├── ReplyLost                 the place of an answer is gone or forbidden
+├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
     ├── ModelKeyRefused
     ├── ModelQuotaUsedUp
@@ -73,11 +74,22 @@ class SystemPromptTooLong(BotError):
 
 
 class PlaceBusy(BotError):
-    """Too many questions already wait for an answer in this place."""
+    """Too many questions already wait for an answer in this place.
+
+    *first* says whether it is the first one too many, of which people are told.
+    """
+
+    def __init__(self, *, first: bool = True) -> None:
+        super().__init__("too many questions wait")
+        self.first = first
 
 
 class ReplyLost(BotError):
     """An answer cannot be shown: its place is gone, or speaking there is forbidden."""
+
+
+class ReplyDelayed(BotError):
+    """An answer cannot be shown now: Discord fails. What is stored is shown later."""
 
 
 class ModelError(BotError):

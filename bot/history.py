@@ -1,14 +1,16 @@
 """What was asked and answered, system prompts and resets, kept in SQLite."""
 
+import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from bot.conversation import Conversation, Exchange, State, scrubbed
-from bot.database import Database, Row
+from bot.conversation import Attempt, Conversation, Exchange, OpenQuestion, State, scrubbed
+from bot.database import Database, Statement
 from bot.errors import HistoryFailed
+from bot.places import Places, found
 from bot.tokens import Calibration
 
 log = logging.getLogger(__name__)
@@ -18,25 +20,37 @@ Scope = Literal["channel", "guild"]
 PAGE_ROWS: Final = 64
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
 
+WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
+IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
+
+_COLUMNS: Final = (
+    "message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens"
+)
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
 # rows come sorted out of the index: a page costs what a page holds, however long the history. What
 # opened a thread that was reset is gone from its channel too.
-_CONTEXT: Final = """
-    SELECT message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens
-    FROM exchanges
+_CONTEXT: Final = f"""
+    SELECT {_COLUMNS} FROM exchanges
     WHERE channel_id = :channel AND message_id > :forgotten AND message_id < :before
         AND author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')
         AND NOT EXISTS (SELECT 1 FROM resets r
             WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)
     UNION ALL
-    SELECT message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens
-    FROM exchanges
+    SELECT {_COLUMNS} FROM exchanges
     WHERE channel_id = :parent AND message_id <= :channel AND message_id < :before
         AND message_id > max(:forgotten, :parent_forgotten)
         AND author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')
         AND NOT EXISTS (SELECT 1 FROM resets r
             WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)
     ORDER BY message_id DESC LIMIT :rows
+"""
+
+_ERASED_TEXT: Final = (
+    "author_id = 0, author = '', question = '', quoted = '', reply = '', tokens = 0"
+)
+_ERASED: Final = f"""
+    {_ERASED_TEXT},
+    state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
 """
 
 _FORGOTTEN: Final = """
@@ -57,6 +71,7 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.places = Places(database)
 
     @classmethod
     @asynccontextmanager
@@ -76,27 +91,88 @@ class History:
         False when it was seen before, or was asked before its place was last reset.
         """
         place = exchange.conversation
-        stored = await self._database.change(
-            """
-            INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
-                author_id, author, question, quoted, state)
-            SELECT :message, :channel, :place, :guild, :parent,
-                :author_id, :author, :question, :quoted, 'received'
-            WHERE NOT EXISTS
-                (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
-            ON CONFLICT DO NOTHING
-            """,
-            message=exchange.message_id,
-            channel=place.channel_id,
-            place=exchange.place_id,
-            guild=place.guild_id,
-            parent=place.parent_id,
-            author_id=exchange.author_id,
-            author=scrubbed(exchange.author),
-            question=scrubbed(exchange.question),
-            quoted=scrubbed(exchange.quoted),
+        stored, _ = await self._database.change_all(
+            (
+                """
+                INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
+                    author_id, author, question, quoted, state)
+                SELECT :message, :channel, :place, :guild, :parent,
+                    :author_id, :author, :question, :quoted, 'received'
+                WHERE NOT EXISTS
+                    (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
+                ON CONFLICT DO NOTHING
+                """,
+                _named(exchange),
+            ),
+            found(place),
         )
         return stored == 1
+
+    async def settle(self, exchange: Exchange) -> None:
+        """Store what had to be looked up after the question was received."""
+        place = exchange.conversation
+        await self._database.change_all(
+            (
+                """
+                UPDATE exchanges SET place_id = :place, parent_id = :parent, quoted = :quoted
+                WHERE message_id = :message AND author_id <> 0
+                """,
+                _named(exchange),
+            ),
+            found(place),
+        )
+
+    async def turn_away(self, message_id: int) -> None:
+        """Record that a question is not answered, and keep no word of it."""
+        await self._database.change(
+            f"UPDATE exchanges SET {_ERASED_TEXT}, state = 'failed' WHERE message_id = ?",
+            message_id,
+        )
+
+    async def begin(self, exchange: Exchange) -> Attempt | None:
+        """Begin the next attempt at a question, as it is stored by now.
+
+        None when there is nothing to do any more: it was forgotten, reset or answered. One that
+        could not be stored when it came is stored now.
+        """
+        return await self._attempt(exchange.message_id) or (
+            await self._attempt(exchange.message_id) if await self.receive(exchange) else None
+        )
+
+    async def _attempt(self, message_id: int) -> Attempt | None:
+        rows = await self._database.fetch(
+            f"""
+            UPDATE exchanges SET attempts = attempts + 1,
+                state = CASE state WHEN 'received' THEN 'answering' ELSE state END
+            WHERE message_id = ? AND {IS_OPEN} AND unshown IS NOT '{WITHDRAWN}'
+            RETURNING {_COLUMNS}, guild_id, parent_id, attempts, unshown
+            """,
+            message_id,
+        )
+        if not rows:
+            return None
+        *columns, guild_id, parent_id, attempts, unshown = rows[0]
+        exchange = _exchange(columns, Conversation(columns[1], parent_id, guild_id))
+        notices = None if unshown is None else tuple(json.loads(unshown))
+        return Attempt(exchange, attempts, notices)
+
+    async def exhaust(self, message_id: int, attempts: int) -> None:
+        """Let the next attempt at a question come after at least *attempts*."""
+        await self._database.change(
+            "UPDATE exchanges SET attempts = max(attempts, ?) WHERE message_id = ?",
+            attempts,
+            message_id,
+        )
+
+    async def put_off(self, message_id: int) -> None:
+        """Take back an attempt: that it failed is not the question's fault."""
+        await self._database.change(
+            f"""
+            UPDATE exchanges SET attempts = iif(unshown IS NULL, max(attempts - 1, 0), 1)
+            WHERE message_id = ? AND {IS_OPEN}
+            """,
+            message_id,
+        )
 
     async def context(
         self, conversation: Conversation, *, before_id: int = NEWEST_ID, token_budget: int
@@ -143,35 +219,60 @@ class History:
 
     async def add_part(self, message_id: int, part_id: int) -> None:
         """Record a message that shows a part of the reply to *message_id*."""
-        await self._database.change_all(
-            (
-                """
-                INSERT INTO parts SELECT ?, message_id FROM exchanges
-                WHERE message_id = ? AND author_id <> 0 ON CONFLICT DO NOTHING
-                """,
-                (part_id, message_id),
-            ),
-            (
-                """
-                UPDATE exchanges SET state = 'answering'
-                WHERE message_id = ? AND state = 'received'
-                """,
-                (message_id,),
-            ),
+        await self._database.change(
+            f"""
+            INSERT INTO parts SELECT ?, message_id FROM exchanges
+            WHERE message_id = ? AND (author_id <> 0 OR {IS_OPEN}) ON CONFLICT DO NOTHING
+            """,
+            part_id,
+            message_id,
         )
 
-    async def is_part(self, part_id: int) -> bool:
-        """Whether the message *part_id* shows a part of a reply."""
-        return bool(await self._database.fetch("SELECT 1 FROM parts WHERE part_id = ?", part_id))
+    async def drop_part(self, part_id: int) -> None:
+        """Record that a message shows no part of a reply any more."""
+        await self._database.change("DELETE FROM parts WHERE part_id = ?", part_id)
 
-    async def complete(self, exchange: Exchange, state: State) -> bool:
+    async def question_of(self, part_id: int) -> int | None:
+        """Return which question the message *part_id* answers, None where it shows no reply."""
+        rows = await self._database.fetch("SELECT message_id FROM parts WHERE part_id = ?", part_id)
+        return int(rows[0][0]) if rows else None
+
+    async def find(self, message_id: int) -> Exchange | None:
+        """Return the exchange of *message_id*, None where there is none or it was forgotten."""
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS}, guild_id, parent_id FROM exchanges"
+            " WHERE message_id = ? AND author_id <> 0",
+            message_id,
+        )
+        return _with_place(rows[0]) if rows else None
+
+    async def was_received(self, message_id: int) -> bool:
+        """Whether *message_id* was seen before, forgotten since or not."""
+        return bool(
+            await self._database.fetch("SELECT 1 FROM exchanges WHERE message_id = ?", message_id)
+        )
+
+    async def amend(self, message_id: int, question: str, tokens: int) -> None:
+        """Replace a question by what its author made of it; *tokens* is its new estimate."""
+        await self._database.change(
+            "UPDATE exchanges SET question = ?, tokens = ? WHERE message_id = ? AND author_id <> 0",
+            scrubbed(question),
+            tokens,
+            message_id,
+        )
+
+    async def complete(
+        self, exchange: Exchange, state: State, notices: Sequence[str] | None = None
+    ) -> bool:
         """Store the reply of *exchange* and how it ended; an answer may turn out not to be shown.
 
+        *notices* are what is to be shown under it, until `shown`; None where nothing is.
         False when it was forgotten meanwhile: nothing is stored then.
         """
         changed = await self._database.change(
             """
-            UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state
+            UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state,
+                unshown = :unshown, attempts = min(attempts, 1)
             WHERE message_id = :message AND author_id <> 0
                 AND (state IN ('received', 'answering') OR state = 'answered' AND :state = 'failed')
                 AND NOT EXISTS (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
@@ -181,14 +282,75 @@ class History:
             cut=exchange.cut,
             tokens=exchange.tokens,
             state=state,
+            unshown=None if notices is None else json.dumps(notices),
             message=exchange.message_id,
         )
         return changed == 1
 
-    async def reset(self, channel_id: int, before_id: int) -> int:
+    async def shown(self, message_id: int) -> None:
+        """Record that people see all there is to see of the reply to *message_id*."""
+        await self._database.change(
+            f"""
+            UPDATE exchanges SET unshown = NULL, attempts = 0
+            WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
+            """,
+            message_id,
+        )
+        await self._drop_parts(message_id)
+
+    async def withdrawn(self, message_id: int) -> None:
+        """Record that nothing is shown any more of the reply to a forgotten question."""
+        await self._database.change(
+            "UPDATE exchanges SET unshown = NULL, attempts = 0 WHERE message_id = ?", message_id
+        )
+        await self._drop_parts(message_id)
+
+    async def _drop_parts(self, message_id: int) -> None:
+        """Drop the part ids of what is forgotten, once nothing is to be done with them."""
+        await self._database.change(
+            """
+            DELETE FROM parts WHERE message_id IN (SELECT message_id FROM exchanges
+                WHERE message_id = ? AND author_id = 0 AND unshown IS NULL)
+            """,
+            message_id,
+        )
+
+    async def open_questions(self) -> list[OpenQuestion]:
+        """Return the questions that did not come to their end, oldest first."""
+        rows = await self._database.fetch(
+            f"""
+            SELECT {_COLUMNS}, guild_id, parent_id, attempts, unshown,
+                (SELECT group_concat(part_id) FROM parts WHERE parts.message_id = e.message_id)
+            FROM exchanges e WHERE {IS_OPEN} ORDER BY message_id
+            """
+        )
+        return [
+            OpenQuestion(
+                exchange=_with_place(columns),
+                attempts=attempts,
+                parts=tuple(sorted(map(int, (parts or "").split(",")))) if parts else (),
+                withdrawn=unshown == WITHDRAWN,
+            )
+            for *columns, attempts, unshown, parts in rows
+        ]
+
+    async def recent_questions(self, since_id: int) -> list[tuple[int, int, int | None]]:
+        """Return what was asked since *since_id* and is not forgotten, oldest first.
+
+        Each as its message id, the channel in which it was asked, and the guild.
+        """
+        rows = await self._database.fetch(
+            "SELECT message_id, channel_id, guild_id FROM exchanges"
+            " WHERE message_id >= ? AND author_id <> 0 ORDER BY message_id",
+            since_id,
+        )
+        return [(int(row[0]), int(row[1]), row[2]) for row in rows]
+
+    async def reset(self, channel_id: int, before_id: int, notice: str) -> int:
         """Forget what was asked in *channel_id* before *before_id*; return how many exchanges.
 
-        From now on they are neither read nor answered; `erase_forgotten` removes their text.
+        From now on they are neither read nor answered; `erase_forgotten` removes their text. What
+        is not shown whole yet is to end with *notice*.
         """
         [(count,)] = await self._database.fetch(
             """
@@ -201,13 +363,73 @@ class History:
             channel=channel_id,
             before=before_id,
         )
-        await self._database.change(
-            "INSERT INTO resets VALUES (?, ?) ON CONFLICT DO UPDATE"
-            " SET before_id = max(before_id, excluded.before_id)",
-            channel_id,
-            before_id,
+        await self._database.change_all(
+            _boundary(channel_id, before_id),
+            (
+                f"""
+                UPDATE exchanges SET state = 'cancelled', unshown = :unshown
+                WHERE {IS_OPEN} AND :channel IN (channel_id, message_id)
+                    AND message_id < :before AND unshown IS NOT '{WITHDRAWN}'
+                """,
+                {
+                    "channel": channel_id,
+                    "before": before_id,
+                    "unshown": json.dumps([notice]),
+                },
+            ),
         )
         return int(count)
+
+    async def forget(self, message_ids: Iterable[int]) -> list[int]:
+        """Forget these questions with their replies, in the file too; return which there were.
+
+        Their ids stay, so that they are not answered when they come again, and those of their parts
+        until `shown` says that these are deleted.
+        """
+        forgotten = []
+        for message_id in message_ids:
+            [changed] = await self._database.change_all(
+                (
+                    f"""
+                    UPDATE exchanges SET {_ERASED}, unshown = '{WITHDRAWN}'
+                    WHERE message_id = ? AND author_id <> 0
+                    """,
+                    (message_id,),
+                )
+            )
+            if changed:
+                forgotten.append(message_id)
+        if forgotten:
+            await self._database.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+        return forgotten
+
+    async def forget_places(self, place_ids: Sequence[int]) -> None:
+        """Forget what was said in these places, which are gone; `erase_forgotten` removes it.
+
+        A thread's opening question goes with it. System prompts go at once.
+        """
+        for place_id in place_ids:
+            [(newest,)] = await self._database.fetch(
+                "SELECT max(max(message_id), ?) FROM exchanges WHERE channel_id = ?",
+                place_id,
+                place_id,
+            )
+            await self._database.change_all(
+                _boundary(place_id, (newest or place_id) + 1),
+                (
+                    f"""
+                    UPDATE exchanges SET state = CASE WHEN state IN ('received', 'answering')
+                        THEN 'cancelled' ELSE state END, unshown = NULL
+                    WHERE {IS_OPEN} AND ? IN (channel_id, message_id)
+                    """,
+                    (place_id,),
+                ),
+                (
+                    "DELETE FROM system_prompts WHERE scope = 'channel' AND scope_id = ?",
+                    (place_id,),
+                ),
+                ("DELETE FROM places WHERE place_id = ?", (place_id,)),
+            )
 
     async def erase_forgotten(self) -> None:
         """Erase text, names and part ids of all that was reset; ids and states stay."""
@@ -216,44 +438,37 @@ class History:
             marks = ",".join("?" * len(ids))
             forgotten = [message_id for (message_id,) in ids]
             await self._database.change_all(
-                (f"DELETE FROM parts WHERE message_id IN ({marks})", forgotten),
                 (
                     f"""
-                    UPDATE exchanges SET author_id = 0, author = '', question = '', quoted = '',
-                        reply = '', tokens = 0, state = CASE
-                            WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
-                    WHERE message_id IN ({marks})
+                    DELETE FROM parts WHERE message_id IN ({marks}) AND message_id NOT IN
+                        (SELECT message_id FROM exchanges WHERE {IS_OPEN})
                     """,
                     forgotten,
                 ),
+                (f"UPDATE exchanges SET {_ERASED} WHERE message_id IN ({marks})", forgotten),
             )
             erased += len(ids)
         if erased:
             await self._database.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    async def remember_place(self, place_id: int, parent_id: int | None, *, own: bool) -> None:
-        """Record a thread, and whether follow-ups in it need no mention."""
-        await self._database.change(
-            "INSERT INTO places (place_id, parent_id, own) VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET own = max(own, excluded.own)",
-            place_id,
-            parent_id,
-            own,
+    async def prune(self, before_id: int) -> None:
+        """Drop what is left of forgotten exchanges before *before_id*: nobody asks for it again."""
+        await self._database.change_all(
+            (
+                """
+                DELETE FROM parts WHERE message_id IN (SELECT message_id FROM exchanges
+                    WHERE author_id = 0 AND message_id < ? AND unshown IS NULL)
+                """,
+                (before_id,),
+            ),
+            (
+                """
+                DELETE FROM exchanges
+                WHERE author_id = 0 AND message_id < ? AND unshown IS NULL
+                """,
+                (before_id,),
+            ),
         )
-
-    async def own_place(self, place_id: int) -> bool:
-        """Whether *place_id* is a thread that the bot answered into when it was made."""
-        rows = await self._database.fetch("SELECT own FROM places WHERE place_id = ?", place_id)
-        return bool(rows and rows[0][0])
-
-    async def first_hint(self, place_id: int) -> bool:
-        """Whether no hint was given in *place_id* before; from now on, one was."""
-        changed = await self._database.change(
-            "INSERT INTO places (place_id, own, hinted) VALUES (?, 0, 1)"
-            " ON CONFLICT DO UPDATE SET hinted = 1 WHERE hinted = 0",
-            place_id,
-        )
-        return changed == 1
 
     async def system_prompt(self, conversation: Conversation) -> str | None:
         """Return the system prompt that holds here: the thread's, its channel's or the guild's."""
@@ -313,12 +528,44 @@ class History:
         await self._database.change("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)
 
 
-def _exchange(row: Row, conversation: Conversation) -> Exchange:
+def _named(exchange: Exchange) -> dict[str, object]:
+    place = exchange.conversation
+    return {
+        "message": exchange.message_id,
+        "channel": place.channel_id,
+        "place": exchange.place_id,
+        "guild": place.guild_id,
+        "parent": place.parent_id,
+        "author_id": exchange.author_id,
+        "author": scrubbed(exchange.author),
+        "question": scrubbed(exchange.question),
+        "quoted": scrubbed(exchange.quoted),
+    }
+
+
+def _boundary(channel_id: int, before_id: int) -> Statement:
+    """Return what makes all in a channel before *before_id* forgotten."""
+    return (
+        """
+        INSERT INTO resets VALUES (?, ?)
+        ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
+        """,
+        (channel_id, before_id),
+    )
+
+
+def _with_place(row: Sequence[Any]) -> Exchange:
+    *columns, guild_id, parent_id = row
+    return _exchange(columns, Conversation(columns[1], parent_id, guild_id))
+
+
+def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
     message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens = row
-    guild_id = conversation.guild_id
     return Exchange(
         message_id=message_id,
-        conversation=Conversation(channel_id, guild_id=guild_id),
+        conversation=conversation
+        if conversation.channel_id == channel_id
+        else Conversation(channel_id, guild_id=conversation.guild_id),
         place_id=place_id,
         author_id=author_id,
         author=author,

@@ -55,6 +55,7 @@ class Pacer:
         self._waiting: list[tuple[Urgency, int, asyncio.Future[int]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._edit_buckets: dict[int, _Bucket] = {}
+        self._held_until = 0.0
 
     @asynccontextmanager
     async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
@@ -68,6 +69,10 @@ class Pacer:
             yield
         finally:
             self._end(call)
+
+    def hold(self, seconds: float) -> None:
+        """Let no call go for so long: Discord takes none."""
+        self._held_until = max(self._held_until, self._clock() + seconds)
 
     def has_spare(self) -> bool:
         """Whether there is room for what nobody waits for."""
@@ -126,6 +131,8 @@ class Pacer:
 
     def _has_room(self, urgency: Urgency) -> bool:
         now = self._clock()
+        if now < self._held_until:
+            return False
         while self._answered and self._answered[0] <= now - WINDOW_SECONDS:
             self._answered.popleft()
         while self._under_way and next(iter(self._under_way.values())) <= now - STALLED_SECONDS:
@@ -144,5 +151,6 @@ class Pacer:
         if self._waiting:
             free_at = [at + WINDOW_SECONDS for at in islice(self._answered, 1)]
             free_at += [at + STALLED_SECONDS for at in islice(self._under_way.values(), 1)]
-            delay = max(0.0, min(free_at) - self._clock())
+            free_at = [min(free_at, default=0.0), self._held_until]
+            delay = max(0.0, max(free_at) - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self._grant)

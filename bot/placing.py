@@ -7,7 +7,8 @@ from typing import Final
 
 import discord
 
-from bot.discord_reply import TRANSIENT, Destination
+from bot.discord_calls import DiscordUnavailable, call
+from bot.discord_reply import Destination
 from bot.graphemes import last_boundary
 from bot.pacing import Pacer, Urgency
 
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 THREAD_NAME_LENGTH: Final = 100  # Discord: thread name
 THREAD_SECONDS: Final = 3.0
 THREAD_EXISTS: Final = 160004
+
+Asked = discord.Message | discord.PartialMessage
 
 JOINERS: Final = "\u200c\u200d"  # They make one emoji of several, and shape Persian words.
 # Markup as Discord reads it: a lone star or underscore is a character like any other.
@@ -56,28 +59,32 @@ def thread_name(question: str) -> str:
     return printable[: end if end > 0 else last_boundary(printable, room)].rstrip() + "…"
 
 
-def in_place(message: discord.Message) -> Destination:
+def in_place(message: Asked) -> Destination:
     """Return the place where *message* was asked, as a reply to it."""
     reference = message.to_reference(fail_if_not_exists=False)
     return Destination(message.channel, reference)  # type: ignore[arg-type]  # no group can ask
 
 
-async def open_thread(message: discord.Message, name: str, pacer: Pacer) -> discord.Thread | None:
+async def open_thread(message: Asked, name: str, pacer: Pacer) -> discord.Thread | None:
     """Return the thread made from *message*, within 3 s, or None where that fails."""
     try:
-        async with asyncio.timeout(THREAD_SECONDS), pacer.turn(Urgency.FIRST_WORDS):
-            try:
-                return await message.create_thread(name=name)
-            except discord.HTTPException as error:
-                if error.code != THREAD_EXISTS:
-                    raise
-                return await _existing_thread(message)
-    except (discord.DiscordException, *TRANSIENT) as error:
+        async with asyncio.timeout(THREAD_SECONDS):
+            return await call(lambda: _thread_from(message, name), pacer, Urgency.FIRST_WORDS)
+    except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
         log.info("No thread can be made from %d: %s", message.id, type(error).__name__)
         return None
 
 
-async def _existing_thread(message: discord.Message) -> discord.Thread | None:
+async def _thread_from(message: Asked, name: str) -> discord.Thread | None:
+    try:
+        return await message.create_thread(name=name)
+    except discord.HTTPException as error:
+        if error.code != THREAD_EXISTS:
+            raise
+        return await _existing_thread(message)
+
+
+async def _existing_thread(message: Asked) -> discord.Thread | None:
     assert message.guild is not None
     thread = message.guild.get_thread(message.id) or await message.guild.fetch_channel(message.id)
     return thread if isinstance(thread, discord.Thread) else None

@@ -15,10 +15,11 @@ WAITING_LIMIT: Final = 10
 class _Queue:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     inside: int = 0
+    refused: bool = False
 
 
 class PlaceQueues:
-    """The queues of all places; one that is empty is gone."""
+    """The queues of all places; one that is empty is gone, and with it that it was too long."""
 
     def __init__(self) -> None:
         self._queues: dict[int, _Queue] = {}
@@ -28,7 +29,15 @@ class PlaceQueues:
         """Wait for this place's turn and hold it; raises PlaceBusy when too many wait already."""
         queue = self._queues.setdefault(place_id, _Queue())
         if queue.inside > WAITING_LIMIT:
-            raise PlaceBusy
+            first, queue.refused = not queue.refused, True
+            raise PlaceBusy(first=first)
+        async with self.patient_turn(place_id):
+            yield
+
+    @asynccontextmanager
+    async def patient_turn(self, place_id: int) -> AsyncIterator[None]:
+        """Wait for this place's turn, however many wait already, and hold it."""
+        queue = self._queues.setdefault(place_id, _Queue())
         queue.inside += 1
         try:
             async with queue.lock:

@@ -65,6 +65,8 @@ async def run(settings: Settings) -> None:
             sentences=ENGLISH,
             allowed_guilds=settings.allowed_guilds,
             allow_dms=settings.allow_dms,
+            catch_up_hours=settings.catch_up_hours,
+            questions_per_minute=settings.user_messages_per_minute,
         ) as connection,
     ):
         with stop_signal() as stop:

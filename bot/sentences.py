@@ -13,6 +13,7 @@ class Sentences:
     hint_in_place: str
     hint_without_content: str
     place_busy: str
+    person_busy: str
     memory_failed: str
     memory_not_saved: str
 
@@ -20,7 +21,8 @@ class Sentences:
     question_shortened: str
     stopped: str
     stopped_by_reset: str
-    stopped_by_shutdown: str
+    interrupted: str
+    given_up: str
 
     # What went wrong with the model
     model_key_refused: str
@@ -79,6 +81,10 @@ ENGLISH: Final = Sentences(
     place_busy=(
         "Too many questions are waiting here already. Please ask again when they are answered."
     ),
+    person_busy=(
+        "You are asking faster than I may answer: {limit} questions a minute. "
+        "I left this one out; please ask again in a minute."
+    ),
     memory_failed="My memory cannot be read right now. Please try again in a minute.",
     memory_not_saved="My memory cannot be written right now: I will not remember this.",
     question_shortened=(
@@ -87,7 +93,8 @@ ENGLISH: Final = Sentences(
     ),
     stopped="Stopped here, as asked.",
     stopped_by_reset="Stopped: this conversation was reset.",
-    stopped_by_shutdown="I have to restart and stopped here. Please ask again in a minute.",
+    interrupted="I have to restart. This answer goes on as soon as I am back.",
+    given_up="I was interrupted here more than once and cannot finish this. Please ask me again.",
     model_key_refused=(
         "The AI service refused my key. Please tell an admin: the API key needs to be replaced."
     ),

@@ -63,6 +63,10 @@ class TerminalReply:
             print(f"\n({notice})" if self._begun else notice, end="")
         print(flush=True)
 
+    async def shown_text(self, without: Sequence[str] = ()) -> str:  # noqa: ARG002  # the port's
+        """Return nothing: a terminal is not read back."""
+        return ""
+
 
 class Chat:
     """One person's conversation at the terminal."""
@@ -91,7 +95,7 @@ class Chat:
     async def _ask(self, question: str) -> None:
         exchange = Exchange(next(self._ids), HERE, PLACE_ID, PERSON_ID, "", question)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._assistant.stop, ENGLISH.stopped)
+        loop.add_signal_handler(signal.SIGINT, self._assistant.stop)
         try:
             with suppress(HistoryFailed):  # The answer says that it will not be remembered.
                 await self._history.receive(exchange)

@@ -1,4 +1,4 @@
-"""Faults are played on the stage of the end-to-end tests; the oracle says what must hold after each."""
+"""The stage of the end-to-end tests, on which faults are played."""
 
 from tests.e2e.conftest import own_stage, shared_stage, stage, stand_ins, unique
 

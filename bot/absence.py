@@ -1,0 +1,253 @@
+"""Find out what happened while the bot was away: what was asked, edited, deleted."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import discord
+
+from bot import addressing
+from bot.changes import Changes, is_edit
+from bot.channels import Channels
+from bot.discord_calls import DiscordUnavailable, call
+from bot.heard import seconds_of
+from bot.history import History
+from bot.pacing import Pacer, Urgency
+
+log = logging.getLogger(__name__)
+
+PAGE: Final = 100  # Discord: messages in one list
+PAGES: Final = 50  # of one place; a place with more has moved on
+THREADS: Final = 100  # archived ones of one channel
+GONE: Final = (discord.NotFound, discord.Forbidden)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place in which something newer than *after_id* may stand."""
+
+    channel: Any
+    after_id: int
+
+
+class Absence:
+    """Asks Discord, one place after the other, only where something newer can be."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        history: History,
+        channels: Channels,
+        changes: Changes,
+        pacer: Pacer,
+        *,
+        works_in: Callable[[int | None], bool],
+    ) -> None:
+        self._client = client
+        self._history = history
+        self._channels = channels
+        self._changes = changes
+        self._pacer = pacer
+        self._works_in = works_in
+        self._unseen: dict[int, int] = {}
+
+    async def meet_guilds(self, newest_possible: int) -> None:
+        """Note which guilds are new, where nothing older is for the bot, and which are gone."""
+        known = await self._history.places.guilds()
+        present = {guild.id: guild for guild in self._client.guilds}
+        for guild_id in present.keys() - known.keys():
+            await self.join(present[guild_id], newest_possible)
+        for guild_id in known.keys() - present.keys():
+            try:
+                await self._call(partial(self._client.fetch_guild, guild_id))
+            except GONE:
+                await self._changes.guild_gone(guild_id)
+            except (discord.DiscordException, DiscordUnavailable) as error:
+                log.info("Server %d cannot be asked for: %s", guild_id, type(error).__name__)
+
+    async def join(self, guild: discord.Guild, newest_possible: int) -> None:
+        """Note that the bot is in a guild, where what stands there by now is not for it."""
+        newest = max((_last_id(channel) for channel in _channels_of(guild)), default=0)
+        await self._history.places.join_guild(guild.id, newest or newest_possible)
+
+    def waits_for(self, guild_id: int) -> bool:
+        """Whether a guild was not there yet when what was missed was read."""
+        return guild_id in self._unseen
+
+    async def missed(self, after_id: int) -> list[discord.Message]:
+        """Return what people wrote after *after_id*, oldest first, wherever the bot can read."""
+        found: dict[int, discord.Message] = {}
+        for place in [
+            *await self._places_in_guilds(after_id),
+            *await self._archived_threads(after_id),
+            *await self._direct_messages(after_id),
+        ]:
+            for message in await self._messages_in(place):
+                if addressing.from_a_person(message):
+                    found[message.id] = message
+        return [message for _, message in sorted(found.items())]
+
+    async def reconcile(self, since_id: int) -> bool:
+        """Take over edits and deletions of what was asked since *since_id*.
+
+        Whether something is now to be deleted at Discord, too.
+        """
+        asked: dict[tuple[int, int | None], list[int]] = defaultdict(list)
+        for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
+            asked[channel_id, guild_id].append(message_id)
+        forgotten = False
+        for (channel_id, guild_id), message_ids in asked.items():
+            channel = self._channels.at(channel_id, guild_id)
+            try:
+                forgotten |= await self._reconcile_in(channel, message_ids)
+            except discord.NotFound:
+                await self._changes.place_gone(channel_id)
+            except (discord.DiscordException, DiscordUnavailable) as error:
+                log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
+        return forgotten
+
+    async def as_written_live(self, message: discord.Message) -> discord.Message:
+        """Return *message* with its author's name in the guild, which lists leave out."""
+        if message.guild is not None and not isinstance(message.author, discord.Member):
+            request = partial(message.guild.fetch_member, message.author.id)
+            try:
+                message.author = await self._call(request)
+            except (discord.DiscordException, DiscordUnavailable) as error:
+                log.info("The author of %d: %s", message.id, type(error).__name__)
+        return message
+
+    async def _places_in_guilds(self, after_id: int) -> list[_Place]:
+        since = await self._history.places.guilds()
+        places = []
+        for guild in self._client.guilds:
+            if not self._works_in(guild.id) or guild.id not in since:
+                continue
+            from_id = max(min(after_id, self._unseen.pop(guild.id, after_id)), since[guild.id])
+            if guild.unavailable:
+                self._unseen[guild.id] = from_id
+                continue
+            places += [
+                _Place(channel, from_id)
+                for channel in _channels_of(guild)
+                if _last_id(channel) > from_id and _readable(channel)
+            ]
+        return places
+
+    async def _archived_threads(self, after_id: int) -> list[_Place]:
+        """Return the threads that were written in and archived since, where there are own ones."""
+        places = []
+        since = await self._history.places.guilds()
+        for channel_id in await self._history.places.channels_with_threads():
+            channel = self._client.get_channel(channel_id)
+            if not isinstance(channel, discord.TextChannel) or not _readable(channel):
+                continue
+            if not self._works_in(channel.guild.id):
+                continue
+            from_id = max(after_id, since.get(channel.guild.id, 0))
+            try:
+                threads = await self._call(partial(_archived, channel, from_id))
+            except (discord.DiscordException, DiscordUnavailable) as error:
+                log.info("The threads of %d: %s", channel_id, type(error).__name__)
+                continue
+            places += [_Place(one, from_id) for one in threads if _last_id(one) > from_id]
+        return places
+
+    async def _direct_messages(self, after_id: int) -> list[_Place]:
+        if not self._works_in(None):
+            return []
+        return [
+            _Place(self._channels.at(channel_id, None), after_id)
+            for channel_id in await self._history.places.direct_places()
+        ]
+
+    async def _messages_in(self, place: _Place) -> list[discord.Message]:
+        """Return what stands in a place; what cannot be read is asked for at the next return."""
+        messages: list[discord.Message] = []
+        after_id = place.after_id
+        for _ in range(PAGES):
+            try:
+                page = await self._page(place.channel, after_id)
+            except DiscordUnavailable as error:
+                raise Interrupted from error
+            except discord.DiscordException as error:
+                log.info("Channel %d cannot be read: %s", place.channel.id, type(error).__name__)
+                break
+            messages += page
+            if len(page) < PAGE:
+                break
+            after_id = page[-1].id
+        else:
+            log.warning("More was written in %d than is caught up on", place.channel.id)
+        return messages
+
+    async def _reconcile_in(self, channel: Any, message_ids: list[int]) -> bool:
+        forgotten = False
+        waiting = list(message_ids)
+        while waiting:
+            page = await self._page(channel, waiting[0] - 1)
+            standing = {message.id: message for message in page}
+            covered = page[-1].id if len(page) == PAGE else waiting[-1]
+            for message_id in [one for one in waiting if one <= max(covered, waiting[0])]:
+                waiting.remove(message_id)
+                message = standing.get(message_id)
+                if message is None:
+                    forgotten |= await self._forget_if_gone(channel, message_id)
+                elif is_edit(message):
+                    assert self._client.user is not None
+                    await self._changes.edited(message, self._client.user.id)
+        return forgotten
+
+    async def _forget_if_gone(self, channel: Any, message_id: int) -> bool:
+        """Forget a question that a list left out, once Discord says that it is gone."""
+        try:
+            await self._call(partial(channel.fetch_message, message_id))
+        except discord.NotFound:
+            return await self._changes.deleted([message_id])
+        return False
+
+    async def _page(self, channel: Any, after_id: int) -> list[discord.Message]:
+        page: list[discord.Message] = await self._call(partial(_page, channel, after_id))
+        return page
+
+    async def _call(self, request: Any) -> Any:
+        return await call(request, self._pacer, Urgency.TYPING)
+
+
+class Interrupted(Exception):
+    """Discord failed before all that was missed was read."""
+
+
+def _channels_of(guild: discord.Guild) -> Iterator[Any]:
+    yield from guild.text_channels
+    yield from guild.voice_channels
+    yield from guild.stage_channels
+    yield from guild.threads
+
+
+def _last_id(channel: Any) -> int:
+    return channel.last_message_id or 0
+
+
+def _readable(channel: Any) -> bool:
+    me = channel.guild.me
+    if me is None:  # Discord has not sent it; trying tells.
+        return True
+    allowed = channel.permissions_for(me)
+    return bool(allowed.view_channel and allowed.read_message_history)
+
+
+async def _page(channel: Any, after_id: int) -> list[discord.Message]:
+    after = discord.Object(after_id)
+    return [one async for one in channel.history(limit=PAGE, after=after, oldest_first=True)]
+
+
+async def _archived(channel: discord.TextChannel, from_id: int) -> list[discord.Thread]:
+    threads = []
+    async for thread in channel.archived_threads(limit=THREADS):
+        if thread.archive_timestamp.timestamp() < seconds_of(from_id):
+            break
+        threads.append(thread)
+    return threads

@@ -1,0 +1,233 @@
+"""Come back after an absence: finish what is open, answer what was missed, one polite pass."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import discord
+
+from bot.absence import Absence, Interrupted
+from bot.assistant import Assistant
+from bot.conversation import OpenQuestion, State
+from bot.errors import HistoryFailed
+from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
+from bot.history import History
+from bot.inbox import Inbox
+from bot.recovery import Recovery
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 8  # questions of before that are gone on with side by side
+LATER_SECONDS: Final = (5.0, 300.0)  # the first pause before trying again, and the longest
+HANDLING_FAILURES: Final = 3  # of one question, in one run of the program
+HOUR_SECONDS: Final = 3600.0
+DAY_SECONDS: Final = 86400.0
+
+
+class CatchUp:
+    """Goes on with open questions, whenever there is reason to, for the life of the client."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        assistant: Assistant,
+        history: History,
+        inbox: Inbox,
+        recovery: Recovery,
+        absence: Absence,
+        heard: Heard,
+        *,
+        hours: float,
+        in_task: Callable[[], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._assistant = assistant
+        self._history = history
+        self._inbox = inbox
+        self._recovery = recovery
+        self._absence = absence
+        self._heard = heard
+        self._hours = hours
+        self._in_task = in_task
+        self._now = now
+        self._wanted = asyncio.Event()
+        self._returned = False
+        self._compared = False
+        self._stopped = False
+        self._waiting: dict[int, deque[OpenQuestion]] = {}
+        self._places: dict[int, asyncio.Task[None]] = {}
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._passed_over: set[int] = set()
+        self._failures: dict[int, int] = {}
+        self._later_seconds = LATER_SECONDS[0]
+        self._timer: asyncio.TimerHandle | None = None
+
+    def came_back(self) -> None:
+        """Catch up: events may have been missed."""
+        self._returned = self._compared = True
+        self.again()
+
+    def again(self) -> None:
+        """Look at what is open."""
+        self._wanted.set()
+
+    def released(self, message_id: int, *, done: bool) -> None:
+        """Note that a question is in nobody's hands any more."""
+        if message_id in self._passed_over:
+            self._passed_over.discard(message_id)
+            self.again()
+        if not done:
+            self._later()
+
+    def _later(self) -> None:
+        """Look at what is open in a while, a longer one each time in a row."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._later_seconds, self._time_is_up)
+            self._later_seconds = min(self._later_seconds * 2, LATER_SECONDS[1])
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        self.again()
+
+    def stop(self) -> None:
+        """Begin nothing more; what is open is for the next start."""
+        self._stopped = True
+
+    async def turn_of(self, place_id: int) -> None:
+        """Wait until no older question in this place is left."""
+        while place_id in self._places:
+            await asyncio.wait({self._places[place_id]})
+
+    async def run(self) -> None:
+        """Catch up whenever it is wanted, for ever."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            if self._stopped:
+                return
+            try:
+                await self._pass()
+            except HistoryFailed as error:
+                log.warning("What is open cannot be read: %s", error)
+                self._later()
+            except Interrupted:
+                log.warning("Discord fails; catching up goes on later")
+                self._later()
+            except Exception:  # the one top handler of catching up
+                log.exception("Catching up failed")
+                self._later()
+
+    async def _pass(self) -> None:
+        await self._go_on()
+        if self._returned:
+            self._returned = False
+            try:
+                await self._take_what_was_missed()
+            except BaseException:
+                self._returned = True
+                raise
+            await self._go_on()
+        if self._compared:
+            self._compared = False
+            await self._history.prune(self._oldest_id(HOUR_SECONDS))
+            if self._hours and await self._absence.reconcile(self._oldest_id()):
+                await self._go_on()
+
+    async def _take_what_was_missed(self) -> None:
+        """Store what was asked meanwhile; from then on the mark of what was heard moves again."""
+        absences = self._heard.absences
+        await self._absence.meet_guilds(snowflake_at(self._now()))
+        if self._hours:
+            after_id = max(earlier(self._heard.mark, MARGIN_SECONDS), self._oldest_id())
+            missed = 0
+            assert self._client.user is not None
+            me_id = self._client.user.id
+            for message in await self._absence.missed(after_id):
+                if await self._history.was_received(message.id):
+                    continue
+                if not await self._inbox.is_for_me(message, me_id):
+                    continue
+                live = await self._absence.as_written_live(message)
+                missed += await self._stored(live, me_id)
+            if missed:
+                log.info("Asked while the bot was away: %d", missed)
+        self._heard.thaw(absences)
+        await self._heard.write()
+
+    async def _stored(self, message: discord.Message, me_id: int) -> bool:
+        with self._inbox.holding(message.id) as free:
+            question = await self._inbox.store(message, me_id) if free else None
+            if question is not None and question.refusal is not None:
+                state, sentence = question.refusal
+                await self._history.complete(question.exchange, state, [sentence])
+        return question is not None
+
+    async def _go_on(self) -> None:
+        """Hand each open question to the task of its place, oldest first."""
+        for question in await self._history.open_questions():
+            message_id = question.exchange.message_id
+            if self._inbox.is_held(message_id):
+                self._passed_over.add(message_id)
+                continue
+            place_id = question.exchange.place_id
+            queue = self._waiting.setdefault(place_id, deque())
+            if all(one.exchange.message_id != message_id for one in queue):
+                queue.append(question)
+            if place_id not in self._places:
+                task = asyncio.create_task(self._go_on_in(place_id))
+                self._places[place_id] = task
+
+    async def _go_on_in(self, place_id: int) -> None:
+        self._in_task()
+        queue = self._waiting[place_id]
+        try:
+            while queue and not self._stopped:
+                async with self._at_once:
+                    question = queue.popleft()
+                    await self._go_on_with(question)
+        finally:
+            del self._waiting[place_id]
+            del self._places[place_id]
+
+    async def _go_on_with(self, question: OpenQuestion) -> None:
+        message_id = question.exchange.message_id
+        assert self._client.user is not None
+        with self._inbox.holding(message_id) as free:
+            if not free or self._stopped:
+                return
+            try:
+                done = await self._recovery.go_on(
+                    question, self._client.user.id, oldest_id=self._oldest_id()
+                )
+            except HistoryFailed as error:
+                log.warning("Question %d waits: %s", message_id, error)
+                done = False
+            except Exception:  # the one top handler of a question that is gone on with
+                log.exception("Going on with %d failed", message_id)
+                done = await self._failed(question)
+        if done:
+            self._failures.pop(message_id, None)
+            self._later_seconds = LATER_SECONDS[0]
+        self.released(message_id, done=done)
+
+    async def _failed(self, question: OpenQuestion) -> bool:
+        """Count a failure of our own; give the question up after some. Whether it is given up."""
+        message_id = question.exchange.message_id
+        self._failures[message_id] = self._failures.get(message_id, 0) + 1
+        if self._failures[message_id] < HANDLING_FAILURES:
+            return False
+        try:
+            await self._history.complete(question.exchange, State.FAILED)
+            await self._history.withdrawn(message_id)
+        except HistoryFailed as error:
+            log.warning("That %d is given up is not stored: %s", message_id, error)
+        return True
+
+    def _oldest_id(self, more_seconds: float = 0.0) -> int:
+        """Return the id from which on a question is young enough to be answered late."""
+        return snowflake_at(self._now() - self._hours * HOUR_SECONDS - more_seconds)

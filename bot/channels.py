@@ -1,0 +1,119 @@
+"""Look channels and messages up at Discord: what is not in discord.py's cache is fetched once."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import discord
+
+from bot import addressing
+from bot.discord_calls import DiscordUnavailable, call
+from bot.errors import HistoryFailed
+from bot.pacing import Pacer, Urgency
+from bot.places import Places
+
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS: Final = 3.0
+KNOWN: Final = 10_000  # of each kind of knowledge; the oldest is looked up again
+T = TypeVar("T")
+
+
+class Channels:
+    """What is known of the channels that messages come from."""
+
+    def __init__(self, client: discord.Client, places: Places, pacer: Pacer) -> None:
+        self._client = client
+        self._places = places
+        self._pacer = pacer
+        self._own_threads: OrderedDict[int, bool] = OrderedDict()
+        self._fetched: OrderedDict[int, Any] = OrderedDict()
+
+    def known(self, message: discord.Message) -> Any:
+        """Return the channel of *message*, None where it is not known yet."""
+        channel = message.channel
+        if not isinstance(channel, discord.PartialMessageable) or channel.guild_id is None:
+            return channel
+        return self._fetched.get(channel.id)
+
+    async def of(self, message: discord.Message) -> Any:
+        """Return the channel of *message*, fetched once; as it came where that fails."""
+        known = self.known(message)
+        if known is not None:
+            return known
+        channel = message.channel
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                fetched = await self.fetched(channel.id)
+        except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
+            log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
+            return channel
+        _keep(self._fetched, channel.id, fetched)
+        return fetched
+
+    async def parent_id_of(self, message: discord.Message) -> int | None:
+        """Return the channel above the thread of *message*, as far as is known without asking."""
+        channel = self.known(message)
+        if isinstance(channel, discord.Thread):
+            return channel.parent_id
+        return await self._places.parent_of(message.channel.id) if channel is None else None
+
+    async def is_own_thread(self, message: discord.Message) -> bool:
+        """Whether follow-ups need no mention where *message* was written."""
+        if addressing.guild_id_of(message) is None:
+            return False
+        place_id = message.channel.id
+        if place_id not in self._own_threads:
+            channel = self.known(message)
+            if channel is not None and not isinstance(channel, discord.Thread):
+                return False
+            try:
+                own = await self._places.own_place(place_id)
+            except HistoryFailed as error:
+                log.warning("Whose thread %d is cannot be read: %s", place_id, error)
+                return False
+            if not own:
+                thread = await self.of(message)
+                assert self._client.user is not None
+                own = isinstance(thread, discord.Thread) and (
+                    thread.owner_id == self._client.user.id
+                )
+            self.remember_thread(place_id, own=own)
+        return self._own_threads[place_id]
+
+    def remember_thread(self, thread_id: int, *, own: bool) -> None:
+        """Keep in mind whether a thread is the bot's own."""
+        _keep(self._own_threads, thread_id, own)
+
+    async def message(self, channel: Any, message_id: int) -> discord.Message | None:
+        """Return a message of *channel*, None where it cannot be had now."""
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                request = partial(channel.fetch_message, message_id)
+                fetched: discord.Message = await call(request, self._pacer, Urgency.FIRST_WORDS)
+        except (discord.DiscordException, DiscordUnavailable, TimeoutError):
+            return None
+        return fetched
+
+    async def fetched(self, channel_id: int) -> Any:
+        """Return a channel as Discord knows it; raises HTTPException or DiscordUnavailable."""
+        request = partial(self._client.fetch_channel, channel_id)
+        return await call(request, self._pacer, Urgency.FIRST_WORDS)
+
+    async def thread(self, thread_id: int) -> Any:
+        """Return a thread; raises HTTPException or DiscordUnavailable."""
+        return self._client.get_channel(thread_id) or await self.fetched(thread_id)
+
+    def at(self, channel_id: int, guild_id: int | None) -> Any:
+        """Return the channel with this id, or what can be written to where it is not cached."""
+        return self._client.get_channel(channel_id) or self._client.get_partial_messageable(
+            channel_id, guild_id=guild_id
+        )
+
+
+def _keep(cache: OrderedDict[int, T], key: int, value: T) -> None:
+    cache[key] = value
+    if len(cache) > KNOWN:
+        cache.popitem(last=False)

@@ -1,0 +1,66 @@
+"""Make one call to Discord: in its turn, with a deadline, its failures told apart."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import aiohttp
+import discord
+
+from bot.errors import BotError
+from bot.pacing import Pacer, Urgency
+
+CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
+TOO_MANY_REQUESTS: Final = 429
+BAN_SECONDS: Final = (5.0, 300.0)  # the least and the most that Cloudflare's own 429 is waited for
+T = TypeVar("T")
+
+FAILURES: Final = (discord.DiscordServerError, aiohttp.ClientError, OSError, TimeoutError)
+# What discord.py trips over when a good answer's body is not what it should be: a proxy's page.
+TRIPPED: Final = (TypeError, LookupError, ValueError, AttributeError)
+
+
+class DiscordUnavailable(BotError):
+    """Discord does not answer now, or nothing that can be read; it may in *retry_after* seconds."""
+
+    def __init__(self, why: str, retry_after: float = 0.0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+
+
+async def call(
+    request: Callable[[], Awaitable[T]],
+    pacer: Pacer,
+    urgency: Urgency,
+    *,
+    deadline_seconds: float = CALL_SECONDS,
+) -> T:
+    """Return what *request* returns, made when *pacer* lets it go.
+
+    Raises discord.HTTPException where Discord refuses it, DiscordUnavailable where it fails.
+    """
+    async with pacer.turn(urgency):
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                return await request()
+        except FAILURES as error:
+            raise DiscordUnavailable(type(error).__name__) from error
+        except discord.RateLimited as error:
+            raise DiscordUnavailable(type(error).__name__, error.retry_after) from error
+        except discord.HTTPException as error:
+            if error.status != TOO_MANY_REQUESTS:
+                raise
+            # discord.py waits for Discord's own. What it raises is Cloudflare's, for all calls.
+            seconds = _told_seconds(error)
+            pacer.hold(seconds)
+            raise DiscordUnavailable("refused by Cloudflare", seconds) from error
+        except TRIPPED as error:
+            raise DiscordUnavailable(f"garbled answer: {type(error).__name__}") from error
+
+
+def _told_seconds(error: discord.HTTPException) -> float:
+    least, most = BAN_SECONDS
+    try:
+        return min(max(least, float(error.response.headers["Retry-After"])), most)
+    except (LookupError, ValueError):
+        return least

@@ -1,0 +1,97 @@
+"""Up to which message all was heard: where catching up begins after the bot was away."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from bot.errors import HistoryFailed
+from bot.history import History
+
+log = logging.getLogger(__name__)
+
+FACT: Final = "heard"
+WRITE_SECONDS: Final = 30.0
+# Events overtake each other, and one may be heard and not stored when the process dies.
+MARGIN_SECONDS: Final = 120.0
+EPOCH_SECONDS: Final = 1_420_070_400.0  # Discord: snowflakes count milliseconds since 2015
+AHEAD_SECONDS: Final = 3600.0  # An id from further in the future than clocks differ is made up.
+TIME_SHIFT: Final = 22  # Discord: the bits of a snowflake below its time
+
+
+def snowflake_at(seconds: float) -> int:
+    """Return the least id that Discord may give at a time, in seconds since 1970."""
+    return max(0, int((seconds - EPOCH_SECONDS) * 1000)) << TIME_SHIFT
+
+
+def seconds_of(snowflake: int) -> float:
+    """Return when Discord gave an id, in seconds since 1970."""
+    return (snowflake >> TIME_SHIFT) / 1000 + EPOCH_SECONDS
+
+
+def earlier(snowflake: int, seconds: float) -> int:
+    """Return the id that is *seconds* older."""
+    return snowflake_at(seconds_of(snowflake) - seconds)
+
+
+class Heard:
+    """The mark: the newest message that was heard, as it was last written.
+
+    While it is frozen it stays where it is, whatever is heard: something older may be missing.
+    """
+
+    def __init__(self, history: History, now: Callable[[], float] = time.time) -> None:
+        self._history = history
+        self._now = now
+        self._newest = 0
+        self._written = 0
+        self._frozen_at: int | None = None
+        self.absences = 0
+
+    async def load(self) -> None:
+        """Take up the mark of the last run; it is 0 before the first."""
+        stored = await self._history.fact(FACT)
+        mark = int(stored) if stored is not None and stored.isdecimal() else 0
+        self._newest = self._written = min(mark, self._latest_possible())
+
+    @property
+    def mark(self) -> int:
+        """Up to where all was heard."""
+        return self._newest if self._frozen_at is None else self._frozen_at
+
+    def hear(self, message_id: int) -> None:
+        """Note that a message was heard."""
+        if self._newest < message_id <= self._latest_possible():
+            self._newest = message_id
+
+    def freeze(self) -> None:
+        """Keep the mark where it is: from here on something may be missing."""
+        self.absences += 1
+        if self._frozen_at is None:
+            self._frozen_at = self._newest
+
+    def thaw(self, absences: int) -> None:
+        """Let the mark follow what is heard: what was missing in the first *absences* is there."""
+        if absences == self.absences:
+            self._frozen_at = None
+
+    def _latest_possible(self) -> int:
+        return snowflake_at(self._now() + AHEAD_SECONDS)
+
+    async def write(self) -> None:
+        """Write the mark, if it moved."""
+        mark = self.mark
+        if mark > self._written:
+            try:
+                await self._history.set_fact(FACT, str(mark))
+            except HistoryFailed as error:
+                log.warning("Up to where messages were heard is not stored: %s", error)
+            else:
+                self._written = mark
+
+    async def keep_written(self) -> None:
+        """Write the mark from time to time, for ever."""
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            await self.write()

@@ -1,0 +1,319 @@
+"""The durable inbox: a message for the bot is stored before anything else is done about it."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import discord
+
+from bot import addressing
+from bot.assistant import Assistant
+from bot.channels import Channels
+from bot.conversation import Conversation, Exchange, State, scrubbed
+from bot.discord_reply import Destination, DiscordReply
+from bot.errors import HistoryFailed, PlaceBusy
+from bot.history import History
+from bot.limits import PersonLimits, Verdict
+from bot.pacing import Pacer
+from bot.placing import Asked, in_place, open_thread, thread_name, thread_possible
+from bot.prompt import quote
+from bot.sentences import Sentences
+
+log = logging.getLogger(__name__)
+
+UNSTORED: Final = 10_000  # messages that are kept in mind while the database takes none
+FindPlace = Callable[[AsyncExitStack], Coroutine[None, None, Destination]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A stored message that is for the bot; *refusal* says what it is told in place of an answer.
+
+    *unresolved* is the message that it replies to, where Discord did not send that along.
+    """
+
+    message: discord.Message
+    exchange: Exchange
+    refusal: tuple[State, str] | None = None
+    unresolved: int | None = None
+
+
+class Inbox:
+    """Takes messages in and sees them answered. *message_content*: whether all can be read."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        history: History,
+        channels: Channels,
+        pacer: Pacer,
+        *,
+        limits: PersonLimits,
+        sentences: Sentences,
+        message_content: bool,
+    ) -> None:
+        self._assistant = assistant
+        self._history = history
+        self._channels = channels
+        self._pacer = pacer
+        self._limits = limits
+        self._say = sentences
+        self._message_content = message_content
+        self._unstored: OrderedDict[int, None] = OrderedDict()
+        self._held: set[int] = set()
+
+    @contextmanager
+    def holding(self, message_id: int) -> Iterator[bool]:
+        """Keep others from handling a message within the block; False where another one does."""
+        free = message_id not in self._held
+        self._held.add(message_id)
+        try:
+            yield free
+        finally:
+            if free:
+                self._held.discard(message_id)
+
+    def is_held(self, message_id: int) -> bool:
+        """Whether somebody is handling this message."""
+        return message_id in self._held
+
+    async def is_for_me(self, message: discord.Message, me_id: int) -> bool:
+        """Whether *message* asks the bot."""
+        is_direct = addressing.guild_id_of(message) is None
+        if is_direct or addressing.mentions_me(message, me_id):
+            return True
+        if await self._replies_to_me(message, me_id):
+            return True
+        own = await self._channels.is_own_thread(message)
+        return own and not addressing.mentions_only_others(message, me_id)
+
+    async def store(self, message: discord.Message, me_id: int) -> Question | None:
+        """Store *message*, which is for the bot; None when there is nothing to do about it."""
+        question = await self._read(message, me_id)
+        exchange = question.exchange
+        if not (exchange.question or exchange.quoted or question.unresolved):
+            hint = await self._hint(message, me_id)
+            if hint is None:
+                return None
+            question = _refused(question, State.ANSWERED, hint)
+        try:
+            if not await self._history.receive(question.exchange):
+                return None
+        except HistoryFailed as error:
+            log.warning("Question %d cannot be stored: %s", message.id, error)
+            if message.id in self._unstored:
+                return None
+            self._unstored[message.id] = None
+            if len(self._unstored) > UNSTORED:
+                self._unstored.popitem(last=False)
+        return await self._judged(question)
+
+    async def answer(self, question: Question, me_id: int) -> bool:
+        """See a stored question answered; False where that is to be gone on with later."""
+        question = await self._settled(question, me_id)
+        if question.refusal is not None:
+            reply = self.reply_to(question.exchange, partial(self._stay, question.message))
+            return await self._assistant.refuse(question.exchange, reply, *question.refusal)
+        reply = self._fresh_reply(question.message, question.exchange)
+        return await self._assistant.answer(question.exchange, reply)
+
+    async def answer_late(self, message: Asked, stored: Exchange, me_id: int) -> bool:
+        """See a question answered that waits since before, with *message* as it stands now."""
+        exchange = stored
+        if isinstance(message, discord.Message):
+            read = await self._read(message, me_id)
+            exchange = replace(
+                stored,
+                conversation=read.exchange.conversation,
+                place_id=read.exchange.place_id,
+                quoted=stored.quoted or read.exchange.quoted,
+            )
+            if exchange != stored:
+                await self._history.settle(exchange)
+        return await self._assistant.go_on(exchange, self._fresh_reply(message, exchange))
+
+    def reply_to(self, exchange: Exchange, find_place: FindPlace) -> DiscordReply:
+        """Return the reply to *exchange*, whose parts are recorded as they come and go."""
+        return DiscordReply(
+            exchange.message_id,
+            find_place,
+            shown=partial(self._record_part, exchange),
+            gone=self._record_gone,
+            pacer=self._pacer,
+        )
+
+    async def open_place(
+        self, message: Asked, exchange: Exchange, held: AsyncExitStack
+    ) -> Destination:
+        """Make the thread for the answer; where that fails, wait for the turn in the channel."""
+        name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
+        thread = await open_thread(message, name, self._pacer)
+        try:
+            if thread is None:
+                await self._history.answer_in(exchange.message_id, message.channel.id)
+            else:
+                self._channels.remember_thread(thread.id, own=True)
+                guild_id = exchange.conversation.guild_id
+                await self._history.places.remember_thread(thread.id, thread.parent_id, guild_id)
+        except HistoryFailed as error:
+            log.warning("The place of answer %d is not recorded: %s", exchange.message_id, error)
+        if thread is not None:
+            return Destination(thread)
+        with suppress(PlaceBusy):  # Better side by side with others than not at all.
+            await held.enter_async_context(self._assistant.turn(message.channel.id))
+        return in_place(message)
+
+    def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
+        if exchange.opens_thread:
+            return self.reply_to(exchange, partial(self.open_place, message, exchange))
+        return self.reply_to(exchange, partial(self._stay, message))
+
+    async def _stay(self, message: Asked, _held: AsyncExitStack) -> Destination:
+        return in_place(message)
+
+    async def _replies_to_me(self, message: discord.Message, me_id: int) -> bool:
+        reference = message.reference
+        if reference is None or reference.message_id is None:
+            return False
+        target = addressing.replied_to(message)
+        if target is None:
+            try:
+                if await self._history.question_of(reference.message_id) is not None:
+                    return True
+            except HistoryFailed as error:
+                log.warning("Whether %d is a part cannot be read: %s", reference.message_id, error)
+            target = await self._resolve(message)
+        return target is not None and target.author.id == me_id
+
+    async def _resolve(self, message: discord.Message) -> discord.Message | None:
+        """Return the message that *message* replies to; fetched, where Discord left it out."""
+        reference = message.reference
+        if reference is None or message.type is not discord.MessageType.reply:
+            return None
+        if reference.resolved is None and reference.message_id is not None:
+            reference.resolved = await self._channels.message(message.channel, reference.message_id)
+        return addressing.replied_to(message)
+
+    async def _read(self, message: discord.Message, me_id: int) -> Question:
+        """Return what *message* asks, as far as is known without asking Discord."""
+        guild_id = addressing.guild_id_of(message)
+        question = scrubbed(addressing.readable_text(message, me_id))
+        quoted = scrubbed(_quoted(addressing.replied_to(message), me_id))
+        unresolved = _unresolved(message)
+        channel = self._channels.known(message)
+        asked = bool(question or quoted or unresolved)
+        threaded = asked and thread_possible(message, channel, me_id)
+        exchange = Exchange(
+            message_id=message.id,
+            conversation=Conversation(message.channel.id, await self._parent(message), guild_id),
+            place_id=message.id if threaded else message.channel.id,
+            author_id=message.author.id,
+            author=addressing.speaker(message.author),
+            question=question,
+            quoted=quoted,
+        )
+        return Question(message, exchange, unresolved=unresolved)
+
+    async def _parent(self, message: discord.Message) -> int | None:
+        try:
+            return await self._channels.parent_id_of(message)
+        except HistoryFailed as error:
+            log.warning("The place of %d cannot be read: %s", message.id, error)
+            return None
+
+    async def _judged(self, question: Question) -> Question | None:
+        """Return *question* unless its author asks too much; the first of those gets a notice."""
+        message, exchange = question.message, question.exchange
+        verdict = self._limits.judge(message.author.id, message.created_at.timestamp())
+        if verdict is Verdict.ADMITTED:
+            return question
+        if verdict is Verdict.REFUSED:
+            limit = self._limits.questions_per_minute
+            return _refused(question, State.FAILED, self._say.person_busy.format(limit=limit))
+        log.info("Question %d is one too many of its author's", message.id)
+        try:
+            await self._history.turn_away(exchange.message_id)
+        except HistoryFailed as error:
+            log.warning("Question %d is not recorded: %s", message.id, error)
+        return None
+
+    async def _settled(self, question: Question, me_id: int) -> Question:
+        """Look up what Discord did not send along, and store it."""
+        message, before = question.message, question.exchange
+        if self._channels.known(message) is not None and question.unresolved is None:
+            return question
+        channel = await self._channels.of(message)
+        exchange = before
+        if isinstance(channel, discord.Thread):
+            conversation = replace(before.conversation, parent_id=channel.parent_id)
+            exchange = replace(exchange, conversation=conversation)
+        if question.unresolved is not None:
+            quoted = scrubbed(_quoted(await self._resolve(message), me_id))
+            exchange = replace(exchange, quoted=quoted)
+        if not (exchange.question or exchange.quoted) and question.refusal is None:
+            question = _refused(question, State.ANSWERED, self._say.hint)
+        threaded = question.refusal is None and thread_possible(message, channel, me_id)
+        place_id = message.id if threaded else message.channel.id
+        exchange = replace(exchange, place_id=place_id)
+        if exchange != before:
+            try:
+                await self._history.settle(exchange)
+            except HistoryFailed as error:
+                log.warning("What belongs to %d is not stored: %s", message.id, error)
+        return replace(question, exchange=exchange)
+
+    async def _hint(self, message: discord.Message, me_id: int) -> str | None:
+        """Return what to say to a message without text, if anything.
+
+        In the bot's own threads people show each other pictures, too. Without the intent their
+        words cannot be told from those; then it is said once in a thread.
+        """
+        if addressing.guild_id_of(message) is None:
+            return self._say.hint_in_place
+        if addressing.mentions_me(message, me_id):
+            return self._say.hint
+        if self._message_content:
+            return None
+        try:
+            first = await self._history.places.first_hint(message.channel.id)
+        except HistoryFailed as error:
+            log.warning("Whether a hint was given cannot be read: %s", error)
+            return None
+        return self._say.hint_without_content if first else None
+
+    async def _record_part(self, exchange: Exchange, part_id: int) -> None:
+        try:
+            await self._history.add_part(exchange.message_id, part_id)
+        except HistoryFailed as error:
+            log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
+
+    async def _record_gone(self, part_id: int) -> None:
+        try:
+            await self._history.drop_part(part_id)
+        except HistoryFailed as error:
+            log.warning("That part %d is gone is not recorded: %s", part_id, error)
+
+
+def _refused(question: Question, state: State, sentence: str) -> Question:
+    """Return *question* with a refusal, which is said where it was asked."""
+    exchange = replace(question.exchange, place_id=question.exchange.conversation.channel_id)
+    return replace(question, exchange=exchange, refusal=(state, sentence))
+
+
+def _quoted(target: discord.Message | None, me_id: int) -> str:
+    """Return somebody else's message that a question replies to, ready for the model."""
+    if target is None or target.author.id == me_id:
+        return ""
+    text = addressing.readable_text(target)
+    return quote(addressing.speaker(target.author), text) if text else ""
+
+
+def _unresolved(message: discord.Message) -> int | None:
+    reference = message.reference
+    if reference is None or message.type is not discord.MessageType.reply:
+        return None
+    return reference.message_id if reference.resolved is None else None

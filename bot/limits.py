@@ -1,0 +1,50 @@
+"""How many questions one person may ask in a minute."""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+MINUTE_SECONDS: Final = 60.0
+KNOWN_PERSONS: Final = 10_000  # Who was silent for longest is forgotten first.
+
+
+class Verdict(Enum):
+    """What becomes of a question."""
+
+    ADMITTED = auto()
+    REFUSED = auto()  # and the person is told
+    IGNORED = auto()  # and was told already, less than a minute ago
+
+
+@dataclass(slots=True)
+class _Person:
+    asked: deque[float] = field(default_factory=deque)
+    told: float = float("-inf")
+
+
+class PersonLimits:
+    """Counts questions by when they were written: what is caught up on is judged as it was asked.
+
+    Times are in seconds, on Discord's clock.
+    """
+
+    def __init__(self, questions_per_minute: int) -> None:
+        self.questions_per_minute = questions_per_minute
+        self._persons: OrderedDict[int, _Person] = OrderedDict()
+
+    def judge(self, person_id: int, at: float) -> Verdict:
+        """Count a question of *person_id*, unless it is one too many."""
+        person = self._persons.setdefault(person_id, _Person())
+        self._persons.move_to_end(person_id)
+        if len(self._persons) > KNOWN_PERSONS:
+            self._persons.popitem(last=False)
+        while person.asked and person.asked[0] <= at - MINUTE_SECONDS:
+            person.asked.popleft()
+        if len(person.asked) < self.questions_per_minute:
+            person.asked.append(at)
+            return Verdict.ADMITTED
+        if person.told > at - MINUTE_SECONDS:
+            return Verdict.IGNORED
+        person.told = at
+        return Verdict.REFUSED

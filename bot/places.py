@@ -1,0 +1,103 @@
+"""The places where people ask, and the guilds that the bot is in, kept in SQLite."""
+
+from typing import Final
+
+from bot.conversation import Conversation
+from bot.database import Database, Statement
+
+_FOUND: Final = """
+    INSERT INTO places (place_id, parent_id, guild_id, own) VALUES (:place, :parent, :guild, 0)
+    ON CONFLICT DO UPDATE SET guild_id = excluded.guild_id,
+        parent_id = coalesce(excluded.parent_id, parent_id)
+    WHERE guild_id IS NOT excluded.guild_id
+        OR parent_id IS NULL AND excluded.parent_id IS NOT NULL
+"""
+
+
+def found(place: Conversation) -> Statement:
+    """Return what records a place; nothing is written where it is known already."""
+    return (
+        _FOUND,
+        {"place": place.channel_id, "parent": place.parent_id, "guild": place.guild_id},
+    )
+
+
+class Places:
+    """Where something may have been missed. Every method raises HistoryFailed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def remember_thread(
+        self, place_id: int, parent_id: int | None, guild_id: int | None
+    ) -> None:
+        """Record a thread of the bot's own: follow-ups in it need no mention."""
+        await self._database.change(
+            "INSERT INTO places (place_id, parent_id, guild_id, own) VALUES (?, ?, ?, 1)"
+            " ON CONFLICT DO UPDATE SET own = 1",
+            place_id,
+            parent_id,
+            guild_id,
+        )
+
+    async def places_in(
+        self, *, parent_id: int | None = None, guild_id: int | None = None
+    ) -> list[int]:
+        """Return the known places below a channel, or of a guild."""
+        rows = await self._database.fetch(
+            "SELECT place_id FROM places WHERE parent_id = ? OR guild_id = ?", parent_id, guild_id
+        )
+        return [int(place_id) for (place_id,) in rows]
+
+    async def direct_places(self) -> list[int]:
+        """Return the direct messages that are known."""
+        rows = await self._database.fetch(
+            "SELECT place_id FROM places WHERE guild_id IS NULL AND parent_id IS NULL AND own = 0"
+        )
+        return [int(place_id) for (place_id,) in rows]
+
+    async def channels_with_threads(self) -> list[int]:
+        """Return the channels in which the bot has threads of its own."""
+        rows = await self._database.fetch(
+            "SELECT DISTINCT parent_id FROM places WHERE own AND parent_id IS NOT NULL"
+        )
+        return [int(parent_id) for (parent_id,) in rows]
+
+    async def parent_of(self, place_id: int) -> int | None:
+        """Return the channel above a known thread."""
+        rows = await self._database.fetch(
+            "SELECT parent_id FROM places WHERE place_id = ?", place_id
+        )
+        return rows[0][0] if rows else None
+
+    async def guilds(self) -> dict[int, int]:
+        """Return the known guilds, each with the message id after which the bot was there."""
+        rows = await self._database.fetch("SELECT guild_id, since_id FROM guilds")
+        return {int(guild_id): int(since_id) for guild_id, since_id in rows}
+
+    async def join_guild(self, guild_id: int, since_id: int) -> None:
+        """Record that the bot is in a guild, where what is older than *since_id* is not for it."""
+        await self._database.change(
+            "INSERT INTO guilds VALUES (?, ?) ON CONFLICT DO NOTHING", guild_id, since_id
+        )
+
+    async def leave_guild(self, guild_id: int) -> None:
+        """Forget that the bot was in a guild, and the system prompt of that."""
+        await self._database.change_all(
+            ("DELETE FROM guilds WHERE guild_id = ?", (guild_id,)),
+            ("DELETE FROM system_prompts WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
+        )
+
+    async def own_place(self, place_id: int) -> bool:
+        """Whether *place_id* is a thread that the bot answered into when it was made."""
+        rows = await self._database.fetch("SELECT own FROM places WHERE place_id = ?", place_id)
+        return bool(rows and rows[0][0])
+
+    async def first_hint(self, place_id: int) -> bool:
+        """Whether no hint was given in *place_id* before, a thread of its own; now one was."""
+        changed = await self._database.change(
+            "INSERT INTO places (place_id, own, hinted) VALUES (?, 1, 1)"
+            " ON CONFLICT DO UPDATE SET hinted = 1 WHERE hinted = 0",
+            place_id,
+        )
+        return changed == 1

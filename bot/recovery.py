@@ -1,0 +1,228 @@
+"""Go on, after a crash or an outage, with the questions that did not come to their end."""
+
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import discord
+
+from bot import addressing
+from bot.adoption import Seen, adopted
+from bot.assistant import ASKING_ATTEMPTS, Assistant
+from bot.channels import Channels
+from bot.conversation import Exchange, OpenQuestion, State, scrubbed
+from bot.discord_calls import DiscordUnavailable, call
+from bot.discord_reply import Destination, Part, lost_because
+from bot.errors import ReplyDelayed, ReplyLost
+from bot.history import History
+from bot.inbox import Inbox
+from bot.pacing import Pacer, Urgency
+from bot.placing import in_place
+
+log = logging.getLogger(__name__)
+
+PAGE: Final = 100  # Discord: messages in one list
+PAGES: Final = 10  # The parts of an answer stand near its question.
+UNKNOWN_CHANNEL: Final = 10003
+
+
+class Forgotten(Exception):
+    """What was asked is gone from Discord, and so from the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What stands in a place behind a question; *readable* says whether the bot may know."""
+
+    own: tuple[Seen, ...]
+    readable: bool
+
+
+class Recovery:
+    """Finishes open questions in the messages that were begun."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        history: History,
+        inbox: Inbox,
+        channels: Channels,
+        pacer: Pacer,
+    ) -> None:
+        self._assistant = assistant
+        self._history = history
+        self._inbox = inbox
+        self._channels = channels
+        self._pacer = pacer
+
+    async def go_on(self, question: OpenQuestion, me_id: int, *, oldest_id: int) -> bool:
+        """Bring *question* to its end; False where that is to be tried again later.
+
+        One from before *oldest_id* is not put to the model any more. Raises HistoryFailed.
+        """
+        exchange = question.exchange
+        try:
+            if question.withdrawn:
+                await self._withdraw(question, me_id)
+                return True
+            message = await self._asked(exchange, me_id)
+            if not question.attempts:
+                if exchange.message_id < oldest_id:
+                    raise ReplyLost("it is too old to be answered")
+                return await self._inbox.answer_late(message, exchange, me_id)
+            destination = await self._begun(question, message, me_id)
+        except Forgotten:
+            return False  # What was shown of it is withdrawn next.
+        except ReplyDelayed as error:
+            log.info("Question %d waits: %s", exchange.message_id, error)
+            return False
+        except ReplyLost as error:
+            log.warning("Question %d cannot be gone on with: %s", exchange.message_id, error)
+            await self._history.complete(exchange, State.FAILED)
+            await self._history.shown(exchange.message_id)
+            return True
+        if exchange.message_id < oldest_id:
+            await self._history.exhaust(exchange.message_id, ASKING_ATTEMPTS)
+        if destination is None:
+            find_place = partial(self._inbox.open_place, message, exchange)
+        else:
+            find_place = partial(_known, destination)
+        return await self._assistant.go_on(exchange, self._inbox.reply_to(exchange, find_place))
+
+    async def _asked(
+        self, exchange: Exchange, me_id: int
+    ) -> discord.Message | discord.PartialMessage:
+        """Return the question as it stands now; its text is taken over where it was edited.
+
+        Raises Forgotten where it was deleted.
+        """
+        place = exchange.conversation
+        channel = self._channels.at(place.channel_id, place.guild_id)
+        try:
+            message: discord.Message = await self._call(channel.fetch_message, exchange.message_id)
+        except discord.Forbidden:
+            partial_message: discord.PartialMessage = channel.get_partial_message(
+                exchange.message_id
+            )
+            return partial_message
+        except discord.NotFound as error:
+            if error.code == UNKNOWN_CHANNEL:
+                await self._assistant.forget_places([place.channel_id])
+            else:
+                await self._assistant.forget([exchange.message_id])
+            raise Forgotten from error
+        if message.edited_at is not None and message.content:
+            text = scrubbed(addressing.readable_text(message, me_id))
+            await self._assistant.amend(exchange.message_id, text)
+        return message
+
+    async def _begun(
+        self,
+        question: OpenQuestion,
+        message: discord.Message | discord.PartialMessage,
+        me_id: int,
+    ) -> Destination | None:
+        """Return where the answer was begun, None where its thread was not made yet.
+
+        Raises Forgotten where somebody deleted a part of it.
+        """
+        channel = await self._place_of(question)
+        if channel is None:
+            return None
+        parts = await self._parts_in(channel, question, me_id)
+        if {*question.parts} - {part.message_id for part in parts}:
+            await self._assistant.forget([question.exchange.message_id])
+            raise Forgotten
+        for part in parts:
+            if part.message_id not in question.parts:
+                await self._history.add_part(question.exchange.message_id, part.message_id)
+        reference = None if question.exchange.opens_thread else in_place(message).question
+        return Destination(channel, reference, parts)
+
+    async def _place_of(self, question: OpenQuestion) -> Any:
+        """Return the channel in which the answer is; None where its thread was not made yet."""
+        exchange = question.exchange
+        guild_id = exchange.conversation.guild_id
+        if not exchange.opens_thread:
+            return self._channels.at(exchange.place_id, guild_id)
+        try:
+            return await self._channels.thread(exchange.place_id)
+        except DiscordUnavailable as error:
+            raise ReplyDelayed(str(error)) from error
+        except discord.NotFound as error:
+            if question.parts:  # It was there, and was deleted.
+                await self._assistant.forget_places([exchange.place_id])
+                raise Forgotten from error
+            return None
+        except discord.Forbidden as error:
+            raise ReplyLost("the permission View Channel is missing") from error
+
+    async def _parts_in(self, channel: Any, question: OpenQuestion, me_id: int) -> tuple[Part, ...]:
+        exchange = question.exchange
+        listing = await self._listed(channel, exchange.message_id, me_id)
+        if not listing.readable:
+            return tuple(Part(part_id, None) for part_id in question.parts)
+        return adopted(
+            listing.own,
+            question_id=exchange.message_id,
+            opens_thread=exchange.opens_thread,
+            recorded=question.parts,
+        )
+
+    async def _listed(self, channel: Any, after_id: int, me_id: int) -> _Listing:
+        own: list[Seen] = []
+        readable = False
+        for _ in range(PAGES):
+            after = discord.Object(after_id)
+            try:
+                page: list[discord.Message] = await self._call(_page, channel, after)
+            except discord.Forbidden:
+                break
+            except discord.HTTPException as error:
+                raise lost_because(error, channel) from error
+            readable = readable or bool(page)
+            own += [_seen(message) for message in page if message.author.id == me_id]
+            if len(page) < PAGE:
+                break
+            after_id = page[-1].id
+        return _Listing(tuple(own), readable)
+
+    async def _withdraw(self, question: OpenQuestion, me_id: int) -> None:
+        """Delete what is shown of the reply to a question that was deleted."""
+        exchange = question.exchange
+        parts = tuple(Part(part_id, None) for part_id in question.parts)
+        try:
+            channel = await self._place_of(replace(question, parts=()))
+            if channel is not None:
+                if question.attempts:
+                    found = await self._parts_in(channel, question, me_id)
+                    parts = found or parts
+                place = Destination(channel, None, parts)
+                reply = self._inbox.reply_to(exchange, partial(_known, place))
+                async with reply:
+                    await reply.withdraw()
+        except ReplyLost as error:
+            log.info("The answer to %d cannot be deleted: %s", exchange.message_id, error)
+        await self._history.withdrawn(exchange.message_id)
+
+    async def _call(self, request: Any, *arguments: Any) -> Any:
+        """Make a call of Discord's; raises HTTPException where it is refused, or ReplyDelayed."""
+        try:
+            return await call(partial(request, *arguments), self._pacer, Urgency.FIRST_WORDS)
+        except DiscordUnavailable as error:
+            raise ReplyDelayed(str(error)) from error
+
+
+def _seen(message: discord.Message) -> Seen:
+    reference = message.reference.message_id if message.reference is not None else None
+    return Seen(message.id, message.content, reference)
+
+
+async def _page(channel: Any, after: discord.Object) -> list[discord.Message]:
+    return [one async for one in channel.history(limit=PAGE, after=after, oldest_first=True)]
+
+
+async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
+    return place
