@@ -51,8 +51,9 @@ CONTROLS: Final = (
     b"\xe2",
 )
 ODD_VALUES: Final = (
-    *("null", "[]", "{}", "7", '"x"', "true", "NaN", "-Infinity", "1e999", "9" * 5000, '"\\ud83c"'),
-    *('"\\u0000"', '"\\udf89\\ud83c"', "[" * 900 + "]" * 900, '[{"text":"t"},{"text":{}},5]'),
+    *("null", "[]", "{}", "7", "-7", '"x"', "true", "NaN", "-Infinity", "1e999", '"429"'),
+    *("9" * 5000, f'"{"9" * 5000}"', f'"{"word " * 200}"', "[" * 900 + "]" * 900),
+    *('"\\u0000"', '"\\ud83c"', '"\\udf89\\ud83c"', '[{"text":"t"},{"text":{}},5]'),
 )
 ODD_FIELDS: Final = ("choices", "delta", "content", "finish_reason", "usage", "error", "object")
 
@@ -166,6 +167,7 @@ def _another(events: list[bytes], rng: random.Random) -> None:
     inner = f'"choices":[{{"delta":{{"{field}":{value}}},"{field}":{value}}}]'
     others = (
         f'data: {{"{field}":{value}}}',
+        f'data: {{"error":{{"code":{value},"type":{value},"message":{value}}}}}',
         f"data: {{{inner}}}",
         f"data: {value}",
         *("data: [DONE]", ": ping", "event: error", "id: 7", "retry: 1", "data:", "<html>", "{"),
