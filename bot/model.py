@@ -23,6 +23,7 @@ from bot.completion_stream import Chunk, StreamDecoder, Usage
 from bot.conversation import scrubbed
 from bot.errors import (
     ModelBusy,
+    ModelContextExceeded,
     ModelCut,
     ModelEmpty,
     ModelError,
@@ -105,6 +106,8 @@ class Completion:
             text = "".join(map(self._text, chunks))
             if delta := self._within_limit(text if data is not None else text + self._filter.end()):
                 yield delta
+            if self._any_text and isinstance(self._failure, ModelContextExceeded):
+                raise ModelLength(str(self._failure))  # Asked once more, it would begin twice.
             if self._failure is not None:  # What came with it in one read is shown all the same.
                 raise self._failure
         self._check_end()

@@ -735,6 +735,20 @@ async def test_an_error_within_a_stream_may_say_anything(
     assert len(str(error)) < 1500
 
 
+@pytest.mark.parametrize(
+    ("begun", "kind"),
+    [("", ModelContextExceeded), (" ", ModelContextExceeded), ("So", ModelLength)],
+)
+async def test_a_context_that_fills_up_within_an_answer_is_its_end(
+    server: ModelDriver, model: ChatCompletions, begun: str, kind: type[ModelError]
+) -> None:
+    """Who asks once more with less would say the beginning twice."""
+    full = {"error": {"message": "no room", "code": "context_length_exceeded"}}
+    await server.reply(raw(data(begun) + b"data: " + json.dumps(full).encode() + b"\n\n"))
+    text, error = await failure(model)
+    assert (text, type(error)) == (begun, kind)
+
+
 # What is no HTTP, or hardly
 
 
@@ -776,11 +790,10 @@ DEEP = b'{"error":' * 50_000
 
 @asynccontextmanager
 async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletions]:
-    """Open a model behind a server that answers so, with deadlines of a second or two."""
-    seconds = {"first_token_seconds": 2.0, "idle_seconds": 2.0, "reply_seconds": 2.0}
+    """Open a model behind a server that answers so."""
     async with (
         listening(answer) as url,
-        ChatCompletions.open(base_url=url, api_key="x", **VALUES | seconds | changes) as model,
+        ChatCompletions.open(base_url=url, api_key="x", **VALUES | changes) as model,
         asyncio.timeout(10),
     ):
         yield model
@@ -796,7 +809,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
         (sent(b"HTTP/1.1 200 OK\r\nX: y", then=9), ModelTimeout),
         (without_end(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 999), ModelUnreachable),
         (without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.01), ModelTimeout),
-        (sent(http(101, "Upgrade: x", "Connection: upgrade")), ModelFailed),
+        (sent(http(101, "Upgrade: x", "Connection: upgrade")), ModelUnreachable),
         (sent(http(204)), ModelFailed),
         (sent(http(206, body=b"part")), ModelFailed),
         (sent(http(300)), ModelUnknown),
@@ -841,7 +854,9 @@ async def test_whatever_a_server_sends_it_ends_in_time_in_an_error_of_ours(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: type[ModelError]
 ) -> None:
     monkeypatch.setattr(model_module, "REFUSAL_SECONDS", 0.3)
-    async with asking(answer) as model:
+    seconds = SOON if kind is ModelTimeout else 9.0
+    deadlines = ("first_token_seconds", "idle_seconds", "reply_seconds")
+    async with asking(answer, **dict.fromkeys(deadlines, seconds)) as model:
         assert type((await failure(model))[1]) is kind
 
 
@@ -867,15 +882,23 @@ async def test_tls_where_there_is_none(server: ModelDriver, opened: Open) -> Non
         assert type((await failure(model))[1]) is ModelUnreachable
 
 
-async def test_tls_that_breaks_within_the_stream(
-    server: ModelDriver, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What came before the record that does not decrypt is kept."""
+@pytest.fixture
+def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Make a certificate for localhost, and have it trusted."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
     new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names)
     subprocess.run([*new, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def test_tls_that_breaks_within_the_stream(
+    server: ModelDriver, opened: Open, server_tls: ssl.SSLContext
+) -> None:
+    """What came before the record that does not decrypt is kept."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -887,9 +910,7 @@ async def test_tls_that_breaks_within_the_stream(
         await asyncio.sleep(0.1)
         writer.transport.abort()
 
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as listener:
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_tls) as listener:
         url = f"https://localhost:{listener.sockets[0].getsockname()[1]}/v1"
         async with opened(base_url=url, api_key="x") as model:
             text, error = await failure(model)
@@ -954,7 +975,7 @@ async def test_what_comes_after_the_end_does_not_unmake_it(
 ) -> None:
     """An answer that came to its end is whole whatever the connection does then."""
     monkeypatch.setattr(model_module, "ENDING_SECONDS", 0.1)
-    async with asking(answer, first_token_seconds=20, idle_seconds=20, reply_seconds=20) as model:
+    async with asking(answer) as model:
         assert (await asked(model))[0] == "fine"
 
 

@@ -250,7 +250,7 @@ def _sent_in_any_way(body: bytes) -> Answer:
 
 
 @asynccontextmanager
-async def listening(answer: Answer) -> AsyncIterator[str]:
+async def listening(answer: Answer, port: int = 0) -> AsyncIterator[str]:
     """Let *answer* write to each connection on which a request came; yield the address."""
     serving: set[asyncio.Task[None] | None] = set()
 
@@ -268,7 +268,7 @@ async def listening(answer: Answer) -> AsyncIterator[str]:
             serving.discard(asyncio.current_task())
             writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         for task in filter(None, list(serving)):
             task.cancel()
