@@ -6,6 +6,7 @@ Codes say more than the status, and compatible servers have words of their own.
 import json
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from bot.errors import (
@@ -83,7 +84,7 @@ class Private:
         line = self._without_key(message)
         plain = line.lower()
         pieces = {plain[at : at + ECHO_LENGTH] for at in range(len(plain) - ECHO_LENGTH + 1)}
-        echoes = any(piece in text for text in self._texts() for piece in pieces)
+        echoes = any(piece in text for text in self._texts for piece in pieces)
         return "(left out, as it repeats the conversation)" if echoes else line
 
     def _without_key(self, message: str) -> str:
@@ -92,6 +93,7 @@ class Private:
             line = line.replace(self._api_key, "(key)")
         return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
 
+    @cached_property
     def _texts(self) -> set[str]:
         """Return the conversation as a message may repeat it: plainly, or escaped as in JSON."""
         texts = [turn.text for turn in self._prompt.turns]

@@ -737,7 +737,7 @@ async def test_an_error_within_a_stream_may_say_anything(
 
 @pytest.mark.parametrize(
     ("begun", "kind"),
-    [("", ModelContextExceeded), (" ", ModelContextExceeded), ("So", ModelLength)],
+    [("", ModelContextExceeded), ("So", ModelLength)],
 )
 async def test_a_context_that_fills_up_within_an_answer_is_its_end(
     server: ModelDriver, model: ChatCompletions, begun: str, kind: type[ModelError]

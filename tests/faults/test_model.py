@@ -321,29 +321,28 @@ async def test_24_an_end_before_the_end_is_said_so(
     check_kept(ended[case], LIMITED[case][1], text)
 
 
-@pytest.mark.parametrize("within", [False, True])
-async def test_25_a_prompt_too_long_is_put_once_more_with_less(
-    stage: Stage, unique: str, within: bool
+async def test_25_a_prompt_too_long_for_the_stream_is_put_once_more_with_less(
+    stage: Stage, unique: str
 ) -> None:
-    """Whether the status says so or the stream; what was left out is the older half."""
+    """Where the status was that of success; what is left out is the older half."""
     thread = (await stage.asked(f"{unique} one"))["id"]
     await stage.said(thread, "Mina", f"{unique} two")
     error = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
-    too_long = Script(events_before=(error,)) if within else Script(status=400, body=error)
+    too_long = Script(events_before=(error,))
     await stage.model.reply_when(f"{unique} three", too_long, times=1)
     last = await stage.said(thread, "Mina", f"{unique} three")
     assert f"{unique} three" in await stage.text_on(last)
-    first, second = await stage.requests_with(f"{unique} three")
-    words = ["one", "two"]
     asked = [
-        [word for word in words if f"{unique} {word}" in str(record.body["messages"][:-1])]
-        for record in (first, second)
+        [word for word in ("one", "two") if f"{unique} {word}" in str(record.body["messages"][:-1])]
+        for record in await stage.requests_with(f"{unique} three")
     ]
-    assert asked == [words, words[1:]]
+    assert asked == [["one", "two"], ["two"]]
 
 
-async def test_25_a_prompt_too_long_with_less_is_one_sentence(stage: Stage, unique: str) -> None:
-    """Put twice in all; without anything to leave out it is put once."""
+async def test_25_a_prompt_too_long_with_less_is_put_no_third_time(
+    stage: Stage, unique: str
+) -> None:
+    """And where there is nothing to leave out, once; then one can go on."""
     error = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
     await stage.model.reply_when(f"{unique} long", Script(status=400, body=error))
     thread = await stage.asked(f"{unique} long")
