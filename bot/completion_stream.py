@@ -1,12 +1,13 @@
 """Decode a streamed chat completion: bytes in, chunks out, tolerant of what servers get wrong."""
 
 import codecs
+import io
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
+COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,13 @@ class StreamDecoder:
 
     def __init__(self) -> None:
         self.done = False
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._buffer = ""
-        self._data = ""
+        utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
         self._plain_json: bool | None = None
+        self._line: list[str] = []
+        self._line_length = 0
+        self._data: list[str] = []
+        self._data_length = 0
         self._high_surrogate = ""
         self._garbled: ValueError | None = None
 
@@ -57,57 +61,78 @@ class StreamDecoder:
         """Return what an end of the stream without a last line end completes."""
         rest = self._decoder.decode(b"", final=True)
         if self._plain_json:
-            return self._chunks(self._buffer + rest)
+            return self._chunks("".join([*self._line, rest]))
         return self._take(f"{rest}\n\n")
 
     def _take(self, text: str) -> list[Chunk]:
         if self._garbled is not None:
             raise self._garbled
-        self._buffer += text
-        if self._plain_json is None:
-            self._buffer = self._buffer.lstrip("\ufeff \t\r\n")
-            if not self._buffer:
-                return []
-            self._plain_json = self._buffer.startswith("{")
-        if len(self._buffer) > LINE_LIMIT and (self._plain_json or "\n" not in self._buffer):
-            raise Malformed("a line without an end")
-        if self._plain_json:
+        if self.done:
             return []
-        # A CR at the very end may be half of a CRLF, so it waits for what follows.
-        *lines, self._buffer = re.split(r"\r\n|\n|\r(?!\Z)", self._buffer)
+        if self._plain_json is None:
+            text = text.lstrip("\ufeff \t\n")
+            if not text:
+                return []
+            self._plain_json = text.startswith("{")
         chunks: list[Chunk] = []
         try:
-            for line in lines:
-                chunks += self._line(line)
+            for line in self._lines(text):
+                chunks += self._read(line)
+            if self._line_length > LINE_LIMIT:
+                raise Malformed("a line without an end")
         except ValueError as error:
             if not chunks:
                 raise
             self._garbled = error
         return chunks
 
-    def _line(self, line: str) -> list[Chunk]:
-        if not line:
-            if self._data:
-                raise Malformed("an event that is no JSON")
+    def _lines(self, text: str) -> list[str]:
+        """Return the lines that *text* completes; of a plain answer none, it is read at its end."""
+        pieces = [text] if self._plain_json else text.split("\n")
+        lines = pieces[:-1]
+        if lines:
+            lines[0] = "".join([*self._line, lines[0]])
+            self._line, self._line_length = [], 0
+        self._line.append(pieces[-1])
+        self._line_length += len(pieces[-1])
+        return lines
+
+    def _read(self, line: str) -> list[Chunk]:
+        if self.done:
             return []
+        if not line:
+            return self._end_event()
         if line.startswith("<"):
             raise Malformed("a page instead of an event stream")
         if not line.startswith("data:"):
             return []
-        self._data += line.removeprefix("data:").removeprefix(" ")
-        if self._data.strip() == "[DONE]":
+        data = line.removeprefix("data:").removeprefix(" ")
+        if self._data:
+            self._hold(data)
+            return []
+        if data.strip() == "[DONE]":
             self.done = True
-            self._data = ""
             return []
         try:
-            chunks = self._chunks(self._data)
+            return self._chunks(data)
         except json.JSONDecodeError:  # The event may go on in a further data line.
-            if len(self._data) > LINE_LIMIT:
-                raise Malformed("an event without an end") from None
-            self._data += "\n"
+            self._hold(data)
             return []
-        self._data = ""
-        return chunks
+
+    def _hold(self, data: str) -> None:
+        self._data.append(data)
+        self._data_length += len(data) + 1
+        if self._data_length > LINE_LIMIT:
+            raise Malformed("an event without an end")
+
+    def _end_event(self) -> list[Chunk]:
+        if not self._data:
+            return []
+        data, self._data, self._data_length = "\n".join(self._data), [], 0
+        try:
+            return self._chunks(data)
+        except json.JSONDecodeError:
+            raise Malformed("an event that is no JSON") from None
 
     def _chunks(self, data: str) -> list[Chunk]:
         if not data.strip():
@@ -116,7 +141,8 @@ class StreamDecoder:
             event = json.loads(data)
             if not isinstance(event, dict):
                 raise Malformed("an event that is no object")
-            if error := event.get("error"):
+            error = event if event.get("object") == "error" else event.get("error")
+            if error:
                 return [Chunk(error=error if isinstance(error, dict) else {"message": str(error)})]
             return [self._chunk(event)]
         except RecursionError:
@@ -131,7 +157,7 @@ class StreamDecoder:
         return Chunk(
             text=self._cleaned(text),
             reasoning=bool(delta.get("reasoning_content") or delta.get("reasoning")),
-            finish_reason=finish if isinstance(finish, str) and finish else None,
+            finish_reason=(finish.strip() or None) if isinstance(finish, str) else None,
             usage=_usage(event.get("usage")),
         )
 
@@ -161,6 +187,10 @@ def _text(content: object) -> str:
 def _usage(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    prompt, completion = (count if isinstance(count, int) else 0 for count in counts)
-    return Usage(prompt, completion) if prompt > 0 else None
+    prompt, completion = map(_count, map(usage.get, ("prompt_tokens", "completion_tokens")))
+    return Usage(prompt, completion) if prompt else None
+
+
+def _count(value: object) -> int:
+    # By its type, as True is an int too.
+    return value if type(value) is int and 0 < value <= COUNT_LIMIT else 0

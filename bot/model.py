@@ -5,7 +5,13 @@ import logging
 import random
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
@@ -22,94 +28,71 @@ from bot.errors import (
     ModelEmpty,
     ModelError,
     ModelFailed,
-    ModelKeyRefused,
     ModelLength,
-    ModelQuotaUsedUp,
     ModelRequestRefused,
     ModelTimeout,
-    ModelUnknown,
     ModelUnreachable,
     ModelWithheld,
 )
 from bot.prompt import Prompt
 from bot.reasoning import ReasoningFilter
+from bot.refusals import NO_KEY, SAID_LENGTH, Private, refusal, stream_error
 
 log = logging.getLogger(__name__)
 
 RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
+CALLS: Final = 4  # in all, also where the form of the request has to change
 BACKOFF_SECONDS: Final = 0.5
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
+ENDING_SECONDS: Final = 2.0  # for the usage, which comes right behind the end of the answer
 CLOSING_SECONDS: Final = 0.1  # for the end of a body that is complete, to use the connection again
-DETAIL_LENGTH: Final = 300
-ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
+LEAVING_SECONDS: Final = 1.0  # for closing a connection
+REFUSAL_SECONDS: Final = 5.0  # for the body of an error, without which its status has to do
+REFUSAL_BYTES: Final = 65_536  # of that body, unpacked; the largest in use repeat the request
+# For servers that ignore the limit. English has 4 to 5 characters a token; by the estimate of
+# tokens.py words would need 12 letters on average to have 8, so who keeps to it is not cut.
+CHARACTERS_PER_TOKEN: Final = 8
 LENGTH_OPTIONS: Final = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
 }
-NO_KEY: Final = "none"  # The package insists on a key; servers without keys ignore it.
-KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
-BODY_LENGTH: Final = 4000  # characters of an error's body that are looked at
 # Servers have words of their own for how an answer ended.
 LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
-WITHHELD_REASONS: Final = frozenset({"content_filter", "safety"})
-CUT_REASONS: Final = frozenset({"error", "abort", "aborted", "cancelled", "network_error"})
-# Codes say more than the status; compatible servers have some of their own.
-ERRORS_BY_CODE: Final = (
-    (re.compile(r"insufficient_quota|billing"), ModelQuotaUsedUp),
-    (re.compile(r"context_length_exceeded|exceed_context_size"), ModelContextExceeded),
-    (re.compile(r"content_filter|content_policy"), ModelWithheld),
-    (re.compile(r"model_not_found|invalid_model"), ModelUnknown),
-    (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
-    (re.compile(r"rate_limit|overloaded"), ModelBusy),
+WITHHELD_REASONS: Final = frozenset(
+    {"content_filter", "safety", "refusal", "recitation", "blocklist", "prohibited_content", "spii"}
 )
-ERRORS_BY_MESSAGE: Final = (
-    (
-        re.compile(
-            r"exceeded your current quota|insufficient (credit|balance|quota)", re.IGNORECASE
-        ),
-        ModelQuotaUsedUp,
-    ),
-    (
-        re.compile(
-            r"context (length|window|size)|(prompt|input) is too long|too many tokens",
-            re.IGNORECASE,
-        ),
-        ModelContextExceeded,
-    ),
-    (
-        re.compile(
-            r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model", re.IGNORECASE
-        ),
-        ModelUnknown,
-    ),
+CUT_REASONS: Final = frozenset(
+    {
+        *("error", "abort", "aborted", "cancelled", "canceled", "network_error", "timeout"),
+        *("insufficient_system_resource", "none", "null"),
+    }
 )
-ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
-    401: ModelKeyRefused,
-    402: ModelQuotaUsedUp,
-    403: ModelKeyRefused,
-    404: ModelUnknown,
-    408: ModelTimeout,
-    409: ModelBusy,
-    429: ModelBusy,
-    503: ModelBusy,
-    529: ModelBusy,
-}
+FOREIGN_ERRORS: Final = (  # OSError: TLS errors come through httpx2 as they are.
+    *(OSError, openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
+)
 
 
 class Completion:
     """A running completion: iterate over its deltas, once.
 
     Raises a ModelError where the stream fails or ends otherwise than with a whole answer; what came
-    before is then all there is. *usage* is known at the end, if the server reports it.
+    before is then all there is, and never more than *character_limit* characters. *usage* is known
+    at the end, if the server reports it.
     """
 
     def __init__(
-        self, body: AsyncIterator[bytes], deadlines: "_Deadlines", private: "_Private"
+        self,
+        body: AsyncIterator[bytes],
+        deadlines: "_Deadlines",
+        private: Private,
+        *,
+        character_limit: int,
     ) -> None:
         self.usage: Usage | None = None
         self._body = body
         self._deadlines = deadlines
         self._private = private
+        self._characters_left = character_limit
         self._decoder = StreamDecoder()
         self._filter = ReasoningFilter()
         self._finish_reason: str | None = None
@@ -120,42 +103,61 @@ class Completion:
         data: bytes | None = b""
         while data is not None:
             data, chunks = await self._read()
-            if delta := "".join(map(self._text, chunks)):
-                self._any_text = self._any_text or not delta.isspace()
+            text = "".join(map(self._text, chunks))
+            if delta := self._within_limit(text if data is not None else text + self._filter.end()):
                 yield delta
+            if self._any_text and isinstance(self._failure, ModelContextExceeded):
+                raise ModelLength(str(self._failure))  # Asked once more, it would begin twice.
             if self._failure is not None:  # What came with it in one read is shown all the same.
                 raise self._failure
-        if rest := self._filter.end():
-            self._any_text = self._any_text or not rest.isspace()
-            yield rest
         self._check_end()
 
     async def _read(self) -> tuple[bytes | None, list[Chunk]]:
         try:
             data = await self._deadlines.next(self._body)
+            if data is None and self._ended:  # What may be cut is not the answer.
+                return None, []
             chunks = self._decoder.end() if data is None else self._decoder.feed(data)
             if self._decoder.done:
-                self._deadlines.closing()
+                self._deadlines.come_within(CLOSING_SECONDS)
             return data, chunks
-        except TimeoutError as error:
-            if self._decoder.done:
+        except FOREIGN_ERRORS as error:
+            if self._ended:
                 return None, []
-            raise ModelTimeout("the stream stalled") from error
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            if isinstance(error, TimeoutError):
+                raise ModelTimeout("the stream stalled") from error
             raise self._incomplete(type(error).__name__) from error
         except ValueError as error:  # Malformed, or a plain answer that is no JSON
             raise self._incomplete(f"garbled stream: {type(error).__name__}") from error
 
+    @property
+    def _ended(self) -> bool:
+        """Whether the server said how the answer ended, or that the stream did."""
+        return self._decoder.done or self._finish_reason is not None
+
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
-            self._failure = _error_from(None, chunk.error, self._private)
+            self._failure = stream_error(chunk.error, self._private)
         if self._failure is not None:
             return ""
         self.usage = chunk.usage or self.usage
-        self._finish_reason = chunk.finish_reason or self._finish_reason
         if chunk.text or chunk.reasoning:
             self._deadlines.progress()
+        if chunk.finish_reason is not None:
+            self._finish_reason = chunk.finish_reason
+            if not chunk.text:  # Some servers give a reason with each piece of text.
+                self._deadlines.come_within(ENDING_SECONDS)
+        elif chunk.text:  # So it was not the end, and that is yet to come.
+            self._finish_reason = None
         return self._filter.write(chunk.text) if chunk.text else ""
+
+    def _within_limit(self, text: str) -> str:
+        shown = text[: self._characters_left]
+        self._characters_left -= len(shown)
+        self._any_text = self._any_text or bool(shown.strip())
+        if len(shown) < len(text):
+            self._failure = ModelLength("the server goes on beyond the limit")
+        return shown
 
     def _check_end(self) -> None:
         reason = self._finish_reason.lower() if self._finish_reason is not None else None
@@ -205,6 +207,10 @@ class ChatCompletions:
             api_key=api_key or NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
+            # Who follows a redirect hands the conversation to an address that nobody set.
+            http_client=openai.DefaultAsyncHttpx2Client(
+                follow_redirects=False, event_hooks={"response": [_refuse]}
+            ),
         )
         async with client:
             yield cls(client, **values)
@@ -213,20 +219,24 @@ class ChatCompletions:
     async def stream(self, prompt: Prompt) -> AsyncIterator[Completion]:
         """Ask with *prompt*; leaving the block ends the request. Raises ModelError."""
         deadlines = _Deadlines(*self._seconds)
-        private = _Private(self._client.api_key, prompt)
+        private = Private(self._client.api_key, prompt)
+        limit = self._reply_tokens * CHARACTERS_PER_TOKEN
         response = await self._ask(prompt, deadlines, private)
         try:
-            yield Completion(response.iter_bytes(), deadlines, private)
+            yield Completion(response.iter_bytes(), deadlines, private, character_limit=limit)
         finally:
-            await response.close()
+            with suppress(*FOREIGN_ERRORS):
+                async with asyncio.timeout(LEAVING_SECONDS):
+                    await response.close()
 
     async def _ask(
-        self, prompt: Prompt, deadlines: "_Deadlines", private: "_Private"
+        self, prompt: Prompt, deadlines: "_Deadlines", private: Private
     ) -> AsyncAPIResponse[Any]:
         """Return the response once it begins well, asking again where that can help."""
-        retries, form = 0, self._form
+        calls, retries, form = 0, 0, self._form
         tried = [form]
         while True:
+            calls += 1
             try:
                 with _translated(private):
                     async with asyncio.timeout_at(deadlines.next_at):
@@ -234,15 +244,16 @@ class ChatCompletions:
                 self._form = form  # Kept only now: a refusal may name an option and mean its value.
                 return response
             except ModelRequestRefused as error:
-                adapted = form.without(_body(error))
-                if adapted is None or adapted in tried:
+                adapted = form.without(_said(error))
+                if adapted is None or adapted in tried or calls >= CALLS:
                     raise
                 tried.append(adapted)
                 form = adapted
                 log.info("The server refuses the form of the request; asking in another.")
             except (ModelUnreachable, ModelBusy, ModelFailed) as error:
                 delay = _retry_delay(error, retries)
-                if retries >= RETRIES or deadlines.passed_in(delay):
+                in_vain = retries >= RETRIES or calls >= CALLS
+                if in_vain or deadlines.passed_in(delay):
                     raise
                 retries += 1
                 log.info("Asking again in %.1f s: %s %s", delay, type(error).__name__, error)
@@ -296,92 +307,68 @@ class _Deadlines:
         """Note that a token came, so the next one has its own time."""
         self.next_at = min(self._time() + self._idle_seconds, self._end)
 
-    def closing(self) -> None:
-        """Note that all has come, so that only the end of the body is waited for."""
-        self.next_at = min(self._time() + CLOSING_SECONDS, self.next_at)
+    def come_within(self, seconds: float) -> None:
+        """Note that nothing but the end is to come, and that it must within *seconds*."""
+        self.next_at = min(self._time() + seconds, self.next_at)
 
     def passed_in(self, seconds: float) -> bool:
         """Whether the deadline will have passed in *seconds*."""
         return self._time() + seconds >= self.next_at
 
 
-class _Private:
-    """What an API's error message may not carry into the log: the key and what people wrote."""
+class _Refused(openai.OpenAIError):
+    """The API answers, but not with success; the package lets its own errors pass as they are."""
 
-    def __init__(self, api_key: str, prompt: Prompt) -> None:
-        self._api_key = api_key
-        self._prompt = prompt
+    def __init__(self, status: int, retry_after: str, said: str) -> None:
+        super().__init__(status)
+        self.status = status
+        self.retry_after = retry_after
+        self.said = said
 
-    def without_key(self, message: str) -> str:
-        """Return *message* on one line of bounded length without the key."""
-        line = " ".join(message.split())
-        if self._api_key != NO_KEY:
-            line = line.replace(self._api_key, "(key)")
-        return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
 
-    def removed(self, message: str) -> str:
-        """Return *message* on one line without them."""
-        line = self.without_key(message)
-        pieces = {line[at : at + ECHO_LENGTH] for at in range(len(line) - ECHO_LENGTH + 1)}
-        texts = [" ".join(turn.text.split()) for turn in self._prompt.turns]
-        echoes = any(piece in text for piece in pieces for text in texts)
-        return "(left out, as it repeats the conversation)" if echoes else line
+async def _refuse(response: httpx2.Response) -> None:
+    """Raise _Refused for anything but success, with no more of the body than is looked at.
+
+    The package would read all of it, however long it is and takes, in the encoding that it claims.
+    """
+    if response.is_success:
+        return
+    body = bytearray()
+    with suppress(*FOREIGN_ERRORS):
+        async with asyncio.timeout(REFUSAL_SECONDS), aclosing(response.aiter_bytes()) as pieces:
+            async for data in pieces:
+                body += data
+                if len(body) >= REFUSAL_BYTES:
+                    break
+    said = body[:REFUSAL_BYTES].decode(errors="replace")
+    raise _Refused(response.status_code, response.headers.get("retry-after", ""), said)
 
 
 @contextmanager
-def _translated(private: _Private) -> Iterator[None]:
+def _translated(private: Private) -> Iterator[None]:
     try:
         yield
     except (TimeoutError, openai.APITimeoutError) as error:
         raise ModelTimeout("no answer in time") from error
     except openai.APIConnectionError as error:
         raise ModelUnreachable(type(error.__cause__).__name__) from error
-    except openai.APIStatusError as error:
-        said = error.response.text[:BODY_LENGTH]
-        body = error.body if isinstance(error.body, dict) else {}
-        if not isinstance(body.get("message"), str):
-            body = {**body, "message": said}
-        raise _error_from(error.status_code, body, private) from error
-    except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+    except _Refused as error:
+        raise refusal(error.status, error.said, private) from error
+    except (*FOREIGN_ERRORS, UnicodeError) as error:  # The latter: a name that is no host's
         raise ModelFailed(type(error).__name__) from error
 
 
-def _body(error: ModelError) -> str:
-    """Return all that the server said; the error's own text leaves out what is private."""
+def _said(error: ModelError) -> str:
+    """Return what the server said; the error's own text leaves out what is private."""
     cause = error.__cause__
-    return cause.response.text[:BODY_LENGTH] if isinstance(cause, openai.APIStatusError) else ""
-
-
-def _error_from(status: int | None, body: Mapping[str, Any], private: _Private) -> ModelError:
-    """Return the error for an answer of *status*, or, None, for an error within a stream."""
-    code, kind, param = (str(body.get(name) or "") for name in ("code", "type", "param"))
-    message = str(body.get("message") or "")
-    named = map(private.without_key, (code, kind, param))
-    said = filter(None, (str(status or ""), *named, private.removed(message)))
-    return _error_class(status, f"{code} {kind}", message)(" ".join(said))
-
-
-def _error_class(status: int | None, code: str, message: str) -> type[ModelError]:
-    for pattern, named in ERRORS_BY_CODE:
-        if pattern.search(code):
-            return named
-    for pattern, named in ERRORS_BY_MESSAGE:
-        if pattern.search(message):
-            return named
-    number = code.partition(" ")[0]
-    if status is None and number.isdecimal():  # Within a stream the code may be a status.
-        status = int(number)
-    if status in ERRORS_BY_STATUS:
-        return ERRORS_BY_STATUS[status]
-    refused = status is not None and 400 <= status < 500
-    return ModelRequestRefused if refused else ModelFailed
+    return cause.said[:SAID_LENGTH] if isinstance(cause, _Refused) else ""
 
 
 def _retry_delay(error: ModelError, retries: int) -> float:
     """Return the seconds to wait before asking again: the server's own figure, if it gives one."""
-    if isinstance(error.__cause__, openai.APIStatusError):
+    if isinstance(error.__cause__, _Refused):
         try:
-            told = float(error.__cause__.response.headers.get("retry-after", ""))
+            told = float(error.__cause__.retry_after)
         except ValueError:
             told = 0.0
         if told > 0:

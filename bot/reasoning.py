@@ -4,6 +4,7 @@ from typing import Final
 
 OPENING: Final = "<think>"
 CLOSING: Final = "</think>"
+HELD_LENGTH: Final = 1000  # characters; of blanks in front of an answer no more are kept
 
 
 class ReasoningFilter:
@@ -31,6 +32,7 @@ class ReasoningFilter:
             if start.startswith(OPENING):
                 self._inside, self._held = True, start.removeprefix(OPENING)
             elif OPENING.startswith(start):  # It may yet become one.
+                self._held = self._held[-HELD_LENGTH:]
                 return ""
             else:
                 self._passed = True

@@ -1,6 +1,8 @@
 """The decoder: bytes however they arrive, whatever they hold."""
 
+import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -125,6 +127,14 @@ def test_garbled_bytes_end_alike_however_they_are_cut(stream: bytes, data: st.Da
         {"usage": None},
         {"usage": {"prompt_tokens": 0}},
         {"usage": {"prompt_tokens": "many"}},
+        {"usage": {"prompt_tokens": True}},
+        {"usage": {"prompt_tokens": -5}},
+        {"usage": {"prompt_tokens": 5.5}},
+        {"usage": {"prompt_tokens": 10**4000}},
+        {"usage": {"prompt_tokens": float("nan")}},
+        {"usage": {"prompt_tokens": float("inf")}},
+        {"choices": [{"finish_reason": " "}]},
+        {"object": "chat.completion.chunk"},
         {"error": None},
         {},
     ],
@@ -194,10 +204,42 @@ def test_plain_json_in_the_place_of_a_stream_is_one_chunk() -> None:
         ({"message": "overloaded", "code": 529}, {"message": "overloaded", "code": 529}),
         ("overloaded", {"message": "overloaded"}),
         (["overloaded"], {"message": "['overloaded']"}),
+        (7, {"message": "7"}),
     ],
 )
 def test_an_error_within_the_stream(problem: object, error: object) -> None:
     assert decoded(event({"error": problem})) == [Chunk(error=error)]  # type: ignore[arg-type]
+
+
+def test_an_error_object_without_a_wrapping_is_an_error() -> None:
+    """As vLLM sends it."""
+    problem = {"object": "error", "message": "no room", "code": 400}
+    assert decoded(event(problem)) == [Chunk(error=problem)]
+
+
+def test_counts_that_cannot_be_are_none() -> None:
+    for count in (True, -5, 10**4000, 5.0, None):
+        stream = event({"usage": {"prompt_tokens": 7, "completion_tokens": count}})
+        assert decoded(stream) == [Chunk(usage=Usage(7, 0))]
+
+
+def test_nothing_counts_behind_the_end() -> None:
+    behind = event(delta(content="more")) + b"data: {nonsense\n\n"
+    assert said(decoded(WHOLE + behind)) == said(decoded(WHOLE, behind)) == "안녕 🎉 é"
+
+
+@pytest.mark.parametrize(
+    "piece", [b"x", b"data:\n", b'data: {"a":{},\n', b"data: [\n", b" ", b"{", b"\r"]
+)
+def test_a_stream_without_sense_costs_no_more_than_its_length(piece: bytes) -> None:
+    """A megabyte in small pieces takes a second or two, where its square would take hours."""
+    decoder = StreamDecoder()
+    began = time.process_time()
+    with contextlib.suppress(ValueError):
+        for _ in range(300_000):
+            decoder.feed(piece)
+        decoder.end()
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(

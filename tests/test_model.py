@@ -5,9 +5,13 @@ import json
 import logging
 import random
 import socket
+import ssl
+import struct
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +40,7 @@ from bot.model import ChatCompletions
 from bot.prompt import Prompt, Role, Turn
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
+from tests.faults.stream_fuzz import Answer, cut_at_each_byte, garbled_streams, listening
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -243,7 +248,8 @@ async def test_text_that_json_cannot_carry_is_scrubbed(
         (400, {"code": "model_not_found"}, ModelUnknown),
         (408, {}, ModelTimeout),
         (400, {}, ModelRequestRefused),
-        (413, {}, ModelRequestRefused),
+        (405, {}, ModelUnknown),
+        (413, {}, ModelContextExceeded),
         (422, {}, ModelRequestRefused),
         (400, {"code": "context_length_exceeded"}, ModelContextExceeded),
         (400, {"type": "exceed_context_size_error"}, ModelContextExceeded),
@@ -705,3 +711,333 @@ async def test_a_status_within_a_stream_counts_as_one(
 ) -> None:
     await server.reply(raw(b'data: {"error": {"message": "slow down", "code": 429}}\n\n'))
     assert type((await failure(model))[1]) is ModelBusy
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"code": "9" * 5000},
+        {"code": 10**4000, "message": 10**4000},
+        {"code": "²"},
+        {"code": {"a": []}, "type": [1], "message": {"code": 5}},
+        {"message": "model " * 100_000},
+    ],
+    ids=lambda problem: str(problem)[:20],
+)
+async def test_an_error_within_a_stream_may_say_anything(
+    server: ModelDriver, model: ChatCompletions, problem: dict[str, Any]
+) -> None:
+    await server.reply(
+        raw(data("One"), b"data: " + json.dumps({"error": problem}).encode() + b"\n")
+    )
+    text, error = await failure(model)
+    assert (text, type(error)) == ("One", ModelFailed)
+    assert len(str(error)) < 1500
+
+
+@pytest.mark.parametrize(
+    ("begun", "kind"),
+    [("", ModelContextExceeded), ("So", ModelLength)],
+)
+async def test_a_context_that_fills_up_within_an_answer_is_its_end(
+    server: ModelDriver, model: ChatCompletions, begun: str, kind: type[ModelError]
+) -> None:
+    """Who asks once more with less would say the beginning twice."""
+    full = {"error": {"message": "no room", "code": "context_length_exceeded"}}
+    await server.reply(raw(data(begun) + b"data: " + json.dumps(full).encode() + b"\n\n"))
+    text, error = await failure(model)
+    assert (text, type(error)) == (begun, kind)
+
+
+# What is no HTTP, or hardly
+
+
+def sent(*pieces: bytes, then: float = 0.0) -> Answer:
+    """Answer each request with these bytes, and stay connected for *then* seconds."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        await asyncio.sleep(then)
+
+    return answer
+
+
+def without_end(begin: bytes, piece: bytes, *, pause: float = 0.0) -> Answer:
+    """Answer with *piece* over and over until the client has enough."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(begin)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return answer
+
+
+def http(status: int, *headers: str, body: bytes = b"") -> bytes:
+    """Return an answer whose end is that of the connection."""
+    lines = (f"HTTP/1.1 {status} X", "Connection: close", *headers, "", "")
+    return "\r\n".join(lines).encode() + body
+
+
+OK = http(200, "Content-Type: text/event-stream")
+NO_KEY = json.dumps(error_body(code="invalid_api_key")).encode()
+DEEP = b'{"error":' * 50_000
+
+
+@asynccontextmanager
+async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletions]:
+    """Open a model behind a server that answers so."""
+    async with (
+        listening(answer) as url,
+        ChatCompletions.open(base_url=url, api_key="x", **VALUES | changes) as model,
+        asyncio.timeout(10),
+    ):
+        yield model
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (sent(), ModelUnreachable),
+        (sent(b"SSH-2.0-OpenSSH_9.2\r\n"), ModelUnreachable),
+        (sent(b"\x15\x03\x01\x00\x02\x02\x46"), ModelUnreachable),
+        (sent(b"HTTP/1.1 200 OK\r\nX: y"), ModelUnreachable),
+        (sent(b"HTTP/1.1 200 OK\r\nX: y", then=9), ModelTimeout),
+        (without_end(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 999), ModelUnreachable),
+        (without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.01), ModelTimeout),
+        (sent(http(101, "Upgrade: x", "Connection: upgrade")), ModelUnreachable),
+        (sent(http(204)), ModelFailed),
+        (sent(http(206, body=b"part")), ModelFailed),
+        (sent(http(300)), ModelUnknown),
+        (sent(http(302, "Location: /v1/elsewhere")), ModelUnknown),
+        (sent(http(307, "Location: http://127.0.0.1:9/")), ModelUnknown),
+        (sent(http(308, "Location: http://[bad:port/")), ModelUnknown),
+        (sent(http(304)), ModelUnknown),
+        (sent(http(418)), ModelRequestRefused),
+        (sent(http(600)), ModelFailed),
+        (sent(http(401, "Content-Encoding: gzip", body=NO_KEY)), ModelKeyRefused),
+        (sent(http(401, "Content-Length: 9999", body=NO_KEY)), ModelKeyRefused),
+        (sent(http(401, "Content-Length: 9999", body=NO_KEY), then=9), ModelKeyRefused),
+        (sent(http(401, "Transfer-Encoding: chunked", body=b"zz\r\n")), ModelKeyRefused),
+        (
+            sent(http(401, "Content-Type: text/plain; charset=base64", body=b"\xff")),
+            ModelKeyRefused,
+        ),
+        (sent(http(401, "Content-Type: text/plain; charset=rot13", body=b"\xff")), ModelKeyRefused),
+        (without_end(http(401), b"x" * 99_999), ModelKeyRefused),
+        (without_end(http(401), b" ", pause=0.01), ModelKeyRefused),
+        (sent(http(400, body=DEEP)), ModelRequestRefused),
+        (sent(http(400, body=b'{"error":{"code":' + b"9" * 5000 + b"}}")), ModelRequestRefused),
+        (sent(http(500, body=b"\xff\xfe\x00\xd8" * 99)), ModelFailed),
+        (sent(http(429, body=b'{"error": "insufficient_quota"}')), ModelQuotaUsedUp),
+        (sent(http(200, "Content-Encoding: gzip", body=data("no", "stop"))), ModelFailed),
+        (sent(http(200, "Content-Length: 999", body=data("so"))), ModelCut),
+        (sent(http(200, "Transfer-Encoding: chunked", body=b"zz\r\n" + data("no"))), ModelFailed),
+        (sent(OK, data("so"), b"\xff" * 9999), ModelCut),
+        (without_end(OK, b": ping\n\n" * 999), ModelTimeout),
+        (without_end(OK + data("so"), b": ping\n\n" * 999), ModelTimeout),
+        (without_end(OK, data(" " * 999)), ModelTimeout),
+        (without_end(OK, data("<think>" + "hm " * 99)), ModelTimeout),
+        (without_end(OK, b'data: {"choices":[{"delta":{"reasoning":"hm"}}]}\n'), ModelTimeout),
+        (without_end(OK, b"data:\n" * 9999), ModelTimeout),
+        (without_end(OK + b"data: {\n", b"data:\n" * 9999), ModelFailed),
+        (without_end(OK, b"x" * 9999), ModelFailed),
+        (without_end(OK + b"{", b" " * 9999), ModelFailed),
+    ],
+    ids=lambda one: one.__name__ if isinstance(one, type) else "",
+)
+async def test_whatever_a_server_sends_it_ends_in_time_in_an_error_of_ours(
+    server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: type[ModelError]
+) -> None:
+    monkeypatch.setattr(model_module, "REFUSAL_SECONDS", 0.3)
+    seconds = SOON if kind is ModelTimeout else 9.0
+    deadlines = ("first_token_seconds", "idle_seconds", "reply_seconds")
+    async with asking(answer, **dict.fromkeys(deadlines, seconds)) as model:
+        assert type((await failure(model))[1]) is kind
+
+
+async def test_a_reset_before_the_answer(server: ModelDriver) -> None:
+    async def reset(writer: asyncio.StreamWriter) -> None:
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    async with asking(reset) as model:
+        assert type((await failure(model))[1]) is ModelUnreachable
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "a..b", f"{'x' * 70}.invalid", "[::1]:1"])
+async def test_a_host_that_is_none(server: ModelDriver, opened: Open, host: str) -> None:
+    async with opened(base_url=f"http://{host}/v1", api_key="x") as model:
+        assert isinstance((await failure(model))[1], ModelUnreachable | ModelFailed)
+
+
+async def test_tls_where_there_is_none(server: ModelDriver, opened: Open) -> None:
+    url = server.base_url.replace("http:", "https:")
+    async with opened(base_url=url, api_key="x") as model:
+        assert type((await failure(model))[1]) is ModelUnreachable
+
+
+@pytest.fixture
+def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Make a certificate for localhost, and have it trusted."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names)
+    subprocess.run([*new, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def test_tls_that_breaks_within_the_stream(
+    server: ModelDriver, opened: Open, server_tls: ssl.SSLContext
+) -> None:
+    """What came before the record that does not decrypt is kept."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + data("so"))
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        record = b"\x17\x03\x03\x00\x20" + b"?" * 32
+        writer.get_extra_info("socket")._sock.send(record)
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_tls) as listener:
+        url = f"https://localhost:{listener.sockets[0].getsockname()[1]}/v1"
+        async with opened(base_url=url, api_key="x") as model:
+            text, error = await failure(model)
+    assert (text, type(error)) == ("so", ModelCut)
+
+
+async def test_a_redirect_does_not_take_the_conversation_elsewhere(
+    server: ModelDriver,
+) -> None:
+    """Nor is it asked for again: the address is wrong, and the operator reads so."""
+    asked_at = 0
+
+    async def redirect(writer: asyncio.StreamWriter) -> None:
+        nonlocal asked_at
+        asked_at += 1
+        writer.write(http(307, f"Location: {server.base_url}/chat/completions"))
+
+    async with asking(redirect) as model:
+        assert type((await failure(model))[1]) is ModelUnknown
+    assert asked_at == 1
+    assert await server.completions() == []
+
+
+# Too much, and the end of it
+
+
+@pytest.mark.parametrize("size", [1, 7, 999, 100_000])
+async def test_a_text_beyond_the_limit_is_cut_there(
+    server: ModelDriver, opened: Open, size: int
+) -> None:
+    """For servers that ignore the limit; the connection is closed."""
+    await server.reply(Script(text="x" * 100_000, chunk_size=size))
+    async with opened(reply_tokens=20) as model:
+        text, error = await failure(model)
+    assert (text, type(error)) == ("x" * 160, ModelLength)
+    if size == 1:
+        await server.next_request(outcomes=["disconnected"])
+
+
+async def test_a_text_of_just_the_limit_is_whole(server: ModelDriver, opened: Open) -> None:
+    await server.reply("x" * 160)
+    async with opened(reply_tokens=20) as model:
+        assert (await asked(model))[0] == "x" * 160
+
+
+FINISHED = data("fine") + b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        sent(OK + FINISHED, then=9),
+        without_end(OK + FINISHED, b": ping\n\n", pause=0.01),
+        sent(http(200, "Content-Length: 9999", body=FINISHED)),
+        sent(OK + FINISHED + b'data: {"usa'),
+        without_end(OK + FINISHED + b"data: [DONE]\n\n", data("more"), pause=0.01),
+        sent(OK + FINISHED + b"data: [DONE]\n\n" + data("more") + b"data: {nonsense\n\n"),
+    ],
+)
+async def test_what_comes_after_the_end_does_not_unmake_it(
+    server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    """An answer that came to its end is whole whatever the connection does then."""
+    monkeypatch.setattr(model_module, "ENDING_SECONDS", 0.1)
+    async with asking(answer) as model:
+        assert (await asked(model))[0] == "fine"
+
+
+async def test_text_after_an_end_needs_another(server: ModelDriver) -> None:
+    async with asking(sent(OK + FINISHED + data(", but"))) as model:
+        text, error = await failure(model)
+    assert (text, type(error)) == ("fine, but", ModelCut)
+
+
+async def test_a_question_is_put_four_times_at_most(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    """Also where the form of the request changes twice and the API is busy in between."""
+    busy = Script(status=503, body=error_body())
+    forms = [
+        Script(status=400, body=error_body(message=f"Unknown: {name}"))
+        for name in ("stream_options", "max_completion_tokens")
+    ]
+    await server.reply(forms[0], busy, forms[1], busy, "too late")
+    assert type((await failure(model))[1]) is ModelBusy
+    assert len(await server.completions()) == 4
+
+
+@pytest.mark.parametrize("where", ["code", "type", "param", "message"])
+async def test_an_echo_is_left_out_wherever_and_however_it_stands(
+    server: ModelDriver, model: ChatCompletions, where: str
+) -> None:
+    """Escaped as JSON does it, in capitals, in any field."""
+    question = "나의 비밀 행성의 하늘은 왜 초록색인가요?"
+    prompt = Prompt((Turn(Role.USER, question),), 20, 0, 100)
+    for said in (question, json.dumps(question), json.dumps(question).upper()):
+        await server.reply(Script(status=400, body=error_body(**{where: f"Bad: {said}"})))
+        _, error = await failure(model, prompt)
+        assert "left out" in str(error)
+        assert "\\u" not in str(error).lower()
+        assert "비밀" not in str(error)
+
+
+async def test_an_echo_in_a_body_without_a_message_is_left_out(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    prompt = Prompt((Turn(Role.USER, "나의 비밀 행성은\n왜 초록색인가요?"),), 20, 0, 100)
+    body = {
+        "detail": [{"loc": ["body"], "input": {"messages": [{"content": prompt.turns[0].text}]}}]
+    }
+    await server.reply(Script(status=422, body=body))
+    _, error = await failure(model, prompt)
+    assert str(error) == "422 (left out, as it repeats the conversation)"
+
+
+# Any bytes
+
+
+async def test_a_stream_cut_anywhere_is_no_whole() -> None:
+    """In both framings; scripts try each byte."""
+    counts = await cut_at_each_byte(step=41)
+    assert counts["failures"] == []
+    assert counts["endings"]["whole"] < counts["endings"]["ModelCut"]
+
+
+async def test_a_garbled_stream_gives_clean_text_or_an_error_of_ours() -> None:
+    """Some hundreds; scripts try thousands."""
+    counts = await garbled_streams(tries=600, seed=7)
+    assert counts["failures"] == []
+    assert counts["endings"]["whole"] > 50

@@ -1,5 +1,7 @@
 """A model's reasoning is never shown, however the text is cut."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,3 +60,14 @@ def test_an_answer_is_not_held_back() -> None:
         "<think>",
     ]
     assert reasoning.end() == ""
+
+
+def test_blanks_without_end_are_not_kept() -> None:
+    """The last thousand are, so that an answer may be indented."""
+    reasoning = ReasoningFilter()
+    began = time.process_time()
+    assert not any(reasoning.write("  ") for _ in range(200_000))
+    assert reasoning.write("<think>hm</think>") == ""
+    assert reasoning.write("yes") == "yes"
+    assert time.process_time() - began < 10
+    assert len(shown(*["  "] * 5000)) == 1000

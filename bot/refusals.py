@@ -1,0 +1,152 @@
+"""Tell which error a chat API means by what it says, and leave out what is private.
+
+Codes say more than the status, and compatible servers have words of their own.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from bot.errors import (
+    ModelBusy,
+    ModelContextExceeded,
+    ModelError,
+    ModelFailed,
+    ModelKeyRefused,
+    ModelQuotaUsedUp,
+    ModelRequestRefused,
+    ModelTimeout,
+    ModelUnknown,
+    ModelWithheld,
+)
+from bot.prompt import Prompt
+
+NO_KEY: Final = "none"  # The openai package insists on a key; servers without keys ignore it.
+KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
+DETAIL_LENGTH: Final = 300
+ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
+SAID_LENGTH: Final = 4000  # characters of what the server says that are looked at
+ERRORS_BY_CODE: Final = (
+    (re.compile(r"insufficient_quota|billing"), ModelQuotaUsedUp),
+    (re.compile(r"context_length_exceeded|exceed_context_size"), ModelContextExceeded),
+    (re.compile(r"content_filter|content_policy"), ModelWithheld),
+    (re.compile(r"model_not_found|invalid_model"), ModelUnknown),
+    (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
+    (re.compile(r"rate_limit|overloaded"), ModelBusy),
+)
+ERRORS_BY_MESSAGE: Final = (
+    (
+        re.compile(
+            r"exceeded your current quota|insufficient[ _](credit|balance|quota)", re.IGNORECASE
+        ),
+        ModelQuotaUsedUp,
+    ),
+    (
+        re.compile(
+            r"context[ _](length|window|size)|(prompt|input) is too long|too many tokens",
+            re.IGNORECASE,
+        ),
+        ModelContextExceeded,
+    ),
+    (
+        re.compile(
+            r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model", re.IGNORECASE
+        ),
+        ModelUnknown,
+    ),
+)
+ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
+    401: ModelKeyRefused,
+    402: ModelQuotaUsedUp,
+    403: ModelKeyRefused,
+    404: ModelUnknown,
+    405: ModelUnknown,  # The address is no chat API's.
+    408: ModelTimeout,
+    409: ModelBusy,
+    413: ModelContextExceeded,
+    429: ModelBusy,
+    503: ModelBusy,
+    529: ModelBusy,
+}
+
+
+class Private:
+    """What an API's error message may not carry into the log: the key and what people wrote."""
+
+    def __init__(self, api_key: str, prompt: Prompt) -> None:
+        self._api_key = api_key
+        self._prompt = prompt
+
+    def removed(self, message: str) -> str:
+        """Return *message* on one line of bounded length without them."""
+        line = self._without_key(message)
+        plain = line.lower()
+        pieces = {plain[at : at + ECHO_LENGTH] for at in range(len(plain) - ECHO_LENGTH + 1)}
+        echoes = any(piece in text for text in self._texts for piece in pieces)
+        return "(left out, as it repeats the conversation)" if echoes else line
+
+    def _without_key(self, message: str) -> str:
+        line = " ".join(message.split())
+        if self._api_key != NO_KEY:
+            line = line.replace(self._api_key, "(key)")
+        return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
+
+    @cached_property
+    def _texts(self) -> set[str]:
+        """Return the conversation as a message may repeat it: plainly, or escaped as in JSON."""
+        texts = [turn.text for turn in self._prompt.turns]
+        escaped = [json.dumps(text)[1:-1] for text in texts]
+        return {" ".join(text.split()).lower() for text in (*texts, *escaped)}
+
+
+def refusal(status: int, said: str, private: Private) -> ModelError:
+    """Return the error for an answer of *status* whose body is *said*."""
+    body = _object(said)
+    problem = body.get("error")
+    body = problem if isinstance(problem, dict) else body
+    if not isinstance(body.get("message"), str):
+        body = {**body, "message": said}
+    return _error(status, body, private)
+
+
+def stream_error(problem: Mapping[str, Any], private: Private) -> ModelError:
+    """Return the error for an error object within a stream; its code may be a status."""
+    code = _word(problem.get("code"))
+    status = int(code) if re.fullmatch(r"[1-9][0-9]{2}", code) else None
+    return _error(status, problem, private)
+
+
+def _object(said: str) -> dict[str, Any]:
+    try:
+        body = json.loads(said)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _word(value: object) -> str:
+    return str(value)[:SAID_LENGTH] if value and isinstance(value, str | int | float) else ""
+
+
+def _error(status: int | None, body: Mapping[str, Any], private: Private) -> ModelError:
+    words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
+    code, kind, _, message = words
+    said = dict.fromkeys(filter(None, (str(status or ""), *map(private.removed, words))))
+    return _error_class(status, f"{code} {kind}", message)(" ".join(said))
+
+
+def _error_class(status: int | None, code: str, message: str) -> type[ModelError]:
+    for pattern, named in ERRORS_BY_CODE:
+        if pattern.search(code):
+            return named
+    for pattern, named in ERRORS_BY_MESSAGE:
+        if pattern.search(message):
+            return named
+    if status in ERRORS_BY_STATUS:
+        return ERRORS_BY_STATUS[status]
+    if status is not None and 300 <= status < 400:  # The API is somewhere else.
+        return ModelUnknown
+    refused = status is not None and 400 <= status < 500
+    return ModelRequestRefused if refused else ModelFailed

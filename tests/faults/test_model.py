@@ -1,0 +1,356 @@
+"""The model's API fails in every way, rows 20 to 25 of the table of faults.
+
+The person reads one sentence, what was written stays and is marked as cut, and one can go on. All
+questions are put to one bot at once, each with one after it; the tests look at what became of them.
+"""
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from bot.prompt import CUT_MARK
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Message, Stage
+from tests.faults.stream_fuzz import answer_events, listening
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Way = tuple[Script, str]
+
+LEAKED_KEY: Final = "sk-stand-in-0000000000000000"
+SETTINGS: Final = {
+    "FIRST_TOKEN_TIMEOUT": "1",
+    "STREAM_IDLE_TIMEOUT": "1",
+    "REPLY_TIMEOUT": "3",
+    "REPLY_TOKENS": "60",
+}
+CHARACTER_LIMIT: Final = 480  # 8 for each of REPLY_TOKENS
+BEGUN: Final = "The harbour lies in the north, 항구 🎉, and it "
+WHOLE: Final = BEGUN + "has three quays."
+
+
+def refused(status: int, body: str = "", **fields: str) -> Script:
+    """Return what the API answers when it refuses; each text of it leaks the key."""
+    error = {"message": "No", "type": "x", "param": None, "code": None} | fields
+    told = {name: f"{text} ({LEAKED_KEY})" if text else text for name, text in error.items()}
+    return Script(status=status, body=body or {"error": told}, headers={"retry-after": "0.01"})
+
+
+def begun(**how_it_ends: Any) -> Script:
+    return Script(text=WHOLE, chunks_per_second=100, **how_it_ends)
+
+
+def event(text: str) -> bytes:
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}}]}
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()
+
+
+def garbled(*behind: bytes, text: str = BEGUN) -> Script:
+    """Return a stream that begins well, with *behind* after it."""
+    return Script(raw=(event(text), *behind))
+
+
+FINISH: Final = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+REFUSED: Final[Mapping[str, Way]] = {
+    "307": (
+        Script(status=307, headers={"location": "/v1/chat/completions"}),
+        ENGLISH.model_unknown,
+    ),
+    "402": (refused(402), ENGLISH.model_quota_used_up),
+    "408": (refused(408), ENGLISH.model_timeout),
+    "413": (refused(413), ENGLISH.model_context_exceeded),
+    "422": (refused(422), ENGLISH.model_request_refused),
+    "429 in words": (refused(429, message="insufficient_quota"), ENGLISH.model_quota_used_up),
+    "502": (refused(502, body=f"<html>{LEAKED_KEY}</html>"), ENGLISH.model_failed),
+    "504": (refused(504, body="upstream request timeout"), ENGLISH.model_failed),
+    "529": (refused(529, type="overloaded_error"), ENGLISH.model_busy),
+}
+TIMES_ASKED: Final = {"502": 3, "504": 3, "529": 3}  # the others once
+STALLED: Final[Mapping[str, Way]] = {
+    "no token": (Script(text="late", first_token_delay_seconds=9), ENGLISH.model_timeout),
+    "pings": (Script(raw=(b": ping\n\n",) * 450, chunks_per_second=50), ENGLISH.model_timeout),
+}
+STALLED_LATE: Final[Mapping[str, Way]] = {
+    "pings behind": (
+        Script(raw=(event(BEGUN), *[b": ping\n\n"] * 450), chunks_per_second=50),
+        ENGLISH.model_timeout,
+    ),
+    "trickle": (
+        Script(raw=(event(BEGUN), *[event("x")] * 90), chunks_per_second=10),
+        ENGLISH.model_timeout,
+    ),
+}
+CUT: Final[Mapping[str, Way]] = {
+    f"cut at {cut}": (Script(text=WHOLE, disconnect_after_bytes=cut), ENGLISH.model_cut)
+    for cut in (900, 1901, 2602, 3303)
+} | {
+    "done only": (begun(finish_reason=None), ENGLISH.model_cut),
+    "nothing": (begun(finish_reason=None, done=False), ENGLISH.model_cut),
+}
+GARBLED: Final[Mapping[str, Way]] = {
+    "bad JSON": (garbled(b"data: {nonsense\n\n", FINISH), ENGLISH.model_cut),
+    "split UTF-8": (garbled(b"data: \xed\x95", b"\xe2\n\n", FINISH), ENGLISH.model_cut),
+    "null": (garbled(b"data: null\n\n", FINISH), ENGLISH.model_cut),
+    "digits": (garbled(b'data: {"a":' + b"9" * 5000 + b"}\n\n", FINISH), ENGLISH.model_cut),
+    "deep": (garbled(b"data: " + b"[" * 5000 + b"\n\n", FINISH), ENGLISH.model_cut),
+    "page behind": (garbled(b"<html>Bad gateway</html>\n"), ENGLISH.model_cut),
+    "error code": (
+        garbled(b'data: {"error":{"code":"%s"}}\n\n' % (b"9" * 5000)),
+        ENGLISH.model_failed,
+    ),
+}
+READ_ALL_THE_SAME: Final = {
+    "CRLF": b"".join(answer_events([WHOLE])).replace(b"\n", b"\r\n"),
+    "CR": b"".join(answer_events([WHOLE])).replace(b"\n", b"\r"),
+    "BOM": b"\xef\xbb\xbf" + b"".join(answer_events([WHOLE])),
+    "no choices": b'data: {"choices": []}\n\ndata: {"choices": null}\n\n' + event(WHOLE) + FINISH,
+    "JSON": json.dumps(
+        {"choices": [{"message": {"content": WHOLE}, "finish_reason": "stop"}]}
+    ).encode(),
+    "NUL": event(f"{WHOLE[:9]}\0{WHOLE[9:]}") + FINISH,
+    "surrogates": event(WHOLE.replace("🎉", "?")).replace(b"?", rb"\ud83c\udf89") + FINISH,
+    "odd usage": event(WHOLE)
+    + b'data: {"usage": {"prompt_tokens": 1'
+    + b"0" * 999
+    + b"}}\n"
+    + FINISH,
+    "reset behind": event(WHOLE) + FINISH + b'data: {"us',
+}
+LIMITED: Final[Mapping[str, Way]] = {
+    "endless": (Script(text=BEGUN * 99, finish_reason=None), ENGLISH.model_length),
+    "endless at once": (Script(text=BEGUN * 99, chunk_size=9999), ENGLISH.model_length),
+    "another word": (begun(finish_reason="MAX_TOKENS"), ENGLISH.model_length),
+    "full within": (
+        Script(text=BEGUN, events_after=({"error": {"code": "context_length_exceeded"}},)),
+        ENGLISH.model_length,
+    ),
+    "refusal": (begun(finish_reason="PROHIBITED_CONTENT"), ENGLISH.model_withheld),
+}
+NOTHING: Final = {**REFUSED, **STALLED}
+KEPT: Final = {**STALLED_LATE, **CUT, **GARBLED, **LIMITED}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of one question, and of the one after it."""
+
+    parts: tuple[str, ...]
+    row: tuple[str, str, int]  # state, reply, cut
+    times_asked: int
+    log: str
+    went_on: str
+    memory: str
+
+    @property
+    def notices(self) -> list[str]:
+        return re.findall(r"^-# (.*)", "\n".join(self.parts), re.MULTILINE)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ended(stand_ins: Stage) -> AsyncIterator[Mapping[str, Ended]]:
+    """Put all questions, and one after each, to one bot."""
+    whole = {name: Script(raw=(raw,)) for name, raw in READ_ALL_THE_SAME.items()}
+    ways = {name: script for name, (script, _) in (NOTHING | KEPT).items()} | whole
+    async with stand_ins.afresh() as stage, stage.bot(connected=True, **SETTINGS):
+        for name, script in ways.items():
+            await stage.model.reply_when(f"First {name}?", script)
+        firsts = [await stage.ask(f"First {name}?") for name in ways]
+        await asyncio.gather(*map(stage.answer_to, firsts))
+        asked = list(zip(ways, firsts, strict=True))
+        seconds = await asyncio.gather(*(_go_on(stage, name, first) for name, first in asked))
+        found = {
+            name: await _ended(stage, name, first, second)
+            for (name, first), second in zip(asked, seconds, strict=True)
+        }
+    yield found  # Only now, as this bot would answer in the place of others.
+
+
+async def _go_on(stage: Stage, name: str, first: Message) -> Message:
+    return await stage.said(first["id"], "Mina", f"Go on, {name}!")
+
+
+async def _ended(stage: Stage, name: str, first: Message, second: Message) -> Ended:
+    sql = "SELECT state, reply, cut FROM exchanges WHERE message_id = ?"
+    log = [line for line in stage.log.splitlines() if f"Question {first['id']} failed" in line]
+    return Ended(
+        tuple(part["content"] for part in await stage.parts_of(first)),
+        stage.rows(sql, int(first["id"]))[0],
+        len(await stage.requests_with(f"First {name}?")),
+        "\n".join(log),
+        await stage.text_on(second),
+        await stage.memory_at(f"Go on, {name}!"),
+    )
+
+
+def check_only_a_sentence(one: Ended, sentence: str) -> None:
+    assert one.parts == (sentence,)
+    assert one.row == ("failed", "", 0)
+    assert CUT_MARK not in one.memory
+
+
+def check_kept(one: Ended, sentence: str, text: str) -> None:
+    """Check that *text* is shown and stored, with one sentence, and that the model is told so."""
+    assert one.notices == [sentence]
+    assert "\n".join(one.parts).removesuffix(f"\n-# {sentence}") == text
+    assert one.row == ("failed", text, 1)
+    assert f"{text}\n{CUT_MARK}" in one.memory
+
+
+@pytest.mark.parametrize("case", NOTHING | KEPT)
+async def test_the_next_question_is_answered(ended: Mapping[str, Ended], case: str) -> None:
+    assert f"Go on, {case}!" in ended[case].went_on
+
+
+@pytest.mark.parametrize("case", NOTHING | KEPT)
+async def test_the_log_says_which_error_in_one_line_without_key_or_words(
+    ended: Mapping[str, Ended], case: str
+) -> None:
+    line = ended[case].log
+    assert re.search(r" WARNING bot\.assistant: Question \d+ failed: Model\w+", line)
+    assert "\n" not in line
+    assert "stand-in-0" not in line
+    assert "harbour" not in line
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_20_refused_is_one_sentence_with_its_status_in_the_log(
+    ended: Mapping[str, Ended], case: str
+) -> None:
+    """And put three times at most, where that can help."""
+    check_only_a_sentence(ended[case], REFUSED[case][1])
+    assert f" {case[:3]}" in ended[case].log
+    assert ended[case].times_asked == TIMES_ASKED.get(case, 1)
+
+
+@pytest.mark.parametrize("host", ["nobody listens", "no TLS", "no such host"])
+async def test_20_unreachable_is_one_sentence_until_it_is_back(
+    own_stage: Stage, unique: str, host: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    address = {
+        "nobody listens": f"http://127.0.0.1:{port}/v1",
+        "no TLS": own_stage.model.base_url.replace("http:", "https:"),
+        "no such host": "http://nobody.invalid/v1",
+    }[host]
+    async with own_stage.bot(OPENAI_BASE_URL=address) as bot:
+        question = await own_stage.ask(unique)
+        assert await own_stage.text_on(question) == ENGLISH.model_unreachable
+        assert "failed: ModelUnreachable ConnectError" in bot.log
+        if host != "nobody listens":
+            return
+
+        async def answer(writer: asyncio.StreamWriter) -> None:
+            head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+            writer.write(head + b"".join(answer_events(["Here I am."])))
+
+        async with listening(answer, port):
+            again = await own_stage.said(question["id"], "Mina", f"{unique} again")
+            assert await own_stage.text_on(again) == "Here I am."
+
+
+@pytest.mark.parametrize("case", STALLED)
+async def test_21_a_stall_before_the_text_ends_at_its_deadline(
+    ended: Mapping[str, Ended], case: str
+) -> None:
+    check_only_a_sentence(ended[case], STALLED[case][1])
+    assert ended[case].times_asked == 1
+
+
+async def test_21_a_stall_behind_text_keeps_it(ended: Mapping[str, Ended]) -> None:
+    check_kept(ended["pings behind"], ENGLISH.model_timeout, BEGUN.strip())
+
+
+async def test_21_a_trickle_ends_at_the_last_deadline(ended: Mapping[str, Ended]) -> None:
+    one = ended["trickle"]
+    assert one.notices == [ENGLISH.model_timeout]
+    state, reply, cut = one.row
+    assert (state, cut) == ("failed", 1)
+    assert re.fullmatch(re.escape(BEGUN) + "x{5,60}", reply)
+    assert CUT_MARK in one.memory
+
+
+@pytest.mark.parametrize("case", CUT)
+async def test_22_a_stream_that_is_cut_keeps_its_beginning(
+    ended: Mapping[str, Ended], case: str
+) -> None:
+    reply = ended[case].row[1]
+    assert reply
+    assert WHOLE.startswith(reply)
+    check_kept(ended[case], CUT[case][1], reply)
+    assert ended[case].times_asked == 1
+
+
+@pytest.mark.parametrize("case", GARBLED)
+async def test_23_a_garbled_stream_keeps_its_beginning(
+    ended: Mapping[str, Ended], case: str
+) -> None:
+    check_kept(ended[case], GARBLED[case][1], BEGUN.strip())
+    assert ended[case].times_asked == 1
+
+
+@pytest.mark.parametrize("case", READ_ALL_THE_SAME)
+async def test_23_an_odd_stream_is_read_all_the_same(ended: Mapping[str, Ended], case: str) -> None:
+    assert ended[case].parts == (WHOLE,)
+    assert ended[case].row == ("answered", WHOLE, 0)
+    assert CUT_MARK not in ended[case].memory
+
+
+@pytest.mark.parametrize("case", ["endless", "endless at once"])
+async def test_24_endless_text_stops_at_the_limit(ended: Mapping[str, Ended], case: str) -> None:
+    """Exactly, and the model reads where, so that it can be asked to continue."""
+    check_kept(ended[case], ENGLISH.model_length, (BEGUN * 99)[:CHARACTER_LIMIT].strip())
+    assert ended[case].times_asked == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [("another word", WHOLE), ("full within", BEGUN.strip()), ("refusal", WHOLE)],
+)
+async def test_24_an_end_before_the_end_is_said_so(
+    ended: Mapping[str, Ended], case: str, text: str
+) -> None:
+    check_kept(ended[case], LIMITED[case][1], text)
+
+
+async def test_25_a_prompt_too_long_for_the_stream_is_put_once_more_with_less(
+    stage: Stage, unique: str
+) -> None:
+    """Where the status was that of success; what is left out is the older half."""
+    thread = (await stage.asked(f"{unique} one"))["id"]
+    await stage.said(thread, "Mina", f"{unique} two")
+    error = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
+    too_long = Script(events_before=(error,))
+    await stage.model.reply_when(f"{unique} three", too_long, times=1)
+    last = await stage.said(thread, "Mina", f"{unique} three")
+    assert f"{unique} three" in await stage.text_on(last)
+    asked = [
+        [word for word in ("one", "two") if f"{unique} {word}" in str(record.body["messages"][:-1])]
+        for record in await stage.requests_with(f"{unique} three")
+    ]
+    assert asked == [["one", "two"], ["two"]]
+
+
+async def test_25_a_prompt_too_long_with_less_is_put_no_third_time(
+    stage: Stage, unique: str
+) -> None:
+    """And where there is nothing to leave out, once; then one can go on."""
+    error = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
+    await stage.model.reply_when(f"{unique} long", Script(status=400, body=error))
+    thread = await stage.asked(f"{unique} long")
+    assert await stage.text_on(thread) == ENGLISH.model_context_exceeded
+    assert len(await stage.requests_with(f"{unique} long")) == 1
+    await stage.said(thread["id"], "Mina", f"{unique} short")
+    again = await stage.said(thread["id"], "Mina", f"{unique} longer")
+    assert await stage.text_on(again) == ENGLISH.model_context_exceeded
+    assert len(await stage.requests_with(f"{unique} longer")) == 2
+    after = await stage.said(thread["id"], "Mina", f"{unique} after")
+    assert f"{unique} after" in await stage.text_on(after)
