@@ -165,10 +165,13 @@ def _check(path: Path) -> None:
     if not path.exists() or not path.stat().st_size:
         log.info("The memory is empty: %s is a new database", path)
         path.touch(mode=0o600)  # What people wrote is nobody else's to read.
-    # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily. Not
-    # even the log of a crash is worked into a damaged file by who only reads.
+    # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily. Who
+    # only reads does not work the log of a crash into a damaged file. Without a log nobody has the
+    # file open, and reading it needs no files beside it.
+    log_path = Path(f"{path}-wal")
+    how = "mode=ro" if log_path.exists() and log_path.stat().st_size else "immutable=1"
     reader = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_SECONDS
+        f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_TIMEOUT_SECONDS
     )
     with closing(reader):
         for (finding,) in reader.execute("PRAGMA quick_check(1)"):

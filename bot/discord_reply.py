@@ -13,6 +13,7 @@ import discord
 from bot.discord_calls import CALL_SECONDS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
+from bot.parts import Part
 from bot.splitting import MESSAGE_LIMIT, Splitter
 
 log = logging.getLogger(__name__)
@@ -34,14 +35,6 @@ Channel = (
     | discord.DMChannel
     | discord.PartialMessageable
 )
-
-
-@dataclass(slots=True)
-class Part:
-    """A message that shows a part of a reply; *text* None where it is not known."""
-
-    message_id: int
-    text: str | None
 
 
 @dataclass(frozen=True, slots=True)

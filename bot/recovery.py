@@ -9,16 +9,16 @@ from typing import Any, Final
 import discord
 
 from bot import addressing
-from bot.adoption import Seen, adopted
 from bot.assistant import ASKING_ATTEMPTS, Assistant
 from bot.channels import Channels
 from bot.conversation import Exchange, OpenQuestion, State, scrubbed
 from bot.discord_calls import DiscordUnavailable, call
-from bot.discord_reply import Destination, Part, lost_because
+from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.inbox import Inbox
 from bot.pacing import Pacer, Urgency
+from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
 
 log = logging.getLogger(__name__)

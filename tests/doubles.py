@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from bot.completion_stream import Usage
 from bot.conversation import Conversation, Exchange, State
-from bot.errors import ReplyLost
+from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.prompt import Prompt, exchange_tokens
 
@@ -74,15 +74,27 @@ class DoubleModel:
 
 
 class DoubleReply:
-    """A Reply that keeps what it was given; with *lost*, its place is gone."""
+    """A Reply that keeps what it was given.
 
-    def __init__(self, *, lost: bool = False) -> None:
+    With *lost* that is raised instead, with *delayed_end* Discord does not take the end. *shown* is
+    what an earlier attempt left.
+    """
+
+    def __init__(
+        self,
+        *,
+        lost: ReplyLost | ReplyDelayed | None = None,
+        delayed_end: bool = False,
+        shown: str = "",
+    ) -> None:
         self.text = ""
         self.notices: Sequence[str] | None = None  # None until it is finished
         self.begun = asyncio.Event()
         self.written = asyncio.Event()
         self.left = False
         self._lost = lost
+        self._delayed_end = delayed_end
+        self._shown = shown
 
     async def __aenter__(self) -> Self:
         self.begun.set()
@@ -98,11 +110,18 @@ class DoubleReply:
 
     async def finish(self, notices: Sequence[str] = ()) -> None:
         self._check()
+        if self._delayed_end:
+            raise ReplyDelayed("503")
         self.notices = list(notices)
 
+    async def shown_text(self, without: Sequence[str] = ()) -> str:
+        for notice in without:
+            self._shown = self._shown.removesuffix(notice)
+        return self._shown
+
     def _check(self) -> None:
-        if self._lost:
-            raise ReplyLost("it is gone")
+        if self._lost is not None:
+            raise self._lost
 
 
 class _NoWaiting(selectors.DefaultSelector):

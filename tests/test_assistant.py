@@ -20,6 +20,8 @@ from bot.errors import (
     ModelCut,
     ModelError,
     ModelLength,
+    ReplyDelayed,
+    ReplyLost,
     SystemPromptTooLong,
 )
 from bot.history import History
@@ -78,7 +80,7 @@ class Stage:
     def __init__(self, assistant: Assistant, history: History) -> None:
         self._assistant = assistant
         self._history = history
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[bool]] = []
 
     async def ask(self, exchange: Exchange, reply: DoubleReply | None = None) -> DoubleReply:
         """Ask and wait for the end."""
@@ -355,7 +357,7 @@ async def test_an_answer_whose_place_is_gone_is_kept_and_logged(
     script: list[str],
 ) -> None:
     model.enqueue(*script)
-    reply = await stage.ask(an_exchange(1), DoubleReply(lost=True))
+    reply = await stage.ask(an_exchange(1), DoubleReply(lost=ReplyLost("it is gone")))
     assert reply.left
     assert states(path) == {1: "failed"}
     assert await remembered(history) == ([("Why?", "Because.", True)] if script else [])
@@ -368,7 +370,7 @@ async def test_a_refusal_is_shown_and_counts_as_the_answer(
 ) -> None:
     await history.receive(an_exchange(1))
     reply = DoubleReply()
-    await assistant.refuse(an_exchange(1), reply, "No.")
+    assert await assistant.refuse(an_exchange(1), reply, State.ANSWERED, "No.")
     assert (reply.notices, reply.left) == (["No."], True)
     assert states(path) == {1: "answered"}
     assert await remembered(history) == []
@@ -378,9 +380,22 @@ async def test_a_refusal_whose_place_is_gone_is_logged(
     assistant: Assistant, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
     await history.receive(an_exchange(1))
-    await assistant.refuse(an_exchange(1), DoubleReply(lost=True), "No.")
-    assert "Cannot say why 1 is not answered: it is gone" in caplog.text
-    assert not await history.complete(an_exchange(1), State.ANSWERED), "it has failed for good"
+    reply = DoubleReply(lost=ReplyLost("it is gone"))
+    assert await assistant.refuse(an_exchange(1), reply, State.FAILED, "No.")
+    assert "Cannot show answer 1 in 1: it is gone" in caplog.text
+    assert await history.open_questions() == [], "it is not tried again"
+
+
+async def test_a_refusal_that_discord_does_not_take_now_is_said_later(
+    assistant: Assistant, history: History
+) -> None:
+    await history.receive(an_exchange(1))
+    failing = DoubleReply(lost=ReplyDelayed("503"))
+    assert not await assistant.refuse(an_exchange(1), failing, State.FAILED, "No.")
+    reply = DoubleReply()
+    assert await assistant.go_on(an_exchange(1), reply)
+    assert (reply.text, reply.notices) == ("", ["No."])
+    assert await history.open_questions() == []
 
 
 # Stopping and forgetting
@@ -398,10 +413,10 @@ async def test_a_stopped_answer_says_so_and_what_was_said_stays(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     reply = await running(stage, model, an_exchange(1))
-    assistant.stop("Enough.")
-    assistant.stop("Enough, twice.")
+    assistant.stop()
+    assistant.stop()
     await stage.end()
-    assert (reply.text, reply.notices) == ("Beca", ["Enough."])
+    assert (reply.text, reply.notices) == ("Beca", [ENGLISH.stopped])
     assert not stage.tasks[0].cancelling(), "a stop ends the answer, not the task"
     assert await remembered(history) == [("Why?", "Beca", True)]
     assert states(path) == {1: "cancelled"}
@@ -412,23 +427,10 @@ async def test_a_waiting_answer_is_stopped_before_it_asks(
 ) -> None:
     await running(stage, model, an_exchange(1))
     waiting = await stage.start(an_exchange(2))
-    assistant.stop("Enough.")
+    assistant.stop()
     await stage.end()
-    assert (waiting.text, waiting.notices) == ("", ["Enough."])
+    assert (waiting.text, waiting.notices) == ("", [ENGLISH.stopped])
     assert len(model.history) == 1
-
-
-async def test_stopping_one_place_leaves_the_others(
-    stage: Stage, assistant: Assistant, model: DoubleModel
-) -> None:
-    here = await running(stage, model, an_exchange(1))
-    there = await running(stage, model, an_exchange(2, channel=2))
-    assistant.stop("Enough.", place_id=1)
-    await asyncio.wait_for(stage.tasks[0], PATIENCE_SECONDS)
-    assert here.notices == ["Enough."]
-    assert there.notices is None
-    assistant.stop("All.")
-    await stage.end()
 
 
 async def test_an_answer_that_is_being_recorded_is_no_longer_stopped(
@@ -438,7 +440,7 @@ async def test_an_answer_that_is_being_recorded_is_no_longer_stopped(
 
     class Late(DoubleReply):
         async def finish(self, notices: Any = ()) -> None:
-            assistant.stop("Enough.")
+            assistant.stop()
             await asyncio.sleep(0)
             await super().finish(notices)
 
@@ -455,7 +457,7 @@ async def test_a_cancelled_task_ends_at_once_and_leaves_the_question_open(
     with pytest.raises(asyncio.CancelledError):
         await stage.tasks[0]
     assert (reply.notices, reply.left) == (None, True)
-    assert states(path) == {1: "received"}
+    assert states(path) == {1: "answering"}
 
 
 @pytest.mark.parametrize(
@@ -490,9 +492,9 @@ async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
     newer = await running(stage, model, an_exchange(600))
     inside = await running(stage, model, an_exchange(120, channel=100, parent=1))
     await assistant.reset(1, 500)
-    assistant.stop("Enough.")
+    assistant.stop()
     await stage.end()
-    assert (newer.notices, inside.notices) == (["Enough."], ["Enough."])
+    assert (newer.notices, inside.notices) == ([ENGLISH.stopped], [ENGLISH.stopped])
     assert await remembered(history) == [("Why?", "Beca", True)]
 
 
@@ -500,6 +502,164 @@ async def test_a_reset_says_how_much_it_forgot(assistant: Assistant, history: Hi
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
     assert await assistant.reset(1, 500) == 2
     assert await assistant.reset(1, 501) == 0
+
+
+# Going on after a crash
+
+
+async def attempted(history: History, exchange: Exchange, times: int) -> None:
+    """Leave a question as a process does that died in each of so many attempts at it."""
+    await history.receive(exchange)
+    for _ in range(times):
+        await history.begin(exchange)
+
+
+async def test_an_answer_that_a_crash_cut_off_is_asked_for_once_more(
+    assistant: Assistant, model: DoubleModel, history: History, path: Path
+) -> None:
+    await attempted(history, an_exchange(1), 1)
+    reply = DoubleReply()
+    assert await assistant.go_on(an_exchange(1), reply)
+    assert (reply.text, reply.notices, len(model.history)) == ("Very well.", [], 1)
+    assert states(path) == {1: "answered"}
+
+
+async def test_a_text_that_was_complete_is_shown_without_asking(
+    assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    await attempted(history, an_exchange(1), 1)
+    await history.complete(an_exchange(1, reply="Because."), State.ANSWERED, ["A notice."])
+    reply = DoubleReply()
+    assert await assistant.go_on(an_exchange(1), reply)
+    assert (reply.text, reply.notices, model.history) == ("Because.", ["A notice."], [])
+    assert await history.open_questions() == []
+
+
+async def test_the_third_attempt_says_so_and_asks_nobody(
+    assistant: Assistant, model: DoubleModel, history: History, path: Path
+) -> None:
+    """Two model calls through crashes are the most; what was shown stays, marked as cut."""
+    await attempted(history, an_exchange(1), 2)
+    reply = DoubleReply(shown="Beca")
+    assert await assistant.go_on(an_exchange(1), reply)
+    assert (reply.text, reply.notices, model.history) == ("Beca", [ENGLISH.given_up], [])
+    assert states(path) == {1: "failed"}
+    assert await remembered(history) == [("Why?", "Beca", True)]
+
+
+async def test_a_question_that_ends_each_attempt_is_left_alone_after_the_third(
+    assistant: Assistant, model: DoubleModel, history: History, path: Path
+) -> None:
+    await attempted(history, an_exchange(1), 3)
+    reply = DoubleReply()
+    assert await assistant.go_on(an_exchange(1), reply)
+    assert (reply.notices, model.history) == (None, [])
+    assert states(path) == {1: "failed"}
+    assert await history.open_questions() == []
+
+
+async def test_what_discord_does_not_take_now_is_shown_later_without_asking(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    """An outage of Discord is no attempt, however long it lasts."""
+    await history.receive(an_exchange(1))
+    assert not await assistant.answer(an_exchange(1), DoubleReply(delayed_end=True))
+    for _ in range(5):
+        assert not await assistant.go_on(an_exchange(1), DoubleReply(delayed_end=True))
+    reply = DoubleReply()
+    assert await assistant.go_on(an_exchange(1), reply)
+    assert (reply.text, reply.notices, len(model.history)) == ("Very well.", [], 1)
+
+
+async def test_an_interrupted_answer_says_so_and_stays_open(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History, path: Path
+) -> None:
+    running_reply = await running(stage, model, an_exchange(1))
+    waiting = await stage.start(an_exchange(2))
+    assistant.interrupt()
+    await stage.end()
+    assert running_reply.notices == [ENGLISH.interrupted]
+    assert waiting.notices is None
+    assert states(path) == {1: "answering", 2: "received"}
+    assert [one.attempts for one in await history.open_questions()] == [1, 0]
+
+
+# Edits and deletions
+
+
+async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    go_on = asyncio.Event()
+    model.enqueue("Beca", go_on, "use.")
+    first = await stage.start(an_exchange(1))
+    await asyncio.wait_for(first.written.wait(), PATIENCE_SECONDS)
+    await stage.start(an_exchange(2, "Where?"))
+    await assistant.amend(1, "Why on earth?")
+    await assistant.amend(2, "Where on earth?")
+    go_on.set()
+    await stage.end()
+    assert model.history[1].turns[-1].text == "Where on earth?"
+    assert await remembered(history) == [
+        ("Why on earth?", "Because.", False),
+        ("Where on earth?", "Very well.", False),
+    ]
+
+
+async def test_a_deleted_question_is_forgotten_and_its_answer_ends_without_a_word(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    reply = await running(stage, model, an_exchange(1))
+    waiting = await stage.start(an_exchange(2))
+    assert await assistant.forget([1, 2, 99])
+    await stage.end()
+    assert (reply.notices, waiting.notices, len(model.history)) == (None, None, 1)
+    assert await remembered(history) == []
+    assert [one.withdrawn for one in await history.open_questions()] == [True, True]
+    assert not await assistant.forget([1, 2])
+
+
+async def test_a_place_that_is_gone_is_forgotten_and_answers_there_end(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    there = await running(stage, model, an_exchange(100, place=100))
+    await assistant.forget_places([100])
+    await stage.end()
+    assert there.notices is None
+    assert await history.open_questions() == []
+    assert not await history.receive(an_exchange(100))
+
+
+# Without a memory
+
+
+async def test_an_answer_is_given_though_nothing_can_be_stored(
+    assistant: Assistant, model: DoubleModel, history: History, path: Path
+) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON exchanges BEGIN"
+            " SELECT raise(FAIL, 'disk full'); END"
+        )
+        database.execute(
+            "CREATE TRIGGER full2 BEFORE INSERT ON exchanges BEGIN"
+            " SELECT raise(FAIL, 'disk full'); END"
+        )
+        database.commit()
+    reply = DoubleReply()
+    assert await assistant.answer(an_exchange(1), reply)
+    assert (reply.text, reply.notices) == ("Very well.", [ENGLISH.memory_not_saved])
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TRIGGER full")
+        database.execute("DROP TRIGGER full2")
+    assert (await answered_now(assistant, history, 2)).notices == []
+
+
+async def answered_now(assistant: Assistant, history: History, message_id: int) -> DoubleReply:
+    await history.receive(an_exchange(message_id))
+    reply = DoubleReply()
+    assert await assistant.answer(an_exchange(message_id), reply)
+    return reply
 
 
 # System prompts and what is learnt about tokens

@@ -4,6 +4,8 @@ import asyncio
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -33,15 +35,21 @@ async def opened(path: Path) -> AsyncIterator[Database]:
 async def refusal(path: Path) -> str:
     """Return the sentence with which *path* is refused; nothing in its folder has changed."""
     folder = path.parent
-    before = {one: one.read_bytes() for one in folder.glob("*") if one.is_file()}
+    before = contents(folder)
     with pytest.raises(HistoryUnusable) as caught:
         async with History.open(path):
             pass
-    assert {one: one.read_bytes() for one in folder.glob("*") if one.is_file()} == before
+    assert contents(folder) == before
     sentence = str(caught.value)
     assert str(path) in sentence
     assert sentence.endswith("name another file in DATABASE_URL.") or "Name another" in sentence
     return sentence
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return what stands in a folder, but for the empty file that is the lock."""
+    files = (one for one in folder.glob("*") if one.is_file() and one.suffix != ".lock")
+    return {one: one.read_bytes() for one in files}
 
 
 def overwrite(path: Path, start: int) -> None:
@@ -96,9 +104,39 @@ async def test_a_damaged_database_is_refused(path: Path) -> None:
     """The first page is whole, the others are garbled: seen at the start, not weeks later."""
     async with History.open(path) as history:
         await keep(history, *(an_exchange(number, reply="x" * 2000) for number in range(1, 50)))
-        await history.reset(1, 2)
+        await history.reset(1, 2, "Reset.")
     await asyncio.to_thread(overwrite, path, 4096)
     assert "is damaged or not a database" in await refusal(path)
+
+
+async def test_the_log_of_a_crash_is_not_worked_into_a_damaged_file(path: Path) -> None:
+    """What can be saved by hand must not be made worse."""
+    code = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('PRAGMA wal_autocheckpoint = 0');"
+        "[c.execute('INSERT INTO facts VALUES (?, ?)', (str(n), 'x' * 500)) for n in range(50)];"
+        "os.kill(os.getpid(), 9)"
+    )
+    async with History.open(path) as history:
+        await keep(history, *(an_exchange(number, reply="x" * 9000) for number in range(1, 50)))
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code, str(path)], check=False)
+    await asyncio.to_thread(overwrite, path, path.stat().st_size // 2)
+    assert path.with_name("bot.db-wal").stat().st_size
+    before = path.read_bytes(), path.with_name("bot.db-wal").read_bytes()
+    with pytest.raises(HistoryUnusable, match="is damaged or not a database"):
+        async with History.open(path):
+            pass
+    assert (path.read_bytes(), path.with_name("bot.db-wal").read_bytes()) == before
+
+
+async def test_a_second_instance_is_refused_and_the_first_unharmed(path: Path) -> None:
+    async with Database.open(path) as opened:
+        with pytest.raises(HistoryUnusable, match=r"Another instance .* Stop it first"):
+            async with Database.open(path.parent / "." / path.name):
+                pass
+        await opened.change(INSERT, "a", "b")
+    async with Database.open(path):
+        pass
 
 
 async def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
@@ -128,7 +166,7 @@ async def test_a_folder_that_even_root_cannot_write_to_is_refused() -> None:
 async def test_a_locked_database_is_refused_after_a_while(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "OPEN_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HistoryUnusable, match=r"database is locked.*end other programs"):

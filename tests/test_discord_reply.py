@@ -9,12 +9,13 @@ from typing import Any
 import discord
 import pytest
 
+from bot import discord_calls, pacing
 from bot import discord_reply as discord_reply_module
-from bot import pacing
 from bot.discord_reply import Destination, DiscordReply, lost_because, with_notices
-from bot.errors import ReplyLost
+from bot.errors import ReplyDelayed, ReplyLost
 from bot.gateway import trace_rate_limits
 from bot.pacing import REQUESTS_PER_SECOND, Pacer, Urgency
+from bot.parts import Part
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
@@ -60,7 +61,11 @@ class Stage:
         find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]] | None = None,
     ) -> DiscordReply:
         return DiscordReply(
-            int(self.asked["id"]), find_place or self.in_place, self._record, self.pacer
+            int(self.asked["id"]),
+            find_place or self.in_place,
+            shown=self._record,
+            gone=self._drop,
+            pacer=self.pacer,
         )
 
     async def in_place(self, _held: AsyncExitStack) -> Destination:
@@ -68,6 +73,9 @@ class Stage:
 
     async def _record(self, part_id: int) -> None:
         self.shown.append(part_id)
+
+    async def _drop(self, part_id: int) -> None:
+        self.shown.remove(part_id)
 
     async def messages(self) -> list[Json]:
         """Return what the bot has posted."""
@@ -295,9 +303,96 @@ async def test_the_last_edit_is_tried_again_until_that_is_hopeless(stage: Stage)
         await stage.until("One")
         await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503, count=None)
         reply.write(", two.")
-        with pytest.raises(ReplyLost, match="Discord does not take it: DiscordServerError"):
+        with pytest.raises(ReplyDelayed, match="DiscordServerError"):
             await reply.finish()
     assert await stage.texts() == ["One"]
+
+
+# What an earlier attempt began
+
+
+async def begun(stage: Stage, *texts: str) -> tuple[Part, ...]:
+    """Leave parts behind, as an attempt does that a crash ended; return them."""
+    sent = [await stage.channel.send(text) for text in texts]
+    stage.shown += [message.id for message in sent]
+    return tuple(Part(message.id, text) for message, text in zip(sent, texts, strict=True))
+
+
+def over(stage: Stage, parts: tuple[Part, ...]) -> Callable[..., Any]:
+    async def find_place(_held: AsyncExitStack) -> Destination:
+        return Destination(stage.channel, stage.question, parts)
+
+    return find_place
+
+
+async def test_an_answer_goes_on_in_the_messages_that_were_begun(stage: Stage) -> None:
+    """Parts are written over in order; those that are left over are deleted, and known as gone."""
+    parts = await begun(stage, "Beca", "use of", "this")
+    async with stage.reply(over(stage, parts)) as reply:
+        assert await reply.shown_text() == "Beca\nuse of\nthis"
+        reply.write("Because.")
+        await reply.finish()
+    [message] = await stage.messages()
+    assert (message["id"], message["content"]) == (str(parts[0].message_id), "Because.")
+    assert stage.shown == [parts[0].message_id]
+
+
+async def test_what_was_begun_stays_until_there_is_as_much_anew(stage: Stage) -> None:
+    parts = await begun(stage, "As much as was written before")
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write("As")
+        await asyncio.sleep(0.2)
+        assert await stage.texts() == ["As much as was written before"]
+        reply.write(" much as was written before, and more")
+        await stage.until("and more")
+        await reply.finish()
+    assert await stage.texts() == ["As much as was written before, and more"]
+
+
+async def test_the_text_that_was_shown_is_returned_without_its_notice(stage: Stage) -> None:
+    parts = await begun(stage, "Beca\n-# It goes on.")
+    async with stage.reply(over(stage, parts)) as reply:
+        assert await reply.shown_text(without=["It goes on."]) == "Beca"
+
+
+async def test_what_is_withdrawn_is_deleted_though_some_of_it_is_gone(stage: Stage) -> None:
+    parts = await begun(stage, "Beca", "use")
+    await stage.people.delete(stage.asked["channel_id"], str(parts[1].message_id))
+    async with stage.reply(over(stage, parts)) as reply:
+        await reply.withdraw()
+    assert await stage.messages() == []
+    assert stage.shown == []
+
+
+async def test_a_part_that_discord_takes_while_the_reply_is_left_is_known(stage: Stage) -> None:
+    """Else it would stay behind when the question is deleted."""
+    await stage.people.fault("delay", method="POST", path=MESSAGES, seconds=0.3, after=True)
+    async with stage.reply() as reply:
+        reply.write("One")
+        await stage.until("One")
+    [message] = await stage.messages()
+    assert stage.shown == [int(message["id"])]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (200, "<html>Welcome</html>", {}),
+        (200, {"message": "nothing like a message"}, {}),
+        (429, "error code: 1015", {"Via": "", "Retry-After": "1"}),
+    ],
+    ids=["a page", "no message", "refused by Cloudflare"],
+)
+async def test_an_answer_that_is_none_is_asked_for_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, status: int, body: Any, headers: Json
+) -> None:
+    monkeypatch.setattr(discord_calls, "BAN_SECONDS", (0.05, 1.0))
+    spec = {"status": status, "body": body, "headers": headers}
+    await stage.people.fault("answer", method="POST", path=MESSAGES, **spec)
+    async with written(stage, "One.") as reply:
+        await reply.finish()
+    assert await stage.texts() == ["One."]
+    assert len(stage.shown) == 1
 
 
 async def test_a_question_that_is_deleted_meanwhile_is_still_answered(stage: Stage) -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from bot import history as history_module
 from bot.conversation import Conversation, State
-from bot.database import Database
+from bot.database import APPLICATION_ID, SCHEMA, Database
 from bot.errors import HistoryFailed
-from bot.history import PAGE_ROWS, History
+from bot.history import IS_OPEN, PAGE_ROWS, History
 from bot.tokens import Calibration
 from tests.doubles import an_exchange, file_bytes, keep
 
@@ -169,7 +169,7 @@ def test_the_law_of_contexts(
                 parent = None if channel == 1 else 1
                 await keep(history, an_exchange(number, reply="x", channel=channel, parent=parent))
             for channel, before in resets.items():
-                await history.reset(channel, before)
+                await history.reset(channel, before, "Reset.")
             if erased:
                 await history.erase_forgotten()
             return {
@@ -230,7 +230,7 @@ async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> No
     """Below it: neither received nor completed, ever; from it on, as if nothing had been."""
     await keep(history, an_exchange(10, reply="x"))
     await history.receive(an_exchange(20))
-    assert await history.reset(1, 50) == 1
+    assert await history.reset(1, 50, "Reset.") == 1
     assert await seen(history, CHANNEL) == []
     assert not await history.receive(an_exchange(30)), "asked before, delivered after"
     assert not await history.complete(an_exchange(20, reply="late"), State.ANSWERED)
@@ -243,8 +243,8 @@ async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> No
 
 
 async def test_a_reset_never_moves_back(history: History) -> None:
-    await history.reset(1, 50)
-    await history.reset(1, 40)
+    await history.reset(1, 50, "Reset.")
+    await history.reset(1, 40, "Reset.")
     assert not await history.receive(an_exchange(45))
 
 
@@ -255,10 +255,10 @@ async def test_a_reset_says_how_much_it_forgot(history: History) -> None:
     await keep(history, an_exchange(5, reply="x", channel=2))
     await history.receive(an_exchange(6))
     await keep(history, an_exchange(70, reply="x"))
-    assert await history.reset(1, 50) == 3
-    assert await history.reset(1, 60) == 0
+    assert await history.reset(1, 50, "Reset.") == 3
+    assert await history.reset(1, 60, "Reset.") == 0
     await history.erase_forgotten()
-    assert await history.reset(1, 80) == 1
+    assert await history.reset(1, 80, "Reset.") == 1
 
 
 async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
@@ -266,7 +266,7 @@ async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100, 110)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
-    assert await history.reset(100, 500) == 2
+    assert await history.reset(100, 500, "Reset.") == 2
     assert await seen(history, THREAD) == []
     assert await seen(history, CHANNEL) == [50, 110], "the opening exchange belongs to both"
     await history.erase_forgotten()
@@ -280,7 +280,7 @@ async def test_resetting_a_channel_leaves_what_was_said_inside_its_threads(
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
-    assert await history.reset(1, 500) == 2
+    assert await history.reset(1, 500, "Reset.") == 2
     await history.erase_forgotten()
     assert await seen(history, CHANNEL) == []
     assert await seen(history, THREAD) == [120]
@@ -291,7 +291,7 @@ async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept
     history: History,
 ) -> None:
     await history.receive(an_exchange(100, place=100))
-    await history.reset(100, 500)
+    await history.reset(100, 500, "Reset.")
     assert not await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
     assert await seen(history, CHANNEL) == []
 
@@ -312,7 +312,7 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
         await keep(history, an_exchange(80, "KEPTQUESTION", "x", channel=2))
         before = file_bytes(path)
         assert all(word.encode() in before for word in SECRETS)
-        assert await history.reset(1, 75) == 59
+        assert await history.reset(1, 75, "Reset.") == 59
         await history.erase_forgotten()
         after = file_bytes(path)
         assert not any(word.encode() in after for word in SECRETS)
@@ -330,7 +330,7 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
 async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
     async with History.open(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
-        await history.reset(1, 50)
+        await history.reset(1, 50, "Reset.")
     assert SECRETS[0].encode() in file_bytes(path)
     async with History.open(path):
         assert SECRETS[0].encode() not in file_bytes(path)
@@ -341,7 +341,7 @@ async def test_a_large_erasure_goes_in_batches(
 ) -> None:
     monkeypatch.setattr(history_module, "ERASE_ROWS", 7)
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, 31)))
-    await history.reset(1, 30)
+    await history.reset(1, 30, "Reset.")
     erasing = asyncio.create_task(history.erase_forgotten())
     assert await history.receive(an_exchange(40)), "others get their turn"
     await erasing
@@ -368,23 +368,23 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         await keep(history, an_exchange(1, reply="x"), an_exchange(60, reply="y"))
         await history.receive(an_exchange(70))
         await history.add_part(60, 61)
-        await history.reset(1, 50)
+        await history.reset(1, 50, "Reset.")
         await history.set_system_prompt("channel", 1, "Be brief.")
         await history.set_calibration("m", Calibration(1.25, 300.0, 4))
         await history.set_fact("commands", "abc")
-        await history.remember_place(60, 1, own=True)
-        await history.first_hint(9)
+        await history.places.remember_thread(60, 1, 7)
+        await history.places.first_hint(9)
     async with History.open(path) as history:
         assert await seen(history, CHANNEL) == [60]
         assert not await history.receive(an_exchange(70))
         assert await history.complete(an_exchange(70, reply="z"), State.ANSWERED)
         assert not await history.receive(an_exchange(45))
-        assert await history.is_part(61)
+        assert await history.question_of(61) is not None
         assert await history.system_prompt(CHANNEL) == "Be brief."
         assert await history.calibration("m") == Calibration(1.25, 300.0, 4)
         assert await history.fact("commands") == "abc"
-        assert await history.own_place(60)
-        assert not await history.first_hint(9)
+        assert await history.places.own_place(60)
+        assert not await history.places.first_hint(9)
 
 
 async def test_a_history_that_is_closed_says_so(path: Path) -> None:
@@ -397,28 +397,24 @@ async def test_a_history_that_is_closed_says_so(path: Path) -> None:
 # Parts and places
 
 
-async def test_parts_are_known_and_move_their_exchange_on(history: History, path: Path) -> None:
+async def test_parts_are_known(history: History) -> None:
     await history.receive(an_exchange(1))
-    assert not await history.is_part(11)
+    assert await history.question_of(11) is None
     await history.add_part(1, 11)
     await history.add_part(1, 12)
     await history.add_part(1, 11)
-    assert await history.is_part(11)
-    assert await history.is_part(12)
-    assert rows(path, "SELECT state FROM exchanges") == [("answering",)]
-    assert await history.complete(an_exchange(1, reply="x"), State.ANSWERED)
-    await history.add_part(1, 13)
-    assert rows(path, "SELECT state FROM exchanges") == [("answered",)]
+    assert await history.question_of(11) is not None
+    assert await history.question_of(12) is not None
 
 
 async def test_a_part_of_what_was_forgotten_is_not_recorded(history: History) -> None:
     await keep(history, an_exchange(1, reply="x"))
-    await history.reset(1, 50)
+    await history.reset(1, 50, "Reset.")
     await history.erase_forgotten()
     await history.add_part(1, 11)
     await history.add_part(999, 12)
-    assert not await history.is_part(11)
-    assert not await history.is_part(12)
+    assert await history.question_of(11) is None
+    assert await history.question_of(12) is None
 
 
 async def test_an_answer_may_appear_elsewhere_than_planned(history: History) -> None:
@@ -430,20 +426,177 @@ async def test_an_answer_may_appear_elsewhere_than_planned(history: History) -> 
 
 
 async def test_own_places_stay_own(history: History) -> None:
-    assert not await history.own_place(100)
-    await history.remember_place(100, 1, own=False)
-    assert not await history.own_place(100)
-    await history.remember_place(100, 1, own=True)
-    await history.remember_place(100, 1, own=False)
-    assert await history.own_place(100)
+    assert not await history.places.own_place(100)
+    await history.receive(an_exchange(150, channel=100, parent=1))
+    assert not await history.places.own_place(100)
+    await history.places.remember_thread(100, 1, 7)
+    await history.receive(an_exchange(160, channel=100, parent=1))
+    assert await history.places.own_place(100)
 
 
 async def test_one_hint_per_place(history: History) -> None:
-    await history.remember_place(100, 1, own=True)
-    assert [await history.first_hint(100) for _ in range(3)] == [True, False, False]
-    assert await history.first_hint(200)
-    assert await history.own_place(100)
-    assert not await history.own_place(200)
+    await history.places.remember_thread(100, 1, 7)
+    assert [await history.places.first_hint(100) for _ in range(3)] == [True, False, False]
+    assert await history.places.first_hint(200)
+    assert await history.places.own_place(100)
+
+
+async def test_places_are_found_below_their_channel_and_in_their_guild(history: History) -> None:
+    await history.receive(an_exchange(10, channel=1))
+    await history.receive(an_exchange(20, channel=200, parent=1))
+    await history.places.remember_thread(300, 1, 7)
+    await history.receive(an_exchange(30, channel=2, guild=8))
+    await history.receive(an_exchange(40, channel=3, guild=None))
+    places = history.places
+    assert sorted(await places.places_in(parent_id=1)) == [200, 300]
+    assert sorted(await places.places_in(guild_id=7)) == [1, 200, 300]
+    assert await places.direct_places() == [3]
+    assert await places.channels_with_threads() == [1]
+    assert [await places.parent_of(one) for one in (200, 1, 99)] == [1, None, None]
+
+
+async def test_a_guild_is_known_since_it_was_joined_first(history: History) -> None:
+    await history.places.join_guild(7, 500)
+    await history.places.join_guild(7, 900)
+    assert await history.places.guilds() == {7: 500}
+    await history.places.leave_guild(7)
+    assert await history.places.guilds() == {}
+
+
+# What is open
+
+
+async def open_ids(history: History) -> list[int]:
+    return [one.exchange.message_id for one in await history.open_questions()]
+
+
+async def test_a_question_is_open_until_all_of_its_reply_is_shown(
+    history: History, path: Path
+) -> None:
+    assert await history.receive(an_exchange(1))
+    assert (await history.open_questions())[0].attempts == 0
+    attempt = await history.begin(an_exchange(1))
+    assert attempt is not None
+    assert (attempt.number, attempt.unshown) == (1, None)
+    assert rows(path, "SELECT state FROM exchanges") == [("answering",)]
+    await history.add_part(1, 12)
+    await history.add_part(1, 11)
+    assert (await history.open_questions())[0].parts == (11, 12)
+    assert await history.complete(an_exchange(1, reply="x"), State.ANSWERED, ["A notice."])
+    attempt = await history.begin(an_exchange(1))
+    assert attempt is not None
+    assert (attempt.exchange.reply, attempt.unshown) == ("x", ("A notice.",))
+    await history.shown(1)
+    assert await open_ids(history) == []
+    assert await history.begin(an_exchange(1)) is None
+
+
+async def test_what_could_not_be_stored_when_it_came_is_stored_when_it_begins(
+    history: History,
+) -> None:
+    attempt = await history.begin(an_exchange(1))
+    assert attempt is not None
+    assert attempt.number == 1
+    assert not await history.receive(an_exchange(1))
+
+
+async def test_an_outage_of_discord_counts_as_no_attempt(history: History) -> None:
+    await history.receive(an_exchange(1))
+    for _ in range(4):
+        attempt = await history.begin(an_exchange(1))
+        assert attempt is not None
+        assert attempt.number == 1
+        await history.put_off(1)
+
+
+async def test_open_questions_come_out_of_an_index(path: Path) -> None:
+    """However long the history is, a start reads no more than what is open."""
+    async with History.open(path):
+        pass
+    plan = rows(path, f"EXPLAIN QUERY PLAN SELECT message_id FROM exchanges WHERE {IS_OPEN}")
+    assert any("exchanges_open" in str(row) for row in plan)
+
+
+async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
+    history: History, path: Path
+) -> None:
+    await keep(history, an_exchange(1, SECRETS[0], "x"))
+    await history.add_part(1, 11)
+    await history.shown(1)
+    assert await history.forget([1, 2]) == [1]
+    assert SECRETS[0].encode() not in file_bytes(path)
+    [question] = await history.open_questions()
+    assert (question.withdrawn, question.parts, question.attempts) == (True, (11,), 0)
+    assert await history.begin(an_exchange(1)) is None, "it is not answered any more"
+    await history.shown(1)
+    assert await open_ids(history) == [1], "who shows it now comes too late"
+    await history.withdrawn(1)
+    assert await open_ids(history) == []
+    assert rows(path, "SELECT * FROM parts") == []
+    assert not await history.receive(an_exchange(1))
+
+
+async def test_a_reset_leaves_what_is_not_shown_whole_to_be_ended(history: History) -> None:
+    await history.receive(an_exchange(1))
+    await history.begin(an_exchange(1))
+    await history.add_part(1, 11)
+    await history.reset(1, 50, "Reset.")
+    await history.erase_forgotten()
+    [question] = await history.open_questions()
+    assert question.parts == (11,)
+    attempt = await history.begin(an_exchange(1))
+    assert attempt is not None
+    assert (attempt.unshown, attempt.exchange.question) == (("Reset.",), "")
+    await history.shown(1)
+    assert await history.question_of(11) is None
+
+
+async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history: History) -> None:
+    await keep(history, an_exchange(100, place=100, reply="x"), an_exchange(90, reply="y"))
+    await keep(history, an_exchange(120, channel=100, parent=1, reply="z"))
+    await history.receive(an_exchange(130, channel=100, parent=1))
+    await history.set_system_prompt("channel", 100, "Be brief.")
+    await history.forget_places([100])
+    assert await seen(history, CHANNEL) == [90]
+    assert await open_ids(history) == []
+    assert await history.own_system_prompt("channel", 100) is None
+    await history.erase_forgotten()
+    assert await history.find(120) is None
+    assert await history.find(90) is not None
+
+
+async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path: Path) -> None:
+    await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
+    await history.receive(an_exchange(3))
+    await history.turn_away(3)
+    for message_id in (1, 2):
+        await history.shown(message_id)
+    await history.forget([1])
+    await history.prune(50)
+    assert await open_ids(history) == [1], "its parts are not deleted yet"
+    await history.withdrawn(1)
+    await history.prune(50)
+    assert rows(path, "SELECT message_id FROM exchanges") == [(2,)]
+
+
+async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(SCHEMA[0])
+        database.execute("PRAGMA user_version = 1")
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for row in ((1, 1, 1, 7, None), (20, 200, 200, 7, 1), (30, 3, 3, None, None)):
+            database.execute(
+                "INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,"
+                " author_id, author, question, quoted, reply, state)"
+                " VALUES (?, ?, ?, ?, ?, 9, '', 'q', '', 'r', 'answered')",
+                row,
+            )
+        database.execute("INSERT INTO places VALUES (1, 1, 1, 0)")
+        database.commit()
+    async with History.open(path) as history:
+        assert sorted(await history.places.places_in(guild_id=7)) == [1, 200]
+        assert await history.places.direct_places() == [3]
+        assert await open_ids(history) == []
 
 
 # System prompts, calibrations, facts

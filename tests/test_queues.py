@@ -58,6 +58,40 @@ def test_the_one_after_the_last_that_may_wait_is_refused_at_once() -> None:
     assert [type(one) for one in served[WAITING_LIMIT + 1 :]] == [PlaceBusy, PlaceBusy]
 
 
+def test_only_the_first_one_too_many_is_told_until_the_queue_is_empty() -> None:
+    async def scene() -> list[bool]:
+        queues, told = PlaceQueues(), list[bool]()
+
+        async def visit() -> None:
+            try:
+                async with queues.turn(1):
+                    await asyncio.sleep(1)
+            except PlaceBusy as busy:
+                told.append(busy.first)
+
+        for _ in range(2):
+            await asyncio.gather(*(visit() for _ in range(WAITING_LIMIT + 4)))
+        return told
+
+    assert run_virtually(scene()) == [True, False, False] * 2
+
+
+def test_who_waits_since_before_may_wait_however_many_do() -> None:
+    async def scene() -> int:
+        queues, served = PlaceQueues(), list[int]()
+
+        async def visit(number: int) -> None:
+            async with queues.patient_turn(1):
+                await asyncio.sleep(1)
+                served.append(number)
+
+        await asyncio.gather(*(visit(number) for number in range(WAITING_LIMIT * 3)))
+        assert served == sorted(served)
+        return len(served)
+
+    assert run_virtually(scene()) == WAITING_LIMIT * 3
+
+
 def test_who_gives_up_waiting_makes_room_and_holds_up_nobody() -> None:
     async def scene() -> list[int]:
         queues, log = PlaceQueues(), list[int]()

@@ -126,7 +126,7 @@ async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
         "Tea.",
         "Sure?",
     ]
-    assert files(tmp_path) == {"chat.db"}
+    assert files(tmp_path) == {"chat.db", "chat.db.lock"}
 
 
 async def test_the_system_prompt_can_be_taken_back(model: ModelDriver, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_offline_nothing_is_needed_and_no_model_remembers_it(tmp_path: Pat
     assert out.startswith("user : ChatBot : ")
     assert "Hello?" in out
     assert out.endswith("\nuser : \n")
-    assert files(tmp_path) == {"chat-offline.db"}
+    assert files(tmp_path) == {"chat-offline.db", "chat-offline.db.lock"}
 
 
 async def test_bytes_that_are_no_text_do_not_end_it(model: ModelDriver, tmp_path: Path) -> None:

@@ -184,6 +184,10 @@ class Stage:
         """Return the text of the answer to *question* once it is whole, its parts by lines."""
         return "\n".join(part["content"] for part in await self.answer_to(question))
 
+    async def shown_of(self, question: Message) -> str:
+        """Return what is shown of the answer to *question* by now, its parts by lines."""
+        return "\n".join(part["content"] for part in await self.parts_of(question))
+
     async def asked(self, text: str, **more: Any) -> Message:
         """Mention the bot and return the question when it is answered."""
         question = await self.ask(text, **more)

@@ -34,24 +34,32 @@ async def test_an_answer_that_fits_into_the_grace_period_is_finished(theatre: St
     assert await theatre.text_on(question) == text
     assert theatre.state_of(question) == "answered"
     assert await theatre.parts_of(late) == []
+    assert theatre.state_of(late) == "received"
+    async with theatre.bot():
+        assert await theatre.answer_to(late)
 
 
-async def test_an_answer_that_does_not_fit_says_so_and_is_kept(theatre: Stage) -> None:
-    endless = Script(text="and on and on " * 500, chunks_per_second=20)
-    await theatre.model.reply_when("endless", endless)
+async def test_an_answer_that_does_not_fit_goes_on_after_the_restart(theatre: Stage) -> None:
+    """Until then it says so; then it is finished in the same messages."""
+    slow = Script(text="and on and on " * 500, chunks_per_second=20)
+    await theatre.model.reply_when("endless", slow, times=3)
     async with theatre.bot(SHUTDOWN_GRACE="0.3") as bot:
         questions = [await theatre.ask(f"endless {number}") for number in range(3)]
-        await asyncio.gather(*(theatre.first_words_on(question) for question in questions))
+        begun = await asyncio.gather(*map(theatre.first_words_on, questions))
         began = time.monotonic()
         assert await bot.stop() == 0
         assert time.monotonic() - began < 5.0
     for question in questions:
-        text, _, notice = (await theatre.text_on(question)).partition("\n-# ")
+        text, _, notice = (await theatre.shown_of(question)).partition("\n-# ")
         assert text.startswith("and on")
-        assert notice == ENGLISH.stopped_by_shutdown
-        assert theatre.state_of(question) == "cancelled"
-    replies = theatre.rows("SELECT reply FROM exchanges WHERE state = 'cancelled'")
-    assert all(reply.startswith("and on") for (reply,) in replies)
+        assert notice == ENGLISH.interrupted
+        assert theatre.state_of(question) == "answering"
+    async with theatre.bot():
+        for question, first in zip(questions, begun, strict=True):
+            [part] = await theatre.answer_to(question)
+            assert part["id"] == first["id"]
+            assert part["content"].startswith("You said: ")
+            assert theatre.state_of(question) == "answered"
 
 
 async def test_without_anything_to_do_it_leaves_at_once(theatre: Stage) -> None:

@@ -1,9 +1,15 @@
-"""Find, after a crash, the messages in which an answer was begun."""
+"""The messages that show a reply, and which of those in a place an earlier attempt began."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bot.discord_reply import Part
+
+@dataclass(slots=True)
+class Part:
+    """A message that shows a part of a reply; *text* None where it is not known."""
+
+    message_id: int
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)

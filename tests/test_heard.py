@@ -1,0 +1,76 @@
+"""The mark of what was heard: it never runs ahead of what was, and survives a restart."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.heard import FACT, Heard, earlier, seconds_of, snowflake_at
+from bot.history import History
+from tests.doubles import Clock
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+async def history(tmp_path: Path) -> AsyncIterator[History]:
+    async with History.open(tmp_path / "bot.db") as one:
+        yield one
+
+
+def at(seconds: float) -> int:
+    return snowflake_at(NOW + seconds)
+
+
+def test_a_snowflake_tells_its_time_to_the_millisecond() -> None:
+    assert seconds_of(snowflake_at(NOW + 0.123)) == pytest.approx(NOW + 0.123, abs=0.001)
+    assert seconds_of(earlier(at(0), 120)) == pytest.approx(NOW - 120, abs=0.001)
+    assert snowflake_at(0.0) == 0
+
+
+async def test_the_mark_follows_what_is_heard_and_survives(history: History) -> None:
+    heard = Heard(history, Clock(NOW))
+    await heard.load()
+    assert heard.mark == 0
+    heard.hear(at(2))
+    heard.hear(at(1))
+    assert heard.mark == at(2)
+    await heard.write()
+    again = Heard(history, Clock(NOW))
+    await again.load()
+    assert again.mark == at(2)
+
+
+async def test_a_frozen_mark_stays_until_all_absences_are_made_good(history: History) -> None:
+    """Who comes back twice before the first absence is made good has missed more than once."""
+    heard = Heard(history, Clock(NOW))
+    heard.hear(at(1))
+    heard.freeze()
+    first = heard.absences
+    heard.hear(at(2))
+    heard.freeze()
+    heard.thaw(first)
+    assert heard.mark == at(1)
+    await heard.write()
+    assert await history.fact(FACT) == str(at(1))
+    heard.thaw(heard.absences)
+    assert heard.mark == at(2)
+
+
+async def test_an_id_from_the_future_is_made_up(history: History) -> None:
+    """Else nothing that is asked until then would be found again."""
+    heard = Heard(history, Clock(NOW))
+    heard.hear(at(1))
+    heard.hear(at(86_400))
+    assert heard.mark == at(1)
+    await history.set_fact(FACT, str(at(86_400)))
+    await heard.load()
+    assert heard.mark <= at(3600)
+
+
+@pytest.mark.parametrize("stored", ["", "x", "-5", "1e9"])
+async def test_a_mark_that_is_none_counts_as_absent(history: History, stored: str) -> None:
+    await history.set_fact(FACT, stored)
+    heard = Heard(history, Clock(NOW))
+    await heard.load()
+    assert heard.mark == 0
