@@ -1,0 +1,177 @@
+"""The points at which the bot is killed: each is held open at the wire, from outside.
+
+A point is reached when what happens before it has happened and what comes after it waits. So the
+bot has no code for being killed, and is killed where another server, or a slow one, would have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from bot.sandbox.model_script import Script
+from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Message, Stage
+
+Point = Callable[[Stage, str], Awaitable[Message]]
+HELD_SECONDS: Final = 0.6  # What is held arrives before a new process has connected.
+THINKING_SECONDS: Final = 2.0  # longer than it takes to be killed
+SENTENCE: Final = "All is well in the harbour tonight. "
+TEXT: Final = SENTENCE * 80  # two parts
+SLOW: Final = 400  # pieces of text a second
+CREATE: Final = r"/channels/\d+/messages$"
+EDIT: Final = r"/channels/\d+/messages/\d+$"
+THREAD: Final = r"/messages/\d+/threads$"
+
+
+async def scripted(stage: Stage, word: str, **changes: object) -> None:
+    """Let the model answer what contains *word*, slowly the first time."""
+    first = Script(text=TEXT, chunk_size=12, chunks_per_second=SLOW, **changes)  # type: ignore[arg-type]  # by name
+    await stage.model.reply_when(word, first, times=1)
+    await stage.model.reply_when(word, Script(text=TEXT, chunk_size=12, chunks_per_second=SLOW))
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Return when *condition* holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await condition():  # noqa: ASYNC110  # asks a process
+            await asyncio.sleep(GLANCE_SECONDS)
+
+
+async def received(stage: Stage, word: str) -> Message:
+    """Stop where the question is stored, its thread is not made and the model silent."""
+    await scripted(stage, word, stall_before_seconds=THINKING_SECONDS)
+    await stage.discord.fault("delay", method="POST", path=THREAD, seconds=HELD_SECONDS)
+    question = await stage.ask(word)
+
+    async def stored() -> bool:
+        return stage.state_of(question) is not None
+
+    await until(stored)
+    return question
+
+
+async def thread_made(stage: Stage, word: str) -> Message:
+    """Stop where Discord has made the thread, and the bot does not know."""
+    await scripted(stage, word, stall_before_seconds=THINKING_SECONDS)
+    await stage.discord.fault("delay", method="POST", path=THREAD, seconds=HELD_SECONDS, after=True)
+    question = await stage.ask(word)
+
+    async def made() -> bool:
+        return any(one["id"] == question["id"] for one in await stage.discord.channels())
+
+    await until(made)
+    return question
+
+
+async def model_asked(stage: Stage, word: str) -> Message:
+    """Stop where the model was asked and thinks."""
+    await scripted(stage, word, stall_before_seconds=THINKING_SECONDS)
+    question = await stage.ask(word)
+    await stage.model_asked(word)
+    return question
+
+
+async def first_part_unanswered(stage: Stage, word: str) -> Message:
+    """Stop where Discord shows the first words, and the bot does not know."""
+    await scripted(stage, word)
+    await stage.discord.fault("delay", method="POST", path=CREATE, seconds=HELD_SECONDS, after=True)
+    question = await stage.ask(word)
+    await stage.first_words_on(question)
+    return question
+
+
+async def first_part_recorded(stage: Stage, word: str) -> Message:
+    """Stop where the first words are recorded, and the model is in mid-sentence."""
+    await scripted(stage, word, stall_after_chunks=5, stall_seconds=THINKING_SECONDS)
+    question = await stage.ask(word)
+
+    async def recorded() -> bool:
+        sql = "SELECT 1 FROM parts WHERE message_id = ?"
+        return bool(stage.rows(sql, int(question["id"])))
+
+    await until(recorded)
+    return question
+
+
+async def first_edit_unanswered(stage: Stage, word: str) -> Message:
+    """Stop where an edit on the way is shown, and the bot does not know."""
+    await scripted(stage, word, stall_after_chunks=100, stall_seconds=THINKING_SECONDS)
+    await stage.discord.fault("delay", method="PATCH", path=EDIT, seconds=HELD_SECONDS, after=True)
+    question = await stage.ask(word)
+    await stage.first_words_on(question)
+
+    async def edited() -> bool:
+        return any(part["edited_timestamp"] for part in await stage.parts_of(question))
+
+    await until(edited)
+    return question
+
+
+async def second_part_unanswered(stage: Stage, word: str) -> Message:
+    """Stop where Discord shows the second part, and the bot does not know."""
+    await scripted(stage, word)
+    await stage.discord.fault(
+        "delay", method="POST", path=CREATE, seconds=HELD_SECONDS, after=True, skip=1
+    )
+    question = await stage.ask(word)
+
+    async def second() -> bool:
+        return len(await stage.parts_of(question)) == 2
+
+    await until(second)
+    return question
+
+
+async def end_held(stage: Stage, word: str) -> Message:
+    """Stop where the whole text is stored, and the final edit has not arrived."""
+    await scripted(stage, word)
+    await stage.discord.fault("delay", method="PATCH", path=EDIT, seconds=HELD_SECONDS, count=None)
+    question = await stage.ask(word)
+
+    async def stored() -> bool:
+        return stage.state_of(question) == "answered"
+
+    await until(stored)
+    return question
+
+
+async def end_unanswered(stage: Stage, word: str) -> Message:
+    """Stop where the whole text shows, and the bot does not know."""
+    await scripted(stage, word)
+    await stage.discord.fault(
+        "delay", method="PATCH", path=EDIT, seconds=HELD_SECONDS, after=True, count=None
+    )
+    question = await stage.ask(word)
+
+    async def whole() -> bool:
+        shown = await stage.shown_of(question)
+        return len(shown) >= len(TEXT.strip()) - 2
+
+    await until(whole)
+    return question
+
+
+async def ended(stage: Stage, word: str) -> Message:
+    """Stop where all is shown and recorded."""
+    await scripted(stage, word)
+    return await stage.asked(word)
+
+
+POINTS: Final[dict[str, Point]] = {
+    point.__name__: point
+    for point in (
+        received,
+        thread_made,
+        model_asked,
+        first_part_unanswered,
+        first_part_recorded,
+        first_edit_unanswered,
+        second_part_unanswered,
+        end_held,
+        end_unanswered,
+        ended,
+    )
+}
+# Where the text is complete, the model is not asked again.
+COMPLETE: Final = frozenset({"end_held", "end_unanswered", "ended"})

@@ -1,0 +1,142 @@
+"""Rows 1 to 5: killed at any instant, stopped, started twice, poisoned, without power."""
+
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from functools import partial
+
+import pytest
+
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from bot.splitting import split
+from tests.e2e.conftest import Bot, Message, Stage
+from tests.faults.oracle import check_invariants
+from tests.faults.points import COMPLETE, POINTS, TEXT, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def killed(bot: Bot) -> None:
+    """End the bot as the kernel or a power cut does."""
+    bot.process.kill()
+    await bot.process.wait()
+
+
+async def asked_more_than(stage: Stage, text: str, times: int) -> bool:
+    return len(await stage.requests_with(text)) > times
+
+
+async def check_gone_on(stage: Stage, point: str, question: Message, before: list[Message]) -> None:
+    """Check that the answer went on in the messages that were begun, with as few model calls."""
+    await check_invariants(stage, question, model_calls=1 if point in COMPLETE else 2)
+    after = await stage.parts_of(question)
+    assert [part["content"] for part in after] == split(TEXT)
+    assert [part["id"] for part in after][: len(before)] == [part["id"] for part in before]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_01_killed_at_each_named_point(own_stage: Stage, unique: str, point: str) -> None:
+    """The answer goes on in the same message, once; the next restart does not ask again."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        question = await POINTS[point](stage, unique)
+        await killed(bot)
+    before = await stage.parts_of(question)
+    await stage.discord.clear_faults()
+    async with stage.bot():
+        await check_gone_on(stage, point, question, before)
+    async with stage.bot():
+        follow_up = await stage.asked("And then?", channel=question["channel_id"])
+        await check_invariants(stage, question, follow_up, model_calls=2)
+        memory = await stage.memory_at("And then?")
+    assert TEXT.strip() in memory
+
+
+async def test_01_killed_while_others_wait_in_a_direct_message(
+    own_stage: Stage, unique: str
+) -> None:
+    """Oldest first: each answer knows those before it."""
+    stage = own_stage
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    texts = [f"{unique} {word}" for word in ("one", "two", "three")]
+    await stage.model.reply_when(texts[0], Script(text="late", stall_before_seconds=5), times=1)
+    async with stage.bot() as bot:
+        questions = [await stage.discord.say(dm, person, text) for text in texts]
+        await stage.model_asked(texts[0])
+        await killed(bot)
+    async with stage.bot():
+        await check_invariants(stage, *questions, model_calls=2)
+    memory = await stage.memory_at(texts[2])
+    assert memory.index(texts[0]) < memory.index(texts[1])
+
+
+async def test_01_what_was_asked_of_a_crashed_process_long_ago_is_not_put_to_the_model(
+    own_stage: Stage, unique: str
+) -> None:
+    """The begun message says so, and the person may ask again."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        question = await POINTS["first_part_recorded"](stage, unique)
+        await killed(bot)
+    async with stage.bot(CATCH_UP_HOURS="0"):
+        [ending] = await check_invariants(stage, question, model_calls=1)
+    assert ending.state == "failed"
+    assert ending.shown[0].endswith(f"\n-# {ENGLISH.given_up}")
+
+
+async def test_03_a_second_instance_on_the_same_database_refuses(own_stage: Stage) -> None:
+    stage = own_stage
+    async with stage.bot():
+        began = time.monotonic()
+        async with stage.bot(connected=False) as second:
+            assert await second.wait() == 2
+        assert time.monotonic() - began < 5.0 + 5.0, "some of it is Python's own start"
+        assert "Another instance of this program is using the database" in second.log
+        await check_invariants(stage, await stage.asked("Are you there?"))
+
+
+async def test_04_a_question_that_kills_each_attempt_is_given_up_after_the_third(
+    own_stage: Stage, unique: str
+) -> None:
+    """Two attempts ask the model, the third says so, and others are answered all the while."""
+    stage = own_stage
+    poison = Script(text="poison " * 200, chunk_size=7, stall_after_chunks=20, stall_seconds=20)
+    await stage.model.reply_when(unique, poison)
+    question = None
+    for attempt in range(2):
+        async with stage.bot() as bot:
+            question = question or await stage.ask(unique)
+            await stage.first_words_on(question)
+            asked = partial(asked_more_than, stage, unique, attempt)
+            await until(asked)
+            await killed(bot)
+    assert question is not None
+    async with stage.bot():
+        [ending] = await check_invariants(stage, question, model_calls=2)
+        await check_invariants(stage, question, await stage.asked("And others?"))
+    assert ending.state == "failed"
+    assert ending.reply.startswith("poison")
+    assert ending.shown[-1].endswith(f"\n-# {ENGLISH.given_up}")
+    async with stage.bot():
+        await check_invariants(stage, question, await stage.asked("And now?"), like=None)
+    assert len(await stage.requests_with(unique)) == 2
+
+
+async def test_05_what_is_committed_is_there_after_the_power_was_cut(
+    own_stage: Stage, unique: str
+) -> None:
+    """The file as the disk had it: the log with it, and no shared memory."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        questions = [await stage.asked(f"{unique} {number}") for number in range(3)]
+        assert stage.rows("PRAGMA journal_mode") == [("wal",)]
+        bot.process.send_signal(signal.SIGKILL)
+        await bot.process.wait()
+    (stage.folder / "bot.db-shm").unlink(missing_ok=True)
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    async with stage.bot():
+        await check_invariants(stage, *questions, model_calls=1)
