@@ -1,0 +1,265 @@
+"""Row 9: what was asked, edited and deleted while the bot was away is made good on its return."""
+
+import asyncio
+
+import pytest
+
+from bot.sandbox.discord.world import ChannelType
+from bot.sandbox.model_script import Script
+from tests.doubles import file_bytes
+from tests.e2e.conftest import Message, Stage
+from tests.faults.oracle import check_invariants
+from tests.faults.points import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Theatre:
+    """Places in which the bot was before it went away."""
+
+    def __init__(self, stage: Stage, word: str) -> None:
+        self.stage = stage
+        self.word = word
+        self.person = ""
+        self.dm = self.channel = self.thread = ""
+        self.before: list[Message] = []
+
+    async def visited(self) -> None:
+        """Let the bot answer in a channel, a thread of its own and a direct message."""
+        stage = self.stage
+        self.person = await stage.person()
+        self.dm = await stage.discord.dm(self.person)
+        self.channel = await stage.channel()
+        opening = await stage.asked(f"{self.word} opening", channel=self.channel)
+        self.thread = opening["id"]
+        direct = await stage.said(self.dm, self.person, f"{self.word} direct")
+        self.before = [opening, direct]
+
+    async def asked(self) -> list[Message]:
+        """Ask in each of them, and in others, in this order."""
+        say, word = self.stage.discord.say, self.word
+        mention = self.stage.discord.bot_mention
+        voice = await self.stage.channel(kind=ChannelType.VOICE)
+        post = await self.stage.discord.start_thread(
+            await self.stage.channel(kind=ChannelType.FORUM), "Jun", "A post", content="Hello"
+        )
+        return [
+            await say(self.channel, "Mina", f"{mention} {word} in the channel"),
+            await say(self.thread, "Jun", f"{word} in the thread"),
+            await say(self.dm, self.person, f"{word} in the first direct message"),
+            await say(voice, "Sora", f"{mention} {word} in the voice chat"),
+            await say(post["id"], "Jun", f"{mention} {word} in the forum post"),
+            await say(self.dm, self.person, f"{word} in the second direct message"),
+        ]
+
+    async def unasked(self) -> list[Message]:
+        """Say what is not for the bot."""
+        say = self.stage.discord.say
+        return [
+            await say(self.channel, "Jun", f"{self.word} to everybody"),
+            await say(self.thread, "Jun", f"@Sora {self.word} to you", as_typed=True),
+        ]
+
+
+async def test_09_what_was_asked_while_it_was_away_is_answered(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    unasked = await theatre.unasked()
+    questions = await theatre.asked()
+    async with stage.bot():
+        endings = await check_invariants(stage, *theatre.before, *questions, model_calls=1)
+        await stage.left_alone(*unasked)
+    assert {ending.state for ending in endings} == {"answered"}
+    memory = await stage.memory_at("in the second direct message")
+    assert memory.index("direct") < memory.index("in the first direct message")
+    assert "opening" in await stage.memory_at("in the thread")
+
+
+async def test_09_a_thread_that_was_archived_meanwhile_is_looked_into(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    question = await stage.discord.say(theatre.thread, "Jun", f"{unique} in the thread")
+    await stage.discord.edit_channel(theatre.thread, archived=True)
+    async with stage.bot():
+        await check_invariants(stage, *theatre.before, question, model_calls=1)
+
+
+async def test_09_edits_and_deletions_made_meanwhile_count(own_stage: Stage, unique: str) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+        edited = await stage.asked(f"{unique} before the edit", channel=theatre.channel)
+        deleted = await stage.asked(f"{unique} SECRETWORD", channel=theatre.channel)
+        [shown] = await stage.parts_of(deleted)
+    mention = stage.discord.bot_mention
+    await stage.discord.edit(theatre.channel, edited["id"], f"{mention} {unique} after the edit")
+    await stage.discord.delete(theatre.channel, deleted["id"])
+    new = [await stage.ask(f"{unique} new {n}", channel=theatre.channel) for n in range(2)]
+    await stage.discord.edit(theatre.channel, new[0]["id"], f"{mention} {unique} new and edited")
+    await stage.discord.delete(theatre.channel, new[1]["id"])
+    async with stage.bot():
+        await stage.answer_to(new[0])
+
+        async def forgotten() -> bool:
+            shown_now = await stage.messages_in(deleted["id"])
+            return all(one["id"] != shown["id"] for one in shown_now)
+
+        await until(forgotten)
+        await stage.asked(f"{unique} what do you remember?", channel=theatre.channel)
+        memory = await stage.memory_at(f"{unique} what do you remember?")
+    assert "after the edit" in memory
+    assert "new and edited" in memory
+    assert "before the edit" not in memory
+    assert "SECRETWORD" not in memory
+    assert b"SECRETWORD" not in file_bytes(stage.folder / "bot.db")
+    assert stage.state_of(new[1]) is None
+    assert len(await stage.requests_with(f"{unique} new and edited")) == 1
+
+
+@pytest.mark.parametrize("how", ["abort", "close"])
+async def test_09_a_reconnect_that_cannot_resume_is_an_absence_too(
+    own_stage: Stage, unique: str, how: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+        await stage.discord.gateway("refuse", seconds=60)
+        await stage.discord.gateway(how, forget_session=True)
+        questions = await theatre.asked()
+        await stage.discord.clear_faults()
+        await check_invariants(stage, *theatre.before, *questions, model_calls=1)
+
+
+async def test_09_a_resume_replays_and_nothing_is_answered_twice(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+        resumes = (await stage.discord.gateway_state())["resumes"]
+        await stage.discord.gateway("refuse", seconds=60)
+        await stage.discord.gateway("abort")
+        questions = await theatre.asked()
+        await stage.discord.clear_faults()
+        await check_invariants(stage, *theatre.before, *questions, model_calls=1)
+        assert (await stage.discord.gateway_state())["resumes"] > resumes
+
+
+async def test_09_killed_while_catching_up_it_catches_up_again(
+    own_stage: Stage, unique: str
+) -> None:
+    """The mark of what was heard stands still until all of it is stored."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    questions = await theatre.asked()
+    await stage.discord.fault(
+        "delay", method="GET", path=rf"/channels/{theatre.dm}/messages", seconds=1.0
+    )
+    async with stage.bot() as bot:
+        await stage.asked("Are you there?")
+        bot.process.kill()
+        await bot.process.wait()
+    await stage.discord.clear_faults()
+    async with stage.bot():
+        await check_invariants(stage, *theatre.before, *questions, model_calls=2)
+
+
+async def test_09_a_failing_discord_is_asked_again_until_all_is_read(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    questions = await theatre.asked()
+    await stage.discord.fault("answer", method="GET", path=r"/messages$", status=503, count=2)
+    async with stage.bot():
+        await check_invariants(stage, *theatre.before, *questions, model_calls=1)
+
+
+async def test_09_at_the_first_start_nothing_older_is_answered(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    old = [await stage.ask(f"{unique} {number}") for number in range(2)]
+    for _ in range(2):
+        async with stage.bot():
+            await stage.left_alone(*old)
+
+
+async def test_09_in_a_newly_joined_guild_nothing_older_is_answered(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, discord = own_stage, own_stage.discord
+    async with stage.bot():
+        await stage.asked("Are you there?")
+    old = []
+    for _ in range(2):
+        guild = await discord.create_guild(f"Guild {unique}", with_bot=False)
+        guild_id = str(guild["id"])
+        await discord.invite("Mina", guild_id)
+        channel = await discord.create_channel(f"place-{unique}", guild=guild_id)
+        old.append(await discord.say(channel["id"], "Mina", f"<@{discord.bot_id}> {unique} old"))
+        await discord.invite(discord.bot_id, guild_id)
+        new = await discord.say(channel["id"], "Mina", f"<@{discord.bot_id}> {unique} new")
+        async with stage.bot():
+            await stage.answer_to(new)
+    async with stage.bot():
+        await stage.left_alone(*old)
+
+
+@pytest.mark.parametrize("hours", ["0", "0.0001"])
+async def test_09_what_is_older_than_the_operator_wants_is_not_answered(
+    own_stage: Stage, unique: str, hours: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    questions = await theatre.asked()
+    await asyncio.sleep(0.5)  # 0.0001 hours and a little
+    async with stage.bot(CATCH_UP_HOURS=hours):
+        await stage.left_alone(*questions)
+
+
+async def test_09_only_places_with_something_newer_are_asked(own_stage: Stage, unique: str) -> None:
+    """And each of them once: the margin makes those of the last two minutes count as newer."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    quiet = [await stage.channel() for _ in range(5)]
+    async with stage.bot():
+        await theatre.visited()
+    questions = await theatre.asked()
+    first = len(await stage.discord.requests())
+    async with stage.bot():
+        await check_invariants(stage, *theatre.before, *questions, model_calls=1)
+    lists = await stage.discord.requests(
+        after=first, method="GET", route="/channels/{channel_id}/messages"
+    )
+    asked = [one["path"].split("/")[2] for one in lists]
+    assert not set(asked) & set(quiet)
+    assert max(asked.count(one) for one in asked) <= 3, "missed, begun and compared"
+
+
+async def test_09_a_question_that_waits_when_it_is_stopped_goes_before_what_comes_later(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    slow = Script(text="slow", stall_before_seconds=2)
+    await stage.model.reply_when(f"{unique} first", slow)
+    async with stage.bot(SHUTDOWN_GRACE="0") as bot:
+        await theatre.visited()
+        first = await stage.discord.say(theatre.dm, theatre.person, f"{unique} first")
+        second = await stage.discord.say(theatre.dm, theatre.person, f"{unique} second")
+        await stage.model_asked(f"{unique} first")
+        assert await bot.stop() == 0
+    async with stage.bot():
+        await stage.model_asked(f"{unique} first")
+        third = await stage.discord.say(theatre.dm, theatre.person, f"{unique} third")
+        await check_invariants(stage, *theatre.before, first, second, third, model_calls=2)
+    memory = await stage.memory_at(f"{unique} third")
+    assert memory.index(f"{unique} first") < memory.index(f"{unique} second")
