@@ -20,7 +20,16 @@ STAND_INS = [name for name in MODULES if name.startswith("bot.sandbox")]
 
 # Whose business a library is. The others are given plain values.
 LIBRARIES = {
-    "discord": {"addressing", "client", "commands", "discord_reply", "gateway", "placing"},
+    "discord": {
+        "addressing",
+        "client",
+        "commands",
+        "discord_reply",
+        "gateway",
+        "gateway_socket",
+        "placing",
+        "reconnecting",
+    },
     "aiosqlite": {"database"},
     "sqlite3": {"database"},
     "openai": {"model"},
