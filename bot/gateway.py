@@ -45,7 +45,10 @@ class ReopeningEvent(asyncio.Event):
     Its own stays shut for ever when the request that shut it is cancelled before it opens it.
     """
 
-    _opening: asyncio.TimerHandle | None = None
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._opening: asyncio.TimerHandle | None = None
 
     def set(self) -> None:
         """Let requests pass."""
@@ -58,7 +61,7 @@ class ReopeningEvent(asyncio.Event):
         super().clear()
         if self._opening is not None:
             self._opening.cancel()
-        self._opening = asyncio.get_running_loop().call_later(GLOBAL_LIMIT_SECONDS, self.set)
+        self._opening = asyncio.get_running_loop().call_later(self._seconds, self.set)
 
 
 def point_at(api_url: str, gateway_url: str) -> None:
@@ -111,7 +114,7 @@ def guard_parsers(client: discord.Client) -> None:
 
 def guard_global_limit(client: discord.Client) -> None:
     """Let no request of *client*, which has logged in, shut the gate for ever."""
-    client.http._global_over = ReopeningEvent()
+    client.http._global_over = ReopeningEvent(GLOBAL_LIMIT_SECONDS)
     client.http._global_over.set()
 
 
