@@ -16,11 +16,18 @@ from discord.http import Ratelimit, Route
 
 from bot.gateway_socket import Inflate, KeepAlive, PromptSocket
 from bot.pacing import Pacer
+from bot.payloads import is_message, is_message_update
 
 log = logging.getLogger(__name__)
 
 GLOBAL_LIMIT_SECONDS: Final = 31.0  # discord.py sleeps for at most max_ratelimit_timeout, 30 s.
+# What discord.py's parsers would let through, to fail where it is used.
+WELL_FORMED: Final = {"MESSAGE_CREATE": is_message, "MESSAGE_UPDATE": is_message_update}
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
+
+
+class MalformedEvent(Exception):
+    """An event is not made as Discord says."""
 
 
 class FullBucket(Ratelimit):
@@ -98,8 +105,12 @@ def guard_parsers(client: discord.Client) -> None:
     """
 
     def guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+        well_formed = WELL_FORMED.get(event)
+
         def parse_or_skip(data: Any) -> None:
             try:
+                if well_formed is not None and not well_formed(data):
+                    raise MalformedEvent
                 parse(data)
             except Exception as error:  # noqa: BLE001  # the one top handler of what Discord sends
                 log.warning("Skipped a malformed %s event: %s", event, type(error).__name__)

@@ -45,6 +45,7 @@ PURE = {
     "conversation",
     "errors",
     "graphemes",
+    "payloads",
     "prompt",
     "reasoning",
     "sentences",
