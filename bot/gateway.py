@@ -16,13 +16,17 @@ from discord.http import Ratelimit, Route
 
 from bot.gateway_socket import Inflate, KeepAlive, PromptSocket
 from bot.pacing import Pacer
-from bot.payloads import is_message, is_message_update
+from bot.payloads import is_interaction, is_message, is_message_update
 
 log = logging.getLogger(__name__)
 
 GLOBAL_LIMIT_SECONDS: Final = 31.0  # discord.py sleeps for at most max_ratelimit_timeout, 30 s.
 # What discord.py's parsers would let through, to fail where it is used.
-WELL_FORMED: Final = {"MESSAGE_CREATE": is_message, "MESSAGE_UPDATE": is_message_update}
+WELL_FORMED: Final = {
+    "MESSAGE_CREATE": is_message,
+    "MESSAGE_UPDATE": is_message_update,
+    "INTERACTION_CREATE": is_interaction,
+}
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
 

@@ -1,4 +1,4 @@
-"""Whether a message that the gateway sent is made as Discord says, where this program relies on it.
+"""Whether what the gateway sent is made as Discord says, where this program relies on it.
 
 discord.py takes over most fields unlooked at, so that a number in place of a text fails only where
 the text is used. What this program does not use may be anything.
@@ -31,6 +31,11 @@ def is_message_update(data: Any) -> bool:
     return _has(data, required=_ALWAYS, optional=_POSTED | _OPTIONAL)
 
 
+def is_interaction(data: Any) -> bool:
+    """Whether *data* is a command, a form or a button that somebody used."""
+    return _has(data, required=_INTERACTION, optional=_OPTIONAL | {"data": _or_none(_is_chosen)})
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -56,6 +61,15 @@ def _is_reference(value: Any) -> bool:
     return _has(value, required={}, optional=dict.fromkeys(ids, _or_none(is_snowflake)))
 
 
+def _is_chosen(value: Any) -> bool:
+    optional = {"name": _is_text, "custom_id": _is_text, "options": _each(_is_option)}
+    return _has(value, required={}, optional=optional)
+
+
+def _is_option(value: Any) -> bool:
+    return _has(value, required={"name": _is_text, "type": _is_number}, optional={})
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -75,6 +89,12 @@ def _has(data: Any, *, required: Mapping[str, Check], optional: Mapping[str, Che
 _ALWAYS: Final[dict[str, Check]] = {"id": is_snowflake, "channel_id": is_snowflake}
 _USER: Final[dict[str, Check]] = {"id": is_snowflake, "username": _is_text}
 _POSTED: Final[dict[str, Check]] = {"author": _is_user, "content": _is_text, "type": _is_number}
+_INTERACTION: Final[dict[str, Check]] = {
+    "id": is_snowflake,
+    "application_id": is_snowflake,
+    "token": _is_text,
+    "type": _is_number,
+}
 _OPTIONAL: Final[dict[str, Check]] = {
     "guild_id": _or_none(is_snowflake),
     "flags": _or_none(_is_number),

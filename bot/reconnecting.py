@@ -133,7 +133,9 @@ class _Connecting:
                 _raise_if_for_good(closed.code, client)
             ending = Ending(code=closed.code)
         except Exception as error:  # noqa: BLE001  # the one top handler of the connection
-            log.warning("The connection to Discord failed: %s", type(error).__name__)
+            silent = isinstance(error, TimeoutError)
+            what = "it fell silent" if silent else type(error).__name__
+            log.warning("The connection to Discord failed: %s", what)
             ending = Ending()
             if client.ws is not None:
                 await client.ws.close(code=4000)

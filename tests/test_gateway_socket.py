@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import discord
 import pytest
 from aiohttp import web
 
-from bot import gateway_socket
+from bot import gateway, gateway_socket
 from bot.gateway import ReopeningEvent
 from bot.gateway_socket import (
     CLOSE_SECONDS,
@@ -23,6 +24,9 @@ from bot.gateway_socket import (
     KeepAlive,
     PromptSocket,
 )
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
+from bot.sandbox.driver import Driver
 
 
 @asynccontextmanager
@@ -158,3 +162,20 @@ async def test_the_gate_for_the_global_limit_opens_by_itself() -> None:
     gate.set()
     await asyncio.sleep(0.06)
     assert gate.is_set()
+
+
+async def test_a_request_that_is_cancelled_in_a_global_limit_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway, "GLOBAL_LIMIT_SECONDS", 0.3)
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        async with discord.Client(intents=discord.Intents.none()) as client:
+            await client.login(people.token)
+            gateway.guard_global_limit(client)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=20, **everywhere)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
+            user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 2)
+            assert user.name

@@ -8,7 +8,7 @@ import asyncio
 import copy
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -20,8 +20,7 @@ Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
 GUILD: Final = "Mangled"
-AT_ONCE: Final = 24  # questions that wait for their answers together
-PLACES: Final = 24  # channels, and as many people to write directly
+PEOPLE: Final = 48  # Each asks one question at a time; one in four in a channel, in threads.
 RAW_EVERY: Final = 1500  # Each ends the connection, and the pauses in between grow.
 FIRST_RAW: Final = 20
 PATIENCE_SECONDS: Final = 60.0
@@ -160,6 +159,12 @@ class Answers:
         self._after = after
         self._places: dict[str, set[str]] = defaultdict(set)
         self._texts: dict[str, str] = {}
+        self._news = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Take in what is posted or edited, until cancelled."""
+        while True:
+            await self.look(timeout_seconds=1.0)
 
     async def look(self, *, timeout_seconds: float) -> None:
         """Take in what was posted or edited since the last look."""
@@ -175,10 +180,21 @@ class Answers:
             referred = (message.get("message_reference") or {}).get("message_id")
             self._places[referred or message["channel_id"]].add(message["id"])
             self._texts[message["id"]] = message["content"]
+        self._news.set()
+        self._news = asyncio.Event()
 
     def to(self, question: Message) -> list[str]:
         """Return the texts of the messages that answer *question*."""
         return [self._texts[one] for one in sorted(self._places[question["id"]])]
+
+    async def wait(self, question: Message, text: str) -> None:
+        """Return when *question* is answered with *text*."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not any(text in one for one in self.to(question)):
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{text!r} is not answered") from None
 
 
 @asynccontextmanager
@@ -198,24 +214,33 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
     Checks that every question is answered exactly once. Return what was played: `tries`, `seed`,
     `by_event`, `seconds`, `connects` (how often the bot connected anew).
     """
-    began, by_event = time.monotonic(), defaultdict[str, int](int)
+    began = time.monotonic()
     async with _fast(stage):
         events = await recorded(stage)
-        places = await _places(stage)
         start = await stage.discord.last_event()
         answers = Answers(stage, start)
-        asked: list[tuple[Message, str]] = []
         faults = list(malformed(events, tries=tries, seed=seed))
-        for first in range(0, tries, AT_ONCE):
-            batch = range(first, min(first + AT_ONCE, tries))
-            new = await asyncio.gather(
-                *(_pair(stage, faults[number], places, number, seed) for number in batch)
-            )
-            for number in batch:
-                by_event[faults[number].get("t", "raw")] += 1
-            asked += new
-            await _answered(answers, new)
+        asked: list[tuple[Message, str]] = []
+        left = iter(enumerate(faults))
+
+        async def play_in(channel: str, author: str, *, mention: bool) -> None:
+            for number, fault in left:
+                text = f"mangled {seed} number {number} end"
+                await stage.discord.gateway(**fault)
+                speak = stage.discord.ask if mention else stage.discord.say
+                question = await speak(channel, author, text)
+                asked.append((question, text))
+                await answers.wait(question, text)
+
+        watching = asyncio.create_task(answers.watch())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for channel, author, mention in await _places(stage):
+                    group.create_task(play_in(channel, author, mention=mention))
+        finally:
+            watching.cancel()
         await answers.look(timeout_seconds=1.0)
+    assert len(asked) == tries
     for question, text in asked:
         found = answers.to(question)
         assert len(found) == 1, f"{text!r} was answered {len(found)} times"
@@ -224,7 +249,7 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
     return {
         "tries": tries,
         "seed": seed,
-        "by_event": dict(by_event),
+        "by_event": dict(Counter(fault.get("t", "raw") for fault in faults)),
         "seconds": round(time.monotonic() - began, 1),
         "connects": len(connects),
     }
@@ -233,25 +258,8 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
 async def _places(stage: Stage) -> list[tuple[str, str, bool]]:
     """Return the places to ask in, by turns: channel, author, whether a mention is needed."""
     places = []
-    for _ in range(PLACES):
-        author = await stage.person()
-        places.append((await stage.channel(), author, True))
-        places.append((await stage.discord.dm(author), author, False))
+    for number in range(PEOPLE):
+        author, mention = await stage.person(), number % 4 == 0
+        channel = await (stage.channel() if mention else stage.discord.dm(author))
+        places.append((channel, author, mention))
     return places
-
-
-async def _pair(
-    stage: Stage, fault: Json, places: list[tuple[str, str, bool]], number: int, seed: int
-) -> tuple[Message, str]:
-    channel, author, mention = places[number % len(places)]
-    text = f"mangled {seed} number {number} end"
-    await stage.discord.gateway(**fault)
-    if mention:
-        return await stage.discord.ask(channel, author, text), text
-    return await stage.discord.say(channel, author, text), text
-
-
-async def _answered(answers: Answers, new: list[tuple[Message, str]]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not all(any(text in one for one in answers.to(question)) for question, text in new):
-            await answers.look(timeout_seconds=1.0)

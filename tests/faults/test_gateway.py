@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.conftest import Message, Stage, a_stage
+from tests.faults.gateway_fuzz import malformed, play_malformed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -322,3 +323,22 @@ async def test_13_a_ready_that_cannot_be_read_is_asked_for_again(
             )
             before = ready["seq"]
         await still_answers(own_stage, unique)
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_13_malformed_events_between_questions(own_stage: Stage, seed: int) -> None:
+    """The long form of this has 10,000 of them."""
+    async with own_stage.bot():
+        played = await play_malformed(own_stage, tries=60, seed=seed)
+    assert played["connects"] == played["by_event"]["raw"] == 1
+    assert "Traceback" not in own_stage.log
+
+
+async def test_13_malformed_events_are_the_same_for_the_same_seed() -> None:
+    event = {"id": "5000000000", "author": {"id": "1"}, "mentions": [{"id": "2"}]}
+    events = [("MESSAGE_CREATE", event)]
+    first, again, other = (list(malformed(events, tries=40, seed=seed)) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+    assert [one["action"] for one in first].count("raw") == 1
+    assert event["id"] == "5000000000", "the real one stays as it is"
