@@ -59,6 +59,14 @@ class KeepAlive(KeepAliveHandler):
             before.stop()
             self._last_ack = before._last_ack
 
+    def get_payload(self) -> dict[str, Any]:
+        """Return the next heartbeat. It counts as sent from now on.
+
+        discord.py notes that only afterwards: a quick ACK looked late by a whole interval.
+        """
+        self._last_send = time.perf_counter()
+        return super().get_payload()
+
 
 class Inflate:
     """Discord's zlib stream. discord.py's own inflates whatever a frame claims to hold."""

@@ -87,8 +87,20 @@ def _has(data: Any, *, required: Mapping[str, Check], optional: Mapping[str, Che
 
 
 _ALWAYS: Final[dict[str, Check]] = {"id": is_snowflake, "channel_id": is_snowflake}
-_USER: Final[dict[str, Check]] = {"id": is_snowflake, "username": _is_text}
-_POSTED: Final[dict[str, Check]] = {"author": _is_user, "content": _is_text, "type": _is_number}
+# Where discord.py misses one of these it leaves out the author, or whoever is mentioned.
+_USER: Final[dict[str, Check]] = {
+    "id": is_snowflake,
+    "username": _is_text,
+    "discriminator": _is_text,
+    "avatar": _or_none(_is_text),
+}
+_POSTED: Final[dict[str, Check]] = {
+    "author": _is_user,
+    "content": _is_text,
+    "type": _is_number,
+    "mentions": _each(_is_mentioned),
+    "mention_roles": _each(is_snowflake),
+}
 _INTERACTION: Final[dict[str, Check]] = {
     "id": is_snowflake,
     "application_id": is_snowflake,
@@ -99,7 +111,6 @@ _OPTIONAL: Final[dict[str, Check]] = {
     "guild_id": _or_none(is_snowflake),
     "flags": _or_none(_is_number),
     "member": _or_none(_is_member),
-    "mentions": _each(_is_mentioned),
     "message_reference": _or_none(_is_reference),
     "referenced_message": _or_none(is_message),
 }

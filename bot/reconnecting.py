@@ -85,7 +85,10 @@ async def stay_connected(
     Raises MessageContentRefused, or DiscordRefused where trying again would not help.
     """
     guard_parsers(client)
-    await asyncio.sleep(await failures.pause_left_seconds())
+    pause = await failures.pause_left_seconds()
+    if pause:
+        log.info("Discord could not be reached before: trying again in %.0f s", pause)
+        await asyncio.sleep(pause)
     await _log_in(client, token, failures)
     await _Connecting(client, identifies, failures).run()
 

@@ -6,6 +6,7 @@ that no mutant is by chance a legitimate word about what the questions need.
 
 import asyncio
 import copy
+import itertools
 import random
 import time
 from collections import Counter, defaultdict
@@ -18,9 +19,11 @@ from tests.sandbox.wire import Socket
 
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
+Place = tuple[str, str, bool]  # channel, author, whether a mention is needed
 
 GUILD: Final = "Mangled"
-PEOPLE: Final = 48  # Each asks one question at a time; one in four in a channel, in threads.
+AT_ONCE: Final = 48  # questions that wait for their answers together
+PER_PLACE: Final = 10  # More would make the prompts long, and that is not what is measured here.
 RAW_EVERY: Final = 1500  # Each ends the connection, and the pauses in between grow.
 FIRST_RAW: Final = 20
 PATIENCE_SECONDS: Final = 60.0
@@ -223,8 +226,9 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
         asked: list[tuple[Message, str]] = []
         left = iter(enumerate(faults))
 
-        async def play_in(channel: str, author: str, *, mention: bool) -> None:
-            for number, fault in left:
+        async def play_in(mine: list[Place]) -> None:
+            for (number, fault), place in zip(left, itertools.cycle(mine), strict=False):
+                channel, author, mention = place
                 text = f"mangled {seed} number {number} end"
                 await stage.discord.gateway(**fault)
                 speak = stage.discord.ask if mention else stage.discord.say
@@ -235,8 +239,9 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
         watching = asyncio.create_task(answers.watch())
         try:
             async with asyncio.TaskGroup() as group:
-                for channel, author, mention in await _places(stage):
-                    group.create_task(play_in(channel, author, mention=mention))
+                places = await _places(stage, max(AT_ONCE, tries // PER_PLACE))
+                for number in range(AT_ONCE):
+                    group.create_task(play_in(places[number::AT_ONCE]))
         finally:
             watching.cancel()
         await answers.look(timeout_seconds=1.0)
@@ -255,10 +260,10 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
     }
 
 
-async def _places(stage: Stage) -> list[tuple[str, str, bool]]:
-    """Return the places to ask in, by turns: channel, author, whether a mention is needed."""
+async def _places(stage: Stage, count: int) -> list[Place]:
+    """Return so many places; one in four is a channel, where a thread costs one more request."""
     places = []
-    for number in range(PEOPLE):
+    for number in range(count):
         author, mention = await stage.person(), number % 4 == 0
         channel = await (stage.channel() if mention else stage.discord.dm(author))
         places.append((channel, author, mention))
