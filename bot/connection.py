@@ -7,8 +7,10 @@ from typing import Any, Self
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands import Commands
-from bot.gateway import MessageContentRefused, close, point_at, stay_connected
+from bot.gateway import close, point_at
 from bot.history import History
+from bot.identifies import Failures, Identifies
+from bot.reconnecting import MessageContentRefused, stay_connected
 from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ class Connection:
         self._token = token
         self._sentences = sentences
         self._client_settings = client_settings
+        self._identifies = Identifies(history)
+        self._failures = Failures(history)
         self._syncing: asyncio.Task[None] | None = None
         self._client = self._make_client(message_content=True)
 
@@ -46,7 +50,7 @@ class Connection:
     async def run(self) -> None:
         """Answer people until closed; raises DiscordRefused."""
         try:
-            await stay_connected(self._client, self._token)
+            await self._stay_connected()
         except MessageContentRefused:
             log.warning(
                 "The Message Content Intent is off in the Discord Developer Portal (your "
@@ -55,11 +59,16 @@ class Connection:
             )
             await self._close()
             self._client = self._make_client(message_content=False)
-            await stay_connected(self._client, self._token)
+            await self._stay_connected()
 
     async def drain(self, grace_seconds: float) -> None:
         """Take no new messages and finish what fits into the time."""
         await self._client.drain(grace_seconds)
+
+    async def _stay_connected(self) -> None:
+        await stay_connected(
+            self._client, self._token, identifies=self._identifies, failures=self._failures
+        )
 
     def _make_client(self, *, message_content: bool) -> ChatClient:
         return ChatClient(

@@ -1,10 +1,9 @@
-"""What we bend in discord.py: addresses, parsers, rate-limit headers, reconnecting."""
+"""What we bend in discord.py: addresses, parsers, rate limits."""
 
 import asyncio
 import logging
-import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -12,38 +11,27 @@ import aiohttp
 import discord
 import yarl
 from discord import VoiceClient
-from discord.gateway import DiscordWebSocket, ReconnectWebSocket
+from discord.gateway import DiscordWebSocket
 from discord.http import Ratelimit, Route
 
-from bot.errors import DiscordRefused
+from bot.gateway_socket import Inflate, KeepAlive, PromptSocket
 from bot.pacing import Pacer
+from bot.payloads import is_interaction, is_message, is_message_update
 
 log = logging.getLogger(__name__)
 
-OPEN_SECONDS: Final = 60.0
-LONGEST_BACKOFF_SECONDS: Final = 60.0
-STEADY_SECONDS: Final = 60.0  # A connection that held for so long begins a new count of failures.
-TOKEN_REFUSED: Final = (
-    "Discord refused DISCORD_TOKEN: copy the token anew from the Discord Developer Portal "
-    "(your application > Bot > Reset Token)."
-)
-INTENT_REFUSED: Final = 4014
-CLOSE_CODES_FOR_GOOD: Final = {
-    4004: TOKEN_REFUSED,
-    4010: "Discord refused this shard: run one instance of this bot only.",
-    4011: "This bot is in too many servers for one connection: it does not shard.",
-    4012: "Discord no longer speaks this version of its gateway: update this program.",
-    4013: "Discord refused the intents as invalid: update this program.",
-    4014: (
-        "Discord refused the intents: switch on the Message Content Intent in the Discord "
-        "Developer Portal (your application > Bot)."
-    ),
+GLOBAL_LIMIT_SECONDS: Final = 31.0  # discord.py sleeps for at most max_ratelimit_timeout, 30 s.
+# What discord.py's parsers would let through, to fail where it is used.
+WELL_FORMED: Final = {
+    "MESSAGE_CREATE": is_message,
+    "MESSAGE_UPDATE": is_message_update,
+    "INTERACTION_CREATE": is_interaction,
 }
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
 
-class MessageContentRefused(Exception):
-    """The message content intent is not switched on in the portal."""
+class MalformedEvent(Exception):
+    """An event is not made as Discord says."""
 
 
 class FullBucket(Ratelimit):
@@ -62,10 +50,38 @@ class FullBucket(Ratelimit):
         self._longest_seconds = seconds
 
 
+class ReopeningEvent(asyncio.Event):
+    """discord.py's gate for all requests while the global rate limit is hit; opens by itself.
+
+    Its own stays shut for ever when the request that shut it is cancelled before it opens it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._opening: asyncio.TimerHandle | None = None
+
+    def set(self) -> None:
+        """Let requests pass."""
+        super().set()
+        if self._opening is not None:
+            self._opening.cancel()
+
+    def clear(self) -> None:
+        """Hold requests back."""
+        super().clear()
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = asyncio.get_running_loop().call_later(self._seconds, self.set)
+
+
 def point_at(api_url: str, gateway_url: str) -> None:
-    """Make discord.py talk to these addresses, and use what its rate-limit buckets hold."""
+    """Make discord.py talk to these addresses, by our buckets and sockets in place of its own."""
     Route.BASE = api_url
     discord.http.Ratelimit = FullBucket  # type: ignore[misc]  # where it takes its buckets from
+    discord.http.DiscordClientWebSocketResponse = PromptSocket  # type: ignore[attr-defined]  # as above
+    discord.gateway.KeepAliveHandler = KeepAlive  # type: ignore[assignment,misc]  # as above
+    discord.utils._ActiveDecompressionContext = Inflate  # type: ignore[assignment]  # as above
     VoiceClient.warn_nacl = VoiceClient.warn_dave = False  # It does not speak; no need to say so.
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
@@ -87,11 +103,18 @@ def trace_rate_limits(pacer: Pacer) -> aiohttp.TraceConfig:
 
 
 def guard_parsers(client: discord.Client) -> None:
-    """Let a malformed event be skipped; unguarded it ends the connection and the client."""
+    """Let a malformed event be skipped; unguarded it ends the connection.
+
+    READY stays as it is: a connection without what it says is of no use.
+    """
 
     def guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+        well_formed = WELL_FORMED.get(event)
+
         def parse_or_skip(data: Any) -> None:
             try:
+                if well_formed is not None and not well_formed(data):
+                    raise MalformedEvent
                 parse(data)
             except Exception as error:  # noqa: BLE001  # the one top handler of what Discord sends
                 log.warning("Skipped a malformed %s event: %s", event, type(error).__name__)
@@ -99,7 +122,24 @@ def guard_parsers(client: discord.Client) -> None:
         return parse_or_skip
 
     parsers = client._connection.parsers
-    parsers.update({event: guarded(event, parse) for event, parse in parsers.items()})
+    parsers.update(
+        {event: guarded(event, parse) for event, parse in parsers.items() if event != "READY"}
+    )
+
+
+def guard_global_limit(client: discord.Client) -> None:
+    """Let no request of *client*, which has logged in, shut the gate for ever."""
+    client.http._global_over = ReopeningEvent(GLOBAL_LIMIT_SECONDS)
+    client.http._global_over.set()
+
+
+def count_identifies(client: discord.Client, count: Callable[[], Awaitable[None]]) -> None:
+    """Await *count* before each IDENTIFY, in place of the 5 s that discord.py waits there."""
+
+    async def before_identify(_shard_id: int | None, *, initial: bool = False) -> None:  # noqa: ARG001  # discord.py names it
+        await count()
+
+    client._connection.hooks["before_identify"] = before_identify
 
 
 async def close(client: discord.Client) -> None:
@@ -108,95 +148,3 @@ async def close(client: discord.Client) -> None:
     if waiting is not None:
         waiting.cancel()
     await client.close()
-
-
-async def stay_connected(client: discord.Client, token: str) -> None:
-    """Log in and keep *client* connected until it is closed.
-
-    Raises MessageContentRefused, or DiscordRefused where trying again would not help.
-    """
-    guard_parsers(client)
-    await _log_in(client, token)
-    session: dict[str, Any] = {"initial": True}
-    failures = 0
-    time = asyncio.get_running_loop().time
-    while not client.is_closed():
-        begun = time()
-        try:
-            opening = DiscordWebSocket.from_client(client, **session)
-            client.ws = await asyncio.wait_for(opening, timeout=OPEN_SECONDS)
-            while True:
-                await client.ws.poll_event()
-        except ReconnectWebSocket as again:
-            resume = again.resume
-        except discord.ConnectionClosed as closed:
-            if client.is_closed():
-                return
-            _raise_if_for_good(closed.code, client)
-            resume = True
-        except Exception as error:  # noqa: BLE001  # the one top handler of the connection
-            log.warning("The connection to Discord failed: %s", type(error).__name__)
-            resume = True
-            if client.ws is not None:
-                await client.ws.close(code=4000)
-        if client.is_closed():
-            return
-        client.dispatch("disconnect")
-        session = _next_session(client, resume=resume)
-        if time() - begun >= STEADY_SECONDS:
-            failures = 0
-        await asyncio.sleep(_backoff_seconds(failures))
-        failures += 1
-
-
-async def _log_in(client: discord.Client, token: str) -> None:
-    failures = 0
-    while True:
-        try:
-            await client.login(token)
-        except discord.LoginFailure as error:
-            raise DiscordRefused(TOKEN_REFUSED) from error
-        except (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError) as error:
-            seconds = _backoff_seconds(failures + 1)
-            failures += 1
-            log.warning(
-                "Discord cannot be reached to log in (%s); trying again in %.0f s",
-                type(error).__name__,
-                seconds,
-            )
-            await client.http.close()
-            client.http.connector = discord.utils.MISSING  # Closed with it; login makes another.
-            client.clear()
-            await asyncio.sleep(seconds)
-        else:
-            return
-
-
-def _raise_if_for_good(code: int, client: discord.Client) -> None:
-    if code == INTENT_REFUSED and client.intents.message_content:
-        raise MessageContentRefused
-    if code in CLOSE_CODES_FOR_GOOD:
-        raise DiscordRefused(CLOSE_CODES_FOR_GOOD[code])
-
-
-def _next_session(client: discord.Client, *, resume: bool) -> dict[str, Any]:
-    """Return how to connect next: go on with the session where there is one."""
-    ws = client.ws
-    if not resume or ws is None or ws.session_id is None:
-        return {"initial": ws is None}  # Before any further IDENTIFY discord.py waits 5 s.
-    # A proxy or a stand-in stays in between also when Discord names an address of its own.
-    own = DiscordWebSocket.DEFAULT_GATEWAY.host == "gateway.discord.gg"
-    gateway = ws.gateway if own else DiscordWebSocket.DEFAULT_GATEWAY
-    return {
-        "initial": False,
-        "resume": True,
-        "session": ws.session_id,
-        "sequence": ws.sequence,
-        "gateway": gateway,
-    }
-
-
-def _backoff_seconds(failures: int) -> float:
-    if not failures:
-        return 0.0
-    return min(LONGEST_BACKOFF_SECONDS, 2.0 ** (failures - 1)) * random.uniform(0.75, 1.25)

@@ -299,8 +299,10 @@ class Driver:
         """Break the gateway by *action*, of which *more* tells the particulars.
 
         close (code, forget_session), abort, reconnect, invalid_session (resumable), silence
-        (seconds, new_connections), raw (text, plain), dispatch (t, d or op, d), refuse (seconds,
-        status), duplicate, swallow (count, event: a pattern), reorder (count, seconds).
+        (seconds, new_connections), deaf (seconds: no ACKs), raw (text or hex, plain), dispatch (t,
+        d or op, d), refuse (seconds, status), refuse_resume (code, count), hello (interval,
+        count), ready (changes, drop, count), duplicate, swallow (count, event: a pattern), reorder
+        (count, seconds).
         """
         await self.call("POST", "/gateway", {"action": action} | more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -355,3 +356,54 @@ async def test_new_connections_may_begin_in_silence(people: Driver) -> None:
         await socket.nothing(0.1)
         await people.clear_faults()
         await socket.op(10)
+
+
+async def test_heartbeats_may_go_unacknowledged_while_events_come(
+    people: Driver, socket: Socket
+) -> None:
+    await socket.identify()
+    await people.gateway("deaf", seconds=60)
+    await socket.send(1, None)
+    await people.say("general", "Jun", "hi")
+    await socket.event("MESSAGE_CREATE")
+    assert [frame["op"] for frame in socket.frames].count(11) == 0
+    await people.clear_faults()
+    await socket.send(1, None)
+    await socket.op(11)
+
+
+async def test_a_resume_is_closed_with_a_code_on_demand(people: Driver) -> None:
+    await people.gateway("refuse_resume", code=4007)
+    resume = {"token": people.token, "session_id": "any", "seq": 1}
+    async with Socket(people.gateway_url, people.token) as socket:
+        await socket.send(6, resume)
+        assert await socket.close_code() == 4007
+    async with Socket(people.gateway_url, people.token) as socket:
+        await socket.send(6, resume)
+        await socket.op(9)
+
+
+@pytest.mark.parametrize("interval", [0, -1, "soon", None])
+async def test_hello_names_a_nonsense_interval_on_demand(people: Driver, interval: Any) -> None:
+    await people.gateway("hello", interval=interval)
+    for expected in (interval, 41250):
+        async with Socket(people.gateway_url, people.token) as socket:
+            assert (await socket.op(10))["d"]["heartbeat_interval"] == expected
+
+
+async def test_ready_is_mangled_on_demand(people: Driver, socket: Socket) -> None:
+    await people.gateway("ready", changes={"guilds": None}, drop=["user"])
+    ready = await socket.identify()
+    assert ready["guilds"] is None
+    assert "user" not in ready
+
+
+@pytest.mark.parametrize("plain", [True, False])
+async def test_raw_bytes(people: Driver, plain: bool) -> None:
+    query = "?v=10&encoding=json&compress=zlib-stream"
+    async with Socket(people.gateway_url, people.token, query=query) as socket:
+        await socket.identify()
+        await socket.event("GUILD_CREATE")
+        await people.gateway("raw", hex="ff00ff", plain=plain)
+        with pytest.raises(zlib.error if plain else UnicodeDecodeError):
+            await socket.receive()

@@ -36,14 +36,16 @@ class Connection:
         self.closed_by_us = False
         self.last_heartbeat = time.monotonic()
         self._compressor = zlib.compressobj() if compress else None
-        self._frames: asyncio.Queue[tuple[float, str, bool]] = asyncio.Queue()
+        self._frames: asyncio.Queue[tuple[float, str | bytes, bool]] = asyncio.Queue()
         self._commands: deque[float] = deque()
 
     def send(self, payload: Json, *, delay_seconds: float = 0.0) -> None:
         """Queue a payload; it leaves after those queued before, *delay_seconds* from now."""
         self.send_text(json.dumps(payload, ensure_ascii=False), delay_seconds=delay_seconds)
 
-    def send_text(self, text: str, *, delay_seconds: float = 0.0, plain: bool = False) -> None:
+    def send_text(
+        self, text: str | bytes, *, delay_seconds: float = 0.0, plain: bool = False
+    ) -> None:
         """Queue a frame as it is; *plain* leaves it uncompressed."""
         self._frames.put_nowait((time.monotonic() + delay_seconds, text, plain))
 
@@ -88,8 +90,11 @@ class Connection:
         while True:
             due, text, plain = await self._frames.get()
             await self._until(due)
-            if self._compressor is None or plain:
+            raw = text.encode() if isinstance(text, str) else text
+            if self._compressor is not None and not plain:
+                data = self._compressor.compress(raw)
+                await self.socket.send_bytes(data + self._compressor.flush(zlib.Z_SYNC_FLUSH))
+            elif isinstance(text, str):
                 await self.socket.send_str(text)
             else:
-                data = self._compressor.compress(text.encode())
-                await self.socket.send_bytes(data + self._compressor.flush(zlib.Z_SYNC_FLUSH))
+                await self.socket.send_bytes(text)

@@ -116,7 +116,9 @@ class Gateway:
             asyncio.create_task(self._watch_heartbeats(connection)),
         ]
         try:
-            interval = int(self._state.knobs.heartbeat_interval_seconds * 1000)
+            interval = self.faults.interval(
+                int(self._state.knobs.heartbeat_interval_seconds * 1000)
+            )
             connection.send({"op": HELLO, "d": {"heartbeat_interval": interval, "_trace": []}})
             await self._read(connection)
         finally:
@@ -210,7 +212,8 @@ class Gateway:
             return 4007, "Invalid seq."
         self.heartbeats += 1
         connection.last_heartbeat = time.monotonic()
-        connection.send({"op": ACK, "d": None})
+        if not self.faults.withholds_ack():
+            connection.send({"op": ACK, "d": None})
         return None
 
     def _identify(self, connection: Connection, data: Json) -> tuple[int, str] | None:
@@ -249,24 +252,22 @@ class Gateway:
         application = payloads.application_object(
             world, message_content=state.knobs.portal.message_content
         )
-        session.emit(
-            "READY",
-            {
-                "v": 10,
-                "user": payloads.own_user_object(world.bot),
-                "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
-                "session_id": session.id,
-                "session_type": "normal",
-                "resume_gateway_url": state.gateway_url,
-                "shard": list(shard),
-                "application": {"id": application["id"], "flags": application["flags"]},
-                "private_channels": [],
-                "presences": [],
-                "relationships": [],
-                "user_settings": {},
-                "_trace": [],
-            },
-        )
+        ready = {
+            "v": 10,
+            "user": payloads.own_user_object(world.bot),
+            "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
+            "session_id": session.id,
+            "session_type": "normal",
+            "resume_gateway_url": state.gateway_url,
+            "shard": list(shard),
+            "application": {"id": application["id"], "flags": application["flags"]},
+            "private_channels": [],
+            "presences": [],
+            "relationships": [],
+            "user_settings": {},
+            "_trace": [],
+        }
+        session.emit("READY", self.faults.mangled(ready))
         state.journal.note("gateway_ready", session=session.id, intents=intents)
         if intents & Intent.GUILDS:
             for guild in guilds:
@@ -276,6 +277,9 @@ class Gateway:
         seq = data.get("seq")
         if data.get("token") != self._state.token:
             return 4004, "Authentication failed."
+        code = self.faults.resume_code()
+        if code is not None:
+            return code, "Not today."
         session = self.sessions.get(str(data.get("session_id")))
         if session is None or self._expired(session) or not isinstance(seq, int):
             self._refuse_session(connection)

@@ -33,7 +33,12 @@ class GatewayFaults:
         """Let nothing go wrong any more."""
         self._refuse_until = 0.0
         self._refuse_status: int | None = None
-        self._mute_new_until = 0.0
+        self._mute_new_until = self._deaf_until = 0.0
+        self._refuse_resumes = self._mangle_hellos = self._mangle_readies = 0
+        self._resume_code = 4000
+        self._interval: object = None
+        self._ready_changes: Json = {}
+        self._ready_drops: list[str] = []
         self._duplicate = self._swallow = self._reorder = 0
         self._duplicated = self._swallowed = re.compile("")
         self._held: list[tuple[Session, str, Json]] = []
@@ -48,6 +53,10 @@ class GatewayFaults:
             "reconnect": self._reconnect,
             "invalid_session": self._invalid_session,
             "silence": self._silence,
+            "deaf": self._be_deaf,
+            "refuse_resume": self._refuse_resume,
+            "hello": self._mangle_hello,
+            "ready": self._mangle_ready,
             "raw": self._raw,
             "dispatch": self._dispatch,
             "refuse": self._refuse,
@@ -92,9 +101,27 @@ class GatewayFaults:
         if spec.get("new_connections"):
             self._mute_new_until = time.monotonic() + seconds
 
+    async def _be_deaf(self, spec: Json) -> None:
+        self._deaf_until = time.monotonic() + float(spec.get("seconds") or FOREVER)
+
+    async def _refuse_resume(self, spec: Json) -> None:
+        self._refuse_resumes = int(spec.get("count", 1))
+        self._resume_code = int(spec.get("code", 4000))
+
+    async def _mangle_hello(self, spec: Json) -> None:
+        self._mangle_hellos = int(spec.get("count", 1))
+        self._interval = spec.get("interval")
+
+    async def _mangle_ready(self, spec: Json) -> None:
+        self._mangle_readies = int(spec.get("count", 1))
+        self._ready_changes = dict(spec.get("changes") or {})
+        self._ready_drops = list(spec.get("drop") or [])
+
     async def _raw(self, spec: Json) -> None:
+        plain = bool(spec.get("plain", False))
+        data = bytes.fromhex(spec["hex"]) if "hex" in spec else str(spec["text"])
         for connection in self._gateway.connections:
-            connection.send_text(str(spec["text"]), plain=bool(spec.get("plain", False)))
+            connection.send_text(data, plain=plain)
 
     async def _dispatch(self, spec: Json) -> None:
         if "op" in spec:
@@ -133,6 +160,32 @@ class GatewayFaults:
         """Let a new connection begin in silence, if new ones are to."""
         if self._mute_new_until > time.monotonic():
             connection.be_silent(self._mute_new_until - time.monotonic())
+
+    def withholds_ack(self) -> bool:
+        """Say whether heartbeats are not acknowledged now."""
+        return time.monotonic() < self._deaf_until
+
+    def resume_code(self) -> int | None:
+        """Return what a RESUME is closed with, if it is."""
+        if not self._refuse_resumes:
+            return None
+        self._refuse_resumes -= 1
+        return self._resume_code
+
+    def interval(self, milliseconds: int) -> object:
+        """Return what HELLO names in place of *milliseconds*."""
+        if not self._mangle_hellos:
+            return milliseconds
+        self._mangle_hellos -= 1
+        return self._interval
+
+    def mangled(self, ready: Json) -> Json:
+        """Return READY as it is sent."""
+        if not self._mangle_readies:
+            return ready
+        self._mangle_readies -= 1
+        kept = {key: value for key, value in ready.items() if key not in self._ready_drops}
+        return kept | self._ready_changes
 
     def bend(self, session: Session, event: str, data: Json) -> Iterator[tuple[str, Json]]:
         """Yield what of *event* is sent now: once, twice or not at all."""

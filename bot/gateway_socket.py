@@ -1,0 +1,153 @@
+"""What we bend in discord.py's gateway socket: closing, heartbeats, sequence, inflating."""
+
+import asyncio
+import logging
+import time
+import zlib
+from typing import Any, Final
+
+from discord.gateway import (
+    DiscordClientWebSocketResponse,
+    DiscordWebSocket,
+    KeepAliveHandler,
+)
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS: Final = 2.0
+READY_SECONDS: Final = 45.0  # Time for READY or RESUMED; Discord is slow on a bad day.
+USUAL_BEAT_SECONDS: Final = 41.25  # Discord's own for years
+SHORTEST_BEAT_SECONDS: Final = 0.2
+LONGEST_BEAT_SECONDS: Final = 300.0
+LATE_ACK_SECONDS: Final = 5.0
+LARGEST_FRAME: Final = 64 * 2**20  # bytes, inflated; the largest guilds take some 10 MB
+SYNC_FLUSH: Final = b"\x00\x00\xff\xff"  # zlib: ends each of Discord's messages
+
+
+class FrameTooLarge(Exception):
+    """A frame holds more than Discord sends."""
+
+
+class PromptSocket(DiscordClientWebSocketResponse):
+    """A websocket that closes within CLOSE_SECONDS, whatever the other side does.
+
+    discord.py waits 30 s for the other's close frame, and anew with each frame that comes instead.
+    """
+
+    async def close(self, *, code: int = 4000, message: bytes = b"") -> bool:
+        """Say goodbye; where that is not answered in time, cut the wire."""
+        transport = None if self._conn is None else self._conn.transport
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                return await super().close(code=code, message=message)
+        except TimeoutError:
+            if transport is not None:
+                transport.abort()
+            return True
+
+
+class KeepAlive(KeepAliveHandler):
+    """Sends heartbeats at a sane pace; where HELLO comes again, in place of the one before."""
+
+    def __init__(self, *, ws: DiscordWebSocket, interval: float, shard_id: int | None) -> None:
+        if not SHORTEST_BEAT_SECONDS <= interval <= LONGEST_BEAT_SECONDS:
+            log.warning("Discord named a heartbeat interval of %s s: taking the usual", interval)
+            interval = USUAL_BEAT_SECONDS
+        super().__init__(ws=ws, interval=interval, shard_id=shard_id)
+        before = ws._keep_alive
+        if before is not None:
+            before.stop()
+            self._last_ack = before._last_ack
+
+    def get_payload(self) -> dict[str, Any]:
+        """Return the next heartbeat. It counts as sent from now on.
+
+        discord.py notes that only afterwards: a quick ACK looked late by a whole interval.
+        """
+        self._last_send = time.perf_counter()
+        return super().get_payload()
+
+
+class Inflate:
+    """Discord's zlib stream. discord.py's own inflates whatever a frame claims to hold."""
+
+    COMPRESSION_TYPE: Final = "zlib-stream"
+
+    def __init__(self) -> None:
+        self._context = zlib.decompressobj()
+        self._buffer = bytearray()
+
+    def decompress(self, data: bytes, /) -> str | None:
+        """Return a message once it is whole; raises FrameTooLarge, zlib.error or UnicodeError."""
+        self._buffer += data
+        if len(self._buffer) >= LARGEST_FRAME:
+            raise FrameTooLarge
+        if not data.endswith(SYNC_FLUSH):
+            return None
+        message = self._context.decompress(self._buffer, LARGEST_FRAME)
+        self._buffer.clear()
+        if len(message) >= LARGEST_FRAME:
+            raise FrameTooLarge
+        return message.decode()
+
+
+class GatewaySocket(DiscordWebSocket):
+    """A connection to the gateway that knows whether it lives.
+
+    *proven* says that its session exists: READY was taken in, or anything came after a RESUME.
+    *resuming* says that RESUME was sent.
+    """
+
+    _sequence: int | None = None
+
+    def __init__(self, socket: Any, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(socket, loop=loop)
+        self.proven = False
+        self.resuming = False
+        self._opened = time.perf_counter()
+
+    @property
+    def sequence(self) -> int | None:
+        """The number of the newest event. Nonsense is not taken over: a resume would fail by it."""
+        return self._sequence
+
+    @sequence.setter
+    def sequence(self, value: Any) -> None:
+        newest = -1 if self._sequence is None else self._sequence
+        if value is None or (type(value) is int and value > newest):
+            self._sequence = value
+
+    @property
+    def close_code(self) -> int | None:
+        """The code that Discord closed with; None where this side did."""
+        return self.socket.close_code if self._close_code is None else None
+
+    async def resume(self) -> None:
+        """Send RESUME."""
+        self.resuming = True
+        await super().resume()
+
+    async def poll_event(self) -> None:
+        """Take in a frame. From the first one on the client knows this socket, to hang it up."""
+        self._connection._get_client().ws = self
+        await super().poll_event()
+
+    async def received_message(self, msg: Any, /) -> None:
+        """Take in what a frame holds."""
+        before = self._sequence
+        await super().received_message(msg)
+        if self._sequence != before and self.session_id is not None:
+            self.proven = True
+
+    def seconds_left(self) -> float:
+        """Return how long from now until it counts as dead, unless something comes.
+
+        That is two heartbeats without an ACK, or no session within READY_SECONDS.
+        """
+        beats = self._keep_alive
+        dead_at = float("inf") if self.proven and beats else self._opened + READY_SECONDS
+        if beats is not None:
+            interval = beats.interval or USUAL_BEAT_SECONDS
+            late = min(LATE_ACK_SECONDS, interval / 2)
+            dead_at = min(dead_at, beats._last_ack + 2 * interval + late)
+        return dead_at - time.perf_counter()

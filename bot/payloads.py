@@ -1,0 +1,116 @@
+"""Whether what the gateway sent is made as Discord says, where this program relies on it.
+
+discord.py takes over most fields unlooked at, so that a number in place of a text fails only where
+the text is used. What this program does not use may be anything.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Check = Callable[[Any], bool]
+
+SNOWFLAKE_LIMIT: Final = 2**63
+SNOWFLAKE_DIGITS: Final = 20
+
+
+def is_snowflake(value: Any) -> bool:
+    """Whether *value* is an id: a text of digits, or a number."""
+    if isinstance(value, str):
+        digits = value.isascii() and value.isdecimal() and len(value) <= SNOWFLAKE_DIGITS
+        return digits and int(value) < SNOWFLAKE_LIMIT
+    return _is_number(value) and 0 <= value < SNOWFLAKE_LIMIT
+
+
+def is_message(data: Any) -> bool:
+    """Whether *data* is a message that was posted."""
+    return _has(data, required=_ALWAYS | _POSTED, optional=_OPTIONAL)
+
+
+def is_message_update(data: Any) -> bool:
+    """Whether *data* is what changed of a message: any of its fields."""
+    return _has(data, required=_ALWAYS, optional=_POSTED | _OPTIONAL)
+
+
+def is_interaction(data: Any) -> bool:
+    """Whether *data* is a command, a form or a button that somebody used."""
+    return _has(data, required=_INTERACTION, optional=_OPTIONAL | {"data": _or_none(_is_chosen)})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_user(value: Any) -> bool:
+    return _has(value, required=_USER, optional={"global_name": _or_none(_is_text)})
+
+
+def _is_mentioned(value: Any) -> bool:
+    return _is_user(value) and _has(value, required={}, optional={"member": _or_none(_is_member)})
+
+
+def _is_member(value: Any) -> bool:
+    return _has(value, required={}, optional={"nick": _or_none(_is_text)})
+
+
+def _is_reference(value: Any) -> bool:
+    ids = ("message_id", "channel_id", "guild_id")
+    return _has(value, required={}, optional=dict.fromkeys(ids, _or_none(is_snowflake)))
+
+
+def _is_chosen(value: Any) -> bool:
+    optional = {"name": _is_text, "custom_id": _is_text, "options": _each(_is_option)}
+    return _has(value, required={}, optional=optional)
+
+
+def _is_option(value: Any) -> bool:
+    return _has(value, required={"name": _is_text, "type": _is_number}, optional={})
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _each(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _has(data: Any, *, required: Mapping[str, Check], optional: Mapping[str, Check]) -> bool:
+    if not isinstance(data, dict):
+        return False
+    return all(name in data and check(data[name]) for name, check in required.items()) and all(
+        name not in data or check(data[name]) for name, check in optional.items()
+    )
+
+
+_ALWAYS: Final[dict[str, Check]] = {"id": is_snowflake, "channel_id": is_snowflake}
+# Where discord.py misses one of these it leaves out the author, or whoever is mentioned.
+_USER: Final[dict[str, Check]] = {
+    "id": is_snowflake,
+    "username": _is_text,
+    "discriminator": _is_text,
+    "avatar": _or_none(_is_text),
+}
+_POSTED: Final[dict[str, Check]] = {
+    "author": _is_user,
+    "content": _is_text,
+    "type": _is_number,
+    "mentions": _each(_is_mentioned),
+    "mention_roles": _each(is_snowflake),
+}
+_INTERACTION: Final[dict[str, Check]] = {
+    "id": is_snowflake,
+    "application_id": is_snowflake,
+    "token": _is_text,
+    "type": _is_number,
+}
+_OPTIONAL: Final[dict[str, Check]] = {
+    "guild_id": _or_none(is_snowflake),
+    "flags": _or_none(_is_number),
+    "member": _or_none(_is_member),
+    "message_reference": _or_none(_is_reference),
+    "referenced_message": _or_none(is_message),
+}

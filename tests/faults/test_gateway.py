@@ -1,0 +1,344 @@
+"""Rows 9 to 13: the gateway dies in every way there is, the process does not.
+
+After each fault a further question is answered, once.
+"""
+
+import asyncio
+import json
+import math
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import closing
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.conftest import Message, Stage, a_stage
+from tests.faults.gateway_fuzz import malformed, play_malformed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Fault = tuple[str, dict[str, Any]]
+BACK_SECONDS: Final = 15.0
+BEAT_SECONDS: Final = 0.4
+USUAL_BEAT_SECONDS: Final = 41.25
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def brisk(own_stage: Stage) -> AsyncIterator[Stage]:
+    """Return a stage whose gateway wants a heartbeat every BEAT_SECONDS."""
+    await own_stage.discord.settings(heartbeat_interval_seconds=BEAT_SECONDS)
+    yield own_stage
+    await own_stage.discord.settings(heartbeat_interval_seconds=USUAL_BEAT_SECONDS)
+
+
+async def back(stage: Stage, *, after: int, by: str = "") -> str:
+    """Return how the bot came back after the event *after*: by "resume" or "ready"."""
+    types = [f"gateway_{by}"] if by else ["gateway_resume", "gateway_ready"]
+    event = await stage.discord.wait_for(
+        lambda _: True, types=types, after=after, timeout_seconds=BACK_SECONDS
+    )
+    return str(event["type"]).removeprefix("gateway_")
+
+
+async def answered_once(stage: Stage, question: Message, text: str) -> None:
+    parts = await stage.answer_to(question)
+    assert len(parts) == 1
+    assert text in parts[0]["content"]
+    assert len(await stage.requests_with(text)) == 1
+    assert stage.log.count(f"Question {question['id']} by ") == 1
+
+
+async def still_answers(stage: Stage, unique: str) -> None:
+    text = f"still there {unique}"
+    await answered_once(stage, await stage.ask(text), text)
+
+
+async def fault(stage: Stage, action: str, **more: Any) -> int:
+    """Break the gateway; return the number of the newest event before that."""
+    before = await stage.discord.last_event()
+    await stage.discord.gateway(action, **more)
+    return before
+
+
+async def test_09_what_is_asked_while_the_connection_is_down_is_replayed(
+    own_stage: Stage, unique: str
+) -> None:
+    async with own_stage.bot():
+        await own_stage.discord.gateway("refuse", seconds=0.5)
+        before = await fault(own_stage, "abort")
+        question = await own_stage.ask(f"are you away {unique}")
+        assert await back(own_stage, after=before) == "resume"
+        await answered_once(own_stage, question, f"are you away {unique}")
+        await still_answers(own_stage, unique)
+
+
+async def test_09_a_gateway_that_fell_silent_is_hung_up(brisk: Stage, unique: str) -> None:
+    async with brisk.bot():
+        before = await fault(brisk, "silence")
+        question = await brisk.ask(f"can you hear me {unique}")
+        assert await back(brisk, after=before) == "resume"
+        await answered_once(brisk, question, f"can you hear me {unique}")
+        await still_answers(brisk, unique)
+
+
+async def test_10_two_heartbeats_without_an_ack_are_a_dead_gateway_though_events_come(
+    brisk: Stage, unique: str
+) -> None:
+    async with brisk.bot():
+        before, began = await fault(brisk, "deaf"), time.monotonic()
+        chatting = asyncio.create_task(chat(brisk))
+        assert await back(brisk, after=before) == "resume"
+        assert time.monotonic() - began >= 2 * BEAT_SECONDS
+        chatting.cancel()
+        await brisk.discord.clear_faults()
+        await still_answers(brisk, unique)
+
+
+async def chat(stage: Stage) -> None:
+    channel = await stage.channel()
+    while True:
+        await stage.discord.say(channel, "Jun", "not for the bot")
+        await asyncio.sleep(BEAT_SECONDS / 4)
+
+
+@pytest.mark.parametrize(
+    ("action", "more"), [("reconnect", {}), ("invalid_session", {"resumable": True})]
+)
+async def test_10_where_discord_asks_for_it_the_session_is_resumed(
+    own_stage: Stage, unique: str, action: str, more: dict[str, Any]
+) -> None:
+    async with own_stage.bot():
+        assert await back(own_stage, after=await fault(own_stage, action, **more)) == "resume"
+        await still_answers(own_stage, unique)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 4000, 4001, 4002, 4005, 4008, 4999])
+async def test_10_a_close_code_that_is_not_for_good(
+    own_stage: Stage, unique: str, code: int
+) -> None:
+    async with own_stage.bot():
+        assert await back(own_stage, after=await fault(own_stage, "close", code=code)) == "resume"
+        await still_answers(own_stage, unique)
+
+
+@pytest.mark.parametrize("code", [4010, 4011, 4012, 4013])
+async def test_10_a_close_code_for_good_ends_it_with_a_sentence(
+    own_stage: Stage, code: int
+) -> None:
+    async with own_stage.bot() as bot:
+        await own_stage.discord.gateway("close", code=code)
+        assert await bot.wait() == 2
+    assert bot.log.strip().endswith((".", ")."))
+    assert "Traceback" not in bot.log
+
+
+SESSION_ENDINGS: Final[list[tuple[Fault, ...]]] = [
+    (("invalid_session", {"resumable": False}),),
+    (("close", {"code": 4000, "forget_session": True}),),
+    (("close", {"code": 4009}),),
+    (("refuse_resume", {"code": 4007}), ("abort", {})),
+    (("refuse_resume", {"code": 4000, "count": 2}), ("abort", {})),
+]
+
+
+async def test_10_where_the_session_is_over_it_identifies(unique: str) -> None:
+    """One IDENTIFY every 5 s is allowed, so all cases wait for that side by side."""
+
+    async def play(faults: tuple[Fault, ...]) -> None:
+        async with a_stage() as stage, stage.bot():
+            before = await stage.discord.last_event()
+            for action, more in faults:
+                await stage.discord.gateway(action, **more)
+            assert await back(stage, after=before) == "ready"
+            assert (await stage.discord.gateway_state())["resumes"] == 0
+            await still_answers(stage, unique)
+
+    await asyncio.gather(*map(play, SESSION_ENDINGS))
+
+
+async def test_10_what_is_left_of_the_sign_ins_outlives_the_process(
+    own_stage: Stage, unique: str
+) -> None:
+    async with own_stage.bot():
+        [(left,)] = own_stage.rows("SELECT value FROM facts WHERE name = 'identifies'")
+        assert float(left.split()[0]) == pytest.approx(149)
+    with closing(sqlite3.connect(own_stage.folder / "bot.db")) as database, database:
+        database.execute(
+            "UPDATE facts SET value = ? WHERE name = 'identifies'", (f"99.7 {time.time()}",)
+        )
+    began = time.monotonic()
+    async with own_stage.bot():
+        assert time.monotonic() - began >= 1.5
+        assert "99 of 150 sign-ins at Discord's gateway are left" in own_stage.log
+        await still_answers(own_stage, unique)
+
+
+HTML: Final = {"body": "<html>Just a moment</html>", "headers": {"Content-Type": "text/html"}}
+JSON: Final = {"headers": {"Content-Type": "application/json"}}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"status": 503}, {"status": 200, **HTML}],
+        [{"status": 200, "body": "{", **JSON}, {"status": 200, "body": [], **JSON}],
+        [{"action": "drop"}, {"action": "rate_limit", "retry_after": 0.3, "via": False}],
+        [{"action": "rate_limit", "retry_after": 0.3}, {"status": 403, **HTML}],
+    ],
+)
+async def test_11_a_login_that_fails_is_tried_again(
+    own_stage: Stage, unique: str, answers: list[dict[str, Any]]
+) -> None:
+    for answer in answers:
+        await own_stage.discord.fault(**({"action": "answer", "path": "/users/@me$"} | answer))
+    async with own_stage.bot():
+        await still_answers(own_stage, unique)
+    assert "Traceback" not in own_stage.log
+
+
+async def test_12_duplicated_and_reordered_events_get_one_answer_each(
+    own_stage: Stage, unique: str
+) -> None:
+    async with own_stage.bot():
+        await own_stage.discord.gateway("duplicate", event="MESSAGE_CREATE", count=3)
+        texts = [f"number {number} {unique}" for number in range(3)]
+        twice = [await own_stage.ask(text) for text in texts]
+        for question, text in zip(twice, texts, strict=True):
+            await answered_once(own_stage, question, text)
+        await own_stage.discord.clear_faults()
+        await own_stage.discord.gateway("reorder", count=2)
+        texts = [f"order {number} {unique}" for number in range(2)]
+        swapped = [await own_stage.ask(text) for text in texts]
+        for question, text in zip(swapped, texts, strict=True):
+            await answered_once(own_stage, question, text)
+        await still_answers(own_stage, unique)
+
+
+async def test_12_duplicated_by_a_replay_after_a_restart_it_is_answered_once(
+    own_stage: Stage, unique: str
+) -> None:
+    text = f"once {unique}"
+    async with own_stage.bot():
+        question = await own_stage.ask(text)
+        await answered_once(own_stage, question, text)
+    async with own_stage.bot():
+        for _ in range(2):
+            await own_stage.discord.gateway("dispatch", t="MESSAGE_CREATE", d=question)
+        await still_answers(own_stage, unique)
+    await answered_once(own_stage, question, text)
+
+
+NESTED: Final = '{"op": 0, "t": "X", "s": 9, "d": ' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"text": "not json"},
+        {"text": "[]"},
+        {"text": "null", "plain": True},
+        {"text": '{"op": 0, "t": ["X"], "s": null, "d": {}}'},
+        {"text": '{"op": 0, "t": "RESUMED", "s": null, "d": null}'},
+        {"text": '{"op": 10, "d": null}'},
+        {"text": NESTED},
+        {"hex": "ff00ff0000ffff", "plain": True},
+        {"hex": "7b22ff22"},
+    ],
+    ids=lambda frame: str(frame.get("text", frame.get("hex")))[:30],
+)
+async def test_13_a_frame_that_cannot_be_read_ends_the_connection_only(
+    own_stage: Stage, unique: str, frame: dict[str, Any]
+) -> None:
+    async with own_stage.bot():
+        assert await back(own_stage, after=await fault(own_stage, "raw", **frame))
+        await still_answers(own_stage, unique)
+
+
+async def test_13_frames_of_no_meaning_are_passed_over(brisk: Stage, unique: str) -> None:
+    frames = [
+        {"op": 99, "d": {}},
+        {"op": None},
+        {},
+        {"op": 0, "t": "UNHEARD_OF", "s": 3, "d": {"blob": "x" * 900_000}},
+        {"op": 0, "t": "MESSAGE_CREATE", "s": None, "d": None},
+        {"op": 11, "d": [1]},
+    ]
+    async with brisk.bot():
+        connects = len(await brisk.discord.events(types=["gateway_connect"]))
+        for frame in frames:
+            await brisk.discord.gateway("raw", text=json.dumps(frame))
+        await still_answers(brisk, unique)
+        assert len(await brisk.discord.events(types=["gateway_connect"])) == connects
+
+
+async def test_13_a_sequence_of_nonsense_does_not_spoil_the_resume(
+    own_stage: Stage, unique: str
+) -> None:
+    async with own_stage.bot():
+        await still_answers(own_stage, f"before {unique}")
+        numbers: list[Any] = ["abc", 7.5, -3, True, 0, [1], {}, math.inf]
+        for number in numbers:
+            frame = {"op": 0, "t": "X", "s": number, "d": {}}
+            await own_stage.discord.gateway("raw", text=json.dumps(frame))
+        await still_answers(own_stage, f"between {unique}")
+        assert await back(own_stage, after=await fault(own_stage, "abort")) == "resume"
+        await still_answers(own_stage, unique)
+
+
+async def test_13_hello_again_does_not_double_the_heartbeats(brisk: Stage, unique: str) -> None:
+    hello = {"op": 10, "d": {"heartbeat_interval": BEAT_SECONDS * 1000}}
+    async with brisk.bot():
+        for _ in range(5):
+            await brisk.discord.gateway("raw", text=json.dumps(hello))
+        await still_answers(brisk, unique)
+        before = (await brisk.discord.gateway_state())["heartbeats"]
+        await asyncio.sleep(4 * BEAT_SECONDS)
+        assert (await brisk.discord.gateway_state())["heartbeats"] - before <= 5
+
+
+@pytest.mark.parametrize("interval", [0, -5, 1e300, math.nan, "soon"])
+async def test_13_hello_names_a_nonsense_interval(
+    own_stage: Stage, unique: str, interval: Any
+) -> None:
+    await own_stage.discord.gateway("hello", interval=interval)
+    before = (await own_stage.discord.gateway_state())["heartbeats"]
+    async with own_stage.bot():
+        await still_answers(own_stage, unique)
+        assert (await own_stage.discord.gateway_state())["heartbeats"] - before <= 3
+    assert "Traceback" not in own_stage.log
+
+
+async def test_13_a_ready_that_cannot_be_read_is_asked_for_again(
+    own_stage: Stage, unique: str
+) -> None:
+    await own_stage.discord.gateway("ready", changes={"guilds": None})
+    before = await own_stage.discord.last_event()
+    async with own_stage.bot(connected=False):
+        for _ in range(2):
+            ready = await own_stage.discord.wait_for(
+                lambda _: True, types=["gateway_ready"], after=before, timeout_seconds=BACK_SECONDS
+            )
+            before = ready["seq"]
+        await still_answers(own_stage, unique)
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_13_malformed_events_between_questions(own_stage: Stage, seed: int) -> None:
+    """The long form of this has 10,000 of them."""
+    async with own_stage.bot():
+        played = await play_malformed(own_stage, tries=60, seed=seed)
+    assert played["connects"] == played["by_event"]["raw"] == 1
+    assert "Traceback" not in own_stage.log
+
+
+async def test_13_malformed_events_are_the_same_for_the_same_seed() -> None:
+    event = {"id": "5000000000", "author": {"id": "1"}, "mentions": [{"id": "2"}]}
+    events = [("MESSAGE_CREATE", event)]
+    first, again, other = (list(malformed(events, tries=40, seed=seed)) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+    assert [one["action"] for one in first].count("raw") == 1
+    assert event["id"] == "5000000000", "the real one stays as it is"

@@ -1,0 +1,181 @@
+"""The gateway's socket by itself, on real sockets: closing, inflating, what a sequence may be."""
+
+import asyncio
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import discord
+import pytest
+from aiohttp import web
+
+from bot import gateway, gateway_socket
+from bot.gateway import ReopeningEvent
+from bot.gateway_socket import (
+    CLOSE_SECONDS,
+    USUAL_BEAT_SECONDS,
+    FrameTooLarge,
+    GatewaySocket,
+    Inflate,
+    KeepAlive,
+    PromptSocket,
+)
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
+from bot.sandbox.driver import Driver
+
+
+@asynccontextmanager
+async def connected(*, flood: bool) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """Yield a connection to somebody who never says goodbye; with *flood* also goes on talking."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(autoclose=False, autoping=False)
+        await socket.prepare(request)
+        while flood:
+            await socket.send_str("more")
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(60)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", serve)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        async with (
+            aiohttp.ClientSession(ws_response_class=PromptSocket) as session,
+            session.ws_connect(
+                f"http://127.0.0.1:{runner.addresses[0][1]}/", autoclose=False
+            ) as ws,
+        ):
+            yield ws
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("flood", [True, False])
+@pytest.mark.parametrize("receiving", [True, False])
+async def test_closing_does_not_wait_for_who_never_says_goodbye(
+    flood: bool, receiving: bool
+) -> None:
+    async with connected(flood=flood) as ws:
+        reading = asyncio.create_task(read(ws)) if receiving else None
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await ws.close(code=4000)
+        assert time.monotonic() - began < CLOSE_SECONDS + 0.5
+        assert ws.closed
+        if reading is not None:
+            await asyncio.wait_for(reading, 1)
+
+
+async def read(ws: aiohttp.ClientWebSocketResponse) -> None:
+    while (await ws.receive()).type is aiohttp.WSMsgType.TEXT:
+        pass
+
+
+def deflated(text: bytes) -> bytes:
+    stream = zlib.compressobj()
+    return stream.compress(text) + stream.flush(zlib.Z_SYNC_FLUSH)
+
+
+def test_a_message_may_come_in_pieces() -> None:
+    inflate, data = Inflate(), deflated('{"op": "안녕"}'.encode())
+    assert inflate.decompress(data[:7]) is None
+    assert inflate.decompress(data[7:]) == '{"op": "안녕"}'
+
+
+def test_one_frame_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_socket, "LARGEST_FRAME", 10_000)
+    assert Inflate().decompress(deflated(b"x" * 9_999))
+    for data in (deflated(b"x" * 10_000), deflated(b"x" * 10_000_000), b"x" * 10_000):
+        with pytest.raises(FrameTooLarge):
+            Inflate().decompress(data)
+
+
+def unconnected() -> GatewaySocket:
+    return GatewaySocket(None, loop=asyncio.get_running_loop())
+
+
+async def test_a_sequence_only_grows() -> None:
+    ws = unconnected()
+    heard: list[Any] = [0, 1, "7", 2.5, True, -3, 5, 4, 5, [9], {}, float("nan"), 6]
+    taken = []
+    for number in heard:
+        ws.sequence = number
+        taken.append(ws.sequence)
+    assert taken == [0, 1, 1, 1, 1, 1, 5, 5, 5, 5, 5, 5, 6]
+    ws.sequence = None
+    assert ws.sequence is None
+
+
+@pytest.mark.parametrize("interval", [0.0, -1.0, 1e-9, 1e12, float("inf"), float("nan")])
+async def test_a_pace_of_nonsense_becomes_the_usual(interval: float) -> None:
+    ws = unconnected()
+    ws._max_heartbeat_timeout = 60.0
+    assert KeepAlive(ws=ws, interval=interval, shard_id=None).interval == USUAL_BEAT_SECONDS
+
+
+async def test_of_two_hellos_the_newer_one_beats_and_the_older_ack_counts() -> None:
+    ws = unconnected()
+    ws._max_heartbeat_timeout = 60.0
+    first = ws._keep_alive = KeepAlive(ws=ws, interval=30.0, shard_id=None)
+    first._last_ack -= 70.0
+    threads = threading.active_count()
+    first.start()
+    ws._keep_alive = KeepAlive(ws=ws, interval=30.0, shard_id=None)
+    first.join(timeout=5)
+    assert threading.active_count() == threads
+    assert ws.seconds_left() < 0
+
+
+async def test_how_long_a_connection_is_given() -> None:
+    ws = unconnected()
+    ws._max_heartbeat_timeout = 60.0
+    assert 44 < ws.seconds_left() <= 45, "without HELLO and READY"
+    beats = ws._keep_alive = KeepAlive(ws=ws, interval=41.25, shard_id=None)
+    assert 44 < ws.seconds_left() <= 45, "without READY"
+    ws.proven = True
+    assert 87 < ws.seconds_left() <= 87.5, "two beats and the time for an ACK to come"
+    beats.interval = 2.0
+    assert 4.9 < ws.seconds_left() <= 5
+
+
+async def test_the_gate_for_the_global_limit_opens_by_itself() -> None:
+    gate = ReopeningEvent(0.05)
+    gate.set()
+    gate.clear()
+    assert not gate.is_set()
+    await asyncio.wait_for(gate.wait(), 1)
+    gate.clear()
+    await asyncio.sleep(0.03)
+    gate.clear()
+    await asyncio.sleep(0.03)
+    assert not gate.is_set(), "the later closing counts"
+    gate.set()
+    await asyncio.sleep(0.06)
+    assert gate.is_set()
+
+
+async def test_a_request_that_is_cancelled_in_a_global_limit_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway, "GLOBAL_LIMIT_SECONDS", 0.3)
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        async with discord.Client(intents=discord.Intents.none()) as client:
+            await client.login(people.token)
+            gateway.guard_global_limit(client)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=20, **everywhere)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
+            user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 2)
+            assert user.name

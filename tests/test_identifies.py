@@ -1,0 +1,173 @@
+"""The budget of IDENTIFYs and the pause after failures, over restarts and clocks that jump."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import HistoryFailed
+from bot.identifies import (
+    CAPACITY,
+    REFILL_SECONDS,
+    STALE_SECONDS,
+    UNHURRIED,
+    Failures,
+    Identifies,
+    Noted,
+    backoff_seconds,
+    budget_pause_seconds,
+    refilled,
+)
+
+DAY_SECONDS = 86400.0
+
+
+class Clock:
+    """A wall clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Facts:
+    """The facts of a history, which may fail."""
+
+    def __init__(self, *, failing: bool = False) -> None:
+        self.values: dict[str, str] = {}
+        self.failing = failing
+
+    async def fact(self, name: str) -> str | None:
+        if self.failing:
+            raise HistoryFailed("disk I/O error")
+        return self.values.get(name)
+
+    async def set_fact(self, name: str, value: str) -> None:
+        if self.failing:
+            raise HistoryFailed("disk I/O error")
+        self.values[name] = value
+
+
+def restarting(facts: Facts, clock: Clock) -> Callable[[], Identifies]:
+    return lambda: Identifies(facts, clock=clock, sleep=clock.sleep)
+
+
+async def identify(identifies: Identifies) -> None:
+    await identifies.wait()
+    await identifies.count()
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+@pytest.mark.parametrize("every_seconds", [0.0, 5.0, 60.0, 300.0])
+async def test_no_day_sees_more_than_300(restarts: bool, every_seconds: float) -> None:
+    facts, clock = Facts(), Clock()
+    begin = restarting(facts, clock)
+    identifies, sent = begin(), list[float]()
+    start = clock.now
+    while clock.now < start + 2.5 * DAY_SECONDS:
+        if restarts:
+            identifies = begin()
+        await identify(identifies)
+        sent.append(clock.now)
+        clock.now += every_seconds
+    busiest = max(sum(1 for at in sent if one <= at < one + DAY_SECONDS) for one in sent)
+    assert busiest <= 300
+
+
+async def test_the_first_fifty_of_a_quiet_day_wait_for_nothing() -> None:
+    clock = Clock()
+    identifies = restarting(Facts(), clock)()
+    for _ in range(50):
+        await identify(identifies)
+    assert clock.slept == []
+
+
+async def test_a_file_that_fails_is_replaced_by_what_is_in_memory() -> None:
+    clock = Clock()
+    identifies = restarting(Facts(failing=True), clock)()
+    for _ in range(60):
+        await identify(identifies)
+    assert len(clock.slept) >= 5
+
+
+async def test_a_clock_that_was_set_back_delays_nothing_for_long() -> None:
+    facts, clock = Facts(), Clock()
+    await identify(restarting(facts, clock)())
+    clock.now -= 10 * 365 * DAY_SECONDS
+    identifies = restarting(facts, clock)()
+    for _ in range(300):
+        await identify(identifies)
+    assert max(clock.slept) <= REFILL_SECONDS
+
+
+@pytest.mark.parametrize("value", ["", "many", "nan nan", "1", "1 2 3", "-5 0", "1e9 0", "3 inf"])
+async def test_a_fact_of_nonsense_counts_as_none(value: str) -> None:
+    facts, clock = Facts(), Clock()
+    facts.values["identifies"] = value
+    await identify(restarting(facts, clock)())
+    assert clock.slept == []
+    assert facts.values["identifies"].startswith("149.0 ")
+
+
+@given(st.floats(0, CAPACITY), st.floats(-1e9, 1e9))
+def test_after_the_pause_there_is_one(left: float, seconds: float) -> None:
+    now = refilled(Noted(left, 1e9), 1e9 + seconds)
+    pause = budget_pause_seconds(now.number)
+    assert 0 <= pause <= REFILL_SECONDS
+    assert (pause == 0) == (now.number > UNHURRIED) or now.number == UNHURRIED
+    assert refilled(now, now.at + pause).number >= 1 - 1e-6
+
+
+async def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
+    failures = Failures(Facts(), clock=Clock())
+    pauses = [await failures.failed() for _ in range(12)]
+    assert pauses[0] == 0
+    assert 0.75 <= pauses[1] <= 1.25
+    assert 12 <= pauses[5] <= 20
+    assert all(45 <= pause <= 75 for pause in pauses[8:])
+
+
+async def test_a_process_that_is_restarted_goes_on_with_the_pause_where_it_was() -> None:
+    facts, clock = Facts(), Clock()
+    for _ in range(6):
+        await Failures(facts, clock=clock).failed()
+    clock.now += 5
+    assert await Failures(facts, clock=clock).pause_left_seconds() == backoff_seconds(6) - 5
+    clock.now += 60
+    failures = Failures(facts, clock=clock)
+    assert await failures.pause_left_seconds() == 0
+    assert await failures.failed() >= 20
+
+
+async def test_a_connection_that_held_begins_a_new_count() -> None:
+    facts, clock = Facts(), Clock()
+    failures = Failures(facts, clock=clock)
+    for _ in range(6):
+        await failures.failed()
+    await failures.held()
+    assert await Failures(facts, clock=clock).pause_left_seconds() == 0
+    assert await failures.failed() == 0
+
+
+@pytest.mark.parametrize("later", [-3600.0, -1.0, STALE_SECONDS + 1, 1e9])
+async def test_failures_of_another_time_delay_nothing(later: float) -> None:
+    """Neither old ones nor those of a clock that was set back since."""
+    facts, clock = Facts(), Clock()
+    for _ in range(9):
+        await Failures(facts, clock=clock).failed()
+    clock.now += later
+    failures = Failures(facts, clock=clock)
+    assert await failures.pause_left_seconds() == 0
+    assert await failures.failed() == 0
+
+
+async def test_a_first_start_waits_for_nothing() -> None:
+    assert await Failures(Facts(), clock=Clock()).pause_left_seconds() == 0

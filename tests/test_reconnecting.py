@@ -1,0 +1,104 @@
+"""What the next connection resumes, and how long a login that failed waits."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import discord
+import pytest
+import yarl
+from discord.gateway import DiscordWebSocket
+
+from bot.gateway_socket import GatewaySocket
+from bot.reconnecting import (
+    LONGEST_TOLD_SECONDS,
+    SESSION_IS_OVER,
+    Ending,
+    Session,
+    session_after,
+    told_to_wait_seconds,
+)
+
+OWN_ADDRESS = yarl.URL("wss://resume.example/")
+SESSION = Session("abc", 7, OWN_ADDRESS)
+
+
+async def socket(
+    *, session: str | None = "abc", sequence: int | None = 9, **is_: bool
+) -> GatewaySocket:
+    ws = GatewaySocket(None, loop=asyncio.get_running_loop())
+    ws.gateway, ws.session_id, ws.sequence = OWN_ADDRESS, session, sequence
+    ws.proven, ws.resuming = is_.get("proven", False), is_.get("resuming", False)
+    return ws
+
+
+@pytest.mark.parametrize(
+    ("session", "ending", "ws", "after"),
+    [
+        (None, Ending(), {"proven": True}, replace(SESSION, sequence=9)),
+        (SESSION, Ending(), {"proven": True, "resuming": True}, replace(SESSION, sequence=9)),
+        (None, Ending(asked=True), {"proven": True}, replace(SESSION, sequence=9)),
+        (None, Ending(code=1000), {"proven": True}, replace(SESSION, sequence=9)),
+        (None, Ending(invalid=True), {"proven": True}, None),
+        (None, Ending(), {"proven": True, "session": None}, None),
+        (None, Ending(), {"proven": True, "sequence": None}, None),
+        (None, Ending(), {}, None),  # READY was malformed.
+        (None, Ending(), None, None),
+        (SESSION, Ending(), {"resuming": True}, replace(SESSION, sequence=9, in_vain=1)),
+        (replace(SESSION, in_vain=1), Ending(), {"resuming": True}, None),
+        (replace(SESSION, in_vain=1), Ending(), {"proven": True}, replace(SESSION, sequence=9)),
+    ],
+)
+async def test_what_is_resumed(
+    session: Session | None, ending: Ending, ws: dict[str, Any] | None, after: Session | None
+) -> None:
+    DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("wss://gateway.discord.gg/")
+    ended = None if ws is None else await socket(**ws)
+    assert session_after(session, ending, ended) == after
+
+
+@pytest.mark.parametrize("code", sorted(SESSION_IS_OVER))
+async def test_codes_that_end_the_session(code: int) -> None:
+    ws = await socket(proven=True)
+    assert session_after(SESSION, Ending(code=code), ws) is None
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_where_nobody_answers_the_session_is_kept_for_the_usual_address(heard: bool) -> None:
+    """An outage is no reason to give up what can be replayed; the address of READY may be."""
+    DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("wss://gateway.discord.gg/")
+    for _ in range(5):
+        ws = await socket() if heard else None
+        after = session_after(SESSION, Ending(), ws)
+        assert after == replace(SESSION, gateway=DiscordWebSocket.DEFAULT_GATEWAY)
+
+
+async def test_behind_a_proxy_the_address_of_ready_is_not_taken() -> None:
+    DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("ws://127.0.0.1:1/")
+    after = session_after(None, Ending(), await socket(proven=True))
+    assert after is not None
+    assert after.gateway == yarl.URL("ws://127.0.0.1:1/")
+
+
+class Response:
+    """What discord.py's HTTPException looks at."""
+
+    status = 429
+    reason = "Too Many Requests"
+
+    def __init__(self, told: str) -> None:
+        self.headers = {"Retry-After": told}
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [("5", 5.0), ("0.5", 0.5), ("-3", 0.0), ("nan", 0.0), ("1e12", LONGEST_TOLD_SECONDS), ("x", 0)],
+)
+def test_a_login_waits_as_long_as_it_is_told(told: str, seconds: float) -> None:
+    error = discord.HTTPException(Response(told), "slow down")
+    assert told_to_wait_seconds(error) == seconds
+
+
+def test_what_a_login_is_told_otherwise() -> None:
+    assert told_to_wait_seconds(discord.RateLimited(280.0)) == 280.0
+    assert told_to_wait_seconds(TimeoutError()) == 0.0
