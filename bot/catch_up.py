@@ -21,7 +21,7 @@ from bot.recovery import Recovery
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 8  # questions of before that are gone on with side by side
-LATER_SECONDS: Final = (5.0, 300.0)  # the first pause before trying again, and the longest
+LATER_SECONDS: Final = (2.0, 300.0)  # the first pause before trying again, and the longest
 HANDLING_FAILURES: Final = 3  # of one question, in one run of the program
 HOUR_SECONDS: Final = 3600.0
 DAY_SECONDS: Final = 86400.0
@@ -65,6 +65,8 @@ class CatchUp:
         self._failures: dict[int, int] = {}
         self._later_seconds = LATER_SECONDS[0]
         self._timer: asyncio.TimerHandle | None = None
+        self._open_at_start: set[int] = set()
+        self._begun = asyncio.Event()
 
     def came_back(self) -> None:
         """Catch up: events may have been missed."""
@@ -97,9 +99,17 @@ class CatchUp:
     def stop(self) -> None:
         """Begin nothing more; what is open is for the next start."""
         self._stopped = True
+        self._begun.set()
+
+    async def look_ahead(self) -> None:
+        """Note where something is open before anything is heard; raises HistoryFailed."""
+        for question in await self._history.open_questions():
+            self._open_at_start.add(question.exchange.place_id)
 
     async def turn_of(self, place_id: int) -> None:
         """Wait until no older question in this place is left."""
+        if place_id in self._open_at_start:
+            await self._begun.wait()
         while place_id in self._places:
             await asyncio.wait({self._places[place_id]})
 
@@ -124,6 +134,7 @@ class CatchUp:
 
     async def _pass(self) -> None:
         await self._go_on()
+        self._begun.set()
         if self._returned:
             self._returned = False
             try:

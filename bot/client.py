@@ -112,8 +112,9 @@ class ChatClient(discord.Client):
         """Prepare what is done once, before the gateway is connected."""
         try:
             await self._heard.load()
+            await self._catch_up.look_ahead()
         except HistoryFailed as error:
-            log.warning("Up to where messages were heard cannot be read: %s", error)
+            log.warning("What the last run left open cannot be read: %s", error)
         self._background = [
             asyncio.create_task(self._catch_up.run()),
             asyncio.create_task(self._heard.keep_written()),

@@ -202,13 +202,16 @@ class DiscordReply:
         reference = place.question if before is None else _reference(place.channel, before)
 
         async def send(reference: discord.MessageReference | None) -> discord.Message:
-            return await place.channel.send(
+            message = await place.channel.send(
                 text,
                 reference=reference,  # type: ignore[arg-type]  # None is allowed, not annotated.
                 nonce=f"{self._question_id}.{number}",
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
             )
+            # Within the call, so that an end that comes now does not leave it unrecorded.
+            await self._shown(message.id)
+            return message
 
         try:
             try:
@@ -222,7 +225,6 @@ class DiscordReply:
         self._typing.cancel()
         part = Part(message.id, text)
         self._parts.append(part)
-        await self._shown(message.id)
         if (message.content or "").strip() != text.strip():
             # Discord knew the nonce: an earlier call had got through, with what there was then.
             await self._edit(place, part, text, urgency)

@@ -92,6 +92,7 @@ async def test_09_a_thread_that_was_archived_meanwhile_is_looked_into(
 
 async def test_09_edits_and_deletions_made_meanwhile_count(own_stage: Stage, unique: str) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
+    await stage.model.reply_when(unique, "Very well.")
     async with stage.bot():
         await theatre.visited()
         edited = await stage.asked(f"{unique} before the edit", channel=theatre.channel)
@@ -207,9 +208,9 @@ async def test_09_in_a_newly_joined_guild_nothing_older_is_answered(
         channel = await discord.create_channel(f"place-{unique}", guild=guild_id)
         old.append(await discord.say(channel["id"], "Mina", f"<@{discord.bot_id}> {unique} old"))
         await discord.invite(discord.bot_id, guild_id)
-        new = await discord.say(channel["id"], "Mina", f"<@{discord.bot_id}> {unique} new")
         async with stage.bot():
-            await stage.answer_to(new)
+            mention = f"<@{discord.bot_id}> {unique} new"
+            await stage.answer_to(await discord.say(channel["id"], "Mina", mention))
     async with stage.bot():
         await stage.left_alone(*old)
 
@@ -258,7 +259,6 @@ async def test_09_a_question_that_waits_when_it_is_stopped_goes_before_what_come
         await stage.model_asked(f"{unique} first")
         assert await bot.stop() == 0
     async with stage.bot():
-        await stage.model_asked(f"{unique} first")
         third = await stage.discord.say(theatre.dm, theatre.person, f"{unique} third")
         await check_invariants(stage, *theatre.before, first, second, third, model_calls=2)
     memory = await stage.memory_at(f"{unique} third")

@@ -1,0 +1,273 @@
+"""Row 30: what people edit, delete or leave is one story, in the memory, the file and Discord."""
+
+from functools import partial
+
+import pytest
+
+from bot.sandbox.model_script import Script
+from tests.doubles import file_bytes
+from tests.e2e.conftest import Message, Stage
+from tests.faults.oracle import check_invariants
+from tests.faults.points import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET = "SECRETWORD"
+ENDLESS = Script(text=f"{SECRET} said the model. " * 400, chunk_size=6, chunks_per_second=100)
+
+
+async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
+    """Whether none of *messages* stands in *channel* any more."""
+    shown = {one["id"] for one in await stage.messages_in(channel)}
+    return not shown & {one["id"] for one in messages}
+
+
+async def state_is(stage: Stage, question: Message, *states: str) -> bool:
+    return stage.state_of(question) in states
+
+
+async def check_forgotten(stage: Stage, channel: str) -> None:
+    """Check that nothing of the secret is left: not in the file, not in the next prompt."""
+
+    async def erased() -> bool:
+        return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
+
+    await until(erased)
+    question = await stage.asked("What do you remember?", channel=channel)
+    assert SECRET not in await stage.memory_at("What do you remember?")
+    rows = stage.rows(
+        "SELECT count(*) FROM parts JOIN exchanges USING (message_id) WHERE author_id = 0"
+    )
+    assert rows == [(0,)]
+    assert await stage.parts_of(question)
+
+
+@pytest.mark.parametrize("where", ["channel", "dm"])
+async def test_30_a_deleted_question_is_forgotten_with_its_answer(
+    own_stage: Stage, unique: str, where: str
+) -> None:
+    """The answer goes from Discord, too, but a thread stays with what others said in it."""
+    stage = own_stage
+    async with stage.bot():
+        person = await stage.person()
+        place = await (stage.channel() if where == "channel" else stage.discord.dm(person))
+        text = f"{stage.discord.bot_mention} {unique} {SECRET}"
+        question = await stage.said(place, person if where == "dm" else "Mina", text)
+        parts = await stage.parts_of(question)
+        other = None
+        if where == "channel":
+            other = await stage.said(question["id"], "Jun", f"{unique} a follow-up")
+        await stage.discord.delete(place, question["id"])
+        thread = question["id"] if where == "channel" else place
+        await until(partial(gone, stage, thread, *parts))
+        if other is not None:
+            assert await stage.parts_of(other)
+            await check_invariants(stage, other)
+            await stage.discord.delete(other["channel_id"], other["id"])
+        await check_forgotten(stage, await stage.channel())
+
+
+async def test_30_a_question_that_is_deleted_in_mid_answer_stops_it(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, ENDLESS)
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.ask(unique, channel=channel)
+        first = await stage.first_words_on(question)
+        await stage.discord.delete(channel, question["id"])
+        await until(partial(gone, stage, question["id"], first))
+        await check_forgotten(stage, channel)
+        [request] = await stage.requests_with(unique)
+    assert request.outcome == "disconnected"
+    assert all(one["type"] not in {0, 19} for one in await stage.messages_in(question["id"]))
+
+
+async def test_30_a_question_that_is_deleted_while_it_waits_is_not_asked(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(f"{unique} first", Script(text="x", stall_before_seconds=1))
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        first = await stage.discord.say(dm, person, f"{unique} first")
+        waiting = await stage.discord.say(dm, person, f"{unique} {SECRET}")
+        await until(partial(state_is, stage, waiting, "received"))
+        await stage.discord.delete(dm, waiting["id"])
+        await check_invariants(stage, first)
+        await check_forgotten(stage, await stage.channel())
+        assert await stage.requests_with(SECRET) == []
+
+
+async def test_30_deleting_a_part_forgets_the_exchange(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    text = f"{SECRET} said the model. " * 150
+    await stage.model.reply_when(unique, Script(text=text, chunk_size=40))
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(unique, channel=channel)
+        first, second, *_ = await stage.parts_of(question)
+        await stage.discord.delete(question["id"], second["id"])
+        await until(partial(gone, stage, question["id"], first))
+        await check_forgotten(stage, channel)
+
+
+async def test_30_bulk_deletion_forgets_all_of_it(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        questions = [
+            await stage.asked(f"{unique} {SECRET} {number}", channel=channel) for number in range(4)
+        ]
+        parts = [part for one in questions for part in await stage.parts_of(one)]
+        await stage.discord.bulk_delete(channel, [one["id"] for one in questions])
+        for question in questions:
+            await until(partial(gone, stage, question["id"], *parts))
+        await check_forgotten(stage, channel)
+
+
+@pytest.mark.parametrize("running", [False, True])
+async def test_30_a_deleted_thread_is_forgotten_with_what_opened_it(
+    own_stage: Stage, unique: str, running: bool
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(f"{unique} {SECRET}", channel=channel)
+        await stage.said(question["id"], "Jun", f"{unique} {SECRET} again")
+        if running:
+            await stage.model.reply_when(f"{unique} more", ENDLESS)
+            more = await stage.discord.say(question["id"], "Jun", f"{unique} more")
+            await stage.shown("said the model", question["id"])
+            assert stage.state_of(more) == "answering"
+        await stage.discord.delete_channel(question["id"])
+        await check_forgotten(stage, channel)
+    assert "Traceback" not in stage.log
+
+
+async def test_30_a_deleted_channel_is_forgotten_with_its_threads(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        await stage.use(channel, "system", prompt=f"{SECRET} is the word.")
+        question = await stage.asked(f"{unique} {SECRET}", channel=channel)
+        await stage.said(question["id"], "Jun", f"{unique} {SECRET} again")
+        await stage.discord.delete_channel(channel)
+        await check_forgotten(stage, await stage.channel())
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_30_a_guild_that_the_bot_leaves_is_forgotten(
+    own_stage: Stage, unique: str, away: bool
+) -> None:
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    channel = str((await discord.create_channel(f"place-{unique}", guild=guild))["id"])
+    async with stage.bot():
+        await stage.asked(f"{unique} {SECRET}", channel=channel)
+        if not away:
+            await discord.kick(discord.bot_id, guild)
+            await check_forgotten(stage, await stage.channel())
+    if away:
+        await discord.kick(discord.bot_id, guild)
+        async with stage.bot():
+            await check_forgotten(stage, await stage.channel())
+
+
+async def test_30_a_guild_that_is_unavailable_for_a_while_is_not_forgotten(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    channel = str((await discord.create_channel(f"place-{unique}", guild=guild))["id"])
+    async with stage.bot():
+        question = await stage.asked(f"{unique} remember me", channel=channel)
+        await discord.edit_guild(guild, available=False)
+        await stage.asked("Are you there?")
+        await discord.edit_guild(guild, available=True)
+        later = await stage.asked(f"{unique} and now?", channel=channel)
+        assert "remember me" in await stage.memory_at(f"{unique} and now?")
+        await check_invariants(stage, question, later)
+
+
+# Edits
+
+
+async def test_30_an_edited_question_is_the_edited_question_for_ever_after(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, "Very well.")
+    mention = stage.discord.bot_mention
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(f"{unique} before", channel=channel)
+        await stage.discord.edit(channel, question["id"], f"{mention} {unique} after")
+        running = Script(text="Very well. " * 20, chunks_per_second=50)
+        await stage.model.reply_when(f"running {unique}", running)
+        in_mid_answer = await stage.ask(f"running {unique} before", channel=channel)
+        await stage.first_words_on(in_mid_answer)
+        edited = f"{mention} running {unique} after"
+        await stage.discord.edit(channel, in_mid_answer["id"], edited)
+        await stage.answer_to(in_mid_answer)
+        await stage.asked("What do you remember?", channel=channel)
+        memory = await stage.memory_at("What do you remember?")
+        await check_invariants(stage, question, in_mid_answer)
+    assert f"\n{unique} after" in memory
+    assert f"running {unique} after" in memory
+    assert "before" not in memory
+
+
+async def test_30_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(f"{unique} first", Script(text="x", stall_before_seconds=1))
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        first = await stage.discord.say(dm, person, f"{unique} first")
+        waiting = await stage.discord.say(dm, person, f"{unique} before")
+        await until(partial(state_is, stage, waiting, "received"))
+        await stage.discord.edit(dm, waiting["id"], f"{unique} after")
+        await check_invariants(stage, first, waiting)
+        assert len(await stage.requests_with(f"{unique} after")) == 1
+        assert await stage.requests_with(f"{unique} before") == []
+
+
+async def test_30_an_edit_that_adds_the_mention_asks(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        message = await stage.discord.say(channel, "Mina", f"{unique} hello")
+        mention = f"{stage.discord.bot_mention} {unique} hello"
+        await stage.discord.edit(channel, message["id"], mention)
+        await stage.answer_to(message)
+        await stage.discord.edit(channel, message["id"], mention + " again")
+        await check_invariants(stage, message, await stage.asked("Are you there?"), model_calls=1)
+
+
+async def test_30_a_preview_or_a_thread_is_no_edit(own_stage: Stage, unique: str) -> None:
+    """Discord tells of both as of an edit: neither asks, neither changes what is stored."""
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        link = f"https://example.com/{unique}"
+        unasked = await stage.discord.say(channel, "Mina", f"unasked {link}")
+        asked = await stage.asked(f"asked {link}", channel=channel)
+        await stage.discord.start_thread(channel, "Jun", "A thread", message=unasked["id"])
+        events = partial(stage.discord.events, types=["message_update"])
+
+        async def previewed() -> bool:
+            told = {event["data"]["message"]["id"] for event in await events()}
+            return {unasked["id"], asked["id"]} <= told
+
+        await until(previewed)
+        await stage.left_alone(unasked)
+        await check_invariants(stage, asked, model_calls=1)
