@@ -87,6 +87,8 @@ BAD = {
     "FIRST_TOKEN_TIMEOUT": [SECRET, "0", "3601", "nan", "inf"],
     "STREAM_IDLE_TIMEOUT": [SECRET, "0.5", "3601", "nan"],
     "REPLY_TIMEOUT": [SECRET, "0", "86401", "inf"],
+    "USER_MESSAGES_PER_MINUTE": [SECRET, "0", "10001", "2.5"],
+    "CATCH_UP_HOURS": [SECRET, "-1", "169", "nan"],
     "SHUTDOWN_GRACE": [SECRET, "-1", "3601", "nan"],
     "LOG_LEVEL": [SECRET, "TRACE"],
     "LOG_FORMAT": [SECRET, "xml"],

@@ -40,6 +40,10 @@ class ModelDriver:
         for name in ("replies", "rules", "requests", "settings"):
             await self._call("DELETE", name)
 
+    async def forget_requests(self) -> None:
+        """Drop the record of requests alone."""
+        await self._call("DELETE", "requests")
+
     async def change(self, **settings: Any) -> None:
         """Change settings: the fields of `ModelSettings`."""
         await self._call("PUT", "settings", settings)

@@ -76,8 +76,8 @@ async def check_invariants(
 ) -> Outcome:
     """Check that each question ended in one way and was answered once; return how they ended.
 
-    *questions* are all that were asked on this stage. *like* is how the same script ended without
-    the fault. *lost* are the ids of questions whose place is gone or forbidden, so that nothing
+    *questions* are all that were asked in their places since the first of them. *like* is how the
+    same script ended without the fault. *lost* are the ids of questions whose place is gone or forbidden, so that nothing
     can be shown there.
     """
     await settled(stage, *(one for one in questions if one["id"] not in lost))
@@ -122,11 +122,12 @@ def without_notices(shown: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]
 
 
 async def _check_no_strays(stage: Stage, questions: Collection[Message]) -> None:
-    """Check that each message of the bot belongs to the answer of one question."""
+    """Check that each message of the bot since then belongs to the answer of one question."""
+    first = min((int(one["id"]) for one in questions), default=0)
     belonging = {part["id"] for one in questions for part in await stage.parts_of(one)}
     places = {one["channel_id"] for one in questions} | {one["id"] for one in questions}
     for place in places:
         for message in await stage.messages_in(place):
             from_bot = message["author"]["id"] == stage.discord.bot_id
-            if from_bot and message["type"] in {0, 19}:
+            if from_bot and message["type"] in {0, 19} and int(message["id"]) > first:
                 assert message["id"] in belonging, f"belongs to no question: {message['content']!r}"

@@ -1,0 +1,133 @@
+"""Play all faults often, by a seed, and print what was lost and doubled: see scripts/faults."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from tests.e2e.conftest import Stage, a_stage
+from tests.faults.gateway_fuzz import play_malformed
+from tests.faults.kills import Counts, play_named_points, play_random_kills
+from tests.faults.points import POINTS
+from tests.faults.stream_fuzz import cut_at_each_byte, garbled_streams
+
+HEAD: Final = ("fault", "tries", "lost", "doubled", "worst recovery", "seed", "took")
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One row of the table: *play* with so many tries in the long form, or in the quick one."""
+
+    title: str
+    play: Callable[[int, int], Awaitable[Counts]]
+    tries: int
+    quick: int
+
+
+def on_a_stage(
+    play: Callable[..., Awaitable[Counts | dict[str, Any]]], *, with_bot: bool = True
+) -> Callable[[int, int], Awaitable[Counts]]:
+    """Return *play* on a stage of its own, with a bot on it or without."""
+
+    async def played(tries: int, seed: int) -> Counts:
+        async with a_stage() as stage:
+            if not with_bot:
+                return counted(await play(stage, tries=tries, seed=seed))
+            async with stage.bot():
+                return await _counted_play(play, stage, tries, seed)
+
+    return played
+
+
+async def _counted_play(
+    play: Callable[..., Awaitable[Counts | dict[str, Any]]], stage: Stage, tries: int, seed: int
+) -> Counts:
+    try:
+        return counted(await play(stage, tries=tries, seed=seed))
+    except (AssertionError, TimeoutError) as failure:
+        counts = Counts(tries)
+        counts.count("it ended early", failure)
+        return counts
+
+
+def counted(found: Counts | dict[str, Any]) -> Counts:
+    """Return what a campaign found as counts."""
+    if isinstance(found, Counts):
+        return found
+    failures = [str(one) for one in found.get("failures", [])]
+    lost = found.get("lost", len(failures))
+    return Counts(found["tries"], lost, found.get("doubled", 0), failures=failures)
+
+
+async def _each_byte(step: int, _seed: int) -> Counts:
+    return counted(dict(await cut_at_each_byte(step=step)))
+
+
+async def _garbled(tries: int, seed: int) -> Counts:
+    return counted(dict(await garbled_streams(tries=tries, seed=seed)))
+
+
+CAMPAIGNS: Final = {
+    "kills": Campaign(
+        "kill -9 at a random instant, 20 replies running",
+        on_a_stage(play_random_kills, with_bot=False),
+        200,
+        3,
+    ),
+    "points": Campaign(
+        f"kill -9 at each of {len(POINTS)} named points",
+        on_a_stage(play_named_points, with_bot=False),
+        20,
+        1,
+    ),
+    "bytes": Campaign("the stream cut at each byte of a 4 kB answer", _each_byte, 1, 41),
+    "garbled": Campaign("garbled streams", _garbled, 10_000, 300),
+    "gateway": Campaign(
+        "malformed gateway events, each before a question", on_a_stage(play_malformed), 10_000, 60
+    ),
+}
+
+
+async def run(names: Sequence[str], *, long: bool, seed: int) -> int:
+    """Play the campaigns and print their rows; return how many lost or doubled something."""
+    today = datetime.now(UTC).date()
+    print(f"{today}, Python {platform.python_version()}, {platform.machine()}\n")
+    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
+    failed = 0
+    for name in names:
+        campaign = CAMPAIGNS[name]
+        began = time.monotonic()
+        counts = await campaign.play(campaign.tries if long else campaign.quick, seed)
+        took = time.monotonic() - began
+        worst = f"{counts.worst_seconds:.1f} s" if counts.worst_seconds else ""
+        cells = (campaign.title, counts.tries, counts.lost, counts.doubled, worst, seed)
+        print(f"| {' | '.join(map(str, cells))} | {took:.0f} s |", flush=True)
+        failed += bool(counts.lost or counts.doubled)
+        for failure in counts.failures:
+            print(f"{name}: {failure}", file=sys.stderr, flush=True)
+    return failed
+
+
+def main() -> int:
+    """Read the command line and run; 1 where anything was lost or doubled."""
+    parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
+    parser.add_argument("--long", action="store_true", help="as often as the figures say")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(CAMPAIGNS)}")
+    options = parser.parse_args()
+    unknown = set(options.names) - CAMPAIGNS.keys()
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    names = options.names or list(CAMPAIGNS)
+    return 1 if asyncio.run(run(names, long=options.long, seed=options.seed)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
