@@ -214,7 +214,8 @@ async def _number(connection: aiosqlite.Connection, sql: str) -> int:
 def _failed() -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, ValueError) as error:  # aiosqlite: ValueError once closed
+    # aiosqlite: ValueError once closed. An id from outside may be larger than SQLite's.
+    except (sqlite3.Error, ValueError, OverflowError) as error:
         raise HistoryFailed(f"{type(error).__name__}: {error}") from error
 
 

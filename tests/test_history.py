@@ -394,6 +394,14 @@ async def test_a_history_that_is_closed_says_so(path: Path) -> None:
         await history.receive(an_exchange(1))
 
 
+async def test_an_id_that_is_too_large_for_sqlite_is_a_failure_like_others(
+    history: History,
+) -> None:
+    """Such ids come in malformed events."""
+    with pytest.raises(HistoryFailed):
+        await history.question_of(10**40)
+
+
 # Parts and places
 
 

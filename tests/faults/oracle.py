@@ -77,8 +77,8 @@ async def check_invariants(
     """Check that each question ended in one way and was answered once; return how they ended.
 
     *questions* are all that were asked in their places since the first of them. *like* is how the
-    same script ended without the fault. *lost* are the ids of questions whose place is gone or forbidden, so that nothing
-    can be shown there.
+    same script ended without the fault. *lost* are the ids of questions whose place is gone or
+    forbidden, so that nothing can be shown there.
     """
     await settled(stage, *(one for one in questions if one["id"] not in lost))
     endings = await outcome(stage, *questions)
