@@ -24,7 +24,6 @@ AT_ONCE: Final = 8  # questions of before that are gone on with side by side
 LATER_SECONDS: Final = (2.0, 300.0)  # the first pause before trying again, and the longest
 HANDLING_FAILURES: Final = 3  # of one question, in one run of the program
 HOUR_SECONDS: Final = 3600.0
-DAY_SECONDS: Final = 86400.0
 
 
 class CatchUp:
@@ -132,6 +131,15 @@ class CatchUp:
                 log.exception("Catching up failed")
                 self._later()
 
+    async def keep_pruned(self) -> None:
+        """Drop now and then, for ever, what is left of what was forgotten long ago."""
+        while True:
+            try:
+                await self._history.prune(self._oldest_id(HOUR_SECONDS))
+            except HistoryFailed as error:
+                log.warning("What was forgotten is not dropped yet: %s", error)
+            await asyncio.sleep(HOUR_SECONDS)
+
     async def _pass(self) -> None:
         await self._go_on()
         self._begun.set()
@@ -145,7 +153,6 @@ class CatchUp:
             await self._go_on()
         if self._compared:
             self._compared = False
-            await self._history.prune(self._oldest_id(HOUR_SECONDS))
             if self._hours and await self._absence.reconcile(self._oldest_id()):
                 await self._go_on()
 

@@ -117,6 +117,7 @@ class ChatClient(discord.Client):
             log.warning("What the last run left open cannot be read: %s", error)
         self._background = [
             asyncio.create_task(self._catch_up.run()),
+            asyncio.create_task(self._catch_up.keep_pruned()),
             asyncio.create_task(self._heard.keep_written()),
         ]
         await self._prepare(self)
@@ -134,8 +135,7 @@ class ChatClient(discord.Client):
         """Answer *message* if it is for the bot."""
         if addressing.from_a_person(message) and self.works_in(addressing.guild_id_of(message)):
             self.finish_before_closing()
-            if await self._inbox.is_for_me(message, self.me_id):
-                await self._take(message)
+            await self._take(message)
         self._heard.hear(message.id)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
@@ -143,6 +143,7 @@ class ChatClient(discord.Client):
         message = payload.message
         if not addressing.from_a_person(message) or not is_edit(message):
             return
+        await self._inbox.stored(message.id)
         if await self._changes.edited(message, self.me_id):
             await self.on_message(message)
 
@@ -210,15 +211,19 @@ class ChatClient(discord.Client):
         await super().close()
 
     async def _take(self, message: discord.Message) -> None:
-        """Store the question and see it answered; while draining, the next start does that."""
+        """Store a question and see it answered; while draining, the next start does that."""
         done = True
         with self._inbox.holding(message.id) as free:
-            question = await self._inbox.store(message, self.me_id) if free else None
+            if not free or not await self._inbox.is_for_me(message, self.me_id):
+                return
+            question = await self._inbox.store(message, self.me_id)
             if question is not None:
                 await self._catch_up.turn_of(question.exchange.place_id)
                 done = not self._draining and await self._inbox.answer(question, self.me_id)
         self._catch_up.released(message.id, done=done)
 
     async def _forget(self, message_ids: set[int]) -> None:
+        for message_id in message_ids:
+            await self._inbox.stored(message_id)
         if await self._changes.deleted(message_ids):
             self._catch_up.again()

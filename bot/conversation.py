@@ -72,13 +72,14 @@ class Attempt:
 class OpenQuestion:
     """A question that did not come to its end, with the ids of the parts shown so far.
 
-    *attempts* counts those that began. *withdrawn* says that its parts are to be deleted: the
-    question was.
+    *attempts* counts those that began. *complete* says that all there is to show is stored,
+    *withdrawn* that its parts are to be deleted: the question was.
     """
 
     exchange: Exchange
     attempts: int
     parts: tuple[int, ...]
+    complete: bool
     withdrawn: bool
 
 

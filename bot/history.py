@@ -329,6 +329,7 @@ class History:
                 exchange=_with_place(columns),
                 attempts=attempts,
                 parts=tuple(sorted(map(int, (parts or "").split(",")))) if parts else (),
+                complete=unshown is not None,
                 withdrawn=unshown == WITHDRAWN,
             )
             for *columns, attempts, unshown, parts in rows

@@ -1,5 +1,6 @@
 """The durable inbox: a message for the bot is stored before anything else is done about it."""
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
@@ -64,22 +65,32 @@ class Inbox:
         self._say = sentences
         self._message_content = message_content
         self._unstored: OrderedDict[int, None] = OrderedDict()
-        self._held: set[int] = set()
+        self._held: dict[int, asyncio.Event] = {}
 
     @contextmanager
     def holding(self, message_id: int) -> Iterator[bool]:
         """Keep others from handling a message within the block; False where another one does."""
-        free = message_id not in self._held
-        self._held.add(message_id)
+        if message_id in self._held:
+            yield False
+            return
+        stored = self._held[message_id] = asyncio.Event()
         try:
-            yield free
+            yield True
         finally:
-            if free:
-                self._held.discard(message_id)
+            stored.set()
+            del self._held[message_id]
 
     def is_held(self, message_id: int) -> bool:
         """Whether somebody is handling this message."""
         return message_id in self._held
+
+    async def stored(self, message_id: int) -> None:
+        """Wait until a message that is being handled is stored, if it is to be.
+
+        An edit or a deletion may come while the message is on its way into the database.
+        """
+        if message_id in self._held:
+            await self._held[message_id].wait()
 
     async def is_for_me(self, message: discord.Message, me_id: int) -> bool:
         """Whether *message* asks the bot."""
@@ -92,25 +103,11 @@ class Inbox:
         return own and not addressing.mentions_only_others(message, me_id)
 
     async def store(self, message: discord.Message, me_id: int) -> Question | None:
-        """Store *message*, which is for the bot; None when there is nothing to do about it."""
-        question = await self._read(message, me_id)
-        exchange = question.exchange
-        if not (exchange.question or exchange.quoted or question.unresolved):
-            hint = await self._hint(message, me_id)
-            if hint is None:
-                return None
-            question = _refused(question, State.ANSWERED, hint)
+        """Store *message*, which is for the bot and held; None when nothing is to be done."""
         try:
-            if not await self._history.receive(question.exchange):
-                return None
-        except HistoryFailed as error:
-            log.warning("Question %d cannot be stored: %s", message.id, error)
-            if message.id in self._unstored:
-                return None
-            self._unstored[message.id] = None
-            if len(self._unstored) > UNSTORED:
-                self._unstored.popitem(last=False)
-        return await self._judged(question)
+            return await self._store(message, me_id)
+        finally:
+            self._held[message.id].set()
 
     async def answer(self, question: Question, me_id: int) -> bool:
         """See a stored question answered; False where that is to be gone on with later."""
@@ -166,6 +163,26 @@ class Inbox:
         with suppress(PlaceBusy):  # Better side by side with others than not at all.
             await held.enter_async_context(self._assistant.turn(message.channel.id))
         return in_place(message)
+
+    async def _store(self, message: discord.Message, me_id: int) -> Question | None:
+        question = await self._read(message, me_id)
+        exchange = question.exchange
+        if not (exchange.question or exchange.quoted or question.unresolved):
+            hint = await self._hint(message, me_id)
+            if hint is None:
+                return None
+            question = _refused(question, State.ANSWERED, hint)
+        try:
+            if not await self._history.receive(question.exchange):
+                return None
+        except HistoryFailed as error:
+            log.warning("Question %d cannot be stored: %s", message.id, error)
+            if message.id in self._unstored:
+                return None
+            self._unstored[message.id] = None
+            if len(self._unstored) > UNSTORED:
+                self._unstored.popitem(last=False)
+        return await self._judged(question)
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
         if exchange.opens_thread:

@@ -68,7 +68,7 @@ class Recovery:
                 await self._withdraw(question, me_id)
                 return True
             message = await self._asked(exchange, me_id)
-            if not question.attempts:
+            if not question.attempts and not question.complete:
                 if exchange.message_id < oldest_id:
                     raise ReplyLost("it is too old to be answered")
                 return await self._inbox.answer_late(message, exchange, me_id)

@@ -1,5 +1,7 @@
 """Row 30: what people edit, delete or leave is one story, in the memory, the file and Discord."""
 
+import sqlite3
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -271,3 +273,26 @@ async def test_30_a_preview_or_a_thread_is_no_edit(own_stage: Stage, unique: str
         await until(previewed)
         await stage.left_alone(unasked)
         await check_invariants(stage, asked, model_calls=1)
+
+
+async def test_30_a_question_that_is_deleted_while_it_is_being_stored_is_not_answered(
+    own_stage: Stage, unique: str
+) -> None:
+    """The file is locked by another program when both come."""
+    stage = own_stage
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        with closing(sqlite3.connect(stage.folder / "bot.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            deleted = await stage.discord.say(dm, person, f"{unique} {SECRET}")
+            edited = await stage.discord.say(dm, person, f"{unique} before")
+            await stage.discord.delete(dm, deleted["id"])
+            await stage.discord.edit(dm, edited["id"], f"{unique} after")
+            other.execute("ROLLBACK")
+        await check_invariants(stage, edited, model_calls=1)
+        await check_forgotten(stage, await stage.channel())
+        assert await stage.requests_with(SECRET) == []
+        assert stage.rows(
+            "SELECT question FROM exchanges WHERE message_id = ?", int(edited["id"])
+        ) == [(f"{unique} after",)]
