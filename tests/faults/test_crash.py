@@ -12,6 +12,7 @@ from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import Bot, Message, Stage
+from tests.faults.kills import play_random_kills
 from tests.faults.oracle import check_invariants
 from tests.faults.points import COMPLETE, POINTS, TEXT, until
 
@@ -52,6 +53,30 @@ async def test_01_killed_at_each_named_point(own_stage: Stage, unique: str, poin
         await check_invariants(stage, question, follow_up, model_calls=2)
         memory = await stage.memory_at("And then?")
     assert TEXT.strip() in memory
+
+
+@pytest.mark.parametrize("point", ["first_part_unanswered", "second_part_unanswered"])
+async def test_01_killed_and_down_for_longer_than_a_nonce_is_known(
+    own_stage: Stage, unique: str, point: str
+) -> None:
+    """Then what a part refers to proves it."""
+    stage = own_stage
+    await stage.discord.settings(nonce_window_seconds=0)
+    try:
+        async with stage.bot() as bot:
+            question = await POINTS[point](stage, unique)
+            await killed(bot)
+        before = await stage.parts_of(question)
+        await stage.discord.clear_faults()
+        async with stage.bot():
+            await check_gone_on(stage, point, question, before)
+    finally:
+        await stage.discord.settings(nonce_window_seconds=300)
+
+
+async def test_01_killed_at_random_instants_with_many_replies_running(own_stage: Stage) -> None:
+    counts = await play_random_kills(own_stage, tries=2, seed=5)
+    assert (counts.lost, counts.doubled, counts.failures) == (0, 0, [])
 
 
 async def test_01_killed_while_others_wait_in_a_direct_message(
