@@ -68,6 +68,23 @@ class Absence:
             except (discord.DiscordException, DiscordUnavailable) as error:
                 log.info("Server %d cannot be asked for: %s", guild_id, type(error).__name__)
 
+    async def miss_channels(self) -> None:
+        """Forget what was said in channels that were deleted meanwhile."""
+        for guild in self._client.guilds:
+            if guild.unavailable:
+                continue
+            for channel_id in await self._history.places.channels_of(guild.id):
+                if guild.get_channel_or_thread(channel_id) is None:
+                    await self._forget_place_if_gone(channel_id)
+
+    async def _forget_place_if_gone(self, channel_id: int) -> None:
+        try:
+            await self._call(partial(self._client.fetch_channel, channel_id))
+        except discord.NotFound:
+            await self._changes.place_gone(channel_id)
+        except (discord.DiscordException, DiscordUnavailable) as error:
+            log.info("Channel %d cannot be asked for: %s", channel_id, type(error).__name__)
+
     async def join(self, guild: discord.Guild, newest_possible: int) -> None:
         """Note that the bot is in a guild, where what stands there by now is not for it."""
         newest = max((_last_id(channel) for channel in _channels_of(guild)), default=0)

@@ -153,6 +153,7 @@ class CatchUp:
             await self._go_on()
         if self._compared:
             self._compared = False
+            await self._absence.miss_channels()
             if self._hours and await self._absence.reconcile(self._oldest_id()):
                 await self._go_on()
 

@@ -49,6 +49,13 @@ class Places:
         )
         return [int(place_id) for (place_id,) in rows]
 
+    async def channels_of(self, guild_id: int) -> list[int]:
+        """Return the known channels of a guild, without what is below them."""
+        rows = await self._database.fetch(
+            "SELECT place_id FROM places WHERE guild_id = ? AND parent_id IS NULL", guild_id
+        )
+        return [int(place_id) for (place_id,) in rows]
+
     async def direct_places(self) -> list[int]:
         """Return the direct messages that are known."""
         rows = await self._database.fetch(

@@ -149,17 +149,24 @@ async def test_30_a_deleted_thread_is_forgotten_with_what_opened_it(
     assert "Traceback" not in stage.log
 
 
+@pytest.mark.parametrize("away", [False, True])
 async def test_30_a_deleted_channel_is_forgotten_with_its_threads(
-    own_stage: Stage, unique: str
+    own_stage: Stage, unique: str, away: bool
 ) -> None:
+    """Also one that was deleted while nothing of it was recent enough to be compared."""
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
         await stage.use(channel, "system", prompt=f"{SECRET} is the word.")
         question = await stage.asked(f"{unique} {SECRET}", channel=channel)
         await stage.said(question["id"], "Jun", f"{unique} {SECRET} again")
+        if not away:
+            await stage.discord.delete_channel(channel)
+            await check_forgotten(stage, await stage.channel())
+    if away:
         await stage.discord.delete_channel(channel)
-        await check_forgotten(stage, await stage.channel())
+        async with stage.bot(CATCH_UP_HOURS="0"):
+            await check_forgotten(stage, await stage.channel())
 
 
 @pytest.mark.parametrize("away", [False, True])
