@@ -12,7 +12,14 @@ import discord
 from bot import addressing
 from bot.changes import Changes, is_edit
 from bot.channels import Channels
-from bot.discord_calls import DiscordUnavailable, call
+from bot.discord_calls import (
+    MISSING_ACCESS,
+    UNKNOWN_CHANNEL,
+    UNKNOWN_GUILD,
+    UNKNOWN_MESSAGE,
+    DiscordUnavailable,
+    call,
+)
 from bot.heard import seconds_of
 from bot.history import History
 from bot.pacing import Pacer, Urgency
@@ -22,7 +29,6 @@ log = logging.getLogger(__name__)
 PAGE: Final = 100  # Discord: messages in one list
 PAGES: Final = 50  # of one place; a place with more has moved on
 THREADS: Final = 100  # archived ones of one channel
-GONE: Final = (discord.NotFound, discord.Forbidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,14 @@ class _Place:
 
     channel: Any
     after_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What people wrote meanwhile, oldest first; *whole* says whether all of it could be read."""
+
+    messages: list[discord.Message]
+    whole: bool
 
 
 class Absence:
@@ -61,12 +75,9 @@ class Absence:
         for guild_id in present.keys() - known.keys():
             await self.join(present[guild_id], newest_possible)
         for guild_id in known.keys() - present.keys():
-            try:
-                await self._call(partial(self._client.fetch_guild, guild_id))
-            except GONE:
+            fetch = partial(self._client.fetch_guild, guild_id)
+            if await self._is_refused(fetch, UNKNOWN_GUILD, MISSING_ACCESS):
                 await self._changes.guild_gone(guild_id)
-            except (discord.DiscordException, DiscordUnavailable) as error:
-                log.info("Server %d cannot be asked for: %s", guild_id, type(error).__name__)
 
     async def miss_channels(self) -> None:
         """Forget what was said in channels that were deleted meanwhile."""
@@ -75,15 +86,9 @@ class Absence:
                 continue
             for channel_id in await self._history.places.channels_of(guild.id):
                 if guild.get_channel_or_thread(channel_id) is None:
-                    await self._forget_place_if_gone(channel_id)
-
-    async def _forget_place_if_gone(self, channel_id: int) -> None:
-        try:
-            await self._call(partial(self._client.fetch_channel, channel_id))
-        except discord.NotFound:
-            await self._changes.place_gone(channel_id)
-        except (discord.DiscordException, DiscordUnavailable) as error:
-            log.info("Channel %d cannot be asked for: %s", channel_id, type(error).__name__)
+                    fetch = partial(self._client.fetch_channel, channel_id)
+                    if await self._is_refused(fetch, UNKNOWN_CHANNEL):
+                        await self._changes.place_gone(channel_id)
 
     async def join(self, guild: discord.Guild, newest_possible: int) -> None:
         """Note that the bot is in a guild, where what stands there by now is not for it."""
@@ -94,18 +99,24 @@ class Absence:
         """Whether a guild was not there yet when what was missed was read."""
         return guild_id in self._unseen
 
-    async def missed(self, after_id: int) -> list[discord.Message]:
+    async def missed(self, after_id: int) -> Missed:
         """Return what people wrote after *after_id*, oldest first, wherever the bot can read."""
         found: dict[int, discord.Message] = {}
-        for place in [
-            *await self._places_in_guilds(after_id),
-            *await self._archived_threads(after_id),
-            *await self._direct_messages(after_id),
-        ]:
-            for message in await self._messages_in(place):
+        whole = True
+        guilds = await self._places_in_guilds(after_id)
+        threads, whole = await self._other_threads(after_id)
+        direct = await self._direct_messages(after_id)
+        for place in {place.channel.id: place for place in (*guilds, *threads, *direct)}.values():
+            try:
+                messages = await self._messages_in(place)
+            except DiscordUnavailable as error:
+                log.info("Channel %d is read later: %s", place.channel.id, error)
+                whole = False
+                continue
+            for message in messages:
                 if addressing.from_a_person(message):
                     found[message.id] = message
-        return [message for _, message in sorted(found.items())]
+        return Missed([message for _, message in sorted(found.items())], whole)
 
     async def reconcile(self, since_id: int) -> bool:
         """Take over edits and deletions of what was asked since *since_id*.
@@ -120,8 +131,6 @@ class Absence:
             channel = self._channels.at(channel_id, guild_id)
             try:
                 forgotten |= await self._reconcile_in(channel, message_ids)
-            except discord.NotFound:
-                await self._changes.place_gone(channel_id)
             except (discord.DiscordException, DiscordUnavailable) as error:
                 log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
         return forgotten
@@ -146,31 +155,44 @@ class Absence:
             if guild.unavailable:
                 self._unseen[guild.id] = from_id
                 continue
+            known = set(await self._history.places.places_in(guild_id=guild.id))
             places += [
                 _Place(channel, from_id)
                 for channel in _channels_of(guild)
-                if _last_id(channel) > from_id and _readable(channel)
+                if _may_hold_news(channel, from_id, known) and _readable(channel)
             ]
         return places
 
-    async def _archived_threads(self, after_id: int) -> list[_Place]:
-        """Return the threads that were written in and archived since, where there are own ones."""
-        places = []
+    async def _other_threads(self, after_id: int) -> tuple[list[_Place], bool]:
+        """Return the threads in channels with own ones that READY may have left out.
+
+        Those that were archived since, above all. And whether all could be asked for.
+        """
+        places: list[_Place] = []
         since = await self._history.places.guilds()
+        guilds: set[discord.Guild] = set()
+        requests: list[tuple[int, Any]] = []
         for channel_id in await self._history.places.channels_with_threads():
             channel = self._client.get_channel(channel_id)
             if not isinstance(channel, discord.TextChannel) or not _readable(channel):
                 continue
-            if not self._works_in(channel.guild.id):
-                continue
-            from_id = max(after_id, since.get(channel.guild.id, 0))
+            if self._works_in(channel.guild.id) and channel.guild.id in since:
+                from_id = max(after_id, since[channel.guild.id])
+                guilds.add(channel.guild)
+                requests.append((from_id, partial(_archived, channel, from_id)))
+        requests += [(max(after_id, since[one.id]), one.active_threads) for one in guilds]
+        whole = True
+        for from_id, request in requests:
             try:
-                threads = await self._call(partial(_archived, channel, from_id))
-            except (discord.DiscordException, DiscordUnavailable) as error:
-                log.info("The threads of %d: %s", channel_id, type(error).__name__)
-                continue
-            places += [_Place(one, from_id) for one in threads if _last_id(one) > from_id]
-        return places
+                threads = await self._call(request)
+            except discord.DiscordException as error:
+                log.info("Threads cannot be listed: %s", type(error).__name__)
+            except DiscordUnavailable as error:
+                log.info("Threads are listed later: %s", error)
+                whole = False
+            else:
+                places += [_Place(one, from_id) for one in threads if _last_id(one) > from_id]
+        return places, whole
 
     async def _direct_messages(self, after_id: int) -> list[_Place]:
         if not self._works_in(None):
@@ -181,14 +203,12 @@ class Absence:
         ]
 
     async def _messages_in(self, place: _Place) -> list[discord.Message]:
-        """Return what stands in a place; what cannot be read is asked for at the next return."""
+        """Return what stands in a place, nothing where that may not be read."""
         messages: list[discord.Message] = []
         after_id = place.after_id
         for _ in range(PAGES):
             try:
                 page = await self._page(place.channel, after_id)
-            except DiscordUnavailable as error:
-                raise Interrupted from error
             except discord.DiscordException as error:
                 log.info("Channel %d cannot be read: %s", place.channel.id, type(error).__name__)
                 break
@@ -219,10 +239,19 @@ class Absence:
 
     async def _forget_if_gone(self, channel: Any, message_id: int) -> bool:
         """Forget a question that a list left out, once Discord says that it is gone."""
-        try:
-            await self._call(partial(channel.fetch_message, message_id))
-        except discord.NotFound:
+        fetch = partial(channel.fetch_message, message_id)
+        if await self._is_refused(fetch, UNKNOWN_MESSAGE):
             return await self._changes.deleted([message_id])
+        return False
+
+    async def _is_refused(self, request: Any, *codes: int) -> bool:
+        """Whether Discord answers *request* with one of these error codes."""
+        try:
+            await self._call(request)
+        except discord.HTTPException as error:
+            return error.code in codes
+        except (discord.DiscordException, DiscordUnavailable) as error:
+            log.info("Whether something is gone is not known: %s", type(error).__name__)
         return False
 
     async def _page(self, channel: Any, after_id: int) -> list[discord.Message]:
@@ -231,10 +260,6 @@ class Absence:
 
     async def _call(self, request: Any) -> Any:
         return await call(request, self._pacer, Urgency.TYPING)
-
-
-class Interrupted(Exception):
-    """Discord failed before all that was missed was read."""
 
 
 def _channels_of(guild: discord.Guild) -> Iterator[Any]:
@@ -246,6 +271,16 @@ def _channels_of(guild: discord.Guild) -> Iterator[Any]:
 
 def _last_id(channel: Any) -> int:
     return channel.last_message_id or 0
+
+
+def _may_hold_news(channel: Any, from_id: int, known: set[int]) -> bool:
+    """Whether something newer than *from_id* may stand in *channel*.
+
+    Without a last message it is empty, unless the bot knows better.
+    """
+    if channel.last_message_id is None:
+        return channel.id in known
+    return bool(channel.last_message_id > from_id)
 
 
 def _readable(channel: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 import discord
 
-from bot.absence import Absence, Interrupted
+from bot.absence import Absence
 from bot.assistant import Assistant
 from bot.conversation import OpenQuestion, State
 from bot.errors import HistoryFailed
@@ -124,9 +124,6 @@ class CatchUp:
             except HistoryFailed as error:
                 log.warning("What is open cannot be read: %s", error)
                 self._later()
-            except Interrupted:
-                log.warning("Discord fails; catching up goes on later")
-                self._later()
             except Exception:  # the one top handler of catching up
                 log.exception("Catching up failed")
                 self._later()
@@ -161,22 +158,31 @@ class CatchUp:
         """Store what was asked meanwhile; from then on the mark of what was heard moves again."""
         absences = self._heard.absences
         await self._absence.meet_guilds(snowflake_at(self._now()))
-        if self._hours:
-            after_id = max(earlier(self._heard.mark, MARGIN_SECONDS), self._oldest_id())
-            missed = 0
-            assert self._client.user is not None
-            me_id = self._client.user.id
-            for message in await self._absence.missed(after_id):
-                if await self._history.was_received(message.id):
-                    continue
-                if not await self._inbox.is_for_me(message, me_id):
-                    continue
+        whole = not self._hours or await self._store_missed()
+        if whole:
+            self._heard.thaw(absences)
+            await self._heard.write()
+        else:
+            log.warning("Not all that was missed can be read now; catching up goes on later")
+            self._returned = True
+            self._later()
+
+    async def _store_missed(self) -> bool:
+        """Store what was asked meanwhile; whether all of it could be read."""
+        assert self._client.user is not None
+        me_id = self._client.user.id
+        after_id = max(earlier(self._heard.mark, MARGIN_SECONDS), self._oldest_id())
+        missed = await self._absence.missed(after_id)
+        count = 0
+        for message in missed.messages:
+            if await self._history.was_received(message.id):
+                continue
+            if await self._inbox.is_for_me(message, me_id):
                 live = await self._absence.as_written_live(message)
-                missed += await self._stored(live, me_id)
-            if missed:
-                log.info("Asked while the bot was away: %d", missed)
-        self._heard.thaw(absences)
-        await self._heard.write()
+                count += await self._stored(live, me_id)
+        if count:
+            log.info("Asked while the bot was away: %d", count)
+        return missed.whole
 
     async def _stored(self, message: discord.Message, me_id: int) -> bool:
         with self._inbox.holding(message.id) as free:

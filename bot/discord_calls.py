@@ -12,6 +12,11 @@ from bot.pacing import Pacer, Urgency
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
 TOO_MANY_REQUESTS: Final = 429
+# Discord: error codes. A 404 without one is a proxy's, and nothing is forgotten for that.
+UNKNOWN_CHANNEL: Final = 10003
+UNKNOWN_GUILD: Final = 10004
+UNKNOWN_MESSAGE: Final = 10008
+MISSING_ACCESS: Final = 50001
 BAN_SECONDS: Final = (5.0, 300.0)  # the least and the most that Cloudflare's own 429 is waited for
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Final, Self, TypeVar
 
 import discord
 
-from bot.discord_calls import CALL_SECONDS, DiscordUnavailable, call
+from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
@@ -22,7 +22,6 @@ TYPING_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left before its end
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
-MISSING_ACCESS: Final = 50001
 SMALL: Final = "\n-# "  # Discord: small print
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")

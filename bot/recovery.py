@@ -12,7 +12,7 @@ from bot import addressing
 from bot.assistant import ASKING_ATTEMPTS, Assistant
 from bot.channels import Channels
 from bot.conversation import Exchange, OpenQuestion, State, scrubbed
-from bot.discord_calls import DiscordUnavailable, call
+from bot.discord_calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
 from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 PAGE: Final = 100  # Discord: messages in one list
 PAGES: Final = 10  # The parts of an answer stand near its question.
-UNKNOWN_CHANNEL: Final = 10003
 
 
 class Forgotten(Exception):
@@ -102,17 +101,16 @@ class Recovery:
         channel = self._channels.at(place.channel_id, place.guild_id)
         try:
             message: discord.Message = await self._call(channel.fetch_message, exchange.message_id)
-        except discord.Forbidden:
-            partial_message: discord.PartialMessage = channel.get_partial_message(
-                exchange.message_id
-            )
-            return partial_message
-        except discord.NotFound as error:
+        except discord.HTTPException as error:
             if error.code == UNKNOWN_CHANNEL:
                 await self._assistant.forget_places([place.channel_id])
-            else:
+                raise Forgotten from error
+            if error.code == UNKNOWN_MESSAGE:
                 await self._assistant.forget([exchange.message_id])
-            raise Forgotten from error
+                raise Forgotten from error
+            # It may not be read. What is stored of it is enough.
+            unread: discord.PartialMessage = channel.get_partial_message(exchange.message_id)
+            return unread
         if message.edited_at is not None and message.content:
             text = scrubbed(addressing.readable_text(message, me_id))
             await self._assistant.amend(exchange.message_id, text)
@@ -151,13 +149,15 @@ class Recovery:
             return await self._channels.thread(exchange.place_id)
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
-        except discord.NotFound as error:
+        except discord.Forbidden as error:
+            raise ReplyLost("the permission View Channel is missing") from error
+        except discord.HTTPException as error:
+            if error.code != UNKNOWN_CHANNEL:
+                return self._channels.at(exchange.place_id, guild_id)
             if question.parts:  # It was there, and was deleted.
                 await self._assistant.forget_places([exchange.place_id])
                 raise Forgotten from error
             return None
-        except discord.Forbidden as error:
-            raise ReplyLost("the permission View Channel is missing") from error
 
     async def _parts_in(self, channel: Any, question: OpenQuestion, me_id: int) -> tuple[Part, ...]:
         exchange = question.exchange
