@@ -165,10 +165,13 @@ class History:
         )
 
     async def put_off(self, message_id: int) -> None:
-        """Take back an attempt: that it failed is not the question's fault."""
+        """Take back an attempt: that it failed is not the question's fault.
+
+        The first one stays: it may have begun a message.
+        """
         await self._database.change(
             f"""
-            UPDATE exchanges SET attempts = iif(unshown IS NULL, max(attempts - 1, 0), 1)
+            UPDATE exchanges SET attempts = iif(unshown IS NULL, max(attempts - 1, 1), 1)
             WHERE message_id = ? AND {IS_OPEN}
             """,
             message_id,

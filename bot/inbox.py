@@ -248,15 +248,18 @@ class Inbox:
         verdict = self._limits.judge(message.author.id, message.created_at.timestamp())
         if verdict is Verdict.ADMITTED:
             return question
-        if verdict is Verdict.REFUSED:
-            limit = self._limits.questions_per_minute
-            return _refused(question, State.FAILED, self._say.person_busy.format(limit=limit))
         log.info("Question %d is one too many of its author's", message.id)
         try:
-            await self._history.turn_away(exchange.message_id)
+            if verdict is Verdict.IGNORED:
+                await self._history.turn_away(exchange.message_id)
+            else:  # What it is told stands where it was asked.
+                await self._history.answer_in(message.id, message.channel.id)
         except HistoryFailed as error:
             log.warning("Question %d is not recorded: %s", message.id, error)
-        return None
+        if verdict is Verdict.IGNORED:
+            return None
+        limit = self._limits.questions_per_minute
+        return _refused(question, State.FAILED, self._say.person_busy.format(limit=limit))
 
     async def _settled(self, question: Question, me_id: int) -> Question:
         """Look up what Discord did not send along, and store it."""
