@@ -102,8 +102,10 @@ class CatchUp:
 
     async def look_ahead(self) -> None:
         """Note where something is open before anything is heard; raises HistoryFailed."""
-        for question in await self._history.open_questions():
-            self._open_at_start.add(question.exchange.place_id)
+        left = await self._history.open_questions()
+        self._open_at_start = {question.exchange.place_id for question in left}
+        if left:
+            log.info("Left open by the last run: %d questions; going on with them", len(left))
 
     async def turn_of(self, place_id: int) -> None:
         """Wait until no older question in this place is left."""

@@ -199,6 +199,7 @@ class ChatClient(discord.Client):
             log.info("Finishing %d answers", len(self._answering))
             await asyncio.wait(set(self._answering), timeout=grace_seconds)
         if self._answering:
+            log.info("Going on after the next start: %d answers", len(self._answering))
             self._assistant.interrupt()
             await asyncio.wait(set(self._answering), timeout=STOPPING_SECONDS)
         await self._heard.write()
