@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any, Final
 
 from bot.sandbox.model_script import Script
@@ -39,7 +40,7 @@ async def play_lost_creates(stage: Stage, *, tries: int, seed: int) -> dict[str,
         asked: list[tuple[Message, str]] = []
 
         async def play_in_places() -> None:
-            while batch := [plan for plan, _ in zip(plans, range(PER_PLACE), strict=False)]:
+            while batch := list(islice(plans, PER_PLACE)):
                 asked.extend(await _play_in(stage, await _new_place(stage, dice), batch, seed))
 
         async with asyncio.TaskGroup() as group:

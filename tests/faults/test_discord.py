@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import Message, Stage, a_stage
+from tests.e2e.conftest import NAMES, Message, Stage, a_stage
 from tests.faults.lost_creates import play_lost_creates
 from tests.faults.oracle import Ending, check_invariants, outcome
 from tests.faults.points import TEXT, THREAD, until
@@ -259,7 +259,7 @@ async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
         return stage.state_of(question) == state
 
     await until(over)
-    other = await stage.asked("Are others well?")
+    other = await stage.asked(f"Are others well? {next(NAMES)}.")
     await check_invariants(stage, question, other, lost=[question["id"]], model_calls=1)
     [ending] = await outcome(stage, question)
     if state == "failed":
@@ -351,7 +351,7 @@ async def test_16_where_no_thread_can_be_made_the_answer_is_there_soon(
     await stage.shown(unique, channel)
     # Cloudflare refuses all, for 5 s at least.
     assert time.monotonic() - began < SOON_SECONDS * (2 if name == "Cloudflare" else 1)
-    other = await stage.asked("Are others well?")
+    other = await stage.asked(f"Are others well? {next(NAMES)}.")
     await check_invariants(stage, question, other, model_calls=1)
     assert await stage.messages_in(question["id"]) == []
     requests = invalid(await stage.discord.requests(), channel)
