@@ -1,4 +1,4 @@
-"""A database whose units of work fail on demand, and a client that is asked while each of them does.
+"""A database whose units of work fail on demand, and a client that is asked meanwhile.
 
 The client is the real one, on the stand-in for Discord; only the model is a double.
 """

@@ -40,11 +40,11 @@ async def play_lost_creates(stage: Stage, *, tries: int, seed: int) -> dict[str,
         asked: list[tuple[Message, str]] = []
 
         async def play_in_places() -> None:
-            while batch := list(islice(plans, PER_PLACE)):
+            while batch := list(islice(plans, min(PER_PLACE, -(-tries // AT_ONCE)))):
                 asked.extend(await _play_in(stage, await _new_place(stage, dice), batch, seed))
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, -(-tries // PER_PLACE))):
+            for _ in range(min(AT_ONCE, tries)):
                 group.create_task(play_in_places())
         lost = [one for one, text in asked if not await _is_shown(stage, one, text)]
         doubled = await _doubled(stage, [question for question, _ in asked])

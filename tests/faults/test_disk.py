@@ -143,37 +143,36 @@ async def reconnected(stage: Stage) -> None:
     await asyncio.sleep(0.5)  # What is found is asked about at once.
 
 
-@asynccontextmanager
-async def small_disk(stage: Stage, folder: Path) -> AsyncIterator[tuple[Stage, Path]]:
-    """Mount a disk of a megabyte and keep the bot's database there."""
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return the folder in which a disk of a megabyte is mounted."""
+    folder = tmp_path
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small disk needs more rights")
     try:
-        (stage.folder / "bot.db").symlink_to(folder / "bot.db")
-        yield stage, folder / "bot.db"
+        yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
 
 async def test_06_the_disk_is_full_for_a_while(
-    own_stage: Stage, unique: str, tmp_path: Path
+    own_stage: Stage, unique: str, small_disk: Path
 ) -> None:
     """The same, with a disk that has no room left."""
-    async with small_disk(own_stage, tmp_path) as (stage, path):
-        async with stage.bot(DATABASE_URL=f"sqlite:///{path}"):
-            thread = (await stage.asked(f"{unique} before"))["id"]
-            (tmp_path / "filler").write_bytes(b"x" * room_on(tmp_path))
-            with closing(sqlite3.connect(path)) as database:  # Shorter than a page of the disk.
-                assert database.execute("PRAGMA page_size").fetchall() == [(PAGE_BYTES,)]
-            question = await stage.discord.say(thread, "Mina", f"{unique} meanwhile")
-            assert (await answered_beside_memory(stage, question)).endswith(NOT_SAVED)
-            assert "database or disk is full" in stage.log
-            (tmp_path / "filler").unlink()
-            await stage.said(thread, "Mina", f"{unique} after")
-            later = await stage.said(thread, "Mina", f"{unique} later")
-            assert f"{unique} after" in await stage.memory_at(f"{unique} later")
-            assert NOT_SAVED not in await stage.shown_of(later)
+    stage, path, filler = own_stage, small_disk / "bot.db", small_disk / "filler"
+    (stage.folder / "bot.db").symlink_to(path)
+    async with stage.bot(DATABASE_URL=f"sqlite:///{path}"):
+        thread = (await stage.asked(f"{unique} before"))["id"]
+        filler.write_bytes(b"x" * room_on(small_disk))
+        question = await stage.discord.say(thread, "Mina", f"{unique} meanwhile")
+        assert (await answered_beside_memory(stage, question)).endswith(NOT_SAVED)
+        assert "database or disk is full" in stage.log
+        filler.unlink()
+        await stage.said(thread, "Mina", f"{unique} after")
+        later = await stage.said(thread, "Mina", f"{unique} later")
+        assert f"{unique} after" in await stage.memory_at(f"{unique} later")
+        assert NOT_SAVED not in await stage.shown_of(later)
 
 
 def room_on(folder: Path) -> int:
