@@ -93,6 +93,8 @@ class Inbox:
 
     async def store(self, message: discord.Message, me_id: int) -> Question | None:
         """Store *message*, which is for the bot; None when there is nothing to do about it."""
+        if message.id in self._unstored:
+            return None
         question = await self._read(message, me_id)
         exchange = question.exchange
         if not (exchange.question or exchange.quoted or question.unresolved):
@@ -105,8 +107,6 @@ class Inbox:
                 return None
         except HistoryFailed as error:
             log.warning("Question %d cannot be stored: %s", message.id, error)
-            if message.id in self._unstored:
-                return None
             self._unstored[message.id] = None
             if len(self._unstored) > UNSTORED:
                 self._unstored.popitem(last=False)
