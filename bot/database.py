@@ -156,7 +156,9 @@ class Database:
                             changed.append(cursor.rowcount)
                     await self._connection.execute("COMMIT")
                 except BaseException:
-                    await self._connection.execute("ROLLBACK")
+                    # Where the disk fails, SQLite has ended it already.
+                    if self._connection.in_transaction:
+                        await self._connection.execute("ROLLBACK")
                     raise
                 return changed
 
