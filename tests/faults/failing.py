@@ -33,7 +33,7 @@ ENDINGS: Final = (
     f"{ENGLISH.memory_failed}\n{ENGLISH.memory_not_saved}",
 )
 FAILURES: Final = ("disk I/O error", "database or disk is full", "readonly database")
-QUIET_SECONDS: Final = 0.06  # Nothing is done with the file for so long: all is over.
+QUIET_SECONDS: Final = 0.025  # Nothing is done with the file for so long: all is over.
 PATIENCE_SECONDS: Final = 20.0
 FOR_EVER: Final = 10**9
 

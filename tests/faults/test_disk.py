@@ -243,7 +243,19 @@ def garbled(data: bytes) -> bytes:
     )
 
 
+# Where all that is missing stands in the log, nothing is lost.
+MADE_GOOD_BY_LOG: Final = frozenset(
+    {
+        "a page less",
+        "half a page less",
+        "a byte less",
+        "a garbled first page",
+        "a wrong header",
+        "a wrong page size",
+    }
+)
 DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "nothing, but for the log": cut(0),
     "one byte": cut(1),
     "half a header": cut(50),
     "a header": cut(100),
@@ -292,6 +304,7 @@ async def test_08_a_damaged_file_is_found_at_the_start(
 ) -> None:
     """It ends with a sentence that says how to set it aside, and leaves every byte as it is."""
     data, log = healthy
+    not_damaged = MADE_GOOD_BY_LOG if log_beside else {"nothing, but for the log"}
     files: dict[str, tuple[Path, bytes]] = {}
     for number, (name, damage) in enumerate(DAMAGES.items()):
         path = tmp_path / str(number) / "bot.db"
@@ -329,5 +342,5 @@ async def test_08_a_damaged_file_is_found_at_the_start(
             problems.append("the log was changed")
         return f"{name}: {problems}" if problems else None
 
-    found = await asyncio.gather(*map(ended, DAMAGES))
+    found = await asyncio.gather(*map(ended, DAMAGES.keys() - not_damaged))
     assert list(filter(None, found)) == []
