@@ -113,7 +113,7 @@ class FailingPlay:
         self.discord = discord
         self.database = database
         self.history = history
-        self.tries = self.lost = self.doubled = 0
+        self.tries = self.lost = self.doubled = self.notices = 0
         self._number = 0
         self._before: dict[str, int] = {}
 
@@ -138,6 +138,7 @@ class FailingPlay:
     def _count(self, said: list[str], endings: tuple[str, ...]) -> None:
         self.lost += not said
         self.doubled += len(said) > 1
+        self.notices += said != [ANSWER]
         if len(said) == 1:
             self.lost += said[0] not in endings
 
@@ -232,6 +233,7 @@ async def play_failing_database(*, seed: int) -> dict[str, Any]:
             for plan in plans:
                 await play.try_in(*plan, dice.choice(FAILURES))
     assert errors == []
+    assert 0 < play.notices < play.tries
     return {
         "tries": play.tries,
         "lost": play.lost,
