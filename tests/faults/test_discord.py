@@ -104,6 +104,8 @@ LOST: Final[dict[str, Fault]] = {
     "a further part": {"action": "drop_after"} | FURTHER,
     "a further part, twice": {"action": "drop_after", "count": 2} | FURTHER,
     "both parts": {"action": "drop_after", "count": 3} | CREATE,
+    "a first part, at each attempt": {"action": "drop_after", "count": 6} | CREATE,
+    "a further part, at each attempt": {"action": "drop_after", "count": 6} | FURTHER,
     "an edit": {"action": "drop_after"} | EDIT,
     "edits": {"action": "drop_after", "count": 3} | EDIT,
 }
@@ -225,7 +227,9 @@ TAKEN: Final = {
     "seeing the channel": ("failed", ""),
     "the thread, unheard": ("failed", "THREAD_DELETE"),
     "the part, unheard": ("failed", "MESSAGE_DELETE"),
+    "the channel, unheard": ("failed", "CHANNEL_DELETE|THREAD_DELETE"),
     "the thread": ("cancelled", ""),
+    "being there": ("cancelled", ""),
     "the channel": ("cancelled", ""),
     "the part": ("cancelled", ""),
     "the question": ("cancelled", ""),
@@ -243,7 +247,9 @@ async def take(stage: Stage, what: str, question: Message, part: Message) -> Non
         await discord.edit_channel(channel, overwrites=[denied])
     elif what.startswith("the thread"):
         await discord.delete_channel(thread)
-    elif what == "the channel":
+    elif what == "being there":
+        await discord.kick(discord.bot_id, question["guild_id"])
+    elif what.startswith("the channel"):
         await discord.delete_channel(channel)
     elif what.startswith("the part"):
         await discord.delete(thread, part["id"])
@@ -258,7 +264,10 @@ async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
     """It stops without a fuss, keeps what it has unless that is to be forgotten, and goes on."""
     state, unheard = TAKEN[what]
     await stage.model.reply_when(unique, STREAM)
-    question = await stage.ask(unique)
+    guild = str((await stage.discord.create_guild(f"Guild {unique}"))["id"])
+    await stage.discord.invite("Mina", guild)
+    channel = await stage.channel(guild=guild)
+    question = {"guild_id": guild} | await stage.ask(unique, channel=channel)
     part = await stage.first_words_on(question)
     if unheard:
         await stage.discord.gateway("swallow", count=1, event=unheard)
