@@ -195,6 +195,37 @@ async def test_06_the_disk_is_full_for_a_while(
         assert NOT_SAVED not in await stage.shown_of(later)
 
 
+@pytest.mark.parametrize("how", ["read-only", "full"])
+async def test_06_the_disk_cannot_be_written_at_the_start(
+    own_stage: Stage, unique: str, small_disk: Path, how: str
+) -> None:
+    """It ends with a sentence; what is remembered stays, and is there when the disk is well."""
+    stage, path, filler = own_stage, small_disk / "bot.db", small_disk / "filler"
+    (stage.folder / "bot.db").symlink_to(path)
+    url = f"sqlite:///{path}"
+    async with stage.bot(DATABASE_URL=url):
+        thread = (await stage.asked(f"{unique} before"))["id"]
+    if how == "full":
+        filler.write_bytes(b"x" * room_on(small_disk))
+    else:
+        remounted(small_disk, "ro")
+    async with stage.bot(connected=False, DATABASE_URL=url) as bot:
+        assert await bot.wait() == 2
+        assert f"The database {path} cannot be opened" in bot.log
+        assert "Traceback" not in bot.log
+    if how == "full":
+        filler.unlink()
+    else:
+        remounted(small_disk, "rw")
+    async with stage.bot(DATABASE_URL=url):
+        await stage.said(thread, "Mina", f"{unique} after")
+    assert f"{unique} before" in await stage.memory_at(f"{unique} after")
+
+
+def remounted(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
 def room_on(folder: Path) -> int:
     """Return how many bytes may still be written there."""
     left = os.statvfs(folder)
