@@ -16,6 +16,7 @@ from bot.errors import HistoryFailed, HistoryUnusable
 log = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x43484154  # "CHAT", in the file's header: whose database it is.
+LEAST_BYTES: Final = 512  # SQLite: the smallest page
 BUSY_TIMEOUT_SECONDS: Final = 60.0  # Another program may lock the file for a backup.
 
 # One entry a schema version; PRAGMA user_version counts how many a file has seen.
@@ -155,25 +156,35 @@ class Database:
                             changed.append(cursor.rowcount)
                     await self._connection.execute("COMMIT")
                 except BaseException:
-                    await self._connection.execute("ROLLBACK")
+                    # Where the disk fails, SQLite has ended it already.
+                    if self._connection.in_transaction:
+                        await self._connection.execute("ROLLBACK")
                     raise
                 return changed
 
 
 def _check(path: Path) -> None:
     """Read the whole file before anything may write into it; a new one is made private."""
-    if not path.exists() or not path.stat().st_size:
+    size = path.stat().st_size if path.exists() else 0
+    log_path = Path(f"{path}-wal")
+    is_logged = log_path.exists() and log_path.stat().st_size > 0
+    if size < LEAST_BYTES and (size or is_logged):
+        # SQLite would take it for a new file, and delete the log.
+        raise sqlite3.DatabaseError("the file is cut short")
+    if not size:
         log.info("The memory is empty: %s is a new database", path)
         path.touch(mode=0o600)  # What people wrote is nobody else's to read.
     # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily. Who
     # only reads does not work the log of a crash into a damaged file. Without a log nobody has the
     # file open, and reading it needs no files beside it.
-    log_path = Path(f"{path}-wal")
-    how = "mode=ro" if log_path.exists() and log_path.stat().st_size else "immutable=1"
+    how = "mode=ro" if is_logged else "immutable=1"
     reader = sqlite3.connect(
         f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_TIMEOUT_SECONDS
     )
     with closing(reader):
+        [(page_bytes,)] = reader.execute("PRAGMA page_size")
+        if size % page_bytes and not is_logged:  # SQLite would read zeros for what is missing.
+            raise sqlite3.DatabaseError("the file is cut short")
         for (finding,) in reader.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
                 raise sqlite3.DatabaseError(finding)

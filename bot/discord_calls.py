@@ -55,12 +55,19 @@ async def call(
         except discord.HTTPException as error:
             if error.status != TOO_MANY_REQUESTS:
                 raise
-            # discord.py waits for Discord's own. What it raises is Cloudflare's, for all calls.
             seconds = _told_seconds(error)
+            if _is_own(error):  # discord.py has waited for it, again and again.
+                raise DiscordUnavailable("limited again and again", seconds) from error
             pacer.hold(seconds)
             raise DiscordUnavailable("refused by Cloudflare", seconds) from error
         except TRIPPED as error:
             raise DiscordUnavailable(f"garbled answer: {type(error).__name__}") from error
+
+
+def _is_own(error: discord.HTTPException) -> bool:
+    """Whether a 429 is Discord's, for one route; Cloudflare's is for all calls."""
+    response = error.response
+    return "Via" in response.headers and response.headers.get("Content-Type") == "application/json"
 
 
 def _told_seconds(error: discord.HTTPException) -> float:

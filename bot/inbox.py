@@ -165,6 +165,8 @@ class Inbox:
         return in_place(message)
 
     async def _store(self, message: discord.Message, me_id: int) -> Question | None:
+        if message.id in self._unstored:
+            return None
         question = await self._read(message, me_id)
         exchange = question.exchange
         if not (exchange.question or exchange.quoted or question.unresolved):
@@ -177,8 +179,6 @@ class Inbox:
                 return None
         except HistoryFailed as error:
             log.warning("Question %d cannot be stored: %s", message.id, error)
-            if message.id in self._unstored:
-                return None
             self._unstored[message.id] = None
             if len(self._unstored) > UNSTORED:
                 self._unstored.popitem(last=False)

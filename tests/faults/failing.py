@@ -1,0 +1,243 @@
+"""A database whose units of work fail on demand, and a client that is asked meanwhile.
+
+The client is the real one, on the stand-in for Discord; only the model is a double.
+"""
+
+import asyncio
+import logging
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from bot.assistant import Assistant
+from bot.connection import Connection
+from bot.database import Database, Row, Statement
+from bot.errors import HistoryFailed
+from bot.history import History
+from bot.sandbox.driver import Driver, running_discord
+from bot.sentences import ENGLISH
+from bot.splitting import MESSAGE_LIMIT
+from tests.doubles import DoubleModel
+from tests.faults.gateway_fuzz import LIMITS
+
+Message = dict[str, Any]
+ANSWER: Final = "Very well."  # the double's
+ENDINGS: Final = (
+    ANSWER,
+    f"{ANSWER}\n-# {ENGLISH.memory_not_saved}",
+    ENGLISH.memory_failed,
+    f"{ENGLISH.memory_failed}\n{ENGLISH.memory_not_saved}",
+)
+FAILURES: Final = ("disk I/O error", "database or disk is full", "readonly database")
+QUIET_SECONDS: Final = 0.025  # Nothing is done with the file for so long: all is over.
+PATIENCE_SECONDS: Final = 20.0
+FOR_EVER: Final = 10**9
+
+
+class FailingDatabase(Database):
+    """A Database of which chosen units of work fail, counted from the last `fail`."""
+
+    units = 0
+    failing: range = range(0)
+    why = FAILURES[0]
+
+    def fail(self, first: int, *, count: int = 1, why: str = FAILURES[0]) -> None:
+        """Let the *first* unit of work from now on fail, 1 being the next, and *count* in all."""
+        self.units = 0
+        self.failing = range(first, first + count)
+        self.why = why
+
+    def recover(self) -> None:
+        """Let nothing fail any more, and count anew."""
+        self.fail(0, count=0)
+
+    async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
+        """Run one statement, as Database does."""
+        self._count()
+        return await super().fetch(sql, *parameters, **named)
+
+    async def change(self, sql: str, *parameters: object, **named: object) -> int:
+        """Run one statement, as Database does."""
+        self._count()
+        return await super().change(sql, *parameters, **named)
+
+    async def change_all(self, *statements: Statement) -> list[int]:
+        """Run some statements, as Database does."""
+        self._count()
+        return await super().change_all(*statements)
+
+    async def quiet(self) -> None:
+        """Return when nothing has been done for a while."""
+        seen = -1
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while seen != self.units:
+                seen = self.units
+                await asyncio.sleep(QUIET_SECONDS)
+
+    def _count(self) -> None:
+        self.units += 1
+        if self.units in self.failing:
+            raise HistoryFailed(f"OperationalError: {self.why}")
+
+
+class _Errors(logging.Handler):
+    """Keeps what nothing should have raised."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def errors_logged() -> Iterator[list[str]]:
+    """Yield what is logged as an error within the block."""
+    handler = _Errors()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+class FailingPlay:
+    """Asks the client questions while units of work of its database fail."""
+
+    def __init__(self, discord: Driver, database: FailingDatabase, history: History) -> None:
+        self.discord = discord
+        self.database = database
+        self.history = history
+        self.tries = self.lost = self.doubled = self.notices = 0
+        self._number = 0
+        self._before: dict[str, int] = {}
+
+    async def unit_count(self, place: str, author: str) -> int:
+        """Return how many units of work a question takes there."""
+        self.database.recover()
+        await self.ask(place, author)
+        return self.database.units
+
+    async def try_in(self, place: str, author: str, first: int, count: int, why: str) -> None:
+        """Ask while it fails, then again when all is well, and count what went wrong."""
+        self.tries += 1
+        self.database.fail(first, count=count, why=why)
+        _, said = await self.ask(place, author)
+        self._count(said, ENDINGS)
+        self.database.recover()
+        question, said = await self.ask(place, author)
+        self._count(said, ENDINGS[:1])
+        remembered = await self.history.find(int(question["id"]))
+        self.lost += remembered is None or remembered.reply != ANSWER
+
+    def _count(self, said: list[str], endings: tuple[str, ...]) -> None:
+        self.lost += not said
+        self.doubled += len(said) > 1
+        self.notices += said != [ANSWER]
+        if len(said) == 1:
+            self.lost += said[0] not in endings
+
+    async def ask(self, place: str, author: str) -> tuple[Message, list[str]]:
+        """Return the question, and what is said about it by the time that all is over."""
+        self._number += 1
+        text = f"{self.discord.bot_mention} number {self._number}"
+        after = await self.discord.last_event()
+        question = await self.discord.say(place, author, text)
+        try:
+            await self.discord.wait_for_bot(after=after, timeout_seconds=PATIENCE_SECONDS)
+        except TimeoutError:
+            return question, []
+        await self.database.quiet()
+        said = [one["content"] for one in await self._said_in(place, after_id=question["id"])]
+        if not said:
+            said = [one["content"] for one in await self._said_in(question["id"])]
+        return question, said
+
+    async def _said_in(self, place: str, after_id: str = "0") -> list[Message]:
+        if all(one["id"] != place for one in await self.discord.channels()):
+            return []
+        return [
+            message
+            for message in await self.discord.messages(place)
+            if message["author"]["id"] == self.discord.bot_id
+            and message["type"] in {0, 19}
+            and int(message["id"]) > int(after_id)
+        ]
+
+
+@asynccontextmanager
+async def failing_play(path: Path) -> AsyncIterator[FailingPlay]:
+    """Run the client with a database in *path* that can be made to fail."""
+    async with (
+        running_discord(identify_interval_seconds=0, **LIMITS) as discord,
+        FailingDatabase.open(path) as database,
+    ):
+        history = History(database)
+        assistant = Assistant(
+            DoubleModel(), history, system_prompt="", token_budget=4000, sentences=ENGLISH
+        )
+        async with Connection(
+            assistant,
+            history,
+            token=discord.token,
+            api_url=discord.api_url,
+            gateway_url=discord.gateway_url,
+            sentences=ENGLISH,
+            allowed_guilds=frozenset(),
+            allow_dms=True,
+            catch_up_hours=24.0,
+            questions_per_minute=MESSAGE_LIMIT,
+        ) as connection:
+            running = asyncio.create_task(connection.run())
+            try:
+                await discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
+                await database.quiet()
+                yield FailingPlay(discord, database, history)
+            finally:
+                await connection.drain(PATIENCE_SECONDS)
+                running.cancel()
+                await asyncio.wait([running])
+
+
+async def play_failing_database(*, seed: int) -> dict[str, Any]:
+    """Let each unit of work that a question takes fail, alone and with all after it.
+
+    In a channel, where a thread is made, in that thread, and in a direct message. Return `tries`,
+    `seed`, `seconds`, how many questions were `lost` (without an answer or a notice, or not
+    remembered when all was well again) and `doubled`. Raises AssertionError where an exception
+    leaves its handler.
+    """
+    began = time.monotonic()
+    dice = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder, errors_logged() as errors:
+        async with failing_play(Path(folder) / "bot.db") as play:
+            channel = str((await play.discord.create_channel("failing"))["id"])
+            opening, _ = await play.ask(channel, "Mina")
+            places = (
+                (channel, "Mina"),
+                (opening["id"], "Mina"),
+                (await play.discord.dm("Jun"), "Jun"),
+            )
+            plans = [
+                (place, author, first, count)
+                for place, author in places
+                for first in range(1, await play.unit_count(place, author) + 1)
+                for count in (1, FOR_EVER)
+            ]
+            dice.shuffle(plans)
+            for plan in plans:
+                await play.try_in(*plan, dice.choice(FAILURES))
+    assert errors == []
+    assert 0 < play.notices < play.tries
+    return {
+        "tries": play.tries,
+        "lost": play.lost,
+        "doubled": play.doubled,
+        "seconds": round(time.monotonic() - began, 1),
+        "seed": seed,
+    }

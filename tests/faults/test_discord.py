@@ -1,0 +1,457 @@
+"""Rows 15 to 19: Discord limits, fails, loses its answers, or takes away what is written on.
+
+Most of it is played at once, each fault in a place of its own, while the other tests run: what one
+place suffers must not be felt in another.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from bot.sandbox.model_script import Script
+from tests.e2e.conftest import NAMES, Message, Stage, a_stage
+from tests.faults.lost_creates import play_lost_creates
+from tests.faults.oracle import Ending, check_invariants, outcome
+from tests.faults.points import TEXT, THREAD, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Fault = dict[str, Any]
+STREAM: Final = Script(text=TEXT, chunk_size=24, chunks_per_second=50)  # some 2.5 s
+OUTAGE_SECONDS: Final = 15.0
+SHORT_OUTAGE_SECONDS: Final = 9.0  # longer than all attempts of one call take together
+SOON_SECONDS: Final = 5.0
+ON_THE_WAY_SECONDS: Final = 0.2
+LONGEST_SECONDS: Final = 40.0  # A global limit whose end was missed lasts 31 s.
+CALL_SECONDS: Final = 60.0  # longer than the bot waits for any call
+INVALID: Final = frozenset({401, 403, 429})  # Discord: 10,000 of these in 10 minutes, and banned
+INVALID_PER_INCIDENT: Final = 3
+PAGE: Final = "<html><body>502 Bad Gateway</body></html>"
+AS_JSON: Final = {"Content-Type": "application/json"}
+
+CREATE: Final[Fault] = {"method": "POST", "path": "/messages$"}
+FURTHER: Final[Fault] = CREATE | {"skip": 1}
+EDIT: Final[Fault] = {"method": "PATCH", "path": r"/messages/\d+$"}
+TYPING: Final[Fault] = {"method": "POST", "path": "/typing$"}
+ALL: Final[Fault] = {"method": ".*", "path": "/", "count": None}
+
+
+def refused(status: int, body: Any = None, **headers: str) -> Fault:
+    return {"action": "answer", "status": status, "body": body, "headers": headers}
+
+
+def limited(retry_after: float, **more: Any) -> Fault:
+    return {"action": "rate_limit", "retry_after": retry_after} | more
+
+
+LIMITED: Final[dict[str, Fault]] = {
+    "a first part": limited(1.2) | CREATE,
+    "a further part": limited(1.2) | FURTHER,
+    "an edit": limited(1.2) | EDIT,
+    "all edits for a while": limited(0.6, count=3) | EDIT,
+    "typing": limited(1.2) | TYPING,
+    "a first part, shared": limited(1.2, scope="shared") | CREATE,
+    "an edit, shared": limited(1.2, scope="shared") | EDIT,
+    "a first part, for long": limited(40, scope="shared") | CREATE,
+    "a first part, again and again": limited(0.3, scope="shared", count=6) | CREATE,
+}
+ODD_BODIES: Final = {
+    "a page": refused(200, PAGE),
+    "a list": refused(200, []),
+    "an object": refused(200, {}),
+    "half a message": refused(200, {"id": "1", "content": "half"}),
+    "null": refused(200, "null") | {"headers": AS_JSON},
+    "half an object": refused(200, '{"id": "12') | {"headers": AS_JSON},
+    "nothing": refused(204),
+}
+FAILING: Final[dict[str, Fault]] = (
+    {f"a first part, {status}": refused(status) | CREATE for status in (500, 502, 503, 504, 524)}
+    | {f"an edit, {status}": refused(status, PAGE) | EDIT for status in (500, 502, 503, 504, 524)}
+    | {f"a first part, {name}": body | CREATE for name, body in ODD_BODIES.items()}
+    | {f"an edit, {name}": body | EDIT for name, body in ODD_BODIES.items()}
+    | {
+        "a first part, three times": refused(503) | {"count": 3} | CREATE,
+        "a further part, three times": refused(503) | {"count": 3} | FURTHER,
+        "edits, three times": refused(503) | {"count": 3} | EDIT,
+        "a first part, dropped": {"action": "drop"} | CREATE,
+        "a further part, dropped": {"action": "drop"} | FURTHER,
+        "an edit, dropped": {"action": "drop"} | EDIT,
+        "a first part, slow": {"action": "delay", "seconds": 6} | CREATE,
+        "an edit, slow": {"action": "delay", "seconds": 6} | EDIT,
+        "typing, 500": refused(500) | TYPING,
+    }
+)
+OUTAGES: Final[dict[str, Fault]] = {
+    "all, 500": refused(500, PAGE) | ALL,
+    "all, 503": refused(503) | ALL,
+    "all, dropped": {"action": "drop"} | ALL,
+    "all, a page": refused(200, PAGE) | ALL,
+    "creates, 503": refused(503) | CREATE | {"count": None},
+    "edits, 503": refused(503) | EDIT | {"count": None},
+}
+HANGING: Final[dict[str, Fault]] = {
+    "a first part, never": {"action": "delay", "seconds": CALL_SECONDS} | CREATE,
+    "an edit, never": {"action": "delay", "seconds": CALL_SECONDS} | EDIT,
+}
+LOST: Final[dict[str, Fault]] = {
+    "a first part": {"action": "drop_after"} | CREATE,
+    "a first part, twice": {"action": "drop_after", "count": 2} | CREATE,
+    "a further part": {"action": "drop_after"} | FURTHER,
+    "a further part, twice": {"action": "drop_after", "count": 2} | FURTHER,
+    "both parts": {"action": "drop_after", "count": 3} | CREATE,
+    "a first part, at each attempt": {"action": "drop_after", "count": 6} | CREATE,
+    "a further part, at each attempt": {"action": "drop_after", "count": 6} | FURTHER,
+    "an edit": {"action": "drop_after"} | EDIT,
+    "edits": {"action": "drop_after", "count": 3} | EDIT,
+}
+CASES: Final = {
+    f"{row} {name}": fault
+    for row, faults in (
+        ("15", LIMITED),
+        ("17", FAILING),
+        ("outage", OUTAGES),
+        ("hanging", HANGING),
+        ("18", LOST),
+    )
+    for name, fault in faults.items()
+}
+
+
+def invalid(requests: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
+    """Return the requests of *place* that count towards a ban."""
+    return [one for one in requests if one["status"] in INVALID and place in one["path"]]
+
+
+@dataclass
+class Played:
+    """What was asked in places with a fault each, and beside them; *whole* is how it should end."""
+
+    stage: Stage
+    word: str
+    questions: dict[str, Message] = field(default_factory=dict)
+    whole: Ending | None = None
+    beside: list[Message] = field(default_factory=list)
+    beside_seconds: list[float] = field(default_factory=list)
+
+    async def play(self) -> None:
+        await self.stage.model.reply_when(self.word, STREAM)
+        clean = await self._ask("clean")
+        for name, fault in CASES.items():
+            self.questions[name] = await self._ask(name, **fault)
+        over = time.monotonic() + OUTAGE_SECONDS
+        while time.monotonic() < over:
+            began = time.monotonic()
+            self.beside.append(await self.stage.asked(f"beside {len(self.beside)}."))
+            self.beside_seconds.append(time.monotonic() - began)
+            await asyncio.sleep(1)
+        await self.stage.discord.clear_faults()
+        [self.whole] = await check_invariants(self.stage, clean, model_calls=1)
+
+    async def _ask(self, name: str, path: str = "", **fault: Any) -> Message:
+        """Ask in a place where only this conversation is, and where *fault* strikes."""
+        person = await self.stage.person()
+        place = await self.stage.discord.dm(person)
+        if fault:
+            await self.stage.discord.fault(path=f"^/channels/{place}{path}", **fault)
+        return await self.stage.discord.say(place, person, f"{self.word} {name}.")
+
+    async def check(self, name: str, *, model_calls: int = 1) -> None:
+        """Check that this case ended as it does without its fault."""
+        question = self.questions[name]
+        assert self.whole is not None
+        like = (replace(self.whole, question=question["content"]),)
+        await check_invariants(self.stage, question, like=like, model_calls=model_calls)
+
+
+@dataclass
+class Background:
+    """What runs while the first tests of this module do."""
+
+    cases: asyncio.Task[Played]
+    outage: asyncio.Task[None]
+    cut_short: asyncio.Task[float]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def background(shared_stage: Stage) -> AsyncIterator[Background]:
+    async def cases() -> Played:
+        played = Played(shared_stage, "suffering")
+        await played.play()
+        return played
+
+    tasks = Background(
+        asyncio.create_task(cases()),
+        asyncio.create_task(play_outage()),
+        asyncio.create_task(play_cut_short()),
+    )
+    yield tasks
+    await asyncio.gather(tasks.cases, tasks.outage, tasks.cut_short, return_exceptions=True)
+
+
+async def play_outage() -> None:
+    """Let all that Discord is asked for fail, for longer than all attempts of one call take."""
+    async with a_stage() as stage, stage.bot():
+        outage = refused(503) | ALL | {"path": "^/channels/"}
+        await stage.discord.fault(**outage)
+        questions = [await stage.ask(f"unlucky {number}?") for number in range(4)]
+        await asyncio.sleep(SHORT_OUTAGE_SECONDS)
+        await stage.discord.clear_faults()
+        await check_invariants(stage, *questions, model_calls=1)
+
+
+async def play_cut_short() -> float:
+    """Let a global limit be hit by what our own deadline ends; return when the bot is back."""
+    async with a_stage() as stage, stage.bot():
+        hit = limited(8, **{"global": True}) | {"method": "POST", "path": THREAD}
+        await stage.discord.fault(**hit)
+        began = time.monotonic()
+        first = await stage.ask("Who hits the limit?")
+        await asyncio.sleep(4)  # The thread is given up by now.
+        second = await stage.ask("Who comes after?")
+        await check_invariants(stage, first, second, model_calls=1)
+        seconds = time.monotonic() - began
+        assert len(invalid(await stage.discord.requests(), "/channels/")) <= INVALID_PER_INCIDENT
+        return seconds
+
+
+# Row 19, with the bot that plays the cases meanwhile
+
+
+TAKEN: Final = {
+    "speaking in threads": ("failed", ""),
+    "seeing the channel": ("failed", ""),
+    "the thread, unheard": ("failed", "THREAD_DELETE"),
+    "the part, unheard": ("failed", "MESSAGE_DELETE"),
+    "the channel, unheard": ("failed", "CHANNEL_DELETE|THREAD_DELETE"),
+    "the thread": ("cancelled", ""),
+    "being there": ("cancelled", ""),
+    "the channel": ("cancelled", ""),
+    "the part": ("cancelled", ""),
+    "the question": ("cancelled", ""),
+}
+
+
+async def take(stage: Stage, what: str, question: Message, part: Message) -> None:
+    """Take away what an answer is written on."""
+    discord, channel, thread = stage.discord, question["channel_id"], question["id"]
+    if what == "speaking in threads":
+        denied = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
+        await discord.edit_channel(channel, overwrites=[denied])
+    elif what == "seeing the channel":
+        denied = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
+        await discord.edit_channel(channel, overwrites=[denied])
+    elif what.startswith("the thread"):
+        await discord.delete_channel(thread)
+    elif what == "being there":
+        await discord.kick(discord.bot_id, question["guild_id"])
+    elif what.startswith("the channel"):
+        await discord.delete_channel(channel)
+    elif what.startswith("the part"):
+        await discord.delete(thread, part["id"])
+    else:
+        await discord.delete(channel, question["id"])
+
+
+@pytest.mark.parametrize("what", TAKEN)
+async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
+    stage: Stage, unique: str, what: str
+) -> None:
+    """It stops without a fuss, keeps what it has unless that is to be forgotten, and goes on."""
+    state, unheard = TAKEN[what]
+    await stage.model.reply_when(unique, STREAM)
+    guild = str((await stage.discord.create_guild(f"Guild {unique}"))["id"])
+    await stage.discord.invite("Mina", guild)
+    channel = await stage.channel(guild=guild)
+    question = {"guild_id": guild} | await stage.ask(unique, channel=channel)
+    part = await stage.first_words_on(question)
+    if unheard:
+        await stage.discord.gateway("swallow", count=1, event=unheard)
+    await take(stage, what, question, part)
+
+    async def over() -> bool:
+        return stage.state_of(question) == state
+
+    await until(over)
+    other = await stage.asked(f"Are others well? {next(NAMES)}.")
+    await check_invariants(stage, question, other, lost=[question["id"]], model_calls=1)
+    [ending] = await outcome(stage, question)
+    if state == "failed":
+        assert ending.reply
+        assert TEXT.startswith(ending.reply)
+    requests = await stage.discord.requests()
+    refusals = invalid(requests, question["id"]) + invalid(requests, question["channel_id"])
+    assert len(refusals) <= INVALID_PER_INCIDENT
+    assert "Traceback" not in stage.log
+
+
+# Row 15, for all at once
+
+
+def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
+    """Check that no call was made for *seconds* after the one that was refused with 429."""
+    [hit] = [one for one in requests if one["status"] == 429]
+    over = hit["at"] + hit["seconds"]
+    early = [
+        one["path"] for one in requests if over + ON_THE_WAY_SECONDS < one["at"] < over + seconds
+    ]
+    assert early == []
+
+
+@pytest.mark.parametrize(
+    "limit", [limited(3, **{"global": True}), limited(5, via=False, body=PAGE)]
+)
+async def test_15_all_is_limited(own_stage: Stage, unique: str, limit: Fault) -> None:
+    """By Discord, or by Cloudflare: all calls wait as long as was told, then all is shown."""
+    stage = own_stage
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        before = len(await stage.discord.requests())
+        await stage.discord.fault(method="POST", path=f"{dm}/messages$", **limit)
+        first = await stage.discord.say(dm, person, f"{unique} first")
+
+        async def hit() -> bool:
+            requests = await stage.discord.requests(after=before)
+            return any(one["status"] == 429 for one in requests)
+
+        await until(hit)
+        second = await stage.ask(f"{unique} second")
+        await check_invariants(stage, first, second, model_calls=1)
+        check_silence(await stage.discord.requests(after=before), limit["retry_after"])
+
+
+# Row 16
+
+
+NO_THREAD: Final[dict[str, Fault]] = {
+    "429 for 280 s": limited(280),
+    "429 for 2 s, over and over": limited(2, count=None),
+    "403": refused(403, {"message": "Missing Permissions", "code": 50013}),
+    "160004, and there is none": refused(400, {"message": "A thread exists", "code": 160004}),
+    "160006": refused(400, {"message": "Too many active threads", "code": 160006}),
+    "500": refused(500) | {"count": None},
+    "503": refused(503),
+    "a page": refused(200, PAGE),
+    "no thread": refused(200, {}),
+    "hanging": {"action": "delay", "seconds": 20},
+    "dropped": {"action": "drop"},
+    "Cloudflare": limited(1, via=False, body=PAGE),
+}
+
+
+@pytest.mark.parametrize("name", NO_THREAD)
+async def test_16_where_no_thread_can_be_made_the_answer_is_there_soon(
+    own_stage_running: Stage, unique: str, name: str
+) -> None:
+    """In place, within 5 s; a thread that comes later stays empty."""
+    stage = own_stage_running
+    channel = await stage.channel()
+    fault = NO_THREAD[name] | {"method": "POST", "path": rf"^/channels/{channel}{THREAD}"}
+    await stage.discord.fault(**fault)
+    began = time.monotonic()
+    question = await stage.ask(unique, channel=channel)
+    await stage.shown(unique, channel)
+    # Cloudflare refuses all, for 5 s at least.
+    assert time.monotonic() - began < SOON_SECONDS * (2 if name == "Cloudflare" else 1)
+    other = await stage.asked(f"Are others well? {next(NAMES)}.")
+    await check_invariants(stage, question, other, model_calls=1)
+    assert await stage.messages_in(question["id"]) == []
+    requests = invalid(await stage.discord.requests(), channel)
+    assert len(requests) <= INVALID_PER_INCIDENT
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def own_stage_running() -> AsyncIterator[Stage]:
+    """Return a stage for the tests of threads, whose limits must not meet with those of others."""
+    async with a_stage() as stage, stage.bot():
+        yield stage
+
+
+async def test_16_the_answer_to_making_the_thread_is_lost(
+    own_stage_running: Stage, unique: str
+) -> None:
+    """The thread is there when it is made again, and is used."""
+    stage = own_stage_running
+    channel = await stage.channel()
+    path = rf"^/channels/{channel}{THREAD}"
+    await stage.discord.fault("drop_after", method="POST", path=path)
+    question = await stage.ask(unique, channel=channel)
+    await check_invariants(stage, question, model_calls=1)
+
+
+async def test_16_somebody_makes_the_thread_first(own_stage_running: Stage, unique: str) -> None:
+    """It is used: there can be only one."""
+    stage = own_stage_running
+    channel = await stage.channel()
+    path = rf"^/channels/{channel}{THREAD}"
+    await stage.discord.fault("delay", method="POST", path=path, seconds=0.5)
+    question = await stage.ask(unique, channel=channel)
+    await stage.discord.start_thread(channel, "Jun", "Mine", message=question["id"])
+    await check_invariants(stage, question, model_calls=1)
+    assert unique in (await stage.first_words_on(question))["content"]
+
+
+# Rows 15, 17 and 18, as they were played
+
+
+@pytest.mark.parametrize("name", LIMITED)
+async def test_15_one_call_is_limited(background: Background, name: str) -> None:
+    """It waits as long as was told, and what is shown in the end is the same."""
+    await (await background.cases).check(f"15 {name}")
+
+
+@pytest.mark.parametrize("name", FAILING)
+async def test_17_one_call_fails(background: Background, name: str) -> None:
+    await (await background.cases).check(f"17 {name}")
+
+
+@pytest.mark.parametrize("name", OUTAGES)
+async def test_17_all_calls_fail_for_a_while(background: Background, name: str) -> None:
+    """The answer is stored, and shown when that is over; the model is asked once."""
+    await (await background.cases).check(f"outage {name}")
+
+
+async def test_17_discord_is_away_for_a_while(background: Background) -> None:
+    """What was asked meanwhile is answered when it is back, each question once."""
+    await background.outage
+
+
+async def test_17_others_do_not_notice(background: Background) -> None:
+    """While all that suffers, whoever asks elsewhere is answered as ever."""
+    played = await background.cases
+    await check_invariants(played.stage, *played.beside, model_calls=1)
+    assert max(played.beside_seconds) < SOON_SECONDS
+
+
+@pytest.mark.parametrize("name", LOST)
+async def test_18_the_answer_to_a_call_is_lost(background: Background, name: str) -> None:
+    """What Discord had accepted is there once."""
+    await (await background.cases).check(f"18 {name}")
+
+
+async def test_18_answers_to_creates_are_lost_at_random(own_stage: Stage) -> None:
+    """The long form of this has 500 of them."""
+    async with own_stage.bot():
+        played = await play_lost_creates(own_stage, tries=10, seed=1)
+    assert (played["tries"], played["lost"], played["doubled"]) == (10, 0, 0)
+
+
+@pytest.mark.parametrize("name", HANGING)
+async def test_17_one_call_hangs(background: Background, name: str) -> None:
+    """It is given up, and made again."""
+    await (await background.cases).check(f"hanging {name}")
+
+
+async def test_15_a_limit_that_is_hit_by_what_ends_early_is_over_for_all(
+    background: Background,
+) -> None:
+    """Making a thread ends after 3 s, in the middle of a wait of 8; the bot is not silent for ever.
+
+    How long it lasts is lost with the call: it is taken for the longest that there is.
+    """
+    assert await background.cut_short < LONGEST_SECONDS

@@ -1,0 +1,397 @@
+"""Rows 6 to 8: the disk fails, the file is locked by another program, the file is damaged."""
+
+import asyncio
+import os
+import random
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Bot, Message, Stage, run_bot
+from tests.faults.failing import play_failing_database
+from tests.faults.oracle import check_invariants, outcome
+from tests.faults.points import TEXT, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NOT_SAVED: Final = f"\n-# {ENGLISH.memory_not_saved}"
+SMALL_DISK: Final = 1_000_000  # bytes
+PAGE_BYTES: Final = 4096  # SQLite's
+
+# Row 6
+
+
+@contextmanager
+def writes_fail(stage: Stage, bot: Bot) -> Iterator[None]:
+    """Let the kernel refuse what would make the bot's database longer: an I/O error.
+
+    The log of what is written grows until it is worked in, so that each write needs that.
+    """
+    limits = resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE)
+    length = (stage.folder / "bot.db-wal").stat().st_size
+    resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE, (length, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE, limits)
+
+
+async def answered_beside_memory(stage: Stage, question: Message) -> str:
+    """Return the one message that answers *question*, which is not stored."""
+    await stage.answer_to(question)
+    assert stage.state_of(question) is None
+    [part] = await stage.parts_of(question)
+    return str(part["content"])
+
+
+async def begun(stage: Stage, word: str) -> Message:
+    """Return a question whose answer has begun, so that the log is longer than the bot's own."""
+    await stage.model.reply_when(word, Script(text=TEXT, chunk_size=12, chunks_per_second=150))
+    question = await stage.ask(word)
+    await stage.first_words_on(question)
+    return question
+
+
+async def test_06_writing_fails_for_a_while(own_stage: Stage, unique: str) -> None:
+    """It says so and answers without memory; when all is well it remembers, without a restart."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        before = await stage.asked(f"{unique} before")
+        thread = before["id"]
+        with writes_fail(stage, bot):
+            text = f"{unique} meanwhile"
+            question = await stage.discord.say(thread, "Mina", text)
+            assert (await answered_beside_memory(stage, question)).endswith(NOT_SAVED)
+            assert f"{unique} before" in await stage.memory_at(text)
+            elsewhere = await stage.ask(f"{unique} elsewhere")
+            assert (await answered_beside_memory(stage, elsewhere)).endswith(NOT_SAVED)
+        assert "is not stored" in stage.log
+        assert "disk I/O error" in stage.log
+        after = await stage.said(thread, "Mina", f"{unique} after")
+        later = await stage.said(thread, "Mina", f"{unique} later")
+        memory = await stage.memory_at(f"{unique} later")
+    assert f"{unique} after" in memory
+    assert f"{unique} meanwhile" not in memory
+    for question in (before, after, later):
+        assert stage.state_of(question) == "answered"
+        assert NOT_SAVED not in await stage.shown_of(question)
+
+
+async def test_06_writing_fails_in_mid_answer(own_stage: Stage, unique: str) -> None:
+    """The answer is whole, with the notice; the next one is remembered again."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        for number in range(3):
+            await stage.asked(f"Let it be long. {number}.")
+        question = await begun(stage, unique)
+        with writes_fail(stage, bot):
+            text = await stage.text_on(question)
+        assert text.replace("\n", " ") == TEXT.strip() + NOT_SAVED.replace("\n", " ")
+        await check_invariants(stage, await stage.asked(f"after {unique[::-1]}"))
+
+
+async def test_06_what_was_answered_without_memory_is_not_answered_again(
+    own_stage: Stage, unique: str
+) -> None:
+    """Not when its event comes again, and not when what was missed is looked for."""
+    stage = own_stage
+    await stage.discord.settings(nonce_window_seconds=0)  # Discord has forgotten them, too.
+    async with stage.bot() as bot:
+        await stage.asked(f"{unique} before")
+        with writes_fail(stage, bot):
+            person = await stage.person()
+            dm = await stage.discord.dm(person)
+            await stage.discord.gateway("duplicate", count=1)
+            twice = await stage.discord.say(dm, person, f"{unique} twice")
+            once = await stage.ask(f"{unique} once")
+            for question in (twice, once):
+                assert (await answered_beside_memory(stage, question)).endswith(NOT_SAVED)
+        await reconnected(stage)
+        after = await stage.said(dm, person, f"{unique} after")
+        await check_invariants(stage, after, twice, once, lost=[twice["id"], once["id"]])
+        for question in (twice, once):
+            text = question["content"].removeprefix(f"{stage.discord.bot_mention} ")
+            assert len(await stage.requests_with(text)) == 1
+    await stage.discord.settings(nonce_window_seconds=300)
+
+
+async def test_06_what_was_answered_without_memory_is_remembered_after_a_restart(
+    own_stage: Stage, unique: str
+) -> None:
+    """What was not stored counts as missed: it is answered once more, in the same message."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        await stage.asked(f"{unique} before")
+        with writes_fail(stage, bot):
+            question = await stage.ask(f"{unique} meanwhile")
+            assert (await answered_beside_memory(stage, question)).endswith(NOT_SAVED)
+    [before] = await stage.parts_of(question)
+    async with stage.bot():
+
+        async def stored() -> bool:
+            return stage.state_of(question) is not None
+
+        await until(stored)
+        [ending] = await check_invariants(stage, question, model_calls=2)
+    assert ending.state == "answered"
+    assert [part["id"] for part in await stage.parts_of(question)] == [before["id"]]
+
+
+async def reconnected(stage: Stage) -> None:
+    """Let the bot identify anew and look for what it missed."""
+    before = await stage.discord.last_event()
+    await stage.discord.gateway("invalid_session", resumable=False)
+    await stage.discord.wait_for(
+        lambda _: True, types=["gateway_ready"], after=before, timeout_seconds=20
+    )
+    requests = len(await stage.discord.requests())
+
+    async def looked() -> bool:
+        new = await stage.discord.requests(after=requests, method="GET")
+        return any(one["path"].endswith("/messages") for one in new)
+
+    await until(looked)
+    await asyncio.sleep(0.5)  # What is found is asked about at once.
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return the folder in which a disk of a megabyte is mounted."""
+    folder = tmp_path
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small disk needs more rights")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_06_the_disk_is_full_for_a_while(
+    own_stage: Stage, unique: str, small_disk: Path
+) -> None:
+    """The same, with a disk that has no room left."""
+    stage, path, filler = own_stage, small_disk / "bot.db", small_disk / "filler"
+    (stage.folder / "bot.db").symlink_to(path)
+    async with stage.bot(DATABASE_URL=f"sqlite:///{path}"):
+        thread = (await stage.asked(f"{unique} before"))["id"]
+        filler.write_bytes(b"x" * room_on(small_disk))
+        question = await stage.discord.say(thread, "Mina", f"{unique} meanwhile")
+        assert (await answered_beside_memory(stage, question)).endswith(NOT_SAVED)
+        assert "database or disk is full" in stage.log
+        filler.unlink()
+        await stage.said(thread, "Mina", f"{unique} after")
+        later = await stage.said(thread, "Mina", f"{unique} later")
+        assert f"{unique} after" in await stage.memory_at(f"{unique} later")
+        assert NOT_SAVED not in await stage.shown_of(later)
+
+
+@pytest.mark.parametrize("how", ["read-only", "full"])
+async def test_06_the_disk_cannot_be_written_at_the_start(
+    own_stage: Stage, unique: str, small_disk: Path, how: str
+) -> None:
+    """It ends with a sentence; what is remembered stays, and is there when the disk is well."""
+    stage, path, filler = own_stage, small_disk / "bot.db", small_disk / "filler"
+    (stage.folder / "bot.db").symlink_to(path)
+    url = f"sqlite:///{path}"
+    async with stage.bot(DATABASE_URL=url):
+        thread = (await stage.asked(f"{unique} before"))["id"]
+    if how == "full":
+        filler.write_bytes(b"x" * room_on(small_disk))
+    else:
+        remounted(small_disk, "ro")
+    async with stage.bot(connected=False, DATABASE_URL=url) as bot:
+        assert await bot.wait() == 2
+        assert f"The database {path} cannot be opened" in bot.log
+        assert "Traceback" not in bot.log
+    if how == "full":
+        filler.unlink()
+    else:
+        remounted(small_disk, "rw")
+    async with stage.bot(DATABASE_URL=url):
+        await stage.said(thread, "Mina", f"{unique} after")
+    assert f"{unique} before" in await stage.memory_at(f"{unique} after")
+
+
+def remounted(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+def room_on(folder: Path) -> int:
+    """Return how many bytes may still be written there."""
+    left = os.statvfs(folder)
+    return int(left.f_bavail * left.f_frsize)
+
+
+async def test_06_any_unit_of_work_fails() -> None:
+    """Alone, or with all after it: one answer or notice each, and the next one is remembered."""
+    played = await play_failing_database(seed=1)
+    assert (played["lost"], played["doubled"]) == (0, 0)
+    assert played["tries"] > 50
+
+
+# Row 7
+
+
+@asynccontextmanager
+async def locked(path: Path) -> AsyncIterator[None]:
+    """Keep others from writing to a database, as another program would."""
+    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("seconds", [3, 9])
+async def test_07_the_file_is_locked_by_another_program(
+    own_stage: Stage, unique: str, seconds: int
+) -> None:
+    """What is asked waits, as does what is in mid-answer; all ends as it does without the lock."""
+    stage = own_stage
+
+    async def play(word: str, seconds: float) -> list[Message]:
+        in_mid_answer = await begun(stage, f"{word} long")
+        async with locked(stage.folder / "bot.db"):
+            asked = [await stage.ask(f"{word} {name}") for name in ("one", "two")]
+            await asyncio.sleep(seconds)
+        return [in_mid_answer, *asked]
+
+    async with stage.bot():
+        usual = await play(f"usual {unique}", 0)
+        questions = await play(f"locked {unique}", seconds)
+        like = await check_invariants(stage, *usual, model_calls=1)
+        endings = await check_invariants(stage, *questions, model_calls=1)
+    assert [ending.state for ending in endings] == [ending.state for ending in like]
+    expected = [ending.reply.replace("usual", "locked") for ending in like]
+    assert [ending.reply for ending in endings] == expected
+    assert ENGLISH.memory_not_saved not in str(await outcome(stage, *questions))
+
+
+# Row 8
+
+
+def cut(length: int) -> Callable[[bytes], bytes]:
+    """Return what cuts a file to *length*, counted from its end if negative."""
+    return lambda data: data[:length]
+
+
+def garbled(data: bytes) -> bytes:
+    """Put garbage in the place of one page in three, but for the first."""
+    dice = random.Random(8)
+    pages = [data[at : at + PAGE_BYTES] for at in range(0, len(data), PAGE_BYTES)]
+    return pages[0] + b"".join(
+        dice.randbytes(PAGE_BYTES) if number % 3 == 0 else page
+        for number, page in enumerate(pages[1:])
+    )
+
+
+# Where all that is missing stands in the log, nothing is lost.
+MADE_GOOD_BY_LOG: Final = frozenset(
+    {
+        "a page less",
+        "half a page less",
+        "a byte less",
+        "a garbled first page",
+        "a wrong header",
+        "a wrong page size",
+    }
+)
+DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "nothing, but for the log": cut(0),
+    "one byte": cut(1),
+    "half a header": cut(50),
+    "a header": cut(100),
+    "half a page": cut(PAGE_BYTES // 2),
+    "a page": cut(PAGE_BYTES),
+    "some pages": cut(PAGE_BYTES * 7),
+    "some pages and a half": cut(PAGE_BYTES * 7 + 1000),
+    "a page less": cut(-PAGE_BYTES),
+    "half a page less": cut(-PAGE_BYTES // 2),
+    "a byte less": cut(-1),
+    "garbled pages": garbled,
+    "a garbled first page": lambda data: data[:100] + b"\xff" * (PAGE_BYTES - 100) + data[4096:],
+    "a wrong header": lambda data: b"SQLite format 9\0" + data[16:],
+    "a wrong page size": lambda data: data[:16] + b"\x03\x03" + data[18:],
+    "nothing but zeros": lambda data: bytes(len(data)),
+}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Return a database as the bot makes it, and the log of a crash beside it."""
+    code = (
+        "import asyncio, os, sys\n"
+        "from pathlib import Path\n"
+        "from bot.history import History\n"
+        "from tests.doubles import an_exchange, keep\n"
+        "async def main():\n"
+        "    path = Path(sys.argv[1])\n"
+        "    async with History.open(path) as history:\n"
+        "        for number in range(60):\n"
+        "            await keep(history, an_exchange(number, reply='x' * 1000))\n"
+        "        await history._database.fetch('PRAGMA wal_checkpoint(TRUNCATE)')\n"
+        "        for number in range(60, 90):\n"
+        "            await keep(history, an_exchange(number, reply='y' * 1000))\n"
+        "        os._exit(9)\n"
+        "asyncio.run(main())\n"
+    )
+    path = tmp_path_factory.mktemp("healthy") / "bot.db"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    return path.read_bytes(), path.with_name("bot.db-wal").read_bytes()
+
+
+@pytest.mark.parametrize("log_beside", [False, True])
+async def test_08_a_damaged_file_is_found_at_the_start(
+    shared_stage: Stage, healthy: tuple[bytes, bytes], tmp_path: Path, log_beside: bool
+) -> None:
+    """It ends with a sentence that says how to set it aside, and leaves every byte as it is."""
+    data, log = healthy
+    not_damaged = MADE_GOOD_BY_LOG if log_beside else {"nothing, but for the log"}
+    files: dict[str, tuple[Path, bytes]] = {}
+    for number, (name, damage) in enumerate(DAMAGES.items()):
+        path = tmp_path / str(number) / "bot.db"
+        path.parent.mkdir()
+        path.write_bytes(damage(data))
+        if log_beside:
+            path.with_name("bot.db-wal").write_bytes(log)
+        files[name] = path, damage(data)
+    at_once = asyncio.Semaphore(2)
+
+    async def ended(name: str) -> str | None:
+        path, before = files[name]
+        async with at_once:
+            settings = shared_stage.environment(DATABASE_URL=f"sqlite:///{path}")
+            process = await run_bot(
+                env=settings,
+                cwd=path.parent,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            try:
+                said, _ = await asyncio.wait_for(process.communicate(), 6)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+                return f"{name}: it runs"
+        problems = []
+        if process.returncode != 2:
+            problems.append(f"exit code {process.returncode}")
+        if b"is damaged or not a database" not in said or b"move it aside" not in said:
+            problems.append(said.decode()[-300:])
+        if path.read_bytes() != before:
+            problems.append("the file was changed")
+        if log_beside and path.with_name("bot.db-wal").read_bytes() != log:
+            problems.append("the log was changed")
+        return f"{name}: {problems}" if problems else None
+
+    found = await asyncio.gather(*map(ended, DAMAGES.keys() - not_damaged))
+    assert list(filter(None, found)) == []
