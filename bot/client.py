@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer ones raise.
 GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
 STOPPING_SECONDS: Final = 10.0
+STORING_SECONDS: Final = 0.05  # about what it takes to store a question
 
 
 class ChatClient(discord.Client):
@@ -68,6 +69,7 @@ class ChatClient(discord.Client):
         self._prepare = prepare
         self._draining = False
         self._answering: set[asyncio.Task[Any]] = set()
+        self._edited: dict[int, discord.Message] = {}
         self._background: list[asyncio.Task[None]] = []
         channels = Channels(self, history.places, pacer)
         self._inbox = Inbox(
@@ -213,11 +215,23 @@ class ChatClient(discord.Client):
         """Store the question and see it answered; while draining, the next start does that."""
         done = True
         with self._inbox.holding(message.id) as free:
+            if not free and is_edit(message):  # so soon that the question may not be stored yet
+                await self._take_over(message)
             question = await self._inbox.store(message, self.me_id) if free else None
             if question is not None:
                 await self._catch_up.turn_of(question.exchange.place_id)
                 done = not self._draining and await self._inbox.answer(question, self.me_id)
+            if free:
+                self._edited.pop(message.id, None)
         self._catch_up.released(message.id, done=done)
+
+    async def _take_over(self, message: discord.Message) -> None:
+        """Take over an edit of a question as soon as somebody else has stored it."""
+        self._edited[message.id] = message
+        while self._inbox.is_held(message.id):
+            if not await self._changes.edited(self._edited[message.id], self.me_id):
+                return
+            await asyncio.sleep(STORING_SECONDS)
 
     async def _forget(self, message_ids: set[int]) -> None:
         if await self._changes.deleted(message_ids):
