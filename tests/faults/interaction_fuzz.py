@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import NAMES, Stage, field_of
+from tests.e2e.conftest import GLANCE_SECONDS, NAMES, PATIENCE_SECONDS, Stage, field_of
 from tests.faults.gateway_fuzz import mutant
 from tests.sandbox.wire import Socket
 
@@ -78,6 +78,18 @@ async def overheard(stage: Stage, socket: Socket, act: Callable[[], Awaitable[An
         if frame["d"].get("id") == made:
             socket.frames.clear()
             return dict(frame["d"])
+
+
+async def told(stage: Stage, interaction: str) -> Json:
+    """Return what an interaction is answered with; unlike the stage, whatever else went on."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            seen = await stage.discord.interaction(interaction)
+            if seen["state"] in {"answered", "modal"}:
+                return {"interaction": interaction} | dict(seen["response"])
+            if seen["state"] == "failed":
+                raise TimeoutError(f"nobody answered {interaction}")
+            await asyncio.sleep(GLANCE_SECONDS)
 
 
 def permitted(payload: Json) -> set[Key]:
@@ -258,7 +270,7 @@ class Fuzz:
         await self._dispatch(prompt)
         command = await self._overhear(self._form)
         await self._dispatch(moved(command, channel))
-        form = await self._stage.answered(command["id"])
+        form = await told(self._stage, command["id"])
         fields = {field_of(form)["custom_id"]: f"form number {one} of {self._seed}"}
         submit = partial(self._stage.discord.submit_modal, command["id"], fields, force=True)
         return await self._overhear(submit)
@@ -276,7 +288,7 @@ class Fuzz:
             self._socket.frames.clear()
         self.played.valid.append(interaction)
         try:
-            answer = await self._stage.answered(interaction)
+            answer = await told(self._stage, interaction)
         except TimeoutError:
             self.played.failures.append(f"a valid /{name} is not answered after {one}")
             return

@@ -14,6 +14,7 @@ from bot.sentences import ENGLISH
 from tests.doubles import file_bytes
 from tests.e2e.conftest import Message, Stage
 from tests.faults.interaction_fuzz import fast, overheard, play_fuzzed
+from tests.faults.interleavings import play_interleavings
 from tests.faults.oracle import check_invariants, settled
 from tests.faults.points import until
 from tests.sandbox.wire import Socket
@@ -231,6 +232,13 @@ async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_o
         assert unique not in (await stage.prompt_with(f"{unique} running"))[0]["content"]
         [system, *_] = await stage.prompt_with(f"{unique} waiting")
         assert system["content"].startswith(f"{unique} holds now")
+
+
+async def test_26_random_interleavings_leave_what_is_right(own_stage: Stage) -> None:
+    """The long form of this is part of scripts/faults."""
+    async with own_stage.bot():
+        found = await play_interleavings(own_stage, tries=8, seed=26)
+    assert (found["lost"], found["doubled"]) == (0, 0), found["failures"]
 
 
 async def test_26_a_question_deleted_in_mid_stream_leaves_those_behind_it_in_order(
