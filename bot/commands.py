@@ -25,6 +25,8 @@ SCOPES: Final[dict[str, Scope]] = {CHANNEL_SCOPE: "channel", SERVER_SCOPE: "guil
 FINGERPRINT: Final = "commands"
 PLACEHOLDER_LENGTH: Final = 100  # Discord: placeholder of a text input
 FORM_LENGTH: Final = 4000  # Discord: text input of a form
+# Discord: an interaction that is unknown, as after 3 s, or was answered already.
+TOO_LATE: Final = frozenset({10062, 40060})
 
 
 class Refused(app_commands.AppCommandError):
@@ -67,6 +69,8 @@ class Commands:
         async def system(
             interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
+            if scope not in SCOPES:
+                raise Refused(say.command_failed)
             await self._system(interaction, prompt, SCOPES[scope])
 
     async def sync(self) -> None:
@@ -114,6 +118,8 @@ class Commands:
     ) -> None:
         """Set it and say so; the place of *interaction* is checked anew."""
         place = self._place(interaction)
+        if scope_id != (place.guild_id if scope == "guild" else place.channel_id):
+            raise Refused(self._say.refused_place)
         await self._assistant.instruct(scope, scope_id, prompt)
         await interaction.response.send_message(self._set_sentence(place, scope, prompt))
 
@@ -165,6 +171,12 @@ class Commands:
                 tokens=error.tokens,
                 token_limit=error.token_limit,
             )
+        elif isinstance(error, discord.HTTPException) and error.code in TOO_LATE:
+            log.warning("A command cannot be answered any more: code %d", error.code)
+            return
+        elif isinstance(error, app_commands.AppCommandError):  # Discord remembers older commands.
+            log.warning("A command is not as it was made: %s", type(error).__name__)
+            sentence = self._say.command_failed
         else:
             log.error("A command failed", exc_info=error)
             sentence = self._say.command_failed

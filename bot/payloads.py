@@ -4,6 +4,7 @@ discord.py takes over most fields unlooked at, so that a number in place of a te
 the text is used. What this program does not use may be anything.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ Check = Callable[[Any], bool]
 
 SNOWFLAKE_LIMIT: Final = 2**63
 SNOWFLAKE_DIGITS: Final = 20
+TOKEN: Final = re.compile(r"[A-Za-z0-9_.=-]+")  # It becomes part of an address.
+_ROW: Final = 1  # Discord: kinds of components
+_LABEL: Final = 18
+_TEXT_OPTION: Final = 3  # Discord: a kind of option
 
 
 def is_snowflake(value: Any) -> bool:
@@ -32,12 +37,26 @@ def is_message_update(data: Any) -> bool:
 
 
 def is_interaction(data: Any) -> bool:
-    """Whether *data* is a command, a form or a button that somebody used."""
-    return _has(data, required=_INTERACTION, optional=_OPTIONAL | {"data": _or_none(_is_chosen)})
+    """Whether *data* is a command, a form or a button that somebody used.
+
+    In a guild a member did, elsewhere a user. No command here completes what is typed.
+    """
+    if not _has(data, required=_INTERACTION, optional=_OPTIONAL | {"channel": _is_place}):
+        return False
+    in_guild = data.get("guild_id") is not None
+    somebody: dict[str, Check] = {"member": _is_acting} if in_guild else {"user": _is_user}
+    if in_guild is not ("member" in data):
+        return False
+    chosen = _CHOSEN.get(data["type"])
+    return chosen is not None and _has(data, required={**somebody, "data": chosen}, optional={})
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) and TOKEN.fullmatch(value) is not None
 
 
 def _is_number(value: Any) -> bool:
@@ -61,13 +80,49 @@ def _is_reference(value: Any) -> bool:
     return _has(value, required={}, optional=dict.fromkeys(ids, _or_none(is_snowflake)))
 
 
-def _is_chosen(value: Any) -> bool:
-    optional = {"name": _is_text, "custom_id": _is_text, "options": _each(_is_option)}
-    return _has(value, required={}, optional=optional)
+def _is_place(value: Any) -> bool:
+    return _has(value, required={"id": is_snowflake}, optional={})
+
+
+def _is_acting(value: Any) -> bool:
+    # Permissions are a number in a text, as ids are.
+    return _has(value, required={"user": _is_user, "permissions": is_snowflake}, optional={})
+
+
+def _is_command(value: Any) -> bool:
+    optional = {"type": _is_command_kind, "options": _each(_is_option), "guild_id": is_snowflake}
+    return _has(value, required={"name": _is_text}, optional=optional)
+
+
+def _is_command_kind(value: Any) -> bool:
+    return _is_number(value) and value in (1, 2, 3)
 
 
 def _is_option(value: Any) -> bool:
-    return _has(value, required={"name": _is_text, "type": _is_number}, optional={})
+    # The commands take texts only; a subcommand is one of a command that is not there any more.
+    if _has(value, required={"name": _is_text, "options": _each(_is_option)}, optional={}):
+        return bool(value.get("type") in (1, 2))
+    text = _has(value, required={"name": _is_text, "value": _is_text}, optional={})
+    return text and bool(value.get("type") == _TEXT_OPTION)
+
+
+def _is_used(value: Any) -> bool:
+    return _has(value, required={"custom_id": _is_text}, optional={})
+
+
+def _is_form(value: Any) -> bool:
+    return _is_used(value) and _has(value, required={"components": _each(_is_field)}, optional={})
+
+
+def _is_field(value: Any) -> bool:
+    if not _has(value, required={"type": _is_number}, optional={}):
+        return False
+    inside: dict[int, dict[str, Check]] = {
+        _ROW: {"components": _each(_is_field)},
+        _LABEL: {"component": _is_field},
+    }
+    field: dict[str, Check] = {"custom_id": _is_text, "value": _is_text}
+    return _has(value, required=inside.get(value["type"], field), optional={})
 
 
 def _or_none(check: Check) -> Check:
@@ -104,7 +159,7 @@ _POSTED: Final[dict[str, Check]] = {
 _INTERACTION: Final[dict[str, Check]] = {
     "id": is_snowflake,
     "application_id": is_snowflake,
-    "token": _is_text,
+    "token": _is_token,
     "type": _is_number,
 }
 _OPTIONAL: Final[dict[str, Check]] = {
@@ -114,3 +169,5 @@ _OPTIONAL: Final[dict[str, Check]] = {
     "message_reference": _or_none(_is_reference),
     "referenced_message": _or_none(is_message),
 }
+# Discord: kinds of interactions.
+_CHOSEN: Final[dict[int, Check]] = {2: _is_command, 3: _is_used, 5: _is_form}

@@ -44,7 +44,22 @@ INTERACTION: dict[str, Any] = {
     "token": "a.b",
     "type": 2,
     "channel_id": "7",
+    "channel": {"id": "7", "type": 0},
+    "guild_id": "8",
+    "member": {"user": AUTHOR, "permissions": "32", "nick": None},
     "data": {"name": "system", "options": [{"name": "prompt", "type": 3, "value": "x"}]},
+}
+FIELD: dict[str, Any] = {"type": 4, "custom_id": "field", "value": ""}
+FORM: dict[str, Any] = {
+    "custom_id": "form",
+    "components": [
+        {"type": 1, "components": [FIELD]},
+        {"type": 18, "component": FIELD},
+    ],
+}
+DIRECT: dict[str, Any] = {
+    "user": AUTHOR,
+    **{key: value for key, value in INTERACTION.items() if key not in {"guild_id", "member"}},
 }
 
 
@@ -54,7 +69,12 @@ def test_what_discord_sends_passes() -> None:
     assert is_message(MESSAGE | {"referenced_message": None, "guild_id": None})
     assert is_message_update({"id": "1", "channel_id": "2", "guild_id": "3", "embeds": []})
     assert is_interaction(INTERACTION)
-    assert is_interaction(INTERACTION | {"data": {"custom_id": "button", "component_type": 2}})
+    button = {"custom_id": "button", "component_type": 2}
+    assert is_interaction(INTERACTION | {"type": 3, "data": button})
+    assert is_interaction(INTERACTION | {"type": 5, "data": FORM})
+    assert is_interaction(DIRECT)
+    older = {"name": "reset", "type": 1, "options": [{"name": "now", "type": 1, "options": []}]}
+    assert is_interaction(INTERACTION | {"data": older})
 
 
 @pytest.mark.parametrize(
@@ -97,15 +117,50 @@ def test_a_message_lacks_none_of_these(name: str) -> None:
     ("way", "value"),
     [
         (("token",), None),
+        (("token",), ""),
+        (("token",), "../../channels/1"),
         (("type",), None),
         (("data",), []),
         (("data", "name"), []),
         (("data", "options"), {}),
         (("data", "options", 0, "name"), ["x"]),
+        (("data", "options", 0, "value"), 5),
+        (("data", "options", 0, "type"), 6),
+        (("data", "type"), 99),
+        (("channel",), None),
+        (("channel", "id"), str(10**19)),
+        (("member",), None),
+        (("member", "user"), None),
+        (("member", "permissions"), "-1"),
+        (("member", "permissions"), None),
+        (("guild_id",), None),
+        (("type",), 4),
+        (("type",), 5),
     ],
 )
 def test_one_field_of_nonsense_spoils_an_interaction(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(changed(INTERACTION, way, value))
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("custom_id",), None),
+        (("components",), None),
+        (("components", 0, "type"), "1"),
+        (("components", 0, "components"), FIELD),
+        (("components", 0, "components", 0, "value"), None),
+        (("components", 1, "component"), [FIELD]),
+        (("components", 1, "component", "custom_id"), 1),
+    ],
+)
+def test_one_field_of_nonsense_spoils_a_form(way: tuple[Any, ...], value: Any) -> None:
+    assert not is_interaction(INTERACTION | {"type": 5, "data": changed(FORM, way, value)})
+
+
+def test_a_direct_interaction_has_a_user_and_no_member() -> None:
+    assert not is_interaction(DIRECT | {"member": INTERACTION["member"]})
+    assert not is_interaction({key: value for key, value in DIRECT.items() if key != "user"})
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 3])

@@ -1,0 +1,446 @@
+"""Rows 2, 14 and 26 to 29: what people and operators may do at any time stays within its bounds."""
+
+import asyncio
+import signal
+import time
+from functools import partial
+from typing import Any, Final
+
+import pytest
+
+from bot.sandbox.driver import Driver
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.doubles import file_bytes
+from tests.e2e.conftest import Message, Stage
+from tests.faults.interaction_fuzz import fast, overheard, play_fuzzed
+from tests.faults.interleavings import play_interleavings
+from tests.faults.oracle import check_invariants, settled
+from tests.faults.points import until
+from tests.sandbox.wire import Socket
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET: Final = "SECRETWORD"
+ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=60)
+SHORT: Final = Script(text="one two three four five six", chunks_per_second=10)
+PREVIEWED_SECONDS: Final = 1.0  # The stand-in adds previews after 0.3 s, where it adds any.
+SUPPRESS_EMBEDS: Final = 4  # Discord: message flag
+
+
+async def state_is(stage: Stage, question: Message, *states: str) -> bool:
+    return stage.state_of(question) in states
+
+
+async def erased(stage: Stage, word: str) -> bool:
+    return word.encode() not in file_bytes(stage.folder / "bot.db")
+
+
+# Row 2: stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_02_what_fits_is_finished_and_what_does_not_or_waits_is_for_the_next_start(
+    own_stage: Stage, unique: str, number: signal.Signals
+) -> None:
+    """What was not begun is not talked about, and is answered first thing after the restart."""
+    stage = own_stage
+    await stage.model.reply_when(f"{unique} short", SHORT)
+    await stage.model.reply_when(f"{unique} endless", ENDLESS, times=1)
+    async with stage.bot(SHUTDOWN_GRACE="1") as bot:
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        short = await stage.ask(f"{unique} short")
+        endless = await stage.discord.say(dm, person, f"{unique} endless")
+        waiting = await stage.discord.say(dm, person, f"{unique} waiting")
+        await stage.first_words_on(short)
+        begun = await stage.shown("on and on", dm)
+        await until(partial(state_is, stage, waiting, "received"))
+        bot.process.send_signal(number)
+        assert await bot.wait() == 0
+    assert stage.state_of(short) == "answered"
+    assert stage.state_of(endless) == "answering"
+    assert stage.state_of(waiting) == "received"
+    assert (await stage.shown_of(endless)).endswith(f"\n-# {ENGLISH.interrupted}")
+    assert await stage.parts_of(waiting) == []
+    async with stage.bot():
+        endings = await check_invariants(stage, short, endless, waiting, model_calls=2)
+        assert [ending.state for ending in endings] == ["answered"] * 3
+        assert (await stage.parts_of(endless))[0]["id"] == begun["id"]
+        assert f"{unique} endless" in await stage.memory_at(f"{unique} waiting")
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_02_a_second_signal_leaves_at_once_and_loses_nothing(
+    own_stage: Stage, unique: str, second: signal.Signals
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, ENDLESS, times=1)
+    async with stage.bot(SHUTDOWN_GRACE="60") as bot:
+        question = await stage.ask(unique)
+        begun = await stage.first_words_on(question)
+        bot.process.terminate()
+        await stage.logged("Finishing 1 answers")
+        began = time.monotonic()
+        bot.process.send_signal(second)
+        assert await bot.wait() == 1
+        assert time.monotonic() - began < 1.0
+    async with stage.bot():
+        [ending] = await check_invariants(stage, question, model_calls=2)
+        assert (await stage.parts_of(question))[0]["id"] == begun["id"]
+    assert ending.state == "answered"
+    assert stage.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+# Row 14: interactions
+
+
+async def test_14_fuzzed_interactions_change_nothing(own_stage: Stage) -> None:
+    """The long form of this is part of scripts/faults."""
+    async with own_stage.bot():
+        found = await play_fuzzed(own_stage, tries=60, seed=14)
+    assert (found["lost"], found["doubled"]) == (0, 0), found["failures"]
+
+
+@pytest.mark.parametrize("kind", ["unknown command", "expired"])
+async def test_14_what_cannot_be_done_is_one_line_in_the_log(own_stage: Stage, kind: str) -> None:
+    """A command that was taken away is said to have failed; who came too late hears nothing."""
+    stage, changes = own_stage, {"unknown command": {"name": "gone"}, "expired": {}}[kind]
+    async with stage.bot(), Socket(stage.discord.gateway_url, stage.discord.token) as socket:
+        await socket.identify()
+        channel = await stage.channel()
+        command = await overheard(
+            stage, socket, partial(stage.discord.command, channel, "Mina", "reset")
+        )
+        command["data"] |= changes
+        if kind == "expired":
+            command["token"] = "long-gone"
+        await stage.discord.gateway("dispatch", t="INTERACTION_CREATE", d=command)
+        await stage.logged(" WARNING ")
+        if kind == "unknown command":
+            answer = await stage.answered(command["id"])
+            assert answer["ephemeral"]
+            assert answer["content"] == ENGLISH.command_failed
+        await check_invariants(stage, await stage.asked("Are you there?"))
+    assert stage.log.count(" WARNING ") == 1
+    assert "Traceback" not in stage.log
+
+
+# Row 26: many people, and what is taken back meanwhile
+
+
+async def test_26_many_people_in_one_thread_are_answered_in_order(
+    own_stage: Stage, unique: str
+) -> None:
+    """Each answer knows all that was said before its question, and nothing that came after."""
+    stage = own_stage
+    async with stage.bot():
+        opening = await stage.asked(f"{unique} opening")
+        people = [await stage.person() for _ in range(5)]
+        questions = await asyncio.gather(
+            *(stage.discord.say(opening["id"], one, f"{unique} by {one} end") for one in people)
+        )
+        await check_invariants(stage, opening, *questions, model_calls=1)
+        questions = sorted(questions, key=lambda one: int(one["id"]))
+        for number, question in enumerate(questions):
+            memory = await stage.memory_at(question["content"])
+            known = [one["content"] in memory for one in questions]
+            assert known == [True] * number + [False] * (len(questions) - number)
+        shown = [await stage.parts_of(one) for one in questions]
+    assert shown == sorted(shown, key=lambda parts: int(parts[0]["id"]))
+
+
+async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
+    own_stage: Stage, unique: str
+) -> None:
+    """Each has a thread; an answer that takes long holds nobody up."""
+    stage = own_stage
+    await stage.model.reply_when(f"{unique} slow", Script(text="x", stall_before_seconds=4))
+    async with stage.bot():
+        channel = await stage.channel()
+        slow = await stage.ask(f"{unique} slow", channel=channel)
+        people = [await stage.person() for _ in range(6)]
+        others = await asyncio.gather(
+            *(stage.ask(f"{unique} by {one} end", author=one, channel=channel) for one in people)
+        )
+        await settled(stage, *others)
+        assert stage.state_of(slow) == "answering"
+        await check_invariants(stage, slow, *others, model_calls=1)
+
+
+async def heard_late(stage: Stage, socket: Socket, channel: str, text: str) -> Message:
+    """Let something be said of which the bot does not hear; return it as it would have."""
+    others = len((await stage.discord.gateway_state())["sessions"]) - 1
+    await stage.discord.gateway("swallow", count=others, event="MESSAGE_CREATE")
+    made = await stage.discord.say(channel, "Mina", text)
+    while True:
+        frame = await socket.event("MESSAGE_CREATE")
+        if frame["d"]["id"] == made["id"]:
+            return dict(frame["d"])
+
+
+async def test_26_what_was_reset_in_mid_stream_never_comes_back(
+    own_stage: Stage, unique: str
+) -> None:
+    """Not by a restart, an event that comes late or again, an edit, or the next prompt."""
+    stage = own_stage
+    mention = stage.discord.bot_mention
+    await stage.model.reply_when(f"{SECRET} running", ENDLESS)
+    async with stage.bot(), Socket(stage.discord.gateway_url, stage.discord.token) as socket:
+        await socket.identify()
+        opening = await stage.asked(f"{unique} {SECRET}")
+        thread = opening["id"]
+        running = await stage.discord.say(thread, "Mina", f"{SECRET} running")
+        waiting = [await stage.discord.say(thread, "Jun", f"{SECRET} {n}") for n in range(3)]
+        await stage.shown("on and on", thread)
+        late = await heard_late(stage, socket, thread, f"{mention} {SECRET} late")
+        await stage.use(thread, "reset")
+        again = {**late, "id": waiting[0]["id"], "content": f"{mention} {SECRET} again"}
+        for event in (late, again):
+            await stage.discord.gateway("dispatch", t="MESSAGE_CREATE", d=event)
+        edited = f"{mention} {SECRET} edited"
+        await stage.discord.edit(thread, waiting[1]["id"], edited)
+        await until(partial(erased, stage, SECRET))
+        after = await stage.said(thread, "Jun", f"{unique} after")
+        assert SECRET not in await stage.memory_at(f"{unique} after")
+        asked = (opening, running, *waiting, after)
+        endings = await check_invariants(stage, *asked, model_calls=1)
+        states = [ending.state for ending in endings]
+        assert states == ["answered", *["cancelled"] * 4, "answered"]
+    async with stage.bot():
+        await stage.said(thread, "Jun", f"{unique} after the restart")
+        assert SECRET not in await stage.memory_at(f"{unique} after the restart")
+    assert len(await stage.requests_with(SECRET)) == 2
+    assert await erased(stage, SECRET)
+
+
+async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_on(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    text = "as I was saying " * 20
+    await stage.model.reply_when(f"{unique} running", Script(text=text, chunks_per_second=40))
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        running = await stage.discord.say(dm, person, f"{unique} running")
+        waiting = await stage.discord.say(dm, person, f"{unique} waiting")
+        await stage.shown("as I was", dm)
+        await stage.use(dm, "system", by=person, prompt=f"{unique} holds now")
+        [ending, _] = await check_invariants(stage, running, waiting, model_calls=1)
+        assert ending.reply == text.strip()
+        assert unique not in (await stage.prompt_with(f"{unique} running"))[0]["content"]
+        [system, *_] = await stage.prompt_with(f"{unique} waiting")
+        assert system["content"].startswith(f"{unique} holds now")
+
+
+async def test_26_random_interleavings_leave_what_is_right(own_stage: Stage) -> None:
+    """The long form of this is part of scripts/faults."""
+    async with own_stage.bot():
+        found = await play_interleavings(own_stage, tries=8, seed=26)
+    assert (found["lost"], found["doubled"]) == (0, 0), found["failures"]
+
+
+async def test_26_a_question_deleted_in_mid_stream_leaves_those_behind_it_in_order(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(f"{SECRET} running", ENDLESS)
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        running = await stage.discord.say(dm, person, f"{SECRET} running")
+        behind = [await stage.discord.say(dm, person, f"{unique} {n} end") for n in range(4)]
+        await stage.shown("on and on", dm)
+        await stage.discord.delete(dm, running["id"])
+        await stage.discord.delete(dm, behind[1]["id"])
+        left = [behind[0], *behind[2:]]
+        await check_invariants(stage, *left, model_calls=1)
+        for number, question in enumerate(left):
+            memory = await stage.memory_at(question["content"])
+            assert SECRET not in memory
+            assert behind[1]["content"] not in memory
+            assert all(one["content"] in memory for one in left[:number])
+        await until(partial(erased, stage, SECRET))
+        assert await stage.requests_with(behind[1]["content"]) == []
+
+
+# Row 27: what the model writes
+
+
+def pinging(stage: Stage) -> str:
+    """Return a text that would ping and preview wherever that is not prevented."""
+    people = " ".join(f"<@{number}>" for number in stage.discord.world["users"].values())
+    [sandbox] = [guild for guild in stage.discord.world["guilds"] if guild["name"] == "Sandbox"]
+    roles = " ".join(f"<@&{number}>" for number in sandbox["roles"].values())
+    return (
+        f"@everyone @here {people} {roles}\n[a bank](https://example.com/masked) "
+        "https://example.com/bare ![a picture](https://example.com/picture.png)\n"
+    )
+
+
+@pytest.mark.parametrize("where", ["channel", "dm"])
+async def test_27_the_models_text_pings_nobody_and_shows_no_previews(
+    own_stage: Stage, unique: str, where: str
+) -> None:
+    """Neither in the first words, nor in an edit, nor in a further part; people's links do."""
+    stage = own_stage
+    text = pinging(stage) + "And so on. " * 170 + "\n" + pinging(stage)
+    await stage.model.reply_when(unique, Script(text=text, chunk_size=50, chunks_per_second=60))
+    async with stage.bot():
+        person = await stage.person()
+        place = await (stage.channel() if where == "channel" else stage.discord.dm(person))
+        author = "Mina" if where == "channel" else person
+        before = await stage.discord.last_event()
+        asked = f"{stage.discord.bot_mention} {unique} https://example.com/asked"
+        question = await stage.said(place, author, asked)
+        parts = await stage.parts_of(question)
+        await asyncio.sleep(PREVIEWED_SECONDS)
+        assert (await stage.discord.message(place, question["id"]))["embeds"]
+        assert len(parts) > 1
+        for part in parts:
+            shown = await stage.discord.message(part["channel_id"], part["id"])
+            assert shown["embeds"] == []
+            assert shown["flags"] & SUPPRESS_EMBEDS
+        told = await stage.discord.events(after=before, types=["message_create", "message_update"])
+        own = [event["data"]["message"] for event in told]
+        own = [one for one in own if one["author"]["id"] == stage.discord.bot_id]
+        assert len(own) > len(parts)
+        assert all(one["pings"] == [] for one in own)
+        await check_invariants(stage, question, model_calls=1)
+
+
+# Row 28: attachments
+
+
+class Trap:
+    """A web server that nobody is to come to."""
+
+    def __init__(self) -> None:
+        self.visits = 0
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._visited, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/picture.png"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        assert self.visits == 0
+
+    def _visited(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.visits += 1
+        writer.close()
+
+
+async def test_28_attachments_are_not_read_in_this_version(own_stage: Stage, unique: str) -> None:
+    """A message with one gets its text answered, or a hint when it has none.
+
+    Whatever the attachment says of itself, nothing is fetched for it: neither from Discord's
+    servers nor from anywhere else.
+    """
+    stage = own_stage
+    async with stage.bot(), Trap() as address:
+        files: list[dict[str, Any]] = [
+            {"filename": "notes.txt", "content": "read me"},
+            {"filename": "bomb.zip", "content": "PK", "size": 2**40, "content_type": "text/plain"},
+            {"filename": "elsewhere.png", "url": address, "content_type": "image/png"},
+            {"filename": "moved.txt", "content": "read me", "redirect_to": address},
+        ]
+        channel, person = await stage.channel(), await stage.person()
+        dm, mention = await stage.discord.dm(person), stage.discord.bot_mention
+        before = await stage.discord.last_event()
+        say = partial(stage.discord.say, attachments=files)
+        questions = [
+            await say(channel, "Mina", f"{mention} {unique} in a channel"),
+            await say(dm, person, f"{unique} in a DM"),
+        ]
+        await check_invariants(stage, *questions, model_calls=1)
+        for place, author, text, sentence in (
+            (channel, "Mina", mention, ENGLISH.hint),
+            (dm, person, "", ENGLISH.hint_in_place),
+        ):
+            bare = await say(place, author, text)
+            hint = await stage.shown(sentence, place)
+            assert hint["message_reference"]["message_id"] == bare["id"]
+        assert await stage.discord.events(after=before, types=["cdn_request"]) == []
+        for request in await stage.requests_with(unique):
+            assert all(isinstance(turn["content"], str) for turn in request.body["messages"])
+            assert "read me" not in str(request.body)
+
+
+# Row 29: too much
+
+
+async def test_29_a_hundred_messages_at_once_are_bounded_with_one_notice_of_each_kind(
+    own_stage: Stage, unique: str
+) -> None:
+    """Twenty are taken, of which those that the queue holds are answered; others do not notice."""
+    stage, limit, waiting = own_stage, 20, 10
+    first = Script(text="The first answer.", stall_before_seconds=3)
+    await stage.model.reply_when(unique, first, times=1)
+    async with fast(stage, "message_create"), stage.bot(USER_MESSAGES_PER_MINUTE=str(limit)):
+        person, other = await stage.person(), await stage.person()
+        dm = await stage.discord.dm(person)
+        sent = await asyncio.gather(
+            *(stage.discord.say(dm, person, f"{unique} {number} end") for number in range(100))
+        )
+        began = time.monotonic()
+        calm = await stage.said(await stage.discord.dm(other), other, "Am I affected?")
+        assert time.monotonic() - began < 3.0
+        sent = sorted(sent, key=lambda one: int(one["id"]))
+        answered, full, refused = sent[: waiting + 1], sent[waiting + 1 : limit], sent[limit:]
+        await settled(stage, *sent)
+        told = await check_invariants(
+            stage, *sent, calm, lost=[one["id"] for one in (*full[1:], *refused[1:])]
+        )
+        assert [ending.state for ending in told[: waiting + 1]] == ["answered"] * len(answered)
+        assert {ending.state for ending in told[waiting + 1 : 100]} == {"failed"}
+        assert not any(ending.reply for ending in told[waiting + 1 : 100])
+        sentence = ENGLISH.person_busy.format(limit=limit)
+        assert await notices(stage.discord, dm, ENGLISH.place_busy) == [full[0]["id"]]
+        assert await notices(stage.discord, dm, sentence) == [refused[0]["id"]]
+        asked = [one for one in await stage.completions() if unique in str(one.body)]
+        assert len(asked) == waiting + 1
+        kept = stage.rows("SELECT message_id FROM exchanges WHERE question <> ''")
+        assert not {int(one["id"]) for one in refused[1:]} & {number for (number,) in kept}
+
+
+async def notices(discord: Driver, channel: str, sentence: str) -> list[str]:
+    """Return which messages were answered with *sentence*."""
+    return [
+        one["message_reference"]["message_id"]
+        for one in await discord.messages(channel)
+        if one["content"] == sentence
+    ]
+
+
+async def test_29_an_event_that_comes_twice_counts_once(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot(USER_MESSAGES_PER_MINUTE="3"):
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        await stage.discord.gateway("duplicate", count=4, event="MESSAGE_CREATE")
+        sent = [await stage.discord.say(dm, person, f"{unique} {n} end") for n in range(4)]
+        endings = await check_invariants(stage, *sent, model_calls=1)
+        sentence = ENGLISH.person_busy.format(limit=3)
+    assert [ending.state for ending in endings] == ["answered"] * 3 + ["failed"]
+    assert endings[3].shown == (sentence,)
+
+
+async def test_29_two_bots_that_mention_each_other_do_not_talk(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    other = f"<@{stage.discord.user_id('OtherBot')}>"
+    await stage.model.reply_when(unique, f"{other} what do you say?")
+    async with stage.bot():
+        question = await stage.ask(unique)
+        thread = question["id"]
+        [answer] = await stage.answer_to(question)
+        said = [
+            await stage.discord.say(thread, "OtherBot", f"{stage.discord.bot_mention} {n}", **more)
+            for n, more in enumerate([{}, {"reply_to": answer["id"]}] * 5)
+        ]
+        await stage.left_alone(*said)
+        await check_invariants(stage, question, model_calls=1)
