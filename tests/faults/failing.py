@@ -22,6 +22,7 @@ from bot.sandbox.driver import Driver, running_discord
 from bot.sentences import ENGLISH
 from bot.splitting import MESSAGE_LIMIT
 from tests.doubles import DoubleModel
+from tests.e2e.conftest import GLANCE_SECONDS
 from tests.faults.gateway_fuzz import LIMITS
 
 Message = dict[str, Any]
@@ -84,38 +85,53 @@ class FailingDatabase(Database):
             raise HistoryFailed(f"OperationalError: {self.why}")
 
 
-class _Errors(logging.Handler):
-    """Keeps what nothing should have raised."""
+class Log(logging.Handler):
+    """What the program logs: the errors, which nothing should have raised, and which ends."""
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
+        super().__init__(logging.INFO)
+        self.errors: list[str] = []
+        self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+        self._lines.append(record.getMessage())
+        if record.levelno >= logging.ERROR:
+            self.errors.append(record.getMessage())
+
+    async def end_of(self, question: Message) -> None:
+        """Return when the answer to *question* is at its end."""
+        end = f"Question {question['id']} by "
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(line.startswith(end) for line in self._lines):  # noqa: ASYNC110  # a log tells nobody
+                await asyncio.sleep(GLANCE_SECONDS)
 
 
 @contextmanager
-def errors_logged() -> Iterator[list[str]]:
-    """Yield what is logged as an error within the block."""
-    handler = _Errors()
-    logging.getLogger().addHandler(handler)
+def logged() -> Iterator[Log]:
+    """Yield what is logged within the block."""
+    handler, program = Log(), logging.getLogger("bot")
+    level = program.level
+    program.setLevel(logging.INFO)
+    program.addHandler(handler)
     try:
-        yield handler.messages
+        yield handler
     finally:
-        logging.getLogger().removeHandler(handler)
+        program.removeHandler(handler)
+        program.setLevel(level)
 
 
 class FailingPlay:
     """Asks the client questions while units of work of its database fail."""
 
-    def __init__(self, discord: Driver, database: FailingDatabase, history: History) -> None:
+    def __init__(
+        self, discord: Driver, database: FailingDatabase, history: History, log: Log
+    ) -> None:
+        self._log = log
         self.discord = discord
         self.database = database
         self.history = history
         self.tries = self.lost = self.doubled = self.notices = 0
         self._number = 0
-        self._before: dict[str, int] = {}
 
     async def unit_count(self, place: str, author: str) -> int:
         """Return how many units of work a question takes there."""
@@ -146,10 +162,9 @@ class FailingPlay:
         """Return the question, and what is said about it by the time that all is over."""
         self._number += 1
         text = f"{self.discord.bot_mention} number {self._number}"
-        after = await self.discord.last_event()
         question = await self.discord.say(place, author, text)
         try:
-            await self.discord.wait_for_bot(after=after, timeout_seconds=PATIENCE_SECONDS)
+            await self._log.end_of(question)
         except TimeoutError:
             return question, []
         await self.database.quiet()
@@ -171,7 +186,7 @@ class FailingPlay:
 
 
 @asynccontextmanager
-async def failing_play(path: Path) -> AsyncIterator[FailingPlay]:
+async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
     """Run the client with a database in *path* that can be made to fail."""
     async with (
         running_discord(identify_interval_seconds=0, **LIMITS) as discord,
@@ -197,7 +212,7 @@ async def failing_play(path: Path) -> AsyncIterator[FailingPlay]:
             try:
                 await discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
                 await database.quiet()
-                yield FailingPlay(discord, database, history)
+                yield FailingPlay(discord, database, history, log)
             finally:
                 await connection.drain(PATIENCE_SECONDS)
                 running.cancel()
@@ -214,8 +229,8 @@ async def play_failing_database(*, seed: int) -> dict[str, Any]:
     """
     began = time.monotonic()
     dice = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, errors_logged() as errors:
-        async with failing_play(Path(folder) / "bot.db") as play:
+    with tempfile.TemporaryDirectory() as folder, logged() as log:
+        async with failing_play(Path(folder) / "bot.db", log) as play:
             channel = str((await play.discord.create_channel("failing"))["id"])
             opening, _ = await play.ask(channel, "Mina")
             places = (
@@ -232,7 +247,7 @@ async def play_failing_database(*, seed: int) -> dict[str, Any]:
             dice.shuffle(plans)
             for plan in plans:
                 await play.try_in(*plan, dice.choice(FAILURES))
-    assert errors == []
+    assert log.errors == []
     assert 0 < play.notices < play.tries
     return {
         "tries": play.tries,
