@@ -36,6 +36,7 @@ VALID_EVERY: Final = 10
 FORM_EVERY: Final = 10
 REAL_TOKEN_EVERY: Final = 5
 SETTLED_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 20.0
 FIRST_CHANNEL: Final = 1 << 58  # No channel of the stand-in has such an id.
 KEPT: Final = "This prompt was here before."
 # Faster than any Discord: what is tried here are payloads, not limits.
@@ -353,6 +354,13 @@ async def fast(stage: Stage, *buckets: str) -> AsyncIterator[None]:
         await stage.discord.settings(global_limit=usual["global_limit"], buckets=kept)
 
 
+async def _beat(socket: Socket) -> None:
+    """Keep the session of *socket*, for longer games."""
+    while True:
+        await asyncio.sleep(BEAT_SECONDS)
+        await socket.send(1, None)
+
+
 async def play_fuzzed(stage: Stage, *, tries: int, seed: int) -> Json:
     """Send *tries* mangled interactions to the bot on *stage*, with valid commands in between.
 
@@ -368,8 +376,10 @@ async def play_fuzzed(stage: Stage, *, tries: int, seed: int) -> Json:
     ):
         await socket.identify()
         fuzz = Fuzz(stage, socket, seed)
+        beating = asyncio.create_task(_beat(socket))
         await fuzz.prepare()
         await fuzz.play(tries)
+        beating.cancel()
         await fuzz.check()
         await fuzz.check_told()
     failures = fuzz.played.failures

@@ -1,0 +1,163 @@
+"""Row 26: many people at once, and what is taken back while others wait."""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+import pytest
+
+from bot.sandbox.model_script import Script
+from tests.doubles import file_bytes
+from tests.e2e.conftest import Message, Stage
+from tests.faults.interaction_fuzz import fast
+from tests.faults.interleavings import play_interleavings
+from tests.faults.oracle import check_invariants, settled
+from tests.faults.points import until
+from tests.sandbox.wire import Socket
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET: Final = "SECRETWORD"
+ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=60)
+# A bot that was just started does not know what the one before it used up of these.
+WRITING: Final = ("message_create", "message_edit")
+
+
+async def erased(stage: Stage, word: str) -> bool:
+    return word.encode() not in file_bytes(stage.folder / "bot.db")
+
+
+async def test_26_many_people_in_one_thread_are_answered_in_order(
+    own_stage: Stage, unique: str
+) -> None:
+    """Each answer knows all that was said before its question, and nothing that came after."""
+    stage = own_stage
+    async with stage.bot():
+        opening = await stage.asked(f"{unique} opening")
+        people = [await stage.person() for _ in range(5)]
+        questions = await asyncio.gather(
+            *(stage.discord.say(opening["id"], one, f"{unique} by {one} end") for one in people)
+        )
+        await check_invariants(stage, opening, *questions, model_calls=1)
+        questions = sorted(questions, key=lambda one: int(one["id"]))
+        for number, question in enumerate(questions):
+            memory = await stage.memory_at(question["content"])
+            known = [one["content"] in memory for one in questions]
+            assert known == [True] * number + [False] * (len(questions) - number)
+        shown = [await stage.parts_of(one) for one in questions]
+    assert shown == sorted(shown, key=lambda parts: int(parts[0]["id"]))
+
+
+async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
+    own_stage: Stage, unique: str
+) -> None:
+    """Each has a thread; an answer that takes long holds nobody up."""
+    stage = own_stage
+    await stage.model.reply_when(f"{unique} slow", Script(text="x", stall_before_seconds=3))
+    async with stage.bot():
+        channel = await stage.channel()
+        slow = await stage.ask(f"{unique} slow", channel=channel)
+        people = [await stage.person() for _ in range(6)]
+        others = await asyncio.gather(
+            *(stage.ask(f"{unique} by {one} end", author=one, channel=channel) for one in people)
+        )
+        await settled(stage, *others)
+        assert stage.state_of(slow) == "answering"
+        await check_invariants(stage, slow, *others, model_calls=1)
+
+
+async def heard_late(stage: Stage, socket: Socket, channel: str, text: str) -> Message:
+    """Let something be said of which the bot does not hear; return it as it would have."""
+    others = len((await stage.discord.gateway_state())["sessions"]) - 1
+    await stage.discord.gateway("swallow", count=others, event="MESSAGE_CREATE")
+    made = await stage.discord.say(channel, "Mina", text)
+    while True:
+        frame = await socket.event("MESSAGE_CREATE")
+        if frame["d"]["id"] == made["id"]:
+            return dict(frame["d"])
+
+
+async def test_26_what_was_reset_in_mid_stream_never_comes_back(
+    own_stage: Stage, unique: str
+) -> None:
+    """Not by a restart, an event that comes late or again, an edit, or the next prompt."""
+    stage = own_stage
+    mention = stage.discord.bot_mention
+    await stage.model.reply_when(f"{SECRET} running", ENDLESS)
+    async with stage.bot(), Socket(stage.discord.gateway_url, stage.discord.token) as socket:
+        await socket.identify()
+        opening = await stage.asked(f"{unique} {SECRET}")
+        thread = opening["id"]
+        running = await stage.discord.say(thread, "Mina", f"{SECRET} running")
+        waiting = [await stage.discord.say(thread, "Jun", f"{SECRET} {n}") for n in range(3)]
+        await stage.shown("on and on", thread)
+        late = await heard_late(stage, socket, thread, f"{mention} {SECRET} late")
+        await stage.use(thread, "reset")
+        again = {**late, "id": waiting[0]["id"], "content": f"{mention} {SECRET} again"}
+        for event in (late, again):
+            await stage.discord.gateway("dispatch", t="MESSAGE_CREATE", d=event)
+        edited = f"{mention} {SECRET} edited"
+        await stage.discord.edit(thread, waiting[1]["id"], edited)
+        await until(partial(erased, stage, SECRET))
+        after = await stage.said(thread, "Jun", f"{unique} after")
+        assert SECRET not in await stage.memory_at(f"{unique} after")
+        asked = (opening, running, *waiting, after)
+        endings = await check_invariants(stage, *asked, model_calls=1)
+        states = [ending.state for ending in endings]
+        assert states == ["answered", *["cancelled"] * 4, "answered"]
+    async with fast(stage, *WRITING), stage.bot():
+        await stage.said(thread, "Jun", f"{unique} after the restart")
+        assert SECRET not in await stage.memory_at(f"{unique} after the restart")
+    assert len(await stage.requests_with(SECRET)) == 2
+    assert await erased(stage, SECRET)
+
+
+async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_on(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    text = "as I was saying " * 20
+    await stage.model.reply_when(f"{unique} running", Script(text=text, chunks_per_second=40))
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        running = await stage.discord.say(dm, person, f"{unique} running")
+        waiting = await stage.discord.say(dm, person, f"{unique} waiting")
+        await stage.shown("as I was", dm)
+        await stage.use(dm, "system", by=person, prompt=f"{unique} holds now")
+        [ending, _] = await check_invariants(stage, running, waiting, model_calls=1)
+        assert ending.reply == text.strip()
+        assert unique not in (await stage.prompt_with(f"{unique} running"))[0]["content"]
+        [system, *_] = await stage.prompt_with(f"{unique} waiting")
+        assert system["content"].startswith(f"{unique} holds now")
+
+
+async def test_26_random_interleavings_leave_what_is_right(own_stage: Stage) -> None:
+    """The long form of this is part of scripts/faults."""
+    async with own_stage.bot():
+        found = await play_interleavings(own_stage, tries=8, seed=26)
+    assert (found["lost"], found["doubled"]) == (0, 0), found["failures"]
+
+
+async def test_26_a_question_deleted_in_mid_stream_leaves_those_behind_it_in_order(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(f"{SECRET} running", ENDLESS)
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        running = await stage.discord.say(dm, person, f"{SECRET} running")
+        behind = [await stage.discord.say(dm, person, f"{unique} {n} end") for n in range(4)]
+        await stage.shown("on and on", dm)
+        await stage.discord.delete(dm, running["id"])
+        await stage.discord.delete(dm, behind[1]["id"])
+        left = [behind[0], *behind[2:]]
+        await check_invariants(stage, *left, model_calls=1)
+        for number, question in enumerate(left):
+            memory = await stage.memory_at(question["content"])
+            assert SECRET not in memory
+            assert behind[1]["content"] not in memory
+            assert all(one["content"] in memory for one in left[:number])
+        await until(partial(erased, stage, SECRET))
+        assert await stage.requests_with(behind[1]["content"]) == []
