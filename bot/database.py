@@ -182,12 +182,12 @@ def _check(path: Path) -> None:
         f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_TIMEOUT_SECONDS
     )
     with closing(reader):
-        [(page_bytes,)] = reader.execute("PRAGMA page_size")
-        if size % page_bytes and not is_logged:  # SQLite would read zeros for what is missing.
-            raise sqlite3.DatabaseError("the file is cut short")
         for (finding,) in reader.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
                 raise sqlite3.DatabaseError(finding)
+        [(page_bytes,)] = reader.execute("PRAGMA page_size")
+        if size % page_bytes and not is_logged:  # SQLite reads zeros for what is missing.
+            raise sqlite3.DatabaseError("the file is cut short")
 
 
 async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:

@@ -396,7 +396,8 @@ class History:
                 (
                     f"""
                     UPDATE exchanges SET {_ERASED}, unshown = '{WITHDRAWN}'
-                    WHERE message_id = ? AND (author_id <> 0 OR unshown IS NOT NULL)
+                    WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
+                        AND (author_id <> 0 OR unshown IS NOT NULL)
                     """,
                     (message_id,),
                 )

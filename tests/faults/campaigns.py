@@ -13,8 +13,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tests.e2e.conftest import Stage, a_stage
+from tests.faults.failing import play_failing_database
 from tests.faults.gateway_fuzz import play_malformed
+from tests.faults.interaction_fuzz import play_fuzzed
+from tests.faults.interleavings import play_interleavings
 from tests.faults.kills import Counts, play_named_points, play_random_kills
+from tests.faults.lost_creates import play_lost_creates
 from tests.faults.points import POINTS
 from tests.faults.stream_fuzz import cut_at_each_byte, garbled_streams
 
@@ -74,6 +78,10 @@ async def _garbled(tries: int, seed: int) -> Counts:
     return counted(dict(await garbled_streams(tries=tries, seed=seed)))
 
 
+async def _failing_database(_tries: int, seed: int) -> Counts:
+    return counted(await play_failing_database(seed=seed))
+
+
 CAMPAIGNS: Final = {
     "kills": Campaign(
         "kill -9 at a random instant, 20 replies running",
@@ -92,6 +100,17 @@ CAMPAIGNS: Final = {
     "gateway": Campaign(
         "malformed gateway events, each before a question", on_a_stage(play_malformed), 10_000, 60
     ),
+    "interactions": Campaign("fuzzed interactions", on_a_stage(play_fuzzed), 10_000, 60),
+    "interleavings": Campaign(
+        "interleavings of messages, /reset, /system, edits, deletions",
+        on_a_stage(play_interleavings),
+        1_000,
+        8,
+    ),
+    "creates": Campaign(
+        "answers with creates whose answer is lost", on_a_stage(play_lost_creates), 500, 10
+    ),
+    "database": Campaign("SQLite fails at the n-th call, for every n", _failing_database, 1, 1),
 }
 
 
