@@ -14,7 +14,7 @@ from bot.catch_up import CatchUp
 from bot.changes import Changes, is_edit
 from bot.channels import Channels
 from bot.errors import HistoryFailed
-from bot.gateway import trace_rate_limits
+from bot.gateway import RateLimitTrace
 from bot.heard import Heard, snowflake_at
 from bot.history import History
 from bot.inbox import Inbox
@@ -60,7 +60,7 @@ class ChatClient(discord.Client):
             chunk_guilds_at_startup=False,
             guild_ready_timeout=GUILD_READY_SECONDS,
             max_ratelimit_timeout=LONGEST_RATE_LIMIT_SECONDS,
-            http_trace=trace_rate_limits(pacer),
+            http_trace=RateLimitTrace(pacer),
         )
         self._assistant = assistant
         self._allowed_guilds = allowed_guilds

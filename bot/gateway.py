@@ -21,6 +21,7 @@ from bot.payloads import is_interaction, is_message, is_message_update
 log = logging.getLogger(__name__)
 
 GLOBAL_LIMIT_SECONDS: Final = 31.0  # discord.py sleeps for at most max_ratelimit_timeout, 30 s.
+GLOBAL_LIMIT_MARGIN_SECONDS: Final = 0.5  # Retry-After may be rounded; its sleep ends first.
 # What discord.py's parsers would let through, to fail where it is used.
 WELL_FORMED: Final = {
     "MESSAGE_CREATE": is_message,
@@ -54,9 +55,10 @@ class ReopeningEvent(asyncio.Event):
     """discord.py's gate for all requests while the global rate limit is hit; opens by itself.
 
     Its own stays shut for ever when the request that shut it is cancelled before it opens it.
+    *seconds* says, when it is shut, for how long that is at most.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: Callable[[], float]) -> None:
         super().__init__()
         self._seconds = seconds
         self._opening: asyncio.TimerHandle | None = None
@@ -72,7 +74,7 @@ class ReopeningEvent(asyncio.Event):
         super().clear()
         if self._opening is not None:
             self._opening.cancel()
-        self._opening = asyncio.get_running_loop().call_later(self._seconds, self.set)
+        self._opening = asyncio.get_running_loop().call_later(self._seconds(), self.set)
 
 
 def point_at(api_url: str, gateway_url: str) -> None:
@@ -86,20 +88,36 @@ def point_at(api_url: str, gateway_url: str) -> None:
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
 
-def trace_rate_limits(pacer: Pacer) -> aiohttp.TraceConfig:
-    """Return what shows *pacer* the rate-limit headers of discord.py's requests."""
+class RateLimitTrace(aiohttp.TraceConfig):
+    """Shows *pacer* what discord.py's requests are told of limits; keeps the global one itself."""
 
-    async def on_end(
+    def __init__(self, pacer: Pacer) -> None:
+        super().__init__()
+        self._pacer = pacer
+        self._told_seconds: float | None = None
+        self.on_request_end.append(self._on_end)
+
+    def global_limit_seconds(self) -> float:
+        """Return how long the global limit that was just hit holds."""
+        told, self._told_seconds = self._told_seconds, None
+        if told is None:
+            return GLOBAL_LIMIT_SECONDS
+        return min(told + GLOBAL_LIMIT_MARGIN_SECONDS, GLOBAL_LIMIT_SECONDS)
+
+    async def _on_end(
+        self,
         _session: aiohttp.ClientSession,
         _context: SimpleNamespace,
         request: aiohttp.TraceRequestEndParams,
     ) -> None:
+        headers = request.response.headers
         if request.method == "PATCH" and (path := EDIT_PATH.search(request.url.path)):
-            pacer.observe_edit(int(path[1]), request.response.headers)
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_end.append(on_end)
-    return trace
+            self._pacer.observe_edit(int(path[1]), headers)
+        if "X-RateLimit-Global" in headers:
+            try:
+                self._told_seconds = max(0.0, float(headers["Retry-After"]))
+            except (LookupError, ValueError):
+                self._told_seconds = None
 
 
 def guard_parsers(client: discord.Client) -> None:
@@ -129,7 +147,9 @@ def guard_parsers(client: discord.Client) -> None:
 
 def guard_global_limit(client: discord.Client) -> None:
     """Let no request of *client*, which has logged in, shut the gate for ever."""
-    client.http._global_over = ReopeningEvent(GLOBAL_LIMIT_SECONDS)
+    trace = client.http.http_trace
+    told = trace.global_limit_seconds if isinstance(trace, RateLimitTrace) else None
+    client.http._global_over = ReopeningEvent(told or (lambda: GLOBAL_LIMIT_SECONDS))
     client.http._global_over.set()
 
 

@@ -13,7 +13,7 @@ from bot import discord_calls, pacing
 from bot import discord_reply as discord_reply_module
 from bot.discord_reply import Destination, DiscordReply, lost_because, with_notices
 from bot.errors import ReplyDelayed, ReplyLost
-from bot.gateway import trace_rate_limits
+from bot.gateway import RateLimitTrace
 from bot.pacing import REQUESTS_PER_SECOND, Pacer, Urgency
 from bot.parts import Part
 from bot.sandbox.discord.server import serving
@@ -104,7 +104,7 @@ async def stage(people: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     client = discord.Client(
         intents=discord.Intents.none(),
         max_ratelimit_timeout=30,
-        http_trace=trace_rate_limits(pacer),
+        http_trace=RateLimitTrace(pacer),
     )
     async with client:
         await client.login(people.token)

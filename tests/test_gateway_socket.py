@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from bot import gateway, gateway_socket
-from bot.gateway import ReopeningEvent
+from bot.gateway import RateLimitTrace, ReopeningEvent
 from bot.gateway_socket import (
     CLOSE_SECONDS,
     USUAL_BEAT_SECONDS,
@@ -24,6 +24,7 @@ from bot.gateway_socket import (
     KeepAlive,
     PromptSocket,
 )
+from bot.pacing import Pacer
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
@@ -149,7 +150,7 @@ async def test_how_long_a_connection_is_given() -> None:
 
 
 async def test_the_gate_for_the_global_limit_opens_by_itself() -> None:
-    gate = ReopeningEvent(0.05)
+    gate = ReopeningEvent(lambda: 0.05)
     gate.set()
     gate.clear()
     assert not gate.is_set()
@@ -179,3 +180,22 @@ async def test_a_request_that_is_cancelled_in_a_global_limit_holds_up_no_other(
                 await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
             user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 2)
             assert user.name
+
+
+async def test_the_gate_opens_when_discord_said_that_it_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        trace = RateLimitTrace(Pacer())
+        intents = discord.Intents.none()
+        async with discord.Client(intents=intents, http_trace=trace) as client:
+            await client.login(people.token)
+            gateway.guard_global_limit(client)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=1, **everywhere)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
+            user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 10)
+            assert user.name
+            assert trace.global_limit_seconds() == gateway.GLOBAL_LIMIT_SECONDS, "told once"
