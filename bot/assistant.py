@@ -20,7 +20,8 @@ from bot.errors import (
     ReplyLost,
     SystemPromptTooLong,
 )
-from bot.history import History, Scope
+from bot.history import History
+from bot.notes import Scope
 from bot.prompt import Prompt, build_prompt, exchange_tokens, halved
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
@@ -236,7 +237,7 @@ class Assistant:
 
     async def system_prompt(self, conversation: Conversation) -> str:
         """Return the system prompt that holds in *conversation*."""
-        return await self._history.system_prompt(conversation) or self._default_system_prompt
+        return await self._history.notes.system_prompt(conversation) or self._default_system_prompt
 
     async def instruct(self, scope: Scope, scope_id: int, prompt: str) -> None:
         """Set a system prompt, an empty one back to the default; raises SystemPromptTooLong."""
@@ -246,7 +247,7 @@ class Assistant:
         token_limit = self._token_budget // 2
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
-        await self._history.set_system_prompt(scope, scope_id, prompt)
+        await self._history.notes.set_system_prompt(scope, scope_id, prompt)
 
     def _stop_all(self, why: _Stop) -> None:
         for answer in self._answers.values():
@@ -442,7 +443,7 @@ class Assistant:
 
     async def _calibration(self) -> Calibration:
         if self._model.name not in self._calibrations:
-            stored = await self._history.calibration(self._model.name)
+            stored = await self._history.notes.calibration(self._model.name)
             self._calibrations[self._model.name] = stored
         return self._calibrations[self._model.name]
 
@@ -453,7 +454,7 @@ class Assistant:
         learnt = (await self._calibration()).learn(answer.prompt.tokens, answer.usage.prompt_tokens)
         self._calibrations[self._model.name] = learnt
         try:
-            await self._history.set_calibration(self._model.name, learnt)
+            await self._history.notes.set_calibration(self._model.name, learnt)
         except HistoryFailed as error:
             log.warning("What was learnt about tokens is not stored: %s", error)
 

@@ -13,7 +13,8 @@ from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.conversation import Conversation
 from bot.errors import HistoryFailed, SystemPromptTooLong
-from bot.history import History, Scope
+from bot.history import History
+from bot.notes import Scope
 from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
@@ -79,10 +80,10 @@ class Commands:
         described = json.dumps([self._client.application_id, payload], sort_keys=True)
         fingerprint = hashlib.sha256(described.encode()).hexdigest()
         try:
-            if await self._history.fact(FINGERPRINT) == fingerprint:
+            if await self._history.notes.fact(FINGERPRINT) == fingerprint:
                 return
             await self._tree.sync()
-            await self._history.set_fact(FINGERPRINT, fingerprint)
+            await self._history.notes.set_fact(FINGERPRINT, fingerprint)
         except (HistoryFailed, discord.DiscordException, aiohttp.ClientError, OSError) as error:
             log.warning("The commands could not be synced: %s", type(error).__name__)
             return
@@ -133,7 +134,7 @@ class Commands:
         return self._say.system_set_thread if place.parent_id else self._say.system_set_channel
 
     async def _form(self, place: Conversation, scope: Scope, scope_id: int) -> "SystemForm":
-        own = await self._history.own_system_prompt(scope, scope_id)
+        own = await self._history.notes.own_system_prompt(scope, scope_id)
         above = Conversation(place.parent_id or 0, guild_id=place.guild_id)
         if scope == "guild":
             above = Conversation(0)

@@ -36,8 +36,8 @@ class Connection:
         self._token = token
         self._sentences = sentences
         self._client_settings = client_settings
-        self._identifies = Identifies(history)
-        self._failures = Failures(history)
+        self._identifies = Identifies(history.notes)
+        self._failures = Failures(history.notes)
         self._syncing: asyncio.Task[None] | None = None
         self._client = self._make_client(message_content=True)
 

@@ -51,7 +51,7 @@ class Heard:
 
     async def load(self) -> None:
         """Take up the mark of the last run; it is 0 before the first."""
-        stored = await self._history.fact(FACT)
+        stored = await self._history.notes.fact(FACT)
         mark = int(stored) if stored is not None and stored.isdecimal() else 0
         self._newest = self._written = min(mark, self._latest_possible())
 
@@ -84,7 +84,7 @@ class Heard:
         mark = self.mark
         if mark > self._written:
             try:
-                await self._history.set_fact(FACT, str(mark))
+                await self._history.notes.set_fact(FACT, str(mark))
             except HistoryFailed as error:
                 log.warning("Up to where messages were heard is not stored: %s", error)
             else:

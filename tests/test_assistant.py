@@ -696,7 +696,7 @@ async def test_a_system_prompt_has_its_limits(
 async def test_the_limit_is_in_the_models_own_tokens(
     made: Callable[..., Assistant], history: History
 ) -> None:
-    await history.set_calibration("double", Calibration(2.0, 1000.0, 9))
+    await history.notes.set_calibration("double", Calibration(2.0, 1000.0, 9))
     with pytest.raises(SystemPromptTooLong) as caught:
         await made(token_budget=500).instruct("channel", 1, "word " * 200)
     assert caught.value.tokens == pytest.approx(400, abs=10)
@@ -707,18 +707,18 @@ async def test_what_the_api_counts_is_learnt_and_kept(
 ) -> None:
     model.enqueue("x", usage=Usage(40, 1))
     await stage.ask(an_exchange(1, "word " * 10))
-    learnt = await history.calibration("double")
+    learnt = await history.notes.calibration("double")
     assert learnt.samples == 1
     assert learnt.factor > 1
     model.enqueue("x")
     await stage.ask(an_exchange(2))
-    assert await history.calibration("double") == learnt, "no usage, nothing to learn"
+    assert await history.notes.calibration("double") == learnt, "no usage, nothing to learn"
 
 
 async def test_a_model_that_counts_more_gets_shorter_prompts(
     made: Callable[..., Assistant], model: DoubleModel, history: History
 ) -> None:
-    await history.set_calibration("double", Calibration(2.0, 1000.0, 9))
+    await history.notes.set_calibration("double", Calibration(2.0, 1000.0, 9))
     await keep(history, *(an_exchange(n, "word " * 50, "word " * 50) for n in range(1, 40)))
     await Stage(made(token_budget=2000), history).ask(an_exchange(100))
     assert 800 < model.history[0].tokens <= 1000

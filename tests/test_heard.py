@@ -52,7 +52,7 @@ async def test_a_frozen_mark_stays_until_all_absences_are_made_good(history: His
     heard.thaw(first)
     assert heard.mark == at(1)
     await heard.write()
-    assert await history.fact(FACT) == str(at(1))
+    assert await history.notes.fact(FACT) == str(at(1))
     heard.thaw(heard.absences)
     assert heard.mark == at(2)
 
@@ -63,14 +63,14 @@ async def test_an_id_from_the_future_is_made_up(history: History) -> None:
     heard.hear(at(1))
     heard.hear(at(86_400))
     assert heard.mark == at(1)
-    await history.set_fact(FACT, str(at(86_400)))
+    await history.notes.set_fact(FACT, str(at(86_400)))
     await heard.load()
     assert heard.mark <= at(3600)
 
 
 @pytest.mark.parametrize("stored", ["", "x", "-5", "1e9"])
 async def test_a_mark_that_is_none_counts_as_absent(history: History, stored: str) -> None:
-    await history.set_fact(FACT, stored)
+    await history.notes.set_fact(FACT, stored)
     heard = Heard(history, Clock(NOW))
     await heard.load()
     assert heard.mark == 0

@@ -108,10 +108,10 @@ async def test_what_was_never_received_cannot_be_completed(history: History) -> 
 async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> None:
     odd = an_exchange(1, "a\ud800\0b", "c\udfff\0d", author="e\ud800", quoted="\0f")
     await keep(history, odd)
-    await history.set_system_prompt("channel", 1, "g\ud800\0")
+    await history.notes.set_system_prompt("channel", 1, "g\ud800\0")
     [found] = await history.context(CHANNEL, token_budget=PLENTY)
     assert (found.question, found.reply, found.author, found.quoted) == ("a?b", "c?d", "e?", "f")
-    assert await history.system_prompt(CHANNEL) == "g?"
+    assert await history.notes.system_prompt(CHANNEL) == "g?"
 
 
 # Who sees what
@@ -369,9 +369,9 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         await history.receive(an_exchange(70))
         await history.add_part(60, 61)
         await history.reset(1, 50, "Reset.")
-        await history.set_system_prompt("channel", 1, "Be brief.")
-        await history.set_calibration("m", Calibration(1.25, 300.0, 4))
-        await history.set_fact("commands", "abc")
+        await history.notes.set_system_prompt("channel", 1, "Be brief.")
+        await history.notes.set_calibration("m", Calibration(1.25, 300.0, 4))
+        await history.notes.set_fact("commands", "abc")
         await history.places.remember_thread(60, 1, 7)
         await history.places.first_hint(9)
     async with History.open(path) as history:
@@ -380,9 +380,9 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         assert await history.complete(an_exchange(70, reply="z"), State.ANSWERED)
         assert not await history.receive(an_exchange(45))
         assert await history.question_of(61) is not None
-        assert await history.system_prompt(CHANNEL) == "Be brief."
-        assert await history.calibration("m") == Calibration(1.25, 300.0, 4)
-        assert await history.fact("commands") == "abc"
+        assert await history.notes.system_prompt(CHANNEL) == "Be brief."
+        assert await history.notes.calibration("m") == Calibration(1.25, 300.0, 4)
+        assert await history.notes.fact("commands") == "abc"
         assert await history.places.own_place(60)
         assert not await history.places.first_hint(9)
 
@@ -563,11 +563,11 @@ async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history:
     await keep(history, an_exchange(100, place=100, reply="x"), an_exchange(90, reply="y"))
     await keep(history, an_exchange(120, channel=100, parent=1, reply="z"))
     await history.receive(an_exchange(130, channel=100, parent=1))
-    await history.set_system_prompt("channel", 100, "Be brief.")
+    await history.notes.set_system_prompt("channel", 100, "Be brief.")
     await history.forget_places([100])
     assert await seen(history, CHANNEL) == [90]
     assert await open_ids(history) == []
-    assert await history.own_system_prompt("channel", 100) is None
+    assert await history.notes.own_system_prompt("channel", 100) is None
     await history.erase_forgotten()
     assert await history.find(120) is None
     assert await history.find(90) is not None
@@ -612,54 +612,54 @@ async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) ->
 
 async def test_the_nearest_system_prompt_holds(history: History) -> None:
     """The thread's own, else its channel's, else the guild's."""
-    assert await history.system_prompt(THREAD) is None
+    assert await history.notes.system_prompt(THREAD) is None
     for scope, scope_id, prompt in (
         ("guild", 7, "guild"),
         ("channel", 1, "channel"),
         ("channel", 100, "thread"),
     ):
-        await history.set_system_prompt(scope, scope_id, prompt)  # type: ignore[arg-type]
-        assert await history.system_prompt(THREAD) == prompt
-    assert await history.system_prompt(CHANNEL) == "channel"
-    assert await history.system_prompt(Conversation(2, guild_id=7)) == "guild"
-    assert await history.system_prompt(Conversation(2, guild_id=8)) is None
-    assert await history.system_prompt(Conversation(2)) is None
+        await history.notes.set_system_prompt(scope, scope_id, prompt)  # type: ignore[arg-type]
+        assert await history.notes.system_prompt(THREAD) == prompt
+    assert await history.notes.system_prompt(CHANNEL) == "channel"
+    assert await history.notes.system_prompt(Conversation(2, guild_id=7)) == "guild"
+    assert await history.notes.system_prompt(Conversation(2, guild_id=8)) is None
+    assert await history.notes.system_prompt(Conversation(2)) is None
 
 
 async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> None:
     """As guilds had with their first channel: the two prompts are still two."""
-    await history.set_system_prompt("guild", 7, "guild")
-    assert await history.system_prompt(Conversation(7, guild_id=9)) is None
-    await history.set_system_prompt("channel", 7, "channel")
-    assert await history.system_prompt(Conversation(7, guild_id=7)) == "channel"
-    assert await history.system_prompt(Conversation(8, guild_id=7)) == "guild"
-    assert await history.own_system_prompt("guild", 7) == "guild"
-    assert await history.own_system_prompt("channel", 7) == "channel"
+    await history.notes.set_system_prompt("guild", 7, "guild")
+    assert await history.notes.system_prompt(Conversation(7, guild_id=9)) is None
+    await history.notes.set_system_prompt("channel", 7, "channel")
+    assert await history.notes.system_prompt(Conversation(7, guild_id=7)) == "channel"
+    assert await history.notes.system_prompt(Conversation(8, guild_id=7)) == "guild"
+    assert await history.notes.own_system_prompt("guild", 7) == "guild"
+    assert await history.notes.own_system_prompt("channel", 7) == "channel"
 
 
 async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: History) -> None:
-    await history.set_system_prompt("guild", 7, "guild")
-    await history.set_system_prompt("channel", 1, "first")
-    await history.set_system_prompt("channel", 1, "second")
-    assert await history.own_system_prompt("channel", 1) == "second"
-    await history.set_system_prompt("channel", 1, "")
-    assert await history.own_system_prompt("channel", 1) is None
-    assert await history.system_prompt(CHANNEL) == "guild"
+    await history.notes.set_system_prompt("guild", 7, "guild")
+    await history.notes.set_system_prompt("channel", 1, "first")
+    await history.notes.set_system_prompt("channel", 1, "second")
+    assert await history.notes.own_system_prompt("channel", 1) == "second"
+    await history.notes.set_system_prompt("channel", 1, "")
+    assert await history.notes.own_system_prompt("channel", 1) is None
+    assert await history.notes.system_prompt(CHANNEL) == "guild"
 
 
 async def test_a_calibration_is_kept_per_model(history: History) -> None:
-    assert await history.calibration("m") == Calibration()
-    await history.set_calibration("m", Calibration(1.5, 10.0, 1))
-    await history.set_calibration("m", Calibration(1.75, 20.0, 2))
-    assert await history.calibration("m") == Calibration(1.75, 20.0, 2)
-    assert await history.calibration("other") == Calibration()
+    assert await history.notes.calibration("m") == Calibration()
+    await history.notes.set_calibration("m", Calibration(1.5, 10.0, 1))
+    await history.notes.set_calibration("m", Calibration(1.75, 20.0, 2))
+    assert await history.notes.calibration("m") == Calibration(1.75, 20.0, 2)
+    assert await history.notes.calibration("other") == Calibration()
 
 
 async def test_a_fact_is_the_last_that_was_set(history: History) -> None:
-    assert await history.fact("a") is None
-    await history.set_fact("a", "1")
-    await history.set_fact("a", "2")
-    assert await history.fact("a") == "2"
+    assert await history.notes.fact("a") is None
+    await history.notes.set_fact("a", "1")
+    await history.notes.set_fact("a", "2")
+    assert await history.notes.fact("a") == "2"
 
 
 async def test_a_page_costs_what_a_page_holds(path: Path) -> None:
