@@ -55,10 +55,15 @@ LIMITED: Final[dict[str, Fault]] = {
     "an edit": limited(1.2) | EDIT,
     "all edits for a while": limited(0.6, count=3) | EDIT,
     "typing": limited(1.2) | TYPING,
+    "typing, shared": limited(1.2, scope="shared") | TYPING,
     "a first part, shared": limited(1.2, scope="shared") | CREATE,
     "an edit, shared": limited(1.2, scope="shared") | EDIT,
     "a first part, for long": limited(40, scope="shared") | CREATE,
     "a first part, again and again": limited(0.3, scope="shared", count=6) | CREATE,
+}
+FOR_ALL: Final[dict[str, Fault]] = {
+    "Discord": limited(3, **{"global": True}),
+    "Cloudflare": limited(5, via=False, body=PAGE),
 }
 ODD_BODIES: Final = {
     "a page": refused(200, PAGE),
@@ -175,6 +180,7 @@ class Background:
     cases: asyncio.Task[Played]
     outage: asyncio.Task[None]
     cut_short: asyncio.Task[float]
+    limited: dict[str, asyncio.Task[None]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
@@ -184,13 +190,16 @@ async def background(shared_stage: Stage) -> AsyncIterator[Background]:
         await played.play()
         return played
 
-    tasks = Background(
-        asyncio.create_task(cases()),
-        asyncio.create_task(play_outage()),
-        asyncio.create_task(play_cut_short()),
-    )
+    outage = asyncio.create_task(play_outage())
+    cut_short = asyncio.create_task(play_cut_short())
+    limited = {
+        "Discord": asyncio.create_task(play_limit("Discord", after=outage)),
+        "Cloudflare": asyncio.create_task(play_limit("Cloudflare", after=cut_short)),
+    }
+    tasks = Background(asyncio.create_task(cases()), outage, cut_short, limited)
     yield tasks
-    await asyncio.gather(tasks.cases, tasks.outage, tasks.cut_short, return_exceptions=True)
+    others = (tasks.cases, tasks.outage, tasks.cut_short)
+    await asyncio.gather(*others, *tasks.limited.values(), return_exceptions=True)
 
 
 async def play_outage() -> None:
@@ -217,6 +226,43 @@ async def play_cut_short() -> float:
         seconds = time.monotonic() - began
         assert len(invalid(await stage.discord.requests(), "/channels/")) <= INVALID_PER_INCIDENT
         return seconds
+
+
+async def play_limit(name: str, *, after: asyncio.Task[Any]) -> None:
+    """Let a limit for all calls strike one of each kind; more stages at once would be slow."""
+    await asyncio.wait([after])
+    async with a_stage() as stage, stage.bot():
+        await stage.model.reply_when("limited", STREAM)
+        for kind, call in (("create", CREATE), ("edit", EDIT), ("typing", TYPING)):
+            await check_limit(stage, f"limited at {kind}", FOR_ALL[name] | call)
+
+
+async def check_limit(stage: Stage, word: str, limit: Fault) -> None:
+    """Let *limit* strike, and check that all wait as long as was told, then all is shown."""
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    before = len(await stage.discord.requests())
+    await stage.discord.fault(**limit | {"path": f"{dm}{limit['path']}"})
+    first = await stage.discord.say(dm, person, f"{word} first")
+
+    async def hit() -> bool:
+        requests = await stage.discord.requests(after=before)
+        return any(one["status"] == 429 for one in requests)
+
+    await until(hit)
+    second = await stage.ask(f"{word} second")
+    await check_invariants(stage, first, second, model_calls=1)
+    check_silence(await stage.discord.requests(after=before), limit["retry_after"])
+
+
+def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
+    """Check that no call was made for *seconds* after the one that was refused with 429."""
+    [hit] = [one for one in requests if one["status"] == 429]
+    over = hit["at"] + hit["seconds"]
+    early = [
+        one["path"] for one in requests if over + ON_THE_WAY_SECONDS < one["at"] < over + seconds
+    ]
+    assert early == []
 
 
 # Row 19, with the bot that plays the cases meanwhile
@@ -289,47 +335,12 @@ async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
     assert "Traceback" not in stage.log
 
 
-# Row 15, for all at once
-
-
-def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
-    """Check that no call was made for *seconds* after the one that was refused with 429."""
-    [hit] = [one for one in requests if one["status"] == 429]
-    over = hit["at"] + hit["seconds"]
-    early = [
-        one["path"] for one in requests if over + ON_THE_WAY_SECONDS < one["at"] < over + seconds
-    ]
-    assert early == []
-
-
-@pytest.mark.parametrize(
-    "limit", [limited(3, **{"global": True}), limited(5, via=False, body=PAGE)]
-)
-async def test_15_all_is_limited(own_stage: Stage, unique: str, limit: Fault) -> None:
-    """By Discord, or by Cloudflare: all calls wait as long as was told, then all is shown."""
-    stage = own_stage
-    async with stage.bot():
-        person = await stage.person()
-        dm = await stage.discord.dm(person)
-        before = len(await stage.discord.requests())
-        await stage.discord.fault(method="POST", path=f"{dm}/messages$", **limit)
-        first = await stage.discord.say(dm, person, f"{unique} first")
-
-        async def hit() -> bool:
-            requests = await stage.discord.requests(after=before)
-            return any(one["status"] == 429 for one in requests)
-
-        await until(hit)
-        second = await stage.ask(f"{unique} second")
-        await check_invariants(stage, first, second, model_calls=1)
-        check_silence(await stage.discord.requests(after=before), limit["retry_after"])
-
-
 # Row 16
 
 
 NO_THREAD: Final[dict[str, Fault]] = {
     "429 for 280 s": limited(280),
+    "429 for 280 s, shared": limited(280, scope="shared"),
     "429 for 2 s, over and over": limited(2, count=None),
     "403": refused(403, {"message": "Missing Permissions", "code": 50013}),
     "160004, and there is none": refused(400, {"message": "A thread exists", "code": 160004}),
@@ -447,11 +458,17 @@ async def test_17_one_call_hangs(background: Background, name: str) -> None:
     await (await background.cases).check(f"hanging {name}")
 
 
+@pytest.mark.parametrize("name", FOR_ALL)
+async def test_15_all_is_limited(background: Background, name: str) -> None:
+    """By whatever call it was hit: all wait as long as was told, then all is shown."""
+    await background.limited[name]
+
+
 async def test_15_a_limit_that_is_hit_by_what_ends_early_is_over_for_all(
     background: Background,
 ) -> None:
     """Making a thread ends after 3 s, in the middle of a wait of 8; the bot is not silent for ever.
 
-    How long it lasts is lost with the call: it is taken for the longest that there is.
+    The limit is over when Discord said, although the call that was told so is lost.
     """
     assert await background.cut_short < LONGEST_SECONDS
