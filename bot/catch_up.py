@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import discord
@@ -54,6 +54,7 @@ class CatchUp:
         self._in_task = in_task
         self._now = now
         self._wanted = asyncio.Event()
+        self._behind = asyncio.Event()
         self._returned = False
         self._compared = False
         self._stopped = False
@@ -115,14 +116,22 @@ class CatchUp:
             await asyncio.wait({self._places[place_id]})
 
     async def run(self) -> None:
-        """Catch up whenever it is wanted, for ever."""
+        """Catch up whenever it is wanted, for ever.
+
+        A place that Discord does not let the bot read holds up nobody whose question is open.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._whenever(self._wanted, self._pass))
+            group.create_task(self._whenever(self._behind, self._read))
+
+    async def _whenever(self, wanted: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await wanted.wait()
+            wanted.clear()
             if self._stopped:
                 return
             try:
-                await self._pass()
+                await act()
             except HistoryFailed as error:
                 log.warning("What is open cannot be read: %s", error)
                 self._later()
@@ -142,6 +151,11 @@ class CatchUp:
     async def _pass(self) -> None:
         await self._go_on()
         self._begun.set()
+        if self._returned or self._compared:
+            self._behind.set()
+
+    async def _read(self) -> None:
+        """Find out what was missed, and go on with that."""
         if self._returned:
             self._returned = False
             try:
