@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -268,6 +269,7 @@ def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
 # Row 19, with the bot that plays the cases meanwhile
 
 
+HELD_AT_SECOND: Final = replace(STREAM, stall_after_chunks=100, stall_seconds=6)
 TAKEN: Final = {
     "speaking in threads": ("failed", ""),
     "seeing the channel": ("failed", ""),
@@ -278,6 +280,8 @@ TAKEN: Final = {
     "being there": ("cancelled", ""),
     "the channel": ("cancelled", ""),
     "the part": ("cancelled", ""),
+    "the part before the last": ("cancelled", ""),
+    "the part behind the first, unheard": ("failed", "MESSAGE_DELETE"),
     "the question": ("cancelled", ""),
 }
 
@@ -303,18 +307,38 @@ async def take(stage: Stage, what: str, question: Message, part: Message) -> Non
         await discord.delete(channel, question["id"])
 
 
+async def second_part_of(stage: Stage, question: Message) -> Message:
+    """Return the second part of an answer as soon as there is one."""
+
+    async def shown() -> bool:
+        return len(await stage.parts_of(question)) > 1
+
+    await until(shown)
+    return (await stage.parts_of(question))[1]
+
+
+async def silent(stage: Stage, channel: str) -> bool:
+    """Whether nothing that the bot said stands in *channel*."""
+    said = await stage.messages_in(channel)
+    return all(one["author"]["id"] != stage.discord.bot_id or not one["content"] for one in said)
+
+
 @pytest.mark.parametrize("what", TAKEN)
 async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
     stage: Stage, unique: str, what: str
 ) -> None:
     """It stops without a fuss, keeps what it has unless that is to be forgotten, and goes on."""
     state, unheard = TAKEN[what]
-    await stage.model.reply_when(unique, STREAM)
+    with_second = "the part b" in what
+    await stage.model.reply_when(unique, HELD_AT_SECOND if with_second else STREAM)
     guild = str((await stage.discord.create_guild(f"Guild {unique}"))["id"])
     await stage.discord.invite("Mina", guild)
     channel = await stage.channel(guild=guild)
     question = {"guild_id": guild} | await stage.ask(unique, channel=channel)
     part = await stage.first_words_on(question)
+    if with_second:
+        second = await second_part_of(stage, question)
+        part = second if "behind" in what else part
     if unheard:
         await stage.discord.gateway("swallow", count=1, event=unheard)
     await take(stage, what, question, part)
@@ -323,6 +347,8 @@ async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
         return stage.state_of(question) == state
 
     await until(over)
+    if "before" in what:
+        await until(partial(silent, stage, question["id"]))
     other = await stage.asked(f"Are others well? {next(NAMES)}.")
     await check_invariants(stage, question, other, lost=[question["id"]], model_calls=1)
     [ending] = await outcome(stage, question)
@@ -430,6 +456,34 @@ async def test_17_all_calls_fail_for_a_while(background: Background, name: str) 
 async def test_17_discord_is_away_for_a_while(background: Background) -> None:
     """What was asked meanwhile is answered when it is back, each question once."""
     await background.outage
+
+
+async def test_17_a_place_that_cannot_be_read_on_return_holds_up_nobody(
+    own_stage: Stage, unique: str
+) -> None:
+    """While Discord does not say what was missed there, what is open elsewhere goes on."""
+    stage = own_stage
+    async with stage.bot():
+        person = await stage.person()
+        hanging = await stage.discord.dm(person)
+        await stage.said(hanging, person, f"{unique} before")
+        path = f"^/channels/{hanging}/"
+        await stage.discord.fault(
+            "delay", method="GET", path=path, seconds=CALL_SECONDS, count=None
+        )
+        await stage.discord.gateway("invalid_session", resumable=False)
+
+        async def back() -> bool:
+            return stage.log.count("Connected as") == 2
+
+        await until(back)
+        question = await stage.asked(f"{unique} elsewhere")
+        await stage.discord.delete(question["channel_id"], question["id"])
+        async with asyncio.timeout(SOON_SECONDS):
+            await until(partial(silent, stage, question["id"]))
+        await stage.discord.clear_faults()
+        later = await stage.said(hanging, person, f"{unique} later")
+        await check_invariants(stage, later, model_calls=1)
 
 
 async def test_17_others_do_not_notice(background: Background) -> None:
