@@ -534,9 +534,9 @@ async def test_a_stall_within_the_stream(server: ModelDriver, opened: Open) -> N
 
 async def test_a_model_that_thinks_aloud_does_not_stall(server: ModelDriver, opened: Open) -> None:
     """Reasoning counts as a sign of life although nobody sees it."""
-    thoughts = [b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' for _ in range(6)]
+    thoughts = [b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' for _ in range(25)]
     await server.reply(raw(*thoughts, data("fine", "stop"), chunks_per_second=10))
-    async with opened(first_token_seconds=0.5, idle_seconds=0.5) as model:
+    async with opened(first_token_seconds=2.0, idle_seconds=2.0) as model:
         assert (await asked(model))[0] == "fine"
 
 
