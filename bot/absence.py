@@ -14,6 +14,7 @@ from bot.changes import Changes, is_edit
 from bot.channels import Channels
 from bot.discord_calls import (
     MISSING_ACCESS,
+    TRIPPED,
     UNKNOWN_CHANNEL,
     UNKNOWN_GUILD,
     UNKNOWN_MESSAGE,
@@ -263,9 +264,10 @@ class Absence:
 
 
 def _channels_of(guild: discord.Guild) -> Iterator[Any]:
-    yield from guild.text_channels
-    yield from guild.voice_channels
-    yield from guild.stage_channels
+    # Not guild.text_channels and the like: they sort by what may be garbled.
+    for channel in guild.channels:
+        if isinstance(channel, discord.TextChannel | discord.VoiceChannel | discord.StageChannel):
+            yield channel
     yield from guild.threads
 
 
@@ -284,10 +286,10 @@ def _may_hold_news(channel: Any, from_id: int, known: set[int]) -> bool:
 
 
 def _readable(channel: Any) -> bool:
-    me = channel.guild.me
-    if me is None:  # Discord has not sent it; trying tells.
+    try:
+        allowed = channel.permissions_for(channel.guild.me)
+    except TRIPPED:  # Discord has not sent it, or garbled; trying tells.
         return True
-    allowed = channel.permissions_for(me)
     return bool(allowed.view_channel and allowed.read_message_history)
 
 

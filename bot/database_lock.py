@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.errors import HistoryUnusable
 
-PATIENCE_SECONDS: Final = 2.0  # An instance that is just leaving may still hold it.
+PATIENCE_SECONDS: Final = 1.0  # An instance that is just leaving may still hold it.
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import random
 import socket
 import ssl
 import struct
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import trustme
 from openai import AsyncOpenAI
 
 from bot import model as model_module
@@ -534,9 +534,9 @@ async def test_a_stall_within_the_stream(server: ModelDriver, opened: Open) -> N
 
 async def test_a_model_that_thinks_aloud_does_not_stall(server: ModelDriver, opened: Open) -> None:
     """Reasoning counts as a sign of life although nobody sees it."""
-    thoughts = [b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' for _ in range(6)]
+    thoughts = [b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' for _ in range(25)]
     await server.reply(raw(*thoughts, data("fine", "stop"), chunks_per_second=10))
-    async with opened(first_token_seconds=0.5, idle_seconds=0.5) as model:
+    async with opened(first_token_seconds=2.0, idle_seconds=2.0) as model:
         assert (await asked(model))[0] == "fine"
 
 
@@ -885,13 +885,11 @@ async def test_tls_where_there_is_none(server: ModelDriver, opened: Open) -> Non
 @pytest.fixture
 def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """Make a certificate for localhost, and have it trusted."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
-    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names)
-    subprocess.run([*new, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    authority, trusted = trustme.CA(), tmp_path / "trusted.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    authority.issue_cert("localhost").configure_cert(context)
     return context
 
 

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -41,11 +42,15 @@ def on_a_stage(
     """Return *play* on a stage of its own, with a bot on it or without."""
 
     async def played(tries: int, seed: int) -> Counts:
-        async with a_stage() as stage:
-            if not with_bot:
-                return counted(await play(stage, tries=tries, seed=seed))
-            async with stage.bot():
-                return await _counted_play(play, stage, tries, seed)
+        counts = Counts()
+        try:
+            async with a_stage() as stage, AsyncExitStack() as running:
+                if with_bot:
+                    await running.enter_async_context(stage.bot())
+                counts = await _counted_play(play, stage, tries, seed)
+        except AssertionError as misconduct:  # what a stage finds when it ends
+            counts.count("conduct", misconduct)
+        return counts
 
     return played
 
