@@ -1,0 +1,135 @@
+"""Row 8: the database file is damaged."""
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.e2e.conftest import Stage, run_bot
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PAGE_BYTES: Final = 4096  # SQLite's
+
+
+def cut(length: int) -> Callable[[bytes], bytes]:
+    """Return what cuts a file to *length*, counted from its end if negative."""
+    return lambda data: data[:length]
+
+
+def garbled(data: bytes) -> bytes:
+    """Put garbage in the place of one page in three, but for the first."""
+    dice = random.Random(8)
+    pages = [data[at : at + PAGE_BYTES] for at in range(0, len(data), PAGE_BYTES)]
+    return pages[0] + b"".join(
+        dice.randbytes(PAGE_BYTES) if number % 3 == 0 else page
+        for number, page in enumerate(pages[1:])
+    )
+
+
+# Where all that is missing stands in the log, nothing is lost.
+MADE_GOOD_BY_LOG: Final = frozenset(
+    {
+        "a page less",
+        "half a page less",
+        "a byte less",
+        "a garbled first page",
+        "a wrong header",
+        "a wrong page size",
+    }
+)
+DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "nothing, but for the log": cut(0),
+    "one byte": cut(1),
+    "half a header": cut(50),
+    "a header": cut(100),
+    "half a page": cut(PAGE_BYTES // 2),
+    "a page": cut(PAGE_BYTES),
+    "some pages": cut(PAGE_BYTES * 7),
+    "some pages and a half": cut(PAGE_BYTES * 7 + 1000),
+    "a page less": cut(-PAGE_BYTES),
+    "half a page less": cut(-PAGE_BYTES // 2),
+    "a byte less": cut(-1),
+    "garbled pages": garbled,
+    "a garbled first page": lambda data: data[:100] + b"\xff" * (PAGE_BYTES - 100) + data[4096:],
+    "a wrong header": lambda data: b"SQLite format 9\0" + data[16:],
+    "a wrong page size": lambda data: data[:16] + b"\x03\x03" + data[18:],
+    "nothing but zeros": lambda data: bytes(len(data)),
+}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Return a database as the bot makes it, and the log of a crash beside it."""
+    code = (
+        "import asyncio, os, sys\n"
+        "from pathlib import Path\n"
+        "from bot.history import History\n"
+        "from tests.doubles import an_exchange, keep\n"
+        "async def main():\n"
+        "    path = Path(sys.argv[1])\n"
+        "    async with History.open(path) as history:\n"
+        "        for number in range(60):\n"
+        "            await keep(history, an_exchange(number, reply='x' * 1000))\n"
+        "        await history._database.fetch('PRAGMA wal_checkpoint(TRUNCATE)')\n"
+        "        for number in range(60, 90):\n"
+        "            await keep(history, an_exchange(number, reply='y' * 1000))\n"
+        "        os._exit(9)\n"
+        "asyncio.run(main())\n"
+    )
+    path = tmp_path_factory.mktemp("healthy") / "bot.db"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    return path.read_bytes(), path.with_name("bot.db-wal").read_bytes()
+
+
+@pytest.mark.parametrize("log_beside", [False, True])
+async def test_08_a_damaged_file_is_found_at_the_start(
+    shared_stage: Stage, healthy: tuple[bytes, bytes], tmp_path: Path, log_beside: bool
+) -> None:
+    """It ends with a sentence that says how to set it aside, and leaves every byte as it is."""
+    data, log = healthy
+    not_damaged = MADE_GOOD_BY_LOG if log_beside else {"nothing, but for the log"}
+    files: dict[str, tuple[Path, bytes]] = {}
+    for number, (name, damage) in enumerate(DAMAGES.items()):
+        path = tmp_path / str(number) / "bot.db"
+        path.parent.mkdir()
+        path.write_bytes(damage(data))
+        if log_beside:
+            path.with_name("bot.db-wal").write_bytes(log)
+        files[name] = path, damage(data)
+    at_once = asyncio.Semaphore(2)
+
+    async def ended(name: str) -> str | None:
+        path, before = files[name]
+        async with at_once:
+            settings = shared_stage.environment(DATABASE_URL=f"sqlite:///{path}")
+            process = await run_bot(
+                env=settings,
+                cwd=path.parent,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            try:
+                said, _ = await asyncio.wait_for(process.communicate(), 6)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+                return f"{name}: it runs"
+        problems = []
+        if process.returncode != 2:
+            problems.append(f"exit code {process.returncode}")
+        if b"is damaged or not a database" not in said or b"move it aside" not in said:
+            problems.append(said.decode()[-300:])
+        if path.read_bytes() != before:
+            problems.append("the file was changed")
+        if log_beside and path.with_name("bot.db-wal").read_bytes() != log:
+            problems.append("the log was changed")
+        return f"{name}: {problems}" if problems else None
+
+    found = await asyncio.gather(*map(ended, DAMAGES.keys() - not_damaged))
+    assert list(filter(None, found)) == []
