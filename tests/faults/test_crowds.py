@@ -135,7 +135,7 @@ async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_o
 async def test_26_random_interleavings_leave_what_is_right(own_stage: Stage) -> None:
     """The long form of this is part of scripts/faults."""
     async with own_stage.bot():
-        found = await play_interleavings(own_stage, tries=8, seed=26)
+        found = await play_interleavings(own_stage, tries=10, seed=26)
     assert (found["lost"], found["doubled"]) == (0, 0), found["failures"]
 
 
