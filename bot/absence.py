@@ -133,6 +133,8 @@ class Absence:
             try:
                 forgotten |= await self._reconcile_in(channel, message_ids)
             except (discord.DiscordException, DiscordUnavailable) as error:
+                if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
+                    await self._changes.place_gone(channel_id)
                 log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
         return forgotten
 

@@ -79,11 +79,12 @@ class CatchUp:
 
     def released(self, message_id: int, *, done: bool) -> None:
         """Note that a question is in nobody's hands any more."""
-        if message_id in self._passed_over:
-            self._passed_over.discard(message_id)
-            self.again()
+        was_passed_over = message_id in self._passed_over
+        self._passed_over.discard(message_id)
         if not done:
             self._later()
+        elif was_passed_over:
+            self.again()
 
     def _later(self) -> None:
         """Look at what is open in a while, a longer one each time in a row."""
@@ -203,6 +204,8 @@ class CatchUp:
     async def _stored(self, message: discord.Message, me_id: int) -> bool:
         with self._inbox.holding(message.id) as free:
             question = await self._inbox.store(message, me_id) if free else None
+            if self._inbox.could_not_store(message.id):  # It is found again, for the mark stays.
+                raise HistoryFailed("what was missed cannot be stored")
             if question is not None and question.refusal is not None:
                 state, sentence = question.refusal
                 await self._history.complete(question.exchange, state, [sentence])
@@ -238,7 +241,7 @@ class CatchUp:
     async def _go_on_with(self, question: OpenQuestion) -> None:
         message_id = question.exchange.message_id
         assert self._client.user is not None
-        with self._inbox.holding(message_id) as free:
+        with self._inbox.holding(message_id, is_stored=True) as free:
             if not free or self._stopped:
                 return
             try:

@@ -73,13 +73,13 @@ class Channels:
                 own = await self._places.own_place(place_id)
             except HistoryFailed as error:
                 log.warning("Whose thread %d is cannot be read: %s", place_id, error)
-                return False
+                own = False
             if not own:
                 thread = await self.of(message)
+                if not isinstance(thread, discord.Thread):  # It cannot be had now, perhaps later.
+                    return False
                 assert self._client.user is not None
-                own = isinstance(thread, discord.Thread) and (
-                    thread.owner_id == self._client.user.id
-                )
+                own = thread.owner_id == self._client.user.id
             self.remember_thread(place_id, own=own)
         return self._own_threads[place_id]
 

@@ -222,9 +222,10 @@ class DiscordReply:
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
         self._typing.cancel()
-        part = Part(message.id, text)
+        shown = (message.content or "").strip()
+        part = Part(message.id, text if shown == text.strip() else shown)
         self._parts.append(part)
-        if (message.content or "").strip() != text.strip():
+        if part.text != text:
             # Discord knew the nonce: an earlier call had got through, with what there was then.
             await self._edit(place, part, text, urgency)
 

@@ -68,12 +68,14 @@ class Inbox:
         self._held: dict[int, asyncio.Event] = {}
 
     @contextmanager
-    def holding(self, message_id: int) -> Iterator[bool]:
+    def holding(self, message_id: int, *, is_stored: bool = False) -> Iterator[bool]:
         """Keep others from handling a message within the block; False where another one does."""
         if message_id in self._held:
             yield False
             return
         stored = self._held[message_id] = asyncio.Event()
+        if is_stored:
+            stored.set()
         try:
             yield True
         finally:
@@ -108,6 +110,10 @@ class Inbox:
             return await self._store(message, me_id)
         finally:
             self._held[message.id].set()
+
+    def could_not_store(self, message_id: int) -> bool:
+        """Whether the database did not take a message; from now on it may be offered again."""
+        return self._unstored.pop(message_id, 0) is None
 
     async def answer(self, question: Question, me_id: int) -> bool:
         """See a stored question answered; False where that is to be gone on with later."""

@@ -15,6 +15,7 @@ WINDOW_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 10.0  # A call without an answer for so long no longer keeps others back.
 EDIT_SECONDS: Final = 1.0  # No faster, even where the limit would allow: text should not flicker.
 NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is for its end.
+KNOWN_BUCKETS: Final = 1000  # Beyond, those that have refilled are forgotten.
 IN_HAND: Final = 2  # Edits left for the end; one alone would put the caller to sleep behind it.
 
 
@@ -105,6 +106,12 @@ class Pacer:
         except (KeyError, ValueError):
             return
         self._edit_buckets[channel_id] = _Bucket(limit, remaining, reset_at)
+        if len(self._edit_buckets) > KNOWN_BUCKETS:
+            now = self._clock()
+            kept = {
+                one: bucket for one, bucket in self._edit_buckets.items() if bucket.reset_at > now
+            }
+            self._edit_buckets = kept
 
     async def _granted(self, urgency: Urgency) -> int:
         if not self._waiting and self._has_room(urgency):

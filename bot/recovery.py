@@ -130,14 +130,25 @@ class Recovery:
         if channel is None:
             return None
         parts = await self._parts_in(channel, question, me_id)
-        if {*question.parts} - {part.message_id for part in parts}:
-            await self._assistant.forget([question.exchange.message_id])
-            raise Forgotten
+        for part_id in {*question.parts} - {part.message_id for part in parts}:
+            if await self._is_gone(channel, part_id):
+                await self._assistant.forget([question.exchange.message_id])
+                raise Forgotten
+            parts = (*parts, Part(part_id, None))
+        parts = tuple(sorted(parts, key=lambda part: part.message_id))
         for part in parts:
             if part.message_id not in question.parts:
                 await self._history.add_part(question.exchange.message_id, part.message_id)
         reference = None if question.exchange.opens_thread else in_place(message).question
         return Destination(channel, reference, parts)
+
+    async def _is_gone(self, channel: Any, part_id: int) -> bool:
+        """Whether a part that a list left out was deleted; far down a busy place it was not."""
+        try:
+            await self._call(channel.fetch_message, part_id)
+        except discord.HTTPException as error:
+            return error.code == UNKNOWN_MESSAGE
+        return False
 
     async def _place_of(self, question: OpenQuestion) -> Any:
         """Return the channel in which the answer is; None where its thread was not made yet."""

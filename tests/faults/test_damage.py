@@ -115,7 +115,7 @@ async def test_08_a_damaged_file_is_found_at_the_start(
                 stderr=asyncio.subprocess.STDOUT,
             )
             try:
-                said, _ = await asyncio.wait_for(process.communicate(), 6)
+                said, _ = await asyncio.wait_for(process.communicate(), 30)
             except TimeoutError:
                 process.kill()
                 await process.wait()
