@@ -204,7 +204,9 @@ class CatchUp:
     async def _stored(self, message: discord.Message, me_id: int) -> bool:
         with self._inbox.holding(message.id) as free:
             question = await self._inbox.store(message, me_id) if free else None
-            if self._inbox.could_not_store(message.id):  # It is found again, for the mark stays.
+            if question is not None and self._inbox.could_not_store(
+                message.id
+            ):  # It is found again, for the mark stays.
                 raise HistoryFailed("what was missed cannot be stored")
             if question is not None and question.refusal is not None:
                 state, sentence = question.refusal
