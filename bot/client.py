@@ -220,11 +220,14 @@ class ChatClient(discord.Client):
         with self._inbox.holding(message.id) as free:
             if not free or not await self._inbox.is_for_me(message, self.me_id):
                 return
-            question = await self._inbox.store(message, self.me_id)
-            if question is not None:
-                await self._catch_up.turn_of(question.exchange.place_id)
-                done = not self._draining and await self._inbox.answer(question, self.me_id)
-        self._catch_up.released(message.id, done=done)
+            try:
+                question = await self._inbox.store(message, self.me_id)
+                if question is not None:
+                    done = False  # Also where a failure of our own ends this: it is stored.
+                    await self._catch_up.turn_of(question.exchange.place_id)
+                    done = not self._draining and await self._inbox.answer(question, self.me_id)
+            finally:
+                self._catch_up.released(message.id, done=done)
 
     async def _forget(self, message_ids: set[int]) -> None:
         for message_id in message_ids:
