@@ -1,6 +1,7 @@
 """The terminal loop as a process: piped, and at a real pseudo-terminal."""
 
 import asyncio
+import itertools
 import os
 import pty
 import re
@@ -220,11 +221,12 @@ class Screen:
     async def press(self, key: bytes, pattern: str) -> None:
         """Press *key* until it is heard.
 
-        A signal that comes while readline is busy is seen by CPython only with the next key.
+        A signal that comes while readline is busy is seen by CPython only with the next key. That is
+        a space here, which a line loses: a second signal may end what handles the first.
         """
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                self.type(key)
+            for one in itertools.cycle((key, b" ")):
+                self.type(one)
                 with suppress(TimeoutError):
                     return await asyncio.wait_for(self.until(pattern), 2.0)
 
