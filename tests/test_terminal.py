@@ -1,10 +1,10 @@
 """The terminal loop as a process: piped, and at a real pseudo-terminal."""
 
 import asyncio
-import itertools
 import os
 import pty
 import re
+import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -191,6 +191,8 @@ def _take_terminal(fd: int) -> None:
     import termios  # noqa: PLC0415
 
     fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
+    # What runs in the background inherits that Ctrl-C is ignored; a person's shell does not.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Screen:
@@ -221,12 +223,11 @@ class Screen:
     async def press(self, key: bytes, pattern: str) -> None:
         """Press *key* until it is heard.
 
-        A signal that comes while readline is busy is seen by CPython only with the next key. That is
-        a space here, which a line loses: a second signal may end what handles the first.
+        A signal that comes while readline is busy is seen by CPython only with the next key.
         """
         async with asyncio.timeout(PATIENCE_SECONDS):
-            for one in itertools.cycle((key, b" ")):
-                self.type(one)
+            while True:
+                self.type(key)
                 with suppress(TimeoutError):
                     return await asyncio.wait_for(self.until(pattern), 2.0)
 
