@@ -1,9 +1,11 @@
 """Find out what happened while the bot was away: what was asked, edited, deleted."""
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -29,7 +31,8 @@ log = logging.getLogger(__name__)
 
 PAGE: Final = 100  # Discord: messages in one list
 PAGES: Final = 50  # of one place; a place with more has moved on
-THREADS: Final = 100  # archived ones of one channel
+THREADS: Final = 100  # Discord: archived threads in one list
+UNSEEN: Final = "unseen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,14 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What people wrote meanwhile, oldest first; *whole* says whether all of it could be read."""
+    """What people wrote meanwhile, oldest first; *whole* says whether all of it could be read.
+
+    *unseen* are guilds that are not there yet, each with the message id after which to read then.
+    """
 
     messages: list[discord.Message]
     whole: bool
+    unseen: dict[int, int]
 
 
 class Absence:
@@ -67,7 +74,7 @@ class Absence:
         self._changes = changes
         self._pacer = pacer
         self._works_in = works_in
-        self._unseen: dict[int, int] = {}
+        self._unseen: dict[int, int] | None = None
 
     async def meet_guilds(self, newest_possible: int) -> None:
         """Note which guilds are new, where nothing older is for the bot, and which are gone."""
@@ -81,15 +88,17 @@ class Absence:
                 await self._changes.guild_gone(guild_id)
 
     async def miss_channels(self) -> None:
-        """Forget what was said in channels that were deleted meanwhile."""
+        """Forget what was said in channels and threads that were deleted meanwhile."""
         for guild in self._client.guilds:
             if guild.unavailable:
                 continue
             for channel_id in await self._history.places.channels_of(guild.id):
                 if guild.get_channel_or_thread(channel_id) is None:
-                    fetch = partial(self._client.fetch_channel, channel_id)
-                    if await self._is_refused(fetch, UNKNOWN_CHANNEL):
-                        await self._changes.place_gone(channel_id)
+                    await self._forget_place_if_gone(channel_id)
+            for channel_id, known in (await self._history.places.threads_of(guild.id)).items():
+                missing = {one for one in known if guild.get_thread(one) is None}
+                if missing:
+                    await self._miss_threads(guild.get_channel(channel_id), missing)
 
     async def join(self, guild: discord.Guild, newest_possible: int) -> None:
         """Note that the bot is in a guild, where what stands there by now is not for it."""
@@ -98,14 +107,28 @@ class Absence:
 
     def waits_for(self, guild_id: int) -> bool:
         """Whether a guild was not there yet when what was missed was read."""
-        return guild_id in self._unseen
+        return guild_id in (self._unseen or {})
 
-    async def missed(self, after_id: int) -> Missed:
-        """Return what people wrote after *after_id*, oldest first, wherever the bot can read."""
+    async def lost(self, guild_id: int, after_id: int) -> None:
+        """Note that nothing is heard of a guild any more, and what was the last that was."""
+        unseen = await self._unseen_guilds()
+        await self._set_unseen({guild_id: after_id} | unseen)
+
+    async def taken(self, missed: Missed) -> None:
+        """Note that what was missed is stored; what *missed* left out is read later."""
+        if missed.whole:
+            await self._set_unseen(missed.unseen)
+
+    async def missed(self, after_id: int, *, oldest_id: int) -> Missed:
+        """Return what people wrote after *after_id*, oldest first, wherever the bot can read.
+
+        In guilds that were not there the last time it may be older, but not than *oldest_id*.
+        """
+        after_id = max(after_id, oldest_id)
         found: dict[int, discord.Message] = {}
-        whole = True
-        guilds = await self._places_in_guilds(after_id)
-        threads, whole = await self._other_threads(after_id)
+        after = await self._after(after_id, oldest_id)
+        guilds = await self._places_in_guilds(after)
+        threads, whole = await self._other_threads(after)
         direct = await self._direct_messages(after_id)
         for place in {place.channel.id: place for place in (*guilds, *threads, *direct)}.values():
             try:
@@ -117,26 +140,23 @@ class Absence:
             for message in messages:
                 if addressing.from_a_person(message):
                     found[message.id] = message
-        return Missed([message for _, message in sorted(found.items())], whole)
+        messages = [message for _, message in sorted(found.items())]
+        away = {one.id for one in self._client.guilds if one.unavailable}
+        return Missed(messages, whole, {one: after[one] for one in after.keys() & away})
 
-    async def reconcile(self, since_id: int) -> bool:
-        """Take over edits and deletions of what was asked since *since_id*.
-
-        Whether something is now to be deleted at Discord, too.
-        """
+    async def reconcile(self, since_id: int) -> None:
+        """Take over edits and deletions of what was asked since *since_id*."""
         asked: dict[tuple[int, int | None], list[int]] = defaultdict(list)
         for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
             asked[channel_id, guild_id].append(message_id)
-        forgotten = False
         for (channel_id, guild_id), message_ids in asked.items():
             channel = self._channels.at(channel_id, guild_id)
             try:
-                forgotten |= await self._reconcile_in(channel, message_ids)
+                await self._reconcile_in(channel, message_ids)
             except (discord.DiscordException, DiscordUnavailable) as error:
                 if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
                     await self._changes.place_gone(channel_id)
                 log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
-        return forgotten
 
     async def as_written_live(self, message: discord.Message) -> discord.Message:
         """Return *message* with its author's name in the guild, which lists leave out."""
@@ -148,16 +168,37 @@ class Absence:
                 log.info("The author of %d: %s", message.id, type(error).__name__)
         return message
 
-    async def _places_in_guilds(self, after_id: int) -> list[_Place]:
+    async def _after(self, after_id: int, oldest_id: int) -> dict[int, int]:
+        """Return the guilds to look into, each with the message id after which to read."""
+        unseen = await self._unseen_guilds()
         since = await self._history.places.guilds()
+        return {
+            guild.id: max(min(after_id, unseen.get(guild.id, after_id)), oldest_id, since[guild.id])
+            for guild in self._client.guilds
+            if self._works_in(guild.id) and guild.id in since
+        }
+
+    async def _unseen_guilds(self) -> dict[int, int]:
+        """Return the guilds that were not there when what was missed was read, as `Missed` does."""
+        if self._unseen is None:
+            try:
+                stored = json.loads(await self._history.notes.fact(UNSEEN) or "{}")
+                self._unseen = {int(guild_id): int(after) for guild_id, after in stored.items()}
+            except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
+                self._unseen = {}
+        return self._unseen
+
+    async def _set_unseen(self, unseen: dict[int, int]) -> None:
+        if unseen != await self._unseen_guilds():
+            await self._history.notes.set_fact(UNSEEN, json.dumps(unseen))
+            self._unseen = unseen
+
+    async def _places_in_guilds(self, after: dict[int, int]) -> list[_Place]:
         places = []
         for guild in self._client.guilds:
-            if not self._works_in(guild.id) or guild.id not in since:
+            if guild.id not in after or guild.unavailable:
                 continue
-            from_id = max(min(after_id, self._unseen.pop(guild.id, after_id)), since[guild.id])
-            if guild.unavailable:
-                self._unseen[guild.id] = from_id
-                continue
+            from_id = after[guild.id]
             known = set(await self._history.places.places_in(guild_id=guild.id))
             places += [
                 _Place(channel, from_id)
@@ -166,24 +207,23 @@ class Absence:
             ]
         return places
 
-    async def _other_threads(self, after_id: int) -> tuple[list[_Place], bool]:
+    async def _other_threads(self, after: dict[int, int]) -> tuple[list[_Place], bool]:
         """Return the threads in channels with own ones that READY may have left out.
 
         Those that were archived since, above all. And whether all could be asked for.
         """
         places: list[_Place] = []
-        since = await self._history.places.guilds()
         guilds: set[discord.Guild] = set()
         requests: list[tuple[int, Any]] = []
         for channel_id in await self._history.places.channels_with_threads():
             channel = self._client.get_channel(channel_id)
             if not isinstance(channel, discord.TextChannel) or not _readable(channel):
                 continue
-            if self._works_in(channel.guild.id) and channel.guild.id in since:
-                from_id = max(after_id, since[channel.guild.id])
+            if channel.guild.id in after:
+                from_id = after[channel.guild.id]
                 guilds.add(channel.guild)
-                requests.append((from_id, partial(_archived, channel, from_id)))
-        requests += [(max(after_id, since[one.id]), one.active_threads) for one in guilds]
+                requests.append((from_id, partial(_archived_since, channel, from_id)))
+        requests += [(after[one.id], one.active_threads) for one in guilds]
         whole = True
         for from_id, request in requests:
             try:
@@ -223,8 +263,7 @@ class Absence:
             log.warning("More was written in %d than is caught up on", place.channel.id)
         return messages
 
-    async def _reconcile_in(self, channel: Any, message_ids: list[int]) -> bool:
-        forgotten = False
+    async def _reconcile_in(self, channel: Any, message_ids: list[int]) -> None:
         waiting = list(message_ids)
         while waiting:
             page = await self._page(channel, waiting[0] - 1)
@@ -234,18 +273,37 @@ class Absence:
                 waiting.remove(message_id)
                 message = standing.get(message_id)
                 if message is None:
-                    forgotten |= await self._forget_if_gone(channel, message_id)
+                    await self._forget_if_gone(channel, message_id)
                 elif is_edit(message):
                     assert self._client.user is not None
                     await self._changes.edited(message, self._client.user.id)
-        return forgotten
 
-    async def _forget_if_gone(self, channel: Any, message_id: int) -> bool:
+    async def _forget_if_gone(self, channel: Any, message_id: int) -> None:
         """Forget a question that a list left out, once Discord says that it is gone."""
         fetch = partial(channel.fetch_message, message_id)
         if await self._is_refused(fetch, UNKNOWN_MESSAGE):
-            return await self._changes.deleted([message_id])
-        return False
+            await self._changes.deleted([message_id])
+
+    async def _miss_threads(self, channel: Any, thread_ids: set[int]) -> None:
+        """Forget what was said in these threads of *channel*, unless they are archived."""
+        missing, before = set(thread_ids), None
+        if isinstance(channel, discord.TextChannel | discord.ForumChannel):
+            for _ in range(PAGES):
+                try:
+                    page = await self._call(partial(_archived, channel, before))
+                except (discord.DiscordException, DiscordUnavailable) as error:
+                    log.info("Threads cannot be listed: %s", type(error).__name__)
+                    return
+                missing -= {thread.id for thread in page}
+                if not missing or len(page) < THREADS:
+                    break
+                before = page[-1].archive_timestamp
+        for thread_id in missing:
+            await self._forget_place_if_gone(thread_id)
+
+    async def _forget_place_if_gone(self, place_id: int) -> None:
+        if await self._is_refused(partial(self._client.fetch_channel, place_id), UNKNOWN_CHANNEL):
+            await self._changes.place_gone(place_id)
 
     async def _is_refused(self, request: Any, *codes: int) -> bool:
         """Whether Discord answers *request* with one of these error codes."""
@@ -300,10 +358,17 @@ async def _page(channel: Any, after_id: int) -> list[discord.Message]:
     return [one async for one in channel.history(limit=PAGE, after=after, oldest_first=True)]
 
 
-async def _archived(channel: discord.TextChannel, from_id: int) -> list[discord.Thread]:
-    threads = []
-    async for thread in channel.archived_threads(limit=THREADS):
-        if thread.archive_timestamp.timestamp() < seconds_of(from_id):
-            break
-        threads.append(thread)
-    return threads
+async def _archived(
+    channel: discord.TextChannel | discord.ForumChannel, before: datetime | None = None
+) -> list[discord.Thread]:
+    """Return the threads that were archived last, or last before a time, newest first."""
+    return [thread async for thread in channel.archived_threads(limit=THREADS, before=before)]
+
+
+async def _archived_since(channel: discord.TextChannel, from_id: int) -> list[discord.Thread]:
+    since_seconds = seconds_of(from_id)
+    return [
+        thread
+        for thread in await _archived(channel)
+        if thread.archive_timestamp.timestamp() >= since_seconds
+    ]

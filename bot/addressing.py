@@ -6,7 +6,7 @@ from typing import Final
 
 import discord
 
-from bot.prompt import speaker_name
+from bot.prompt import quote, speaker_name
 
 MARKUP: Final = re.compile(
     r"<@!?(?P<user>\d{1,20})>|<@&(?P<role>\d{1,20})>|<#(?P<channel>\d{1,20})>"
@@ -84,6 +84,14 @@ def readable_text(message: discord.Message, me_id: int = 0) -> str:
     pieces = CODE.split(message.content)
     pieces[::2] = [MARKUP.sub(name, own.sub("", piece)) for piece in pieces[::2]]
     return "".join(pieces).strip()
+
+
+def quotation(message: discord.Message, me_id: int) -> str:
+    """Return *message*, which a question replies to, ready for the model; "" for the bot's own."""
+    if message.author.id == me_id:
+        return ""
+    text = readable_text(message)
+    return quote(speaker(message.author), text) if text else ""
 
 
 def _time(seconds: int) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -210,30 +210,36 @@ class Assistant:
                 answer.stop(_Stop.RESET)
         return count
 
-    async def forget(self, message_ids: Iterable[int]) -> bool:
-        """Forget these questions; False where there was none. Answers to them end without a word.
+    def abandon(self, message_id: int) -> None:
+        """End the answer to a question, if there is one, without a word."""
+        if message_id in self._answers:
+            self._answers[message_id].stop(_Stop.FORGOTTEN)
 
-        What was shown of them is to be deleted.
+    async def forget(self, message_id: int) -> bool:
+        """Forget a question; False where there was none. An answer to it ends without a word.
+
+        What was shown of it is to be deleted.
         """
-        forgotten = await self._history.forget(message_ids)
-        for message_id in forgotten:
-            if message_id in self._answers:
-                self._answers[message_id].stop(_Stop.FORGOTTEN)
-        return bool(forgotten)
+        self.abandon(message_id)
+        return await self._history.forget(message_id)
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in places that are gone; answers there end without a word."""
         await self._history.forget_places(place_ids)
         for answer in self._answers_in(set(place_ids)):
             answer.stop(_Stop.FORGOTTEN)
-        await self._history.erase_forgotten()
 
     async def amend(self, message_id: int, question: str) -> None:
         """Replace a question by what its author made of it."""
         exchange = await self._history.find(message_id)
         if exchange is not None and exchange.question != question:
-            amended = replace(exchange, question=question)
-            await self._history.amend(message_id, question, exchange_tokens(amended))
+            await self._amend(replace(exchange, question=question))
+
+    async def requote(self, message_id: int, quotation: str) -> None:
+        """Replace what questions quote of somebody's message; an empty text takes it out."""
+        for exchange in await self._history.quoting(message_id):
+            if exchange.quoted != quotation:
+                await self._amend(replace(exchange, quoted=quotation))
 
     async def system_prompt(self, conversation: Conversation) -> str:
         """Return the system prompt that holds in *conversation*."""
@@ -248,6 +254,9 @@ class Assistant:
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
         await self._history.notes.set_system_prompt(scope, scope_id, prompt)
+
+    async def _amend(self, exchange: Exchange) -> None:
+        await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
 
     def _stop_all(self, why: _Stop) -> None:
         for answer in self._answers.values():

@@ -140,15 +140,6 @@ class CatchUp:
                 log.exception("Catching up failed")
                 self._later()
 
-    async def keep_pruned(self) -> None:
-        """Drop now and then, for ever, what is left of what was forgotten long ago."""
-        while True:
-            try:
-                await self._history.prune(self._oldest_id(HOUR_SECONDS))
-            except HistoryFailed as error:
-                log.warning("What was forgotten is not dropped yet: %s", error)
-            await asyncio.sleep(HOUR_SECONDS)
-
     async def _pass(self) -> None:
         await self._go_on()
         self._begun.set()
@@ -168,15 +159,14 @@ class CatchUp:
         if self._compared:
             self._compared = False
             await self._absence.miss_channels()
-            if self._hours and await self._absence.reconcile(self._oldest_id()):
-                await self._go_on()
+            if self._hours:
+                await self._absence.reconcile(self._oldest_id())
 
     async def _take_what_was_missed(self) -> None:
         """Store what was asked meanwhile; from then on the mark of what was heard moves again."""
         absences = self._heard.absences
         await self._absence.meet_guilds(snowflake_at(self._now()))
-        whole = not self._hours or await self._store_missed()
-        if whole:
+        if not self._hours or await self._store_missed():
             self._heard.thaw(absences)
             await self._heard.write()
         else:
@@ -188,8 +178,8 @@ class CatchUp:
         """Store what was asked meanwhile; whether all of it could be read."""
         assert self._client.user is not None
         me_id = self._client.user.id
-        after_id = max(earlier(self._heard.mark, MARGIN_SECONDS), self._oldest_id())
-        missed = await self._absence.missed(after_id)
+        after_id = earlier(self._heard.mark, MARGIN_SECONDS)
+        missed = await self._absence.missed(after_id, oldest_id=self._oldest_id())
         count = 0
         for message in missed.messages:
             if await self._history.was_received(message.id):
@@ -197,6 +187,7 @@ class CatchUp:
             if await self._inbox.is_for_me(message, me_id):
                 live = await self._absence.as_written_live(message)
                 count += await self._stored(live, me_id)
+        await self._absence.taken(missed)
         if count:
             log.info("Asked while the bot was away: %d", count)
         return missed.whole
@@ -274,6 +265,6 @@ class CatchUp:
             log.warning("That %d is given up is not stored: %s", message_id, error)
         return True
 
-    def _oldest_id(self, more_seconds: float = 0.0) -> int:
+    def _oldest_id(self) -> int:
         """Return the id from which on a question is young enough to be answered late."""
-        return snowflake_at(self._now() - self._hours * HOUR_SECONDS - more_seconds)
+        return snowflake_at(self._now() - self._hours * HOUR_SECONDS)

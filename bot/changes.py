@@ -1,7 +1,10 @@
 """Follow what people change or take back: edits, deletions, places and guilds that are gone."""
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 import discord
@@ -16,70 +19,122 @@ from bot.history import History
 log = logging.getLogger(__name__)
 
 ASKING_EDIT_SECONDS: Final = 600.0  # An edit that adds the mention asks; later it only corrects.
+WAITING: Final = 1000  # changes that are kept in mind while the database takes none
+AGAIN_SECONDS: Final = (1.0, 60.0)  # the first pause before trying again, and the longest
 
 
 def is_edit(message: discord.Message) -> bool:
     """Whether somebody wrote *message* anew and its text can be read.
 
     Discord says the same of a message whose links got previews or that began a thread. Without the
-    message content intent there is no text to read.
+    message content intent there is nothing to read in it, neither text nor anything beside.
     """
-    return message.edited_at is not None and bool(message.content)
+    return message.edited_at is not None and bool(
+        message.content or message.attachments or message.embeds or message.components
+    )
 
 
 class Changes:
-    """Keeps the memory true to what people see. No method raises."""
+    """Keeps the memory true to what people see. No method raises HistoryFailed.
 
-    def __init__(self, assistant: Assistant, history: History) -> None:
+    What the database does not take waits, in order. *withdraw* is called when something that is
+    shown at Discord is to be deleted there.
+    """
+
+    def __init__(
+        self, assistant: Assistant, history: History, *, withdraw: Callable[[], None]
+    ) -> None:
         self._assistant = assistant
         self._history = history
+        self._withdraw = withdraw
+        self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
+        self._turn = asyncio.Lock()
+        self._failed = asyncio.Event()
 
     async def edited(self, message: discord.Message, me_id: int) -> bool:
         """Take over an edit; whether *message* may now be a question that it was not before."""
+        text = scrubbed(addressing.readable_text(message, me_id))
+        quotation = scrubbed(addressing.quotation(message, me_id))
+        await self._make(partial(self._edit, message.id, text, quotation))
         try:
             if await self._history.was_received(message.id):
-                text = scrubbed(addressing.readable_text(message, me_id))
-                await self._assistant.amend(message.id, text)
                 return False
         except HistoryFailed as error:
-            log.warning("An edit of %d is not stored: %s", message.id, error)
+            log.warning("Whether %d was asked cannot be read: %s", message.id, error)
             return False
         assert message.edited_at is not None
         age_seconds = message.edited_at.timestamp() - seconds_of(message.id)
         return age_seconds <= ASKING_EDIT_SECONDS
 
-    async def deleted(self, message_ids: Iterable[int]) -> bool:
-        """Forget the questions among these, and those whose answers they were part of.
-
-        Whether something is now to be deleted at Discord, too.
-        """
-        try:
-            asked = []
-            for message_id in message_ids:
-                answered = await self._history.question_of(message_id)
-                if answered is not None:
-                    await self._history.drop_part(message_id)
-                asked.append(message_id if answered is None else answered)
-            return await self._assistant.forget(asked)
-        except HistoryFailed as error:
-            log.warning("A deletion is not stored: %s", error)
-            return False
+    async def deleted(self, message_ids: Iterable[int]) -> None:
+        """Forget the questions among these, and those whose answers they were part of."""
+        message_ids = tuple(message_ids)
+        for message_id in message_ids:  # It stops now, whatever the database says.
+            self._assistant.abandon(message_id)
+        await self._make(partial(self._forget, message_ids))
 
     async def place_gone(self, place_id: int) -> None:
         """Forget what was said in a channel or thread, and in the threads below it."""
-        try:
-            below = await self._history.places.places_in(parent_id=place_id)
-            await self._assistant.forget_places([place_id, *below])
-        except HistoryFailed as error:
-            log.warning("That %d is gone is not stored: %s", place_id, error)
+        await self._make(partial(self._forget_place, place_id))
 
     async def guild_gone(self, guild_id: int) -> None:
         """Forget what was said in a guild that the bot is no longer in."""
-        try:
-            places = await self._history.places.places_in(guild_id=guild_id)
-            await self._assistant.forget_places(places)
-            await self._history.places.leave_guild(guild_id)
-        except HistoryFailed as error:
-            log.warning("That the bot left %d is not stored: %s", guild_id, error)
-        else:
-            log.info("Left server %d; what was said there is forgotten", guild_id)
+        await self._make(partial(self._forget_guild, guild_id))
+
+    async def keep_making(self) -> None:
+        """Make the changes that wait as soon as the database takes them, for ever."""
+        pause_seconds = AGAIN_SECONDS[0]
+        while True:
+            await self._failed.wait()
+            await asyncio.sleep(pause_seconds)
+            await self._make_waiting()
+            longer = min(pause_seconds * 2, AGAIN_SECONDS[1])
+            pause_seconds = longer if self._waiting else AGAIN_SECONDS[0]
+
+    async def _make(self, change: Callable[[], Awaitable[None]]) -> None:
+        if len(self._waiting) >= WAITING:
+            await self._make_waiting()
+        if len(self._waiting) >= WAITING:
+            log.warning("A change is left to the next start: too many wait for the database")
+            return
+        self._waiting.append(change)
+        await self._make_waiting()
+
+    async def _make_waiting(self) -> None:
+        async with self._turn:
+            while self._waiting:
+                try:
+                    await self._waiting[0]()
+                except HistoryFailed as error:
+                    if not self._failed.is_set():
+                        log.warning("Changes wait until the database takes them: %s", error)
+                    self._failed.set()
+                    return
+                except Exception:  # One that can never be made holds up no other.
+                    self._waiting.popleft()
+                    raise
+                self._waiting.popleft()
+            self._failed.clear()
+
+    async def _edit(self, message_id: int, text: str, quotation: str) -> None:
+        await self._assistant.amend(message_id, text)
+        await self._assistant.requote(message_id, quotation)
+
+    async def _forget(self, message_ids: Iterable[int]) -> None:
+        for message_id in message_ids:
+            answered = await self._history.question_of(message_id)
+            if await self._assistant.forget(message_id if answered is None else answered):
+                self._withdraw()
+            if answered is not None:
+                await self._history.drop_part(message_id)
+            await self._assistant.requote(message_id, "")
+
+    async def _forget_place(self, place_id: int) -> None:
+        below = await self._history.places.places_in(parent_id=place_id)
+        await self._assistant.forget_places([place_id, *below])
+
+    async def _forget_guild(self, guild_id: int) -> None:
+        places = await self._history.places.places_in(guild_id=guild_id)
+        await self._assistant.forget_places(places)
+        await self._history.places.leave_guild(guild_id)
+        log.info("Left server %d; what was said there is forgotten", guild_id)

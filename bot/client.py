@@ -13,9 +13,10 @@ from bot.assistant import Assistant
 from bot.catch_up import CatchUp
 from bot.changes import Changes, is_edit
 from bot.channels import Channels
+from bot.erasure import HOUR_SECONDS, Erasure
 from bot.errors import HistoryFailed
 from bot.gateway import RateLimitTrace
-from bot.heard import Heard, snowflake_at
+from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
 from bot.history import History
 from bot.inbox import Inbox
 from bot.limits import PersonLimits
@@ -80,7 +81,8 @@ class ChatClient(discord.Client):
             sentences=sentences,
             message_content=message_content,
         )
-        self._changes = Changes(assistant, history)
+        self._changes = Changes(assistant, history, withdraw=self._withdraw)
+        self._erasure = Erasure(history, keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS)
         self._heard = Heard(history)
         self._absence = Absence(
             self, history, channels, self._changes, pacer, works_in=self.works_in
@@ -118,7 +120,9 @@ class ChatClient(discord.Client):
             log.warning("What the last run left open cannot be read: %s", error)
         self._background = [
             asyncio.create_task(self._catch_up.run()),
-            asyncio.create_task(self._catch_up.keep_pruned()),
+            asyncio.create_task(self._changes.keep_making()),
+            asyncio.create_task(self._erasure.keep_erased()),
+            asyncio.create_task(self._erasure.keep_pruned()),
             asyncio.create_task(self._heard.keep_written()),
         ]
         await self._prepare(self)
@@ -179,6 +183,13 @@ class ChatClient(discord.Client):
         if self._absence.waits_for(guild.id):
             self._catch_up.came_back()
 
+    async def on_guild_unavailable(self, guild: discord.Guild) -> None:
+        """Keep in mind from when on nothing is heard of a guild."""
+        try:
+            await self._absence.lost(guild.id, earlier(self._heard.mark, MARGIN_SECONDS))
+        except HistoryFailed as error:
+            log.warning("That server %d is unavailable is not recorded: %s", guild.id, error)
+
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Forget what was said in a guild that the bot left."""
         await self._changes.guild_gone(guild.id)
@@ -229,8 +240,11 @@ class ChatClient(discord.Client):
             finally:
                 self._catch_up.released(message.id, done=done)
 
+    def _withdraw(self) -> None:
+        """Delete at Discord what is shown of what is forgotten."""
+        self._catch_up.again()
+
     async def _forget(self, message_ids: set[int]) -> None:
         for message_id in message_ids:
             await self._inbox.stored(message_id)
-        if await self._changes.deleted(message_ids):
-            self._catch_up.again()
+        await self._changes.deleted(message_ids)

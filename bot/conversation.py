@@ -33,8 +33,8 @@ class Exchange:
 
     *message_id* is the Discord message that asked; *channel_id* says whose history it belongs to,
     *place_id* where the answer appears: the same, or the thread made from the question. *quoted* is
-    what the question replied to, ready for the model. *tokens* is the estimate for both turns,
-    without calibration.
+    what the question replied to, ready for the model, *quoted_id* that message. *tokens* is the
+    estimate for both turns, without calibration.
     """
 
     message_id: int
@@ -44,6 +44,7 @@ class Exchange:
     author: str
     question: str
     quoted: str = ""
+    quoted_id: int | None = None
     reply: str = ""
     cut: bool = False
     tokens: int = 0

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 APPLICATION_ID: Final = 0x43484154  # "CHAT", in the file's header: whose database it is.
 LEAST_BYTES: Final = 512  # SQLite: the smallest page
 BUSY_TIMEOUT_SECONDS: Final = 60.0  # Another program may lock the file for a backup.
+LOG_BUSY_SECONDS: Final = 0.2  # All units of work wait while the log is being emptied.
 
 # One entry a schema version; PRAGMA user_version counts how many a file has seen.
 SCHEMA: Final = (
@@ -79,6 +80,11 @@ SCHEMA: Final = (
     UPDATE places SET guild_id = (SELECT guild_id FROM exchanges WHERE message_id = place_id)
         WHERE guild_id IS NULL AND place_id IN (SELECT message_id FROM exchanges);
     CREATE TABLE guilds (guild_id INTEGER PRIMARY KEY, since_id INTEGER NOT NULL) STRICT;
+    """,
+    # Whose words a question replies to: they are its author's to edit and to delete.
+    """
+    ALTER TABLE exchanges ADD COLUMN quoted_id INTEGER;
+    CREATE INDEX exchanges_by_quoted ON exchanges (quoted_id) WHERE quoted_id IS NOT NULL;
     """,
 )
 
@@ -144,6 +150,24 @@ class Database:
             # A transaction left open would take in all that others write from then on.
             await asyncio.wait({unit})
             raise
+
+    async def empty_log(self) -> bool:
+        """Work the log of what was written into the file; False while somebody else reads that.
+
+        What was overwritten stands in the log until then.
+        """
+        async with self._unit:
+            with _failed():
+                await self._wait_at_most(LOG_BUSY_SECONDS)
+                try:
+                    checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+                    [(is_busy, *_)] = await self._connection.execute_fetchall(checkpoint)
+                finally:
+                    await self._wait_at_most(BUSY_TIMEOUT_SECONDS)
+                return not is_busy
+
+    async def _wait_at_most(self, seconds: float) -> None:
+        await self._connection.execute_fetchall(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     async def _transaction(self, statements: Sequence[Statement]) -> list[int]:
         async with self._unit:

@@ -1,8 +1,9 @@
 """What was asked and answered, what is open and what is forgotten, kept in SQLite."""
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -22,7 +23,8 @@ WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to 
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
 _COLUMNS: Final = (
-    "message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens"
+    "message_id, channel_id, place_id, author_id, author, question, quoted, quoted_id, reply, cut,"
+    " tokens"
 )
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
 # rows come sorted out of the index: a page costs what a page holds, however long the history. What
@@ -44,7 +46,8 @@ _CONTEXT: Final = f"""
 """
 
 _ERASED_TEXT: Final = (
-    "author_id = 0, author = '', question = '', quoted = '', reply = '', tokens = 0"
+    "author_id = 0, author = '', question = '', quoted = '', quoted_id = NULL, reply = '',"
+    " tokens = 0"
 )
 _ERASED: Final = f"""
     {_ERASED_TEXT},
@@ -65,10 +68,14 @@ NEWEST_ID: Final = 2**63 - 1
 
 
 class History:
-    """The store of all conversations. Every method raises HistoryFailed when the file fails."""
+    """The store of all conversations. Every method raises HistoryFailed when the file fails.
+
+    While *unerased* is set, words that are forgotten may still stand in the file.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.unerased = asyncio.Event()
         self.notes = Notes(database)
         self.places = Places(database)
 
@@ -78,9 +85,10 @@ class History:
         """Open the store in the file *path*; raises HistoryUnusable."""
         async with Database.open(path) as database:
             history = cls(database)
+            history.unerased.set()
             try:
                 await history.erase_forgotten()
-            except HistoryFailed as error:  # A full disk may be read; the next start tries again.
+            except HistoryFailed as error:  # A full disk may be read.
                 log.warning("What was reset is not erased yet: %s", error)
             yield history
 
@@ -94,9 +102,9 @@ class History:
             (
                 """
                 INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
-                    author_id, author, question, quoted, state)
+                    author_id, author, question, quoted, quoted_id, state)
                 SELECT :message, :channel, :place, :guild, :parent,
-                    :author_id, :author, :question, :quoted, 'received'
+                    :author_id, :author, :question, :quoted, :quoted_id, 'received'
                 WHERE NOT EXISTS
                     (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
                 ON CONFLICT DO NOTHING
@@ -113,7 +121,8 @@ class History:
         await self._database.change_all(
             (
                 """
-                UPDATE exchanges SET place_id = :place, parent_id = :parent, quoted = :quoted
+                UPDATE exchanges SET place_id = :place, parent_id = :parent, quoted = :quoted,
+                    quoted_id = :quoted_id
                 WHERE message_id = :message AND author_id <> 0
                 """,
                 _named(exchange),
@@ -254,14 +263,26 @@ class History:
             await self._database.fetch("SELECT 1 FROM exchanges WHERE message_id = ?", message_id)
         )
 
-    async def amend(self, message_id: int, question: str, tokens: int) -> None:
-        """Replace a question by what its author made of it; *tokens* is its new estimate."""
-        await self._database.change(
-            "UPDATE exchanges SET question = ?, tokens = ? WHERE message_id = ? AND author_id <> 0",
-            scrubbed(question),
-            tokens,
-            message_id,
+    async def quoting(self, message_id: int) -> list[Exchange]:
+        """Return the exchanges whose question replies to somebody else's *message_id*."""
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS}, guild_id, parent_id FROM exchanges WHERE quoted_id = ?", message_id
         )
+        return [_with_place(row) for row in rows]
+
+    async def amend(self, exchange: Exchange) -> None:
+        """Store what became of the question and of what it quotes, and the estimate of both."""
+        await self._database.change(
+            """
+            UPDATE exchanges SET question = ?, quoted = ?, tokens = ?
+            WHERE message_id = ? AND author_id <> 0
+            """,
+            scrubbed(exchange.question),
+            scrubbed(exchange.quoted),
+            exchange.tokens,
+            exchange.message_id,
+        )
+        self.unerased.set()
 
     async def complete(
         self, exchange: Exchange, state: State, notices: Sequence[str] | None = None
@@ -381,31 +402,28 @@ class History:
                 },
             ),
         )
+        self.unerased.set()
         return int(count)
 
-    async def forget(self, message_ids: Iterable[int]) -> list[int]:
-        """Forget these questions with their replies, in the file too; return which there were.
+    async def forget(self, message_id: int) -> bool:
+        """Forget a question with its reply; False where there was none. See `erase_forgotten`.
 
-        Their ids stay, so that they are not answered when they come again, and those of their parts
-        until `shown` says that these are deleted.
+        Its id stays, so that it is not answered when it comes again, and those of its parts until
+        `withdrawn` says that these are deleted.
         """
-        forgotten = []
-        for message_id in message_ids:
-            [changed] = await self._database.change_all(
-                (
-                    f"""
-                    UPDATE exchanges SET {_ERASED}, unshown = '{WITHDRAWN}'
-                    WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
-                        AND (author_id <> 0 OR unshown IS NOT NULL)
-                    """,
-                    (message_id,),
-                )
+        [changed] = await self._database.change_all(
+            (
+                f"""
+                UPDATE exchanges SET {_ERASED}, unshown = '{WITHDRAWN}'
+                WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
+                    AND (author_id <> 0 OR unshown IS NOT NULL)
+                """,
+                (message_id,),
             )
-            if changed:
-                forgotten.append(message_id)
-        if forgotten:
-            await self._database.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
-        return forgotten
+        )
+        if changed:
+            self.unerased.set()
+        return changed == 1
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in these places, which are gone; `erase_forgotten` removes it.
@@ -434,10 +452,13 @@ class History:
                 ),
                 ("DELETE FROM places WHERE place_id = ?", (place_id,)),
             )
+            self.unerased.set()
 
-    async def erase_forgotten(self) -> None:
-        """Erase text, names and part ids of all that was reset; ids and states stay."""
-        erased = 0
+    async def erase_forgotten(self) -> bool:
+        """Erase text, names and part ids of all that was forgotten; ids and states stay.
+
+        False where another program reads the file: it keeps what was overwritten in the log.
+        """
         while ids := await self._database.fetch(f"{_FORGOTTEN} LIMIT {ERASE_ROWS}"):
             marks = ",".join("?" * len(ids))
             forgotten = [message_id for (message_id,) in ids]
@@ -451,9 +472,16 @@ class History:
                 ),
                 (f"UPDATE exchanges SET {_ERASED} WHERE message_id IN ({marks})", forgotten),
             )
-            erased += len(ids)
-        if erased:
-            await self._database.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.unerased.set()
+        if self.unerased.is_set():
+            self.unerased.clear()
+            emptied = False
+            try:
+                emptied = await self._database.empty_log()
+            finally:
+                if not emptied:
+                    self.unerased.set()
+        return not self.unerased.is_set()
 
     async def prune(self, before_id: int) -> None:
         """Drop what is left of forgotten exchanges before *before_id*: nobody asks for it again."""
@@ -487,6 +515,7 @@ def _named(exchange: Exchange) -> dict[str, object]:
         "author": scrubbed(exchange.author),
         "question": scrubbed(exchange.question),
         "quoted": scrubbed(exchange.quoted),
+        "quoted_id": exchange.quoted_id,
     }
 
 
@@ -507,7 +536,8 @@ def _with_place(row: Sequence[Any]) -> Exchange:
 
 
 def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
-    message_id, channel_id, place_id, author_id, author, question, quoted, reply, cut, tokens = row
+    message_id, channel_id, place_id, author_id, author, question, *rest = row
+    quoted, quoted_id, reply, cut, tokens = rest
     return Exchange(
         message_id=message_id,
         conversation=conversation
@@ -518,6 +548,7 @@ def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
         author=author,
         question=question,
         quoted=quoted,
+        quoted_id=quoted_id,
         reply=reply,
         cut=bool(cut),
         tokens=tokens,

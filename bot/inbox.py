@@ -21,7 +21,6 @@ from bot.history import History
 from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer
 from bot.placing import Asked, in_place, open_thread, thread_name, thread_possible
-from bot.prompt import quote
 from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
@@ -128,12 +127,15 @@ class Inbox:
         """See a question answered that waits since before, with *message* as it stands now."""
         exchange = stored
         if isinstance(message, discord.Message):
-            read = await self._read(message, me_id)
+            question = await self._read(message, me_id)
+            read = question.exchange
+            quoting = stored if question.unresolved is not None else read
             exchange = replace(
                 stored,
-                conversation=read.exchange.conversation,
-                place_id=read.exchange.place_id,
-                quoted=stored.quoted or read.exchange.quoted,
+                conversation=read.conversation,
+                place_id=read.place_id,
+                quoted=quoting.quoted,
+                quoted_id=quoting.quoted_id,
             )
             if exchange != stored:
                 await self._history.settle(exchange)
@@ -225,7 +227,7 @@ class Inbox:
         """Return what *message* asks, as far as is known without asking Discord."""
         guild_id = addressing.guild_id_of(message)
         question = scrubbed(addressing.readable_text(message, me_id))
-        quoted = scrubbed(_quoted(addressing.replied_to(message), me_id))
+        quoted, quoted_id = _quoted(addressing.replied_to(message), me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
         asked = bool(question or quoted or unresolved)
@@ -238,6 +240,7 @@ class Inbox:
             author=addressing.speaker(message.author),
             question=question,
             quoted=quoted,
+            quoted_id=quoted_id,
         )
         return Question(message, exchange, unresolved=unresolved)
 
@@ -278,8 +281,8 @@ class Inbox:
             conversation = replace(before.conversation, parent_id=channel.parent_id)
             exchange = replace(exchange, conversation=conversation)
         if question.unresolved is not None:
-            quoted = scrubbed(_quoted(await self._resolve(message), me_id))
-            exchange = replace(exchange, quoted=quoted)
+            quoted, quoted_id = _quoted(await self._resolve(message), me_id)
+            exchange = replace(exchange, quoted=quoted, quoted_id=quoted_id)
         if not (exchange.question or exchange.quoted) and question.refusal is None:
             question = _refused(question, State.ANSWERED, self._say.hint)
         threaded = question.refusal is None and thread_possible(message, channel, me_id)
@@ -330,12 +333,10 @@ def _refused(question: Question, state: State, sentence: str) -> Question:
     return replace(question, exchange=exchange, refusal=(state, sentence))
 
 
-def _quoted(target: discord.Message | None, me_id: int) -> str:
-    """Return somebody else's message that a question replies to, ready for the model."""
-    if target is None or target.author.id == me_id:
-        return ""
-    text = addressing.readable_text(target)
-    return quote(addressing.speaker(target.author), text) if text else ""
+def _quoted(target: discord.Message | None, me_id: int) -> tuple[str, int | None]:
+    """Return what a question replies to, ready for the model, and the id of that message."""
+    quotation = scrubbed(addressing.quotation(target, me_id)) if target is not None else ""
+    return quotation, target.id if target is not None and quotation else None
 
 
 def _unresolved(message: discord.Message) -> int | None:

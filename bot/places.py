@@ -56,6 +56,17 @@ class Places:
         )
         return [int(place_id) for (place_id,) in rows]
 
+    async def threads_of(self, guild_id: int) -> dict[int, list[int]]:
+        """Return the known threads of a guild, by the channel that they are in."""
+        threads: dict[int, list[int]] = {}
+        for place_id, parent_id in await self._database.fetch(
+            "SELECT place_id, parent_id FROM places"
+            " WHERE guild_id = ? AND parent_id IS NOT NULL ORDER BY place_id",
+            guild_id,
+        ):
+            threads.setdefault(int(parent_id), []).append(int(place_id))
+        return threads
+
     async def direct_places(self) -> list[int]:
         """Return the direct messages that are known."""
         rows = await self._database.fetch(

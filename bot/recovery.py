@@ -10,6 +10,7 @@ import discord
 
 from bot import addressing
 from bot.assistant import ASKING_ATTEMPTS, Assistant
+from bot.changes import is_edit
 from bot.channels import Channels
 from bot.conversation import Exchange, OpenQuestion, State, scrubbed
 from bot.discord_calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
@@ -106,12 +107,12 @@ class Recovery:
                 await self._assistant.forget_places([place.channel_id])
                 raise Forgotten from error
             if error.code == UNKNOWN_MESSAGE:
-                await self._assistant.forget([exchange.message_id])
+                await self._assistant.forget(exchange.message_id)
                 raise Forgotten from error
             # It may not be read. What is stored of it is enough.
             unread: discord.PartialMessage = channel.get_partial_message(exchange.message_id)
             return unread
-        if message.edited_at is not None and message.content:
+        if is_edit(message):
             text = scrubbed(addressing.readable_text(message, me_id))
             await self._assistant.amend(exchange.message_id, text)
         return message
@@ -132,7 +133,7 @@ class Recovery:
         parts = await self._parts_in(channel, question, me_id)
         for part_id in {*question.parts} - {part.message_id for part in parts}:
             if await self._is_gone(channel, part_id):
-                await self._assistant.forget([question.exchange.message_id])
+                await self._assistant.forget(question.exchange.message_id)
                 raise Forgotten
             parts = (*parts, Part(part_id, None))
         parts = tuple(sorted(parts, key=lambda part: part.message_id))

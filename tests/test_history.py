@@ -18,7 +18,7 @@ from bot.database import APPLICATION_ID, SCHEMA, Database
 from bot.errors import HistoryFailed
 from bot.history import IS_OPEN, PAGE_ROWS, History
 from bot.tokens import Calibration
-from tests.doubles import an_exchange, file_bytes, keep
+from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
 
 PLENTY = 1_000_000
 CHANNEL = Conversation(1, guild_id=7)
@@ -531,7 +531,9 @@ async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
     await keep(history, an_exchange(1, SECRETS[0], "x"))
     await history.add_part(1, 11)
     await history.shown(1)
-    assert await history.forget([1, 2]) == [1]
+    assert await history.forget(1)
+    assert not await history.forget(2)
+    assert await history.erase_forgotten()
     assert SECRETS[0].encode() not in file_bytes(path)
     [question] = await history.open_questions()
     assert (question.withdrawn, question.parts, question.attempts) == (True, (11,), 0)
@@ -579,12 +581,43 @@ async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path
     await history.turn_away(3)
     for message_id in (1, 2):
         await history.shown(message_id)
-    await history.forget([1])
+    await history.forget(1)
     await history.prune(50)
     assert await open_ids(history) == [1], "its parts are not deleted yet"
     await history.withdrawn(1)
     await history.prune(50)
     assert rows(path, "SELECT message_id FROM exchanges") == [(2,)]
+
+
+async def test_who_reads_the_file_keeps_nobody_from_writing_and_the_log_is_emptied_after(
+    history: History, path: Path
+) -> None:
+    await keep(history, an_exchange(1, SECRETS[0], "x"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM exchanges").fetchall()
+        await history.forget(1)
+        erasing = asyncio.create_task(history.erase_forgotten())
+        assert await asyncio.wait_for(history.receive(an_exchange(2)), PATIENCE_SECONDS)
+        assert not await asyncio.wait_for(erasing, PATIENCE_SECONDS)
+        assert history.unerased.is_set()
+        reader.execute("ROLLBACK")
+    assert await history.erase_forgotten()
+    assert not history.unerased.is_set()
+    assert SECRETS[0].encode() not in file_bytes(path)
+
+
+async def test_what_a_question_quotes_is_found_by_the_message_that_it_replies_to(
+    history: History,
+) -> None:
+    quoting = replace(an_exchange(2), quoted="Jun said", quoted_id=1, tokens=0)
+    await history.receive(quoting)
+    await history.receive(an_exchange(3))
+    assert await history.quoting(1) == [quoting]
+    await history.amend(replace(quoting, quoted="", tokens=4))
+    assert await history.quoting(1) == [replace(quoting, quoted="", tokens=4)]
+    await history.forget(2)
+    assert await history.quoting(1) == []
 
 
 async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) -> None:

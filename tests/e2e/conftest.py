@@ -266,6 +266,11 @@ class Stage:
         with closing(sqlite3.connect(self.folder / "bot.db", timeout=10)) as database:
             return database.execute(sql, parameters).fetchall()
 
+    def write(self, sql: str, *parameters: object) -> None:
+        """Change the bot's database while it is not running."""
+        with closing(sqlite3.connect(self.folder / "bot.db", timeout=10)) as database, database:
+            database.execute(sql, parameters)
+
     def state_of(self, question: Message) -> str | None:
         """Return the state of *question* in the database, None where it was not taken."""
         rows = self.rows("SELECT state FROM exchanges WHERE message_id = ?", int(question["id"]))

@@ -1,6 +1,7 @@
 """Row 9: what was asked, edited and deleted while the bot was away is made good on its return."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -263,3 +264,54 @@ async def test_09_a_question_that_waits_when_it_is_stopped_goes_before_what_come
         await check_invariants(stage, *theatre.before, first, second, third, model_calls=2)
     memory = await stage.memory_at(f"{unique} third")
     assert memory.index(f"{unique} first") < memory.index(f"{unique} second")
+
+
+async def test_09_a_server_that_is_unavailable_over_two_starts_is_read_when_it_is_back(
+    own_stage: Stage, unique: str
+) -> None:
+    """The mark of what was heard moves on meanwhile, in the other servers."""
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    channel = str((await discord.create_channel(f"place-{unique}", guild=guild))["id"])
+    async with stage.bot():
+        opening = await stage.asked(f"{unique} opening", channel=channel)
+    missed = [
+        await stage.ask(f"{unique} missed", channel=channel),
+        await discord.say(opening["id"], "Mina", f"{unique} in the thread"),
+    ]
+    await discord.edit_guild(guild, available=False)
+    for number in range(2):
+        async with stage.bot():
+            await stage.asked(f"Are you there? {number}.")
+            await until(partial(mark_is_past, stage, int(missed[-1]["id"])))
+        # The margin, with which the mark is read, is two minutes; this one is older.
+        moved = int(missed[-1]["id"]) + (200_000 << 22)
+        stage.write("UPDATE facts SET value = ? WHERE name = 'heard'", str(moved))
+    await discord.edit_guild(guild, available=True)
+    async with stage.bot():
+        await check_invariants(stage, opening, *missed, model_calls=1)
+
+
+async def mark_is_past(stage: Stage, message_id: int) -> bool:
+    """Whether all that was there until *message_id* counts as heard."""
+    rows = stage.rows("SELECT value FROM facts WHERE name = 'heard'")
+    return bool(rows) and int(rows[0][0]) > message_id
+
+
+async def test_09_what_is_said_in_a_server_that_is_not_heard_for_a_while_is_answered(
+    own_stage: Stage, unique: str
+) -> None:
+    """Discord tells of it as of an outage; the connection stays up."""
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    channel = str((await discord.create_channel(f"place-{unique}", guild=guild))["id"])
+    async with stage.bot():
+        await stage.asked(f"{unique} before", channel=channel)
+        await discord.edit_guild(guild, available=False)
+        missed = await stage.ask(f"{unique} missed", channel=channel)
+        await stage.asked("Are you there?")
+        assert stage.state_of(missed) is None
+        await discord.edit_guild(guild, available=True)
+        await check_invariants(stage, missed, model_calls=1)

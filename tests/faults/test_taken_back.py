@@ -303,3 +303,94 @@ async def test_30_a_question_that_is_deleted_while_it_is_being_stored_is_not_ans
         assert stage.rows(
             "SELECT question FROM exchanges WHERE message_id = ?", int(edited["id"])
         ) == [(f"{unique} after",)]
+
+
+@pytest.mark.parametrize("how", ["edited", "deleted"])
+async def test_30_what_a_question_quotes_is_its_authors_to_take_back(
+    own_stage: Stage, unique: str, how: str
+) -> None:
+    """Before it is answered and after; what is forgotten is forgotten in the file, too."""
+    stage, say = own_stage, own_stage.discord.say
+    await stage.model.reply_when(unique, "Very well.")
+    async with stage.bot():
+        channel = await stage.channel()
+        mention = stage.discord.bot_mention
+        said = await say(channel, "Jun", f"{SECRET} is what I think")
+        question = await say(
+            channel, "Mina", f"{mention} {unique} is that so?", reply_to=said["id"]
+        )
+        await stage.answer_to(question)
+        assert SECRET in str(await stage.prompt_with(f"{unique} is that so?"))
+        if how == "edited":
+            await stage.discord.edit(channel, said["id"], "I think nothing of it")
+        else:
+            await stage.discord.delete(channel, said["id"])
+        await check_forgotten(stage, channel)
+        assert stage.state_of(question) == "answered"
+        memory = await stage.memory_at("What do you remember?")
+        assert f"{unique} is that so?" in memory
+        assert ("I think nothing of it" in memory) == (how == "edited")
+        await check_invariants(stage, question, model_calls=1)
+
+
+async def test_30_an_edit_that_leaves_only_a_picture_is_an_edit(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, "Very well.")
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        picture = {"filename": "a.png", "content_type": "image/png", "content": "pixels"}
+        question = await stage.said(dm, person, f"{unique} {SECRET}", attachments=[picture])
+        await stage.discord.edit(dm, question["id"], "")
+        await check_forgotten(stage, await stage.channel())
+        assert stage.state_of(question) == "answered"
+
+
+async def test_30_a_deletion_while_the_log_is_being_read_is_erased_when_it_is_not(
+    own_stage: Stage, unique: str
+) -> None:
+    """A program that reads the file, as a backup does, holds up nobody meanwhile."""
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(f"{unique} {SECRET}", channel=channel)
+        [part] = await stage.parts_of(question)
+        with closing(sqlite3.connect(stage.folder / "bot.db", isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM exchanges").fetchall()
+            await stage.discord.delete(channel, question["id"])
+            await until(partial(gone, stage, question["id"], part))
+            await stage.logged("another program reads the database")
+            await stage.asked("Are you there?")
+            assert SECRET.encode() in file_bytes(stage.folder / "bot.db")
+            other.execute("ROLLBACK")
+        await check_forgotten(stage, channel)
+
+
+@pytest.mark.parametrize("hours", ["0", "24"])
+async def test_30_a_thread_that_was_deleted_meanwhile_is_forgotten(
+    own_stage: Stage, unique: str, hours: str
+) -> None:
+    """However old it was; those that were only archived stay."""
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        deleted = await stage.asked(f"{unique} {SECRET}", channel=channel)
+        archived = [
+            await stage.asked(f"{unique} archived {number}", channel=channel) for number in range(3)
+        ]
+        await stage.said(deleted["id"], "Jun", f"{unique} {SECRET} again")
+    await stage.discord.delete_channel(deleted["id"])
+    for question in archived:
+        await stage.discord.edit_channel(question["id"], archived=True)
+    async with stage.bot(CATCH_UP_HOURS=hours):
+        await check_forgotten(stage, await stage.channel())
+        await stage.asked(f"{unique} and?", channel=channel)
+        memory = await stage.memory_at(f"{unique} and?")
+        assert all(f"{unique} archived {number}" in memory for number in range(3))
+        first = len(await stage.discord.requests())
+        await stage.asked("Are you there?")
+        paths = [one["path"] for one in await stage.discord.requests(after=first)]
+        assert not any("/threads/archived" in path for path in paths)

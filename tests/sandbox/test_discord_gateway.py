@@ -286,7 +286,12 @@ async def test_joining_leaving_and_an_outage(people: Driver, socket: Socket) -> 
     assert (await socket.event("GUILD_CREATE"))["d"]["name"] == "Second"
     await people.edit_guild("Second", available=False)
     assert (await socket.event("GUILD_DELETE"))["d"]["unavailable"] is True
-    await people.edit_guild("Second", available=True)
+    await people.say("Second/general", "Mina", "nobody is told")
+    async with Socket(people.gateway_url, people.token) as other:
+        await other.identify()
+        assert (await other.event("GUILD_CREATE"))["d"]["name"] != "Second"
+        await people.edit_guild("Second", available=True)
+        assert (await other.event("GUILD_CREATE"))["d"]["name"] == "Second"
     await socket.event("GUILD_CREATE")
     await people.kick("ChatBot", "Second")
     assert "unavailable" not in (await socket.event("GUILD_DELETE"))["d"]

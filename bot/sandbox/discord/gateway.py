@@ -58,7 +58,7 @@ class Gateway:
             guild_id = channel.guild_id
             if not world.can_view(channel, world.bot.id):
                 return
-        elif guild_id is not None and not self._bot_in(guild_id):
+        if guild_id is not None and not self._is_told_of(guild_id):
             return
         for session in list(self.sessions.values()):
             if not wants(session.intents, event, in_guild=guild_id is not None):
@@ -66,9 +66,9 @@ class Gateway:
             if session.owns_guild(guild_id):
                 self._emit(session, event, self._shown(session, event, data, guild_id))
 
-    def _bot_in(self, guild_id: int) -> bool:
+    def _is_told_of(self, guild_id: int) -> bool:
         guild = self._state.world.guilds.get(guild_id)
-        return guild is None or self._state.world.bot.id in guild.members
+        return guild is None or (guild.available and self._state.world.bot.id in guild.members)
 
     def _shown(self, session: Session, event: str, data: Json, guild_id: int | None) -> Json:
         if event not in _WITH_CONTENT or session.intents & Intent.MESSAGE_CONTENT:
@@ -271,7 +271,8 @@ class Gateway:
         state.journal.note("gateway_ready", session=session.id, intents=intents)
         if intents & Intent.GUILDS:
             for guild in guilds:
-                session.emit("GUILD_CREATE", self._guild_create(session, guild))
+                if guild.available:
+                    session.emit("GUILD_CREATE", self._guild_create(session, guild))
 
     def _resume(self, connection: Connection, data: Json) -> tuple[int, str] | None:
         seq = data.get("seq")

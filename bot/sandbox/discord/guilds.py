@@ -115,9 +115,11 @@ def kick(state: State, guild: Guild, user_id: int) -> None:
 
 
 def set_available(state: State, guild: Guild, *, available: bool) -> None:
-    """Let a guild have an outage, or come back from it."""
+    """Let a guild have an outage, in which nothing is told of it, or come back from it."""
     if available:
+        guild.available = True
         state.gateway.announce_guild(guild)
     else:
         event = {"id": str(guild.id), "unavailable": True}
         state.gateway.dispatch("GUILD_DELETE", event, guild_id=guild.id)
+        guild.available = False

@@ -145,6 +145,7 @@ class Guild:
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
     locale: str = "en-US"
+    available: bool = True
 
 
 @dataclass(slots=True)

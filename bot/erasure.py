@@ -1,0 +1,60 @@
+"""Erase what is forgotten: its words at once, the rest of it when nobody asks for it again."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from bot.errors import HistoryFailed
+from bot.heard import snowflake_at
+from bot.history import History
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = (1.0, 300.0)  # the first pause while it cannot be done, and the longest
+HOUR_SECONDS: Final = 3600.0
+
+
+class Erasure:
+    """Keeps the file free of what is forgotten. *keep_seconds*: how old a message may come again.
+
+    Until then the ids of what is forgotten stay, so that it is not answered anew.
+    """
+
+    def __init__(
+        self, history: History, *, keep_seconds: float, now: Callable[[], float] = time.time
+    ) -> None:
+        self._history = history
+        self._keep_seconds = keep_seconds
+        self._now = now
+
+    async def keep_erased(self) -> None:
+        """Erase the words of what is forgotten, for ever."""
+        pause_seconds = AGAIN_SECONDS[0]
+        while True:
+            await self._history.unerased.wait()
+            if await self._erased():
+                pause_seconds = AGAIN_SECONDS[0]
+                continue
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, AGAIN_SECONDS[1])
+
+    async def keep_pruned(self) -> None:
+        """Drop the ids of what was forgotten long ago, for ever."""
+        while True:
+            try:
+                await self._history.prune(snowflake_at(self._now() - self._keep_seconds))
+            except HistoryFailed as error:
+                log.warning("What was forgotten is not dropped yet: %s", error)
+            await asyncio.sleep(HOUR_SECONDS)
+
+    async def _erased(self) -> bool:
+        try:
+            erased = await self._history.erase_forgotten()
+        except HistoryFailed as error:
+            log.warning("What was forgotten is not erased yet: %s", error)
+            return False
+        if not erased:
+            log.info("What was forgotten is not erased yet: another program reads the database")
+        return erased

@@ -1,0 +1,132 @@
+"""Edits and deletions while the database takes none: they wait, in order, and are made."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from bot import changes
+from bot.assistant import Assistant
+from bot.changes import WAITING, Changes
+from bot.history import History
+from bot.sentences import ENGLISH
+from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
+from tests.faults.failing import FOR_EVER, FailingDatabase
+
+
+@dataclass
+class Scene:
+    """A history whose database can be made to fail, and what follows people's changes."""
+
+    database: FailingDatabase
+    model: DoubleModel = field(default_factory=DoubleModel)
+    withdrawals: int = 0
+
+    def __post_init__(self) -> None:
+        self.history = History(self.database)
+        self.assistant = Assistant(
+            self.model, self.history, system_prompt="", token_budget=4000, sentences=ENGLISH
+        )
+        self.changes = Changes(self.assistant, self.history, withdraw=self._withdraw)
+
+    def _withdraw(self) -> None:
+        self.withdrawals += 1
+
+    async def remembered(self, *message_ids: int) -> list[bool]:
+        """Return which of these are remembered."""
+        return [await self.history.find(one) is not None for one in message_ids]
+
+    async def until_forgotten(self, *message_ids: int) -> None:
+        """Return when what waits is made, and none of these is remembered."""
+        making = asyncio.create_task(self.changes.keep_making())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while any(await self.remembered(*message_ids)):  # noqa: ASYNC110  # asks a database
+                await asyncio.sleep(0.01)
+        making.cancel()
+        await asyncio.wait([making])
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(changes, "AGAIN_SECONDS", (0.01, 0.02))
+    async with FailingDatabase.open(tmp_path / "bot.db") as database:
+        yield Scene(database)
+
+
+@asynccontextmanager
+async def running(scene: Scene, message_id: int) -> AsyncIterator[asyncio.Task[bool]]:
+    """Let a question be answered, without end."""
+    scene.model.enqueue("Beca", asyncio.Event())
+    reply = DoubleReply()
+    await scene.history.receive(an_exchange(message_id))
+    answering = asyncio.create_task(scene.assistant.answer(an_exchange(message_id), reply))
+    await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    yield answering
+    assert reply.notices is None, "it ends without a word"
+
+
+async def test_an_answer_to_what_was_deleted_stops_at_once_and_is_forgotten_later(
+    scene: Scene,
+) -> None:
+    async with running(scene, 1) as answering:
+        scene.database.fail(1, count=FOR_EVER)
+        await scene.changes.deleted([1])
+        await asyncio.wait_for(answering, PATIENCE_SECONDS)
+        scene.database.recover()
+    assert await scene.remembered(1) == [True]
+    await scene.until_forgotten(1)
+    assert scene.withdrawals == 1
+
+
+async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
+    await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2, 3)))
+    await keep(scene.history, an_exchange(102, channel=101, parent=100, reply="x"))
+    await keep(scene.history, an_exchange(105, guild=8, channel=9, reply="x"))
+    await scene.history.places.join_guild(8, 1)
+    scene.database.fail(1, count=FOR_EVER)
+    await scene.changes.deleted([1, 2])
+    await scene.changes.place_gone(100)
+    await scene.changes.guild_gone(8)
+    scene.database.recover()
+    assert await scene.remembered(1, 2, 3) == [True] * 3
+    await scene.changes.deleted([3])
+    assert await scene.remembered(1, 2, 3) == [False] * 3
+    await scene.history.erase_forgotten()
+    assert await scene.remembered(102, 105) == [False] * 2
+    assert await scene.history.places.guilds() == {}
+    assert scene.withdrawals == 3
+
+
+@pytest.mark.parametrize("unit", range(1, 8))
+async def test_a_deletion_that_fails_half_way_is_made_whole(scene: Scene, unit: int) -> None:
+    """Of a part of an answer, and of somebody's message that a question quotes."""
+    await keep(scene.history, an_exchange(1, reply="x"))
+    await scene.history.add_part(1, 11)
+    await keep(scene.history, replace(an_exchange(2, reply="x"), quoted="Secret.", quoted_id=12))
+    scene.database.fail(unit)
+    await scene.changes.deleted([11, 12])
+    await scene.until_forgotten(1)
+    found = await scene.history.find(2)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while found is None or found.quoted:
+            await scene.changes.deleted([99])
+            found = await scene.history.find(2)
+    assert scene.withdrawals == 1
+    assert await scene.history.question_of(11) is None
+
+
+async def test_only_so_many_wait(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    await keep(scene.history, an_exchange(1, reply="x"))
+    scene.database.fail(1, count=FOR_EVER)
+    for number in range(WAITING + 1):
+        await scene.changes.deleted([100 + number])
+    await scene.changes.deleted([1])
+    assert "left to the next start" in caplog.text
+    scene.database.recover()
+    await scene.changes.deleted([200])
+    assert await scene.remembered(1) == [True], "it was too many"
+    await scene.changes.deleted([1])
+    assert await scene.remembered(1) == [False]
