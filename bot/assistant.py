@@ -168,7 +168,7 @@ class Assistant:
         return await self._owned(exchange, reply, self._queues.patient_turn(exchange.place_id))
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
-        """Say *notice* instead of an answer; *state* says what that makes of the question.
+        """Say *notice* under what there is of an answer; *state* says how the question ends.
 
         False where it could not be said yet.
         """
@@ -178,6 +178,7 @@ class Assistant:
             log.warning("Question %d is not recorded: %s", exchange.message_id, error)
         try:
             async with reply:
+                reply.write(exchange.reply)
                 await reply.finish([notice])
         except ReplyDelayed as error:
             await self._put_off(exchange, error)

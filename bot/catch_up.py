@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
 import discord
@@ -20,7 +21,8 @@ from bot.recovery import Recovery
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 8  # questions of before that are gone on with side by side
+AT_ONCE: Final = 8  # questions of before that are begun side by side
+SLOW_SECONDS: Final = 5.0  # One that takes longer does not count any more: others go on beside it.
 LATER_SECONDS: Final = (2.0, 300.0)  # the first pause before trying again, and the longest
 HANDLING_FAILURES: Final = 3  # of one question, in one run of the program
 HOUR_SECONDS: Final = 3600.0
@@ -141,6 +143,7 @@ class CatchUp:
                 self._later()
 
     async def _pass(self) -> None:
+        await self._inbox.store_unanswered()
         await self._go_on()
         self._begun.set()
         if self._returned or self._compared:
@@ -224,12 +227,25 @@ class CatchUp:
         queue = self._waiting[place_id]
         try:
             while queue and not self._stopped:
-                async with self._at_once:
+                async with self._one_of_few():
                     question = queue.popleft()
                     await self._go_on_with(question)
         finally:
             del self._waiting[place_id]
             del self._places[place_id]
+
+    @asynccontextmanager
+    async def _one_of_few(self) -> AsyncIterator[None]:
+        """Wait until few others are at it. One that hangs is not waited for."""
+        await self._at_once.acquire()
+        counted = ExitStack()
+        counted.callback(self._at_once.release)
+        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, counted.close)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            counted.close()
 
     async def _go_on_with(self, question: OpenQuestion) -> None:
         message_id = question.exchange.message_id
@@ -259,11 +275,21 @@ class CatchUp:
         if self._failures[message_id] < HANDLING_FAILURES:
             return False
         try:
+            return await self._recovery.give_up(question)
+        except HistoryFailed as error:
+            log.warning("That %d is given up is not stored: %s", message_id, error)
+        except Exception:  # Saying so fails as well: the log has to do.
+            log.exception("Nobody can be told that %d is given up", message_id)
+            await self._drop(question)
+        return True
+
+    async def _drop(self, question: OpenQuestion) -> None:
+        message_id = question.exchange.message_id
+        try:
             await self._history.complete(question.exchange, State.FAILED)
             await self._history.withdrawn(message_id)
         except HistoryFailed as error:
-            log.warning("That %d is given up is not stored: %s", message_id, error)
-        return True
+            log.warning("That %d is dropped is not stored: %s", message_id, error)
 
     def _oldest_id(self) -> int:
         """Return the id from which on a question is young enough to be answered late."""

@@ -92,7 +92,7 @@ class ChatClient(discord.Client):
             assistant,
             history,
             self._inbox,
-            Recovery(assistant, history, self._inbox, channels, pacer),
+            Recovery(assistant, history, self._inbox, channels, pacer, sentences=sentences),
             self._absence,
             self._heard,
             hours=catch_up_hours,

@@ -64,6 +64,7 @@ class Inbox:
         self._say = sentences
         self._message_content = message_content
         self._unstored: OrderedDict[int, None] = OrderedDict()
+        self._unanswered: dict[int, Exchange] = {}
         self._held: dict[int, asyncio.Event] = {}
 
     @contextmanager
@@ -120,8 +121,17 @@ class Inbox:
         if question.refusal is not None:
             reply = self.reply_to(question.exchange, partial(self._stay, question.message))
             return await self._assistant.refuse(question.exchange, reply, *question.refusal)
-        reply = self._fresh_reply(question.message, question.exchange)
-        return await self._assistant.answer(question.exchange, reply)
+        exchange = question.exchange
+        done = await self._assistant.answer(exchange, self._fresh_reply(question.message, exchange))
+        if not done and exchange.message_id in self._unstored and len(self._unanswered) < UNSTORED:
+            self._unanswered[exchange.message_id] = exchange
+        return done
+
+    async def store_unanswered(self) -> None:
+        """Store what could be neither stored nor answered when it came; raises HistoryFailed."""
+        for message_id, exchange in list(self._unanswered.items()):
+            await self._history.receive(exchange)
+            self._unanswered.pop(message_id, None)
 
     async def answer_late(self, message: Asked, stored: Exchange, me_id: int) -> bool:
         """See a question answered that waits since before, with *message* as it stands now."""

@@ -21,6 +21,7 @@ from bot.inbox import Inbox
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
+from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,15 @@ class Recovery:
         inbox: Inbox,
         channels: Channels,
         pacer: Pacer,
+        *,
+        sentences: Sentences,
     ) -> None:
         self._assistant = assistant
         self._history = history
         self._inbox = inbox
         self._channels = channels
         self._pacer = pacer
+        self._say = sentences
 
     async def go_on(self, question: OpenQuestion, me_id: int, *, oldest_id: int) -> bool:
         """Bring *question* to its end; False where that is to be tried again later.
@@ -90,6 +94,28 @@ class Recovery:
         else:
             find_place = partial(_known, destination)
         return await self._assistant.go_on(exchange, self._inbox.reply_to(exchange, find_place))
+
+    async def give_up(self, question: OpenQuestion) -> bool:
+        """Say that our own handling of *question* fails; False where that is to be said later.
+
+        Asks Discord for as little as can be, since what it says may be what we fail at.
+        """
+        exchange = question.exchange
+        if question.withdrawn:
+            await self._history.withdrawn(exchange.message_id)
+            return True
+        asked_in = exchange.conversation
+        if question.parts:
+            channel = self._channels.at(exchange.place_id, asked_in.guild_id)
+            parts = tuple(Part(part_id, None) for part_id in question.parts)
+            place = Destination(channel, None, parts)
+        else:
+            channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
+            place = in_place(channel.get_partial_message(exchange.message_id))
+            exchange = replace(exchange, place_id=asked_in.channel_id)
+            await self._history.answer_in(exchange.message_id, exchange.place_id)
+        reply = self._inbox.reply_to(exchange, partial(_known, place))
+        return await self._assistant.refuse(exchange, reply, State.FAILED, self._say.answer_failed)
 
     async def _asked(
         self, exchange: Exchange, me_id: int

@@ -173,12 +173,13 @@ class FailingPlay:
         except TimeoutError:
             return question, []
         await self.database.quiet()
-        said = [one["content"] for one in await self._said_in(place, after_id=question["id"])]
+        said = [one["content"] for one in await self.said_in(place, after_id=question["id"])]
         if not said:
-            said = [one["content"] for one in await self._said_in(question["id"])]
+            said = [one["content"] for one in await self.said_in(question["id"])]
         return question, said
 
-    async def _said_in(self, place: str, after_id: str = "0") -> list[Message]:
+    async def said_in(self, place: str, after_id: str = "0") -> list[Message]:
+        """Return what the bot said in *place* after a message, oldest first."""
         if all(one["id"] != place for one in await self.discord.channels()):
             return []
         return [

@@ -5,13 +5,19 @@ import sqlite3
 import time
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from bot import catch_up
+from bot.catch_up import AT_ONCE, HANDLING_FAILURES
+from bot.inbox import Inbox
+from bot.recovery import Recovery
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import Bot, Message, Stage
+from tests.faults.failing import ANSWER, Log, failing_play, logged
 from tests.faults.kills import play_random_kills
 from tests.faults.oracle import check_invariants
 from tests.faults.points import COMPLETE, POINTS, TEXT, until
@@ -112,6 +118,30 @@ async def test_01_what_was_asked_of_a_crashed_process_long_ago_is_not_put_to_the
     assert ending.shown[0].endswith(f"\n-# {ENGLISH.given_up}")
 
 
+async def test_01_questions_that_hang_after_a_crash_do_not_hold_up_the_others(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    hanging = Script(text="At last.", stall_before_seconds=12)
+    await stage.model.reply_when(f"{unique} hanging", hanging)
+    await stage.model.reply_when(f"{unique} quick", Script(text="Quick.", stall_before_seconds=2))
+    async with stage.bot() as bot:
+        slow = [await stage.ask(f"{unique} hanging {number}") for number in range(AT_ONCE)]
+        last = slow[-1]["content"].partition("> ")[2]
+        await stage.model_asked(last)
+        quick = await stage.ask(f"{unique} quick")
+        await until(partial(is_begun, stage, quick))
+        await killed(bot)
+    async with stage.bot():
+        await stage.answer_to(quick)
+        assert {stage.state_of(one) for one in slow} == {"answering"}
+        await check_invariants(stage, *slow, quick, model_calls=2)
+
+
+async def is_begun(stage: Stage, question: Message) -> bool:
+    return stage.state_of(question) is not None
+
+
 async def test_03_a_second_instance_on_the_same_database_refuses(own_stage: Stage) -> None:
     stage = own_stage
     async with stage.bot():
@@ -148,6 +178,49 @@ async def test_04_a_question_that_kills_each_attempt_is_given_up_after_the_third
     async with stage.bot():
         await check_invariants(stage, question, await stage.asked("And now?"), like=None)
     assert len(await stage.requests_with(unique)) == 2
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_04_a_question_that_our_own_handling_fails_at_is_given_up_with_a_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """Where the failure is not within an answer, which says so itself, but round it."""
+    tries = 0
+
+    async def failing(*_: object, **__: object) -> bool:
+        nonlocal tries
+        tries += 1
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(Inbox, "answer", failing)
+    monkeypatch.setattr(Recovery, "go_on", failing)
+    monkeypatch.setattr(catch_up, "LATER_SECONDS", (0.2, 0.2))
+    with logged() as log:
+        async with failing_play(tmp_path / "bot.db", log) as play:
+            discord = play.discord
+            dm = await discord.dm("Mina")
+            question = await discord.say(dm, "Mina", "Why?")
+            await until(partial(tried, log))
+            if begun:
+                part = await discord.say(dm, discord.bot_id, "Half an", reply_to=question["id"])
+                await play.history.add_part(int(question["id"]), int(part["id"]))
+
+            async def told() -> bool:
+                said = [one["content"] for one in await play.said_in(dm)]
+                return said == [ENGLISH.answer_failed]
+
+            await until(told)
+            await play.database.quiet()
+            assert await play.history.open_questions() == []
+            assert await told()
+            monkeypatch.undo()
+            _, said = await play.ask(dm, "Mina")
+            assert said == [ANSWER]
+    assert tries == 1 + HANDLING_FAILURES
+
+
+async def tried(log: Log) -> bool:
+    return bool(log.errors)
 
 
 async def test_05_what_is_committed_is_there_after_the_power_was_cut(

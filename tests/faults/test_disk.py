@@ -17,7 +17,7 @@ from bot.sentences import ENGLISH
 from tests.e2e.conftest import Bot, Message, Stage
 from tests.faults.failing import play_failing_database
 from tests.faults.oracle import check_invariants, outcome
-from tests.faults.points import TEXT, until
+from tests.faults.points import CREATE, TEXT, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -149,6 +149,30 @@ async def test_06_what_was_answered_without_memory_is_remembered_after_a_restart
         [ending] = await check_invariants(stage, question, model_calls=2)
     assert ending.state == "answered"
     assert [part["id"] for part in await stage.parts_of(question)] == [before["id"]]
+
+
+async def test_06_what_could_be_neither_stored_nor_shown_is_answered_when_both_can(
+    own_stage: Stage, unique: str
+) -> None:
+    """The disk and Discord fail together; no restart is needed."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        await stage.asked(f"{unique} before")
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        with writes_fail(stage, bot):
+            await stage.discord.fault("answer", method="POST", path=CREATE, status=503, count=50)
+            question = await stage.discord.say(dm, person, f"{unique} meanwhile")
+            await stage.logged(f"Discord does not take answer {question['id']}")
+            assert stage.state_of(question) is None
+        await stage.discord.clear_faults()
+
+        async def stored() -> bool:
+            return stage.state_of(question) is not None
+
+        await until(stored)
+        [ending] = await check_invariants(stage, question, model_calls=2)
+    assert ending.state == "answered"
 
 
 async def reconnected(stage: Stage) -> None:
