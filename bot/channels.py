@@ -106,6 +106,11 @@ class Channels:
         """Return a thread; raises HTTPException or DiscordUnavailable."""
         return self._client.get_channel(thread_id) or await self.fetched(thread_id)
 
+    async def reopen(self, thread_id: int) -> None:
+        """Open an archived thread again; raises HTTPException or DiscordUnavailable."""
+        thread = await self.thread(thread_id)
+        await call(lambda: thread.edit(archived=False), self._pacer, Urgency.FIRST_WORDS)
+
     def at(self, channel_id: int, guild_id: int | None) -> Any:
         """Return the channel with this id, or what can be written to where it is not cached."""
         return self._client.get_channel(channel_id) or self._client.get_partial_messageable(

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 TYPING_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left before its end
+ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or deleted
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
 SMALL: Final = "\n-# "  # Discord: small print
 NO_PINGS: Final = discord.AllowedMentions.none()
@@ -51,9 +52,10 @@ class Destination:
 class DiscordReply:
     """One reply. The place is found while the model thinks; *shown* is told of each new part.
 
-    *gone* is told of a part before it is deleted. What *find_place* enters is left at the end, with
-    the reply; it raises ReplyLost or ReplyDelayed. *question_id* makes the nonces, by which Discord
-    knows a part that is sent twice.
+    *gone* is told of a part before it is deleted. *reopen* opens an archived thread, named by its
+    id; it raises HTTPException or DiscordUnavailable. What *find_place* enters is left at the end,
+    with the reply; it raises ReplyLost or ReplyDelayed. *question_id* makes the nonces, by which
+    Discord knows a part that is sent twice.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class DiscordReply:
         find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]],
         shown: Callable[[int], Awaitable[None]],
         gone: Callable[[int], Awaitable[None]],
+        reopen: Callable[[int], Awaitable[None]],
         pacer: Pacer,
     ) -> None:
         self._question_id = question_id
         self._find_place = find_place
         self._shown = shown
         self._gone = gone
+        self._reopen = reopen
         self._pacer = pacer
         self._held = AsyncExitStack()
         self._splitter = Splitter()
@@ -190,7 +194,7 @@ class DiscordReply:
             await self._gone(part.message_id)
             message = place.channel.get_partial_message(part.message_id)
             try:
-                await self._call(message.delete, Urgency.EDIT)
+                await self._call_in(place, message.delete, Urgency.EDIT)
             except discord.NotFound:
                 continue
             except discord.HTTPException as error:
@@ -214,11 +218,11 @@ class DiscordReply:
 
         try:
             try:
-                message = await self._call(lambda: send(reference), urgency)
+                message = await self._call_in(place, lambda: send(reference), urgency)
             except discord.HTTPException as error:
                 if error.code != NO_HISTORY_TO_REPLY:
                     raise
-                message = await self._call(lambda: send(None), urgency)
+                message = await self._call_in(place, lambda: send(None), urgency)
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
         self._typing.cancel()
@@ -233,7 +237,8 @@ class DiscordReply:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
         message = place.channel.get_partial_message(part.message_id)
         try:
-            await self._call(lambda: message.edit(content=text, allowed_mentions=NO_PINGS), urgency)
+            edit = partial(message.edit, content=text, allowed_mentions=NO_PINGS)
+            await self._call_in(place, edit, urgency)
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
         except ReplyDelayed:
@@ -241,6 +246,25 @@ class DiscordReply:
                 raise
         else:
             part.text = text
+
+    async def _call_in(
+        self, place: Destination, request: Callable[[], Awaitable[T]], urgency: Urgency
+    ) -> T:
+        """Make a call in *place*; where that was archived, once more when it is open again."""
+        try:
+            return await self._call(request, urgency)
+        except discord.HTTPException as error:
+            if error.code != ARCHIVED:
+                raise
+        try:
+            await self._reopen(place.channel.id)
+        except DiscordUnavailable as error:
+            raise ReplyDelayed(str(error)) from error
+        except discord.Forbidden as error:
+            raise ReplyLost(
+                "the thread is archived and locked, and the permission Manage Threads is missing"
+            ) from error
+        return await self._call(request, urgency)
 
     async def _call(self, request: Callable[[], Awaitable[T]], urgency: Urgency) -> T:
         """Make a call, again where that can help; what is stale by then is not repeated.

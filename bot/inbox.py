@@ -158,6 +158,7 @@ class Inbox:
             find_place,
             shown=partial(self._record_part, exchange),
             gone=self._record_gone,
+            reopen=self._channels.reopen,
             pacer=self._pacer,
         )
 

@@ -65,11 +65,15 @@ class Stage:
             find_place or self.in_place,
             shown=self._record,
             gone=self._drop,
+            reopen=self._reopen,
             pacer=self.pacer,
         )
 
     async def in_place(self, _held: AsyncExitStack) -> Destination:
         return Destination(self.channel, self.question)
+
+    async def _reopen(self, thread_id: int) -> None:
+        raise AssertionError(f"{thread_id} is not archived")
 
     async def _record(self, part_id: int) -> None:
         self.shown.append(part_id)

@@ -142,6 +142,53 @@ async def is_begun(stage: Stage, question: Message) -> bool:
     return stage.state_of(question) is not None
 
 
+@pytest.mark.parametrize("where", ["opening", "follow-up"])
+async def test_01_the_answer_goes_on_in_a_thread_that_was_archived_meanwhile(
+    own_stage: Stage, unique: str, where: str
+) -> None:
+    """Discord does not tell of such a thread, and refuses edits in it."""
+    stage = own_stage
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100)
+    await stage.model.reply_when(unique, script)
+    async with stage.bot() as bot:
+        if where == "opening":
+            question = await stage.ask(unique)
+            thread = question["id"]
+        else:
+            thread = (await stage.asked("An opening"))["id"]
+            question = await stage.discord.say(thread, "Mina", unique)
+        begun = await stage.shown("harbour", thread)
+        await killed(bot)
+    await stage.discord.edit_channel(thread, archived=True)
+    async with stage.bot():
+        await check_invariants(stage, question, model_calls=2)
+        parts = await stage.parts_of(question)
+        assert [part["content"] for part in parts] == split(TEXT)
+        assert parts[0]["id"] == begun["id"]
+
+
+async def test_01_the_answer_in_a_thread_that_was_locked_meanwhile_is_given_up(
+    own_stage: Stage, unique: str
+) -> None:
+    """Nothing can be written there any more; the log says what is missing."""
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text=TEXT, chunk_size=12, chunks_per_second=100))
+    async with stage.bot() as bot:
+        question = await stage.ask(unique)
+        begun = await stage.first_words_on(question)
+        await killed(bot)
+    await stage.discord.edit_channel(question["id"], archived=True, locked=True)
+    async with stage.bot():
+        await stage.logged("the permission Manage Threads is missing")
+        await stage.asked("Are you there?")
+        assert stage.state_of(question) == "failed"
+        assert [part["id"] for part in await stage.parts_of(question)] == [begun["id"]]
+        assert "Traceback" not in stage.log
+    async with stage.bot():
+        await stage.asked("And now?")
+        assert len(await stage.requests_with(unique)) <= 2
+
+
 async def test_03_a_second_instance_on_the_same_database_refuses(own_stage: Stage) -> None:
     stage = own_stage
     async with stage.bot():

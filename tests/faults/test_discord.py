@@ -368,6 +368,19 @@ async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
     assert "Traceback" not in stage.log
 
 
+async def test_19_a_thread_that_is_archived_in_mid_reply_is_opened_again(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, STREAM)
+    async with stage.bot():
+        question = await stage.ask(unique)
+        first = await stage.first_words_on(question)
+        await stage.discord.edit_channel(question["id"], archived=True)
+        await check_invariants(stage, question, model_calls=1)
+        assert (await stage.parts_of(question))[0]["id"] == first["id"]
+
+
 # Row 16
 
 

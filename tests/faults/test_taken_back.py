@@ -103,6 +103,20 @@ async def test_30_a_question_that_is_deleted_while_it_waits_is_not_asked(
         assert await stage.requests_with(SECRET) == []
 
 
+async def test_30_the_answer_to_a_deleted_question_goes_from_an_archived_thread_too(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(f"{unique} {SECRET}", channel=channel)
+        parts = await stage.parts_of(question)
+        await stage.discord.edit_channel(question["id"], archived=True)
+        await stage.discord.delete(channel, question["id"])
+        await until(partial(gone, stage, question["id"], *parts))
+        await check_forgotten(stage, channel)
+
+
 async def test_30_deleting_a_part_forgets_the_exchange(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     text = f"{SECRET} said the model. " * 150
