@@ -182,7 +182,8 @@ class CatchUp:
         assert self._client.user is not None
         me_id = self._client.user.id
         after_id = earlier(self._heard.mark, MARGIN_SECONDS)
-        missed = await self._absence.missed(after_id, oldest_id=self._oldest_id())
+        oldest_id = max(self._oldest_id(), (self._heard.first_id or 1) - 1)
+        missed = await self._absence.missed(after_id, oldest_id=oldest_id)
         count = 0
         for message in missed.messages:
             if await self._history.was_received(message.id):

@@ -140,6 +140,7 @@ class ChatClient(discord.Client):
         """Answer *message* if it is for the bot."""
         if addressing.from_a_person(message) and self.works_in(addressing.guild_id_of(message)):
             self.finish_before_closing()
+            await self._heard.begin(message.id)
             await self._take(message)
         self._heard.hear(message.id)
 

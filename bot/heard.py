@@ -12,6 +12,7 @@ from bot.history import History
 log = logging.getLogger(__name__)
 
 FACT: Final = "heard"
+FIRST_FACT: Final = "first heard"
 WRITE_SECONDS: Final = 30.0
 # Events overtake each other, and one may be heard and not stored when the process dies.
 MARGIN_SECONDS: Final = 120.0
@@ -39,6 +40,8 @@ class Heard:
     """The mark: the newest message that was heard, as it was last written.
 
     While it is frozen it stays where it is, whatever is heard: something older may be missing.
+    *first_id* is the first message that was ever heard, None before that: the mark is written now
+    and then, and without one nothing would say that older messages are not for the bot.
     """
 
     def __init__(self, history: History, now: Callable[[], float] = time.time) -> None:
@@ -47,13 +50,35 @@ class Heard:
         self._newest = 0
         self._written = 0
         self._frozen_at: int | None = None
+        self.first_id: int | None = None
         self.absences = 0
 
     async def load(self) -> None:
         """Take up the mark of the last run; it is 0 before the first."""
-        stored = await self._history.notes.fact(FACT)
-        mark = int(stored) if stored is not None and stored.isdecimal() else 0
+        mark = await self._stored(FACT) or 0
         self._newest = self._written = min(mark, self._latest_possible())
+        self.first_id = await self._stored_first()
+
+    async def begin(self, message_id: int) -> None:
+        """Note the first message ever, before anything is done about it."""
+        if self.first_id is not None:
+            return
+        try:
+            self.first_id = await self._stored_first()
+            if self.first_id is None:
+                await self._history.notes.set_fact(FIRST_FACT, str(message_id))
+                self.first_id = message_id
+        except HistoryFailed as error:
+            log.warning("From when on messages were heard is not stored: %s", error)
+
+    async def _stored_first(self) -> int | None:
+        first_id = await self._stored(FIRST_FACT)
+        is_older = first_id is None and await self._stored(FACT) is not None
+        return 0 if is_older else first_id  # A database from before this was noted.
+
+    async def _stored(self, name: str) -> int | None:
+        value = await self._history.notes.fact(name)
+        return int(value) if value is not None and value.isdecimal() else None
 
     @property
     def mark(self) -> int:

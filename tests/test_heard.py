@@ -41,6 +41,24 @@ async def test_the_mark_follows_what_is_heard_and_survives(history: History) -> 
     assert again.mark == at(2)
 
 
+async def test_the_first_message_ever_is_noted_at_once(history: History) -> None:
+    heard = Heard(history, Clock(NOW))
+    for seconds in (1, 2):
+        await heard.begin(at(seconds))
+    again = Heard(history, Clock(NOW))
+    await again.begin(at(3))
+    assert heard.first_id == again.first_id == at(1)
+    await again.load()
+    assert again.first_id == at(1)
+
+
+async def test_a_mark_from_before_that_was_noted_is_enough(history: History) -> None:
+    await history.notes.set_fact(FACT, str(at(0)))
+    heard = Heard(history, Clock(NOW))
+    await heard.begin(at(1))
+    assert heard.first_id == 0
+
+
 async def test_a_frozen_mark_stays_until_all_absences_are_made_good(history: History) -> None:
     """Who comes back twice before the first absence is made good has missed more than once."""
     heard = Heard(history, Clock(NOW))

@@ -19,6 +19,7 @@ TRIES_PER_DATABASE: Final = 20  # Each is a start, and the bot may identify 300 
 IN_CHANNELS: Final = 12
 IN_DIRECT_MESSAGES: Final = 8
 LONGEST_INSTANT_SECONDS: Final = 3.5  # The replies of a try have ended by then, or nearly.
+TRACE_LINES: Final = 8  # of a failure that is told with its traceback
 WORDS: Final = "All is well in the harbour tonight. ", "밤의 항구는 조용합니다. ", "`x = 1` and "
 
 
@@ -39,7 +40,8 @@ class Counts:
             self.doubled += 1
         else:
             self.lost += 1
-        self.failures.append(f"{what}: {said.splitlines()[0][:300]}")
+        first, *others = said.splitlines()
+        self.failures.append("\n".join((f"{what}: {first[:300]}", *others[-TRACE_LINES:])))
 
 
 async def play_random_kills(stage: Stage, *, tries: int, seed: int) -> Counts:

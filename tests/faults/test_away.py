@@ -195,6 +195,27 @@ async def test_09_at_the_first_start_nothing_older_is_answered(
             await stage.left_alone(*old)
 
 
+async def test_09_nor_at_the_second_after_a_crash_of_the_first(
+    own_stage: Stage, unique: str
+) -> None:
+    """In a direct message, above all, of which the bot knows only since it was asked there."""
+    stage = own_stage
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    old = [
+        await stage.discord.say(dm, person, f"{unique} old"),
+        await stage.ask(f"{unique} old, too"),
+    ]
+    async with stage.bot() as bot:
+        question = await stage.said(dm, person, f"{unique} new")
+        bot.process.kill()
+        await bot.process.wait()
+    missed = await stage.discord.say(dm, person, f"{unique} missed")
+    async with stage.bot():
+        await check_invariants(stage, question, missed, model_calls=2)
+        await stage.left_alone(*old)
+
+
 async def test_09_in_a_newly_joined_guild_nothing_older_is_answered(
     own_stage: Stage, unique: str
 ) -> None:
