@@ -6,6 +6,7 @@ The client is the real one, on the stand-in for Discord; only the model is a dou
 import asyncio
 import logging
 import random
+import resource
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +23,7 @@ from bot.sandbox.driver import Driver, running_discord
 from bot.sentences import ENGLISH
 from bot.splitting import MESSAGE_LIMIT
 from tests.doubles import DoubleModel
-from tests.e2e.conftest import GLANCE_SECONDS
+from tests.e2e.conftest import GLANCE_SECONDS, Bot, Stage
 from tests.faults.gateway_fuzz import LIMITS
 
 Message = dict[str, Any]
@@ -37,6 +38,21 @@ FAILURES: Final = ("disk I/O error", "database or disk is full", "readonly datab
 QUIET_SECONDS: Final = 0.025  # Nothing is done with the file for so long: all is over.
 PATIENCE_SECONDS: Final = 20.0
 FOR_EVER: Final = 10**9
+
+
+@contextmanager
+def writes_fail(stage: Stage, bot: Bot) -> Iterator[None]:
+    """Let the kernel refuse what would make the bot's database longer: an I/O error.
+
+    The log of what is written grows until it is worked in, so that each write needs that.
+    """
+    limits = resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE)
+    length = (stage.folder / "bot.db-wal").stat().st_size
+    resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE, (length, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE, limits)
 
 
 class FailingDatabase(Database):

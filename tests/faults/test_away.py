@@ -9,6 +9,7 @@ from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from tests.doubles import file_bytes
 from tests.e2e.conftest import Message, Stage
+from tests.faults.failing import writes_fail
 from tests.faults.oracle import check_invariants
 from tests.faults.points import until
 
@@ -336,3 +337,19 @@ async def test_09_what_is_said_in_a_server_that_is_not_heard_for_a_while_is_answ
         assert stage.state_of(missed) is None
         await discord.edit_guild(guild, available=True)
         await check_invariants(stage, missed, model_calls=1)
+
+
+async def test_09_what_cannot_be_stored_when_it_is_found_is_found_again(
+    own_stage: Stage, unique: str
+) -> None:
+    """The mark stays until all that was missed is stored."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    missed = await stage.discord.say(theatre.dm, theatre.person, f"{unique} missed")
+    await stage.discord.fault("delay", method="GET", path=r"/messages$", seconds=1.5)
+    async with stage.bot() as bot:
+        with writes_fail(stage, bot):
+            await stage.logged(f"Question {missed['id']} cannot be stored")
+            assert stage.state_of(missed) is None
+        await check_invariants(stage, *theatre.before, missed, model_calls=1)

@@ -12,7 +12,8 @@ import pytest
 from bot import catch_up
 from bot.catch_up import AT_ONCE, HANDLING_FAILURES
 from bot.inbox import Inbox
-from bot.recovery import Recovery
+from bot.recovery import PAGE, PAGES, Recovery
+from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from bot.splitting import split
@@ -187,6 +188,53 @@ async def test_01_the_answer_in_a_thread_that_was_locked_meanwhile_is_given_up(
     async with stage.bot():
         await stage.asked("And now?")
         assert len(await stage.requests_with(unique)) <= 2
+
+
+async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
+    own_stage: Stage, unique: str
+) -> None:
+    """More stands between the question and the answer than is looked through."""
+    stage = own_stage
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100, stall_before_seconds=4)
+    await stage.model.reply_when(unique, script)
+    async with stage.bot() as bot:
+        voice = await stage.channel(kind=ChannelType.VOICE)
+        question = await stage.ask(unique, channel=voice)
+        await stage.model_asked(unique)
+        for number in range(PAGE * PAGES + 10):
+            await stage.discord.say(voice, "Jun", f"{unique} chatter {number}")
+        assert await stage.parts_of(question) == [], "it was not to be begun yet"
+        begun = await stage.shown("harbour", voice)
+        await killed(bot)
+    async with stage.bot():
+        await check_invariants(stage, question, model_calls=2)
+        parts = await stage.parts_of(question)
+        assert [part["content"] for part in parts] == split(TEXT)
+        assert parts[0]["id"] == begun["id"]
+
+
+async def test_01_a_question_that_is_deleted_while_it_is_gone_on_with_stops_at_once(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=15))
+    async with stage.bot() as bot:
+        channel = await stage.channel()
+        question = await stage.ask(unique, channel=channel)
+        await stage.model_asked(unique)
+        await killed(bot)
+    async with stage.bot():
+        await until(partial(asked_more_than, stage, unique, 1))
+        await stage.discord.delete(channel, question["id"])
+        await until(partial(left_by, stage, unique))
+        await stage.asked("Are you there?")
+        assert stage.state_of(question) == "cancelled"
+        assert await stage.parts_of(question) == []
+
+
+async def left_by(stage: Stage, text: str) -> bool:
+    """Whether the bot left the newest request of *text* before its answer."""
+    return (await stage.requests_with(text))[-1].outcome == "disconnected"
 
 
 async def test_03_a_second_instance_on_the_same_database_refuses(own_stage: Stage) -> None:

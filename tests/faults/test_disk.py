@@ -2,11 +2,10 @@
 
 import asyncio
 import os
-import resource
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +13,8 @@ import pytest
 
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Bot, Message, Stage
-from tests.faults.failing import play_failing_database
+from tests.e2e.conftest import Message, Stage
+from tests.faults.failing import play_failing_database, writes_fail
 from tests.faults.oracle import check_invariants, outcome
 from tests.faults.points import CREATE, TEXT, until
 
@@ -25,21 +24,6 @@ NOT_SAVED: Final = f"\n-# {ENGLISH.memory_not_saved}"
 SMALL_DISK: Final = 1_000_000  # bytes
 
 # Row 6
-
-
-@contextmanager
-def writes_fail(stage: Stage, bot: Bot) -> Iterator[None]:
-    """Let the kernel refuse what would make the bot's database longer: an I/O error.
-
-    The log of what is written grows until it is worked in, so that each write needs that.
-    """
-    limits = resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE)
-    length = (stage.folder / "bot.db-wal").stat().st_size
-    resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE, (length, limits[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE, limits)
 
 
 async def answered_beside_memory(stage: Stage, question: Message) -> str:

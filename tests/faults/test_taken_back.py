@@ -296,6 +296,26 @@ async def test_30_a_preview_or_a_thread_is_no_edit(own_stage: Stage, unique: str
         await check_invariants(stage, asked, model_calls=1)
 
 
+async def test_30_an_event_that_tells_only_a_part_of_a_message_is_no_edit(
+    own_stage: Stage, unique: str
+) -> None:
+    """Without the persons that it mentions their names cannot be told."""
+    stage = own_stage
+    async with stage.bot():
+        jun = f"<@{stage.discord.user_id('Jun')}>"
+        question = await stage.asked(f"{unique} asked of {jun}")
+        data = {key: value for key, value in question.items() if key != "mentions"} | {
+            "guild_id": (await stage.discord.look())["guilds"][0]["id"],
+            "edited_timestamp": question["timestamp"],
+            "embeds": [{"type": "rich", "title": "A preview"}],
+        }
+        await stage.discord.gateway("dispatch", t="MESSAGE_UPDATE", d=data)
+        await check_invariants(stage, question, await stage.asked("Are you there?"), model_calls=1)
+        assert stage.rows(
+            "SELECT question FROM exchanges WHERE message_id = ?", int(question["id"])
+        ) == [(f"{unique} asked of @Jun",)]
+
+
 async def test_30_a_question_that_is_deleted_while_it_is_being_stored_is_not_answered(
     own_stage: Stage, unique: str
 ) -> None:

@@ -1,0 +1,50 @@
+"""Looking channels up: what could not be had once is asked for again."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import discord
+import pytest
+
+from bot.channels import Channels
+from bot.history import History
+from bot.pacing import Pacer
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
+from bot.sandbox.driver import Driver
+
+
+@pytest.fixture
+async def people() -> AsyncIterator[Driver]:
+    async with serving(State()) as addresses, Driver(addresses) as driver:
+        yield driver
+
+
+@pytest.fixture
+async def client(people: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[discord.Client]:
+    monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+    client = discord.Client(intents=discord.Intents.none(), max_ratelimit_timeout=30)
+    async with client:
+        await client.login(people.token)
+        yield client
+
+
+async def test_whose_thread_it_is_is_asked_again_where_it_could_not_be_told(
+    people: Driver, client: discord.Client, tmp_path: Path
+) -> None:
+    guild = int((await people.look())["guilds"][0]["id"])
+    opening = await people.say("general", "Mina", "Hello")
+    thread = await people.start_thread(
+        opening["channel_id"], people.bot_id, "Mine", message=opening["id"]
+    )
+    said = await people.say(thread["id"], "Mina", "And?")
+    inside = client.get_partial_messageable(int(thread["id"]), guild_id=guild)
+    message = await inside.fetch_message(int(said["id"]))
+    async with History.open(tmp_path / "bot.db") as history:
+        channels = Channels(client, history.places, Pacer())
+        await people.fault("answer", method="GET", path=rf"/channels/{thread['id']}$", status=404)
+        assert not await channels.is_own_thread(message)
+        await people.clear_faults()
+        assert await channels.is_own_thread(message)
+        await people.fault("answer", method="GET", path=rf"/channels/{thread['id']}$", status=404)
+        assert await channels.is_own_thread(message), "what is known is not asked for again"
