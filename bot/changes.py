@@ -29,9 +29,8 @@ def is_edit(message: discord.Message) -> bool:
     Discord says the same of a message whose links got previews or that began a thread. Without the
     message content intent there is nothing to read in it, neither text nor anything beside.
     """
-    return message.edited_at is not None and bool(
-        message.content or message.attachments or message.embeds or message.components
-    )
+    readable = message.content or message.attachments or message.embeds
+    return message.edited_at is not None and bool(readable)
 
 
 class Changes:

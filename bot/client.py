@@ -21,6 +21,7 @@ from bot.history import History
 from bot.inbox import Inbox
 from bot.limits import PersonLimits
 from bot.pacing import Pacer
+from bot.payloads import is_message
 from bot.recovery import Recovery
 from bot.sentences import Sentences
 
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer ones raise.
 GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
-EDIT_FIELDS: Final = frozenset({"author", "content", "mentions", "type"})
 STOPPING_SECONDS: Final = 10.0
 
 
@@ -147,7 +147,7 @@ class ChatClient(discord.Client):
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Take over what somebody made of their question; an edit may make a question, too."""
         message = payload.message
-        if not payload.data.keys() >= EDIT_FIELDS:  # Discord may tell of a preview alone.
+        if not is_message(payload.data):  # Discord may tell of a preview alone.
             return
         if not addressing.from_a_person(message) or not is_edit(message):
             return

@@ -296,15 +296,16 @@ async def test_30_a_preview_or_a_thread_is_no_edit(own_stage: Stage, unique: str
         await check_invariants(stage, asked, model_calls=1)
 
 
+@pytest.mark.parametrize("missing", ["mentions", "mention_roles", "content"])
 async def test_30_an_event_that_tells_only_a_part_of_a_message_is_no_edit(
-    own_stage: Stage, unique: str
+    own_stage: Stage, unique: str, missing: str
 ) -> None:
-    """Without the persons that it mentions their names cannot be told."""
+    """Whom it is for cannot be told from it, nor what it asks."""
     stage = own_stage
     async with stage.bot():
         jun = f"<@{stage.discord.user_id('Jun')}>"
         question = await stage.asked(f"{unique} asked of {jun}")
-        data = {key: value for key, value in question.items() if key != "mentions"} | {
+        data = {key: value for key, value in question.items() if key != missing} | {
             "guild_id": (await stage.discord.look())["guilds"][0]["id"],
             "edited_timestamp": question["timestamp"],
             "embeds": [{"type": "rich", "title": "A preview"}],
