@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -84,7 +84,7 @@ class Absence:
             await self.join(present[guild_id], newest_possible)
         for guild_id in known.keys() - present.keys():
             fetch = partial(self._client.fetch_guild, guild_id)
-            if await self._is_refused(fetch, UNKNOWN_GUILD, MISSING_ACCESS):
+            if await self._refusal(fetch) in {UNKNOWN_GUILD, MISSING_ACCESS}:
                 await self._changes.guild_gone(guild_id)
 
     async def miss_channels(self) -> None:
@@ -94,10 +94,12 @@ class Absence:
                 continue
             for channel_id in await self._history.places.channels_of(guild.id):
                 if guild.get_channel_or_thread(channel_id) is None:
-                    await self._forget_place_if_gone(channel_id)
+                    await self._forget_gone([channel_id])
             for channel_id, known in (await self._history.places.threads_of(guild.id)).items():
                 missing = {one for one in known if guild.get_thread(one) is None}
-                if missing:
+                if missing and guild.get_channel(channel_id) is None:
+                    await self._forget_gone([channel_id])
+                elif missing:
                     await self._miss_threads(guild.get_channel(channel_id), missing)
 
     async def join(self, guild: discord.Guild, newest_possible: int) -> None:
@@ -281,7 +283,7 @@ class Absence:
     async def _forget_if_gone(self, channel: Any, message_id: int) -> None:
         """Forget a question that a list left out, once Discord says that it is gone."""
         fetch = partial(channel.fetch_message, message_id)
-        if await self._is_refused(fetch, UNKNOWN_MESSAGE):
+        if await self._refusal(fetch) == UNKNOWN_MESSAGE:
             await self._changes.deleted([message_id])
 
     async def _miss_threads(self, channel: Any, thread_ids: set[int]) -> None:
@@ -298,22 +300,26 @@ class Absence:
                 if not missing or len(page) < THREADS:
                     break
                 before = page[-1].archive_timestamp
-        for thread_id in missing:
-            await self._forget_place_if_gone(thread_id)
+        await self._forget_gone(sorted(missing))
 
-    async def _forget_place_if_gone(self, place_id: int) -> None:
-        if await self._is_refused(partial(self._client.fetch_channel, place_id), UNKNOWN_CHANNEL):
-            await self._changes.place_gone(place_id)
+    async def _forget_gone(self, place_ids: Iterable[int]) -> None:
+        """Forget what was said in those of these places, of one channel, that Discord knows not."""
+        for place_id in place_ids:
+            code = await self._refusal(partial(self._client.fetch_channel, place_id))
+            if code == UNKNOWN_CHANNEL:
+                await self._changes.place_gone(place_id)
+            elif code is not None:  # Discord counts what it refuses; the next is refused likewise.
+                break
 
-    async def _is_refused(self, request: Any, *codes: int) -> bool:
-        """Whether Discord answers *request* with one of these error codes."""
+    async def _refusal(self, request: Any) -> int | None:
+        """Return the error code with which Discord refuses *request*, None where it does not."""
         try:
             await self._call(request)
         except discord.HTTPException as error:
-            return error.code in codes
+            return error.code
         except (discord.DiscordException, DiscordUnavailable) as error:
             log.info("Whether something is gone is not known: %s", type(error).__name__)
-        return False
+        return None
 
     async def _page(self, channel: Any, after_id: int) -> list[discord.Message]:
         page: list[discord.Message] = await self._call(partial(_page, channel, after_id))
