@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -30,9 +30,12 @@ from bot.pacing import Pacer, Urgency
 log = logging.getLogger(__name__)
 
 PAGE: Final = 100  # Discord: messages in one list
-PAGES: Final = 50  # of one place; a place with more has moved on
+# Of one place at a time: Discord lets 5 be read in 5 s, and who takes the last one waits for that.
+PAGES: Final = 4
+LIST_PAGES: Final = 50  # of one channel's archived threads
 THREADS: Final = 100  # Discord: archived threads in one list
 UNSEEN: Final = "unseen"
+IsWanted = Callable[[discord.Message], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,15 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What people wrote meanwhile, oldest first; *whole* says whether all of it could be read.
+    """What is wanted of what people wrote, oldest first; *whole*: whether all could be read.
 
-    *unseen* are guilds that are not there yet, each with the message id after which to read then.
+    *left* are the places in which there is more to read, behind that. *unseen* are guilds that are
+    not there yet, each with the message id after which to read then.
     """
 
     messages: list[discord.Message]
     whole: bool
+    left: list[_Place]
     unseen: dict[int, int]
 
 
@@ -121,30 +126,39 @@ class Absence:
         if missed.whole:
             await self._set_unseen(missed.unseen)
 
-    async def missed(self, after_id: int, *, oldest_id: int) -> Missed:
-        """Return what people wrote after *after_id*, oldest first, wherever the bot can read.
+    async def missed(self, after_id: int, *, oldest_id: int, is_wanted: IsWanted) -> Missed:
+        """Return what people wrote after *after_id*, wherever the bot can read.
 
         In guilds that were not there the last time it may be older, but not than *oldest_id*.
         """
         after_id = max(after_id, oldest_id)
-        found: dict[int, discord.Message] = {}
         after = await self._after(after_id, oldest_id)
         guilds = await self._places_in_guilds(after)
         threads, whole = await self._other_threads(after)
         direct = await self._direct_messages(after_id)
-        for place in {place.channel.id: place for place in (*guilds, *threads, *direct)}.values():
+        places = {place.channel.id: place for place in (*guilds, *threads, *direct)}
+        away = {one.id for one in self._client.guilds if one.unavailable}
+        unseen = {one: after[one] for one in after.keys() & away}
+        return await self.further(Missed([], whole, list(places.values()), unseen), is_wanted)
+
+    async def further(self, missed: Missed, is_wanted: IsWanted) -> Missed:
+        """Return what stands next in the places that *missed* left.
+
+        A place that saw thousands of messages does not hold up what was asked in the others.
+        """
+        found: dict[int, discord.Message] = {}
+        left = []
+        whole = missed.whole
+        for place in missed.left:
             try:
-                messages = await self._messages_in(place)
+                page_end = await self._read(place, is_wanted, found)
             except DiscordUnavailable as error:
                 log.info("Channel %d is read later: %s", place.channel.id, error)
                 whole = False
-                continue
-            for message in messages:
-                if addressing.from_a_person(message):
-                    found[message.id] = message
+            else:
+                left += [_Place(place.channel, page_end)] if page_end is not None else []
         messages = [message for _, message in sorted(found.items())]
-        away = {one.id for one in self._client.guilds if one.unavailable}
-        return Missed(messages, whole, {one: after[one] for one in after.keys() & away})
+        return Missed(messages, whole, left, missed.unseen)
 
     async def reconcile(self, since_id: int) -> None:
         """Take over edits and deletions of what was asked since *since_id*."""
@@ -247,23 +261,27 @@ class Absence:
             for channel_id in await self._history.places.direct_places()
         ]
 
-    async def _messages_in(self, place: _Place) -> list[discord.Message]:
-        """Return what stands in a place, nothing where that may not be read."""
-        messages: list[discord.Message] = []
+    async def _read(
+        self, place: _Place, is_wanted: IsWanted, found: dict[int, discord.Message]
+    ) -> int | None:
+        """Put into *found* what people wrote in a place; return up to where, None at its end.
+
+        What may not be read is nothing.
+        """
         after_id = place.after_id
         for _ in range(PAGES):
             try:
                 page = await self._page(place.channel, after_id)
             except discord.DiscordException as error:
                 log.info("Channel %d cannot be read: %s", place.channel.id, type(error).__name__)
-                break
-            messages += page
+                return None
+            for message in filter(addressing.from_a_person, page):
+                if await is_wanted(message):
+                    found[message.id] = message
             if len(page) < PAGE:
-                break
+                return None
             after_id = page[-1].id
-        else:
-            log.warning("More was written in %d than is caught up on", place.channel.id)
-        return messages
+        return after_id
 
     async def _reconcile_in(self, channel: Any, message_ids: list[int]) -> None:
         waiting = list(message_ids)
@@ -290,7 +308,7 @@ class Absence:
         """Forget what was said in these threads of *channel*, unless they are archived."""
         missing, before = set(thread_ids), None
         if isinstance(channel, discord.TextChannel | discord.ForumChannel):
-            for _ in range(PAGES):
+            for _ in range(LIST_PAGES):
                 try:
                     page = await self._call(partial(_archived, channel, before))
                 except (discord.DiscordException, DiscordUnavailable) as error:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
@@ -183,18 +183,29 @@ class CatchUp:
         me_id = self._client.user.id
         after_id = earlier(self._heard.mark, MARGIN_SECONDS)
         oldest_id = max(self._oldest_id(), (self._heard.first_id or 1) - 1)
-        missed = await self._absence.missed(after_id, oldest_id=oldest_id)
-        count = 0
-        for message in missed.messages:
+
+        async def is_wanted(message: discord.Message) -> bool:
             if await self._history.was_received(message.id):
-                continue
-            if await self._inbox.is_for_me(message, me_id):
-                live = await self._absence.as_written_live(message)
-                count += await self._stored(live, me_id)
+                return False
+            return await self._inbox.is_for_me(message, me_id)
+
+        missed = await self._absence.missed(after_id, oldest_id=oldest_id, is_wanted=is_wanted)
+        count = await self._store_all(missed.messages, me_id)
+        while missed.left:
+            await self._go_on()
+            missed = await self._absence.further(missed, is_wanted)
+            count += await self._store_all(missed.messages, me_id)
         await self._absence.taken(missed)
         if count:
             log.info("Asked while the bot was away: %d", count)
         return missed.whole
+
+    async def _store_all(self, messages: Iterable[discord.Message], me_id: int) -> int:
+        count = 0
+        for message in messages:
+            live = await self._absence.as_written_live(message)
+            count += await self._stored(live, me_id)
+        return count
 
     async def _stored(self, message: discord.Message, me_id: int) -> bool:
         with self._inbox.holding(message.id) as free:

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from bot.absence import PAGE, PAGES
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from tests.doubles import file_bytes
@@ -353,3 +354,25 @@ async def test_09_what_cannot_be_stored_when_it_is_found_is_found_again(
             await stage.logged(f"Question {missed['id']} cannot be stored")
             assert stage.state_of(missed) is None
         await check_invariants(stage, *theatre.before, missed, model_calls=1)
+
+
+async def test_09_a_place_with_many_messages_is_read_whole_and_holds_up_no_other(
+    own_stage: Stage, unique: str
+) -> None:
+    """Discord lets 500 messages of a channel be read in 5 s."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    busy = await stage.channel()
+    early = await stage.ask(f"{unique} early", channel=busy)
+    for number in range(PAGE * PAGES + 1):
+        await stage.discord.say(busy, "Jun", f"{unique} chatter {number}")
+    late = await stage.ask(f"{unique} late", channel=busy)
+    elsewhere = await stage.ask(f"{unique} elsewhere", channel=theatre.channel)
+    async with stage.bot():
+        await stage.answer_to(elsewhere)
+        await stage.answer_to(early)
+        assert stage.state_of(late) is None
+
+        questions = (*theatre.before, early, late, elsewhere)
+        await check_invariants(stage, *questions, model_calls=1)
