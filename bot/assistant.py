@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final, Protocol, Self
 
+from bot.calls import Calls
 from bot.completion_stream import Usage
 from bot.conversation import Attempt, Conversation, Exchange, State
 from bot.errors import (
@@ -53,8 +54,8 @@ class ChatModel(Protocol):
     def name(self) -> str:
         """What the API calls the model."""
 
-    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[Completion]:
-        """Ask with *prompt*; raises ModelError."""
+    def stream(self, prompt: Prompt, calls: Calls) -> AbstractAsyncContextManager[Completion]:
+        """Ask with *prompt*, in no more requests than *calls* has left; raises ModelError."""
 
 
 class Reply(Protocol):
@@ -374,18 +375,19 @@ class Assistant:
             exchange.conversation, token_budget=budget
         )
         prompt = build_prompt(system_prompt, exchanges, exchange, token_budget=budget)
+        calls = Calls()
         try:
-            await self._stream(prompt, answer, reply)
+            await self._stream(prompt, calls, answer, reply)
         except ModelContextExceeded:
-            if not prompt.exchanges:
+            if not prompt.exchanges or not calls.left:
                 raise
             kept = halved(exchanges[len(exchanges) - prompt.exchanges :])
             prompt = build_prompt(system_prompt, kept, exchange, token_budget=budget)
-            await self._stream(prompt, answer, reply)
+            await self._stream(prompt, calls, answer, reply)
 
-    async def _stream(self, prompt: Prompt, answer: _Answer, reply: Reply) -> None:
+    async def _stream(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
         answer.prompt = prompt
-        async with self._model.stream(prompt) as completion:
+        async with self._model.stream(prompt, calls) as completion:
             try:
                 async for delta in completion:
                     if answer.first_words_seconds is None:

@@ -1,9 +1,11 @@
 """The slash commands /reset and /system: who may use them, and what they answer."""
 
+import asyncio
 import hashlib
 import json
 import logging
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import discord
@@ -19,6 +21,7 @@ from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 # What people type stands for what code calls it: a guild is a server to them.
 CHANNEL_SCOPE: Final = "channel"
 SERVER_SCOPE: Final = "server"
@@ -26,8 +29,11 @@ SCOPES: Final[dict[str, Scope]] = {CHANNEL_SCOPE: "channel", SERVER_SCOPE: "guil
 FINGERPRINT: Final = "commands"
 PLACEHOLDER_LENGTH: Final = 100  # Discord: placeholder of a text input
 FORM_LENGTH: Final = 4000  # Discord: text input of a form
-# Discord: an interaction that is unknown, as after 3 s, or was answered already.
-TOO_LATE: Final = frozenset({10062, 40060})
+ANSWER_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some
+# Discord: an interaction that is unknown, as after 3 s, or was answered already; one that was told
+# to wait, after 15 minutes, or when somebody deleted what says so.
+TOO_LATE: Final = frozenset({10062, 40060, 50027, 10008})
+UNANSWERABLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError)
 
 
 class Refused(app_commands.AppCommandError):
@@ -91,14 +97,12 @@ class Commands:
 
     async def _reset(self, interaction: discord.Interaction) -> None:
         place = self._place(interaction)
-        count = await self._assistant.reset(place.channel_id, interaction.id)
+        count = await self._done(
+            interaction, self._assistant.reset(place.channel_id, interaction.id)
+        )
         counted = {0: self._say.reset_nothing, 1: self._say.reset_one}
         sentence = counted.get(count, self._say.reset_done.format(count=count))
-        await interaction.response.send_message(sentence)
-        try:
-            await self._history.erase_forgotten()
-        except HistoryFailed as error:  # Nothing reads it any more, and the next start erases it.
-            log.warning("What was reset is not erased yet: %s", error)
+        await self._tell(interaction, sentence)
 
     async def _system(
         self, interaction: discord.Interaction, prompt: str | None, scope: Scope
@@ -109,7 +113,11 @@ class Commands:
         scope_id = place.guild_id if scope == "guild" else place.channel_id
         assert scope_id is not None
         if prompt is None:
-            form = await self._form(place, scope, scope_id)
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    form = await self._form(place, scope, scope_id)
+            except TimeoutError as error:  # Who waits for a form cannot be told to.
+                raise HistoryFailed("no answer in time for a form") from error
             await interaction.response.send_modal(form)
         else:
             await self.set_system_prompt(interaction, scope, scope_id, prompt)
@@ -121,8 +129,26 @@ class Commands:
         place = self._place(interaction)
         if scope_id != (place.guild_id if scope == "guild" else place.channel_id):
             raise Refused(self._say.refused_place)
-        await self._assistant.instruct(scope, scope_id, prompt)
-        await interaction.response.send_message(self._set_sentence(place, scope, prompt))
+        await self._done(interaction, self._assistant.instruct(scope, scope_id, prompt))
+        await self._tell(interaction, self._set_sentence(place, scope, prompt))
+
+    async def _done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
+        """Return what *work* returns; where that takes long, Discord is told to wait for it."""
+        task = asyncio.create_task(work)
+        done, _ = await asyncio.wait({task}, timeout=ANSWER_SECONDS)
+        if not done:
+            try:
+                await interaction.response.defer(thinking=True)
+            except UNANSWERABLE as failure:
+                log.warning("A command cannot be told to wait: %s", type(failure).__name__)
+        return await task
+
+    async def _tell(self, interaction: discord.Interaction, sentence: str) -> None:
+        """Say for all to see that it is done."""
+        if interaction.response.is_done():  # It was told to wait, and this takes the place of that.
+            await interaction.edit_original_response(content=sentence)
+        else:
+            await interaction.response.send_message(sentence)
 
     def _set_sentence(self, place: Conversation, scope: Scope, prompt: str) -> str:
         if not prompt.strip():
@@ -162,7 +188,7 @@ class Commands:
         await self.explain(interaction, cause)
 
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
-        """Tell the person, and only them, why nothing was done."""
+        """Tell the person why nothing was done: only them, where they were not told to wait."""
         if isinstance(error, Refused):
             sentence = str(error)
         elif isinstance(error, SystemPromptTooLong):
@@ -172,6 +198,9 @@ class Commands:
                 tokens=error.tokens,
                 token_limit=error.token_limit,
             )
+        elif isinstance(error, HistoryFailed):
+            log.warning("A command changed nothing: %s", error)
+            sentence = self._say.command_without_memory
         elif isinstance(error, discord.HTTPException) and error.code in TOO_LATE:
             log.warning("A command cannot be answered any more: code %d", error.code)
             return
@@ -182,11 +211,11 @@ class Commands:
             log.error("A command failed", exc_info=error)
             sentence = self._say.command_failed
         try:
-            if interaction.response.is_done():
+            if interaction.response.is_done():  # Discord: the first takes the place of a deferral.
                 await interaction.followup.send(sentence, ephemeral=True)
             else:
                 await interaction.response.send_message(sentence, ephemeral=True)
-        except (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError) as failure:
+        except UNANSWERABLE as failure:
             log.warning("A command cannot be answered: %s", type(failure).__name__)
 
 

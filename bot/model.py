@@ -19,6 +19,7 @@ import httpx2
 import openai
 from openai import AsyncAPIResponse, AsyncOpenAI
 
+from bot.calls import Calls
 from bot.completion_stream import Chunk, StreamDecoder, Usage
 from bot.conversation import scrubbed
 from bot.errors import (
@@ -41,7 +42,6 @@ from bot.refusals import NO_KEY, SAID_LENGTH, Private, refusal, stream_error
 log = logging.getLogger(__name__)
 
 RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
-CALLS: Final = 4  # in all, also where the form of the request has to change
 BACKOFF_SECONDS: Final = 0.5
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 ENDING_SECONDS: Final = 2.0  # for the usage, which comes right behind the end of the answer
@@ -216,12 +216,15 @@ class ChatCompletions:
             yield cls(client, **values)
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt) -> AsyncIterator[Completion]:
-        """Ask with *prompt*; leaving the block ends the request. Raises ModelError."""
+    async def stream(self, prompt: Prompt, calls: Calls) -> AsyncIterator[Completion]:
+        """Ask with *prompt*; leaving the block ends the request. Raises ModelError.
+
+        Each request is taken off *calls*, of which one must be left.
+        """
         deadlines = _Deadlines(*self._seconds)
         private = Private(self._client.api_key, prompt)
         limit = self._reply_tokens * CHARACTERS_PER_TOKEN
-        response = await self._ask(prompt, deadlines, private)
+        response = await self._ask(prompt, calls, deadlines, private)
         try:
             yield Completion(response.iter_bytes(), deadlines, private, character_limit=limit)
         finally:
@@ -230,13 +233,13 @@ class ChatCompletions:
                     await response.close()
 
     async def _ask(
-        self, prompt: Prompt, deadlines: "_Deadlines", private: Private
+        self, prompt: Prompt, calls: Calls, deadlines: "_Deadlines", private: Private
     ) -> AsyncAPIResponse[Any]:
         """Return the response once it begins well, asking again where that can help."""
-        calls, retries, form = 0, 0, self._form
+        retries, form = 0, self._form
         tried = [form]
         while True:
-            calls += 1
+            calls.left -= 1
             try:
                 with _translated(private):
                     async with asyncio.timeout_at(deadlines.next_at):
@@ -245,14 +248,14 @@ class ChatCompletions:
                 return response
             except ModelRequestRefused as error:
                 adapted = form.without(_said(error))
-                if adapted is None or adapted in tried or calls >= CALLS:
+                if adapted is None or adapted in tried or not calls.left:
                     raise
                 tried.append(adapted)
                 form = adapted
                 log.info("The server refuses the form of the request; asking in another.")
             except (ModelUnreachable, ModelBusy, ModelFailed) as error:
                 delay = _retry_delay(error, retries)
-                in_vain = retries >= RETRIES or calls >= CALLS
+                in_vain = retries >= RETRIES or not calls.left
                 if in_vain or deadlines.passed_in(delay):
                     raise
                 retries += 1

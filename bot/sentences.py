@@ -62,6 +62,7 @@ class Sentences:
     refused_permission: str
     refused_server_scope: str
     refused_place: str
+    command_without_memory: str
     command_failed: str
 
     # The terminal
@@ -157,6 +158,9 @@ ENGLISH: Final = Sentences(
         "for yourself."
     ),
     refused_place="I am not set up to work here. The operator of this bot decides where.",
+    command_without_memory=(
+        "My memory does not work right now, so nothing was changed. Please try again in a minute."
+    ),
     command_failed="That did not work. Please try again; the log says what went wrong.",
     terminal_greeting=(
         "Type your question. What was said is remembered, also from run to run, until /reset. "

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from bot.calls import Calls
 from bot.completion_stream import Usage
 from bot.conversation import Conversation, Exchange, State
 from bot.errors import ReplyDelayed, ReplyLost
@@ -65,7 +66,9 @@ class DoubleModel:
         self._scripts.append(error)
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt) -> AsyncIterator[DoubleCompletion]:
+    async def stream(self, prompt: Prompt, calls: Calls) -> AsyncIterator[DoubleCompletion]:
+        assert calls.left
+        calls.left -= 1
         self.history.append(prompt)
         said = self._scripts.popleft() if self._scripts else DoubleCompletion(("Very well.",), None)
         if isinstance(said, Exception):

@@ -48,6 +48,7 @@ LIBRARIES = {
 }
 # Pure: no files, no sockets, no tasks, no clock.
 PURE = {
+    "calls",
     "completion_stream",
     "conversation",
     "errors",

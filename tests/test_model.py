@@ -19,6 +19,7 @@ import trustme
 from openai import AsyncOpenAI
 
 from bot import model as model_module
+from bot.calls import Calls
 from bot.completion_stream import Usage
 from bot.errors import (
     ModelBusy,
@@ -107,7 +108,7 @@ async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
 
 async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, Usage | None]:
     """Return the whole answer and its usage."""
-    async with model.stream(prompt) as completion:
+    async with model.stream(prompt, Calls()) as completion:
         text = "".join([delta async for delta in completion])
         return text, completion.usage
 
@@ -117,7 +118,7 @@ async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str,
     pieces: list[str] = []
 
     async def read() -> None:
-        async with model.stream(prompt) as completion:
+        async with model.stream(prompt, Calls()) as completion:
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before the error is wanted
 
@@ -172,7 +173,7 @@ async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatComp
     """The first is there long before the last."""
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=10))
     times: dict[str, float] = {}
-    async with model.stream(PROMPT) as completion:
+    async with model.stream(PROMPT, Calls()) as completion:
         async for delta in completion:
             times.setdefault(delta, time.monotonic())
     assert list(times) == ["one", " two", " three"]
@@ -192,7 +193,7 @@ async def test_one_connection_serves_one_answer_after_the_other(
 
 async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply(Script(text="slow " * 100, chunks_per_second=20))
-    async with model.stream(PROMPT) as completion:
+    async with model.stream(PROMPT, Calls()) as completion:
         async for _ in completion:
             break
     assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100

@@ -12,6 +12,7 @@ from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Stage, field_of
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEFAULT_PROMPT = "You are a helpful assistant."
+MESSAGE_CALLBACK = 4  # Discord: the answer is this message
 
 
 async def system_prompt_at(stage: Stage, text: str) -> str:
@@ -295,3 +296,20 @@ async def test_the_scope_server_is_refused_in_a_direct_message(stage: Stage) -> 
     ):
         assert answer["ephemeral"]
         assert answer["content"] == ENGLISH.refused_server_scope
+
+
+# How they are answered
+
+
+async def test_a_command_is_answered_by_one_call(stage: Stage) -> None:
+    """Nobody is told to wait for what is done at once."""
+    channel, before = await stage.channel(), len(await stage.discord.requests())
+    answers = [
+        await stage.use(channel, "reset"),
+        await stage.use(channel, "system", prompt="Be brief."),
+    ]
+    new = await stage.discord.requests(after=before)
+    calls = [one for one in new if one["route"].startswith(("/interactions", "/webhooks"))]
+    for answer, call in zip(answers, calls, strict=True):
+        assert answer["interaction"] in call["path"]
+        assert call["body"]["type"] == MESSAGE_CALLBACK

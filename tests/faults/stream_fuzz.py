@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bot.calls import Calls
 from bot.errors import ModelError
 from bot.model import CHARACTERS_PER_TOKEN, ChatCompletions
 from bot.prompt import Prompt, Role, Turn
@@ -279,7 +280,7 @@ async def ending_of(model: ChatCompletions) -> Ending:
     """Ask *model* and return how that ended, whatever was raised."""
     pieces: list[str] = []
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS), model.stream(PROMPT) as completion:
+        async with asyncio.timeout(PATIENCE_SECONDS), model.stream(PROMPT, Calls()) as completion:
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before an error is wanted
     except ModelError as error:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Message, Stage
+from tests.e2e.conftest import Message, Stage, field_of
 from tests.faults.failing import play_failing_database, writes_fail
 from tests.faults.oracle import check_invariants, outcome
 from tests.faults.points import CREATE, TEXT, until
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOT_SAVED: Final = f"\n-# {ENGLISH.memory_not_saved}"
 SMALL_DISK: Final = 1_000_000  # bytes
+LOCKED_SECONDS: Final = 5.0  # longer than Discord waits for an answer
 
 # Row 6
 
@@ -159,6 +161,32 @@ async def test_06_what_could_be_neither_stored_nor_shown_is_answered_when_both_c
     assert ending.state == "answered"
 
 
+async def test_06_a_command_that_cannot_be_stored_changes_nothing_and_says_so(
+    own_stage: Stage, unique: str
+) -> None:
+    """To the one who gave it, and in one line of the log."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        thread = (await stage.asked(f"{unique} before"))["id"]
+        form = await stage.use(thread, "system")
+        with writes_fail(stage, bot):
+            for answer in (
+                await stage.use(thread, "reset"),
+                await stage.use(thread, "system", prompt=f"{unique} prompt"),
+                await stage.submit(form, f"{unique} prompt"),
+            ):
+                assert answer["ephemeral"]
+                assert answer["content"] == ENGLISH.command_without_memory
+        await stage.said(thread, "Mina", f"{unique} after")
+    memory = await stage.memory_at(f"{unique} after")
+    assert f"{unique} before" in memory
+    assert f"{unique} prompt" not in memory
+    failed = [line for line in stage.log.splitlines() if "bot.commands: A command" in line]
+    assert len(failed) == 3
+    assert all(" WARNING " in line and "disk I/O error" in line for line in failed)
+    assert "Traceback" not in stage.log
+
+
 async def reconnected(stage: Stage) -> None:
     """Let the bot identify anew and look for what it missed."""
     before = await stage.discord.last_event()
@@ -287,3 +315,125 @@ async def test_07_the_file_is_locked_by_another_program(
     expected = [ending.reply.replace("usual", "locked") for ending in like]
     assert [ending.reply for ending in endings] == expected
     assert ENGLISH.memory_not_saved not in str(await outcome(stage, *questions))
+
+
+async def told_to_wait(stage: Stage, interaction: str) -> None:
+    """Return when Discord shows that the answer to a command is still to come."""
+
+    async def is_waiting() -> bool:
+        return bool((await stage.discord.interaction(interaction))["state"] == "deferred")
+
+    await until(is_waiting)
+
+
+async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, unique: str) -> None:
+    """Each is answered for all to see when it is done; for a form nobody can be told to wait."""
+    stage, command = own_stage, own_stage.discord.command
+    async with stage.bot():
+        thread = (await stage.asked(f"{unique} before"))["id"]
+        ours, other, unchanged = [await stage.channel() for _ in range(3)]
+        form = await stage.use(other, "system")
+        field = {field_of(form)["custom_id"]: f"The form's {unique}"}
+        async with locked(stage.folder / "bot.db"):
+            began = time.monotonic()
+            waiting = [
+                await command(thread, "Mina", "reset"),
+                await command(ours, "Mina", "system", {"prompt": f"The channel's {unique}"}),
+                await stage.discord.submit_modal(form["interaction"], field),
+            ]
+            formless = await stage.use(unchanged, "system")
+            await asyncio.gather(*(told_to_wait(stage, one) for one in waiting))
+            await asyncio.sleep(LOCKED_SECONDS - (time.monotonic() - began))
+        done = [await stage.answered(one) for one in waiting]
+        assert field_of(await stage.use(ours, "system"))["value"] == f"The channel's {unique}"
+        assert field_of(await stage.use(other, "system"))["value"] == f"The form's {unique}"
+        await stage.said(thread, "Mina", f"{unique} after")
+        assert f"{unique} before" not in await stage.memory_at(f"{unique} after")
+    assert [answer["content"] for answer in done] == [
+        ENGLISH.reset_one,
+        ENGLISH.system_set_channel,
+        ENGLISH.system_set_channel,
+    ]
+    assert not any(answer["ephemeral"] for answer in done)
+    assert formless["ephemeral"]
+    assert formless["content"] == ENGLISH.command_without_memory
+    assert stage.log.count(" WARNING ") == 1
+
+
+async def test_07_a_command_that_waited_in_vain_says_so_where_it_waited(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot() as bot:
+        thread = (await stage.asked(f"{unique} before"))["id"]
+        with writes_fail(stage, bot):
+            async with locked(stage.folder / "bot.db"):
+                interaction = await stage.discord.command(thread, "Mina", "reset")
+                await told_to_wait(stage, interaction)
+            answer = await stage.answered(interaction)
+        assert answer["content"] == ENGLISH.command_without_memory
+        assert (await stage.discord.interaction(interaction))["followups"] == []
+        await stage.said(thread, "Mina", f"{unique} after")
+    assert f"{unique} before" in await stage.memory_at(f"{unique} after")
+    assert "A command changed nothing: OperationalError: disk I/O error" in stage.log
+
+
+async def test_07_a_stop_waits_for_a_command_that_waits(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot() as bot:
+        thread = (await stage.asked(f"{unique} before"))["id"]
+        async with locked(stage.folder / "bot.db"):
+            interaction = await stage.discord.command(thread, "Mina", "reset")
+            await told_to_wait(stage, interaction)
+            bot.process.terminate()
+            await stage.logged("Finishing 1 answers")
+        assert (await stage.answered(interaction))["content"] == ENGLISH.reset_one
+        assert await bot.wait() == 0
+
+
+@asynccontextmanager
+async def obeyed_without_a_word(
+    stage: Stage, unique: str, code: int
+) -> AsyncIterator[tuple[str, str]]:
+    """Use /reset in a thread while the file is locked; yield the ids of the thread and of that.
+
+    At the end it was obeyed, although Discord refused the answer with *code*.
+    """
+    async with stage.bot():
+        thread = (await stage.asked(f"{unique} before"))["id"]
+        async with locked(stage.folder / "bot.db"):
+            yield thread, await stage.discord.command(thread, "Mina", "reset")
+        await stage.logged(
+            f"WARNING bot.commands: A command cannot be answered any more: code {code}"
+        )
+        await stage.said(thread, "Mina", f"{unique} after")
+    assert f"{unique} before" not in await stage.memory_at(f"{unique} after")
+    assert "Traceback" not in stage.log
+
+
+async def test_07_a_command_that_discord_calls_failed_is_obeyed(
+    own_stage: Stage, unique: str
+) -> None:
+    """Where not even the word that it takes longer got through."""
+    await own_stage.discord.fault("drop", method="POST", path="/callback$")
+    async with obeyed_without_a_word(own_stage, unique, 10062) as (_, interaction):
+        assert (await own_stage.discord.wait_for_answer(interaction))["state"] == "failed"
+    assert "A command cannot be told to wait: ServerDisconnectedError" in own_stage.log
+
+
+async def test_07_a_command_is_obeyed_though_somebody_deleted_what_says_that_it_waits(
+    own_stage: Stage, unique: str
+) -> None:
+    async with obeyed_without_a_word(own_stage, unique, 10008) as (thread, interaction):
+        await told_to_wait(own_stage, interaction)
+        waits = (await own_stage.messages_in(thread))[-1]
+        await own_stage.discord.delete(thread, waits["id"])
+
+
+async def test_07_a_command_that_waits_for_too_long_is_obeyed(
+    own_stage: Stage, unique: str
+) -> None:
+    async with obeyed_without_a_word(own_stage, unique, 50027) as (_, interaction):
+        await told_to_wait(own_stage, interaction)
+        await own_stage.discord.settings(interaction_lifetime_seconds=0)
+    await own_stage.discord.settings(interaction_lifetime_seconds=900)

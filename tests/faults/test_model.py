@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -136,6 +136,21 @@ LIMITED: Final[Mapping[str, Way]] = {
 }
 NOTHING: Final = {**REFUSED, **STALLED}
 KEPT: Final = {**STALLED_LATE, **CUT, **GARBLED, **LIMITED}
+TOO_LONG: Final = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
+TOO_LONG_AT_ONCE: Final = Script(status=400, body=TOO_LONG)
+OTHER_FORM: Final = refused(400, message="Unsupported parameter: 'stream_options'")
+MIXED: Final[Mapping[str, tuple[Sequence[Script], str]]] = {
+    "too long": ([refused(429), refused(503), TOO_LONG_AT_ONCE], ENGLISH.model_busy),
+    "too long within the stream": (
+        [refused(503), refused(429), Script(events_before=(TOO_LONG,))],
+        ENGLISH.model_busy,
+    ),
+    "too long between": ([refused(429), TOO_LONG_AT_ONCE], ENGLISH.model_busy),
+    "too long at last": (
+        [OTHER_FORM, refused(429), refused(503), TOO_LONG_AT_ONCE],
+        ENGLISH.model_context_exceeded,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,8 +342,7 @@ async def test_25_a_prompt_too_long_for_the_stream_is_put_once_more_with_less(
     """Where the status was that of success; what is left out is the older half."""
     thread = (await stage.asked(f"{unique} one"))["id"]
     await stage.said(thread, "Mina", f"{unique} two")
-    error = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
-    too_long = Script(events_before=(error,))
+    too_long = Script(events_before=(TOO_LONG,))
     await stage.model.reply_when(f"{unique} three", too_long, times=1)
     last = await stage.said(thread, "Mina", f"{unique} three")
     assert f"{unique} three" in await stage.text_on(last)
@@ -343,8 +357,7 @@ async def test_25_a_prompt_too_long_with_less_is_put_no_third_time(
     stage: Stage, unique: str
 ) -> None:
     """And where there is nothing to leave out, once; then one can go on."""
-    error = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
-    await stage.model.reply_when(f"{unique} long", Script(status=400, body=error))
+    await stage.model.reply_when(f"{unique} long", TOO_LONG_AT_ONCE)
     thread = await stage.asked(f"{unique} long")
     assert await stage.text_on(thread) == ENGLISH.model_context_exceeded
     assert len(await stage.requests_with(f"{unique} long")) == 1
@@ -354,3 +367,33 @@ async def test_25_a_prompt_too_long_with_less_is_put_no_third_time(
     assert len(await stage.requests_with(f"{unique} longer")) == 2
     after = await stage.said(thread["id"], "Mina", f"{unique} after")
     assert f"{unique} after" in await stage.text_on(after)
+
+
+@pytest.mark.parametrize("case", MIXED)
+async def test_25_faults_of_several_kinds_take_four_calls_in_all(
+    stage: Stage, unique: str, case: str
+) -> None:
+    """Also where the history has something to leave out; what comes after them is busy for ever."""
+    scripts, sentence = MIXED[case]
+    thread = (await stage.asked(f"{unique} one"))["id"]
+    for script in scripts:
+        await stage.model.reply_when(f"{unique} two", script, times=1)
+    await stage.model.reply_when(f"{unique} two", refused(503))
+    question = await stage.said(thread, "Mina", f"{unique} two")
+    assert await stage.text_on(question) == sentence
+    assert len(await stage.requests_with(f"{unique} two")) == 4
+
+
+async def test_25_too_long_after_two_busy_answers_is_answered_by_the_fourth_call(
+    stage: Stage, unique: str
+) -> None:
+    thread = (await stage.asked(f"{unique} one"))["id"]
+    for script in (refused(429), refused(503), TOO_LONG_AT_ONCE):
+        await stage.model.reply_when(f"{unique} two", script, times=1)
+    question = await stage.said(thread, "Mina", f"{unique} two")
+    assert f"{unique} two" in await stage.text_on(question)
+    asked = [
+        f"{unique} one" in str(record.body["messages"][:-1])
+        for record in await stage.requests_with(f"{unique} two")
+    ]
+    assert asked == [True, True, True, False]
