@@ -72,6 +72,11 @@ class Changes:
             self._assistant.abandon(message_id)
         await self._make(partial(self._forget, message_ids))
 
+    async def made(self) -> None:
+        """Wait until the changes that came before are made, or wait for the database."""
+        async with self._turn:
+            pass
+
     async def place_gone(self, place_id: int) -> None:
         """Forget what was said in a channel or thread, and in the threads below it."""
         await self._make(partial(self._forget_place, place_id))
@@ -116,11 +121,15 @@ class Changes:
             self._failed.clear()
 
     async def _edit(self, message_id: int, text: str, quotation: str) -> None:
+        if not await self._history.knows(message_id):
+            return
         await self._assistant.amend(message_id, text)
         await self._assistant.requote(message_id, quotation)
 
     async def _forget(self, message_ids: Iterable[int]) -> None:
         for message_id in message_ids:
+            if not await self._history.knows(message_id):
+                continue
             answered = await self._history.question_of(message_id)
             if await self._assistant.forget(message_id if answered is None else answered):
                 self._withdraw()

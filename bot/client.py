@@ -237,6 +237,7 @@ class ChatClient(discord.Client):
                 if question is not None:
                     done = False  # Also where a failure of our own ends this: it is stored.
                     await self._catch_up.turn_of(question.exchange.place_id)
+                    await self._changes.made()
                     done = not self._draining and await self._inbox.answer(question, self.me_id)
             finally:
                 self._catch_up.released(message.id, done=done)

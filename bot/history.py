@@ -248,6 +248,19 @@ class History:
         rows = await self._database.fetch("SELECT message_id FROM parts WHERE part_id = ?", part_id)
         return int(rows[0][0]) if rows else None
 
+    async def knows(self, message_id: int) -> bool:
+        """Whether a message is a question, a part of a reply, or quoted by a question."""
+        return bool(
+            await self._database.fetch(
+                """
+                SELECT 1 FROM exchanges WHERE message_id = :message
+                UNION ALL SELECT 1 FROM parts WHERE part_id = :message
+                UNION ALL SELECT 1 FROM exchanges WHERE quoted_id = :message LIMIT 1
+                """,
+                message=message_id,
+            )
+        )
+
     async def find(self, message_id: int) -> Exchange | None:
         """Return the exchange of *message_id*, None where there is none or it was forgotten."""
         rows = await self._database.fetch(
