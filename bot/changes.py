@@ -36,15 +36,22 @@ def is_edit(message: discord.Message) -> bool:
 class Changes:
     """Keeps the memory true to what people see. No method raises HistoryFailed.
 
-    What the database does not take waits, in order. *withdraw* is called when something that is
-    shown at Discord is to be deleted there.
+    What the database does not take waits, in order. *stored* waits until a message that is on its
+    way into the database is there. *withdraw* is called when something that is shown at Discord is
+    to be deleted there.
     """
 
     def __init__(
-        self, assistant: Assistant, history: History, *, withdraw: Callable[[], None]
+        self,
+        assistant: Assistant,
+        history: History,
+        *,
+        stored: Callable[[int], Awaitable[None]],
+        withdraw: Callable[[], None],
     ) -> None:
         self._assistant = assistant
         self._history = history
+        self._stored = stored
         self._withdraw = withdraw
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._turn = asyncio.Lock()
@@ -121,6 +128,7 @@ class Changes:
             self._failed.clear()
 
     async def _edit(self, message_id: int, text: str, quotation: str) -> None:
+        await self._stored(message_id)
         if not await self._history.knows(message_id):
             return
         await self._assistant.amend(message_id, text)
@@ -128,6 +136,7 @@ class Changes:
 
     async def _forget(self, message_ids: Iterable[int]) -> None:
         for message_id in message_ids:
+            await self._stored(message_id)
             if not await self._history.knows(message_id):
                 continue
             answered = await self._history.question_of(message_id)

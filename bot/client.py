@@ -81,7 +81,9 @@ class ChatClient(discord.Client):
             sentences=sentences,
             message_content=message_content,
         )
-        self._changes = Changes(assistant, history, withdraw=self._withdraw)
+        self._changes = Changes(
+            assistant, history, stored=self._inbox.stored, withdraw=self._withdraw
+        )
         self._erasure = Erasure(history, keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS)
         self._heard = Heard(history)
         self._absence = Absence(
@@ -140,7 +142,6 @@ class ChatClient(discord.Client):
         """Answer *message* if it is for the bot."""
         if addressing.from_a_person(message) and self.works_in(addressing.guild_id_of(message)):
             self.finish_before_closing()
-            await self._heard.begin(message.id)
             await self._take(message)
         self._heard.hear(message.id)
 
@@ -151,17 +152,16 @@ class ChatClient(discord.Client):
             return
         if not addressing.from_a_person(message) or not is_edit(message):
             return
-        await self._inbox.stored(message.id)
         if await self._changes.edited(message, self.me_id):
             await self.on_message(message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """Forget what somebody deleted."""
-        await self._forget({payload.message_id})
+        await self._changes.deleted({payload.message_id})
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         """Forget what somebody deleted at once."""
-        await self._forget(payload.message_ids)
+        await self._changes.deleted(payload.message_ids)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Forget what was said in a thread."""
@@ -230,7 +230,10 @@ class ChatClient(discord.Client):
         """Store a question and see it answered; while draining, the next start does that."""
         done = True
         with self._inbox.holding(message.id) as free:
-            if not free or not await self._inbox.is_for_me(message, self.me_id):
+            if not free:
+                return
+            await self._heard.begin(message.id)
+            if not await self._inbox.is_for_me(message, self.me_id):
                 return
             try:
                 question = await self._inbox.store(message, self.me_id)
@@ -245,8 +248,3 @@ class ChatClient(discord.Client):
     def _withdraw(self) -> None:
         """Delete at Discord what is shown of what is forgotten."""
         self._catch_up.again()
-
-    async def _forget(self, message_ids: set[int]) -> None:
-        for message_id in message_ids:
-            await self._inbox.stored(message_id)
-        await self._changes.deleted(message_ids)

@@ -30,7 +30,12 @@ class Scene:
         self.assistant = Assistant(
             self.model, self.history, system_prompt="", token_budget=4000, sentences=ENGLISH
         )
-        self.changes = Changes(self.assistant, self.history, withdraw=self._withdraw)
+        self.changes = Changes(
+            self.assistant, self.history, stored=self._stored, withdraw=self._withdraw
+        )
+
+    async def _stored(self, message_id: int) -> None:
+        """Nothing is on its way into the database here."""
 
     def _withdraw(self) -> None:
         self.withdrawals += 1
