@@ -206,7 +206,9 @@ class Assistant:
 
         Answers to it that run or wait end, and say so.
         """
-        count = await self._history.reset(channel_id, before_id, self._say.stopped_by_reset)
+        count = await self._history.forgetting.reset(
+            channel_id, before_id, self._say.stopped_by_reset
+        )
         for answer in self._answers_in({channel_id}):
             if answer.exchange.message_id < before_id:
                 answer.stop(_Stop.RESET)
@@ -223,11 +225,11 @@ class Assistant:
         What was shown of it is to be deleted.
         """
         self.abandon(message_id)
-        return await self._history.forget(message_id)
+        return await self._history.forgetting.forget(message_id)
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in places that are gone; answers there end without a word."""
-        await self._history.forget_places(place_ids)
+        await self._history.forgetting.forget_places(place_ids)
         for answer in self._answers_in(set(place_ids)):
             answer.stop(_Stop.FORGOTTEN)
 

@@ -33,7 +33,7 @@ class Erasure:
         """Erase the words of what is forgotten, for ever."""
         pause_seconds = AGAIN_SECONDS[0]
         while True:
-            await self._history.unerased.wait()
+            await self._history.forgetting.unerased.wait()
             if await self._erased():
                 pause_seconds = AGAIN_SECONDS[0]
                 continue
@@ -44,14 +44,14 @@ class Erasure:
         """Drop the ids of what was forgotten long ago, for ever."""
         while True:
             try:
-                await self._history.prune(snowflake_at(self._now() - self._keep_seconds))
+                await self._history.forgetting.prune(snowflake_at(self._now() - self._keep_seconds))
             except HistoryFailed as error:
                 log.warning("What was forgotten is not dropped yet: %s", error)
             await asyncio.sleep(HOUR_SECONDS)
 
     async def _erased(self) -> bool:
         try:
-            erased = await self._history.erase_forgotten()
+            erased = await self._history.forgetting.erase()
         except HistoryFailed as error:
             log.warning("What was forgotten is not erased yet: %s", error)
             return False

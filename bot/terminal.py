@@ -105,7 +105,7 @@ class Chat:
 
     async def _reset(self) -> None:
         count = await self._assistant.reset(PLACE_ID, next(self._ids))
-        await self._history.erase_forgotten()
+        await self._history.forgetting.erase()
         print(ENGLISH.terminal_reset.format(count=count))
 
     async def _system(self, prompt: str) -> None:

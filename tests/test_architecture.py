@@ -163,7 +163,7 @@ def test_stand_ins_are_started_by_the_commands_only() -> None:
             },
         ),
         ("model", {"runtime"}),
-        ("database", {"history", "notes", "places"}),
+        ("database", {"forgetting", "history", "notes", "places"}),
         ("client", {"commands", "connection"}),
         ("connection", {"runtime"}),
         ("runtime", {"__main__", "terminal"}),

@@ -99,7 +99,7 @@ async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
     assert await scene.remembered(1, 2, 3) == [True] * 3
     await scene.changes.deleted([3])
     assert await scene.remembered(1, 2, 3) == [False] * 3
-    await scene.history.erase_forgotten()
+    await scene.history.forgetting.erase()
     assert await scene.remembered(102, 105) == [False] * 2
     assert await scene.history.places.guilds() == {}
     assert scene.withdrawals == 3

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from bot import forgetting
 from bot import history as history_module
 from bot.conversation import Conversation, State
 from bot.database import APPLICATION_ID, SCHEMA, Database
 from bot.errors import HistoryFailed
-from bot.history import IS_OPEN, PAGE_ROWS, History
+from bot.forgetting import IS_OPEN, Forgetting
+from bot.history import PAGE_ROWS, History
 from bot.tokens import Calibration
 from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
 
@@ -169,9 +171,9 @@ def test_the_law_of_contexts(
                 parent = None if channel == 1 else 1
                 await keep(history, an_exchange(number, reply="x", channel=channel, parent=parent))
             for channel, before in resets.items():
-                await history.reset(channel, before, "Reset.")
+                await history.forgetting.reset(channel, before, "Reset.")
             if erased:
-                await history.erase_forgotten()
+                await history.forgetting.erase()
             return {
                 place: await seen(history, Conversation(place, None if place == 1 else 1))
                 for place in (1, 5, 9)
@@ -230,11 +232,11 @@ async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> No
     """Below it: neither received nor completed, ever; from it on, as if nothing had been."""
     await keep(history, an_exchange(10, reply="x"))
     await history.receive(an_exchange(20))
-    assert await history.reset(1, 50, "Reset.") == 1
+    assert await history.forgetting.reset(1, 50, "Reset.") == 1
     assert await seen(history, CHANNEL) == []
     assert not await history.receive(an_exchange(30)), "asked before, delivered after"
     assert not await history.complete(an_exchange(20, reply="late"), State.ANSWERED)
-    await history.erase_forgotten()
+    await history.forgetting.erase()
     assert not await history.complete(an_exchange(20, reply="later"), State.ANSWERED)
     assert not await history.receive(an_exchange(20)), "nor asked again"
     assert await history.receive(an_exchange(50))
@@ -243,8 +245,8 @@ async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> No
 
 
 async def test_a_reset_never_moves_back(history: History) -> None:
-    await history.reset(1, 50, "Reset.")
-    await history.reset(1, 40, "Reset.")
+    await history.forgetting.reset(1, 50, "Reset.")
+    await history.forgetting.reset(1, 40, "Reset.")
     assert not await history.receive(an_exchange(45))
 
 
@@ -255,10 +257,10 @@ async def test_a_reset_says_how_much_it_forgot(history: History) -> None:
     await keep(history, an_exchange(5, reply="x", channel=2))
     await history.receive(an_exchange(6))
     await keep(history, an_exchange(70, reply="x"))
-    assert await history.reset(1, 50, "Reset.") == 3
-    assert await history.reset(1, 60, "Reset.") == 0
-    await history.erase_forgotten()
-    assert await history.reset(1, 80, "Reset.") == 1
+    assert await history.forgetting.reset(1, 50, "Reset.") == 3
+    assert await history.forgetting.reset(1, 60, "Reset.") == 0
+    await history.forgetting.erase()
+    assert await history.forgetting.reset(1, 80, "Reset.") == 1
 
 
 async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
@@ -266,10 +268,10 @@ async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100, 110)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
-    assert await history.reset(100, 500, "Reset.") == 2
+    assert await history.forgetting.reset(100, 500, "Reset.") == 2
     assert await seen(history, THREAD) == []
     assert await seen(history, CHANNEL) == [50, 110], "the opening exchange belongs to both"
-    await history.erase_forgotten()
+    await history.forgetting.erase()
     assert await seen(history, CHANNEL) == [50, 110]
     await keep(history, an_exchange(501, reply="x", channel=100, parent=1))
     assert await seen(history, THREAD) == [501]
@@ -280,8 +282,8 @@ async def test_resetting_a_channel_leaves_what_was_said_inside_its_threads(
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
-    assert await history.reset(1, 500, "Reset.") == 2
-    await history.erase_forgotten()
+    assert await history.forgetting.reset(1, 500, "Reset.") == 2
+    await history.forgetting.erase()
     assert await seen(history, CHANNEL) == []
     assert await seen(history, THREAD) == [120]
     assert await history.receive(an_exchange(130, channel=100, parent=1)), "it goes on"
@@ -291,7 +293,7 @@ async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept
     history: History,
 ) -> None:
     await history.receive(an_exchange(100, place=100))
-    await history.reset(100, 500, "Reset.")
+    await history.forgetting.reset(100, 500, "Reset.")
     assert not await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
     assert await seen(history, CHANNEL) == []
 
@@ -312,8 +314,8 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
         await keep(history, an_exchange(80, "KEPTQUESTION", "x", channel=2))
         before = file_bytes(path)
         assert all(word.encode() in before for word in SECRETS)
-        assert await history.reset(1, 75, "Reset.") == 59
-        await history.erase_forgotten()
+        assert await history.forgetting.reset(1, 75, "Reset.") == 59
+        await history.forgetting.erase()
         after = file_bytes(path)
         assert not any(word.encode() in after for word in SECRETS)
         assert b"KEPTQUESTION" in after
@@ -330,7 +332,7 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
 async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
     async with History.open(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
-        await history.reset(1, 50, "Reset.")
+        await history.forgetting.reset(1, 50, "Reset.")
     assert SECRETS[0].encode() in file_bytes(path)
     async with History.open(path):
         assert SECRETS[0].encode() not in file_bytes(path)
@@ -339,10 +341,10 @@ async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: P
 async def test_a_large_erasure_goes_in_batches(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_module, "ERASE_ROWS", 7)
+    monkeypatch.setattr(forgetting, "ERASE_ROWS", 7)
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, 31)))
-    await history.reset(1, 30, "Reset.")
-    erasing = asyncio.create_task(history.erase_forgotten())
+    await history.forgetting.reset(1, 30, "Reset.")
+    erasing = asyncio.create_task(history.forgetting.erase())
     assert await history.receive(an_exchange(40)), "others get their turn"
     await erasing
     assert await seen(history, CHANNEL) == [30]
@@ -354,7 +356,7 @@ async def test_a_start_whose_erasure_fails_goes_on_without(
     async def full_disk(self: History) -> None:
         raise HistoryFailed("OperationalError: database or disk is full")
 
-    monkeypatch.setattr(History, "erase_forgotten", full_disk)
+    monkeypatch.setattr(Forgetting, "erase", full_disk)
     async with History.open(path) as history:
         await keep(history, an_exchange(1, reply="x"))
     assert "not erased yet" in caplog.text
@@ -368,7 +370,7 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         await keep(history, an_exchange(1, reply="x"), an_exchange(60, reply="y"))
         await history.receive(an_exchange(70))
         await history.add_part(60, 61)
-        await history.reset(1, 50, "Reset.")
+        await history.forgetting.reset(1, 50, "Reset.")
         await history.notes.set_system_prompt("channel", 1, "Be brief.")
         await history.notes.set_calibration("m", Calibration(1.25, 300.0, 4))
         await history.notes.set_fact("commands", "abc")
@@ -417,8 +419,8 @@ async def test_parts_are_known(history: History) -> None:
 
 async def test_a_part_of_what_was_forgotten_is_not_recorded(history: History) -> None:
     await keep(history, an_exchange(1, reply="x"))
-    await history.reset(1, 50, "Reset.")
-    await history.erase_forgotten()
+    await history.forgetting.reset(1, 50, "Reset.")
+    await history.forgetting.erase()
     await history.add_part(1, 11)
     await history.add_part(999, 12)
     assert await history.question_of(11) is None
@@ -531,9 +533,9 @@ async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
     await keep(history, an_exchange(1, SECRETS[0], "x"))
     await history.add_part(1, 11)
     await history.shown(1)
-    assert await history.forget(1)
-    assert not await history.forget(2)
-    assert await history.erase_forgotten()
+    assert await history.forgetting.forget(1)
+    assert not await history.forgetting.forget(2)
+    assert await history.forgetting.erase()
     assert SECRETS[0].encode() not in file_bytes(path)
     [question] = await history.open_questions()
     assert (question.withdrawn, question.parts, question.attempts) == (True, (11,), 0)
@@ -550,8 +552,8 @@ async def test_a_reset_leaves_what_is_not_shown_whole_to_be_ended(history: Histo
     await history.receive(an_exchange(1))
     await history.begin(an_exchange(1))
     await history.add_part(1, 11)
-    await history.reset(1, 50, "Reset.")
-    await history.erase_forgotten()
+    await history.forgetting.reset(1, 50, "Reset.")
+    await history.forgetting.erase()
     [question] = await history.open_questions()
     assert question.parts == (11,)
     attempt = await history.begin(an_exchange(1))
@@ -566,11 +568,11 @@ async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history:
     await keep(history, an_exchange(120, channel=100, parent=1, reply="z"))
     await history.receive(an_exchange(130, channel=100, parent=1))
     await history.notes.set_system_prompt("channel", 100, "Be brief.")
-    await history.forget_places([100])
+    await history.forgetting.forget_places([100])
     assert await seen(history, CHANNEL) == [90]
     assert await open_ids(history) == []
     assert await history.notes.own_system_prompt("channel", 100) is None
-    await history.erase_forgotten()
+    await history.forgetting.erase()
     assert await history.find(120) is None
     assert await history.find(90) is not None
 
@@ -581,11 +583,11 @@ async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path
     await history.turn_away(3)
     for message_id in (1, 2):
         await history.shown(message_id)
-    await history.forget(1)
-    await history.prune(50)
+    await history.forgetting.forget(1)
+    await history.forgetting.prune(50)
     assert await open_ids(history) == [1], "its parts are not deleted yet"
     await history.withdrawn(1)
-    await history.prune(50)
+    await history.forgetting.prune(50)
     assert rows(path, "SELECT message_id FROM exchanges") == [(2,)]
 
 
@@ -596,14 +598,14 @@ async def test_who_reads_the_file_keeps_nobody_from_writing_and_the_log_is_empti
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM exchanges").fetchall()
-        await history.forget(1)
-        erasing = asyncio.create_task(history.erase_forgotten())
+        await history.forgetting.forget(1)
+        erasing = asyncio.create_task(history.forgetting.erase())
         assert await asyncio.wait_for(history.receive(an_exchange(2)), PATIENCE_SECONDS)
         assert not await asyncio.wait_for(erasing, PATIENCE_SECONDS)
-        assert history.unerased.is_set()
+        assert history.forgetting.unerased.is_set()
         reader.execute("ROLLBACK")
-    assert await history.erase_forgotten()
-    assert not history.unerased.is_set()
+    assert await history.forgetting.erase()
+    assert not history.forgetting.unerased.is_set()
     assert SECRETS[0].encode() not in file_bytes(path)
 
 
@@ -616,7 +618,7 @@ async def test_what_a_question_quotes_is_found_by_the_message_that_it_replies_to
     assert await history.quoting(1) == [quoting]
     await history.amend(replace(quoting, quoted="", tokens=4))
     assert await history.quoting(1) == [replace(quoting, quoted="", tokens=4)]
-    await history.forget(2)
+    await history.forgetting.forget(2)
     assert await history.quoting(1) == []
 
 

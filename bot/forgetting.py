@@ -1,0 +1,185 @@
+"""Forget what was said: at once for whoever asks, and in the file as soon as it can be."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from bot.database import Database, Statement
+
+ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
+WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
+IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
+
+ERASED_TEXT: Final = (
+    "author_id = 0, author = '', question = '', quoted = '', quoted_id = NULL, reply = '',"
+    " tokens = 0"
+)
+_ERASED: Final = f"""
+    {ERASED_TEXT},
+    state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
+"""
+
+_FORGOTTEN: Final = """
+    SELECT e.message_id FROM resets r JOIN exchanges e
+        ON e.channel_id = r.channel_id AND e.message_id < r.before_id
+        WHERE e.author_id <> 0
+    UNION ALL
+    SELECT e.message_id FROM resets r JOIN exchanges e
+        ON e.message_id = r.channel_id AND e.message_id < r.before_id
+        WHERE e.author_id <> 0
+"""
+
+
+class Forgetting:
+    """What is forgotten of the exchanges. Every method raises HistoryFailed.
+
+    While *unerased* is set, words that are forgotten may still stand in the file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.unerased = asyncio.Event()
+
+    async def reset(self, channel_id: int, before_id: int, notice: str) -> int:
+        """Forget what was asked in *channel_id* before *before_id*; return how many exchanges.
+
+        From now on they are neither read nor answered; `erase` removes their text. What is not
+        shown whole yet is to end with *notice*.
+        """
+        [(count,)] = await self._database.fetch(
+            """
+            SELECT count(*) FROM exchanges WHERE message_id IN (
+                SELECT message_id FROM exchanges
+                WHERE channel_id = :channel AND message_id < :before UNION SELECT :channel)
+            AND author_id <> 0 AND reply <> '' AND message_id < :before AND message_id >=
+                coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0)
+            """,
+            channel=channel_id,
+            before=before_id,
+        )
+        await self._database.change_all(
+            _boundary(channel_id, before_id),
+            (
+                f"""
+                UPDATE exchanges SET state = 'cancelled', unshown = :unshown
+                WHERE {IS_OPEN} AND :channel IN (channel_id, message_id)
+                    AND message_id < :before AND unshown IS NOT '{WITHDRAWN}'
+                """,
+                {
+                    "channel": channel_id,
+                    "before": before_id,
+                    "unshown": json.dumps([notice]),
+                },
+            ),
+        )
+        self.unerased.set()
+        return int(count)
+
+    async def forget(self, message_id: int) -> bool:
+        """Forget a question with its reply; False where there was none. See `erase`.
+
+        Its id stays, so that it is not answered when it comes again, and those of its parts until
+        `History.withdrawn` says that these are deleted.
+        """
+        [changed] = await self._database.change_all(
+            (
+                f"""
+                UPDATE exchanges SET {_ERASED}, unshown = '{WITHDRAWN}'
+                WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
+                    AND (author_id <> 0 OR unshown IS NOT NULL)
+                """,
+                (message_id,),
+            )
+        )
+        if changed:
+            self.unerased.set()
+        return changed == 1
+
+    async def forget_places(self, place_ids: Sequence[int]) -> None:
+        """Forget what was said in these places, which are gone; `erase` removes it.
+
+        A thread's opening question goes with it. System prompts go at once.
+        """
+        for place_id in place_ids:
+            [(newest,)] = await self._database.fetch(
+                "SELECT max(max(message_id), ?) FROM exchanges WHERE channel_id = ?",
+                place_id,
+                place_id,
+            )
+            await self._database.change_all(
+                _boundary(place_id, (newest or place_id) + 1),
+                (
+                    f"""
+                    UPDATE exchanges SET state = CASE WHEN state IN ('received', 'answering')
+                        THEN 'cancelled' ELSE state END, unshown = NULL
+                    WHERE {IS_OPEN} AND ? IN (channel_id, message_id)
+                    """,
+                    (place_id,),
+                ),
+                (
+                    "DELETE FROM system_prompts WHERE scope = 'channel' AND scope_id = ?",
+                    (place_id,),
+                ),
+                ("DELETE FROM places WHERE place_id = ?", (place_id,)),
+            )
+            self.unerased.set()
+
+    async def erase(self) -> bool:
+        """Erase text, names and part ids of all that was forgotten; ids and states stay.
+
+        False where another program reads the file: it keeps what was overwritten in the log.
+        """
+        while ids := await self._database.fetch(f"{_FORGOTTEN} LIMIT {ERASE_ROWS}"):
+            marks = ",".join("?" * len(ids))
+            forgotten = [message_id for (message_id,) in ids]
+            await self._database.change_all(
+                (
+                    f"""
+                    DELETE FROM parts WHERE message_id IN ({marks}) AND message_id NOT IN
+                        (SELECT message_id FROM exchanges WHERE {IS_OPEN})
+                    """,
+                    forgotten,
+                ),
+                (f"UPDATE exchanges SET {_ERASED} WHERE message_id IN ({marks})", forgotten),
+            )
+            self.unerased.set()
+        if self.unerased.is_set():
+            self.unerased.clear()
+            emptied = False
+            try:
+                emptied = await self._database.empty_log()
+            finally:
+                if not emptied:
+                    self.unerased.set()
+        return not self.unerased.is_set()
+
+    async def prune(self, before_id: int) -> None:
+        """Drop what is left of forgotten exchanges before *before_id*: nobody asks for it again."""
+        await self._database.change_all(
+            (
+                """
+                DELETE FROM parts WHERE message_id IN (SELECT message_id FROM exchanges
+                    WHERE author_id = 0 AND message_id < ? AND unshown IS NULL)
+                """,
+                (before_id,),
+            ),
+            (
+                """
+                DELETE FROM exchanges
+                WHERE author_id = 0 AND message_id < ? AND unshown IS NULL
+                """,
+                (before_id,),
+            ),
+        )
+
+
+def _boundary(channel_id: int, before_id: int) -> Statement:
+    """Return what makes all in a channel before *before_id* forgotten."""
+    return (
+        """
+        INSERT INTO resets VALUES (?, ?)
+        ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
+        """,
+        (channel_id, before_id),
+    )
