@@ -34,7 +34,7 @@ def is_edit(message: discord.Message) -> bool:
 
 
 class Changes:
-    """Keeps the memory true to what people see. No method raises HistoryFailed.
+    """Keeps the memory true to what people see. No method raises.
 
     What the database does not take waits, in order. *stored* waits until a message that is on its
     way into the database is there. *withdraw* is called when something that is shown at Discord is
@@ -122,8 +122,7 @@ class Changes:
                     self._failed.set()
                     return
                 except Exception:  # One that can never be made holds up no other.
-                    self._waiting.popleft()
-                    raise
+                    log.exception("A change cannot be made")
                 self._waiting.popleft()
             self._failed.clear()
 

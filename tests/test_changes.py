@@ -135,3 +135,19 @@ async def test_only_so_many_wait(scene: Scene, caplog: pytest.LogCaptureFixture)
     assert await scene.remembered(1) == [True], "it was too many"
     await scene.changes.deleted([1])
     assert await scene.remembered(1) == [False]
+
+
+async def test_a_change_that_can_never_be_made_holds_up_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await keep(scene.history, an_exchange(1, reply="x"))
+
+    async def broken(_: int) -> bool:
+        raise RuntimeError("a bug of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.history, "knows", broken)
+        await scene.changes.deleted([1])
+    assert "A change cannot be made" in caplog.text
+    await scene.changes.deleted([1])
+    assert await scene.remembered(1) == [False]
