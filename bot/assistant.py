@@ -413,13 +413,13 @@ class Assistant:
             answer.notices.append(self._say.memory_not_saved)
 
     async def _record_lost(self, answer: _Answer, why: ReplyLost) -> None:
-        _log_lost(answer.exchange, why)
         exchange = answer.exchange if answer.recorded else answer.outcome()
         try:
             await self._history.complete(exchange, State.FAILED)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", exchange.message_id, error)
         await self._record_shown(exchange)
+        _log_lost(exchange, why)
 
     async def _record_shown(self, exchange: Exchange) -> None:
         try:

@@ -51,6 +51,7 @@ class Heard:
         self._written = 0
         self._frozen_at: int | None = None
         self.first_id: int | None = None
+        self._turn = asyncio.Lock()
         self.absences = 0
 
     async def load(self) -> None:
@@ -60,16 +61,17 @@ class Heard:
         self.first_id = await self._stored_first()
 
     async def begin(self, message_id: int) -> None:
-        """Note the first message ever, before anything is done about it."""
-        if self.first_id is not None:
-            return
-        try:
-            self.first_id = await self._stored_first()
-            if self.first_id is None:
-                await self._history.notes.set_fact(FIRST_FACT, str(message_id))
-                self.first_id = message_id
-        except HistoryFailed as error:
-            log.warning("From when on messages were heard is not stored: %s", error)
+        """Note the first message ever, before anything is done about it; nobody overtakes."""
+        async with self._turn:
+            if self.first_id is not None:
+                return
+            try:
+                self.first_id = await self._stored_first()
+                if self.first_id is None:
+                    await self._history.notes.set_fact(FIRST_FACT, str(message_id))
+                    self.first_id = message_id
+            except HistoryFailed as error:
+                log.warning("From when on messages were heard is not stored: %s", error)
 
     async def _stored_first(self) -> int | None:
         first_id = await self._stored(FIRST_FACT)

@@ -41,6 +41,7 @@ from bot.model import ChatCompletions
 from bot.prompt import Prompt, Role, Turn
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
+from tests.doubles import PATIENCE_SECONDS
 from tests.faults.stream_fuzz import Answer, cut_at_each_byte, garbled_streams, listening
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -855,7 +856,7 @@ async def test_whatever_a_server_sends_it_ends_in_time_in_an_error_of_ours(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: type[ModelError]
 ) -> None:
     monkeypatch.setattr(model_module, "REFUSAL_SECONDS", 0.3)
-    seconds = SOON if kind is ModelTimeout else 9.0
+    seconds = SOON if kind is ModelTimeout else PATIENCE_SECONDS
     deadlines = ("first_token_seconds", "idle_seconds", "reply_seconds")
     async with asking(answer, **dict.fromkeys(deadlines, seconds)) as model:
         assert type((await failure(model))[1]) is kind
