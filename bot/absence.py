@@ -121,10 +121,11 @@ class Absence:
         unseen = await self._unseen_guilds()
         await self._set_unseen({guild_id: after_id} | unseen)
 
-    async def taken(self, missed: Missed) -> None:
-        """Note that what was missed is stored; what *missed* left out is read later."""
+    async def taken(self, missed: Missed) -> bool:
+        """Note that what was missed is stored; whether a guild that *missed* left out is back."""
         if missed.whole:
             await self._set_unseen(missed.unseen)
+        return any(not one.unavailable for one in self._client.guilds if one.id in missed.unseen)
 
     async def missed(self, after_id: int, *, oldest_id: int, is_wanted: IsWanted) -> Missed:
         """Return what people wrote after *after_id*, wherever the bot can read.
@@ -133,12 +134,12 @@ class Absence:
         """
         after_id = max(after_id, oldest_id)
         after = await self._after(after_id, oldest_id)
+        away = {one.id for one in self._client.guilds if one.unavailable}
+        unseen = {one: after.pop(one) for one in after.keys() & away}
         guilds = await self._places_in_guilds(after)
         threads, whole = await self._other_threads(after)
         direct = await self._direct_messages(after_id)
         places = {place.channel.id: place for place in (*guilds, *threads, *direct)}
-        away = {one.id for one in self._client.guilds if one.unavailable}
-        unseen = {one: after[one] for one in after.keys() & away}
         return await self.further(Missed([], whole, list(places.values()), unseen), is_wanted)
 
     async def further(self, missed: Missed, is_wanted: IsWanted) -> Missed:
@@ -212,7 +213,7 @@ class Absence:
     async def _places_in_guilds(self, after: dict[int, int]) -> list[_Place]:
         places = []
         for guild in self._client.guilds:
-            if guild.id not in after or guild.unavailable:
+            if guild.id not in after:
                 continue
             from_id = after[guild.id]
             known = set(await self._history.places.places_in(guild_id=guild.id))

@@ -195,7 +195,8 @@ class CatchUp:
             await self._go_on()
             missed = await self._absence.further(missed, is_wanted)
             count += await self._store_all(missed.messages, me_id)
-        await self._absence.taken(missed)
+        if await self._absence.taken(missed):
+            self.came_back()
         if count:
             log.info("Asked while the bot was away: %d", count)
         return missed.whole

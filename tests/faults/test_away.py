@@ -316,6 +316,35 @@ async def test_09_a_server_that_is_unavailable_over_two_starts_is_read_when_it_i
         await check_invariants(stage, opening, *missed, model_calls=1)
 
 
+async def test_09_a_server_that_comes_back_while_the_others_are_read_is_read_too(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, discord, theatre = own_stage, own_stage.discord, Theatre(own_stage, unique)
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    channel = str((await discord.create_channel(f"place-{unique}", guild=guild))["id"])
+    async with stage.bot():
+        await theatre.visited()
+        opening = await stage.asked(f"{unique} there", channel=channel)
+    missed = await stage.ask(f"{unique} missed", channel=channel)
+    await discord.edit_guild(guild, available=False)
+    reading = rf"/channels/{theatre.dm}/messages"
+    await discord.fault("delay", method="GET", path=reading, seconds=2.0)
+    first = len(await discord.requests())
+    async with stage.bot():
+        await until(partial(reads, stage, theatre.channel, first))
+        await discord.edit_guild(guild, available=True)
+        await check_invariants(stage, opening, missed, model_calls=1)
+
+
+async def reads(stage: Stage, channel: str, after: int) -> bool:
+    """Whether the bot began to read what was missed, *channel* first."""
+    path = f"/channels/{channel}/messages"
+    return any(
+        one["path"] == path for one in await stage.discord.requests(after=after, method="GET")
+    )
+
+
 async def mark_is_past(stage: Stage, message_id: int) -> bool:
     """Whether all that was there until *message_id* counts as heard."""
     rows = stage.rows("SELECT value FROM facts WHERE name = 'heard'")
