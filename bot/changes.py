@@ -15,6 +15,7 @@ from bot.conversation import scrubbed
 from bot.errors import HistoryFailed
 from bot.heard import seconds_of
 from bot.history import History
+from bot.payloads import is_snowflake
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Changes:
 
     async def deleted(self, message_ids: Iterable[int]) -> None:
         """Forget the questions among these, and those whose answers they were part of."""
-        message_ids = tuple(message_ids)
+        message_ids = tuple(filter(is_snowflake, message_ids))
         for message_id in message_ids:  # It stops now, whatever the database says.
             self._assistant.abandon(message_id)
         await self._make(partial(self._forget, message_ids))
@@ -117,14 +118,19 @@ class Changes:
                 try:
                     await self._waiting[0]()
                 except HistoryFailed as error:
-                    if not self._failed.is_set():
-                        log.warning("Changes wait until the database takes them: %s", error)
-                    self._failed.set()
-                    return
+                    if error.may_pass:
+                        self._note(error)
+                        return
+                    log.warning("A change cannot be made: %s", error)
                 except Exception:  # One that can never be made holds up no other.
                     log.exception("A change cannot be made")
                 self._waiting.popleft()
             self._failed.clear()
+
+    def _note(self, error: HistoryFailed) -> None:
+        if not self._failed.is_set():
+            log.warning("Changes wait until the database takes them: %s", error)
+        self._failed.set()
 
     async def _edit(self, message_id: int, text: str, quotation: str) -> None:
         await self._stored(message_id)

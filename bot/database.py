@@ -251,7 +251,8 @@ def _failed() -> Iterator[None]:
         yield
     # aiosqlite: ValueError once closed. An id from outside may be larger than SQLite's.
     except (sqlite3.Error, ValueError, OverflowError) as error:
-        raise HistoryFailed(f"{type(error).__name__}: {error}") from error
+        may_pass = isinstance(error, sqlite3.OperationalError)
+        raise HistoryFailed(f"{type(error).__name__}: {error}", may_pass=may_pass) from error
 
 
 @contextmanager

@@ -57,7 +57,14 @@ class DiscordRefused(StartRefused):
 
 
 class HistoryFailed(BotError):
-    """One read or write of the database failed; nothing of it was stored."""
+    """One read or write of the database failed; nothing of it was stored.
+
+    *may_pass* says whether the same may succeed later, as when the disk was full.
+    """
+
+    def __init__(self, why: str, *, may_pass: bool = True) -> None:
+        super().__init__(why)
+        self.may_pass = may_pass
 
 
 class SystemPromptTooLong(BotError):

@@ -151,3 +151,11 @@ async def test_a_change_that_can_never_be_made_holds_up_no_other(
     assert "A change cannot be made" in caplog.text
     await scene.changes.deleted([1])
     assert await scene.remembered(1) == [False]
+
+
+async def test_an_id_that_no_database_can_hold_holds_up_no_other(scene: Scene) -> None:
+    await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2)))
+    await scene.changes.deleted([2**63, 1])
+    await scene.changes.place_gone(2**80)
+    await scene.changes.deleted([2])
+    assert await scene.remembered(1, 2) == [False] * 2
