@@ -143,11 +143,12 @@ class CatchUp:
                 self._later()
 
     async def _pass(self) -> None:
-        await self._inbox.store_unanswered()
         await self._go_on()
         self._begun.set()
         if self._returned or self._compared:
             self._behind.set()
+        if await self._inbox.store_unanswered():
+            self.again()
 
     async def _read(self) -> None:
         """Find out what was missed, and go on with that."""

@@ -127,11 +127,16 @@ class Inbox:
             self._unanswered[exchange.message_id] = exchange
         return done
 
-    async def store_unanswered(self) -> None:
-        """Store what could be neither stored nor answered when it came; raises HistoryFailed."""
-        for message_id, exchange in list(self._unanswered.items()):
+    async def store_unanswered(self) -> bool:
+        """Store what could be neither stored nor answered when it came; whether there was any.
+
+        Raises HistoryFailed.
+        """
+        waiting = dict(self._unanswered)
+        for message_id, exchange in waiting.items():
             await self._history.receive(exchange)
             self._unanswered.pop(message_id, None)
+        return bool(waiting)
 
     async def answer_late(self, message: Asked, stored: Exchange, me_id: int) -> bool:
         """See a question answered that waits since before, with *message* as it stands now."""
