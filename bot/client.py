@@ -195,6 +195,10 @@ class ChatClient(discord.Client):
         """Forget what was said in a guild that the bot left."""
         await self._changes.guild_gone(guild.id)
 
+    async def changes_made(self) -> None:
+        """Wait until the edits and deletions that came before are made."""
+        await self._changes.made()
+
     def finish_before_closing(self) -> None:
         """Let `drain` wait for the task that calls this."""
         task = asyncio.current_task()

@@ -97,9 +97,12 @@ class Commands:
 
     async def _reset(self, interaction: discord.Interaction) -> None:
         place = self._place(interaction)
-        count = await self._done(
-            interaction, self._assistant.reset(place.channel_id, interaction.id)
-        )
+
+        async def work() -> int:
+            await self._client.changes_made()
+            return await self._assistant.reset(place.channel_id, interaction.id)
+
+        count = await self._done(interaction, work())
         counted = {0: self._say.reset_nothing, 1: self._say.reset_one}
         sentence = counted.get(count, self._say.reset_done.format(count=count))
         await self._tell(interaction, sentence)

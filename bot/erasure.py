@@ -12,7 +12,7 @@ from bot.history import History
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS: Final = (1.0, 300.0)  # the first pause while it cannot be done, and the longest
+AGAIN_SECONDS: Final = (0.5, 5.0)  # the first pause while it cannot be done, and the longest
 HOUR_SECONDS: Final = 3600.0
 
 
@@ -34,9 +34,12 @@ class Erasure:
         pause_seconds = AGAIN_SECONDS[0]
         while True:
             await self._history.forgetting.unerased.wait()
-            if await self._erased():
+            why_not = await self._erase()
+            if why_not is None:
                 pause_seconds = AGAIN_SECONDS[0]
                 continue
+            if pause_seconds == AGAIN_SECONDS[0]:
+                log.warning("What was forgotten is not erased yet: %s", why_not)
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, AGAIN_SECONDS[1])
 
@@ -49,12 +52,10 @@ class Erasure:
                 log.warning("What was forgotten is not dropped yet: %s", error)
             await asyncio.sleep(HOUR_SECONDS)
 
-    async def _erased(self) -> bool:
+    async def _erase(self) -> str | None:
+        """Return why what is forgotten cannot be erased now, None where it is."""
         try:
             erased = await self._history.forgetting.erase()
         except HistoryFailed as error:
-            log.warning("What was forgotten is not erased yet: %s", error)
-            return False
-        if not erased:
-            log.info("What was forgotten is not erased yet: another program reads the database")
-        return erased
+            return str(error)
+        return None if erased else "another program reads the database"
