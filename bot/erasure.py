@@ -39,7 +39,7 @@ class Erasure:
                 pause_seconds = AGAIN_SECONDS[0]
                 continue
             if pause_seconds == AGAIN_SECONDS[0]:
-                log.warning("What was forgotten is not erased yet: %s", why_not)
+                log.info("What was forgotten is not erased yet: %s", why_not)
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, AGAIN_SECONDS[1])
 
