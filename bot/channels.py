@@ -10,6 +10,7 @@ import discord
 
 from bot import addressing
 from bot.discord_calls import DiscordUnavailable, call
+from bot.discord_reply import lost_because
 from bot.errors import HistoryFailed
 from bot.pacing import Pacer, Urgency
 from bot.places import Places
@@ -107,9 +108,13 @@ class Channels:
         return self._client.get_channel(thread_id) or await self.fetched(thread_id)
 
     async def reopen(self, thread_id: int) -> None:
-        """Open an archived thread again; raises HTTPException or DiscordUnavailable."""
-        thread = await self.thread(thread_id)
-        await call(lambda: thread.edit(archived=False), self._pacer, Urgency.FIRST_WORDS)
+        """Open an archived thread again; raises HTTPException, DiscordUnavailable or ReplyLost."""
+        # What is cached was open; whether the thread was locked as well, its event may not say yet.
+        thread = await self.fetched(thread_id)
+        try:
+            await call(lambda: thread.edit(archived=False), self._pacer, Urgency.FIRST_WORDS)
+        except discord.Forbidden as error:
+            raise lost_because(error, thread) from error
 
     def at(self, channel_id: int, guild_id: int | None) -> Any:
         """Return the channel with this id, or what can be written to where it is not cached."""

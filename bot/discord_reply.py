@@ -23,6 +23,7 @@ RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left before its end
 ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or deleted
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
+LOCKED: Final = 160005  # in a locked thread only those write who may unlock it
 SMALL: Final = "\n-# "  # Discord: small print
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")
@@ -53,9 +54,9 @@ class DiscordReply:
     """One reply. The place is found while the model thinks; *shown* is told of each new part.
 
     *gone* is told of a part before it is deleted. *reopen* opens an archived thread, named by its
-    id; it raises HTTPException or DiscordUnavailable. What *find_place* enters is left at the end,
-    with the reply; it raises ReplyLost or ReplyDelayed. *question_id* makes the nonces, by which
-    Discord knows a part that is sent twice.
+    id; it raises HTTPException, DiscordUnavailable or ReplyLost. What *find_place* enters is left
+    at the end, with the reply; it raises ReplyLost or ReplyDelayed. *question_id* makes the nonces,
+    by which Discord knows a part that is sent twice.
     """
 
     def __init__(
@@ -260,10 +261,6 @@ class DiscordReply:
             await self._reopen(place.channel.id)
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
-        except discord.Forbidden as error:
-            raise ReplyLost(
-                "the thread is archived and locked, and the permission Manage Threads is missing"
-            ) from error
         return await self._call(request, urgency)
 
     async def _call(self, request: Callable[[], Awaitable[T]], urgency: Urgency) -> T:
@@ -306,9 +303,12 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     """Return what a refusal for good means: which permission is missing, or what is gone."""
     if error.code == MISSING_ACCESS:
         return ReplyLost("the permission View Channel is missing")
-    if isinstance(error, discord.Forbidden):
-        in_thread = isinstance(channel, discord.Thread)
-        name = "Send Messages in Threads" if in_thread else "Send Messages"
+    refused = isinstance(error, discord.Forbidden)
+    thread = channel if isinstance(channel, discord.Thread) else None
+    if error.code == LOCKED or (refused and thread is not None and thread.locked):
+        return ReplyLost("the thread is locked, and the permission Manage Threads is missing")
+    if refused:
+        name = "Send Messages" if thread is None else "Send Messages in Threads"
         return ReplyLost(f"the permission {name} is missing, or the person takes no messages")
     if isinstance(error, discord.NotFound):
         return ReplyLost("it is gone")

@@ -1,7 +1,7 @@
 """A streamed reply, written with the real discord.py into the stand-in Discord."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 from bot import discord_calls, pacing
 from bot import discord_reply as discord_reply_module
+from bot.discord_calls import DiscordUnavailable
 from bot.discord_reply import Destination, DiscordReply, lost_because, with_notices
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.gateway import RateLimitTrace
@@ -26,6 +27,7 @@ Json = dict[str, Any]
 MESSAGES = r"/channels/\d+/messages$"
 MESSAGE = r"/channels/\d+/messages/\d+$"
 SUPPRESS_EMBEDS = 1 << 2
+ARCHIVED = {"code": 50083, "message": "Thread is archived"}
 
 
 @pytest.fixture
@@ -59,13 +61,14 @@ class Stage:
     def reply(
         self,
         find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]] | None = None,
+        reopen: Callable[[int], Awaitable[None]] | None = None,
     ) -> DiscordReply:
         return DiscordReply(
             int(self.asked["id"]),
             find_place or self.in_place,
             shown=self._record,
             gone=self._drop,
-            reopen=self._reopen,
+            reopen=reopen or self._reopen,
             pacer=self.pacer,
         )
 
@@ -423,6 +426,7 @@ async def test_where_history_may_not_be_read_the_answer_is_no_reply(stage: Stage
         (403, 50013, "the permission Send Messages is missing, or the person takes no messages"),
         (403, 50007, "the permission Send Messages is missing, or the person takes no messages"),
         (404, 10003, "it is gone"),
+        (400, 160005, "the thread is locked, and the permission Manage Threads is missing"),
         (400, 50035, "Discord refuses it: 400, code 50035"),
     ],
 )
@@ -452,6 +456,38 @@ async def test_a_second_refusal_without_the_reference_ends_it_too(stage: Stage) 
     async with written(stage, "One") as reply:
         with pytest.raises(ReplyLost, match="Send Messages is missing"):
             await reply.finish()
+
+
+async def test_a_thread_that_stays_archived_is_opened_once(stage: Stage) -> None:
+    opened: list[int] = []
+
+    async def reopen(thread_id: int) -> None:
+        opened.append(thread_id)
+
+    await stage.people.fault(
+        "answer", method="POST", path=MESSAGES, status=400, body=ARCHIVED, count=None
+    )
+    async with stage.reply(reopen=reopen) as reply:
+        reply.write("One")
+        with pytest.raises(ReplyLost, match="400, code 50083"):
+            await reply.finish()
+    assert opened == [stage.channel.id]
+
+
+async def test_a_thread_that_cannot_be_opened_now_delays_the_end(stage: Stage) -> None:
+    async def reopen(_thread_id: int) -> None:
+        raise DiscordUnavailable("it fails")
+
+    await stage.people.fault(
+        "answer", method="PATCH", path=MESSAGE, status=400, body=ARCHIVED, count=None
+    )
+    async with stage.reply(reopen=reopen) as reply:
+        reply.write("One")
+        await stage.until("One")
+        reply.write(", two.")
+        with pytest.raises(ReplyDelayed, match="it fails"):
+            await reply.finish()
+    assert await stage.texts() == ["One"]
 
 
 async def test_a_message_that_is_deleted_while_it_grows_ends_the_reply(stage: Stage) -> None:
@@ -491,8 +527,12 @@ def test_a_notice_that_does_not_fit_gets_a_message_of_its_own(
     assert "\n".join(shown[1:]) == f"{text}\n-# End."
 
 
-def test_in_a_thread_the_permission_has_another_name() -> None:
+@pytest.mark.parametrize(
+    ("locked", "permission"), [(False, "Send Messages in Threads"), (True, "Manage Threads")]
+)
+def test_in_a_thread_the_permission_has_another_name(locked: bool, permission: str) -> None:
     response: Any = SimpleNamespace(status=403, reason="Forbidden")
     error = discord.Forbidden(response, {"code": 50013, "message": "No."})
     thread = discord.Thread.__new__(discord.Thread)
-    assert "Send Messages in Threads" in str(lost_because(error, thread))
+    thread.locked = locked
+    assert f"the permission {permission} is missing" in str(lost_because(error, thread))

@@ -405,3 +405,26 @@ async def test_09_a_place_with_many_messages_is_read_whole_and_holds_up_no_other
 
         questions = (*theatre.before, early, late, elsewhere)
         await check_invariants(stage, *questions, model_calls=1)
+
+
+async def test_09_the_answer_to_a_question_deleted_meanwhile_goes_from_an_archived_thread(
+    own_stage: Stage, unique: str
+) -> None:
+    """Of which Discord does not tell on return, and in which it refuses to delete."""
+    stage = own_stage
+    async with stage.bot():
+        question = await stage.asked(f"{unique} opening")
+        follow_up = await stage.said(question["id"], "Jun", f"{unique} and then?")
+        parts = [*await stage.parts_of(question), *await stage.parts_of(follow_up)]
+    await stage.discord.delete(question["channel_id"], question["id"])
+    await stage.discord.delete(question["id"], follow_up["id"])
+    await stage.discord.edit_channel(question["id"], archived=True)
+    async with stage.bot():
+
+        async def withdrawn() -> bool:
+            shown = {one["id"] for one in await stage.messages_in(question["id"])}
+            return not shown & {part["id"] for part in parts}
+
+        await until(withdrawn)
+        await stage.asked("Are you there?")
+        assert "Traceback" not in stage.log

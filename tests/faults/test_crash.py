@@ -168,8 +168,9 @@ async def test_01_the_answer_goes_on_in_a_thread_that_was_archived_meanwhile(
         assert parts[0]["id"] == begun["id"]
 
 
+@pytest.mark.parametrize("missing", ["Manage Threads", "Send Messages in Threads"])
 async def test_01_the_answer_in_a_thread_that_was_locked_meanwhile_is_given_up(
-    own_stage: Stage, unique: str
+    own_stage: Stage, unique: str, missing: str
 ) -> None:
     """Nothing can be written there any more; the log says what is missing."""
     stage = own_stage
@@ -178,9 +179,13 @@ async def test_01_the_answer_in_a_thread_that_was_locked_meanwhile_is_given_up(
         question = await stage.ask(unique)
         begun = await stage.first_words_on(question)
         await killed(bot)
-    await stage.discord.edit_channel(question["id"], archived=True, locked=True)
+    locked = missing == "Manage Threads"
+    await stage.discord.edit_channel(question["id"], archived=True, locked=locked)
+    if not locked:
+        denied = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
+        await stage.discord.edit_channel(question["channel_id"], overwrites=[denied])
     async with stage.bot():
-        await stage.logged("the permission Manage Threads is missing")
+        await stage.logged(f"the permission {missing} is missing")
         await stage.asked("Are you there?")
         assert stage.state_of(question) == "failed"
         assert [part["id"] for part in await stage.parts_of(question)] == [begun["id"]]
@@ -188,6 +193,7 @@ async def test_01_the_answer_in_a_thread_that_was_locked_meanwhile_is_given_up(
     async with stage.bot():
         await stage.asked("And now?")
         assert len(await stage.requests_with(unique)) <= 2
+    assert stage.log.count("is missing") == 1
 
 
 async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
@@ -333,3 +339,21 @@ async def test_05_what_is_committed_is_there_after_the_power_was_cut(
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     async with stage.bot():
         await check_invariants(stage, *questions, model_calls=1)
+
+
+async def test_01_a_thread_that_cannot_be_opened_now_is_opened_later(
+    own_stage: Stage, unique: str
+) -> None:
+    """What is stored is shown then, and the model is not asked once more."""
+    stage = own_stage
+    async with stage.bot() as bot:
+        question = await POINTS["first_part_recorded"](stage, unique)
+        await killed(bot)
+    before = await stage.parts_of(question)
+    await stage.discord.edit_channel(question["id"], archived=True)
+    opening = rf"/channels/{question['id']}$"
+    await stage.discord.fault("answer", method="PATCH", path=opening, status=503, count=None)
+    async with stage.bot():
+        await stage.logged(f"Discord does not take answer {question['id']} now")
+        await stage.discord.clear_faults()
+        await check_gone_on(stage, "first_part_recorded", question, before)

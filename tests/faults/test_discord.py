@@ -279,6 +279,7 @@ def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
 HELD_AT_SECOND: Final = replace(STREAM, stall_after_chunks=100, stall_seconds=6)
 TAKEN: Final = {
     "speaking in threads": ("failed", ""),
+    "the open thread": ("failed", ""),
     "seeing the channel": ("failed", ""),
     "the thread, unheard": ("failed", "THREAD_DELETE"),
     "the part, unheard": ("failed", "MESSAGE_DELETE"),
@@ -302,6 +303,8 @@ async def take(stage: Stage, what: str, question: Message, part: Message) -> Non
     elif what == "seeing the channel":
         denied = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
         await discord.edit_channel(channel, overwrites=[denied])
+    elif what == "the open thread":
+        await discord.edit_channel(thread, archived=True, locked=True)
     elif what.startswith("the thread"):
         await discord.delete_channel(thread)
     elif what == "being there":
