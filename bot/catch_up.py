@@ -64,6 +64,7 @@ class CatchUp:
         self._places: dict[int, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._passed_over: set[int] = set()
+        self._put_off: set[int] = set()
         self._failures: dict[int, int] = {}
         self._later_seconds = LATER_SECONDS[0]
         self._timer: asyncio.TimerHandle | None = None
@@ -73,6 +74,7 @@ class CatchUp:
     def came_back(self) -> None:
         """Catch up: events may have been missed."""
         self._returned = self._compared = True
+        self._put_off.clear()
         self.again()
 
     def again(self) -> None:
@@ -84,6 +86,7 @@ class CatchUp:
         was_passed_over = message_id in self._passed_over
         self._passed_over.discard(message_id)
         if not done:
+            self._put_off.add(message_id)
             self._later()
         elif was_passed_over:
             self.again()
@@ -97,6 +100,7 @@ class CatchUp:
 
     def _time_is_up(self) -> None:
         self._timer = None
+        self._put_off.clear()
         self.again()
 
     def stop(self) -> None:
@@ -227,6 +231,8 @@ class CatchUp:
             message_id = question.exchange.message_id
             if self._inbox.is_held(message_id):
                 self._passed_over.add(message_id)
+                continue
+            if message_id in self._put_off and not question.withdrawn:
                 continue
             place_id = question.exchange.place_id
             queue = self._waiting.setdefault(place_id, deque())

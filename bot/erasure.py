@@ -12,6 +12,9 @@ from bot.history import History
 
 log = logging.getLogger(__name__)
 
+# What is forgotten one after the other is erased at once; and who deletes what was just reset
+# expects the answer to go as well, of which nothing is known any more once it is erased.
+SOON_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = (0.5, 5.0)  # the first pause while it cannot be done, and the longest
 HOUR_SECONDS: Final = 3600.0
 
@@ -30,10 +33,11 @@ class Erasure:
         self._now = now
 
     async def keep_erased(self) -> None:
-        """Erase the words of what is forgotten, for ever."""
+        """Erase the words of what is forgotten soon after, for ever."""
         pause_seconds = AGAIN_SECONDS[0]
         while True:
             await self._history.forgetting.unerased.wait()
+            await asyncio.sleep(SOON_SECONDS)
             why_not = await self._erase()
             if why_not is None:
                 pause_seconds = AGAIN_SECONDS[0]

@@ -1,5 +1,6 @@
 """Rows 1 to 5: killed at any instant, stopped, started twice, poisoned, without power."""
 
+import asyncio
 import signal
 import sqlite3
 import time
@@ -17,11 +18,11 @@ from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from bot.splitting import split
-from tests.e2e.conftest import Bot, Message, Stage
+from tests.e2e.conftest import PATIENCE_SECONDS, Bot, Message, Stage
 from tests.faults.failing import ANSWER, Log, failing_play, logged
 from tests.faults.kills import play_random_kills
 from tests.faults.oracle import check_invariants
-from tests.faults.points import COMPLETE, POINTS, TEXT, until
+from tests.faults.points import COMPLETE, POINTS, SENTENCE, TEXT, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -357,3 +358,85 @@ async def test_01_a_thread_that_cannot_be_opened_now_is_opened_later(
         await stage.logged(f"Discord does not take answer {question['id']} now")
         await stage.discord.clear_faults()
         await check_gone_on(stage, "first_part_recorded", question, before)
+
+
+async def test_01_what_waits_is_tried_ever_less_often_while_others_are_answered(
+    own_stage: Stage, unique: str
+) -> None:
+    """The end of another question is no reason to ask Discord again about this one."""
+    stage = own_stage
+    slow = Script(text="x", stall_before_seconds=15)
+    await stage.model.reply_when(f"{unique} waiting", slow, times=1)
+    async with stage.bot() as bot:
+        waiting = await stage.ask(f"{unique} waiting")
+        await stage.model_asked(f"{unique} waiting")
+        await killed(bot)
+    await stage.model.reply_when(f"{unique} other", Script(text="y", stall_before_seconds=1))
+    fetch = f"/channels/{waiting['channel_id']}/messages/{waiting['id']}"
+    await stage.discord.fault("answer", method="GET", path=f"{fetch}$", status=503, count=None)
+
+    async def tries() -> list[float]:
+        requests = await stage.discord.requests(method="GET")
+        return [one["at"] for one in requests if one["path"] == fetch]
+
+    others: list[Message] = []
+    async with stage.bot():
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(await tries()) < 3:
+                others.append(await stage.ask(f"{unique} other {len(others)}."))
+                await asyncio.sleep(0.2)
+        first, second, third = (await tries())[:3]
+        assert second - first >= catch_up.LATER_SECONDS[0]
+        assert third - second >= 2 * catch_up.LATER_SECONDS[0]
+        await stage.discord.clear_faults()
+        await check_invariants(stage, waiting, *others, model_calls=2)
+
+
+async def test_01_a_part_that_is_not_recorded_is_found_behind_a_hundred_messages(
+    own_stage: Stage, unique: str
+) -> None:
+    """Discord lists no more at once; what the part refers to proves it."""
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text=TEXT, stall_before_seconds=15), times=1)
+    await stage.model.reply_when(unique, TEXT)
+    async with stage.bot() as bot:
+        voice = await stage.channel(kind=ChannelType.VOICE)
+        question = await stage.ask(unique, channel=voice)
+        await stage.model_asked(unique)
+        await killed(bot)
+    for number in range(PAGE + 1):
+        await stage.discord.say(voice, "Jun", f"{unique} chatter {number}")
+    begun = await stage.discord.say(
+        voice,
+        stage.discord.bot_id,
+        SENTENCE.strip(),
+        reply_to=question["id"],
+        ping_reply=False,
+    )
+    async with stage.bot():
+        await check_invariants(stage, question, model_calls=2)
+        parts = await stage.parts_of(question)
+        assert [part["content"] for part in parts] == split(TEXT)
+        assert parts[0]["id"] == begun["id"]
+
+
+async def test_01_an_edit_of_what_is_gone_on_with_holds_up_nobody(
+    own_stage: Stage, unique: str
+) -> None:
+    """Changes are made in order, and questions are answered behind those that came before."""
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=15))
+    async with stage.bot() as bot:
+        channel = await stage.channel()
+        question = await stage.ask(f"{unique} before", channel=channel)
+        await stage.model_asked(unique)
+        await killed(bot)
+    async with stage.bot():
+        await until(partial(asked_more_than, stage, unique, 1))
+        edited = f"{stage.discord.bot_mention} {unique} after"
+        await stage.discord.edit(channel, question["id"], edited)
+        await stage.asked("Are you there?")
+        assert stage.state_of(question) == "answering"
+        sql = "SELECT question FROM exchanges WHERE message_id = ?"
+        assert stage.rows(sql, int(question["id"])) == [(f"{unique} after",)]
+        await stage.discord.delete(channel, question["id"])

@@ -325,6 +325,31 @@ async def test_13_a_ready_that_cannot_be_read_is_asked_for_again(
         await still_answers(own_stage, unique)
 
 
+@pytest.mark.parametrize("more", [{}, {"type": 0, "content": ""}])
+async def test_13_an_update_of_previews_alone_is_no_edit(
+    own_stage: Stage, unique: str, more: dict[str, Any]
+) -> None:
+    """Discord need not tell who wrote a message, nor what, to say that its links have previews."""
+    stage = own_stage
+    async with stage.bot():
+        question = await stage.asked(f"asked {unique}")
+        connects = len(await stage.discord.events(types=["gateway_connect"]))
+        data = {
+            "id": question["id"],
+            "channel_id": question["channel_id"],
+            "guild_id": (await stage.discord.look())["guilds"][0]["id"],
+            "edited_timestamp": question["timestamp"],
+            "embeds": [{"type": "rich", "title": "A preview"}],
+        }
+        await stage.discord.gateway("dispatch", t="MESSAGE_UPDATE", d=data | more)
+        await still_answers(stage, unique)
+        assert stage.rows(
+            "SELECT question FROM exchanges WHERE message_id = ?", int(question["id"])
+        ) == [(f"asked {unique}",)]
+        assert len(await stage.discord.events(types=["gateway_connect"])) == connects
+    assert " ERROR " not in stage.log
+
+
 @pytest.mark.parametrize("seed", [1])
 async def test_13_malformed_events_between_questions(own_stage: Stage, seed: int) -> None:
     """The long form of this has 10,000 of them."""
