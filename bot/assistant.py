@@ -229,9 +229,9 @@ class Assistant:
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in places that are gone; answers there end without a word."""
-        await self._history.forgetting.forget_places(place_ids)
         for answer in self._answers_in(set(place_ids)):
             answer.stop(_Stop.FORGOTTEN)
+        await self._history.forgetting.forget_places(place_ids)
 
     async def amend(self, message_id: int, question: str) -> None:
         """Replace a question by what its author made of it."""

@@ -166,6 +166,18 @@ class Database:
                     await self._wait_at_most(BUSY_TIMEOUT_SECONDS)
                 return not is_busy
 
+    async def rewrite(self) -> None:
+        """Write the whole file anew; all units of work wait meanwhile."""
+        async with self._unit:
+            with _failed():
+                await self._connection.execute_fetchall("VACUUM")
+
+    async def size_bytes(self) -> int:
+        """Return how long the file is."""
+        sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+        [(size,)] = await self.fetch(sql)
+        return int(size)
+
     async def _wait_at_most(self, seconds: float) -> None:
         await self._connection.execute_fetchall(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 

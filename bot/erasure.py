@@ -52,6 +52,7 @@ class Erasure:
         while True:
             try:
                 await self._history.forgetting.prune(snowflake_at(self._now() - self._keep_seconds))
+                await self._history.forgetting.tidy()
             except HistoryFailed as error:
                 log.warning("What was forgotten is not dropped yet: %s", error)
             await asyncio.sleep(HOUR_SECONDS)

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from bot.database import Database, Statement
+from bot.errors import HistoryFailed
 
+REWRITE_BYTES: Final = 16_000_000  # SQLite writes 5 MB in 25 ms anew; all else waits meanwhile.
+HOURLY_REWRITE_BYTES: Final = 256_000_000
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
 WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
@@ -34,12 +37,20 @@ _FORGOTTEN: Final = """
 class Forgetting:
     """What is forgotten of the exchanges. Every method raises HistoryFailed.
 
-    While *unerased* is set, words that are forgotten may still stand in the file.
+    While *unerased* is set, words that are forgotten may still stand in the file. What was
+    overwritten may also stand between rows, where SQLite moved a row from: only a file that is
+    written anew is free of that.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.unerased = asyncio.Event()
+        self._may_have_copies = False
+
+    def note(self) -> None:
+        """Note that something was forgotten, or replaced."""
+        self._may_have_copies = True
+        self.unerased.set()
 
     async def reset(self, channel_id: int, before_id: int, notice: str) -> int:
         """Forget what was asked in *channel_id* before *before_id*; return how many exchanges.
@@ -73,7 +84,7 @@ class Forgetting:
                 },
             ),
         )
-        self.unerased.set()
+        self.note()
         return int(count)
 
     async def forget(self, message_id: int) -> bool:
@@ -87,13 +98,14 @@ class Forgetting:
                 f"""
                 UPDATE exchanges SET {_ERASED}, unshown = '{WITHDRAWN}'
                 WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
-                    AND (author_id <> 0 OR unshown IS NOT NULL)
+                    AND (author_id <> 0 OR unshown IS NOT NULL OR EXISTS
+                        (SELECT 1 FROM parts WHERE parts.message_id = exchanges.message_id))
                 """,
                 (message_id,),
             )
         )
         if changed:
-            self.unerased.set()
+            self.note()
         return changed == 1
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
@@ -122,11 +134,19 @@ class Forgetting:
                     (place_id,),
                 ),
                 ("DELETE FROM places WHERE place_id = ?", (place_id,)),
+                (
+                    """
+                    DELETE FROM parts WHERE message_id = :place OR message_id IN
+                        (SELECT message_id FROM exchanges
+                        WHERE channel_id = :place AND author_id <> 0)
+                    """,
+                    {"place": place_id},
+                ),
             )
-            self.unerased.set()
+            self.note()
 
     async def erase(self) -> bool:
-        """Erase text, names and part ids of all that was forgotten; ids and states stay.
+        """Erase text and names of all that was forgotten; ids and states stay.
 
         False where another program reads the file: it keeps what was overwritten in the log.
         """
@@ -134,25 +154,34 @@ class Forgetting:
             marks = ",".join("?" * len(ids))
             forgotten = [message_id for (message_id,) in ids]
             await self._database.change_all(
-                (
-                    f"""
-                    DELETE FROM parts WHERE message_id IN ({marks}) AND message_id NOT IN
-                        (SELECT message_id FROM exchanges WHERE {IS_OPEN})
-                    """,
-                    forgotten,
-                ),
-                (f"UPDATE exchanges SET {_ERASED} WHERE message_id IN ({marks})", forgotten),
+                (f"UPDATE exchanges SET {_ERASED} WHERE message_id IN ({marks})", forgotten)
             )
-            self.unerased.set()
+            self.note()
         if self.unerased.is_set():
             self.unerased.clear()
             emptied = False
             try:
+                await self._rewrite(REWRITE_BYTES)
                 emptied = await self._database.empty_log()
             finally:
                 if not emptied:
                     self.unerased.set()
         return not self.unerased.is_set()
+
+    async def tidy(self) -> None:
+        """Write a larger file anew, too, if something was forgotten."""
+        await self._rewrite(HOURLY_REWRITE_BYTES)
+        if not await self._database.empty_log():
+            self.unerased.set()
+
+    async def _rewrite(self, most_bytes: int) -> None:
+        if self._may_have_copies and await self._database.size_bytes() <= most_bytes:
+            self._may_have_copies = False
+            try:
+                await self._database.rewrite()
+            except HistoryFailed:
+                self._may_have_copies = True
+                raise
 
     async def prune(self, before_id: int) -> None:
         """Drop what is left of forgotten exchanges before *before_id*: nobody asks for it again."""

@@ -268,7 +268,7 @@ class History:
             exchange.tokens,
             exchange.message_id,
         )
-        self.forgetting.unerased.set()
+        self.forgetting.note()
 
     async def complete(
         self, exchange: Exchange, state: State, notices: Sequence[str] | None = None
@@ -305,23 +305,21 @@ class History:
             """,
             message_id,
         )
-        await self._drop_parts(message_id)
 
     async def withdrawn(self, message_id: int) -> None:
         """Record that nothing is shown any more of the reply to a forgotten question."""
-        await self._database.change(
-            "UPDATE exchanges SET unshown = NULL, attempts = 0 WHERE message_id = ?", message_id
-        )
-        await self._drop_parts(message_id)
-
-    async def _drop_parts(self, message_id: int) -> None:
-        """Drop the part ids of what is forgotten, once nothing is to be done with them."""
-        await self._database.change(
-            """
-            DELETE FROM parts WHERE message_id IN (SELECT message_id FROM exchanges
-                WHERE message_id = ? AND author_id = 0 AND unshown IS NULL)
-            """,
-            message_id,
+        await self._database.change_all(
+            (
+                "UPDATE exchanges SET unshown = NULL, attempts = 0 WHERE message_id = ?",
+                (message_id,),
+            ),
+            (
+                """
+                DELETE FROM parts WHERE message_id IN
+                    (SELECT message_id FROM exchanges WHERE message_id = ? AND author_id = 0)
+                """,
+                (message_id,),
+            ),
         )
 
     async def open_questions(self) -> list[OpenQuestion]:

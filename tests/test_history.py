@@ -1,6 +1,7 @@
 """The store: who sees what, what is forgotten and stays forgotten, what survives."""
 
 import asyncio
+import random
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -302,7 +303,7 @@ SECRETS = ("SECRETQUESTION", "SECRETREPLY", "SECRETAUTHOR", "SECRETQUOTED")
 
 
 async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
-    """Out of pages, free pages, the write-ahead log and its index; message id and state stay."""
+    """Out of pages, free pages, the write-ahead log and its index; ids and state stay."""
     async with History.open(path) as history:
         for number in range(1, 60):
             words = [word * (1 + number * 20) for word in SECRETS]  # some in overflow pages
@@ -322,11 +323,27 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
         assert path.with_name("bot.db-wal").stat().st_size == 0
     after = file_bytes(path)
     assert not any(word.encode() in after for word in SECRETS)
-    assert rows(path, "SELECT count(*) FROM parts") == [(0,)]
+    assert rows(path, "SELECT count(*) FROM parts") == [(59,)], "until they are pruned"
     assert rows(path, "SELECT state FROM exchanges WHERE message_id IN (1, 70)") == [
         ("answered",),
         ("cancelled",),
     ]
+
+
+async def test_copies_of_rows_that_were_moved_go_too(history: History, path: Path) -> None:
+    """Rows that grow move to other pages, and SQLite leaves what it moved where it was."""
+    dice = random.Random(1)
+    numbers = dice.sample(range(1, 1500), 1400)
+    for number in numbers:
+        question = f"{SECRETS[0]}{number} {'q' * dice.randint(1, 400)}"
+        await history.receive(an_exchange(number, question))
+        if number % 3 == 0:
+            reply = "r" * dice.randint(1, 1500)
+            await history.complete(an_exchange(number, question, reply), State.ANSWERED)
+    for number in numbers:
+        await history.forgetting.forget(number)
+    assert await history.forgetting.erase()
+    assert SECRETS[0].encode() not in file_bytes(path)
 
 
 async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
@@ -560,6 +577,12 @@ async def test_a_reset_leaves_what_is_not_shown_whole_to_be_ended(history: Histo
     assert attempt is not None
     assert (attempt.unshown, attempt.exchange.question) == (("Reset.",), "")
     await history.shown(1)
+    assert await open_ids(history) == []
+    await history.forgetting.erase()
+    assert await history.forgetting.forget(1), "who deletes it takes its answer along"
+    [question] = await history.open_questions()
+    assert (question.withdrawn, question.parts) == (True, (11,))
+    await history.withdrawn(1)
     assert await history.question_of(11) is None
 
 

@@ -117,6 +117,25 @@ async def test_30_the_answer_to_a_deleted_question_goes_from_an_archived_thread_
         await check_forgotten(stage, channel)
 
 
+async def test_30_the_answer_to_what_was_reset_goes_when_its_question_is_deleted(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(f"{unique} {SECRET}", channel=channel)
+        parts = await stage.parts_of(question)
+        await stage.use(question["id"], "reset")
+
+        async def erased() -> bool:
+            return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
+
+        await until(erased)
+        await stage.discord.delete(channel, question["id"])
+        await until(partial(gone, stage, question["id"], *parts))
+        await check_forgotten(stage, channel)
+
+
 async def test_30_deleting_a_part_forgets_the_exchange(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     text = f"{SECRET} said the model. " * 150
