@@ -4,7 +4,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -50,13 +50,15 @@ class _Place:
 class Missed:
     """What is wanted of what people wrote, oldest first; *whole*: whether all could be read.
 
-    *left* are the places in which there is more to read, behind that. *unseen* are guilds that are
-    not there yet, each with the message id after which to read then.
+    *left* are the places in which there is more to read, behind that. *read* are the guilds that
+    were looked into, *unseen* those that are not there yet, each with the message id after which to
+    read then.
     """
 
     messages: list[discord.Message]
     whole: bool
     left: list[_Place]
+    read: frozenset[int]
     unseen: dict[int, int]
 
 
@@ -80,6 +82,7 @@ class Absence:
         self._pacer = pacer
         self._works_in = works_in
         self._unseen: dict[int, int] | None = None
+        self._compared_whole = True
 
     async def meet_guilds(self, newest_possible: int) -> None:
         """Note which guilds are new, where nothing older is for the bot, and which are gone."""
@@ -92,7 +95,18 @@ class Absence:
             if await self._refusal(fetch) in {UNKNOWN_GUILD, MISSING_ACCESS}:
                 await self._changes.guild_gone(guild_id)
 
-    async def miss_channels(self) -> None:
+    async def compare(self, since_id: int | None) -> bool:
+        """Take over what was deleted meanwhile, and edits of what was asked since *since_id*.
+
+        Whether all of it could be compared. Without *since_id* only places are.
+        """
+        self._compared_whole = True
+        await self._miss_channels()
+        if since_id is not None:
+            await self._reconcile(since_id)
+        return self._compared_whole
+
+    async def _miss_channels(self) -> None:
         """Forget what was said in channels and threads that were deleted meanwhile."""
         for guild in self._client.guilds:
             if guild.unavailable:
@@ -124,7 +138,13 @@ class Absence:
     async def taken(self, missed: Missed) -> bool:
         """Note that what was missed is stored; whether a guild that *missed* left out is back."""
         if missed.whole:
-            await self._set_unseen(missed.unseen)
+            away = {one.id for one in self._client.guilds if one.unavailable}
+            waiting = {
+                guild_id: after_id
+                for guild_id, after_id in (await self._unseen_guilds()).items()
+                if guild_id not in missed.read or guild_id in away
+            }
+            await self._set_unseen(waiting | missed.unseen)
         return any(not one.unavailable for one in self._client.guilds if one.id in missed.unseen)
 
     async def missed(self, after_id: int, *, oldest_id: int, is_wanted: IsWanted) -> Missed:
@@ -140,7 +160,8 @@ class Absence:
         threads, whole = await self._other_threads(after)
         direct = await self._direct_messages(after_id)
         places = {place.channel.id: place for place in (*guilds, *threads, *direct)}
-        return await self.further(Missed([], whole, list(places.values()), unseen), is_wanted)
+        start = Missed([], whole, list(places.values()), frozenset(after), unseen)
+        return await self.further(start, is_wanted)
 
     async def further(self, missed: Missed, is_wanted: IsWanted) -> Missed:
         """Return what stands next in the places that *missed* left.
@@ -159,9 +180,9 @@ class Absence:
             else:
                 left += [_Place(place.channel, page_end)] if page_end is not None else []
         messages = [message for _, message in sorted(found.items())]
-        return Missed(messages, whole, left, missed.unseen)
+        return replace(missed, messages=messages, whole=whole, left=left)
 
-    async def reconcile(self, since_id: int) -> None:
+    async def _reconcile(self, since_id: int) -> None:
         """Take over edits and deletions of what was asked since *since_id*."""
         asked: dict[tuple[int, int | None], list[int]] = defaultdict(list)
         for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
@@ -173,6 +194,7 @@ class Absence:
             except (discord.DiscordException, DiscordUnavailable) as error:
                 if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
                     await self._changes.place_gone(channel_id)
+                self._note_failure(error)
                 log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
 
     async def as_written_live(self, message: discord.Message) -> discord.Message:
@@ -207,8 +229,8 @@ class Absence:
 
     async def _set_unseen(self, unseen: dict[int, int]) -> None:
         if unseen != await self._unseen_guilds():
-            await self._history.notes.set_fact(UNSEEN, json.dumps(unseen))
             self._unseen = unseen
+            await self._history.notes.set_fact(UNSEEN, json.dumps(unseen))
 
     async def _places_in_guilds(self, after: dict[int, int]) -> list[_Place]:
         places = []
@@ -314,6 +336,7 @@ class Absence:
                     page = await self._call(partial(_archived, channel, before))
                 except (discord.DiscordException, DiscordUnavailable) as error:
                     log.info("Threads cannot be listed: %s", type(error).__name__)
+                    self._note_failure(error)
                     return
                 missing -= {thread.id for thread in page}
                 if not missing or len(page) < THREADS:
@@ -338,7 +361,13 @@ class Absence:
             return error.code
         except (discord.DiscordException, DiscordUnavailable) as error:
             log.info("Whether something is gone is not known: %s", type(error).__name__)
+            self._note_failure(error)
         return None
+
+    def _note_failure(self, error: Exception) -> None:
+        """Note that not all could be compared, if that may be better later."""
+        if isinstance(error, DiscordUnavailable):
+            self._compared_whole = False
 
     async def _page(self, channel: Any, after_id: int) -> list[discord.Message]:
         page: list[discord.Message] = await self._call(partial(_page, channel, after_id))

@@ -76,6 +76,9 @@ class Reply(Protocol):
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         """Return what an earlier attempt showed, but for notices; raises the same."""
 
+    async def withdraw(self) -> None:
+        """Take back all that is shown; raises the same."""
+
 
 class _Stop(Enum):
     """Why an answer ends before it is whole."""
@@ -258,6 +261,7 @@ class Assistant:
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
         await self._history.notes.set_system_prompt(scope, scope_id, prompt)
+        self._history.forgetting.note()
 
     async def _amend(self, exchange: Exchange) -> None:
         await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
@@ -309,7 +313,10 @@ class Assistant:
                     answer.state = State.FAILED
                     answer.notices.append(self._say.answer_failed)
                     log.exception("Question %d failed", answer.exchange.message_id)
-            if answer.state is not None and answer.stopped is not _Stop.FORGOTTEN:
+            if answer.stopped is _Stop.FORGOTTEN:
+                if not answer.received:  # Else what is stored of it says what to delete.
+                    await reply.withdraw()
+            elif answer.state is not None:
                 await self._end(answer, reply, answer.state)
 
     async def _attempt(self, answer: _Answer, reply: Reply) -> None:

@@ -13,6 +13,7 @@ import discord
 from bot.absence import Absence
 from bot.assistant import Assistant
 from bot.conversation import OpenQuestion, State
+from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed
 from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
 from bot.history import History
@@ -166,9 +167,14 @@ class CatchUp:
             await self._go_on()
         if self._compared:
             self._compared = False
-            await self._absence.miss_channels()
-            if self._hours:
-                await self._absence.reconcile(self._oldest_id())
+            since_id = self._oldest_id() if self._hours else None
+            try:
+                self._compared = not await self._absence.compare(since_id)
+            except BaseException:
+                self._compared = True
+                raise
+            if self._compared:
+                self._later()
 
     async def _take_what_was_missed(self) -> None:
         """Store what was asked meanwhile; from then on the mark of what was heard moves again."""
@@ -190,9 +196,13 @@ class CatchUp:
         oldest_id = max(self._oldest_id(), (self._heard.first_id or 1) - 1)
 
         async def is_wanted(message: discord.Message) -> bool:
-            if await self._history.was_received(message.id):
+            try:
+                if await self._history.was_received(message.id):
+                    return False
+                return await self._inbox.is_for_me(message, me_id)
+            except TRIPPED as error:
+                log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
                 return False
-            return await self._inbox.is_for_me(message, me_id)
 
         missed = await self._absence.missed(after_id, oldest_id=oldest_id, is_wanted=is_wanted)
         count = await self._store_all(missed.messages, me_id)
@@ -210,16 +220,18 @@ class CatchUp:
         count = 0
         for message in messages:
             live = await self._absence.as_written_live(message)
-            count += await self._stored(live, me_id)
+            try:
+                count += await self._stored(live, me_id)
+            except TRIPPED as error:
+                log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
         return count
 
     async def _stored(self, message: discord.Message, me_id: int) -> bool:
         with self._inbox.holding(message.id) as free:
-            question = await self._inbox.store(message, me_id) if free else None
-            if question is not None and self._inbox.could_not_store(
-                message.id
-            ):  # It is found again, for the mark stays.
-                raise HistoryFailed("what was missed cannot be stored")
+            if not free:
+                return False
+            # Where it cannot be stored it is found again, for the mark stays.
+            question = await self._inbox.store(message, me_id, can_wait=True)
             if question is not None and question.refusal is not None:
                 state, sentence = question.refusal
                 await self._history.complete(question.exchange, state, [sentence])

@@ -82,8 +82,7 @@ class Changes:
 
     async def made(self) -> None:
         """Wait until the changes that came before are made, or wait for the database."""
-        async with self._turn:
-            pass
+        await self._make_waiting()
 
     async def place_gone(self, place_id: int) -> None:
         """Forget what was said in a channel or thread, and in the threads below it."""
@@ -159,4 +158,5 @@ class Changes:
         places = await self._history.places.places_in(guild_id=guild_id)
         await self._assistant.forget_places(places)
         await self._history.places.leave_guild(guild_id)
+        self._history.forgetting.note()
         log.info("Left server %d; what was said there is forgotten", guild_id)

@@ -195,9 +195,13 @@ class DiscordReply:
             await self._gone(part.message_id)
             message = place.channel.get_partial_message(part.message_id)
             try:
-                await self._call_in(place, message.delete, Urgency.EDIT)
+                await self._call_in(place, message.delete, Urgency.FIRST_WORDS)
             except discord.NotFound:
                 continue
+            except ReplyDelayed:  # It stands there still, and is to be found again.
+                self._parts.append(part)
+                await self._shown(part.message_id)
+                raise
             except discord.HTTPException as error:
                 raise lost_because(error, place.channel) from error
 

@@ -109,6 +109,7 @@ class History:
             f"UPDATE exchanges SET {ERASED_TEXT}, state = 'failed' WHERE message_id = ?",
             message_id,
         )
+        self.forgetting.unerased.set()
 
     async def begin(self, exchange: Exchange) -> Attempt | None:
         """Begin the next attempt at a question, as it is stored by now.

@@ -65,6 +65,7 @@ class Inbox:
         self._message_content = message_content
         self._unstored: OrderedDict[int, None] = OrderedDict()
         self._unanswered: dict[int, Exchange] = {}
+        self._unrecorded: dict[int, list[int]] = {}
         self._held: dict[int, asyncio.Event] = {}
 
     @contextmanager
@@ -104,16 +105,17 @@ class Inbox:
         own = await self._channels.is_own_thread(message)
         return own and not addressing.mentions_only_others(message, me_id)
 
-    async def store(self, message: discord.Message, me_id: int) -> Question | None:
-        """Store *message*, which is for the bot and held; None when nothing is to be done."""
+    async def store(
+        self, message: discord.Message, me_id: int, *, can_wait: bool = False
+    ) -> Question | None:
+        """Store *message*, which is for the bot and held; None when nothing is to be done.
+
+        One that *can_wait* is not answered without being stored: raises HistoryFailed.
+        """
         try:
-            return await self._store(message, me_id)
+            return await self._store(message, me_id, can_wait=can_wait)
         finally:
             self._held[message.id].set()
-
-    def could_not_store(self, message_id: int) -> bool:
-        """Whether the database did not take a message; from now on it may be offered again."""
-        return self._unstored.pop(message_id, 0) is None
 
     async def answer(self, question: Question, me_id: int) -> bool:
         """See a stored question answered; False where that is to be gone on with later."""
@@ -125,6 +127,8 @@ class Inbox:
         done = await self._assistant.answer(exchange, self._fresh_reply(question.message, exchange))
         if not done and exchange.message_id in self._unstored and len(self._unanswered) < UNSTORED:
             self._unanswered[exchange.message_id] = exchange
+        else:
+            self._unrecorded.pop(exchange.message_id, None)
         return done
 
     async def store_unanswered(self) -> bool:
@@ -135,6 +139,10 @@ class Inbox:
         waiting = dict(self._unanswered)
         for message_id, exchange in waiting.items():
             await self._history.receive(exchange)
+            await self._history.exhaust(message_id, 1)
+            for part_id in self._unrecorded.get(message_id, ()):
+                await self._history.add_part(message_id, part_id)
+            self._unrecorded.pop(message_id, None)
             self._unanswered.pop(message_id, None)
         return bool(waiting)
 
@@ -188,7 +196,9 @@ class Inbox:
             await held.enter_async_context(self._assistant.turn(message.channel.id))
         return in_place(message)
 
-    async def _store(self, message: discord.Message, me_id: int) -> Question | None:
+    async def _store(
+        self, message: discord.Message, me_id: int, *, can_wait: bool
+    ) -> Question | None:
         if message.id in self._unstored:
             return None
         question = await self._read(message, me_id)
@@ -203,6 +213,8 @@ class Inbox:
                 return None
         except HistoryFailed as error:
             log.warning("Question %d cannot be stored: %s", message.id, error)
+            if can_wait:
+                raise
             self._unstored[message.id] = None
             if len(self._unstored) > UNSTORED:
                 self._unstored.popitem(last=False)
@@ -334,6 +346,8 @@ class Inbox:
         try:
             await self._history.add_part(exchange.message_id, part_id)
         except HistoryFailed as error:
+            if len(self._unrecorded) < UNSTORED:
+                self._unrecorded.setdefault(exchange.message_id, []).append(part_id)
             log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
 
     async def _record_gone(self, part_id: int) -> None:

@@ -234,7 +234,7 @@ class Recovery:
         try:
             channel = await self._place_of(replace(question, parts=()))
             if channel is not None:
-                if question.attempts:
+                if question.attempts or not parts:
                     found = await self._parts_in(channel, question, me_id)
                     parts = found or parts
                 place = Destination(channel, None, parts)

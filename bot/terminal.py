@@ -67,6 +67,9 @@ class TerminalReply:
         """Return nothing: a terminal is not read back."""
         return ""
 
+    async def withdraw(self) -> None:
+        """Leave what is printed: a terminal takes nothing back."""
+
 
 class Chat:
     """One person's conversation at the terminal."""

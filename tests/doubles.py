@@ -122,6 +122,10 @@ class DoubleReply:
             self._shown = self._shown.removesuffix(notice)
         return self._shown
 
+    async def withdraw(self) -> None:
+        self._check()
+        self.text = ""
+
     def _check(self) -> None:
         if self._lost is not None:
             raise self._lost

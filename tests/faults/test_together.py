@@ -1,0 +1,184 @@
+"""What fails while something is taken back or caught up on: it is made good when it can be."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from bot.sandbox.model_script import Script
+from tests.doubles import file_bytes
+from tests.e2e.conftest import Message, Stage
+from tests.faults.failing import writes_fail
+from tests.faults.oracle import check_invariants
+from tests.faults.points import EDIT, TEXT, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET = "SECRETWORD"
+LONG = Script(text=TEXT, chunk_size=12, chunks_per_second=30)
+
+
+async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
+    """Whether none of *messages* stands in *channel* any more."""
+    shown = {one["id"] for one in await stage.messages_in(channel)}
+    return not shown & {one["id"] for one in messages}
+
+
+async def erased(stage: Stage) -> bool:
+    return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
+
+
+async def state_is(stage: Stage, question: Message, state: str) -> bool:
+    return stage.state_of(question) == state
+
+
+async def grown(stage: Stage) -> None:
+    """Let the log of what is written be longer than what a failing disk begins with."""
+    for number in range(3):
+        await stage.asked(f"Let it be long. {number}.")
+
+
+async def another_guild(stage: Stage, unique: str) -> tuple[str, str]:
+    """Return the ids of a server and of a channel in it, where Mina may do all."""
+    discord = stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    allowed = ["MANAGE_GUILD", "VIEW_CHANNEL", "SEND_MESSAGES", "USE_APPLICATION_COMMANDS"]
+    await discord.permit("Mina", allowed, guild)
+    channel = await discord.create_channel(f"place-{unique}", guild=guild)
+    return guild, str(channel["id"])
+
+
+@pytest.mark.parametrize("count", [1, 7])
+async def test_30_a_deletion_that_discord_does_not_take_is_made_later(
+    own_stage: Stage, unique: str, count: int
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(f"{unique} {SECRET}", channel=channel)
+        parts = await stage.parts_of(question)
+        await stage.discord.fault("answer", method="DELETE", path=EDIT, status=503, count=count)
+        await stage.discord.delete(channel, question["id"])
+        await until(partial(gone, stage, question["id"], *parts))
+
+
+async def test_09_what_cannot_be_compared_on_return_is_compared_later(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        question = await stage.asked(f"{unique} {SECRET}", channel=channel)
+    await stage.discord.delete(channel, question["id"])
+    await stage.discord.fault("answer", method="GET", path=r"/messages$", status=503, count=None)
+    async with stage.bot():
+        await stage.logged("cannot be compared")
+        await stage.discord.clear_faults()
+        await until(partial(erased, stage))
+
+
+async def test_09_a_server_that_goes_while_the_others_are_read_is_read_when_it_is_back(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, discord = own_stage, own_stage.discord
+    guild, channel = await another_guild(stage, unique)
+    async with stage.bot():
+        dm = await discord.dm("Mina")
+        await stage.said(dm, "Mina", f"{unique} hello")
+        await stage.asked(f"{unique} there", channel=channel)
+    direct = await discord.say(dm, "Mina", f"{unique} in the direct message")
+    path = f"/channels/{dm}/messages"
+    await discord.fault("delay", method="GET", path=path, seconds=2.0)
+    first = len(await discord.requests())
+
+    async def reading() -> bool:
+        requests = await discord.requests(after=first, method="GET")
+        return any(one["path"] == path for one in requests)
+
+    async with stage.bot():
+        await until(reading)
+        await discord.edit_guild(guild, available=False)
+        missed = await stage.ask(f"{unique} missed", channel=channel)
+        await check_invariants(stage, direct, model_calls=1)
+        await discord.edit_guild(guild, available=True)
+        await check_invariants(stage, missed, model_calls=1)
+
+
+async def test_09_a_message_that_cannot_be_read_holds_up_no_other(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel, other = await stage.channel(), await stage.channel()
+        for place in (channel, other):
+            await stage.asked(f"{unique} before", channel=place)
+    garbled = await stage.ask(f"{unique} garbled", channel=channel)
+    missed = await stage.ask(f"{unique} missed", channel=other)
+    [listed] = [one for one in await stage.messages_in(channel) if one["id"] == garbled["id"]]
+    path = f"/channels/{channel}/messages$"
+    body = [listed | {"content": 5}]
+    await stage.discord.fault("answer", method="GET", path=path, status=200, body=body, count=None)
+    async with stage.bot():
+        await check_invariants(stage, missed, model_calls=1)
+
+
+async def test_06_what_was_begun_without_memory_goes_on_in_the_same_message(
+    own_stage: Stage, unique: str
+) -> None:
+    """The disk and Discord fail in mid-answer, for longer than Discord knows a nonce."""
+    stage = own_stage
+    await stage.discord.settings(nonce_window_seconds=0)
+    await stage.model.reply_when(unique, Script(text=TEXT[:700], chunk_size=12))
+    async with stage.bot() as bot:
+        await grown(stage)
+        with writes_fail(stage, bot):
+            await stage.discord.fault("answer", method="PATCH", path=EDIT, status=503, count=None)
+            question = await stage.ask(unique)
+            first = await stage.first_words_on(question)
+            async with asyncio.timeout(60):  # for as long as Discord is asked again
+                while f"Discord does not take answer {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
+                    await asyncio.sleep(0.1)
+        await stage.discord.clear_faults()
+        await until(partial(state_is, stage, question, "answered"))
+        await check_invariants(stage, question, model_calls=2)
+        assert [part["id"] for part in await stage.parts_of(question)] == [first["id"]]
+    await stage.discord.settings(nonce_window_seconds=300)
+
+
+async def test_06_a_deleted_question_that_could_not_be_stored_leaves_nothing(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, LONG)
+    async with stage.bot() as bot:
+        await grown(stage)
+        channel = await stage.channel()
+        with writes_fail(stage, bot):
+            question = await stage.ask(unique, channel=channel)
+            first = await stage.first_words_on(question)
+            await stage.discord.delete(channel, question["id"])
+            await until(partial(gone, stage, question["id"], first))
+
+
+async def test_30_the_prompt_of_a_server_that_the_bot_leaves_is_erased(
+    own_stage: Stage, unique: str
+) -> None:
+    """Also where nobody asked anything there."""
+    stage = own_stage
+    guild, channel = await another_guild(stage, unique)
+    async with stage.bot():
+        await stage.use(channel, "system", prompt=f"{SECRET} it is", scope="server")
+        await stage.discord.kick(stage.discord.bot_id, guild)
+        await until(partial(erased, stage))
+
+
+async def test_30_no_word_is_kept_of_what_was_one_too_many(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot(USER_MESSAGES_PER_MINUTE="1"):
+        channel = await stage.channel()
+        await stage.asked(f"{unique} one", channel=channel)
+        await stage.ask(f"{unique} two", channel=channel)
+        third = await stage.ask(f"{unique} {SECRET}", channel=channel)
+        await until(partial(state_is, stage, third, "failed"))
+        await until(partial(erased, stage))
