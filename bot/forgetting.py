@@ -170,18 +170,20 @@ class Forgetting:
 
     async def tidy(self) -> None:
         """Write a larger file anew, too, if something was forgotten."""
-        await self._rewrite(HOURLY_REWRITE_BYTES)
-        if not await self._database.empty_log():
+        if await self._rewrite(HOURLY_REWRITE_BYTES):
             self.unerased.set()
 
-    async def _rewrite(self, most_bytes: int) -> None:
-        if self._may_have_copies and await self._database.size_bytes() <= most_bytes:
-            self._may_have_copies = False
-            try:
-                await self._database.rewrite()
-            except HistoryFailed:
-                self._may_have_copies = True
-                raise
+    async def _rewrite(self, most_bytes: int) -> bool:
+        """Write a file of at most so many bytes anew, where that is of use; whether it was."""
+        if not self._may_have_copies or await self._database.size_bytes() > most_bytes:
+            return False
+        self._may_have_copies = False
+        try:
+            await self._database.rewrite()
+        except HistoryFailed:
+            self._may_have_copies = True
+            raise
+        return True
 
     async def prune(self, before_id: int) -> None:
         """Drop what is left of forgotten exchanges before *before_id*: nobody asks for it again."""

@@ -140,6 +140,7 @@ async def test_06_what_was_begun_without_memory_goes_on_in_the_same_message(
                 while f"Discord does not take answer {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
                     await asyncio.sleep(0.1)
         await stage.discord.clear_faults()
+        await stage.discord.gateway("invalid_session", resumable=False)  # It need not wait.
         await until(partial(state_is, stage, question, "answered"))
         await check_invariants(stage, question, model_calls=2)
         assert [part["id"] for part in await stage.parts_of(question)] == [first["id"]]
