@@ -16,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET = "SECRETWORD"
 LONG = Script(text=TEXT, chunk_size=12, chunks_per_second=30)
+ONE_PART = Script(text=TEXT[:700], chunk_size=12, chunks_per_second=30)
 
 
 async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
@@ -129,7 +130,7 @@ async def test_06_what_was_begun_without_memory_goes_on_in_the_same_message(
     """The disk and Discord fail in mid-answer, for longer than Discord knows a nonce."""
     stage = own_stage
     await stage.discord.settings(nonce_window_seconds=0)
-    await stage.model.reply_when(unique, Script(text=TEXT[:700], chunk_size=12))
+    await stage.model.reply_when(unique, ONE_PART)
     async with stage.bot() as bot:
         await grown(stage)
         with writes_fail(stage, bot):
