@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiosqlite
 
@@ -17,8 +19,12 @@ log = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x43484154  # "CHAT", in the file's header: whose database it is.
 LEAST_BYTES: Final = 512  # SQLite: the smallest page
-BUSY_TIMEOUT_SECONDS: Final = 60.0  # Another program may lock the file for a backup.
-LOG_BUSY_SECONDS: Final = 0.2  # All units of work wait while the log is being emptied.
+LOCKED_SECONDS: Final = 60.0  # Another program may lock the file; so long it is waited for.
+SAID_SECONDS: Final = 1.0  # A lock that is shorter is nothing to say.
+# How long SQLite itself waits, in its thread, where nothing can cut that short; then once more.
+TRY_SECONDS: Final = 0.1
+PAUSE_SECONDS: Final = 0.05
+PRIMARY_CODE: Final = 0xFF  # SQLite: the bits of an error code that say its kind
 
 # One entry a schema version; PRAGMA user_version counts how many a file has seen.
 SCHEMA: Final = (
@@ -97,14 +103,25 @@ PRAGMAS: Final = (
 
 Row = sqlite3.Row | tuple[Any, ...]
 Statement = tuple[str, Sequence[object] | Mapping[str, object]]
+T = TypeVar("T")
 
 
 class Database:
-    """One open file. Units of work never interleave; each raises HistoryFailed as a whole."""
+    """One open file. Units of work never interleave; each raises HistoryFailed as a whole.
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    While another program locks the file they wait, together for `LOCKED_SECONDS`: the first one
+    that waited in vain is followed by others that fail at once, until one can write again.
+    """
+
+    def __init__(
+        self, connection: aiosqlite.Connection, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._connection = connection
+        self._clock = clock
         self._unit = asyncio.Lock()
+        self._locked_since: float | None = None
+        self._lock_said = False
+        self._hurried = False
 
     @classmethod
     @asynccontextmanager
@@ -114,9 +131,10 @@ class Database:
             with _unusable(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 held.enter_context(only_user_of(path))
-                _check(path)
+                # In a thread, for it may take long, and a signal is to be heard meanwhile.
+                await asyncio.to_thread(_check, path)
                 connection = await aiosqlite.connect(
-                    path, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS
+                    path, isolation_level=None, timeout=LOCKED_SECONDS
                 )
             try:
                 with _unusable(path):
@@ -125,52 +143,50 @@ class Database:
             finally:
                 await connection.close()
 
+    def hurry(self) -> None:
+        """Wait for no other program any more."""
+        self._hurried = True
+
     async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
         """Run one statement, a unit of its own, and return its rows."""
-        async with self._unit:
-            with _failed():
-                return list(await self._connection.execute_fetchall(sql, named or parameters))
+        rows = partial(self._connection.execute_fetchall, sql, named or parameters)
+        return list(await self._alone(rows))
 
     async def change(self, sql: str, *parameters: object, **named: object) -> int:
         """Run one statement, a unit of its own, and return how many rows it changed."""
-        async with self._unit:
-            with _failed():
-                async with self._connection.execute(sql, named or parameters) as cursor:
-                    return cursor.rowcount
+        changed = await self._alone(partial(self._changed, sql, named or parameters))
+        self._written()
+        return changed
 
     async def change_all(self, *statements: Statement) -> list[int]:
         """Run *statements* in one transaction and return how many rows each changed.
 
         Whoever is cancelled meanwhile leaves when it has ended, whole or not at all.
         """
-        unit = asyncio.ensure_future(self._transaction(statements))
+        transaction = partial(self._transaction, statements)
+        unit = asyncio.ensure_future(self._alone(transaction))
         try:
-            return await asyncio.shield(unit)
+            changed = await asyncio.shield(unit)
         except asyncio.CancelledError:
             # A transaction left open would take in all that others write from then on.
             await asyncio.wait({unit})
             raise
+        self._written()
+        return changed
 
     async def empty_log(self) -> bool:
         """Work the log of what was written into the file; False while somebody else reads that.
 
         What was overwritten stands in the log until then.
         """
-        async with self._unit:
-            with _failed():
-                await self._wait_at_most(LOG_BUSY_SECONDS)
-                try:
-                    checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
-                    [(is_busy, *_)] = await self._connection.execute_fetchall(checkpoint)
-                finally:
-                    await self._wait_at_most(BUSY_TIMEOUT_SECONDS)
-                return not is_busy
+        checkpoint = partial(self._connection.execute_fetchall, "PRAGMA wal_checkpoint(TRUNCATE)")
+        [(is_busy, *_)] = await self._alone(checkpoint)
+        return not is_busy
 
     async def rewrite(self) -> None:
         """Write the whole file anew; all units of work wait meanwhile."""
-        async with self._unit:
-            with _failed():
-                await self._connection.execute_fetchall("VACUUM")
+        await self._alone(partial(self._connection.execute_fetchall, "VACUUM"))
+        self._written()
 
     async def size_bytes(self) -> int:
         """Return how long the file is."""
@@ -178,25 +194,50 @@ class Database:
         [(size,)] = await self.fetch(sql)
         return int(size)
 
-    async def _wait_at_most(self, seconds: float) -> None:
-        await self._connection.execute_fetchall(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
-
-    async def _transaction(self, statements: Sequence[Statement]) -> list[int]:
+    async def _alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do *work* when its turn comes and no other program locks the file."""
         async with self._unit:
             with _failed():
-                await self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    changed = []
-                    for sql, parameters in statements:
-                        async with self._connection.execute(sql, parameters) as cursor:
-                            changed.append(cursor.rowcount)
-                    await self._connection.execute("COMMIT")
-                except BaseException:
-                    # Where the disk fails, SQLite has ended it already.
-                    if self._connection.in_transaction:
-                        await self._connection.execute("ROLLBACK")
-                    raise
-                return changed
+                while True:
+                    try:
+                        return await work()
+                    except sqlite3.OperationalError as error:
+                        if not _is_locked(error) or not self._may_wait():
+                            raise
+                    await asyncio.sleep(PAUSE_SECONDS)
+
+    def _may_wait(self) -> bool:
+        """Whether to wait for another program, which locks the file; said once for each lock."""
+        now = self._clock()
+        if self._locked_since is None:
+            self._locked_since = now
+        locked_seconds = now - self._locked_since
+        if locked_seconds >= SAID_SECONDS and not self._lock_said:
+            self._lock_said = True
+            log.warning("Another program locks the database; what is to be stored waits for it")
+        return locked_seconds < LOCKED_SECONDS and not self._hurried
+
+    def _written(self) -> None:
+        """Note that nobody locks the file; who only reads does not see that."""
+        if self._lock_said:
+            log.info("No other program locks the database any more")
+        self._locked_since, self._lock_said = None, False
+
+    async def _changed(self, sql: str, parameters: Sequence[object] | Mapping[str, object]) -> int:
+        async with self._connection.execute(sql, parameters) as cursor:
+            return cursor.rowcount
+
+    async def _transaction(self, statements: Sequence[Statement]) -> list[int]:
+        await self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            changed = [await self._changed(*statement) for statement in statements]
+            await self._connection.execute("COMMIT")
+        except BaseException:
+            # Where the disk fails, SQLite has ended it already.
+            if self._connection.in_transaction:
+                await self._connection.execute("ROLLBACK")
+            raise
+        return changed
 
 
 def _check(path: Path) -> None:
@@ -214,9 +255,8 @@ def _check(path: Path) -> None:
     # only reads does not work the log of a crash into a damaged file. Without a log nobody has the
     # file open, and reading it needs no files beside it.
     how = "mode=ro" if is_logged else "immutable=1"
-    reader = sqlite3.connect(
-        f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_TIMEOUT_SECONDS
-    )
+    address = f"{path.resolve().as_uri()}?{how}"
+    reader = sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)
     with closing(reader):
         for (finding,) in reader.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
@@ -246,6 +286,7 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {statements} PRAGMA application_id = {APPLICATION_ID};"
             f"PRAGMA user_version = {number}; COMMIT;"
         )
+    await connection.execute_fetchall(f"PRAGMA busy_timeout = {int(TRY_SECONDS * 1000)}")
 
 
 async def _pragma(connection: aiosqlite.Connection, name: str) -> int:
@@ -255,6 +296,10 @@ async def _pragma(connection: aiosqlite.Connection, name: str) -> int:
 async def _number(connection: aiosqlite.Connection, sql: str) -> int:
     [(number,)] = await connection.execute_fetchall(sql)
     return int(number)
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & PRIMARY_CODE == sqlite3.SQLITE_BUSY
 
 
 @contextmanager

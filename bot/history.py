@@ -65,6 +65,10 @@ class History:
                 log.warning("What was reset is not erased yet: %s", error)
             yield history
 
+    def hurry(self) -> None:
+        """Wait no longer for other programs that lock the file: the bot is to end."""
+        self._database.hurry()
+
     async def receive(self, exchange: Exchange) -> bool:
         """Store a question before anything else is done with it.
 

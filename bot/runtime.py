@@ -54,22 +54,22 @@ async def run(settings: Settings) -> None:
     """Run the bot until a signal ends it; raises StartRefused."""
     from bot.connection import Connection  # noqa: PLC0415  # discord.py takes 0.2 s to import.
 
-    async with (
-        assistant_on(settings, settings.database_path) as (assistant, history),
-        Connection(
-            assistant,
-            history,
-            token=settings.discord_token.get_secret_value(),
-            api_url=settings.discord_api_url,
-            gateway_url=settings.discord_gateway_url,
-            sentences=ENGLISH,
-            allowed_guilds=settings.allowed_guilds,
-            allow_dms=settings.allow_dms,
-            catch_up_hours=settings.catch_up_hours,
-            questions_per_minute=settings.user_messages_per_minute,
-        ) as connection,
-    ):
-        with stop_signal() as stop:
+    with stop_signal() as stop:  # From before the database is opened: that may take long.
+        async with (
+            assistant_on(settings, settings.database_path) as (assistant, history),
+            Connection(
+                assistant,
+                history,
+                token=settings.discord_token.get_secret_value(),
+                api_url=settings.discord_api_url,
+                gateway_url=settings.discord_gateway_url,
+                sentences=ENGLISH,
+                allowed_guilds=settings.allowed_guilds,
+                allow_dms=settings.allow_dms,
+                catch_up_hours=settings.catch_up_hours,
+                questions_per_minute=settings.user_messages_per_minute,
+            ) as connection,
+        ):
             running = asyncio.create_task(connection.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -74,9 +75,9 @@ async def test_what_is_committed_survives_power_loss_and_what_is_deleted_is_over
     """The settings that make it so are on: FULL (2), WAL, secure_delete, foreign keys."""
     values = [
         (await opened.fetch(f"PRAGMA {name}"))[0]
-        for name in ("synchronous", "journal_mode", "secure_delete", "foreign_keys", "busy_timeout")
+        for name in ("synchronous", "journal_mode", "secure_delete", "foreign_keys")
     ]
-    assert values == [(2,), ("wal",), (1,), (1,), (60_000,)]
+    assert values == [(2,), ("wal",), (1,), (1,)]
 
 
 async def test_a_newer_schema_is_refused(path: Path) -> None:
@@ -166,7 +167,7 @@ async def test_a_folder_that_even_root_cannot_write_to_is_refused() -> None:
 async def test_a_locked_database_is_refused_after_a_while(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HistoryUnusable, match=r"database is locked.*end other programs"):
@@ -258,6 +259,48 @@ async def test_a_lock_of_another_program_is_waited_for(opened: Database, path: P
         assert not done
         other.execute("ROLLBACK")
     assert await writing == 1
+
+
+async def test_a_lock_that_lasts_is_waited_for_once(
+    opened: Database, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever comes later fails at once, readers read, and the next lock is waited for again."""
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 1.5)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        for unit in [opened.change(INSERT, str(number), "") for number in range(5)]:
+            with pytest.raises(HistoryFailed, match="locked") as caught:
+                await unit
+            assert caught.value.may_pass
+        assert time.monotonic() - began < 1.5 * 2  # Each of the five would take as long else.
+        assert await opened.fetch("SELECT * FROM facts") == []
+        other.execute("ROLLBACK")
+        assert await opened.change(INSERT, "a", "b") == 1
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(opened.change(INSERT, "c", "d"))
+        done, _ = await asyncio.wait({writing}, timeout=0.5)
+        assert not done
+        other.execute("ROLLBACK")
+    assert await writing == 1
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "Another program locks the database; what is to be stored waits for it"
+    ]
+
+
+async def test_whoever_hurries_waits_for_no_lock(opened: Database, path: Path) -> None:
+    """Nor does who waits already."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(opened.change(INSERT, "a", "b"))
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done
+        opened.hurry()
+        for unit in (waiting, opened.change_all((INSERT, ("c", "d")))):
+            async with asyncio.timeout(20):
+                with pytest.raises(HistoryFailed, match="locked"):
+                    await unit
+        other.execute("ROLLBACK")
 
 
 async def test_parameters_are_never_part_of_the_statement(opened: Database, path: Path) -> None:

@@ -357,7 +357,11 @@ async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, un
     assert not any(answer["ephemeral"] for answer in done)
     assert formless["ephemeral"]
     assert formless["content"] == ENGLISH.command_without_memory
-    assert stage.log.count(" WARNING ") == 1
+    warnings = [line for line in stage.log.splitlines() if " WARNING " in line]
+    assert [line.partition(" bot.")[2].partition(":")[0] for line in warnings] == [
+        "database",
+        "commands",
+    ]
 
 
 async def test_07_a_command_that_waited_in_vain_says_so_where_it_waited(
@@ -389,6 +393,21 @@ async def test_07_a_stop_waits_for_a_command_that_waits(own_stage: Stage, unique
             await stage.logged("Finishing 1 answers")
         assert (await stage.answered(interaction))["content"] == ENGLISH.reset_one
         assert await bot.wait() == 0
+
+
+async def test_07_a_stop_waits_for_no_lock(own_stage: Stage, unique: str) -> None:
+    """What was to be stored is found again by the next start."""
+    stage = own_stage
+    async with stage.bot(SHUTDOWN_GRACE="1") as bot:
+        channel = (await begun(stage, f"{unique} long"))["channel_id"]
+        await stage.asked(f"{unique} before", channel=channel)
+        async with locked(stage.folder / "bot.db"):
+            questions = [await stage.ask(f"{unique} {n}", channel=channel) for n in range(3)]
+            bot.process.terminate()
+            async with asyncio.timeout(LOCKED_SECONDS * 6):  # One lock is waited for 60 s.
+                assert await bot.wait() == 0
+    async with stage.bot():
+        await check_invariants(stage, *questions, model_calls=1)
 
 
 @asynccontextmanager
