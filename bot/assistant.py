@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
 LAST_ATTEMPT: Final = 3
 _Turn = AbstractAsyncContextManager[None]
+AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
 
@@ -159,6 +160,11 @@ class Assistant:
         self._queues = PlaceQueues()
         self._answers: dict[int, _Answer] = {}
         self._calibrations: dict[str, Calibration] = {}
+        self._as_it_stands: AsItStands = _unchanged
+
+    def follow(self, as_it_stands: AsItStands) -> None:
+        """Ask *as_it_stands* of each question when its turn comes; None says that it is gone."""
+        self._as_it_stands = as_it_stands
 
     async def answer(self, exchange: Exchange, reply: Reply) -> bool:
         """Answer a received question: from its turn in the queue to the stored, shown reply.
@@ -240,13 +246,17 @@ class Assistant:
         """Replace a question by what its author made of it."""
         exchange = await self._history.find(message_id)
         if exchange is not None and exchange.question != question:
-            await self._amend(replace(exchange, question=question))
+            await self.store_amended(replace(exchange, question=question))
 
     async def requote(self, message_id: int, quotation: str) -> None:
         """Replace what questions quote of somebody's message; an empty text takes it out."""
         for exchange in await self._history.quoting(message_id):
             if exchange.quoted != quotation:
-                await self._amend(replace(exchange, quoted=quotation))
+                await self.store_amended(replace(exchange, quoted=quotation))
+
+    async def store_amended(self, exchange: Exchange) -> None:
+        """Store what became of a question and of what it quotes."""
+        await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
 
     async def system_prompt(self, conversation: Conversation) -> str:
         """Return the system prompt that holds in *conversation*."""
@@ -262,9 +272,6 @@ class Assistant:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
         await self._history.notes.set_system_prompt(scope, scope_id, prompt)
         self._history.forgetting.note()
-
-    async def _amend(self, exchange: Exchange) -> None:
-        await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
 
     def _stop_all(self, why: _Stop) -> None:
         for answer in self._answers.values():
@@ -322,16 +329,17 @@ class Assistant:
     async def _attempt(self, answer: _Answer, reply: Reply) -> None:
         """Make the reply, or take what is stored of it."""
         attempt = await self._begin(answer)
-        if attempt is None:
+        exchange = await self._as_it_stands(attempt.exchange) if attempt is not None else None
+        if attempt is None or exchange is None:
             answer.state = None
             return
-        answer.exchange = attempt.exchange
+        answer.exchange = exchange
         if attempt.number > LAST_ATTEMPT:
             await self._give_up(answer)
         elif attempt.unshown is not None:
             answer.recorded = True
             answer.notices += attempt.unshown
-            self._take(answer, reply, attempt.exchange.reply)
+            self._take(answer, reply, exchange.reply)
         elif attempt.number > ASKING_ATTEMPTS:
             answer.state = State.FAILED
             answer.notices.append(self._say.given_up)
@@ -478,6 +486,10 @@ class Assistant:
             await self._history.notes.set_calibration(self._model.name, learnt)
         except HistoryFailed as error:
             log.warning("What was learnt about tokens is not stored: %s", error)
+
+
+async def _unchanged(exchange: Exchange) -> Exchange:
+    return exchange
 
 
 def _log_lost(exchange: Exchange, error: ReplyLost) -> None:

@@ -11,10 +11,11 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant
-from bot.conversation import scrubbed
+from bot.conversation import Exchange, scrubbed
 from bot.errors import HistoryFailed
 from bot.heard import seconds_of
 from bot.history import History
+from bot.lately import Lately, Version
 from bot.payloads import is_snowflake
 
 log = logging.getLogger(__name__)
@@ -55,21 +56,28 @@ class Changes:
         self._stored = stored
         self._withdraw = withdraw
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
+        self._lately = Lately()
         self._turn = asyncio.Lock()
+        self._making: set[asyncio.Task[None]] = set()
         self._failed = asyncio.Event()
 
     async def edited(self, message: discord.Message, me_id: int) -> bool:
         """Take over an edit; whether *message* may now be a question that it was not before."""
-        text = scrubbed(addressing.readable_text(message, me_id))
-        quotation = scrubbed(addressing.quotation(message, me_id))
-        await self._make(partial(self._edit, message.id, text, quotation))
+        assert message.edited_at is not None
+        version = Version(
+            scrubbed(addressing.readable_text(message, me_id)),
+            scrubbed(addressing.quotation(message, me_id)),
+            message.edited_at,
+        )
+        if not self._lately.edited(message.id, version):
+            return False
+        await self._make(partial(self._edit, message.id, version))
         try:
             if await self._history.was_received(message.id):
                 return False
         except HistoryFailed as error:
             log.warning("Whether %d was asked cannot be read: %s", message.id, error)
             return False
-        assert message.edited_at is not None
         age_seconds = message.edited_at.timestamp() - seconds_of(message.id)
         return age_seconds <= ASKING_EDIT_SECONDS
 
@@ -77,6 +85,7 @@ class Changes:
         """Forget the questions among these, and those whose answers they were part of."""
         message_ids = tuple(filter(is_snowflake, message_ids))
         for message_id in message_ids:  # It stops now, whatever the database says.
+            self._lately.deleted(message_id)
             self._assistant.abandon(message_id)
         await self._make(partial(self._forget, message_ids))
 
@@ -86,11 +95,35 @@ class Changes:
 
     async def place_gone(self, place_id: int) -> None:
         """Forget what was said in a channel or thread, and in the threads below it."""
+        self._lately.gone(place_id)
         await self._make(partial(self._forget_place, place_id))
 
     async def guild_gone(self, guild_id: int) -> None:
         """Forget what was said in a guild that the bot is no longer in."""
+        self._lately.gone(guild_id)
         await self._make(partial(self._forget_guild, guild_id))
+
+    def guild_back(self, guild_id: int) -> None:
+        """Note that the bot is in a guild again: what is said there from now on is kept."""
+        self._lately.back(guild_id)
+
+    async def as_it_stands(self, exchange: Exchange) -> Exchange | None:
+        """Return a stored question as it stands by now, None where it is to be forgotten.
+
+        What was changed while it was on its way into the database is made good there.
+        """
+        await self.made()
+        gone = tuple(self._lately.places_gone(exchange))
+        for place_id in gone:
+            await self._make(partial(self._forget_place, place_id))
+        if self._lately.is_deleted(exchange.message_id):
+            await self._make(partial(self._forget, (exchange.message_id,)))
+        elif not gone:
+            standing = self._lately.applied_to(exchange)
+            if standing != exchange:
+                await self._make(partial(self._assistant.store_amended, standing))
+            return standing
+        return None
 
     async def keep_making(self) -> None:
         """Make the changes that wait as soon as the database takes them, for ever."""
@@ -112,6 +145,13 @@ class Changes:
         await self._make_waiting()
 
     async def _make_waiting(self) -> None:
+        """Make what waits, to its end: a deletion may stop the very answer that waits for it."""
+        making = asyncio.create_task(self._make_in_order())
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+        await asyncio.shield(making)
+
+    async def _make_in_order(self) -> None:
         async with self._turn:
             while self._waiting:
                 try:
@@ -131,12 +171,12 @@ class Changes:
             log.warning("Changes wait until the database takes them: %s", error)
         self._failed.set()
 
-    async def _edit(self, message_id: int, text: str, quotation: str) -> None:
+    async def _edit(self, message_id: int, version: Version) -> None:
         await self._stored(message_id)
         if not await self._history.knows(message_id):
             return
-        await self._assistant.amend(message_id, text)
-        await self._assistant.requote(message_id, quotation)
+        await self._assistant.amend(message_id, version.text)
+        await self._assistant.requote(message_id, version.quotation)
 
     async def _forget(self, message_ids: Iterable[int]) -> None:
         for message_id in message_ids:

@@ -65,6 +65,7 @@ class ChatClient(discord.Client):
             http_trace=RateLimitTrace(pacer),
         )
         self._assistant = assistant
+        self._history = history
         self._allowed_guilds = allowed_guilds
         self._allow_dms = allow_dms
         self._prepare = prepare
@@ -84,6 +85,7 @@ class ChatClient(discord.Client):
         self._changes = Changes(
             assistant, history, stored=self._inbox.stored, withdraw=self._withdraw
         )
+        assistant.follow(self._changes.as_it_stands)
         self._erasure = Erasure(history, keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS)
         self._heard = Heard(history)
         self._absence = Absence(
@@ -173,6 +175,7 @@ class ChatClient(discord.Client):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note from when on the bot is there: nothing older is for it."""
+        self._changes.guild_back(guild.id)
         await self.on_guild_available(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
@@ -217,6 +220,7 @@ class ChatClient(discord.Client):
         if self._answering:
             log.info("Finishing %d answers", len(self._answering))
             await asyncio.wait(set(self._answering), timeout=grace_seconds)
+        self._history.hurry()
         if self._answering:
             log.info("Going on after the next start: %d answers", len(self._answering))
             self._assistant.interrupt()
@@ -244,7 +248,6 @@ class ChatClient(discord.Client):
                 if question is not None:
                     done = False  # Also where a failure of our own ends this: it is stored.
                     await self._catch_up.turn_of(question.exchange.place_id)
-                    await self._changes.made()
                     done = not self._draining and await self._inbox.answer(question, self.me_id)
             finally:
                 self._catch_up.released(message.id, done=done)

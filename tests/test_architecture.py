@@ -53,6 +53,7 @@ PURE = {
     "conversation",
     "errors",
     "graphemes",
+    "lately",
     "limits",
     "parts",
     "payloads",

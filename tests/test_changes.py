@@ -11,10 +11,12 @@ import pytest
 from bot import changes
 from bot.assistant import Assistant
 from bot.changes import WAITING, Changes
+from bot.conversation import Exchange
 from bot.history import History
 from bot.sentences import ENGLISH
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 from tests.faults.failing import FOR_EVER, FailingDatabase
+from tests.world import ME, World
 
 
 @dataclass
@@ -33,12 +35,30 @@ class Scene:
         self.changes = Changes(
             self.assistant, self.history, stored=self._stored, withdraw=self._withdraw
         )
+        self.assistant.follow(self.changes.as_it_stands)
 
     async def _stored(self, message_id: int) -> None:
         """Nothing is on its way into the database here."""
 
     def _withdraw(self) -> None:
         self.withdrawals += 1
+
+    async def edit(self, message_id: int, text: str, *, minute: int = 1) -> None:
+        """Let somebody edit a message, so many minutes after it was written."""
+        edited = f"2026-08-01T00:{minute:02}:00+00:00"
+        message = World().say(text, id=str(message_id), edited_timestamp=edited)
+        await self.changes.edited(message, ME)
+
+    async def asked(self, exchange: Exchange) -> str:
+        """Let a question that is stored be answered; return what the model was asked."""
+        await self.assistant.answer(exchange, DoubleReply())
+        await self.changes.made()
+        return str(self.model.history[-1]) if self.model.history else ""
+
+    async def stands(self, message_id: int) -> str:
+        """Return how a question, with what it quotes, stands in the memory."""
+        exchange = await self.history.find(message_id)
+        return "" if exchange is None else f"{exchange.quoted}{exchange.question}"
 
     async def remembered(self, *message_ids: int) -> list[bool]:
         """Return which of these are remembered."""
@@ -159,3 +179,84 @@ async def test_an_id_that_no_database_can_hold_holds_up_no_other(scene: Scene) -
     await scene.changes.place_gone(2**80)
     await scene.changes.deleted([2])
     assert await scene.remembered(1, 2) == [False] * 2
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_edit_that_waits_for_the_database_is_in_time_for_the_answer(
+    scene: Scene, again: bool
+) -> None:
+    """The database takes writes when the turn of the question comes; *again*: but not the edit."""
+    question = an_exchange(1, question="Before?")
+    await scene.history.receive(question)
+    scene.database.fail(1, count=FOR_EVER)
+    await scene.edit(1, "After?")
+    scene.database.fail(2, count=int(again))
+    prompt = await scene.asked(question)
+    assert "After?" in prompt
+    assert "Before?" not in prompt
+    await scene.changes.made()
+    assert await scene.stands(1) == "After?"
+
+
+async def test_an_older_edit_undoes_no_newer_one_and_no_deletion(scene: Scene) -> None:
+    """A list of messages may have been read before either."""
+    await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2)))
+    await scene.edit(1, "The newest", minute=3)
+    await scene.edit(1, "Not the newest", minute=2)
+    assert await scene.stands(1) == "The newest"
+    await scene.edit(1, "Newer still", minute=4)
+    assert await scene.stands(1) == "Newer still"
+    await scene.changes.deleted([2])
+    await scene.edit(2, "The ghost")
+    assert await scene.stands(2) == ""
+
+
+@pytest.mark.parametrize("quotes", [False, True])
+async def test_what_was_deleted_before_it_was_stored_is_forgotten(
+    scene: Scene, quotes: bool
+) -> None:
+    """A question that a list shows, or what it quotes: read before the deletion, stored after."""
+    await scene.changes.deleted([12 if quotes else 1])
+    question = an_exchange(1, question="So?", author="Mina", quoted="A secret.", quoted_id=12)
+    await scene.history.receive(question)
+    prompt = await scene.asked(question)
+    assert "A secret." not in prompt
+    assert ("So?" in prompt) == quotes
+    assert await scene.stands(1) == ("So?" if quotes else "")
+
+
+async def test_what_a_question_quotes_is_as_its_author_left_it_last(scene: Scene) -> None:
+    await scene.edit(12, "Milder words")
+    question = an_exchange(1, question="So?", author="Mina", quoted="Harsh words", quoted_id=12)
+    await scene.history.receive(question)
+    prompt = await scene.asked(question)
+    assert "Harsh words" not in prompt
+    assert "Milder words" in prompt
+    assert "Harsh words" not in await scene.stands(1)
+
+
+@pytest.mark.parametrize("gone", ["channel", "parent", "thread", "guild"])
+async def test_what_is_stored_after_its_place_was_deleted_is_forgotten(
+    scene: Scene, gone: str
+) -> None:
+    opens_thread = gone == "thread"
+    place_id = 1 if opens_thread else None
+    question = an_exchange(1, channel=101, parent=100, guild=8, place=place_id)
+    if gone == "guild":
+        await scene.changes.guild_gone(8)
+    else:
+        await scene.changes.place_gone({"channel": 101, "parent": 100, "thread": 1}[gone])
+    await scene.history.receive(question)
+    await scene.asked(question)
+    assert scene.model.history == []
+    await scene.history.forgetting.erase()
+    assert await scene.remembered(1) == [False]
+
+
+async def test_what_is_asked_after_the_bot_came_back_to_a_server_is_answered(scene: Scene) -> None:
+    await scene.changes.guild_gone(8)
+    scene.changes.guild_back(8)
+    question = an_exchange(1, guild=8)
+    await scene.history.receive(question)
+    assert "Why?" in await scene.asked(question)
+    assert await scene.remembered(1) == [True]

@@ -1,0 +1,80 @@
+"""What people changed last, kept in mind: a list, or the database, may lag behind it."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeVar
+
+from bot.conversation import Exchange
+
+KEPT: Final = 1000  # Far more than can be on their way at once.
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A message as somebody left it, for the model: alone, and as it is quoted."""
+
+    text: str
+    quotation: str
+    edited_at: datetime
+
+
+class Lately:
+    """The last edits and deletions, each message's newest alone."""
+
+    def __init__(self) -> None:
+        self._versions: OrderedDict[int, Version] = OrderedDict()
+        self._deleted: OrderedDict[int, None] = OrderedDict()
+        self._gone: OrderedDict[int, None] = OrderedDict()
+
+    def edited(self, message_id: int, version: Version) -> bool:
+        """Take over an edit; False where a newer one, or the deletion, is known."""
+        known = self._versions.get(message_id, version)
+        if message_id in self._deleted or known.edited_at > version.edited_at:
+            return False
+        _put(self._versions, message_id, version)
+        return True
+
+    def deleted(self, message_id: int) -> None:
+        """Take over a deletion."""
+        self._versions.pop(message_id, None)
+        _put(self._deleted, message_id, None)
+
+    def gone(self, one_id: int) -> None:
+        """Note that a channel, a thread or a guild is gone."""
+        _put(self._gone, one_id, None)
+
+    def back(self, guild_id: int) -> None:
+        """Note that a guild is there again."""
+        self._gone.pop(guild_id, None)
+
+    def places_gone(self, exchange: Exchange) -> Iterator[int]:
+        """Return in which of its places an exchange cannot stand any more."""
+        asked_in = exchange.conversation
+        if self._gone.keys() & {asked_in.channel_id, asked_in.parent_id, asked_in.guild_id}:
+            yield asked_in.channel_id
+        if exchange.opens_thread and exchange.place_id in self._gone:
+            yield exchange.place_id
+
+    def is_deleted(self, message_id: int) -> bool:
+        """Whether a message was deleted."""
+        return message_id in self._deleted
+
+    def applied_to(self, exchange: Exchange) -> Exchange:
+        """Return *exchange* with its question, and what that quotes, as they stand by now."""
+        own = self._versions.get(exchange.message_id)
+        if own is not None:
+            exchange = replace(exchange, question=own.text)
+        if exchange.quoted_id in self._deleted:
+            return replace(exchange, quoted="")
+        quoted = self._versions.get(exchange.quoted_id or 0)
+        return exchange if quoted is None else replace(exchange, quoted=quoted.quotation)
+
+
+def _put(kept: OrderedDict[int, T], key: int, value: T) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > KEPT:
+        kept.popitem(last=False)
