@@ -4,17 +4,20 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Final
 
 import discord
 
 from bot.absence import Absence
 from bot.assistant import Assistant
+from bot.comparing import Comparison
 from bot.conversation import OpenQuestion, State
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed
+from bot.few import Few
+from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
 from bot.history import History
 from bot.inbox import Inbox
@@ -23,7 +26,6 @@ from bot.recovery import Recovery
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 8  # questions of before that are begun side by side
-SLOW_SECONDS: Final = 5.0  # One that takes longer does not count any more: others go on beside it.
 LATER_SECONDS: Final = (2.0, 300.0)  # the first pause before trying again, and the longest
 HANDLING_FAILURES: Final = 3  # of one question, in one run of the program
 HOUR_SECONDS: Final = 3600.0
@@ -39,7 +41,9 @@ class CatchUp:
         history: History,
         inbox: Inbox,
         recovery: Recovery,
+        guilds: Guilds,
         absence: Absence,
+        comparison: Comparison,
         heard: Heard,
         *,
         hours: float,
@@ -51,19 +55,22 @@ class CatchUp:
         self._history = history
         self._inbox = inbox
         self._recovery = recovery
+        self._guilds = guilds
         self._absence = absence
+        self._comparison = comparison
         self._heard = heard
         self._hours = hours
         self._in_task = in_task
         self._now = now
         self._wanted = asyncio.Event()
-        self._behind = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._comparing = asyncio.Event()
         self._returned = False
         self._compared = False
         self._stopped = False
         self._waiting: dict[int, deque[OpenQuestion]] = {}
         self._places: dict[int, asyncio.Task[None]] = {}
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._few = Few(AT_ONCE)
         self._passed_over: set[int] = set()
         self._put_off: set[int] = set()
         self._failures: dict[int, int] = {}
@@ -126,11 +133,13 @@ class CatchUp:
     async def run(self) -> None:
         """Catch up whenever it is wanted, for ever.
 
-        A place that Discord does not let the bot read holds up nobody whose question is open.
+        What Discord is slow to list holds up nobody whose question is open, and what is slow to
+        compare nobody whose question was missed.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._whenever(self._wanted, self._pass))
-            group.create_task(self._whenever(self._behind, self._read))
+            group.create_task(self._whenever(self._reading, self._read))
+            group.create_task(self._whenever(self._comparing, self._compare))
 
     async def _whenever(self, wanted: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -150,37 +159,25 @@ class CatchUp:
     async def _pass(self) -> None:
         await self._go_on()
         self._begun.set()
-        if self._returned or self._compared:
-            self._behind.set()
+        if self._returned:
+            self._reading.set()
+        elif self._compared:
+            self._comparing.set()
         if await self._inbox.store_unanswered():
             self.again()
 
     async def _read(self) -> None:
-        """Find out what was missed, and go on with that."""
-        if self._returned:
-            self._returned = False
-            try:
-                await self._take_what_was_missed()
-            except BaseException:
-                self._returned = True
-                raise
-            await self._go_on()
-        if self._compared:
-            self._compared = False
-            since_id = self._oldest_id() if self._hours else None
-            try:
-                self._compared = not await self._absence.compare(since_id)
-            except BaseException:
-                self._compared = True
-                raise
-            if self._compared:
-                self._later()
-
-    async def _take_what_was_missed(self) -> None:
         """Store what was asked meanwhile; from then on the mark of what was heard moves again."""
-        absences = self._heard.absences
-        await self._absence.meet_guilds(snowflake_at(self._now()))
-        if not self._hours or await self._store_missed():
+        self._returned, absences = False, self._heard.absences
+        try:
+            await self._guilds.meet(snowflake_at(self._now()))
+            whole = not self._hours or await self._store_missed()
+        except BaseException:
+            self._returned = True
+            raise
+        if self._compared:
+            self._comparing.set()
+        if whole:
             self._heard.thaw(absences)
             await self._heard.write()
         else:
@@ -188,8 +185,20 @@ class CatchUp:
             self._returned = True
             self._later()
 
+    async def _compare(self) -> None:
+        """Find out what was changed meanwhile."""
+        self._compared = False
+        since_id = self._oldest_id() if self._hours else None
+        try:
+            self._compared = not await self._comparison.compare(since_id)
+        except BaseException:
+            self._compared = True
+            raise
+        if self._compared:
+            self._later()
+
     async def _store_missed(self) -> bool:
-        """Store what was asked meanwhile; whether all of it could be read."""
+        """Store what was asked meanwhile, and go on with it; whether all of it could be read."""
         assert self._client.user is not None
         me_id = self._client.user.id
         after_id = earlier(self._heard.mark, MARGIN_SECONDS)
@@ -204,24 +213,25 @@ class CatchUp:
                 log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
                 return False
 
-        missed = await self._absence.missed(after_id, oldest_id=oldest_id, is_wanted=is_wanted)
-        count = await self._store_all(missed.messages, me_id)
-        while missed.left:
-            await self._go_on()
-            missed = await self._absence.further(missed, is_wanted)
-            count += await self._store_all(missed.messages, me_id)
-        if await self._absence.taken(missed):
+        search = await self._absence.search(after_id, oldest_id=oldest_id, is_wanted=is_wanted)
+        count = 0
+        async with aclosing(search.rounds()) as rounds:
+            async for messages in rounds:
+                count += await self._store_all(messages, me_id)
+                await self._go_on()
+        if search.whole:
+            await self._guilds.were_read(search.guilds)
+        if self._guilds.any_back(search.guilds):
             self.came_back()
         if count:
             log.info("Asked while the bot was away: %d", count)
-        return missed.whole
+        return search.whole
 
     async def _store_all(self, messages: Iterable[discord.Message], me_id: int) -> int:
         count = 0
         for message in messages:
-            live = await self._absence.as_written_live(message)
             try:
-                count += await self._stored(live, me_id)
+                count += await self._stored(message, me_id)
             except TRIPPED as error:
                 log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
         return count
@@ -259,25 +269,12 @@ class CatchUp:
         queue = self._waiting[place_id]
         try:
             while queue and not self._stopped:
-                async with self._one_of_few():
+                async with self._few.turn():
                     question = queue.popleft()
                     await self._go_on_with(question)
         finally:
             del self._waiting[place_id]
             del self._places[place_id]
-
-    @asynccontextmanager
-    async def _one_of_few(self) -> AsyncIterator[None]:
-        """Wait until few others are at it. One that hangs is not waited for."""
-        await self._at_once.acquire()
-        counted = ExitStack()
-        counted.callback(self._at_once.release)
-        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, counted.close)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            counted.close()
 
     async def _go_on_with(self, question: OpenQuestion) -> None:
         message_id = question.exchange.message_id

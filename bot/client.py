@@ -13,9 +13,11 @@ from bot.assistant import Assistant
 from bot.catch_up import CatchUp
 from bot.changes import Changes, is_edit
 from bot.channels import Channels
+from bot.comparing import Comparison
 from bot.erasure import HOUR_SECONDS, Erasure
 from bot.errors import HistoryFailed
 from bot.gateway import RateLimitTrace
+from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
 from bot.history import History
 from bot.inbox import Inbox
@@ -88,16 +90,16 @@ class ChatClient(discord.Client):
         assistant.follow(self._changes.as_it_stands)
         self._erasure = Erasure(history, keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS)
         self._heard = Heard(history)
-        self._absence = Absence(
-            self, history, channels, self._changes, pacer, works_in=self.works_in
-        )
+        self._guilds = Guilds(self, history, works_in=self.works_in)
         self._catch_up = CatchUp(
             self,
             assistant,
             history,
             self._inbox,
             Recovery(assistant, history, self._inbox, channels, pacer, sentences=sentences),
-            self._absence,
+            self._guilds,
+            Absence(self, history, channels, self._guilds, pacer),
+            Comparison(self, history, channels, self._guilds, self._changes, pacer),
             self._heard,
             hours=catch_up_hours,
             in_task=self.finish_before_closing,
@@ -181,16 +183,16 @@ class ChatClient(discord.Client):
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Note a guild that came late, and look whether something was missed in it."""
         try:
-            await self._absence.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+            await self._guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
         except HistoryFailed as error:
             log.warning("Server %d is not recorded: %s", guild.id, error)
-        if self._absence.waits_for(guild.id):
+        if self._guilds.waits_for(guild.id):
             self._catch_up.came_back()
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
         """Keep in mind from when on nothing is heard of a guild."""
         try:
-            await self._absence.lost(guild.id, earlier(self._heard.mark, MARGIN_SECONDS))
+            await self._guilds.lost(guild.id, earlier(self._heard.mark, MARGIN_SECONDS))
         except HistoryFailed as error:
             log.warning("That server %d is unavailable is not recorded: %s", guild.id, error)
 

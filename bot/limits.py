@@ -1,7 +1,7 @@
 """How many questions one person may ask in a minute."""
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
@@ -19,14 +19,14 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class _Person:
-    asked: deque[float] = field(default_factory=deque)
+    asked: deque[float]
     told: float = float("-inf")
 
 
 class PersonLimits:
     """Counts questions by when they were written: what is caught up on is judged as it was asked.
 
-    Times are in seconds, on Discord's clock.
+    Times are in seconds, on Discord's clock, in any order: places are caught up with side by side.
     """
 
     def __init__(self, questions_per_minute: int) -> None:
@@ -35,16 +35,20 @@ class PersonLimits:
 
     def judge(self, person_id: int, at: float) -> Verdict:
         """Count a question of *person_id*, unless it is one too many."""
-        person = self._persons.setdefault(person_id, _Person())
+        if person_id not in self._persons:
+            self._persons[person_id] = _Person(deque(maxlen=self.questions_per_minute))
+        person = self._persons[person_id]
         self._persons.move_to_end(person_id)
         if len(self._persons) > KNOWN_PERSONS:
             self._persons.popitem(last=False)
-        while person.asked and person.asked[0] <= at - MINUTE_SECONDS:
-            person.asked.popleft()
-        if len(person.asked) < self.questions_per_minute:
+        if sum(_within_a_minute(at, one) for one in person.asked) < self.questions_per_minute:
             person.asked.append(at)
             return Verdict.ADMITTED
-        if person.told > at - MINUTE_SECONDS:
+        if _within_a_minute(at, person.told):
             return Verdict.IGNORED
         person.told = at
         return Verdict.REFUSED
+
+
+def _within_a_minute(one: float, other: float) -> bool:
+    return abs(one - other) < MINUTE_SECONDS

@@ -18,6 +18,7 @@ from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.inbox import Inbox
+from bot.listing import MESSAGES, messages_after
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
@@ -25,7 +26,6 @@ from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
-PAGE: Final = 100  # Discord: messages in one list
 PAGES: Final = 10  # The parts of an answer stand near its question.
 
 
@@ -213,16 +213,15 @@ class Recovery:
         own: list[Seen] = []
         readable = False
         for _ in range(PAGES):
-            after = discord.Object(after_id)
             try:
-                page: list[discord.Message] = await self._call(_page, channel, after)
+                page: list[discord.Message] = await self._call(messages_after, channel, after_id)
             except discord.Forbidden:
                 break
             except discord.HTTPException as error:
                 raise lost_because(error, channel) from error
             readable = readable or bool(page)
             own += [_seen(message) for message in page if message.author.id == me_id]
-            if len(page) < PAGE:
+            if len(page) < MESSAGES:
                 break
             after_id = page[-1].id
         return _Listing(tuple(own), readable)
@@ -256,10 +255,6 @@ class Recovery:
 def _seen(message: discord.Message) -> Seen:
     reference = message.reference.message_id if message.reference is not None else None
     return Seen(message.id, message.content, reference)
-
-
-async def _page(channel: Any, after: discord.Object) -> list[discord.Message]:
-    return [one async for one in channel.history(limit=PAGE, after=after, oldest_first=True)]
 
 
 async def _known(place: Destination, _held: AsyncExitStack) -> Destination:

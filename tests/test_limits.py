@@ -41,6 +41,21 @@ def test_no_minute_admits_more_and_none_gives_two_notices(times: list[int]) -> N
         assert all(sum(start <= at < start + 60 for at in then) <= most for start in then)
 
 
+def test_what_was_asked_earlier_elsewhere_is_judged_by_its_own_minute() -> None:
+    """Two places are caught up with one after the other."""
+    person = PersonLimits(2)
+    times = [1000.0, 1001.0, 1002.0, 10.0, 11.0, 12.0, 13.0]
+    assert [person.judge(1, at).name for at in times] == [
+        "ADMITTED",
+        "ADMITTED",
+        "REFUSED",
+        "ADMITTED",
+        "ADMITTED",
+        "REFUSED",
+        "IGNORED",
+    ]
+
+
 def test_only_so_many_persons_are_kept_in_mind() -> None:
     persons = PersonLimits(1)
     for person_id in range(limits.KNOWN_PERSONS + 10):

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from bot.absence import PAGE, PAGES
+from bot.listing import MESSAGES, THREADS
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from tests.doubles import file_bytes
@@ -394,10 +394,12 @@ async def test_09_a_place_with_many_messages_is_read_whole_and_holds_up_no_other
         await theatre.visited()
     busy = await stage.channel()
     early = await stage.ask(f"{unique} early", channel=busy)
-    for number in range(PAGE * PAGES + 1):
+    for number in range(MESSAGES * 4):
         await stage.discord.say(busy, "Jun", f"{unique} chatter {number}")
     late = await stage.ask(f"{unique} late", channel=busy)
     elsewhere = await stage.ask(f"{unique} elsewhere", channel=theatre.channel)
+    path = rf"/channels/{busy}/messages\b"
+    await stage.discord.fault("delay", method="GET", path=path, seconds=1.0, skip=1, count=4)
     async with stage.bot():
         await stage.answer_to(elsewhere)
         await stage.answer_to(early)
@@ -405,6 +407,61 @@ async def test_09_a_place_with_many_messages_is_read_whole_and_holds_up_no_other
 
         questions = (*theatre.before, early, late, elsewhere)
         await check_invariants(stage, *questions, model_calls=1)
+
+
+async def test_09_a_list_that_discord_never_sends_holds_up_no_other(
+    own_stage: Stage, unique: str
+) -> None:
+    """Neither what stands in a place, nor which threads were archived in one."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    questions = await theatre.asked()
+    hanging, others = [questions[2], questions[5]], [*questions[:2], *questions[3:5]]
+    for path in (rf"/channels/{theatre.dm}/messages", "/threads/archived/public"):
+        await stage.discord.fault("delay", method="GET", path=path, seconds=300.0, count=None)
+    async with stage.bot():
+        await check_invariants(stage, *theatre.before, *others, model_calls=1)
+        assert [stage.state_of(one) for one in hanging] == [None, None]
+
+
+async def test_09_what_is_never_compared_holds_up_nothing_that_was_missed(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    path = rf"/channels/{theatre.dm}/messages\b"
+    # The first of these lists is for what was missed, the second to compare.
+    fault = await stage.discord.fault("delay", method="GET", path=path, seconds=300.0, skip=1)
+    async with stage.bot():
+
+        async def comparing() -> bool:
+            faults = await stage.discord.faults()
+            return any(one["id"] == fault["id"] and one["hits"] for one in faults)
+
+        await until(comparing)
+        await stage.discord.gateway("refuse", seconds=60)
+        await stage.discord.gateway("abort", forget_session=True)
+        questions = await theatre.asked()
+        await stage.discord.clear_faults()
+        await check_invariants(stage, *theatre.before, *questions, model_calls=1)
+
+
+async def test_09_all_threads_that_were_archived_meanwhile_are_looked_into(
+    own_stage: Stage, unique: str
+) -> None:
+    """Discord lists a hundred at a time."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    question = await stage.discord.say(theatre.thread, "Jun", f"{unique} in the thread")
+    await stage.discord.edit_channel(theatre.thread, archived=True)
+    for number in range(THREADS):
+        thread = await stage.discord.start_thread(theatre.channel, "Jun", f"Chat {number}")
+        await stage.discord.edit_channel(thread["id"], archived=True)
+    async with stage.bot():
+        await check_invariants(stage, *theatre.before, question, model_calls=1)
 
 
 async def test_09_the_answer_to_a_question_deleted_meanwhile_goes_from_an_archived_thread(

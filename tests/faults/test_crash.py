@@ -13,7 +13,8 @@ import pytest
 from bot import catch_up
 from bot.catch_up import AT_ONCE, HANDLING_FAILURES
 from bot.inbox import Inbox
-from bot.recovery import PAGE, PAGES, Recovery
+from bot.listing import MESSAGES
+from bot.recovery import PAGES, Recovery
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
@@ -208,7 +209,7 @@ async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
         voice = await stage.channel(kind=ChannelType.VOICE)
         question = await stage.ask(unique, channel=voice)
         await stage.model_asked(unique)
-        for number in range(PAGE * PAGES + 10):
+        for number in range(MESSAGES * PAGES + 10):
             await stage.discord.say(voice, "Jun", f"{unique} chatter {number}")
         assert await stage.parts_of(question) == [], "it was not to be begun yet"
         begun = await stage.shown("harbour", voice)
@@ -404,7 +405,7 @@ async def test_01_a_part_that_is_not_recorded_is_found_behind_a_hundred_messages
         question = await stage.ask(unique, channel=voice)
         await stage.model_asked(unique)
         await killed(bot)
-    for number in range(PAGE + 1):
+    for number in range(MESSAGES + 1):
         await stage.discord.say(voice, "Jun", f"{unique} chatter {number}")
     begun = await stage.discord.say(
         voice,

@@ -1,0 +1,120 @@
+"""The guilds that the bot is in: since when, and which of them are still to be looked into."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import discord
+
+from bot.history import History
+
+UNSEEN: Final = "unseen"
+
+
+@dataclass(frozen=True, slots=True)
+class ToRead:
+    """From which message id on each guild is to be read: those that are *there*, and the others."""
+
+    there: dict[int, int]
+    unseen: dict[int, int]
+
+
+class Guilds:
+    """Remembers guilds beyond a connection. *works_in*: where the operator lets the bot work."""
+
+    def __init__(
+        self, client: discord.Client, history: History, *, works_in: Callable[[int | None], bool]
+    ) -> None:
+        self._client = client
+        self._history = history
+        self.works_in = works_in
+        self._unseen: dict[int, int] | None = None
+
+    async def meet(self, newest_possible: int) -> None:
+        """Note which guilds are new, where nothing older is for the bot."""
+        known = await self._history.places.guilds()
+        for guild in self._client.guilds:
+            if guild.id not in known:
+                await self.join(guild, newest_possible)
+
+    async def join(self, guild: discord.Guild, newest_possible: int) -> None:
+        """Note that the bot is in a guild, where what stands there by now is not for it."""
+        newest = max((last_id(channel) for channel in channels_of(guild)), default=0)
+        await self._history.places.join_guild(guild.id, newest or newest_possible)
+
+    async def absent(self) -> set[int]:
+        """Return the known guilds that Discord does not tell of."""
+        return {*await self._history.places.guilds()} - {one.id for one in self._client.guilds}
+
+    async def lost(self, guild_id: int, after_id: int) -> None:
+        """Note that nothing is heard of a guild any more, and what was the last that was."""
+        unseen = await self._unseen_guilds()
+        await self._set_unseen({guild_id: after_id} | unseen)
+
+    def waits_for(self, guild_id: int) -> bool:
+        """Whether a guild was not there yet when what was missed was read."""
+        return guild_id in (self._unseen or {})
+
+    async def to_read(self, after_id: int, oldest_id: int) -> ToRead:
+        """Return the guilds that are to be read from *after_id* on.
+
+        Those that were not there the last time from further back, but not before *oldest_id*.
+        """
+        unseen = await self._unseen_guilds()
+        since = await self._history.places.guilds()
+        after = {
+            guild.id: max(min(after_id, unseen.get(guild.id, after_id)), oldest_id, since[guild.id])
+            for guild in self._client.guilds
+            if self.works_in(guild.id) and guild.id in since
+        }
+        away = after.keys() & self._unavailable()
+        return ToRead(
+            {one: after[one] for one in after if one not in away}, {one: after[one] for one in away}
+        )
+
+    async def were_read(self, read: ToRead) -> None:
+        """Note that what was missed in the guilds that were there is stored."""
+        away = self._unavailable()
+        waiting = {
+            guild_id: after_id
+            for guild_id, after_id in (await self._unseen_guilds()).items()
+            if guild_id not in read.there or guild_id in away
+        }
+        await self._set_unseen(waiting | read.unseen)
+
+    def any_back(self, read: ToRead) -> bool:
+        """Whether a guild that was not there when the others were read is there now."""
+        return any(one.id in read.unseen and not one.unavailable for one in self._client.guilds)
+
+    def _unavailable(self) -> set[int]:
+        return {one.id for one in self._client.guilds if one.unavailable}
+
+    async def _unseen_guilds(self) -> dict[int, int]:
+        """Return the guilds that were not there when the others were read, as `ToRead` does."""
+        if self._unseen is None:
+            try:
+                stored = json.loads(await self._history.notes.fact(UNSEEN) or "{}")
+                self._unseen = {int(guild_id): int(after) for guild_id, after in stored.items()}
+            except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
+                self._unseen = {}
+        return self._unseen
+
+    async def _set_unseen(self, unseen: dict[int, int]) -> None:
+        if unseen != await self._unseen_guilds():
+            self._unseen = unseen
+            await self._history.notes.set_fact(UNSEEN, json.dumps(unseen))
+
+
+def channels_of(guild: discord.Guild) -> Iterator[Any]:
+    """Return the channels and threads of *guild* in which people can write to the bot."""
+    # Not guild.text_channels and the like: they sort by what may be garbled.
+    for channel in guild.channels:
+        if isinstance(channel, discord.TextChannel | discord.VoiceChannel | discord.StageChannel):
+            yield channel
+    yield from guild.threads
+
+
+def last_id(channel: Any) -> int:
+    """Return the id of the last message that Discord told of, 0 without one."""
+    return channel.last_message_id or 0
