@@ -143,7 +143,7 @@ class DiscordReply:
     async def _type(self) -> None:
         place = await asyncio.shield(self._place)
         while True:
-            if not self._pacer.has_spare():
+            if not self._pacer.may_type(place.channel.id):
                 await asyncio.sleep(WINDOW_SECONDS)
                 continue
             with suppress(DiscordUnavailable):

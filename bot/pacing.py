@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Final
 WINDOW_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 10.0  # A call without an answer for so long no longer keeps others back.
 EDIT_SECONDS: Final = 1.0  # No faster, even where the limit would allow: text should not flicker.
+TYPE_AGAIN_SECONDS: Final = 1.25  # Discord: 5 in 5 s in one channel.
 NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is for its end.
 KNOWN_BUCKETS: Final = 1000  # Beyond, those that have refilled are forgotten.
 IN_HAND: Final = 2  # Edits left for the end; one alone would put the caller to sleep behind it.
@@ -56,6 +57,7 @@ class Pacer:
         self._waiting: list[tuple[Urgency, int, asyncio.Future[int]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._edit_buckets: dict[int, _Bucket] = {}
+        self._typed = OrderedDict[int, float]()
         self._held_until = 0.0
 
     @asynccontextmanager
@@ -75,9 +77,19 @@ class Pacer:
         """Let no call go for so long: Discord takes none."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def has_spare(self) -> bool:
-        """Whether there is room for what nobody waits for."""
-        return not self._waiting and self._has_room(Urgency.TYPING)
+    def may_type(self, channel_id: int) -> bool:
+        """Whether there is room for what nobody waits for; if so, the bot types there next.
+
+        Not soon again: an answer that comes at once ends the call before Discord says what it
+        counted, so that discord.py does not know.
+        """
+        now = self._clock()
+        while self._typed and next(iter(self._typed.values())) <= now - TYPE_AGAIN_SECONDS:
+            self._typed.popitem(last=False)
+        if channel_id in self._typed or self._waiting or not self._has_room(Urgency.TYPING):
+            return False
+        self._typed[channel_id] = now
+        return True
 
     def seconds_to_edit(self, channel_id: int) -> float:
         """Return how long the next intermediate edit in this channel should wait.

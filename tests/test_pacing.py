@@ -11,6 +11,7 @@ from bot.pacing import (
     NEVER_SECONDS,
     REQUESTS_PER_SECOND,
     STALLED_SECONDS,
+    TYPE_AGAIN_SECONDS,
     WINDOW_SECONDS,
     Pacer,
     Urgency,
@@ -135,7 +136,7 @@ def test_who_gives_up_waiting_holds_up_nobody() -> None:
         leaver.cancel()
         await stayer
         assert leaver.cancelled()
-        assert pacer.has_spare()
+        assert pacer.may_type(1)
         return loop.time()
 
     assert run_virtually(scene()) == pytest.approx(1.0)
@@ -157,16 +158,24 @@ def test_only_one_timer_runs_however_many_wait() -> None:
 def test_spare_is_what_nobody_waits_for() -> None:
     clock = Clock()
     pacer = Pacer(clock)
-    assert pacer.has_spare()
+    assert pacer.may_type(1)
 
     async def scene() -> None:
         for _ in range(REQUESTS_PER_SECOND[Urgency.TYPING]):
             await take_turn(pacer, Urgency.FIRST_WORDS)
 
     run_virtually(scene())
-    assert not pacer.has_spare()
+    assert not pacer.may_type(2)
     clock.now += WINDOW_SECONDS
-    assert pacer.has_spare()
+    assert pacer.may_type(2)
+
+
+def test_typing_is_not_repeated_at_once_in_the_same_channel() -> None:
+    clock = Clock()
+    pacer = Pacer(clock)
+    assert [pacer.may_type(channel_id) for channel_id in (1, 2, 1)] == [True, True, False]
+    clock.now += TYPE_AGAIN_SECONDS
+    assert pacer.may_type(1)
 
 
 def headers(limit: int, remaining: int, reset_after: float) -> dict[str, str]:
