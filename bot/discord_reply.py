@@ -53,10 +53,10 @@ class Destination:
 class DiscordReply:
     """One reply. The place is found while the model thinks; *shown* is told of each new part.
 
-    *gone* is told of a part before it is deleted. *reopen* opens an archived thread, named by its
-    id; it raises HTTPException, DiscordUnavailable or ReplyLost. What *find_place* enters is left
-    at the end, with the reply; it raises ReplyLost or ReplyDelayed. *question_id* makes the nonces,
-    by which Discord knows a part that is sent twice.
+    *gone* is told of a part before it is deleted, or raises ReplyDelayed. *reopen* opens an
+    archived thread, named by its id; it raises HTTPException, DiscordUnavailable or ReplyLost. What
+    *find_place* enters is left at the end, with the reply; it raises ReplyLost or ReplyDelayed.
+    *question_id* makes the nonces, by which Discord knows a part that is sent twice.
     """
 
     def __init__(
@@ -189,10 +189,14 @@ class DiscordReply:
         return part.text != text
 
     async def _delete_from(self, place: Destination, number: int) -> None:
-        """Delete the parts from *number* on, the last one first: references stay whole."""
+        """Delete the parts from *number* on, the last one first: references stay whole.
+
+        Each is known as gone before Discord tells of it: it would count as deleted by a person.
+        """
         while len(self._parts) > number:
-            part = self._parts.pop()
+            part = self._parts[-1]
             await self._gone(part.message_id)
+            self._parts.pop()
             message = place.channel.get_partial_message(part.message_id)
             try:
                 await self._call_in(place, message.delete, Urgency.FIRST_WORDS)

@@ -16,7 +16,7 @@ from bot.assistant import Assistant
 from bot.channels import Channels
 from bot.conversation import Conversation, Exchange, State, scrubbed
 from bot.discord_reply import Destination, DiscordReply
-from bot.errors import HistoryFailed, PlaceBusy
+from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.history import History
 from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer
@@ -354,7 +354,7 @@ class Inbox:
         try:
             await self._history.drop_part(part_id)
         except HistoryFailed as error:
-            log.warning("That part %d is gone is not recorded: %s", part_id, error)
+            raise ReplyDelayed(f"that part {part_id} goes cannot be recorded: {error}") from error
 
 
 def _refused(question: Question, state: State, sentence: str) -> Question:

@@ -371,6 +371,24 @@ async def test_what_is_withdrawn_is_deleted_though_some_of_it_is_gone(stage: Sta
     assert stage.shown == []
 
 
+async def test_what_cannot_be_recorded_as_gone_is_not_deleted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord tells of the deletion, and it would pass for one by a person."""
+    parts = await begun(stage, "Beca", "use")
+
+    async def fail(_part_id: int) -> None:
+        raise ReplyDelayed("no memory")
+
+    monkeypatch.setattr(stage, "_drop", fail)
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write("Because.")
+        with pytest.raises(ReplyDelayed, match="no memory"):
+            await reply.finish()
+    assert await stage.texts() == ["Because.", "use"]
+    assert stage.shown == [part.message_id for part in parts]
+
+
 async def test_a_part_that_discord_takes_while_the_reply_is_left_is_known(stage: Stage) -> None:
     """Else it would stay behind when the question is deleted."""
     await stage.people.fault("delay", method="POST", path=MESSAGES, seconds=0.3, after=True)

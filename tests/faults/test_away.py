@@ -372,13 +372,13 @@ async def test_09_what_is_said_in_a_server_that_is_not_heard_for_a_while_is_answ
 async def test_09_what_cannot_be_stored_when_it_is_found_is_found_again(
     own_stage: Stage, unique: str
 ) -> None:
-    """The mark stays until all that was missed is stored."""
+    """The mark stays until all that was missed is stored; only then it counts as asked."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
     missed = await stage.discord.say(theatre.dm, theatre.person, f"{unique} missed")
     await stage.discord.fault("delay", method="GET", path=r"/messages$", seconds=1.5)
-    async with stage.bot() as bot:
+    async with stage.bot(USER_MESSAGES_PER_MINUTE="1") as bot:
         with writes_fail(stage, bot):
             await stage.logged(f"Question {missed['id']} cannot be stored")
             assert stage.state_of(missed) is None

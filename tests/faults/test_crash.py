@@ -202,7 +202,7 @@ async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
 ) -> None:
     """More stands between the question and the answer than is looked through."""
     stage = own_stage
-    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100, stall_before_seconds=4)
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100, stall_before_seconds=10)
     await stage.model.reply_when(unique, script)
     async with stage.bot() as bot:
         voice = await stage.channel(kind=ChannelType.VOICE)
