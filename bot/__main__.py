@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from typing import Final
 
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run() -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # Until `run` takes them over nothing is to be finished.
     from bot.logs import set_up_logging  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
 
@@ -69,6 +72,10 @@ def _run() -> int:
 
     asyncio.run(run(settings))
     return 0
+
+
+def _leave(_number: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def _chat(*, offline: bool) -> int:

@@ -1,6 +1,7 @@
 """SIGTERM: take no new messages, finish what fits into the grace period, leave with 0."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,7 @@ import pytest_asyncio
 
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage, run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -67,3 +68,24 @@ async def test_without_anything_to_do_it_leaves_at_once(theatre: Stage) -> None:
         began = time.monotonic()
         assert await bot.stop() == 0
         assert time.monotonic() - began < 3.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("importing", ["pydantic_core", "openai", "bot.connection"])
+async def test_it_leaves_as_well_while_it_starts(
+    theatre: Stage, number: signal.Signals, importing: str
+) -> None:
+    """What is imported takes longer than all that follows. Python tells of each module."""
+    process = await run_bot(
+        env=theatre.environment() | {"PYTHONPROFILEIMPORTTIME": "1"},
+        cwd=theatre.folder,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while importing not in (await process.stderr.readline()).decode():
+            pass
+        process.send_signal(number)
+        rest = (await process.stderr.read()).decode()
+        assert await process.wait() == 0
+    assert "Traceback" not in rest
