@@ -15,6 +15,7 @@ from contextlib import (
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
+import aiohttp
 import httpx2
 import openai
 from openai import AsyncAPIResponse, AsyncOpenAI
@@ -67,8 +68,9 @@ CUT_REASONS: Final = frozenset(
         *("insufficient_system_resource", "none", "null"),
     }
 )
-FOREIGN_ERRORS: Final = (  # OSError: TLS errors come through httpx2 as they are.
-    *(OSError, openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
+FOREIGN_ERRORS: Final = (  # Those of aiohttp and TLS come through the layers above as they are.
+    *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
+    *(openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
 )
 
 
@@ -104,6 +106,8 @@ class Completion:
         while data is not None:
             data, chunks = await self._read()
             text = "".join(map(self._text, chunks))
+            if self._decoder.done:
+                self._deadlines.come_within(CLOSING_SECONDS)
             if delta := self._within_limit(text if data is not None else text + self._filter.end()):
                 yield delta
             if self._any_text and isinstance(self._failure, ModelContextExceeded):
@@ -118,8 +122,6 @@ class Completion:
             if data is None and self._ended:  # What may be cut is not the answer.
                 return None, []
             chunks = self._decoder.end() if data is None else self._decoder.feed(data)
-            if self._decoder.done:
-                self._deadlines.come_within(CLOSING_SECONDS)
             return data, chunks
         except FOREIGN_ERRORS as error:
             if self._ended:
@@ -208,7 +210,7 @@ class ChatCompletions:
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
             # Who follows a redirect hands the conversation to an address that nobody set.
-            http_client=openai.DefaultAsyncHttpx2Client(
+            http_client=openai.DefaultAioHttpClient(
                 follow_redirects=False, event_hooks={"response": [_refuse]}
             ),
         )
@@ -351,14 +353,22 @@ async def _refuse(response: httpx2.Response) -> None:
 def _translated(private: Private) -> Iterator[None]:
     try:
         yield
-    except (TimeoutError, openai.APITimeoutError) as error:
-        raise ModelTimeout("no answer in time") from error
-    except openai.APIConnectionError as error:
-        raise ModelUnreachable(type(error.__cause__).__name__) from error
+    except (TimeoutError, aiohttp.ClientError, openai.APIConnectionError) as error:
+        causes = _causes(error)  # The layers between call many things a timeout.
+        if any(isinstance(one, TimeoutError) for one in causes):
+            raise ModelTimeout("no answer in time") from error
+        raise ModelUnreachable(type(causes[-1]).__name__) from error
     except _Refused as error:
         raise refusal(error.status, error.said, private) from error
     except (*FOREIGN_ERRORS, UnicodeError) as error:  # The latter: a name that is no host's
         raise ModelFailed(type(error).__name__) from error
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    return causes
 
 
 def _said(error: ModelError) -> str:

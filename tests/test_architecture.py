@@ -44,7 +44,7 @@ LIBRARIES = {
     "sqlite3": {"database", "database_lock"},
     "openai": {"model"},
     "httpx2": {"model"},
-    "aiohttp": {"commands", "discord_calls", "gateway"},
+    "aiohttp": {"commands", "discord_calls", "gateway", "model"},
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
     "dotenv": set[str](),
