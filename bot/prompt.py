@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from bot.conversation import Exchange
@@ -24,6 +25,7 @@ WRITES: Final = "⟦{name} writes⟧"
 WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
+SYSTEM_PROMPTS: Final = 100  # whose cost is kept in mind
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
 
 
@@ -100,10 +102,10 @@ def build_prompt(
     Costs at most *token_budget*, an estimate without calibration, unless the system prompt alone
     leaves no room: it always stays, and so does the beginning of the question.
     """
-    system = _system_turn(system_prompt, named=bool(question.author))
-    room = token_budget - PROMPT_OVERHEAD_TOKENS - sum(map(_turn_tokens, system))
-    asked, read_percent = _fitted_question(question, room)
-    room -= _turn_tokens(asked)
+    system, system_tokens = _system_turn(system_prompt, named=bool(question.author))
+    room = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
+    asked, asked_tokens, read_percent = _fitted_question(question, room)
+    room -= asked_tokens
     kept = fit(exchanges, room)
     turns = (*system, *(turn for exchange in kept for turn in _turns(exchange)), asked)
     tokens = token_budget - room + sum(exchange.tokens for exchange in kept)
@@ -119,9 +121,12 @@ def _turn_tokens(turn: Turn) -> int:
     return MESSAGE_OVERHEAD_TOKENS + estimate_tokens(turn.text)
 
 
-def _system_turn(system_prompt: str, *, named: bool) -> tuple[Turn, ...]:
+@lru_cache(SYSTEM_PROMPTS)
+def _system_turn(system_prompt: str, *, named: bool) -> tuple[tuple[Turn, ...], int]:
+    """Return the turn, if there is any, and what it costs; the same for question after question."""
     text = "\n\n".join(filter(None, (system_prompt.strip(), SPEAKERS_NOTE if named else "")))
-    return (Turn(Role.SYSTEM, text),) if text else ()
+    turns = (Turn(Role.SYSTEM, text),) if text else ()
+    return turns, sum(map(_turn_tokens, turns))
 
 
 def _turns(exchange: Exchange) -> Iterable[Turn]:
@@ -136,10 +141,12 @@ def _asked(exchange: Exchange, quoted: str, question: str) -> Turn:
     return Turn(Role.USER, "\n".join(filter(None, (quoted, header, defused(question)))))
 
 
-def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int]:
+def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int, int]:
+    """Return the question as far as it fits, what it costs, and how much in 100 that is of it."""
     whole = _asked(exchange, exchange.quoted, exchange.question)
-    if _turn_tokens(whole) <= room:
-        return whole, 100
+    tokens = _turn_tokens(whole)
+    if tokens <= room:
+        return whole, tokens, 100
     text_room = room - _turn_tokens(_asked(exchange, "", ""))
     question_tokens = estimate_tokens(exchange.question)
     while True:
@@ -148,8 +155,9 @@ def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int]:
         question = shorten(exchange.question, max(text_room - estimate_tokens(quoted) - 1, 1))
         asked = _asked(exchange, quoted, question)
         # Texts may cost a token or two more together than apart.
-        excess = _turn_tokens(asked) - room
-        if excess <= 0 or text_room < 1:
+        tokens = _turn_tokens(asked)
+        if tokens <= room or text_room < 1:
             break
-        text_room -= excess
-    return asked, 100 * len(question) // len(exchange.question) if exchange.question else 100
+        text_room -= tokens - room
+    percent = 100 * len(question) // len(exchange.question) if exchange.question else 100
+    return asked, tokens, percent
