@@ -18,6 +18,8 @@ from bot.splitting import MESSAGE_LIMIT, Splitter
 
 log = logging.getLogger(__name__)
 
+# The model is asked first: both share one thread, and the model has more to do until it answers.
+HEAD_START_SECONDS: Final = 0.005
 TYPING_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left before its end
@@ -128,6 +130,7 @@ class DiscordReply:
         await self._delete_from(place, 0)
 
     async def _found_place(self) -> Destination:
+        await asyncio.sleep(HEAD_START_SECONDS)
         place = await self._find_place(self._held)
         self._parts = list(place.begun)
         return place
