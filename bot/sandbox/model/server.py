@@ -291,7 +291,7 @@ class ChatAPI:
             if number == script.disconnect_after_chunks:
                 raise _CutError
             await exchange.write(data)
-            exchange.record.chunks_sent = number + 1
+            exchange.record.sent_text(number + 1)
         if not stalled:
             await asyncio.sleep(script.stall_seconds)
         if script.disconnect_after_chunks is not None:

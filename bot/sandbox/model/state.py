@@ -89,6 +89,15 @@ class Record:
     outcome: str = "pending"
     status: int = 0
     chunks_sent: int = 0  # pieces of text
+    first_text_at: float | None = None
+    last_text_at: float | None = None
+
+    def sent_text(self, chunks: int) -> None:
+        """Note that a piece of text was sent, and how many that makes."""
+        self.chunks_sent = chunks
+        self.last_text_at = time.monotonic()
+        if self.first_text_at is None:
+            self.first_text_at = self.last_text_at
 
 
 class RequestLog:
