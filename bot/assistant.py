@@ -97,6 +97,7 @@ class _Answer:
     exchange: Exchange
     task: asyncio.Task[object]
     began: float
+    too_late: bool = False
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     first_words_seconds: float | None = None
@@ -173,9 +174,13 @@ class Assistant:
         """
         return await self._owned(exchange, reply, self._queues.turn(exchange.place_id))
 
-    async def go_on(self, exchange: Exchange, reply: Reply) -> bool:
-        """Go on with a question that waits since before a restart, as `answer` does."""
-        return await self._owned(exchange, reply, self._queues.patient_turn(exchange.place_id))
+    async def go_on(self, exchange: Exchange, reply: Reply, *, too_late: bool = False) -> bool:
+        """Go on with a question that waits since before a restart, as `answer` does.
+
+        Where it is *too_late* the model is not asked; what there is of an answer says so.
+        """
+        turn = self._queues.patient_turn(exchange.place_id)
+        return await self._owned(exchange, reply, turn, too_late=too_late)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
         """Say *notice* under what there is of an answer; *state* says how the question ends.
@@ -262,15 +267,18 @@ class Assistant:
         """Return the system prompt that holds in *conversation*."""
         return await self._history.notes.system_prompt(conversation) or self._default_system_prompt
 
-    async def instruct(self, scope: Scope, scope_id: int, prompt: str) -> None:
-        """Set a system prompt, an empty one back to the default; raises SystemPromptTooLong."""
+    async def instruct(self, scope: Scope, place: Conversation, prompt: str) -> None:
+        """Set the system prompt of *place*, or of its guild, an empty one back to the default.
+
+        Raises SystemPromptTooLong.
+        """
         prompt = prompt.strip()
         calibration = await self._calibration()
         tokens = calibration.apply(estimate_tokens(prompt))
         token_limit = self._token_budget // 2
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
-        await self._history.notes.set_system_prompt(scope, scope_id, prompt)
+        await self._history.notes.set_system_prompt(scope, place, prompt)
         self._history.forgetting.note()
 
     def _stop_all(self, why: _Stop) -> None:
@@ -285,10 +293,12 @@ class Assistant:
             or answer.exchange.conversation.channel_id in place_ids
         ]
 
-    async def _owned(self, exchange: Exchange, reply: Reply, turn: _Turn) -> bool:
+    async def _owned(
+        self, exchange: Exchange, reply: Reply, turn: _Turn, *, too_late: bool = False
+    ) -> bool:
         task = asyncio.current_task()
         assert task is not None
-        answer = _Answer(exchange, task, self._clock())
+        answer = _Answer(exchange, task, self._clock(), too_late=too_late)
         self._answers[exchange.message_id] = answer
         try:
             async with reply:
@@ -340,9 +350,9 @@ class Assistant:
             answer.recorded = True
             answer.notices += attempt.unshown
             self._take(answer, reply, exchange.reply)
-        elif attempt.number > ASKING_ATTEMPTS:
+        elif answer.too_late or attempt.number > ASKING_ATTEMPTS:
             answer.state = State.FAILED
-            answer.notices.append(self._say.given_up)
+            answer.notices.append(self._say.too_late if answer.too_late else self._say.given_up)
             self._take(answer, reply, await reply.shown_text(without=[self._say.interrupted]))
         else:
             await self._ask(answer, reply)

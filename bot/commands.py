@@ -132,7 +132,7 @@ class Commands:
         place = self._place(interaction)
         if scope_id != (place.guild_id if scope == "guild" else place.channel_id):
             raise Refused(self._say.refused_place)
-        await self._done(interaction, self._assistant.instruct(scope, scope_id, prompt))
+        await self._done(interaction, self._assistant.instruct(scope, place, prompt))
         await self._tell(interaction, self._set_sentence(place, scope, prompt))
 
     async def _done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:

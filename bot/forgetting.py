@@ -11,6 +11,7 @@ from bot.errors import HistoryFailed
 REWRITE_BYTES: Final = 16_000_000  # SQLite writes 5 MB in 25 ms anew; all else waits meanwhile.
 HOURLY_REWRITE_BYTES: Final = 256_000_000
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
+PLACES: Final = 500  # The same, of places that are gone.
 WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
@@ -32,6 +33,27 @@ _FORGOTTEN: Final = """
         ON e.message_id = r.channel_id AND e.message_id < r.before_id
         WHERE e.author_id <> 0
 """
+
+_THESE: Final = "(SELECT value FROM json_each(:places))"
+_FORGET_PLACES: Final = (
+    """
+    INSERT INTO resets SELECT value, max(value, coalesce(
+        (SELECT max(message_id) FROM exchanges WHERE channel_id = value), 0)) + 1
+    FROM json_each(:places) WHERE true
+    ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
+    """,
+    f"""
+    UPDATE exchanges SET unshown = NULL,
+        state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
+    WHERE {IS_OPEN} AND (channel_id IN {_THESE} OR message_id IN {_THESE})
+    """,
+    f"DELETE FROM system_prompts WHERE scope = 'channel' AND scope_id IN {_THESE}",
+    f"DELETE FROM places WHERE place_id IN {_THESE}",
+    f"""
+    DELETE FROM parts WHERE message_id IN {_THESE} OR message_id IN
+        (SELECT message_id FROM exchanges WHERE channel_id IN {_THESE} AND author_id <> 0)
+    """,
+)
 
 
 class Forgetting:
@@ -113,36 +135,9 @@ class Forgetting:
 
         A thread's opening question goes with it. System prompts go at once.
         """
-        for place_id in place_ids:
-            [(newest,)] = await self._database.fetch(
-                "SELECT max(max(message_id), ?) FROM exchanges WHERE channel_id = ?",
-                place_id,
-                place_id,
-            )
-            await self._database.change_all(
-                _boundary(place_id, (newest or place_id) + 1),
-                (
-                    f"""
-                    UPDATE exchanges SET state = CASE WHEN state IN ('received', 'answering')
-                        THEN 'cancelled' ELSE state END, unshown = NULL
-                    WHERE {IS_OPEN} AND ? IN (channel_id, message_id)
-                    """,
-                    (place_id,),
-                ),
-                (
-                    "DELETE FROM system_prompts WHERE scope = 'channel' AND scope_id = ?",
-                    (place_id,),
-                ),
-                ("DELETE FROM places WHERE place_id = ?", (place_id,)),
-                (
-                    """
-                    DELETE FROM parts WHERE message_id = :place OR message_id IN
-                        (SELECT message_id FROM exchanges
-                        WHERE channel_id = :place AND author_id <> 0)
-                    """,
-                    {"place": place_id},
-                ),
-            )
+        for start in range(0, len(place_ids), PLACES):
+            places = {"places": json.dumps(place_ids[start : start + PLACES])}
+            await self._database.change_all(*[(sql, places) for sql in _FORGET_PLACES])
             self.note()
 
     async def erase(self) -> bool:
@@ -161,6 +156,7 @@ class Forgetting:
             self.unerased.clear()
             emptied = False
             try:
+                await self._database.empty_log()  # Also where the file cannot be written anew.
                 await self._rewrite(REWRITE_BYTES)
                 emptied = await self._database.empty_log()
             finally:
@@ -199,6 +195,16 @@ class Forgetting:
                 """
                 DELETE FROM exchanges
                 WHERE author_id = 0 AND message_id < ? AND unshown IS NULL
+                """,
+                (before_id,),
+            ),
+            (
+                """
+                DELETE FROM resets WHERE before_id < ?
+                    AND NOT EXISTS (SELECT 1 FROM places WHERE place_id = resets.channel_id)
+                    AND NOT EXISTS (SELECT 1 FROM exchanges WHERE message_id = resets.channel_id)
+                    AND NOT EXISTS (SELECT 1 FROM exchanges
+                        WHERE channel_id = resets.channel_id AND author_id <> 0)
                 """,
                 (before_id,),
             ),

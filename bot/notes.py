@@ -4,6 +4,7 @@ from typing import Literal
 
 from bot.conversation import Conversation, scrubbed
 from bot.database import Database
+from bot.places import found
 from bot.tokens import Calibration
 
 Scope = Literal["channel", "guild"]
@@ -37,14 +38,18 @@ class Notes:
         )
         return str(rows[0][0]) if rows else None
 
-    async def set_system_prompt(self, scope: Scope, scope_id: int, prompt: str) -> None:
-        """Set the system prompt of a channel or guild; an empty one goes back to the default."""
+    async def set_system_prompt(self, scope: Scope, place: Conversation, prompt: str) -> None:
+        """Set the system prompt of a channel or guild; an empty one goes back to the default.
+
+        The place is recorded, so that it is known what goes with a guild or channel that goes.
+        """
+        scope_id = place.guild_id if scope == "guild" else place.channel_id
         delete = ("DELETE FROM system_prompts WHERE scope = ? AND scope_id = ?", (scope, scope_id))
         insert = (
             "INSERT INTO system_prompts VALUES (?, ?, ?)",
             (scope, scope_id, scrubbed(prompt)),
         )
-        await self._database.change_all(*((delete, insert) if prompt else (delete,)))
+        await self._database.change_all(*((delete, insert, found(place)) if prompt else (delete,)))
 
     async def calibration(self, model: str) -> Calibration:
         """Return what was learnt about *model*'s token counts."""

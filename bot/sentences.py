@@ -23,6 +23,7 @@ class Sentences:
     stopped_by_reset: str
     interrupted: str
     given_up: str
+    too_late: str
 
     # What went wrong with the model
     model_key_refused: str
@@ -96,6 +97,7 @@ ENGLISH: Final = Sentences(
     stopped_by_reset="Stopped: this conversation was reset.",
     interrupted="I have to restart. This answer goes on as soon as I am back.",
     given_up="I was interrupted here more than once and cannot finish this. Please ask me again.",
+    too_late="I was away for too long to answer this in time. Please ask me again.",
     model_key_refused=(
         "The AI service refused my key. Please tell an admin: the API key needs to be replaced."
     ),

@@ -115,7 +115,7 @@ class Chat:
         if prompt:
             try:
                 new_prompt = "" if prompt == DEFAULT else prompt
-                await self._assistant.instruct("channel", PLACE_ID, new_prompt)
+                await self._assistant.instruct("channel", HERE, new_prompt)
             except SystemPromptTooLong as error:
                 print(ENGLISH.system_too_long.format_map(vars(error)))
                 return

@@ -177,10 +177,10 @@ async def test_the_system_prompt_of_the_place_comes_before_the_default(
     stage: Stage, assistant: Assistant, model: DoubleModel
 ) -> None:
     assert await assistant.system_prompt(HERE) == "Be brief."
-    await assistant.instruct("channel", 1, "  Rhyme.\n")
+    await assistant.instruct("channel", HERE, "  Rhyme.\n")
     assert await assistant.system_prompt(HERE) == "Rhyme."
     await stage.ask(an_exchange(1))
-    await assistant.instruct("channel", 1, " ")
+    await assistant.instruct("channel", HERE, " ")
     await stage.ask(an_exchange(2))
     assert [prompt.turns[0].text for prompt in model.history] == ["Rhyme.", "Be brief."]
 
@@ -680,16 +680,16 @@ async def test_a_system_prompt_has_its_limits(
 ) -> None:
     """Of characters, and of half of the tokens; a refused one changes nothing."""
     assistant = made(token_budget=token_budget)
-    await assistant.instruct("channel", 1, "before")
+    await assistant.instruct("channel", HERE, "before")
     if too_long:
         with pytest.raises(SystemPromptTooLong) as caught:
-            await assistant.instruct("channel", 1, prompt)
+            await assistant.instruct("channel", HERE, prompt)
         assert caught.value.characters == len(prompt.strip())
         assert (caught.value.character_limit, caught.value.token_limit) == (4000, token_budget // 2)
         assert await assistant.system_prompt(HERE) == "before"
         ENGLISH.system_too_long.format_map(vars(caught.value))
     else:
-        await assistant.instruct("channel", 1, prompt)
+        await assistant.instruct("channel", HERE, prompt)
         assert await assistant.system_prompt(HERE) == prompt.strip()
 
 
@@ -698,7 +698,7 @@ async def test_the_limit_is_in_the_models_own_tokens(
 ) -> None:
     await history.notes.set_calibration("double", Calibration(2.0, 1000.0, 9))
     with pytest.raises(SystemPromptTooLong) as caught:
-        await made(token_budget=500).instruct("channel", 1, "word " * 200)
+        await made(token_budget=500).instruct("channel", HERE, "word " * 200)
     assert caught.value.tokens == pytest.approx(400, abs=10)
 
 

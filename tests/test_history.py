@@ -20,8 +20,10 @@ from bot.database import APPLICATION_ID, SCHEMA, Database
 from bot.errors import HistoryFailed
 from bot.forgetting import IS_OPEN, Forgetting
 from bot.history import PAGE_ROWS, History
+from bot.notes import Scope
 from bot.tokens import Calibration
 from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
+from tests.faults.failing import FailingDatabase
 
 PLENTY = 1_000_000
 CHANNEL = Conversation(1, guild_id=7)
@@ -111,7 +113,7 @@ async def test_what_was_never_received_cannot_be_completed(history: History) -> 
 async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> None:
     odd = an_exchange(1, "a\ud800\0b", "c\udfff\0d", author="e\ud800", quoted="\0f")
     await keep(history, odd)
-    await history.notes.set_system_prompt("channel", 1, "g\ud800\0")
+    await history.notes.set_system_prompt("channel", Conversation(1), "g\ud800\0")
     [found] = await history.context(CHANNEL, token_budget=PLENTY)
     assert (found.question, found.reply, found.author, found.quoted) == ("a?b", "c?d", "e?", "f")
     assert await history.notes.system_prompt(CHANNEL) == "g?"
@@ -388,7 +390,7 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         await history.receive(an_exchange(70))
         await history.add_part(60, 61)
         await history.forgetting.reset(1, 50, "Reset.")
-        await history.notes.set_system_prompt("channel", 1, "Be brief.")
+        await history.notes.set_system_prompt("channel", Conversation(1), "Be brief.")
         await history.notes.set_calibration("m", Calibration(1.25, 300.0, 4))
         await history.notes.set_fact("commands", "abc")
         await history.places.remember_thread(60, 1, 7)
@@ -590,7 +592,7 @@ async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history:
     await keep(history, an_exchange(100, place=100, reply="x"), an_exchange(90, reply="y"))
     await keep(history, an_exchange(120, channel=100, parent=1, reply="z"))
     await history.receive(an_exchange(130, channel=100, parent=1))
-    await history.notes.set_system_prompt("channel", 100, "Be brief.")
+    await history.notes.set_system_prompt("channel", Conversation(100), "Be brief.")
     await history.forgetting.forget_places([100])
     assert await seen(history, CHANNEL) == [90]
     assert await open_ids(history) == []
@@ -598,6 +600,27 @@ async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history:
     await history.forgetting.erase()
     assert await history.find(120) is None
     assert await history.find(90) is not None
+
+
+async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path) -> None:
+    """Each mention makes a thread; others wait for each unit of work."""
+    places = list(range(1000, 4000))
+    async with FailingDatabase.open(path) as database:
+        history = History(database)
+        for place_id in places:
+            await history.places.remember_thread(place_id, 1, 7)
+        await keep(history, an_exchange(1000, place=1000, reply="x"))
+        await keep(history, an_exchange(5000, channel=3999, parent=1, reply="y"))
+        database.recover()
+        await history.forgetting.forget_places(places)
+        assert database.units < 10
+        assert await history.places.places_in(guild_id=7) == [1]
+        await history.forgetting.erase()
+        assert [await history.find(one) for one in (1000, 5000)] == [None, None]
+        for one in (1000, 5000):
+            await history.withdrawn(one)
+        await history.forgetting.prune(6000)
+        assert await database.fetch("SELECT count(*) FROM resets") == [(0,)]
 
 
 async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path: Path) -> None:
@@ -671,12 +694,13 @@ async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) ->
 async def test_the_nearest_system_prompt_holds(history: History) -> None:
     """The thread's own, else its channel's, else the guild's."""
     assert await history.notes.system_prompt(THREAD) is None
-    for scope, scope_id, prompt in (
-        ("guild", 7, "guild"),
-        ("channel", 1, "channel"),
-        ("channel", 100, "thread"),
-    ):
-        await history.notes.set_system_prompt(scope, scope_id, prompt)  # type: ignore[arg-type]
+    steps: tuple[tuple[Scope, Conversation, str], ...] = (
+        ("guild", CHANNEL, "guild"),
+        ("channel", CHANNEL, "channel"),
+        ("channel", THREAD, "thread"),
+    )
+    for scope, place, prompt in steps:
+        await history.notes.set_system_prompt(scope, place, prompt)
         assert await history.notes.system_prompt(THREAD) == prompt
     assert await history.notes.system_prompt(CHANNEL) == "channel"
     assert await history.notes.system_prompt(Conversation(2, guild_id=7)) == "guild"
@@ -686,9 +710,9 @@ async def test_the_nearest_system_prompt_holds(history: History) -> None:
 
 async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> None:
     """As guilds had with their first channel: the two prompts are still two."""
-    await history.notes.set_system_prompt("guild", 7, "guild")
+    await history.notes.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
     assert await history.notes.system_prompt(Conversation(7, guild_id=9)) is None
-    await history.notes.set_system_prompt("channel", 7, "channel")
+    await history.notes.set_system_prompt("channel", Conversation(7), "channel")
     assert await history.notes.system_prompt(Conversation(7, guild_id=7)) == "channel"
     assert await history.notes.system_prompt(Conversation(8, guild_id=7)) == "guild"
     assert await history.notes.own_system_prompt("guild", 7) == "guild"
@@ -696,11 +720,11 @@ async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> N
 
 
 async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: History) -> None:
-    await history.notes.set_system_prompt("guild", 7, "guild")
-    await history.notes.set_system_prompt("channel", 1, "first")
-    await history.notes.set_system_prompt("channel", 1, "second")
+    await history.notes.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
+    await history.notes.set_system_prompt("channel", Conversation(1), "first")
+    await history.notes.set_system_prompt("channel", Conversation(1), "second")
     assert await history.notes.own_system_prompt("channel", 1) == "second"
-    await history.notes.set_system_prompt("channel", 1, "")
+    await history.notes.set_system_prompt("channel", Conversation(1), "")
     assert await history.notes.own_system_prompt("channel", 1) is None
     assert await history.notes.system_prompt(CHANNEL) == "guild"
 
