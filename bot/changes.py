@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import discord
 
@@ -35,12 +35,22 @@ def is_edit(message: discord.Message) -> bool:
     return message.edited_at is not None and bool(readable)
 
 
+class Arrivals(Protocol):
+    """Messages on their way into the database."""
+
+    def is_arriving(self, message_id: int) -> bool:
+        """Whether a message is on its way."""
+
+    async def stored(self, message_id: int) -> None:
+        """Wait until a message that is on its way is there, if it is to be."""
+
+
 class Changes:
     """Keeps the memory true to what people see. No method raises.
 
-    What the database does not take waits, in order. *stored* waits until a message that is on its
-    way into the database is there. *withdraw* is called when something that is shown at Discord is
-    to be deleted there.
+    What the database does not take waits, in order. What changes a message that is on its way into
+    the database waits for that, alone. *withdraw* is called when something that is shown at Discord
+    is to be deleted there.
     """
 
     def __init__(
@@ -48,12 +58,12 @@ class Changes:
         assistant: Assistant,
         history: History,
         *,
-        stored: Callable[[int], Awaitable[None]],
+        arrivals: Arrivals,
         withdraw: Callable[[], None],
     ) -> None:
         self._assistant = assistant
         self._history = history
-        self._stored = stored
+        self._arrivals = arrivals
         self._withdraw = withdraw
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._lately = Lately()
@@ -71,6 +81,7 @@ class Changes:
         )
         if not self._lately.edited(message.id, version):
             return False
+        await self._arrivals.stored(message.id)
         await self._make(partial(self._edit, message.id, version))
         try:
             if await self._history.was_received(message.id):
@@ -87,7 +98,13 @@ class Changes:
         for message_id in message_ids:  # It stops now, whatever the database says.
             self._lately.deleted(message_id)
             self._assistant.abandon(message_id)
-        await self._make(partial(self._forget, message_ids))
+        arriving = [one for one in message_ids if self._arrivals.is_arriving(one)]
+        there = [one for one in message_ids if one not in arriving]
+        if there:
+            await self._make(partial(self._forget, there))
+        for message_id in arriving:
+            await self._arrivals.stored(message_id)
+            await self._make(partial(self._forget, [message_id]))
 
     async def made(self) -> None:
         """Wait until the changes that came before are made, or wait for the database."""
@@ -172,7 +189,6 @@ class Changes:
         self._failed.set()
 
     async def _edit(self, message_id: int, version: Version) -> None:
-        await self._stored(message_id)
         if not await self._history.knows(message_id):
             return
         await self._assistant.amend(message_id, version.text)
@@ -180,7 +196,6 @@ class Changes:
 
     async def _forget(self, message_ids: Iterable[int]) -> None:
         for message_id in message_ids:
-            await self._stored(message_id)
             if not await self._history.knows(message_id):
                 continue
             answered = await self._history.question_of(message_id)

@@ -19,6 +19,21 @@ from tests.faults.failing import FOR_EVER, FailingDatabase
 from tests.world import ME, World
 
 
+class OnItsWay:
+    """One message, or none, is on its way into the database until it is *here*."""
+
+    def __init__(self, message_id: int = 0) -> None:
+        self.message_id = message_id
+        self.here = asyncio.Event()
+
+    def is_arriving(self, message_id: int) -> bool:
+        return message_id == self.message_id and not self.here.is_set()
+
+    async def stored(self, message_id: int) -> None:
+        if message_id == self.message_id:
+            await self.here.wait()
+
+
 @dataclass
 class Scene:
     """A history whose database can be made to fail, and what follows people's changes."""
@@ -26,6 +41,7 @@ class Scene:
     database: FailingDatabase
     model: DoubleModel = field(default_factory=DoubleModel)
     withdrawals: int = 0
+    arrivals: OnItsWay = field(default_factory=OnItsWay)
 
     def __post_init__(self) -> None:
         self.history = History(self.database)
@@ -33,12 +49,9 @@ class Scene:
             self.model, self.history, system_prompt="", token_budget=4000, sentences=ENGLISH
         )
         self.changes = Changes(
-            self.assistant, self.history, stored=self._stored, withdraw=self._withdraw
+            self.assistant, self.history, arrivals=self.arrivals, withdraw=self._withdraw
         )
         self.assistant.follow(self.changes.as_it_stands)
-
-    async def _stored(self, message_id: int) -> None:
-        """Nothing is on its way into the database here."""
 
     def _withdraw(self) -> None:
         self.withdrawals += 1
@@ -104,6 +117,24 @@ async def test_an_answer_to_what_was_deleted_stops_at_once_and_is_forgotten_late
     assert await scene.remembered(1) == [True]
     await scene.until_forgotten(1)
     assert scene.withdrawals == 1
+
+
+async def test_changes_of_what_is_on_its_way_hold_up_no_other(scene: Scene) -> None:
+    """It may have to be looked up at Discord first."""
+    scene.arrivals.message_id = 2
+    await keep(scene.history, an_exchange(1, reply="x"), an_exchange(3, reply="y"))
+    editing = asyncio.create_task(scene.edit(2, "edited"))
+    deleting = asyncio.create_task(scene.changes.deleted([1, 2]))
+    await scene.history.receive(an_exchange(4))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await scene.asked(an_exchange(4))
+        while any(await scene.remembered(1)):  # noqa: ASYNC110  # asks a database
+            await asyncio.sleep(0)
+    assert not editing.done()
+    await scene.history.receive(an_exchange(2))
+    scene.arrivals.here.set()
+    await asyncio.wait_for(asyncio.gather(editing, deleting), PATIENCE_SECONDS)
+    assert await scene.remembered(2, 3) == [False, True]
 
 
 async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
