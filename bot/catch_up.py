@@ -12,23 +12,29 @@ import discord
 
 from bot.absence import Absence
 from bot.assistant import Assistant
+from bot.changes import ASKING_EDIT_SECONDS
 from bot.comparing import Comparison
 from bot.conversation import OpenQuestion, State
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed
 from bot.few import Few
 from bot.guilds import Guilds
-from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
+from bot.heard import MARGIN_SECONDS, Heard, earlier, seconds_of, snowflake_at
 from bot.history import History
 from bot.inbox import Inbox
+from bot.pauses import Pauses
 from bot.recovery import Recovery
 
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 8  # questions of before that are begun side by side
-LATER_SECONDS: Final = (2.0, 300.0)  # the first pause before trying again, and the longest
+OWED_SECONDS: Final = 3600.0  # What was delivered is answered, however little is caught up with.
 HANDLING_FAILURES: Final = 3  # of one question, in one run of the program
 HOUR_SECONDS: Final = 3600.0
+# What pauses beside places, whose ids are above 0.
+PASSING: Final = -1
+READING: Final = -2
+COMPARING: Final = -3
 
 
 class CatchUp:
@@ -72,44 +78,29 @@ class CatchUp:
         self._places: dict[int, asyncio.Task[None]] = {}
         self._few = Few(AT_ONCE)
         self._passed_over: set[int] = set()
-        self._put_off: set[int] = set()
         self._failures: dict[int, int] = {}
-        self._later_seconds = LATER_SECONDS[0]
-        self._timer: asyncio.TimerHandle | None = None
+        self._pauses = Pauses(self.again)
         self._open_at_start: set[int] = set()
         self._begun = asyncio.Event()
 
     def came_back(self) -> None:
         """Catch up: events may have been missed."""
         self._returned = self._compared = True
-        self._put_off.clear()
+        self._pauses.end_all()
         self.again()
 
     def again(self) -> None:
         """Look at what is open."""
         self._wanted.set()
 
-    def released(self, message_id: int, *, done: bool) -> None:
-        """Note that a question is in nobody's hands any more."""
+    def released(self, message_id: int, place_id: int, *, done: bool) -> None:
+        """Note that a question in a place is in nobody's hands any more."""
         was_passed_over = message_id in self._passed_over
         self._passed_over.discard(message_id)
         if not done:
-            self._put_off.add(message_id)
-            self._later()
+            self._pauses.begin(place_id)
         elif was_passed_over:
             self.again()
-
-    def _later(self) -> None:
-        """Look at what is open in a while, a longer one each time in a row."""
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._later_seconds, self._time_is_up)
-            self._later_seconds = min(self._later_seconds * 2, LATER_SECONDS[1])
-
-    def _time_is_up(self) -> None:
-        self._timer = None
-        self._put_off.clear()
-        self.again()
 
     def stop(self) -> None:
         """Begin nothing more; what is open is for the next start."""
@@ -137,36 +128,43 @@ class CatchUp:
         compare nobody whose question was missed.
         """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._whenever(self._wanted, self._pass))
-            group.create_task(self._whenever(self._reading, self._read))
-            group.create_task(self._whenever(self._comparing, self._compare))
+            group.create_task(self._whenever(self._wanted, self._pass, PASSING))
+            group.create_task(self._whenever(self._reading, self._read, READING))
+            group.create_task(self._whenever(self._comparing, self._compare, COMPARING))
 
-    async def _whenever(self, wanted: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
+    async def _whenever(
+        self, wanted: asyncio.Event, act: Callable[[], Awaitable[bool]], pause_id: int
+    ) -> None:
+        """Do *act* whenever it is wanted; where it is not done to its end, again after a pause."""
         while True:
             await wanted.wait()
             wanted.clear()
             if self._stopped:
                 return
+            done = False
             try:
-                await act()
+                done = await act()
             except HistoryFailed as error:
                 log.warning("What is open cannot be read: %s", error)
-                self._later()
             except Exception:  # the one top handler of catching up
                 log.exception("Catching up failed")
-                self._later()
+            if done:
+                self._pauses.got_better(pause_id)
+            else:
+                self._pauses.begin(pause_id)
 
-    async def _pass(self) -> None:
+    async def _pass(self) -> bool:
         await self._go_on()
         self._begun.set()
-        if self._returned:
+        if self._returned and not self._pauses.holds(READING):
             self._reading.set()
-        elif self._compared:
+        elif self._compared and not self._pauses.holds(COMPARING):
             self._comparing.set()
         if await self._inbox.store_unanswered():
             self.again()
+        return True
 
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
         """Store what was asked meanwhile; from then on the mark of what was heard moves again."""
         self._returned, absences = False, self._heard.absences
         try:
@@ -183,9 +181,9 @@ class CatchUp:
         else:
             log.warning("Not all that was missed can be read now; catching up goes on later")
             self._returned = True
-            self._later()
+        return whole
 
-    async def _compare(self) -> None:
+    async def _compare(self) -> bool:
         """Find out what was changed meanwhile."""
         self._compared = False
         since_id = self._oldest_id() if self._hours else None
@@ -194,19 +192,21 @@ class CatchUp:
         except BaseException:
             self._compared = True
             raise
-        if self._compared:
-            self._later()
+        return not self._compared
 
     async def _store_missed(self) -> bool:
         """Store what was asked meanwhile, and go on with it; whether all of it could be read."""
         assert self._client.user is not None
         me_id = self._client.user.id
-        after_id = earlier(self._heard.mark, MARGIN_SECONDS)
+        mark = self._heard.mark
+        after_id = earlier(mark, ASKING_EDIT_SECONDS)
         oldest_id = max(self._oldest_id(), (self._heard.first_id or 1) - 1)
 
         async def is_wanted(message: discord.Message) -> bool:
             try:
-                if await self._history.was_received(message.id):
+                if not _may_be_missed(message, mark) or await self._history.was_received(
+                    message.id
+                ):
                     return False
                 return await self._inbox.is_for_me(message, me_id)
             except TRIPPED as error:
@@ -254,9 +254,9 @@ class CatchUp:
             if self._inbox.is_held(message_id):
                 self._passed_over.add(message_id)
                 continue
-            if message_id in self._put_off and not question.withdrawn:
-                continue
             place_id = question.exchange.place_id
+            if self._pauses.holds(place_id) and not question.withdrawn:
+                continue
             queue = self._waiting.setdefault(place_id, deque())
             if all(one.exchange.message_id != message_id for one in queue):
                 queue.append(question)
@@ -284,7 +284,7 @@ class CatchUp:
                 return
             try:
                 done = await self._recovery.go_on(
-                    question, self._client.user.id, oldest_id=self._oldest_id()
+                    question, self._client.user.id, oldest_id=self._oldest_owed_id()
                 )
             except HistoryFailed as error:
                 log.warning("Question %d waits: %s", message_id, error)
@@ -294,8 +294,8 @@ class CatchUp:
                 done = await self._failed(question)
         if done:
             self._failures.pop(message_id, None)
-            self._later_seconds = LATER_SECONDS[0]
-        self.released(message_id, done=done)
+            self._pauses.got_better(question.exchange.place_id)
+        self.released(message_id, question.exchange.place_id, done=done)
 
     async def _failed(self, question: OpenQuestion) -> bool:
         """Count a failure of our own; give the question up after some. Whether it is given up."""
@@ -321,5 +321,23 @@ class CatchUp:
             log.warning("That %d is dropped is not stored: %s", message_id, error)
 
     def _oldest_id(self) -> int:
-        """Return the id from which on a question is young enough to be answered late."""
+        """Return the id from which on what was missed is young enough to be answered."""
         return snowflake_at(self._now() - self._hours * HOUR_SECONDS)
+
+    def _oldest_owed_id(self) -> int:
+        """Return the same for what was delivered and stored before the bot went away."""
+        return snowflake_at(self._now() - max(self._hours * HOUR_SECONDS, OWED_SECONDS))
+
+
+def _may_be_missed(message: discord.Message, mark: int) -> bool:
+    """Whether *message* came, or was made a question, when the bot may have been away.
+
+    An edit asks as long after the message as it would have when it was heard.
+    """
+    if message.id > earlier(mark, MARGIN_SECONDS):
+        return True
+    edited_at = message.edited_at
+    if edited_at is None:
+        return False
+    missed_edit = edited_at.timestamp() > seconds_of(mark) - MARGIN_SECONDS
+    return missed_edit and edited_at.timestamp() - seconds_of(message.id) <= ASKING_EDIT_SECONDS

@@ -84,9 +84,7 @@ class ChatClient(discord.Client):
             sentences=sentences,
             message_content=message_content,
         )
-        self._changes = Changes(
-            assistant, history, stored=self._inbox.stored, withdraw=self._withdraw
-        )
+        self._changes = Changes(assistant, history, arrivals=self._inbox, withdraw=self._withdraw)
         assistant.follow(self._changes.as_it_stands)
         self._erasure = Erasure(history, keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS)
         self._heard = Heard(history)
@@ -140,6 +138,8 @@ class ChatClient(discord.Client):
     async def on_ready(self) -> None:
         """Say that the bot is there, and catch up."""
         log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
+        for guild in self.guilds:
+            self._changes.guild_back(guild.id)
         self._catch_up.came_back()
 
     async def on_message(self, message: discord.Message) -> None:
@@ -177,11 +177,11 @@ class ChatClient(discord.Client):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note from when on the bot is there: nothing older is for it."""
-        self._changes.guild_back(guild.id)
         await self.on_guild_available(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Note a guild that came late, and look whether something was missed in it."""
+        self._changes.guild_back(guild.id)
         try:
             await self._guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
         except HistoryFailed as error:
@@ -238,7 +238,7 @@ class ChatClient(discord.Client):
 
     async def _take(self, message: discord.Message) -> None:
         """Store a question and see it answered; while draining, the next start does that."""
-        done = True
+        done, place_id = True, message.channel.id
         with self._inbox.holding(message.id) as free:
             if not free:
                 return
@@ -249,10 +249,11 @@ class ChatClient(discord.Client):
                 question = await self._inbox.store(message, self.me_id)
                 if question is not None:
                     done = False  # Also where a failure of our own ends this: it is stored.
-                    await self._catch_up.turn_of(question.exchange.place_id)
+                    place_id = question.exchange.place_id
+                    await self._catch_up.turn_of(place_id)
                     done = not self._draining and await self._inbox.answer(question, self.me_id)
             finally:
-                self._catch_up.released(message.id, done=done)
+                self._catch_up.released(message.id, place_id, done=done)
 
     def _withdraw(self) -> None:
         """Delete at Discord what is shown of what is forgotten."""

@@ -87,6 +87,10 @@ class Inbox:
         """Whether somebody is handling this message."""
         return message_id in self._held
 
+    def is_arriving(self, message_id: int) -> bool:
+        """Whether a message that is being handled is not stored yet."""
+        return message_id in self._held and not self._held[message_id].is_set()
+
     async def stored(self, message_id: int) -> None:
         """Wait until a message that is being handled is stored, if it is to be.
 
@@ -163,6 +167,16 @@ class Inbox:
             if exchange != stored:
                 await self._history.settle(exchange)
         return await self._assistant.go_on(exchange, self._fresh_reply(message, exchange))
+
+    async def refuse_late(self, message: Asked, exchange: Exchange) -> bool:
+        """Say that a question is too old to be answered now; False where that is to be said later.
+
+        That stands where it was asked.
+        """
+        exchange = replace(exchange, place_id=exchange.conversation.channel_id)
+        await self._history.answer_in(exchange.message_id, exchange.place_id)
+        reply = self.reply_to(exchange, partial(self._stay, message))
+        return await self._assistant.refuse(exchange, reply, State.FAILED, self._say.too_late)
 
     def reply_to(self, exchange: Exchange, find_place: FindPlace) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import discord
 
 from bot import addressing
-from bot.assistant import ASKING_ATTEMPTS, Assistant
+from bot.assistant import Assistant
 from bot.changes import is_edit
 from bot.channels import Channels
 from bot.conversation import Exchange, OpenQuestion, State, scrubbed
@@ -64,7 +64,8 @@ class Recovery:
     async def go_on(self, question: OpenQuestion, me_id: int, *, oldest_id: int) -> bool:
         """Bring *question* to its end; False where that is to be tried again later.
 
-        One from before *oldest_id* is not put to the model any more. Raises HistoryFailed.
+        One from before *oldest_id* is not put to the model any more, and says so. Raises
+        HistoryFailed.
         """
         exchange = question.exchange
         try:
@@ -72,9 +73,10 @@ class Recovery:
                 await self._withdraw(question, me_id)
                 return True
             message = await self._asked(exchange, me_id)
+            too_late = exchange.message_id < oldest_id
             if not question.attempts and not question.complete:
-                if exchange.message_id < oldest_id:
-                    raise ReplyLost("it is too old to be answered")
+                if too_late:
+                    return await self._inbox.refuse_late(message, exchange)
                 return await self._inbox.answer_late(message, exchange, me_id)
             destination = await self._begun(question, message, me_id)
         except Forgotten:
@@ -87,13 +89,12 @@ class Recovery:
             await self._history.complete(exchange, State.FAILED)
             await self._history.shown(exchange.message_id)
             return True
-        if exchange.message_id < oldest_id:
-            await self._history.exhaust(exchange.message_id, ASKING_ATTEMPTS)
         if destination is None:
             find_place = partial(self._inbox.open_place, message, exchange)
         else:
             find_place = partial(_known, destination)
-        return await self._assistant.go_on(exchange, self._inbox.reply_to(exchange, find_place))
+        reply = self._inbox.reply_to(exchange, find_place)
+        return await self._assistant.go_on(exchange, reply, too_late=too_late)
 
     async def give_up(self, question: OpenQuestion) -> bool:
         """Say that our own handling of *question* fails; False where that is to be said later.

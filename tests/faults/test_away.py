@@ -483,3 +483,42 @@ async def test_09_the_answer_to_a_question_deleted_meanwhile_goes_from_an_archiv
             return not shown & {part["id"] for part in parts}
 
         await until(withdrawn)
+
+
+def heard_until(stage: Stage, message: Message, seconds: float) -> None:
+    """Let the bot have heard all until so long after *message*."""
+    mark = int(message["id"]) + (int(seconds * 1000) << 22)
+    stage.write("UPDATE facts SET value = ? WHERE name = 'heard'", str(mark))
+
+
+async def test_09_the_mark_is_read_with_a_margin(own_stage: Stage, unique: str) -> None:
+    """Events overtake each other: what came last may not be all there was."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+    missed = await stage.ask(f"{unique} missed", channel=theatre.channel)
+    heard_until(stage, missed, 110.0)
+    async with stage.bot():
+        await check_invariants(stage, *theatre.before, missed, model_calls=1)
+
+
+@pytest.mark.parametrize("within", [True, False])
+async def test_09_a_mention_that_was_added_meanwhile_asks(
+    own_stage: Stage, unique: str, within: bool
+) -> None:
+    """As long after the message as it would have when it was heard."""
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+        said = await stage.discord.say(theatre.channel, "Mina", f"{unique} what is this?")
+        other = await stage.discord.say(theatre.channel, "Mina", f"{unique} and this?")
+        await stage.left_alone(said, other)
+    heard_until(stage, said, 121.0 if within else 900.0)
+    if within:
+        await asyncio.sleep(1.5)  # past the margin before the mark
+        mention = f"{stage.discord.bot_mention} {unique} what is this?"
+        await stage.discord.edit(theatre.channel, said["id"], mention)
+    async with stage.bot():
+        if within:
+            await check_invariants(stage, *theatre.before, said, model_calls=1)
+        await stage.left_alone(other)

@@ -7,10 +7,11 @@ import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from bot import catch_up
+from bot import pauses
 from bot.catch_up import AT_ONCE, HANDLING_FAILURES
 from bot.inbox import Inbox
 from bot.listing import MESSAGES
@@ -22,10 +23,11 @@ from bot.splitting import split
 from tests.e2e.conftest import PATIENCE_SECONDS, Bot, Message, Stage
 from tests.faults.failing import ANSWER, Log, failing_play, logged
 from tests.faults.kills import play_random_kills
-from tests.faults.oracle import check_invariants
+from tests.faults.oracle import check_invariants, outcome
 from tests.faults.points import COMPLETE, POINTS, SENTENCE, TEXT, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+ROOT: Final = Path(__file__).parents[2]
 
 
 async def killed(bot: Bot) -> None:
@@ -107,18 +109,69 @@ async def test_01_killed_while_others_wait_in_a_direct_message(
     assert memory.index(texts[0]) < memory.index(texts[1])
 
 
+LATER: Final = """
+import os, time
+now, time.time = time.time, lambda: now() + float(os.environ.get("HOURS_LATER", "0")) * 3600
+"""
+
+
+def hours_later(stage: Stage, hours: float) -> dict[str, Any]:
+    """Return settings with which the bot takes it for so much later than it is."""
+    (stage.folder / "sitecustomize.py").write_text(LATER)
+    return {"PYTHONPATH": f"{stage.folder}:{ROOT}", "HOURS_LATER": str(hours)}
+
+
+@pytest.mark.parametrize("point", ["first_part_recorded", "received"])
 async def test_01_what_was_asked_of_a_crashed_process_long_ago_is_not_put_to_the_model(
+    own_stage: Stage, unique: str, point: str
+) -> None:
+    """It says so where it was begun, or asked, and the person may ask again."""
+    stage = own_stage
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    slow = Script(text=TEXT, stall_before_seconds=2.0)
+    await stage.model.reply_when(f"{unique} first", slow)
+    async with stage.bot() as bot:
+        if point == "received":
+            await stage.discord.say(dm, person, f"{unique} first")
+            await stage.model_asked(f"{unique} first")
+            question = await stage.discord.say(dm, person, f"{unique} second")
+            await until(partial(is_in, stage, question, "received"))
+        else:
+            question = await POINTS[point](stage, unique)
+        await killed(bot)
+    async with stage.bot(CATCH_UP_HOURS="2", **hours_later(stage, 3.0)):
+        await until(partial(is_in, stage, question, "failed"))
+        [ending] = await outcome(stage, question)
+    assert ending.shown[-1].endswith(ENGLISH.too_late)
+    assert ("harbour" in ending.shown[0]) == (point != "received")
+    assert len(await stage.requests_with(question["content"])) == (point != "received")
+
+
+async def is_in(stage: Stage, question: Message, state: str) -> bool:
+    return stage.state_of(question) == state and not stage.rows(
+        "SELECT 1 FROM exchanges WHERE message_id = ? AND unshown IS NOT NULL", int(question["id"])
+    )
+
+
+async def test_03_what_was_delivered_before_a_stop_is_answered_however_little_is_caught_up_with(
     own_stage: Stage, unique: str
 ) -> None:
-    """The begun message says so, and the person may ask again."""
+    """CATCH_UP_HOURS is about what was asked while the bot was away."""
     stage = own_stage
-    async with stage.bot() as bot:
-        question = await POINTS["first_part_recorded"](stage, unique)
-        await killed(bot)
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    slow = Script(text="slow", stall_before_seconds=3.0)
+    await stage.model.reply_when(f"{unique} first", slow)
+    async with stage.bot(SHUTDOWN_GRACE="0", CATCH_UP_HOURS="0") as bot:
+        questions = [await stage.discord.say(dm, person, f"{unique} first")]
+        questions.append(await stage.discord.say(dm, person, f"{unique} second"))
+        await stage.model_asked(f"{unique} first")
+        await until(partial(is_in, stage, questions[1], "received"))
+        assert await bot.stop() == 0
     async with stage.bot(CATCH_UP_HOURS="0"):
-        [ending] = await check_invariants(stage, question, model_calls=1)
-    assert ending.state == "failed"
-    assert ending.shown[0].endswith(f"\n-# {ENGLISH.given_up}")
+        endings = await check_invariants(stage, *questions, model_calls=2)
+    assert [ending.state for ending in endings] == ["answered", "answered"]
 
 
 async def test_01_questions_that_hang_after_a_crash_do_not_hold_up_the_others(
@@ -296,7 +349,7 @@ async def test_04_a_question_that_our_own_handling_fails_at_is_given_up_with_a_n
 
     monkeypatch.setattr(Inbox, "answer", failing)
     monkeypatch.setattr(Recovery, "go_on", failing)
-    monkeypatch.setattr(catch_up, "LATER_SECONDS", (0.2, 0.2))
+    monkeypatch.setattr(pauses, "PAUSE_SECONDS", (0.2, 0.2))
     with logged() as log:
         async with failing_play(tmp_path / "bot.db", log) as play:
             discord = play.discord
@@ -386,8 +439,8 @@ async def test_01_what_waits_is_tried_ever_less_often_while_others_are_answered(
                 others.append(await stage.ask(f"{unique} other {len(others)}."))
                 await asyncio.sleep(0.2)
         first, second, third = (await tries())[:3]
-        assert second - first >= catch_up.LATER_SECONDS[0]
-        assert third - second >= 2 * catch_up.LATER_SECONDS[0]
+        assert second - first >= pauses.PAUSE_SECONDS[0]
+        assert third - second >= 2 * pauses.PAUSE_SECONDS[0]
         await stage.discord.clear_faults()
         await check_invariants(stage, waiting, *others, model_calls=2)
 

@@ -1,0 +1,62 @@
+"""Pauses between tries, on a loop whose time is virtual."""
+
+import asyncio
+
+from bot.pauses import PAUSE_SECONDS, Pauses
+from tests.doubles import run_virtually
+
+SHORTEST, LONGEST = PAUSE_SECONDS
+
+
+async def pause(pauses: Pauses, ended: asyncio.Event, place_id: int) -> float:
+    """Return how long a place pauses, alone."""
+    now = asyncio.get_running_loop().time
+    began = now()
+    pauses.begin(place_id)
+    assert pauses.holds(place_id)
+    await ended.wait()
+    ended.clear()
+    assert not pauses.holds(place_id)
+    return round(now() - began, 3)
+
+
+def test_a_pause_grows_until_something_gets_better_and_each_place_has_its_own() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        pauses = Pauses(ended.set)
+        took = [await pause(pauses, ended, 1) for _ in range(10)]
+        assert took[:3] == [SHORTEST, 2 * SHORTEST, 4 * SHORTEST]
+        assert took[-2:] == [LONGEST, LONGEST]
+        assert await pause(pauses, ended, 2) == SHORTEST
+        pauses.got_better(1)
+        assert await pause(pauses, ended, 1) == SHORTEST
+
+    run_virtually(scene())
+
+
+def test_a_pause_that_runs_is_not_begun_anew() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        pauses = Pauses(ended.set)
+        pauses.begin(1)
+        await asyncio.sleep(SHORTEST / 2)
+        pauses.begin(1)
+        await asyncio.sleep(SHORTEST * 0.6)
+        assert ended.is_set()
+        ended.clear()
+        assert await pause(pauses, ended, 1) == 2 * SHORTEST
+
+    run_virtually(scene())
+
+
+def test_all_pauses_can_be_ended_and_grow_on() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        pauses = Pauses(ended.set)
+        pauses.begin(1)
+        pauses.end_all()
+        assert not pauses.holds(1)
+        assert not ended.is_set()
+        assert await pause(pauses, ended, 1) == 2 * SHORTEST
+
+    run_virtually(scene())
