@@ -12,9 +12,9 @@ import discord
 
 from bot import addressing
 from bot.channels import Channels
-from bot.discord_calls import TRIPPED, DiscordUnavailable, call
+from bot.discord_calls import DiscordUnavailable, call
 from bot.few import SLOW_SECONDS, Few
-from bot.guilds import Guilds, ToRead, channels_of, last_id
+from bot.guilds import Guilds, ToRead, channels_of, last_id, readable
 from bot.heard import seconds_of
 from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
@@ -22,6 +22,7 @@ from bot.pacing import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 
+NAME_SECONDS: Final = 3.0  # for a person's name in the guild, which lists leave out
 AT_ONCE: Final = 4  # lists that are read side by side: polite, and no single one holds up the rest
 IsWanted = Callable[[discord.Message], Awaitable[bool]]
 
@@ -74,14 +75,14 @@ class Absence:
                 continue
             known = set(await self._history.places.places_in(guild_id=guild.id))
             for channel in channels_of(guild):
-                if _may_hold_news(channel, after[guild.id], known) and _readable(channel):
+                if _may_hold_news(channel, after[guild.id], known) and readable(channel):
                     search.look_into(channel, after[guild.id])
         with_threads = set[discord.Guild]()
         for channel_id in await self._history.places.channels_with_threads():
             channel = self._client.get_channel(channel_id)
             if isinstance(channel, discord.TextChannel) and channel.guild.id in after:
                 with_threads.add(channel.guild)
-                if _readable(channel):
+                if readable(channel):
                     search.look_for_archived(channel, after[channel.guild.id])
         for guild in with_threads:
             search.look_for_active(guild, after[guild.id])
@@ -102,6 +103,7 @@ class Search:
         self._lists: list[_List] = []
         self._looked_into = set[int]()
         self._members = dict[tuple[int, int], discord.Member | None]()
+        self._names_known = True
 
     def look_into(self, channel: Any, after_id: int) -> None:
         """Read what stands in *channel* behind *after_id*, unless that is done already."""
@@ -191,15 +193,23 @@ class Search:
         message.author = self._members[key] or message.author
 
     async def _member(self, guild: discord.Guild, person_id: int) -> discord.Member | None:
+        """Return a member, unless Discord is slow to say: names are worth no wait."""
+        if not self._names_known:
+            return None
         try:
-            member: discord.Member = await self._call(partial(guild.fetch_member, person_id))
-        except (discord.DiscordException, DiscordUnavailable) as error:
+            async with asyncio.timeout(NAME_SECONDS):
+                member: discord.Member = await self._call(partial(guild.fetch_member, person_id))
+        except discord.DiscordException as error:
             log.info("The name of %d: %s", person_id, type(error).__name__)
+            return None
+        except (DiscordUnavailable, TimeoutError) as error:
+            log.info("Names are not looked up any more: %s", type(error).__name__)
+            self._names_known = False
             return None
         return member
 
     async def _call(self, request: Any) -> Any:
-        return await call(request, self._pacer, Urgency.TYPING)
+        return await call(request, self._pacer, Urgency.EDIT)
 
 
 def _archived_seconds(thread: discord.Thread) -> float:
@@ -212,11 +222,3 @@ def _may_hold_news(channel: Any, from_id: int, known: set[int]) -> bool:
     Without a last message it is empty, unless the bot knows better.
     """
     return channel.id in known if channel.last_message_id is None else last_id(channel) > from_id
-
-
-def _readable(channel: Any) -> bool:
-    try:
-        allowed = channel.permissions_for(channel.guild.me)
-    except TRIPPED:  # Discord has not sent it, or garbled; trying tells.
-        return True
-    return bool(allowed.view_channel and allowed.read_message_history)

@@ -1,8 +1,9 @@
 """Compare the memory with Discord after an absence: what was edited, deleted, or is gone."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterable
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from bot.changes import Changes, is_edit
 from bot.channels import Channels
 from bot.discord_calls import (
     MISSING_ACCESS,
+    TRIPPED,
     UNKNOWN_CHANNEL,
     UNKNOWN_GUILD,
     UNKNOWN_MESSAGE,
@@ -19,7 +21,7 @@ from bot.discord_calls import (
     call,
 )
 from bot.few import Few
-from bot.guilds import Guilds
+from bot.guilds import Guilds, readable
 from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
 from bot.pacing import Pacer, Urgency
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 4  # places that are compared side by side
 LIST_PAGES: Final = 50  # of one channel's archived threads
+REFUSALS: Final = 3  # in one guild, in one comparison
 FETCHES: Final = 100  # of threads that no list names, where not all lists could be read
 
 
@@ -50,6 +53,7 @@ class Comparison:
         self._changes = changes
         self._pacer = pacer
         self._whole = True
+        self._refused = Counter[int | None]()
 
     async def compare(self, since_id: int | None) -> bool:
         """Take over what was deleted meanwhile, and edits of what was asked since *since_id*.
@@ -58,6 +62,7 @@ class Comparison:
         HistoryFailed.
         """
         self._whole = True
+        self._refused.clear()
         few = Few(AT_ONCE)
         await few.each([partial(self._miss_guild, one) for one in await self._guilds.absent()])
         there = [guild for guild in self._client.guilds if not guild.unavailable]
@@ -76,16 +81,18 @@ class Comparison:
         """Forget what was said in channels and threads that were deleted meanwhile."""
         for channel_id in await self._history.places.channels_of(guild.id):
             if guild.get_channel_or_thread(channel_id) is None:
-                await self._forget_gone([channel_id])
+                await self._forget_gone([channel_id], guild.id)
         for channel_id, known in (await self._history.places.threads_of(guild.id)).items():
             missing = {one for one in known if guild.get_thread(one) is None}
             if missing and guild.get_channel(channel_id) is None:
-                await self._forget_gone([channel_id])
+                await self._forget_gone([channel_id], guild.id)
             elif missing:
-                await self._miss_threads(guild.get_channel(channel_id), missing)
+                await self._miss_threads(guild.get_channel(channel_id), missing, guild.id)
 
-    async def _miss_threads(self, channel: Any, thread_ids: set[int]) -> None:
+    async def _miss_threads(self, channel: Any, thread_ids: set[int], guild_id: int) -> None:
         """Forget what was said in these threads of *channel*, unless they are archived."""
+        if not (self._may_ask(guild_id) and readable(channel)):
+            return
         missing, before, read_whole = set(thread_ids), None, True
         if isinstance(channel, discord.TextChannel | discord.ForumChannel):
             read_whole = False
@@ -94,7 +101,7 @@ class Comparison:
                     page = await self._call(partial(archived_threads, channel, before))
                 except (discord.DiscordException, DiscordUnavailable) as error:
                     log.info("Threads cannot be listed: %s", type(error).__name__)
-                    self._note_failure(error)
+                    self._note_failure(error, guild_id)
                     return
                 missing -= {thread.id for thread in page}
                 read_whole = len(page) < THREADS
@@ -102,34 +109,47 @@ class Comparison:
                     break
                 before = page[-1].archive_timestamp
         newest = sorted(missing, reverse=True)
-        await self._forget_gone(newest if read_whole else newest[:FETCHES])
+        await self._forget_gone(newest if read_whole else newest[:FETCHES], guild_id)
 
-    async def _forget_gone(self, place_ids: Iterable[int]) -> None:
-        """Forget what was said in those of these places, of one channel, that Discord knows not."""
-        for place_id in place_ids:
-            code = await self._refusal(partial(self._client.fetch_channel, place_id))
-            if code == UNKNOWN_CHANNEL:
+    async def _forget_gone(self, place_ids: Sequence[int], guild_id: int) -> None:
+        """Forget what was said in those of these places that Discord does not know.
+
+        In any order: behind those that it refuses to tell of, others get their turn another time.
+        """
+        for place_id in random.sample(place_ids, len(place_ids)):
+            if not self._may_ask(guild_id):
+                return
+            fetch = partial(self._client.fetch_channel, place_id)
+            if await self._refusal(fetch, guild_id) == UNKNOWN_CHANNEL:
                 await self._changes.place_gone(place_id)
-            elif code is not None:  # Discord counts what it refuses; the next is refused likewise.
-                break
+
+    def _may_ask(self, guild_id: int | None) -> bool:
+        """Whether to ask of one more place in a guild: Discord counts what it refuses."""
+        return guild_id is None or self._refused[guild_id] < REFUSALS
 
     async def _comparisons_since(self, since_id: int) -> list[Any]:
+        """Return a comparison for each guild, and for each direct message."""
         asked: dict[tuple[int, int | None], list[int]] = defaultdict(list)
         for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
             asked[channel_id, guild_id].append(message_id)
-        return [partial(self._compare_place, *place, ids) for place, ids in asked.items()]
+        places = defaultdict(list)
+        for (channel_id, guild_id), message_ids in asked.items():
+            places[guild_id or channel_id].append((channel_id, guild_id, message_ids))
+        return [partial(self._compare_places, one) for one in places.values()]
 
-    async def _compare_place(
-        self, channel_id: int, guild_id: int | None, message_ids: list[int]
-    ) -> None:
-        """Take over edits and deletions of what was asked in a place."""
-        try:
-            await self._compare_questions(self._channels.at(channel_id, guild_id), message_ids)
-        except (discord.DiscordException, DiscordUnavailable) as error:
-            if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
-                await self._changes.place_gone(channel_id)
-            self._note_failure(error)
-            log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
+    async def _compare_places(self, places: list[tuple[int, int | None, list[int]]]) -> None:
+        """Take over edits and deletions of what was asked in these places."""
+        for channel_id, guild_id, message_ids in places:
+            channel = self._channels.at(channel_id, guild_id)
+            if not (self._may_ask(guild_id) and readable(channel)):
+                continue
+            try:
+                await self._compare_questions(channel, message_ids)
+            except (discord.DiscordException, DiscordUnavailable) as error:
+                if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
+                    await self._changes.place_gone(channel_id)
+                self._note_failure(error, guild_id)
+                log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
 
     async def _compare_questions(self, channel: Any, message_ids: list[int]) -> None:
         waiting = list(message_ids)
@@ -142,9 +162,16 @@ class Comparison:
                 message = standing.get(message_id)
                 if message is None:
                     await self._forget_if_gone(channel, message_id)
-                elif is_edit(message):
-                    assert self._client.user is not None
-                    await self._changes.edited(message, self._client.user.id)
+                else:
+                    await self._take_over(message)
+
+    async def _take_over(self, message: discord.Message) -> None:
+        assert self._client.user is not None
+        try:
+            if is_edit(message):
+                await self._changes.edited(message, self._client.user.id)
+        except TRIPPED as error:
+            log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
 
     async def _forget_if_gone(self, channel: Any, message_id: int) -> None:
         """Forget a question that a list left out, once Discord says that it is gone."""
@@ -152,21 +179,23 @@ class Comparison:
         if await self._refusal(fetch) == UNKNOWN_MESSAGE:
             await self._changes.deleted([message_id])
 
-    async def _refusal(self, request: Any) -> int | None:
+    async def _refusal(self, request: Any, guild_id: int | None = None) -> int | None:
         """Return the error code with which Discord refuses *request*, None where it does not."""
         try:
             await self._call(request)
-        except discord.HTTPException as error:
-            return error.code
         except (discord.DiscordException, DiscordUnavailable) as error:
+            self._note_failure(error, guild_id)
+            if isinstance(error, discord.HTTPException):
+                return error.code
             log.info("Whether something is gone is not known: %s", type(error).__name__)
-            self._note_failure(error)
         return None
 
-    def _note_failure(self, error: Exception) -> None:
-        """Note that not all could be compared, if that may be better later."""
+    def _note_failure(self, error: Exception, guild_id: int | None) -> None:
+        """Note that not all could be compared, if that may be better later, or that it may not."""
         if isinstance(error, DiscordUnavailable):
             self._whole = False
+        elif isinstance(error, discord.Forbidden):
+            self._refused[guild_id] += 1
 
     async def _call(self, request: Any) -> Any:
-        return await call(request, self._pacer, Urgency.TYPING)
+        return await call(request, self._pacer, Urgency.EDIT)

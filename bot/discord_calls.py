@@ -12,7 +12,7 @@ from bot.pacing import Pacer, Urgency
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
 TOO_MANY_REQUESTS: Final = 429
-# Discord: error codes. A 404 without one is a proxy's, and nothing is forgotten for that.
+# Discord: error codes
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_GUILD: Final = 10004
 UNKNOWN_MESSAGE: Final = 10008
@@ -22,7 +22,8 @@ T = TypeVar("T")
 
 FAILURES: Final = (discord.DiscordServerError, aiohttp.ClientError, OSError, TimeoutError)
 # What discord.py trips over when a good answer's body is not what it should be: a proxy's page.
-TRIPPED: Final = (TypeError, LookupError, ValueError, AttributeError)
+# Its own ClientException is for data that makes no sense together.
+TRIPPED: Final = (TypeError, LookupError, ValueError, AttributeError, discord.ClientException)
 
 
 class DiscordUnavailable(BotError):
@@ -54,6 +55,8 @@ async def call(
             raise DiscordUnavailable(type(error).__name__, error.retry_after) from error
         except discord.HTTPException as error:
             if error.status != TOO_MANY_REQUESTS:
+                if _is_page(error):
+                    raise DiscordUnavailable(f"a page with status {error.status}") from error
                 raise
             seconds = _told_seconds(error)
             if _is_own(error):  # discord.py has waited for it, again and again.
@@ -62,6 +65,11 @@ async def call(
             raise DiscordUnavailable("refused by Cloudflare", seconds) from error
         except TRIPPED as error:
             raise DiscordUnavailable(f"garbled answer: {type(error).__name__}") from error
+
+
+def _is_page(error: discord.HTTPException) -> bool:
+    """Whether a refusal is none of Discord's, which says in JSON why: it may be over soon."""
+    return not error.response.headers.get("Content-Type", "").startswith("application/json")
 
 
 def _is_own(error: discord.HTTPException) -> bool:

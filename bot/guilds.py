@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import discord
 
+from bot.discord_calls import TRIPPED
 from bot.history import History
 
 UNSEEN: Final = "unseen"
@@ -30,6 +31,7 @@ class Guilds:
         self._history = history
         self.works_in = works_in
         self._unseen: dict[int, int] | None = None
+        self._lost_meanwhile: set[int] = set()
 
     async def meet(self, newest_possible: int) -> None:
         """Note which guilds are new, where nothing older is for the bot."""
@@ -49,6 +51,7 @@ class Guilds:
 
     async def lost(self, guild_id: int, after_id: int) -> None:
         """Note that nothing is heard of a guild any more, and what was the last that was."""
+        self._lost_meanwhile.add(guild_id)
         unseen = await self._unseen_guilds()
         await self._set_unseen({guild_id: after_id} | unseen)
 
@@ -61,6 +64,7 @@ class Guilds:
 
         Those that were not there the last time from further back, but not before *oldest_id*.
         """
+        self._lost_meanwhile.clear()
         unseen = await self._unseen_guilds()
         since = await self._history.places.guilds()
         after = {
@@ -75,17 +79,18 @@ class Guilds:
 
     async def were_read(self, read: ToRead) -> None:
         """Note that what was missed in the guilds that were there is stored."""
-        away = self._unavailable()
+        still_unseen = self._unavailable() | self._lost_meanwhile
         waiting = {
             guild_id: after_id
             for guild_id, after_id in (await self._unseen_guilds()).items()
-            if guild_id not in read.there or guild_id in away
+            if guild_id not in read.there or guild_id in still_unseen
         }
         await self._set_unseen(waiting | read.unseen)
 
     def any_back(self, read: ToRead) -> bool:
-        """Whether a guild that was not there when the others were read is there now."""
-        return any(one.id in read.unseen and not one.unavailable for one in self._client.guilds)
+        """Whether a guild that was not there while the others were read is there now."""
+        missed = read.unseen.keys() | self._lost_meanwhile
+        return any(one.id in missed and not one.unavailable for one in self._client.guilds)
 
     def _unavailable(self) -> set[int]:
         return {one.id for one in self._client.guilds if one.unavailable}
@@ -118,3 +123,12 @@ def channels_of(guild: discord.Guild) -> Iterator[Any]:
 def last_id(channel: Any) -> int:
     """Return the id of the last message that Discord told of, 0 without one."""
     return channel.last_message_id or 0
+
+
+def readable(channel: Any) -> bool:
+    """Whether the bot may read *channel*, as far as is known; where nothing is, trying tells."""
+    try:
+        allowed = channel.permissions_for(channel.guild.me)
+    except TRIPPED:  # Discord has not sent it, or garbled.
+        return True
+    return bool(allowed.view_channel and allowed.read_message_history)

@@ -1,0 +1,227 @@
+"""Rows 9 and 17: coming back while Discord is slow, garbled, or another program answers for it."""
+
+from typing import Any, Final
+
+import pytest
+
+from bot.sandbox.discord.world import ChannelType
+from bot.sandbox.model_script import Script
+from tests.doubles import file_bytes
+from tests.e2e.conftest import Message, Stage
+from tests.faults.oracle import check_invariants
+from tests.faults.points import TEXT, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET: Final = "SECRETWORD"
+PAGE: Final[dict[str, Any]] = {
+    "body": "<html>Blocked</html>",
+    "headers": {"Content-Type": "text/html"},
+}
+LISTS: Final = r"/channels/{}/messages$"
+INVALID: Final = frozenset({401, 403, 429})
+INVALID_PER_INCIDENT: Final = 3
+
+
+async def told(stage: Stage, word: str) -> tuple[str, str, Message]:
+    """Let a person ask in a direct message; return who, where and what."""
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    return person, dm, await stage.said(dm, person, word)
+
+
+async def page(stage: Stage, channel: str, status: int, **more: Any) -> None:
+    """Let a proxy answer in place of Discord when messages of *channel* are listed."""
+    spec = PAGE | {"path": LISTS.format(channel), "status": status} | more
+    await stage.discord.fault("answer", **({"method": "GET"} | spec))
+
+
+async def erased(stage: Stage) -> None:
+    """Wait until the word is gone from the file."""
+
+    async def gone() -> bool:
+        return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
+
+    await until(gone)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_17_a_page_in_place_of_what_was_missed_loses_nothing(
+    own_stage: Stage, unique: str, status: int
+) -> None:
+    """What Discord refuses it says in JSON; anything else may be over soon."""
+    stage = own_stage
+    async with stage.bot():
+        person, dm, before = await told(stage, f"{unique} before")
+    missed = await stage.discord.say(dm, person, f"{unique} missed")
+    await page(stage, dm, status)
+    async with stage.bot():
+        await check_invariants(stage, before, missed, model_calls=1)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_17_a_page_in_place_of_what_was_begun_loses_nothing(
+    own_stage: Stage, unique: str, status: int
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text=TEXT, chunks_per_second=60), times=1)
+    await stage.model.reply_when(unique, TEXT)
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    async with stage.bot() as bot:
+        question = await stage.discord.say(dm, person, unique)
+        await stage.shown("harbour", dm)
+        bot.process.kill()
+        await bot.process.wait()
+    await page(stage, dm, status)
+    async with stage.bot():
+        [ending] = await check_invariants(stage, question, model_calls=2)
+    assert (ending.state, ending.reply) == ("answered", TEXT.strip())
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_17_a_page_in_mid_reply_loses_nothing(
+    own_stage: Stage, unique: str, method: str, status: int
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text=TEXT, chunk_size=40, chunks_per_second=30))
+    async with stage.bot():
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        path = rf"/channels/{dm}/messages"
+        await stage.discord.fault(
+            "answer", **(PAGE | {"method": method, "path": path}), status=status
+        )
+        question = await stage.discord.say(dm, person, unique)
+        [ending] = await check_invariants(stage, question, model_calls=1)
+    assert ending.state == "answered"
+
+
+@pytest.mark.parametrize("how", ["a page", "a garbled message"])
+async def test_17_what_cannot_be_compared_here_is_compared_elsewhere_and_later(
+    own_stage: Stage, unique: str, how: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        here = await stage.channel()
+        asked = await stage.asked(f"{unique} here", channel=here)
+        there = await stage.channel()
+        deleted = await stage.asked(f"{unique} {SECRET}", channel=there)
+    [listed] = [one for one in await stage.messages_in(here) if one["id"] == asked["id"]]
+    await stage.discord.delete(there, deleted["id"])
+    if how == "a page":
+        await page(stage, there, 403, count=2)  # One list for what was missed, one to compare.
+    else:
+        garbled = listed | {"content": 5, "edited_timestamp": "2026-01-01T00:00:00.000000+00:00"}
+        await page(stage, here, 200, body=[garbled], headers={}, count=None)
+    async with stage.bot():
+        await erased(stage)
+
+
+async def test_09_a_thread_of_a_channel_that_discord_does_not_tell_of_stops_nothing(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    channel = await stage.channel(guild=guild)
+    async with stage.bot():
+        opening = await stage.asked(f"{unique} before", channel=channel)
+        elsewhere = await stage.asked(f"{unique} elsewhere")
+        [thread] = [one for one in await discord.channels() if one["id"] == elsewhere["id"]]
+        later = str(int(elsewhere["id"]) + (20_000 << 22))
+        orphan = {"id": str(int(later) + 1), "parent_id": "123456789", "last_message_id": later}
+        await discord.gateway("dispatch", t="THREAD_CREATE", d=thread | orphan)
+        await discord.edit_guild(guild, available=False)
+        missed = await stage.ask(f"{unique} missed", channel=channel)
+        await stage.asked(f"{unique} Are you there?")
+        await discord.edit_guild(guild, available=True)
+        await check_invariants(stage, opening, missed, model_calls=1)
+
+
+async def test_09_names_that_discord_does_not_tell_hold_up_no_question(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        channel = await stage.channel()
+        opening = await stage.asked(f"{unique} opening", channel=channel)
+    authors = ["Mina", "Jun", "Sora"]
+    missed = [await stage.ask(f"{unique} {one}", author=one, channel=channel) for one in authors]
+    path = r"/guilds/\d+/members/"
+    await stage.discord.fault("delay", method="GET", path=path, seconds=300.0, count=None)
+    async with stage.bot():
+        await check_invariants(stage, opening, *missed, model_calls=1)
+
+
+async def test_09_a_server_that_became_unreadable_costs_few_refusals(
+    own_stage: Stage, unique: str
+) -> None:
+    """Discord counts them: 10,000 in ten minutes, and nothing works any more."""
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    async with stage.bot():
+        for _ in range(4):
+            channel = await stage.channel(guild=guild)
+            opening = await stage.asked(f"{unique} opening", channel=channel)
+            await stage.said(opening["id"], "Mina", f"{unique} more")
+        kept = await stage.asked(f"{unique} kept")
+        deleted = await stage.asked(f"{unique} {SECRET}")
+    await discord.edit_guild(guild, bot_permissions=0, everyone_permissions=0)
+    await discord.delete(deleted["channel_id"], deleted["id"])
+    first = len(await discord.requests())
+    async with stage.bot():
+        await erased(stage)
+        await stage.said(kept["id"], "Mina", f"{unique} Are you there?")
+    requests = await discord.requests(after=first)
+    assert sum(one["status"] in INVALID for one in requests) <= INVALID_PER_INCIDENT
+
+
+@pytest.mark.parametrize("how", ["the server left", "the channel deleted meanwhile"])
+async def test_30_the_prompt_of_a_channel_in_which_nobody_asked_goes_with_it(
+    own_stage: Stage, unique: str, how: str
+) -> None:
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    await discord.permit("Mina", ["MANAGE_GUILD"], guild)
+    quiet = await stage.channel(guild=guild, kind=ChannelType.TEXT)
+    async with stage.bot():
+        await stage.use(quiet, "system", prompt=f"{SECRET} {unique}")
+        assert stage.rows("SELECT count(*) FROM system_prompts") == [(1,)]
+        if how == "the server left":
+            await discord.kick(discord.bot_id, guild)
+            await erased(stage)
+    if how != "the server left":
+        await discord.delete_channel(quiet)
+        async with stage.bot():
+            await erased(stage)
+    assert stage.rows("SELECT count(*) FROM system_prompts") == [(0,)]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_30_a_server_that_the_bot_left_and_joined_again_is_answered(
+    own_stage: Stage, unique: str, heard: bool
+) -> None:
+    """Whether it hears of it, or finds itself there after an outage."""
+    stage, discord = own_stage, own_stage.discord
+    guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
+    await discord.invite("Mina", guild)
+    channel = await stage.channel(guild=guild)
+    async with stage.bot():
+        await stage.asked(f"{unique} before", channel=channel)
+        await discord.kick(discord.bot_id, guild)
+        await stage.logged(f"Left server {guild}")
+        if not heard:
+            await discord.gateway("refuse", seconds=60)
+            await discord.gateway("abort", forget_session=True)
+        await discord.invite(discord.bot_id, guild)
+        if not heard:
+            await discord.clear_faults()
+            await discord.wait_until_connected()
+        await stage.asked(f"{unique} Are you there?")
+        question = await stage.asked(f"{unique} again", channel=channel)
+        [ending] = await check_invariants(stage, question, model_calls=1)
+    assert ending.state == "answered"
