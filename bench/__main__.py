@@ -9,9 +9,19 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from bench.crowds import hundred, in_one_place, ten_thousand, thousand
 from bench.figures import Found
 from bench.stage import LATENCY_SECONDS, MODULES
-from bench.workloads import Workload, alone, hundred, idle, shows_help
+from bench.workloads import (
+    Workload,
+    alone,
+    guilds,
+    idle,
+    long_answer,
+    noise,
+    shows_help,
+    stored,
+)
 
 RUNS: Final = 3
 QUICK: Final[dict[str, Workload]] = {
@@ -21,14 +31,23 @@ QUICK: Final[dict[str, Workload]] = {
     "near": partial(alone, latency_seconds=0.0, questions=10),
     "hundred": hundred,
 }
-ALL: Final[dict[str, Workload]] = QUICK | {}
+ONCE: Final[dict[str, Workload]] = {
+    "thousand": thousand,
+    "place": in_one_place,
+    "flat": ten_thousand,
+    "stored": stored,
+    "noise": noise,
+    "guilds": guilds,
+    "long": long_answer,
+}
+ALL: Final[dict[str, Workload]] = QUICK | ONCE
 
 
 async def measure(workloads: dict[str, Workload], runs: int) -> Found:
     """Play each workload with both programs, so many times, in turn."""
     found = Found()
     for title, play in workloads.items():
-        for number in range(runs):
+        for number in range(1 if title in ONCE else runs):
             for name in MODULES:
                 began = time.monotonic()
                 await play(name, found)

@@ -1,118 +1,83 @@
 """What is measured: each workload plays one scene with one program and adds its figures."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from statistics import median
 from typing import Final
 
 from bench.crowd import Crowd, percentile, spans
+from bench.crowds import AT_ONCE, channels
 from bench.figures import Figure, Found, at_most, at_most_times, exactly, milliseconds
-from bench.stage import (
-    ANSWER_CHARACTERS,
-    CHUNK_CHARACTERS,
-    CHUNKS_PER_SECOND,
-    FIRST_TOKEN_SECONDS,
-    LATENCY_SECONDS,
-    MODEL,
-    ROOT,
-    Stage,
-    a_stage,
-)
+from bench.stage import LATENCY_SECONDS, ROOT, Stage, Subject, a_stage
+from bot.history import History
+from bot.sandbox.model_script import Script
 
 Workload = Callable[[str, Found], Awaitable[None]]
 ROUND_TRIP_MS: Final = LATENCY_SECONDS * 1000
-HUNDRED: Final = 100
-THOUSAND: Final = 1000
-EDITS_A_SECOND: Final = 50  # Discord: the global limit
-MODEL_SECONDS: Final = (
-    FIRST_TOKEN_SECONDS + ANSWER_CHARACTERS / CHUNK_CHARACTERS / CHUNKS_PER_SECOND
-)
 SHORT: Final = 60  # characters: an answer that the model is done with at once
-AT_ONCE: Final = MODEL | {"first_token_delay_seconds": 0.0, "chunks_per_second": 0.0}
+FEW: Final = 2_000  # exchanges stored, a tenth of them in one channel
+MANY: Final = 1_000_000
+NOISE_PER_SECOND: Final = 500
+NOISE_SECONDS: Final = 10.0
+BATCH: Final = 25
+MENTIONS: Final = 20
+GUILDS: Final = 1000
+CHANNELS_A_GUILD: Final = 50
+LENGTHS: Final = {1_000: 30, 10_000: 6, 100_000: 1}  # characters of an answer, and how many
 
 
-async def channels(stage: Stage, count: int) -> list[str]:
-    """Make so many channels."""
-    made = [await stage.discord.create_channel(f"place-{number}") for number in range(count)]
-    return [str(one["id"]) for one in made]
+async def asked_alone(stage: Stage, places: list[str], characters: int = 400) -> Crowd:
+    """Ask in one place after the other, each when the one before is answered."""
+    warming = Crowd(stage)
+    await warming.ask(places[0], characters=SHORT)  # The first one opens connections.
+    await warming.answered(1, timeout_seconds=20.0)
+    crowd = Crowd(stage)
+    await crowd.begin()
+    for number, place in enumerate(places, 1):
+        await crowd.ask(place, characters=characters)
+        await crowd.answered(number, timeout_seconds=20.0)
+    return crowd
+
+
+async def to_model_ms(crowd: Crowd) -> float:
+    """Return the median time from a message to the model asked."""
+    asked = await crowd.answered(0, timeout_seconds=1.0)
+    return median(milliseconds(spans(asked, "asked_at", "model_at")))
 
 
 async def alone(name: str, found: Found, *, latency_seconds: float, questions: int) -> None:
     """One question after the other, each in a channel of its own."""
     ms = round(latency_seconds * 1000)
     async with a_stage(latency_seconds=latency_seconds) as stage, stage.running(name):
-        places = await channels(stage, questions)
-        crowd = Crowd(stage)
-        await crowd.ask(places[0], characters=SHORT)  # The first one opens connections.
-        await crowd.answered(1, timeout_seconds=20.0)
-        crowd = Crowd(stage)
-        await crowd.begin()
-        for number, place in enumerate(places, 1):
-            await crowd.ask(place, characters=400)
-            asked = await crowd.answered(number, timeout_seconds=20.0)
-    to_model = median(milliseconds(spans(asked, "asked_at", "model_at")))
-    found.add(
-        Figure(f"message to model asked, {ms} ms a request", "ms", "2 x", at_most_times(2.0)),
-        name,
-        to_model,
-    )
+        crowd = await asked_alone(stage, await channels(stage, questions))
+        asked = await crowd.answered(0, timeout_seconds=1.0)
+        to_model = await to_model_ms(crowd)
+    figure = Figure(f"message to model asked, {ms} ms a request", "ms", "2 x", at_most_times(2.0))
+    found.add(figure, name, to_model)
     if latency_seconds:
         first = milliseconds(spans(asked, "first_token_at", "first_words_at"))
         last = milliseconds(spans(asked, "last_token_at", "last_words_at"))
-        found.add(
-            Figure("first token to first words", "ms", "100 ms", at_most(ROUND_TRIP_MS + 20.0)),
-            name,
-            median(first),
-        )
-        found.add(
-            Figure("last token to whole, 95 %", "ms", "130 ms", at_most(ROUND_TRIP_MS + 50.0)),
-            name,
-            percentile(last, 95),
-        )
-
-
-async def hundred(name: str, found: Found) -> None:
-    """100 conversations at once, in 100 channels."""
-    async with a_stage() as stage, stage.running(name) as subject:
-        places = await channels(stage, HUNDRED)
-        await asyncio.sleep(1.0)
-        crowd, cpu = Crowd(stage), subject.cpu_seconds
-        subject.forget_peak()
-        await crowd.begin()
-        began = time.monotonic()
-        await crowd.ask_in(places)
-        asked = await crowd.answered(HUNDRED, timeout_seconds=60.0)
-        limited, cost = await crowd.limited(), subject.cpu_seconds - cpu
-        peak = subject.peak_memory_mb
-    whole = sorted(one.last_words_at - began for one in asked if one.whole and one.last_words_at)
-    ended = max(one.last_token_at - began for one in asked if one.last_token_at)
-    late = sorted(milliseconds(spans(asked, "last_token_at", "last_words_at")))
-    limit = ended * 1.15 + 0.95 * HUNDRED / EDITS_A_SECOND
-    done = percentile(whole, 95) if len(whole) >= 0.95 * HUNDRED else float("inf")
-    for figure, value in (
-        (Figure("100 at once: answered", "", "100", exactly(HUNDRED), 0), len(whole)),
-        (Figure("100 at once: 429s", "", "0", exactly(0), 0), limited),
-        (Figure("100 at once: 95 % done after", "s", f"{limit:.1f} s", at_most(limit)), done),
-        (Figure("100 at once: last token to whole, 95 %", "ms", "", None, 0), percentile(late, 95)),
-        (Figure("CPU for a reply of 350 chunks", "ms", "0.6 x", at_most_times(0.6)), cost * 10.0),
-        (Figure("memory with 100 streaming", "MB", "100 MB", at_most(100.0)), peak),
-    ):
-        found.add(figure, name, value)
+        bar = at_most(ROUND_TRIP_MS + 20.0)
+        found.add(Figure("first token to first words", "ms", "100 ms", bar), name, median(first))
+        bar = at_most(ROUND_TRIP_MS + 50.0)
+        figure = Figure("last token to whole, 95 %", "ms", "130 ms", bar)
+        found.add(figure, name, percentile(last, 95))
 
 
 async def idle(name: str, found: Found) -> None:
     """Start, wait to be connected, do nothing."""
     async with a_stage() as stage, stage.running(name) as subject:
         await asyncio.sleep(3.0)
-        found.add(
-            Figure("start to connected", "s", "1.3 x", at_most_times(1.3), 2),
-            name,
-            subject.connected_seconds,
-        )
-        found.add(Figure("memory idle", "MB", "1.1 x", at_most_times(1.1)), name, subject.memory_mb)
+        figure = Figure("start to connected", "s", "1.3 x", at_most_times(1.3), 2)
+        found.add(figure, name, subject.connected_seconds)
+        figure = Figure("memory idle", "MB", "1.1 x", at_most_times(1.1))
+        found.add(figure, name, subject.memory_mb)
 
 
 async def shows_help(name: str, found: Found) -> None:
@@ -125,3 +90,159 @@ async def shows_help(name: str, found: Found) -> None:
     await process.wait()
     figure = Figure("--help", "s", "0.15 s", at_most(0.15), 2)
     found.add(figure, name, time.monotonic() - began)
+
+
+async def stored(name: str, found: Found) -> None:
+    """1,000,000 exchanges are stored, 100,000 of them in one channel; beside it 2,000 and 200."""
+    took = {}
+    for count in (FEW, MANY):
+        async with a_stage(latency_seconds=0.0) as stage:
+            [busy, *others] = await channels(stage, 11)
+            if name == "bot":
+                await _fill(stage.folder / f"{name}.db", count, int(busy))
+            async with stage.running(name) as subject:
+                if name == "bot":
+                    crowded = await to_model_ms(await asked_alone(stage, [busy] * 10))
+                    spread = await to_model_ms(await asked_alone(stage, others))
+                    took[count] = (subject.connected_seconds, crowded, spread)
+                else:
+                    took[count] = (subject.connected_seconds, 0.0, 0.0)
+    figure = Figure("start to connected, 1,000,000 stored", "s", "1.5 x", at_most_times(1.5), 2)
+    found.add(figure, name, took[MANY][0])
+    if name == "bot":
+        title = "message to model asked, 1,000,000 stored"
+        for at, where in ((1, ", in a channel of 100,000"), (2, "")):
+            bar = at_most_times(1.2)
+            figure = Figure(f"{title}{where} (beside it: 2,000, 200)", "ms", "1.2 x", bar)
+            found.add(figure, "floor", took[FEW][at])
+            found.add(figure, name, took[MANY][at])
+
+
+async def _fill(path: Path, count: int, busy_id: int) -> None:
+    async with History.open(path):
+        pass
+    await asyncio.to_thread(_insert, path, count, busy_id)
+
+
+def _insert(path: Path, count: int, busy_id: int) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO exchanges (message_id, channel_id, place_id, author_id, author, question,"
+            " quoted, reply, tokens, state)"
+            " VALUES (?, ?, ?, 7, 'Mina (@mina)', ?, '', ?, 60, 'answered')",
+            _rows(count, busy_id),
+        )
+
+
+def _rows(count: int, busy_id: int) -> Iterator[tuple[int, int, int, str, str]]:
+    question, reply = "Why is it so? " * 4, "Because it always was. " * 6
+    for number in range(1, count + 1):
+        channel_id = busy_id if number % 10 == 0 else 10_000_000 + number % 5000
+        yield number, channel_id, number, question, reply
+
+
+async def noise(name: str, found: Found) -> None:
+    """500 messages a second that are for nobody, and mentions among them."""
+    async with a_stage(latency_seconds=0.0) as stage, stage.running(name, probed=True) as subject:
+        places = await channels(stage, MENTIONS)
+        quiet = await to_model_ms(await asked_alone(stage, places))
+        before = _written(subject)
+        began = time.monotonic()
+        await _talk(stage, places, began, NOISE_SECONDS)
+        ended = time.monotonic()
+        written = _written(subject) - before
+        crowd = Crowd(stage)
+        await crowd.begin()
+        talking = asyncio.create_task(_talk(stage, places, time.monotonic(), NOISE_SECONDS))
+        await asyncio.sleep(1.0)
+        for place in places:
+            await crowd.ask(place, characters=SHORT)
+            await asyncio.sleep(0.4)
+        await talking
+        loud = await to_model_ms(crowd)
+    lag = percentile(milliseconds(subject.lags(began, ended)), 99)
+    found.add(
+        Figure("500 other messages a second: lag, 99 %", "ms", "50 ms", at_most(50.0)), name, lag
+    )
+    if name == "bot":
+        figure = Figure("500 other messages a second: bytes written", "", "0", exactly(0), 0)
+        found.add(figure, name, written)
+        title = "message to model asked among 500 a second (beside it: alone)"
+        figure = Figure(title, "ms", "1.5 x", at_most_times(1.5))
+        found.add(figure, "floor", quiet)
+        found.add(figure, name, loud)
+
+
+async def _talk(stage: Stage, places: list[str], began: float, seconds: float) -> None:
+    count = int(NOISE_PER_SECOND * seconds / BATCH)
+    for number in range(count):
+        await asyncio.sleep(began + number * BATCH / NOISE_PER_SECOND - time.monotonic())
+        await stage.discord.say_all(
+            {
+                "channel_id": places[(number + one) % len(places)],
+                "author_id": "Jun",
+                "content": f"This is nobody's business, number {number} of {one}.",
+            }
+            for one in range(BATCH)
+        )
+
+
+def _written(subject: Subject) -> int:
+    """Return how many bytes a program handed to the file system so far."""
+    for line in Path(f"/proc/{subject.process.pid}/io").read_text().splitlines():
+        if line.startswith("write_bytes"):
+            return int(line.split()[1])
+    return 0
+
+
+async def guilds(name: str, found: Found) -> None:
+    """1,000 guilds of 50 channels."""
+    async with a_stage(latency_seconds=0.0) as stage:
+        for number in range(GUILDS):
+            await stage.discord.create_guild(f"Guild {number}", channels=CHANNELS_A_GUILD)
+        async with stage.running(name) as subject:
+            await _settled(subject)
+            figure = Figure("memory with 1,000 guilds", "MB", "1.1 x", at_most_times(1.1))
+            found.add(figure, name, subject.memory_mb)
+
+
+async def _settled(subject: Subject) -> None:
+    """Wait until a program has nothing to do any more."""
+    spent = -1.0
+    while subject.cpu_seconds - spent > 0.05:
+        spent = subject.cpu_seconds
+        await asyncio.sleep(2.0)
+
+
+async def long_answer(name: str, found: Found) -> None:
+    """Answers of 1,000, 10,000 and 100,000 characters."""
+    if name != "bot":
+        return
+    knobs = {"buckets": {"message_create": {"limit": 1000, "window_seconds": 5.0}}}
+    settings = {"REPLY_TOKENS": "100000", "CONTEXT_TOKENS": "400000"}
+    costs = {}
+    for characters, count in LENGTHS.items():
+        async with (
+            a_stage(model=AT_ONCE, latency_seconds=0.0, settings=settings, **knobs) as stage,
+            stage.running(name) as subject,
+        ):
+            [place] = await channels(stage, 1)
+            await asked_alone(stage, [place], SHORT)
+            spent = subject.cpu_seconds
+            for number in range(count):
+                await _told(stage, place, characters, number)
+            costs[characters] = (subject.cpu_seconds - spent) / (characters * count) * 1e6
+    for characters in (1_000, 10_000):
+        title = f"processor time for a character of 100,000 (beside it: of {characters:,})"
+        figure = Figure(title, "us", "1.1 x", at_most_times(1.1), 2)
+        found.add(figure, "floor", costs[characters])
+        found.add(figure, name, costs[100_000])
+
+
+async def _told(stage: Stage, place: str, characters: int, number: int) -> None:
+    """Ask once for a text of so many characters, and wait for its end."""
+    end = f"the very end of {number}."
+    text = ("and so it goes on " * (characters // 18 + 1))[: characters - len(end)] + end
+    await stage.model.reply(Script(text=text))
+    question = await stage.discord.ask(place, "Mina", "Tell me.")
+    await stage.discord.wait_for_bot(end, channel=question["id"], timeout_seconds=120.0)

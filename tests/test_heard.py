@@ -1,13 +1,15 @@
 """The mark of what was heard: it never runs ahead of what was, and survives a restart."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bot import heard as heard_module
 from bot.heard import FACT, Heard, earlier, seconds_of, snowflake_at
 from bot.history import History
-from tests.doubles import Clock
+from tests.doubles import PATIENCE_SECONDS, Clock
 
 NOW = 1_800_000_000.0
 
@@ -92,3 +94,19 @@ async def test_a_mark_that_is_none_counts_as_absent(history: History, stored: st
     heard = Heard(history, Clock(NOW))
     await heard.load()
     assert heard.mark == 0
+
+
+async def test_the_mark_is_written_again_and_again(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert heard_module.WRITE_SECONDS == 30.0, "no more often, as the disk is shared"
+    monkeypatch.setattr(heard_module, "WRITE_SECONDS", 0.01)
+    heard = Heard(history, Clock(NOW))
+    writing = asyncio.create_task(heard.keep_written())
+    for seconds in (1, 2):
+        heard.hear(at(seconds))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await history.notes.fact(FACT) != str(at(seconds)):  # noqa: ASYNC110  # a file
+                await asyncio.sleep(0.01)
+    writing.cancel()
+    await asyncio.wait([writing])

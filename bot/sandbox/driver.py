@@ -92,6 +92,10 @@ class Driver:
         body = {"channel_id": channel, "author_id": author, "content": text, "reply_to": reply_to}
         return dict(await self.call("POST", "/messages", body | more))
 
+    async def say_all(self, messages: Iterable[Json]) -> None:
+        """Post messages, each given by channel_id, author_id, content and so on."""
+        await self.call("POST", "/messages/bulk", {"messages": list(messages)})
+
     async def ask(self, channel: str, author: str, text: str) -> Json:
         """Post a message that mentions the bot."""
         return await self.say(channel, author, f"{self.bot_mention} {text}")
@@ -141,7 +145,7 @@ class Driver:
         await self.call("DELETE", f"/channels/{channel}")
 
     async def create_guild(self, name: str, **more: object) -> Json:
-        """Make a guild in which the bot is, unless *more* says `with_bot=False`."""
+        """Make a guild; *more*: `with_bot=False` leaves the bot out, so many `channels`."""
         return dict(await self.call("POST", "/guilds", {"name": name} | more))
 
     async def edit_guild(self, guild: str, **changes: object) -> Json:

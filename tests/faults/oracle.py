@@ -8,10 +8,12 @@ checked for all that a stage saw: see tests/e2e/conduct.py.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
+from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import GLANCE_SECONDS, Message, Stage
 
@@ -19,6 +21,10 @@ SETTLED: Final = frozenset({"answered", "failed", "cancelled"})
 SETTLING_SECONDS: Final = 60.0
 MODEL_CALLS: Final = 4  # one, and three more through failures of the API
 NOTICE: Final = "-# "
+# What the bot says of its own, with anything in the place of what is filled in.
+SENTENCES: Final = tuple(
+    re.sub(r"\\{\w+\\}", ".+", re.escape(sentence)) for sentence in asdict(ENGLISH).values()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +109,17 @@ def _check_ending(ending: Ending) -> None:
     text, notices = without_notices(ending.shown)
     if ending.reply:
         assert text == tuple(split(ending.reply)), f"shown is not what is stored: {ending}"
+    elif ending.state != "cancelled":
+        lines = "\n".join(text).splitlines()
+        assert all(map(_is_a_sentence, lines)), f"shown is what is not stored: {ending}"
     if ending.state == "answered":
         assert ending.cut is False, f"answered, and cut: {ending}"
     elif ending.state == "failed":
         assert notices or not ending.reply, f"failed without a word: {ending}"
+
+
+def _is_a_sentence(line: str) -> bool:
+    return any(re.fullmatch(one, line) for one in SENTENCES)
 
 
 def without_notices(shown: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:

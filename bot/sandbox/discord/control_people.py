@@ -33,6 +33,7 @@ class PeopleControl:
             ("POST", "/dms", self._open_dm),
             ("GET", "/messages", self._list_messages),
             ("POST", "/messages", self._post_message),
+            ("POST", "/messages/bulk", self._post_messages),
             ("GET", "/messages/{channel}/{message}", self._get_message),
             ("PATCH", "/messages/{channel}/{message}", self._edit_message),
             ("DELETE", "/messages/{channel}/{message}", self._delete_message),
@@ -60,7 +61,14 @@ class PeopleControl:
 
     async def _post_message(self, request: web.Request) -> Json:
         """Say something as a person, a bot, a webhook, or Discord itself (`type`)."""
-        spec = await read_spec(request)
+        return self._post(await read_spec(request))
+
+    async def _post_messages(self, request: web.Request) -> None:
+        """Say all of `messages`, one after the other."""
+        for spec in (await read_spec(request))["messages"]:
+            self._post(spec)
+
+    def _post(self, spec: Json) -> Json:
         channel = self._places.channel(spec["channel_id"])
         author = self._places.user(spec["author_id"])
         draft = messages.Draft(

@@ -97,7 +97,11 @@ class WorldControl:
         spec = await read_spec(request)
         owner = self._places.user(spec.get("owner_id", "Mina"))
         guild = guilds.create_guild(
-            self._state, str(spec["name"]), owner, with_bot=bool(spec.get("with_bot", True))
+            self._state,
+            str(spec["name"]),
+            owner,
+            with_bot=bool(spec.get("with_bot", True)),
+            channel_count=int(spec.get("channels", 1)),
         )
         return self._places.guild_overview(guild)
 

@@ -72,13 +72,16 @@ def bot_role(state: State, guild: Guild) -> Role:
     return next(role for role in guild.roles.values() if role.bot_id == state.world.bot.id)
 
 
-def create_guild(state: State, name: str, owner: User, *, with_bot: bool) -> Guild:
-    """Make a guild with one text channel; all people are members."""
+def create_guild(
+    state: State, name: str, owner: User, *, with_bot: bool, channel_count: int = 1
+) -> Guild:
+    """Make a guild with so many text channels; all people are members."""
     guild = state.world.add_guild(name, owner)
     for user in state.world.users.values():
         if not user.bot and user.id not in guild.members:
             state.world.add_member(guild, user)
-    state.world.add_channel(guild, "general", ChannelType.TEXT)
+    for number in range(channel_count):
+        state.world.add_channel(guild, f"place-{number}" if number else "general", ChannelType.TEXT)
     if with_bot:
         invite(state, guild)
     return guild
