@@ -15,7 +15,7 @@ from bot.channels import Channels
 from bot.discord_calls import DiscordUnavailable, call
 from bot.few import SLOW_SECONDS, Few
 from bot.guilds import Guilds, ToRead, channels_of, last_id, readable
-from bot.heard import seconds_of
+from bot.heard import Gap, seconds_of
 from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
 from bot.pacing import Pacer, Urgency
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 NAME_SECONDS: Final = 3.0  # for a person's name in the guild, which lists leave out
 AT_ONCE: Final = 4  # lists that are read side by side: polite, and no single one holds up the rest
-IsWanted = Callable[[discord.Message], Awaitable[bool]]
+IsWanted = Callable[[discord.Message, Gap], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +55,43 @@ class Absence:
         self._guilds = guilds
         self._pacer = pacer
 
-    async def search(self, after_id: int, *, oldest_id: int, is_wanted: IsWanted) -> "Search":
+    async def search(
+        self, after_id: int, *, oldest_id: int, edits_seconds: float, is_wanted: IsWanted
+    ) -> "Search":
         """Return the search for what is wanted of what people wrote after *after_id*.
 
-        In guilds that were not there the last time it may be older, but not than *oldest_id*.
+        In guilds that were not there the last time it may be older, but not than *oldest_id*; so
+        may be, by *edits_seconds*, what an edit made a question.
         """
-        after_id = max(after_id, oldest_id)
-        guilds = await self._guilds.to_read(after_id, oldest_id)
+        guilds = await self._guilds.to_read(
+            after_id, oldest_id=oldest_id, edits_seconds=edits_seconds
+        )
         search = Search(self._pacer, is_wanted, guilds)
         await self._look_into_guilds(search, guilds.there)
         if self._guilds.works_in(None):
+            gap = Gap.behind(after_id, oldest_id=oldest_id, edits_seconds=edits_seconds)
             for channel_id in await self._history.places.direct_places():
-                search.look_into(self._channels.at(channel_id, None), after_id)
+                search.look_into(self._channels.at(channel_id, None), gap)
         return search
 
-    async def _look_into_guilds(self, search: "Search", after: dict[int, int]) -> None:
+    async def _look_into_guilds(self, search: "Search", gaps: dict[int, Gap]) -> None:
         for guild in self._client.guilds:
-            if guild.id not in after:
+            gap = gaps.get(guild.id)
+            if gap is None:
                 continue
             known = set(await self._history.places.places_in(guild_id=guild.id))
             for channel in channels_of(guild):
-                if _may_hold_news(channel, after[guild.id], known) and readable(channel):
-                    search.look_into(channel, after[guild.id])
+                if _may_hold_news(channel, gap, known) and readable(channel):
+                    search.look_into(channel, gap)
         with_threads = set[discord.Guild]()
         for channel_id in await self._history.places.channels_with_threads():
             channel = self._client.get_channel(channel_id)
-            if isinstance(channel, discord.TextChannel) and channel.guild.id in after:
+            if isinstance(channel, discord.TextChannel) and channel.guild.id in gaps:
                 with_threads.add(channel.guild)
                 if readable(channel):
-                    search.look_for_archived(channel, after[channel.guild.id])
+                    search.look_for_archived(channel, gaps[channel.guild.id])
         for guild in with_threads:
-            search.look_for_active(guild, after[guild.id])
+            search.look_for_active(guild, gaps[guild.id])
 
 
 class Search:
@@ -105,17 +111,17 @@ class Search:
         self._members = dict[tuple[int, int], discord.Member | None]()
         self._names_known = True
 
-    def look_into(self, channel: Any, after_id: int) -> None:
-        """Read what stands in *channel* behind *after_id*, unless that is done already."""
-        self._lists += self._lists_of([channel], after_id)
+    def look_into(self, channel: Any, gap: Gap) -> None:
+        """Read what is missing of *channel*, unless that is done already."""
+        self._lists += self._lists_of([channel], gap)
 
-    def look_for_archived(self, channel: discord.TextChannel, after_id: int) -> None:
-        """Look into the threads of *channel* that were archived since *after_id*."""
-        self._lists.append(partial(self._archived, channel, after_id, None))
+    def look_for_archived(self, channel: discord.TextChannel, gap: Gap) -> None:
+        """Look into the threads of *channel* that were archived meanwhile."""
+        self._lists.append(partial(self._archived, channel, gap, None))
 
-    def look_for_active(self, guild: discord.Guild, after_id: int) -> None:
+    def look_for_active(self, guild: discord.Guild, gap: Gap) -> None:
         """Look into the threads of *guild*: READY may have left some out."""
-        self._lists.append(partial(self._active, guild, after_id))
+        self._lists.append(partial(self._active, guild, gap))
 
     async def rounds(self) -> AsyncGenerator[list[discord.Message], None]:
         """Return what is found, oldest first, in rounds; nothing older follows in the same place.
@@ -149,39 +155,40 @@ class Search:
                 self.whole = False
         return _Found()
 
-    async def _messages(self, channel: Any, after_id: int) -> _Found:
+    async def _messages(self, channel: Any, gap: Gap, after_id: int) -> _Found:
         page = await self._call(partial(messages_after, channel, after_id))
         found = _Found()
         for message in filter(addressing.from_a_person, page):
-            if await self._is_wanted(message):
+            if await self._is_wanted(message, gap):
                 await self._name_author(message)
                 found.messages.append(message)
         if len(page) == MESSAGES:
-            found.further.append(partial(self._messages, channel, page[-1].id))
+            found.further.append(partial(self._messages, channel, gap, page[-1].id))
         return found
 
     async def _archived(
-        self, channel: discord.TextChannel, after_id: int, before: datetime | None
+        self, channel: discord.TextChannel, gap: Gap, before: datetime | None
     ) -> _Found:
         page: list[discord.Thread] = await self._call(partial(archived_threads, channel, before))
-        since = [one for one in page if _archived_seconds(one) >= seconds_of(after_id)]
-        found = _Found(further=self._lists_of_threads(since, after_id))
+        began_seconds = seconds_of(gap.edited_after_id)
+        since = [one for one in page if one.archive_timestamp.timestamp() >= began_seconds]
+        found = _Found(further=self._lists_of_threads(since, gap))
         if len(since) == THREADS:
-            archived = partial(self._archived, channel, after_id, page[-1].archive_timestamp)
+            archived = partial(self._archived, channel, gap, page[-1].archive_timestamp)
             found.further.append(archived)
         return found
 
-    async def _active(self, guild: discord.Guild, after_id: int) -> _Found:
+    async def _active(self, guild: discord.Guild, gap: Gap) -> _Found:
         threads: list[discord.Thread] = await self._call(guild.active_threads)
-        return _Found(further=self._lists_of_threads(threads, after_id))
+        return _Found(further=self._lists_of_threads(threads, gap))
 
-    def _lists_of_threads(self, threads: Iterable[discord.Thread], after_id: int) -> list[_List]:
-        return self._lists_of([one for one in threads if last_id(one) > after_id], after_id)
+    def _lists_of_threads(self, threads: Iterable[discord.Thread], gap: Gap) -> list[_List]:
+        return self._lists_of([one for one in threads if last_id(one) > gap.edited_after_id], gap)
 
-    def _lists_of(self, channels: Iterable[Any], after_id: int) -> list[_List]:
+    def _lists_of(self, channels: Iterable[Any], gap: Gap) -> list[_List]:
         new = [one for one in channels if one.id not in self._looked_into]
         self._looked_into |= {one.id for one in new}
-        return [partial(self._messages, one, after_id) for one in new]
+        return [partial(self._messages, one, gap, gap.edited_after_id) for one in new]
 
     async def _name_author(self, message: discord.Message) -> None:
         """Put in the author's name in the guild, which lists leave out."""
@@ -212,13 +219,11 @@ class Search:
         return await call(request, self._pacer, Urgency.EDIT)
 
 
-def _archived_seconds(thread: discord.Thread) -> float:
-    return thread.archive_timestamp.timestamp()
-
-
-def _may_hold_news(channel: Any, from_id: int, known: set[int]) -> bool:
-    """Whether something newer than *from_id* may stand in *channel*.
+def _may_hold_news(channel: Any, gap: Gap, known: set[int]) -> bool:
+    """Whether something that is missing may stand in *channel*.
 
     Without a last message it is empty, unless the bot knows better.
     """
-    return channel.id in known if channel.last_message_id is None else last_id(channel) > from_id
+    if channel.last_message_id is None:
+        return channel.id in known
+    return last_id(channel) > gap.edited_after_id

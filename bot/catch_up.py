@@ -19,7 +19,7 @@ from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed
 from bot.few import Few
 from bot.guilds import Guilds
-from bot.heard import MARGIN_SECONDS, Heard, earlier, seconds_of, snowflake_at
+from bot.heard import MARGIN_SECONDS, Gap, Heard, earlier, seconds_of, snowflake_at
 from bot.history import History
 from bot.inbox import Inbox
 from bot.pauses import Pauses
@@ -198,22 +198,24 @@ class CatchUp:
         """Store what was asked meanwhile, and go on with it; whether all of it could be read."""
         assert self._client.user is not None
         me_id = self._client.user.id
-        mark = self._heard.mark
-        after_id = earlier(mark, ASKING_EDIT_SECONDS)
+        after_id = earlier(self._heard.mark, MARGIN_SECONDS)
         oldest_id = max(self._oldest_id(), (self._heard.first_id or 1) - 1)
 
-        async def is_wanted(message: discord.Message) -> bool:
+        async def is_wanted(message: discord.Message, gap: Gap) -> bool:
             try:
-                if not _may_be_missed(message, mark) or await self._history.was_received(
-                    message.id
-                ):
-                    return False
-                return await self._inbox.is_for_me(message, me_id)
+                is_new = not await self._history.was_received(message.id)
+                may_be = is_new and _may_be_missed(message, gap)
+                return may_be and await self._inbox.is_for_me(message, me_id)
             except TRIPPED as error:
                 log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
                 return False
 
-        search = await self._absence.search(after_id, oldest_id=oldest_id, is_wanted=is_wanted)
+        search = await self._absence.search(
+            after_id,
+            oldest_id=oldest_id,
+            edits_seconds=ASKING_EDIT_SECONDS,
+            is_wanted=is_wanted,
+        )
         count = 0
         async with aclosing(search.rounds()) as rounds:
             async for messages in rounds:
@@ -329,15 +331,15 @@ class CatchUp:
         return snowflake_at(self._now() - max(self._hours * HOUR_SECONDS, OWED_SECONDS))
 
 
-def _may_be_missed(message: discord.Message, mark: int) -> bool:
+def _may_be_missed(message: discord.Message, gap: Gap) -> bool:
     """Whether *message* came, or was made a question, when the bot may have been away.
 
     An edit asks as long after the message as it would have when it was heard.
     """
-    if message.id > earlier(mark, MARGIN_SECONDS):
+    if message.id > gap.after_id:
         return True
-    edited_at = message.edited_at
-    if edited_at is None:
+    if message.edited_at is None:
         return False
-    missed_edit = edited_at.timestamp() > seconds_of(mark) - MARGIN_SECONDS
-    return missed_edit and edited_at.timestamp() - seconds_of(message.id) <= ASKING_EDIT_SECONDS
+    edited_at = message.edited_at.timestamp()
+    in_time = edited_at - seconds_of(message.id) <= ASKING_EDIT_SECONDS
+    return in_time and edited_at > seconds_of(gap.after_id)

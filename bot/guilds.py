@@ -8,6 +8,7 @@ from typing import Any, Final
 import discord
 
 from bot.discord_calls import TRIPPED
+from bot.heard import Gap
 from bot.history import History
 
 UNSEEN: Final = "unseen"
@@ -15,9 +16,9 @@ UNSEEN: Final = "unseen"
 
 @dataclass(frozen=True, slots=True)
 class ToRead:
-    """From which message id on each guild is to be read: those that are *there*, and the others."""
+    """What is missing in each guild that is *there*; of the others, up to where all was heard."""
 
-    there: dict[int, int]
+    there: dict[int, Gap]
     unseen: dict[int, int]
 
 
@@ -59,23 +60,27 @@ class Guilds:
         """Whether a guild was not there yet when what was missed was read."""
         return guild_id in (self._unseen or {})
 
-    async def to_read(self, after_id: int, oldest_id: int) -> ToRead:
-        """Return the guilds that are to be read from *after_id* on.
+    async def to_read(self, after_id: int, *, oldest_id: int, edits_seconds: float) -> ToRead:
+        """Return what is missing in the guilds where all was heard up to *after_id*.
 
-        Those that were not there the last time from further back, but not before *oldest_id*.
+        In those that were not there the last time it is more, but nothing before *oldest_id*.
         """
         self._lost_meanwhile.clear()
         unseen = await self._unseen_guilds()
         since = await self._history.places.guilds()
-        after = {
-            guild.id: max(min(after_id, unseen.get(guild.id, after_id)), oldest_id, since[guild.id])
-            for guild in self._client.guilds
-            if self.works_in(guild.id) and guild.id in since
-        }
-        away = after.keys() & self._unavailable()
-        return ToRead(
-            {one: after[one] for one in after if one not in away}, {one: after[one] for one in away}
-        )
+        away = self._unavailable()
+        read = ToRead({}, {})
+        for guild in self._client.guilds:
+            if not self.works_in(guild.id) or guild.id not in since:
+                continue
+            heard_id = min(after_id, unseen.get(guild.id, after_id))
+            oldest_here = max(oldest_id, since[guild.id])
+            gap = Gap.behind(heard_id, oldest_id=oldest_here, edits_seconds=edits_seconds)
+            if guild.id in away:
+                read.unseen[guild.id] = gap.after_id
+            else:
+                read.there[guild.id] = gap
+        return read
 
     async def were_read(self, read: ToRead) -> None:
         """Note that what was missed in the guilds that were there is stored."""
@@ -127,6 +132,8 @@ def last_id(channel: Any) -> int:
 
 def readable(channel: Any) -> bool:
     """Whether the bot may read *channel*, as far as is known; where nothing is, trying tells."""
+    if isinstance(channel, discord.PartialMessageable):
+        return True
     try:
         allowed = channel.permissions_for(channel.guild.me)
     except TRIPPED:  # Discord has not sent it, or garbled.

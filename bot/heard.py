@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from bot.errors import HistoryFailed
@@ -34,6 +35,23 @@ def seconds_of(snowflake: int) -> float:
 def earlier(snowflake: int, seconds: float) -> int:
     """Return the id that is *seconds* older."""
     return snowflake_at(seconds_of(snowflake) - seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What may be missing in a place: what came after *after_id*, and edits of what came before.
+
+    These go back to *edited_after_id*: an edit may make an older message a question.
+    """
+
+    after_id: int
+    edited_after_id: int
+
+    @classmethod
+    def behind(cls, after_id: int, *, oldest_id: int, edits_seconds: float) -> "Gap":
+        """Return the gap behind *after_id*, in which nothing before *oldest_id* counts."""
+        after_id = max(after_id, oldest_id)
+        return cls(after_id, max(earlier(after_id, edits_seconds), oldest_id))
 
 
 class Heard:

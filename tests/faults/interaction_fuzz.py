@@ -38,6 +38,7 @@ REAL_TOKEN_EVERY: Final = 5
 SETTLED_SECONDS: Final = 1.0
 BEAT_SECONDS: Final = 20.0
 FIRST_CHANNEL: Final = 1 << 58  # No channel of the stand-in has such an id.
+SETTLING_SECONDS: Final = 0.5
 KEPT: Final = "This prompt was here before."
 # Faster than any Discord: what is tried here are payloads, not limits.
 NO_LIMIT: Final = 100_000
@@ -368,6 +369,9 @@ async def play_fuzzed(stage: Stage, *, tries: int, seed: int) -> Json:
     obeyed, errors in the log), `doubled` (valid commands answered twice) and `failures`, which says
     what those were.
     """
+    # Then the bot compares what it knows with Discord, which knows of no place made up here.
+    await stage.logged("Connected as")
+    await asyncio.sleep(SETTLING_SECONDS)
     began, log_before = time.monotonic(), len(stage.log)
     after = max((one["seq"] for one in await stage.discord.requests()), default=0)
     async with (
