@@ -6,6 +6,7 @@ Writes to the file that LOOP_LAGS names how late the loop was, as lines of time 
 import asyncio
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -42,6 +43,7 @@ def _run_probed(main: Coroutine[Any, Any, Any], **options: Any) -> Any:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # What was sampled is to be written.
     asyncio.run = _run_probed
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

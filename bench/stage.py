@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -74,7 +73,7 @@ class Subject:
     async def stop(self) -> None:
         """End the program."""
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.terminate()
         try:
             async with asyncio.timeout(LEAVING_SECONDS):
                 await self.process.wait()

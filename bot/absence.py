@@ -12,7 +12,7 @@ import discord
 
 from bot import addressing
 from bot.channels import Channels
-from bot.discord_calls import DiscordUnavailable, call
+from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.few import SLOW_SECONDS, Few
 from bot.guilds import Guilds, ToRead, channels_of, last_id, readable
 from bot.heard import Gap, seconds_of
@@ -126,7 +126,7 @@ class Search:
     async def rounds(self) -> AsyncGenerator[list[discord.Message], None]:
         """Return what is found, oldest first, in rounds; nothing older follows in the same place.
 
-        A list that takes long, and what stands behind thousands of messages, is in a later round.
+        A list that takes long, and what stands behind a hundred messages, is in a later round.
         """
         lists, self._lists = self._lists, []
         done, pending = set[asyncio.Task[_Found]](), set[asyncio.Task[_Found]]()
@@ -150,6 +150,8 @@ class Search:
                 return await read()
             except discord.DiscordException as error:
                 log.info("What was missed cannot be listed: %s", type(error).__name__)
+            except TRIPPED as error:
+                log.warning("What was missed makes no sense: %s", type(error).__name__)
             except DiscordUnavailable as error:
                 log.info("What was missed is listed later: %s", error)
                 self.whole = False

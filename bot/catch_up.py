@@ -11,7 +11,6 @@ from typing import Final
 import discord
 
 from bot.absence import Absence
-from bot.assistant import Assistant
 from bot.changes import ASKING_EDIT_SECONDS
 from bot.comparing import Comparison
 from bot.conversation import OpenQuestion, State
@@ -43,7 +42,6 @@ class CatchUp:
     def __init__(
         self,
         client: discord.Client,
-        assistant: Assistant,
         history: History,
         inbox: Inbox,
         recovery: Recovery,
@@ -57,7 +55,6 @@ class CatchUp:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._assistant = assistant
         self._history = history
         self._inbox = inbox
         self._recovery = recovery
@@ -158,8 +155,8 @@ class CatchUp:
         self._begun.set()
         if self._returned and not self._pauses.holds(READING):
             self._reading.set()
-        elif self._compared and not self._pauses.holds(COMPARING):
-            self._comparing.set()
+        else:
+            self._compare_next()
         if await self._inbox.store_unanswered():
             self.again()
         return True
@@ -173,8 +170,8 @@ class CatchUp:
         except BaseException:
             self._returned = True
             raise
-        if self._compared:
-            self._comparing.set()
+        finally:
+            self._compare_next()
         if whole:
             self._heard.thaw(absences)
             await self._heard.write()
@@ -183,16 +180,23 @@ class CatchUp:
             self._returned = True
         return whole
 
+    def _compare_next(self) -> None:
+        """Begin to compare, unless that is done or pauses."""
+        if self._compared and not self._pauses.holds(COMPARING):
+            self._comparing.set()
+
     async def _compare(self) -> bool:
         """Find out what was changed meanwhile."""
         self._compared = False
         since_id = self._oldest_id() if self._hours else None
         try:
-            self._compared = not await self._comparison.compare(since_id)
+            whole = await self._comparison.compare(since_id)
         except BaseException:
             self._compared = True
             raise
-        return not self._compared
+        if not whole:
+            self._compared = True
+        return whole
 
     async def _store_missed(self) -> bool:
         """Store what was asked meanwhile, and go on with it; whether all of it could be read."""
@@ -203,9 +207,10 @@ class CatchUp:
 
         async def is_wanted(message: discord.Message, gap: Gap) -> bool:
             try:
+                if not _may_be_missed(message, gap):
+                    return False
                 is_new = not await self._history.was_received(message.id)
-                may_be = is_new and _may_be_missed(message, gap)
-                return may_be and await self._inbox.is_for_me(message, me_id)
+                return is_new and await self._inbox.is_for_me(message, me_id)
             except TRIPPED as error:
                 log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
                 return False
@@ -221,6 +226,7 @@ class CatchUp:
             async for messages in rounds:
                 count += await self._store_all(messages, me_id)
                 await self._go_on()
+                self._compare_next()  # What else is listed may take long.
         if search.whole:
             await self._guilds.were_read(search.guilds)
         if self._guilds.any_back(search.guilds):
@@ -247,11 +253,14 @@ class CatchUp:
             if question is not None and question.refusal is not None:
                 state, sentence = question.refusal
                 await self._history.complete(question.exchange, state, [sentence])
+        self.released(message.id, message.channel.id, done=True)
         return question is not None
 
     async def _go_on(self) -> None:
         """Hand each open question to the task of its place, oldest first."""
-        for question in await self._history.open_questions():
+        left = await self._history.open_questions()
+        self._forget_others(left)
+        for question in left:
             message_id = question.exchange.message_id
             if self._inbox.is_held(message_id):
                 self._passed_over.add(message_id)
@@ -266,6 +275,12 @@ class CatchUp:
                 task = asyncio.create_task(self._go_on_in(place_id))
                 self._places[place_id] = task
 
+    def _forget_others(self, left: list[OpenQuestion]) -> None:
+        """Keep nothing in mind of questions that are not open any more."""
+        self._pauses.forget_others({question.exchange.place_id for question in left})
+        for message_id in self._failures.keys() - {one.exchange.message_id for one in left}:
+            del self._failures[message_id]
+
     async def _go_on_in(self, place_id: int) -> None:
         self._in_task()
         queue = self._waiting[place_id]
@@ -273,7 +288,8 @@ class CatchUp:
             while queue and not self._stopped:
                 async with self._few.turn():
                     question = queue.popleft()
-                    await self._go_on_with(question)
+                    if question.withdrawn or not self._pauses.holds(place_id):
+                        await self._go_on_with(question)
         finally:
             del self._waiting[place_id]
             del self._places[place_id]
@@ -282,7 +298,10 @@ class CatchUp:
         message_id = question.exchange.message_id
         assert self._client.user is not None
         with self._inbox.holding(message_id, is_stored=True) as free:
-            if not free or self._stopped:
+            if not free:
+                self._passed_over.add(message_id)
+                return
+            if self._stopped:
                 return
             try:
                 done = await self._recovery.go_on(

@@ -82,6 +82,8 @@ class Changes:
         if not self._lately.edited(message.id, version):
             return False
         await self._arrivals.stored(message.id)
+        if not self._lately.stands(message.id, version):  # A newer one did not wait so long.
+            return False
         await self._make(partial(self._edit, message.id, version))
         try:
             if await self._history.was_received(message.id):

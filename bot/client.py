@@ -91,7 +91,6 @@ class ChatClient(discord.Client):
         self._guilds = Guilds(self, history, works_in=self.works_in)
         self._catch_up = CatchUp(
             self,
-            assistant,
             history,
             self._inbox,
             Recovery(assistant, history, self._inbox, channels, pacer, sentences=sentences),

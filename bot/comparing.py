@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -63,13 +63,20 @@ class Comparison:
         """
         self._whole = True
         self._refused.clear()
-        few = Few(AT_ONCE)
-        await few.each([partial(self._miss_guild, one) for one in await self._guilds.absent()])
+        acts = [partial(self._miss_guild, one) for one in await self._guilds.absent()]
         there = [guild for guild in self._client.guilds if not guild.unavailable]
-        await few.each([partial(self._miss_channels, guild) for guild in there])
+        acts += [partial(self._miss_channels, guild) for guild in there]
         if since_id is not None:
-            await few.each(await self._comparisons_since(since_id))
+            acts += await self._comparisons_since(since_id)
+        await Few(AT_ONCE).each([partial(self._tried, act) for act in acts])
         return self._whole
+
+    async def _tried(self, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do *act*; what Discord garbles there keeps no other from being done."""
+        try:
+            await act()
+        except TRIPPED as error:
+            log.warning("Something cannot be compared: %s", type(error).__name__)
 
     async def _miss_guild(self, guild_id: int) -> None:
         """Forget what was said in a guild that READY leaves out, if the bot left it."""
@@ -82,17 +89,24 @@ class Comparison:
         for channel_id in await self._history.places.channels_of(guild.id):
             if guild.get_channel_or_thread(channel_id) is None:
                 await self._forget_gone([channel_id], guild.id)
-        for channel_id, known in (await self._history.places.threads_of(guild.id)).items():
+        threads = [*(await self._history.places.threads_of(guild.id)).items()]
+        # In any order: behind a list that Discord does not send, the next waits for another time.
+        for channel_id, known in random.sample(threads, len(threads)):
             missing = {one for one in known if guild.get_thread(one) is None}
             if missing and guild.get_channel(channel_id) is None:
                 await self._forget_gone([channel_id], guild.id)
-            elif missing:
-                await self._miss_threads(guild.get_channel(channel_id), missing, guild.id)
+            elif missing and not await self._miss_threads(
+                guild.get_channel(channel_id), missing, guild.id
+            ):
+                return
 
-    async def _miss_threads(self, channel: Any, thread_ids: set[int], guild_id: int) -> None:
-        """Forget what was said in these threads of *channel*, unless they are archived."""
+    async def _miss_threads(self, channel: Any, thread_ids: set[int], guild_id: int) -> bool:
+        """Forget what was said in these threads of *channel*, unless they are archived.
+
+        False where Discord does not answer.
+        """
         if not (self._may_ask(guild_id) and readable(channel)):
-            return
+            return True
         missing, before, read_whole = set(thread_ids), None, True
         if isinstance(channel, discord.TextChannel | discord.ForumChannel):
             read_whole = False
@@ -102,7 +116,7 @@ class Comparison:
                 except (discord.DiscordException, DiscordUnavailable) as error:
                     log.info("Threads cannot be listed: %s", type(error).__name__)
                     self._note_failure(error, guild_id)
-                    return
+                    return not isinstance(error, DiscordUnavailable)
                 missing -= {thread.id for thread in page}
                 read_whole = len(page) < THREADS
                 if not missing or read_whole:
@@ -110,6 +124,7 @@ class Comparison:
                 before = page[-1].archive_timestamp
         newest = sorted(missing, reverse=True)
         await self._forget_gone(newest if read_whole else newest[:FETCHES], guild_id)
+        return True
 
     async def _forget_gone(self, place_ids: Sequence[int], guild_id: int) -> None:
         """Forget what was said in those of these places that Discord does not know.
@@ -144,26 +159,28 @@ class Comparison:
             if not (self._may_ask(guild_id) and readable(channel)):
                 continue
             try:
-                await self._compare_questions(channel, message_ids)
+                await self._compare_questions(channel, guild_id, message_ids)
             except (discord.DiscordException, DiscordUnavailable) as error:
                 if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
                     await self._changes.place_gone(channel_id)
                 self._note_failure(error, guild_id)
                 log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
 
-    async def _compare_questions(self, channel: Any, message_ids: list[int]) -> None:
+    async def _compare_questions(
+        self, channel: Any, guild_id: int | None, message_ids: list[int]
+    ) -> None:
         waiting = list(message_ids)
-        while waiting:
+        while waiting and self._may_ask(guild_id):
             page = await self._call(partial(messages_after, channel, waiting[0] - 1))
             standing = {message.id: message for message in page}
             covered = page[-1].id if len(page) == MESSAGES else waiting[-1]
             for message_id in [one for one in waiting if one <= max(covered, waiting[0])]:
                 waiting.remove(message_id)
                 message = standing.get(message_id)
-                if message is None:
-                    await self._forget_if_gone(channel, message_id)
-                else:
+                if message is not None:
                     await self._take_over(message)
+                elif self._may_ask(guild_id):
+                    await self._forget_if_gone(channel, guild_id, message_id)
 
     async def _take_over(self, message: discord.Message) -> None:
         assert self._client.user is not None
@@ -173,10 +190,10 @@ class Comparison:
         except TRIPPED as error:
             log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
 
-    async def _forget_if_gone(self, channel: Any, message_id: int) -> None:
+    async def _forget_if_gone(self, channel: Any, guild_id: int | None, message_id: int) -> None:
         """Forget a question that a list left out, once Discord says that it is gone."""
         fetch = partial(channel.fetch_message, message_id)
-        if await self._refusal(fetch) == UNKNOWN_MESSAGE:
+        if await self._refusal(fetch, guild_id) == UNKNOWN_MESSAGE:
             await self._changes.deleted([message_id])
 
     async def _refusal(self, request: Any, guild_id: int | None = None) -> int | None:

@@ -43,7 +43,8 @@ async def call(
 ) -> T:
     """Return what *request* returns, made when *pacer* lets it go.
 
-    Raises discord.HTTPException where Discord refuses it, DiscordUnavailable where it fails.
+    Raises discord.HTTPException where Discord refuses it, discord.InvalidData where discord.py
+    knows no such thing, DiscordUnavailable where it fails.
     """
     async with pacer.turn(urgency):
         try:
@@ -63,6 +64,8 @@ async def call(
                 raise DiscordUnavailable("limited again and again", seconds) from error
             pacer.hold(seconds)
             raise DiscordUnavailable("refused by Cloudflare", seconds) from error
+        except discord.InvalidData:  # A kind of channel that discord.py does not know.
+            raise
         except TRIPPED as error:
             raise DiscordUnavailable(f"garbled answer: {type(error).__name__}") from error
 

@@ -38,7 +38,7 @@ _THESE: Final = "(SELECT value FROM json_each(:places))"
 _FORGET_PLACES: Final = (
     """
     INSERT INTO resets SELECT value, max(value, coalesce(
-        (SELECT max(message_id) FROM exchanges WHERE channel_id = value), 0)) + 1
+        (SELECT max(message_id) FROM exchanges WHERE channel_id = value AND author_id <> 0), 0)) + 1
     FROM json_each(:places) WHERE true
     ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
     """,

@@ -1,5 +1,6 @@
 """The guilds that the bot is in: since when, and which of them are still to be looked into."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Guilds:
         self._history = history
         self.works_in = works_in
         self._unseen: dict[int, int] | None = None
+        self._written: dict[int, int] = {}
+        self._loading = asyncio.Lock()
         self._lost_meanwhile: set[int] = set()
 
     async def meet(self, newest_possible: int) -> None:
@@ -102,18 +105,21 @@ class Guilds:
 
     async def _unseen_guilds(self) -> dict[int, int]:
         """Return the guilds that were not there when the others were read, as `ToRead` does."""
-        if self._unseen is None:
-            try:
-                stored = json.loads(await self._history.notes.fact(UNSEEN) or "{}")
-                self._unseen = {int(guild_id): int(after) for guild_id, after in stored.items()}
-            except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
-                self._unseen = {}
+        async with self._loading:
+            if self._unseen is None:
+                try:
+                    stored = json.loads(await self._history.notes.fact(UNSEEN) or "{}")
+                    self._unseen = {int(guild_id): int(after) for guild_id, after in stored.items()}
+                except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
+                    self._unseen = {}
+                self._written = self._unseen
         return self._unseen
 
     async def _set_unseen(self, unseen: dict[int, int]) -> None:
-        if unseen != await self._unseen_guilds():
-            self._unseen = unseen
+        self._unseen = unseen
+        if unseen != self._written:
             await self._history.notes.set_fact(UNSEEN, json.dumps(unseen))
+            self._written = unseen
 
 
 def channels_of(guild: discord.Guild) -> Iterator[Any]:

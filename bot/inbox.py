@@ -184,7 +184,7 @@ class Inbox:
             exchange.message_id,
             find_place,
             shown=partial(self._record_part, exchange),
-            gone=self._record_gone,
+            gone=partial(self._record_gone, exchange),
             reopen=self._channels.reopen,
             pacer=self._pacer,
         )
@@ -364,7 +364,11 @@ class Inbox:
                 self._unrecorded.setdefault(exchange.message_id, []).append(part_id)
             log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
 
-    async def _record_gone(self, part_id: int) -> None:
+    async def _record_gone(self, exchange: Exchange, part_id: int) -> None:
+        unrecorded = self._unrecorded.get(exchange.message_id, [])
+        if part_id in unrecorded:
+            unrecorded.remove(part_id)
+            return
         try:
             await self._history.drop_part(part_id)
         except HistoryFailed as error:

@@ -37,6 +37,10 @@ class Lately:
         _put(self._versions, message_id, version)
         return True
 
+    def stands(self, message_id: int, version: Version) -> bool:
+        """Whether nothing newer is known of a message than *version*."""
+        return self._versions.get(message_id) == version
+
     def deleted(self, message_id: int) -> None:
         """Take over a deletion."""
         self._versions.pop(message_id, None)

@@ -36,7 +36,7 @@ class PersonLimits:
     def judge(self, person_id: int, at: float) -> Verdict:
         """Count a question of *person_id*, unless it is one too many."""
         if person_id not in self._persons:
-            self._persons[person_id] = _Person(deque(maxlen=self.questions_per_minute))
+            self._persons[person_id] = _Person(deque(maxlen=2 * self.questions_per_minute))
         person = self._persons[person_id]
         self._persons.move_to_end(person_id)
         if len(self._persons) > KNOWN_PERSONS:

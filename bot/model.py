@@ -354,8 +354,10 @@ def _translated(private: Private) -> Iterator[None]:
     try:
         yield
     except (TimeoutError, aiohttp.ClientError, openai.APIConnectionError) as error:
-        causes = _causes(error)  # The layers between call many things a timeout.
-        if any(isinstance(one, TimeoutError) for one in causes):
+        causes = _causes(
+            error
+        )  # The layers between call many things a timeout, as the kernel does.
+        if any(isinstance(one, TimeoutError) and one.errno is None for one in causes):
             raise ModelTimeout("no answer in time") from error
         raise ModelUnreachable(type(causes[-1]).__name__) from error
     except _Refused as error:

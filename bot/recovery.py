@@ -68,10 +68,9 @@ class Recovery:
         HistoryFailed.
         """
         exchange = question.exchange
+        if question.withdrawn:
+            return await self._withdrawn(question, me_id)
         try:
-            if question.withdrawn:
-                await self._withdraw(question, me_id)
-                return True
             message = await self._asked(exchange, me_id)
             too_late = exchange.message_id < oldest_id
             if not question.attempts and not question.complete:
@@ -80,7 +79,7 @@ class Recovery:
                 return await self._inbox.answer_late(message, exchange, me_id)
             destination = await self._begun(question, message, me_id)
         except Forgotten:
-            return False  # What was shown of it is withdrawn next.
+            return await self._withdrawn(question, me_id)
         except ReplyDelayed as error:
             log.info("Question %d waits: %s", exchange.message_id, error)
             return False
@@ -226,6 +225,15 @@ class Recovery:
                 break
             after_id = page[-1].id
         return _Listing(tuple(own), readable)
+
+    async def _withdrawn(self, question: OpenQuestion, me_id: int) -> bool:
+        """Withdraw what is shown of a forgotten question; False where that is to be done later."""
+        try:
+            await self._withdraw(question, me_id)
+        except ReplyDelayed as error:
+            log.info("The answer to %d is deleted later: %s", question.exchange.message_id, error)
+            return False
+        return True
 
     async def _withdraw(self, question: OpenQuestion, me_id: int) -> None:
         """Delete what is shown of the reply to a question that was deleted."""

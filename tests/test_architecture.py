@@ -155,7 +155,6 @@ def test_stand_ins_are_started_by_the_commands_only() -> None:
         (
             "assistant",
             {
-                "catch_up",
                 "changes",
                 "client",
                 "commands",

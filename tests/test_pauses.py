@@ -49,7 +49,7 @@ def test_a_pause_that_runs_is_not_begun_anew() -> None:
     run_virtually(scene())
 
 
-def test_all_pauses_can_be_ended_and_grow_on() -> None:
+def test_all_pauses_can_be_ended_and_begin_anew() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
         pauses = Pauses(ended.set)
@@ -57,6 +57,19 @@ def test_all_pauses_can_be_ended_and_grow_on() -> None:
         pauses.end_all()
         assert not pauses.holds(1)
         assert not ended.is_set()
-        assert await pause(pauses, ended, 1) == 2 * SHORTEST
+        assert await pause(pauses, ended, 1) == SHORTEST
+
+    run_virtually(scene())
+
+
+def test_a_place_in_which_nothing_is_open_is_forgotten() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        pauses = Pauses(ended.set)
+        for place_id in (-1, 1, 2):
+            await pause(pauses, ended, place_id)
+        pauses.forget_others({2})
+        took = [await pause(pauses, ended, place_id) for place_id in (-1, 1, 2)]
+        assert took == [2 * SHORTEST, SHORTEST, 2 * SHORTEST]
 
     run_virtually(scene())

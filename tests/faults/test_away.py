@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -446,6 +447,37 @@ async def test_09_what_is_never_compared_holds_up_nothing_that_was_missed(
         questions = await theatre.asked()
         await stage.discord.clear_faults()
         await check_invariants(stage, *theatre.before, *questions, model_calls=1)
+
+
+async def test_09_a_further_absence_is_compared_though_the_last_one_still_is(
+    own_stage: Stage, unique: str
+) -> None:
+    stage, theatre = own_stage, Theatre(own_stage, unique)
+    async with stage.bot():
+        await theatre.visited()
+        deleted = await stage.asked(f"{unique} SECRETWORD")
+    path = rf"/channels/{theatre.dm}/messages\b"
+    spec: dict[str, Any] = {"method": "GET", "path": path, "seconds": 4.0, "skip": 1}
+    fault = await stage.discord.fault("delay", **spec)
+    async with stage.bot():
+
+        async def comparing() -> bool:
+            faults = await stage.discord.faults()
+            return any(one["id"] == fault["id"] and one["hits"] for one in faults)
+
+        await until(comparing)
+        await stage.discord.gateway("refuse", seconds=60)
+        await stage.discord.gateway("abort", forget_session=True)
+        await stage.discord.delete(deleted["channel_id"], deleted["id"])
+        await stage.discord.clear_faults()
+        # What was missed is still being listed when the first comparison ends.
+        path = rf"/channels/{theatre.channel}/messages\b"
+        await stage.discord.fault("delay", method="GET", path=path, seconds=7.0)
+
+        async def erased() -> bool:
+            return b"SECRETWORD" not in file_bytes(stage.folder / "bot.db")
+
+        await until(erased)
 
 
 async def test_09_all_threads_that_were_archived_meanwhile_are_looked_into(
