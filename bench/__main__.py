@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from bench.crowds import hundred, in_one_place, ten_thousand, thousand
+from bench.crowds import hundred, in_one_place, other_limits, ten_thousand, thousand
 from bench.figures import Found
 from bench.stage import LATENCY_SECONDS, MODULES
 from bench.workloads import (
@@ -32,6 +32,7 @@ QUICK: Final[dict[str, Workload]] = {
     "hundred": hundred,
 }
 ONCE: Final[dict[str, Workload]] = {
+    "other": other_limits,
     "thousand": thousand,
     "place": in_one_place,
     "flat": ten_thousand,
@@ -40,7 +41,11 @@ ONCE: Final[dict[str, Workload]] = {
     "guilds": guilds,
     "long": long_answer,
 }
-ALL: Final[dict[str, Workload]] = QUICK | ONCE
+MORE: Final[dict[str, Workload]] = {
+    "alone": partial(alone, latency_seconds=LATENCY_SECONDS, questions=40),
+    "near": partial(alone, latency_seconds=0.0, questions=40),
+}
+ALL: Final[dict[str, Workload]] = QUICK | MORE | ONCE
 
 
 async def measure(workloads: dict[str, Workload], runs: int) -> Found:

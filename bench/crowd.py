@@ -5,13 +5,17 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
 from bench.stage import ANSWER_CHARACTERS, Stage
+from bot.sandbox.model_script import Script
 
 Json = dict[str, Any]
+QUESTION: Final = "How does it go on, and when does it end?"
 END: Final = "at the very end."
 GLANCE_SECONDS: Final = 0.25
+_SERIALS: Final = count(100)
 TYPES: Final = ("message_create", "message_update")
 
 
@@ -32,13 +36,13 @@ class Asked:
     @property
     def whole(self) -> bool:
         """Whether all of the answer is shown."""
-        return f"{END} [" in self.text and self.text.endswith("messages]")
+        return self.text.endswith(END)
 
 
-def question(tag: str, characters: int = ANSWER_CHARACTERS) -> str:
-    """Return a question that the stand-in's model answers with about so many characters."""
+def answer(tag: str, characters: int) -> str:
+    """Return an answer of so many characters, whose beginning and end are known again."""
     filler = "and so it goes on "
-    room = max(0, characters - len(tag) - len(END) - 12)
+    room = max(0, characters - len(tag) - len(END) - 2)
     body = (filler * (room // len(filler) + 1))[:room]
     return f"{tag} {body} {END}"
 
@@ -48,6 +52,7 @@ class Crowd:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._serial = next(_SERIALS)
         self._asked: dict[str, Asked] = {}
         self._number = 0
         self._tag_of: dict[str, str] = {}
@@ -66,21 +71,23 @@ class Crowd:
     ) -> Asked:
         """Ask once in *channel*."""
         self._number += 1
-        tag = f"q{self._number:05}."
+        tag = f"q{self._serial:03}{self._number:04}."
         asked = self._asked[tag] = Asked(tag, time.monotonic())
-        await self._stage.discord.ask(channel, author, question(tag, characters))
+        said = Script(text=answer(tag, characters), chunk_size=self._stage.chunk_size)
+        await self._stage.model.reply_when(tag, said)
+        await self._stage.discord.ask(channel, author, f"{tag} {QUESTION}")
         return asked
 
     async def ask_in(self, channels: Iterable[str], **more: Any) -> list[Asked]:
         """Ask in each of *channels* at once."""
         return list(await asyncio.gather(*(self.ask(one, **more) for one in channels)))
 
-    async def answered(self, count: int, *, timeout_seconds: float) -> list[Asked]:
-        """Return the questions once *count* answers are whole, or after the timeout."""
+    async def answered(self, number: int, *, timeout_seconds: float) -> list[Asked]:
+        """Return the questions once *number* answers are whole, or after the timeout."""
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             await self._look()
-            if sum(one.whole for one in self._asked.values()) >= count:
+            if sum(one.whole for one in self._asked.values()) >= number:
                 break
             await asyncio.sleep(GLANCE_SECONDS)
         await self._look_at_model()
@@ -134,8 +141,8 @@ class Crowd:
 def _tag_in(text: str) -> str:
     at = text.find("q")
     while at >= 0:
-        if text[at + 1 : at + 6].isdecimal() and text[at + 6 : at + 7] == ".":
-            return text[at : at + 7]
+        if text[at + 1 : at + 8].isdecimal() and text[at + 8 : at + 9] == ".":
+            return text[at : at + 9]
         at = text.find("q", at + 1)
     return ""
 

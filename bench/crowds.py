@@ -74,6 +74,25 @@ async def hundred(name: str, found: Found) -> None:
         found.add(figure, name, value)
 
 
+async def other_limits(name: str, found: Found) -> None:
+    """Ask 100 at once where Discord is further away and its limits are others."""
+    if name != "bot":
+        return
+    for seconds in (0.03, 0.3):
+        async with a_stage(latency_seconds=seconds, **OTHER_LIMITS) as stage, stage.running(name):
+            places = await channels(stage, HUNDRED)
+            await asyncio.sleep(1.0)
+            crowd = Crowd(stage)
+            await crowd.begin()
+            await crowd.ask_in(places)
+            asked = await crowd.answered(HUNDRED, timeout_seconds=90.0)
+            limited = await crowd.limited()
+        how = f"100 at once, other limits, {round(seconds * 1000)} ms a request"
+        answered = Figure(f"{how}: answered", "", "100", exactly(HUNDRED), 0)
+        found.add(answered, name, len(_answers(asked)))
+        found.add(Figure(f"{how}: 429s", "", "0", exactly(0), 0), name, limited)
+
+
 async def thousand(name: str, found: Found) -> None:
     """1,000 people in 1,000 channels within 10 s."""
     if name != "bot":  # The floor is not done with them in any time that can be waited for.

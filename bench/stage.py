@@ -95,6 +95,7 @@ class Stage:
     discord: Driver
     model: ModelDriver
     folder: Path
+    chunk_size: int = CHUNK_CHARACTERS
     settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self, name: str) -> dict[str, str]:
@@ -166,4 +167,5 @@ async def a_stage(
             )
         )
         stand_in = await stack.enter_async_context(running_model(**model))
-        yield Stage(discord, stand_in, Path(folder), dict(settings or {}))
+        chunk_size = int(model.get("chunk_size", CHUNK_CHARACTERS))
+        yield Stage(discord, stand_in, Path(folder), chunk_size, dict(settings or {}))

@@ -32,7 +32,7 @@ CHANNELS_A_GUILD: Final = 50
 LENGTHS: Final = {1_000: 30, 10_000: 6, 100_000: 1}  # characters of an answer, and how many
 
 
-async def asked_alone(stage: Stage, places: list[str], characters: int = 400) -> Crowd:
+async def asked_alone(stage: Stage, places: list[str], characters: int = 160) -> Crowd:
     """Ask in one place after the other, each when the one before is answered."""
     warming = Crowd(stage)
     await warming.ask(places[0], characters=SHORT)  # The first one opens connections.

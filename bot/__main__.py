@@ -63,14 +63,17 @@ def _parser() -> argparse.ArgumentParser:
 def _run() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # Until `run` takes them over nothing is to be finished.
+    from bot.database_file import DatabaseFile  # noqa: PLC0415
     from bot.logs import set_up_logging  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load()
     set_up_logging(settings.log_level, settings.log_format)
-    from bot.runtime import run  # noqa: PLC0415  # openai takes a while, so settings come first.
+    with DatabaseFile.hold(settings.database_path) as file:
+        # openai takes a while, in which the file is read through; and settings come first.
+        from bot.runtime import run  # noqa: PLC0415
 
-    asyncio.run(run(settings))
+        asyncio.run(run(settings, file))
     return 0
 
 

@@ -85,5 +85,12 @@ class OpenQuestion:
 
 
 def scrubbed(text: str) -> str:
-    """Return *text* without what SQLite and JSON cannot carry: lone surrogates and NULs."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
+    """Return *text* without what SQLite and JSON cannot carry: lone surrogates and NULs.
+
+    The same object where there is nothing to scrub: a thousand open questions hold it once each.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "")

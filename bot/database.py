@@ -5,21 +5,19 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import aiosqlite
 
-from bot.database_lock import only_user_of
+from bot.database_file import LOCKED_SECONDS, DatabaseFile, unusable
 from bot.errors import HistoryFailed, HistoryUnusable
 
 log = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x43484154  # "CHAT", in the file's header: whose database it is.
-LEAST_BYTES: Final = 512  # SQLite: the smallest page
-LOCKED_SECONDS: Final = 60.0  # Another program may lock the file; so long it is waited for.
 SAID_SECONDS: Final = 1.0  # A lock that is shorter is nothing to say.
 # How long SQLite itself waits, in its thread, where nothing can cut that short; then once more.
 TRY_SECONDS: Final = 0.1
@@ -127,21 +125,25 @@ class Database:
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
         """Open *path*, made if it does not exist; raises HistoryUnusable with what to do."""
-        with ExitStack() as held:
-            with _unusable(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                held.enter_context(only_user_of(path))
-                # In a thread, for it may take long, and a signal is to be heard meanwhile.
-                await asyncio.to_thread(_check, path)
-                connection = await aiosqlite.connect(
-                    path, isolation_level=None, timeout=LOCKED_SECONDS
-                )
-            try:
-                with _unusable(path):
-                    await _prepare(connection, path)
-                yield cls(connection)
-            finally:
-                await connection.close()
+        with DatabaseFile.hold(path) as file:
+            async with cls.of(file) as database:
+                yield database
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, file: DatabaseFile) -> AsyncIterator[Self]:
+        """Open a file that is held, when all of it is read; raises HistoryUnusable."""
+        await file.checked()
+        with unusable(file.path):
+            connection = await aiosqlite.connect(
+                file.path, isolation_level=None, timeout=LOCKED_SECONDS
+            )
+        try:
+            with unusable(file.path):
+                await _prepare(connection, file.path)
+            yield cls(connection)
+        finally:
+            await connection.close()
 
     def hurry(self) -> None:
         """Wait for no other program any more."""
@@ -253,32 +255,6 @@ def _transact(statements: Sequence[Statement], connection: sqlite3.Connection) -
     return changed
 
 
-def _check(path: Path) -> None:
-    """Read the whole file before anything may write into it; a new one is made private."""
-    size = path.stat().st_size if path.exists() else 0
-    log_path = Path(f"{path}-wal")
-    is_logged = log_path.exists() and log_path.stat().st_size > 0
-    if size < LEAST_BYTES and (size or is_logged):
-        # SQLite would take it for a new file, and delete the log.
-        raise sqlite3.DatabaseError("the file is cut short")
-    if not size:
-        log.info("The memory is empty: %s is a new database", path)
-        path.touch(mode=0o600)  # What people wrote is nobody else's to read.
-    # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily. Who
-    # only reads does not work the log of a crash into a damaged file. Without a log nobody has the
-    # file open, and reading it needs no files beside it.
-    how = "mode=ro" if is_logged else "immutable=1"
-    address = f"{path.resolve().as_uri()}?{how}"
-    reader = sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)
-    with closing(reader):
-        for (finding,) in reader.execute("PRAGMA quick_check(1)"):
-            if finding != "ok":
-                raise sqlite3.DatabaseError(finding)
-        [(page_bytes,)] = reader.execute("PRAGMA page_size")
-        if size % page_bytes and not is_logged:  # SQLite reads zeros for what is missing.
-            raise sqlite3.DatabaseError("the file is cut short")
-
-
 async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
     version = await _pragma(connection, "user_version")
     owner = await _pragma(connection, "application_id")
@@ -323,24 +299,3 @@ def _failed() -> Iterator[None]:
     except (sqlite3.Error, ValueError, OverflowError) as error:
         may_pass = isinstance(error, sqlite3.OperationalError)
         raise HistoryFailed(f"{type(error).__name__}: {error}", may_pass=may_pass) from error
-
-
-@contextmanager
-def _unusable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise HistoryUnusable(
-            f"The database {path} cannot be opened ({error.strerror}). "
-            "Make the folder writable, or name another file in DATABASE_URL."
-        ) from error
-    except sqlite3.OperationalError as error:
-        raise HistoryUnusable(
-            f"The database {path} cannot be opened ({error}). Make the file and its folder "
-            "writable, end other programs that use it, or name another file in DATABASE_URL."
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise HistoryUnusable(
-            f"The file {path} is damaged or not a database ({error}). It was left as it is: move "
-            "it aside to start afresh, or name another file in DATABASE_URL."
-        ) from error

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from bot.conversation import Attempt, Conversation, Exchange, OpenQuestion, State, scrubbed
 from bot.database import Database
+from bot.database_file import DatabaseFile
 from bot.errors import HistoryFailed
 from bot.forgetting import ERASED_TEXT, IS_OPEN, WITHDRAWN, Forgetting
 from bot.notes import Notes
@@ -56,7 +57,15 @@ class History:
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
         """Open the store in the file *path*; raises HistoryUnusable."""
-        async with Database.open(path) as database:
+        with DatabaseFile.hold(path) as file:
+            async with cls.of(file) as history:
+                yield history
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, file: DatabaseFile) -> AsyncIterator[Self]:
+        """Open the store in a file that is held; raises HistoryUnusable."""
+        async with Database.of(file) as database:
             history = cls(database)
             history.forgetting.unerased.set()
             try:

@@ -6,10 +6,10 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Final
 
 from bot.assistant import Assistant
+from bot.database_file import DatabaseFile
 from bot.history import History
 from bot.model import ChatCompletions
 from bot.sentences import ENGLISH
@@ -22,12 +22,12 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @asynccontextmanager
 async def assistant_on(
-    settings: Settings, database_path: Path
+    settings: Settings, file: DatabaseFile
 ) -> AsyncIterator[tuple[Assistant, History]]:
     """Open the history and the model, and put the assistant on top of them."""
     api_key = settings.openai_api_key
     async with (
-        History.open(database_path) as history,
+        History.of(file) as history,
         ChatCompletions.open(
             base_url=settings.openai_base_url,
             api_key=api_key.get_secret_value() if api_key is not None else None,
@@ -50,13 +50,13 @@ async def assistant_on(
         yield assistant, history
 
 
-async def run(settings: Settings) -> None:
-    """Run the bot until a signal ends it; raises StartRefused."""
+async def run(settings: Settings, file: DatabaseFile) -> None:
+    """Run the bot with the memory in *file* until a signal ends it; raises StartRefused."""
     from bot.connection import Connection  # noqa: PLC0415  # discord.py takes 0.2 s to import.
 
     with stop_signal() as stop:  # From before the database is opened: that may take long.
         async with (
-            assistant_on(settings, settings.database_path) as (assistant, history),
+            assistant_on(settings, file) as (assistant, history),
             Connection(
                 assistant,
                 history,

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from bot.assistant import Assistant
 from bot.conversation import Conversation, Exchange, scrubbed
+from bot.database_file import DatabaseFile
 from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History
 from bot.logs import set_up_logging
@@ -150,8 +151,8 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
     settings = Settings.load(**given)
     name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
-    path = settings.database_path.with_name(name)
-    assistant, history = await stack.enter_async_context(assistant_on(settings, path))
+    file = stack.enter_context(DatabaseFile.hold(settings.database_path.with_name(name)))
+    assistant, history = await stack.enter_async_context(assistant_on(settings, file))
     return Chat(assistant, history)
 
 

@@ -41,7 +41,7 @@ LIBRARIES = {
         "recovery",
     },
     "aiosqlite": {"database"},
-    "sqlite3": {"database", "database_lock"},
+    "sqlite3": {"database", "database_file", "database_lock"},
     "openai": {"model"},
     "httpx2": {"model"},
     "aiohttp": {"commands", "discord_calls", "gateway", "model"},
