@@ -12,8 +12,9 @@ import discord
 import yarl
 from discord import VoiceClient
 from discord.gateway import DiscordWebSocket
-from discord.http import Ratelimit, Route
+from discord.http import Route
 
+from bot.buckets import FullBucket
 from bot.gateway_socket import Inflate, KeepAlive, PromptSocket
 from bot.pacing import Pacer
 from bot.payloads import is_interaction, is_message, is_message_update
@@ -33,22 +34,6 @@ EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
 class MalformedEvent(Exception):
     """An event is not made as Discord says."""
-
-
-class FullBucket(Ratelimit):
-    """A bucket that refuses a request, for max_ratelimit_timeout, only when it is empty.
-
-    discord.py 2.7 refuses whenever the bucket refills later than that, however much is left: of the
-    threads made from one channel's messages, whose bucket lasts minutes, it lets one through.
-    """
-
-    @property
-    def _max_ratelimit_timeout(self) -> float | None:
-        return None if self.remaining > self.outgoing else self._longest_seconds
-
-    @_max_ratelimit_timeout.setter
-    def _max_ratelimit_timeout(self, seconds: float | None) -> None:
-        self._longest_seconds = seconds
 
 
 class ReopeningEvent(asyncio.Event):

@@ -10,6 +10,7 @@ import discord
 import yarl
 from discord.gateway import ReconnectWebSocket
 
+from bot.buckets import guard_buckets
 from bot.errors import DiscordRefused
 from bot.gateway import count_identifies, guard_global_limit, guard_parsers
 from bot.gateway_socket import GatewaySocket
@@ -85,6 +86,7 @@ async def stay_connected(
     Raises MessageContentRefused, or DiscordRefused where trying again would not help.
     """
     guard_parsers(client)
+    guard_buckets(client)
     pause = await failures.pause_left_seconds()
     if pause:
         log.info("Discord could not be reached before: trying again in %.0f s", pause)

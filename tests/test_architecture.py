@@ -23,6 +23,7 @@ LIBRARIES = {
     "discord": {
         "absence",
         "addressing",
+        "buckets",
         "catch_up",
         "changes",
         "channels",
@@ -44,7 +45,7 @@ LIBRARIES = {
     "sqlite3": {"database", "database_file", "database_lock"},
     "openai": {"model"},
     "httpx2": {"model"},
-    "aiohttp": {"commands", "discord_calls", "gateway", "model"},
+    "aiohttp": {"buckets", "commands", "discord_calls", "gateway", "model"},
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
     "dotenv": set[str](),

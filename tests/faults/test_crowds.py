@@ -161,3 +161,25 @@ async def test_26_a_question_deleted_in_mid_stream_leaves_those_behind_it_in_ord
             assert all(one["content"] in memory for one in left[:number])
         await until(partial(erased, stage, SECRET))
         assert await stage.requests_with(behind[1]["content"]) == []
+
+
+async def test_26_many_mentions_in_one_channel_run_into_no_limit(
+    own_stage: Stage, unique: str
+) -> None:
+    """Threads as far as the limit allows, then in place. The conduct of the stage tells of any 429.
+
+    Elsewhere something was said before, so the buckets have names, but not those of this channel.
+    """
+    stage = own_stage
+    limits = {
+        "thread_create": {"limit": 5, "window_seconds": 300.0},
+        "message_create": {"limit": 3, "window_seconds": 1.0},
+    }
+    async with stage.bot():
+        channel = await stage.channel()
+        await stage.discord.settings(buckets=limits, rest_latency_seconds=0.05)
+        texts = [f"{unique} {number} end" for number in range(25)]
+        questions = await asyncio.gather(*(stage.ask(one, channel=channel) for one in texts))
+        await check_invariants(stage, *questions, model_calls=1)
+        shown = [one["id"] for one in questions if await stage.messages_in(one["id"])]
+    assert len(shown) == 5
