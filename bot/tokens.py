@@ -11,6 +11,7 @@ tokenization"). What another encoding counts differently is for `Calibration` to
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -35,7 +36,8 @@ class _Script(NamedTuple):
         return self.first + self.rate * max(0, letters - self.free)
 
 
-_LOWER: Final = "a-z\u00df-\u00f6\u00f8-\u024f\u0300-\u036f\u1e00-\u1eff"
+_MARKS: Final = "\u0300-\u036f"
+_LOWER: Final = f"a-z\u00df-\u00f6\u00f8-\u024f{_MARKS}\u1e00-\u1eff"
 _UPPER: Final = "A-Z\u00c0-\u00d6\u00d8-\u00de"
 
 # The ranges from Arabic to Thai hold their vowel signs, which are no letters to `re`, but no
@@ -75,19 +77,24 @@ _SPACES_IN_TOKEN: Final = 100
 def _piece_pattern() -> re.Pattern[str]:
     """Return the cuts of o200k_base, whose Unicode classes `re` lacks, told apart by script."""
     scripted = "".join(script.letters for script in _SCRIPTS.values())
-    before = rf"(?:[^\w\r\n{scripted}]|_)?"
+    before = rf"(?:[^\w\r\n{_MARKS}{scripted}]|_)?"
     contraction = rf"(?:'(?:[stmd]|re|ve|ll)(?![{_LOWER}]))?"
-    kinds = {
-        "word": rf"{before}[{_UPPER}]*[{_LOWER}]+{contraction}",
-        "capitals": rf"{before}[{_UPPER}]+{contraction}",
+    letters = {
+        "word": rf"[{_UPPER}]*[{_LOWER}]+{contraction}",
+        "capitals": rf"[{_UPPER}]+{contraction}",
+        **{name: f"[{script.letters}]+" for name, script in _SCRIPTS.items()},
+        "other": rf"[^\W\d_{_UPPER}{_LOWER}{scripted}]+",
+    }
+    others = {
         "digits": r"\d{1,3}",
         "punctuation": rf" ?(?:[^\s\w{scripted}]|_)+[\r\n/]*",
         "space": r"\s*[\r\n]+|\s+(?!\S)|\s+",
     }
-    kinds |= {name: f"{before}[{script.letters}]+" for name, script in _SCRIPTS.items()}
-    kinds["other"] = rf"{before}[^\W\d_{_UPPER}{_LOWER}{scripted}]+"
-    order = ["word", "capitals", *_SCRIPTS, "other", "digits", "punctuation", "space"]
-    return re.compile("|".join(f"(?P<{kind}>{kinds[kind]})" for kind in order))
+    return re.compile(f"{before}(?:{_named(letters)})|{_named(others)}")
+
+
+def _named(patterns: Mapping[str, str]) -> str:
+    return "|".join(f"(?P<{name}>{pattern})" for name, pattern in patterns.items())
 
 
 _PIECE: Final = _piece_pattern()
