@@ -132,6 +132,10 @@ def _insert(path: Path, count: int, busy_id: int) -> None:
             " VALUES (?, ?, ?, 7, 'Mina (@mina)', ?, '', ?, 60, 'answered')",
             _rows(count, busy_id),
         )
+        connection.execute(  # Each was asked in a channel and answered in a thread made from it.
+            "INSERT INTO places (place_id, parent_id, own, guild_id)"
+            " SELECT message_id, channel_id, 1, 20000000 + channel_id % 1000 FROM exchanges"
+        )
 
 
 def _rows(count: int, busy_id: int) -> Iterator[tuple[int, int, int, str, str]]:

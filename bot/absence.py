@@ -75,16 +75,18 @@ class Absence:
         return search
 
     async def _look_into_guilds(self, search: "Search", gaps: dict[int, Gap]) -> None:
+        places = self._history.places
+        with_places = await places.guilds_with_places()
         for guild in self._client.guilds:
             gap = gaps.get(guild.id)
             if gap is None:
                 continue
-            known = set(await self._history.places.places_in(guild_id=guild.id))
+            known = set(await places.places_of(guild.id)) if guild.id in with_places else set[int]()
             for channel in channels_of(guild):
                 if _may_hold_news(channel, gap, known) and readable(channel):
                     search.look_into(channel, gap)
         with_threads = set[discord.Guild]()
-        for channel_id in await self._history.places.channels_with_threads():
+        for channel_id in await places.channels_with_threads():
             channel = self._client.get_channel(channel_id)
             if isinstance(channel, discord.TextChannel) and channel.guild.id in gaps:
                 with_threads.add(channel.guild)

@@ -208,11 +208,11 @@ class Changes:
             await self._assistant.requote(message_id, "")
 
     async def _forget_place(self, place_id: int) -> None:
-        below = await self._history.places.places_in(parent_id=place_id)
+        below = await self._history.places.below(place_id)
         await self._assistant.forget_places([place_id, *below])
 
     async def _forget_guild(self, guild_id: int) -> None:
-        places = await self._history.places.places_in(guild_id=guild_id)
+        places = await self._history.places.places_of(guild_id)
         await self._assistant.forget_places(places)
         await self._history.places.leave_guild(guild_id)
         self._history.forgetting.note()

@@ -176,17 +176,11 @@ class ChatClient(discord.Client):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note from when on the bot is there: nothing older is for it."""
-        await self.on_guild_available(guild)
+        await self._come_to(guild, self._guilds.join)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        """Note a guild that came late, and look whether something was missed in it."""
-        self._changes.guild_back(guild.id)
-        try:
-            await self._guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
-        except HistoryFailed as error:
-            log.warning("Server %d is not recorded: %s", guild.id, error)
-        if self._guilds.waits_for(guild.id):
-            self._catch_up.came_back()
+        """Look whether something was missed in a guild that came late."""
+        await self._come_to(guild, self._guilds.see)
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
         """Keep in mind from when on nothing is heard of a guild."""
@@ -234,6 +228,17 @@ class ChatClient(discord.Client):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await super().close()
+
+    async def _come_to(
+        self, guild: discord.Guild, note: Callable[[discord.Guild, int], Awaitable[None]]
+    ) -> None:
+        self._changes.guild_back(guild.id)
+        try:
+            await note(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        except HistoryFailed as error:
+            log.warning("Server %d is not recorded: %s", guild.id, error)
+        if self._guilds.waits_for(guild.id):
+            self._catch_up.came_back()
 
     async def _take(self, message: discord.Message) -> None:
         """Store a question and see it answered; while draining, the next start does that."""

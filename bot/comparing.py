@@ -64,7 +64,8 @@ class Comparison:
         self._whole = True
         self._refused.clear()
         acts = [partial(self._miss_guild, one) for one in await self._guilds.absent()]
-        there = [guild for guild in self._client.guilds if not guild.unavailable]
+        known = await self._history.places.guilds_with_places()
+        there = [one for one in self._client.guilds if one.id in known and not one.unavailable]
         acts += [partial(self._miss_channels, guild) for guild in there]
         if since_id is not None:
             acts += await self._comparisons_since(since_id)

@@ -90,6 +90,11 @@ SCHEMA: Final = (
     ALTER TABLE exchanges ADD COLUMN quoted_id INTEGER;
     CREATE INDEX exchanges_by_quoted ON exchanges (quoted_id) WHERE quoted_id IS NOT NULL;
     """,
+    # A place for each mention, in the end: they are looked up by guild and by channel.
+    """
+    CREATE INDEX places_by_guild ON places (guild_id) WHERE guild_id IS NOT NULL;
+    CREATE INDEX places_by_parent ON places (parent_id, own) WHERE parent_id IS NOT NULL;
+    """,
 )
 
 PRAGMAS: Final = (

@@ -28,16 +28,21 @@ class Few:
             counted.close()
 
     async def each(self, acts: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-        """Do all of these, and wait until they are done."""
+        """Do all of these, and wait until they are done; what fails first is raised.
+
+        Each gets its task when its turn comes: thousands that wait would be thousands of tasks.
+        """
 
         async def done(act: Callable[[], Coroutine[Any, Any, None]]) -> None:
             async with self.turn():
+                begun.set()
                 await act()
 
-        tasks = [asyncio.create_task(done(act)) for act in acts]
         try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:
+                for act in acts:
+                    begun = asyncio.Event()
+                    group.create_task(done(act))
+                    await begun.wait()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None

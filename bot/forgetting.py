@@ -24,12 +24,13 @@ _ERASED: Final = f"""
     state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
 """
 
+# CROSS JOIN: from the few resets to what they end, not through all that is stored.
 _FORGOTTEN: Final = """
-    SELECT e.message_id FROM resets r JOIN exchanges e
+    SELECT e.message_id FROM resets r CROSS JOIN exchanges e
         ON e.channel_id = r.channel_id AND e.message_id < r.before_id
         WHERE e.author_id <> 0
     UNION ALL
-    SELECT e.message_id FROM resets r JOIN exchanges e
+    SELECT e.message_id FROM resets r CROSS JOIN exchanges e
         ON e.message_id = r.channel_id AND e.message_id < r.before_id
         WHERE e.author_id <> 0
 """

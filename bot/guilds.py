@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ class Guilds:
         self._client = client
         self._history = history
         self.works_in = works_in
+        self._met: set[int] | None = None
         self._unseen: dict[int, int] | None = None
         self._written: dict[int, int] = {}
         self._loading = asyncio.Lock()
@@ -39,15 +40,30 @@ class Guilds:
 
     async def meet(self, newest_possible: int) -> None:
         """Note which guilds are new, where nothing older is for the bot."""
-        known = await self._history.places.guilds()
-        for guild in self._client.guilds:
-            if guild.id not in known:
-                await self.join(guild, newest_possible)
+        known = {*await self._history.places.guilds()}
+        new = [guild for guild in self._client.guilds if guild.id not in known]
+        if new:
+            await self._join(new, newest_possible)
+        self._met = known | {guild.id for guild in new}
 
     async def join(self, guild: discord.Guild, newest_possible: int) -> None:
         """Note that the bot is in a guild, where what stands there by now is not for it."""
-        newest = max((last_id(channel) for channel in channels_of(guild)), default=0)
-        await self._history.places.join_guild(guild.id, newest or newest_possible)
+        await self._join([guild], newest_possible)
+
+    async def see(self, guild: discord.Guild, newest_possible: int) -> None:
+        """Do the same with a guild that is there by now, unless it was or will be met."""
+        if self._met is not None and guild.id not in self._met:
+            await self._join([guild], newest_possible)
+            self._met.add(guild.id)
+
+    async def _join(self, guilds: Iterable[discord.Guild], newest_possible: int) -> None:
+        await self._history.places.join_guilds(
+            {
+                guild.id: max((last_id(channel) for channel in channels_of(guild)), default=0)
+                or newest_possible
+                for guild in guilds
+            }
+        )
 
     async def absent(self) -> set[int]:
         """Return the known guilds that Discord does not tell of."""

@@ -1,5 +1,6 @@
 """The places where people ask, and the guilds that the bot is in, kept in SQLite."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from bot.conversation import Conversation
@@ -40,14 +41,26 @@ class Places:
             guild_id,
         )
 
-    async def places_in(
-        self, *, parent_id: int | None = None, guild_id: int | None = None
-    ) -> list[int]:
-        """Return the known places below a channel, or of a guild."""
+    async def below(self, channel_id: int) -> list[int]:
+        """Return the known threads of a channel."""
         rows = await self._database.fetch(
-            "SELECT place_id FROM places WHERE parent_id = ? OR guild_id = ?", parent_id, guild_id
+            "SELECT place_id FROM places WHERE parent_id = ?", channel_id
         )
         return [int(place_id) for (place_id,) in rows]
+
+    async def places_of(self, guild_id: int) -> list[int]:
+        """Return the known places of a guild."""
+        rows = await self._database.fetch(
+            "SELECT place_id FROM places WHERE guild_id = ?", guild_id
+        )
+        return [int(place_id) for (place_id,) in rows]
+
+    async def guilds_with_places(self) -> set[int]:
+        """Return the guilds in which any place is known."""
+        rows = await self._database.fetch(
+            "SELECT DISTINCT guild_id FROM places WHERE guild_id IS NOT NULL"
+        )
+        return {int(guild_id) for (guild_id,) in rows}
 
     async def channels_of(self, guild_id: int) -> list[int]:
         """Return the known channels of a guild, without what is below them."""
@@ -93,11 +106,13 @@ class Places:
         rows = await self._database.fetch("SELECT guild_id, since_id FROM guilds")
         return {int(guild_id): int(since_id) for guild_id, since_id in rows}
 
-    async def join_guild(self, guild_id: int, since_id: int) -> None:
-        """Record that the bot is in a guild, where what is older than *since_id* is not for it."""
-        await self._database.change(
-            "INSERT INTO guilds VALUES (?, ?) ON CONFLICT DO NOTHING", guild_id, since_id
-        )
+    async def join_guilds(self, since: Mapping[int, int]) -> None:
+        """Record that the bot is in guilds, in each of which what is older is not for it.
+
+        *since*: the message id after which the bot was there, by guild.
+        """
+        insert = "INSERT INTO guilds VALUES (?, ?) ON CONFLICT DO NOTHING"
+        await self._database.change_all(*((insert, row) for row in since.items()))
 
     async def leave_guild(self, guild_id: int) -> None:
         """Forget that the bot was in a guild, and the system prompt of that."""

@@ -43,7 +43,7 @@ def test_a_failure_ends_them_all_and_is_the_one_that_is_raised() -> None:
 
     async def scene() -> None:
         with pytest.raises(ValueError, match="mine"):
-            await Few(2).each([go_on, fail, go_on])
+            await Few(3).each([go_on, fail, go_on])
         assert ended == ["went on"] * 2
 
     run_virtually(scene())

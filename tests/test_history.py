@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -477,19 +478,20 @@ async def test_places_are_found_below_their_channel_and_in_their_guild(history: 
     await history.receive(an_exchange(30, channel=2, guild=8))
     await history.receive(an_exchange(40, channel=3, guild=None))
     places = history.places
-    assert sorted(await places.places_in(parent_id=1)) == [200, 300]
-    assert sorted(await places.places_in(guild_id=7)) == [1, 200, 300]
+    assert sorted(await places.below(1)) == [200, 300]
+    assert sorted(await places.places_of(7)) == [1, 200, 300]
+    assert await places.guilds_with_places() == {7, 8}
     assert await places.direct_places() == [3]
     assert await places.channels_with_threads() == [1]
     assert [await places.parent_of(one) for one in (200, 1, 99)] == [1, None, None]
 
 
 async def test_a_guild_is_known_since_it_was_joined_first(history: History) -> None:
-    await history.places.join_guild(7, 500)
-    await history.places.join_guild(7, 900)
-    assert await history.places.guilds() == {7: 500}
+    await history.places.join_guilds({7: 500, 8: 600})
+    await history.places.join_guilds({7: 900})
+    assert await history.places.guilds() == {7: 500, 8: 600}
     await history.places.leave_guild(7)
-    assert await history.places.guilds() == {}
+    assert await history.places.guilds() == {8: 600}
 
 
 # What is open
@@ -614,7 +616,7 @@ async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path
         database.recover()
         await history.forgetting.forget_places(places)
         assert database.units < 10
-        assert await history.places.places_in(guild_id=7) == [1]
+        assert await history.places.places_of(7) == [1]
         await history.forgetting.erase()
         assert [await history.find(one) for one in (1000, 5000)] == [None, None]
         for one in (1000, 5000):
@@ -683,7 +685,7 @@ async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) ->
         database.execute("INSERT INTO places VALUES (1, 1, 1, 0)")
         database.commit()
     async with History.open(path) as history:
-        assert sorted(await history.places.places_in(guild_id=7)) == [1, 200]
+        assert sorted(await history.places.places_of(7)) == [1, 200]
         assert await history.places.direct_places() == [3]
         assert await open_ids(history) == []
 
@@ -763,3 +765,57 @@ async def test_an_answer_may_turn_out_not_to_be_shown(history: History, path: Pa
     assert await history.complete(an_exchange(1, reply="whole", cut=True), State.FAILED)
     assert not await history.complete(an_exchange(1, reply="other"), State.ANSWERED)
     assert rows(path, "SELECT reply, state FROM exchanges") == [("whole", "failed")]
+
+
+# What it costs when much is stored
+
+
+async def test_nothing_looks_through_all_that_is_stored(history: History) -> None:
+    """By the plans that SQLite makes for the statements, with their values, of a whole life."""
+    statements = set[str]()
+    connection = history._database._connection
+    await connection.set_trace_callback(statements.add)
+    one, thread = an_exchange(20), an_exchange(30, channel=20, parent=1)
+    for each in (one, thread):
+        await history.receive(each)
+        await history.begin(each)
+        await history.settle(each)
+        await history.answer_in(each.message_id, 20)
+        await history.add_part(each.message_id, each.message_id + 1)
+        await history.context(each.conversation, token_budget=PLENTY)
+        await history.complete(replace(each, reply="Because."), State.ANSWERED)
+        await history.shown(each.message_id)
+    await history.put_off(20)
+    await history.exhaust(20, 3)
+    assert await history.knows(21)
+    assert await history.question_of(21) == 20
+    await history.find(20)
+    await history.was_received(20)
+    await history.quoting(20)
+    await history.amend(one)
+    await history.open_questions()
+    await history.recent_questions(10)
+    await history.drop_part(31)
+    await history.forgetting.forget(30)
+    await history.forgetting.reset(1, 90, "Reset.")
+    await history.forgetting.forget_places([1, 2])
+    await history.forgetting.erase()
+    await history.forgetting.prune(10)
+    places = history.places
+    await places.join_guilds({7: 1})
+    await places.below(1)
+    await places.places_of(7)
+    await places.channels_of(7)
+    await places.threads_of(7)
+    await connection.set_trace_callback(None)  # type: ignore[arg-type]
+    plans = dict[str, str]()
+    for statement in statements:
+        if statement.lstrip().startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")):
+            plan = await connection.execute_fetchall(f"EXPLAIN QUERY PLAN {statement}")
+            plans[statement] = "\n".join(step for *_, step in plan)
+    assert len(plans) > 40
+    by_index = ("exchanges_open", "tombstones")  # partial: they hold a few of all
+    for statement, steps in plans.items():
+        for step in steps.splitlines():
+            if re.match(r"SCAN (e|exchanges|p|parts|places)\b", step):
+                assert any(index in step for index in by_index), f"{statement}\n{steps}"
