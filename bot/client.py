@@ -118,6 +118,7 @@ class ChatClient(discord.Client):
         """Prepare what is done once, before the gateway is connected."""
         try:
             await self._heard.load()
+            await self._guilds.load()
             await self._catch_up.look_ahead()
         except HistoryFailed as error:
             log.warning("What the last run left open cannot be read: %s", error)
@@ -126,6 +127,7 @@ class ChatClient(discord.Client):
             asyncio.create_task(self._changes.keep_making()),
             asyncio.create_task(self._erasure.keep_erased()),
             asyncio.create_task(self._erasure.keep_pruned()),
+            asyncio.create_task(self._guilds.keep_recorded()),
             asyncio.create_task(self._heard.keep_written()),
         ]
         await self._prepare(self)
@@ -176,11 +178,15 @@ class ChatClient(discord.Client):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note from when on the bot is there: nothing older is for it."""
-        await self._come_to(guild, self._guilds.join)
+        self._guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        await self.on_guild_available(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        """Look whether something was missed in a guild that came late."""
-        await self._come_to(guild, self._guilds.see)
+        """Note a guild that was not there before, and look whether something was missed in it."""
+        self._guilds.see(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        self._changes.guild_back(guild.id)
+        if self._guilds.waits_for(guild.id):
+            self._catch_up.came_back()
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
         """Keep in mind from when on nothing is heard of a guild."""
@@ -228,17 +234,6 @@ class ChatClient(discord.Client):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await super().close()
-
-    async def _come_to(
-        self, guild: discord.Guild, note: Callable[[discord.Guild, int], Awaitable[None]]
-    ) -> None:
-        self._changes.guild_back(guild.id)
-        try:
-            await note(guild, snowflake_at(discord.utils.utcnow().timestamp()))
-        except HistoryFailed as error:
-            log.warning("Server %d is not recorded: %s", guild.id, error)
-        if self._guilds.waits_for(guild.id):
-            self._catch_up.came_back()
 
     async def _take(self, message: discord.Message) -> None:
         """Store a question and see it answered; while draining, the next start does that."""

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
 
 from bot.discord_calls import TRIPPED
+from bot.errors import HistoryFailed
 from bot.heard import Gap
 from bot.history import History
 
+log = logging.getLogger(__name__)
+
 UNSEEN: Final = "unseen"
+AGAIN_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +37,58 @@ class Guilds:
         self._client = client
         self._history = history
         self.works_in = works_in
-        self._met: set[int] | None = None
+        self._known = set[int]()
+        self._to_record: dict[int, int] = {}
+        self._noted = asyncio.Event()
+        self._recording = asyncio.Lock()
         self._unseen: dict[int, int] | None = None
         self._written: dict[int, int] = {}
         self._loading = asyncio.Lock()
         self._lost_meanwhile: set[int] = set()
 
+    async def load(self) -> None:
+        """Take up which guilds are known."""
+        self._known = {*await self._history.places.guilds()}
+
     async def meet(self, newest_possible: int) -> None:
-        """Note which guilds are new, where nothing older is for the bot."""
-        known = {*await self._history.places.guilds()}
-        new = [guild for guild in self._client.guilds if guild.id not in known]
-        if new:
-            await self._join(new, newest_possible)
-        self._met = known | {guild.id for guild in new}
+        """Record which guilds are new, where nothing older is for the bot."""
+        await self.load()
+        for guild in self._client.guilds:
+            self.see(guild, newest_possible)
+        await self._record()
 
-    async def join(self, guild: discord.Guild, newest_possible: int) -> None:
-        """Note that the bot is in a guild, where what stands there by now is not for it."""
-        await self._join([guild], newest_possible)
+    def see(self, guild: discord.Guild, newest_possible: int) -> None:
+        """Note that the bot is in a guild; most are known."""
+        if guild.id not in self._known:
+            self.join(guild, newest_possible)
 
-    async def see(self, guild: discord.Guild, newest_possible: int) -> None:
-        """Do the same with a guild that is there by now, unless it was or will be met."""
-        if self._met is not None and guild.id not in self._met:
-            await self._join([guild], newest_possible)
-            self._met.add(guild.id)
+    def join(self, guild: discord.Guild, newest_possible: int) -> None:
+        """Note that the bot came to a guild, where what stands there by now is not for it."""
+        newest = max((last_id(channel) for channel in channels_of(guild)), default=0)
+        self._to_record[guild.id] = newest or newest_possible
+        self._noted.set()
 
-    async def _join(self, guilds: Iterable[discord.Guild], newest_possible: int) -> None:
-        await self._history.places.join_guilds(
-            {
-                guild.id: max((last_id(channel) for channel in channels_of(guild)), default=0)
-                or newest_possible
-                for guild in guilds
-            }
-        )
+    async def keep_recorded(self) -> None:
+        """Record what is noted, for ever: at the first start of all that is one write for all."""
+        while True:
+            await self._noted.wait()
+            try:
+                await self._record()
+            except HistoryFailed as error:
+                log.warning("%d servers are not recorded: %s", len(self._to_record), error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _record(self) -> None:
+        async with self._recording:
+            since = dict(self._to_record)
+            if since:
+                await self._history.places.join_guilds(since)
+            self._noted.clear()
+            self._known |= since.keys()
+            for guild_id in since:
+                del self._to_record[guild_id]
+            if self._to_record:
+                self._noted.set()
 
     async def absent(self) -> set[int]:
         """Return the known guilds that Discord does not tell of."""
