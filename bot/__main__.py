@@ -84,7 +84,7 @@ def _run() -> int:
 
 
 def _leave(_number: int, _frame: object) -> None:
-    sys.exit(0)
+    os._exit(0)  # An exception would end in the middle of an import, and not always get out of it.
 
 
 def _chat(*, offline: bool) -> int:
