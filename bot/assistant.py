@@ -11,11 +11,12 @@ from typing import Final, Protocol, Self
 
 from bot.calls import Calls
 from bot.completion_stream import Usage
-from bot.conversation import Attempt, Conversation, Exchange, State
+from bot.conversation import Attempt, Conversation, Exchange, Files, State
 from bot.errors import (
     HistoryFailed,
     ModelContextExceeded,
     ModelError,
+    NothingAsked,
     PlaceBusy,
     ReplyDelayed,
     ReplyLost,
@@ -26,14 +27,16 @@ from bot.notes import Scope
 from bot.prompt import Prompt, build_prompt, exchange_tokens, halved
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
-from bot.tokens import Calibration, estimate_tokens
+from bot.tokens import Calibration, estimate_tokens, shorten
 
 log = logging.getLogger(__name__)
 
 ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
 LAST_ATTEMPT: Final = 3
+FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
 _Turn = AbstractAsyncContextManager[None]
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
+ReadFiles = Callable[[], Awaitable[Files]]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
 
@@ -97,9 +100,11 @@ class _Answer:
     exchange: Exchange
     task: asyncio.Task[object]
     began: float
+    read_files: ReadFiles
     too_late: bool = False
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    unread: tuple[str, ...] = ()  # the notices among them that are about files
     first_words_seconds: float | None = None
     prompt: Prompt | None = None
     usage: Usage | None = None
@@ -139,6 +144,11 @@ class _Answer:
             self.stoppable = False
 
 
+async def no_files() -> Files:
+    """Return what a question without files has of them."""
+    return Files()
+
+
 class Assistant:
     """Answers questions with a model and a history. *token_budget* bounds each prompt."""
 
@@ -167,20 +177,31 @@ class Assistant:
         """Ask *as_it_stands* of each question when its turn comes; None says that it is gone."""
         self._as_it_stands = as_it_stands
 
-    async def answer(self, exchange: Exchange, reply: Reply) -> bool:
+    async def answer(
+        self, exchange: Exchange, reply: Reply, *, read_files: ReadFiles = no_files
+    ) -> bool:
         """Answer a received question: from its turn in the queue to the stored, shown reply.
 
-        False where the reply is not shown whole and is to be gone on with later.
+        *read_files* is called when its turn comes, unless what they say is stored already. False
+        where the reply is not shown whole and is to be gone on with later.
         """
-        return await self._owned(exchange, reply, self._queues.turn(exchange.place_id))
+        turn = self._queues.turn(exchange.place_id)
+        return await self._owned(exchange, reply, turn, read_files)
 
-    async def go_on(self, exchange: Exchange, reply: Reply, *, too_late: bool = False) -> bool:
+    async def go_on(
+        self,
+        exchange: Exchange,
+        reply: Reply,
+        *,
+        read_files: ReadFiles = no_files,
+        too_late: bool = False,
+    ) -> bool:
         """Go on with a question that waits since before a restart, as `answer` does.
 
         Where it is *too_late* the model is not asked; what there is of an answer says so.
         """
         turn = self._queues.patient_turn(exchange.place_id)
-        return await self._owned(exchange, reply, turn, too_late=too_late)
+        return await self._owned(exchange, reply, turn, read_files, too_late=too_late)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
         """Say *notice* under what there is of an answer; *state* says how the question ends.
@@ -247,11 +268,14 @@ class Assistant:
             answer.stop(_Stop.FORGOTTEN)
         await self._history.forgetting.forget_places(place_ids)
 
-    async def amend(self, message_id: int, question: str) -> None:
-        """Replace a question by what its author made of it."""
+    async def amend(self, message_id: int, question: str, *, files: bool) -> None:
+        """Replace a question by what its author made of it, who may have left no *files*."""
         exchange = await self._history.find(message_id)
-        if exchange is not None and exchange.question != question:
-            await self.store_amended(replace(exchange, question=question))
+        if exchange is None:
+            return
+        amended = replace(exchange, question=question, files=exchange.files if files else "")
+        if amended != exchange:
+            await self.store_amended(amended)
 
     async def requote(self, message_id: int, quotation: str) -> None:
         """Replace what questions quote of somebody's message; an empty text takes it out."""
@@ -294,11 +318,17 @@ class Assistant:
         ]
 
     async def _owned(
-        self, exchange: Exchange, reply: Reply, turn: _Turn, *, too_late: bool = False
+        self,
+        exchange: Exchange,
+        reply: Reply,
+        turn: _Turn,
+        read_files: ReadFiles,
+        *,
+        too_late: bool = False,
     ) -> bool:
         task = asyncio.current_task()
         assert task is not None
-        answer = _Answer(exchange, task, self._clock(), too_late=too_late)
+        answer = _Answer(exchange, task, self._clock(), read_files, too_late=too_late)
         self._answers[exchange.message_id] = answer
         try:
             async with reply:
@@ -321,7 +351,7 @@ class Assistant:
                     await self._attempt(answer, reply)
                 except (ReplyLost, ReplyDelayed):
                     raise
-                except (ModelError, PlaceBusy, HistoryFailed) as error:
+                except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
                     answer.state = State.FAILED
                     answer.notices += self._explained(error)
                     why = f"{type(error).__name__} {error}".rstrip()
@@ -394,9 +424,12 @@ class Assistant:
         self._report(answer, state)
 
     async def _ask(self, answer: _Answer, reply: Reply) -> None:
-        exchange = answer.exchange
         calibration = await self._calibration()
         budget = int(self._token_budget / calibration.factor)
+        await self._read_files(answer, budget // FILES_SHARE)
+        exchange = answer.exchange
+        if not (exchange.question or exchange.quoted or exchange.files):
+            raise NothingAsked
         system_prompt = await self.system_prompt(exchange.conversation)
         exchanges: Sequence[Exchange] = await self._history.context(
             exchange.conversation, token_budget=budget
@@ -412,6 +445,26 @@ class Assistant:
             prompt = build_prompt(system_prompt, kept, exchange, token_budget=budget)
             await self._stream(prompt, calls, answer, reply)
 
+    async def _read_files(self, answer: _Answer, token_limit: int) -> None:
+        """Put in what the files of the question say, as far as it fits."""
+        if answer.exchange.files:
+            return
+        files = await answer.read_files()
+        text = shorten(files.text, token_limit)
+        answer.unread = files.notices
+        if len(text) < len(files.text):
+            percent = 100 * len(text) // len(files.text)
+            answer.unread += (self._say.files_shortened.format(percent=percent),)
+        answer.notices += answer.unread
+        if not text:
+            return
+        answer.exchange = replace(answer.exchange, files=text)
+        try:
+            await self._history.attach(answer.exchange)
+        except HistoryFailed as error:
+            message_id = answer.exchange.message_id
+            log.warning("What the files of %d say is not stored: %s", message_id, error)
+
     async def _stream(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
         answer.prompt = prompt
         async with self._model.stream(prompt, calls) as completion:
@@ -425,7 +478,8 @@ class Assistant:
                 answer.usage = completion.usage
                 if prompt.read_percent < 100:
                     notice = self._say.question_shortened.format(percent=prompt.read_percent)
-                    answer.notices = [notice]  # One, also when the question is put once more.
+                    # One, also when the question is put once more.
+                    answer.notices = [*answer.unread, notice]
 
     async def _record(self, answer: _Answer, state: State) -> None:
         """Store how the answer ended, and that it is to be shown."""
@@ -473,11 +527,13 @@ class Assistant:
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
         )
 
-    def _explained(self, error: ModelError | PlaceBusy | HistoryFailed) -> list[str]:
+    def _explained(self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed) -> list[str]:
         if isinstance(error, ModelError):
             return [error.explain(self._say)]
         if isinstance(error, PlaceBusy):
             return [self._say.place_busy] if error.first else []
+        if isinstance(error, NothingAsked):
+            return [self._say.hint_in_place]
         return [self._say.memory_failed]
 
     async def _calibration(self) -> Calibration:

@@ -77,6 +77,7 @@ class Changes:
         version = Version(
             scrubbed(addressing.readable_text(message, me_id)),
             scrubbed(addressing.quotation(message, me_id)),
+            bool(message.attachments),
             message.edited_at,
         )
         if not self._lately.edited(message.id, version):
@@ -193,7 +194,7 @@ class Changes:
     async def _edit(self, message_id: int, version: Version) -> None:
         if not await self._history.knows(message_id):
             return
-        await self._assistant.amend(message_id, version.text)
+        await self._assistant.amend(message_id, version.text, files=version.files)
         await self._assistant.requote(message_id, version.quotation)
 
     async def _forget(self, message_ids: Iterable[int]) -> None:

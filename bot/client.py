@@ -10,6 +10,7 @@ import discord
 from bot import addressing
 from bot.absence import Absence
 from bot.assistant import Assistant
+from bot.attachments import Attachments
 from bot.catch_up import CatchUp
 from bot.changes import Changes, is_edit
 from bot.channels import Channels
@@ -50,6 +51,7 @@ class ChatClient(discord.Client):
         allow_dms: bool,
         catch_up_hours: float,
         questions_per_minute: int,
+        attachments: Attachments,
         sentences: Sentences,
         prepare: Callable[["ChatClient"], Awaitable[None]],
     ) -> None:
@@ -80,6 +82,7 @@ class ChatClient(discord.Client):
             history,
             channels,
             pacer,
+            attachments=attachments,
             limits=PersonLimits(questions_per_minute),
             sentences=sentences,
             message_content=message_content,

@@ -33,8 +33,8 @@ class Exchange:
 
     *message_id* is the Discord message that asked; *channel_id* says whose history it belongs to,
     *place_id* where the answer appears: the same, or the thread made from the question. *quoted* is
-    what the question replied to, ready for the model, *quoted_id* that message. *tokens* is the
-    estimate for both turns, without calibration.
+    what the question replied to, ready for the model, *quoted_id* that message; *files* is what its
+    files say, ready as well. *tokens* is the estimate for both turns, without calibration.
     """
 
     message_id: int
@@ -45,6 +45,7 @@ class Exchange:
     question: str
     quoted: str = ""
     quoted_id: int | None = None
+    files: str = ""
     reply: str = ""
     cut: bool = False
     tokens: int = 0
@@ -54,6 +55,14 @@ class Exchange:
         """Whether the answer appears in the thread made from the question."""
         # The message that a forum post begins with has the post's id, and is answered in it.
         return self.place_id == self.message_id != self.conversation.channel_id
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What the files of a question say, ready for the model, and what people are told of them."""
+
+    text: str = ""
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

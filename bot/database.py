@@ -95,6 +95,8 @@ SCHEMA: Final = (
     CREATE INDEX places_by_guild ON places (guild_id) WHERE guild_id IS NOT NULL;
     CREATE INDEX places_by_parent ON places (parent_id, own) WHERE parent_id IS NOT NULL;
     """,
+    # What the files of a question say.
+    "ALTER TABLE exchanges ADD COLUMN files TEXT NOT NULL DEFAULT '';",
 )
 
 PRAGMAS: Final = (

@@ -8,6 +8,7 @@ BotError
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
 ├── PlaceBusy                 too many questions wait in one place
+├── NothingAsked              nothing of a question can be read
 ├── ReplyLost                 the place of an answer is gone or forbidden
 ├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
@@ -89,6 +90,10 @@ class PlaceBusy(BotError):
     def __init__(self, *, first: bool = True) -> None:
         super().__init__("too many questions wait")
         self.first = first
+
+
+class NothingAsked(BotError):
+    """There is nothing to ask the model: no words, and no file that could be read."""
 
 
 class ReplyLost(BotError):

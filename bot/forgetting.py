@@ -16,8 +16,8 @@ WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to 
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
 ERASED_TEXT: Final = (
-    "author_id = 0, author = '', question = '', quoted = '', quoted_id = NULL, reply = '',"
-    " tokens = 0"
+    "author_id = 0, author = '', question = '', quoted = '', quoted_id = NULL, files = '',"
+    " reply = '', tokens = 0"
 )
 _ERASED: Final = f"""
     {ERASED_TEXT},

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS: Final = 64
 _COLUMNS: Final = (
-    "message_id, channel_id, place_id, author_id, author, question, quoted, quoted_id, reply, cut,"
-    " tokens"
+    "message_id, channel_id, place_id, author_id, author, question, quoted, quoted_id, files,"
+    " reply, cut, tokens"
 )
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
 # rows come sorted out of the index: a page costs what a page holds, however long the history. What
@@ -88,9 +88,9 @@ class History:
             (
                 """
                 INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
-                    author_id, author, question, quoted, quoted_id, state)
+                    author_id, author, question, quoted, quoted_id, files, state)
                 SELECT :message, :channel, :place, :guild, :parent,
-                    :author_id, :author, :question, :quoted, :quoted_id, 'received'
+                    :author_id, :author, :question, :quoted, :quoted_id, :files, 'received'
                 WHERE NOT EXISTS
                     (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
                 ON CONFLICT DO NOTHING
@@ -114,6 +114,14 @@ class History:
                 _named(exchange),
             ),
             found(place),
+        )
+
+    async def attach(self, exchange: Exchange) -> None:
+        """Store what the files of a question say."""
+        await self._database.change(
+            "UPDATE exchanges SET files = ? WHERE message_id = ? AND author_id <> 0",
+            exchange.files,
+            exchange.message_id,
         )
 
     async def turn_away(self, message_id: int) -> None:
@@ -271,14 +279,15 @@ class History:
         return [_with_place(row) for row in rows]
 
     async def amend(self, exchange: Exchange) -> None:
-        """Store what became of the question and of what it quotes, and the estimate of both."""
+        """Store what became of the question, its files and what it quotes, and the estimate."""
         await self._database.change(
             """
-            UPDATE exchanges SET question = ?, quoted = ?, tokens = ?
+            UPDATE exchanges SET question = ?, quoted = ?, files = ?, tokens = ?
             WHERE message_id = ? AND author_id <> 0
             """,
             scrubbed(exchange.question),
             scrubbed(exchange.quoted),
+            exchange.files,
             exchange.tokens,
             exchange.message_id,
         )
@@ -382,6 +391,7 @@ def _named(exchange: Exchange) -> dict[str, object]:
         "question": scrubbed(exchange.question),
         "quoted": scrubbed(exchange.quoted),
         "quoted_id": exchange.quoted_id,
+        "files": exchange.files,
     }
 
 
@@ -392,7 +402,7 @@ def _with_place(row: Sequence[Any]) -> Exchange:
 
 def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
     message_id, channel_id, place_id, author_id, author, question, *rest = row
-    quoted, quoted_id, reply, cut, tokens = rest
+    quoted, quoted_id, files, reply, cut, tokens = rest
     return Exchange(
         message_id=message_id,
         conversation=conversation
@@ -404,6 +414,7 @@ def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
         question=question,
         quoted=quoted,
         quoted_id=quoted_id,
+        files=files,
         reply=reply,
         cut=bool(cut),
         tokens=tokens,

@@ -13,6 +13,7 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant
+from bot.attachments import Attachments, files_of
 from bot.channels import Channels
 from bot.conversation import Conversation, Exchange, State, scrubbed
 from bot.discord_reply import Destination, DiscordReply
@@ -41,6 +42,12 @@ class Question:
     refusal: tuple[State, str] | None = None
     unresolved: int | None = None
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to answer, as far as is known."""
+        words = self.exchange.question or self.exchange.quoted
+        return bool(words or self.unresolved or files_of(self.message))
+
 
 class Inbox:
     """Takes messages in and sees them answered. *message_content*: whether all can be read."""
@@ -52,6 +59,7 @@ class Inbox:
         channels: Channels,
         pacer: Pacer,
         *,
+        attachments: Attachments,
         limits: PersonLimits,
         sentences: Sentences,
         message_content: bool,
@@ -60,6 +68,7 @@ class Inbox:
         self._history = history
         self._channels = channels
         self._pacer = pacer
+        self._attachments = attachments
         self._limits = limits
         self._say = sentences
         self._message_content = message_content
@@ -128,7 +137,11 @@ class Inbox:
             reply = self.reply_to(question.exchange, partial(self._stay, question.message))
             return await self._assistant.refuse(question.exchange, reply, *question.refusal)
         exchange = question.exchange
-        done = await self._assistant.answer(exchange, self._fresh_reply(question.message, exchange))
+        done = await self._assistant.answer(
+            exchange,
+            self._fresh_reply(question.message, exchange),
+            read_files=partial(self._attachments.read, question.message.attachments),
+        )
         if not done and exchange.message_id in self._unstored and len(self._unanswered) < UNSTORED:
             self._unanswered[exchange.message_id] = exchange
         else:
@@ -152,8 +165,9 @@ class Inbox:
 
     async def answer_late(self, message: Asked, stored: Exchange, me_id: int) -> bool:
         """See a question answered that waits since before, with *message* as it stands now."""
-        exchange = stored
+        exchange, attached = stored, list[discord.Attachment]()
         if isinstance(message, discord.Message):
+            attached = message.attachments
             question = await self._read(message, me_id)
             read = question.exchange
             quoting = stored if question.unresolved is not None else read
@@ -166,7 +180,11 @@ class Inbox:
             )
             if exchange != stored:
                 await self._history.settle(exchange)
-        return await self._assistant.go_on(exchange, self._fresh_reply(message, exchange))
+        return await self._assistant.go_on(
+            exchange,
+            self._fresh_reply(message, exchange),
+            read_files=partial(self._attachments.read, attached),
+        )
 
     async def refuse_late(self, message: Asked, exchange: Exchange) -> bool:
         """Say that a question is too old to be answered now; False where that is to be said later.
@@ -193,7 +211,7 @@ class Inbox:
         self, message: Asked, exchange: Exchange, held: AsyncExitStack
     ) -> Destination:
         """Make the thread for the answer; where that fails, wait for the turn in the channel."""
-        name = thread_name(exchange.question or exchange.quoted.partition("\n")[2])
+        name = thread_name(_topic(message, exchange))
         thread = await open_thread(message, name, self._pacer)
         try:
             if thread is None:
@@ -216,8 +234,7 @@ class Inbox:
         if message.id in self._unstored:
             return None
         question = await self._read(message, me_id)
-        exchange = question.exchange
-        if not (exchange.question or exchange.quoted or question.unresolved):
+        if not question.asks:
             hint = await self._hint(message, me_id)
             if hint is None:
                 return None
@@ -272,7 +289,7 @@ class Inbox:
         quoted, quoted_id = _quoted(addressing.replied_to(message), me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
-        asked = bool(question or quoted or unresolved)
+        asked = bool(question or quoted or unresolved or files_of(message))
         threaded = asked and thread_possible(message, channel, me_id)
         exchange = Exchange(
             message_id=message.id,
@@ -325,7 +342,8 @@ class Inbox:
         if question.unresolved is not None:
             quoted, quoted_id = _quoted(await self._resolve(message), me_id)
             exchange = replace(exchange, quoted=quoted, quoted_id=quoted_id)
-        if not (exchange.question or exchange.quoted) and question.refusal is None:
+        settled = replace(question, exchange=exchange, unresolved=None)
+        if not settled.asks and question.refusal is None:
             question = _refused(question, State.ANSWERED, self._say.hint)
         threaded = question.refusal is None and thread_possible(message, channel, me_id)
         place_id = message.id if threaded else message.channel.id
@@ -373,6 +391,13 @@ class Inbox:
             await self._history.drop_part(part_id)
         except HistoryFailed as error:
             raise ReplyDelayed(f"that part {part_id} goes cannot be recorded: {error}") from error
+
+
+def _topic(message: Asked, exchange: Exchange) -> str:
+    """Return what the thread of an answer may be named after."""
+    words = exchange.question or exchange.quoted.partition("\n")[2]
+    files = files_of(message) if isinstance(message, discord.Message) else []
+    return words or (files[0].filename if files else "")
 
 
 def _refused(question: Question, state: State, sentence: str) -> Question:

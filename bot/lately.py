@@ -14,10 +14,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A message as somebody left it, for the model: alone, and as it is quoted."""
+    """A message as somebody left it: for the model, as it is quoted, and whether with files."""
 
     text: str
     quotation: str
+    files: bool
     edited_at: datetime
 
 
@@ -70,7 +71,9 @@ class Lately:
         """Return *exchange* with its question, and what that quotes, as they stand by now."""
         own = self._versions.get(exchange.message_id)
         if own is not None:
-            exchange = replace(exchange, question=own.text)
+            exchange = replace(
+                exchange, question=own.text, files=exchange.files if own.files else ""
+            )
         if exchange.quoted_id in self._deleted:
             return replace(exchange, quoted="")
         quoted = self._versions.get(exchange.quoted_id or 0)

@@ -23,6 +23,7 @@ SPEAKERS_NOTE: Final = (
 )
 WRITES: Final = "⟦{name} writes⟧"
 WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
+FILE: Final = "⟦file {name}⟧"
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 SYSTEM_PROMPTS: Final = 100  # whose cost is kept in mind
@@ -80,6 +81,11 @@ def quote(author: str, text: str) -> str:
     return f"{WROTE_EARLIER.format(name=author)}\n{defused(text)}"
 
 
+def a_file(name: str, text: str) -> str:
+    """Return a file as it stands behind the question that it came with; *text* is defused."""
+    return f"{FILE.format(name=name)}\n{text}"
+
+
 def exchange_tokens(exchange: Exchange) -> int:
     """Return the estimate for both turns of *exchange*, without calibration."""
     return sum(_turn_tokens(turn) for turn in _turns(exchange))
@@ -131,33 +137,38 @@ def _system_turn(system_prompt: str, *, named: bool) -> tuple[tuple[Turn, ...], 
 
 def _turns(exchange: Exchange) -> Iterable[Turn]:
     reply = f"{exchange.reply}\n{CUT_MARK}" if exchange.cut else exchange.reply
-    return _asked(exchange, exchange.quoted, exchange.question), Turn(Role.ASSISTANT, reply)
+    return _asked(exchange, exchange.quoted, _words(exchange)), Turn(Role.ASSISTANT, reply)
 
 
-def _asked(exchange: Exchange, quoted: str, question: str) -> Turn:
-    if not exchange.author:
-        return Turn(Role.USER, question)
-    header = WRITES.format(name=exchange.author)
-    return Turn(Role.USER, "\n".join(filter(None, (quoted, header, defused(question)))))
+def _words(exchange: Exchange) -> str:
+    """Return all that is asked, in which files come last: they yield first where room is short."""
+    question = defused(exchange.question) if exchange.author else exchange.question
+    return "\n".join(filter(None, (question, exchange.files)))
+
+
+def _asked(exchange: Exchange, quoted: str, words: str) -> Turn:
+    header = WRITES.format(name=exchange.author) if exchange.author else ""
+    return Turn(Role.USER, "\n".join(filter(None, (quoted, header, words))))
 
 
 def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int, int]:
     """Return the question as far as it fits, what it costs, and how much in 100 that is of it."""
-    whole = _asked(exchange, exchange.quoted, exchange.question)
+    words = _words(exchange)
+    whole = _asked(exchange, exchange.quoted, words)
     tokens = _turn_tokens(whole)
     if tokens <= room:
         return whole, tokens, 100
     text_room = room - _turn_tokens(_asked(exchange, "", ""))
-    question_tokens = estimate_tokens(exchange.question)
+    word_tokens = estimate_tokens(words)
     while True:
-        quoted_room = max(text_room - question_tokens - 1, text_room // QUOTED_SHARE)
+        quoted_room = max(text_room - word_tokens - 1, text_room // QUOTED_SHARE)
         quoted = shorten(exchange.quoted, quoted_room)
-        question = shorten(exchange.question, max(text_room - estimate_tokens(quoted) - 1, 1))
-        asked = _asked(exchange, quoted, question)
+        kept = shorten(words, max(text_room - estimate_tokens(quoted) - 1, 1))
+        asked = _asked(exchange, quoted, kept)
         # Texts may cost a token or two more together than apart.
         tokens = _turn_tokens(asked)
         if tokens <= room or text_room < 1:
             break
         text_room -= tokens - room
-    percent = 100 * len(question) // len(exchange.question) if exchange.question else 100
+    percent = 100 * len(kept) // len(words) if words else 100
     return asked, tokens, percent

@@ -140,7 +140,7 @@ class Recovery:
             return unread
         if is_edit(message):
             text = scrubbed(addressing.readable_text(message, me_id))
-            await self._assistant.amend(exchange.message_id, text)
+            await self._assistant.amend(exchange.message_id, text, files=bool(message.attachments))
         return message
 
     async def _begun(

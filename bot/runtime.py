@@ -52,11 +52,18 @@ async def assistant_on(
 
 async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the memory in *file* until a signal ends it; raises StartRefused."""
-    from bot.connection import Connection  # noqa: PLC0415  # discord.py takes 0.2 s to import.
+    # discord.py takes 0.2 s to import.
+    from bot.attachments import Attachments  # noqa: PLC0415
+    from bot.connection import Connection  # noqa: PLC0415
 
     with stop_signal() as stop:  # From before the database is opened: that may take long.
         async with (
             assistant_on(settings, file) as (assistant, history),
+            Attachments(
+                settings.discord_api_url,
+                most_bytes=settings.attachment_bytes,
+                sentences=ENGLISH,
+            ) as attachments,
             Connection(
                 assistant,
                 history,
@@ -68,6 +75,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 allow_dms=settings.allow_dms,
                 catch_up_hours=settings.catch_up_hours,
                 questions_per_minute=settings.user_messages_per_minute,
+                attachments=attachments,
             ) as connection,
         ):
             running = asyncio.create_task(connection.run())

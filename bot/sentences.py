@@ -18,6 +18,11 @@ class Sentences:
     memory_not_saved: str
 
     # Notices under an answer
+    file_not_text: str
+    file_too_large: str
+    file_unreachable: str
+    file_cut: str
+    files_shortened: str
     question_shortened: str
     stopped: str
     stopped_by_reset: str
@@ -89,6 +94,13 @@ ENGLISH: Final = Sentences(
     ),
     memory_failed="My memory cannot be read right now. Please try again in a minute.",
     memory_not_saved="My memory cannot be written right now: I will not remember this.",
+    file_not_text="I did not read {name}: I can only read text files.",
+    file_too_large="I did not read {name}: it is larger than {limit:g} MB.",
+    file_unreachable="I could not get {name} from Discord. Please send it once more.",
+    file_cut="I read the first {characters:,} characters of {name}; the rest is more than fits.",
+    files_shortened=(
+        "There is more in your files than I can read at once, so I read the first {percent} %."
+    ),
     question_shortened=(
         "Your question was longer than I can read at once, so I read the first {percent} % of it. "
         "Please ask about the rest separately."

@@ -14,7 +14,7 @@ import pytest
 from bot import errors
 from bot.assistant import Assistant
 from bot.completion_stream import Usage
-from bot.conversation import Conversation, Exchange, State
+from bot.conversation import Conversation, Exchange, Files, State
 from bot.errors import (
     ModelContextExceeded,
     ModelCut,
@@ -595,8 +595,8 @@ async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
     first = await stage.start(an_exchange(1))
     await asyncio.wait_for(first.written.wait(), PATIENCE_SECONDS)
     await stage.start(an_exchange(2, "Where?"))
-    await assistant.amend(1, "Why on earth?")
-    await assistant.amend(2, "Where on earth?")
+    await assistant.amend(1, "Why on earth?", files=True)
+    await assistant.amend(2, "Where on earth?", files=True)
     go_on.set()
     await stage.end()
     assert model.history[1].turns[-1].text == "Where on earth?"
@@ -604,6 +604,25 @@ async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
         ("Why on earth?", "Because.", False),
         ("Where on earth?", "Very well.", False),
     ]
+
+
+async def test_a_file_that_its_author_takes_out_is_forgotten(
+    assistant: Assistant, history: History
+) -> None:
+    async def read_files() -> Files:
+        return Files("⟦file a.txt⟧\nsecret", ("Not all of it.",))
+
+    reply = DoubleReply()
+    await history.receive(an_exchange(1))
+    await assistant.answer(an_exchange(1), reply, read_files=read_files)
+    assert reply.notices == ["Not all of it."]
+    [exchange] = await history.context(HERE, token_budget=4000)
+    await assistant.amend(1, exchange.question, files=True)
+    assert [exchange] == await history.context(HERE, token_budget=4000)
+    await assistant.amend(1, exchange.question, files=False)
+    [amended] = await history.context(HERE, token_budget=4000)
+    assert exchange.files == "⟦file a.txt⟧\nsecret"
+    assert (amended.files, amended.tokens < exchange.tokens) == ("", True)
 
 
 async def test_a_deleted_question_is_forgotten_and_its_answer_ends_without_a_word(
