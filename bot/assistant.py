@@ -23,6 +23,7 @@ from bot.errors import (
     SystemPromptTooLong,
 )
 from bot.history import History
+from bot.languages import LANGUAGES, Languages
 from bot.notes import Scope
 from bot.prompt import Prompt, build_prompt, exchange_tokens, halved
 from bot.queues import PlaceQueues
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
 LAST_ATTEMPT: Final = 3
+INTERRUPTED: Final = [say.interrupted for say in LANGUAGES.values()]
 FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
 _Turn = AbstractAsyncContextManager[None]
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
@@ -101,6 +103,7 @@ class _Answer:
     task: asyncio.Task[object]
     began: float
     read_files: ReadFiles
+    say: Sentences
     too_late: bool = False
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -159,14 +162,14 @@ class Assistant:
         *,
         system_prompt: str,
         token_budget: int,
-        sentences: Sentences,
+        languages: Languages,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._history = history
         self._default_system_prompt = system_prompt
         self._token_budget = token_budget
-        self._say = sentences
+        self._languages = languages
         self._clock = clock
         self._queues = PlaceQueues()
         self._answers: dict[int, _Answer] = {}
@@ -236,15 +239,16 @@ class Assistant:
         """Wait for the turn to be answered in a place, and hold it; raises PlaceBusy."""
         return self._queues.turn(place_id)
 
-    async def reset(self, channel_id: int, before_id: int) -> int:
+    async def reset(self, place: Conversation, before_id: int) -> int:
         """Forget what was asked in a place before *before_id*; return how many exchanges.
 
         Answers to it that run or wait end, and say so.
         """
+        say = self._languages.of_guild(place.guild_id)
         count = await self._history.forgetting.reset(
-            channel_id, before_id, self._say.stopped_by_reset
+            place.channel_id, before_id, say.stopped_by_reset
         )
-        for answer in self._answers_in({channel_id}):
+        for answer in self._answers_in({place.channel_id}):
             if answer.exchange.message_id < before_id:
                 answer.stop(_Stop.RESET)
         return count
@@ -328,7 +332,8 @@ class Assistant:
     ) -> bool:
         task = asyncio.current_task()
         assert task is not None
-        answer = _Answer(exchange, task, self._clock(), read_files, too_late=too_late)
+        say = self._languages.of_guild(exchange.conversation.guild_id)
+        answer = _Answer(exchange, task, self._clock(), read_files, say, too_late=too_late)
         self._answers[exchange.message_id] = answer
         try:
             async with reply:
@@ -353,12 +358,12 @@ class Assistant:
                     raise
                 except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
                     answer.state = State.FAILED
-                    answer.notices += self._explained(error)
+                    answer.notices += _explained(error, answer.say)
                     why = f"{type(error).__name__} {error}".rstrip()
                     log.warning("Question %d failed: %s", answer.exchange.message_id, why)
                 except Exception:  # the one top handler of an answer
                     answer.state = State.FAILED
-                    answer.notices.append(self._say.answer_failed)
+                    answer.notices.append(answer.say.answer_failed)
                     log.exception("Question %d failed", answer.exchange.message_id)
             if answer.stopped is _Stop.FORGOTTEN:
                 if not answer.received:  # Else what is stored of it says what to delete.
@@ -382,8 +387,8 @@ class Assistant:
             self._take(answer, reply, exchange.reply)
         elif answer.too_late or attempt.number > ASKING_ATTEMPTS:
             answer.state = State.FAILED
-            answer.notices.append(self._say.too_late if answer.too_late else self._say.given_up)
-            self._take(answer, reply, await reply.shown_text(without=[self._say.interrupted]))
+            answer.notices.append(answer.say.too_late if answer.too_late else answer.say.given_up)
+            self._take(answer, reply, await reply.shown_text(without=INTERRUPTED))
         else:
             await self._ask(answer, reply)
             answer.whole = True
@@ -412,11 +417,11 @@ class Assistant:
         """Store the reply, then show it whole."""
         if answer.stopped is _Stop.INTERRUPTED:
             if answer.text:
-                await reply.finish([self._say.interrupted])
+                await reply.finish([answer.say.interrupted])
             return
         if answer.stopped is not None:
             by_reset = answer.stopped is _Stop.RESET
-            answer.notices.append(self._say.stopped_by_reset if by_reset else self._say.stopped)
+            answer.notices.append(answer.say.stopped_by_reset if by_reset else answer.say.stopped)
         if not answer.recorded:
             await self._record(answer, state)
         await reply.finish(answer.notices)
@@ -454,7 +459,7 @@ class Assistant:
         answer.unread = files.notices
         if len(text) < len(files.text):
             percent = 100 * len(text) // len(files.text)
-            answer.unread += (self._say.files_shortened.format(percent=percent),)
+            answer.unread += (answer.say.files_shortened.format(percent=percent),)
         answer.notices += answer.unread
         if not text:
             return
@@ -477,7 +482,7 @@ class Assistant:
             finally:
                 answer.usage = completion.usage
                 if prompt.read_percent < 100:
-                    notice = self._say.question_shortened.format(percent=prompt.read_percent)
+                    notice = answer.say.question_shortened.format(percent=prompt.read_percent)
                     # One, also when the question is put once more.
                     answer.notices = [*answer.unread, notice]
 
@@ -489,7 +494,7 @@ class Assistant:
             await self._history.complete(answer.outcome(), state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
-            answer.notices.append(self._say.memory_not_saved)
+            answer.notices.append(answer.say.memory_not_saved)
 
     async def _record_lost(self, answer: _Answer, why: ReplyLost) -> None:
         exchange = answer.exchange if answer.recorded else answer.outcome()
@@ -527,15 +532,6 @@ class Assistant:
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
         )
 
-    def _explained(self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed) -> list[str]:
-        if isinstance(error, ModelError):
-            return [error.explain(self._say)]
-        if isinstance(error, PlaceBusy):
-            return [self._say.place_busy] if error.first else []
-        if isinstance(error, NothingAsked):
-            return [self._say.hint_in_place]
-        return [self._say.memory_failed]
-
     async def _calibration(self) -> Calibration:
         if self._model.name not in self._calibrations:
             stored = await self._history.notes.calibration(self._model.name)
@@ -556,6 +552,18 @@ class Assistant:
 
 async def _unchanged(exchange: Exchange) -> Exchange:
     return exchange
+
+
+def _explained(
+    error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, say: Sentences
+) -> list[str]:
+    if isinstance(error, ModelError):
+        return [error.explain(say)]
+    if isinstance(error, PlaceBusy):
+        return [say.place_busy] if error.first else []
+    if isinstance(error, NothingAsked):
+        return [say.hint_in_place]
+    return [say.memory_failed]
 
 
 def _log_lost(exchange: Exchange, error: ReplyLost) -> None:

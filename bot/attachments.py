@@ -43,12 +43,11 @@ def files_of(message: discord.Message) -> list[discord.Attachment]:
 class Attachments:
     """Reads attachments of at most *most_bytes* each, from the hosts that go with *api_url*."""
 
-    def __init__(self, api_url: str, *, most_bytes: int, sentences: Sentences) -> None:
+    def __init__(self, api_url: str, *, most_bytes: int) -> None:
         api = yarl.URL(api_url)
         self._hosts = CDN_HOSTS if api.host == DISCORD_HOST else frozenset({api.host})
         self._scheme = api.scheme
         self._most_bytes = most_bytes
-        self._say = sentences
         self._few = Few(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
@@ -59,41 +58,39 @@ class Attachments:
         if self._session is not None:
             await self._session.close()
 
-    async def read(self, attachments: Sequence[discord.Attachment]) -> Files:
+    async def read(self, attachments: Sequence[discord.Attachment], say: Sentences) -> Files:
         """Return what *attachments* say, in their order. No failure of theirs is raised."""
         pieces, notices, left = list[str](), list[str](), CHARACTERS
         for attachment in attachments:
             name = shown_name(attachment.filename)
             try:
-                text, whole = await self._text(attachment)
+                text, whole = await self._text(attachment, say)
             except _NotRead as why:
                 notices.append(str(why).format(name=name, limit=self._most_bytes / MEGABYTE))
                 continue
             if not whole or len(text) > left:
-                notices.append(
-                    self._say.file_cut.format(name=name, characters=min(len(text), left))
-                )
+                notices.append(say.file_cut.format(name=name, characters=min(len(text), left)))
             text, left = defused(text[:left]), max(0, left - len(text))
             pasted = attachment.filename == PASTED and len(attachments) == 1
             pieces.append(text if pasted else a_file(name, text))
         return Files("\n".join(filter(None, pieces)), tuple(notices))
 
-    async def _text(self, attachment: discord.Attachment) -> tuple[str, bool]:
+    async def _text(self, attachment: discord.Attachment, say: Sentences) -> tuple[str, bool]:
         """Return what a file says, and whether that is all of it; raises _NotRead."""
         if _is_media(attachment):
-            raise _NotRead(self._say.file_not_text)
+            raise _NotRead(say.file_not_text)
         if attachment.size > self._most_bytes:
-            raise _NotRead(self._say.file_too_large)
+            raise _NotRead(say.file_too_large)
         try:
             async with asyncio.timeout(FETCH_SECONDS), self._few.turn():
                 data = await self._fetched(attachment.url)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.info("Attachment %d cannot be fetched: %s", attachment.id, type(error).__name__)
-            raise _NotRead(self._say.file_unreachable) from error
+            raise _NotRead(say.file_unreachable) from error
         whole = len(data) <= BYTES
         text = decode(data[:BYTES], cut=not whole)
         if text is None:
-            raise _NotRead(self._say.file_not_text)
+            raise _NotRead(say.file_not_text)
         return scrubbed(text).replace("\r\n", "\n").strip(), whole
 
     async def _fetched(self, address: str) -> bytes:

@@ -22,11 +22,11 @@ from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
 from bot.history import History
 from bot.inbox import Inbox
+from bot.languages import Languages
 from bot.limits import PersonLimits
 from bot.pacing import Pacer
 from bot.payloads import is_message
 from bot.recovery import Recovery
-from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class ChatClient(discord.Client):
         catch_up_hours: float,
         questions_per_minute: int,
         attachments: Attachments,
-        sentences: Sentences,
+        languages: Languages,
         prepare: Callable[["ChatClient"], Awaitable[None]],
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
@@ -84,11 +84,12 @@ class ChatClient(discord.Client):
             pacer,
             attachments=attachments,
             limits=PersonLimits(questions_per_minute),
-            sentences=sentences,
+            languages=languages,
             message_content=message_content,
         )
         self._changes = Changes(assistant, history, arrivals=self._inbox, withdraw=self._withdraw)
         assistant.follow(self._changes.as_it_stands)
+        languages.follow(self._locale_of)
         self._erasure = Erasure(history, keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS)
         self._heard = Heard(history)
         self._guilds = Guilds(self, history, works_in=self.works_in)
@@ -96,7 +97,7 @@ class ChatClient(discord.Client):
             self,
             history,
             self._inbox,
-            Recovery(assistant, history, self._inbox, channels, pacer, sentences=sentences),
+            Recovery(assistant, history, self._inbox, channels, pacer, languages=languages),
             self._guilds,
             Absence(self, history, channels, self._guilds, pacer),
             Comparison(self, history, channels, self._guilds, self._changes, pacer),
@@ -256,6 +257,13 @@ class ChatClient(discord.Client):
                     done = not self._draining and await self._inbox.answer(question, self.me_id)
             finally:
                 self._catch_up.released(message.id, place_id, done=done)
+
+    def _locale_of(self, guild_id: int) -> str | None:
+        """Return the locale that a guild chose; only communities can, others are set to en-US."""
+        guild = self.get_guild(guild_id)
+        if guild is None or "COMMUNITY" not in guild.features:
+            return None
+        return str(guild.preferred_locale)
 
     def _withdraw(self) -> None:
         """Delete at Discord what is shown of what is forgotten."""

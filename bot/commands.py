@@ -16,8 +16,9 @@ from bot.client import ChatClient
 from bot.conversation import Conversation
 from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History
+from bot.languages import LANGUAGES, Languages
 from bot.notes import Scope
-from bot.sentences import Sentences
+from bot.sentences import ENGLISH, Sentences
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +38,38 @@ UNANSWERABLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, R
 
 
 class Refused(app_commands.AppCommandError):
-    """The person may not do this; the text is the sentence to show."""
+    """The person may not do this; *sentence* names what they read."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class Translations(app_commands.Translator):
+    """What commands are called in other languages than English, for Discord to show."""
+
+    async def translate(
+        self,
+        string: app_commands.locale_str,
+        locale: discord.Locale,
+        context: app_commands.TranslationContextTypes,  # noqa: ARG002  # discord.py gives it
+    ) -> str | None:
+        """Return *string* in a language, None where it is English or not spoken."""
+        say = LANGUAGES.get(locale.value.partition("-")[0], ENGLISH)
+        name = string.extras.get("sentence")
+        return getattr(say, name) if name and say is not ENGLISH else None
 
 
 class Commands:
     """The commands of one client."""
 
     def __init__(
-        self, client: ChatClient, assistant: Assistant, history: History, sentences: Sentences
+        self, client: ChatClient, assistant: Assistant, history: History, languages: Languages
     ) -> None:
         self._client = client
         self._assistant = assistant
         self._history = history
-        self.sentences = sentences
-        self._say = sentences
+        self._languages = languages
         self._tree = app_commands.CommandTree(
             client,
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True),
@@ -60,29 +79,35 @@ class Commands:
         self._add_commands()
 
     def _add_commands(self) -> None:
-        say = self._say
-        channel = app_commands.Choice(name=say.system_scope_channel, value=CHANNEL_SCOPE)
-        server = app_commands.Choice(name=say.system_scope_server, value=SERVER_SCOPE)
+        channel = app_commands.Choice(name=_said("system_scope_channel"), value=CHANNEL_SCOPE)
+        server = app_commands.Choice(name=_said("system_scope_server"), value=SERVER_SCOPE)
 
-        @self._tree.command(name="reset", description=say.reset_description)
+        @self._tree.command(name="reset", description=_said("reset_description"))
         @app_commands.default_permissions(manage_guild=True)
         async def reset(interaction: discord.Interaction) -> None:
             await self._reset(interaction)
 
-        @self._tree.command(name="system", description=say.system_description)
+        @self._tree.command(name="system", description=_said("system_description"))
         @app_commands.default_permissions(manage_guild=True)
-        @app_commands.describe(prompt=say.system_prompt_option, scope=say.system_scope_option)
+        @app_commands.describe(
+            prompt=_said("system_prompt_option"), scope=_said("system_scope_option")
+        )
         @app_commands.choices(scope=[channel, server])
         async def system(
             interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
             if scope not in SCOPES:
-                raise Refused(say.command_failed)
+                raise Refused("command_failed")
             await self._system(interaction, prompt, SCOPES[scope])
 
     async def sync(self) -> None:
         """Tell Discord of the commands, if they changed since it was last told."""
-        payload = [command.to_dict(self._tree) for command in self._tree.get_commands()]
+        translator = Translations()
+        await self._tree.set_translator(translator)
+        payload = [
+            await command.get_translated_payload(self._tree, translator)
+            for command in self._tree.get_commands()
+        ]
         described = json.dumps([self._client.application_id, payload], sort_keys=True)
         fingerprint = hashlib.sha256(described.encode()).hexdigest()
         try:
@@ -100,11 +125,12 @@ class Commands:
 
         async def work() -> int:
             await self._client.changes_made()
-            return await self._assistant.reset(place.channel_id, interaction.id)
+            return await self._assistant.reset(place, interaction.id)
 
         count = await self._done(interaction, work())
-        counted = {0: self._say.reset_nothing, 1: self._say.reset_one}
-        sentence = counted.get(count, self._say.reset_done.format(count=count))
+        say = self.said_to(interaction)
+        counted = {0: say.reset_nothing, 1: say.reset_one}
+        sentence = counted.get(count, say.reset_done.format(count=count))
         await self._tell(interaction, sentence)
 
     async def _system(
@@ -112,13 +138,13 @@ class Commands:
     ) -> None:
         place = self._place(interaction)
         if scope == "guild" and place.guild_id is None:
-            raise Refused(self._say.refused_server_scope)
+            raise Refused("refused_server_scope")
         scope_id = place.guild_id if scope == "guild" else place.channel_id
         assert scope_id is not None
         if prompt is None:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    form = await self._form(place, scope, scope_id)
+                    form = await self._form(interaction, place, scope, scope_id)
             except TimeoutError as error:  # Who waits for a form cannot be told to.
                 raise HistoryFailed("no answer in time for a form") from error
             await interaction.response.send_modal(form)
@@ -131,9 +157,15 @@ class Commands:
         """Set it and say so; the place of *interaction* is checked anew."""
         place = self._place(interaction)
         if scope_id != (place.guild_id if scope == "guild" else place.channel_id):
-            raise Refused(self._say.refused_place)
+            raise Refused("refused_place")
         await self._done(interaction, self._assistant.instruct(scope, place, prompt))
-        await self._tell(interaction, self._set_sentence(place, scope, prompt))
+        await self._tell(
+            interaction, _set_sentence(place, scope, prompt, self.said_to(interaction))
+        )
+
+    def said_to(self, interaction: discord.Interaction) -> Sentences:
+        """Return the language of the person who gave a command."""
+        return self._languages.of_locale(interaction.locale.value)
 
     async def _done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
         """Return what *work* returns; where that takes long, Discord is told to wait for it."""
@@ -153,33 +185,27 @@ class Commands:
         else:
             await interaction.response.send_message(sentence)
 
-    def _set_sentence(self, place: Conversation, scope: Scope, prompt: str) -> str:
-        if not prompt.strip():
-            return self._say.system_cleared
-        if scope == "guild":
-            return self._say.system_set_server
-        if place.guild_id is None:
-            return self._say.system_set_dm
-        return self._say.system_set_thread if place.parent_id else self._say.system_set_channel
-
-    async def _form(self, place: Conversation, scope: Scope, scope_id: int) -> "SystemForm":
+    async def _form(
+        self, interaction: discord.Interaction, place: Conversation, scope: Scope, scope_id: int
+    ) -> "SystemForm":
         own = await self._history.notes.own_system_prompt(scope, scope_id)
         above = Conversation(place.parent_id or 0, guild_id=place.guild_id)
         if scope == "guild":
             above = Conversation(0)
         inherited = await self._assistant.system_prompt(above)
-        return SystemForm(self, scope, scope_id, own=own or "", inherited=inherited)
+        say = self.said_to(interaction)
+        return SystemForm(self, scope, scope_id, say, own=own or "", inherited=inherited)
 
     def _place(self, interaction: discord.Interaction) -> Conversation:
         """Return where the command was given, if the person may give it there; raises Refused."""
         self._client.finish_before_closing()
         guild_id, channel_id = interaction.guild_id, interaction.channel_id
         if channel_id is None or not self._client.works_in(guild_id):
-            raise Refused(self._say.refused_place)
+            raise Refused("refused_place")
         if guild_id is not None:
             allowed = interaction.permissions
             if not (allowed.manage_guild or allowed.administrator):
-                raise Refused(self._say.refused_permission)
+                raise Refused("refused_permission")
         channel = interaction.channel
         parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
         return Conversation(channel_id, parent_id, guild_id)
@@ -192,10 +218,11 @@ class Commands:
 
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
         """Tell the person why nothing was done: only them, where they were not told to wait."""
+        say = self.said_to(interaction)
         if isinstance(error, Refused):
-            sentence = str(error)
+            sentence = getattr(say, error.sentence)
         elif isinstance(error, SystemPromptTooLong):
-            sentence = self._say.system_too_long.format(
+            sentence = say.system_too_long.format(
                 characters=error.characters,
                 character_limit=error.character_limit,
                 tokens=error.tokens,
@@ -203,16 +230,16 @@ class Commands:
             )
         elif isinstance(error, HistoryFailed):
             log.warning("A command changed nothing: %s", error)
-            sentence = self._say.command_without_memory
+            sentence = say.command_without_memory
         elif isinstance(error, discord.HTTPException) and error.code in TOO_LATE:
             log.warning("A command cannot be answered any more: code %d", error.code)
             return
         elif isinstance(error, app_commands.AppCommandError):  # Discord remembers older commands.
             log.warning("A command is not as it was made: %s", type(error).__name__)
-            sentence = self._say.command_failed
+            sentence = say.command_failed
         else:
             log.error("A command failed", exc_info=error)
-            sentence = self._say.command_failed
+            sentence = say.command_failed
         try:
             if interaction.response.is_done():  # Discord: the first takes the place of a deferral.
                 await interaction.followup.send(sentence, ephemeral=True)
@@ -222,13 +249,33 @@ class Commands:
             log.warning("A command cannot be answered: %s", type(failure).__name__)
 
 
+def _said(sentence: str) -> app_commands.locale_str:
+    return app_commands.locale_str(getattr(ENGLISH, sentence), sentence=sentence)
+
+
+def _set_sentence(place: Conversation, scope: Scope, prompt: str, say: Sentences) -> str:
+    if not prompt.strip():
+        return say.system_cleared
+    if scope == "guild":
+        return say.system_set_server
+    if place.guild_id is None:
+        return say.system_set_dm
+    return say.system_set_thread if place.parent_id else say.system_set_channel
+
+
 class SystemForm(discord.ui.Modal):
     """The form of /system: the place's own prompt to edit, an inherited one as placeholder."""
 
     def __init__(
-        self, commands: Commands, scope: Scope, scope_id: int, *, own: str, inherited: str
+        self,
+        commands: Commands,
+        scope: Scope,
+        scope_id: int,
+        say: Sentences,
+        *,
+        own: str,
+        inherited: str,
     ) -> None:
-        say = commands.sentences
         super().__init__(title=say.system_form_title)
         self._commands = commands
         self._scope = scope

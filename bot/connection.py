@@ -10,8 +10,8 @@ from bot.commands import Commands
 from bot.gateway import close, point_at
 from bot.history import History
 from bot.identifies import Failures, Identifies
+from bot.languages import Languages
 from bot.reconnecting import MessageContentRefused, stay_connected
-from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ class Connection:
         token: str,
         api_url: str,
         gateway_url: str,
-        sentences: Sentences,
+        languages: Languages,
         **client_settings: Any,
     ) -> None:
         point_at(api_url, gateway_url)
         self._assistant = assistant
         self._history = history
         self._token = token
-        self._sentences = sentences
+        self._languages = languages
         self._client_settings = client_settings
         self._identifies = Identifies(history.notes)
         self._failures = Failures(history.notes)
@@ -75,7 +75,7 @@ class Connection:
             self._assistant,
             self._history,
             message_content=message_content,
-            sentences=self._sentences,
+            languages=self._languages,
             prepare=self._add_commands,
             **self._client_settings,
         )
@@ -87,5 +87,5 @@ class Connection:
         await close(self._client)
 
     async def _add_commands(self, client: ChatClient) -> None:
-        commands = Commands(client, self._assistant, self._history, self._sentences)
+        commands = Commands(client, self._assistant, self._history, self._languages)
         self._syncing = asyncio.create_task(commands.sync())

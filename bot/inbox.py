@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,13 +12,14 @@ from typing import Final
 import discord
 
 from bot import addressing
-from bot.assistant import Assistant
+from bot.assistant import Assistant, ReadFiles
 from bot.attachments import Attachments, files_of
 from bot.channels import Channels
 from bot.conversation import Conversation, Exchange, State, scrubbed
 from bot.discord_reply import Destination, DiscordReply
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.history import History
+from bot.languages import Languages
 from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer
 from bot.placing import Asked, in_place, open_thread, thread_name, thread_possible
@@ -61,7 +62,7 @@ class Inbox:
         *,
         attachments: Attachments,
         limits: PersonLimits,
-        sentences: Sentences,
+        languages: Languages,
         message_content: bool,
     ) -> None:
         self._assistant = assistant
@@ -70,7 +71,7 @@ class Inbox:
         self._pacer = pacer
         self._attachments = attachments
         self._limits = limits
-        self._say = sentences
+        self._languages = languages
         self._message_content = message_content
         self._unstored: OrderedDict[int, None] = OrderedDict()
         self._unanswered: dict[int, Exchange] = {}
@@ -140,7 +141,7 @@ class Inbox:
         done = await self._assistant.answer(
             exchange,
             self._fresh_reply(question.message, exchange),
-            read_files=partial(self._attachments.read, question.message.attachments),
+            read_files=self._reading(question.message.attachments, exchange),
         )
         if not done and exchange.message_id in self._unstored and len(self._unanswered) < UNSTORED:
             self._unanswered[exchange.message_id] = exchange
@@ -183,7 +184,7 @@ class Inbox:
         return await self._assistant.go_on(
             exchange,
             self._fresh_reply(message, exchange),
-            read_files=partial(self._attachments.read, attached),
+            read_files=self._reading(attached, exchange),
         )
 
     async def refuse_late(self, message: Asked, exchange: Exchange) -> bool:
@@ -194,7 +195,9 @@ class Inbox:
         exchange = replace(exchange, place_id=exchange.conversation.channel_id)
         await self._history.answer_in(exchange.message_id, exchange.place_id)
         reply = self.reply_to(exchange, partial(self._stay, message))
-        return await self._assistant.refuse(exchange, reply, State.FAILED, self._say.too_late)
+        return await self._assistant.refuse(
+            exchange, reply, State.FAILED, self._say(exchange).too_late
+        )
 
     def reply_to(self, exchange: Exchange, find_place: FindPlace) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""
@@ -250,6 +253,12 @@ class Inbox:
             if len(self._unstored) > UNSTORED:
                 self._unstored.popitem(last=False)
         return await self._judged(question)
+
+    def _say(self, exchange: Exchange) -> Sentences:
+        return self._languages.of_guild(exchange.conversation.guild_id)
+
+    def _reading(self, attached: Sequence[discord.Attachment], exchange: Exchange) -> ReadFiles:
+        return partial(self._attachments.read, attached, self._say(exchange))
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
         if exchange.opens_thread:
@@ -327,7 +336,7 @@ class Inbox:
         if verdict is Verdict.IGNORED:
             return None
         limit = self._limits.questions_per_minute
-        return _refused(question, State.FAILED, self._say.person_busy.format(limit=limit))
+        return _refused(question, State.FAILED, self._say(exchange).person_busy.format(limit=limit))
 
     async def _settled(self, question: Question, me_id: int) -> Question:
         """Look up what Discord did not send along, and store it."""
@@ -344,7 +353,7 @@ class Inbox:
             exchange = replace(exchange, quoted=quoted, quoted_id=quoted_id)
         settled = replace(question, exchange=exchange, unresolved=None)
         if not settled.asks and question.refusal is None:
-            question = _refused(question, State.ANSWERED, self._say.hint)
+            question = _refused(question, State.ANSWERED, self._say(exchange).hint)
         threaded = question.refusal is None and thread_possible(message, channel, me_id)
         place_id = message.id if threaded else message.channel.id
         exchange = replace(exchange, place_id=place_id)
@@ -361,10 +370,12 @@ class Inbox:
         In the bot's own threads people show each other pictures, too. Without the intent their
         words cannot be told from those; then it is said once in a thread.
         """
-        if addressing.guild_id_of(message) is None:
-            return self._say.hint_in_place
+        guild_id = addressing.guild_id_of(message)
+        say = self._languages.of_guild(guild_id)
+        if guild_id is None:
+            return say.hint_in_place
         if addressing.mentions_me(message, me_id):
-            return self._say.hint
+            return say.hint
         if self._message_content:
             return None
         try:
@@ -372,7 +383,7 @@ class Inbox:
         except HistoryFailed as error:
             log.warning("Whether a hint was given cannot be read: %s", error)
             return None
-        return self._say.hint_without_content if first else None
+        return say.hint_without_content if first else None
 
     async def _record_part(self, exchange: Exchange, part_id: int) -> None:
         try:

@@ -18,11 +18,11 @@ from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.inbox import Inbox
+from bot.languages import Languages
 from bot.listing import MESSAGES, messages_after
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
-from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ class Recovery:
         channels: Channels,
         pacer: Pacer,
         *,
-        sentences: Sentences,
+        languages: Languages,
     ) -> None:
         self._assistant = assistant
         self._history = history
         self._inbox = inbox
         self._channels = channels
         self._pacer = pacer
-        self._say = sentences
+        self._languages = languages
 
     async def go_on(self, question: OpenQuestion, me_id: int, *, oldest_id: int) -> bool:
         """Bring *question* to its end; False where that is to be tried again later.
@@ -115,7 +115,8 @@ class Recovery:
             exchange = replace(exchange, place_id=asked_in.channel_id)
             await self._history.answer_in(exchange.message_id, exchange.place_id)
         reply = self._inbox.reply_to(exchange, partial(_known, place))
-        return await self._assistant.refuse(exchange, reply, State.FAILED, self._say.answer_failed)
+        say = self._languages.of_guild(exchange.conversation.guild_id)
+        return await self._assistant.refuse(exchange, reply, State.FAILED, say.answer_failed)
 
     async def _asked(
         self, exchange: Exchange, me_id: int

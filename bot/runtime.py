@@ -11,8 +11,8 @@ from typing import Final
 from bot.assistant import Assistant
 from bot.database_file import DatabaseFile
 from bot.history import History
+from bot.languages import Languages
 from bot.model import ChatCompletions
-from bot.sentences import ENGLISH
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @asynccontextmanager
 async def assistant_on(
-    settings: Settings, file: DatabaseFile
+    settings: Settings, file: DatabaseFile, languages: Languages
 ) -> AsyncIterator[tuple[Assistant, History]]:
     """Open the history and the model, and put the assistant on top of them."""
     api_key = settings.openai_api_key
@@ -45,7 +45,7 @@ async def assistant_on(
             history,
             system_prompt=settings.system_prompt,
             token_budget=settings.context_tokens,
-            sentences=ENGLISH,
+            languages=languages,
         )
         yield assistant, history
 
@@ -56,13 +56,12 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
     from bot.attachments import Attachments  # noqa: PLC0415
     from bot.connection import Connection  # noqa: PLC0415
 
+    languages = Languages(settings.language)
     with stop_signal() as stop:  # From before the database is opened: that may take long.
         async with (
-            assistant_on(settings, file) as (assistant, history),
+            assistant_on(settings, file, languages) as (assistant, history),
             Attachments(
-                settings.discord_api_url,
-                most_bytes=settings.attachment_bytes,
-                sentences=ENGLISH,
+                settings.discord_api_url, most_bytes=settings.attachment_bytes
             ) as attachments,
             Connection(
                 assistant,
@@ -70,7 +69,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 token=settings.discord_token.get_secret_value(),
                 api_url=settings.discord_api_url,
                 gateway_url=settings.discord_gateway_url,
-                sentences=ENGLISH,
+                languages=languages,
                 allowed_guilds=settings.allowed_guilds,
                 allow_dms=settings.allow_dms,
                 catch_up_hours=settings.catch_up_hours,

@@ -49,6 +49,7 @@ REMEDIES: Final = {
     "allowed_guilds": "give server ids separated by commas, or leave it empty for all",
     "allow_dms": "give true or false",
     "user_messages_per_minute": "give a whole number from 1 to 10000",
+    "language": "give en or ko",
     "attachment_bytes": "give a whole number from 0 to 100000000",
     "catch_up_hours": "give a number of hours from 0 to 168",
     "database_url": "give an address like sqlite:///data/bot.db",
@@ -148,6 +149,7 @@ class Settings(BaseSettings):
     allowed_guilds: Annotated[frozenset[int], NoDecode, BeforeValidator(_ids)] = frozenset()
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
+    language: Annotated[Literal["en", "ko"], BeforeValidator(_lower)] = "en"
     attachment_bytes: int = Field(10_000_000, ge=0, le=100_000_000)
     catch_up_hours: float = Field(24, ge=0, le=168, allow_inf_nan=False)
     database_url: str = "sqlite:///data/bot.db"

@@ -16,10 +16,11 @@ from bot.conversation import Conversation, Exchange, scrubbed
 from bot.database_file import DatabaseFile
 from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History
+from bot.languages import Languages
 from bot.logs import set_up_logging
 from bot.runtime import assistant_on
 from bot.sandbox.process import running
-from bot.sentences import ENGLISH
+from bot.sentences import Sentences
 from bot.settings import Settings
 
 PLACE_ID: Final = 1
@@ -75,7 +76,8 @@ class TerminalReply:
 class Chat:
     """One person's conversation at the terminal."""
 
-    def __init__(self, assistant: Assistant, history: History) -> None:
+    def __init__(self, assistant: Assistant, history: History, sentences: Sentences) -> None:
+        self.sentences = self._say = sentences
         self._assistant = assistant
         self._history = history
         # Ids that grow from run to run, like Discord's.
@@ -90,11 +92,11 @@ class Chat:
             elif command == "/system":
                 await self._system(rest.strip())
             elif command.startswith("/"):
-                print(ENGLISH.terminal_unknown_command)
+                print(self._say.terminal_unknown_command)
             else:
                 await self._ask(line)
         except HistoryFailed:
-            print(ENGLISH.memory_failed)
+            print(self._say.memory_failed)
 
     async def _ask(self, question: str) -> None:
         exchange = Exchange(next(self._ids), HERE, PLACE_ID, PERSON_ID, "", question)
@@ -108,9 +110,9 @@ class Chat:
             loop.remove_signal_handler(signal.SIGINT)
 
     async def _reset(self) -> None:
-        count = await self._assistant.reset(PLACE_ID, next(self._ids))
+        count = await self._assistant.reset(HERE, next(self._ids))
         await self._history.forgetting.erase()
-        print(ENGLISH.terminal_reset.format(count=count))
+        print(self._say.terminal_reset.format(count=count))
 
     async def _system(self, prompt: str) -> None:
         if prompt:
@@ -118,9 +120,9 @@ class Chat:
                 new_prompt = "" if prompt == DEFAULT else prompt
                 await self._assistant.instruct("channel", HERE, new_prompt)
             except SystemPromptTooLong as error:
-                print(ENGLISH.system_too_long.format_map(vars(error)))
+                print(self._say.system_too_long.format_map(vars(error)))
                 return
-        print(ENGLISH.terminal_system.format(prompt=await self._assistant.system_prompt(HERE)))
+        print(self._say.terminal_system.format(prompt=await self._assistant.system_prompt(HERE)))
 
 
 def chat(*, offline: bool) -> int:
@@ -136,7 +138,7 @@ def chat(*, offline: bool) -> int:
         try:
             talk = runner.run(_open(stack, offline=offline))
             if sys.stdin.isatty():
-                print(ENGLISH.terminal_greeting)
+                print(talk.sentences.terminal_greeting)
             _loop(runner, talk)
         finally:
             runner.run(stack.aclose())
@@ -152,8 +154,9 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     settings = Settings.load(**given)
     name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
     file = stack.enter_context(DatabaseFile.hold(settings.database_path.with_name(name)))
-    assistant, history = await stack.enter_async_context(assistant_on(settings, file))
-    return Chat(assistant, history)
+    languages = Languages(settings.language)
+    assistant, history = await stack.enter_async_context(assistant_on(settings, file, languages))
+    return Chat(assistant, history, languages.default)
 
 
 def _loop(runner: asyncio.Runner, talk: Chat) -> None:

@@ -59,6 +59,8 @@ PURE = {
     "decoding",
     "errors",
     "graphemes",
+    "korean",
+    "languages",
     "lately",
     "limits",
     "parts",

@@ -25,6 +25,7 @@ from bot.errors import (
     SystemPromptTooLong,
 )
 from bot.history import History
+from bot.languages import Languages
 from bot.prompt import CUT_MARK, Role
 from bot.queues import WAITING_LIMIT
 from bot.sentences import ENGLISH
@@ -62,7 +63,7 @@ def made(model: DoubleModel, history: History) -> Callable[..., Assistant]:
         values: dict[str, Any] = {
             "system_prompt": "Be brief.",
             "token_budget": 4000,
-            "sentences": ENGLISH,
+            "languages": Languages("en"),
         }
         return Assistant(model, history, **values | changes)
 
@@ -479,7 +480,7 @@ async def test_a_reset_stops_what_runs_there_and_keeps_nothing_of_it(
     reset_place: int,
 ) -> None:
     reply = await running(stage, model, exchange)
-    assert await assistant.reset(reset_place, 500) == 0
+    assert await assistant.reset(Conversation(reset_place), 500) == 0
     await stage.end()
     assert reply.notices == [ENGLISH.stopped_by_reset]
     assert await remembered(history, exchange.conversation) == []
@@ -491,7 +492,7 @@ async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
 ) -> None:
     newer = await running(stage, model, an_exchange(600))
     inside = await running(stage, model, an_exchange(120, channel=100, parent=1))
-    await assistant.reset(1, 500)
+    await assistant.reset(HERE, 500)
     assistant.stop()
     await stage.end()
     assert (newer.notices, inside.notices) == ([ENGLISH.stopped], [ENGLISH.stopped])
@@ -500,8 +501,8 @@ async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
 
 async def test_a_reset_says_how_much_it_forgot(assistant: Assistant, history: History) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
-    assert await assistant.reset(1, 500) == 2
-    assert await assistant.reset(1, 501) == 0
+    assert await assistant.reset(HERE, 500) == 2
+    assert await assistant.reset(HERE, 501) == 0
 
 
 # Going on after a crash

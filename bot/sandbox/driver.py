@@ -145,7 +145,7 @@ class Driver:
         await self.call("DELETE", f"/channels/{channel}")
 
     async def create_guild(self, name: str, **more: object) -> Json:
-        """Make a guild; *more*: `with_bot=False` leaves the bot out, so many `channels`."""
+        """Make a guild; *more*: `with_bot=False` leaves the bot out, `channels`, `locale`."""
         return dict(await self.call("POST", "/guilds", {"name": name} | more))
 
     async def edit_guild(self, guild: str, **changes: object) -> Json:

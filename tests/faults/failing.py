@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.assistant import Assistant
+from bot.attachments import Attachments
 from bot.connection import Connection
 from bot.database import Database, Row, Statement
 from bot.errors import HistoryFailed
 from bot.history import History
+from bot.languages import Languages
 from bot.sandbox.driver import Driver, running_discord
 from bot.sentences import ENGLISH
 from bot.splitting import MESSAGE_LIMIT
@@ -221,19 +223,21 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
     ):
         history = History(database)
         assistant = Assistant(
-            DoubleModel(), history, system_prompt="", token_budget=4000, sentences=ENGLISH
+            DoubleModel(), history, system_prompt="", token_budget=4000, languages=Languages("en")
         )
+        files = Attachments(discord.api_url, most_bytes=0)
         async with Connection(
             assistant,
             history,
             token=discord.token,
             api_url=discord.api_url,
             gateway_url=discord.gateway_url,
-            sentences=ENGLISH,
+            languages=Languages("en"),
             allowed_guilds=frozenset(),
             allow_dms=True,
             catch_up_hours=24.0,
             questions_per_minute=MESSAGE_LIMIT,
+            attachments=files,
         ) as connection:
             running = asyncio.create_task(connection.run())
             try:

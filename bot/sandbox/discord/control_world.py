@@ -102,6 +102,7 @@ class WorldControl:
             owner,
             with_bot=bool(spec.get("with_bot", True)),
             channel_count=int(spec.get("channels", 1)),
+            locale=str(spec.get("locale", "en-US")),
         )
         return self._places.guild_overview(guild)
 

@@ -73,10 +73,17 @@ def bot_role(state: State, guild: Guild) -> Role:
 
 
 def create_guild(
-    state: State, name: str, owner: User, *, with_bot: bool, channel_count: int = 1
+    state: State,
+    name: str,
+    owner: User,
+    *,
+    with_bot: bool,
+    channel_count: int = 1,
+    locale: str = "en-US",
 ) -> Guild:
     """Make a guild with so many text channels; all people are members."""
     guild = state.world.add_guild(name, owner)
+    guild.locale = locale
     for user in state.world.users.values():
         if not user.bot and user.id not in guild.members:
             state.world.add_member(guild, user)

@@ -142,7 +142,7 @@ def _payload(state: State, channel: Channel, interaction: Interaction) -> Json:
     return body | {
         "guild_id": str(guild.id),
         "guild_locale": guild.locale,
-        "guild": {"id": str(guild.id), "locale": guild.locale, "features": []},
+        "guild": {"id": str(guild.id), "locale": guild.locale, "features": guild.features},
         "member": member,
     }
 

@@ -238,7 +238,7 @@ def guild_object(guild: Guild) -> Json:
         "nsfw_level": 0,
         "emojis": [],
         "stickers": [],
-        "features": [],
+        "features": guild.features,
     }
 
 

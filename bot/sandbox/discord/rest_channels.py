@@ -84,7 +84,7 @@ async def my_guilds(call: Call) -> tuple[int, Any]:
             "banner": None,
             "owner": guild.owner_id == call.me,
             "permissions": str(int(guild_permissions(guild, call.me))),
-            "features": [],
+            "features": guild.features,
         }
         for guild in sorted(call.state.world.guilds.values(), key=lambda item: item.id)
         if call.me in guild.members and guild.id > after

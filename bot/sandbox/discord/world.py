@@ -147,6 +147,11 @@ class Guild:
     locale: str = "en-US"
     available: bool = True
 
+    @property
+    def features(self) -> list[str]:
+        """Discord: only a community can choose its locale."""
+        return [] if self.locale == "en-US" else ["COMMUNITY"]
+
 
 @dataclass(slots=True)
 class Thread:

@@ -1,0 +1,105 @@
+"""All that people read, in Korean."""
+
+from typing import Final
+
+from bot.sentences import Sentences
+
+KOREAN: Final = Sentences(
+    hint="안녕하세요! 무엇이든 물어보세요. 저를 멘션한 메시지에 질문을 함께 써 주세요.",
+    hint_in_place="안녕하세요! 저는 글만 읽을 수 있어요. 질문을 글로 써 주세요.",
+    hint_without_content=(
+        "여기서는 저를 멘션한 메시지만 읽을 수 있어요. 메시지에서 저를 멘션하거나, 관리자에게 "
+        "Message Content Intent를 켜 달라고 해 주세요."
+    ),
+    place_busy="여기에는 이미 기다리는 질문이 너무 많아요. 답변이 끝나면 다시 물어봐 주세요.",
+    person_busy=(
+        "제가 답할 수 있는 것보다 빠르게 질문하고 있어요(1분에 {limit}개까지). 이 질문은 "
+        "건너뛰었으니 1분 뒤에 다시 물어봐 주세요."
+    ),
+    memory_failed="지금은 기억을 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요.",
+    memory_not_saved="지금은 기억을 저장할 수 없어서 이 대화는 기억하지 못해요.",
+    file_not_text="{name} 파일은 읽지 않았어요. 텍스트 파일만 읽을 수 있어요.",
+    file_too_large="{name} 파일은 읽지 않았어요. {limit:g} MB보다 커요.",
+    file_unreachable="Discord에서 {name} 파일을 받지 못했어요. 한 번 더 보내 주세요.",
+    file_cut="{name} 파일은 처음 {characters:,}자만 읽었어요. 나머지는 너무 많아요.",
+    files_shortened="파일 내용이 한 번에 읽을 수 있는 것보다 많아서 처음 {percent}%만 읽었어요.",
+    question_shortened=(
+        "질문이 한 번에 읽을 수 있는 것보다 길어서 처음 {percent}%만 읽었어요. 나머지는 따로 "
+        "물어봐 주세요."
+    ),
+    stopped="요청에 따라 여기서 멈췄어요.",
+    stopped_by_reset="멈췄어요. 이 대화는 초기화되었어요.",
+    interrupted="다시 시작해야 해요. 돌아오는 대로 이 답변을 이어 갈게요.",
+    given_up="여러 번 중단되어 이 답변을 끝내지 못했어요. 다시 물어봐 주세요.",
+    too_late="너무 오래 자리를 비워서 제때 답하지 못했어요. 다시 물어봐 주세요.",
+    model_key_refused=(
+        "AI 서비스가 제 키를 거부했어요. 관리자에게 API 키를 바꿔야 한다고 알려 주세요."
+    ),
+    model_quota_used_up=(
+        "AI 서비스의 크레딧이 다 떨어졌어요. 관리자에게 계정에 크레딧을 충전해야 제가 답할 수 "
+        "있다고 알려 주세요."
+    ),
+    model_unknown=(
+        "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 OPENAI_MODEL 또는 "
+        "OPENAI_BASE_URL을 확인해 달라고 해 주세요."
+    ),
+    model_busy="지금은 AI 서비스가 너무 바빠요. 1분 뒤에 다시 시도해 주세요.",
+    model_unreachable="지금은 AI 서비스에 연결할 수 없어요. 1분 뒤에 다시 시도해 주세요.",
+    model_timeout="AI 서비스의 응답이 너무 늦어요. 1분 뒤에 다시 시도해 주세요.",
+    model_context_exceeded=(
+        "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 하거나 /reset으로 새로 시작해 "
+        "보세요."
+    ),
+    model_request_refused=(
+        "AI 서비스가 제 요청을 받아들이지 않았어요. 관리자에게 알려 주세요. 이유는 로그에 있어요."
+    ),
+    model_withheld=(
+        "AI 서비스가 콘텐츠 규정 때문에 답변을 보류했어요. 다른 말로 물어보면 될 수도 있어요."
+    ),
+    model_empty="AI 서비스가 빈 답변을 보냈어요. 다시, 가능하면 다른 말로 물어봐 주세요.",
+    model_length="답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 말해 주세요.",
+    model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 말해 주세요.",
+    model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
+    answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 무엇이었는지는 로그에 있어요.",
+    reset_description="이 대화를 잊습니다",
+    reset_done="이곳에서 나눈 대화 {count}개를 잊었어요. 새로 시작해요.",
+    reset_one="이곳에서 나눈 대화 1개를 잊었어요. 새로 시작해요.",
+    reset_nothing="이곳에는 잊을 것이 없었어요.",
+    system_description="이곳의 모든 대화에 앞서 제가 받는 지시를 보거나 정합니다",
+    system_prompt_option="새 시스템 프롬프트. 비우면 지금 것을 읽고 고칠 수 있어요",
+    system_scope_option="적용 범위: 이곳(기본) 또는 서버 전체",
+    system_scope_channel="채널",
+    system_scope_server="서버",
+    system_form_title="시스템 프롬프트",
+    system_form_label="비우면 따로 정하지 않은 상태로 돌아갑니다",
+    system_placeholder="지금: {prompt}",
+    system_set_channel="이 채널의 시스템 프롬프트를 정했어요. 이 채널의 스레드도 따라요.",
+    system_set_thread="이 스레드의 시스템 프롬프트를 정했어요.",
+    system_set_dm="다이렉트 메시지의 시스템 프롬프트를 정했어요.",
+    system_set_server="이 서버의 시스템 프롬프트를 정했어요. 따로 정한 채널은 그대로예요.",
+    system_cleared=(
+        "이제 여기에는 따로 정한 시스템 프롬프트가 없어요. 채널이나 서버의 것, 또는 기본값을 "
+        "따라요."
+    ),
+    system_too_long=(
+        "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. 최대 "
+        "{character_limit}자, {token_limit}토큰까지 들어가요. 바뀐 것은 없어요."
+    ),
+    refused_permission="여기서는 서버 관리 권한이 있는 사람만 할 수 있어요.",
+    refused_server_scope=(
+        "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 프롬프트로 정해져요."
+    ),
+    refused_place="저는 여기서 일하도록 설정되지 않았어요. 이 봇의 운영자가 정하는 일이에요.",
+    command_without_memory=(
+        "지금은 기억이 작동하지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 시도해 주세요."
+    ),
+    command_failed="잘 되지 않았어요. 다시 시도해 주세요. 무엇이 잘못됐는지는 로그에 있어요.",
+    terminal_greeting=(
+        "질문을 입력하세요. 나눈 대화는 다음 실행 때까지도 기억하고, /reset을 하면 잊습니다. "
+        "/system은 시스템 프롬프트를 보여 주고, /system 글은 새로 정하고, /system default는 "
+        "기본값으로 되돌리며, /quit은 끝냅니다."
+    ),
+    terminal_reset="(잊은 대화: {count})",
+    terminal_system="(시스템 프롬프트: {prompt})",
+    terminal_unknown_command="(모르는 명령입니다. /reset, /system, /quit이 있습니다)",
+)

@@ -1,0 +1,34 @@
+"""Which language is spoken where."""
+
+from collections.abc import Callable
+from typing import Final
+
+from bot.korean import KOREAN
+from bot.sentences import ENGLISH, Sentences
+
+LANGUAGES: Final = {"en": ENGLISH, "ko": KOREAN}
+
+
+class Languages:
+    """Chooses sentences by place and by locale; *default* is a key of LANGUAGES."""
+
+    def __init__(self, default: str) -> None:
+        self.default: Final = LANGUAGES[default]
+        self._locale_of: Callable[[int], str | None] = _unknown
+
+    def follow(self, locale_of: Callable[[int], str | None]) -> None:
+        """Ask *locale_of* for the locale that a guild prefers; None where it has no preference."""
+        self._locale_of = locale_of
+
+    def of_guild(self, guild_id: int | None) -> Sentences:
+        """Return what is said in a guild, or in direct messages, where None knows the language."""
+        locale = self._locale_of(guild_id) if guild_id is not None else None
+        return self.default if locale is None else self.of_locale(locale)
+
+    def of_locale(self, locale: str) -> Sentences:
+        """Return the language of a locale, such as ko or en-GB; the default for others."""
+        return LANGUAGES.get(locale.partition("-")[0], self.default)
+
+
+def _unknown(_guild_id: int) -> None:
+    return None

@@ -1,0 +1,59 @@
+"""English and Korean: who reads what, in servers, in direct messages and in commands."""
+
+import pytest
+
+from bot.korean import KOREAN
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_command_is_answered_in_the_language_of_whoever_gives_it(
+    stage: Stage, unique: str
+) -> None:
+    guild = await stage.discord.create_guild(f"Guild {unique}")
+    channel = str(guild["channels"]["general"])
+    assert (await stage.use(channel, "reset"))["content"] == ENGLISH.reset_nothing
+    await stage.discord.edit_user("Mina", locale="ko")
+    try:
+        assert (await stage.use(channel, "reset"))["content"] == KOREAN.reset_nothing
+        refused = await stage.use(channel, "reset", by="Jun", force=True)
+        form = await stage.use(channel, "system")
+    finally:
+        await stage.discord.edit_user("Mina", locale="en-US")
+    assert refused["content"] == ENGLISH.refused_permission
+    assert form["modal"]["title"] == KOREAN.system_form_title
+
+
+async def test_discord_shows_the_commands_in_korean_too(stage: Stage) -> None:
+    commands = {one["name"]: one for one in await stage.discord.commands()}
+    system = commands["system"]
+    assert commands["reset"]["description_localizations"] == {"ko": KOREAN.reset_description}
+    assert system["description_localizations"] == {"ko": KOREAN.system_description}
+    prompt, scope = system["options"]
+    assert prompt["description_localizations"] == {"ko": KOREAN.system_prompt_option}
+    assert [one["name_localizations"] for one in scope["choices"]] == [
+        {"ko": KOREAN.system_scope_channel},
+        {"ko": KOREAN.system_scope_server},
+    ]
+
+
+async def test_notices_are_in_the_language_that_a_community_prefers(
+    stage: Stage, unique: str
+) -> None:
+    guild = await stage.discord.create_guild(f"Guild {unique}", locale="ko")
+    await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
+    question = await stage.asked(unique, channel=str(guild["channels"]["general"]))
+    assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_length}")
+
+
+async def test_elsewhere_the_operator_chooses(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot(LANGUAGE="ko"):
+        person = await stage.person()
+        dm = await stage.discord.dm(person)
+        await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
+        question = await stage.said(dm, person, unique)
+        assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_length}")
