@@ -9,11 +9,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bot.errors import ModelError
-from bot.sentences import ENGLISH
+from bot.languages import LANGUAGES
 from bot.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+READMES = {"en": README, "ko": (ROOT / "README.ko.md").read_text()}
 TABLE_ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
 
 
@@ -27,8 +28,9 @@ def written_default(field: str) -> str:
     return ""
 
 
-def test_readme_lists_every_setting_with_its_default() -> None:
-    listed = {name: default or "" for name, default in TABLE_ROW.findall(README)}
+@pytest.mark.parametrize("language", READMES)
+def test_readme_lists_every_setting_with_its_default(language: str) -> None:
+    listed = {name: default or "" for name, default in TABLE_ROW.findall(READMES[language])}
     optional = {field: written_default(field) for field in Settings.model_fields}
     assert listed == {field.upper(): default for field, default in optional.items()}
 
@@ -40,14 +42,18 @@ def test_the_example_settings_are_the_defaults() -> None:
     assert given == {field.upper(): written_default(field) for field in Settings.model_fields}
 
 
+@pytest.mark.parametrize("language", READMES)
 @pytest.mark.parametrize("error", ModelError.__subclasses__(), ids=lambda error: error.__name__)
-def test_readme_says_what_each_failure_of_the_model_means(error: type[ModelError]) -> None:
-    first_sentence = error().explain(ENGLISH).partition(". ")[0].rstrip(".")
-    assert f"| {first_sentence}. |" in README
+def test_readme_says_what_each_failure_of_the_model_means(
+    error: type[ModelError], language: str
+) -> None:
+    first_sentence = error().explain(LANGUAGES[language]).partition(". ")[0].rstrip(".")
+    assert f"| {first_sentence}. |" in READMES[language]
 
 
-def test_readme_names_the_commands() -> None:
-    assert {"/reset", "/system"} <= set(re.findall(r"`(/\w+)[^`]*`", README))
+@pytest.mark.parametrize("readme", READMES.values(), ids=READMES)
+def test_readme_names_the_commands(readme: str) -> None:
+    assert {"/reset", "/system"} <= set(re.findall(r"`(/\w+)[^`]*`", readme))
 
 
 def test_readme_begins_with_the_two_commands() -> None:
