@@ -253,6 +253,14 @@ class Assistant:
                 answer.stop(_Stop.RESET)
         return count
 
+    async def forget_person(self, author_id: int) -> int:
+        """Forget all that somebody asked; return how many exchanges. Their answers end."""
+        count = await self._history.forgetting.forget_person(author_id)
+        for answer in [*self._answers.values()]:
+            if answer.exchange.author_id == author_id:
+                answer.stop(_Stop.FORGOTTEN)
+        return count
+
     def abandon(self, message_id: int) -> None:
         """End the answer to a question, if there is one, without a word."""
         if message_id in self._answers:

@@ -53,6 +53,7 @@ class ChatClient(discord.Client):
         questions_per_minute: int,
         attachments: Attachments,
         languages: Languages,
+        retention_days: int,
         prepare: Callable[["ChatClient"], Awaitable[None]],
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
@@ -87,10 +88,14 @@ class ChatClient(discord.Client):
             languages=languages,
             message_content=message_content,
         )
-        self._changes = Changes(assistant, history, arrivals=self._inbox, withdraw=self._withdraw)
+        self._changes = Changes(assistant, history, arrivals=self._inbox, withdraw=self.withdraw)
         assistant.follow(self._changes.as_it_stands)
         languages.follow(self._locale_of)
-        self._erasure = Erasure(history, keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS)
+        self._erasure = Erasure(
+            history,
+            keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS,
+            retention_days=retention_days,
+        )
         self._heard = Heard(history)
         self._guilds = Guilds(self, history, works_in=self.works_in)
         self._catch_up = CatchUp(
@@ -265,6 +270,6 @@ class ChatClient(discord.Client):
             return None
         return str(guild.preferred_locale)
 
-    def _withdraw(self) -> None:
+    def withdraw(self) -> None:
         """Delete at Discord what is shown of what is forgotten."""
         self._catch_up.again()

@@ -1,4 +1,4 @@
-"""The slash commands /reset and /system: who may use them, and what they answer."""
+"""The slash commands: who may use them, and what /reset and /system answer."""
 
 import asyncio
 import hashlib
@@ -70,27 +70,27 @@ class Commands:
         self._assistant = assistant
         self._history = history
         self._languages = languages
-        self._tree = app_commands.CommandTree(
+        self.tree: app_commands.CommandTree[ChatClient] = app_commands.CommandTree(
             client,
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
-        self._tree.error(self._on_error)
+        self.tree.error(self._on_error)
         self._add_commands()
 
     def _add_commands(self) -> None:
-        channel = app_commands.Choice(name=_said("system_scope_channel"), value=CHANNEL_SCOPE)
-        server = app_commands.Choice(name=_said("system_scope_server"), value=SERVER_SCOPE)
+        channel = app_commands.Choice(name=said("system_scope_channel"), value=CHANNEL_SCOPE)
+        server = app_commands.Choice(name=said("system_scope_server"), value=SERVER_SCOPE)
 
-        @self._tree.command(name="reset", description=_said("reset_description"))
+        @self.tree.command(name="reset", description=said("reset_description"))
         @app_commands.default_permissions(manage_guild=True)
         async def reset(interaction: discord.Interaction) -> None:
             await self._reset(interaction)
 
-        @self._tree.command(name="system", description=_said("system_description"))
+        @self.tree.command(name="system", description=said("system_description"))
         @app_commands.default_permissions(manage_guild=True)
         @app_commands.describe(
-            prompt=_said("system_prompt_option"), scope=_said("system_scope_option")
+            prompt=said("system_prompt_option"), scope=said("system_scope_option")
         )
         @app_commands.choices(scope=[channel, server])
         async def system(
@@ -103,17 +103,17 @@ class Commands:
     async def sync(self) -> None:
         """Tell Discord of the commands, if they changed since it was last told."""
         translator = Translations()
-        await self._tree.set_translator(translator)
+        await self.tree.set_translator(translator)
         payload = [
-            await command.get_translated_payload(self._tree, translator)
-            for command in self._tree.get_commands()
+            await command.get_translated_payload(self.tree, translator)
+            for command in self.tree.get_commands()
         ]
         described = json.dumps([self._client.application_id, payload], sort_keys=True)
         fingerprint = hashlib.sha256(described.encode()).hexdigest()
         try:
             if await self._history.notes.fact(FINGERPRINT) == fingerprint:
                 return
-            await self._tree.sync()
+            await self.tree.sync()
             await self._history.notes.set_fact(FINGERPRINT, fingerprint)
         except (HistoryFailed, discord.DiscordException, aiohttp.ClientError, OSError) as error:
             log.warning("The commands could not be synced: %s", type(error).__name__)
@@ -167,6 +167,13 @@ class Commands:
         """Return the language of the person who gave a command."""
         return self._languages.of_locale(interaction.locale.value)
 
+    def heard(self, interaction: discord.Interaction) -> Sentences:
+        """Return the language to answer a command in, which anybody may give; raises Refused."""
+        self._client.finish_before_closing()
+        if interaction.channel_id is None or not self._client.works_in(interaction.guild_id):
+            raise Refused("refused_place")
+        return self.said_to(interaction)
+
     async def _done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
         """Return what *work* returns; where that takes long, Discord is told to wait for it."""
         task = asyncio.create_task(work)
@@ -198,10 +205,9 @@ class Commands:
 
     def _place(self, interaction: discord.Interaction) -> Conversation:
         """Return where the command was given, if the person may give it there; raises Refused."""
-        self._client.finish_before_closing()
+        self.heard(interaction)
         guild_id, channel_id = interaction.guild_id, interaction.channel_id
-        if channel_id is None or not self._client.works_in(guild_id):
-            raise Refused("refused_place")
+        assert channel_id is not None
         if guild_id is not None:
             allowed = interaction.permissions
             if not (allowed.manage_guild or allowed.administrator):
@@ -249,7 +255,8 @@ class Commands:
             log.warning("A command cannot be answered: %s", type(failure).__name__)
 
 
-def _said(sentence: str) -> app_commands.locale_str:
+def said(sentence: str) -> app_commands.locale_str:
+    """Return a sentence for Discord to show to each in their language."""
     return app_commands.locale_str(getattr(ENGLISH, sentence), sentence=sentence)
 
 

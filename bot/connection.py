@@ -11,6 +11,7 @@ from bot.gateway import close, point_at
 from bot.history import History
 from bot.identifies import Failures, Identifies
 from bot.languages import Languages
+from bot.own_data import Keeping, OwnData
 from bot.reconnecting import MessageContentRefused, stay_connected
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Connection:
         api_url: str,
         gateway_url: str,
         languages: Languages,
+        keeping: Keeping,
         **client_settings: Any,
     ) -> None:
         point_at(api_url, gateway_url)
@@ -35,6 +37,7 @@ class Connection:
         self._history = history
         self._token = token
         self._languages = languages
+        self._keeping = keeping
         self._client_settings = client_settings
         self._identifies = Identifies(history.notes)
         self._failures = Failures(history.notes)
@@ -76,6 +79,7 @@ class Connection:
             self._history,
             message_content=message_content,
             languages=self._languages,
+            retention_days=self._keeping.retention_days,
             prepare=self._add_commands,
             **self._client_settings,
         )
@@ -88,4 +92,13 @@ class Connection:
 
     async def _add_commands(self, client: ChatClient) -> None:
         commands = Commands(client, self._assistant, self._history, self._languages)
+        own_data = OwnData(
+            commands,
+            self._assistant,
+            self._history,
+            self._keeping,
+            withdraw=client.withdraw,
+        )
+        own_data.add_to(commands.tree)
+        own_data.add_buttons_to(client, self._languages.default)
         self._syncing = asyncio.create_task(commands.sync())

@@ -33,8 +33,9 @@ class Exchange:
 
     *message_id* is the Discord message that asked; *channel_id* says whose history it belongs to,
     *place_id* where the answer appears: the same, or the thread made from the question. *quoted* is
-    what the question replied to, ready for the model, *quoted_id* that message; *files* is what its
-    files say, ready as well. *tokens* is the estimate for both turns, without calibration.
+    what the question replied to, ready for the model, *quoted_id* that message, *quoted_author_id*
+    who wrote that; *files* is what its files say, ready as well. *tokens* is the estimate for both
+    turns, without calibration.
     """
 
     message_id: int
@@ -45,6 +46,7 @@ class Exchange:
     question: str
     quoted: str = ""
     quoted_id: int | None = None
+    quoted_author_id: int | None = None
     files: str = ""
     reply: str = ""
     cut: bool = False

@@ -97,6 +97,13 @@ SCHEMA: Final = (
     """,
     # What the files of a question say.
     "ALTER TABLE exchanges ADD COLUMN files TEXT NOT NULL DEFAULT '';",
+    # Whose words they are: a person may have them all, or have them forgotten.
+    """
+    ALTER TABLE exchanges ADD COLUMN quoted_author_id INTEGER;
+    CREATE INDEX exchanges_by_author ON exchanges (author_id, message_id) WHERE author_id <> 0;
+    CREATE INDEX exchanges_by_quoted_author ON exchanges (quoted_author_id)
+        WHERE quoted_author_id IS NOT NULL;
+    """,
 )
 
 PRAGMAS: Final = (

@@ -17,19 +17,27 @@ log = logging.getLogger(__name__)
 SOON_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = (0.5, 5.0)  # the first pause while it cannot be done, and the longest
 HOUR_SECONDS: Final = 3600.0
+DAY_SECONDS: Final = 24 * HOUR_SECONDS
 
 
 class Erasure:
     """Keeps the file free of what is forgotten. *keep_seconds*: how old a message may come again.
 
-    Until then the ids of what is forgotten stay, so that it is not answered anew.
+    Until then the ids of what is forgotten stay, so that it is not answered anew. After
+    *retention_days* all is forgotten; 0 keeps it.
     """
 
     def __init__(
-        self, history: History, *, keep_seconds: float, now: Callable[[], float] = time.time
+        self,
+        history: History,
+        *,
+        keep_seconds: float,
+        retention_days: int,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._history = history
         self._keep_seconds = keep_seconds
+        self._retention_seconds = retention_days * DAY_SECONDS
         self._now = now
 
     async def keep_erased(self) -> None:
@@ -48,9 +56,12 @@ class Erasure:
             pause_seconds = min(pause_seconds * 2, AGAIN_SECONDS[1])
 
     async def keep_pruned(self) -> None:
-        """Drop the ids of what was forgotten long ago, for ever."""
+        """Forget what is kept for too long, drop the ids of what long is forgotten, for ever."""
         while True:
             try:
+                if self._retention_seconds:
+                    oldest_id = snowflake_at(self._now() - self._retention_seconds)
+                    await self._history.forgetting.expire(oldest_id)
                 await self._history.forgetting.prune(snowflake_at(self._now() - self._keep_seconds))
                 await self._history.forgetting.tidy()
             except HistoryFailed as error:

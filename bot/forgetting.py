@@ -16,8 +16,8 @@ WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to 
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
 ERASED_TEXT: Final = (
-    "author_id = 0, author = '', question = '', quoted = '', quoted_id = NULL, files = '',"
-    " reply = '', tokens = 0"
+    "author_id = 0, author = '', question = '', quoted = '', quoted_id = NULL,"
+    " quoted_author_id = NULL, files = '', reply = '', tokens = 0"
 )
 _ERASED: Final = f"""
     {ERASED_TEXT},
@@ -140,6 +140,46 @@ class Forgetting:
             places = {"places": json.dumps(place_ids[start : start + PLACES])}
             await self._database.change_all(*[(sql, places) for sql in _FORGET_PLACES])
             self.note()
+
+    async def forget_person(self, author_id: int) -> int:
+        """Forget what somebody asked in all places, and where others quote them; return how much.
+
+        What they and the bot wrote at Discord stays there, but for answers that are not whole.
+        """
+        forgotten, _ = await self._database.change_all(
+            (
+                f"""
+                UPDATE exchanges SET {_ERASED},
+                    unshown = CASE WHEN {IS_OPEN} THEN '{WITHDRAWN}' END
+                WHERE author_id = ? AND author_id <> 0
+                """,
+                (author_id,),
+            ),
+            (
+                """
+                UPDATE exchanges SET quoted = '', quoted_id = NULL, quoted_author_id = NULL
+                WHERE quoted_author_id = ?
+                """,
+                (author_id,),
+            ),
+        )
+        self.note()
+        return forgotten
+
+    async def expire(self, before_id: int) -> None:
+        """Forget what was asked before *before_id* and is over."""
+        expired = 1
+        while expired:
+            expired = await self._database.change(
+                f"""
+                UPDATE exchanges SET {_ERASED} WHERE message_id IN
+                    (SELECT message_id FROM exchanges WHERE message_id < ? AND author_id <> 0
+                        AND NOT {IS_OPEN} LIMIT {ERASE_ROWS})
+                """,
+                before_id,
+            )
+            if expired:
+                self.note()
 
     async def erase(self) -> bool:
         """Erase text and names of all that was forgotten; ids and states stay.

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS: Final = 64
 _COLUMNS: Final = (
-    "message_id, channel_id, place_id, author_id, author, question, quoted, quoted_id, files,"
-    " reply, cut, tokens"
+    "message_id, channel_id, place_id, author_id, author, question, quoted, quoted_id,"
+    " quoted_author_id, files, reply, cut, tokens"
 )
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
 # rows come sorted out of the index: a page costs what a page holds, however long the history. What
@@ -88,9 +88,10 @@ class History:
             (
                 """
                 INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
-                    author_id, author, question, quoted, quoted_id, files, state)
+                    author_id, author, question, quoted, quoted_id, quoted_author_id, files, state)
                 SELECT :message, :channel, :place, :guild, :parent,
-                    :author_id, :author, :question, :quoted, :quoted_id, :files, 'received'
+                    :author_id, :author, :question, :quoted, :quoted_id, :quoted_author_id, :files,
+                    'received'
                 WHERE NOT EXISTS
                     (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
                 ON CONFLICT DO NOTHING
@@ -108,7 +109,7 @@ class History:
             (
                 """
                 UPDATE exchanges SET place_id = :place, parent_id = :parent, quoted = :quoted,
-                    quoted_id = :quoted_id
+                    quoted_id = :quoted_id, quoted_author_id = :quoted_author_id
                 WHERE message_id = :message AND author_id <> 0
                 """,
                 _named(exchange),
@@ -278,6 +279,27 @@ class History:
         )
         return [_with_place(row) for row in rows]
 
+    async def of_person(self, author_id: int) -> AsyncIterator[Exchange]:
+        """Return what somebody asked, in whatever place, newest first, a page at a time."""
+        before_id = NEWEST_ID
+        while True:
+            rows = await self._database.fetch(
+                f"""
+                SELECT {_COLUMNS}, guild_id, parent_id FROM exchanges
+                WHERE author_id = ? AND author_id <> 0 AND message_id < ?
+                ORDER BY message_id DESC LIMIT ?
+                """,
+                author_id,
+                before_id,
+                PAGE_ROWS,
+            )
+            for row in rows:
+                exchange = _with_place(row)
+                before_id = exchange.message_id
+                yield exchange
+            if len(rows) < PAGE_ROWS:
+                return
+
     async def amend(self, exchange: Exchange) -> None:
         """Store what became of the question, its files and what it quotes, and the estimate."""
         await self._database.change(
@@ -391,6 +413,7 @@ def _named(exchange: Exchange) -> dict[str, object]:
         "question": scrubbed(exchange.question),
         "quoted": scrubbed(exchange.quoted),
         "quoted_id": exchange.quoted_id,
+        "quoted_author_id": exchange.quoted_author_id,
         "files": exchange.files,
     }
 
@@ -402,7 +425,7 @@ def _with_place(row: Sequence[Any]) -> Exchange:
 
 def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
     message_id, channel_id, place_id, author_id, author, question, *rest = row
-    quoted, quoted_id, files, reply, cut, tokens = rest
+    quoted, quoted_id, quoted_author_id, files, reply, cut, tokens = rest
     return Exchange(
         message_id=message_id,
         conversation=conversation
@@ -414,6 +437,7 @@ def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
         question=question,
         quoted=quoted,
         quoted_id=quoted_id,
+        quoted_author_id=quoted_author_id,
         files=files,
         reply=reply,
         cut=bool(cut),

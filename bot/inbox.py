@@ -50,6 +50,15 @@ class Question:
         return bool(words or self.unresolved or files_of(self.message))
 
 
+@dataclass(frozen=True, slots=True)
+class _Quoted:
+    """What a question replies to, ready for the model; "" where there is nothing to read."""
+
+    text: str = ""
+    message_id: int | None = None
+    author_id: int | None = None
+
+
 class Inbox:
     """Takes messages in and sees them answered. *message_content*: whether all can be read."""
 
@@ -178,6 +187,7 @@ class Inbox:
                 place_id=read.place_id,
                 quoted=quoting.quoted,
                 quoted_id=quoting.quoted_id,
+                quoted_author_id=quoting.quoted_author_id,
             )
             if exchange != stored:
                 await self._history.settle(exchange)
@@ -295,10 +305,10 @@ class Inbox:
         """Return what *message* asks, as far as is known without asking Discord."""
         guild_id = addressing.guild_id_of(message)
         question = scrubbed(addressing.readable_text(message, me_id))
-        quoted, quoted_id = _quoted(addressing.replied_to(message), me_id)
+        quoted = _quoted(addressing.replied_to(message), me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
-        asked = bool(question or quoted or unresolved or files_of(message))
+        asked = bool(question or quoted.text or unresolved or files_of(message))
         threaded = asked and thread_possible(message, channel, me_id)
         exchange = Exchange(
             message_id=message.id,
@@ -307,8 +317,9 @@ class Inbox:
             author_id=message.author.id,
             author=addressing.speaker(message.author),
             question=question,
-            quoted=quoted,
-            quoted_id=quoted_id,
+            quoted=quoted.text,
+            quoted_id=quoted.message_id,
+            quoted_author_id=quoted.author_id,
         )
         return Question(message, exchange, unresolved=unresolved)
 
@@ -349,8 +360,13 @@ class Inbox:
             conversation = replace(before.conversation, parent_id=channel.parent_id)
             exchange = replace(exchange, conversation=conversation)
         if question.unresolved is not None:
-            quoted, quoted_id = _quoted(await self._resolve(message), me_id)
-            exchange = replace(exchange, quoted=quoted, quoted_id=quoted_id)
+            quoted = _quoted(await self._resolve(message), me_id)
+            exchange = replace(
+                exchange,
+                quoted=quoted.text,
+                quoted_id=quoted.message_id,
+                quoted_author_id=quoted.author_id,
+            )
         settled = replace(question, exchange=exchange, unresolved=None)
         if not settled.asks and question.refusal is None:
             question = _refused(question, State.ANSWERED, self._say(exchange).hint)
@@ -417,10 +433,12 @@ def _refused(question: Question, state: State, sentence: str) -> Question:
     return replace(question, exchange=exchange, refusal=(state, sentence))
 
 
-def _quoted(target: discord.Message | None, me_id: int) -> tuple[str, int | None]:
-    """Return what a question replies to, ready for the model, and the id of that message."""
-    quotation = scrubbed(addressing.quotation(target, me_id)) if target is not None else ""
-    return quotation, target.id if target is not None and quotation else None
+def _quoted(target: discord.Message | None, me_id: int) -> _Quoted:
+    """Return what a question replies to."""
+    text = scrubbed(addressing.quotation(target, me_id)) if target is not None else ""
+    if target is None or not text:
+        return _Quoted()
+    return _Quoted(text, target.id, target.author.id)
 
 
 def _unresolved(message: discord.Message) -> int | None:

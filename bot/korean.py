@@ -85,6 +85,31 @@ KOREAN: Final = Sentences(
         "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. 최대 "
         "{character_limit}자, {token_limit}토큰까지 들어가요. 바뀐 것은 없어요."
     ),
+    privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
+    privacy_what=(
+        "장소마다 나눈 이야기를 기억하려고, 저에게 물은 것과 함께 온 파일의 글, 제 답변을 이름과 "
+        "함께 보관해요."
+    ),
+    privacy_where=(
+        "답하기 위해 같은 장소에서 앞서 나눈 이야기와 함께 {host}(모델 {model})에 보내요."
+    ),
+    privacy_kept="{days}일이 지나면 잊어요.",
+    privacy_kept_on="초기화하거나 지울 때까지 보관해요.",
+    privacy_rights=(
+        "Discord에서 고치거나 지운 것은 저도 고치거나 잊어요. /export는 제가 보관한 것을 모두 "
+        "드리고, /forget-me는 모든 장소에서 잊게 해요."
+    ),
+    export_description="제가 보관한 내 기록을 나만 볼 수 있는 파일로 받습니다",
+    export_done="제가 보관한 것은 이게 전부예요. 대화 {count}개예요.",
+    export_cut="최근 대화 {count}개예요. 파일 하나에 다 들어가지 않아요.",
+    export_nothing="보관한 것이 없어요.",
+    forget_me_description="내가 물은 것을 모든 장소에서 모두 잊게 합니다",
+    forget_me_sure=(
+        "저에게 물은 것과 제 답변을 모든 장소에서 영원히 잊을게요. Discord에 있는 글은 직접 지울 "
+        "때까지 그대로 남아요."
+    ),
+    forget_me_label="모두 잊기",
+    forget_me_done="모든 장소에서 대화 {count}개를 잊었어요.",
     refused_permission="여기서는 서버 관리 권한이 있는 사람만 할 수 있어요.",
     refused_server_scope=(
         "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 프롬프트로 정해져요."

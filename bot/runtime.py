@@ -55,6 +55,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
     # discord.py takes 0.2 s to import.
     from bot.attachments import Attachments  # noqa: PLC0415
     from bot.connection import Connection  # noqa: PLC0415
+    from bot.own_data import Keeping  # noqa: PLC0415
 
     languages = Languages(settings.language)
     with stop_signal() as stop:  # From before the database is opened: that may take long.
@@ -70,6 +71,9 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 api_url=settings.discord_api_url,
                 gateway_url=settings.discord_gateway_url,
                 languages=languages,
+                keeping=Keeping(
+                    settings.openai_host, settings.openai_model, settings.retention_days
+                ),
                 allowed_guilds=settings.allowed_guilds,
                 allow_dms=settings.allow_dms,
                 catch_up_hours=settings.catch_up_hours,

@@ -65,6 +65,20 @@ class Sentences:
     system_set_server: str
     system_cleared: str
     system_too_long: str
+    privacy_description: str
+    privacy_what: str
+    privacy_where: str
+    privacy_kept: str
+    privacy_kept_on: str
+    privacy_rights: str
+    export_description: str
+    export_done: str
+    export_cut: str
+    export_nothing: str
+    forget_me_description: str
+    forget_me_sure: str
+    forget_me_label: str
+    forget_me_done: str
     refused_permission: str
     refused_server_scope: str
     refused_place: str
@@ -166,6 +180,32 @@ ENGLISH: Final = Sentences(
         "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
         "At most {character_limit} characters and {token_limit} tokens fit. Nothing was changed."
     ),
+    privacy_description="What I keep of you, where it goes, and for how long",
+    privacy_what=(
+        "I keep what you ask me, the text of files that come with it, and my answers, with your "
+        "name, so that I remember what was said in each place."
+    ),
+    privacy_where=(
+        "To be answered it is sent to {host} (model {model}), with what was said before in the "
+        "same place."
+    ),
+    privacy_kept="After {days} days I forget it.",
+    privacy_kept_on="I keep it until it is reset or deleted.",
+    privacy_rights=(
+        "What you edit or delete in Discord, I change or forget as well. /export gives you all "
+        "that I keep of you, /forget-me makes me forget it, in every place."
+    ),
+    export_description="Get all that I keep of you, as a file that only you see",
+    export_done="Here is all that I keep of you, {count} exchanges.",
+    export_cut="Here are your newest {count} exchanges; all of them do not fit into one file.",
+    export_nothing="I keep nothing of you.",
+    forget_me_description="Make me forget all that you asked, in every place",
+    forget_me_sure=(
+        "I will forget all that you asked me and what I answered, in every place, for ever. What "
+        "stands in Discord stays there until you delete it."
+    ),
+    forget_me_label="Forget all of it",
+    forget_me_done="Forgotten: {count} exchanges, in every place.",
     refused_permission="Only people with the Manage Server permission can do this here.",
     refused_server_scope=(
         "There is no server here: in direct messages, leave the scope out to set the prompt "

@@ -50,6 +50,7 @@ REMEDIES: Final = {
     "allow_dms": "give true or false",
     "user_messages_per_minute": "give a whole number from 1 to 10000",
     "language": "give en or ko",
+    "retention_days": "give a whole number from 0 to 3650",
     "attachment_bytes": "give a whole number from 0 to 100000000",
     "catch_up_hours": "give a number of hours from 0 to 168",
     "database_url": "give an address like sqlite:///data/bot.db",
@@ -150,6 +151,7 @@ class Settings(BaseSettings):
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
     language: Annotated[Literal["en", "ko"], BeforeValidator(_lower)] = "en"
+    retention_days: int = Field(0, ge=0, le=3650)
     attachment_bytes: int = Field(10_000_000, ge=0, le=100_000_000)
     catch_up_hours: float = Field(24, ge=0, le=168, allow_inf_nan=False)
     database_url: str = "sqlite:///data/bot.db"
@@ -197,9 +199,14 @@ class Settings(BaseSettings):
         return Path(self.database_url.partition(":///")[2])
 
     @property
+    def openai_host(self) -> str:
+        """The host that requests go to."""
+        return urlsplit(self.openai_base_url).hostname or ""
+
+    @property
     def at_openai(self) -> bool:
         """Whether requests go to OpenAI's own address rather than a compatible server."""
-        return urlsplit(self.openai_base_url).hostname == OPENAI_HOST
+        return self.openai_host == OPENAI_HOST
 
     @property
     def request_options(self) -> dict[str, Any]:

@@ -89,6 +89,7 @@ BAD = {
     "REPLY_TIMEOUT": [SECRET, "0", "86401", "inf"],
     "USER_MESSAGES_PER_MINUTE": [SECRET, "0", "10001", "2.5"],
     "LANGUAGE": [SECRET, "fr", "e"],
+    "RETENTION_DAYS": [SECRET, "-1", "3651", "1.5"],
     "ATTACHMENT_BYTES": [SECRET, "-1", "100000001", "2.5"],
     "CATCH_UP_HOURS": [SECRET, "-1", "169", "nan"],
     "SHUTDOWN_GRACE": [SECRET, "-1", "3601", "nan"],

@@ -21,6 +21,7 @@ from bot.database import Database, Row, Statement
 from bot.errors import HistoryFailed
 from bot.history import History
 from bot.languages import Languages
+from bot.own_data import Keeping
 from bot.sandbox.driver import Driver, running_discord
 from bot.sentences import ENGLISH
 from bot.splitting import MESSAGE_LIMIT
@@ -238,6 +239,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             catch_up_hours=24.0,
             questions_per_minute=MESSAGE_LIMIT,
             attachments=files,
+            keeping=Keeping("localhost", "double", retention_days=0),
         ) as connection:
             running = asyncio.create_task(connection.run())
             try:

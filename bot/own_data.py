@@ -1,0 +1,167 @@
+"""The commands /privacy, /export and /forget-me: what is kept of a person is theirs."""
+
+import io
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import discord
+from discord import app_commands
+
+from bot.assistant import Assistant
+from bot.commands import Commands, said
+from bot.conversation import Exchange
+from bot.heard import seconds_of
+from bot.history import History
+from bot.sentences import Sentences
+
+log = logging.getLogger(__name__)
+
+FORGET: Final = "forget-me"  # Discord: what the button is called, also after a restart
+EXPORT_BYTES: Final = 8_000_000  # Discord: 10 MB for the whole request
+EXPORT_NAME: Final = "my-exchanges.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where what people ask goes, and for how many days it stays; 0: until it is forgotten."""
+
+    host: str
+    model: str
+    retention_days: int
+
+
+class OwnData:
+    """What anybody may do with what is kept of them, wherever the bot works.
+
+    *withdraw* is called when something that is shown at Discord is to be deleted there.
+    """
+
+    def __init__(
+        self,
+        commands: Commands,
+        assistant: Assistant,
+        history: History,
+        keeping: Keeping,
+        *,
+        withdraw: Callable[[], None],
+    ) -> None:
+        self._commands = commands
+        self._assistant = assistant
+        self._history = history
+        self._keeping = keeping
+        self._withdraw = withdraw
+
+    def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
+        """Add the commands."""
+
+        @tree.command(name="privacy", description=said("privacy_description"))
+        async def privacy(interaction: discord.Interaction) -> None:
+            await self._privacy(interaction)
+
+        @tree.command(name="export", description=said("export_description"))
+        async def export(interaction: discord.Interaction) -> None:
+            await self._export(interaction)
+
+        @tree.command(name="forget-me", description=said("forget_me_description"))
+        async def forget_me(interaction: discord.Interaction) -> None:
+            await self._ask_whether_to_forget(interaction)
+
+    def add_buttons_to(self, client: discord.Client, say: Sentences) -> None:
+        """Let the button of /forget-me work, on messages from before a restart, too."""
+        client.add_view(ForgetView(self, say))
+
+    async def forget(self, interaction: discord.Interaction) -> None:
+        """Forget all that the person asked, and say how much that was."""
+        say = self._commands.said_to(interaction)
+        await interaction.response.defer()
+        count = await self._assistant.forget_person(interaction.user.id)
+        self._withdraw()
+        sentence = say.forget_me_done.format(count=count)
+        await interaction.edit_original_response(content=sentence, view=None)
+        log.info("Forgot all of %d: %d exchanges", interaction.user.id, count)
+
+    async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
+        """Tell the person why nothing was done."""
+        await self._commands.explain(interaction, error)
+
+    async def _privacy(self, interaction: discord.Interaction) -> None:
+        say = self._commands.heard(interaction)
+        keeping = self._keeping
+        kept = say.privacy_kept.format(days=keeping.retention_days)
+        sentences = [
+            say.privacy_what,
+            say.privacy_where.format(host=keeping.host, model=keeping.model),
+            kept if keeping.retention_days else say.privacy_kept_on,
+            say.privacy_rights,
+        ]
+        await interaction.response.send_message("\n".join(sentences), ephemeral=True)
+
+    async def _export(self, interaction: discord.Interaction) -> None:
+        say = self._commands.heard(interaction)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        entries, size, whole = list[str](), 0, True
+        async for exchange in self._history.of_person(interaction.user.id):
+            entry = json.dumps(exported(exchange), ensure_ascii=False, indent=1)
+            size += len(entry.encode())
+            if size > EXPORT_BYTES:
+                whole = False
+                break
+            entries.append(entry)
+        if not entries:
+            await interaction.edit_original_response(content=say.export_nothing)
+            return
+        sentence = say.export_done if whole else say.export_cut
+        data = "[\n" + ",\n".join(reversed(entries)) + "\n]\n"
+        file = discord.File(io.BytesIO(data.encode()), EXPORT_NAME)
+        await interaction.edit_original_response(
+            content=sentence.format(count=len(entries)), attachments=[file]
+        )
+
+    async def _ask_whether_to_forget(self, interaction: discord.Interaction) -> None:
+        say = self._commands.heard(interaction)
+        view = ForgetView(self, say)
+        view.stop()  # The lasting view hears the button; this one would be kept for ever.
+        await interaction.response.send_message(say.forget_me_sure, view=view, ephemeral=True)
+
+
+class ForgetView(discord.ui.View):
+    """One button, which forgets all of whoever presses it."""
+
+    def __init__(self, own_data: OwnData, say: Sentences) -> None:
+        super().__init__(timeout=None)
+        self._own_data = own_data
+        button: discord.ui.Button[ForgetView] = discord.ui.Button(
+            label=say.forget_me_label, style=discord.ButtonStyle.danger, custom_id=FORGET
+        )
+        button.callback = self._pressed  # type: ignore[method-assign]  # discord.py's way
+        self.add_item(button)
+
+    async def _pressed(self, interaction: discord.Interaction) -> None:
+        await self._own_data.forget(interaction)
+
+    async def on_error(
+        self, interaction: discord.Interaction, error: Exception, _item: discord.ui.Item[Any], /
+    ) -> None:
+        """Say what went wrong."""
+        await self._own_data.explain(interaction, error)
+
+
+def exported(exchange: Exchange) -> dict[str, object]:
+    """Return an exchange as its author gets it, without what others wrote."""
+    place = exchange.conversation
+    asked_at = datetime.fromtimestamp(seconds_of(exchange.message_id), UTC)
+    return {
+        "asked_at": asked_at.isoformat(timespec="seconds"),
+        "message": str(exchange.message_id),
+        "server": None if place.guild_id is None else str(place.guild_id),
+        "channel": str(place.channel_id),
+        "name": exchange.author,
+        "question": exchange.question,
+        "files": exchange.files,
+        "reply": exchange.reply,
+        "reply_cut": exchange.cut,
+    }

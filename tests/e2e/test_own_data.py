@@ -1,0 +1,156 @@
+"""What is kept of a person: said, given, and forgotten when they ask for it."""
+
+import json
+
+import aiohttp
+import pytest
+
+from bot.korean import KOREAN
+from bot.own_data import FORGET
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Message, Stage
+from tests.faults.points import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def exported(stage: Stage, channel: str, by: str) -> list[dict[str, object]]:
+    """Return what *by* gets as a file."""
+    answer = await told(stage, await stage.discord.command(channel, by, "export", {}))
+    [file] = answer["message"]["attachments"]
+    async with aiohttp.ClientSession() as web, web.get(file["url"]) as response:
+        found = json.loads(await response.read())
+    assert answer["content"] == ENGLISH.export_done.format(count=len(found))
+    return list(found)
+
+
+async def told(stage: Stage, interaction: str, *, other_than: str = "") -> Message:
+    """Return what an interaction is answered with once that says something, for one alone."""
+    answer: Message = {}
+
+    async def answered() -> bool:
+        nonlocal answer
+        answer = (await stage.discord.interaction(interaction))["response"] or {}
+        return bool(answer.get("content")) and answer["content"] != other_than
+
+    await until(answered)
+    assert answer["ephemeral"]
+    return answer
+
+
+async def forget(stage: Stage, channel: str, by: str, sure: str = ENGLISH.forget_me_sure) -> str:
+    """Let *by* have all forgotten; return what is said in the end."""
+    asked = await told(stage, await stage.discord.command(channel, by, "forget-me", {}))
+    assert asked["content"] == sure
+    pressed = await stage.discord.press(channel, by, asked["message"]["id"], FORGET)
+    answer = await told(stage, pressed, other_than=sure)
+    assert answer["message"]["components"] == []
+    return str(answer["content"])
+
+
+async def test_privacy_says_what_is_kept_where_it_goes_and_for_how_long(stage: Stage) -> None:
+    answer = await stage.use(await stage.channel(), "privacy", by="Jun")
+    assert answer["ephemeral"]
+    assert ENGLISH.privacy_where.format(host="127.0.0.1", model="stand-in") in answer["content"]
+    assert ENGLISH.privacy_kept_on in answer["content"]
+
+
+async def test_export_gives_a_person_all_of_theirs_and_nothing_else(
+    stage: Stage, unique: str
+) -> None:
+    person, other = await stage.person(), await stage.person()
+    channel, dm = await stage.channel(), await stage.discord.dm(person)
+    await stage.asked(f"{unique} first", channel=channel, author=person)
+    theirs = await stage.asked(f"{unique} of another", channel=channel, author=other)
+    await stage.said(dm, person, f"{unique} in private")
+    found = await exported(stage, channel, person)
+    assert [one["question"] for one in found] == [f"{unique} first", f"{unique} in private"]
+    assert [one["channel"] for one in found] == [channel, dm]
+    assert found[1]["server"] is None
+    assert all(one["reply"] for one in found)
+    assert theirs["id"] not in json.dumps(found)
+
+
+async def test_who_asked_nothing_is_told_so(stage: Stage) -> None:
+    channel, person = await stage.channel(), await stage.person()
+    answer = await told(stage, await stage.discord.command(channel, person, "export", {}))
+    assert answer["content"] == ENGLISH.export_nothing
+
+
+async def test_forget_me_forgets_in_every_place_also_where_others_quote(
+    stage: Stage, unique: str
+) -> None:
+    person, other = await stage.person(), await stage.person()
+    channel, dm = await stage.channel(), await stage.discord.dm(person)
+    await stage.asked(f"{unique} mine", channel=channel, author=person)
+    await stage.said(dm, person, f"{unique} in private")
+    await stage.model.reply_when("what of it?", Script(text="Fine."))  # It repeats nothing.
+    said = await stage.discord.say(channel, person, f"{unique} just said")
+    await stage.said(
+        channel, other, f"{stage.discord.bot_mention} what of it?", reply_to=said["id"]
+    )
+    assert await forget(stage, channel, person) == ENGLISH.forget_me_done.format(count=2)
+    await stage.asked(f"{unique} what is left?", channel=channel, author=other)
+    memory = await stage.memory_at(f"{unique} what is left?")
+    assert "what of it?" in memory
+    assert unique not in memory
+
+    async def erased() -> bool:
+        words = stage.rows("SELECT question || quoted || author FROM exchanges")
+        return not any(person in row or f"{unique} mine" in row for (row,) in words)
+
+    await until(erased)
+    assert len(await exported(stage, channel, other)) == 2
+
+
+async def test_the_button_works_after_a_restart_and_in_korean(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person = await stage.person()
+    await stage.discord.edit_user(person, locale="ko")
+    async with stage.bot():
+        channel = await stage.channel()
+        await stage.asked(unique, channel=channel, author=person)
+        asked = await told(stage, await stage.discord.command(channel, person, "forget-me", {}))
+        assert asked["content"] == KOREAN.forget_me_sure
+    async with stage.bot():
+        pressed = await stage.discord.press(channel, person, asked["message"]["id"], FORGET)
+        answer = await told(stage, pressed, other_than=KOREAN.forget_me_sure)
+        assert answer["content"] == KOREAN.forget_me_done.format(count=1)
+
+
+async def test_an_answer_that_is_being_made_ends_without_a_word(stage: Stage, unique: str) -> None:
+    person, channel = await stage.person(), await stage.channel()
+    await stage.model.reply_when(
+        unique, Script(text="It goes on. " * 200, chunk_size=12, chunks_per_second=5.0)
+    )
+    question = await stage.ask(unique, author=person, channel=channel)
+    await stage.first_words_on(question)
+    await forget(stage, channel, person)
+
+    async def gone() -> bool:
+        return not await stage.parts_of(question)
+
+    await until(gone)
+
+
+async def test_what_is_kept_too_long_is_forgotten(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot():
+        question = await stage.asked(unique)
+    old = int(question["id"]) - (3 * 86_400_000 << 22)
+    stage.write("UPDATE exchanges SET message_id = ? WHERE message_id = ?", old, question["id"])
+    row = "SELECT question FROM exchanges WHERE message_id = ?"
+    async with stage.bot(RETENTION_DAYS="4"):
+        await stage.asked(f"{unique} again")
+        assert stage.rows(row, old) == [(unique,)]
+    async with stage.bot(RETENTION_DAYS="2"):
+
+        async def forgotten() -> bool:
+            return stage.rows(row, old) in ([], [("",)])
+
+        await until(forgotten)
+        privacy = await stage.use(await stage.channel(), "privacy")
+        assert ENGLISH.privacy_kept.format(days=2) in privacy["content"]
