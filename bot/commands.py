@@ -206,15 +206,18 @@ class Commands:
     def _place(self, interaction: discord.Interaction) -> Conversation:
         """Return where the command was given, if the person may give it there; raises Refused."""
         self.heard(interaction)
-        guild_id, channel_id = interaction.guild_id, interaction.channel_id
-        assert channel_id is not None
-        if guild_id is not None:
+        if interaction.guild_id is not None:
             allowed = interaction.permissions
             if not (allowed.manage_guild or allowed.administrator):
                 raise Refused("refused_permission")
+        return self.place_of(interaction)
+
+    def place_of(self, interaction: discord.Interaction) -> Conversation:
+        """Return where a command was given that was `heard`."""
+        assert interaction.channel_id is not None
         channel = interaction.channel
         parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
-        return Conversation(channel_id, parent_id, guild_id)
+        return Conversation(interaction.channel_id, parent_id, interaction.guild_id)
 
     async def _on_error(
         self, interaction: discord.Interaction, error: app_commands.AppCommandError

@@ -8,6 +8,7 @@ from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands import Commands
 from bot.gateway import close, point_at
+from bot.help import Help
 from bot.history import History
 from bot.identifies import Failures, Identifies
 from bot.languages import Languages
@@ -100,5 +101,6 @@ class Connection:
             withdraw=client.withdraw,
         )
         own_data.add_to(commands.tree)
+        Help(commands, self._history, self._keeping).add_to(commands.tree)
         own_data.add_buttons_to(client, self._languages.default)
         self._syncing = asyncio.create_task(commands.sync())

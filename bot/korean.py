@@ -85,6 +85,23 @@ KOREAN: Final = Sentences(
         "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. 최대 "
         "{character_limit}자, {token_limit}토큰까지 들어가요. 바뀐 것은 없어요."
     ),
+    help_description="제가 여기서 하는 일과 묻는 방법",
+    help_ask_channel=(
+        "메시지에서 저를 멘션하면 그 메시지로 만든 스레드에서 답해요. 스레드 안에서는 다시 "
+        "멘션하지 않아도 돼요."
+    ),
+    help_ask_in_place="저를 멘션하거나 제 메시지에 답장하면 바로 여기서 답해요.",
+    help_ask_own_thread="그냥 쓰세요. 이 스레드는 저와 나누는 대화예요.",
+    help_ask_dm="그냥 쓰세요. 여기서는 모든 메시지에 답해요.",
+    help_files="질문과 함께 온 텍스트 파일을 읽고, 여기서 나눈 이야기를 기억해요.",
+    help_model="답하는 모델은 {model}이에요.",
+    help_prompt_own="이 채널에는 따로 정한 시스템 프롬프트가 있어요.",
+    help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
+    help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",
+    help_commands=(
+        "모두의 명령: /privacy, /export, /forget-me. 서버 관리자의 명령: /reset은 이 대화를 잊고, "
+        "/system은 대화에 앞서 제가 받는 지시를 정해요."
+    ),
     privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
     privacy_what=(
         "장소마다 나눈 이야기를 기억하려고, 저에게 물은 것과 함께 온 파일의 글, 제 답변을 이름과 "

@@ -18,7 +18,14 @@ class Notes:
 
     async def system_prompt(self, conversation: Conversation) -> str | None:
         """Return the system prompt that holds here: the thread's, its channel's or the guild's."""
-        order = (
+        return (await self._holding(conversation))[1]
+
+    async def scope_of_system_prompt(self, conversation: Conversation) -> Scope | None:
+        """Return for what the system prompt that holds here was set, None where none was."""
+        return (await self._holding(conversation))[0]
+
+    async def _holding(self, conversation: Conversation) -> tuple[Scope, str] | tuple[None, None]:
+        order: tuple[tuple[Scope, int | None], ...] = (
             ("channel", conversation.channel_id),
             ("channel", conversation.parent_id),
             ("guild", conversation.guild_id),
@@ -29,7 +36,7 @@ class Notes:
             *(scope_id for _, scope_id in order),
         )
         prompts = {(scope, scope_id): str(prompt) for scope, scope_id, prompt in rows}
-        return next((prompts[key] for key in order if key in prompts), None)
+        return next(((key[0], prompts[key]) for key in order if key in prompts), (None, None))
 
     async def own_system_prompt(self, scope: Scope, scope_id: int) -> str | None:
         """Return the system prompt that was set for just this channel or guild."""

@@ -65,6 +65,17 @@ class Sentences:
     system_set_server: str
     system_cleared: str
     system_too_long: str
+    help_description: str
+    help_ask_channel: str
+    help_ask_in_place: str
+    help_ask_own_thread: str
+    help_ask_dm: str
+    help_files: str
+    help_model: str
+    help_prompt_own: str
+    help_prompt_server: str
+    help_prompt_default: str
+    help_commands: str
     privacy_description: str
     privacy_what: str
     privacy_where: str
@@ -179,6 +190,23 @@ ENGLISH: Final = Sentences(
     system_too_long=(
         "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
         "At most {character_limit} characters and {token_limit} tokens fit. Nothing was changed."
+    ),
+    help_description="What I do here, and how to ask me",
+    help_ask_channel=(
+        "Mention me in a message, and I answer in a thread made from it. In the thread you need "
+        "not mention me again."
+    ),
+    help_ask_in_place="Mention me, or reply to one of my messages: I answer right here.",
+    help_ask_own_thread="Just write: this thread is a conversation with me.",
+    help_ask_dm="Just write: I answer every message here.",
+    help_files="I read text files that come with a question, and remember what was said here.",
+    help_model="The model that answers is {model}.",
+    help_prompt_own="This channel has a system prompt of its own.",
+    help_prompt_server="The system prompt of this server holds here.",
+    help_prompt_default="The default system prompt holds here.",
+    help_commands=(
+        "Commands for all: /privacy, /export, /forget-me. For those who manage the server: /reset "
+        "forgets this conversation, /system sets what I am told before it."
     ),
     privacy_description="What I keep of you, where it goes, and for how long",
     privacy_what=(
