@@ -157,7 +157,12 @@ async def ten_thousand(name: str, found: Found) -> None:
     """10,000 short replies, in 200 direct messages."""
     if name != "bot":
         return
-    async with a_stage(model=AT_ONCE, latency_seconds=0.0) as stage, stage.running(name) as subject:
+    # Prompts that grow with what is remembered would take more memory, too: these are soon full.
+    settings = {"CONTEXT_TOKENS": "500"}
+    async with (
+        a_stage(model=AT_ONCE, latency_seconds=0.0, settings=settings) as stage,
+        stage.running(name) as subject,
+    ):
         people = [await stage.discord.create_user(f"person-{number}") for number in range(WAVE)]
         places = [await stage.discord.dm(str(one["id"])) for one in people]
         authors = [str(one["id"]) for one in people]
