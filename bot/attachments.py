@@ -18,8 +18,9 @@ from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 
-DISCORD_HOST: Final = "discord.com"
-CDN_HOSTS: Final = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+CDN: Final = frozenset(
+    map(yarl.URL, ("https://cdn.discordapp.com", "https://media.discordapp.net"))
+)
 FETCH_SECONDS: Final = 20.0
 AT_ONCE: Final = 4  # files that are held in memory
 # Of all files of a question: what lies beyond hardly fits into any prompt, and to estimate so much
@@ -41,12 +42,13 @@ def files_of(message: discord.Message) -> list[discord.Attachment]:
 
 
 class Attachments:
-    """Reads attachments of at most *most_bytes* each, from the hosts that go with *api_url*."""
+    """Reads attachments of at most *most_bytes* each, from Discord's CDN.
+
+    A stand-in serves them where its API is, at *api_url*.
+    """
 
     def __init__(self, api_url: str, *, most_bytes: int) -> None:
-        api = yarl.URL(api_url)
-        self._hosts = CDN_HOSTS if api.host == DISCORD_HOST else frozenset({api.host})
-        self._scheme = api.scheme
+        self._origins = CDN | {yarl.URL(api_url).origin()}
         self._most_bytes = most_bytes
         self._few = Few(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
@@ -96,7 +98,7 @@ class Attachments:
     async def _fetched(self, address: str) -> bytes:
         """Return the first bytes at *address*, one more than BYTES if there are; nowhere else."""
         url = yarl.URL(address)
-        if url.host not in self._hosts or url.scheme != self._scheme:
+        if url.origin() not in self._origins:
             raise ValueError("not an address of Discord's CDN")
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())

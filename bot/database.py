@@ -111,6 +111,7 @@ PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",  # NORMAL loses committed rows with the power.
     "PRAGMA secure_delete = ON",  # What is forgotten is overwritten, not only unlinked.
     "PRAGMA foreign_keys = ON",
+    "PRAGMA cache_size = -512",  # KiB: a conversation is a few pages, and the system caches files.
 )
 
 Row = sqlite3.Row | tuple[Any, ...]

@@ -188,39 +188,45 @@ class Trap:
         writer.close()
 
 
-async def test_28_attachments_are_not_read_in_this_version(own_stage: Stage, unique: str) -> None:
-    """A message with one gets its text answered, or a hint when it has none.
-
-    Whatever the attachment says of itself, nothing is fetched for it: neither from Discord's
-    servers nor from anywhere else.
-    """
+async def test_28_attachments_that_lie_are_refused_with_a_sentence(
+    own_stage: Stage, unique: str
+) -> None:
+    """Whatever an attachment says of itself; nothing is fetched but from Discord's servers."""
     stage = own_stage
     async with stage.bot(), Trap() as address:
+        line = "It says that it is small. "
         files: list[dict[str, Any]] = [
             {"filename": "notes.txt", "content": "read me"},
-            {"filename": "bomb.zip", "content": "PK", "size": 2**40, "content_type": "text/plain"},
-            {"filename": "elsewhere.png", "url": address, "content_type": "image/png"},
+            {"filename": "bomb.txt", "content": "PK\x03\x04", "content_type": "text/plain"},
+            {"filename": "binary.txt", "content": "\0\1\2", "content_type": "text/plain"},
+            {"filename": "huge.txt", "content": "x", "size": 2**40},
+            {"filename": "elsewhere.txt", "url": address},
             {"filename": "moved.txt", "content": "read me", "redirect_to": address},
+            {"filename": "larger.txt", "content": line * 30_000, "size": 10},
         ]
         channel, person = await stage.channel(), await stage.person()
         dm, mention = await stage.discord.dm(person), stage.discord.bot_mention
-        before = await stage.discord.last_event()
         say = partial(stage.discord.say, attachments=files)
         questions = [
             await say(channel, "Mina", f"{mention} {unique} in a channel"),
             await say(dm, person, f"{unique} in a DM"),
         ]
         await check_invariants(stage, *questions, model_calls=1)
-        for place, author, text, sentence in (
-            (channel, "Mina", mention, ENGLISH.hint),
-            (dm, person, "", ENGLISH.hint_in_place),
-        ):
-            bare = await say(place, author, text)
-            hint = await stage.shown(sentence, place)
-            assert hint["message_reference"]["message_id"] == bare["id"]
-        assert await stage.discord.events(after=before, types=["cdn_request"]) == []
+        for question in questions:
+            shown = await stage.shown_of(question)
+            for sentence in (
+                ENGLISH.file_not_text.format(name="bomb.txt"),
+                ENGLISH.file_not_text.format(name="binary.txt"),
+                ENGLISH.file_too_large.format(name="huge.txt", limit=10),
+                ENGLISH.file_unreachable.format(name="elsewhere.txt"),
+                ENGLISH.file_unreachable.format(name="moved.txt"),
+            ):
+                assert f"-# {sentence}" in shown
         for request in await stage.requests_with(unique):
-            assert all(isinstance(turn["content"], str) for turn in request.body["messages"])
+            asked = request.body["messages"][-1]["content"]
+            assert "⟦file notes.txt⟧\nread me\n" in asked
+            assert line * 10 in asked
+            assert len(asked) < 100_000
             assert "read me" not in str(request.body)
 
 
