@@ -227,7 +227,6 @@ async def test_28_attachments_that_lie_are_refused_with_a_sentence(
             assert "⟦file notes.txt⟧\nread me\n" in asked
             assert line * 10 in asked
             assert len(asked) < 100_000
-            assert "read me" not in str(request.body)
 
 
 # Row 29: too much
