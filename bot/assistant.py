@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -25,7 +25,7 @@ from bot.errors import (
 from bot.history import History
 from bot.languages import LANGUAGES, Languages
 from bot.notes import Scope
-from bot.prompt import Prompt, build_prompt, exchange_tokens, halved
+from bot.prompt import Prompt, build_prompt, exchange_tokens, halved, kept_files
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
 from bot.tokens import Calibration, estimate_tokens, shorten
@@ -280,12 +280,13 @@ class Assistant:
             answer.stop(_Stop.FORGOTTEN)
         await self._history.forgetting.forget_places(place_ids)
 
-    async def amend(self, message_id: int, question: str, *, files: bool) -> None:
-        """Replace a question by what its author made of it, who may have left no *files*."""
+    async def amend(self, message_id: int, question: str, *, files: Collection[str]) -> None:
+        """Replace a question by what its author made of it, who left these *files*, by name."""
         exchange = await self._history.find(message_id)
         if exchange is None:
             return
-        amended = replace(exchange, question=question, files=exchange.files if files else "")
+        left = kept_files(exchange.files, files)
+        amended = replace(exchange, question=question, files=left)
         if amended != exchange:
             await self.store_amended(amended)
 

@@ -41,6 +41,11 @@ def files_of(message: discord.Message) -> list[discord.Attachment]:
     return [one for one in message.attachments if not _is_media(one)]
 
 
+def names_of(message: discord.Message) -> frozenset[str]:
+    """Return the names of the attachments of *message*, as the model knows them."""
+    return frozenset(shown_name(one.filename) for one in message.attachments)
+
+
 class Attachments:
     """Reads attachments of at most *most_bytes* each, from Discord's CDN.
 

@@ -11,6 +11,7 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant
+from bot.attachments import names_of
 from bot.conversation import Exchange, scrubbed
 from bot.errors import HistoryFailed
 from bot.heard import seconds_of
@@ -77,7 +78,7 @@ class Changes:
         version = Version(
             scrubbed(addressing.readable_text(message, me_id)),
             scrubbed(addressing.quotation(message, me_id)),
-            bool(message.attachments),
+            names_of(message),
             message.edited_at,
         )
         if not self._lately.edited(message.id, version):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from bot.conversation import Exchange
+from bot.prompt import kept_files
 
 KEPT: Final = 1000  # Far more than can be on their way at once.
 T = TypeVar("T")
@@ -14,11 +15,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A message as somebody left it: for the model, as it is quoted, and whether with files."""
+    """A message as somebody left it: for the model, as it is quoted, and its files by name."""
 
     text: str
     quotation: str
-    files: bool
+    files: frozenset[str]
     edited_at: datetime
 
 
@@ -72,7 +73,7 @@ class Lately:
         own = self._versions.get(exchange.message_id)
         if own is not None:
             exchange = replace(
-                exchange, question=own.text, files=exchange.files if own.files else ""
+                exchange, question=own.text, files=kept_files(exchange.files, own.files)
             )
         if exchange.quoted_id in self._deleted:
             return replace(exchange, quoted="")

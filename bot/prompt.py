@@ -1,7 +1,7 @@
 """Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -24,6 +24,7 @@ SPEAKERS_NOTE: Final = (
 WRITES: Final = "⟦{name} writes⟧"
 WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
 FILE: Final = "⟦file {name}⟧"
+FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 SYSTEM_PROMPTS: Final = 100  # whose cost is kept in mind
@@ -84,6 +85,17 @@ def quote(author: str, text: str) -> str:
 def a_file(name: str, text: str) -> str:
     """Return a file as it stands behind the question that it came with; *text* is defused."""
     return f"{FILE.format(name=name)}\n{text}"
+
+
+def kept_files(files: str, names: Collection[str]) -> str:
+    """Return of *files*, as `a_file` put them, those with one of these names.
+
+    Text without a name is a paste, which goes when nothing is left.
+    """
+    paste, *named = FILE_LINE.split(files)
+    pairs = zip(named[::2], named[1::2], strict=True)
+    kept = [a_file(name, text.strip("\n")) for name, text in pairs if name in names]
+    return "\n".join(filter(None, (paste.strip("\n") if names else "", *kept)))
 
 
 def exchange_tokens(exchange: Exchange) -> int:

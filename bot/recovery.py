@@ -10,6 +10,7 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant
+from bot.attachments import names_of
 from bot.changes import is_edit
 from bot.channels import Channels
 from bot.conversation import Exchange, OpenQuestion, State, scrubbed
@@ -141,7 +142,7 @@ class Recovery:
             return unread
         if is_edit(message):
             text = scrubbed(addressing.readable_text(message, me_id))
-            await self._assistant.amend(exchange.message_id, text, files=bool(message.attachments))
+            await self._assistant.amend(exchange.message_id, text, files=names_of(message))
         return message
 
     async def _begun(

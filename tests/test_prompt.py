@@ -11,11 +11,13 @@ from bot.prompt import (
     CUT_MARK,
     SPEAKERS_NOTE,
     Role,
+    a_file,
     build_prompt,
     defused,
     exchange_tokens,
     fit,
     halved,
+    kept_files,
     quote,
     speaker_name,
 )
@@ -236,3 +238,13 @@ def test_a_display_name_never_hides_whose_it_is(display_name: str, user_name: st
 )
 def test_names(display_name: str, user_name: str, name: str) -> None:
     assert speaker_name(display_name, user_name) == name
+
+
+def test_files_are_kept_by_name() -> None:
+    files = "\n".join([a_file("a.txt", "one\n\ntwo"), a_file("b [x].py", ""), a_file("c", "three")])
+    assert kept_files(files, {"a.txt", "b [x].py", "c", "photo.png"}) == files
+    assert kept_files(files, {"b [x].py", "c"}) == "⟦file b [x].py⟧\n\n⟦file c⟧\nthree"
+    assert kept_files(files, {"photo.png"}) == ""
+    assert kept_files("a paste\nof lines", {"message.txt"}) == "a paste\nof lines"
+    assert kept_files("a paste\nof lines", set()) == ""
+    assert kept_files("", set()) == ""
