@@ -28,6 +28,7 @@ RESERVED_OPTIONS: Final = frozenset(
 )
 TOKEN_LENGTH_LIMIT: Final = 500  # No key or token in use is near this; a pasted file is over it.
 
+SPOKEN: Final = ("en", "ko")
 REMEDIES: Final = {
     "discord_token": (
         "set it to the bot's token: Discord Developer Portal > your application > Bot > Reset Token"
@@ -122,6 +123,14 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _language(value: object) -> object:
+    """Take one of ours, or what a desktop sets for gettext, such as ko_KR:ko:en_US."""
+    if not isinstance(value, str) or not {"_", ":"} & set(value):
+        return _lower(value)
+    wanted = [one.partition("_")[0].strip() for one in value.lower().split(":")]
+    return next((one for one in wanted if one in SPOKEN), "en")
+
+
 Secret = Annotated[SecretStr, AfterValidator(_header_safe)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
@@ -150,7 +159,7 @@ class Settings(BaseSettings):
     allowed_guilds: Annotated[frozenset[int], NoDecode, BeforeValidator(_ids)] = frozenset()
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
-    language: Annotated[Literal["en", "ko"], BeforeValidator(_lower)] = "en"
+    language: Annotated[Literal["en", "ko"], BeforeValidator(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
     attachment_bytes: int = Field(10_000_000, ge=0, le=100_000_000)
     catch_up_hours: float = Field(24, ge=0, le=168, allow_inf_nan=False)

@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict, fields
 from pathlib import Path
 from string import Formatter
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -11,6 +12,7 @@ from bot import errors
 from bot.errors import ModelError
 from bot.languages import LANGUAGES, Languages
 from bot.sentences import ENGLISH, Sentences
+from bot.settings import SPOKEN, Settings
 
 TABLES = [
     pytest.param(name, say, id=f"{language} {name}")
@@ -75,6 +77,10 @@ def test_every_language_has_the_sentence_with_the_same_slots(name: str, say: Sen
 def test_every_korean_sentence_is_korean(name: str) -> None:
     assert re.search("[가-힣]", getattr(LANGUAGES["ko"], name))
     assert not re.search("[가-힣]", getattr(ENGLISH, name))
+
+
+def test_the_setting_takes_each_language_and_no_other() -> None:
+    assert tuple(LANGUAGES) == SPOKEN == get_args(get_type_hints(Settings)["language"])
 
 
 def test_a_language_is_chosen_by_place_and_person() -> None:
