@@ -224,7 +224,7 @@ ENGLISH: Final = Sentences(
         "that I keep of you, /forget-me makes me forget it, in every place."
     ),
     export_description="Get all that I keep of you, as a file that only you see",
-    export_done="Here is all that I keep of you, {count} exchanges.",
+    export_done="Here is all that I keep of you. Exchanges: {count}.",
     export_cut="Here are your newest {count} exchanges; all of them do not fit into one file.",
     export_nothing="I keep nothing of you.",
     forget_me_description="Make me forget all that you asked, in every place",
@@ -233,7 +233,7 @@ ENGLISH: Final = Sentences(
         "stands in Discord stays there until you delete it."
     ),
     forget_me_label="Forget all of it",
-    forget_me_done="Forgotten: {count} exchanges, in every place.",
+    forget_me_done="Forgotten in every place. Exchanges: {count}.",
     refused_permission="Only people with the Manage Server permission can do this here.",
     refused_server_scope=(
         "There is no server here: in direct messages, leave the scope out to set the prompt "

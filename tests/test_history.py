@@ -796,7 +796,11 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.open_questions()
     await history.recent_questions(10)
     await history.drop_part(31)
+    await history.attach(one)
+    assert [each.message_id async for each in history.of_person(one.author_id)] == [30, 20]
     await history.forgetting.forget(30)
+    await history.forgetting.forget_person(one.author_id)
+    await history.forgetting.expire(10)
     await history.forgetting.reset(1, 90, "Reset.")
     await history.forgetting.forget_places([1, 2])
     await history.forgetting.erase()
@@ -804,6 +808,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     places = history.places
     await places.join_guilds({7: 1})
     await places.below(1)
+    await places.guilds_with_places()
     await places.places_of(7)
     await places.channels_of(7)
     await places.threads_of(7)

@@ -35,7 +35,10 @@ Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a t
   /as NAME       speak as Mina (an admin), Jun or Sora
   /reset         the bot's command: forget this place
   /system TEXT   the bot's command: set the system prompt here; without TEXT its form
-  /help, /quit   this text; leave"""
+  /privacy, /export, /forget-me   the bot's commands: what it keeps of you
+  /press         press the button under the bot's last message
+  /help, /quit   this text, and what the bot says of itself; leave"""
+BOT_COMMANDS: Final = frozenset({"reset", "system", "privacy", "export", "forget-me", "help"})
 
 
 def play() -> int:
@@ -97,6 +100,7 @@ class _Talk:
         self._place_name = f"#{HOME}"
         self._names: dict[str, str] = {}
         self._form: dict[str, Any] | None = None
+        self._button: tuple[dict[str, Any], str] | None = None
         self._last_sign = -math.inf
         self._keyboard = sys.stdin.isatty()
         self._screen = Screen(self._prompt)
@@ -181,14 +185,25 @@ class _Talk:
             self._place, self._place_name = HOME, f"#{HOME}"
         elif name == "thread":
             await self._go_into_thread()
-        elif name in {"reset", "system"}:
+        elif name == "press":
+            await self._press()
+        elif name in BOT_COMMANDS:
+            if name == "help":
+                print(HELP)
             options = {"prompt": rest} if rest and name == "system" else {}
             self._note_sign()
             await self._driver.command(self._place, self._person, name, options, force=True)
-        elif name == "help":
-            print(HELP)
         else:
             print(f"There is no /{name} here; /help says what there is.")
+
+    async def _press(self) -> None:
+        if self._button is None:
+            print("There is no button yet.")
+            return
+        message, custom_id = self._button
+        self._button = None
+        self._note_sign()
+        await self._driver.press(message["channel_id"], self._person, message["id"], custom_id)
 
     async def _become(self, name: str) -> None:
         person = name.strip().capitalize()
@@ -233,6 +248,11 @@ class _Talk:
         place = f"#{name}" if name == HOME else _title(name)
         only_you = ", only you can see this" if message["ephemeral"] else ""
         text = message["content"].replace(self._driver.bot_mention, "@ChatBot")
+        text += "".join(f"\n({one['filename']}: {one['url']})" for one in message["attachments"])
+        for row in message["components"]:
+            for button in row["components"]:
+                self._button = message, button["custom_id"]
+                text += f"\n({button['label']}: /press)"
         self._screen.show(message["id"], f"[{place}{only_you}] {message['author_name']}: {text}")
 
     def _note_sign(self, lasting_seconds: float = 0.0) -> None:

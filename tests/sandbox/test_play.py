@@ -49,6 +49,21 @@ async def test_a_piped_conversation_is_a_transcript(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is kept"
 
 
+async def test_what_is_kept_can_be_seen_taken_and_forgotten(tmp_path: Path) -> None:
+    typed = "/press\n@ChatBot hi\n/privacy\n/export\n/forget-me\n/press\n/export\n/quit\n"
+    out, err, code = await played(tmp_path, typed)
+    assert (err, code) == ("", 0)
+    assert "There is no button yet." in out
+    found = [
+        "I keep it until it is reset or deleted.",
+        "Exchanges: 1.\n(my-exchanges.json: http://127.0.0.1:",
+        "(Forget all of it: /press)",
+        "Forgotten in every place. Exchanges: 1.",
+        "I keep nothing of you.",
+    ]
+    assert sorted(found, key=out.index) == found
+
+
 async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:
     _, err, code = await played(tmp_path, "", CONTEXT_TOKENS="lots")
     assert code == 2
