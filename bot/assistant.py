@@ -16,16 +16,18 @@ from bot.errors import (
     HistoryFailed,
     ModelContextExceeded,
     ModelError,
+    ModelLength,
     NothingAsked,
     PlaceBusy,
     ReplyDelayed,
     ReplyLost,
     SystemPromptTooLong,
 )
-from bot.history import History
+from bot.history import NEWEST_ID, History
 from bot.languages import LANGUAGES, Languages
 from bot.notes import Scope
-from bot.prompt import Prompt, build_prompt, exchange_tokens, halved, kept_files
+from bot.offers import NOTHING, Offer, Offers, offered
+from bot.prompt import Prompt, build_prompt, exchange_tokens, go_on_with, halved, kept_files
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
 from bot.tokens import Calibration, estimate_tokens, shorten
@@ -76,8 +78,14 @@ class Reply(Protocol):
     def write(self, delta: str) -> None:
         """Take more of the text; it is shown soon."""
 
-    async def finish(self, notices: Sequence[str] = ()) -> None:
-        """Show the whole text now, and *notices* under it; raises ReplyLost or ReplyDelayed."""
+    def restart(self) -> None:
+        """Take another text in place of what was written so far."""
+
+    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
+        """Show the whole text now, with *notices* and *offers* under it.
+
+        Raises ReplyLost or ReplyDelayed.
+        """
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         """Return what an earlier attempt showed, but for notices; raises the same."""
@@ -102,9 +110,11 @@ class _Answer:
     exchange: Exchange
     task: asyncio.Task[object]
     began: float
-    read_files: ReadFiles
     say: Sentences
+    read_files: ReadFiles
     too_late: bool = False
+    renewal: Offer | None = None  # regenerate or continue: there is a reply already
+    before: Exchange | None = None  # the exchange with that reply
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     unread: tuple[str, ...] = ()  # the notices among them that are about files
@@ -112,9 +122,11 @@ class _Answer:
     prompt: Prompt | None = None
     usage: Usage | None = None
     whole: bool = False
+    at_limit: bool = False
     state: State | None = State.CANCELLED  # how it ends; None where it had ended already
     received: bool = True
     recorded: bool = False
+    kept: bool = True  # what is shown is stored, too
     stoppable: bool = True
     stopped: _Stop | None = None
 
@@ -122,11 +134,19 @@ class _Answer:
     def text(self) -> str:
         return "".join(self.pieces).strip()
 
-    def stop(self, why: _Stop) -> None:
-        """End the answer where it is."""
-        if self.stoppable and self.stopped is None:
+    @property
+    def kept_before(self) -> Exchange | None:
+        """What is shown again, where the new reply did not come to its end."""
+        longer = self.renewal is Offer.CONTINUE and bool(self.pieces)
+        return None if self.whole or self.at_limit or longer else self.before
+
+    def stop(self, why: _Stop) -> bool:
+        """End the answer where it is; False where it ends already."""
+        stops = self.stoppable and self.stopped is None
+        if stops:
             self.stopped = why
             self.task.cancel()
+        return stops
 
     def outcome(self) -> Exchange:
         """Return the exchange with the reply as it is; one that is not whole is marked as cut."""
@@ -189,7 +209,7 @@ class Assistant:
         where the reply is not shown whole and is to be gone on with later.
         """
         turn = self._queues.turn(exchange.place_id)
-        return await self._owned(exchange, reply, turn, read_files)
+        return await self._owned(self._begun(exchange, read_files), reply, turn)
 
     async def go_on(
         self,
@@ -204,7 +224,15 @@ class Assistant:
         Where it is *too_late* the model is not asked; what there is of an answer says so.
         """
         turn = self._queues.patient_turn(exchange.place_id)
-        return await self._owned(exchange, reply, turn, read_files, too_late=too_late)
+        return await self._owned(self._begun(exchange, read_files, too_late=too_late), reply, turn)
+
+    async def renew(self, exchange: Exchange, reply: Reply, renewal: Offer) -> bool:
+        """Make the reply of a stored exchange anew, or go on with it, over what is shown of it.
+
+        The stored reply is replaced once the new one is whole. False as in `answer`.
+        """
+        turn = self._queues.turn(exchange.place_id)
+        return await self._owned(self._begun(exchange, renewal=renewal), reply, turn)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
         """Say *notice* under what there is of an answer; *state* says how the question ends.
@@ -230,6 +258,11 @@ class Assistant:
     def stop(self) -> None:
         """End running and waiting answers where they are; they say so."""
         self._stop_all(_Stop.ASKED)
+
+    def stop_answer(self, message_id: int) -> bool:
+        """End the answer to a question where it is; False where none runs."""
+        answer = self._answers.get(message_id)
+        return answer is not None and answer.stop(_Stop.ASKED)
 
     def interrupt(self) -> None:
         """End running and waiting answers, to be gone on with after a restart."""
@@ -330,20 +363,23 @@ class Assistant:
             or answer.exchange.conversation.channel_id in place_ids
         ]
 
-    async def _owned(
+    def _begun(
         self,
         exchange: Exchange,
-        reply: Reply,
-        turn: _Turn,
-        read_files: ReadFiles,
+        read_files: ReadFiles = no_files,
         *,
         too_late: bool = False,
-    ) -> bool:
+        renewal: Offer | None = None,
+    ) -> _Answer:
         task = asyncio.current_task()
         assert task is not None
         say = self._languages.of_guild(exchange.conversation.guild_id)
-        answer = _Answer(exchange, task, self._clock(), read_files, say, too_late=too_late)
-        self._answers[exchange.message_id] = answer
+        before = exchange if renewal else None
+        return _Answer(exchange, task, self._clock(), say, read_files, too_late, renewal, before)
+
+    async def _owned(self, answer: _Answer, reply: Reply, turn: _Turn) -> bool:
+        message_id = answer.exchange.message_id
+        self._answers[message_id] = answer
         try:
             async with reply:
                 await self._answer_in_turn(answer, reply, turn)
@@ -354,7 +390,7 @@ class Assistant:
         except ReplyLost as error:
             await self._record_lost(answer, error)
         finally:
-            del self._answers[exchange.message_id]
+            del self._answers[message_id]
         return True
 
     async def _answer_in_turn(self, answer: _Answer, reply: Reply, turn: _Turn) -> None:
@@ -362,11 +398,12 @@ class Assistant:
             with answer.stops_here():
                 try:
                     await held.enter_async_context(turn)
-                    await self._attempt(answer, reply)
+                    await (self._renew if answer.renewal else self._attempt)(answer, reply)
                 except (ReplyLost, ReplyDelayed):
                     raise
                 except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
                     answer.state = State.FAILED
+                    answer.at_limit = isinstance(error, ModelLength)
                     answer.notices += _explained(error, answer.say)
                     why = f"{type(error).__name__} {error}".rstrip()
                     log.warning("Question %d failed: %s", answer.exchange.message_id, why)
@@ -392,6 +429,7 @@ class Assistant:
             await self._give_up(answer)
         elif attempt.unshown is not None:
             answer.recorded = True
+            answer.state = attempt.state
             answer.notices += attempt.unshown
             self._take(answer, reply, exchange.reply)
         elif answer.too_late or attempt.number > ASKING_ATTEMPTS:
@@ -402,6 +440,23 @@ class Assistant:
             await self._ask(answer, reply)
             answer.whole = True
             answer.state = State.ANSWERED
+
+    async def _renew(self, answer: _Answer, reply: Reply) -> None:
+        """Make the reply anew, or go on with it."""
+        stored = await self._history.renew(answer.exchange.message_id, answer.say.kept_before)
+        before = await self._as_it_stands(stored) if stored is not None else None
+        if before is None:
+            answer.state = None
+            return
+        answer.before = before
+        if answer.renewal is Offer.CONTINUE:
+            answer.exchange = before
+            self._take(answer, reply, before.reply)
+        else:
+            answer.exchange = replace(before, reply="", cut=False)
+        await self._ask(answer, reply)
+        answer.whole = True
+        answer.state = State.ANSWERED
 
     async def _begin(self, answer: _Answer) -> Attempt | None:
         try:
@@ -425,15 +480,23 @@ class Assistant:
     async def _end(self, answer: _Answer, reply: Reply, state: State) -> None:
         """Store the reply, then show it whole."""
         if answer.stopped is _Stop.INTERRUPTED:
-            if answer.text:
+            if answer.text and answer.renewal is not Offer.REGENERATE:
                 await reply.finish([answer.say.interrupted])
             return
         if answer.stopped is not None:
             by_reset = answer.stopped is _Stop.RESET
             answer.notices.append(answer.say.stopped_by_reset if by_reset else answer.say.stopped)
+        before = answer.kept_before
+        if before is not None:
+            answer.notices.insert(0, answer.say.kept_before)
+            answer.exchange, answer.recorded = before, True
+            reply.restart()
+            reply.write(before.reply)
         if not answer.recorded:
             await self._record(answer, state)
-        await reply.finish(answer.notices)
+        may_go_on = answer.kept and answer.stopped is not _Stop.RESET
+        cut = (answer.exchange if answer.recorded else answer.outcome()).cut
+        await reply.finish(answer.notices, offered(state, cut=cut) if may_go_on else NOTHING)
         await self._record_shown(answer.exchange)
         self._report(answer, state)
 
@@ -446,9 +509,15 @@ class Assistant:
             raise NothingAsked
         system_prompt = await self.system_prompt(exchange.conversation)
         exchanges: Sequence[Exchange] = await self._history.context(
-            exchange.conversation, token_budget=budget
+            exchange.conversation,
+            before_id=exchange.message_id if answer.renewal else NEWEST_ID,
+            token_budget=budget,
         )
+        if answer.renewal is Offer.CONTINUE:
+            exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
         prompt = build_prompt(system_prompt, exchanges, exchange, token_budget=budget)
+        if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
+            raise ModelContextExceeded("what is to be continued does not fit")
         calls = Calls()
         try:
             await self._stream(prompt, calls, answer, reply)
@@ -500,15 +569,20 @@ class Assistant:
         try:
             if not answer.received:
                 await self._history.receive(answer.exchange)
-            await self._history.complete(answer.outcome(), state, answer.notices)
+            if answer.renewal is None:
+                await self._history.complete(answer.outcome(), state, answer.notices)
+            else:
+                await self._history.renewed(answer.outcome(), state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
             answer.notices.append(answer.say.memory_not_saved)
+            answer.kept = False
 
     async def _record_lost(self, answer: _Answer, why: ReplyLost) -> None:
         exchange = answer.exchange if answer.recorded else answer.outcome()
         try:
-            await self._history.complete(exchange, State.FAILED)
+            if answer.renewal is None:  # Else the reply stays that was there before.
+                await self._history.complete(exchange, State.FAILED)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", exchange.message_id, error)
         await self._record_shown(exchange)

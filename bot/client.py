@@ -27,6 +27,7 @@ from bot.limits import PersonLimits
 from bot.pacing import Pacer
 from bot.payloads import is_message
 from bot.recovery import Recovery
+from bot.renewing import Renewals
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class ChatClient(discord.Client):
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = message_content
         pacer = Pacer()
+        limits = PersonLimits(questions_per_minute)
         super().__init__(
             intents=intents,
             allowed_mentions=discord.AllowedMentions.none(),
@@ -84,7 +86,7 @@ class ChatClient(discord.Client):
             channels,
             pacer,
             attachments=attachments,
-            limits=PersonLimits(questions_per_minute),
+            limits=limits,
             languages=languages,
             message_content=message_content,
         )
@@ -110,6 +112,7 @@ class ChatClient(discord.Client):
             hours=catch_up_hours,
             in_task=self.finish_before_closing,
         )
+        self.renewals = Renewals(assistant, history, self._inbox, self._catch_up, limits)
 
     @property
     def me_id(self) -> int:

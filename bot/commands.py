@@ -38,11 +38,12 @@ UNANSWERABLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, R
 
 
 class Refused(app_commands.AppCommandError):
-    """The person may not do this; *sentence* names what they read."""
+    """The person may not do this; *sentence* names what they read, *values* are put into it."""
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str, **values: object) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+        self.values = values
 
 
 class Translations(app_commands.Translator):
@@ -229,7 +230,7 @@ class Commands:
         """Tell the person why nothing was done: only them, where they were not told to wait."""
         say = self.said_to(interaction)
         if isinstance(error, Refused):
-            sentence = getattr(say, error.sentence)
+            sentence = getattr(say, error.sentence).format(**error.values)
         elif isinstance(error, SystemPromptTooLong):
             sentence = say.system_too_long.format(
                 characters=error.characters,

@@ -13,6 +13,7 @@ from bot.history import History
 from bot.identifies import Failures, Identifies
 from bot.languages import Languages
 from bot.own_data import Keeping, OwnData
+from bot.presses import Presses
 from bot.reconnecting import MessageContentRefused, stay_connected
 
 log = logging.getLogger(__name__)
@@ -103,4 +104,5 @@ class Connection:
         own_data.add_to(commands.tree)
         Help(commands, self._history, self._keeping).add_to(commands.tree)
         own_data.add_buttons_to(client, self._languages.default)
+        Presses(commands, self._assistant, self._history, client.renewals).hear(client)
         self._syncing = asyncio.create_task(commands.sync())

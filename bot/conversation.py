@@ -72,12 +72,13 @@ class Attempt:
     """One go at answering a question, or at showing what is stored already.
 
     *number* counts from 1. *unshown* are the notices that belong under a reply that is stored whole
-    and perhaps not shown whole, None where the reply is yet to be made.
+    and perhaps not shown whole, None where the reply is yet to be made; *state* says how it ended.
     """
 
     exchange: Exchange
     number: int
     unshown: tuple[str, ...] | None
+    state: State = State.ANSWERING
 
 
 @dataclass(frozen=True, slots=True)

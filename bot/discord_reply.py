@@ -12,6 +12,7 @@ import discord
 
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
+from bot.offers import NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
 from bot.splitting import MESSAGE_LIMIT, Splitter
@@ -52,13 +53,22 @@ class Destination:
     begun: tuple[Part, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a part is to show."""
+
+    text: str
+    offers: Offers
+
+
 class DiscordReply:
     """One reply. The place is found while the model thinks; *shown* is told of each new part.
 
     *gone* is told of a part before it is deleted, or raises ReplyDelayed. *reopen* opens an
     archived thread, named by its id; it raises HTTPException, DiscordUnavailable or ReplyLost. What
     *find_place* enters is left at the end, with the reply; it raises ReplyLost or ReplyDelayed.
-    *question_id* makes the nonces, by which Discord knows a part that is sent twice.
+    *question_id* makes the nonces, by which Discord knows a part that is sent twice. *buttons*
+    makes the row under the last part, which goes with the requests that are made anyway.
     """
 
     def __init__(
@@ -69,6 +79,7 @@ class DiscordReply:
         gone: Callable[[int], Awaitable[None]],
         reopen: Callable[[int], Awaitable[None]],
         pacer: Pacer,
+        buttons: Callable[[Offers], discord.ui.View | None],
     ) -> None:
         self._question_id = question_id
         self._find_place = find_place
@@ -76,6 +87,7 @@ class DiscordReply:
         self._gone = gone
         self._reopen = reopen
         self._pacer = pacer
+        self._buttons = buttons
         self._held = AsyncExitStack()
         self._splitter = Splitter()
         self._parts: list[Part] = []
@@ -107,10 +119,18 @@ class DiscordReply:
         self._splitter.write(delta)
         self._news.set()
 
-    async def finish(self, notices: Sequence[str] = ()) -> None:
-        """Show the whole text now, and *notices* under it; raises ReplyLost or ReplyDelayed."""
+    def restart(self) -> None:
+        """Take another text in place of what was written so far."""
+        self._splitter = Splitter()
+
+    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
+        """Show the whole text now, with *notices* and *offers* under it.
+
+        Raises ReplyLost or ReplyDelayed.
+        """
         await self._end_streaming()
-        await self._show(with_notices(self._splitter.finish(), notices), Urgency.LAST_WORDS)
+        parts = with_notices(self._splitter.finish(), notices)
+        await self._show(parts, offers, Urgency.LAST_WORDS)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         """Return what an earlier attempt showed, but for notices; raises ReplyLost or ReplyDelayed.
@@ -162,34 +182,36 @@ class DiscordReply:
                 self._news.clear()
                 texts = [*self._splitter.sealed, self._splitter.open_part]
                 with suppress(ReplyDelayed):  # The next words try again.
-                    await self._show(texts, Urgency.EDIT)
+                    await self._show(texts, WHILE_STREAMING, Urgency.EDIT)
                 if not self._finishing:  # The end, which came during the call, does not wait.
                     await asyncio.sleep(self._pacer.seconds_to_edit(place.channel.id))
         except ReplyLost as lost:
             self._lost = lost
 
-    async def _show(self, texts: Sequence[str], urgency: Urgency) -> None:
+    async def _show(self, texts: Sequence[str], offers: Offers, urgency: Urgency) -> None:
         """Bring the messages in line with *texts*, one call for each that differs."""
         place = await asyncio.shield(self._place)
         shown = list(filter(None, texts))
         for number, text in enumerate(shown):
             if self._finishing and urgency is Urgency.EDIT:
                 return
+            wanted = _Wanted(text, offers if number == len(shown) - 1 else NOTHING)
             if number == len(self._parts):
-                await self._create(place, number, text, min(urgency, Urgency.FIRST_WORDS))
-            elif self._is_news(self._parts[number], text, urgency):
-                await self._edit(place, self._parts[number], text, urgency)
+                await self._create(place, number, wanted, min(urgency, Urgency.FIRST_WORDS))
+            elif self._is_news(self._parts[number], wanted, urgency):
+                await self._edit(place, self._parts[number], wanted, urgency)
         if urgency is Urgency.LAST_WORDS:
             await self._delete_from(place, len(shown))
 
-    def _is_news(self, part: Part, text: str, urgency: Urgency) -> bool:
-        """Whether *text* is to replace what *part* shows now.
+    def _is_news(self, part: Part, wanted: _Wanted, urgency: Urgency) -> bool:
+        """Whether what *part* shows now is to be replaced.
 
-        What an earlier attempt wrote stays until there is at least as much anew.
+        What an earlier attempt wrote stays until there is at least as much anew. Buttons alone are
+        worth an edit at the end only.
         """
-        if urgency is Urgency.EDIT and len(text) < len(part.text or ""):
-            return False
-        return part.text != text
+        if urgency is Urgency.EDIT:
+            return len(wanted.text) >= len(part.text or "") and part.text != wanted.text
+        return (part.text, part.offers) != (wanted.text, wanted.offers)
 
     async def _delete_from(self, place: Destination, number: int) -> None:
         """Delete the parts from *number* on, the last one first: references stay whole.
@@ -212,17 +234,20 @@ class DiscordReply:
             except discord.HTTPException as error:
                 raise lost_because(error, place.channel) from error
 
-    async def _create(self, place: Destination, number: int, text: str, urgency: Urgency) -> None:
+    async def _create(
+        self, place: Destination, number: int, wanted: _Wanted, urgency: Urgency
+    ) -> None:
         before = self._parts[-1].message_id if self._parts else None
         reference = place.question if before is None else _reference(place.channel, before)
 
         async def send(reference: discord.MessageReference | None) -> discord.Message:
             message = await place.channel.send(
-                text,
+                wanted.text,
                 reference=reference,  # type: ignore[arg-type]  # None is allowed, not annotated.
                 nonce=f"{self._question_id}.{number}",
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
+                view=self._buttons(wanted.offers),  # type: ignore[arg-type]  # The same.
             )
             # Within the call, so that an end that comes now does not leave it unrecorded.
             await self._shown(message.id)
@@ -238,18 +263,25 @@ class DiscordReply:
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
         self._typing.cancel()
-        shown = (message.content or "").strip()
-        part = Part(message.id, text if shown == text.strip() else shown)
+        shown, text = (message.content or "").strip(), wanted.text
+        part = Part(message.id, text if shown == text.strip() else shown, wanted.offers)
         self._parts.append(part)
         if part.text != text:
             # Discord knew the nonce: an earlier call had got through, with what there was then.
-            await self._edit(place, part, text, urgency)
+            await self._edit(place, part, wanted, urgency)
 
-    async def _edit(self, place: Destination, part: Part, text: str, urgency: Urgency) -> None:
+    async def _edit(
+        self, place: Destination, part: Part, wanted: _Wanted, urgency: Urgency
+    ) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
         message = place.channel.get_partial_message(part.message_id)
         try:
-            edit = partial(message.edit, content=text, allowed_mentions=NO_PINGS)
+            edit = partial(
+                message.edit,
+                content=wanted.text,
+                allowed_mentions=NO_PINGS,
+                view=self._buttons(wanted.offers),
+            )
             await self._call_in(place, edit, urgency)
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
@@ -257,7 +289,7 @@ class DiscordReply:
             if urgency is Urgency.LAST_WORDS:
                 raise
         else:
-            part.text = text
+            part.text, part.offers = wanted.text, wanted.offers
 
     async def _call_in(
         self, place: Destination, request: Callable[[], Awaitable[T]], urgency: Urgency

@@ -40,6 +40,8 @@ _CONTEXT: Final = f"""
             WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)
     ORDER BY message_id DESC LIMIT :rows
 """
+_NOT_RESET: Final = """NOT EXISTS (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
+    AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id))"""
 
 NEWEST_ID: Final = 2**63 - 1
 
@@ -149,16 +151,15 @@ class History:
             UPDATE exchanges SET attempts = attempts + 1,
                 state = CASE state WHEN 'received' THEN 'answering' ELSE state END
             WHERE message_id = ? AND {IS_OPEN} AND unshown IS NOT '{WITHDRAWN}'
-            RETURNING {_COLUMNS}, guild_id, parent_id, attempts, unshown
+            RETURNING {_COLUMNS}, guild_id, parent_id, attempts, unshown, state
             """,
             message_id,
         )
         if not rows:
             return None
-        *columns, guild_id, parent_id, attempts, unshown = rows[0]
-        exchange = _exchange(columns, Conversation(columns[1], parent_id, guild_id))
+        *columns, attempts, unshown, state = rows[0]
         notices = None if unshown is None else tuple(json.loads(unshown))
-        return Attempt(exchange, attempts, notices)
+        return Attempt(_with_place(columns), attempts, notices, State(state))
 
     async def exhaust(self, message_id: int, attempts: int) -> None:
         """Let the next attempt at a question come after at least *attempts*."""
@@ -239,6 +240,13 @@ class History:
         """Record that a message shows no part of a reply any more."""
         await self._database.change("DELETE FROM parts WHERE part_id = ?", part_id)
 
+    async def parts_of(self, message_id: int) -> tuple[int, ...]:
+        """Return the messages that show the reply to *message_id*, in order."""
+        rows = await self._database.fetch(
+            "SELECT part_id FROM parts WHERE message_id = ? ORDER BY part_id", message_id
+        )
+        return tuple(int(row[0]) for row in rows)
+
     async def question_of(self, part_id: int) -> int | None:
         """Return which question the message *part_id* answers, None where it shows no reply."""
         rows = await self._database.fetch("SELECT message_id FROM parts WHERE part_id = ?", part_id)
@@ -261,7 +269,7 @@ class History:
         """Return the exchange of *message_id*, None where there is none or it was forgotten."""
         rows = await self._database.fetch(
             f"SELECT {_COLUMNS}, guild_id, parent_id FROM exchanges"
-            " WHERE message_id = ? AND author_id <> 0",
+            f" WHERE message_id = ? AND author_id <> 0 AND {_NOT_RESET}",
             message_id,
         )
         return _with_place(rows[0]) if rows else None
@@ -324,13 +332,12 @@ class History:
         False when it was forgotten meanwhile: nothing is stored then.
         """
         changed = await self._database.change(
-            """
+            f"""
             UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state,
                 unshown = :unshown, attempts = min(attempts, 1)
             WHERE message_id = :message AND author_id <> 0
                 AND (state IN ('received', 'answering') OR state = 'answered' AND :state = 'failed')
-                AND NOT EXISTS (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
-                    AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id))
+                AND {_NOT_RESET}
             """,
             reply=scrubbed(exchange.reply),
             cut=exchange.cut,
@@ -339,6 +346,41 @@ class History:
             unshown=None if notices is None else json.dumps(notices),
             message=exchange.message_id,
         )
+        return changed == 1
+
+    async def renew(self, message_id: int, notice: str) -> Exchange | None:
+        """Note that the reply to *message_id* is being made anew, and return what is stored of it.
+
+        Until `renewed` or `shown` the stored reply is to be shown again, with *notice* under it,
+        whatever ends the program. None where there is none to renew, or it is open still.
+        """
+        rows = await self._database.fetch(
+            f"""
+            UPDATE exchanges SET unshown = ?, attempts = 0
+            WHERE message_id = ? AND author_id <> 0 AND NOT {IS_OPEN} AND {_NOT_RESET}
+            RETURNING {_COLUMNS}, guild_id, parent_id
+            """,
+            json.dumps([notice]),
+            message_id,
+        )
+        return _with_place(rows[0]) if rows else None
+
+    async def renewed(self, exchange: Exchange, state: State, notices: Sequence[str]) -> bool:
+        """Store the reply that takes the place of an earlier one; the rest is as in `complete`."""
+        changed = await self._database.change(
+            f"""
+            UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state,
+                unshown = :unshown
+            WHERE message_id = :message AND author_id <> 0 AND unshown IS NOT NULL AND {_NOT_RESET}
+            """,
+            reply=scrubbed(exchange.reply),
+            cut=exchange.cut,
+            tokens=exchange.tokens,
+            state=state,
+            unshown=json.dumps(notices),
+            message=exchange.message_id,
+        )
+        self.forgetting.note()
         return changed == 1
 
     async def shown(self, message_id: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +14,7 @@ import discord
 from bot import addressing
 from bot.assistant import Assistant, ReadFiles
 from bot.attachments import Attachments, files_of
+from bot.buttons import buttons
 from bot.channels import Channels
 from bot.conversation import Conversation, Exchange, State, scrubbed
 from bot.discord_reply import Destination, DiscordReply
@@ -22,6 +23,7 @@ from bot.history import History
 from bot.languages import Languages
 from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer
+from bot.parts import Part
 from bot.placing import Asked, in_place, open_thread, thread_name, thread_possible
 from bot.sentences import Sentences
 
@@ -218,7 +220,14 @@ class Inbox:
             gone=partial(self._record_gone, exchange),
             reopen=self._channels.reopen,
             pacer=self._pacer,
+            buttons=partial(buttons, self._say(exchange)),
         )
+
+    def reply_over(self, exchange: Exchange, part_ids: Iterable[int]) -> DiscordReply:
+        """Return a reply to *exchange* in the place of these messages, which show one already."""
+        channel = self._channels.at(exchange.place_id, exchange.conversation.guild_id)
+        parts = tuple(Part(part_id, None) for part_id in part_ids)
+        return self.reply_to(exchange, partial(_known, Destination(channel, None, parts)))
 
     async def open_place(
         self, message: Asked, exchange: Exchange, held: AsyncExitStack
@@ -418,6 +427,10 @@ class Inbox:
             await self._history.drop_part(part_id)
         except HistoryFailed as error:
             raise ReplyDelayed(f"that part {part_id} goes cannot be recorded: {error}") from error
+
+
+async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
+    return place
 
 
 def _topic(message: Asked, exchange: Exchange) -> str:

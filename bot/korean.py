@@ -127,6 +127,16 @@ KOREAN: Final = Sentences(
     ),
     forget_me_label="모두 잊기",
     forget_me_done="모든 장소에서 대화 {count}개를 잊었어요.",
+    stop_label="멈추기",
+    regenerate_label="다시 쓰기",
+    continue_label="이어 쓰기",
+    kept_before="새 답을 끝까지 쓰지 못해서 이전 답을 그대로 두었어요.",
+    nothing_to_stop="멈출 것이 없어요. 이 답은 지금 쓰고 있지 않아요.",
+    answer_running="이 답은 이미 쓰고 있어요.",
+    answer_forgotten="이 답은 이제 기억하지 못해요. 다시 물어봐 주세요.",
+    refused_button=(
+        "질문한 분과 메시지를 관리할 수 있는 분만 쓸 수 있어요. 직접 저에게 물어보셔도 돼요."
+    ),
     refused_permission="여기서는 서버 관리 권한이 있는 사람만 할 수 있어요.",
     refused_server_scope=(
         "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 프롬프트로 정해져요."

@@ -3,13 +3,16 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from bot.offers import Offers
+
 
 @dataclass(slots=True)
 class Part:
-    """A message that shows a part of a reply; *text* None where it is not known."""
+    """A message that shows a part of a reply, with *offers* under it; None is not known."""
 
     message_id: int
     text: str | None
+    offers: Offers | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -26,6 +26,7 @@ WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it�
 FILE: Final = "⟦file {name}⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
+GO_ON: Final = "⟦go on exactly where your answer was cut short; repeat nothing of it⟧"
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 SYSTEM_PROMPTS: Final = 100  # whose cost is kept in mind
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
@@ -98,6 +99,11 @@ def kept_files(files: str, names: Collection[str]) -> str:
     return "\n".join(filter(None, (paste.strip("\n") if names else "", *kept)))
 
 
+def go_on_with(exchange: Exchange) -> Exchange:
+    """Return what the model is asked so that it goes on with the cut reply of *exchange*."""
+    return replace(exchange, author="", question="", quoted=GO_ON, files="")
+
+
 def exchange_tokens(exchange: Exchange) -> int:
     """Return the estimate for both turns of *exchange*, without calibration."""
     return sum(_turn_tokens(turn) for turn in _turns(exchange))
@@ -120,7 +126,8 @@ def build_prompt(
     Costs at most *token_budget*, an estimate without calibration, unless the system prompt alone
     leaves no room: it always stays, and so does the beginning of the question.
     """
-    system, system_tokens = _system_turn(system_prompt, named=bool(question.author))
+    named = any(one.author for one in (question, *exchanges))
+    system, system_tokens = _system_turn(system_prompt, named=named)
     room = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
     asked, asked_tokens, read_percent = _fitted_question(question, room)
     room -= asked_tokens

@@ -107,15 +107,13 @@ class Recovery:
             return True
         asked_in = exchange.conversation
         if question.parts:
-            channel = self._channels.at(exchange.place_id, asked_in.guild_id)
-            parts = tuple(Part(part_id, None) for part_id in question.parts)
-            place = Destination(channel, None, parts)
+            reply = self._inbox.reply_over(exchange, question.parts)
         else:
             channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
             place = in_place(channel.get_partial_message(exchange.message_id))
             exchange = replace(exchange, place_id=asked_in.channel_id)
             await self._history.answer_in(exchange.message_id, exchange.place_id)
-        reply = self._inbox.reply_to(exchange, partial(_known, place))
+            reply = self._inbox.reply_to(exchange, partial(_known, place))
         say = self._languages.of_guild(exchange.conversation.guild_id)
         return await self._assistant.refuse(exchange, reply, State.FAILED, say.answer_failed)
 

@@ -90,6 +90,14 @@ class Sentences:
     forget_me_sure: str
     forget_me_label: str
     forget_me_done: str
+    stop_label: str
+    regenerate_label: str
+    continue_label: str
+    kept_before: str
+    nothing_to_stop: str
+    answer_running: str
+    answer_forgotten: str
+    refused_button: str
     refused_permission: str
     refused_server_scope: str
     refused_place: str
@@ -234,6 +242,17 @@ ENGLISH: Final = Sentences(
     ),
     forget_me_label="Forget all of it",
     forget_me_done="Forgotten in every place. Exchanges: {count}.",
+    stop_label="Stop",
+    regenerate_label="Regenerate",
+    continue_label="Continue",
+    kept_before=("The new answer did not come to its end, so this is still the one from before."),
+    nothing_to_stop="There is nothing to stop: this answer is not being written any more.",
+    answer_running="This answer is being written already.",
+    answer_forgotten="I do not remember this answer any more. Please ask me again.",
+    refused_button=(
+        "Only the person who asked, and people who may manage messages, can do this here. "
+        "You can ask me yourself."
+    ),
     refused_permission="Only people with the Manage Server permission can do this here.",
     refused_server_scope=(
         "There is no server here: in direct messages, leave the scope out to set the prompt "

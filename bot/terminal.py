@@ -18,6 +18,7 @@ from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History
 from bot.languages import Languages
 from bot.logs import set_up_logging
+from bot.offers import NOTHING, Offers
 from bot.runtime import assistant_on
 from bot.sandbox.process import running
 from bot.sentences import Sentences
@@ -59,7 +60,10 @@ class TerminalReply:
         self._begun = self._begun or bool(text)
         print(text, end="", flush=True)
 
-    async def finish(self, notices: Sequence[str] = ()) -> None:
+    def restart(self) -> None:
+        """Leave what is printed; no reply is made anew here."""
+
+    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:  # noqa: ARG002  # the port's
         """End the line and print *notices*."""
         for notice in notices:
             print(f"\n({notice})" if self._begun else notice, end="")

@@ -14,6 +14,7 @@ from bot.completion_stream import Usage
 from bot.conversation import Conversation, Exchange, State
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
+from bot.offers import NOTHING, Offers
 from bot.prompt import Prompt, exchange_tokens
 
 T = TypeVar("T")
@@ -92,6 +93,7 @@ class DoubleReply:
     ) -> None:
         self.text = ""
         self.notices: Sequence[str] | None = None  # None until it is finished
+        self.offers: Offers | None = None  # None until it is finished
         self.begun = asyncio.Event()
         self.written = asyncio.Event()
         self.left = False
@@ -111,11 +113,14 @@ class DoubleReply:
         self.text += delta
         self.written.set()
 
-    async def finish(self, notices: Sequence[str] = ()) -> None:
+    def restart(self) -> None:
+        self.text = ""
+
+    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         self._check()
         if self._delayed_end:
             raise ReplyDelayed("503")
-        self.notices = list(notices)
+        self.notices, self.offers = list(notices), offers
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         for notice in without:

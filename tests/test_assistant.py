@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from bot.errors import (
 )
 from bot.history import History
 from bot.languages import Languages
+from bot.offers import NOTHING, Offers
 from bot.prompt import CUT_MARK, Role
 from bot.queues import WAITING_LIMIT
 from bot.sentences import ENGLISH
@@ -141,9 +142,9 @@ async def test_an_answer_is_shown_and_kept(
 
 async def test_the_answer_is_committed_before_it_is_shown_whole(stage: Stage, path: Path) -> None:
     class Watching(DoubleReply):
-        async def finish(self, notices: Any = ()) -> None:
+        async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
             assert states(path) == {1: "answered"}
-            await super().finish(notices)
+            await super().finish(notices, offers)
 
     assert (await stage.ask(an_exchange(1), Watching())).notices == []
 
@@ -440,10 +441,10 @@ async def test_an_answer_that_is_being_recorded_is_no_longer_stopped(
     """Whole is whole: a stop that comes too late changes nothing."""
 
     class Late(DoubleReply):
-        async def finish(self, notices: Any = ()) -> None:
+        async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
             assistant.stop()
             await asyncio.sleep(0)
-            await super().finish(notices)
+            await super().finish(notices, offers)
 
     assert (await stage.ask(an_exchange(1), Late())).notices == []
     assert await remembered(history) == [("Why?", "Very well.", False)]

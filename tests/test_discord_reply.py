@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from bot import discord_calls, pacing
 from bot import discord_reply as discord_reply_module
+from bot.buttons import buttons
 from bot.discord_calls import DiscordUnavailable
 from bot.discord_reply import Destination, DiscordReply, lost_because, with_notices
 from bot.errors import ReplyDelayed, ReplyLost
@@ -20,6 +22,7 @@ from bot.parts import Part
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
+from bot.sentences import ENGLISH
 from bot.splitting import MESSAGE_LIMIT
 from tests.doubles import PATIENCE_SECONDS
 
@@ -70,6 +73,7 @@ class Stage:
             gone=self._drop,
             reopen=reopen or self._reopen,
             pacer=self.pacer,
+            buttons=partial(buttons, ENGLISH),
         )
 
     async def in_place(self, _held: AsyncExitStack) -> Destination:

@@ -789,8 +789,11 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.exhaust(20, 3)
     assert await history.knows(21)
     assert await history.question_of(21) == 20
+    assert await history.parts_of(20) == (21,)
     await history.find(20)
     await history.was_received(20)
+    await history.renew(20, "Not whole.")
+    await history.renewed(replace(one, reply="Since."), State.ANSWERED, [])
     await history.quoting(20)
     await history.amend(one)
     await history.open_questions()

@@ -36,7 +36,7 @@ Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a t
   /reset         the bot's command: forget this place
   /system TEXT   the bot's command: set the system prompt here; without TEXT its form
   /privacy, /export, /forget-me   the bot's commands: what it keeps of you
-  /press         press the button under the bot's last message
+  /press BUTTON  press a button under the bot's last message; its name stands there
   /help, /quit   this text, and what the bot says of itself; leave"""
 BOT_COMMANDS: Final = frozenset({"reset", "system", "privacy", "export", "forget-me", "help"})
 
@@ -100,7 +100,7 @@ class _Talk:
         self._place_name = f"#{HOME}"
         self._names: dict[str, str] = {}
         self._form: dict[str, Any] | None = None
-        self._button: tuple[dict[str, Any], str] | None = None
+        self._buttons: dict[str, dict[str, Any]] = {}  # the message of each, by the button's name
         self._last_sign = -math.inf
         self._keyboard = sys.stdin.isatty()
         self._screen = Screen(self._prompt)
@@ -186,7 +186,7 @@ class _Talk:
         elif name == "thread":
             await self._go_into_thread()
         elif name == "press":
-            await self._press()
+            await self._press(rest.strip())
         elif name in BOT_COMMANDS:
             if name == "help":
                 print(HELP)
@@ -196,12 +196,14 @@ class _Talk:
         else:
             print(f"There is no /{name} here; /help says what there is.")
 
-    async def _press(self) -> None:
-        if self._button is None:
-            print("There is no button yet.")
+    async def _press(self, wanted: str) -> None:
+        names = [wanted] if wanted else [*self._buttons]
+        if len(names) != 1 or names[0] not in self._buttons:
+            there = ", ".join(self._buttons) or "none"
+            print(f"Which button? Under the bot's last message: {there}.")
             return
-        message, custom_id = self._button
-        self._button = None
+        [custom_id] = names
+        message = self._buttons[custom_id]
         self._note_sign()
         await self._driver.press(message["channel_id"], self._person, message["id"], custom_id)
 
@@ -249,10 +251,11 @@ class _Talk:
         only_you = ", only you can see this" if message["ephemeral"] else ""
         text = message["content"].replace(self._driver.bot_mention, "@ChatBot")
         text += "".join(f"\n({one['filename']}: {one['url']})" for one in message["attachments"])
-        for row in message["components"]:
-            for button in row["components"]:
-                self._button = message, button["custom_id"]
-                text += f"\n({button['label']}: /press)"
+        buttons = [one for row in message["components"] for one in row["components"]]
+        if message["author"]["id"] == self._driver.bot_id:
+            self._buttons = {button["custom_id"]: message for button in buttons}
+        for button in buttons:
+            text += f"\n({button['label']}: /press {button['custom_id']})"
         self._screen.show(message["id"], f"[{place}{only_you}] {message['author_name']}: {text}")
 
     def _note_sign(self, lasting_seconds: float = 0.0) -> None:

@@ -50,14 +50,17 @@ async def test_a_piped_conversation_is_a_transcript(tmp_path: Path) -> None:
 
 
 async def test_what_is_kept_can_be_seen_taken_and_forgotten(tmp_path: Path) -> None:
-    typed = "/press\n@ChatBot hi\n/privacy\n/export\n/forget-me\n/press\n/export\n/quit\n"
+    asks = "/press\n@ChatBot hi\n/press regenerate\n"
+    typed = f"{asks}/privacy\n/export\n/forget-me\n/press\n/export\n/quit\n"
     out, err, code = await played(tmp_path, typed)
     assert (err, code) == ("", 0)
-    assert "There is no button yet." in out
+    assert "Under the bot's last message: none." in out
+    assert out.count("ChatBot: Hello! You asked") == 2, "it is written anew"
     found = [
+        "(Regenerate: /press regenerate)",
         "I keep it until it is reset or deleted.",
         "Exchanges: 1.\n(my-exchanges.json: http://127.0.0.1:",
-        "(Forget all of it: /press)",
+        "(Forget all of it: /press forget-me)",
         "Forgotten in every place. Exchanges: 1.",
         "I keep nothing of you.",
     ]

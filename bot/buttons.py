@@ -1,0 +1,40 @@
+"""The buttons under a reply, as Discord is sent them; what they do is in presses.py."""
+
+from functools import lru_cache
+from typing import Final
+
+import discord
+
+from bot.offers import Offer, Offers
+from bot.sentences import Sentences
+
+STYLES: Final = {
+    Offer.STOP: discord.ButtonStyle.danger,
+    Offer.REGENERATE: discord.ButtonStyle.secondary,
+    Offer.CONTINUE: discord.ButtonStyle.primary,
+}
+SYMBOLS: Final = {Offer.STOP: "⏹️", Offer.REGENERATE: "🔄", Offer.CONTINUE: "▶️"}
+
+
+@lru_cache
+def buttons(say: Sentences, offers: Offers) -> discord.ui.View | None:
+    """Return the row of buttons for *offers*, None where there are none.
+
+    It hears nothing itself: discord.py would keep it for each message. See presses.py.
+    """
+    if not offers:
+        return None
+    labels = {
+        Offer.STOP: say.stop_label,
+        Offer.REGENERATE: say.regenerate_label,
+        Offer.CONTINUE: say.continue_label,
+    }
+    view = discord.ui.View(timeout=None)
+    for offer in sorted(offers):
+        view.add_item(
+            discord.ui.Button(
+                label=labels[offer], emoji=SYMBOLS[offer], style=STYLES[offer], custom_id=offer
+            )
+        )
+    view.stop()
+    return view

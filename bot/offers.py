@@ -1,0 +1,30 @@
+"""What a person may do with a reply, by how far it has come."""
+
+from enum import StrEnum
+from typing import Final
+
+from bot.conversation import State
+
+
+class Offer(StrEnum):
+    """One thing to do; the words are the ids of the buttons, which outlive the program."""
+
+    STOP = "stop"
+    REGENERATE = "regenerate"
+    CONTINUE = "continue"
+
+
+Offers = frozenset[Offer]
+
+NOTHING: Final[Offers] = frozenset()
+WHILE_STREAMING: Final[Offers] = frozenset({Offer.STOP})
+
+
+def offered(state: State, *, cut: bool) -> Offers:
+    """Return what may be done with a reply that ended in *state*.
+
+    One that somebody stopped is not to be continued: they had enough of it.
+    """
+    if cut and state is State.FAILED:
+        return frozenset({Offer.REGENERATE, Offer.CONTINUE})
+    return frozenset({Offer.REGENERATE})

@@ -1,0 +1,80 @@
+"""Stop, Regenerate and Continue: what happens when somebody presses a button under a reply."""
+
+from functools import partial
+from typing import Any
+
+import discord
+
+from bot.assistant import Assistant
+from bot.commands import Commands, Refused
+from bot.conversation import Exchange
+from bot.history import History
+from bot.offers import Offer
+from bot.renewing import Renewals
+
+
+class Presses:
+    """Does what a button says, for who asked and for those who may manage messages."""
+
+    def __init__(
+        self, commands: Commands, assistant: Assistant, history: History, renewals: Renewals
+    ) -> None:
+        self._commands = commands
+        self._assistant = assistant
+        self._history = history
+        self._renewals = renewals
+
+    def hear(self, client: discord.Client) -> None:
+        """Hear the buttons under all replies, those from before a restart too."""
+        client.add_view(_Row(self))
+
+    async def pressed(self, offer: Offer, interaction: discord.Interaction) -> None:
+        """Do what a button says; raises Refused, or HistoryFailed."""
+        self._commands.heard(interaction)
+        await interaction.response.defer()
+        exchange = await self._of(interaction)
+        if offer is Offer.STOP:
+            if not self._assistant.stop_answer(exchange.message_id):
+                raise Refused("nothing_to_stop")
+            return
+        asked_at = interaction.created_at.timestamp()
+        if not self._renewals.admits(interaction.user.id, asked_at):
+            raise Refused("person_busy", limit=self._renewals.most_a_minute)
+        if not await self._renewals.renew(exchange, offer):
+            raise Refused("answer_running")
+
+    async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
+        """Tell the person, and nobody else, why nothing was done."""
+        await self._commands.explain(interaction, error)
+
+    async def _of(self, interaction: discord.Interaction) -> Exchange:
+        """Return the exchange whose reply the button is under; raises Refused."""
+        message_id = None
+        if interaction.message is not None:
+            message_id = await self._history.question_of(interaction.message.id)
+        exchange = await self._history.find(message_id) if message_id is not None else None
+        if exchange is None or exchange.place_id != interaction.channel_id:
+            raise Refused("answer_forgotten")
+        allowed = interaction.permissions
+        in_charge = allowed.manage_messages or allowed.administrator
+        if interaction.user.id != exchange.author_id and not in_charge:
+            raise Refused("refused_button")
+        return exchange
+
+
+class _Row(discord.ui.View):
+    """Hears all buttons that there are; those that people see are made in buttons.py."""
+
+    def __init__(self, presses: Presses) -> None:
+        super().__init__(timeout=None)
+        self._presses = presses
+        for offer in Offer:
+            button: discord.ui.Button[_Row] = discord.ui.Button(label=offer, custom_id=offer)
+            button.callback = partial(presses.pressed, offer)  # type: ignore[method-assign]
+            self.add_item(button)
+
+    async def on_error(
+        self, interaction: discord.Interaction, error: Exception, _item: discord.ui.Item[Any], /
+    ) -> None:
+        """Say what went wrong."""
+        await self._presses.explain(interaction, error)

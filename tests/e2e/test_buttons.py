@@ -1,0 +1,238 @@
+"""Stop, Regenerate and Continue under a reply: who may, what happens, also after a restart."""
+
+from functools import partial
+
+import pytest
+
+from bot.korean import KOREAN
+from bot.offers import Offer
+from bot.prompt import GO_ON
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conduct import CREATE, EDIT
+from tests.e2e.conftest import Bot, Message, Stage
+from tests.faults.points import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ENDLESS = Script(text="word " * 400, chunk_size=5, chunks_per_second=20)
+
+
+def offers(message: Message) -> list[str]:
+    """Return what the buttons under *message* do, in order."""
+    return [one["custom_id"] for row in message["components"] for one in row["components"]]
+
+
+def labels(message: Message) -> list[str]:
+    return [one["label"] for row in message["components"] for one in row["components"]]
+
+
+async def refusal(stage: Stage, interaction: str) -> Message:
+    """Return what only the person reads who pressed a button in vain."""
+
+    async def refused() -> bool:
+        return bool((await stage.discord.interaction(interaction))["followups"])
+
+    await until(refused)
+    [followup] = (await stage.discord.interaction(interaction))["followups"]
+    assert followup["flags"] & 64, "only they see it"
+    return dict(followup)
+
+
+async def shows(stage: Stage, part: Message, text: str) -> Message:
+    """Return *part* once it contains *text*."""
+    found = part
+
+    async def shown() -> bool:
+        nonlocal found
+        found = await stage.discord.message(part["channel_id"], part["id"])
+        return text in found["content"]
+
+    await until(shown)
+    return found
+
+
+async def streaming(stage: Stage, text: str, script: Script, **more: str) -> Message:
+    """Return the first words on a question that is answered with *script*."""
+    await stage.model.reply_when(text, script, times=1)
+    return await stage.first_words_on(await stage.ask(text, **more))
+
+
+async def test_stop_is_there_while_it_streams_and_regenerate_afterwards(
+    stage: Stage, unique: str
+) -> None:
+    script = Script(text="One, two, three.", chunk_size=5, chunks_per_second=4)
+    part = await streaming(stage, f"count {unique}", script)
+    assert offers(part) == [Offer.STOP]
+    whole = await shows(stage, part, "three.")
+    await until(partial(has_ended, stage, whole))
+    after = await stage.discord.message(part["channel_id"], part["id"])
+    assert (offers(after), labels(after)) == ([Offer.REGENERATE], [ENGLISH.regenerate_label])
+
+
+async def has_ended(stage: Stage, part: Message) -> bool:
+    message = await stage.discord.message(part["channel_id"], part["id"])
+    return Offer.STOP not in offers(message)
+
+
+async def test_buttons_cost_no_request(stage: Stage, unique: str) -> None:
+    await stage.model.reply_when(unique, "Paris.", times=1)
+    question = await stage.asked(f"capital {unique}")
+    [part] = await stage.parts_of(question)
+    assert offers(part) == [Offer.REGENERATE]
+    own = [
+        (one["method"], one["route"])
+        for one in await stage.discord.requests()
+        if one["path"].startswith(f"/channels/{question['id']}/messages")
+    ]
+    assert (own.count(("POST", CREATE)), own.count(("PATCH", EDIT))) == (1, 0)
+
+
+async def test_who_asked_stops_an_answer_and_it_says_so(stage: Stage, unique: str) -> None:
+    part = await streaming(stage, f"long {unique}", ENDLESS, author="Jun")
+    await stage.discord.press(part["channel_id"], "Jun", part["id"], Offer.STOP)
+    stopped = await shows(stage, part, ENGLISH.stopped)
+    assert offers(stopped) == [Offer.REGENERATE]
+    [(state, cut)] = stage.rows(
+        "SELECT state, cut FROM exchanges WHERE message_id = ?", int(part["channel_id"])
+    )
+    assert (state, cut) == ("cancelled", 1)
+
+
+async def test_others_are_refused_politely_unless_they_may_manage_messages(
+    stage: Stage, unique: str
+) -> None:
+    person, other, manager = [await stage.person() for _ in range(3)]
+    await stage.discord.permit(manager, ["MANAGE_MESSAGES"])
+    part = await streaming(stage, f"long {unique}", ENDLESS, author=person)
+    place = part["channel_id"]
+    pressed = await stage.discord.press(place, other, part["id"], Offer.STOP)
+    assert (await refusal(stage, pressed))["content"] == ENGLISH.refused_button
+    assert not await has_ended(stage, part)
+    await stage.discord.press(place, manager, part["id"], Offer.STOP)
+    await shows(stage, part, ENGLISH.stopped)
+    pressed = await stage.discord.press(place, other, part["id"], Offer.REGENERATE)
+    assert (await refusal(stage, pressed))["content"] == ENGLISH.refused_button
+    assert len(await stage.requests_with(f"long {unique}")) == 1
+
+
+async def test_a_reply_is_regenerated_in_the_same_messages_from_what_was_before(
+    stage: Stage, unique: str
+) -> None:
+    await stage.model.reply_when(f"first {unique}", "word " * 900, times=1)
+    question = await stage.asked(f"first {unique}")
+    thread = question["id"]
+    first, *others = await stage.parts_of(question)
+    assert others, "it takes several messages"
+    assert (offers(first), offers(others[-1])) == ([], [Offer.REGENERATE])
+    await stage.model.reply_when(f"then {unique}", "Later words.", times=1)
+    await stage.said(thread, "Mina", f"then {unique}")
+    await stage.model.reply_when(f"first {unique}", "Quite short.", times=1)
+    await stage.discord.press(thread, "Mina", others[-1]["id"], Offer.REGENERATE)
+    await shows(stage, first, "Quite short.")
+    await until(partial(has_ended, stage, first))
+    assert [part["id"] for part in await stage.parts_of(question)] == [first["id"]]
+    asked = (await stage.requests_with(f"first {unique}"))[-1].body
+    assert asked is not None
+    assert "Later words." not in str(asked["messages"])
+    assert stage.rows("SELECT reply FROM exchanges WHERE message_id = ?", int(thread)) == [
+        ("Quite short.",)
+    ]
+    await stage.said(thread, "Mina", f"and {unique}")
+    assert "Quite short." in await stage.memory_at(f"and {unique}")
+
+
+async def test_a_reply_in_a_direct_message_is_regenerated(stage: Stage, unique: str) -> None:
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    await stage.model.reply_when(unique, "Old words.", times=1)
+    await stage.said(dm, person, f"tell {unique}")
+    part = await stage.shown("Old words.", dm)
+    await stage.model.reply_when(unique, "New words.", times=1)
+    await stage.discord.press(dm, person, part["id"], Offer.REGENERATE)
+    await shows(stage, part, "New words.")
+
+
+async def test_what_the_limit_cut_is_continued(stage: Stage, unique: str) -> None:
+    script = Script(text="It begins", finish_reason="length")
+    await stage.model.reply_when(f"long {unique}", script, times=1)
+    question = await stage.asked(f"long {unique}")
+    [part] = await stage.parts_of(question)
+    assert offers(part) == [Offer.CONTINUE, Offer.REGENERATE]
+    await stage.model.reply_when(GO_ON, " and ends.", times=1)
+    await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.CONTINUE)
+    whole = await shows(stage, part, "It begins and ends.")
+    assert ENGLISH.model_length not in whole["content"]
+    await until(partial(has_ended, stage, part))
+    assert stage.rows(
+        "SELECT reply, cut FROM exchanges WHERE message_id = ?", int(question["id"])
+    ) == [("It begins and ends.", 0)]
+
+
+async def test_buttons_work_after_a_restart(own_stage: Stage, unique: str) -> None:
+    async with own_stage.bot():
+        await own_stage.model.reply_when(unique, "Before.", times=1)
+        question = await own_stage.asked(f"tell {unique}")
+        [part] = await own_stage.parts_of(question)
+    async with own_stage.bot():
+        await own_stage.model.reply_when(unique, "After.", times=1)
+        await own_stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.REGENERATE)
+        await shows(own_stage, part, "After.")
+
+
+async def test_killed_while_it_regenerates_it_shows_the_old_reply_again(
+    own_stage: Stage, unique: str
+) -> None:
+    async with own_stage.bot() as bot:
+        await own_stage.model.reply_when(unique, "The old reply.", times=1)
+        question = await own_stage.asked(f"tell {unique}")
+        [part] = await own_stage.parts_of(question)
+        await own_stage.model.reply_when(unique, ENDLESS, times=1)
+        await own_stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.REGENERATE)
+        await shows(own_stage, part, "word word")
+        await kill(bot)
+    async with own_stage.bot():
+        back = await shows(own_stage, part, "The old reply.")
+        assert ENGLISH.kept_before in back["content"]
+        assert own_stage.rows("SELECT reply FROM exchanges") == [("The old reply.",)]
+        assert len(await own_stage.parts_of(question)) == 1
+
+
+async def kill(bot: Bot) -> None:
+    bot.process.kill()
+    await bot.wait()
+
+
+async def test_what_is_forgotten_is_not_regenerated(stage: Stage, unique: str) -> None:
+    await stage.model.reply_when(unique, "Fine.", times=1)
+    question = await stage.asked(f"tell {unique}")
+    [part] = await stage.parts_of(question)
+    await stage.use(question["channel_id"], "reset")
+    pressed = await stage.discord.press(question["id"], "Mina", part["id"], Offer.REGENERATE)
+    assert (await refusal(stage, pressed))["content"] == ENGLISH.answer_forgotten
+
+
+async def test_a_stop_that_comes_too_late_says_so(stage: Stage, unique: str) -> None:
+    part = await streaming(stage, f"long {unique}", ENDLESS)
+    first = await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.STOP)
+    second = await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.STOP)
+    assert first != second
+    assert (await refusal(stage, second))["content"] == ENGLISH.nothing_to_stop
+
+
+async def test_who_asks_too_fast_does_not_regenerate_either(own_stage: Stage, unique: str) -> None:
+    async with own_stage.bot(USER_MESSAGES_PER_MINUTE="1"):
+        question = await own_stage.asked(f"tell {unique}")
+        [part] = await own_stage.parts_of(question)
+        pressed = await own_stage.discord.press(
+            part["channel_id"], "Mina", part["id"], Offer.REGENERATE
+        )
+        said = ENGLISH.person_busy.format(limit=1)
+        assert (await refusal(own_stage, pressed))["content"] == said
+
+
+async def test_buttons_are_in_the_language_of_the_guild(own_stage: Stage, unique: str) -> None:
+    async with own_stage.bot(LANGUAGE="ko"):
+        question = await own_stage.asked(f"tell {unique}")
+        [part] = await own_stage.parts_of(question)
+        assert labels(part) == [KOREAN.regenerate_label]

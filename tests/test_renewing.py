@@ -1,0 +1,285 @@
+"""A reply that is made anew or gone on with, on doubles of the model and the real history."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.assistant import Assistant
+from bot.conversation import Conversation, Exchange, State
+from bot.errors import ModelBusy, ModelCut, ModelLength, ReplyDelayed, ReplyLost
+from bot.history import History
+from bot.languages import Languages
+from bot.offers import NOTHING, Offer, offered
+from bot.prompt import CUT_MARK, GO_ON, Role
+from bot.sentences import ENGLISH
+from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
+
+HERE = Conversation(1, guild_id=7)
+PLENTY = 1_000_000
+BOTH = frozenset({Offer.REGENERATE, Offer.CONTINUE})
+ANEW = frozenset({Offer.REGENERATE})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+async def history(path: Path) -> AsyncIterator[History]:
+    async with History.open(path) as one:
+        await keep(one, an_exchange(1, "First?", "One."), an_exchange(2, "Second?", "Two."))
+        await keep(one, an_exchange(3, "Third?", "Three."))
+        yield one
+
+
+@pytest.fixture
+def model() -> DoubleModel:
+    return DoubleModel()
+
+
+@pytest.fixture
+def assistant(model: DoubleModel, history: History) -> Assistant:
+    return Assistant(
+        model,
+        history,
+        system_prompt="Be brief.",
+        token_budget=4000,
+        languages=Languages("en"),
+    )
+
+
+async def stored(history: History, message_id: int) -> Exchange:
+    exchange = await history.find(message_id)
+    assert exchange is not None
+    return exchange
+
+
+async def renewed(
+    assistant: Assistant,
+    history: History,
+    message_id: int,
+    renewal: Offer = Offer.REGENERATE,
+    reply: DoubleReply | None = None,
+) -> DoubleReply:
+    """Return what a renewal showed."""
+    reply = reply or DoubleReply()
+    exchange = await stored(history, message_id)
+    await asyncio.wait_for(assistant.renew(exchange, reply, renewal), PATIENCE_SECONDS)
+    return reply
+
+
+async def cut(history: History, message_id: int, reply: str) -> None:
+    """Let there be a reply that the limit on its length cut."""
+    exchange = replace(an_exchange(message_id, "Long?", reply), cut=True)
+    assert await history.receive(exchange)
+    assert await history.complete(exchange, State.FAILED)
+
+
+def is_open(path: Path) -> bool:
+    """Whether anything is to be gone on with after a restart."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT 1 FROM exchanges WHERE unshown IS NOT NULL"
+            " OR state IN ('received', 'answering')"
+        ).fetchall()
+    return bool(rows)
+
+
+async def test_a_reply_is_made_anew_from_what_was_said_before_it(
+    assistant: Assistant, history: History, model: DoubleModel, path: Path
+) -> None:
+    model.enqueue("Another ", "two.")
+    reply = await renewed(assistant, history, 2)
+    assert [turn.text for turn in model.history[0].turns] == [
+        "Be brief.",
+        "First?",
+        "One.",
+        "Second?",
+    ]
+    assert (reply.text, reply.notices) == ("Another two.", [])
+    assert reply.offers == ANEW
+    kept = await history.context(HERE, token_budget=PLENTY)
+    assert [one.reply for one in kept] == ["One.", "Another two.", "Three."]
+    assert not is_open(path)
+
+
+async def test_until_the_new_reply_is_whole_the_old_one_is_kept(
+    assistant: Assistant, history: History, model: DoubleModel, path: Path
+) -> None:
+    going_on = asyncio.Event()
+    model.enqueue("Another", going_on, " two.")
+    reply = DoubleReply()
+    task = asyncio.create_task(renewed(assistant, history, 2, reply=reply))
+    await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    assert (await stored(history, 2)).reply == "Two."
+    assert is_open(path), "a crash now lets the old reply be shown again"
+    going_on.set()
+    await task
+    assert (await stored(history, 2)).reply == "Another two."
+
+
+async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
+    assistant: Assistant, history: History
+) -> None:
+    assert await history.renew(2, ENGLISH.kept_before)
+    [question] = await history.open_questions()
+    assert question.complete
+    reply = DoubleReply(shown="Anoth")
+    await assistant.go_on(question.exchange, reply)
+    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before])
+    assert reply.offers == ANEW
+    assert not await history.open_questions()
+
+
+@pytest.mark.parametrize("error", [ModelBusy("429"), ModelCut("reset")])
+async def test_the_old_reply_comes_back_when_the_new_one_fails(
+    assistant: Assistant,
+    history: History,
+    model: DoubleModel,
+    path: Path,
+    error: ModelBusy | ModelCut,
+) -> None:
+    model.enqueue("Another", error)
+    reply = await renewed(assistant, history, 2)
+    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before, error.explain(ENGLISH)])
+    assert (await stored(history, 2)).reply == "Two."
+    assert not is_open(path)
+
+
+async def test_the_old_reply_comes_back_when_the_new_one_is_stopped(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    model.enqueue("Another", asyncio.Event())
+    reply = DoubleReply()
+    task = asyncio.create_task(renewed(assistant, history, 2, reply=reply))
+    await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    assert assistant.stop_answer(2)
+    await task
+    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before, ENGLISH.stopped])
+    assert (await stored(history, 2)).reply == "Two."
+
+
+async def test_a_new_reply_that_the_limit_cuts_is_the_reply(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    model.enqueue("Another two, at len", ModelLength())
+    reply = await renewed(assistant, history, 2)
+    assert (reply.text, reply.notices) == ("Another two, at len", [ENGLISH.model_length])
+    assert reply.offers == BOTH
+    exchange = await stored(history, 2)
+    assert (exchange.reply, exchange.cut) == ("Another two, at len", True)
+
+
+async def test_a_question_that_failed_is_asked_again(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    assert await history.receive(an_exchange(4, "Fourth?"))
+    model.enqueue_refusal(ModelBusy("429"))
+    first = DoubleReply()
+    await assistant.answer(an_exchange(4, "Fourth?"), first)
+    assert first.offers == ANEW
+    model.enqueue("Four.")
+    reply = await renewed(assistant, history, 4)
+    assert (reply.text, reply.notices) == ("Four.", [])
+    assert (await history.context(HERE, token_budget=PLENTY))[-1].reply == "Four."
+
+
+async def test_a_cut_reply_is_gone_on_with(
+    assistant: Assistant, history: History, model: DoubleModel, path: Path
+) -> None:
+    await cut(history, 4, "It begins")
+    model.enqueue(" and ends.")
+    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    assert [(turn.role, turn.text) for turn in model.history[0].turns[-3:]] == [
+        (Role.USER, "Long?"),
+        (Role.ASSISTANT, f"It begins\n{CUT_MARK}"),
+        (Role.USER, GO_ON),
+    ]
+    assert (reply.text, reply.notices) == ("It begins and ends.", [])
+    assert reply.offers == ANEW
+    exchange = await stored(history, 4)
+    assert (exchange.reply, exchange.cut) == ("It begins and ends.", False)
+    assert not is_open(path)
+
+
+async def test_what_was_added_to_a_cut_reply_stays_when_that_is_cut_again(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    await cut(history, 4, "It begins")
+    model.enqueue(" and goes on", ModelCut("reset"))
+    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    assert (reply.text, reply.notices) == ("It begins and goes on", [ENGLISH.model_cut])
+    assert reply.offers == BOTH
+    exchange = await stored(history, 4)
+    assert (exchange.reply, exchange.cut) == ("It begins and goes on", True)
+
+
+async def test_what_does_not_fit_is_not_gone_on_with(model: DoubleModel, history: History) -> None:
+    small = Assistant(model, history, system_prompt="", token_budget=60, languages=Languages("en"))
+    await cut(history, 4, "word " * 100)
+    reply = await renewed(small, history, 4, Offer.CONTINUE)
+    assert reply.text == "word " * 100
+    assert reply.notices == [ENGLISH.model_context_exceeded]
+    assert model.history == []
+
+
+async def test_a_full_queue_leaves_the_reply_as_it_is(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    model.enqueue("Slow", asyncio.Event())
+    running, waiting = DoubleReply(), list[asyncio.Task[bool]]()
+    for message_id in range(10, 21):
+        assert await history.receive(an_exchange(message_id))
+        answer = assistant.answer(an_exchange(message_id), running)
+        waiting.append(asyncio.create_task(answer))
+    await asyncio.wait_for(running.written.wait(), PATIENCE_SECONDS)
+    for renewal in (Offer.REGENERATE, Offer.CONTINUE):
+        reply = await renewed(assistant, history, 2, renewal)
+        assert reply.text == "Two."
+        assert (reply.notices or [])[0] == ENGLISH.kept_before
+        assert (await stored(history, 2)).reply == "Two."
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("lost", [ReplyLost("it is gone"), ReplyDelayed("503")])
+async def test_a_reply_that_cannot_be_shown_changes_nothing_that_is_stored(
+    assistant: Assistant, history: History, lost: ReplyLost | ReplyDelayed
+) -> None:
+    await renewed(assistant, history, 2, reply=DoubleReply(lost=lost))
+    assert (await stored(history, 2)).reply == "Two."
+
+
+async def test_a_reset_ends_a_renewal(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    model.enqueue("Another", asyncio.Event())
+    reply = DoubleReply()
+    task = asyncio.create_task(renewed(assistant, history, 2, reply=reply))
+    await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    await assistant.reset(HERE, 9)
+    await task
+    assert (reply.notices or [])[-1] == ENGLISH.stopped_by_reset
+    assert reply.offers == NOTHING
+    assert await history.context(HERE, token_budget=PLENTY) == []
+
+
+async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: History) -> None:
+    exchange = await stored(history, 2)
+    await assistant.forget(2)
+    reply = DoubleReply()
+    await assistant.renew(exchange, reply, Offer.REGENERATE)
+    assert (reply.text, reply.notices) == ("", None)
+
+
+def test_only_what_was_cut_short_may_be_gone_on_with() -> None:
+    assert offered(State.FAILED, cut=True) == BOTH
+    assert offered(State.CANCELLED, cut=True) == {Offer.REGENERATE}
+    assert offered(State.ANSWERED, cut=False) == {Offer.REGENERATE}
