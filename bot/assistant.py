@@ -51,6 +51,10 @@ class Completion(Protocol):
     def usage(self) -> Usage | None:
         """What the API counted, if it says so."""
 
+    @property
+    def thought_seconds(self) -> float | None:
+        """How long it thought before its first words, if it says so."""
+
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the deltas; raises ModelError where the answer is not whole."""
 
@@ -559,10 +563,8 @@ class Assistant:
                     reply.write(delta)
             finally:
                 answer.usage = completion.usage
-                if prompt.read_percent < 100:
-                    notice = answer.say.question_shortened.format(percent=prompt.read_percent)
-                    # One, also when the question is put once more.
-                    answer.notices = [*answer.unread, notice]
+                # Once, also when the question is put once more.
+                answer.notices = [*answer.unread, *_notices(answer.say, prompt, completion)]
 
     async def _record(self, answer: _Answer, state: State) -> None:
         """Store how the answer ended, and that it is to be shown."""
@@ -647,6 +649,14 @@ def _explained(
     if isinstance(error, NothingAsked):
         return [say.hint_in_place]
     return [say.memory_failed]
+
+
+def _notices(say: Sentences, prompt: Prompt, completion: Completion) -> Iterator[str]:
+    """Yield what people are told of how an answer was made."""
+    if completion.thought_seconds is not None and completion.thought_seconds >= 1:
+        yield say.thought.format(seconds=round(completion.thought_seconds))
+    if prompt.read_percent < 100:
+        yield say.question_shortened.format(percent=prompt.read_percent)
 
 
 def _log_lost(exchange: Exchange, error: ReplyLost) -> None:

@@ -52,6 +52,7 @@ class ChatClient(discord.Client):
         allow_dms: bool,
         catch_up_hours: float,
         questions_per_minute: int,
+        reply_parts: int,
         attachments: Attachments,
         languages: Languages,
         retention_days: int,
@@ -89,6 +90,7 @@ class ChatClient(discord.Client):
             limits=limits,
             languages=languages,
             message_content=message_content,
+            most_parts=reply_parts,
         )
         self._changes = Changes(assistant, history, arrivals=self._inbox, withdraw=self.withdraw)
         assistant.follow(self._changes.as_it_stands)

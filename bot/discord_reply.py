@@ -1,21 +1,24 @@
 """A reply streamed into Discord: first words, paced edits, further parts, the final edit."""
 
 import asyncio
+import io
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Self, TypeVar
 
 import discord
 
+from bot.buttons import buttons
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.offers import NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
-from bot.splitting import MESSAGE_LIMIT, Splitter
+from bot.sentences import Sentences
+from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,9 @@ LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left befo
 ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or deleted
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
 LOCKED: Final = 160005  # in a locked thread only those write who may unlock it
+FILE_TOO_LARGE: Final = 413  # Discord: a status
 SMALL: Final = "\n-# "  # Discord: small print
+ATTACHED: Final = "reply.md"
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")
 
@@ -55,10 +60,15 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a part is to show."""
+    """What a part is to show; *file* is what is attached to it, "" for nothing."""
 
     text: str
     offers: Offers
+    file: str = field(default="", repr=False)
+
+
+class _FileRefused(Exception):
+    """Discord takes no file here."""
 
 
 class DiscordReply:
@@ -67,8 +77,8 @@ class DiscordReply:
     *gone* is told of a part before it is deleted, or raises ReplyDelayed. *reopen* opens an
     archived thread, named by its id; it raises HTTPException, DiscordUnavailable or ReplyLost. What
     *find_place* enters is left at the end, with the reply; it raises ReplyLost or ReplyDelayed.
-    *question_id* makes the nonces, by which Discord knows a part that is sent twice. *buttons*
-    makes the row under the last part, which goes with the requests that are made anyway.
+    *question_id* makes the nonces, by which Discord knows a part that is sent twice. What is longer
+    than *most_parts* is attached as a whole to the last of these.
     """
 
     def __init__(
@@ -79,7 +89,8 @@ class DiscordReply:
         gone: Callable[[int], Awaitable[None]],
         reopen: Callable[[int], Awaitable[None]],
         pacer: Pacer,
-        buttons: Callable[[Offers], discord.ui.View | None],
+        say: Sentences,
+        most_parts: int,
     ) -> None:
         self._question_id = question_id
         self._find_place = find_place
@@ -87,10 +98,13 @@ class DiscordReply:
         self._gone = gone
         self._reopen = reopen
         self._pacer = pacer
-        self._buttons = buttons
+        self._say = say
+        self._most_parts = most_parts
         self._held = AsyncExitStack()
         self._splitter = Splitter()
+        self._written: list[str] = []
         self._parts: list[Part] = []
+        self._begun = frozenset[int]()
         self._news = asyncio.Event()
         self._calling = False
         self._finishing = False
@@ -116,12 +130,14 @@ class DiscordReply:
         """Take more of the text; it is shown at the pace the limits allow. Raises ReplyLost."""
         if self._lost is not None:
             raise self._lost
+        self._written.append(delta)
         self._splitter.write(delta)
         self._news.set()
 
     def restart(self) -> None:
         """Take another text in place of what was written so far."""
         self._splitter = Splitter()
+        self._written.clear()
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         """Show the whole text now, with *notices* and *offers* under it.
@@ -129,8 +145,18 @@ class DiscordReply:
         Raises ReplyLost or ReplyDelayed.
         """
         await self._end_streaming()
-        parts = with_notices(self._splitter.finish(), notices)
-        await self._show(parts, offers, Urgency.LAST_WORDS)
+        parts = self._splitter.finish()
+        if len(parts) > self._most_parts:
+            attached = self._say.reply_attached.format(name=ATTACHED)
+            first = first_parts(parts, self._most_parts, [attached, *notices])
+            whole = "".join(self._written).strip() + "\n"
+            try:
+                await self._show(first, offers, Urgency.LAST_WORDS, file=whole)
+            except _FileRefused:
+                log.info("Reply %d cannot be attached: it is shown in parts", self._question_id)
+            else:
+                return
+        await self._show(with_notices(parts, notices), offers, Urgency.LAST_WORDS)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         """Return what an earlier attempt showed, but for notices; raises ReplyLost or ReplyDelayed.
@@ -153,6 +179,7 @@ class DiscordReply:
         await asyncio.sleep(HEAD_START_SECONDS)
         place = await self._find_place(self._held)
         self._parts = list(place.begun)
+        self._begun = frozenset(part.message_id for part in place.begun)
         return place
 
     async def _end_streaming(self) -> None:
@@ -180,7 +207,7 @@ class DiscordReply:
             while not self._finishing:
                 await self._news.wait()
                 self._news.clear()
-                texts = [*self._splitter.sealed, self._splitter.open_part]
+                texts = [*self._splitter.sealed, self._splitter.open_part][: self._most_parts]
                 with suppress(ReplyDelayed):  # The next words try again.
                     await self._show(texts, WHILE_STREAMING, Urgency.EDIT)
                 if not self._finishing:  # The end, which came during the call, does not wait.
@@ -188,14 +215,20 @@ class DiscordReply:
         except ReplyLost as lost:
             self._lost = lost
 
-    async def _show(self, texts: Sequence[str], offers: Offers, urgency: Urgency) -> None:
-        """Bring the messages in line with *texts*, one call for each that differs."""
+    async def _show(
+        self, texts: Sequence[str], offers: Offers, urgency: Urgency, *, file: str = ""
+    ) -> None:
+        """Bring the messages in line with *texts*, one call for each that differs.
+
+        *offers* and *file* go with the last one; raises _FileRefused.
+        """
         place = await asyncio.shield(self._place)
         shown = list(filter(None, texts))
         for number, text in enumerate(shown):
             if self._finishing and urgency is Urgency.EDIT:
                 return
-            wanted = _Wanted(text, offers if number == len(shown) - 1 else NOTHING)
+            is_last = number == len(shown) - 1
+            wanted = _Wanted(text, offers, file) if is_last else _Wanted(text, NOTHING)
             if number == len(self._parts):
                 await self._create(place, number, wanted, min(urgency, Urgency.FIRST_WORDS))
             elif self._is_news(self._parts[number], wanted, urgency):
@@ -211,7 +244,7 @@ class DiscordReply:
         """
         if urgency is Urgency.EDIT:
             return len(wanted.text) >= len(part.text or "") and part.text != wanted.text
-        return (part.text, part.offers) != (wanted.text, wanted.offers)
+        return bool(wanted.file) or (part.text, part.offers) != (wanted.text, wanted.offers)
 
     async def _delete_from(self, place: Destination, number: int) -> None:
         """Delete the parts from *number* on, the last one first: references stay whole.
@@ -247,7 +280,7 @@ class DiscordReply:
                 nonce=f"{self._question_id}.{number}",
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
-                view=self._buttons(wanted.offers),  # type: ignore[arg-type]  # The same.
+                view=buttons(self._say, wanted.offers),  # type: ignore[arg-type]  # The same.
             )
             # Within the call, so that an end that comes now does not leave it unrecorded.
             await self._shown(message.id)
@@ -266,8 +299,8 @@ class DiscordReply:
         shown, text = (message.content or "").strip(), wanted.text
         part = Part(message.id, text if shown == text.strip() else shown, wanted.offers)
         self._parts.append(part)
-        if part.text != text:
-            # Discord knew the nonce: an earlier call had got through, with what there was then.
+        # Discord may know the nonce: an earlier call got through then, with what there was.
+        if part.text != text or wanted.file:
             await self._edit(place, part, wanted, urgency)
 
     async def _edit(
@@ -275,15 +308,23 @@ class DiscordReply:
     ) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
         message = place.channel.get_partial_message(part.message_id)
-        try:
-            edit = partial(
-                message.edit,
+
+        async def edit() -> None:
+            # What an earlier attempt left may have a file that is not to stay.
+            replaces = bool(wanted.file) or part.message_id in self._begun
+            await message.edit(
                 content=wanted.text,
                 allowed_mentions=NO_PINGS,
-                view=self._buttons(wanted.offers),
+                view=buttons(self._say, wanted.offers),
+                attachments=_files(wanted) if replaces else discord.utils.MISSING,
             )
+
+        try:
             await self._call_in(place, edit, urgency)
         except discord.HTTPException as error:
+            refused = isinstance(error, discord.Forbidden) or error.status == FILE_TOO_LARGE
+            if wanted.file and refused:
+                raise _FileRefused from error
             raise lost_because(error, place.channel) from error
         except ReplyDelayed:
             if urgency is Urgency.LAST_WORDS:
@@ -331,15 +372,27 @@ class DiscordReply:
             self._calling = False
 
 
+def first_parts(parts: Sequence[str], most: int, notices: Sequence[str]) -> list[str]:
+    """Return the first *most* of *parts*, the last one cut so that *notices* fit under it."""
+    *before, last = parts[:most]
+    small = "".join(SMALL + notice for notice in notices)
+    room = max(MESSAGE_LIMIT - _units(small), MINIMUM_LIMIT)
+    return [*before, split(last, room)[0] + small]
+
+
 def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:
     """Return *parts* with *notices* below: in small print, or alone where there is no text."""
     if not parts:
         return ["\n".join(notices)] if notices else []
     small = "".join(SMALL + notice for notice in notices)
     *before, last = parts
-    if len(last.encode("utf-16-le")) // 2 + len(small) <= MESSAGE_LIMIT:
+    if _units(last) + _units(small) <= MESSAGE_LIMIT:
         return [*before, last + small]
     return [*parts, small.lstrip("\n")]
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
@@ -356,6 +409,12 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     if isinstance(error, discord.NotFound):
         return ReplyLost("it is gone")
     return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
+
+
+def _files(wanted: _Wanted) -> list[discord.File]:
+    """Return what is attached; anew for each request, which closes it."""
+    data = io.BytesIO(wanted.file.encode(errors="replace"))
+    return [discord.File(data, ATTACHED)] if wanted.file else []
 
 
 async def _typing(channel: Channel) -> None:

@@ -14,7 +14,6 @@ import discord
 from bot import addressing
 from bot.assistant import Assistant, ReadFiles
 from bot.attachments import Attachments, files_of
-from bot.buttons import buttons
 from bot.channels import Channels
 from bot.conversation import Conversation, Exchange, State, scrubbed
 from bot.discord_reply import Destination, DiscordReply
@@ -62,7 +61,10 @@ class _Quoted:
 
 
 class Inbox:
-    """Takes messages in and sees them answered. *message_content*: whether all can be read."""
+    """Takes messages in and sees them answered.
+
+    *message_content*: whether all can be read; *most_parts*: messages that one reply may take.
+    """
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Inbox:
         limits: PersonLimits,
         languages: Languages,
         message_content: bool,
+        most_parts: int,
     ) -> None:
         self._assistant = assistant
         self._history = history
@@ -84,6 +87,7 @@ class Inbox:
         self._limits = limits
         self._languages = languages
         self._message_content = message_content
+        self._most_parts = most_parts
         self._unstored: OrderedDict[int, None] = OrderedDict()
         self._unanswered: dict[int, Exchange] = {}
         self._unrecorded: dict[int, list[int]] = {}
@@ -220,7 +224,8 @@ class Inbox:
             gone=partial(self._record_gone, exchange),
             reopen=self._channels.reopen,
             pacer=self._pacer,
-            buttons=partial(buttons, self._say(exchange)),
+            say=self._say(exchange),
+            most_parts=self._most_parts,
         )
 
     def reply_over(self, exchange: Exchange, part_ids: Iterable[int]) -> DiscordReply:

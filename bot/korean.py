@@ -127,6 +127,8 @@ KOREAN: Final = Sentences(
     ),
     forget_me_label="모두 잊기",
     forget_me_done="모든 장소에서 대화 {count}개를 잊었어요.",
+    thought="{seconds}초 동안 생각했어요.",
+    reply_attached="여기까지는 앞부분이에요. 전체 답변은 첨부한 {name}에 있어요.",
     stop_label="멈추기",
     regenerate_label="다시 쓰기",
     continue_label="이어 쓰기",

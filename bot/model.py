@@ -79,7 +79,8 @@ class Completion:
 
     Raises a ModelError where the stream fails or ends otherwise than with a whole answer; what came
     before is then all there is, and never more than *character_limit* characters. *usage* is known
-    at the end, if the server reports it.
+    at the end, if the server reports it, *thought_seconds* with the first words, if any were shown
+    to be thought before.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Completion:
         character_limit: int,
     ) -> None:
         self.usage: Usage | None = None
+        self.thought_seconds: float | None = None
+        self._thinks_since: float | None = None
         self._body = body
         self._deadlines = deadlines
         self._private = private
@@ -109,6 +112,9 @@ class Completion:
             if self._decoder.done:
                 self._deadlines.come_within(CLOSING_SECONDS)
             if delta := self._within_limit(text if data is not None else text + self._filter.end()):
+                if self._thinks_since is not None and self._any_text:
+                    self.thought_seconds = self._deadlines.now() - self._thinks_since
+                    self._thinks_since = None
                 yield delta
             if self._any_text and isinstance(self._failure, ModelContextExceeded):
                 raise ModelLength(str(self._failure))  # Asked once more, it would begin twice.
@@ -145,13 +151,23 @@ class Completion:
         self.usage = chunk.usage or self.usage
         if chunk.text or chunk.reasoning:
             self._deadlines.progress()
+        if chunk.reasoning:
+            self._think()
         if chunk.finish_reason is not None:
             self._finish_reason = chunk.finish_reason
             if not chunk.text:  # Some servers give a reason with each piece of text.
                 self._deadlines.come_within(ENDING_SECONDS)
         elif chunk.text:  # So it was not the end, and that is yet to come.
             self._finish_reason = None
-        return self._filter.write(chunk.text) if chunk.text else ""
+        text = self._filter.write(chunk.text) if chunk.text else ""
+        if self._filter.reasons:
+            self._think()
+        return text
+
+    def _think(self) -> None:
+        """Note that the model thinks, unless it answers already."""
+        if self._thinks_since is None and not self._any_text:
+            self._thinks_since = self._deadlines.now()
 
     def _within_limit(self, text: str) -> str:
         shown = text[: self._characters_left]
@@ -306,6 +322,10 @@ class _Deadlines:
         """Return the next bytes, None at the end; raises TimeoutError."""
         async with asyncio.timeout_at(self.next_at):
             return await anext(body, None)
+
+    def now(self) -> float:
+        """Return the time, in seconds."""
+        return self._time()
 
     def progress(self) -> None:
         """Note that a token came, so the next one has its own time."""

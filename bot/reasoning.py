@@ -16,6 +16,11 @@ class ReasoningFilter:
         self._reasoned = False
         self._passed = False
 
+    @property
+    def reasons(self) -> bool:
+        """Whether what comes next is reasoning."""
+        return self._inside
+
     def write(self, text: str) -> str:
         """Return what of the text so far may be shown and was not returned before."""
         if self._passed:

@@ -78,6 +78,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 allow_dms=settings.allow_dms,
                 catch_up_hours=settings.catch_up_hours,
                 questions_per_minute=settings.user_messages_per_minute,
+                reply_parts=settings.reply_parts,
                 attachments=attachments,
             ) as connection,
         ):

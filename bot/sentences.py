@@ -90,6 +90,8 @@ class Sentences:
     forget_me_sure: str
     forget_me_label: str
     forget_me_done: str
+    thought: str
+    reply_attached: str
     stop_label: str
     regenerate_label: str
     continue_label: str
@@ -242,6 +244,8 @@ ENGLISH: Final = Sentences(
     ),
     forget_me_label="Forget all of it",
     forget_me_done="Forgotten in every place. Exchanges: {count}.",
+    thought="Thought for {seconds} s.",
+    reply_attached="This is only the beginning: the whole answer is in the attached {name}.",
     stop_label="Stop",
     regenerate_label="Regenerate",
     continue_label="Continue",

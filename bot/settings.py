@@ -52,6 +52,7 @@ REMEDIES: Final = {
     "user_messages_per_minute": "give a whole number from 1 to 10000",
     "language": "give en or ko",
     "retention_days": "give a whole number from 0 to 3650",
+    "reply_parts": "give a whole number from 1 to 100",
     "attachment_bytes": "give a whole number from 0 to 100000000",
     "catch_up_hours": "give a number of hours from 0 to 168",
     "database_url": "give an address like sqlite:///data/bot.db",
@@ -161,6 +162,7 @@ class Settings(BaseSettings):
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
     language: Annotated[Literal["en", "ko"], BeforeValidator(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
+    reply_parts: int = Field(5, ge=1, le=100)
     attachment_bytes: int = Field(10_000_000, ge=0, le=100_000_000)
     catch_up_hours: float = Field(24, ge=0, le=168, allow_inf_nan=False)
     database_url: str = "sqlite:///data/bot.db"

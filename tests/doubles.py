@@ -38,6 +38,7 @@ class DoubleCompletion:
     script: Sequence[str | asyncio.Event | Exception]
     final_usage: Usage | None
     usage: Usage | None = None
+    thought_seconds: float | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         for step in self.script:

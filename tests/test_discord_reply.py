@@ -3,27 +3,36 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot import discord_calls, pacing
 from bot import discord_reply as discord_reply_module
-from bot.buttons import buttons
 from bot.discord_calls import DiscordUnavailable
-from bot.discord_reply import Destination, DiscordReply, lost_because, with_notices
+from bot.discord_reply import (
+    ATTACHED,
+    Destination,
+    DiscordReply,
+    first_parts,
+    lost_because,
+    with_notices,
+)
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.gateway import RateLimitTrace
+from bot.offers import Offer
 from bot.pacing import REQUESTS_PER_SECOND, Pacer, Urgency
 from bot.parts import Part
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
 from bot.sentences import ENGLISH
-from bot.splitting import MESSAGE_LIMIT
+from bot.splitting import MESSAGE_LIMIT, split
 from tests.doubles import PATIENCE_SECONDS
 
 Json = dict[str, Any]
@@ -65,6 +74,7 @@ class Stage:
         self,
         find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]] | None = None,
         reopen: Callable[[int], Awaitable[None]] | None = None,
+        most_parts: int = 5,
     ) -> DiscordReply:
         return DiscordReply(
             int(self.asked["id"]),
@@ -73,7 +83,8 @@ class Stage:
             gone=self._drop,
             reopen=reopen or self._reopen,
             pacer=self.pacer,
-            buttons=partial(buttons, ENGLISH),
+            say=ENGLISH,
+            most_parts=most_parts,
         )
 
     async def in_place(self, _held: AsyncExitStack) -> Destination:
@@ -192,6 +203,71 @@ async def test_a_long_reply_goes_on_in_further_messages_each_replying_to_the_las
     references = [message["message_reference"]["message_id"] for message in messages]
     assert references == [stage.asked["id"], *(message["id"] for message in messages[:-1])]
     assert stage.shown == [int(message["id"]) for message in messages]
+
+
+async def attached(stage: Stage) -> list[str]:
+    """Return what is attached to the messages that the bot has posted."""
+    urls = [one["url"] for message in await stage.messages() for one in message["attachments"]]
+    async with aiohttp.ClientSession() as web:
+        return [await (await web.get(url)).text() for url in urls]
+
+
+async def test_a_reply_that_is_too_long_ends_in_a_file_with_the_whole(stage: Stage) -> None:
+    words = [f"word{number} " for number in range(900)]
+    async with stage.reply(most_parts=2) as reply:
+        for word in words:
+            reply.write(word)
+        await stage.until("word200")
+        await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
+    first, last = await stage.messages()
+    ending = f"\n-# {ENGLISH.reply_attached.format(name=ATTACHED)}\n-# The end."
+    assert last["content"].endswith(ending)
+    assert len(last["content"]) <= MESSAGE_LIMIT
+    assert "".join(words).startswith(f"{first['content']} {last['content'].removesuffix(ending)}")
+    assert await attached(stage) == ["".join(words).strip() + "\n"]
+    assert [len(one["components"]) for one in (first, last)] == [0, 1]
+
+
+async def test_where_it_may_attach_nothing_it_shows_all_in_messages(stage: Stage) -> None:
+    deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
+    await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
+    words = "".join(f"word{number} " for number in range(900))
+    async with stage.reply(most_parts=2) as reply:
+        reply.write(words)
+        await reply.finish(["The end."])
+    said = " ".join(await stage.texts())
+    assert said == words.strip() + "\n-# The end."
+    assert await attached(stage) == []
+
+
+async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
+    async with stage.reply(most_parts=2) as reply:
+        reply.write("word " * 1200)
+        await reply.finish()
+    begun = tuple(Part(part_id, None) for part_id in stage.shown)
+
+    async def there(_held: AsyncExitStack) -> Destination:
+        return Destination(stage.channel, None, begun)
+
+    async with stage.reply(there, most_parts=2) as reply:
+        reply.write("Short.")
+        await reply.finish()
+    assert await stage.texts() == ["Short."]
+    assert await attached(stage) == []
+
+
+@given(
+    parts=st.lists(st.text(min_size=1, max_size=2000), min_size=3, max_size=4),
+    notices=st.lists(st.text(min_size=1, max_size=300), min_size=1, max_size=3),
+)
+def test_the_first_parts_of_a_long_reply_fit_with_what_is_said_under_them(
+    parts: list[str], notices: list[str]
+) -> None:
+    parts = [piece for part in parts for piece in split(f"x{part}")][:3]
+    shown = first_parts([*parts, "rest"], len(parts), notices)
+    assert len(shown) == len(parts)
+    assert all(len(one.encode("utf-16-le", "surrogatepass")) // 2 <= MESSAGE_LIMIT for one in shown)
+    assert all(notice in shown[-1] for notice in notices)
 
 
 async def test_a_place_that_takes_its_time_loses_nothing(stage: Stage) -> None:

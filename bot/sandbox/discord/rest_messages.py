@@ -185,6 +185,8 @@ async def edit_message(call: Call) -> tuple[int, Any]:
             raise refused("not_the_author")
     if channel.thread and channel.thread.archived:
         raise refused("thread_archived")
+    if call.uploads:
+        call.require(channel, Permission.ATTACH_FILES)
     apply_edit(call, channel, message, form)
     return 200, message_object(call.state.world, message)
 

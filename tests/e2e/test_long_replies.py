@@ -1,0 +1,57 @@
+"""A reply that takes many messages, and one that was long thought about."""
+
+import aiohttp
+import pytest
+
+from bot.offers import Offer
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Stage
+from tests.faults.points import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PARTS = 5  # by default
+LONG = "\n\n".join(f"## Part {number}\n\n" + "So it goes on. " * 100 for number in range(9))
+
+
+async def test_a_reply_of_many_messages_is_attached_as_a_whole(stage: Stage, unique: str) -> None:
+    script = Script(text=LONG, chunk_size=500, chunks_per_second=10)
+    await stage.model.reply_when(f"long {unique}", script, times=1)
+    question = await stage.asked(f"long {unique}")
+    parts = await stage.parts_of(question)
+    assert len(parts) == PARTS
+    *others, last = parts
+    assert last["content"].endswith(f"-# {ENGLISH.reply_attached.format(name='reply.md')}")
+    assert not any(part["attachments"] for part in others)
+    [file] = last["attachments"]
+    async with aiohttp.ClientSession() as web, web.get(file["url"]) as response:
+        assert await response.text() == LONG.strip() + "\n"
+    await stage.said(question["id"], "Mina", f"and {unique}")
+    assert "Part 8" in await stage.memory_at(f"and {unique}"), "it remembers all of it"
+    await stage.model.reply_when(f"long {unique}", "Short.", times=1)
+    await stage.discord.press(question["id"], "Mina", last["id"], Offer.REGENERATE)
+
+    async def short() -> bool:
+        return await stage.shown_of(question) == "Short."
+
+    await until(short)
+    [part] = await stage.parts_of(question)
+    assert part["attachments"] == []
+
+
+async def test_what_is_still_thought_is_not_shown_but_how_long_it_took(
+    stage: Stage, unique: str
+) -> None:
+    pause = {"choices": [{"delta": {"reasoning_content": "Hidden thoughts."}}]}
+    script = Script(
+        text="Forty-two.", events_before=(pause,), first_token_delay_seconds=0, chunk_size=20
+    )
+    slow = Script(chunks=("<think>Hidden", " thoughts.</think>", "Forty-two."), chunks_per_second=1)
+    await stage.model.reply_when(f"quick {unique}", script, times=1)
+    await stage.model.reply_when(f"slow {unique}", slow, times=1)
+    quick = await stage.text_on(await stage.ask(f"quick {unique}"))
+    thought = await stage.text_on(await stage.ask(f"slow {unique}"))
+    assert quick == "Forty-two."
+    assert thought.startswith("Forty-two.\n-# Thought for ")
+    assert "Hidden" not in thought
