@@ -238,6 +238,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             allow_dms=True,
             catch_up_hours=24.0,
             questions_per_minute=MESSAGE_LIMIT,
+            reply_parts=5,
             attachments=files,
             keeping=Keeping("localhost", "double", retention_days=0),
         ) as connection:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from bot.offers import Offer
+from bot.own_data import FORGET
 from bot.sentences import ENGLISH
 from tests.e2e.conftest import GLANCE_SECONDS, NAMES, PATIENCE_SECONDS, Stage, field_of
 from tests.faults.gateway_fuzz import mutant
@@ -171,7 +173,8 @@ def _change_person(payload: Json, dice: random.Random) -> None:
 def _change_kind(payload: Json, dice: random.Random) -> None:
     data = payload["data"]
     payload["type"] = dice.choice([1, COMPONENT, AUTOCOMPLETE, FORM, 6, 99])
-    data |= {"component_type": dice.choice([2, 3, 8, 99]), "custom_id": "unknown", "components": []}
+    data |= {"component_type": dice.choice([2, 2, 3, 8, 99]), "components": []}
+    data["custom_id"] = dice.choice(["unknown", FORGET, *Offer])
     data["type"] = dice.choice([1, 2, 3, 99])
     if payload["type"] == AUTOCOMPLETE:
         data["type"] = 1
