@@ -15,10 +15,11 @@ from bot.channels import Channels
 from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.few import SLOW_SECONDS, Few
 from bot.guilds import Guilds, ToRead, channels_of, last_id, readable
-from bot.heard import Gap, seconds_of
+from bot.heard import Gap
 from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
 from bot.pacing import Pacer, Urgency
+from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
 

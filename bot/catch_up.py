@@ -18,11 +18,12 @@ from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed
 from bot.few import Few
 from bot.guilds import Guilds
-from bot.heard import MARGIN_SECONDS, Gap, Heard, earlier, seconds_of, snowflake_at
+from bot.heard import MARGIN_SECONDS, Gap, Heard
 from bot.history import History
 from bot.inbox import Inbox
 from bot.pauses import Pauses
 from bot.recovery import Recovery
+from bot.snowflakes import earlier, seconds_of, snowflake_at
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from bot.assistant import Assistant
 from bot.attachments import names_of
 from bot.conversation import Exchange, scrubbed
 from bot.errors import HistoryFailed
-from bot.heard import seconds_of
 from bot.history import History
 from bot.lately import Lately, Version
 from bot.payloads import is_snowflake
+from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from bot.erasure import HOUR_SECONDS, Erasure
 from bot.errors import HistoryFailed
 from bot.gateway import RateLimitTrace
 from bot.guilds import Guilds
-from bot.heard import MARGIN_SECONDS, Heard, earlier, snowflake_at
+from bot.heard import MARGIN_SECONDS, Heard
 from bot.history import History
 from bot.inbox import Inbox
 from bot.languages import Languages
@@ -28,6 +28,7 @@ from bot.pacing import Pacer
 from bot.payloads import is_message
 from bot.recovery import Recovery
 from bot.renewing import Renewals
+from bot.snowflakes import earlier, snowflake_at
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from bot.errors import HistoryFailed
-from bot.heard import snowflake_at
 from bot.history import History
+from bot.snowflakes import snowflake_at
 
 log = logging.getLogger(__name__)
 

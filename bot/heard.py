@@ -9,6 +9,7 @@ from typing import Final
 
 from bot.errors import HistoryFailed
 from bot.history import History
+from bot.snowflakes import earlier, snowflake_at
 
 log = logging.getLogger(__name__)
 
@@ -17,24 +18,7 @@ FIRST_FACT: Final = "first heard"
 WRITE_SECONDS: Final = 30.0
 # Events overtake each other, and one may be heard and not stored when the process dies.
 MARGIN_SECONDS: Final = 120.0
-EPOCH_SECONDS: Final = 1_420_070_400.0  # Discord: snowflakes count milliseconds since 2015
 AHEAD_SECONDS: Final = 3600.0  # An id from further in the future than clocks differ is made up.
-TIME_SHIFT: Final = 22  # Discord: the bits of a snowflake below its time
-
-
-def snowflake_at(seconds: float) -> int:
-    """Return the least id that Discord may give at a time, in seconds since 1970."""
-    return max(0, int((seconds - EPOCH_SECONDS) * 1000)) << TIME_SHIFT
-
-
-def seconds_of(snowflake: int) -> float:
-    """Return when Discord gave an id, in seconds since 1970."""
-    return (snowflake >> TIME_SHIFT) / 1000 + EPOCH_SECONDS
-
-
-def earlier(snowflake: int, seconds: float) -> int:
-    """Return the id that is *seconds* older."""
-    return snowflake_at(seconds_of(snowflake) - seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from discord import app_commands
 from bot.assistant import Assistant
 from bot.commands import Commands, said
 from bot.conversation import Exchange
-from bot.heard import seconds_of
 from bot.history import History
 from bot.sentences import Sentences
+from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
 

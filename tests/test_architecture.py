@@ -74,6 +74,7 @@ PURE = {
     "reasoning",
     "refusals",
     "sentences",
+    "snowflakes",
     "splitting",
     "tokens",
 }

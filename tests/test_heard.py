@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from bot import heard as heard_module
-from bot.heard import FACT, Heard, earlier, seconds_of, snowflake_at
+from bot.heard import FACT, Heard
 from bot.history import History
+from bot.snowflakes import snowflake_at
 from tests.doubles import PATIENCE_SECONDS, Clock
 
 NOW = 1_800_000_000.0
@@ -22,12 +23,6 @@ async def history(tmp_path: Path) -> AsyncIterator[History]:
 
 def at(seconds: float) -> int:
     return snowflake_at(NOW + seconds)
-
-
-def test_a_snowflake_tells_its_time_to_the_millisecond() -> None:
-    assert seconds_of(snowflake_at(NOW + 0.123)) == pytest.approx(NOW + 0.123, abs=0.001)
-    assert seconds_of(earlier(at(0), 120)) == pytest.approx(NOW - 120, abs=0.001)
-    assert snowflake_at(0.0) == 0
 
 
 async def test_the_mark_follows_what_is_heard_and_survives(history: History) -> None:
