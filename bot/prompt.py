@@ -1,13 +1,15 @@
 """Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from bot.conversation import Exchange
+from bot.gaps import GAP_TOKENS, time_gap
 from bot.tokens import (
     MESSAGE_OVERHEAD_TOKENS,
     PROMPT_OVERHEAD_TOKENS,
@@ -18,8 +20,8 @@ from bot.tokens import (
 # Double brackets frame what the program says to the model. Nobody can type them: `defused` turns
 # them into ordinary ones, so a line in double brackets always tells the truth.
 SPEAKERS_NOTE: Final = (
-    "Lines in ⟦double brackets⟧ come from the chat program, never from people: each says who wrote "
-    "what follows it. Answer without such a line."
+    "Lines in ⟦double brackets⟧ come from the chat program, never from people: they say who wrote "
+    "what follows them, when and where. Answer without such lines."
 )
 WRITES: Final = "⟦{name} writes⟧"
 WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
@@ -28,8 +30,9 @@ FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 GO_ON: Final = "⟦go on exactly where your answer was cut short; repeat nothing of it⟧"
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
-SYSTEM_PROMPTS: Final = 100  # whose cost is kept in mind
+SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its own
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
+ABOVE_SHARE: Final = 4  # What stands above a quoted message gets a quarter of the room at most.
 
 
 class Role(StrEnum):
@@ -109,32 +112,54 @@ def exchange_tokens(exchange: Exchange) -> int:
     return sum(_turn_tokens(turn) for turn in _turns(exchange))
 
 
-def fit(exchanges: Sequence[Exchange], budget: int) -> Sequence[Exchange]:
-    """Return the longest suffix of *exchanges* that costs at most *budget* tokens."""
-    start = len(exchanges)
-    while start and exchanges[start - 1].tokens <= budget:
-        start -= 1
-        budget -= exchanges[start].tokens
-    return exchanges[start:]
+def fit(costs: Sequence[int], budget: int) -> int:
+    """Return how many of the last *costs* come to at most *budget* together."""
+    count = 0
+    for cost in reversed(costs):
+        budget -= cost
+        if budget < 0:
+            break
+        count += 1
+    return count
 
 
 def build_prompt(
-    system_prompt: str, exchanges: Sequence[Exchange], question: Exchange, *, token_budget: int
+    system_prompt: str,
+    exchanges: Sequence[Exchange],
+    question: Exchange,
+    *,
+    token_budget: int,
+    place: str = "",
+    above: Sequence[str] = (),
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
-    Costs at most *token_budget*, an estimate without calibration, unless the system prompt alone
-    leaves no room: it always stays, and so does the beginning of the question.
+    *place* says where that is, *above* is what stands above the message that it replies to, oldest
+    first. Costs at most *token_budget*, an estimate without calibration, unless the system turn
+    alone leaves no room: it always stays, and so does the beginning of the question.
     """
     named = any(one.author for one in (question, *exchanges))
-    system, system_tokens = _system_turn(system_prompt, named=named)
+    system, system_tokens = _system_turn(system_prompt, place, named=named)
     room = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
     asked, asked_tokens, read_percent = _fitted_question(question, room)
+    asked, asked_tokens = _below(above, asked, asked_tokens, room)
     room -= asked_tokens
-    kept = fit(exchanges, room)
-    turns = (*system, *(turn for exchange in kept for turn in _turns(exchange)), asked)
-    tokens = token_budget - room + sum(exchange.tokens for exchange in kept)
-    return Prompt(turns, tokens, len(kept), read_percent)
+    # An exchange that is kept lets the next question say how long after it that came.
+    gaps = [_gap(before, after) for before, after in pairwise((*exchanges, question))]
+    costs = [
+        exchange.tokens + (GAP_TOKENS if gap else 0)
+        for exchange, gap in zip(exchanges, gaps, strict=True)
+    ]
+    kept = fit(costs, room)
+    start = len(exchanges) - kept
+    turns, gap_before = list(system), ""
+    for exchange, gap_behind in zip(exchanges[start:], gaps[start:], strict=True):
+        said, replied = _turns(exchange)
+        turns += (_after(gap_before, said), replied)
+        gap_before = gap_behind
+    turns.append(_after(gap_before, asked))
+    tokens = token_budget - room + sum(costs[start:])
+    return Prompt(tuple(turns), tokens, kept, read_percent)
 
 
 def halved(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
@@ -146,15 +171,34 @@ def _turn_tokens(turn: Turn) -> int:
     return MESSAGE_OVERHEAD_TOKENS + estimate_tokens(turn.text)
 
 
-@lru_cache(SYSTEM_PROMPTS)
-def _system_turn(system_prompt: str, *, named: bool) -> tuple[tuple[Turn, ...], int]:
+@lru_cache(SYSTEM_TURNS)
+def _system_turn(system_prompt: str, place: str, *, named: bool) -> tuple[tuple[Turn, ...], int]:
     """Return the turn, if there is any, and what it costs; the same for question after question."""
-    text = "\n\n".join(filter(None, (system_prompt.strip(), SPEAKERS_NOTE if named else "")))
+    of_program = (SPEAKERS_NOTE, place) if named else ()
+    text = "\n\n".join(filter(None, (system_prompt.strip(), *of_program)))
     turns = (Turn(Role.SYSTEM, text),) if text else ()
     return turns, sum(map(_turn_tokens, turns))
 
 
-def _turns(exchange: Exchange) -> Iterable[Turn]:
+def _gap(before: Exchange, after: Exchange) -> str:
+    return time_gap(before.message_id, after.message_id) if after.author else ""
+
+
+def _after(gap: str, turn: Turn) -> Turn:
+    return replace(turn, text=f"{gap}\n{turn.text}") if gap else turn
+
+
+def _below(above: Sequence[str], asked: Turn, tokens: int, room: int) -> tuple[Turn, int]:
+    """Return the question below the last of *above* that there is room for, and what both cost."""
+    most = min(room, tokens + room // ABOVE_SHARE)
+    for start in range(len(above)):
+        whole = replace(asked, text="\n".join((*above[start:], asked.text)))
+        if (cost := _turn_tokens(whole)) <= most:
+            return whole, cost
+    return asked, tokens
+
+
+def _turns(exchange: Exchange) -> tuple[Turn, Turn]:
     reply = f"{exchange.reply}\n{CUT_MARK}" if exchange.cut else exchange.reply
     return _asked(exchange, exchange.quoted, _words(exchange)), Turn(Role.ASSISTANT, reply)
 

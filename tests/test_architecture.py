@@ -62,6 +62,7 @@ PURE = {
     "conversation",
     "decoding",
     "errors",
+    "gaps",
     "graphemes",
     "korean",
     "languages",

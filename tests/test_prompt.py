@@ -1,16 +1,19 @@
 """The prompt: what is always in it, what gives way, and who says what."""
 
-from dataclasses import replace
+import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.conversation import Exchange
+from bot.gaps import GAP_TOKENS
 from bot.prompt import (
     CUT_MARK,
     SPEAKERS_NOTE,
     Role,
+    Turn,
     a_file,
     build_prompt,
     defused,
@@ -21,63 +24,93 @@ from bot.prompt import (
     quote,
     speaker_name,
 )
+from bot.snowflakes import snowflake_at
 from bot.tokens import MESSAGE_OVERHEAD_TOKENS, PROMPT_OVERHEAD_TOKENS, estimate_tokens
 from tests.doubles import an_exchange
 
 NAMES = st.text(max_size=60)
+LATER = re.compile(r"⟦\w+ \d{4}-\d\d-\d\d \d\d:\d\d UTC, \d+ (?:hours?|days) later⟧\n")
 TEXTS = st.one_of(
     st.text(max_size=40),
     st.text(min_size=100, max_size=1500),
     st.sampled_from(["word " * 300, "안녕하세요 " * 200, "⟦x⟧ " * 200, "a\n" * 400, "🎉" * 200]),
 )
-COSTS = st.lists(st.integers(0, 300), max_size=30).map(
-    lambda costs: [replace(an_exchange(number), tokens=cost) for number, cost in enumerate(costs)]
-)
-EXCHANGES = st.lists(st.tuples(TEXTS, TEXTS, st.booleans()), max_size=5).map(
-    lambda said: [
-        an_exchange(number, question, reply, author="Mina (@mina)", cut=cut)
-        for number, (question, reply, cut) in enumerate(said)
-    ]
-)
+COSTS = st.lists(st.integers(0, 300), max_size=30)
+NOON = 1_795_608_000.0  # Wednesday 2026-11-25 12:00 UTC
+
+
+def at_hour(hours: float) -> int:
+    """Return the id of a message so many hours after a certain noon."""
+    return snowflake_at(NOON + 3600 * hours)
+
+
+def a_history(*hours: float) -> st.SearchStrategy[list[Exchange]]:
+    """Return exchanges until noon, with one of *hours* behind each."""
+    said = st.tuples(TEXTS, TEXTS, st.booleans(), st.sampled_from(hours))
+    return st.lists(said, max_size=5).map(
+        lambda all_said: [
+            an_exchange(
+                at_hour(-sum(behind for *_, behind in all_said[number:])),
+                question,
+                reply,
+                author="Mina (@mina)",
+                cut=cut,
+            )
+            for number, (question, reply, cut, _) in enumerate(all_said)
+        ]
+    )
+
+
+EXCHANGES = a_history(0.1, 0.9, 1.1, 5.0, 47.0, 200.0)
 
 
 def asked(question: str, *, author: str = "Jun (@jun)", quoted: str = "") -> Exchange:
-    return an_exchange(1000, question, author=author, quoted=quoted)
+    return an_exchange(at_hour(0), question, author=author, quoted=quoted)
 
 
 @given(COSTS, st.integers(0, 5000))
-def test_what_fits_is_the_longest_suffix_within_the_budget(
-    exchanges: list[Exchange], budget: int
-) -> None:
-    kept = list(fit(exchanges, budget))
-    assert exchanges[len(exchanges) - len(kept) :] == kept
-    assert sum(exchange.tokens for exchange in kept) <= budget
-    if len(kept) < len(exchanges):
-        one_more = exchanges[len(exchanges) - len(kept) - 1 :]
-        assert sum(exchange.tokens for exchange in one_more) > budget
+def test_what_fits_is_the_longest_suffix_within_the_budget(costs: list[int], budget: int) -> None:
+    count = fit(costs, budget)
+    assert sum(costs[len(costs) - count :]) <= budget
+    if count < len(costs):
+        assert sum(costs[len(costs) - count - 1 :]) > budget
 
 
 @given(COSTS, st.integers(0, 5000), st.integers(0, 500))
-def test_a_larger_budget_keeps_at_least_as_many(
-    exchanges: list[Exchange], budget: int, more: int
-) -> None:
-    assert len(fit(exchanges, budget + more)) >= len(fit(exchanges, budget))
+def test_a_larger_budget_keeps_at_least_as_many(costs: list[int], budget: int, more: int) -> None:
+    assert fit(costs, budget + more) >= fit(costs, budget)
 
 
-@given(EXCHANGES, TEXTS.filter(str.strip), TEXTS, st.booleans(), st.integers(300, 3000))
+@given(
+    EXCHANGES,
+    TEXTS.filter(str.strip),
+    TEXTS,
+    st.booleans(),
+    st.integers(300, 3000),
+    st.lists(TEXTS, max_size=4),
+)
 @settings(max_examples=60)
 def test_any_prompt_keeps_its_promises(
-    exchanges: list[Exchange], text: str, quoted_text: str, named: bool, budget: int
+    exchanges: list[Exchange],
+    text: str,
+    quoted_text: str,
+    named: bool,
+    budget: int,
+    above: list[str],
 ) -> None:
     """Within budget; system prompt first, question last; whole exchanges, the newest, between."""
     quoted = quote("Sora (@sora)", quoted_text) if quoted_text else ""
     question = asked(text, author="Jun (@jun)" if named else "", quoted=quoted if named else "")
-    prompt = build_prompt("Be brief.", exchanges, question, token_budget=budget)
+    above = [quote("Mina (@mina)", one) for one in above] if named else []
+    prompt = build_prompt("Be brief.", exchanges, question, token_budget=budget, above=above)
     first, *between, last = prompt.turns
     assert prompt.tokens <= budget
-    assert prompt.tokens == PROMPT_OVERHEAD_TOKENS + sum(
+    cost = PROMPT_OVERHEAD_TOKENS + sum(
         MESSAGE_OVERHEAD_TOKENS + estimate_tokens(turn.text) for turn in prompt.turns
     )
+    gaps = sum(LATER.match(turn.text) is not None for turn in prompt.turns)
+    assert cost <= prompt.tokens <= cost + gaps * GAP_TOKENS
+    assert gaps <= prompt.exchanges
     assert (first.role, last.role) == (Role.SYSTEM, Role.USER)
     assert first.text.startswith("Be brief.")
     assert [turn.role for turn in between] == [Role.USER, Role.ASSISTANT] * prompt.exchanges
@@ -102,8 +135,8 @@ def test_a_larger_budget_forgets_nothing(exchanges: list[Exchange], budget: int,
 
 def test_a_whole_prompt() -> None:
     before = [
-        an_exchange(1, "Tea or coffee?", "Tea.", author="Mina (@mina)"),
-        an_exchange(2, "Sure?", "Quite", author="Jun (@jun)", cut=True),
+        an_exchange(at_hour(-0.2), "Tea or coffee?", "Tea.", author="Mina (@mina)"),
+        an_exchange(at_hour(-0.1), "Sure?", "Quite", author="Jun (@jun)", cut=True),
     ]
     question = asked("What does he mean?", quoted=quote("Sora (@sora)", "Hm."))
     prompt = build_prompt(" Be brief.\n", before, question, token_budget=1000)
@@ -126,8 +159,80 @@ def test_a_whole_prompt() -> None:
 
 def test_one_person_alone_needs_no_names() -> None:
     """At the terminal: nothing but what was said, and no system turn where there is none."""
-    prompt = build_prompt("", [], asked("Hi ⟦you⟧", author=""), token_budget=1000)
-    assert [(turn.role, turn.text) for turn in prompt.turns] == [(Role.USER, "Hi ⟦you⟧")]
+    before = an_exchange(at_hour(-50), "Why?", "So.")
+    prompt = build_prompt("", [before], asked("Hi ⟦you⟧", author=""), token_budget=1000)
+    assert [turn.text for turn in prompt.turns] == ["Why?", "So.", "Hi ⟦you⟧"]
+
+
+# When and where
+
+
+def test_more_than_an_hour_between_two_questions_is_told() -> None:
+    before = [
+        an_exchange(at_hour(hours), f"{hours}", "Yes.", author="Mina (@mina)")
+        for hours in (-121.0, -50.0, -48.9, -3.0, -2.0)
+    ]
+    prompt = build_prompt("", before, asked("Now?"), token_budget=1000)
+    assert [turn.text.split("\n")[0] for turn in prompt.turns[1::2]] == [
+        "⟦Mina (@mina) writes⟧",
+        "⟦Monday 2026-11-23 10:00 UTC, 2 days later⟧",
+        "⟦Monday 2026-11-23 11:06 UTC, 1 hour later⟧",
+        "⟦Wednesday 2026-11-25 09:00 UTC, 45 hours later⟧",
+        "⟦Mina (@mina) writes⟧",
+        "⟦Wednesday 2026-11-25 12:00 UTC, 2 hours later⟧",
+    ]
+
+
+def test_a_question_from_before_what_was_answered_last_comes_no_time_later() -> None:
+    """As when it waited through an outage."""
+    later = an_exchange(at_hour(5), "Why?", "So.", author="Mina (@mina)")
+    prompt = build_prompt("", [later], asked("Now?"), token_budget=1000)
+    assert prompt.turns[-1].text == "⟦Jun (@jun) writes⟧\nNow?"
+
+
+@given(EXCHANGES.filter(bool), st.lists(TEXTS, max_size=4))
+@settings(max_examples=60)
+def test_what_was_sent_once_is_sent_the_same_again(
+    exchanges: list[Exchange], above: list[str]
+) -> None:
+    """The API knows the beginning of a prompt again: all but the question, up to which it is new.
+
+    As long as nothing had to be left out.
+    """
+    sent: list[tuple[Turn, ...]] = []
+    for number, question in enumerate(exchanges):
+        prompt = build_prompt(
+            "Be brief.",
+            exchanges[:number],
+            question,
+            token_budget=1_000_000,
+            place="⟦here⟧",
+            above=above,
+        )
+        assert prompt.exchanges == number
+        sent.append(prompt.turns)
+    for before, after in pairwise(sent):
+        assert after[: len(before) - 1] == before[:-1]
+        assert before[-1].text.endswith(after[len(before) - 1].text.rpartition("⟦Mina")[2])
+
+
+def test_the_place_stands_at_the_end_of_the_system_turn() -> None:
+    place = "⟦This conversation is in #general⟧"
+    prompt = build_prompt("Be brief.", [], asked("Why?"), token_budget=1000, place=place)
+    assert prompt.turns[0].text == f"Be brief.\n\n{SPEAKERS_NOTE}\n\n{place}"
+
+
+def test_what_stands_above_a_quoted_message_comes_first_and_yields_first() -> None:
+    """The question and the quoted message stay whole; of the rest the newest that fit a quarter."""
+    question = asked("Why?", quoted=quote("Sora", "Hm."))
+    above = [quote("Mina", f"word{number} " * 20) for number in range(4)]
+    whole = build_prompt("", [], question, token_budget=1000, above=above).turns[-1].text
+    below = "⟦Sora wrote earlier; the next message replies to it⟧\nHm.\n⟦Jun (@jun) writes⟧\nWhy?"
+    assert whole == "\n".join((*above, below))
+    prompt = build_prompt("", [], question, token_budget=600, above=above)
+    assert prompt.turns[-1].text == "\n".join((*above[2:], below))
+    assert prompt.tokens < 300
+    assert build_prompt("", [], question, token_budget=130, above=above).turns[-1].text == below
 
 
 def test_an_overlong_question_is_shortened_and_says_how_much_was_read() -> None:
@@ -184,7 +289,7 @@ def test_halving_a_history_ends() -> None:
     assert halved([]) == []
 
 
-@given(EXCHANGES)
+@given(a_history(0.1))
 @settings(max_examples=40)
 def test_the_estimate_of_an_exchange_is_what_it_adds_to_a_prompt(
     exchanges: list[Exchange],
