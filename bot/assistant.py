@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from functools import partial
 from typing import Final, Protocol, Self
 
 from bot.calls import Calls
@@ -40,6 +41,7 @@ INTERRUPTED: Final = [say.interrupted for say in LANGUAGES.values()]
 FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
 _Turn = AbstractAsyncContextManager[None]
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
+Whereabouts = Callable[[Conversation], str]
 ReadFiles = Callable[[], Awaitable[Files]]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
@@ -199,10 +201,15 @@ class Assistant:
         self._answers: dict[int, _Answer] = {}
         self._calibrations: dict[str, Calibration] = {}
         self._as_it_stands: AsItStands = _unchanged
+        self._whereabouts: Whereabouts = _nowhere
 
     def follow(self, as_it_stands: AsItStands) -> None:
         """Ask *as_it_stands* of each question when its turn comes; None says that it is gone."""
         self._as_it_stands = as_it_stands
+
+    def locate(self, whereabouts: Whereabouts) -> None:
+        """Tell the model what *whereabouts* says of the place of each question, in one line."""
+        self._whereabouts = whereabouts
 
     async def answer(
         self, exchange: Exchange, reply: Reply, *, read_files: ReadFiles = no_files
@@ -511,7 +518,6 @@ class Assistant:
         exchange = answer.exchange
         if not (exchange.question or exchange.quoted or exchange.files):
             raise NothingAsked
-        system_prompt = await self.system_prompt(exchange.conversation)
         exchanges: Sequence[Exchange] = await self._history.context(
             exchange.conversation,
             before_id=exchange.message_id if answer.renewal else NEWEST_ID,
@@ -519,7 +525,14 @@ class Assistant:
         )
         if answer.renewal is Offer.CONTINUE:
             exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
-        prompt = build_prompt(system_prompt, exchanges, exchange, token_budget=budget)
+        build = partial(
+            build_prompt,
+            await self.system_prompt(exchange.conversation),
+            question=exchange,
+            token_budget=budget,
+            place=self._whereabouts(exchange.conversation),
+        )
+        prompt = build(exchanges)
         if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
             raise ModelContextExceeded("what is to be continued does not fit")
         calls = Calls()
@@ -529,7 +542,7 @@ class Assistant:
             if not prompt.exchanges or not calls.left:
                 raise
             kept = halved(exchanges[len(exchanges) - prompt.exchanges :])
-            prompt = build_prompt(system_prompt, kept, exchange, token_budget=budget)
+            prompt = build(kept)
             await self._stream(prompt, calls, answer, reply)
 
     async def _read_files(self, answer: _Answer, token_limit: int) -> None:
@@ -637,6 +650,10 @@ class Assistant:
 
 async def _unchanged(exchange: Exchange) -> Exchange:
     return exchange
+
+
+def _nowhere(_place: Conversation) -> str:
+    return ""
 
 
 def _explained(

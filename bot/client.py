@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import discord
@@ -29,6 +30,7 @@ from bot.payloads import is_message
 from bot.recovery import Recovery
 from bot.renewing import Renewals
 from bot.snowflakes import earlier, snowflake_at
+from bot.whereabouts import whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ class ChatClient(discord.Client):
         )
         self._changes = Changes(assistant, history, arrivals=self._inbox, withdraw=self.withdraw)
         assistant.follow(self._changes.as_it_stands)
+        assistant.locate(partial(whereabouts, self))
         languages.follow(self._locale_of)
         self._erasure = Erasure(
             history,

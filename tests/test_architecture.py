@@ -45,6 +45,7 @@ LIBRARIES = {
         "presses",
         "reconnecting",
         "recovery",
+        "whereabouts",
     },
     "aiosqlite": {"database"},
     "sqlite3": {"database", "database_file", "database_lock"},

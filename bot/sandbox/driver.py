@@ -88,7 +88,11 @@ class Driver:
     async def say(
         self, channel: str, author: str, text: str, *, reply_to: str | None = None, **more: object
     ) -> Json:
-        """Post a message; *more*: attachments, as_typed, ping_reply, flags, webhook_id, force."""
+        """Post a message.
+
+        *more*: attachments, embeds, as_typed, ping_reply, flags, webhook_id, force, ago_seconds
+        (said so long ago: nothing newer may be there).
+        """
         body = {"channel_id": channel, "author_id": author, "content": text, "reply_to": reply_to}
         return dict(await self.call("POST", "/messages", body | more))
 
@@ -132,7 +136,7 @@ class Driver:
         return dict(await self.call("POST", "/threads", body | more))
 
     async def edit_channel(self, channel: str, **changes: object) -> Json:
-        """Change a thread (archived, locked, name) or a channel (name, overwrites)."""
+        """Change a thread (archived, locked, name) or a channel (name, topic, overwrites)."""
         return dict(await self.call("PATCH", f"/channels/{channel}", changes))
 
     async def create_channel(self, name: str, *, kind: int = 0, guild: str = "Sandbox") -> Json:

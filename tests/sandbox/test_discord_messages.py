@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from bot.sandbox.driver import ControlError
 from tests.sandbox.wire import code_at
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ async def test_content_is_stripped_and_counted_in_code_points(api: Api) -> None:
     refused = await api.send("general", "x" * 2001)
     assert (refused.status, refused.code) == (400, 50035)
     assert code_at(refused.body, "content") == "BASE_TYPE_MAX_LENGTH"
+
+
+async def test_something_may_have_been_said_before(api: Api, people: Driver) -> None:
+    old = await people.say("general", "Mina", "hi", ago_seconds=7200)
+    new = await people.say("general", "Mina", "and now")
+    assert (int(new["id"]) - int(old["id"])) >> 22 == pytest.approx(7_200_000, abs=60_000)
+    place = f"/channels/{api.channels['general']}/messages"
+    found = (await api.request("GET", f"{place}?after={old['id']}")).body
+    assert [one["content"] for one in found] == ["and now"]
+    with pytest.raises(ControlError):
+        await people.say("general", "Mina", "too late", ago_seconds=7200)
 
 
 @pytest.mark.parametrize("text", ["", "  \n "])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from bot.sandbox.discord import guilds, messages, payloads, people
@@ -85,6 +86,8 @@ class PeopleControl:
         )
         if not spec.get("force"):
             self._require_can_speak(author.id, channel)
+        if "ago_seconds" in spec:
+            draft.id = self._id_of_then(channel, float(spec["ago_seconds"]))
         if spec.get("reply_to"):
             source = self._places.message(channel, spec["reply_to"])
             reply_to(draft, channel, source)
@@ -96,6 +99,13 @@ class PeopleControl:
         return shown_message(
             self._state.world, messages.post(self._state, channel, author.id, draft)
         )
+
+    def _id_of_then(self, channel: Channel, ago_seconds: float) -> int:
+        """Return an id from the past, as that of something said then: nothing newer is there."""
+        number = self._state.world.snowflakes.at(time.time() - ago_seconds)
+        if channel.last_message_id is not None and channel.last_message_id >= number:
+            raise NotPossibleError("something newer stands there already")
+        return number
 
     def _text(self, spec: Json) -> str:
         text = str(spec.get("content", ""))

@@ -1,0 +1,62 @@
+"""Tell the model where a conversation takes place: in which channel and server, and its topic."""
+
+from typing import Final
+
+import discord
+
+from bot.conversation import Conversation
+from bot.prompt import defused
+
+IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
+IN_CHANNEL: Final = '⟦This conversation is in {place} of the server "{guild}"{topic}⟧'
+# Whoever may manage a channel writes its topic; the line says that it is not the program's.
+TOPIC: Final = '. Its topic, in the words of people there: "{topic}"'
+NAME_LENGTH: Final = 100  # Discord: of a channel, a thread or a server
+TOPIC_LENGTH: Final = 300
+
+
+def whereabouts(client: discord.Client, place: Conversation) -> str:
+    """Return a line for the model, "" where the place is not in the cache of *client*.
+
+    It is the same for a channel and the bot's own threads below it, which are named after what was
+    asked, so that their prompts begin alike.
+    """
+    if place.guild_id is None:
+        return IN_DIRECT_MESSAGES
+    guild = client.get_guild(place.guild_id)
+    if guild is None:
+        return ""
+    thread = guild.get_thread(place.channel_id)
+    channel = guild.get_channel(place.parent_id or place.channel_id)
+    if channel is None and thread is not None:
+        channel = thread.parent
+    if channel is None:
+        return ""
+    name = f"#{_plain(channel.name, NAME_LENGTH)}"
+    if thread is not None and _is_told(thread, client):
+        name = f'the thread "{_plain(thread.name, NAME_LENGTH)}" of {name}'
+    topic = _plain(_topic_of(channel), TOPIC_LENGTH)
+    return IN_CHANNEL.format(
+        place=name,
+        guild=_plain(guild.name, NAME_LENGTH),
+        topic=TOPIC.format(topic=topic) if topic else "",
+    )
+
+
+def _is_told(thread: discord.Thread, client: discord.Client) -> bool:
+    """Whether the name of *thread* says something: a person chose it."""
+    assert client.user is not None
+    return thread.owner_id != client.user.id
+
+
+def _topic_of(channel: discord.abc.GuildChannel) -> object:
+    if isinstance(channel, discord.TextChannel | discord.ForumChannel | discord.StageChannel):
+        return channel.topic
+    return None
+
+
+def _plain(text: object, length: int) -> str:
+    """Return *text* on one line, unable to end what it is quoted in; Discord may send anything."""
+    words = " ".join(str(text or "").split())
+    plain = defused("".join(filter(str.isprintable, words))).replace('"', "'")
+    return plain if len(plain) <= length else f"{plain[: length - 1].rstrip()}…"
