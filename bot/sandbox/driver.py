@@ -96,6 +96,15 @@ class Driver:
         body = {"channel_id": channel, "author_id": author, "content": text, "reply_to": reply_to}
         return dict(await self.call("POST", "/messages", body | more))
 
+    async def forward(self, channel: str, author: str, source: Json) -> Json:
+        """Forward the message *source*; what its author says of it is a message of its own."""
+        forward = {"channel_id": source["channel_id"], "message_id": source["id"]}
+        return await self.say(channel, author, "", forward=forward)
+
+    async def know_previews(self, previews: dict[str, Json]) -> None:
+        """Let Discord know what stands at addresses, so that previews come with the message."""
+        await self.call("PUT", "/previews", previews)
+
     async def say_all(self, messages: Iterable[Json]) -> None:
         """Post messages, each given by channel_id, author_id, content and so on."""
         await self.call("POST", "/messages/bulk", {"messages": list(messages)})

@@ -80,6 +80,16 @@ async def test_a_message_from_its_creation_to_its_end(api: Api, people: Driver) 
     await exchange(api, "POST", f"/channels/{api.channels['general']}/typing", status=204)
 
 
+async def test_a_forward(api: Api, people: Driver) -> None:
+    source = await people.say("random", "Mina", "Look")
+    forward = await people.forward("general", "Jun", source)
+    path = f"/channels/{api.channels['general']}/messages/{forward['id']}"
+    answer = await api.request("GET", path)
+    # The description knows snapshots, but not the type of the reference, which is documented.
+    reference = answer.body["message_reference"] | {"type": 0}
+    check_response("GET", path, 200, answer.body | {"message_reference": reference})
+
+
 async def test_a_thread_from_its_creation_to_its_archive(api: Api, people: Driver) -> None:
     question = await people.ask("general", "Jun", "hm?")
     channel = f"/channels/{api.channels['general']}"

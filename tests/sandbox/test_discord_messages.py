@@ -180,6 +180,53 @@ async def test_a_link_becomes_a_preview_unless_suppressed(api: Api, people: Driv
     assert seen["edited_timestamp"] is None
 
 
+async def test_a_preview_that_discord_knows_comes_with_the_message(
+    api: Api, people: Driver
+) -> None:
+    await people.know_previews({"https://example.org/a": {"title": "A", "description": "Page"}})
+    known = (await api.send("general", "https://example.org/a")).body
+    assert [one["title"] for one in known["embeds"]] == ["A"]
+    other = (await api.send("general", "https://example.org/a https://example.org/b")).body
+    assert other["embeds"] == []
+    seen = await people.wait_for_message(
+        lambda item: bool(item["id"] == other["id"] and item["embeds"])
+    )
+    assert [one["title"] for one in seen["embeds"]] == ["A", "https://example.org/b"]
+
+
+async def test_a_forward_shows_a_message_as_it_stood(api: Api, people: Driver) -> None:
+    embed = {"type": "rich", "title": "Alert"}
+    source = await people.say("random", "OtherBot", "Look", embeds=[embed])
+    forward = await people.forward("general", "Jun", source)
+    await people.edit("random", source["id"], "Look again")
+    path = f"/channels/{api.channels['general']}/messages/{forward['id']}"
+    seen = (await api.request("GET", path)).body
+    assert (seen["type"], seen["content"], seen["flags"]) == (0, "", 1 << 14)
+    assert "referenced_message" not in seen
+    assert seen["message_reference"] == {
+        "type": 1,
+        "channel_id": api.channels["random"],
+        "guild_id": api.guild,
+        "message_id": source["id"],
+    }
+    [snapshot] = seen["message_snapshots"]
+    assert (snapshot["message"]["content"], snapshot["message"]["embeds"]) == ("Look", [embed])
+    assert "author" not in snapshot["message"]
+    again = await people.forward("random", "Mina", seen)
+    assert again["message_snapshots"] == seen["message_snapshots"]
+
+
+async def test_a_forward_has_no_words_and_shows_nothing_hidden(people: Driver) -> None:
+    source = await people.say("random", "Mina", "secret")
+    spec = {"channel_id": source["channel_id"], "message_id": source["id"]}
+    with pytest.raises(ControlError, match="no content"):
+        await people.say("general", "Jun", "Look!", forward=spec)
+    deny = {"target": "everyone", "deny": ["VIEW_CHANNEL"]}
+    await people.edit_channel("random", overwrites=[deny])
+    with pytest.raises(ControlError, match="cannot see"):
+        await people.forward("general", "Jun", source)
+
+
 async def test_an_edit_that_drops_the_flag_switches_previews_on(api: Api, people: Driver) -> None:
     message = (await api.send("general", "https://example.org", flags=SUPPRESS_EMBEDS)).body
     assert message["flags"] == SUPPRESS_EMBEDS
@@ -293,11 +340,13 @@ async def test_without_the_intent_history_is_blank_but_for_what_concerns_the_bot
 ) -> None:
     await people.settings(portal={"message_content": False})
     await people.say("general", "Jun", "secret")
-    await people.ask("general", "Jun", "open")
+    await people.forward("general", "Mina", await people.ask("general", "Jun", "open"))
     await api.send("general", "own")
     place = f"/channels/{api.channels['general']}/messages"
+    [_, forward, *_] = (await api.request("GET", place)).body
+    assert forward["message_snapshots"][0]["message"]["content"] == ""
     contents = [item["content"] for item in (await api.request("GET", place)).body]
-    assert contents == ["own", f"{people.bot_mention} open", ""]
+    assert contents == ["own", "", f"{people.bot_mention} open", ""]
 
 
 async def test_a_role_is_pinged_if_it_may_be(api: Api, people: Driver) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from bot.sandbox.discord import guilds, messages, payloads, people
 from bot.sandbox.discord.control_routes import read_spec
-from bot.sandbox.discord.message_payloads import shown_message
+from bot.sandbox.discord.message_payloads import shown_message, snapshot_of
 from bot.sandbox.discord.people import NotPossibleError
 from bot.sandbox.discord.permissions import Permission
 from bot.sandbox.discord.rest_messages import reply_to
+from bot.sandbox.discord.world import MessageFlag
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -39,6 +40,7 @@ class PeopleControl:
             ("PATCH", "/messages/{channel}/{message}", self._edit_message),
             ("DELETE", "/messages/{channel}/{message}", self._delete_message),
             ("POST", "/messages/bulk-delete", self._bulk_delete),
+            ("PUT", "/previews", self._know_previews),
             ("POST", "/typing", self._typing),
             ("GET", "/commands", self._list_commands),
             ("POST", "/commands", self._use_command),
@@ -93,12 +95,29 @@ class PeopleControl:
             reply_to(draft, channel, source)
             if not spec.get("ping_reply", True):
                 draft.replied_user = None
+        if spec.get("forward"):
+            self._forward(draft, author.id, spec["forward"])
         if spec.get("webhook_id"):
             draft.webhook_id = int(spec["webhook_id"])
             draft.webhook_name = spec.get("webhook_name", "Webhook")
         return shown_message(
             self._state.world, messages.post(self._state, channel, author.id, draft)
         )
+
+    def _forward(self, draft: messages.Draft, user_id: int, source: Json) -> None:
+        """Let *draft* forward a message that its author sees, as it stands now."""
+        if draft.content or draft.attachments or draft.embeds:
+            # Discord: 160011. What one writes to it the client sends as a message behind it.
+            raise NotPossibleError("a forward has no content of its own")
+        channel = self._places.channel(source["channel_id"])
+        message = self._places.message(channel, source["message_id"])
+        if not self._state.world.can_view(channel, user_id):
+            raise NotPossibleError("the user cannot see the message")
+        draft.flags |= MessageFlag.HAS_SNAPSHOT
+        draft.snapshots = message.snapshots or [snapshot_of(self._state.world, message)]
+        draft.reference = {"type": 1, "channel_id": str(channel.id), "message_id": str(message.id)}
+        if channel.guild_id is not None:
+            draft.reference["guild_id"] = str(channel.guild_id)
 
     def _id_of_then(self, channel: Channel, ago_seconds: float) -> int:
         """Return an id from the past, as that of something said then: nothing newer is there."""
@@ -138,6 +157,10 @@ class PeopleControl:
         spec = await read_spec(request)
         ids = [int(item) for item in spec["message_ids"]]
         messages.delete(self._state, self._places.channel(spec["channel_id"]), *ids, bulk=True)
+
+    async def _know_previews(self, request: web.Request) -> None:
+        """Say what stands at addresses: previews that Discord knows come with the message."""
+        self._state.known_previews |= await read_spec(request)
 
     async def _typing(self, request: web.Request) -> None:
         spec = await read_spec(request)

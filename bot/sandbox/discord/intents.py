@@ -86,6 +86,9 @@ def blank_content(message: Json, bot_id: int, *, in_guild: bool) -> Json:
         or any(user["id"] == me for user in message["mentions"])
     )
     shown = message if readable else message | BLANKED
+    if not readable and "message_snapshots" in message:
+        forwarded = [one["message"] | BLANKED for one in message["message_snapshots"]]
+        shown = shown | {"message_snapshots": [{"message": one} for one in forwarded]}
     referenced = message.get("referenced_message")
     if referenced:
         shown = shown | {"referenced_message": blank_content(referenced, bot_id, in_guild=in_guild)}

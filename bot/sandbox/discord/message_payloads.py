@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 
 _COMMAND_TYPES = frozenset({MessageType.CHAT_INPUT_COMMAND, MessageType.CONTEXT_MENU_COMMAND})
 
+_SNAPSHOT = (
+    "type",
+    "content",
+    "mentions",
+    "mention_roles",
+    "attachments",
+    "embeds",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "components",
+)
+
 
 def attachment_object(attachment: Attachment) -> Json:
     """Return an attachment with its address on the stand-in's CDN."""
@@ -100,6 +113,8 @@ def _optional_message_fields(world: World, message: Message, *, nested: bool) ->
             }
     if message.thread_id is not None and message.thread_id in world.channels:
         body["thread"] = channel_object(world, world.channels[message.thread_id])
+    if message.snapshots:
+        body["message_snapshots"] = message.snapshots
     if message.reference is not None:
         body["message_reference"] = message.reference
         if nested and message.type in {MessageType.REPLY, MessageType.THREAD_STARTER}:
@@ -111,6 +126,12 @@ def _referenced(world: World, reference: Json) -> Json | None:
     channel = world.channels.get(int(reference["channel_id"]))
     message = channel.messages.get(int(reference["message_id"])) if channel else None
     return message_object(world, message, nested=False) if message else None
+
+
+def snapshot_of(world: World, message: Message) -> Json:
+    """Return *message* as a forward shows it, then and for ever: without its author."""
+    body = message_object(world, message, nested=False)
+    return {"message": {name: body[name] for name in _SNAPSHOT}}
 
 
 def created_message(world: World, message: Message) -> Json:

@@ -38,6 +38,7 @@ class Draft:
     components: list[Json] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
     reference: Json | None = None
+    snapshots: list[Json] = field(default_factory=list)
     replied_user: int | None = None
     allowed_mentions: Json | None = None
     nonce: str | int | None = None
@@ -79,6 +80,7 @@ def build(state: State, channel: Channel, author_id: int, draft: Draft) -> Messa
         components=number_components(draft.components),
         attachments=draft.attachments,
         reference=draft.reference,
+        snapshots=draft.snapshots,
         nonce=draft.nonce,
         tts=draft.tts,
         webhook_id=draft.webhook_id,
@@ -87,6 +89,10 @@ def build(state: State, channel: Channel, author_id: int, draft: Draft) -> Messa
         interaction_metadata=draft.interaction_metadata,
     )
     _mention(state, channel, message, draft.allowed_mentions, draft.replied_user)
+    if _previewed(state, channel, message) and state.known_previews.keys() >= set(
+        links(message.content)
+    ):
+        message.previews = _previews(state, message)
     message.revise()
     return message
 
@@ -203,15 +209,25 @@ def expect_previews(state: State, channel: Channel, message: Message) -> None:
         state.spawn(_preview(state, channel, message))
 
 
+def _previews(state: State, message: Message) -> list[Json]:
+    """Return what Discord shows of the links in *message*."""
+    return [
+        {"type": "link", "url": url, "title": url} | state.known_previews.get(url, {})
+        for url in links(message.content)
+    ]
+
+
+def _previewed(state: State, channel: Channel, message: Message) -> bool:
+    allowed = state.world.permissions(channel, message.author_id) & Permission.EMBED_LINKS
+    return bool(allowed) and not message.flags & MessageFlag.SUPPRESS_EMBEDS
+
+
 async def _preview(state: State, channel: Channel, message: Message) -> None:
     await asyncio.sleep(state.knobs.preview_delay_seconds)
-    allowed = state.world.permissions(channel, message.author_id) & Permission.EMBED_LINKS
-    found = links(message.content)
-    previews = [{"type": "link", "url": url, "title": url} for url in found]
+    previews = _previews(state, message)
     if (
         previews == message.previews
-        or not allowed
-        or message.flags & MessageFlag.SUPPRESS_EMBEDS
+        or not _previewed(state, channel, message)
         or channel.messages.get(message.id) is not message
         or channel.id not in state.world.channels
     ):

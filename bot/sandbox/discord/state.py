@@ -45,6 +45,7 @@ class State:
         self.ephemerals: dict[int, Message] = {}
         self.files: dict[int, Attachment] = {}
         self.redirects: dict[int, str] = {}
+        self.known_previews: dict[str, Json] = {}
         self.requests: list[Json] = []
         self._tasks: set[asyncio.Task[None]] = set()
 

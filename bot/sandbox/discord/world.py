@@ -67,6 +67,7 @@ class MessageFlag(IntEnum):
     LOADING = 1 << 7
     SUPPRESS_NOTIFICATIONS = 1 << 12
     IS_VOICE_MESSAGE = 1 << 13
+    HAS_SNAPSHOT = 1 << 14
     IS_COMPONENTS_V2 = 1 << 15
 
 
@@ -202,6 +203,7 @@ class Message:
     mention_everyone: bool = False
     pings: list[str] = field(default_factory=list)
     reference: Json | None = None
+    snapshots: list[Json] = field(default_factory=list)
     nonce: str | int | None = None
     edited_at: datetime | None = None
     tts: bool = False
