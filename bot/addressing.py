@@ -2,10 +2,12 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import discord
 
+from bot.embedded import embedded_text
 from bot.prompt import quote, speaker_name
 
 MARKUP: Final = re.compile(
@@ -65,6 +67,23 @@ def readable_text(message: discord.Message, me_id: int = 0) -> str:
 
     Mentions of the bot, *me_id*, and of its own role are removed.
     """
+    return _named(message.content, message, me_id)
+
+
+def embedded(message: discord.Message, me_id: int = 0) -> str:
+    """Return what *message* forwards and embeds, ready for the model; names as `readable_text`."""
+    return embedded_text(message, partial(_named, message=message, me_id=me_id))
+
+
+def quotation(message: discord.Message, me_id: int) -> str:
+    """Return *message*, which a question replies to, ready for the model; "" for the bot's own."""
+    if message.author.id == me_id:
+        return ""
+    text, beside = readable_text(message), embedded(message)
+    return quote(speaker(message.author), text, beside) if text or beside else ""
+
+
+def _named(text: str, message: discord.Message, me_id: int) -> str:
     own_role = message.guild.self_role if message.guild is not None else None
     own = re.compile(rf"[ \t]*<(?:@!?{me_id}|@&{own_role.id if own_role else 0})>")
     users = {user.id: f"@{user.display_name}" for user in message.mentions}
@@ -81,17 +100,9 @@ def readable_text(message: discord.Message, me_id: int = 0) -> str:
         return f":{markup['emoji']}:" if markup["emoji"] else f"/{markup['command']}"
 
     # Discord leaves code alone, and so must we: <@1> in a program is the program's.
-    pieces = CODE.split(message.content)
+    pieces = CODE.split(text)
     pieces[::2] = [MARKUP.sub(name, own.sub("", piece)) for piece in pieces[::2]]
     return "".join(pieces).strip()
-
-
-def quotation(message: discord.Message, me_id: int) -> str:
-    """Return *message*, which a question replies to, ready for the model; "" for the bot's own."""
-    if message.author.id == me_id:
-        return ""
-    text = readable_text(message)
-    return quote(speaker(message.author), text) if text else ""
 
 
 def _time(seconds: int) -> str:

@@ -324,13 +324,15 @@ class Assistant:
             answer.stop(_Stop.FORGOTTEN)
         await self._history.forgetting.forget_places(place_ids)
 
-    async def amend(self, message_id: int, question: str, *, files: Collection[str]) -> None:
+    async def amend(
+        self, message_id: int, question: str, *, embedded: str, files: Collection[str]
+    ) -> None:
         """Replace a question by what its author made of it, who left these *files*, by name."""
         exchange = await self._history.find(message_id)
         if exchange is None:
             return
         left = kept_files(exchange.files, files)
-        amended = replace(exchange, question=question, files=left)
+        amended = replace(exchange, question=question, embedded=embedded, files=left)
         if amended != exchange:
             await self.store_amended(amended)
 
@@ -516,7 +518,7 @@ class Assistant:
         budget = int(self._token_budget / calibration.factor)
         await self._read_files(answer, budget // FILES_SHARE)
         exchange = answer.exchange
-        if not (exchange.question or exchange.quoted or exchange.files):
+        if not exchange.asks:
             raise NothingAsked
         exchanges: Sequence[Exchange] = await self._history.context(
             exchange.conversation,

@@ -77,6 +77,7 @@ class Changes:
         assert message.edited_at is not None
         version = Version(
             scrubbed(addressing.readable_text(message, me_id)),
+            scrubbed(addressing.embedded(message, me_id)),
             scrubbed(addressing.quotation(message, me_id)),
             names_of(message),
             message.edited_at,
@@ -195,7 +196,9 @@ class Changes:
     async def _edit(self, message_id: int, version: Version) -> None:
         if not await self._history.knows(message_id):
             return
-        await self._assistant.amend(message_id, version.text, files=version.files)
+        await self._assistant.amend(
+            message_id, version.text, embedded=version.embedded, files=version.files
+        )
         await self._assistant.requote(message_id, version.quotation)
 
     async def _forget(self, message_ids: Iterable[int]) -> None:

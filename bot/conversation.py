@@ -32,10 +32,10 @@ class Exchange:
     """A question and its reply: the unit that is stored, fitted and dropped.
 
     *message_id* is the Discord message that asked; *channel_id* says whose history it belongs to,
-    *place_id* where the answer appears: the same, or the thread made from the question. *quoted* is
-    what the question replied to, ready for the model, *quoted_id* that message, *quoted_author_id*
-    who wrote that; *files* is what its files say, ready as well. *tokens* is the estimate for both
-    turns, without calibration.
+    *place_id* where the answer appears: the same, or the thread made from the question. *embedded*
+    is what it forwarded and embedded, ready for the model; *quoted* is what it replied to, ready as
+    well, *quoted_id* that message, *quoted_author_id* who wrote that; so is *files*, which is what
+    its files say. *tokens* is the estimate for both turns, without calibration.
     """
 
     message_id: int
@@ -44,6 +44,7 @@ class Exchange:
     author_id: int
     author: str
     question: str
+    embedded: str = ""
     quoted: str = ""
     quoted_id: int | None = None
     quoted_author_id: int | None = None
@@ -51,6 +52,11 @@ class Exchange:
     reply: str = ""
     cut: bool = False
     tokens: int = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything in it to answer."""
+        return bool(self.question or self.embedded or self.quoted or self.files)
 
     @property
     def opens_thread(self) -> bool:

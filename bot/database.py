@@ -104,6 +104,8 @@ SCHEMA: Final = (
     CREATE INDEX exchanges_by_quoted_author ON exchanges (quoted_author_id)
         WHERE quoted_author_id IS NOT NULL;
     """,
+    # What a question forwarded and embedded.
+    "ALTER TABLE exchanges ADD COLUMN embedded TEXT NOT NULL DEFAULT '';",
 )
 
 PRAGMAS: Final = (

@@ -16,7 +16,7 @@ WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to 
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
 ERASED_TEXT: Final = (
-    "author_id = 0, author = '', question = '', quoted = '', quoted_id = NULL,"
+    "author_id = 0, author = '', question = '', embedded = '', quoted = '', quoted_id = NULL,"
     " quoted_author_id = NULL, files = '', reply = '', tokens = 0"
 )
 _ERASED: Final = f"""

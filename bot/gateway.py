@@ -17,7 +17,7 @@ from discord.http import Route
 from bot.buckets import FullBucket
 from bot.gateway_socket import Inflate, KeepAlive, PromptSocket
 from bot.pacing import Pacer
-from bot.payloads import is_interaction, is_message, is_message_update
+from bot.payloads import is_interaction, is_message, is_message_update, tidied
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ WELL_FORMED: Final = {
     "MESSAGE_UPDATE": is_message_update,
     "INTERACTION_CREATE": is_interaction,
 }
+MESSAGES: Final = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
 
@@ -118,7 +119,7 @@ def guard_parsers(client: discord.Client) -> None:
             try:
                 if well_formed is not None and not well_formed(data):
                     raise MalformedEvent
-                parse(data)
+                parse(tidied(data) if event in MESSAGES else data)
             except Exception as error:  # noqa: BLE001  # the one top handler of what Discord sends
                 log.warning("Skipped a malformed %s event: %s", event, type(error).__name__)
 

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS: Final = 64
 _COLUMNS: Final = (
-    "message_id, channel_id, place_id, author_id, author, question, quoted, quoted_id,"
-    " quoted_author_id, files, reply, cut, tokens"
+    "message_id, channel_id, place_id, author_id, author, question, embedded, quoted,"
+    " quoted_id, quoted_author_id, files, reply, cut, tokens"
 )
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
 # rows come sorted out of the index: a page costs what a page holds, however long the history. What
@@ -90,10 +90,11 @@ class History:
             (
                 """
                 INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
-                    author_id, author, question, quoted, quoted_id, quoted_author_id, files, state)
+                    author_id, author, question, embedded, quoted, quoted_id, quoted_author_id,
+                    files, state)
                 SELECT :message, :channel, :place, :guild, :parent,
-                    :author_id, :author, :question, :quoted, :quoted_id, :quoted_author_id, :files,
-                    'received'
+                    :author_id, :author, :question, :embedded, :quoted, :quoted_id,
+                    :quoted_author_id, :files, 'received'
                 WHERE NOT EXISTS
                     (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
                 ON CONFLICT DO NOTHING
@@ -309,13 +310,14 @@ class History:
                 return
 
     async def amend(self, exchange: Exchange) -> None:
-        """Store what became of the question, its files and what it quotes, and the estimate."""
+        """Store what became of the question, what it holds and quotes, and the estimate."""
         await self._database.change(
             """
-            UPDATE exchanges SET question = ?, quoted = ?, files = ?, tokens = ?
+            UPDATE exchanges SET question = ?, embedded = ?, quoted = ?, files = ?, tokens = ?
             WHERE message_id = ? AND author_id <> 0
             """,
             scrubbed(exchange.question),
+            scrubbed(exchange.embedded),
             scrubbed(exchange.quoted),
             exchange.files,
             exchange.tokens,
@@ -453,6 +455,7 @@ def _named(exchange: Exchange) -> dict[str, object]:
         "author_id": exchange.author_id,
         "author": scrubbed(exchange.author),
         "question": scrubbed(exchange.question),
+        "embedded": scrubbed(exchange.embedded),
         "quoted": scrubbed(exchange.quoted),
         "quoted_id": exchange.quoted_id,
         "quoted_author_id": exchange.quoted_author_id,
@@ -467,7 +470,7 @@ def _with_place(row: Sequence[Any]) -> Exchange:
 
 def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
     message_id, channel_id, place_id, author_id, author, question, *rest = row
-    quoted, quoted_id, quoted_author_id, files, reply, cut, tokens = rest
+    embedded, quoted, quoted_id, quoted_author_id, files, reply, cut, tokens = rest
     return Exchange(
         message_id=message_id,
         conversation=conversation
@@ -477,6 +480,7 @@ def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
         author_id=author_id,
         author=author,
         question=question,
+        embedded=embedded,
         quoted=quoted,
         quoted_id=quoted_id,
         quoted_author_id=quoted_author_id,

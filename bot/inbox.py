@@ -24,6 +24,7 @@ from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer
 from bot.parts import Part
 from bot.placing import Asked, in_place, open_thread, thread_name, thread_possible
+from bot.prompt import without_program_lines
 from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,7 @@ class Question:
     @property
     def asks(self) -> bool:
         """Whether there is anything to answer, as far as is known."""
-        words = self.exchange.question or self.exchange.quoted
-        return bool(words or self.unresolved or files_of(self.message))
+        return self.exchange.asks or bool(self.unresolved or files_of(self.message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +294,8 @@ class Inbox:
 
     async def _replies_to_me(self, message: discord.Message, me_id: int) -> bool:
         reference = message.reference
+        if message.type is not discord.MessageType.reply:  # A forward refers, too.
+            return False
         if reference is None or reference.message_id is None:
             return False
         target = addressing.replied_to(message)
@@ -319,10 +321,11 @@ class Inbox:
         """Return what *message* asks, as far as is known without asking Discord."""
         guild_id = addressing.guild_id_of(message)
         question = scrubbed(addressing.readable_text(message, me_id))
+        embedded = scrubbed(addressing.embedded(message, me_id))
         quoted = _quoted(addressing.replied_to(message), me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
-        asked = bool(question or quoted.text or unresolved or files_of(message))
+        asked = bool(question or embedded or quoted.text or unresolved or files_of(message))
         threaded = asked and thread_possible(message, channel, me_id)
         exchange = Exchange(
             message_id=message.id,
@@ -331,6 +334,7 @@ class Inbox:
             author_id=message.author.id,
             author=addressing.speaker(message.author),
             question=question,
+            embedded=embedded,
             quoted=quoted.text,
             quoted_id=quoted.message_id,
             quoted_author_id=quoted.author_id,
@@ -440,7 +444,8 @@ async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
 
 def _topic(message: Asked, exchange: Exchange) -> str:
     """Return what the thread of an answer may be named after."""
-    words = exchange.question or exchange.quoted.partition("\n")[2]
+    beside = exchange.quoted or exchange.embedded
+    words = exchange.question or without_program_lines(beside)
     files = files_of(message) if isinstance(message, discord.Message) else []
     return words or (files[0].filename if files else "")
 

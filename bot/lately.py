@@ -18,6 +18,7 @@ class Version:
     """A message as somebody left it: for the model, as it is quoted, and its files by name."""
 
     text: str
+    embedded: str
     quotation: str
     files: frozenset[str]
     edited_at: datetime
@@ -73,7 +74,10 @@ class Lately:
         own = self._versions.get(exchange.message_id)
         if own is not None:
             exchange = replace(
-                exchange, question=own.text, files=kept_files(exchange.files, own.files)
+                exchange,
+                question=own.text,
+                embedded=own.embedded,
+                files=kept_files(exchange.files, own.files),
             )
         if exchange.quoted_id in self._deleted:
             return replace(exchange, quoted="")

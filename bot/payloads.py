@@ -36,6 +36,27 @@ def is_message_update(data: Any) -> bool:
     return _has(data, required=_ALWAYS, optional=_POSTED | _OPTIONAL)
 
 
+def tidied(message: Any) -> Any:
+    """Return a message that passed with what makes sense of its embeds and of what it forwards.
+
+    discord.py trips over a colour that is none, and the message would be lost with its embed.
+    """
+    kept = dict(message)
+    if "embeds" in kept:
+        kept["embeds"] = [*map(tidied_embed, _objects(kept["embeds"]))]
+    if "message_snapshots" in kept:
+        forwarded = [one.get("message") for one in _objects(kept["message_snapshots"])]
+        kept["message_snapshots"] = [{"message": _snapshot(one)} for one in forwarded]
+    if kept.get("referenced_message"):
+        kept["referenced_message"] = tidied(kept["referenced_message"])
+    return kept
+
+
+def tidied_embed(embed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what this program reads of *embed*, and of that what is made as Discord says."""
+    return _only(embed, _EMBED)
+
+
 def is_interaction(data: Any) -> bool:
     """Whether *data* is a command, a form or a button that somebody used.
 
@@ -125,6 +146,44 @@ def _is_field(value: Any) -> bool:
     return _has(value, required=inside.get(value["type"], field), optional={})
 
 
+def _snapshot(message: Any) -> dict[str, Any]:
+    """Return a forwarded message with all that discord.py asks for."""
+    least: dict[str, Any] = {"type": 0, "content": "", "timestamp": None, "edited_timestamp": None}
+    told = message if isinstance(message, dict) else {}
+    attached = [one for one in _objects(told.get("attachments")) if _is_attachment(one)]
+    return {
+        **least,
+        **_only(told, {"content": _is_text}),
+        "embeds": [*map(tidied_embed, _objects(told.get("embeds")))],
+        "attachments": [_only(one, _ATTACHMENT | {"content_type": _is_text}) for one in attached],
+    }
+
+
+def _is_attachment(value: Any) -> bool:
+    return _has(value, required=_ATTACHMENT, optional={})
+
+
+def _is_named(value: Any) -> bool:
+    return _has(value, required={"name": _is_text}, optional={})
+
+
+def _is_footer(value: Any) -> bool:
+    return _has(value, required={"text": _is_text}, optional={})
+
+
+def _is_embed_field(value: Any) -> bool:
+    return _has(value, required={"name": _is_text, "value": _is_text}, optional={})
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    items = value if isinstance(value, list) else []
+    return [one for one in items if isinstance(one, dict)]
+
+
+def _only(data: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name in checks and checks[name](value)}
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -155,6 +214,20 @@ _POSTED: Final[dict[str, Check]] = {
     "type": _is_number,
     "mentions": _each(_is_mentioned),
     "mention_roles": _each(is_snowflake),
+}
+_EMBED: Final[dict[str, Check]] = {
+    "title": _is_text,
+    "description": _is_text,
+    "author": _is_named,
+    "fields": _each(_is_embed_field),
+    "footer": _is_footer,
+}
+_ATTACHMENT: Final[dict[str, Check]] = {
+    "id": is_snowflake,
+    "filename": _is_text,
+    "size": _is_number,
+    "url": _is_text,
+    "proxy_url": _is_text,
 }
 _INTERACTION: Final[dict[str, Check]] = {
     "id": is_snowflake,

@@ -25,8 +25,11 @@ SPEAKERS_NOTE: Final = (
 )
 WRITES: Final = "⟦{name} writes⟧"
 WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
+FORWARDED: Final = "⟦forwarded message⟧"
+EMBED: Final = "⟦embed⟧"
 FILE: Final = "⟦file {name}⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
+PROGRAM_LINE: Final = re.compile("^⟦.*⟧\n?", re.MULTILINE)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 GO_ON: Final = "⟦go on exactly where your answer was cut short; repeat nothing of it⟧"
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
@@ -81,9 +84,14 @@ def defused(text: str) -> str:
     return text.replace("⟦", "[[").replace("⟧", "]]")
 
 
-def quote(author: str, text: str) -> str:
-    """Return an earlier message as it stands before the question that replies to it."""
-    return f"{WROTE_EARLIER.format(name=author)}\n{defused(text)}"
+def quote(author: str, text: str, embedded: str = "") -> str:
+    """Return an earlier message as it stands before the one that replies to it."""
+    return "\n".join(filter(None, (WROTE_EARLIER.format(name=author), defused(text), embedded)))
+
+
+def without_program_lines(text: str) -> str:
+    """Return of *text*, which is ready for the model, what people wrote."""
+    return PROGRAM_LINE.sub("", text)
 
 
 def a_file(name: str, text: str) -> str:
@@ -204,9 +212,9 @@ def _turns(exchange: Exchange) -> tuple[Turn, Turn]:
 
 
 def _words(exchange: Exchange) -> str:
-    """Return all that is asked, in which files come last: they yield first where room is short."""
+    """Return all that is asked; what it holds beside words comes last, and so yields first."""
     question = defused(exchange.question) if exchange.author else exchange.question
-    return "\n".join(filter(None, (question, exchange.files)))
+    return "\n".join(filter(None, (question, exchange.embedded, exchange.files)))
 
 
 def _asked(exchange: Exchange, quoted: str, words: str) -> Turn:

@@ -139,8 +139,12 @@ class Recovery:
             unread: discord.PartialMessage = channel.get_partial_message(exchange.message_id)
             return unread
         if is_edit(message):
-            text = scrubbed(addressing.readable_text(message, me_id))
-            await self._assistant.amend(exchange.message_id, text, files=names_of(message))
+            await self._assistant.amend(
+                exchange.message_id,
+                scrubbed(addressing.readable_text(message, me_id)),
+                embedded=scrubbed(addressing.embedded(message, me_id)),
+                files=names_of(message),
+            )
         return message
 
     async def _begun(

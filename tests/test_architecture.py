@@ -34,6 +34,7 @@ LIBRARIES = {
         "comparing",
         "discord_calls",
         "discord_reply",
+        "embedded",
         "gateway",
         "gateway_socket",
         "guilds",

@@ -597,11 +597,11 @@ async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
     first = await stage.start(an_exchange(1))
     await asyncio.wait_for(first.written.wait(), PATIENCE_SECONDS)
     await stage.start(an_exchange(2, "Where?"))
-    await assistant.amend(1, "Why on earth?", files=())
-    await assistant.amend(2, "Where on earth?", files=())
+    await assistant.amend(1, "Why on earth?", embedded="", files=())
+    await assistant.amend(2, "Where on earth?", embedded="⟦embed⟧\nHere", files=())
     go_on.set()
     await stage.end()
-    assert model.history[1].turns[-1].text == "Where on earth?"
+    assert model.history[1].turns[-1].text == "Where on earth?\n⟦embed⟧\nHere"
     assert await remembered(history) == [
         ("Why on earth?", "Because.", False),
         ("Where on earth?", "Very well.", False),
@@ -619,9 +619,9 @@ async def test_a_file_that_its_author_takes_out_is_forgotten(
     await assistant.answer(an_exchange(1), reply, read_files=read_files)
     assert reply.notices == ["Not all of it."]
     [exchange] = await history.context(HERE, token_budget=4000)
-    await assistant.amend(1, exchange.question, files={"a.txt"})
+    await assistant.amend(1, exchange.question, embedded="", files={"a.txt"})
     assert [exchange] == await history.context(HERE, token_budget=4000)
-    await assistant.amend(1, exchange.question, files={"b.txt"})
+    await assistant.amend(1, exchange.question, embedded="", files={"b.txt"})
     [amended] = await history.context(HERE, token_budget=4000)
     assert exchange.files == "⟦file a.txt⟧\nsecret"
     assert (amended.files, amended.tokens < exchange.tokens) == ("", True)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,10 +57,10 @@ class Scene:
     def _withdraw(self) -> None:
         self.withdrawals += 1
 
-    async def edit(self, message_id: int, text: str, *, minute: int = 1) -> None:
-        """Let somebody edit a message, so many minutes after it was written."""
+    async def edit(self, message_id: int, text: str, *, minute: int = 1, **more: Any) -> None:
+        """Let somebody edit a message, so many minutes after it was written; *more*: fields."""
         edited = f"2026-08-01T00:{minute:02}:00+00:00"
-        message = World().say(text, id=str(message_id), edited_timestamp=edited)
+        message = World().say(text, id=str(message_id), edited_timestamp=edited, **more)
         await self.changes.edited(message, ME)
 
     async def asked(self, exchange: Exchange) -> str:
@@ -227,6 +228,20 @@ async def test_an_edit_that_waits_for_the_database_is_in_time_for_the_answer(
     assert "Before?" not in prompt
     await scene.changes.made()
     assert await scene.stands(1) == "After?"
+
+
+async def test_a_preview_that_comes_and_goes_with_an_edit_is_followed(scene: Scene) -> None:
+    """Discord tells of the preview with the time of the edit, a little later."""
+    await keep(scene.history, an_exchange(1, "Before?", "x"))
+    await scene.edit(1, "See https://example.org")
+    await scene.edit(1, "See https://example.org", embeds=[{"title": "A secret"}])
+    question = await scene.history.find(1)
+    assert question is not None
+    assert question.embedded == "⟦embed⟧\nA secret"
+    await scene.edit(1, "See nothing", minute=2)
+    question = await scene.history.find(1)
+    assert question is not None
+    assert (question.question, question.embedded) == ("See nothing", "")
 
 
 async def test_an_older_edit_undoes_no_newer_one_and_no_deletion(scene: Scene) -> None:

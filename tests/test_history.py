@@ -71,7 +71,14 @@ async def test_many_receivers_of_one_message_find_it_new_once(history: History) 
 
 async def test_what_comes_back_is_what_was_kept(history: History) -> None:
     whole = an_exchange(
-        5, "Why ⟦x⟧?\n🎉", "Because.", author="Mina (@mina)", quoted="⟦…⟧", cut=True, place=100
+        5,
+        "Why ⟦x⟧?\n🎉",
+        "Because.",
+        author="Mina (@mina)",
+        embedded="⟦embed⟧\nx",
+        quoted="⟦…⟧",
+        cut=True,
+        place=100,
     )
     await keep(history, whole)
     [found] = await history.context(CHANNEL, token_budget=PLENTY)
@@ -112,11 +119,12 @@ async def test_what_was_never_received_cannot_be_completed(history: History) -> 
 
 
 async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> None:
-    odd = an_exchange(1, "a\ud800\0b", "c\udfff\0d", author="e\ud800", quoted="\0f")
+    odd = an_exchange(1, "a\ud800\0b", "c\udfff\0d", author="e\ud800", quoted="\0f", embedded="\0")
     await keep(history, odd)
     await history.notes.set_system_prompt("channel", Conversation(1), "g\ud800\0")
     [found] = await history.context(CHANNEL, token_budget=PLENTY)
     assert (found.question, found.reply, found.author, found.quoted) == ("a?b", "c?d", "e?", "f")
+    assert found.embedded == ""
     assert await history.notes.system_prompt(CHANNEL) == "g?"
 
 
@@ -302,7 +310,7 @@ async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept
     assert await seen(history, CHANNEL) == []
 
 
-SECRETS = ("SECRETQUESTION", "SECRETREPLY", "SECRETAUTHOR", "SECRETQUOTED")
+SECRETS = ("SECRETQUESTION", "SECRETREPLY", "SECRETAUTHOR", "SECRETQUOTED", "SECRETEMBED")
 
 
 async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
@@ -310,8 +318,12 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
     async with History.open(path) as history:
         for number in range(1, 60):
             words = [word * (1 + number * 20) for word in SECRETS]  # some in overflow pages
-            question, reply, author, quoted = words
-            exchange = an_exchange(number, question, reply, author=author, quoted=quoted)
+            question, reply, author, quoted, embedded = words
+            exchange = replace(
+                an_exchange(number, question, reply, author=author),
+                quoted=quoted,
+                embedded=embedded,
+            )
             await keep(history, exchange)
             await history.add_part(number, 987_654_321_000 + number)
         await history.receive(an_exchange(70, SECRETS[0]))

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from bot.payloads import is_interaction, is_message, is_message_update, is_snowflake
+from bot.addressing import embedded
+from bot.payloads import is_interaction, is_message, is_message_update, is_snowflake, tidied
+from tests.world import World
 
 AUTHOR: dict[str, Any] = {
     "id": "42",
@@ -38,6 +40,58 @@ MESSAGE: dict[str, Any] = {
     "referenced_message": LEAST,
     "something_of_next_year": [1, "2", None],
 }
+EMBED: dict[str, Any] = {
+    "type": "rich",
+    "title": "CPU",
+    "description": "at 99 %",
+    "color": 16711680,
+    "timestamp": "2026-11-25T12:00:00+00:00",
+    "author": {"name": "Watch", "icon_url": "https://example.org/a.png"},
+    "fields": [{"name": "Host", "value": "a", "inline": True}],
+    "footer": {"text": "Now"},
+    "thumbnail": {"url": "https://example.org/a.png"},
+}
+READ = {
+    "title": "CPU",
+    "description": "at 99 %",
+    "author": EMBED["author"],
+    "fields": EMBED["fields"],
+    "footer": EMBED["footer"],
+}
+ATTACHMENT: dict[str, Any] = {
+    "id": "9",
+    "filename": "a.txt",
+    "size": 3,
+    "url": "https://example.org/a.txt",
+    "proxy_url": "https://example.org/a.txt",
+    "content_type": "text/plain",
+}
+FORWARDED: dict[str, Any] = {
+    "type": 19,
+    "content": "Look",
+    "mentions": [],
+    "mention_roles": [],
+    "attachments": [ATTACHMENT],
+    "embeds": [EMBED],
+    "timestamp": "2026-11-25T12:00:00+00:00",
+    "edited_timestamp": None,
+    "flags": 0,
+    "components": [],
+}
+NONSENSE: list[Any] = [
+    None,
+    5,
+    "x",
+    True,
+    [],
+    {},
+    [None],
+    [5],
+    ["x"],
+    [[]],
+    {"message": None},
+    [{}],
+]
 INTERACTION: dict[str, Any] = {
     "id": "1",
     "application_id": "2",
@@ -166,6 +220,46 @@ def test_a_direct_interaction_has_a_user_and_no_member() -> None:
 @pytest.mark.parametrize("data", [None, [], "x", 3])
 def test_what_is_no_object_is_nothing(data: Any) -> None:
     assert not any(check(data) for check in (is_message, is_message_update, is_interaction))
+
+
+def test_of_embeds_and_forwards_stays_what_is_read() -> None:
+    told = tidied(MESSAGE | {"embeds": [EMBED], "message_snapshots": [{"message": FORWARDED}]})
+    assert told["embeds"] == [READ]
+    [snapshot] = told["message_snapshots"]
+    assert snapshot["message"]["embeds"] == [READ]
+    assert snapshot["message"]["attachments"] == [ATTACHMENT]
+    assert snapshot["message"]["content"] == "Look"
+    assert tidied(MESSAGE) == MESSAGE
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("embeds",),
+        ("message_snapshots",),
+        ("message_snapshots", 0, "message"),
+        *(("embeds", 0, name) for name in EMBED),
+        *(("message_snapshots", 0, "message", name) for name in FORWARDED),
+        *(("message_snapshots", 0, "message", "attachments", 0, name) for name in ATTACHMENT),
+        *(("referenced_message", "embeds", 0, name) for name in EMBED),
+    ],
+)
+def test_nonsense_in_an_embed_or_a_forward_loses_no_message(
+    way: tuple[Any, ...], value: Any
+) -> None:
+    """discord.py takes it, and what is not nonsense can be read."""
+    message: dict[str, Any] = LEAST | {
+        "embeds": [EMBED],
+        "message_snapshots": [{"message": FORWARDED}],
+        "message_reference": {"type": 0, "channel_id": "200", "message_id": "6"},
+        "referenced_message": LEAST | {"embeds": [EMBED]},
+    }
+    garbled = changed(message, way, value)
+    assert is_message(garbled)
+    taken = World().say("x", **tidied(garbled))
+    embedded(taken)
+    assert taken.content == "x"
 
 
 def test_ids_may_be_numbers() -> None:
