@@ -12,7 +12,7 @@ from typing import Final, Protocol, Self
 
 from bot.calls import Calls
 from bot.completion_stream import Usage
-from bot.conversation import Attempt, Conversation, Exchange, Files, State
+from bot.conversation import Attempt, Brought, Conversation, Exchange, Files, State
 from bot.errors import (
     HistoryFailed,
     ModelContextExceeded,
@@ -42,7 +42,7 @@ FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is 
 _Turn = AbstractAsyncContextManager[None]
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
 Whereabouts = Callable[[Conversation], str]
-ReadFiles = Callable[[], Awaitable[Files]]
+LookUp = Callable[[Exchange], Awaitable[Brought]]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
 
@@ -117,13 +117,14 @@ class _Answer:
     task: asyncio.Task[object]
     began: float
     say: Sentences
-    read_files: ReadFiles
+    look_up: LookUp
     too_late: bool = False
     renewal: Offer | None = None  # regenerate or continue: there is a reply already
     before: Exchange | None = None  # the exchange with that reply
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     unread: tuple[str, ...] = ()  # the notices among them that are about files
+    above: tuple[str, ...] = ()
     first_words_seconds: float | None = None
     prompt: Prompt | None = None
     usage: Usage | None = None
@@ -173,9 +174,9 @@ class _Answer:
             self.stoppable = False
 
 
-async def no_files() -> Files:
-    """Return what a question without files has of them."""
-    return Files()
+async def nothing_more(_exchange: Exchange) -> Brought:
+    """Return what a question brings that is all in its words."""
+    return Brought()
 
 
 class Assistant:
@@ -212,22 +213,22 @@ class Assistant:
         self._whereabouts = whereabouts
 
     async def answer(
-        self, exchange: Exchange, reply: Reply, *, read_files: ReadFiles = no_files
+        self, exchange: Exchange, reply: Reply, *, look_up: LookUp = nothing_more
     ) -> bool:
         """Answer a received question: from its turn in the queue to the stored, shown reply.
 
-        *read_files* is called when its turn comes, unless what they say is stored already. False
-        where the reply is not shown whole and is to be gone on with later.
+        *look_up* is called when its turn comes, with the question as it stands by then. False where
+        the reply is not shown whole and is to be gone on with later.
         """
         turn = self._queues.turn(exchange.place_id)
-        return await self._owned(self._begun(exchange, read_files), reply, turn)
+        return await self._owned(self._begun(exchange, look_up), reply, turn)
 
     async def go_on(
         self,
         exchange: Exchange,
         reply: Reply,
         *,
-        read_files: ReadFiles = no_files,
+        look_up: LookUp = nothing_more,
         too_late: bool = False,
     ) -> bool:
         """Go on with a question that waits since before a restart, as `answer` does.
@@ -235,7 +236,7 @@ class Assistant:
         Where it is *too_late* the model is not asked; what there is of an answer says so.
         """
         turn = self._queues.patient_turn(exchange.place_id)
-        return await self._owned(self._begun(exchange, read_files, too_late=too_late), reply, turn)
+        return await self._owned(self._begun(exchange, look_up, too_late=too_late), reply, turn)
 
     async def renew(self, exchange: Exchange, reply: Reply, renewal: Offer) -> bool:
         """Make the reply of a stored exchange anew, or go on with it, over what is shown of it.
@@ -379,7 +380,7 @@ class Assistant:
     def _begun(
         self,
         exchange: Exchange,
-        read_files: ReadFiles = no_files,
+        look_up: LookUp = nothing_more,
         *,
         too_late: bool = False,
         renewal: Offer | None = None,
@@ -388,7 +389,7 @@ class Assistant:
         assert task is not None
         say = self._languages.of_guild(exchange.conversation.guild_id)
         before = exchange if renewal else None
-        return _Answer(exchange, task, self._clock(), say, read_files, too_late, renewal, before)
+        return _Answer(exchange, task, self._clock(), say, look_up, too_late, renewal, before)
 
     async def _owned(self, answer: _Answer, reply: Reply, turn: _Turn) -> bool:
         message_id = answer.exchange.message_id
@@ -516,7 +517,7 @@ class Assistant:
     async def _ask(self, answer: _Answer, reply: Reply) -> None:
         calibration = await self._calibration()
         budget = int(self._token_budget / calibration.factor)
-        await self._read_files(answer, budget // FILES_SHARE)
+        await self._look_up(answer, budget // FILES_SHARE)
         exchange = answer.exchange
         if not exchange.asks:
             raise NothingAsked
@@ -533,6 +534,7 @@ class Assistant:
             question=exchange,
             token_budget=budget,
             place=self._whereabouts(exchange.conversation),
+            above=answer.above,
         )
         prompt = build(exchanges)
         if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
@@ -547,11 +549,13 @@ class Assistant:
             prompt = build(kept)
             await self._stream(prompt, calls, answer, reply)
 
-    async def _read_files(self, answer: _Answer, token_limit: int) -> None:
-        """Put in what the files of the question say, as far as it fits."""
-        if answer.exchange.files:
-            return
-        files = await answer.read_files()
+    async def _look_up(self, answer: _Answer, files_token_limit: int) -> None:
+        """Put in what the question brings, and what its files say as far as it fits."""
+        brought = await answer.look_up(answer.exchange)
+        answer.above = brought.above
+        await self._attach(answer, brought.files, files_token_limit)
+
+    async def _attach(self, answer: _Answer, files: Files, token_limit: int) -> None:
         text = shorten(files.text, token_limit)
         answer.unread = files.notices
         if len(text) < len(files.text):

@@ -74,6 +74,18 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
+class Brought:
+    """What is looked up for a question when its turn comes.
+
+    *files* are what its files say, *above* is what stands above the message that it replies to,
+    oldest first and ready for the model; it is told once and not stored.
+    """
+
+    files: Files = Files()
+    above: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One go at answering a question, or at showing what is stored already.
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,12 +12,14 @@ from typing import Final
 import discord
 
 from bot import addressing
-from bot.assistant import Assistant, ReadFiles
+from bot.assistant import Assistant, LookUp
 from bot.attachments import Attachments, files_of
+from bot.chain import Chain
 from bot.channels import Channels
-from bot.conversation import Conversation, Exchange, State, scrubbed
+from bot.conversation import Brought, Conversation, Exchange, Files, State, scrubbed
 from bot.discord_reply import Destination, DiscordReply
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
+from bot.forwards import Forwards
 from bot.history import History
 from bot.languages import Languages
 from bot.limits import PersonLimits, Verdict
@@ -88,6 +90,8 @@ class Inbox:
         self._languages = languages
         self._message_content = message_content
         self._most_parts = most_parts
+        self._chain = Chain(channels, history)
+        self._forwards = Forwards()
         self._unstored: OrderedDict[int, None] = OrderedDict()
         self._unanswered: dict[int, Exchange] = {}
         self._unrecorded: dict[int, list[int]] = {}
@@ -132,7 +136,10 @@ class Inbox:
         if await self._replies_to_me(message, me_id):
             return True
         own = await self._channels.is_own_thread(message)
-        return own and not addressing.mentions_only_others(message, me_id)
+        wanted = own and not addressing.mentions_only_others(message, me_id)
+        if not wanted:
+            self._forwards.note(message)
+        return wanted
 
     async def store(
         self, message: discord.Message, me_id: int, *, can_wait: bool = False
@@ -156,7 +163,7 @@ class Inbox:
         done = await self._assistant.answer(
             exchange,
             self._fresh_reply(question.message, exchange),
-            read_files=self._reading(question.message.attachments, exchange),
+            look_up=self.looking_up(question.message, me_id),
         )
         if not done and exchange.message_id in self._unstored and len(self._unanswered) < UNSTORED:
             self._unanswered[exchange.message_id] = exchange
@@ -181,12 +188,13 @@ class Inbox:
 
     async def answer_late(self, message: Asked, stored: Exchange, me_id: int) -> bool:
         """See a question answered that waits since before, with *message* as it stands now."""
-        exchange, attached = stored, list[discord.Attachment]()
+        exchange = stored
         if isinstance(message, discord.Message):
-            attached = message.attachments
             question = await self._read(message, me_id)
             read = question.exchange
-            quoting = stored if question.unresolved is not None else read
+            # What it says of a forward is known only while that is new.
+            unknown = question.unresolved is not None or message.reference is None
+            quoting = stored if unknown else read
             exchange = replace(
                 stored,
                 conversation=read.conversation,
@@ -200,7 +208,7 @@ class Inbox:
         return await self._assistant.go_on(
             exchange,
             self._fresh_reply(message, exchange),
-            read_files=self._reading(attached, exchange),
+            look_up=self.looking_up(message, me_id),
         )
 
     async def refuse_late(self, message: Asked, exchange: Exchange) -> bool:
@@ -214,6 +222,10 @@ class Inbox:
         return await self._assistant.refuse(
             exchange, reply, State.FAILED, self._say(exchange).too_late
         )
+
+    def looking_up(self, message: Asked, me_id: int) -> LookUp:
+        """Return what looks up, when its turn comes, what the question *message* brings."""
+        return partial(self._brought, message, me_id)
 
     def reply_to(self, exchange: Exchange, find_place: FindPlace) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""
@@ -281,8 +293,13 @@ class Inbox:
     def _say(self, exchange: Exchange) -> Sentences:
         return self._languages.of_guild(exchange.conversation.guild_id)
 
-    def _reading(self, attached: Sequence[discord.Attachment], exchange: Exchange) -> ReadFiles:
-        return partial(self._attachments.read, attached, self._say(exchange))
+    async def _brought(self, message: Asked, me_id: int, exchange: Exchange) -> Brought:
+        if not isinstance(message, discord.Message):  # It may not be read any more.
+            return Brought()
+        files = Files()
+        if not exchange.files:
+            files = await self._attachments.read(message.attachments, self._say(exchange))
+        return Brought(files, await self._chain.above(message, me_id))
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
         if exchange.opens_thread:
@@ -322,7 +339,8 @@ class Inbox:
         guild_id = addressing.guild_id_of(message)
         question = scrubbed(addressing.readable_text(message, me_id))
         embedded = scrubbed(addressing.embedded(message, me_id))
-        quoted = _quoted(addressing.replied_to(message), me_id)
+        about = addressing.replied_to(message) or self._forwards.before(message)
+        quoted = _quoted(about, me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
         asked = bool(question or embedded or quoted.text or unresolved or files_of(message))

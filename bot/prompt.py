@@ -112,7 +112,7 @@ def kept_files(files: str, names: Collection[str]) -> str:
 
 def go_on_with(exchange: Exchange) -> Exchange:
     """Return what the model is asked so that it goes on with the cut reply of *exchange*."""
-    return replace(exchange, author="", question="", quoted=GO_ON, files="")
+    return replace(exchange, author="", question="", embedded="", quoted=GO_ON, files="")
 
 
 def exchange_tokens(exchange: Exchange) -> int:

@@ -94,7 +94,8 @@ class Recovery:
         else:
             find_place = partial(_known, destination)
         reply = self._inbox.reply_to(exchange, find_place)
-        return await self._assistant.go_on(exchange, reply, too_late=too_late)
+        look_up = self._inbox.looking_up(message, me_id)
+        return await self._assistant.go_on(exchange, reply, look_up=look_up, too_late=too_late)
 
     async def give_up(self, question: OpenQuestion) -> bool:
         """Say that our own handling of *question* fails; False where that is to be said later.

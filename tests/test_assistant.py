@@ -14,7 +14,7 @@ import pytest
 from bot import errors
 from bot.assistant import Assistant
 from bot.completion_stream import Usage
-from bot.conversation import Conversation, Exchange, Files, State
+from bot.conversation import Brought, Conversation, Exchange, Files, State
 from bot.errors import (
     ModelContextExceeded,
     ModelCut,
@@ -608,15 +608,36 @@ async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
     ]
 
 
+async def test_the_replies_above_are_told_once_and_not_stored(
+    assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    async def look_up(exchange: Exchange) -> Brought:
+        return Brought(above=(f"above {exchange.message_id}",))
+
+    for number in (1, 2):
+        exchange = an_exchange(number, author="Mina")
+        await history.receive(exchange)
+        await assistant.answer(exchange, DoubleReply(), look_up=look_up)
+    [_, first, _, second] = model.history[1].turns
+    assert first.text == "⟦Mina writes⟧\nWhy?"
+    assert second.text == "above 2\n⟦Mina writes⟧\nWhy?"
+
+
+async def test_the_place_is_told(assistant: Assistant, model: DoubleModel) -> None:
+    assistant.locate(lambda place: f"⟦in {place.channel_id}⟧")
+    await assistant.answer(an_exchange(1, author="Mina"), DoubleReply())
+    assert model.history[0].turns[0].text.endswith("\n\n⟦in 1⟧")
+
+
 async def test_a_file_that_its_author_takes_out_is_forgotten(
     assistant: Assistant, history: History
 ) -> None:
-    async def read_files() -> Files:
-        return Files("⟦file a.txt⟧\nsecret", ("Not all of it.",))
+    async def look_up(_exchange: Exchange) -> Brought:
+        return Brought(Files("⟦file a.txt⟧\nsecret", ("Not all of it.",)))
 
     reply = DoubleReply()
     await history.receive(an_exchange(1))
-    await assistant.answer(an_exchange(1), reply, read_files=read_files)
+    await assistant.answer(an_exchange(1), reply, look_up=look_up)
     assert reply.notices == ["Not all of it."]
     [exchange] = await history.context(HERE, token_budget=4000)
     await assistant.amend(1, exchange.question, embedded="", files={"a.txt"})

@@ -1,14 +1,18 @@
 """What the model is told besides the words of a question: when, where, and what it is about."""
 
+from dataclasses import dataclass, field
+
 import pytest
 
-from tests.e2e.conftest import Stage
+from bot.sandbox.model_script import Script
+from tests.e2e.conftest import Message, Stage
 from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HOUR_SECONDS = 3600
 FORUM = 15
+MESSAGE = "/channels/{channel_id}/messages/{message_id}"
 
 
 async def place_of(stage: Stage, text: str) -> str:
@@ -120,6 +124,214 @@ async def test_a_preview_that_comes_with_the_question_is_read_and_a_later_one_is
     row = "SELECT embedded FROM exchanges WHERE message_id = ?"
     assert stage.rows(row, question["id"]) == [("",)]
     assert len(await stage.requests_with(f"And {other}")) == 1
+
+
+async def test_an_embed_or_a_forward_that_makes_no_sense_loses_no_question(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    message = await stage.discord.say(channel, "Mina", f"{unique}?")
+    me = {"id": stage.discord.bot_id, "username": "ChatBot", "discriminator": "1", "avatar": None}
+    garbled = message | {
+        "mentions": [me],
+        "embeds": [{"title": "CPU", "color": None, "timestamp": "now", "fields": 5}, 5],
+        "message_snapshots": [{"message": {"content": f"Look {unique}"}}, None],
+    }
+    await stage.discord.gateway("dispatch", t="MESSAGE_CREATE", d=garbled)
+    await stage.answer_to(message)
+    assert (await question_of(stage, unique)).endswith(
+        f"\n{unique}?\n⟦embed⟧\nCPU\n⟦forwarded message⟧\nLook {unique}"
+    )
+
+
+async def test_a_mention_sent_with_a_forward_is_about_the_forward(
+    stage: Stage, unique: str
+) -> None:
+    """The client sends what one writes to a forward as a message behind it."""
+    channel = await stage.channel()
+    source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
+    forward = await stage.discord.forward(channel, "Mina", source)
+    await stage.asked(f"{unique} from Jun?", author="Jun", channel=channel)
+    await stage.asked(f"{unique} is it true?", author="Mina", channel=channel)
+    await stage.discord.say(channel, "Mina", "Never mind.")
+    await stage.asked(f"{unique} and now?", author="Mina", channel=channel)
+    assert await question_of(stage, f"{unique} is it true") == (
+        "⟦Mina (@mina) wrote earlier; the next message replies to it⟧\n⟦forwarded message⟧\n"
+        f"Six o'clock {unique}\n⟦Mina (@mina) writes⟧\n{unique} is it true?"
+    )
+    assert "forwarded" not in await question_of(stage, f"{unique} from Jun")
+    assert "forwarded" not in await question_of(stage, f"{unique} and now")
+    await stage.discord.delete(channel, forward["id"])
+
+    async def unquoted() -> bool:
+        return stage.rows("SELECT 1 FROM exchanges WHERE quoted LIKE ?", f"%{unique}%") == []
+
+    await until(unquoted)
+
+
+async def test_a_forward_that_came_while_the_bot_was_away_is_read(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    channel, other = await stage.channel(), await stage.channel()
+    dm = await stage.discord.dm("Sora")
+    async with stage.bot():
+        await stage.asked(f"{unique} before", channel=channel)
+        await stage.said(dm, "Sora", f"{unique} before")
+    source = await stage.discord.say(other, "Jun", f"Six o'clock {unique}")
+    await stage.discord.forward(channel, "Mina", source)
+    asked = await stage.ask(f"{unique} is it true?", channel=channel)
+    alone = await stage.discord.forward(dm, "Sora", source)
+    async with stage.bot():
+        await stage.answer_to(asked)
+        await stage.answer_to(alone)
+    told = f"⟦forwarded message⟧\nSix o'clock {unique}"
+    assert told in await question_of(stage, f"{unique} is it true?")
+    assert len(await stage.requests_with(told)) == 2
+
+
+async def test_a_forward_that_came_before_a_restart_is_read_after_it(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    channel = await stage.channel()
+    slow = Script(text="and on and on " * 500, chunks_per_second=20)
+    await stage.model.reply_when(f"{unique} endless", slow, times=1)
+    source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
+    async with stage.bot(SHUTDOWN_GRACE="2") as bot:
+        await stage.first_words_on(await stage.ask(f"{unique} endless"))
+        bot.process.terminate()
+        await stage.logged("Finishing 1 answers")
+        await stage.discord.forward(channel, "Mina", source)
+        question = await stage.ask(f"{unique} is it true?", channel=channel)
+        await bot.wait()
+    assert stage.state_of(question) == "received"
+    async with stage.bot():
+        await stage.answer_to(question)
+    assert f"Six o'clock {unique}" in await question_of(stage, f"{unique} is it true?")
+
+
+# The replies above
+
+
+@dataclass
+class Talk:
+    """Messages of which each replies to the one before."""
+
+    stage: Stage
+    channel: str
+    messages: list[Message] = field(default_factory=list)
+
+    async def say(self, text: str, author: str = "Sora") -> Message:
+        before = self.messages[-1]["id"] if self.messages else None
+        said = await self.stage.discord.say(self.channel, author, text, reply_to=before)
+        self.messages.append(said)
+        return said
+
+    async def ask(self, text: str) -> Message:
+        """Ask the bot about the last message; return the question."""
+        text = f"{self.stage.discord.bot_mention} {text}"
+        return await self.say(text, "Jun")
+
+    async def told(self, text: str) -> str:
+        """Ask about the last message, and return what the model got above the question."""
+        await self.stage.answer_to(await self.ask(text))
+        return (await question_of(self.stage, text)).partition("⟦Jun (@jun) writes⟧")[0]
+
+
+def quoted(*texts: str, author: str = "Sora (@sora)") -> str:
+    header = f"⟦{author} wrote earlier; the next message replies to it⟧"
+    return "".join(f"{header}\n{text}\n" for text in texts)
+
+
+async def test_five_of_the_replies_above_come_along_after_a_restart(
+    own_stage: Stage, unique: str
+) -> None:
+    """For little: Discord sends one more along with each message that is fetched."""
+    stage = own_stage
+    async with stage.bot():
+        talk = Talk(stage, await stage.channel())
+        for number in range(7):
+            await talk.say(f"{number} {unique}")
+        await stage.asked("Are you there?")
+    before = len(await stage.discord.requests())
+    async with stage.bot():
+        told = await talk.told(f"{unique} why?")
+    assert told == quoted(*(f"{number} {unique}" for number in range(2, 7)))
+    fetched = await stage.discord.requests(after=before, method="GET", route=MESSAGE)
+    ids = {one["path"].rpartition("/")[2] for one in fetched}
+    assert ids & {one["id"] for one in talk.messages} == {talk.messages[n]["id"] for n in (3, 5)}
+    assert stage.rows("SELECT quoted FROM exchanges WHERE quoted <> ''") == [
+        (quoted(f"6 {unique}").strip(),)
+    ]
+
+
+async def test_the_replies_above_end_at_one_that_is_gone(stage: Stage, unique: str) -> None:
+    talk = Talk(stage, await stage.channel())
+    for number in range(6):
+        await talk.say(f"{number} {unique}")
+    await stage.discord.delete(talk.channel, talk.messages[2]["id"])
+    told = await talk.told(f"{unique} why?")
+    assert told == quoted(*(f"{number} {unique}" for number in (3, 4, 5)))
+
+
+async def test_the_replies_above_end_at_the_bots_words_and_at_what_it_was_asked(
+    stage: Stage, unique: str
+) -> None:
+    """The memory holds those already."""
+    channel = await stage.channel()
+    thread = (await stage.discord.start_thread(channel, "Sora", unique))["id"]
+    talk = Talk(stage, thread)
+    await talk.say(f"0 {unique}")
+    await stage.answer_to(await talk.ask(f"1 {unique}"))
+    await talk.say(f"2 {unique}")
+    await talk.say(f"3 {unique}")
+    assert await talk.told(f"{unique} why?") == quoted(f"2 {unique}", f"3 {unique}")
+    prompt = await stage.prompt_with(f"{unique} why?")
+    assert sum(turn["content"].count(f"1 {unique}") for turn in prompt) == 2  # and its echo
+
+    answer = (await stage.parts_of(talk.messages[1]))[0]
+    talk.messages = [answer]
+    for text in (f"4 {unique}", f"5 {unique}"):
+        await talk.say(text, "OtherBot")
+    told = await talk.told(f"{unique} and this?")
+    assert [line.split(" ")[0] for line in told.splitlines() if unique in line] == ["4", "5"]
+
+
+async def test_replies_that_discord_is_slow_to_tell_of_hold_up_no_answer(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        talk = Talk(stage, await stage.channel())
+        for number in range(6):
+            await talk.say(f"{number} {unique}")
+        path = r"/messages/\d+$"
+        await stage.discord.fault("delay", method="GET", path=path, count=None, seconds=2)
+        told = await talk.told(f"{unique} why?")
+    assert told.endswith(quoted(f"5 {unique}"))
+    assert f"2 {unique}" not in told
+
+
+async def test_what_is_gone_on_with_after_a_restart_brings_the_replies_above(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    slow = Script(text="and on and on " * 500, chunks_per_second=20)
+    await stage.model.reply_when(f"{unique} why?", slow, times=1)
+    talk = Talk(stage, await stage.channel())
+    async with stage.bot(SHUTDOWN_GRACE="0.3") as bot:
+        for number in range(3):
+            await talk.say(f"{number} {unique}")
+        question = await talk.ask(f"{unique} why?")
+        await stage.first_words_on(question)
+        await bot.stop()
+    async with stage.bot():
+        await stage.answer_to(question)
+    first, second = await stage.requests_with(f"{unique} why?")
+    assert first.body["messages"] == second.body["messages"]
+    told = second.body["messages"][-1]["content"]
+    assert told.startswith(quoted(*(f"{number} {unique}" for number in range(3))))
 
 
 # Where
