@@ -220,12 +220,13 @@ ENGLISH: Final = Sentences(
     ),
     privacy_description="What I keep of you, where it goes, and for how long",
     privacy_what=(
-        "I keep what you ask me, the text of files that come with it, and my answers, with your "
-        "name, so that I remember what was said in each place."
+        "I keep what you ask me, the messages that it forwards or replies to, the text of files "
+        "that come with it, and my answers, with your name, so that I remember what was said in "
+        "each place."
     ),
     privacy_where=(
         "To be answered it is sent to {host} (model {model}), with what was said before in the "
-        "same place."
+        "same place, the replies above it, and the name and topic of the place."
     ),
     privacy_kept="After {days} days I forget it.",
     privacy_kept_on="I keep it until it is reset or deleted.",
