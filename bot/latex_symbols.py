@@ -1,0 +1,147 @@
+"""Which Unicode characters LaTeX's commands and scripts stand for."""
+
+from typing import Final
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Return what *text* lists, a name and its characters in turn, between blanks."""
+    words = text.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ORDINARY: Final = _pairs(
+    r"""
+    alpha α beta β gamma γ delta δ epsilon ϵ varepsilon ε zeta ζ eta η theta θ vartheta ϑ iota ι
+    kappa κ varkappa ϰ lambda λ mu μ nu ν xi ξ omicron ο pi π varpi ϖ rho ρ varrho ϱ sigma σ
+    varsigma ς tau τ upsilon υ phi ϕ varphi φ chi χ psi ψ omega ω
+    Gamma Γ Delta Δ Theta Θ Lambda Λ Xi Ξ Pi Π Sigma Σ Upsilon Υ Phi Φ Psi Ψ Omega Ω
+    infty ∞ partial ∂ nabla ∇ hbar ℏ ell ℓ Re ℜ Im ℑ wp ℘ aleph ℵ beth ℶ imath ı jmath ȷ
+    forall ∀ exists ∃ nexists ∄ neg ¬ lnot ¬ emptyset ∅ varnothing ∅ complement ∁
+    top ⊤ bot ⊥ angle ∠ measuredangle ∡ triangle △ square □ Box □ blacksquare ■ qed ∎
+    diamond ⋄ Diamond ◇ star ⋆ clubsuit ♣ diamondsuit ♢ heartsuit ♡ spadesuit ♠ flat ♭ natural ♮
+    sharp ♯ checkmark ✓ degree ° prime ′ dagger † ddagger ‡ S § P ¶ pounds £ yen ¥ euro €
+    ldots … dots … dotsc … dotsb ⋯ dotsm ⋯ cdots ⋯ vdots ⋮ ddots ⋱ therefore ∴ because ∵
+    vert | Vert ‖ backslash \ lbrace { rbrace } surd √ mho ℧ eth ð AA Å aa å ae æ AE Æ oe œ OE Œ o ø
+    O Ø ss ß
+    """
+)
+RELATIONS: Final = _pairs(
+    r"""
+    le ≤ leq ≤ leqslant ≤ ge ≥ geq ≥ geqslant ≥ lt < gt > ne ≠ neq ≠ ll ≪ gg ≫ equiv ≡ sim ∼
+    simeq ≃ approx ≈ approxeq ≊ cong ≅ propto ∝ varpropto ∝ asymp ≍ doteq ≐ triangleq ≜ coloneqq ≔
+    coloneq ≔ prec ≺ succ ≻ preceq ⪯ succeq ⪰ lesssim ≲ gtrsim ≳ nleq ≰ ngeq ≱ nless ≮ ngtr ≯
+    in ∈ notin ∉ ni ∋ subset ⊂ supset ⊃ subseteq ⊆ supseteq ⊇ subsetneq ⊊ supsetneq ⊋
+    nsubseteq ⊈ nsupseteq ⊉ sqsubseteq ⊑ sqsupseteq ⊒ mid | nmid ∤ parallel ∥ nparallel ∦ perp ⊥
+    vdash ⊢ dashv ⊣ models ⊨ vDash ⊨ Vdash ⊩ bowtie ⋈ smile ⌣ frown ⌢
+    to → rightarrow → longrightarrow ⟶ leftarrow ← gets ← longleftarrow ⟵ leftrightarrow ↔
+    longleftrightarrow ⟷ Rightarrow ⇒ Longrightarrow ⟹ implies ⟹ Leftarrow ⇐ Longleftarrow ⟸
+    impliedby ⟸ Leftrightarrow ⇔ Longleftrightarrow ⟺ iff ⟺ mapsto ↦ longmapsto ⟼ uparrow ↑
+    downarrow ↓ updownarrow ↕ Uparrow ⇑ Downarrow ⇓ nearrow ↗ searrow ↘ swarrow ↙ nwarrow ↖
+    hookrightarrow ↪ hookleftarrow ↩ rightharpoonup ⇀ rightharpoondown ⇁ leftharpoonup ↼
+    leftharpoondown ↽ rightleftharpoons ⇌ leftrightharpoons ⇋ rightsquigarrow ⇝ leadsto ⇝
+    twoheadrightarrow ↠ nrightarrow ↛ nRightarrow ⇏
+    """
+)
+BINARIES: Final = _pairs(
+    r"""
+    pm ± mp ∓ times × div ÷ cdot · ast ∗ circ ∘ bullet • cap ∩ cup ∪ sqcap ⊓ sqcup ⊔ uplus ⊎
+    setminus ∖ smallsetminus ∖ wedge ∧ land ∧ vee ∨ lor ∨ oplus ⊕ ominus ⊖ otimes ⊗ oslash ⊘
+    odot ⊙ ltimes ⋉ rtimes ⋊ amalg ⨿ wr ≀ veebar ⊻ barwedge ⊼ bmod mod
+    """
+)
+LARGE: Final = _pairs(
+    r"""
+    sum ∑ prod ∏ coprod ∐ int ∫ iint ∬ iiint ∭ oint ∮ oiint ∯ bigcup ⋃ bigcap ⋂ bigvee ⋁
+    bigwedge ⋀ bigoplus ⨁ bigotimes ⨂ bigodot ⨀ biguplus ⨄ bigsqcup ⨆
+    """
+)
+NAMES: Final = _names(
+    """
+    arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf
+    limsup ln log max min Pr sec sin sinh sup tan tanh argmax argmin rank tr diag sgn
+    """
+)
+OPENING: Final = _pairs("langle ⟨ lfloor ⌊ lceil ⌈ lvert | lVert ‖ lbrack [ ulcorner ⌜")
+CLOSING: Final = _pairs("rangle ⟩ rfloor ⌋ rceil ⌉ rvert | rVert ‖ rbrack ] urcorner ⌝")
+ACCENTS: Final = {
+    "hat": "\u0302",
+    "widehat": "\u0302",
+    "check": "\u030c",
+    "tilde": "\u0303",
+    "widetilde": "\u0303",
+    "acute": "\u0301",
+    "grave": "\u0300",
+    "dot": "\u0307",
+    "ddot": "\u0308",
+    "dddot": "\u20db",
+    "breve": "\u0306",
+    "bar": "\u0304",
+    "vec": "\u20d7",
+    "mathring": "\u030a",
+}
+# These may stand over several characters.
+LINES: Final = {
+    "bar": "\u0305",
+    "overline": "\u0305",
+    "underline": "\u0332",
+    "vec": "\u20d7",
+    "overrightarrow": "\u20d7",
+}
+_EM_SPACE: Final = "\u2003"
+SPACES: Final = {
+    "quad": _EM_SPACE,
+    "qquad": _EM_SPACE * 2,
+    "enspace": " ",
+    "thinspace": " ",
+    "space": " ",
+    ",": " ",
+    ":": " ",
+    ";": " ",
+    ">": " ",
+    " ": " ",
+    "\n": " ",
+    "!": "",
+}
+# What says how large or where, which a line of text cannot follow.
+DROPPED: Final = _names(
+    """
+    displaystyle textstyle scriptstyle limits nolimits big Big bigg Bigg bigl bigr Bigl Bigr biggl
+    biggr Biggl Biggr bigm Bigm mathstrut strut nonumber notag middle mathop mathbin mathrel
+    mathord mathopen mathclose mathpunct boxed
+    """
+)
+ALPHABETS: Final = {
+    "mathbb": ("𝔸", "𝕒", "𝟘", dict(zip("CHNPQRZ", "ℂℍℕℙℚℝℤ", strict=True))),
+    "mathcal": ("𝒜", "𝒶", "", dict(zip("BEFHILMRego", "ℬℰℱℋℐℒℳℛℯℊℴ", strict=True))),
+    "mathfrak": ("𝔄", "𝔞", "", dict(zip("CHIRZ", "ℭℌℑℜℨ", strict=True))),
+}
+PLAIN_FONTS: Final = _names(
+    """
+    mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm pmb
+    """
+)
+TEXTS: Final = _names(
+    """
+    text textrm textbf textit textsf texttt textnormal mbox hbox operatorname
+    """
+)
+
+SUPERSCRIPTS: Final = dict(
+    zip(
+        "0123456789+−=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWαβγδεθιφχ′″‴°†‡",
+        "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵅᵝᵞᵟᵋᶿᶥᵠᵡ′″‴°†‡",
+        strict=True,
+    ),
+    **{"∗": "*", "∘": "°", "⊤": "ᵀ"},
+)
+SUBSCRIPTS: Final = dict(
+    zip(
+        "0123456789+−=()aehijklmnoprstuvxβγρφχ",
+        "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ",
+        strict=True,
+    )
+)
