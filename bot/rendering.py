@@ -1,0 +1,311 @@
+"""Turn the Markdown of models into what Discord renders, while it is still arriving.
+
+Lines are read as CommonMark and GitHub read them, as far as models use that: tables, headings,
+rules, task lists, footnotes and fences; what stands within them is the business of `inline.py`.
+Nothing within code is changed. Text is passed on as soon as it can no longer change, which for
+prose is at once; a line that begins like one of these is held back until it is one or is not, and
+a table until it ends, none of them beyond a limit.
+
+What has been rendered renders to itself, so that an answer that is found as it was shown can be
+shown again.
+
+The header of a table without outer pipes begins like prose and has been passed on as such by the
+time its delimiter comes; it stands above the block then, too.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from bot.inline import MARKED, Form, Inline, Piece, Source, Undecided, footnote, rendered
+from bot.tables import Table, alignments, bold, cells
+
+# Characters: a message of Discord's. Beyond that, a line is no heading, rule, fence or row.
+LINE_LENGTH: Final = 2000
+TABLE_LENGTH: Final = 8000  # A longer table goes on in a further block, under the same header.
+SUDDEN_LENGTH: Final = 70
+RULE: Final = "─" * 20
+OPEN_BOX: Final = "☐"
+TICKED_BOX: Final = "☑"
+SMALL: Final = "-# "  # Discord: small print
+
+_MARKER: Final = r"(?:[-*+•]|\d{1,9}[.)])"
+_QUOTE_PATTERN: Final = r"[ \t]*+(?:>[ \t]*+)*+"
+_MARGIN_PATTERN: Final = rf"[ \t]*+(?:(?:>|{_MARKER})[ \t]++|>)*+"
+_QUOTE: Final = re.compile(_QUOTE_PATTERN)
+_MARGIN: Final = re.compile(_MARGIN_PATTERN)
+_FENCE: Final = re.compile(rf"{_MARGIN_PATTERN}(`{{3,}}(?=[^`]*$)|~{{3,}})")
+_CLOSING: Final = re.compile(r"[> \t]*+(`+|~+)[ \t\r]*")
+_CLOSING_BEGUN: Final = re.compile(r"[> \t]*+(?:`*|~*)[ \t\r]*")
+# What Discord takes for a block of code in the middle of a line.
+_SUDDEN_FENCE: Final = Form.of(
+    r"(`{3,31})[\w+#.-]{0,30}\r?\n", r"`{1,31}(?:(?<=```)[\w+#.-]{0,30}\r?)?", SUDDEN_LENGTH
+)
+_DEEP_HEADING: Final = re.compile(rf"({_MARGIN_PATTERN})#{{4,6}}(?:[ \t\r]+|$)")
+_RULE: Final = re.compile(rf"({_QUOTE_PATTERN})([-*_])(?:[ \t]*\2){{2,}}[ \t\r]*")
+_TASK: Final = re.compile(rf"({_MARGIN_PATTERN})(?<=[ \t])\[([ xX])\](?=[ \t])")
+_ENDS_WITH_MARKER: Final = re.compile(rf"{_MARKER}[ \t]+\Z")
+_FOOTNOTE: Final = re.compile(rf"({_MARGIN_PATTERN})\[\^([\w-]{{1,40}})\]:[ \t]*")
+# Each beginning of a line that may become one of these. Prose that no longer can is not held.
+_BEGUN: Final = re.compile(
+    rf"{_MARGIN_PATTERN}(?:\d{{0,9}}[.)]?|[-*+•]"
+    r"|`{1,2}|`{3,}[^`\n]*|~{1,2}|~{3,}[^\n]*"
+    r"|#{1,6}|#{4,6}[ \t][^\n]*"
+    r"|\|(?:[^|\n][^\n]*)?"
+    r"|\[(?:[ xX]\]?)?|\[\^[\w-]{0,40}(?:\](?::[ \t]*)?)?)"
+    rf"|{_QUOTE_PATTERN}([-*_])(?:[ \t]*\1)*[ \t\r]*"
+)
+_DELIMITER_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}(?:\|[ \t]*)?(?::?-[-:| \t\r]*|:)?")
+_HEADER: Final = re.compile(rf"({_MARGIN_PATTERN})\|(?!\|)")
+_ROW: Final = re.compile(rf"({_QUOTE_PATTERN})[^|\n]{{0,200}}\|")
+_ROW_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}[^|\n]{{0,200}}(?:\|[^\n]*)?")
+_NO_ROW: Final = re.compile(rf"{_QUOTE_PATTERN}(?:{_MARKER}[ \t]|#{{1,6}}[ \t]|`{{3}}|~{{3}})")
+
+
+def render(text: str) -> str:
+    """Return all of *text* as it is shown."""
+    renderer = Renderer()
+    return renderer.write(text) + renderer.finish()
+
+
+class Renderer:
+    """Renders a text that is still arriving."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._inline = Inline(MARKED)
+        self._fence: _Fence | None = None
+        self._table: _OpenTable | None = None
+        self._begins_line = True
+        self._line: str | None = ""  # what came of a line of prose; None where it has no meaning
+        self._header: str | None = None  # the line before, where it may be a table's
+
+    def write(self, delta: str) -> str:
+        """Return what of the text so far is settled and was not returned before."""
+        return self._settled(Source(self._held + delta, is_whole=False))
+
+    def finish(self) -> str:
+        """Return the rest; nothing can be written after that."""
+        shown = self._settled(Source(self._held, is_whole=True))
+        return shown if self._table is None else shown + self._table.shown()
+
+    def _settled(self, source: Source) -> str:
+        shown: list[str] = []
+        at = 0
+        with suppress(Undecided):
+            while at < len(source.text):
+                piece = self._piece(source, at)
+                shown.append(piece.shown)
+                at = piece.end
+        self._held = source.text[at:]
+        return "".join(shown)
+
+    def _piece(self, source: Source, at: int) -> Piece:
+        """Return the next piece; nothing of this reply has changed where it raises Undecided."""
+        if self._fence is not None:
+            return self._code(source, at, self._fence)
+        if self._table is not None:
+            return self._row(source, at, self._table)
+        return self._line_beginning(source, at) if self._begins_line else self._prose(source, at)
+
+    # Code
+
+    def _code(self, source: Source, at: int, fence: _Fence) -> Piece:
+        if fence.is_sudden:
+            return self._sudden_code(source, at, fence.run)
+        if self._begins_line:
+            line = _line(source, at, _CLOSING_BEGUN)
+            if line is not None and fence.is_closed_by(line):
+                self._fence = None
+                return self._within_line(Piece(at + len(line), line), "")
+        end = source.text.find("\n", at) + 1
+        self._begins_line = end > 0
+        end = end or len(source.text)
+        return Piece(end, source.text[at:end])
+
+    def _sudden_code(self, source: Source, at: int, run: str) -> Piece:
+        text = source.text
+        end = text.find(run, at)
+        if end >= 0:
+            self._fence = None
+            return Piece(end + len(run), text[at : end + len(run)])
+        end = len(text) if source.is_whole else len(text.rstrip("`"))
+        if end <= at:
+            raise Undecided
+        return Piece(end, text[at:end])
+
+    # Lines
+
+    def _line_beginning(self, source: Source, at: int) -> Piece:
+        """Return a line that is more than prose, or the margin of one that is not."""
+        begun = (_BEGUN, _DELIMITER_BEGUN) if self._header is not None else (_BEGUN,)
+        line = _line(source, at, *begun)
+        piece = None if line is None else self._block(source, at, line)
+        return piece or self._margin(source.text, at)
+
+    def _block(self, source: Source, at: int, line: str) -> Piece | None:
+        end = at + len(line)
+        if fence := _FENCE.match(line):
+            self._fence = _Fence(fence[1], is_sudden=False)
+            self._begins_line = False
+            return Piece(end, line)
+        if heading := _DEEP_HEADING.match(line):
+            text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))
+            return self._within_line(Piece(end, heading[1] + bold(text)), "")
+        if rule := _RULE.fullmatch(line):
+            return self._within_line(Piece(end, rule[1] + RULE), "")
+        if self._header is not None and (table := _table(self._header, line)):
+            table.first_margin = table.margin
+            return self._open_table(source, end, table)
+        if not _HEADER.match(line) or (under := _line_under(source, end)) is None:
+            return None
+        table = _table(line, under)
+        return None if table is None else self._open_table(source, end + 1 + len(under), table)
+
+    def _margin(self, text: str, at: int) -> Piece:
+        limit = at + LINE_LENGTH
+        task = _TASK.match(text, at, limit)
+        if task and _ENDS_WITH_MARKER.search(task[1]):
+            box = OPEN_BOX if task[2] == " " else TICKED_BOX
+            return self._within_line(Piece(task.end(), task[1] + box), task[1])
+        if note := _FOOTNOTE.match(text, at, limit):
+            small = "" if note[1] else SMALL
+            shown = f"{note[1]}{small}{MARKED.literal(footnote(note[2]))} "
+            return self._within_line(Piece(note.end(), shown), note[1])
+        margin = _MARGIN.match(text, at, limit)
+        assert margin is not None
+        piece = self._within_line(Piece(margin.end(), margin[0]), margin[0])
+        self._line = margin[0]
+        return piece
+
+    def _within_line(self, piece: Piece, margin: str) -> Piece:
+        """Go on within the line that *piece* began."""
+        self._inline.begin_line(_blank(margin))
+        self._begins_line = False
+        self._line = self._header = None
+        return piece
+
+    def _prose(self, source: Source, at: int) -> Piece:
+        if source.text[at] == "\n":
+            self._begins_line = True
+            self._header = self._line if self._line and "|" in self._line else None
+            return Piece(at + 1, "\n")
+        if source.text[at] == "`" and (fence := _SUDDEN_FENCE.match(source, at)):
+            self._fence = _Fence(fence[1], is_sudden=True)
+            self._line = None
+            return Piece(fence.end(), fence[0])
+        piece = self._inline.piece(source, at)
+        if self._line is not None:
+            line = self._line + source.text[at : piece.end]
+            self._line = line if len(line) <= LINE_LENGTH and "\n" not in line else None
+        return piece
+
+    # Tables
+
+    def _open_table(self, source: Source, end: int, table: _OpenTable) -> Piece:
+        self._table = table
+        self._header = None
+        table.ends_line = end < len(source.text)
+        return Piece(end + table.ends_line, "")
+
+    def _row(self, source: Source, at: int, table: _OpenTable) -> Piece:
+        line = None
+        if not _NO_ROW.match(source.text, at, at + LINE_LENGTH):
+            line = _line(source, at, _ROW_BEGUN)
+        row = None if line is None else _ROW.match(line)
+        if line is None or row is None or _NO_ROW.match(line) or not table.takes(row[1]):
+            self._table = None
+            self._begins_line = True
+            return Piece(at, table.shown())
+        full = table if table.length + len(line) > TABLE_LENGTH else None
+        if full:
+            table = self._table = full.anew()
+        table.add(line[len(row[1]) :])
+        end = at + len(line)
+        table.ends_line = end < len(source.text)
+        return Piece(end + table.ends_line, full.shown() if full else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    run: str
+    is_sudden: bool  # opened within a line, and closed by the same run anywhere
+
+    def is_closed_by(self, line: str) -> bool:
+        match = _CLOSING.fullmatch(line)
+        return match is not None and match[1].startswith(self.run)
+
+
+@dataclass(slots=True)
+class _OpenTable:
+    """A table whose rows are still coming; *margin* is what its lines begin with."""
+
+    table: Table
+    margin: str
+    first_margin: str
+    length: int = 0  # of its rows
+    ends_line: bool = True
+
+    def takes(self, quote: str) -> bool:
+        """Whether a line that begins with *quote* is in the same quotation."""
+        return quote.count(">") == self.margin.count(">")
+
+    def add(self, row: str) -> None:
+        self.table.add(row)
+        self.length += len(row)
+
+    def anew(self) -> _OpenTable:
+        table = Table(self.table.header, self.table.alignments)
+        return _OpenTable(table, self.margin, self.margin)
+
+    def shown(self) -> str:
+        first, *rest = self.table.lines()
+        lines = [self.first_margin + first, *(self.margin + line for line in rest)]
+        return "\n".join(lines) + "\n" * self.ends_line
+
+
+def _line(source: Source, at: int, *begun: re.Pattern[str]) -> str | None:
+    """Return the line at *at*; None where it cannot become what *begun* begins, or is too long.
+
+    Raises Undecided where it can and its end has not arrived.
+    """
+    is_here = source.covers(at, LINE_LENGTH) or "\n" in source.text[at : at + LINE_LENGTH]
+    if not is_here and not any(one.fullmatch(source.text, at) for one in begun):
+        return None
+    return source.line(at, LINE_LENGTH)
+
+
+def _line_under(source: Source, end: int) -> str | None:
+    """Return the line after the one that ends at *end*, where it may be a delimiter."""
+    if end >= len(source.text):
+        source.char(end)
+        return None
+    return _line(source, end + 1, _DELIMITER_BEGUN)
+
+
+def _table(header: str, delimiter: str) -> _OpenTable | None:
+    """Return the table that two lines begin, if they do."""
+    margin, quote = _MARGIN.match(header), _QUOTE.match(delimiter)
+    assert margin is not None
+    assert quote is not None
+    sides = alignments(delimiter[quote.end() :])
+    titles = cells(header[margin.end() :], len(sides) if sides else None)
+    if sides is None or len(titles) != len(sides):
+        return None
+    table = _OpenTable(Table(titles, sides), _blank(margin[0]), margin[0])
+    return table if table.takes(quote[0]) else None
+
+
+def _blank(margin: str) -> str:
+    """Return what the next lines begin with where one begins with *margin*."""
+    return re.sub(r"[^\s>]", " ", margin)
+
+
+def _title(text: str) -> str:
+    """Return the text of a heading without the signs that close it."""
+    text = text.strip()
+    bare = text.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1] in " \t" else text

@@ -1,0 +1,224 @@
+"""Write a Markdown table, which Discord does not render, as an aligned block of code.
+
+A table that is too wide for that becomes a list, a row a bullet.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import zip_longest
+from typing import Final
+
+from bot.inline import MARKED, rendered
+from bot.latex import to_unicode
+from bot.links import Link
+
+# Columns. A line of code that is too long is broken, and then nothing is aligned any more. A phone
+# held upright shows some 40 to 45, held across or on a desktop at least 80. At 60 the usual table
+# of three or four columns stays one, and all but upright phones show it whole.
+WIDEST: Final = 60
+GAP: Final = "  "
+_FENCE: Final = "```"
+_CELL_END: Final = re.compile(r"\\.|(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)|(?P<pipe>\|)")
+_PIPE: Final = re.compile(r"\\.|(?P<pipe>\|)")
+_DELIMITER: Final = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?")
+_KEPT: Final = re.compile("\ue000(\\d+)\ue001")
+_EMPHASIS: Final = re.compile(
+    r"(\*{1,3}|~~|\|\|)(?=\S)(.+?)(?<=\S)\1|(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\3(?!\w)", re.DOTALL
+)
+_BOLD_SIGN: Final = re.compile(r"(\\.|(?<!`)(`+)(?!`).*?(?<!`)\2(?!`))|\*\*")
+_BREAK: Final = "\n"
+_JOINER: Final = "\u200d"
+_EMOJI_SIGN: Final = "\ufe0f"
+
+
+class Alignment(Enum):
+    """On which side the cells of a column stand."""
+
+    LEFT = "left"
+    CENTRE = "centre"
+    RIGHT = "right"
+
+
+@dataclass
+class Table:
+    """A table of which more rows may come. Cells are Markdown."""
+
+    header: list[str]
+    alignments: list[Alignment]
+    rows: list[list[str]] = field(default_factory=list)
+
+    def add(self, row: str) -> None:
+        """Add a row; cells too few are empty, cells too many are left out, as GitHub does."""
+        found = cells(row, len(self.header))[: len(self.header)]
+        self.rows.append(found + [""] * (len(self.header) - len(found)))
+
+    def lines(self) -> list[str]:
+        """Return the lines that show the table."""
+        columns = [self.header, *self.rows]
+        block = _block([[_plain(cell) for cell in row] for row in columns], self.alignments)
+        if all(width(line) <= WIDEST for line in block):
+            return [_FENCE, *block, _FENCE]
+        return _list(self.header, self.rows)
+
+
+def cells(row: str, count: int | None = None) -> list[str]:
+    """Return the cells of a line. A pipe within code ends one only where *count* says so.
+
+    GitHub takes each pipe that is not escaped for an end; models forget to escape them in code.
+    """
+    found = _cells(row, _CELL_END)
+    if count is None or len(found) == count:
+        return found
+    strict = _cells(row, _PIPE)
+    return strict if len(strict) == count else found
+
+
+def alignments(line: str) -> list[Alignment] | None:
+    """Return what the line under a table's header says, None if it is none."""
+    if "|" not in line or not _DELIMITER.fullmatch(line.strip()):
+        return None
+    signs = {
+        (False, False): Alignment.LEFT,
+        (True, False): Alignment.LEFT,
+        (False, True): Alignment.RIGHT,
+        (True, True): Alignment.CENTRE,
+    }
+    return [signs[cell.startswith(":"), cell.endswith(":")] for cell in _cells(line, _PIPE)]
+
+
+def width(text: str) -> int:
+    """Return how many columns *text* takes where letters have one width, East Asian ones two."""
+    if text.isascii():
+        return len(text)
+    columns = last = 0
+    is_joined = False
+    for char in text:
+        if char == _EMOJI_SIGN:
+            columns += last == 1
+            last = 2
+        elif char == _JOINER or is_joined:
+            is_joined = char == _JOINER
+        elif own := _columns(char, last):
+            columns += own
+            last = own
+    return columns
+
+
+def _columns(char: str, before: int) -> int:
+    if unicodedata.category(char) in {"Mn", "Me", "Cf", "Cc"}:
+        return 0
+    is_vowel_or_final = "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb"
+    is_skin_tone = "\U0001f3fb" <= char <= "\U0001f3ff"
+    if before == 2 and (is_vowel_or_final or is_skin_tone):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _cells(row: str, ends: re.Pattern[str]) -> list[str]:
+    row = row.strip()
+    row = row.removeprefix("|")
+    found: list[str] = []
+    start = 0
+    for end in ends.finditer(row):
+        if end["pipe"]:
+            found.append(row[start : end.start()])
+            start = end.end()
+    if row[start:].strip() or not found:
+        found.append(row[start:])
+    return [cell.strip().replace("\\|", "|") for cell in found]
+
+
+class _Plain:
+    """Text without markup, as it stands in a block of code. What is found is kept in *kept*."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def literal(self, text: str) -> str:
+        self.kept.append(text)
+        return f"\ue000{len(self.kept) - 1}\ue001"
+
+    def escape(self, char: str) -> str:
+        return self.literal(char)
+
+    def character(self, char: str) -> str:
+        return self.literal(char)
+
+    def code(self, source: str, content: str) -> str:  # noqa: ARG002  # the style's
+        return self.literal(content.strip())
+
+    def math(self, source: str) -> str:
+        return self.literal(to_unicode(source) or source.strip())
+
+    def display(self, source: str, margin: str | None) -> tuple[str, bool]:  # noqa: ARG002  # the style's
+        return self.math(source), False
+
+    def link(self, found: Link) -> tuple[str, str]:
+        return found.text, f" ({found.behind})" if found.behind else ""
+
+    def tagged(self, mark: str, content: str) -> str:  # noqa: ARG002  # the style's
+        return content
+
+
+def _plain(cell: str) -> list[str]:
+    """Return the lines of a cell without markup."""
+    style = _Plain()
+    text = rendered(re.sub("[\ue000\ue001]", "", cell), style)
+    while (bare := _EMPHASIS.sub(r"\2\4", text)) != text:
+        text = bare
+    while _KEPT.search(text):
+        text = _KEPT.sub(lambda found: style.kept[int(found[1])], text)
+    # Backticks in a row would end the block.
+    text = text.replace("``", "`\u200b`").replace("``", "`\u200b`")
+    return [" ".join(line.split()) for line in text.split(_BREAK)]
+
+
+def _block(rows: Sequence[Sequence[list[str]]], sides: Sequence[Alignment]) -> list[str]:
+    """Return the lines of *rows* of cells of lines, aligned, with a rule under the first."""
+    widths = [max(width(line) for row in rows for line in row[at]) for at in range(len(sides))]
+    lines = [
+        GAP.join(map(_padded, cell_lines, widths, sides)).rstrip()
+        for row in rows
+        for cell_lines in zip_longest(*row, fillvalue="")
+    ]
+    height = max(map(len, rows[0]))
+    # Box-drawing signs are as wide as a letter in some fonts, as two in others.
+    rule = GAP.join("-" * max(columns, 1) for columns in widths)
+    return [*lines[:height], rule, *lines[height:]]
+
+
+def _padded(text: str, columns: int, side: Alignment) -> str:
+    room = columns - width(text)
+    left = {Alignment.LEFT: 0, Alignment.CENTRE: room // 2, Alignment.RIGHT: room}[side]
+    return " " * left + text + " " * (room - left)
+
+
+def _list(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    titles = [_in_line(cell) for cell in header]
+    lines: list[str] = []
+    for row in rows:
+        values = [_in_line(cell) for cell in row]
+        told = [
+            f"{title}: {value}" if title else value
+            for title, value in zip(titles[1:], values[1:], strict=True)
+            if value
+        ]
+        if values[0]:
+            told.insert(0, bold(values[0]) if len(row) > 1 else values[0])
+        if told:
+            lines += [f"- {told[0]}", *(f"  {line}" for line in told[1:])]
+    return lines or [GAP.join(bold(title) for title in titles if title)]
+
+
+def _in_line(cell: str) -> str:
+    parts = rendered(cell, MARKED).split(_BREAK)
+    return "; ".join(filter(None, (" ".join(part.split()) for part in parts)))
+
+
+def bold(text: str) -> str:
+    """Return *text*, Discord's Markdown, in bold as a whole."""
+    inner = _BOLD_SIGN.sub(lambda found: found[1] or "", text)
+    return f"**{inner.strip()}**" if inner.strip() else ""

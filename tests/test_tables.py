@@ -1,0 +1,199 @@
+"""Tables as blocks of code, and as lists where they are too wide."""
+
+import pytest
+
+from bot.rendering import render
+from bot.tables import WIDEST, alignments, cells, width
+
+
+def table(*rows: str) -> str:
+    header, *others = rows
+    return "\n".join([header, "|---" * (header.count("|") - 1) + "|", *others])
+
+
+def shown(text: str) -> list[str]:
+    """Return the lines of the block that *text* becomes."""
+    opening, *lines, closing = render(text).splitlines()
+    assert (opening, closing) == ("```", "```")
+    return lines
+
+
+def test_columns_are_aligned_as_the_delimiter_says() -> None:
+    assert shown(
+        "| a | bb | c | d |\n|:-|-:|:-:|-|\n| aaaa | b | ccccc | d |\n| a | bbb | c | |"
+    ) == [
+        "a      bb    c    d",
+        "----  ---  -----  -",
+        "aaaa    b  ccccc  d",
+        "a     bbb    c",
+    ]
+
+
+def test_east_asian_letters_count_two() -> None:
+    lines = shown(table("| 도시 | 人口 | x |", "| 서울특별시 | 九百万 | 1 |", "| Rome | 28 | 2 |"))
+    assert lines == [
+        "도시        人口    x",
+        "----------  ------  -",
+        "서울특별시  九百万  1",
+        "Rome        28      2",
+    ]
+    assert len(set(map(width, lines))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("abc", 3),
+        ("한국어", 6),
+        ("\u1112\u1161\u11ab", 2),
+        ("ｱｲｳ", 3),
+        ("Ａ。", 4),
+        ("e\u0301x\u200by", 3),
+        ("👍", 2),
+        ("👍🏽", 2),
+        ("👩\u200d👩\u200d👧", 2),
+        ("❤\ufe0f", 2),
+        ("🇰🇷", 2),
+        ("1\ufe0f\u20e3", 2),
+        ("สวัสดี", 4),
+    ],
+)
+def test_width_is_what_a_terminal_would_take(text: str, columns: int) -> None:
+    assert width(text) == columns
+
+
+@pytest.mark.parametrize(
+    ("cell", "plain"),
+    [
+        ("**bold** _it_ ~~no~~ ***x***", "bold it no x"),
+        ("`**code**` snake_case_name 2 * 3 * 4", "**code** snake_case_name 2 * 3 * 4"),
+        (r"\*no\* a\_b", "*no* a_b"),
+        ("[text](https://x.test/y)", "text (x.test)"),
+        ("[x.test](https://x.test/y)", "x.test"),
+        ("![alt](https://x.test/i)", "alt: https://x.test/i"),
+        (r"$x^2$ \(a_i\) $\unknown$", r"x² aᵢ \unknown"),
+        ("&lt;@1&gt; &amp; &#42;", "<@1> & *"),
+        ("<b>x</b> H<sub>2</sub>O", "x H₂O"),
+        (r"a \| b", "a | b"),
+        (r"`a \| b`", "a | b"),
+        ("`a || b`", "a || b"),
+        ("a[^1]", "a¹"),
+        ("- [ ] x", "- [ ] x"),
+    ],
+)
+def test_markup_in_cells_is_made_plain(cell: str, plain: str) -> None:
+    """Discord would show it as it is written."""
+    assert shown(table("| h | i |", f"| {cell} | x |"))[2] == f"{plain}  x"
+
+
+@pytest.mark.parametrize("ticks", ["```", "a ``` b", "`` ``` ``", "``````", r"\`\`\`"])
+def test_no_cell_ends_the_block(ticks: str) -> None:
+    lines = shown(table("| h | i |", f"| {ticks} | x |"))
+    assert not any("```" in line for line in lines)
+    assert lines[2].count("`") >= 3 or ticks == "``````"
+
+
+def test_a_break_in_a_cell_is_one_in_the_block() -> None:
+    assert shown(table("| a | b |", "| 1 | x<br>yy<br/>z |", "| 2 | w |")) == [
+        "a  b",
+        "-  --",
+        "1  x",
+        "   yy",
+        "   z",
+        "2  w",
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("a | b | c", "--- | --- | ---", "1 | 2 | 3"),
+        ("| a | b | c", "|---|---|---", "| 1 | 2 | 3"),
+        ("|a|b|c|", "|-|-|-|", "|1|2|3|"),
+        ("| a | b | c |  ", "  |---|---|---|", " | 1 | 2 | 3 | 4 |"),
+        ("| a | b | c |\r", "|---|---|---|\r", "| 1 | 2 | 3 |\r"),
+    ],
+)
+def test_outer_pipes_and_blanks_do_not_matter(rows: tuple[str, ...]) -> None:
+    lines = render("\n".join(rows)).splitlines()
+    assert lines[-5:] == ["```", "a  b  c", "-  -  -", "1  2  3", "```"]
+
+
+def test_the_header_without_an_outer_pipe_stands_above_too() -> None:
+    """It was passed on like the prose that it looks like."""
+    assert render("a | b\n--- | ---\n1 | 2\n").startswith("a | b\n```\na  b\n")
+
+
+def test_missing_cells_are_empty_and_surplus_ones_left_out() -> None:
+    lines = shown(table("| a | b | c |", "| 1 |", "| 1 | 2 | 3 | 4 |", "|  | | |"))
+    assert lines == ["a  b  c", "-  -  -", "1", "1  2  3", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("| a |\n|---|\n| 1 |", "```\na\n-\n1\n```"),
+        ("| a | b |\n|---|---|", "```\na  b\n-  -\n```"),
+        ("| a | b |\n|---|---|\n\ntext", "```\na  b\n-  -\n```\n\ntext"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\ntext", "```\na  b\n-  -\n1  2\n```\ntext"),
+        ("| a | b |\n|---|---|\n# c | d", "```\na  b\n-  -\n```\n# c | d"),
+        ("| a | b |\n|---|---|\n- c | d", "```\na  b\n-  -\n```\n- c | d"),
+        ("| a | b |\n|---|\n| 1 | 2 |", "| a | b |\n|---|\n| 1 | 2 |"),
+        ("text\n|---|---|\n", "text\n|---|---|\n"),
+        ("a | b\n\n--- | ---\n", "a | b\n\n--- | ---\n"),
+        (
+            "> | a | b |\n> |---|---|\n> | 1 | 2 |\nc | d",
+            "> ```\n> a  b\n> -  -\n> 1  2\n> ```\nc | d",
+        ),
+        ("> | a | b |\n|---|---|\n", "> | a | b |\n|---|---|\n"),
+        ("- x\n  | a | b |\n  |---|---|\n  | 1 | 2 |", "- x\n  ```\n  a  b\n  -  -\n  1  2\n  ```"),
+        ("1. | a | b |\n   |---|---|\n2. y", "1. ```\n   a  b\n   -  -\n   ```\n2. y"),
+    ],
+)
+def test_where_a_table_begins_and_ends(text: str, rendered: str) -> None:
+    assert render(text) == rendered
+
+
+def test_a_table_that_is_too_wide_becomes_a_list() -> None:
+    """Its cells keep their markup, for Discord renders it there."""
+    wide = "very " * 12 + "wide"
+    text = table(
+        "| Name | **Note** | |",
+        f"| Kim **Min** | {wide} | `a` |",
+        "| `x` | [y](https://x.test/z) | |",
+        "| | a<br>b | c |",
+        "| | | |",
+    )
+    assert render(text).splitlines() == [
+        "- **Kim Min**",
+        f"  **Note**: {wide}",
+        "  `a`",
+        "- **`x`**",
+        "  **Note**: [y](https://x.test/z) (x.test)",
+        "- **Note**: a; b",
+        "  c",
+    ]
+
+
+def test_a_single_wide_column_becomes_plain_bullets() -> None:
+    long = "word " * 20 + "end"
+    assert render(table("| a |", f"| {long} |", "| b |")) == f"- {long}\n- b"
+
+
+def test_a_wide_header_alone_becomes_a_line() -> None:
+    assert render(table(f"| {'a' * 40} | {'b' * 40} |")) == f"**{'a' * 40}**  **{'b' * 40}**"
+
+
+@pytest.mark.parametrize(("letters", "is_block"), [(WIDEST - 3, True), (WIDEST - 2, False)])
+def test_the_widest_block(letters: int, is_block: bool) -> None:
+    text = render(table("| a | b |", f"| {'x' * letters} | y |"))
+    assert text.startswith("```") == is_block
+
+
+def test_cells_and_delimiters() -> None:
+    assert cells(r"| a | `b|c` | d\|e |") == ["a", "`b|c`", "d|e"]
+    assert cells("| a | `b|c` |", 3) == ["a", "`b", "c`"]
+    assert cells("|") == [""]
+    assert alignments("---") is None
+    assert alignments("| -- | x |") is None
+    assert alignments("") is None
