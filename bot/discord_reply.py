@@ -17,6 +17,7 @@ from bot.errors import ReplyDelayed, ReplyLost
 from bot.offers import NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
+from bot.rendering import Renderer
 from bot.sentences import Sentences
 from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
 
@@ -101,6 +102,7 @@ class DiscordReply:
         self._say = say
         self._most_parts = most_parts
         self._held = AsyncExitStack()
+        self._renderer = Renderer()
         self._splitter = Splitter()
         self._written: list[str] = []
         self._parts: list[Part] = []
@@ -131,11 +133,13 @@ class DiscordReply:
         if self._lost is not None:
             raise self._lost
         self._written.append(delta)
-        self._splitter.write(delta)
-        self._news.set()
+        if rendered := self._renderer.write(delta):
+            self._splitter.write(rendered)
+            self._news.set()
 
     def restart(self) -> None:
         """Take another text in place of what was written so far."""
+        self._renderer = Renderer()
         self._splitter = Splitter()
         self._written.clear()
 
@@ -145,6 +149,7 @@ class DiscordReply:
         Raises ReplyLost or ReplyDelayed.
         """
         await self._end_streaming()
+        self._splitter.write(self._renderer.finish())
         parts = self._splitter.finish()
         if len(parts) > self._most_parts:
             attached = self._say.reply_attached.format(name=ATTACHED)
