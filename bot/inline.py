@@ -7,7 +7,6 @@ it looks like, plain text. So the same text is read in the same way however it a
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from bot.latex import lowered, raised, to_unicode
@@ -60,8 +59,7 @@ class Undecided(Exception):
     """What stands here depends on text that has not arrived yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Text of which more may come, unless it *is_whole*."""
 
     text: str
@@ -152,7 +150,8 @@ _PROSE: Final = re.compile(r"[^\\{}$\n]*?(?<![^\W\d_])[^\W\d_]{2,}+[ \t]+[^\W\d_
 _STRONG_MATH: Final = re.compile(r"[\\^_=<>+{}]")
 _WEAK_MATH: Final = re.compile(r"[-*/|()\[\]!]|\d|\A[^\W\d_]{1,2}\Z")
 # A word is none; the name of a function is, and so are two letters alone.
-_WORD: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}+(?!\()|[\u1100-\uffff]")
+_WORD: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}+(?!\()")
+_EAST_ASIAN: Final = "\u1100"  # From here on, letters are words.
 
 
 class Style(Protocol):
@@ -217,26 +216,15 @@ class Inline:
         if stop > at:
             return self._plain(source, at, stop)
         char = source.text[at]
-        read = self._readers().get(char)
-        if read is None or (self._in_url and char in "\\$![`"):
+        if char == "\n":
             return self._plain(source, at, at + 1)
-        piece = read(source, at)
+        is_address = self._in_url and char in "\\$![`"
+        piece = None if is_address else _READERS[char](self, source, at)
         if piece is None:
             return self._plain(source, at, at + 1)
         self._before = source.text[piece.end - 1]
         self._in_url = self._in_url and char == "&"
         return piece
-
-    def _readers(self) -> dict[str, Callable[[Source, int], Piece | None]]:
-        return {
-            "\\": self._backslash,
-            "`": self._code,
-            "$": self._dollar,
-            "[": self._bracket,
-            "!": self._picture,
-            "&": self._entity,
-            "<": self._tag,
-        }
 
     def _plain(self, source: Source, at: int, end: int) -> Piece:
         shown = source.text[at:end]
@@ -404,6 +392,17 @@ class Inline:
         return self._style.tagged(_TAGS[name], rendered(content, self._style))
 
 
+_READERS: Final[dict[str, Callable[[Inline, Source, int], Piece | None]]] = {
+    "\\": Inline._backslash,
+    "`": Inline._code,
+    "$": Inline._dollar,
+    "[": Inline._bracket,
+    "!": Inline._picture,
+    "&": Inline._entity,
+    "<": Inline._tag,
+}
+
+
 class Marked:
     """Discord's Markdown."""
 
@@ -487,8 +486,9 @@ def is_math(content: str) -> bool:
         return False
     if _STRONG_MATH.search(content):
         return True
-    is_short = len(content) <= 2
-    return bool(_WEAK_MATH.search(content)) and (is_short or not _WORD.search(content))
+    if not _WEAK_MATH.search(content):
+        return False
+    return len(content) <= 2 or not (_WORD.search(content) or max(content) >= _EAST_ASIAN)
 
 
 def _unescaped(text: str) -> str:

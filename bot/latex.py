@@ -20,12 +20,21 @@ _SPACE: Final = re.compile(r"\s+")
 _PRIMES: Final = ("", "′", "″", "‴", "⁗")
 _RELATION_SIGNS: Final = frozenset("=<>≤≥≠≈≡∈∉⊂⊆→⇒↔⇔←≔∼∝")
 _BINARY_SIGNS: Final = {"+": "+", "-": "−", "*": "∗", "±": "±", "×": "×", "·": "·", "÷": "÷"}
-# A letter, number or word, a differential, a call of a function, with what is set to it, or all of
-# it in brackets: it needs no further ones in a/b.
-_SET: Final = r"[\u0300-\u036f\u20d0-\u20ff′″‴⁗°⁰-ₜᵢ-ᵪⱼⱽᴬ-ᵡᶜᶠᶥᶻᶿᵅᵋ²³¹]*"
+# What is set to a letter, and is part of it.
+_SET: Final = "".join(
+    {
+        *symbols.SUPERSCRIPTS.values(),
+        *symbols.SUBSCRIPTS.values(),
+        *symbols.ACCENTS.values(),
+        *symbols.LINES.values(),
+        *_PRIMES,
+    }
+)
+# A number, a letter, a differential, a word, the call of a function or all of it in brackets: it
+# needs no further ones in a/b.
 _ATOM: Final = re.compile(
-    rf"√?(?:[\d.,]+|[d∂δΔ]?[^\W\d_]|[^\W\d_]{{4,}}|[\uac00-\ud7a3\u3040-\u30ff\u4e00-\u9fff]+){_SET}"
-    rf"|[∛∜√]?(?:[^\W\d_]{_SET})?\([^()]*\)"
+    r"√?(?:[\d.,]+|[d∂δΔ]?[^\W\d_]|[^\W\d_]{4,}|(?:(?![\x00-\u03ff])[^\W\d_])+)"
+    r"|[∛∜√]?[^\W\d_]?\([^()]*\)"
 )
 _IN_BRACKETS: Final = re.compile(r"\([^()]*\)")
 _WORD_BEFORE: Final = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}$")
@@ -338,7 +347,7 @@ def _without_brackets(text: str) -> str:
 
 
 def _as_factor(text: str) -> str:
-    return text if _ATOM.fullmatch(text) else _bracketed(text)
+    return text if _ATOM.fullmatch(text.rstrip(_SET)) else _bracketed(text)
 
 
 def _in_alphabet(name: str, text: str) -> str:

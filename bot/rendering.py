@@ -272,8 +272,12 @@ def _line(source: Source, at: int, *begun: re.Pattern[str]) -> str | None:
 
     Raises Undecided where it can and its end has not arrived.
     """
-    is_here = source.covers(at, LINE_LENGTH) or "\n" in source.text[at : at + LINE_LENGTH]
-    if not is_here and not any(one.fullmatch(source.text, at) for one in begun):
+    text = source.text
+    if (
+        not source.covers(at, LINE_LENGTH)
+        and text.find("\n", at) < 0
+        and not any(one.fullmatch(text, at) for one in begun)
+    ):
         return None
     return source.line(at, LINE_LENGTH)
 

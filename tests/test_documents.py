@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from bot.errors import ModelError
 from bot.languages import LANGUAGES
 from bot.settings import Settings
+from docs.picture import PICTURE, picture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -84,6 +85,11 @@ def test_requirements_pin_what_the_project_depends_on() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for dependency in map(Requirement, project["dependencies"]):
         assert dependency.specifier.contains(pins[canonicalize_name(dependency.name)])
+
+
+def test_the_picture_shows_what_the_program_makes_of_its_examples() -> None:
+    """scripts/picture draws it anew."""
+    assert PICTURE.read_text(encoding="utf-8") == picture()
 
 
 def test_requirements_name_no_index() -> None:

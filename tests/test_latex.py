@@ -33,7 +33,7 @@ from bot.latex import to_unicode
         (r"\frac{dy}{dx} = \frac{P(A)}{n!(n-k)!}", "dy/dx = P(A)/(n!(n − k)!)"),
         (r"\left( \frac{a}{b} \right)^2 \left\{ x \right.", "(a/b)²{x"),
         (r"\{ x \mid x > 0 \}", "{x | x > 0}"),
-        (r"a_{ij} x_{max} y_{\text{if}} z_{i,j} w_\theta", "aᵢⱼxₘₐₓy_(if)z_(i,j)w_θ"),
+        (r"a_{ij} x_{max} y_{\text{if}} z_{i,j} w_\theta", "aᵢⱼxₘₐₓy_(if)zᵢ,ⱼw_θ"),
         (r"x^{y^z} x^{n+1} x^* A^\top 90^\circ", "x^(yᶻ)xⁿ⁺¹x*Aᵀ90°"),
         (r"x_i^2 = x^2_i", "xᵢ² = xᵢ²"),
         (r"\text{speed} = \frac{\text{distance}}{\text{time}}", "speed = distance/time"),
