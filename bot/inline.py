@@ -20,7 +20,7 @@ LINK_LENGTH: Final = 1200
 TAG_LENGTH: Final = 300
 LONGEST_RUN: Final = 32  # backticks that may begin a span of code
 
-_SPECIAL: Final = re.compile(r"[\\`$\[!&<\n]")
+_SPECIAL: Final = re.compile(r"[\\`$\[\]!&<\n]")
 _TICKS: Final = re.compile(r"`+")
 # What ends a paragraph in spite of an open span: a blank line, or another block.
 _PARAGRAPH_END: Final = re.compile(
@@ -138,6 +138,12 @@ _DISPLAY_BRACKETS: Final = Form.of(
 )
 _LINKED: Final = Form.of(_LINK, _LINK_BEGUN, LINK_LENGTH)
 _PICTURE: Final = Form.of(f"!{_LINK}", f"!(?:{_LINK_BEGUN})?", LINK_LENGTH)
+# A masked link to Discord, which has no limits, and none here: its text has a line end, or no end.
+_UNREAD_LINK: Final = Form.of(
+    r"\](?=\(\s*<?[hH][tT][tT][pP][sS]?://)",
+    r"\](?:\(\s*<?(?:[hH](?:[tT](?:[tT](?:[pP](?:[sS]?(?::/?)?)?)?)?)?)?)?",
+    50,
+)
 _FOOTNOTE: Final = Form.of(r"\[\^([\w-]{1,40})\]", r"\[(?:\^[\w-]{0,40})?", 50)
 _ENTITY: Final = Form.of(
     r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
@@ -333,6 +339,9 @@ class Inline:
             raise Undecided
         return Piece(found.end(), shown if given == behind else shown + behind)
 
+    def _bracket_end(self, source: Source, at: int) -> Piece | None:
+        return Piece(at + 1, "]\u2060") if _UNREAD_LINK.match(source, at) else None
+
     def _picture(self, source: Source, at: int) -> Piece | None:
         if source.char(at + 1) != "[" or (found := _PICTURE.match(source, at)) is None:
             return None
@@ -397,6 +406,7 @@ _READERS: Final[dict[str, Callable[[Inline, Source, int], Piece | None]]] = {
     "`": Inline._code,
     "$": Inline._dollar,
     "[": Inline._bracket,
+    "]": Inline._bracket_end,
     "!": Inline._picture,
     "&": Inline._entity,
     "<": Inline._tag,

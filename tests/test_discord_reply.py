@@ -442,6 +442,16 @@ async def test_the_text_that_was_shown_is_returned_without_its_notice(stage: Sta
         assert await reply.shown_text(without=["It goes on."]) == "Beca"
 
 
+async def test_what_is_written_again_knows_nothing_of_what_was_held_back(stage: Stage) -> None:
+    async with stage.reply() as reply:
+        reply.write("| a | b |\n|---|---|\n| 1 |")
+        reply.restart()
+        reply.write("New, **bold")
+        reply.write("** and $x^2$.")
+        await reply.finish()
+    assert await stage.texts() == ["New, **bold** and x²."]
+
+
 async def test_what_is_withdrawn_is_deleted_though_some_of_it_is_gone(stage: Stage) -> None:
     parts = await begun(stage, "Beca", "use")
     await stage.people.delete(stage.asked["channel_id"], str(parts[1].message_id))
