@@ -205,6 +205,37 @@ async def test_a_long_reply_goes_on_in_further_messages_each_replying_to_the_las
     assert stage.shown == [int(message["id"]) for message in messages]
 
 
+async def test_buttons_go_with_the_requests_that_are_made_anyway(stage: Stage) -> None:
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        reply.write(", two.")
+        await reply.finish((), frozenset({Offer.REGENERATE}))
+    created, edited = await stage.calls("POST"), await stage.calls("PATCH")
+    assert [offered(one["body"]) for one in created] == [[Offer.STOP]]
+    assert [offered(one["body"]) for one in edited] == [[Offer.REGENERATE]]
+
+
+async def test_buttons_of_a_reply_that_is_there_at_once_are_there_with_it(stage: Stage) -> None:
+    async with written(stage, "All at once.") as reply:
+        await reply.finish((), frozenset({Offer.REGENERATE}))
+    [created] = await stage.calls("POST")
+    assert offered(created["body"]) == [Offer.REGENERATE]
+    assert await stage.calls("PATCH") == []
+
+
+async def test_stop_goes_also_where_the_last_words_were_shown_already(stage: Stage) -> None:
+    async with written(stage, "All.") as reply:
+        await stage.until("All.")
+        await reply.finish((), frozenset({Offer.REGENERATE}))
+    [message] = await stage.messages()
+    assert offered(message) == [Offer.REGENERATE]
+
+
+def offered(message: Json) -> list[str]:
+    rows = message["components"]
+    return [button["custom_id"] for row in rows for button in row["components"]]
+
+
 async def attached(stage: Stage) -> list[str]:
     """Return what is attached to the messages that the bot has posted."""
     urls = [one["url"] for message in await stage.messages() for one in message["attachments"]]
