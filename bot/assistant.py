@@ -220,7 +220,7 @@ class Assistant:
         *look_up* is called when its turn comes, with the question as it stands by then. False where
         the reply is not shown whole and is to be gone on with later.
         """
-        turn = self._queues.turn(exchange.place_id)
+        turn = self._queues.turn(exchange.lane)
         return await self._owned(self._begun(exchange, look_up), reply, turn)
 
     async def go_on(
@@ -235,7 +235,7 @@ class Assistant:
 
         Where it is *too_late* the model is not asked; what there is of an answer says so.
         """
-        turn = self._queues.patient_turn(exchange.place_id)
+        turn = self._queues.patient_turn(exchange.lane)
         return await self._owned(self._begun(exchange, look_up, too_late=too_late), reply, turn)
 
     async def renew(self, exchange: Exchange, reply: Reply, renewal: Offer) -> bool:
@@ -243,7 +243,7 @@ class Assistant:
 
         The stored reply is replaced once the new one is whole. False as in `answer`.
         """
-        turn = self._queues.turn(exchange.place_id)
+        turn = self._queues.turn(exchange.lane)
         return await self._owned(self._begun(exchange, renewal=renewal), reply, turn)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
@@ -287,14 +287,17 @@ class Assistant:
     async def reset(self, place: Conversation, before_id: int) -> int:
         """Forget what was asked in a place before *before_id*; return how many exchanges.
 
-        Answers to it that run or wait end, and say so.
+        That is what all see there, and what the person of *place* alone does. Answers to it that
+        run or wait end, and say so.
         """
         say = self._languages.of_guild(place.guild_id)
         count = await self._history.forgetting.reset(
-            place.channel_id, before_id, say.stopped_by_reset
+            place.channel_id, before_id, say.stopped_by_reset, person_id=place.person_id
         )
         for answer in self._answers_in({place.channel_id}):
-            if answer.exchange.message_id < before_id:
+            asked = answer.exchange
+            seen = asked.conversation.person_id in {0, place.person_id}
+            if seen and asked.message_id < before_id:
                 answer.stop(_Stop.RESET)
         return count
 

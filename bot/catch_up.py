@@ -108,7 +108,7 @@ class CatchUp:
     async def look_ahead(self) -> None:
         """Note where something is open before anything is heard; raises HistoryFailed."""
         left = await self._history.open_questions()
-        self._open_at_start = {question.exchange.place_id for question in left}
+        self._open_at_start = {question.exchange.lane for question in left}
         if left:
             log.info("Left open by the last run: %d questions; going on with them", len(left))
 
@@ -266,7 +266,7 @@ class CatchUp:
             if self._inbox.is_held(message_id):
                 self._passed_over.add(message_id)
                 continue
-            place_id = question.exchange.place_id
+            place_id = question.exchange.lane
             if self._pauses.holds(place_id) and not question.withdrawn:
                 continue
             queue = self._waiting.setdefault(place_id, deque())
@@ -278,7 +278,7 @@ class CatchUp:
 
     def _forget_others(self, left: list[OpenQuestion]) -> None:
         """Keep nothing in mind of questions that are not open any more."""
-        self._pauses.forget_others({question.exchange.place_id for question in left})
+        self._pauses.forget_others({question.exchange.lane for question in left})
         for message_id in self._failures.keys() - {one.exchange.message_id for one in left}:
             del self._failures[message_id]
 
@@ -316,8 +316,8 @@ class CatchUp:
                 done = await self._failed(question)
         if done:
             self._failures.pop(message_id, None)
-            self._pauses.got_better(question.exchange.place_id)
-        self.released(message_id, question.exchange.place_id, done=done)
+            self._pauses.got_better(question.exchange.lane)
+        self.released(message_id, question.exchange.lane, done=done)
 
     async def _failed(self, question: OpenQuestion) -> bool:
         """Count a failure of our own; give the question up after some. Whether it is given up."""

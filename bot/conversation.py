@@ -1,6 +1,6 @@
 """What a conversation is made of: exchanges, each belonging to a channel and shown in a place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -20,11 +20,15 @@ class Conversation:
 
     A thread sees, before its own exchanges, its parent channel's up to the one that started it. A
     thread has the id of the message it was made from, which makes that a comparison of ids.
+
+    What is asked for *person_id* alone to see, 0 for what all see, is a conversation of its own:
+    neither sees into the other.
     """
 
     channel_id: int
     parent_id: int | None = None
     guild_id: int | None = None
+    person_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class Exchange:
     is what it forwarded and embedded, ready for the model; *quoted* is what it replied to, ready as
     well, *quoted_id* that message, *quoted_author_id* who wrote that; so is *files*, which is what
     its files say. *tokens* is the estimate for both turns, without calibration.
+
+    What a command asked has its interaction's id in the place of a message's, and a *token* to
+    answer it with, "" once that is over; None where a message asked.
     """
 
     message_id: int
@@ -52,6 +59,15 @@ class Exchange:
     reply: str = ""
     cut: bool = False
     tokens: int = 0
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def lane(self) -> int:
+        """What is answered one after the other has this number in common.
+
+        It is the place's, or one for what a person alone sees there.
+        """
+        return self.place_id ^ self.conversation.person_id
 
     @property
     def asks(self) -> bool:

@@ -106,6 +106,14 @@ SCHEMA: Final = (
     """,
     # What a question forwarded and embedded.
     "ALTER TABLE exchanges ADD COLUMN embedded TEXT NOT NULL DEFAULT '';",
+    # What one person alone sees, and with what an interaction is answered.
+    """
+    ALTER TABLE exchanges ADD COLUMN private_to INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE exchanges ADD COLUMN token TEXT;
+    DROP INDEX exchanges_by_channel;
+    CREATE INDEX exchanges_by_channel ON exchanges (channel_id, private_to, message_id)
+        WHERE author_id <> 0;
+    """,
 )
 
 PRAGMAS: Final = (

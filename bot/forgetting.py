@@ -13,6 +13,7 @@ HOURLY_REWRITE_BYTES: Final = 256_000_000
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
 PLACES: Final = 500  # The same, of places that are gone.
 WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
+SPENT: Final = "token = substr(token, 1, 0)"  # '' of what an interaction had; NULL stays
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
 ERASED_TEXT: Final = (
@@ -27,7 +28,7 @@ _ERASED: Final = f"""
 # CROSS JOIN: from the few resets to what they end, not through all that is stored.
 _FORGOTTEN: Final = """
     SELECT e.message_id FROM resets r CROSS JOIN exchanges e
-        ON e.channel_id = r.channel_id AND e.message_id < r.before_id
+        ON e.channel_id = r.channel_id AND e.private_to = 0 AND e.message_id < r.before_id
         WHERE e.author_id <> 0
     UNION ALL
     SELECT e.message_id FROM resets r CROSS JOIN exchanges e
@@ -38,13 +39,13 @@ _FORGOTTEN: Final = """
 _THESE: Final = "(SELECT value FROM json_each(:places))"
 _FORGET_PLACES: Final = (
     """
-    INSERT INTO resets SELECT value, max(value, coalesce(
-        (SELECT max(message_id) FROM exchanges WHERE channel_id = value AND author_id <> 0), 0)) + 1
+    INSERT INTO resets SELECT value, max(value, coalesce((SELECT max(message_id) FROM exchanges
+        WHERE channel_id = value AND private_to = 0 AND author_id <> 0), 0)) + 1
     FROM json_each(:places) WHERE true
     ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
     """,
     f"""
-    UPDATE exchanges SET unshown = NULL,
+    UPDATE exchanges SET unshown = NULL, {SPENT},
         state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
     WHERE {IS_OPEN} AND (channel_id IN {_THESE} OR message_id IN {_THESE})
     """,
@@ -53,6 +54,11 @@ _FORGET_PLACES: Final = (
     f"""
     DELETE FROM parts WHERE message_id IN {_THESE} OR message_id IN
         (SELECT message_id FROM exchanges WHERE channel_id IN {_THESE} AND author_id <> 0)
+    """,
+    # A reset is a boundary of what all see: what one person alone sees is erased at once.
+    f"""
+    UPDATE exchanges SET {_ERASED}
+    WHERE channel_id IN {_THESE} AND private_to > 0 AND author_id <> 0
     """,
 )
 
@@ -75,22 +81,26 @@ class Forgetting:
         self._may_have_copies = True
         self.unerased.set()
 
-    async def reset(self, channel_id: int, before_id: int, notice: str) -> int:
+    async def reset(
+        self, channel_id: int, before_id: int, notice: str, *, person_id: int = 0
+    ) -> int:
         """Forget what was asked in *channel_id* before *before_id*; return how many exchanges.
 
         From now on they are neither read nor answered; `erase` removes their text. What is not
-        shown whole yet is to end with *notice*.
+        shown whole yet is to end with *notice*. What *person_id* alone sees there goes as well.
         """
+        named = {"channel": channel_id, "before": before_id, "person": person_id}
         [(count,)] = await self._database.fetch(
             """
             SELECT count(*) FROM exchanges WHERE message_id IN (
-                SELECT message_id FROM exchanges
-                WHERE channel_id = :channel AND message_id < :before UNION SELECT :channel)
-            AND author_id <> 0 AND reply <> '' AND message_id < :before AND message_id >=
-                coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0)
+                SELECT message_id FROM exchanges WHERE channel_id = :channel
+                    AND private_to IN (0, :person) AND message_id < :before AND author_id <> 0
+                UNION SELECT :channel)
+            AND author_id <> 0 AND reply <> '' AND message_id < :before
+            AND (private_to <> 0 OR message_id >=
+                coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0))
             """,
-            channel=channel_id,
-            before=before_id,
+            **named,
         )
         await self._database.change_all(
             _boundary(channel_id, before_id),
@@ -98,13 +108,17 @@ class Forgetting:
                 f"""
                 UPDATE exchanges SET state = 'cancelled', unshown = :unshown
                 WHERE {IS_OPEN} AND :channel IN (channel_id, message_id)
+                    AND private_to IN (0, :person)
                     AND message_id < :before AND unshown IS NOT '{WITHDRAWN}'
                 """,
-                {
-                    "channel": channel_id,
-                    "before": before_id,
-                    "unshown": json.dumps([notice]),
-                },
+                {**named, "unshown": json.dumps([notice])},
+            ),
+            (
+                f"""
+                UPDATE exchanges SET {_ERASED} WHERE channel_id = :channel AND private_to > 0
+                    AND private_to = :person AND message_id < :before AND author_id <> 0
+                """,
+                named,
             ),
         )
         self.note()

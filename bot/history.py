@@ -11,7 +11,7 @@ from bot.conversation import Attempt, Conversation, Exchange, OpenQuestion, Stat
 from bot.database import Database
 from bot.database_file import DatabaseFile
 from bot.errors import HistoryFailed
-from bot.forgetting import ERASED_TEXT, IS_OPEN, WITHDRAWN, Forgetting
+from bot.forgetting import ERASED_TEXT, IS_OPEN, SPENT, WITHDRAWN, Forgetting
 from bot.notes import Notes
 from bot.places import Places, found
 
@@ -20,28 +20,32 @@ log = logging.getLogger(__name__)
 PAGE_ROWS: Final = 64
 _COLUMNS: Final = (
     "message_id, channel_id, place_id, author_id, author, question, embedded, quoted,"
-    " quoted_id, quoted_author_id, files, reply, cut, tokens"
+    " quoted_id, quoted_author_id, files, reply, cut, tokens, token"
 )
+_PLACE: Final = "guild_id, parent_id, private_to"
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
 # rows come sorted out of the index: a page costs what a page holds, however long the history. What
 # opened a thread that was reset is gone from its channel too.
 _CONTEXT: Final = f"""
     SELECT {_COLUMNS} FROM exchanges
-    WHERE channel_id = :channel AND message_id > :forgotten AND message_id < :before
+    WHERE channel_id = :channel AND private_to = :person
+        AND message_id > :forgotten AND message_id < :before
         AND author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')
         AND NOT EXISTS (SELECT 1 FROM resets r
             WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)
     UNION ALL
     SELECT {_COLUMNS} FROM exchanges
-    WHERE channel_id = :parent AND message_id <= :channel AND message_id < :before
+    WHERE channel_id = :parent AND private_to = 0
+        AND message_id <= :channel AND message_id < :before
         AND message_id > max(:forgotten, :parent_forgotten)
         AND author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')
         AND NOT EXISTS (SELECT 1 FROM resets r
             WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)
     ORDER BY message_id DESC LIMIT :rows
 """
-_NOT_RESET: Final = """NOT EXISTS (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
-    AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id))"""
+_NOT_RESET: Final = """(private_to <> 0 OR NOT EXISTS
+    (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
+        AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id)))"""
 
 NEWEST_ID: Final = 2**63 - 1
 
@@ -86,22 +90,24 @@ class History:
         False when it was seen before, or was asked before its place was last reset.
         """
         place = exchange.conversation
-        stored, _ = await self._database.change_all(
+        # What a command asks outside of servers may be in a place that the bot can never read.
+        places = () if exchange.token is not None and place.guild_id is None else (found(place),)
+        stored, *_ = await self._database.change_all(
             (
                 """
                 INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
                     author_id, author, question, embedded, quoted, quoted_id, quoted_author_id,
-                    files, state)
+                    files, state, private_to, token)
                 SELECT :message, :channel, :place, :guild, :parent,
                     :author_id, :author, :question, :embedded, :quoted, :quoted_id,
-                    :quoted_author_id, :files, 'received'
-                WHERE NOT EXISTS
+                    :quoted_author_id, :files, 'received', :private_to, :token
+                WHERE :private_to <> 0 OR NOT EXISTS
                     (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
                 ON CONFLICT DO NOTHING
                 """,
                 _named(exchange),
             ),
-            found(place),
+            *places,
         )
         return stored == 1
 
@@ -131,7 +137,7 @@ class History:
     async def turn_away(self, message_id: int) -> None:
         """Record that a question is not answered, and keep no word of it."""
         await self._database.change(
-            f"UPDATE exchanges SET {ERASED_TEXT}, state = 'failed' WHERE message_id = ?",
+            f"UPDATE exchanges SET {ERASED_TEXT}, {SPENT}, state = 'failed' WHERE message_id = ?",
             message_id,
         )
         self.forgetting.unerased.set()
@@ -152,7 +158,7 @@ class History:
             UPDATE exchanges SET attempts = attempts + 1,
                 state = CASE state WHEN 'received' THEN 'answering' ELSE state END
             WHERE message_id = ? AND {IS_OPEN} AND unshown IS NOT '{WITHDRAWN}'
-            RETURNING {_COLUMNS}, guild_id, parent_id, attempts, unshown, state
+            RETURNING {_COLUMNS}, {_PLACE}, attempts, unshown, state
             """,
             message_id,
         )
@@ -190,20 +196,15 @@ class History:
 
         Reads until their estimates exceed *token_budget*; the first one may not fit any more.
         """
-        resets: dict[int | None, int] = {
-            channel_id: before_id - 1
-            for channel_id, before_id in await self._database.fetch(
-                "SELECT channel_id, before_id FROM resets WHERE channel_id IN (?, ?)",
-                conversation.channel_id,
-                conversation.parent_id,
-            )
-        }
+        person_id = conversation.person_id
+        resets = {} if person_id else await self._resets_of(conversation)
         newest_first: list[Exchange] = []
         while token_budget >= 0:
             rows = await self._database.fetch(
                 _CONTEXT,
                 channel=conversation.channel_id,
-                parent=conversation.parent_id,
+                person=person_id,
+                parent=None if person_id else conversation.parent_id,
                 forgotten=resets.get(conversation.channel_id, -1),
                 parent_forgotten=resets.get(conversation.parent_id, -1),
                 before=before_id,
@@ -219,6 +220,17 @@ class History:
             if len(rows) < PAGE_ROWS:
                 break
         return newest_first[::-1]
+
+    async def _resets_of(self, conversation: Conversation) -> dict[int | None, int]:
+        """Return the last id that is forgotten in a channel, and in the one above it."""
+        return {
+            channel_id: before_id - 1
+            for channel_id, before_id in await self._database.fetch(
+                "SELECT channel_id, before_id FROM resets WHERE channel_id IN (?, ?)",
+                conversation.channel_id,
+                conversation.parent_id,
+            )
+        }
 
     async def answer_in(self, message_id: int, place_id: int) -> None:
         """Record that the answer appears in another place than was planned."""
@@ -269,7 +281,7 @@ class History:
     async def find(self, message_id: int) -> Exchange | None:
         """Return the exchange of *message_id*, None where there is none or it was forgotten."""
         rows = await self._database.fetch(
-            f"SELECT {_COLUMNS}, guild_id, parent_id FROM exchanges"
+            f"SELECT {_COLUMNS}, {_PLACE} FROM exchanges"
             f" WHERE message_id = ? AND author_id <> 0 AND {_NOT_RESET}",
             message_id,
         )
@@ -284,7 +296,7 @@ class History:
     async def quoting(self, message_id: int) -> list[Exchange]:
         """Return the exchanges whose question replies to somebody else's *message_id*."""
         rows = await self._database.fetch(
-            f"SELECT {_COLUMNS}, guild_id, parent_id FROM exchanges WHERE quoted_id = ?", message_id
+            f"SELECT {_COLUMNS}, {_PLACE} FROM exchanges WHERE quoted_id = ?", message_id
         )
         return [_with_place(row) for row in rows]
 
@@ -294,7 +306,7 @@ class History:
         while True:
             rows = await self._database.fetch(
                 f"""
-                SELECT {_COLUMNS}, guild_id, parent_id FROM exchanges
+                SELECT {_COLUMNS}, {_PLACE} FROM exchanges
                 WHERE author_id = ? AND author_id <> 0 AND message_id < ?
                 ORDER BY message_id DESC LIMIT ?
                 """,
@@ -360,7 +372,7 @@ class History:
             f"""
             UPDATE exchanges SET unshown = ?, attempts = 0
             WHERE message_id = ? AND author_id <> 0 AND NOT {IS_OPEN} AND {_NOT_RESET}
-            RETURNING {_COLUMNS}, guild_id, parent_id
+            RETURNING {_COLUMNS}, {_PLACE}
             """,
             json.dumps([notice]),
             message_id,
@@ -389,7 +401,7 @@ class History:
         """Record that people see all there is to see of the reply to *message_id*."""
         await self._database.change(
             f"""
-            UPDATE exchanges SET unshown = NULL, attempts = 0
+            UPDATE exchanges SET unshown = NULL, attempts = 0, {SPENT}
             WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
             """,
             message_id,
@@ -399,7 +411,7 @@ class History:
         """Record that nothing is shown any more of the reply to a forgotten question."""
         await self._database.change_all(
             (
-                "UPDATE exchanges SET unshown = NULL, attempts = 0 WHERE message_id = ?",
+                f"UPDATE exchanges SET unshown = NULL, attempts = 0, {SPENT} WHERE message_id = ?",
                 (message_id,),
             ),
             (
@@ -415,7 +427,7 @@ class History:
         """Return the questions that did not come to their end, oldest first."""
         rows = await self._database.fetch(
             f"""
-            SELECT {_COLUMNS}, guild_id, parent_id, attempts, unshown,
+            SELECT {_COLUMNS}, {_PLACE}, attempts, unshown,
                 (SELECT group_concat(part_id) FROM parts WHERE parts.message_id = e.message_id)
             FROM exchanges e WHERE {IS_OPEN} ORDER BY message_id
             """
@@ -432,13 +444,13 @@ class History:
         ]
 
     async def recent_questions(self, since_id: int) -> list[tuple[int, int, int | None]]:
-        """Return what was asked since *since_id* and is not forgotten, oldest first.
+        """Return which messages asked since *since_id* and are not forgotten, oldest first.
 
         Each as its message id, the channel in which it was asked, and the guild.
         """
         rows = await self._database.fetch(
             "SELECT message_id, channel_id, guild_id FROM exchanges"
-            " WHERE message_id >= ? AND author_id <> 0 ORDER BY message_id",
+            " WHERE message_id >= ? AND author_id <> 0 AND token IS NULL ORDER BY message_id",
             since_id,
         )
         return [(int(row[0]), int(row[1]), row[2]) for row in rows]
@@ -460,17 +472,19 @@ def _named(exchange: Exchange) -> dict[str, object]:
         "quoted_id": exchange.quoted_id,
         "quoted_author_id": exchange.quoted_author_id,
         "files": exchange.files,
+        "private_to": place.person_id,
+        "token": exchange.token,
     }
 
 
 def _with_place(row: Sequence[Any]) -> Exchange:
-    *columns, guild_id, parent_id = row
-    return _exchange(columns, Conversation(columns[1], parent_id, guild_id))
+    *columns, guild_id, parent_id, person_id = row
+    return _exchange(columns, Conversation(columns[1], parent_id, guild_id, person_id))
 
 
 def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
     message_id, channel_id, place_id, author_id, author, question, *rest = row
-    embedded, quoted, quoted_id, quoted_author_id, files, reply, cut, tokens = rest
+    embedded, quoted, quoted_id, quoted_author_id, files, reply, cut, tokens, token = rest
     return Exchange(
         message_id=message_id,
         conversation=conversation
@@ -488,4 +502,5 @@ def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
         reply=reply,
         cut=bool(cut),
         tokens=tokens,
+        token=token,
     )

@@ -762,7 +762,7 @@ async def test_a_page_costs_what_a_page_holds(path: Path) -> None:
     """Rows come sorted out of the index: no plan sorts or scans the whole table."""
     async with Database.open(path) as database:
         values = dict.fromkeys(
-            ("channel", "parent", "forgotten", "parent_forgotten", "before", "rows"), 1
+            ("channel", "person", "parent", "forgotten", "parent_forgotten", "before", "rows"), 1
         )
         plan = await database.fetch(f"EXPLAIN QUERY PLAN {history_module._CONTEXT}", **values)
     steps = [str(step[3]) for step in plan]
@@ -788,7 +788,9 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     connection = history._database._connection
     await connection.set_trace_callback(statements.add)
     one, thread = an_exchange(20), an_exchange(30, channel=20, parent=1)
-    for each in (one, thread):
+    private = an_exchange(40, token="x")
+    private = replace(private, conversation=Conversation(1, None, 7, person_id=one.author_id))
+    for each in (one, thread, private):
         await history.receive(each)
         await history.begin(each)
         await history.settle(each)
@@ -812,11 +814,11 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.recent_questions(10)
     await history.drop_part(31)
     await history.attach(one)
-    assert [each.message_id async for each in history.of_person(one.author_id)] == [30, 20]
+    assert [each.message_id async for each in history.of_person(one.author_id)] == [40, 30, 20]
     await history.forgetting.forget(30)
     await history.forgetting.forget_person(one.author_id)
     await history.forgetting.expire(10)
-    await history.forgetting.reset(1, 90, "Reset.")
+    await history.forgetting.reset(1, 90, "Reset.", person_id=one.author_id)
     await history.forgetting.forget_places([1, 2])
     await history.forgetting.erase()
     await history.forgetting.prune(10)
