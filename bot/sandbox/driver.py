@@ -118,6 +118,11 @@ class Driver:
         channel = await self.call("POST", "/dms", {"user_id": user})
         return str(channel["id"])
 
+    async def private_channel(self, *users: str) -> str:
+        """Open a DM of two people, or a group DM of more, without the bot; return its id."""
+        channel = await self.call("POST", "/private-channels", {"user_ids": users})
+        return str(channel["id"])
+
     async def edit(self, channel: str, message: str, text: str) -> Json:
         """Edit a message as its author."""
         return dict(await self.call("PATCH", f"/messages/{channel}/{message}", {"content": text}))
@@ -170,7 +175,7 @@ class Driver:
         return dict(await self.call("POST", "/users", {"name": name} | more))
 
     async def edit_user(self, user: str, **changes: object) -> Json:
-        """Change `locale` or `accepts_dms`."""
+        """Change `locale`, `accepts_dms`, or `installed_bot`: have it wherever one goes."""
         return dict(await self.call("PATCH", f"/users/{user}", changes))
 
     async def invite(self, user: str, guild: str = "Sandbox") -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bot.sandbox.discord import installs
+from bot.sandbox.discord.installs import BOT_DM_CONTEXT, GUILD_CONTEXT, GUILD_INSTALL
 from bot.sandbox.discord.permissions import Permission
 
 if TYPE_CHECKING:
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.world import Channel, Json
 
 CHAT_INPUT: Final = 1
-GUILD_CONTEXT: Final = 0
-BOT_DM_CONTEXT: Final = 1
 _KEPT_KEYS: Final = (
     "name",
     "name_localizations",
@@ -53,6 +53,13 @@ class Command:
         return [0] if self.form.get("dm_permission") is False else [0, 1, 2]
 
     @property
+    def integration_types(self) -> list[int]:
+        """Return for which installs the command is: 0 by guilds, 1 by people."""
+        if self.guild_id is not None:
+            return [GUILD_INSTALL]
+        return list(self.form.get("integration_types") or [GUILD_INSTALL])
+
+    @property
     def required_permissions(self) -> int | None:
         """Return the bits of `default_member_permissions`; None lets everybody."""
         raw = self.form.get("default_member_permissions")
@@ -77,7 +84,7 @@ class Command:
             del body["name_localizations"], body["description_localizations"]
         if self.guild_id is None:
             body["contexts"] = self.form.get("contexts")
-            body["integration_types"] = self.form.get("integration_types") or [0]
+            body["integration_types"] = self.integration_types
             body["dm_permission"] = BOT_DM_CONTEXT in self.contexts
         else:
             body["guild_id"] = str(self.guild_id)
@@ -85,9 +92,10 @@ class Command:
 
     def hidden_from(self, state: State, user_id: int, channel: Channel) -> str | None:
         """Return why the picker does not offer the command to *user_id*, or None if it does."""
-        context = BOT_DM_CONTEXT if channel.guild_id is None else GUILD_CONTEXT
-        if context not in self.contexts:
+        if installs.context_of(state.world, channel) not in self.contexts:
             return "the command is not for this context"
+        if not installs.owners(state.world, channel, user_id, self.integration_types):
+            return "the bot is not installed here, nor by the user"
         if channel.guild_id is None:
             return None
         rights = state.world.permissions(channel, user_id)

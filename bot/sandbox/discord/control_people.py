@@ -33,6 +33,7 @@ class PeopleControl:
         """Return what this part serves."""
         return [
             ("POST", "/dms", self._open_dm),
+            ("POST", "/private-channels", self._open_private_channel),
             ("GET", "/messages", self._list_messages),
             ("POST", "/messages", self._post_message),
             ("POST", "/messages/bulk", self._post_messages),
@@ -53,6 +54,13 @@ class PeopleControl:
     async def _open_dm(self, request: web.Request) -> Json:
         spec = await read_spec(request)
         channel = guilds.open_dm(self._state, self._places.user(spec["user_id"]).id)
+        return payloads.channel_object(self._state.world, channel)
+
+    async def _open_private_channel(self, request: web.Request) -> Json:
+        """Let the people of `user_ids` talk among themselves."""
+        spec = await read_spec(request)
+        people = [self._places.user(one).id for one in spec["user_ids"]]
+        channel = self._state.world.add_private_channel(*people)
         return payloads.channel_object(self._state.world, channel)
 
     async def _list_messages(self, request: web.Request) -> list[Json]:

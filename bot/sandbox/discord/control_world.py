@@ -134,6 +134,7 @@ class WorldControl:
         spec, user = await read_spec(request), self._places.user(request.match_info["user"])
         user.locale = spec.get("locale", user.locale)
         user.accepts_dms = bool(spec.get("accepts_dms", user.accepts_dms))
+        user.installed_bot = bool(spec.get("installed_bot", user.installed_bot))
         return payloads.user_object(user)
 
     async def _invite(self, request: web.Request) -> Json:

@@ -43,6 +43,11 @@ _TABLE: Final[dict[str, tuple[int, int, str]]] = {
     "too_many_commands": (400, 30032, "Maximum number of application commands reached"),
     "too_large": (413, 40005, "Request entity too large"),
     "already_acknowledged": (400, 40060, "Interaction has already been acknowledged."),
+    "too_many_follow_ups": (
+        400,
+        40094,
+        "This interaction has reached the maximum number of follow-up messages",
+    ),
     "missing_access": (403, 50001, "Missing Access"),
     "dm_channel": (403, 50003, "Cannot execute action on a DM channel"),
     "not_the_author": (403, 50005, "Cannot edit a message authored by another user"),

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from bot.sandbox.discord import messages, payloads
+from bot.sandbox.discord import installs, messages, payloads
 from bot.sandbox.discord.calls import FILE_LIMIT
 from bot.sandbox.discord.message_payloads import message_object, shown_message
 
@@ -34,6 +34,7 @@ class Interaction:
     guild_id: int | None
     data: Json
     label: str
+    owners: Json
     source: Message | None = None
     started: float = field(default_factory=time.monotonic)
     state: str = "pending"
@@ -78,6 +79,7 @@ def begin(
     data: Json,
     *,
     label: str,
+    owners: Json,
     source: Message | None = None,
 ) -> Interaction:
     """Make an interaction, tell the bot, and let it fail if nobody answers in time."""
@@ -90,12 +92,15 @@ def begin(
         channel.guild_id,
         data,
         label,
+        owners,
         source,
     )
     state.interactions[interaction.id] = interaction
     state.journal.note("interaction_create", interaction=interaction.as_json(state))
     event = _payload(state, channel, interaction)
-    state.gateway.dispatch("INTERACTION_CREATE", event, guild_id=channel.guild_id)
+    # Where only a person brought it the bot hears of nothing else.
+    told_by = None if installs.is_brought(owners) else channel.guild_id
+    state.gateway.dispatch("INTERACTION_CREATE", event, guild_id=told_by)
     state.spawn(_fail_unless_answered(state, interaction))
     return interaction
 
@@ -124,12 +129,12 @@ def _payload(state: State, channel: Channel, interaction: Interaction) -> Json:
         "data": interaction.data,
         "channel_id": str(channel.id),
         "channel": partial_channel(state, channel, interaction.user_id),
-        "context": 1 if channel.guild_id is None else 0,
-        "authorizing_integration_owners": owners(channel),
+        "context": installs.context_of(world, channel),
+        "authorizing_integration_owners": interaction.owners,
         "entitlements": [],
         "entitlement_sku_ids": [],
         "locale": user.locale,
-        "app_permissions": str(int(world.permissions(channel, world.bot.id))),
+        "app_permissions": str(installs.app_permissions(world, channel)),
         "attachment_size_limit": FILE_LIMIT,
     }
     if interaction.source is not None:
@@ -156,19 +161,14 @@ def partial_channel(state: State, channel: Channel, user_id: int) -> Json:
     return body
 
 
-def owners(channel: Channel) -> Json:
-    """Return who installed the bot, for a bot that is installed in guilds only."""
-    return {"0": str(channel.guild_id or 0)}
-
-
-def metadata(state: State, channel: Channel, interaction: Interaction) -> Json:
+def metadata(state: State, interaction: Interaction) -> Json:
     """Return the interaction as the messages that answer it carry it."""
     body: Json = {
         "id": str(interaction.id),
         "type": interaction.type,
         "name": interaction.label,
         "user": payloads.user_object(state.world.users[interaction.user_id]),
-        "authorizing_integration_owners": owners(channel),
+        "authorizing_integration_owners": interaction.owners,
     }
     if interaction.type == COMPONENT and interaction.source is not None:
         body["interacted_message_id"] = str(interaction.source.id)

@@ -119,7 +119,10 @@ def channel_object(world: World, channel: Channel) -> Json:
     }
     if channel.guild_id is None:
         others = [world.users[uid] for uid in channel.recipients if uid != world.bot.id]
-        return body | {"recipients": [user_object(user) for user in others]}
+        body["recipients"] = [user_object(user) for user in others]
+        if channel.type == ChannelType.GROUP_DM:
+            body |= {"name": None, "icon": None, "owner_id": str(channel.recipients[0])}
+        return body
     body |= {
         "guild_id": str(channel.guild_id),
         "name": channel.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
-from bot.sandbox.discord import commands, interactions, payloads
+from bot.sandbox.discord import commands, installs, interactions, payloads
 from bot.sandbox.discord.calls import store_file
 from bot.sandbox.discord.component_rules import LABEL, SELECTS, TEXT_INPUT, walk
 from bot.sandbox.discord.message_payloads import attachment_object, message_object
@@ -80,7 +80,10 @@ def use_command(
     elif target is not None:
         _point_at(state, data, command.type, target)
     kind = interactions.COMMAND if focused is None else interactions.AUTOCOMPLETE
-    return interactions.begin(state, kind, user_id, channel, data, label=command.name)
+    owners = installs.owners(state.world, channel, user_id, command.integration_types)
+    return interactions.begin(
+        state, kind, user_id, channel, data, label=command.name, owners=owners
+    )
 
 
 def _require_seen(state: State, user_id: int, channel: Channel) -> None:
@@ -214,8 +217,16 @@ def press(
         channel,
         data,
         label=custom_id,
+        owners=_owners_of(state, channel, message),
         source=message,
     )
+
+
+def _owners_of(state: State, channel: Channel, message: Message) -> Json:
+    """Return who installed the bot that *message* is of: it was posted by that install."""
+    if message.interaction_metadata is not None:
+        return dict(message.interaction_metadata["authorizing_integration_owners"])
+    return installs.owners(state.world, channel, message.author_id, [installs.GUILD_INSTALL])
 
 
 def _is_for(message: Message, user_id: int) -> bool:
@@ -253,6 +264,7 @@ def submit_modal(
         channel,
         data,
         label=modal["custom_id"],
+        owners=opened_by.owners,
         source=opened_by.source,
     )
 

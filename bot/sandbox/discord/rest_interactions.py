@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.sandbox.discord import interactions, messages
+from bot.sandbox.discord import installs, interactions, messages
 from bot.sandbox.discord.command_rules import check_choice
 from bot.sandbox.discord.component_rules import check_modal
 from bot.sandbox.discord.errors import FormErrors, invalid_form, refused
@@ -31,6 +31,7 @@ DEFERRED_UPDATE: Final = 6
 UPDATE: Final = 7
 CHOICES: Final = 8
 MODAL: Final = 9
+FOLLOW_UPS: Final = 5  # Discord: of an interaction with a bot that only a person brought
 _ANSWERS: Final = {
     COMMAND: {MESSAGE, DEFERRED, MODAL},
     COMPONENT: {MESSAGE, DEFERRED, DEFERRED_UPDATE, UPDATE, MODAL},
@@ -117,7 +118,11 @@ def _draft(call: Call, channel: Channel, interaction: Interaction, data: Json) -
     form = {key: value for key, value in data.items() if key != "message_reference"}
     draft = draft_from_form(call, channel, form)
     draft.webhook_id = draft.application_id = call.me
-    draft.interaction_metadata = interactions.metadata(call.state, channel, interaction)
+    draft.interaction_metadata = interactions.metadata(call.state, interaction)
+    if installs.is_brought(interaction.owners) and not installs.may_show_to_all(
+        call.state.world, channel, interaction.user_id
+    ):
+        draft.flags |= MessageFlag.EPHEMERAL
     if interaction.type == COMMAND:
         is_menu = interaction.data.get("type", 1) != 1
         draft.type = MessageType.CONTEXT_MENU_COMMAND if is_menu else MessageType.CHAT_INPUT_COMMAND
@@ -203,6 +208,8 @@ async def follow_up(call: Call) -> tuple[int, Any]:
         form = {key: value for key, value in form.items() if key != "flags"}
         _edit(call, channel, interaction, original, form)
         return 200, created_message(call.state.world, original)
+    if installs.is_brought(interaction.owners) and len(interaction.followups) >= FOLLOW_UPS:
+        raise refused("too_many_follow_ups")
     draft = _draft(call, channel, interaction, form)
     if original is not None:
         reply_to(draft, channel, original)

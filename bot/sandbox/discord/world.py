@@ -102,6 +102,7 @@ class User:
     bot: bool = False
     locale: str = "en-US"
     accepts_dms: bool = True
+    installed_bot: bool = False
 
 
 @dataclass(slots=True)
@@ -303,9 +304,16 @@ class World:
     def open_dm(self, user_id: int) -> Channel:
         """Return the DM channel between the bot and *user_id*, making it if need be."""
         for channel in self.channels.values():
-            if channel.type == ChannelType.DM and user_id in channel.recipients:
+            if channel.type == ChannelType.DM and {user_id, self.bot.id} <= {*channel.recipients}:
                 return channel
         channel = Channel(self.snowflakes.next(), ChannelType.DM, recipients=[user_id, self.bot.id])
+        self.channels[channel.id] = channel
+        return channel
+
+    def add_private_channel(self, *user_ids: int) -> Channel:
+        """Add a DM of two people, or a group DM of more; the bot is in none of them."""
+        kind = ChannelType.DM if len(user_ids) == 2 else ChannelType.GROUP_DM
+        channel = Channel(self.snowflakes.next(), kind, recipients=list(user_ids))
         self.channels[channel.id] = channel
         return channel
 

@@ -1,0 +1,68 @@
+"""Where the bot is installed, by a guild or by a person, and what an interaction says of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bot.sandbox.discord.permissions import Permission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bot.sandbox.discord.world import Channel, Json, World
+
+GUILD_INSTALL: Final = 0
+USER_INSTALL: Final = 1
+GUILD_CONTEXT: Final = 0
+BOT_DM_CONTEXT: Final = 1
+PRIVATE_CHANNEL_CONTEXT: Final = 2
+# Discord: what a bot may do where only a person brought it
+_BROUGHT: Final = int(
+    Permission.EMBED_LINKS | Permission.ATTACH_FILES | Permission.MENTION_EVERYONE
+)
+
+
+def context_of(world: World, channel: Channel) -> int:
+    """Return whether *channel* is a guild's, the bot's own DM, or one between people."""
+    if channel.guild_id is not None:
+        return GUILD_CONTEXT
+    return BOT_DM_CONTEXT if world.bot.id in channel.recipients else PRIVATE_CHANNEL_CONTEXT
+
+
+def is_there(world: World, channel: Channel) -> bool:
+    """Say whether the bot is in the guild of *channel*, or in the DM."""
+    if channel.guild_id is None:
+        return world.bot.id in channel.recipients
+    return world.bot.id in world.guilds[channel.guild_id].members
+
+
+def owners(world: World, channel: Channel, user_id: int, supported: Iterable[int]) -> Json:
+    """Return by whom the bot is installed here, as far as a command is for that: empty if nowhere.
+
+    In its own DM the bot counts as installed by guild 0.
+    """
+    found: Json = {}
+    if GUILD_INSTALL in supported and is_there(world, channel):
+        found[str(GUILD_INSTALL)] = str(channel.guild_id or 0)
+    if USER_INSTALL in supported and world.users[user_id].installed_bot:
+        found[str(USER_INSTALL)] = str(user_id)
+    return found
+
+
+def is_brought(owned: Json) -> bool:
+    """Say whether only a person brought the bot, by the owners of an interaction."""
+    return str(GUILD_INSTALL) not in owned
+
+
+def may_show_to_all(world: World, channel: Channel, user_id: int) -> bool:
+    """Say whether all may see what a bot answers that only *user_id* brought."""
+    if channel.guild_id is None:
+        return True
+    return bool(world.permissions(channel, user_id) & Permission.USE_EXTERNAL_APPS)
+
+
+def app_permissions(world: World, channel: Channel) -> int:
+    """Return what the bot may do in *channel* when it answers there."""
+    if is_there(world, channel):
+        return int(world.permissions(channel, world.bot.id))
+    return _BROUGHT

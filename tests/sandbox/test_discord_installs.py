@@ -1,0 +1,172 @@
+"""A bot that a person brought along: where they may use it, what it is told, what it may do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.sandbox.driver import ControlError
+from tests.sandbox.wire import Bot
+
+if TYPE_CHECKING:
+    from bot.sandbox.driver import Driver
+    from tests.sandbox.wire import Api, Socket
+
+EPHEMERAL = 1 << 6
+GUILD, BOT_DM, PRIVATE = 0, 1, 2
+ASK = {
+    "name": "ask",
+    "description": "Ask",
+    "contexts": [GUILD, BOT_DM, PRIVATE],
+    "integration_types": [0, 1],
+    "options": [
+        {"type": 3, "name": "text", "description": "What", "required": True},
+        {"type": 5, "name": "private", "description": "For you alone"},
+    ],
+}
+SETTLE = {"name": "settle", "description": "Settle", "contexts": [GUILD, BOT_DM, PRIVATE]}
+
+
+@pytest.fixture
+async def bot(api: Api, socket: Socket, people: Driver) -> Bot:
+    await socket.identify()
+    made = Bot(api, socket, people)
+    assert (await made.register(ASK, SETTLE, {"name": "Explain", "type": 3})).status == 200
+    return made
+
+
+@pytest.fixture
+async def elsewhere(people: Driver) -> str:
+    """Return a channel of a guild that the bot is not in."""
+    guild = await people.create_guild("Elsewhere", with_bot=False)
+    await people.invite("Jun", "Elsewhere")
+    return str(guild["channels"]["general"])
+
+
+async def test_a_guild_is_the_owner_where_the_bot_is_in_it(bot: Bot, people: Driver) -> None:
+    await people.command("general", "Jun", "ask", {"text": "hi", "private": True})
+    heard = await bot.hear()
+    guild = people.world["guilds"][0]["id"]
+    assert (heard["context"], heard["authorizing_integration_owners"]) == (GUILD, {"0": guild})
+    assert heard["data"]["options"][1] == {"type": 5, "name": "private", "value": True}
+
+
+async def test_both_are_owners_where_both_installed_it(bot: Bot, people: Driver) -> None:
+    await people.edit_user("Jun", installed_bot=True)
+    jun = people.user_id("Jun")
+    await people.command("general", "Jun", "ask", {"text": "hi"})
+    guild = people.world["guilds"][0]["id"]
+    assert (await bot.hear())["authorizing_integration_owners"] == {"0": guild, "1": jun}
+    await people.command(await people.dm("Jun"), "Jun", "ask", {"text": "hi"})
+    heard = await bot.hear()
+    assert (heard["context"], heard["authorizing_integration_owners"]) == (
+        BOT_DM,
+        {"0": "0", "1": jun},
+    )
+
+
+async def test_a_person_brings_it_into_a_guild_that_it_is_not_in(
+    bot: Bot, people: Driver, elsewhere: str
+) -> None:
+    with pytest.raises(ControlError, match="not installed"):
+        await people.command(elsewhere, "Jun", "ask", {"text": "hi"})
+    await people.edit_user("Jun", installed_bot=True)
+    with pytest.raises(ControlError, match="not installed"):
+        await people.command(elsewhere, "Jun", "settle")
+    await people.command(elsewhere, "Jun", "ask", {"text": "hi"})
+    heard = await bot.hear()
+    assert heard["authorizing_integration_owners"] == {"1": people.user_id("Jun")}
+    assert heard["member"]["user"]["id"] == people.user_id("Jun")
+    assert heard["guild"]["id"] == heard["guild_id"]
+    assert int(heard["app_permissions"]) & 1 << 15, "it may attach files"
+    assert not int(heard["app_permissions"]) & 1 << 10, "and not look into the channel"
+
+
+async def test_a_person_brings_it_among_people(bot: Bot, people: Driver) -> None:
+    await people.edit_user("Jun", installed_bot=True)
+    for users, kind in ((("Jun", "Sora"), 1), (("Jun", "Sora", "Mina"), 3)):
+        place = await people.private_channel(*users)
+        with pytest.raises(ControlError, match="not installed"):
+            await people.command(place, "Sora", "ask", {"text": "hi"})
+        await people.command(place, "Jun", "ask", {"text": "hi"})
+        heard = await bot.hear()
+        assert (heard["context"], heard["channel"]["type"]) == (PRIVATE, kind)
+        assert "guild_id" not in heard
+        assert heard["user"]["id"] == people.user_id("Jun")
+        await bot.answer(4, {"content": "for all of you"})
+        [message] = await people.messages(place)
+        assert message["content"] == "for all of you"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_is_said_among_people_is_not_told(people: Driver, socket: Socket) -> None:
+    await socket.event("GUILD_CREATE")
+    place = await people.private_channel("Jun", "Sora")
+    await people.say(place, "Jun", "between us")
+    await socket.nothing()
+    assert await people.dm("Jun") != place
+
+
+async def test_a_form_keeps_the_owner_of_the_command_that_opened_it(
+    bot: Bot, people: Driver, elsewhere: str
+) -> None:
+    await people.edit_user("Jun", installed_bot=True)
+    number = await people.command(elsewhere, "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    field = {"type": 4, "custom_id": "text", "style": 2}
+    form = {"title": "A form", "custom_id": "form"}
+    await bot.answer(9, form | {"components": [{"type": 18, "label": "T", "component": field}]})
+    await people.wait_for_answer(number)
+    await people.submit_modal(number, {"text": "hi"})
+    assert (await bot.hear())["authorizing_integration_owners"] == {"1": people.user_id("Jun")}
+
+
+async def test_who_alone_brought_it_gets_five_follow_ups(
+    bot: Bot, people: Driver, elsewhere: str
+) -> None:
+    await people.edit_user("Jun", installed_bot=True)
+    await people.settings(buckets={"webhook": {"limit": 100}})
+    await people.command(elsewhere, "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    await bot.answer(5)
+    await bot.hook("PATCH", "/messages/@original", {"content": "0"})
+    answers = [await bot.hook("POST", "", {"content": str(one)}) for one in range(6)]
+    assert [one.status for one in answers[:5]] == [200] * 5
+    assert answers[5].code == 40094
+    assert (await bot.hook("PATCH", "/messages/@original", {"content": "00"})).status == 200
+
+
+async def test_a_guild_that_has_it_gets_more(bot: Bot, people: Driver) -> None:
+    await people.settings(buckets={"webhook": {"limit": 100}})
+    await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    await bot.answer(4, {"content": "0"})
+    assert [(await bot.hook("POST", "", {"content": "x"})).status for _ in range(7)] == [200] * 7
+
+
+async def test_where_external_apps_are_off_only_the_person_sees_it(
+    bot: Bot, people: Driver, elsewhere: str
+) -> None:
+    await people.edit_guild("Elsewhere", everyone_permissions=1 << 10 | 1 << 11 | 1 << 31)
+    await people.edit_user("Jun", installed_bot=True)
+    number = await people.command(elsewhere, "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    await bot.answer(4, {"content": "yes"})
+    assert (await people.wait_for_answer(number))["response"]["ephemeral"]
+    assert await people.messages(elsewhere) == []
+
+
+async def test_the_flags_of_an_answer_can_be_edited_and_it_stays_for_one(
+    bot: Bot, people: Driver
+) -> None:
+    number = await people.command("general", "Jun", "ask", {"text": "hi"})
+    await bot.hear()
+    deferred = await bot.answer(5, {"flags": EPHEMERAL}, "?with_response=1")
+    message = deferred.body["interaction"]["response_message_id"]
+    edit = {"content": "https://example.org", "flags": 1 << 2}
+    assert (await bot.hook("PATCH", f"/messages/{message}", edit)).status == 200
+    answer = (await people.wait_for_answer(number))["response"]
+    assert answer["message"]["flags"] == EPHEMERAL | 1 << 2
+    read = await bot.hook("GET", "/messages/@original")
+    assert (read.body["id"], read.body["content"]) == (message, "https://example.org")
