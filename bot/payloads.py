@@ -15,7 +15,9 @@ SNOWFLAKE_DIGITS: Final = 20
 TOKEN: Final = re.compile(r"[A-Za-z0-9_.=-]+")  # It becomes part of an address.
 _ROW: Final = 1  # Discord: kinds of components
 _LABEL: Final = 18
-_TEXT_OPTION: Final = 3  # Discord: a kind of option
+_TEXT_OPTION: Final = 3  # Discord: kinds of options
+_SWITCH_OPTION: Final = 5
+_MESSAGE_MENU: Final = 3  # Discord: a kind of command
 
 
 def is_snowflake(value: Any) -> bool:
@@ -112,7 +114,23 @@ def _is_acting(value: Any) -> bool:
 
 def _is_command(value: Any) -> bool:
     optional = {"type": _is_command_kind, "options": _each(_is_option), "guild_id": is_snowflake}
-    return _has(value, required={"name": _is_text}, optional=optional)
+    if not _has(value, required={"name": _is_text}, optional=optional):
+        return False
+    return value.get("type") != _MESSAGE_MENU or _points_at_message(value)
+
+
+def _points_at_message(value: dict[str, Any]) -> bool:
+    """Whether a command that is used on a message says on which, and brings it along."""
+    if not _has(value, required={"target_id": is_snowflake, "resolved": _is_object}, optional={}):
+        return False
+    target_id, messages = str(value["target_id"]), value["resolved"].get("messages")
+    if not _has(messages, required={target_id: is_message}, optional={}):
+        return False
+    return str(messages[target_id]["id"]) == target_id
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _is_command_kind(value: Any) -> bool:
@@ -120,11 +138,17 @@ def _is_command_kind(value: Any) -> bool:
 
 
 def _is_option(value: Any) -> bool:
-    # The commands take texts only; a subcommand is one of a command that is not there any more.
+    # The commands take texts and switches; a subcommand is one of a command that was there once.
     if _has(value, required={"name": _is_text, "options": _each(_is_option)}, optional={}):
         return bool(value.get("type") in (1, 2))
-    text = _has(value, required={"name": _is_text, "value": _is_text}, optional={})
-    return text and bool(value.get("type") == _TEXT_OPTION)
+    if not _has(value, required={"name": _is_text, "type": _is_number}, optional={}):
+        return False
+    taken = {_TEXT_OPTION: _is_text, _SWITCH_OPTION: _is_switch}.get(value["type"])
+    return taken is not None and _has(value, required={"value": taken}, optional={})
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_used(value: Any) -> bool:

@@ -103,6 +103,19 @@ INTERACTION: dict[str, Any] = {
     "member": {"user": AUTHOR, "permissions": "32", "nick": None},
     "data": {"name": "system", "options": [{"name": "prompt", "type": 3, "value": "x"}]},
 }
+ASK: dict[str, Any] = {
+    "name": "ask",
+    "options": [
+        {"name": "question", "type": 3, "value": "x"},
+        {"name": "private", "type": 5, "value": False},
+    ],
+}
+ABOUT: dict[str, Any] = {
+    "name": "Ask about this",
+    "type": 3,
+    "target_id": LEAST["id"],
+    "resolved": {"messages": {LEAST["id"]: LEAST}},
+}
 FIELD: dict[str, Any] = {"type": 4, "custom_id": "field", "value": ""}
 FORM: dict[str, Any] = {
     "custom_id": "form",
@@ -129,6 +142,11 @@ def test_what_discord_sends_passes() -> None:
     assert is_interaction(DIRECT)
     older = {"name": "reset", "type": 1, "options": [{"name": "now", "type": 1, "options": []}]}
     assert is_interaction(INTERACTION | {"data": older})
+    brought = {"context": 2, "authorizing_integration_owners": {"1": "42"}}
+    among_people = DIRECT | brought | {"channel": {"id": "7", "type": 3, "recipients": [AUTHOR]}}
+    for data in (ASK, ABOUT):
+        assert is_interaction(INTERACTION | {"data": data})
+        assert is_interaction(among_people | {"data": data})
 
 
 @pytest.mark.parametrize(
@@ -210,6 +228,42 @@ def test_one_field_of_nonsense_spoils_an_interaction(way: tuple[Any, ...], value
 )
 def test_one_field_of_nonsense_spoils_a_form(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(INTERACTION | {"type": 5, "data": changed(FORM, way, value)})
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("options", 1, "value"), "true"),
+        (("options", 1, "value"), 1),
+        (("options", 1, "value"), None),
+        (("options", 1, "type"), 3),
+        (("options", 1, "type"), None),
+        (("options", 0, "value"), True),
+    ],
+)
+def test_a_switch_is_on_or_off(way: tuple[Any, ...], value: Any) -> None:
+    assert not is_interaction(INTERACTION | {"data": changed(ASK, way, value)})
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("target_id",), None),
+        (("target_id",), "7"),
+        (("target_id",), ["6"]),
+        (("resolved",), None),
+        (("resolved",), []),
+        (("resolved", "messages"), None),
+        (("resolved", "messages"), {}),
+        (("resolved", "messages"), [LEAST]),
+        (("resolved", "messages", "6"), None),
+        (("resolved", "messages", "6"), LEAST | {"id": "8"}),
+        (("resolved", "messages", "6"), LEAST | {"content": None}),
+        (("resolved", "messages", "6"), LEAST | {"author": {}}),
+    ],
+)
+def test_a_command_on_a_message_brings_that_along(way: tuple[Any, ...], value: Any) -> None:
+    assert not is_interaction(INTERACTION | {"data": changed(ABOUT, way, value)})
 
 
 def test_a_direct_interaction_has_a_user_and_no_member() -> None:
