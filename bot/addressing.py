@@ -1,6 +1,7 @@
 """Tell which messages are for the bot, and put what they ask into words for the model."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -15,6 +16,7 @@ MARKUP: Final = re.compile(
     r"|<t:(?P<time>-?\d{1,12})(?::[tTdDfFR])?>"
     r"|<a?:(?P<emoji>\w{1,64}):\d{1,20}>|</(?P<command>[^:>\n]{1,100}):\d{1,20}>"
 )
+NOTHING: Final = re.compile("(?!)")
 CODE: Final = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 ASKING_TYPES: Final = frozenset({discord.MessageType.default, discord.MessageType.reply})
 
@@ -86,22 +88,33 @@ def quotation(message: discord.Message, me_id: int) -> str:
 def _named(text: str, message: discord.Message, me_id: int) -> str:
     own_role = message.guild.self_role if message.guild is not None else None
     own = re.compile(rf"[ \t]*<(?:@!?{me_id}|@&{own_role.id if own_role else 0})>")
-    users = {user.id: f"@{user.display_name}" for user in message.mentions}
+    return readable(text, message.guild, message.mentions, without=own)
+
+
+def readable(
+    text: str,
+    guild: discord.Guild | None,
+    mentioned: Iterable[discord.abc.User] = (),
+    *,
+    without: re.Pattern[str] = NOTHING,
+) -> str:
+    """Return *text* with names in the place of markup, and *without* what is left out first."""
+    users = {user.id: f"@{user.display_name}" for user in mentioned}
 
     def name(markup: re.Match[str]) -> str:
         if markup["user"]:
             return users.get(int(markup["user"]), "@unknown")
         if markup["role"]:
-            return _role_name(message, int(markup["role"]))
+            return _role_name(guild, int(markup["role"]))
         if markup["channel"]:
-            return _channel_name(message, int(markup["channel"]))
+            return _channel_name(guild, int(markup["channel"]))
         if markup["time"]:
             return _time(int(markup["time"]))
         return f":{markup['emoji']}:" if markup["emoji"] else f"/{markup['command']}"
 
     # Discord leaves code alone, and so must we: <@1> in a program is the program's.
     pieces = CODE.split(text)
-    pieces[::2] = [MARKUP.sub(name, own.sub("", piece)) for piece in pieces[::2]]
+    pieces[::2] = [MARKUP.sub(name, without.sub("", piece)) for piece in pieces[::2]]
     return "".join(pieces).strip()
 
 
@@ -112,11 +125,11 @@ def _time(seconds: int) -> str:
         return "(some time)"
 
 
-def _role_name(message: discord.Message, role_id: int) -> str:
-    role = message.guild.get_role(role_id) if message.guild is not None else None
+def _role_name(guild: discord.Guild | None, role_id: int) -> str:
+    role = guild.get_role(role_id) if guild is not None else None
     return f"@{role.name}" if role is not None else "@unknown-role"
 
 
-def _channel_name(message: discord.Message, channel_id: int) -> str:
-    channel = message.guild.get_channel_or_thread(channel_id) if message.guild else None
+def _channel_name(guild: discord.Guild | None, channel_id: int) -> str:
+    channel = guild.get_channel_or_thread(channel_id) if guild is not None else None
     return f"#{channel.name}" if channel is not None else "#unknown-channel"

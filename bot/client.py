@@ -16,6 +16,7 @@ from bot.catch_up import CatchUp
 from bot.changes import Changes, is_edit
 from bot.channels import Channels
 from bot.comparing import Comparison
+from bot.conversation import Exchange
 from bot.erasure import HOUR_SECONDS, Erasure
 from bot.errors import HistoryFailed
 from bot.gateway import RateLimitTrace
@@ -23,6 +24,7 @@ from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard
 from bot.history import History
 from bot.inbox import Inbox
+from bot.interactions import Interactions
 from bot.languages import Languages
 from bot.limits import PersonLimits
 from bot.pacing import Pacer
@@ -84,6 +86,7 @@ class ChatClient(discord.Client):
         self._answering: set[asyncio.Task[Any]] = set()
         self._background: list[asyncio.Task[None]] = []
         channels = Channels(self, history.places, pacer)
+        limits = PersonLimits(questions_per_minute)
         self._inbox = Inbox(
             assistant,
             history,
@@ -94,6 +97,16 @@ class ChatClient(discord.Client):
             languages=languages,
             message_content=message_content,
             most_parts=reply_parts,
+        )
+        self._interactions = Interactions(
+            self,
+            assistant,
+            history,
+            self._inbox,
+            channels,
+            pacer,
+            limits=limits,
+            languages=languages,
         )
         self._changes = Changes(assistant, history, arrivals=self._inbox, withdraw=self.withdraw)
         assistant.follow(self._changes.as_it_stands)
@@ -110,7 +123,15 @@ class ChatClient(discord.Client):
             self,
             history,
             self._inbox,
-            Recovery(assistant, history, self._inbox, channels, pacer, languages=languages),
+            Recovery(
+                assistant,
+                history,
+                self._inbox,
+                self._interactions,
+                channels,
+                pacer,
+                languages=languages,
+            ),
             self._guilds,
             Absence(self, history, channels, self._guilds, pacer),
             Comparison(self, history, channels, self._guilds, self._changes, pacer),
@@ -167,6 +188,23 @@ class ChatClient(discord.Client):
             self.finish_before_closing()
             await self._take(message)
         self._heard.hear(message.id)
+
+    async def answer_interaction(
+        self, interaction: discord.Interaction, exchange: Exchange
+    ) -> None:
+        """Store what a command asked and see it answered; while draining, the next start does."""
+        done = True
+        with self._inbox.holding(interaction.id) as free:
+            if not free:
+                return
+            try:
+                reply = await self._interactions.take(interaction, exchange)
+                if reply is not None:
+                    done = False
+                    await self._catch_up.turn_of(exchange.lane)
+                    done = not self._draining and await self._assistant.answer(exchange, reply)
+            finally:
+                self._catch_up.released(interaction.id, exchange.lane, done=done)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Take over what somebody made of their question; an edit may make a question, too."""

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -14,8 +15,10 @@ from discord import app_commands
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.conversation import Conversation
+from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History
+from bot.interaction_reply import ANSWER_SECONDS
 from bot.languages import LANGUAGES, Languages
 from bot.notes import Scope
 from bot.sentences import ENGLISH, Sentences
@@ -30,7 +33,6 @@ SCOPES: Final[dict[str, Scope]] = {CHANNEL_SCOPE: "channel", SERVER_SCOPE: "guil
 FINGERPRINT: Final = "commands"
 PLACEHOLDER_LENGTH: Final = 100  # Discord: placeholder of a text input
 FORM_LENGTH: Final = 4000  # Discord: text input of a form
-ANSWER_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some
 # Discord: an interaction that is unknown, as after 3 s, or was answered already; one that was told
 # to wait, after 15 minutes, or when somebody deleted what says so.
 TOO_LATE: Final = frozenset({10062, 40060, 50027, 10008})
@@ -44,6 +46,16 @@ class Refused(app_commands.AppCommandError):
         super().__init__(sentence)
         self.sentence = sentence
         self.values = values
+
+
+class Tree(app_commands.CommandTree[ChatClient]):
+    """Takes what discord.py trips over in a command for one that is not as it was made."""
+
+    async def _call(self, interaction: discord.Interaction[ChatClient]) -> None:
+        try:
+            await super()._call(interaction)
+        except TRIPPED as error:
+            raise app_commands.AppCommandError(type(error).__name__) from error
 
 
 class Translations(app_commands.Translator):
@@ -71,7 +83,7 @@ class Commands:
         self._assistant = assistant
         self._history = history
         self._languages = languages
-        self.tree: app_commands.CommandTree[ChatClient] = app_commands.CommandTree(
+        self.tree = Tree(
             client,
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
@@ -122,7 +134,8 @@ class Commands:
         log.info("The commands are synced")
 
     async def _reset(self, interaction: discord.Interaction) -> None:
-        place = self._place(interaction)
+        # What they alone see here is theirs to forget, and nobody else knows of more.
+        place = replace(self._place(interaction), person_id=interaction.user.id)
 
         async def work() -> int:
             await self._client.changes_made()

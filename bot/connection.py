@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Any, Self
 
+from bot.asking import Asking
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands import Commands
@@ -103,6 +104,7 @@ class Connection:
         )
         own_data.add_to(commands.tree)
         Help(commands, self._history, self._keeping).add_to(commands.tree)
+        Asking(commands, client.answer_interaction).add_to(commands.tree)
         own_data.add_buttons_to(client, self._languages.default)
         Presses(commands, self._assistant, self._history, client.renewals).hear(client)
         self._syncing = asyncio.create_task(commands.sync())

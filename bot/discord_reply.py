@@ -14,6 +14,7 @@ import discord
 from bot.buttons import buttons
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
+from bot.interaction_reply import InteractionChannel
 from bot.offers import NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
@@ -44,6 +45,7 @@ Channel = (
     | discord.Thread
     | discord.DMChannel
     | discord.PartialMessageable
+    | InteractionChannel
 )
 
 
@@ -52,11 +54,15 @@ class Destination:
     """Where a reply is shown. *question* is what its first part refers to, None in a new thread.
 
     *begun* are the parts that an earlier attempt left there, in order: they are written over.
+    *room* is how many parts may stand there, None for any number; *has_buttons*: whether under them
+    there are any.
     """
 
     channel: Channel
     question: discord.MessageReference | None = None
     begun: tuple[Part, ...] = ()
+    room: int | None = None
+    has_buttons: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +155,12 @@ class DiscordReply:
         Raises ReplyLost or ReplyDelayed.
         """
         await self._end_streaming()
+        place = await asyncio.shield(self._place)
         self._splitter.write(self._renderer.finish())
-        parts = self._splitter.finish()
-        if len(parts) > self._most_parts:
+        parts, most_parts = self._splitter.finish(), self._most_parts_in(place)
+        if len(parts) > most_parts:
             attached = self._say.reply_attached.format(name=ATTACHED)
-            first = first_parts(parts, self._most_parts, [attached, *notices])
+            first = first_parts(parts, most_parts, [attached, *notices])
             whole = "".join(self._written).strip() + "\n"
             try:
                 await self._show(first, offers, Urgency.LAST_WORDS, file=whole)
@@ -161,7 +168,10 @@ class DiscordReply:
                 log.info("Reply %d cannot be attached: it is shown in parts", self._question_id)
             else:
                 return
-        await self._show(with_notices(parts, notices), offers, Urgency.LAST_WORDS)
+        texts = with_notices(parts, notices)
+        if place.room is not None and len(texts) > place.room:
+            texts = first_parts(parts, place.room, [self._say.reply_full, *notices])
+        await self._show(texts, offers, Urgency.LAST_WORDS)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         """Return what an earlier attempt showed, but for notices; raises ReplyLost or ReplyDelayed.
@@ -179,6 +189,9 @@ class DiscordReply:
         await self._end_streaming()
         place = await asyncio.shield(self._place)
         await self._delete_from(place, 0)
+
+    def _most_parts_in(self, place: Destination) -> int:
+        return self._most_parts if place.room is None else min(self._most_parts, place.room)
 
     async def _found_place(self) -> Destination:
         await asyncio.sleep(HEAD_START_SECONDS)
@@ -212,7 +225,8 @@ class DiscordReply:
             while not self._finishing:
                 await self._news.wait()
                 self._news.clear()
-                texts = [*self._splitter.sealed, self._splitter.open_part][: self._most_parts]
+                texts = [*self._splitter.sealed, self._splitter.open_part]
+                texts = texts[: self._most_parts_in(place)]
                 with suppress(ReplyDelayed):  # The next words try again.
                     await self._show(texts, WHILE_STREAMING, Urgency.EDIT)
                 if not self._finishing:  # The end, which came during the call, does not wait.
@@ -229,6 +243,7 @@ class DiscordReply:
         """
         place = await asyncio.shield(self._place)
         shown = list(filter(None, texts))
+        offers = offers if place.has_buttons else NOTHING
         for number, text in enumerate(shown):
             if self._finishing and urgency is Urgency.EDIT:
                 return

@@ -61,6 +61,13 @@ KOREAN: Final = Sentences(
     model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 말해 주세요.",
     model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
     answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 무엇이었는지는 로그에 있어요.",
+    ask_description="제가 읽을 수 없는 곳에서도 저에게 물어봅니다",
+    ask_question_option="알고 싶은 것",
+    ask_private_option="나만 볼지(기본) 여기 있는 모두가 볼지",
+    ask_about_menu="이 메시지에 대해 묻기",
+    ask_form_title="이 메시지에 대해 묻기",
+    ask_form_label="질문. 비우면 제가 알아서 이야기해요",
+    ask_nothing_to_read="이 메시지에는 제가 읽을 수 있는 글이 없어요.",
     reset_description="이 대화를 잊습니다",
     reset_done="이곳에서 나눈 대화 {count}개를 잊었어요. 새로 시작해요.",
     reset_one="이곳에서 나눈 대화 1개를 잊었어요. 새로 시작해요.",
@@ -99,8 +106,8 @@ KOREAN: Final = Sentences(
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
     help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",
     help_commands=(
-        "모두의 명령: /privacy, /export, /forget-me. 서버 관리자의 명령: /reset은 이 대화를 잊고, "
-        "/system은 대화에 앞서 제가 받는 지시를 정해요."
+        "모두의 명령: /ask, /privacy, /export, /forget-me. 서버 관리자의 명령: /reset은 이 대화를 "
+        "잊고, /system은 대화에 앞서 제가 받는 지시를 정해요."
     ),
     privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
     privacy_what=(
@@ -130,6 +137,9 @@ KOREAN: Final = Sentences(
     forget_me_done="모든 장소에서 대화 {count}개를 잊었어요.",
     thought="{seconds}초 동안 생각했어요.",
     reply_attached="여기까지는 앞부분이에요. 전체 답변은 첨부한 {name}에 있어요.",
+    reply_full=(
+        "내용이 더 있지만 Discord가 여기서는 더 보여 주지 못하게 해요. 계속해 달라고 말해 주세요."
+    ),
     stop_label="멈추기",
     regenerate_label="다시 쓰기",
     continue_label="이어 쓰기",

@@ -19,6 +19,7 @@ from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.inbox import Inbox
+from bot.interactions import Interactions
 from bot.languages import Languages
 from bot.listing import MESSAGES, messages_after
 from bot.pacing import Pacer, Urgency
@@ -50,6 +51,7 @@ class Recovery:
         assistant: Assistant,
         history: History,
         inbox: Inbox,
+        interactions: Interactions,
         channels: Channels,
         pacer: Pacer,
         *,
@@ -58,6 +60,7 @@ class Recovery:
         self._assistant = assistant
         self._history = history
         self._inbox = inbox
+        self._interactions = interactions
         self._channels = channels
         self._pacer = pacer
         self._languages = languages
@@ -69,6 +72,8 @@ class Recovery:
         HistoryFailed.
         """
         exchange = question.exchange
+        if exchange.token is not None:
+            return await self._interactions.go_on(question)
         if question.withdrawn:
             return await self._withdrawn(question, me_id)
         try:
@@ -103,6 +108,8 @@ class Recovery:
         Asks Discord for as little as can be, since what it says may be what we fail at.
         """
         exchange = question.exchange
+        if exchange.token is not None:
+            return await self._interactions.give_up(question)
         if question.withdrawn:
             await self._history.withdrawn(exchange.message_id)
             return True

@@ -47,6 +47,13 @@ class Sentences:
     answer_failed: str
 
     # Commands
+    ask_description: str
+    ask_question_option: str
+    ask_private_option: str
+    ask_about_menu: str
+    ask_form_title: str
+    ask_form_label: str
+    ask_nothing_to_read: str
     reset_description: str
     reset_done: str
     reset_one: str
@@ -92,6 +99,7 @@ class Sentences:
     forget_me_done: str
     thought: str
     reply_attached: str
+    reply_full: str
     stop_label: str
     regenerate_label: str
     continue_label: str
@@ -175,6 +183,13 @@ ENGLISH: Final = Sentences(
     model_cut="The answer was cut off here by a lost connection. Ask me to continue.",
     model_failed="The AI service had a problem. Please try again in a minute.",
     answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
+    ask_description="Ask me something, also where I cannot read along",
+    ask_question_option="What you want to know",
+    ask_private_option="Whether only you see it (default), or all who are here",
+    ask_about_menu="Ask about this",
+    ask_form_title="Ask about this message",
+    ask_form_label="Your question; empty: whatever I make of it",
+    ask_nothing_to_read="There is no text in this message that I could read.",
     reset_description="Forget this conversation",
     reset_done="Forgotten: {count} exchanges in this place. We start afresh.",
     reset_one="Forgotten: 1 exchange in this place. We start afresh.",
@@ -215,8 +230,8 @@ ENGLISH: Final = Sentences(
     help_prompt_server="The system prompt of this server holds here.",
     help_prompt_default="The default system prompt holds here.",
     help_commands=(
-        "Commands for all: /privacy, /export, /forget-me. For those who manage the server: /reset "
-        "forgets this conversation, /system sets what I am told before it."
+        "Commands for all: /ask, /privacy, /export, /forget-me. For those who manage the server: "
+        "/reset forgets this conversation, /system sets what I am told before it."
     ),
     privacy_description="What I keep of you, where it goes, and for how long",
     privacy_what=(
@@ -247,6 +262,7 @@ ENGLISH: Final = Sentences(
     forget_me_done="Forgotten in every place. Exchanges: {count}.",
     thought="Thought for {seconds} s.",
     reply_attached="This is only the beginning: the whole answer is in the attached {name}.",
+    reply_full="There is more, but Discord lets me show no more of it here. Ask me to go on.",
     stop_label="Stop",
     regenerate_label="Regenerate",
     continue_label="Continue",

@@ -271,6 +271,29 @@ async def test_where_it_may_attach_nothing_it_shows_all_in_messages(stage: Stage
     assert await attached(stage) == []
 
 
+async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
+    stage: Stage,
+) -> None:
+    """Also where the setting would let more of them be posted, and no file may be attached."""
+    deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
+    await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
+
+    async def narrow(_held: AsyncExitStack) -> Destination:
+        return Destination(stage.channel, stage.question, room=2, has_buttons=False)
+
+    words = "".join(f"word{number} " for number in range(900))
+    async with stage.reply(narrow, most_parts=9) as reply:
+        reply.write(words)
+        await stage.until("word200")
+        await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
+    first, last = await stage.messages()
+    ending = f"\n-# {ENGLISH.reply_full}\n-# The end."
+    assert last["content"].endswith(ending)
+    assert words.startswith(f"{first['content']} {last['content'].removesuffix(ending)}")
+    assert [len(one["components"]) for one in (first, last)] == [0, 0]
+    assert all(one["body"]["components"] == [] for one in await stage.calls("PATCH"))
+
+
 async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
     async with stage.reply(most_parts=2) as reply:
         reply.write("word " * 1200)

@@ -29,6 +29,7 @@ LIMITS = {  # Discord's, in characters
     "_option": 100,
     "_title": 45,
     "_label": 45,
+    "_menu": 32,
     "system_scope_channel": 100,
     "system_scope_server": 100,
 }

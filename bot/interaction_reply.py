@@ -1,0 +1,114 @@
+"""Show a reply as the answer to an interaction, by the webhook that Discord gives for that."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import discord
+from discord.http import handle_message_parameters
+from discord.webhook.async_ import async_context
+
+ANSWER_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some
+LIFE_SECONDS: Final = 900.0  # Discord: how long a token is good
+FOLLOW_UPS: Final = 5  # Discord: of a bot that only the person has installed
+APPLICATION_HOOK: Final = 3  # Discord: a kind of webhook
+NO_PREVIEWS: Final = discord.MessageFlags(suppress_embeds=True)
+
+
+class InteractionChannel:
+    """Is to a reply what a channel is. *private*: whether one person alone sees the answer.
+
+    Its *id* is the interaction's, for by that Discord counts. The bot need not see where it is, and
+    is not asked who it is: the token says all.
+    """
+
+    def __init__(
+        self, client: discord.Client, interaction_id: int, token: str, *, private: bool
+    ) -> None:
+        assert client.application_id is not None
+        self.id = interaction_id
+        self._private = private
+        # A hook that Webhook.partial makes may post nothing that one person alone sees.
+        self._hook = discord.Webhook.from_state(
+            {"id": client.application_id, "type": APPLICATION_HOOK, "token": token},
+            state=client._connection,
+        )
+
+    async def typing(self) -> None:
+        """Show nothing: the answer shows from the beginning that it is being worked on."""
+
+    async def send(
+        self,
+        content: str,
+        *,
+        suppress_embeds: bool,
+        allowed_mentions: discord.AllowedMentions,
+        view: discord.ui.View | None,
+        **_of_channels: object,
+    ) -> discord.Message:
+        """Post a further part; to what it refers Discord says by itself."""
+        return await self._hook.send(
+            content,
+            wait=True,
+            ephemeral=self._private,
+            suppress_embeds=suppress_embeds,
+            allowed_mentions=allowed_mentions,
+            view=view or discord.utils.MISSING,
+        )
+
+    def get_partial_message(self, message_id: int) -> "InteractionMessage":
+        """Return a part by its id."""
+        return InteractionMessage(self._hook, message_id)
+
+    async def text_of(self, message_id: int) -> str:
+        """Return what a part shows by now."""
+        return (await self._hook.fetch_message(message_id)).content
+
+    async def original_id(self) -> int:
+        """Return the id of the answer's first message, which Discord made when it was deferred."""
+        hook = self._hook
+        assert hook.token is not None
+        found = await async_context.get().get_original_interaction_response(
+            hook.id, hook.token, session=hook.session
+        )
+        return int(found["id"])
+
+
+class InteractionMessage:
+    """A message of the answer, to be edited or deleted."""
+
+    def __init__(self, hook: discord.Webhook, message_id: int) -> None:
+        self._hook = hook
+        self._id = message_id
+
+    async def edit(
+        self,
+        *,
+        content: str,
+        allowed_mentions: discord.AllowedMentions,
+        view: discord.ui.View | None,
+        attachments: Sequence[discord.File],
+    ) -> None:
+        """Show this."""
+        hook = self._hook
+        assert hook.token is not None
+        # discord.py's own edit takes no flags, and links would show previews.
+        with handle_message_parameters(
+            content,
+            flags=NO_PREVIEWS,
+            allowed_mentions=allowed_mentions,
+            view=view,
+            attachments=attachments,
+        ) as parameters:
+            await async_context.get().edit_webhook_message(
+                hook.id,
+                hook.token,
+                self._id,
+                session=hook.session,
+                payload=parameters.payload,
+                multipart=parameters.multipart,
+                files=parameters.files,
+            )
+
+    async def delete(self) -> None:
+        """Delete it."""
+        await self._hook.delete_message(self._id)

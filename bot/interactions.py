@@ -1,0 +1,256 @@
+"""What commands ask: stored, answered as their answer, and gone on with after a restart."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final, TypeVar
+
+import discord
+
+from bot.assistant import Assistant
+from bot.channels import Channels
+from bot.conversation import Conversation, Exchange, OpenQuestion, State
+from bot.discord_calls import CALL_SECONDS, FAILURES, DiscordUnavailable, call
+from bot.discord_reply import Destination, DiscordReply, lost_because
+from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost
+from bot.guilds import readable
+from bot.history import History
+from bot.inbox import Inbox
+from bot.interaction_reply import ANSWER_SECONDS, FOLLOW_UPS, LIFE_SECONDS, InteractionChannel
+from bot.languages import Languages
+from bot.limits import PersonLimits, Verdict
+from bot.pacing import Pacer, Urgency
+from bot.parts import Part
+from bot.snowflakes import seconds_of
+
+log = logging.getLogger(__name__)
+
+ACKNOWLEDGED: Final = 40060  # Discord: answered already, as by a call whose answer was lost
+T = TypeVar("T")
+
+
+class Interactions:
+    """Takes in what commands ask. Its exchanges have an interaction's id, which no message has."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        assistant: Assistant,
+        history: History,
+        inbox: Inbox,
+        channels: Channels,
+        pacer: Pacer,
+        *,
+        limits: PersonLimits,
+        languages: Languages,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._assistant = assistant
+        self._history = history
+        self._inbox = inbox
+        self._channels = channels
+        self._pacer = pacer
+        self._limits = limits
+        self._languages = languages
+        self._now = now
+
+    async def take(
+        self, interaction: discord.Interaction, exchange: Exchange
+    ) -> DiscordReply | None:
+        """Store a question and show that it is being worked on; return where the answer goes.
+
+        None when nothing is to be done any more: it came before, is one too many of its author's,
+        or cannot be answered. A database that is late does not keep Discord waiting.
+        """
+        receiving = asyncio.create_task(self._received(exchange))
+        await asyncio.wait({receiving}, timeout=ANSWER_SECONDS)
+        if receiving.done() and not receiving.result():
+            return None
+        verdict = self._limits.judge(exchange.author_id, seconds_of(exchange.message_id))
+        if verdict is not Verdict.ADMITTED:
+            await self._turn_away(interaction)
+            await receiving
+            await self._turned_away(exchange)
+            return None
+        began, original_id = await self._deferred(interaction, exchange)
+        if not await receiving:
+            return None
+        if not began:
+            await self._over(exchange)
+            return None
+        if original_id is not None:
+            await self._record_part(exchange, original_id)
+        return self._inbox.reply_to(exchange, partial(self._fresh_place, exchange, original_id))
+
+    async def go_on(self, question: OpenQuestion) -> bool:
+        """Bring *question* to its end in the messages that were begun; False where that waits.
+
+        One that Discord takes no answer to any more ends without a word, unless a whole answer is
+        to be shown where the bot sees it by itself. Raises HistoryFailed.
+        """
+        exchange = question.exchange
+        if question.withdrawn:
+            return await self._withdrawn(question)
+        if self._is_answerable(exchange):
+            reply = self._inbox.reply_to(exchange, partial(self._begun_place, question))
+            return await self._assistant.go_on(exchange, reply)
+        if question.complete and self._is_seen(exchange.conversation):
+            reply = self._inbox.reply_over(exchange, question.parts)
+            return await self._assistant.go_on(exchange, reply)
+        log.info("Question %d cannot be answered any more", exchange.message_id)
+        return await self.give_up(question)
+
+    async def give_up(self, question: OpenQuestion) -> bool:
+        """End *question* without a word; what is shown of it stays."""
+        message_id = question.exchange.message_id
+        if question.withdrawn:
+            await self._history.withdrawn(message_id)
+        else:
+            await self._history.complete(question.exchange, State.FAILED)
+            await self._history.shown(message_id)
+        return True
+
+    async def _received(self, exchange: Exchange) -> bool:
+        """Store a question; False when it was seen before. What cannot be stored is answered."""
+        try:
+            return await self._history.receive(exchange)
+        except HistoryFailed as error:
+            log.warning("Question %d cannot be stored: %s", exchange.message_id, error)
+            return True
+
+    async def _turn_away(self, interaction: discord.Interaction) -> None:
+        say = self._languages.of_locale(interaction.locale.value)
+        limit = self._limits.questions_per_minute
+        log.info("Question %d is one too many of its author's", interaction.id)
+        try:
+            await interaction.response.send_message(
+                say.person_busy.format(limit=limit), ephemeral=True
+            )
+        except (discord.DiscordException, *FAILURES) as error:
+            log.warning("Nobody can be told that it is: %s", type(error).__name__)
+
+    async def _turned_away(self, exchange: Exchange) -> None:
+        try:
+            await self._history.turn_away(exchange.message_id)
+        except HistoryFailed as error:
+            log.warning("Question %d is not recorded: %s", exchange.message_id, error)
+
+    async def _deferred(
+        self, interaction: discord.Interaction, exchange: Exchange
+    ) -> tuple[bool, int | None]:
+        """Show that the answer is being worked on; whether it may come, and its first message.
+
+        Where Discord's word is lost on the way it may; that message is looked for then.
+        """
+        private = bool(exchange.conversation.person_id)
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                begun = await interaction.response.defer(ephemeral=private, thinking=True)
+        except FAILURES as error:
+            kind = type(error).__name__
+            log.info("Whether %d may be answered is not known: %s", interaction.id, kind)
+        except discord.HTTPException as error:
+            if error.code != ACKNOWLEDGED:
+                log.warning("Question %d cannot be answered: code %d", interaction.id, error.code)
+                return False, None
+        else:
+            return True, begun.message_id if begun is not None else None
+        return True, None
+
+    async def _over(self, exchange: Exchange) -> None:
+        try:
+            await self._history.complete(exchange, State.FAILED)
+            await self._history.shown(exchange.message_id)
+        except HistoryFailed as error:
+            log.warning("Question %d is not recorded: %s", exchange.message_id, error)
+
+    async def _record_part(self, exchange: Exchange, part_id: int) -> None:
+        try:
+            await self._history.add_part(exchange.message_id, part_id)
+        except HistoryFailed as error:  # It can be looked for.
+            log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
+
+    async def _fresh_place(
+        self, exchange: Exchange, original_id: int | None, _held: AsyncExitStack
+    ) -> Destination:
+        channel = self._channel(exchange)
+        if original_id is None:
+            original_id = await self._call(channel, channel.original_id)
+            await self._record_part(exchange, original_id)
+        return self._destination(exchange, channel, Part(original_id, ""))
+
+    async def _begun_place(self, question: OpenQuestion, held: AsyncExitStack) -> Destination:
+        channel, exchange = self._channel(question.exchange), question.exchange
+        if not question.parts:
+            return await self._fresh_place(exchange, None, held)
+        parts = [
+            Part(part_id, await self._call(channel, partial(channel.text_of, part_id)))
+            for part_id in question.parts
+        ]
+        return self._destination(exchange, channel, *parts)
+
+    def _destination(
+        self, exchange: Exchange, channel: InteractionChannel, *parts: Part
+    ) -> Destination:
+        place = exchange.conversation
+        at_home = place.guild_id is not None and self._client.get_guild(place.guild_id) is not None
+        return Destination(
+            channel,
+            None,
+            parts,
+            room=None if at_home else 1 + FOLLOW_UPS,
+            has_buttons=at_home and self._is_seen(place),
+        )
+
+    def _is_seen(self, place: Conversation) -> bool:
+        """Whether the bot, too, sees what is shown there: then it can go on with it for ever."""
+        if place.person_id:
+            return False
+        return readable(self._channels.at(place.channel_id, place.guild_id))
+
+    def _channel(self, exchange: Exchange) -> InteractionChannel:
+        private = bool(exchange.conversation.person_id)
+        token = exchange.token or ""
+        return InteractionChannel(self._client, exchange.message_id, token, private=private)
+
+    def _is_answerable(self, exchange: Exchange) -> bool:
+        age_seconds = self._now() - seconds_of(exchange.message_id)
+        return bool(exchange.token) and age_seconds < LIFE_SECONDS
+
+    async def _withdrawn(self, question: OpenQuestion) -> bool:
+        """Withdraw what is shown of a forgotten question; False where that is to be done later."""
+        exchange = question.exchange
+        parts = tuple(Part(part_id, None) for part_id in question.parts)
+        try:
+            if self._is_answerable(exchange):
+                await self._withdraw(exchange, Destination(self._channel(exchange), None, parts))
+            elif self._is_seen(exchange.conversation):
+                async with self._inbox.reply_over(exchange, question.parts) as reply:
+                    await reply.withdraw()
+        except ReplyDelayed as error:
+            log.info("The answer to %d is deleted later: %s", exchange.message_id, error)
+            return False
+        except ReplyLost as error:
+            log.info("The answer to %d cannot be deleted: %s", exchange.message_id, error)
+        await self._history.withdrawn(exchange.message_id)
+        return True
+
+    async def _withdraw(self, exchange: Exchange, place: Destination) -> None:
+        async def known(_held: AsyncExitStack) -> Destination:
+            return place
+
+        async with self._inbox.reply_to(exchange, known) as reply:
+            await reply.withdraw()
+
+    async def _call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:
+        """Make a call of Discord's; raises ReplyLost where it is refused, or ReplyDelayed."""
+        try:
+            return await call(request, self._pacer, Urgency.FIRST_WORDS)
+        except DiscordUnavailable as error:
+            raise ReplyDelayed(str(error)) from error
+        except discord.HTTPException as error:
+            raise lost_because(error, channel) from error

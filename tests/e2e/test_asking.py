@@ -1,0 +1,503 @@
+"""/ask and "Ask about this": where the bot cannot read, for one person or for all, once."""
+
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from bot.discord_reply import ATTACHED
+from bot.interaction_reply import FOLLOW_UPS
+from bot.korean import KOREAN
+from bot.sandbox.driver import ControlError
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from bot.splitting import split
+from tests.e2e.conftest import Message, Stage, field_of
+from tests.e2e.test_own_data import exported, forget
+from tests.faults.points import until
+from tests.faults.test_crash import hours_later, killed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SUPPRESSED = 1 << 2  # Discord: a message without link previews
+SLOW = Script(text="It goes on and on. " * 100, chunk_size=12, chunks_per_second=40.0)
+
+
+async def ask(stage: Stage, place: str, by: str, text: str, **options: Any) -> str:
+    """Use /ask and return the interaction."""
+    return await stage.discord.command(place, by, "ask", {"question": text} | options)
+
+
+async def parts(stage: Stage, interaction: str) -> list[Message]:
+    """Return what is shown by now as the answer to an interaction, in order."""
+    seen = await stage.discord.interaction(interaction)
+    first = (seen["response"] or {}).get("message")
+    return [one for one in (first, *seen["followups"]) if one is not None]
+
+
+async def answer(stage: Stage, interaction: str) -> list[Message]:
+    """Return the parts of the answer to an interaction once it is whole."""
+    await stage.logged(f"Question {interaction} by ")
+    return await parts(stage, interaction)
+
+
+async def asked(stage: Stage, place: str, by: str, text: str, **options: Any) -> list[Message]:
+    return await answer(stage, await ask(stage, place, by, text, **options))
+
+
+async def about(stage: Stage, message: Message, by: str, words: str) -> str:
+    """Use "Ask about this" on *message*, fill in the form, and return the interaction."""
+    place = message["channel_id"]
+    opened = await stage.discord.command(
+        place, by, ENGLISH.ask_about_menu, {}, target=message["id"]
+    )
+    form = await stage.answered(opened)
+    fields = {field_of(form)["custom_id"]: words}
+    return await stage.discord.submit_modal(opened, fields)
+
+
+async def begun(stage: Stage, interaction: str, text: str = "It goes on") -> list[Message]:
+    """Return the parts of an answer once its first words are shown."""
+
+    async def shown() -> bool:
+        return any(text in one["content"] for one in await parts(stage, interaction))
+
+    await until(shown)
+    return await parts(stage, interaction)
+
+
+def state_of(stage: Stage, interaction: str) -> str | None:
+    return stage.state_of({"id": interaction})
+
+
+async def over(stage: Stage, interaction: str, state: str) -> None:
+    """Return when a question has come to its end, and nothing is kept to answer it with."""
+
+    async def ended() -> bool:
+        return state_of(stage, interaction) == state and stage.rows(
+            "SELECT unshown, token FROM exchanges WHERE message_id = ?", int(interaction)
+        ) == [(None, "")]
+
+    await until(ended)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def traveller(stage: Stage) -> str:
+    """Return somebody who has the bot wherever they go."""
+    name = await stage.person()
+    await stage.discord.edit_user(name, installed_bot=True)
+    return name
+
+
+async def elsewhere(stage: Stage, traveller: str, unique: str) -> str:
+    """Return a channel of a server that the bot is not in, and the traveller is."""
+    guild = await stage.discord.create_guild(f"Guild {unique}", with_bot=False)
+    await stage.discord.invite(traveller, str(guild["id"]))
+    return str(guild["channels"]["general"])
+
+
+# Where it works
+
+
+@pytest.mark.parametrize("kind", ["channel", "thread", "dm", "unreadable"])
+async def test_a_private_answer_is_for_the_person_alone(
+    stage: Stage, unique: str, kind: str
+) -> None:
+    person = await stage.person()
+    place = await stage.channel()
+    if kind == "thread":
+        place = (await stage.discord.start_thread(place, "Jun", unique))["id"]
+    elif kind == "dm":
+        place = await stage.discord.dm(person)
+    elif kind == "unreadable":
+        overwrite = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
+        await stage.discord.edit_channel(place, overwrites=[overwrite])
+    await stage.model.reply_when(unique, Script(text=f"Here: https://example.org {unique}"))
+    [shown] = await asked(stage, place, person, unique)
+    assert shown["content"] == f"Here: https://example.org {unique}"
+    assert shown["ephemeral"]
+    assert shown["flags"] & SUPPRESSED
+    assert shown["components"] == []
+    assert await stage.discord.messages(place) == []
+
+
+async def test_what_a_person_brings_along_answers_where_it_is_not(
+    stage: Stage, unique: str, traveller: str
+) -> None:
+    guild = await elsewhere(stage, traveller, unique)
+    group = await stage.discord.private_channel(traveller, "Jun", "Sora")
+    for place, private in ((guild, True), (guild, False), (group, True), (group, False)):
+        [shown] = await asked(stage, place, traveller, f"{unique} {private}", private=private)
+        assert shown["content"]
+        assert shown["ephemeral"] is private
+        assert len(await stage.discord.messages(place)) == (not private)
+
+
+async def test_the_other_commands_are_not_brought_along(
+    stage: Stage, unique: str, traveller: str
+) -> None:
+    place = await elsewhere(stage, traveller, unique)
+    for name in ("reset", "system", "export"):
+        with pytest.raises(ControlError, match="not installed"):
+            await stage.discord.command(place, traveller, name, {})
+
+
+async def test_where_the_operator_does_not_let_it_work_it_says_so(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person = await stage.person()
+    await stage.discord.edit_user(person, installed_bot=True)
+    guild = stage.discord.world["guilds"][0]["id"]
+    group = await stage.discord.private_channel(person, "Jun")
+    other = await elsewhere(stage, person, unique)
+    async with stage.bot(ALLOWED_GUILDS=guild, ALLOW_DMS="false"):
+        for place in (group, await stage.discord.dm(person), other):
+            refused = await stage.use(place, "ask", by=person, question=unique)
+            assert refused["content"] == ENGLISH.refused_place
+            assert refused["ephemeral"]
+        assert await asked(stage, await stage.channel(), "Mina", f"{unique} here")
+    assert await stage.requests_with(f"{unique}") == await stage.requests_with(f"{unique} here")
+
+
+# Who sees what
+
+
+async def test_private_words_enter_nobody_elses_prompt(stage: Stage, unique: str) -> None:
+    place, person = await stage.channel(), await stage.person()
+    await stage.asked(f"{unique} public", channel=place)
+    await asked(stage, place, person, f"{unique} mine")
+    await asked(stage, place, person, f"{unique} mine too")
+    assert f"{unique} mine" in await stage.memory_at(f"{unique} mine too")
+    assert f"{unique} public" not in await stage.memory_at(f"{unique} mine too")
+    await asked(stage, place, "Jun", f"{unique} of another")
+    assert unique not in await stage.memory_at(f"{unique} of another")
+    await stage.asked(f"{unique} for all", channel=place)
+    memory = await stage.memory_at(f"{unique} for all")
+    assert f"{unique} public" in memory
+    assert f"{unique} mine" not in memory
+    await asked(stage, await stage.channel(), person, f"{unique} elsewhere")
+    assert unique not in await stage.memory_at(f"{unique} elsewhere")
+
+
+async def test_a_public_answer_is_one_of_its_place(stage: Stage, unique: str) -> None:
+    """It is remembered, replied to and deleted like any other."""
+    place = await stage.channel()
+    await stage.asked(f"{unique} before", channel=place)
+    [shown] = await asked(stage, place, "Jun", f"{unique} asked", private=False)
+    assert not shown["ephemeral"]
+    assert f"{unique} before" in await stage.memory_at(f"{unique} asked")
+    reply = await stage.discord.say(place, "Sora", f"{unique} and?", reply_to=shown["id"])
+    await stage.answer_to(reply)
+    assert f"{unique} asked" in await stage.memory_at(f"{unique} and?")
+    await stage.discord.delete(place, shown["id"])
+    interaction = shown["interaction_metadata"]["id"]
+
+    async def forgotten() -> bool:
+        sql = "SELECT question, unshown FROM exchanges WHERE message_id = ?"
+        return stage.rows(sql, int(interaction)) == [("", None)]
+
+    await until(forgotten)
+    await stage.asked(f"{unique} after", channel=place)
+    assert f"{unique} asked" not in await stage.memory_at(f"{unique} after")
+
+
+async def test_a_long_public_answer_is_deleted_with_any_of_its_parts(
+    stage: Stage, unique: str
+) -> None:
+    place = await stage.channel()
+    await stage.model.reply_when(unique, Script(text="All is well. " * 400))
+    shown = await asked(stage, place, "Jun", unique, private=False)
+    assert [one["content"] for one in shown] == split("All is well. " * 400)
+    assert len(await stage.discord.messages(place)) == len(shown) > 1
+    await stage.discord.delete(place, shown[-1]["id"])
+
+    async def gone() -> bool:
+        return await stage.discord.messages(place) == []
+
+    await until(gone)
+
+
+async def test_a_private_question_waits_for_nobody_in_the_channel(
+    stage: Stage, unique: str
+) -> None:
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    await stage.model.reply_when(f"{unique} slow", SLOW)
+    slow = await stage.discord.say(dm, person, f"{unique} slow")
+    await stage.model_asked(f"{unique} slow")
+    await asked(stage, dm, person, f"{unique} quick")
+    assert stage.state_of(slow) == "answering"
+
+
+# "Ask about this"
+
+
+async def test_a_message_is_asked_about_in_a_form(stage: Stage, unique: str) -> None:
+    place, person = await stage.channel(), await stage.person()
+    said = await stage.discord.say(place, "Jun", f"{unique} hard words")
+    [shown] = await answer(stage, await about(stage, said, person, f"{unique} what is that?"))
+    assert shown["ephemeral"]
+    asked_with = (await stage.prompt_with(f"{unique} what is that?"))[-1]["content"]
+    assert "⟦Jun (@jun) wrote earlier" in asked_with
+    assert asked_with.index(f"{unique} hard words") < asked_with.index(f"{unique} what is that?")
+    assert len(await stage.discord.messages(place)) == 1
+
+
+async def test_no_question_need_be_put_and_the_bots_own_words_can_be_asked_about(
+    stage: Stage, unique: str
+) -> None:
+    person = await stage.person()
+    await stage.model.reply_when(f"{unique} first", Script(text=f"The answer is {unique}."))
+    question = await stage.asked(f"{unique} first")
+    [own] = await stage.parts_of(question)
+    await answer(stage, await about(stage, own, person, ""))
+    assert f"The answer is {unique}." in (await stage.prompt_with(f"is {unique}."))[-1]["content"]
+
+
+async def test_a_message_without_text_is_said_to_have_none(stage: Stage) -> None:
+    place = await stage.channel()
+    file = {"filename": "a.bin", "content": "x"}
+    said = await stage.discord.say(place, "Jun", "", attachments=[file])
+    opened = await stage.discord.command(
+        place, "Jun", ENGLISH.ask_about_menu, {}, target=said["id"]
+    )
+    told = await stage.answered(opened)
+    assert (told["content"], told["ephemeral"]) == (ENGLISH.ask_nothing_to_read, True)
+
+
+async def test_what_was_asked_about_is_forgotten_with_its_message(
+    stage: Stage, unique: str
+) -> None:
+    place, person = await stage.channel(), await stage.person()
+    said = await stage.discord.say(place, "Jun", f"{unique} secret")
+    interaction = await about(stage, said, person, f"{unique} what?")
+    await answer(stage, interaction)
+    await stage.discord.edit(place, said["id"], f"{unique} softened")
+    quoted = "SELECT quoted FROM exchanges WHERE message_id = ?"
+
+    async def says(text: str) -> bool:
+        [(words,)] = stage.rows(quoted, int(interaction))
+        return text in words if text else words == ""
+
+    await until(lambda: says("softened"))
+    await stage.discord.delete(place, said["id"])
+    await until(lambda: says(""))
+
+
+async def test_it_is_offered_in_korean(stage: Stage, unique: str) -> None:
+    commands = {one["name"]: one for one in await stage.discord.commands()}
+    ask_command = commands["ask"]
+    assert ask_command["description_localizations"] == {"ko": KOREAN.ask_description}
+    assert ask_command["integration_types"] == [0, 1]
+    assert ask_command["contexts"] == [0, 1, 2]
+    menu = commands[ENGLISH.ask_about_menu]
+    assert menu["name_localizations"] == {"ko": KOREAN.ask_about_menu}
+    person = await stage.person()
+    await stage.discord.edit_user(person, locale="ko")
+    said = await stage.discord.say(await stage.channel(), "Jun", unique)
+    opened = await stage.discord.command(
+        said["channel_id"], person, ENGLISH.ask_about_menu, {}, target=said["id"]
+    )
+    assert (await stage.answered(opened))["modal"]["title"] == KOREAN.ask_form_title
+
+
+# What it costs, and what is too much
+
+
+async def test_what_does_not_fit_where_a_person_brought_it_is_attached(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person = await stage.person()
+    await stage.discord.edit_user(person, installed_bot=True)
+    place = await elsewhere(stage, person, unique)
+    text = "All is well in the harbour. " * 500
+    await stage.model.reply_when(unique, Script(text=text))
+    async with stage.bot(REPLY_PARTS="20"):
+        shown = await asked(stage, place, person, unique)
+    assert len(shown) == 1 + FOLLOW_UPS < len(split(text))
+    assert [one["content"] for one in shown[:-1]] == split(text)[:FOLLOW_UPS]
+    said = ENGLISH.reply_attached.format(name=ATTACHED)
+    assert shown[-1]["content"].endswith(f"-# {said}")
+    assert [one["filename"] for one in shown[-1]["attachments"]] == [ATTACHED]
+    assert shown[-1]["flags"] & SUPPRESSED
+    assert all(one["ephemeral"] and one["components"] == [] for one in shown)
+    [(reply,)] = stage.rows("SELECT reply FROM exchanges WHERE question = ?", unique)
+    assert reply == text.strip()
+
+
+async def test_asking_too_much_is_said_to_the_person_alone(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot(USER_MESSAGES_PER_MINUTE="1"):
+        place = await stage.channel()
+        await asked(stage, place, "Jun", f"{unique} first")
+        for _ in range(2):
+            told = await stage.answered(await ask(stage, place, "Jun", f"{unique} more"))
+            assert told["content"] == ENGLISH.person_busy.format(limit=1)
+            assert told["ephemeral"]
+        question = await stage.ask(f"{unique} in words", author="Jun")
+        assert await stage.first_words_on(question, "") if False else True
+        assert await stage.requests_with(f"{unique} more") == []
+        assert stage.rows("SELECT 1 FROM exchanges WHERE question LIKE ?", f"%{unique} more%") == []
+
+
+async def test_an_interaction_that_comes_twice_is_answered_once(stage: Stage, unique: str) -> None:
+    place = await stage.channel()
+    await stage.discord.gateway("duplicate", count=1, event="INTERACTION_CREATE")
+    interaction = await ask(stage, place, "Jun", unique)
+    await answer(stage, interaction)
+    await asked(stage, place, "Jun", f"another after {place}")
+    assert len(await stage.requests_with(unique)) == 1
+    callbacks = await stage.discord.requests(method="POST")
+    assert sum(f"/interactions/{interaction}/" in one["path"] for one in callbacks) == 1
+
+
+# What is kept and forgotten
+
+
+async def test_a_reset_takes_ones_own_and_leaves_that_of_others(stage: Stage, unique: str) -> None:
+    place, other = await stage.channel(), await stage.person()
+    await asked(stage, place, "Mina", f"{unique} mine")
+    await asked(stage, place, other, f"{unique} theirs")
+    answered = await stage.use(place, "reset")
+    assert answered["content"] == ENGLISH.reset_one
+    await asked(stage, place, "Mina", f"{unique} and now?")
+    assert unique not in await stage.memory_at(f"{unique} and now?")
+    await asked(stage, place, other, f"{unique} still?")
+    assert f"{unique} theirs" in await stage.memory_at(f"{unique} still?")
+
+
+async def test_forget_me_takes_back_a_private_answer_that_is_being_made(
+    stage: Stage, unique: str
+) -> None:
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, SLOW)
+    interaction = await ask(stage, place, person, unique)
+    [shown] = await begun(stage, interaction)
+    await forget(stage, place, person)
+
+    async def deleted() -> bool:
+        found = await stage.discord.requests(method="DELETE")
+        return any(one["path"].endswith(f"/messages/{shown['id']}") for one in found)
+
+    await until(deleted)
+    await over(stage, interaction, "cancelled")
+
+
+# Crashes
+
+
+async def test_killed_in_mid_answer_it_goes_on_in_the_same_messages(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    place, person = await stage.channel(), await stage.person()
+    text = "All is well in the harbour tonight. " * 100
+    slow = Script(text=text, chunk_size=12, chunks_per_second=100.0)
+    await stage.model.reply_when(unique, slow, times=2)
+    await stage.model.reply_when(unique, Script(text=text))
+    async with stage.bot() as bot:
+        private = await ask(stage, place, person, f"{unique} private")
+        public = await ask(stage, place, person, f"{unique} public", private=False)
+        before = [await begun(stage, one, "All is well") for one in (private, public)]
+        await killed(bot)
+    async with stage.bot():
+        for interaction, begun_with in zip((private, public), before, strict=True):
+            after = await answer(stage, interaction)
+            assert [one["content"] for one in after] == split(text)
+            assert [one["id"] for one in after][: len(begun_with)] == [
+                one["id"] for one in begun_with
+            ]
+            await over(stage, interaction, "answered")
+    assert len(await stage.requests_with(unique)) == 4
+
+
+async def test_killed_before_its_first_message_is_known_it_finds_that(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text="Late.", stall_before_seconds=5.0), times=1)
+    await stage.model.reply_when(unique, Script(text="At last."))
+    async with stage.bot() as bot:
+        interaction = await ask(stage, await stage.channel(), "Jun", unique)
+        await stage.model_asked(unique)
+        await killed(bot)
+    stage.write("DELETE FROM parts WHERE message_id = ?", int(interaction))
+    async with stage.bot():
+        [shown] = await answer(stage, interaction)
+        assert shown["content"] == "At last."
+
+
+async def test_older_than_its_token_it_ends_without_a_word(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, SLOW)
+    async with stage.bot() as bot:
+        interaction = await ask(stage, place, person, unique)
+        await begun(stage, interaction)
+        await killed(bot)
+    first = (await stage.discord.requests())[-1]["seq"]
+    async with stage.bot(**hours_later(stage, 0.3)):
+        await over(stage, interaction, "failed")
+        await stage.asked(f"are you there {place}")
+    sent = await stage.discord.requests(after=first)
+    assert [one for one in sent if one["route"].startswith(("/webhooks", "/interactions"))] == []
+    assert len(await stage.requests_with(unique)) == 1
+
+
+async def test_a_token_that_discord_takes_no_more_ends_the_answer(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, SLOW)
+    async with stage.bot():
+        interaction = await ask(stage, await stage.channel(), "Jun", unique)
+        await begun(stage, interaction)
+        await stage.discord.settings(interaction_lifetime_seconds=0)
+        try:
+            await over(stage, interaction, "failed")
+        finally:
+            await stage.discord.settings(interaction_lifetime_seconds=900)
+        await stage.asked("are you there?")
+
+
+async def test_told_to_stop_it_goes_on_after_the_next_start(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, SLOW, times=1)
+    await stage.model.reply_when(unique, Script(text="Whole."))
+    async with stage.bot(SHUTDOWN_GRACE="0") as bot:
+        interaction = await ask(stage, await stage.channel(), "Jun", unique)
+        await begun(stage, interaction)
+        assert await bot.stop() == 0
+        [shown] = await parts(stage, interaction)
+        assert shown["content"].endswith(ENGLISH.interrupted)
+    async with stage.bot():
+        [shown] = await answer(stage, interaction)
+        assert shown["content"] == "Whole."
+
+
+async def test_an_interaction_is_not_looked_for_among_messages(
+    own_stage: Stage, unique: str
+) -> None:
+    """A restart compares what was asked with what stands there; nothing stands there of it."""
+    stage = own_stage
+    place = await stage.channel()
+    async with stage.bot():
+        await asked(stage, place, "Jun", f"{unique} public", private=False)
+        await asked(stage, place, "Jun", f"{unique} private")
+        await stage.asked(f"{unique} in words", channel=place)
+    async with stage.bot():
+        await stage.asked(f"{unique} again", channel=place)
+    assert f"{unique} public" in await stage.memory_at(f"{unique} again")
+
+
+async def test_no_token_is_in_the_log_or_an_export(stage: Stage, unique: str) -> None:
+    person, place = await stage.person(), await stage.channel()
+    await asked(stage, place, person, unique)
+    [found] = await exported(stage, place, person)
+    assert found["question"] == unique
+    assert "token" not in found
+    for request in await stage.discord.requests(method="PATCH"):
+        if request["route"].startswith("/webhooks"):
+            assert request["path"].split("/")[3] not in stage.log
