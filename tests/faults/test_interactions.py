@@ -1,0 +1,123 @@
+"""What commands ask, while the database or Discord does not do what it should."""
+
+import pytest
+
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from bot.splitting import split
+from tests.e2e.conftest import Stage
+from tests.e2e.test_asking import answer, ask, asked, begun, over, parts
+from tests.faults.failing import writes_fail
+from tests.faults.points import until
+from tests.faults.test_disk import locked
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CALLBACK = r"/callback$"
+HOOK = r"/webhooks/"
+LONG = "All is well in the harbour tonight. " * 100
+
+
+async def test_the_database_is_late_and_discord_is_told_to_wait(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        place = await stage.channel()
+        await asked(stage, place, "Jun", f"{unique} before")
+        async with locked(stage.folder / "bot.db"):
+            interaction = await ask(stage, place, "Jun", f"{unique} meanwhile")
+
+            async def waits() -> bool:
+                return bool((await stage.discord.interaction(interaction))["state"] == "deferred")
+
+            await until(waits)
+        [shown] = await answer(stage, interaction)
+        assert ENGLISH.memory_not_saved not in shown["content"]
+        assert f"{unique} before" in await stage.memory_at(f"{unique} meanwhile")
+
+
+async def test_what_cannot_be_stored_is_answered_and_says_so(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot() as bot:
+        place = await stage.channel()
+        await asked(stage, place, "Jun", f"{unique} before")
+        with writes_fail(stage, bot):
+            [shown] = await asked(stage, place, "Jun", f"{unique} meanwhile")
+            assert shown["content"].endswith(f"-# {ENGLISH.memory_not_saved}")
+        [shown] = await asked(stage, place, "Jun", f"{unique} after")
+        assert ENGLISH.memory_not_saved not in shown["content"]
+    assert f"{unique} meanwhile" not in await stage.memory_at(f"{unique} after")
+
+
+async def test_discords_word_on_a_deferral_is_lost(own_stage: Stage, unique: str) -> None:
+    """It may have done it: the first message is looked for, and the answer is there once."""
+    stage = own_stage
+    async with stage.bot():
+        place = await stage.channel()
+        await stage.discord.fault("drop_after", method="POST", path=CALLBACK)
+        interaction = await ask(stage, place, "Jun", unique)
+        [shown] = await answer(stage, interaction)
+        assert shown["content"]
+        await over(stage, interaction, "answered")
+    assert len(await stage.requests_with(unique)) == 1
+
+
+async def test_a_deferral_that_discord_refuses_ends_the_question(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        body = {"code": 10062, "message": "Unknown interaction"}
+        await stage.discord.fault("answer", method="POST", path=CALLBACK, status=404, body=body)
+        interaction = await ask(stage, await stage.channel(), "Jun", unique)
+        await over(stage, interaction, "failed")
+        assert await stage.requests_with(unique) == []
+
+
+async def test_discord_fails_for_a_while_and_the_answer_is_whole(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text=LONG, chunk_size=12, chunks_per_second=100.0))
+    async with stage.bot():
+        interaction = await ask(stage, await stage.channel(), "Jun", unique)
+        before = await begun(stage, interaction, "All is well")
+        await stage.discord.fault("drop", path=HOOK, count=3)
+        after = await answer(stage, interaction)
+        assert [one["content"] for one in after] == split(LONG)
+        assert after[0]["id"] == before[0]["id"]
+
+
+async def test_an_answer_that_discord_takes_no_part_of_is_gone_on_with(
+    own_stage: Stage, unique: str
+) -> None:
+    """All that is stored is shown when Discord takes it again, without asking the model."""
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text="Whole.", stall_before_seconds=0.5))
+    async with stage.bot():
+        interaction = await ask(stage, await stage.channel(), "Jun", unique)
+        await stage.model_asked(unique)
+        await stage.discord.fault("drop", path=HOOK, count=None)
+        await stage.logged(f"Discord does not take answer {interaction} now")
+        await stage.discord.clear_faults()
+        await over(stage, interaction, "answered")
+        [shown] = await parts(stage, interaction)
+        assert shown["content"] == "Whole."
+    assert len(await stage.requests_with(unique)) == 1
+
+
+async def test_one_persons_questions_are_answered_in_their_order(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    place = await stage.channel()
+    slow = Script(text="First.", stall_before_seconds=1.0)
+    await stage.model.reply_when(f"{unique} one", slow)
+    async with stage.bot():
+        one = await ask(stage, place, "Jun", f"{unique} one")
+        await stage.model_asked(f"{unique} one")
+        two = await ask(stage, place, "Jun", f"{unique} two")
+        await answer(stage, two)
+        await over(stage, one, "answered")
+    assert f"{unique} one" in await stage.memory_at(f"{unique} two")
