@@ -42,6 +42,7 @@ BEAT_SECONDS: Final = 20.0
 FIRST_CHANNEL: Final = 1 << 58  # No channel of the stand-in has such an id.
 SETTLING_SECONDS: Final = 0.5
 KEPT: Final = "This prompt was here before."
+ASKED: Final = "A question for one person alone."
 # Faster than any Discord: what is tried here are payloads, not limits.
 NO_LIMIT: Final = 100_000
 NO_PERMISSION: Final[tuple[Any, ...]] = ("0", "", None, "-1", "64", "2147483648", 0, [], "none")
@@ -220,6 +221,12 @@ class Fuzz:
             ):
                 act = partial(people.command, place, user, name, given, force=True)
                 self._templates.append(await self._overhear(act))
+            said = await people.say(place, user, "Words to ask about.")
+            for act in (
+                partial(people.command, place, user, "ask", {"question": ASKED}),
+                partial(people.command, place, user, ENGLISH.ask_about_menu, target=said["id"]),
+            ):
+                self._templates.append(await self._overhear(act))
 
     async def play(self, tries: int) -> None:
         """Send *tries* mangled interactions, several people side by side."""
@@ -334,8 +341,13 @@ class Fuzz:
             except Exception:  # noqa: BLE001  # No such interaction: nobody can have heard.
                 continue
             told = seen["response"]
-            if told and not told["ephemeral"]:
+            if told and not told["ephemeral"] and not _is_for_all(told["modal"]):
                 self.played.failures.append(f"all heard, or saw a form: {told} to {payload}")
+
+
+def _is_for_all(form: Json | None) -> bool:
+    """Whether anybody may be shown *form*: that of a question."""
+    return form is not None and form["title"] == ENGLISH.ask_form_title
 
 
 def moved(payload: Json, channel: int) -> Json:
