@@ -64,7 +64,8 @@ def is_interaction(data: Any) -> bool:
 
     In a guild a member did, elsewhere a user. No command here completes what is typed.
     """
-    if not _has(data, required=_INTERACTION, optional=_OPTIONAL | {"channel": _is_place}):
+    optional = _OPTIONAL | {"channel": _is_place, "locale": _is_text}
+    if not _has(data, required=_INTERACTION, optional=optional):
         return False
     in_guild = data.get("guild_id") is not None
     somebody: dict[str, Check] = {"member": _is_acting} if in_guild else {"user": _is_user}
