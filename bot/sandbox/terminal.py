@@ -33,12 +33,18 @@ Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a t
   /thread        go into the newest thread, where no mention is needed
   /general       go back to #general
   /as NAME       speak as Mina (an admin), Jun or Sora
+  /ask TEXT      the bot's command: ask it where only you see the answer
+  /about         the bot's form: ask about the last message here
   /reset         the bot's command: forget this place
   /system TEXT   the bot's command: set the system prompt here; without TEXT its form
   /privacy, /export, /forget-me   the bot's commands: what it keeps of you
   /press BUTTON  press a button under the bot's last message; its name stands there
   /help, /quit   this text, and what the bot says of itself; leave"""
-BOT_COMMANDS: Final = frozenset({"reset", "system", "privacy", "export", "forget-me", "help"})
+BOT_COMMANDS: Final = frozenset(
+    {"ask", "reset", "system", "privacy", "export", "forget-me", "help"}
+)
+TEXT_OPTIONS: Final = {"ask": "question", "system": "prompt"}
+ABOUT: Final = "Ask about this"
 
 
 def play() -> int:
@@ -131,7 +137,9 @@ class _Talk:
             wanted.release()
 
     def _prompt(self) -> str:
-        return "new prompt> " if self._form else f"{self._person} {self._place_name}> "
+        if self._form is not None:
+            return f"{self._form['response']['modal']['title']}> "
+        return f"{self._person} {self._place_name}> "
 
     def _read(
         self,
@@ -187,14 +195,27 @@ class _Talk:
             await self._go_into_thread()
         elif name == "press":
             await self._press(rest.strip())
+        elif name == "about":
+            await self._about()
         elif name in BOT_COMMANDS:
             if name == "help":
                 print(HELP)
-            options = {"prompt": rest} if rest and name == "system" else {}
+            option = TEXT_OPTIONS.get(name)
+            options = {option: rest} if rest and option is not None else {}
             self._note_sign()
             await self._driver.command(self._place, self._person, name, options, force=True)
         else:
             print(f"There is no /{name} here; /help says what there is.")
+
+    async def _about(self) -> None:
+        messages = await self._driver.messages(self._place)
+        if not messages:
+            print("There is no message here yet.")
+            return
+        self._note_sign()
+        await self._driver.command(
+            self._place, self._person, ABOUT, target=messages[-1]["id"], force=True
+        )
 
     async def _press(self, wanted: str) -> None:
         names = [wanted] if wanted else [*self._buttons]

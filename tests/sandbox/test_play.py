@@ -67,6 +67,19 @@ async def test_what_is_kept_can_be_seen_taken_and_forgotten(tmp_path: Path) -> N
     assert sorted(found, key=out.index) == found
 
 
+async def test_a_question_for_one_and_one_about_a_message(tmp_path: Path) -> None:
+    typed = "/about\n/ask a secret\nhard words\n/as jun\n/about\nwhat is that?\n/quit\n"
+    out, err, code = await played(tmp_path, typed)
+    assert (err, code) == ("", 0)
+    found = [
+        "There is no message here yet.",
+        "[#general, only you can see this] ChatBot: Hello! You asked: “a secret”.",
+        "Your question; empty: whatever I make of it",
+        "[#general, only you can see this] ChatBot: Hello! You asked: “hard words what is that?”",
+    ]
+    assert sorted(found, key=out.index) == found
+
+
 async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:
     _, err, code = await played(tmp_path, "", CONTEXT_TOKENS="lots")
     assert code == 2
@@ -119,11 +132,11 @@ async def test_an_evening_at_the_keyboard_until_a_signal_ends_it() -> None:
         person.type("/thread")
         await person.until("There is no thread yet")
         person.type("/system")
-        await person.until("new prompt> ")
+        await person.until("System prompt> ")
         person.type("/cancel")
         await person.until("Mina #general> ")
         person.type("/system")
-        await person.until("new prompt> ")
+        await person.until("System prompt> ")
         person.type("Speak like a sailor.")
         await person.until("The system prompt of this channel is set.")
         person.type("@ChatBot hi")
