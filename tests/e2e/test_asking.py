@@ -134,6 +134,18 @@ async def test_what_a_person_brings_along_answers_where_it_is_not(
         assert len(await stage.discord.messages(place)) == (not private)
 
 
+async def test_where_a_server_lets_nobody_bring_it_all_is_private(
+    stage: Stage, unique: str, traveller: str
+) -> None:
+    """Discord shows it to the person alone then, so it is nobody else's to remember."""
+    place = await elsewhere(stage, traveller, unique)
+    view_send_and_commands = 1 << 10 | 1 << 11 | 1 << 31
+    await stage.discord.edit_guild(f"Guild {unique}", everyone_permissions=view_send_and_commands)
+    [shown] = await asked(stage, place, traveller, unique, private=False)
+    assert shown["ephemeral"]
+    assert stage.rows("SELECT private_to FROM exchanges WHERE question = ?", unique) != [(0,)]
+
+
 async def test_the_other_commands_are_not_brought_along(
     stage: Stage, unique: str, traveller: str
 ) -> None:
@@ -441,16 +453,16 @@ async def test_killed_before_its_first_message_is_known_it_finds_that(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
-    await stage.model.reply_when(unique, Script(text="Late.", stall_before_seconds=5.0), times=1)
+    await stage.model.reply_when(unique, SLOW, times=1)
     await stage.model.reply_when(unique, Script(text="At last."))
     async with stage.bot() as bot:
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
-        await stage.model_asked(unique)
+        [before] = await begun(stage, interaction)
         await killed(bot)
     stage.write("DELETE FROM parts WHERE message_id = ?", int(interaction))
     async with stage.bot():
-        [shown] = await answer(stage, interaction)
-        assert shown["content"] == "At last."
+        [after] = await answer(stage, interaction)
+        assert (after["id"], after["content"]) == (before["id"], "At last.")
 
 
 async def test_older_than_its_token_it_ends_without_a_word(own_stage: Stage, unique: str) -> None:
@@ -510,10 +522,19 @@ async def test_an_interaction_is_not_looked_for_among_messages(
     async with stage.bot():
         await asked(stage, place, "Jun", f"{unique} public", private=False)
         await asked(stage, place, "Jun", f"{unique} private")
-        await stage.asked(f"{unique} in words", channel=place)
+        question = await stage.asked(f"{unique} in words", channel=place)
+    await stage.discord.delete(place, question["id"])
     async with stage.bot():
+
+        async def compared() -> bool:
+            row = "SELECT question FROM exchanges WHERE message_id = ?"
+            return stage.rows(row, int(question["id"])) == [("",)]
+
+        await until(compared)
         await stage.asked(f"{unique} again", channel=place)
-    assert f"{unique} public" in await stage.memory_at(f"{unique} again")
+    memory = await stage.memory_at(f"{unique} again")
+    assert f"{unique} public" in memory
+    assert f"{unique} in words" not in memory
 
 
 async def test_no_token_is_in_the_log_or_an_export(stage: Stage, unique: str) -> None:
