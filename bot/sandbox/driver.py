@@ -123,9 +123,10 @@ class Driver:
         channel = await self.call("POST", "/private-channels", {"user_ids": users})
         return str(channel["id"])
 
-    async def edit(self, channel: str, message: str, text: str) -> Json:
-        """Edit a message as its author."""
-        return dict(await self.call("PATCH", f"/messages/{channel}/{message}", {"content": text}))
+    async def edit(self, channel: str, message: str, text: str, **more: object) -> Json:
+        """Edit a message as its author; *more*: attachments, the ids of those that are kept."""
+        body = {"content": text} | more
+        return dict(await self.call("PATCH", f"/messages/{channel}/{message}", body))
 
     async def delete(self, channel: str, message: str) -> None:
         """Delete a message as a person may."""

@@ -193,3 +193,21 @@ async def test_files_are_served_redirected_and_missed(api: Api, people: Driver) 
     assert elsewhere["attachments"][0]["url"] == "http://x.invalid/"
     missing = await api.fetch(f"{people.cdn_url}/1/1/a.txt")
     assert missing == b"This content is no longer available."
+
+
+async def test_pictures_have_their_size_and_go_when_they_are_taken_out(
+    api: Api, people: Driver
+) -> None:
+    files = [
+        {"filename": "a.png", "content_base64": "AAE=", "width": 3, "height": 2, "zeros": 4},
+        {"filename": "b.txt", "content": "b"},
+    ]
+    message = await people.say("general", "Jun", "Look", attachments=files)
+    picture, text = message["attachments"]
+    assert (picture["width"], picture["height"], picture["size"]) == (3, 2, 6)
+    assert "width" not in text
+    assert await api.fetch(picture["url"]) == b"\x00\x01\0\0\0\0"
+    edited = await people.edit("general", message["id"], "Look", attachments=[text["id"]])
+    assert [one["filename"] for one in edited["attachments"]] == ["b.txt"]
+    assert await api.fetch(picture["url"]) == b"This content is no longer available."
+    assert await api.fetch(text["url"]) == b"b"

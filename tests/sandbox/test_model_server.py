@@ -6,18 +6,20 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
 
 import aiohttp
 import openai
 import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI, AsyncStream
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from bot.sandbox.process import StandInError, running
+from tests.pictures import data_url, png
 
 HELLO: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "Be brief."},
@@ -186,7 +188,8 @@ async def test_messages_of_another_shape_are_refused(
 
 async def test_parts_and_tool_calls_are_content_too(model: ModelDriver) -> None:
     headers = {"Authorization": f"Bearer {model.api_key}"}
-    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    image = {"type": "image_url", "image_url": {"url": data_url(png())}}
+    parts = [{"type": "text", "text": "look"}, image]
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     body = {"model": "any-name", "messages": [{"role": "user", "content": parts}, call]}
     url = f"{model.base_url}/chat/completions"
@@ -455,6 +458,56 @@ async def test_offline_mode_answers_for_itself(client: AsyncOpenAI, model: Model
     assert "offline stand-in" in said
     assert "hello there" in said
     assert reason == "stop"
+
+
+def with_images(*urls: str) -> list[ChatCompletionMessageParam]:
+    images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    content: Any = [{"type": "text", "text": "hello there"}, *images]
+    return [{"role": "user", "content": content}]
+
+
+async def test_images_are_taken_and_counted(client: AsyncOpenAI, model: ModelDriver) -> None:
+    def ask(*urls: str) -> Awaitable[ChatCompletion]:
+        return client.chat.completions.create(model="any-name", messages=with_images(*urls))
+
+    costs = [(await ask(*[data_url(png())] * count)).usage for count in (0, 2)]
+    assert [cost.prompt_tokens if cost else 0 for cost in costs] == [10, 10 + 2 * 765]
+    await model.change(image_tokens=100)
+    answer = await ask(data_url(png()))
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 110
+    assert answer.choices[0].message.content == "You said: hello there [1 messages]"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (data_url(b"text"), "unsupported image"),
+        (data_url(png(), "image/jpeg"), "unsupported image"),
+        (data_url(png(), "image/tiff"), "a data URL was expected"),
+        ("https://x.invalid/a.png", "a data URL was expected"),
+        ("data:image/png;base64,?", "Invalid base64"),
+    ],
+)
+async def test_what_is_no_image_is_refused(client: AsyncOpenAI, url: str, message: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=message):
+        await client.chat.completions.create(model="any-name", messages=with_images(url))
+
+
+async def test_a_model_may_take_no_images(client: AsyncOpenAI, model: ModelDriver) -> None:
+    await model.change(takes_images=False)
+    with pytest.raises(openai.BadRequestError, match="only supported by certain models"):
+        await client.chat.completions.create(
+            model="any-name", messages=with_images(data_url(png()))
+        )
+    await client.chat.completions.create(model="any-name", messages=with_images())
+
+
+async def test_images_are_for_people_to_send(client: AsyncOpenAI) -> None:
+    [message] = with_images(data_url(png()))
+    said: Any = {**message, "role": "assistant"}
+    with pytest.raises(openai.BadRequestError, match="role 'user'"):
+        await client.chat.completions.create(model="any-name", messages=[said])
 
 
 async def test_process_ends_cleanly_when_asked() -> None:

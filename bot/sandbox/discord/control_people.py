@@ -155,6 +155,11 @@ class PeopleControl:
         changes: Json = {key: spec[key] for key in ("embeds", "flags", "components") if key in spec}
         if "content" in spec:
             changes["content"] = self._text(spec)
+        if "attachments" in spec:  # People take files out of their messages, and add none.
+            kept = {str(one) for one in spec["attachments"]}
+            changes["attachments"] = [one for one in message.attachments if str(one.id) in kept]
+            for gone in {one.id for one in message.attachments if str(one.id) not in kept}:
+                self._state.files.pop(gone, None)
         messages.edit(self._state, channel, message, changes)
         return shown_message(self._state.world, message)
 

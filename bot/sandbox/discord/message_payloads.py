@@ -39,6 +39,8 @@ def attachment_object(attachment: Attachment) -> Json:
         body["content_type"] = attachment.content_type
     if attachment.description:
         body["description"] = attachment.description
+    if attachment.dimensions:
+        body["width"], body["height"] = attachment.dimensions
     return body
 
 

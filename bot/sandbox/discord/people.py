@@ -26,11 +26,16 @@ class NotPossibleError(Exception):
 
 
 def make_attachment(state: State, channel: Channel, spec: Json) -> Attachment:
-    """Store a file that a person attaches: text in `content` or bytes in `content_base64`."""
+    """Store a file that a person attaches: text in `content` or bytes in `content_base64`.
+
+    It may have `zeros` behind that, as many as are said, so that a large file need not be sent. A
+    picture has a `width` and a `height`, which Discord finds in it.
+    """
     if "content_base64" in spec:
         data = b64decode(spec["content_base64"])
     else:
         data = str(spec.get("content", "")).encode()
+    data += bytes(int(spec.get("zeros", 0)))
     attachment = store_file(
         state,
         channel.id,
@@ -39,6 +44,8 @@ def make_attachment(state: State, channel: Channel, spec: Json) -> Attachment:
         content_type=spec.get("content_type", "text/plain; charset=utf-8"),
         size=spec.get("size"),
     )
+    if "width" in spec:
+        attachment.dimensions = (int(spec["width"]), int(spec["height"]))
     if "url" in spec:
         attachment.url = spec["url"]
     if "redirect_to" in spec:

@@ -173,7 +173,10 @@ class Thread:
 
 @dataclass(slots=True)
 class Attachment:
-    """A file that hangs on a message; *size* is what Discord says, *data* what the CDN serves."""
+    """A file that hangs on a message; *size* is what Discord says, *data* what the CDN serves.
+
+    *dimensions*, width and height in pixels, are those of a picture.
+    """
 
     id: int
     filename: str
@@ -182,6 +185,7 @@ class Attachment:
     url: str
     content_type: str | None = None
     description: str | None = None
+    dimensions: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)

@@ -1,6 +1,8 @@
 """Decide whether a chat API takes a request, and word its refusal as OpenAI does."""
 
+import base64
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -47,6 +49,13 @@ _ARGUMENTS: Final = frozenset(
         "web_search_options",
     }
 )
+_IMAGES: Final = {
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "jpeg": (b"\xff\xd8\xff",),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "webp": (b"RIFF",),
+}
+_DATA_URL: Final = re.compile(rf"data:image/(?P<kind>{'|'.join(_IMAGES)});base64,(?P<data>.+)")
 _BYTES_PER_TOKEN: Final = 4
 _MESSAGE_TOKENS: Final = 4  # as OpenAI counts: 3 a message and 1 for its role ...
 _PROMPT_TOKENS: Final = 3  # ... and 3 that prime the reply
@@ -83,10 +92,18 @@ def count_tokens(text: str, multiplier: float = 1.0) -> int:
     return math.ceil(math.ceil(size / _BYTES_PER_TOKEN) * multiplier)
 
 
-def count_prompt_tokens(messages: Sequence[JsonObject], multiplier: float = 1.0) -> int:
-    """Return the prompt tokens of *messages*: their texts, 4 for each and 3 for the whole."""
+def count_prompt_tokens(
+    messages: Sequence[JsonObject], multiplier: float = 1.0, image_tokens: int = 0
+) -> int:
+    """Return the prompt tokens of *messages*: their texts, 4 for each and 3 for the whole.
+
+    Each image in them costs *image_tokens*.
+    """
     return _PROMPT_TOKENS + sum(
-        _MESSAGE_TOKENS + count_tokens(text_of(message), multiplier) for message in messages
+        _MESSAGE_TOKENS
+        + count_tokens(text_of(message), multiplier)
+        + image_tokens * len(images_of(message))
+        for message in messages
     )
 
 
@@ -96,6 +113,13 @@ def text_of(message: JsonObject) -> str:
     if isinstance(content, list):
         return "\n".join(part["text"] for part in content if part.get("type") == "text")
     return content if isinstance(content, str) else ""
+
+
+def images_of(message: JsonObject) -> list[JsonObject]:
+    """Return the parts of a message that are images."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return [part for part in parts if part.get("type") == "image_url"]
 
 
 def last_question(messages: Sequence[JsonObject]) -> str:
@@ -215,6 +239,40 @@ def _is_part(part: object) -> bool:
     if part.get("type") == "text":
         return isinstance(part.get("text"), str)
     return part.get("type") in ("image_url", "input_audio", "file", "refusal")
+
+
+def check_images(messages: Sequence[JsonObject], *, taken: bool) -> None:
+    """Raise `Refusal` 400 for an image that is none, or for any where they are not *taken*."""
+    for number, message in enumerate(messages):
+        for image in images_of(message):
+            if message["role"] != "user":
+                raise Refusal(400, "Image URLs are only allowed for messages with role 'user'.")
+            if not taken:
+                raise Refusal(
+                    400,
+                    "Invalid content type. image_url is only supported by certain models.",
+                    f"messages.[{number}].content.[1].type",
+                )
+            _check_image(image)
+
+
+def _check_image(part: JsonObject) -> None:
+    address = part.get("image_url")
+    url = address.get("url") if isinstance(address, dict) else None
+    data = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
+    if data is None:
+        raise Refusal(400, "Invalid image_url: a data URL was expected.", code="invalid_image_url")
+    try:
+        image = base64.b64decode(data["data"], validate=True)
+    except ValueError:
+        raise Refusal(400, "Invalid base64 image_url.", code="invalid_base64") from None
+    if not image.startswith(_IMAGES[data["kind"]]):
+        raise Refusal(
+            400,
+            "You uploaded an unsupported image. Please make sure your image has of one the "
+            "following formats: ['png', 'jpeg', 'gif', 'webp'].",
+            code="invalid_image_format",
+        )
 
 
 def _check_reply_limit(body: JsonObject, tokens_parameter: str) -> None:

@@ -21,6 +21,7 @@ from bot.sandbox.model.replies import echo, offline_reply
 from bot.sandbox.model.rules import (
     Refusal,
     check_context,
+    check_images,
     check_key,
     check_model,
     check_request,
@@ -195,19 +196,25 @@ class ChatAPI:
         check_model(body["model"], settings.models)
         if "stream_options" in body and not settings.takes_stream_options:
             raise Refusal(400, "Unrecognized request argument supplied: stream_options")
+        check_images(body["messages"], taken=settings.takes_images)
         check_context(
-            count_prompt_tokens(body["messages"], settings.token_multiplier),
+            self._prompt_tokens(body),
             _reply_limit(body) or 0,
             settings.context_window,
         )
         return body
 
+    def _prompt_tokens(self, body: JsonObject) -> int:
+        settings = self._state.settings
+        return count_prompt_tokens(
+            body["messages"], settings.token_multiplier, settings.image_tokens
+        )
+
     def _own(self, body: JsonObject) -> Script:
         """Return what the stand-in says where nobody told it what to say."""
         settings = self._state.settings
         if settings.mode == "offline":
-            tokens = count_prompt_tokens(body["messages"], settings.token_multiplier)
-            text = offline_reply(body["messages"], tokens)
+            text = offline_reply(body["messages"], self._prompt_tokens(body))
         else:
             text = echo(body["messages"])
         script = Script(text=text, chunk_size=settings.chunk_size)
@@ -219,7 +226,7 @@ class ChatAPI:
         usage = script.usage
         if usage is None:
             reasoning = count_tokens(script.reasoning, multiplier)
-            prompt = count_prompt_tokens(body["messages"], multiplier)
+            prompt = self._prompt_tokens(body)
             said = reasoning + count_tokens("".join(script.pieces()), multiplier)
             usage = {
                 "prompt_tokens": prompt,

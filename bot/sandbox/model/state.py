@@ -26,7 +26,8 @@ class ModelSettings:
     `mode` "echo" says back what it was asked, "offline" gives answers worth seeing. `api_key` None
     takes any key; no `models` means that each name is known. `tokens_parameter` is what the limit
     of a reply is called here, or "either". `token_multiplier` is how many tokens this model counts
-    where a quarter of the bytes is one.
+    where a quarter of the bytes is one, and each image costs `image_tokens`; `takes_images` False
+    refuses them.
     """
 
     mode: str = "echo"
@@ -36,6 +37,8 @@ class ModelSettings:
     tokens_parameter: str = "max_completion_tokens"
     takes_stream_options: bool = True
     token_multiplier: float = 1.0
+    takes_images: bool = True
+    image_tokens: int = 765  # as OpenAI counted 1024 x 1024 pixels: 85, and 170 a tile of 512
     first_token_delay_seconds: float = 0.0
     chunks_per_second: float = 0.0  # 0: as fast as they can be sent
     chunk_size: int = CHUNK_SIZE  # characters
