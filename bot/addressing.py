@@ -9,7 +9,8 @@ from typing import Final
 import discord
 
 from bot.embedded import embedded_text
-from bot.prompt import quote, speaker_name
+from bot.images import KINDS
+from bot.prompt import FILE, a_picture, quote, shown_name, speaker_name
 
 MARKUP: Final = re.compile(
     r"<@!?(?P<user>\d{1,20})>|<@&(?P<role>\d{1,20})>|<#(?P<channel>\d{1,20})>"
@@ -78,11 +79,21 @@ def embedded(message: discord.Message, me_id: int = 0) -> str:
 
 
 def quotation(message: discord.Message, me_id: int) -> str:
-    """Return *message*, which a question replies to, ready for the model; "" for the bot's own."""
+    """Return *message*, which a question replies to, ready for the model; "" for the bot's own.
+
+    What is attached to it is named, and to be read where that is needed.
+    """
     if message.author.id == me_id:
         return ""
-    text, beside = readable_text(message), embedded(message)
+    text, attached = readable_text(message), map(_attached, message.attachments)
+    beside = "\n".join(filter(None, (embedded(message), *attached)))
     return quote(speaker(message.author), text, beside) if text or beside else ""
+
+
+def _attached(attachment: discord.Attachment) -> str:
+    name = shown_name(attachment.filename)
+    kind = (attachment.content_type or "").partition(";")[0]
+    return a_picture(name) if kind in KINDS else FILE.format(name=name)
 
 
 def _named(text: str, message: discord.Message, me_id: int) -> str:

@@ -15,9 +15,11 @@ from bot.completion_stream import Usage
 from bot.conversation import Attempt, Brought, Conversation, Exchange, Files, State
 from bot.errors import (
     HistoryFailed,
+    ModelBlind,
     ModelContextExceeded,
     ModelError,
     ModelLength,
+    ModelRequestRefused,
     NothingAsked,
     PlaceBusy,
     ReplyDelayed,
@@ -25,13 +27,25 @@ from bot.errors import (
     SystemPromptTooLong,
 )
 from bot.history import NEWEST_ID, History
+from bot.images import Image
 from bot.languages import LANGUAGES, Languages
 from bot.notes import Scope
 from bot.offers import NOTHING, Offer, Offers, offered
-from bot.prompt import Prompt, build_prompt, exchange_tokens, go_on_with, halved, kept_files
+from bot.pictures import IMAGE_TOKENS, Pictures
+from bot.prompt import (
+    Prompt,
+    build_prompt,
+    exchange_tokens,
+    go_on_with,
+    halved,
+    kept_files,
+    picture_names,
+    requoted,
+    with_files,
+)
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
-from bot.tokens import Calibration, estimate_tokens, shorten
+from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +53,7 @@ ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one onl
 LAST_ATTEMPT: Final = 3
 INTERRUPTED: Final = [say.interrupted for say in LANGUAGES.values()]
 FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
+PICTURES: Final = "pictures"  # what is learnt of them stands beside what is learnt of the text
 _Turn = AbstractAsyncContextManager[None]
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
 Whereabouts = Callable[[Conversation], str]
@@ -123,10 +138,12 @@ class _Answer:
     before: Exchange | None = None  # the exchange with that reply
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    unread: tuple[str, ...] = ()  # the notices among them that are about files
+    unread: list[str] = field(default_factory=list)  # those of the notices that are about files
     above: tuple[str, ...] = ()
+    images: tuple[Image, ...] | None = None  # of the question; None: not at hand
     first_words_seconds: float | None = None
     prompt: Prompt | None = None
+    images_sent: int = 0
     usage: Usage | None = None
     whole: bool = False
     at_limit: bool = False
@@ -140,6 +157,16 @@ class _Answer:
     @property
     def text(self) -> str:
         return "".join(self.pieces).strip()
+
+    def note_unread(self, sentence: str) -> None:
+        """Say *sentence*, about files, under the answer."""
+        self.unread.append(sentence)
+        self.notices.append(sentence)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the model said anything yet."""
+        return self.first_words_seconds is not None
 
     @property
     def kept_before(self) -> Exchange | None:
@@ -190,8 +217,10 @@ class Assistant:
         system_prompt: str,
         token_budget: int,
         languages: Languages,
+        pictures: Pictures,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.pictures = pictures
         self._model = model
         self._history = history
         self._default_system_prompt = system_prompt
@@ -343,8 +372,9 @@ class Assistant:
     async def requote(self, message_id: int, quotation: str) -> None:
         """Replace what questions quote of somebody's message; an empty text takes it out."""
         for exchange in await self._history.quoting(message_id):
-            if exchange.quoted != quotation:
-                await self.store_amended(replace(exchange, quoted=quotation))
+            quoted = requoted(quotation, exchange.quoted)
+            if exchange.quoted != quoted:
+                await self.store_amended(replace(exchange, quoted=quoted))
 
     async def store_amended(self, exchange: Exchange) -> None:
         """Store what became of a question and of what it quotes."""
@@ -367,6 +397,10 @@ class Assistant:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
         await self._history.notes.set_system_prompt(scope, place, prompt)
         self._history.forgetting.note()
+
+    def nothing_read(self, say: Sentences) -> str:
+        """Return what is said to a message of which nothing can be read."""
+        return say.hint_unreadable if self.pictures.turns else say.hint_in_place
 
     def _stop_all(self, why: _Stop) -> None:
         for answer in self._answers.values():
@@ -421,7 +455,7 @@ class Assistant:
                 except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
                     answer.state = State.FAILED
                     answer.at_limit = isinstance(error, ModelLength)
-                    answer.notices += _explained(error, answer.say)
+                    answer.notices += self._explained(error, answer.say)
                     why = f"{type(error).__name__} {error}".rstrip()
                     log.warning("Question %d failed: %s", answer.exchange.message_id, why)
                 except Exception:  # the one top handler of an answer
@@ -531,6 +565,7 @@ class Assistant:
         )
         if answer.renewal is Offer.CONTINUE:
             exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
+        room = self.pictures.room(self._model.name, calibration, await self._calibration(PICTURES))
         build = partial(
             build_prompt,
             await self.system_prompt(exchange.conversation),
@@ -539,18 +574,21 @@ class Assistant:
             place=self._whereabouts(exchange.conversation),
             above=answer.above,
         )
-        prompt = build(exchanges)
+        prompt = build(exchanges, picture_room=room)
         if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
             raise ModelContextExceeded("what is to be continued does not fit")
+        self._note_left_out(answer, prompt)
         calls = Calls()
         try:
-            await self._stream(prompt, calls, answer, reply)
-        except ModelContextExceeded:
+            await self._put(prompt, calls, answer, reply)
+        except ModelContextExceeded as error:
             if not prompt.exchanges or not calls.left:
                 raise
             kept = halved(exchanges[len(exchanges) - prompt.exchanges :])
-            prompt = build(kept)
-            await self._stream(prompt, calls, answer, reply)
+            if prompt.pictured:
+                await self._put_without(build(kept), error, calls, answer, reply)
+            else:
+                await self._stream(build(kept), calls, answer, reply)
 
     async def _look_up(self, answer: _Answer, files_token_limit: int) -> None:
         """Put in what the question brings, and what its files say as far as it fits."""
@@ -559,23 +597,71 @@ class Assistant:
         await self._attach(answer, brought.files, files_token_limit)
 
     async def _attach(self, answer: _Answer, files: Files, token_limit: int) -> None:
+        exchange = answer.exchange
+        answer.images = files.images
+        quoted = with_files(exchange.quoted, files.quoted)
         text = shorten(files.text, token_limit)
-        answer.unread = files.notices
-        if len(text) < len(files.text):
-            percent = 100 * len(text) // len(files.text)
-            answer.unread += (answer.say.files_shortened.format(percent=percent),)
-        answer.notices += answer.unread
-        if not text:
+        left = token_limit - estimate_tokens(text)
+        shown = shorten(quoted, max(left, estimate_tokens(exchange.quoted)))
+        for sentence in files.notices:
+            answer.note_unread(sentence)
+        if (read := len(text) + len(shown)) < (there := len(files.text) + len(quoted)):
+            percent = 100 * read // there
+            answer.note_unread(answer.say.files_shortened.format(percent=percent))
+        answer.exchange = replace(exchange, files=text or exchange.files, quoted=shown)
+        if answer.exchange == exchange:
             return
-        answer.exchange = replace(answer.exchange, files=text)
         try:
-            await self._history.attach(answer.exchange)
+            await self._history.attach(answer.exchange, quoted_before=exchange.quoted)
         except HistoryFailed as error:
-            message_id = answer.exchange.message_id
+            message_id = exchange.message_id
             log.warning("What the files of %d say is not stored: %s", message_id, error)
 
+    def _note_left_out(self, answer: _Answer, prompt: Prompt) -> None:
+        """Say which pictures of the question the model does not get."""
+        names = picture_names(answer.exchange)
+        if not names or not self.pictures.turns:
+            return
+        if not self.pictures.seen_by(self._model.name):
+            answer.note_unread(answer.say.model_blind)
+            return
+        for name in names[prompt.pictures_of(answer.exchange) :]:
+            answer.note_unread(answer.say.picture_left_out.format(name=name))
+
+    async def _put(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
+        """Ask with *prompt* and its pictures; once more without where they are refused."""
+        if not prompt.pictured:
+            await self._stream(prompt, calls, answer, reply)
+            return
+        async with self.pictures.in_prompt(prompt, answer.images) as shown:
+            there = shown.images_of(answer.exchange)
+            if answer.images is None and there < shown.pictures_of(answer.exchange):
+                answer.note_unread(answer.say.pictures_unreachable)
+            try:
+                await self._stream(shown, calls, answer, reply)
+            except (ModelBlind, ModelRequestRefused, ModelContextExceeded) as error:
+                if not shown.images or answer.begun or not calls.left:
+                    raise
+                refused = error
+            else:
+                return
+        await self._put_without(prompt, refused, calls, answer, reply)
+
+    async def _put_without(
+        self, prompt: Prompt, why: ModelError, calls: Calls, answer: _Answer, reply: Reply
+    ) -> None:
+        """Ask without pictures *why* they were refused; where that is answered, it was they."""
+        try:
+            await self._stream(prompt, calls, answer, reply)
+        finally:
+            blind, say = isinstance(why, ModelBlind), answer.say
+            if answer.begun and blind:
+                self.pictures.note_blind(self._model.name)
+            if answer.begun and picture_names(answer.exchange):
+                answer.note_unread(say.model_blind if blind else say.pictures_refused)
+
     async def _stream(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
-        answer.prompt = prompt
+        answer.prompt, answer.images_sent = prompt, prompt.images
         async with self._model.stream(prompt, calls) as completion:
             try:
                 async for delta in completion:
@@ -639,20 +725,43 @@ class Assistant:
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
         )
 
-    async def _calibration(self) -> Calibration:
-        if self._model.name not in self._calibrations:
-            stored = await self._history.notes.calibration(self._model.name)
-            self._calibrations[self._model.name] = stored
-        return self._calibrations[self._model.name]
+    def _explained(
+        self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, say: Sentences
+    ) -> list[str]:
+        if isinstance(error, ModelError):
+            return [error.explain(say)]
+        if isinstance(error, PlaceBusy):
+            return [say.place_busy] if error.first else []
+        if isinstance(error, NothingAsked):
+            return [self.nothing_read(say)]
+        return [say.memory_failed]
+
+    async def _calibration(self, of: str = "") -> Calibration:
+        """Return what is known of the model's counts, or of those *of* something else than text."""
+        name = f"{self._model.name} {of}".strip()
+        if name not in self._calibrations:
+            self._calibrations[name] = await self._history.notes.calibration(name)
+        return self._calibrations[name]
 
     async def _learn(self, answer: _Answer) -> None:
-        """Compare the estimate of the prompt with what the API counted."""
+        """Compare the estimate of the prompt with what the API counted.
+
+        What is more with pictures is theirs.
+        """
         if answer.usage is None or answer.prompt is None:
             return
-        learnt = (await self._calibration()).learn(answer.prompt.tokens, answer.usage.prompt_tokens)
-        self._calibrations[self._model.name] = learnt
+        estimated, counted = answer.prompt.tokens, answer.usage.prompt_tokens
+        text = await self._calibration()
+        if answer.images_sent:
+            pictures = await self._calibration(PICTURES)
+            estimated, counted = answer.images_sent * IMAGE_TOKENS, counted - text.apply(estimated)
+            learnt = pictures.learn(estimated, counted, IMAGE_BOUNDS)
+        else:
+            learnt = text.learn(estimated, counted)
+        name = f"{self._model.name} {PICTURES}" if answer.images_sent else self._model.name
+        self._calibrations[name] = learnt
         try:
-            await self._history.notes.set_calibration(self._model.name, learnt)
+            await self._history.notes.set_calibration(name, learnt)
         except HistoryFailed as error:
             log.warning("What was learnt about tokens is not stored: %s", error)
 
@@ -663,18 +772,6 @@ async def _unchanged(exchange: Exchange) -> Exchange:
 
 def _nowhere(_place: Conversation) -> str:
     return ""
-
-
-def _explained(
-    error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, say: Sentences
-) -> list[str]:
-    if isinstance(error, ModelError):
-        return [error.explain(say)]
-    if isinstance(error, PlaceBusy):
-        return [say.place_busy] if error.first else []
-    if isinstance(error, NothingAsked):
-        return [say.hint_in_place]
-    return [say.memory_failed]
 
 
 def _notices(say: Sentences, prompt: Prompt, completion: Completion) -> Iterator[str]:

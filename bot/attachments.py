@@ -1,9 +1,10 @@
-"""The files that come with a question: fetched from Discord's CDN, and read where they are text."""
+"""The files that come with a question: fetched from Discord's CDN, and told by what is in them."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 import aiohttp
@@ -13,7 +14,8 @@ import yarl
 from bot.conversation import Files, scrubbed
 from bot.decoding import decode
 from bot.few import Few
-from bot.prompt import a_file, defused
+from bot.images import ALL_BYTES, Image, image_kind
+from bot.prompt import a_file, a_picture, defused, shown_name
 from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
@@ -28,17 +30,22 @@ AT_ONCE: Final = 4  # files that are held in memory
 CHARACTERS: Final = 100_000
 BYTES: Final = CHARACTERS * 4  # UTF-8: no character is longer
 PASTED: Final = "message.txt"  # what Discord makes of a paste that is too long for a message
-MEDIA: Final = ("image/", "video/", "audio/")
+PICTURES: Final = "image/"  # content types
+OTHERS: Final = ("video/", "audio/")
 MEGABYTE: Final = 1_000_000
 
 
 class _NotRead(Exception):
-    """A file is not read; the text is the sentence that says why."""
+    """A file is not read; *sentence* names what people read about it."""
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
-def files_of(message: discord.Message) -> list[discord.Attachment]:
-    """Return the attachments of *message* that may be text, by what Discord says of them."""
-    return [one for one in message.attachments if not _is_media(one)]
+    def explain(self, say: Sentences, **values: object) -> str:
+        """Return why a file is not read, for people."""
+        text: str = getattr(say, self.sentence)
+        return text.format(**values)
 
 
 def names_of(message: discord.Message) -> frozenset[str]:
@@ -46,15 +53,47 @@ def names_of(message: discord.Message) -> frozenset[str]:
     return frozenset(shown_name(one.filename) for one in message.attachments)
 
 
+@dataclass(slots=True)
+class _Room:
+    """What of a question's files has room yet, and what people are to be told of the others."""
+
+    characters: int = CHARACTERS
+    image_bytes: int = ALL_BYTES
+    notices: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What a file says, and whether that is all of it."""
+
+    said: str
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file that was read: its text, or None for a picture; *image* where there is room for it."""
+
+    name: str
+    text: str | None
+    image: Image | None = None
+
+    @property
+    def piece(self) -> str:
+        """How it stands behind what somebody wrote."""
+        return a_picture(self.name) if self.text is None else a_file(self.name, self.text)
+
+
 class Attachments:
     """Reads attachments of at most *most_bytes* each, from Discord's CDN.
 
-    A stand-in serves them where its API is, at *api_url*.
+    A stand-in serves them where its API is, at *api_url*. *pictures* says whether they are wanted.
     """
 
-    def __init__(self, api_url: str, *, most_bytes: int) -> None:
+    def __init__(self, api_url: str, *, most_bytes: int, pictures: bool) -> None:
         self._origins = CDN | {yarl.URL(api_url).origin()}
         self._most_bytes = most_bytes
+        self._pictures = pictures
         self._few = Few(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
@@ -65,43 +104,90 @@ class Attachments:
         if self._session is not None:
             await self._session.close()
 
-    async def read(self, attachments: Sequence[discord.Attachment], say: Sentences) -> Files:
-        """Return what *attachments* say, in their order. No failure of theirs is raised."""
-        pieces, notices, left = list[str](), list[str](), CHARACTERS
+    def of(self, message: discord.Message) -> list[discord.Attachment]:
+        """Return the attachments of *message* that may be read, by what Discord says of them."""
+        return [one for one in message.attachments if not self._is_other(one)]
+
+    async def read(
+        self,
+        own: Sequence[discord.Attachment],
+        quoted: Sequence[discord.Attachment],
+        say: Sentences,
+    ) -> Files:
+        """Return what a question's *own* files say, and those of the message that it quotes.
+
+        In their order, pictures first. No failure of theirs is raised.
+        """
+        room = _Room()
+        asked = await self._all(own, room, say)
+        before = await self._all(quoted, room, say)
+        pictures = [one.piece for one in asked if one.text is None]
+        pasted = [one.filename for one in own] == [PASTED]
+        texts = [one.text if pasted else one.piece for one in asked if one.text is not None]
+        return Files(
+            "\n".join(filter(None, (*pictures, *texts))),
+            tuple(room.notices),
+            {one.name: one.piece for one in before},
+            tuple(one.image for one in (*before, *asked) if one.image is not None),
+        )
+
+    async def images(self, attachments: Iterable[discord.Attachment]) -> list[Image]:
+        """Return the pictures among *attachments* that can be had, as many as there is room for."""
+        found, left = list[Image](), ALL_BYTES
+        for attachment in attachments:
+            try:
+                read = await self._content(attachment)
+            except _NotRead:
+                continue
+            if isinstance(read, Image) and len(read.data) <= left:
+                left -= len(read.data)
+                found.append(read)
+        return found
+
+    async def _all(
+        self, attachments: Iterable[discord.Attachment], room: _Room, say: Sentences
+    ) -> list[_Read]:
+        read = list[_Read]()
         for attachment in attachments:
             name = shown_name(attachment.filename)
             try:
-                text, whole = await self._text(attachment, say)
+                content = await self._content(attachment)
             except _NotRead as why:
-                notices.append(str(why).format(name=name, limit=self._most_bytes / MEGABYTE))
+                limit = self._most_bytes / MEGABYTE
+                room.notices.append(why.explain(say, name=name, limit=limit))
                 continue
-            if not whole or len(text) > left:
-                notices.append(say.file_cut.format(name=name, characters=min(len(text), left)))
-            text, left = defused(text[:left]), max(0, left - len(text))
-            pasted = attachment.filename == PASTED and len(attachments) == 1
-            pieces.append(text if pasted else a_file(name, text))
-        return Files("\n".join(filter(None, pieces)), tuple(notices))
+            if isinstance(content, Image):
+                read.append(_picture(name, content, room, say))
+            else:
+                read.append(_text(name, content, room, say))
+        return read
 
-    async def _text(self, attachment: discord.Attachment, say: Sentences) -> tuple[str, bool]:
-        """Return what a file says, and whether that is all of it; raises _NotRead."""
-        if _is_media(attachment):
-            raise _NotRead(say.file_not_text)
+    async def _content(self, attachment: discord.Attachment) -> Image | _Text:
+        """Return a picture or a text; raises _NotRead."""
+        if self._is_other(attachment):
+            raise _NotRead("file_not_text")
         if attachment.size > self._most_bytes:
-            raise _NotRead(say.file_too_large)
+            raise _NotRead("file_too_large")
         try:
             async with asyncio.timeout(FETCH_SECONDS), self._few.turn():
                 data = await self._fetched(attachment.url)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.info("Attachment %d cannot be fetched: %s", attachment.id, type(error).__name__)
-            raise _NotRead(say.file_unreachable) from error
+            raise _NotRead("file_unreachable") from error
+        if (kind := self._image_kind(data)) is not None:
+            if len(data) > self._most_bytes:
+                raise _NotRead("file_too_large")
+            return Image(data, kind)
+        if _is_media(attachment, PICTURES):
+            raise _NotRead("picture_unknown")
         whole = len(data) <= BYTES
         text = decode(data[:BYTES], cut=not whole)
         if text is None:
-            raise _NotRead(say.file_not_text)
-        return scrubbed(text).replace("\r\n", "\n").strip(), whole
+            raise _NotRead("file_not_text")
+        return _Text(scrubbed(text).replace("\r\n", "\n").strip(), whole)
 
     async def _fetched(self, address: str) -> bytes:
-        """Return the first bytes at *address*, one more than BYTES if there are; nowhere else."""
+        """Return what is at *address*, of what is too much one byte more; nowhere else."""
         url = yarl.URL(address)
         if url.origin() not in self._origins:
             raise ValueError("not an address of Discord's CDN")
@@ -113,19 +199,38 @@ class Attachments:
             )
             if response.status != 200:
                 raise ValueError("redirected")
-            data = bytearray()
+            data, most = bytearray(), BYTES
             async for chunk in response.content.iter_any():
                 data += chunk
-                if len(data) > BYTES:
+                most = BYTES if self._image_kind(data) is None else self._most_bytes
+                if len(data) > most:
                     break
-        return bytes(data[: BYTES + 1])
+        return bytes(data[: most + 1])
+
+    def _image_kind(self, data: bytes | bytearray) -> str | None:
+        return image_kind(data) if self._pictures else None
+
+    def _is_other(self, attachment: discord.Attachment) -> bool:
+        """Whether Discord calls it what is not read: video, audio, or pictures unless wanted."""
+        return _is_media(attachment, OTHERS if self._pictures else (*OTHERS, PICTURES))
 
 
-def shown_name(filename: str) -> str:
-    """Return a file's name as it can stand in a line of prose, for people and for the model."""
-    plain = defused("".join(filter(str.isprintable, filename))).replace("`", "'")
-    return plain if len(plain) <= 80 else f"{plain[:79]}…"
+def _picture(name: str, image: Image, room: _Room, say: Sentences) -> _Read:
+    if len(image.data) > room.image_bytes:
+        room.notices.append(say.picture_left_out.format(name=name))
+        return _Read(name, None)
+    room.image_bytes -= len(image.data)
+    return _Read(name, None, image)
 
 
-def _is_media(attachment: discord.Attachment) -> bool:
-    return (attachment.content_type or "").startswith(MEDIA)
+def _text(name: str, text: _Text, room: _Room, say: Sentences) -> _Read:
+    if not text.whole or len(text.said) > room.characters:
+        characters = min(len(text.said), room.characters)
+        room.notices.append(say.file_cut.format(name=name, characters=characters))
+    kept = text.said[: room.characters]
+    room.characters -= len(kept)
+    return _Read(name, defused(kept))
+
+
+def _is_media(attachment: discord.Attachment, kinds: str | tuple[str, ...]) -> bool:
+    return (attachment.content_type or "").startswith(kinds)

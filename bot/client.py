@@ -19,6 +19,7 @@ from bot.comparing import Comparison
 from bot.conversation import Exchange
 from bot.erasure import HOUR_SECONDS, Erasure
 from bot.errors import HistoryFailed
+from bot.gallery import Gallery
 from bot.gateway import RateLimitTrace
 from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard
@@ -87,6 +88,7 @@ class ChatClient(discord.Client):
         self._background: list[asyncio.Task[None]] = []
         channels = Channels(self, history.places, pacer)
         limits = PersonLimits(questions_per_minute)
+        assistant.pictures.come_from(Gallery(channels, attachments))
         self._inbox = Inbox(
             assistant,
             history,

@@ -1,7 +1,10 @@
 """What a conversation is made of: exchanges, each belonging to a channel and shown in a place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from bot.images import Image
 
 
 class State(StrEnum):
@@ -83,10 +86,16 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What the files of a question say, ready for the model, and what people are told of them."""
+    """What the files of a question say, ready for the model, and what people are told of them.
+
+    *quoted* are those of the message that it replies to, each as it stands there, by its name.
+    *images* are the pictures, those of that message first; None where none were looked for.
+    """
 
     text: str = ""
     notices: tuple[str, ...] = ()
+    quoted: Mapping[str, str] = field(default_factory=dict)
+    images: tuple[Image, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ BotError
     ├── ModelTimeout
     ├── ModelContextExceeded
     ├── ModelRequestRefused
+    ├── ModelBlind            it takes no pictures
     ├── ModelWithheld
     ├── ModelEmpty
     ├── ModelLength           cut at the limit of REPLY_TOKENS
@@ -161,6 +162,12 @@ class ModelRequestRefused(ModelError):
     """The API calls the request malformed (400, 422)."""
 
     sentence = "model_request_refused"
+
+
+class ModelBlind(ModelError):
+    """The model takes no pictures, whatever they show."""
+
+    sentence = "model_blind"
 
 
 class ModelWithheld(ModelError):

@@ -38,7 +38,7 @@ class Help:
         }
         sentences = [
             await self._how_to_ask(interaction, place, say),
-            say.help_files,
+            say.help_pictures if self._keeping.pictures else say.help_files,
             say.help_model.format(model=self._keeping.model),
             prompts[scope],
             say.help_commands,

@@ -126,12 +126,20 @@ class History:
             found(place),
         )
 
-    async def attach(self, exchange: Exchange) -> None:
-        """Store what the files of a question say."""
+    async def attach(self, exchange: Exchange, *, quoted_before: str) -> None:
+        """Store what the files of a question say, and those that it quotes.
+
+        What it quotes stays as it is where it is not as it was *before* these were read.
+        """
         await self._database.change(
-            "UPDATE exchanges SET files = ? WHERE message_id = ? AND author_id <> 0",
-            exchange.files,
-            exchange.message_id,
+            """
+            UPDATE exchanges SET files = :files, quoted = iif(quoted = :before, :quoted, quoted)
+            WHERE message_id = :message AND author_id <> 0
+            """,
+            files=exchange.files,
+            before=scrubbed(quoted_before),
+            quoted=scrubbed(exchange.quoted),
+            message=exchange.message_id,
         )
 
     async def turn_away(self, message_id: int) -> None:

@@ -13,7 +13,7 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant, LookUp
-from bot.attachments import Attachments, files_of
+from bot.attachments import Attachments
 from bot.chain import Chain
 from bot.channels import Channels
 from bot.conversation import Brought, Conversation, Exchange, Files, State, scrubbed
@@ -46,11 +46,12 @@ class Question:
     exchange: Exchange
     refusal: tuple[State, str] | None = None
     unresolved: int | None = None
+    has_files: bool = False
 
     @property
     def asks(self) -> bool:
         """Whether there is anything to answer, as far as is known."""
-        return self.exchange.asks or bool(self.unresolved or files_of(self.message))
+        return self.exchange.asks or bool(self.unresolved or self.has_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ class Inbox:
         self, message: Asked, exchange: Exchange, held: AsyncExitStack
     ) -> Destination:
         """Make the thread for the answer; where that fails, wait for the turn in the channel."""
-        name = thread_name(_topic(message, exchange))
+        name = thread_name(self._topic(message, exchange))
         thread = await open_thread(message, name, self._pacer)
         try:
             if thread is None:
@@ -290,6 +291,13 @@ class Inbox:
                 self._unstored.popitem(last=False)
         return await self._judged(question)
 
+    def _topic(self, message: Asked, exchange: Exchange) -> str:
+        """Return what the thread of an answer may be named after."""
+        beside = exchange.quoted or exchange.embedded
+        words = exchange.question or without_program_lines(beside)
+        files = self._attachments.of(message) if isinstance(message, discord.Message) else []
+        return words or (files[0].filename if files else "")
+
     def _say(self, exchange: Exchange) -> Sentences:
         return self._languages.of_guild(exchange.conversation.guild_id)
 
@@ -298,7 +306,11 @@ class Inbox:
             return Brought()
         files = Files()
         if not exchange.files:
-            files = await self._attachments.read(message.attachments, self._say(exchange))
+            target = addressing.replied_to(message)
+            others = target is not None and target.author.id != me_id
+            quoted = target.attachments if target is not None and others else []
+            say = self._say(exchange)
+            files = await self._attachments.read(message.attachments, quoted, say)
         return Brought(files, await self._chain.above(message, me_id))
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
@@ -343,7 +355,8 @@ class Inbox:
         quoted = _quoted(about, me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
-        asked = bool(question or embedded or quoted.text or unresolved or files_of(message))
+        has_files = bool(self._attachments.of(message))
+        asked = bool(question or embedded or quoted.text or unresolved or has_files)
         threaded = asked and thread_possible(message, channel, me_id)
         exchange = Exchange(
             message_id=message.id,
@@ -357,7 +370,7 @@ class Inbox:
             quoted_id=quoted.message_id,
             quoted_author_id=quoted.author_id,
         )
-        return Question(message, exchange, unresolved=unresolved)
+        return Question(message, exchange, unresolved=unresolved, has_files=has_files)
 
     async def _parent(self, message: discord.Message) -> int | None:
         try:
@@ -425,7 +438,7 @@ class Inbox:
         guild_id = addressing.guild_id_of(message)
         say = self._languages.of_guild(guild_id)
         if guild_id is None:
-            return say.hint_in_place
+            return self._assistant.nothing_read(say)
         if addressing.mentions_me(message, me_id):
             return say.hint
         if self._message_content:
@@ -458,14 +471,6 @@ class Inbox:
 
 async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
     return place
-
-
-def _topic(message: Asked, exchange: Exchange) -> str:
-    """Return what the thread of an answer may be named after."""
-    beside = exchange.quoted or exchange.embedded
-    words = exchange.question or without_program_lines(beside)
-    files = files_of(message) if isinstance(message, discord.Message) else []
-    return words or (files[0].filename if files else "")
 
 
 def _refused(question: Question, state: State, sentence: str) -> Question:

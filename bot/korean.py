@@ -7,6 +7,10 @@ from bot.sentences import Sentences
 KOREAN: Final = Sentences(
     hint="안녕하세요! 무엇이든 물어보세요. 저를 멘션한 메시지에 질문을 함께 써 주세요.",
     hint_in_place="안녕하세요! 저는 글만 읽을 수 있어요. 질문을 글로 써 주세요.",
+    hint_unreadable=(
+        "안녕하세요! 저는 글과 텍스트 파일, 그림을 읽을 수 있는데 여기서는 찾지 못했어요. 질문을 "
+        "글로 써 주세요."
+    ),
     hint_without_content=(
         "여기서는 저를 멘션한 메시지만 읽을 수 있어요. 메시지에서 저를 멘션하거나, 관리자에게 "
         "Message Content Intent를 켜 달라고 해 주세요."
@@ -22,6 +26,10 @@ KOREAN: Final = Sentences(
     file_too_large="{name} 파일은 읽지 않았어요. {limit:g} MB보다 커요.",
     file_unreachable="Discord에서 {name} 파일을 받지 못했어요. 한 번 더 보내 주세요.",
     file_cut="{name} 파일은 처음 {characters:,}자만 읽었어요. 나머지는 너무 많아요.",
+    picture_unknown=("{name} 그림은 보지 않았어요. PNG, JPEG, GIF, WebP 그림만 볼 수 있어요."),
+    picture_left_out="{name} 그림은 보지 않았어요. 그림을 더 넣을 자리가 없어요.",
+    pictures_unreachable=("Discord에서 그림을 모두 받지는 못했어요. 한 번 더 보내 주세요."),
+    pictures_refused="AI 서비스가 그림을 받아들이지 않아서 그림 없이 답했어요.",
     files_shortened="파일 내용이 한 번에 읽을 수 있는 것보다 많아서 처음 {percent}%만 읽었어요.",
     question_shortened=(
         "질문이 한 번에 읽을 수 있는 것보다 길어서 처음 {percent}%만 읽었어요. 나머지는 따로 "
@@ -53,6 +61,7 @@ KOREAN: Final = Sentences(
     model_request_refused=(
         "AI 서비스가 제 요청을 받아들이지 않았어요. 관리자에게 알려 주세요. 이유는 로그에 있어요."
     ),
+    model_blind="AI 모델이 그림을 볼 수 없어요. 그림은 빼고 답할게요.",
     model_withheld=(
         "AI 서비스가 콘텐츠 규정 때문에 답변을 보류했어요. 다른 말로 물어보면 될 수도 있어요."
     ),
@@ -101,6 +110,10 @@ KOREAN: Final = Sentences(
     help_ask_own_thread="그냥 쓰세요. 이 스레드는 저와 나누는 대화예요.",
     help_ask_dm="그냥 쓰세요. 여기서는 모든 메시지에 답해요.",
     help_files="질문과 함께 온 텍스트 파일을 읽고, 여기서 나눈 이야기를 기억해요.",
+    help_pictures=(
+        "질문이나 질문이 답장한 메시지와 함께 온 텍스트 파일을 읽고 그림(PNG, JPEG, GIF, WebP)을 "
+        "보며, 여기서 나눈 이야기를 기억해요."
+    ),
     help_model="답하는 모델은 {model}이에요.",
     help_prompt_own="이 채널에는 따로 정한 시스템 프롬프트가 있어요.",
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
@@ -117,6 +130,10 @@ KOREAN: Final = Sentences(
     privacy_where=(
         "답하기 위해 같은 장소에서 앞서 나눈 이야기, 위로 이어진 답장, 장소의 이름과 주제와 함께 "
         "{host}(모델 {model})에 보내요."
+    ),
+    privacy_pictures=(
+        "그림도 그곳으로 보내고, Discord에 남아 있는 동안 이어지는 질문과 함께 다시 보내기도 "
+        "해요. 그림은 저장하지 않고 이름만 저장해요."
     ),
     privacy_kept="{days}일이 지나면 잊어요.",
     privacy_kept_on="초기화하거나 지울 때까지 보관해요.",

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from bot.conversation import Exchange
-from bot.prompt import kept_files
+from bot.prompt import kept_files, requoted
 
 KEPT: Final = 1000  # Far more than can be on their way at once.
 T = TypeVar("T")
@@ -82,7 +82,9 @@ class Lately:
         if exchange.quoted_id in self._deleted:
             return replace(exchange, quoted="")
         quoted = self._versions.get(exchange.quoted_id or 0)
-        return exchange if quoted is None else replace(exchange, quoted=quoted.quotation)
+        if quoted is None:
+            return exchange
+        return replace(exchange, quoted=requoted(quoted.quotation, exchange.quoted))
 
 
 def _put(kept: OrderedDict[int, T], key: int, value: T) -> None:

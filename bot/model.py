@@ -1,9 +1,11 @@
 """Chat completions over HTTP: a prompt in, deltas out, every failure translated."""
 
 import asyncio
+import base64
 import logging
 import random
 import re
+import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -36,7 +38,8 @@ from bot.errors import (
     ModelUnreachable,
     ModelWithheld,
 )
-from bot.prompt import Prompt
+from bot.images import Image
+from bot.prompt import Prompt, Turn
 from bot.reasoning import ReasoningFilter
 from bot.refusals import NO_KEY, SAID_LENGTH, Private, refusal, stream_error
 
@@ -220,6 +223,8 @@ class ChatCompletions:
         cls, *, base_url: str, api_key: str | None, **values: Any
     ) -> AsyncIterator[Self]:
         """Make the client; *values* are those of the class, times in seconds."""
+        # aiohttp would have files instead. Pictures are in memory as they are, and few.
+        warnings.filterwarnings("ignore", "Sending a large body", ResourceWarning)
         client = AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or NO_KEY,
@@ -283,7 +288,7 @@ class ChatCompletions:
     def _request(
         self, prompt: Prompt, form: "_Form"
     ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-        turns = [{"role": turn.role.value, "content": scrubbed(turn.text)} for turn in prompt.turns]
+        turns = [{"role": turn.role.value, "content": _content(turn)} for turn in prompt.turns]
         # Not as the argument of that name: the package looks at each turn for 0.2 ms.
         body: dict[str, Any] = {"messages": turns, form.length_option: self._reply_tokens}
         if form.asks_for_usage:
@@ -291,6 +296,20 @@ class ChatCompletions:
         return self._client.chat.completions.with_streaming_response.create(
             model=self.name, messages=[], stream=True, extra_body={**body, **self._options}
         )
+
+
+def _content(turn: Turn) -> str | list[dict[str, Any]]:
+    """Return what a turn says; a text alone is no list, for servers that know no lists."""
+    text = scrubbed(turn.text)
+    if not turn.images:
+        return text
+    return [{"type": "text", "text": text}, *map(_image_part, turn.images)]
+
+
+def _image_part(image: Image) -> dict[str, Any]:
+    data = base64.b64encode(image.data).decode()
+    url = f"data:{image.content_type};base64,{data}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 @dataclass(frozen=True, slots=True)

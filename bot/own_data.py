@@ -27,11 +27,15 @@ EXPORT_NAME: Final = "my-exchanges.json"
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """Where what people ask goes, and for how many days it stays; 0: until it is forgotten."""
+    """Where what people ask goes, and for how many days it stays; 0: until it is forgotten.
+
+    *pictures* says whether theirs go there, too.
+    """
 
     host: str
     model: str
     retention_days: int
+    pictures: bool
 
 
 class OwnData:
@@ -95,6 +99,7 @@ class OwnData:
         sentences = [
             say.privacy_what,
             say.privacy_where.format(host=keeping.host, model=keeping.model),
+            *([say.privacy_pictures] if keeping.pictures else []),
             kept if keeping.retention_days else say.privacy_kept_on,
             say.privacy_rights,
         ]

@@ -1,7 +1,7 @@
 """Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -10,6 +10,7 @@ from typing import Final
 
 from bot.conversation import Exchange
 from bot.gaps import GAP_TOKENS, time_gap
+from bot.images import Image
 from bot.tokens import (
     MESSAGE_OVERHEAD_TOKENS,
     PROMPT_OVERHEAD_TOKENS,
@@ -29,7 +30,13 @@ FORWARDED: Final = "⟦forwarded message⟧"
 EMBED: Final = "⟦embed⟧"
 FILE: Final = "⟦file {name}⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
-PROGRAM_LINE: Final = re.compile("^⟦.*⟧\n?", re.MULTILINE)
+# With the names of what was attached: people wrote those.
+PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture) (.*)|.*)⟧$\n?", re.MULTILINE)
+# What stands for a picture where it is not shown itself: its name is all that is kept of it.
+PICTURE: Final = "⟦picture {name}⟧"
+PICTURE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
+A_FILE: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
+IMAGES: Final = 10  # in one prompt; Discord: attachments of a message
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 GO_ON: Final = "⟦go on exactly where your answer was cut short; repeat nothing of it⟧"
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
@@ -52,20 +59,65 @@ class Turn:
 
     role: Role
     text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """The turn of *exchange* in a prompt, with which its first *count* pictures are to go."""
+
+    turn: int
+    exchange: Exchange
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRoom:
+    """How many exchanges may show their pictures, and what one costs in tokens of the estimate."""
+
+    exchanges: int = 0
+    tokens: int = 1
+
+
+NO_PICTURES: Final = PictureRoom()
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What the model is asked.
 
-    *tokens* is the estimate without calibration, *exchanges* how many of the history are in it.
-    *read_percent* is the share of the question that fitted, 100 unless it had to be shortened.
+    *tokens* is the estimate for its text without calibration, *exchanges* how many of the history
+    are in it. *read_percent* is the share of the question that fitted, 100 unless it had to be
+    shortened. *pictured* says whose pictures are to go with it, the question's first.
     """
 
     turns: tuple[Turn, ...]
     tokens: int
     exchanges: int
     read_percent: int
+    pictured: tuple[Pictured, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """How many pictures are in it."""
+        return sum(len(turn.images) for turn in self.turns)
+
+    def pictures_of(self, exchange: Exchange) -> int:
+        """How many of the pictures of *exchange* are to go with it."""
+        return sum(one.count for one in self.pictured if one.exchange is exchange)
+
+    def images_of(self, exchange: Exchange) -> int:
+        """How many of them are there."""
+        turns = (self.turns[one.turn] for one in self.pictured if one.exchange is exchange)
+        return sum(len(turn.images) for turn in turns)
+
+    def with_images(self, images: Mapping[int, Sequence[Image]]) -> "Prompt":
+        """Return this prompt with *images*, by the number of their turn."""
+        turns = [
+            replace(turn, images=tuple(images.get(number, ())))
+            for number, turn in enumerate(self.turns)
+        ]
+        return replace(self, turns=tuple(turns))
 
 
 def speaker_name(display_name: str, user_name: str) -> str:
@@ -84,14 +136,23 @@ def defused(text: str) -> str:
     return text.replace("⟦", "[[").replace("⟧", "]]")
 
 
-def quote(author: str, text: str, embedded: str = "") -> str:
-    """Return an earlier message as it stands before the one that replies to it."""
-    return "\n".join(filter(None, (WROTE_EARLIER.format(name=author), defused(text), embedded)))
+def shown_name(filename: str) -> str:
+    """Return a file's name as it can stand in a line of prose, for people and for the model."""
+    plain = defused("".join(filter(str.isprintable, filename))).replace("`", "'")
+    return plain if len(plain) <= 80 else f"{plain[:79]}…"
+
+
+def quote(author: str, text: str, beside: str = "") -> str:
+    """Return an earlier message as it stands before the one that replies to it.
+
+    *beside* is what it holds besides its words, ready for the model.
+    """
+    return "\n".join(filter(None, (WROTE_EARLIER.format(name=author), defused(text), beside)))
 
 
 def without_program_lines(text: str) -> str:
-    """Return of *text*, which is ready for the model, what people wrote."""
-    return PROGRAM_LINE.sub("", text)
+    """Return of *text*, which is ready for the model, what people wrote and attached, by name."""
+    return PROGRAM_LINE.sub(lambda line: f"{line[1]}\n" if line[1] else "", text)
 
 
 def a_file(name: str, text: str) -> str:
@@ -99,15 +160,41 @@ def a_file(name: str, text: str) -> str:
     return f"{FILE.format(name=name)}\n{text}"
 
 
+def a_picture(name: str) -> str:
+    """Return what stands in the place of a picture."""
+    return PICTURE.format(name=name)
+
+
+def picture_names(exchange: Exchange) -> list[str]:
+    """Return the names of the pictures that came with a question, those that it quotes first."""
+    return PICTURE_LINE.findall(exchange.quoted) + PICTURE_LINE.findall(exchange.files)
+
+
+def without_frames(text: str) -> str:
+    """Return *text* with the bare names of its files and pictures, for people."""
+    return FILE_LINE.sub(r"\1", PICTURE_LINE.sub(r"\1", text))
+
+
+def with_files(quotation: str, files: Mapping[str, str]) -> str:
+    """Return *quotation*, in which files have their names alone, with what *files* are by name."""
+    return A_FILE.sub(lambda file: files.get(file["name"], file[0]), quotation)
+
+
+def requoted(quotation: str, before: str) -> str:
+    """Return *quotation* with what was read of its files when it was as it is in *before*."""
+    return with_files(quotation, {file["name"]: file[0] for file in A_FILE.finditer(before)})
+
+
 def kept_files(files: str, names: Collection[str]) -> str:
-    """Return of *files*, as `a_file` put them, those with one of these names.
+    """Return of *files*, as `a_file` and `a_picture` put them, those with one of these names.
 
     Text without a name is a paste, which goes when nothing is left.
     """
-    paste, *named = FILE_LINE.split(files)
+    pictures = [a_picture(name) for name in PICTURE_LINE.findall(files) if name in names]
+    paste, *named = FILE_LINE.split(PICTURE_LINE.sub("", files))
     pairs = zip(named[::2], named[1::2], strict=True)
     kept = [a_file(name, text.strip("\n")) for name, text in pairs if name in names]
-    return "\n".join(filter(None, (paste.strip("\n") if names else "", *kept)))
+    return "\n".join(filter(None, (*pictures, paste.strip("\n") if names else "", *kept)))
 
 
 def go_on_with(exchange: Exchange) -> Exchange:
@@ -120,15 +207,67 @@ def exchange_tokens(exchange: Exchange) -> int:
     return sum(_turn_tokens(turn) for turn in _turns(exchange))
 
 
-def fit(costs: Sequence[int], budget: int) -> int:
-    """Return how many of the last *costs* come to at most *budget* together."""
-    count = 0
-    for cost in reversed(costs):
-        budget -= cost
-        if budget < 0:
-            break
-        count += 1
-    return count
+def _nothing_more(_number: int, _room: int) -> int:
+    return 0
+
+
+def fit(costs: Sequence[int], budget: int, more: Callable[[int, int], int] = _nothing_more) -> int:
+    """Return how many of the last *costs* come to at most *budget* together.
+
+    *more* takes what goes with one of them, by its number, of what it leaves, and says how much.
+    """
+    start = len(costs)
+    while start and costs[start - 1] <= budget:
+        start -= 1
+        budget -= costs[start]
+        budget -= more(start, budget)
+    return len(costs) - start
+
+
+class _Album:
+    """Which pictures a prompt shows, the newest first; those taken cost what *room* says."""
+
+    def __init__(self, room: PictureRoom) -> None:
+        self._room = room
+        self._left = IMAGES
+        self._counts: dict[int, int] = {}  # by identity: a question may be there twice
+
+    def take_some(self, exchange: Exchange, budget: int) -> int:
+        """Take as many pictures of *exchange* as *budget* tokens pay; return what they cost."""
+        if not self._may_take_more:
+            return 0
+        wanted = min(len(picture_names(exchange)), self._left)
+        return self._taken(exchange, min(wanted, max(0, budget) // self._room.tokens))
+
+    def take(self, exchange: Exchange, budget: int) -> int:
+        """Take all pictures of *exchange*, or none; return what they cost."""
+        if not self._may_take_more:
+            return 0
+        count = len(picture_names(exchange))
+        fits = count <= self._left and count * self._room.tokens <= budget
+        return self._taken(exchange, count) if fits else 0
+
+    def placed(
+        self, kept: Sequence[Exchange], question: Exchange, *, first_turn: int
+    ) -> tuple[Pictured, ...]:
+        """Return what was taken, by the turns of a prompt that has two for each of *kept*."""
+        turns = [(first_turn + 2 * number, exchange) for number, exchange in enumerate(kept)]
+        turns.append((first_turn + 2 * len(kept), question))
+        return tuple(
+            Pictured(turn, exchange, self._counts[id(exchange)])
+            for turn, exchange in reversed(turns)
+            if id(exchange) in self._counts
+        )
+
+    @property
+    def _may_take_more(self) -> bool:
+        return len(self._counts) < self._room.exchanges
+
+    def _taken(self, exchange: Exchange, count: int) -> int:
+        if count:
+            self._counts[id(exchange)] = count
+            self._left -= count
+        return count * self._room.tokens
 
 
 def build_prompt(
@@ -139,12 +278,15 @@ def build_prompt(
     token_budget: int,
     place: str = "",
     above: Sequence[str] = (),
+    picture_room: PictureRoom = NO_PICTURES,
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
     *place* says where that is, *above* is what stands above the message that it replies to, oldest
     first. Costs at most *token_budget*, an estimate without calibration, unless the system turn
-    alone leaves no room: it always stays, and so does the beginning of the question.
+    alone leaves no room: it always stays, and so does the beginning of the question. The pictures
+    of the question go before all others, as many as fit; those of an exchange with it, or not at
+    all.
     """
     named = any(one.author for one in (question, *exchanges))
     system, system_tokens = _system_turn(system_prompt, place, named=named)
@@ -158,7 +300,12 @@ def build_prompt(
         exchange.tokens + (GAP_TOKENS if gap else 0)
         for exchange, gap in zip(exchanges, gaps, strict=True)
     ]
-    kept = fit(costs, room)
+    album = _Album(picture_room)
+    kept = fit(
+        costs,
+        room - album.take_some(question, room),
+        lambda number, left: album.take(exchanges[number], left),
+    )
     start = len(exchanges) - kept
     turns, gap_before = list(system), ""
     for exchange, gap_behind in zip(exchanges[start:], gaps[start:], strict=True):
@@ -167,7 +314,8 @@ def build_prompt(
         gap_before = gap_behind
     turns.append(_after(gap_before, asked))
     tokens = token_budget - room + sum(costs[start:])
-    return Prompt(tuple(turns), tokens, kept, read_percent)
+    pictured = album.placed(exchanges[start:], question, first_turn=len(system))
+    return Prompt(tuple(turns), tokens, kept, read_percent, pictured)
 
 
 def halved(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from bot.errors import (
+    ModelBlind,
     ModelBusy,
     ModelContextExceeded,
     ModelError,
@@ -72,12 +73,28 @@ ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
 }
 
 
+# What counts only where the request has pictures: that these are meant, and that the model takes
+# none whatever they show. So say OpenAI, OpenRouter, Ollama, llama.cpp, vLLM, LM Studio, Mistral,
+# DeepSeek and Groq.
+OF_PICTURES: Final = re.compile(r"image|vision|multi-?modal|mmproj", re.IGNORECASE)
+NO_PICTURES: Final = re.compile(
+    r"at most 0 image|not a (multi-?modal|vision)|missing data required for image"
+    r"|(image(?! (format|size|type))|vision|multi-?modal).{0,40}\b(not|only) (support|enabl)"
+    r"|(not|n't|that) support.{0,40}\b(image|vision|multi-?modal)"
+    r"|unknown variant `image_url",
+    re.IGNORECASE,
+)
+TEXT_ALONE: Final = re.compile(r"content\W{0,3} (value )?must be a string", re.IGNORECASE)
+DATA: Final = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")  # Base64, in which pictures are sent
+
+
 class Private:
     """What an API's error message may not carry into the log: the key and what people wrote."""
 
     def __init__(self, api_key: str, prompt: Prompt) -> None:
         self._api_key = api_key
-        self._prompt = prompt
+        self._turns = [turn.text for turn in prompt.turns]
+        self.with_images = prompt.images > 0
 
     def removed(self, message: str) -> str:
         """Return *message* on one line of bounded length without them."""
@@ -89,6 +106,8 @@ class Private:
 
     def _without_key(self, message: str) -> str:
         line = " ".join(message.split())
+        if self.with_images:
+            line = DATA.sub("(data)", line)
         if self._api_key != NO_KEY:
             line = line.replace(self._api_key, "(key)")
         return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
@@ -96,9 +115,8 @@ class Private:
     @cached_property
     def _texts(self) -> set[str]:
         """Return the conversation as a message may repeat it: plainly, or escaped as in JSON."""
-        texts = [turn.text for turn in self._prompt.turns]
-        escaped = [json.dumps(text)[1:-1] for text in texts]
-        return {" ".join(text.split()).lower() for text in (*texts, *escaped)}
+        escaped = [json.dumps(text)[1:-1] for text in self._turns]
+        return {" ".join(text.split()).lower() for text in (*self._turns, *escaped)}
 
 
 def refusal(status: int, said: str, private: Private) -> ModelError:
@@ -134,16 +152,29 @@ def _error(status: int | None, body: Mapping[str, Any], private: Private) -> Mod
     words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
     code, kind, _, message = words
     said = dict.fromkeys(filter(None, (str(status or ""), *map(private.removed, words))))
-    return _error_class(status, f"{code} {kind}", message)(" ".join(said))
+    named = _named_class(f"{code} {kind}", message)
+    if named is None and private.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
+        named = _picture_class(message)
+    return (named or _class_by_status(status))(" ".join(said))
 
 
-def _error_class(status: int | None, code: str, message: str) -> type[ModelError]:
+def _picture_class(message: str) -> type[ModelError] | None:
+    if NO_PICTURES.search(message) or TEXT_ALONE.search(message):
+        return ModelBlind
+    return ModelRequestRefused if OF_PICTURES.search(message) else None
+
+
+def _named_class(code: str, message: str) -> type[ModelError] | None:
     for pattern, named in ERRORS_BY_CODE:
         if pattern.search(code):
             return named
     for pattern, named in ERRORS_BY_MESSAGE:
         if pattern.search(message):
             return named
+    return None
+
+
+def _class_by_status(status: int | None) -> type[ModelError]:
     if status in ERRORS_BY_STATUS:
         return ERRORS_BY_STATUS[status]
     if status is not None and 300 <= status < 400:  # The API is somewhere else.

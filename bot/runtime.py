@@ -13,6 +13,7 @@ from bot.database_file import DatabaseFile
 from bot.history import History
 from bot.languages import Languages
 from bot.model import ChatCompletions
+from bot.pictures import Pictures
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ async def assistant_on(
             system_prompt=settings.system_prompt,
             token_budget=settings.context_tokens,
             languages=languages,
+            pictures=Pictures(settings.image_turns),
         )
         yield assistant, history
 
@@ -62,7 +64,9 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
         async with (
             assistant_on(settings, file, languages) as (assistant, history),
             Attachments(
-                settings.discord_api_url, most_bytes=settings.attachment_bytes
+                settings.discord_api_url,
+                most_bytes=settings.attachment_bytes,
+                pictures=settings.image_turns > 0,
             ) as attachments,
             Connection(
                 assistant,
@@ -72,7 +76,10 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 gateway_url=settings.discord_gateway_url,
                 languages=languages,
                 keeping=Keeping(
-                    settings.openai_host, settings.openai_model, settings.retention_days
+                    settings.openai_host,
+                    settings.openai_model,
+                    settings.retention_days,
+                    pictures=settings.image_turns > 0,
                 ),
                 allowed_guilds=settings.allowed_guilds,
                 allow_dms=settings.allow_dms,

@@ -11,6 +11,7 @@ class Sentences:
     # When nothing was asked, or it cannot be answered now
     hint: str
     hint_in_place: str
+    hint_unreadable: str
     hint_without_content: str
     place_busy: str
     person_busy: str
@@ -22,6 +23,10 @@ class Sentences:
     file_too_large: str
     file_unreachable: str
     file_cut: str
+    picture_unknown: str
+    picture_left_out: str
+    pictures_unreachable: str
+    pictures_refused: str
     files_shortened: str
     question_shortened: str
     stopped: str
@@ -39,6 +44,7 @@ class Sentences:
     model_timeout: str
     model_context_exceeded: str
     model_request_refused: str
+    model_blind: str
     model_withheld: str
     model_empty: str
     model_length: str
@@ -78,6 +84,7 @@ class Sentences:
     help_ask_own_thread: str
     help_ask_dm: str
     help_files: str
+    help_pictures: str
     help_model: str
     help_prompt_own: str
     help_prompt_server: str
@@ -86,6 +93,7 @@ class Sentences:
     privacy_description: str
     privacy_what: str
     privacy_where: str
+    privacy_pictures: str
     privacy_kept: str
     privacy_kept_on: str
     privacy_rights: str
@@ -124,6 +132,10 @@ class Sentences:
 ENGLISH: Final = Sentences(
     hint="Hi! Ask me something: write your question into the message that mentions me.",
     hint_in_place="Hi! I can only read text. Write me your question in words.",
+    hint_unreadable=(
+        "Hi! I can read words, text files and pictures, and found none of them here. "
+        "Write me your question in words."
+    ),
     hint_without_content=(
         "I can only read messages here that mention me. Mention me in your message, "
         "or ask an admin to switch on the Message Content Intent for me."
@@ -141,6 +153,10 @@ ENGLISH: Final = Sentences(
     file_too_large="I did not read {name}: it is larger than {limit:g} MB.",
     file_unreachable="I could not get {name} from Discord. Please send it once more.",
     file_cut="I read the first {characters:,} characters of {name}; the rest is more than fits.",
+    picture_unknown="I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures.",
+    picture_left_out="I did not look at {name}: there is no room for more pictures.",
+    pictures_unreachable=("I could not get all pictures from Discord. Please send them once more."),
+    pictures_refused="The AI service did not take the pictures, so I answered without them.",
     files_shortened=(
         "There is more in your files than I can read at once, so I read the first {percent} %."
     ),
@@ -174,6 +190,7 @@ ENGLISH: Final = Sentences(
     model_request_refused=(
         "The AI service did not accept my request. Please tell an admin: the log says why."
     ),
+    model_blind="The AI model cannot see pictures. I leave them out.",
     model_withheld=(
         "The AI service withheld the answer because of its content rules. "
         "Asking in other words may help."
@@ -225,6 +242,10 @@ ENGLISH: Final = Sentences(
     help_ask_own_thread="Just write: this thread is a conversation with me.",
     help_ask_dm="Just write: I answer every message here.",
     help_files="I read text files that come with a question, and remember what was said here.",
+    help_pictures=(
+        "I read text files and look at pictures (PNG, JPEG, GIF, WebP) that come with a question "
+        "or with the message that it replies to, and remember what was said here."
+    ),
     help_model="The model that answers is {model}.",
     help_prompt_own="This channel has a system prompt of its own.",
     help_prompt_server="The system prompt of this server holds here.",
@@ -242,6 +263,10 @@ ENGLISH: Final = Sentences(
     privacy_where=(
         "To be answered it is sent to {host} (model {model}), with what was said before in the "
         "same place, the replies above it, and the name and topic of the place."
+    ),
+    privacy_pictures=(
+        "Pictures are sent there, too, also with later questions while they stand in Discord. "
+        "I do not keep them, only their names."
     ),
     privacy_kept="After {days} days I forget it.",
     privacy_kept_on="I keep it until it is reset or deleted.",

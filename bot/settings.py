@@ -53,6 +53,7 @@ REMEDIES: Final = {
     "language": "give en or ko",
     "retention_days": "give a whole number from 0 to 3650",
     "reply_parts": "give a whole number from 1 to 100",
+    "image_turns": "give a whole number from 0 to 10",
     "attachment_bytes": "give a whole number from 0 to 100000000",
     "catch_up_hours": "give a number of hours from 0 to 168",
     "database_url": "give an address like sqlite:///data/bot.db",
@@ -163,6 +164,7 @@ class Settings(BaseSettings):
     language: Annotated[Literal["en", "ko"], BeforeValidator(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
     reply_parts: int = Field(5, ge=1, le=100)
+    image_turns: int = Field(3, ge=0, le=10)
     attachment_bytes: int = Field(10_000_000, ge=0, le=100_000_000)
     catch_up_hours: float = Field(24, ge=0, le=168, allow_inf_nan=False)
     database_url: str = "sqlite:///data/bot.db"

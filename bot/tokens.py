@@ -224,8 +224,18 @@ def _good_end(text: str, end: int) -> int:
     return last_boundary(text, end, max(0, end - _CUT_SEARCH))
 
 
-_PLAUSIBLE_RATIO: Final = (0.2, 5.0)  # of reported to estimated; anything beyond is no count
-_FACTOR_RANGE: Final = (0.5, 3.0)  # cl100k_base on Hindi, the dearest known here, comes to 3.1
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far counts may be from an estimate: *ratio* of one report, *factor* of what is learnt."""
+
+    ratio: tuple[float, float]  # of reported to estimated; anything beyond is no count
+    factor: tuple[float, float]
+
+
+# cl100k_base on Hindi, the dearest text known here, comes to 3.1.
+TEXT_BOUNDS: Final = Bounds(ratio=(0.2, 5.0), factor=(0.5, 3.0))
+# Models differ more on pictures: one asks 64 tokens of any, another 25,501 of 1024 x 1024 pixels.
+IMAGE_BOUNDS: Final = Bounds(ratio=(0.05, 60.0), factor=(0.08, 40.0))
 _FIRST_WEIGHT: Final = 100.0  # tokens that the first guess, 1.0, is worth
 _WEIGHT_LIMIT: Final = 20_000.0  # tokens; older reports fade, so that the factor follows the talk
 _SAMPLE_LIMIT: Final = 4_000  # tokens; one long prompt must not silence the others
@@ -246,19 +256,20 @@ class Calibration:
     weight: float = 0.0  # estimated tokens learnt from, up to the limit
     samples: int = 0
 
-    def learn(self, estimated: int, reported: int) -> "Calibration":
+    def learn(self, estimated: int, reported: int, bounds: Bounds = TEXT_BOUNDS) -> "Calibration":
         """Return what is known after a prompt of *estimated* tokens was *reported* by the API.
 
-        A report that cannot be true (nothing, negative, or more than 5 times off) changes nothing.
+        A report that cannot be true (nothing, negative, or out of *bounds*) changes nothing.
         """
-        if estimated < 1 or not _PLAUSIBLE_RATIO[0] <= reported / estimated <= _PLAUSIBLE_RATIO[1]:
+        lowest, highest = bounds.ratio
+        if estimated < 1 or not lowest <= reported / estimated <= highest:
             return self
         step = _LARGEST_FIRST_STEP if self.samples < _FEW_SAMPLES else _LARGEST_STEP
         ratio = _bounded(reported / estimated, (self.factor / step, self.factor * step))
         new = min(estimated, _SAMPLE_LIMIT)
         share = new / (_FIRST_WEIGHT + self.weight + new)
         return Calibration(
-            factor=_bounded(self.factor + share * (ratio - self.factor), _FACTOR_RANGE),
+            factor=_bounded(self.factor + share * (ratio - self.factor), bounds.factor),
             weight=min(self.weight + new, _WEIGHT_LIMIT),
             samples=self.samples + 1,
         )

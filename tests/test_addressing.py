@@ -10,6 +10,7 @@ from bot.addressing import (
     guild_id_of,
     mentions_me,
     mentions_only_others,
+    quotation,
     readable_text,
     replied_to,
     speaker,
@@ -232,3 +233,26 @@ def test_an_answer_in_place_outlives_its_question(say: Say) -> None:
     assert destination.question is not None
     assert destination.question.message_id == 1000
     assert destination.question.fail_if_not_exists is False
+
+
+def attached(filename: str, kind: str | None) -> Json:
+    address = "https://cdn.discordapp.com/x"
+    file: Json = {"id": "1", "filename": filename, "size": 1, "url": address, "proxy_url": address}
+    return file if kind is None else file | {"content_type": kind}
+
+
+def test_what_is_quoted_names_what_came_with_it(say: Say) -> None:
+    files = [
+        attached("⟦a⟧.png", "image/png"),
+        attached("b.txt", "text/plain; charset=utf-8"),
+        attached("c.webp", "image/webp"),
+        attached("d.heic", "image/heic"),
+        attached("e.png", None),
+    ]
+    names = "⟦picture [[a]].png⟧\n⟦file b.txt⟧\n⟦picture c.webp⟧\n⟦file d.heic⟧\n⟦file e.png⟧"
+    header = "⟦Mina (@mina) wrote earlier; the next message replies to it⟧"
+    assert quotation(say("Look!", attachments=files), ME) == f"{header}\nLook!\n{names}"
+    assert quotation(say("", attachments=files), ME) == f"{header}\n{names}"
+    assert quotation(say("Look!"), ME) == f"{header}\nLook!"
+    assert quotation(say(""), ME) == ""
+    assert quotation(say("Look!", attachments=files), MINA) == ""

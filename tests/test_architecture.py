@@ -71,6 +71,7 @@ PURE = {
     "errors",
     "gaps",
     "graphemes",
+    "images",
     "inline",
     "korean",
     "languages",

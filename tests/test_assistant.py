@@ -16,17 +16,21 @@ from bot.assistant import Assistant
 from bot.completion_stream import Usage
 from bot.conversation import Brought, Conversation, Exchange, Files, State
 from bot.errors import (
+    ModelBlind,
     ModelContextExceeded,
     ModelCut,
     ModelError,
     ModelLength,
+    ModelRequestRefused,
     ReplyDelayed,
     ReplyLost,
     SystemPromptTooLong,
 )
 from bot.history import History
+from bot.images import Image
 from bot.languages import Languages
 from bot.offers import NOTHING, Offers
+from bot.pictures import Pictures
 from bot.prompt import CUT_MARK, Role
 from bot.queues import WAITING_LIMIT
 from bot.sentences import ENGLISH
@@ -65,6 +69,7 @@ def made(model: DoubleModel, history: History) -> Callable[..., Assistant]:
             "system_prompt": "Be brief.",
             "token_budget": 4000,
             "languages": Languages("en"),
+            "pictures": Pictures(3),
         }
         return Assistant(model, history, **values | changes)
 
@@ -809,3 +814,159 @@ async def test_the_log_holds_no_contents_whatever_happens(
         await stage.ask(an_exchange(2, "SECRETQUESTION", author="SECRETNAME"))
     assert len(caplog.messages) == 4
     assert "SECRET" not in "".join(caplog.messages)
+
+
+PICTURE = Image(b"picture", "image/png")
+
+
+class Album:
+    """A source of pictures that has one for each question, unless it is lost."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.lost = False
+
+    async def of(self, exchange: Exchange) -> list[Image]:
+        self.asked.append(exchange.message_id)
+        return [] if self.lost else [PICTURE]
+
+
+@pytest.fixture
+def album(assistant: Assistant) -> Album:
+    album = Album()
+    assistant.pictures.come_from(album)
+    return album
+
+
+def with_picture(message_id: int) -> Exchange:
+    return an_exchange(message_id, "What?", files="⟦picture a.png⟧")
+
+
+def images(model: DoubleModel) -> list[int]:
+    return [prompt.images for prompt in model.history]
+
+
+async def test_the_pictures_of_earlier_questions_are_fetched(
+    stage: Stage, model: DoubleModel, album: Album
+) -> None:
+    await stage.ask(with_picture(1))
+    await stage.ask(an_exchange(2))
+    assert model.history[1].turns[1].images == (PICTURE,)
+    assert album.asked == [1, 1]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_pictures_of_the_question_that_cannot_be_had_are_said(
+    stage: Stage, model: DoubleModel, album: Album, lost: bool
+) -> None:
+    album.lost = lost
+    first = await stage.ask(with_picture(1))
+    assert first.notices == ([ENGLISH.pictures_unreachable] if lost else [])
+    assert images(model) == [0 if lost else 1]
+    assert "⟦picture a.png⟧" in model.history[0].turns[-1].text
+    album.lost = True
+    second = await stage.ask(an_exchange(2))
+    assert second.notices == []
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ModelBlind(), ENGLISH.model_blind),
+        (ModelRequestRefused(), ENGLISH.pictures_refused),
+        (ModelContextExceeded(), ENGLISH.pictures_refused),
+    ],
+)
+async def test_refused_pictures_are_left_out_and_that_is_said(
+    stage: Stage, model: DoubleModel, album: Album, error: ModelError, sentence: str
+) -> None:
+    model.enqueue_refusal(error)
+    reply = await stage.ask(with_picture(1))
+    assert (reply.text, reply.notices) == ("Very well.", [sentence])
+    assert images(model) == [1, 0]
+    blind = isinstance(error, ModelBlind)
+    after = await stage.ask(with_picture(2))
+    assert images(model)[2:] == [0 if blind else 2]
+    assert after.notices == ([ENGLISH.model_blind] if blind else [])
+
+
+async def test_a_request_that_is_refused_without_pictures_too_was_not_refused_for_them(
+    stage: Stage, model: DoubleModel, album: Album
+) -> None:
+    for _ in range(2):
+        model.enqueue_refusal(ModelBlind())
+    reply = await stage.ask(with_picture(1))
+    assert reply.notices == [ENGLISH.model_blind]
+    await stage.ask(with_picture(2))
+    assert images(model) == [1, 0, 1], "what was not answered without them shows nothing"
+
+
+async def test_an_answer_that_began_is_not_asked_for_again(
+    stage: Stage, model: DoubleModel, album: Album
+) -> None:
+    model.enqueue("One, ", ModelRequestRefused())
+    reply = await stage.ask(with_picture(1))
+    assert (reply.text, reply.notices) == ("One, ", [ENGLISH.model_request_refused])
+    assert len(model.history) == 1
+
+
+async def test_what_is_too_long_loses_its_pictures_first_and_then_its_history(
+    stage: Stage, model: DoubleModel, history: History, album: Album
+) -> None:
+    await keep(history, *(an_exchange(number, reply="x") for number in range(1, 5)))
+    for _ in range(2):
+        model.enqueue_refusal(ModelContextExceeded())
+    reply = await stage.ask(with_picture(8))
+    assert [(prompt.images, prompt.exchanges) for prompt in model.history] == [
+        (1, 4),
+        (0, 4),
+        (0, 2),
+    ]
+    assert (reply.text, reply.notices) == ("Very well.", [ENGLISH.pictures_refused])
+
+
+async def test_what_pictures_cost_is_learnt_apart_from_text(
+    stage: Stage, model: DoubleModel, history: History, album: Album
+) -> None:
+    model.enqueue("Yes.", usage=Usage(prompt_tokens=1600, completion_tokens=2))
+    await stage.ask(with_picture(1))
+    learnt = await history.notes.calibration("double pictures")
+    assert 1.8 < learnt.factor < 2.2
+    assert await history.notes.calibration("double") == Calibration()
+    model.enqueue("Yes.", usage=Usage(prompt_tokens=60, completion_tokens=2))
+    album.lost = True
+    await stage.ask(an_exchange(2))
+    assert await history.notes.calibration("double pictures") == learnt
+    assert (await history.notes.calibration("double")).samples == 1
+
+
+async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    async def look_up(_exchange: Exchange) -> Brought:
+        return Brought(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}, images=(PICTURE,)))
+
+    quoted = "⟦Jun wrote earlier⟧\n⟦picture p.png⟧\n⟦file a.txt⟧"
+    exchange = an_exchange(1, "What?", quoted=quoted, quoted_id=5)
+    await history.receive(exchange)
+    await assistant.answer(exchange, DoubleReply(), look_up=look_up)
+    assert model.history[0].turns[-1].images == (PICTURE,)
+    [kept] = await history.context(HERE, token_budget=4000)
+    assert kept.quoted == f"{quoted}\nsecret"
+    await assistant.requote(5, "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧")
+    [kept] = await history.context(HERE, token_budget=4000)
+    assert kept.quoted == "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧\nsecret"
+
+
+async def test_what_is_quoted_no_more_is_not_brought_back_by_reading_its_files(
+    assistant: Assistant, history: History
+) -> None:
+    async def look_up(_exchange: Exchange) -> Brought:
+        await assistant.requote(5, "")
+        return Brought(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}))
+
+    exchange = an_exchange(1, "What?", quoted="⟦file a.txt⟧", quoted_id=5)
+    await history.receive(exchange)
+    await assistant.answer(exchange, DoubleReply(), look_up=look_up)
+    [kept] = await history.context(HERE, token_budget=4000)
+    assert kept.quoted == ""

@@ -15,6 +15,7 @@ from bot.changes import WAITING, Changes
 from bot.conversation import Exchange
 from bot.history import History
 from bot.languages import Languages
+from bot.pictures import Pictures
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 from tests.faults.failing import FOR_EVER, FailingDatabase
 from tests.world import ME, World
@@ -47,7 +48,12 @@ class Scene:
     def __post_init__(self) -> None:
         self.history = History(self.database)
         self.assistant = Assistant(
-            self.model, self.history, system_prompt="", token_budget=4000, languages=Languages("en")
+            self.model,
+            self.history,
+            system_prompt="",
+            token_budget=4000,
+            languages=Languages("en"),
+            pictures=Pictures(3),
         )
         self.changes = Changes(
             self.assistant, self.history, arrivals=self.arrivals, withdraw=self._withdraw

@@ -813,7 +813,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.open_questions()
     await history.recent_questions(10)
     await history.drop_part(31)
-    await history.attach(one)
+    await history.attach(one, quoted_before=one.quoted)
     assert [each.message_id async for each in history.of_person(one.author_id)] == [40, 30, 20]
     await history.forgetting.forget(30)
     await history.forgetting.forget_person(one.author_id)

@@ -9,20 +9,28 @@ from hypothesis import strategies as st
 
 from bot.conversation import Exchange
 from bot.gaps import GAP_TOKENS
+from bot.images import Image
 from bot.prompt import (
     CUT_MARK,
+    IMAGES,
     SPEAKERS_NOTE,
+    PictureRoom,
     Role,
     Turn,
     a_file,
+    a_picture,
     build_prompt,
     defused,
     exchange_tokens,
     fit,
     halved,
     kept_files,
+    picture_names,
     quote,
+    requoted,
     speaker_name,
+    with_files,
+    without_program_lines,
 )
 from bot.snowflakes import snowflake_at
 from bot.tokens import MESSAGE_OVERHEAD_TOKENS, PROMPT_OVERHEAD_TOKENS, estimate_tokens
@@ -353,3 +361,96 @@ def test_files_are_kept_by_name() -> None:
     assert kept_files("a paste\nof lines", {"message.txt"}) == "a paste\nof lines"
     assert kept_files("a paste\nof lines", set()) == ""
     assert kept_files("", set()) == ""
+
+
+def pictured(number: int, own: int, quoted: int = 0) -> Exchange:
+    """Return an exchange with so many pictures of its own and so many that it quotes."""
+    names = [a_picture(f"{one}.png") for one in range(own + quoted)]
+    quotation = "\n".join([quote("Sora", "Look:"), *names[:quoted]]) if quoted else ""
+    return an_exchange(
+        number, "Why?", "So.", author="Mina", quoted=quotation, files="\n".join(names[quoted:])
+    )
+
+
+PICTURED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=6).map(
+    lambda counts: [pictured(number, *each) for number, each in enumerate(counts)]
+)
+
+
+@given(
+    PICTURED,
+    st.integers(0, 12),
+    st.integers(0, 5),
+    st.integers(1, 900),
+    st.integers(300, 12_000),
+)
+def test_pictures_keep_to_the_budget_and_the_newest_go_first(
+    exchanges: list[Exchange], own: int, turns: int, cost: int, budget: int
+) -> None:
+    question = pictured(1000, own)
+    room = PictureRoom(turns, cost)
+    prompt = build_prompt("", exchanges, question, token_budget=budget, picture_room=room)
+    counts = [one.count for one in prompt.pictured]
+    assert prompt.tokens + cost * sum(counts) <= budget
+    assert sum(counts) <= IMAGES
+    assert len(counts) <= turns
+    numbers = [one.turn for one in prompt.pictured]
+    assert numbers == sorted(numbers, reverse=True)
+    for one in prompt.pictured:
+        assert 0 < one.count <= len(picture_names(one.exchange))
+        assert one.count == len(picture_names(one.exchange)) or one.exchange is question
+        assert one.exchange.files in prompt.turns[one.turn].text
+    if turns and budget > 11_000:
+        assert prompt.pictures_of(question) == min(own, IMAGES)
+
+
+def test_pictures_that_do_not_fit_leave_their_words() -> None:
+    """The pictures of what is newer go before the words of what is older, where they fit."""
+    exchanges = [pictured(1, 1), an_exchange(2, "word " * 300, "Well."), pictured(3, 4)]
+    room = PictureRoom(3, 100)
+    prompt = build_prompt("", exchanges, asked("So?"), token_budget=440, picture_room=room)
+    assert prompt.exchanges > 1
+    assert prompt.pictured == ()
+    prompt = build_prompt("", exchanges, asked("So?"), token_budget=700, picture_room=room)
+    assert prompt.exchanges == 1
+    assert [(one.exchange.message_id, one.count) for one in prompt.pictured] == [(3, 4)]
+
+
+def test_without_room_for_pictures_there_are_none() -> None:
+    prompt = build_prompt("", [pictured(1, 2)], pictured(2, 2), token_budget=9000)
+    assert prompt.pictured == ()
+
+
+def test_images_are_put_into_their_turns() -> None:
+    room = PictureRoom(3, 10)
+    prompt = build_prompt(
+        "x", [pictured(1, 1), an_exchange(2)], pictured(3, 2), token_budget=900, picture_room=room
+    )
+    assert [(one.turn, one.count) for one in prompt.pictured] == [(5, 2), (1, 1)]
+    one, two = Image(b"1", "image/png"), Image(b"2", "image/gif")
+    shown = prompt.with_images({5: [one, two], 1: [two]})
+    assert [turn.images for turn in shown.turns] == [(), (two,), (), (), (), (one, two)]
+    assert (prompt.images, shown.images) == (0, 3)
+    assert [turn.text for turn in shown.turns] == [turn.text for turn in prompt.turns]
+
+
+def test_pictures_are_kept_by_name() -> None:
+    files = "\n".join([a_picture("a.png"), a_picture("b.png"), a_file("c.txt", "three")])
+    assert kept_files(files, {"a.png", "b.png", "c.txt"}) == files
+    assert kept_files(files, {"b.png"}) == a_picture("b.png")
+    assert kept_files(files, {"c.txt"}) == a_file("c.txt", "three")
+    assert kept_files(files, set()) == ""
+
+
+def test_what_is_quoted_is_told_with_what_its_files_say() -> None:
+    named = "\n".join([quote("Sora", "See:"), a_picture("p.png"), "⟦file a⟧", "⟦file b⟧"])
+    read = with_files(named, {"a": a_file("a", "one\n\ntwo"), "b": a_picture("b")})
+    assert read == "\n".join(
+        [quote("Sora", "See:"), a_picture("p.png"), "⟦file a⟧", "one\n\ntwo", a_picture("b")]
+    )
+    assert requoted(named, read) == read.replace(a_picture("b"), "⟦file b⟧")
+    again = "\n".join([quote("Sora", "Look:"), "⟦file a⟧", "⟦file c⟧"])
+    edited = "\n".join([quote("Sora", "Look:"), "⟦file a⟧", "one\n\ntwo", "⟦file c⟧"])
+    assert requoted(again, read) == edited
+    assert requoted("", read) == ""
+    assert without_program_lines(named) == "See:\np.png\na\nb\n"

@@ -15,6 +15,7 @@ from bot.errors import ModelBusy, ModelCut, ModelLength, ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.languages import Languages
 from bot.offers import NOTHING, Offer, offered
+from bot.pictures import Pictures
 from bot.prompt import CUT_MARK, GO_ON, Role
 from bot.sentences import ENGLISH
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
@@ -51,6 +52,7 @@ def assistant(model: DoubleModel, history: History) -> Assistant:
         system_prompt="Be brief.",
         token_budget=4000,
         languages=Languages("en"),
+        pictures=Pictures(3),
     )
 
 
@@ -221,7 +223,14 @@ async def test_what_was_added_to_a_cut_reply_stays_when_that_is_cut_again(
 
 
 async def test_what_does_not_fit_is_not_gone_on_with(model: DoubleModel, history: History) -> None:
-    small = Assistant(model, history, system_prompt="", token_budget=60, languages=Languages("en"))
+    small = Assistant(
+        model,
+        history,
+        system_prompt="",
+        token_budget=60,
+        languages=Languages("en"),
+        pictures=Pictures(3),
+    )
     await cut(history, 4, "word " * 100)
     reply = await renewed(small, history, 4, Offer.CONTINUE)
     assert reply.text == "word " * 100

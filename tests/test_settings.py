@@ -91,6 +91,7 @@ BAD = {
     "LANGUAGE": [SECRET, "fr", "e"],
     "RETENTION_DAYS": [SECRET, "-1", "3651", "1.5"],
     "REPLY_PARTS": [SECRET, "0", "101", "2.5"],
+    "IMAGE_TURNS": [SECRET, "-1", "11", "2.5"],
     "ATTACHMENT_BYTES": [SECRET, "-1", "100000001", "2.5"],
     "CATCH_UP_HOURS": [SECRET, "-1", "169", "nan"],
     "SHUTDOWN_GRACE": [SECRET, "-1", "3601", "nan"],

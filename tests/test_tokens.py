@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.tokens import Calibration, estimate_tokens, shorten
+from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 
 COUNTS = Path(__file__).parents[2] / "shared" / "data" / "token_counts.json"
 STRICT_KINDS = {
@@ -220,6 +220,14 @@ def test_one_odd_report_among_true_ones_does_little_harm() -> None:
 
 def test_long_prompt_says_more_than_a_short_one() -> None:
     assert Calibration().learn(2000, 3000).factor > Calibration().learn(20, 30).factor > 1
+
+
+@pytest.mark.parametrize("tokens", [64, 258, 765, 1600, 25_501])
+def test_what_a_picture_costs_is_learnt_however_far_it_is_from_the_guess(tokens: int) -> None:
+    calibration = Calibration()
+    for _ in range(20):
+        calibration = calibration.learn(765, tokens, IMAGE_BOUNDS)
+    assert tokens / 1.7 < calibration.apply(765) < tokens * 1.7
 
 
 def test_calibration_follows_a_change() -> None:

@@ -21,6 +21,7 @@ import pytest
 import pytest_asyncio
 
 from bot.sandbox.driver import ControlError, Driver, running_discord
+from bot.sandbox.model.rules import text_of
 from bot.sandbox.model.state import Record
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.settings import Settings
@@ -240,7 +241,7 @@ class Stage:
         return [
             one
             for one in await self.completions()
-            if one.body and text in one.body["messages"][-1]["content"]
+            if one.body and text in text_of(one.body["messages"][-1])
         ]
 
     async def completions(self) -> list[Record]:
@@ -252,14 +253,14 @@ class Stage:
         self.over += new[:over]
         return [*self.over, *new[over:]]
 
-    async def prompt_with(self, text: str) -> list[dict[str, str]]:
+    async def prompt_with(self, text: str) -> list[dict[str, Any]]:
         """Return the messages of the newest request whose question contains *text*."""
-        prompt: list[dict[str, str]] = (await self.requests_with(text))[-1].body["messages"]
+        prompt: list[dict[str, Any]] = (await self.requests_with(text))[-1].body["messages"]
         return prompt
 
     async def memory_at(self, text: str) -> str:
         """Return what the newest request whose question contains *text* held before it."""
-        return "\n".join(turn["content"] for turn in (await self.prompt_with(text))[:-1])
+        return "\n".join(map(text_of, (await self.prompt_with(text))[:-1]))
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return what the bot's database says."""

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bot.sandbox.driver import ControlError
+from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Stage, field_of
@@ -19,7 +20,7 @@ async def system_prompt_at(stage: Stage, text: str) -> str:
     """Return the system prompt of the newest request whose question contains *text*."""
     first = (await stage.prompt_with(text))[0]
     assert first["role"] == "system"
-    return first["content"]
+    return text_of(first)
 
 
 async def guild_channel(stage: Stage, unique: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.faults.points import until
@@ -19,12 +20,12 @@ async def place_of(stage: Stage, text: str) -> str:
     """Return the last line of the system turn with which *text* was asked."""
     system = (await stage.prompt_with(text))[0]
     assert system["role"] == "system"
-    return system["content"].rpartition("\n")[2]
+    return text_of(system).rpartition("\n")[2]
 
 
 async def question_of(stage: Stage, text: str) -> str:
     """Return the question that contains *text*, as the model got it last."""
-    return (await stage.prompt_with(text))[-1]["content"]
+    return text_of((await stage.prompt_with(text))[-1])
 
 
 # What it forwards, embeds and replies to

@@ -79,7 +79,7 @@ async def test_what_is_not_read_is_said_with_the_reason(stage: Stage, unique: st
     question = await asked_with(
         stage,
         unique,
-        a_file(b"\x89PNG\r\n\x1a\n\0\0", "photo.png", content_type="image/png"),
+        a_file(b"\0\0\0\x18ftypmp42", "clip.mp4", content_type="video/mp4"),
         a_file(bytes(100), "data.bin", content_type=None),
         a_file("big", "big.txt", size=10_000_001),
         a_file("gone", "gone.txt", redirect_to=url),
@@ -89,7 +89,7 @@ async def test_what_is_not_read_is_said_with_the_reason(stage: Stage, unique: st
     answer = await stage.text_on(question)
     say = ENGLISH
     for sentence in (
-        say.file_not_text.format(name="photo.png"),
+        say.file_not_text.format(name="clip.mp4"),
         say.file_not_text.format(name="data.bin"),
         say.file_too_large.format(name="big.txt", limit=10),
         say.file_unreachable.format(name="gone.txt"),
@@ -107,7 +107,7 @@ async def test_where_nothing_can_be_read_the_model_is_not_asked(stage: Stage) ->
     question = await asked_with(stage, "", a_file(bytes(100), "data.bin", content_type=None))
     answer = await stage.text_on(question)
     assert ENGLISH.file_not_text.format(name="data.bin") in answer
-    assert ENGLISH.hint_in_place in answer
+    assert ENGLISH.hint_unreadable in answer
     assert len(await stage.completions()) == before
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.sandbox.model.rules import text_of
 from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 
@@ -10,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def question_of(stage: Stage, text: str) -> str:
     """Return the newest question that contains *text*, as the model got it."""
-    return (await stage.prompt_with(text))[-1]["content"]
+    return text_of((await stage.prompt_with(text))[-1])
 
 
 def role_of(stage: Stage, name: str) -> str:

@@ -22,6 +22,7 @@ from bot.errors import HistoryFailed
 from bot.history import History
 from bot.languages import Languages
 from bot.own_data import Keeping
+from bot.pictures import Pictures
 from bot.sandbox.driver import Driver, running_discord
 from bot.sentences import ENGLISH
 from bot.splitting import MESSAGE_LIMIT
@@ -224,9 +225,14 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
     ):
         history = History(database)
         assistant = Assistant(
-            DoubleModel(), history, system_prompt="", token_budget=4000, languages=Languages("en")
+            DoubleModel(),
+            history,
+            system_prompt="",
+            token_budget=4000,
+            languages=Languages("en"),
+            pictures=Pictures(0),
         )
-        files = Attachments(discord.api_url, most_bytes=0)
+        files = Attachments(discord.api_url, most_bytes=0, pictures=False)
         async with Connection(
             assistant,
             history,
@@ -240,7 +246,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             questions_per_minute=MESSAGE_LIMIT,
             reply_parts=5,
             attachments=files,
-            keeping=Keeping("localhost", "double", retention_days=0),
+            keeping=Keeping("localhost", "double", retention_days=0, pictures=False),
         ) as connection:
             running = asyncio.create_task(connection.run())
             try:

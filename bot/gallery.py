@@ -1,0 +1,40 @@
+"""Get the pictures of earlier questions from Discord anew: the addresses of files expire."""
+
+from collections.abc import Sequence
+
+from bot.attachments import Attachments
+from bot.channels import Channels
+from bot.conversation import Exchange
+from bot.images import Image
+from bot.prompt import PICTURE_LINE, shown_name
+
+
+class Gallery:
+    """Finds pictures by the messages that they came with."""
+
+    def __init__(self, channels: Channels, attachments: Attachments) -> None:
+        self._channels = channels
+        self._attachments = attachments
+
+    async def of(self, exchange: Exchange) -> Sequence[Image]:
+        """Return the pictures of a question that are still there, those that it quotes first."""
+        quoted = await self._in_message(exchange, exchange.quoted_id, exchange.quoted)
+        return [
+            *quoted,
+            *await self._in_message(exchange, exchange.message_id, exchange.files),
+        ]
+
+    async def _in_message(
+        self, exchange: Exchange, message_id: int | None, kept: str
+    ) -> Sequence[Image]:
+        """Return the pictures of a message whose names are *kept*."""
+        names = set(PICTURE_LINE.findall(kept))
+        if message_id is None or not names:
+            return ()
+        place = exchange.conversation
+        channel = self._channels.at(place.channel_id, place.guild_id)
+        message = await self._channels.message(channel, message_id)
+        attached = message.attachments if message is not None else []
+        return await self._attachments.images(
+            [one for one in attached if shown_name(one.filename) in names]
+        )

@@ -1,0 +1,344 @@
+"""Pictures that come with a question: what the model sees of them, and what people are told."""
+
+from typing import Any
+
+import pytest
+
+from bot.sandbox.model.rules import images_of, text_of
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.e2e.conftest import Message, Stage
+from tests.e2e.test_files import a_file, asked_with, fetched
+from tests.pictures import a_picture, data_url, png
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\xff\xd9"
+WEBP = b"RIFF\x0c\x00\x00\x00WEBPVP8L\x00\x00\x00\x00"
+
+
+def urls(turn: dict[str, Any]) -> list[str]:
+    """Return the addresses of the images in one message to the model."""
+    return [part["image_url"]["url"] for part in images_of(turn)]
+
+
+async def seen(stage: Stage, text: str) -> list[list[str]]:
+    """Return the images that the model was given with *text*, by the turns of people."""
+    return [urls(turn) for turn in await stage.prompt_with(text) if turn["role"] == "user"]
+
+
+async def people_wrote(stage: Stage, text: str) -> str:
+    """Return what people said in the prompt with *text*: the stand-in repeats it in its answers."""
+    prompt = await stage.prompt_with(text)
+    return "\n".join(text_of(turn) for turn in prompt if turn["role"] == "user")
+
+
+async def fetches(stage: Stage) -> int:
+    """Return how often files were asked for."""
+    return len(await stage.discord.events(types=["cdn_request"]))
+
+
+async def test_a_picture_goes_to_the_model_with_the_question(stage: Stage, unique: str) -> None:
+    question = await asked_with(stage, f"{unique} what is this?", a_picture(png(7)))
+    [*_, asked] = await stage.prompt_with(unique)
+    assert asked["content"] == [
+        {
+            "type": "text",
+            "text": f"⟦Mina (@mina) writes⟧\n{unique} what is this?\n⟦picture photo.png⟧",
+        },
+        {"type": "image_url", "image_url": {"url": data_url(png(7))}},
+    ]
+    assert "\n-#" not in await stage.text_on(question)
+    rows = stage.rows("SELECT files FROM exchanges WHERE message_id = ?", question["id"])
+    assert rows == [("⟦picture photo.png⟧",)], "of the picture itself nothing is kept"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(GIF, "image/gif"), (JPEG, "image/jpeg"), (WEBP, "image/webp")]
+)
+async def test_what_a_picture_is_is_told_by_what_is_in_it(
+    stage: Stage, unique: str, data: bytes, kind: str
+) -> None:
+    await asked_with(stage, unique, a_picture(data, "x.png"), a_picture(data, "data", None))
+    assert await seen(stage, unique) == [[data_url(data, kind)] * 2]
+
+
+async def test_a_picture_without_words_is_the_question(stage: Stage) -> None:
+    dm = await stage.discord.dm(person := await stage.person())
+    await stage.said(dm, person, "", attachments=[a_picture(png(8), f"{person}.png")])
+    assert await seen(stage, f"picture {person}.png") == [[data_url(png(8))]]
+
+
+async def test_a_mention_with_a_picture_alone_opens_a_thread(stage: Stage) -> None:
+    person = await stage.person()
+    question = await asked_with(stage, "", a_picture(png(9), f"{person}.png"))
+    assert await seen(stage, f"picture {person}.png") == [[data_url(png(9))]]
+    [thread] = await stage.discord.threads(question["channel_id"])
+    assert (thread["id"], thread["name"]) == (question["id"], f"{person}.png")
+
+
+async def test_pictures_and_text_files_go_together(stage: Stage, unique: str) -> None:
+    files = (a_file("one", "a.txt"), a_picture(png(1)), a_file("two", "b.txt"))
+    await asked_with(stage, unique, *files)
+    [*_, asked] = await stage.prompt_with(unique)
+    assert text_of(asked).endswith(
+        f"{unique}\n⟦picture photo.png⟧\n⟦file a.txt⟧\none\n⟦file b.txt⟧\ntwo"
+    )
+    assert urls(asked) == [data_url(png(1))]
+
+
+async def test_a_reply_to_a_picture_shows_it(stage: Stage, unique: str) -> None:
+    """The message holds nothing else; it is quoted for its picture, and its text file is read."""
+    channel = await stage.channel()
+    files = [a_picture(png(20)), a_file("The notes.", "notes.txt")]
+    shown = await stage.discord.say(channel, "Jun", "", attachments=files)
+    text = f"{stage.discord.bot_mention} {unique} what is it?"
+    question = await stage.said(channel, "Mina", text, reply_to=shown["id"])
+    [*_, asked] = await stage.prompt_with(unique)
+    assert text_of(asked) == (
+        "⟦Jun (@jun) wrote earlier; the next message replies to it⟧\n"
+        "⟦picture photo.png⟧\n⟦file notes.txt⟧\nThe notes.\n"
+        f"⟦Mina (@mina) writes⟧\n{unique} what is it?"
+    )
+    assert urls(asked) == [data_url(png(20))]
+    await stage.said(question["id"], "Mina", f"Really, {unique}b?")
+    assert await seen(stage, f"{unique}b") == [[data_url(png(20))], []]
+    assert "The notes." in await stage.memory_at(f"{unique}b")
+
+
+async def test_an_edit_of_what_is_quoted_keeps_what_its_file_says(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    file = a_file("The notes.", "notes.txt")
+    shown = await stage.discord.say(channel, "Jun", "Look:", attachments=[file])
+    text = f"{stage.discord.bot_mention} {unique}"
+    question = await stage.said(channel, "Mina", text, reply_to=shown["id"])
+    await stage.discord.edit(channel, shown["id"], "Look here:")
+    await stage.said(question["id"], "Mina", f"{unique}b")
+    memory = await stage.memory_at(f"{unique}b")
+    assert "Look here:\n⟦file notes.txt⟧\nThe notes.\n" in memory
+    await stage.discord.edit(channel, shown["id"], "Look there:", attachments=[])
+    await stage.said(question["id"], "Mina", f"{unique}c")
+    memory = await people_wrote(stage, f"{unique}c")
+    assert "Look there:\n⟦Mina" in memory
+    assert "The notes." not in memory
+
+
+async def test_later_turns_see_a_picture_again_while_it_stands(stage: Stage, unique: str) -> None:
+    dm = await stage.discord.dm(person := await stage.person())
+    pictures = [a_picture(png(1), "a.png"), a_picture(png(2), "b.png")]
+    first = await stage.said(dm, person, f"{unique} one", attachments=pictures)
+    await stage.said(dm, person, f"{unique} two")
+    assert await seen(stage, f"{unique} two") == [[data_url(png(1)), data_url(png(2))], []]
+    assert await fetched(stage, first) == 4, "what is kept is not the picture"
+    kept = [first["attachments"][1]["id"]]
+    await stage.discord.edit(dm, first["id"], f"{unique} one", attachments=kept)
+    await stage.said(dm, person, f"{unique} three")
+    assert await seen(stage, f"{unique} three") == [[data_url(png(2))], [], []]
+    assert "a.png" not in await people_wrote(stage, f"{unique} three")
+
+
+async def test_the_newest_pictures_are_shown_again_and_the_others_named(
+    stage: Stage, unique: str
+) -> None:
+    dm = await stage.discord.dm(person := await stage.person())
+    for number in range(4):
+        picture = a_picture(png(number), f"{number}.png")
+        await stage.said(dm, person, f"{unique} {number}", attachments=[picture])
+    shown = await seen(stage, f"{unique} 3")
+    assert shown == [[], *([data_url(png(number))] for number in (1, 2, 3))]
+    assert f"{unique} 0\n⟦picture 0.png⟧" in await stage.memory_at(f"{unique} 3")
+
+
+async def test_a_picture_that_is_gone_is_named_without_a_word(stage: Stage, unique: str) -> None:
+    dm = await stage.discord.dm(person := await stage.person())
+    first = await stage.said(dm, person, unique, attachments=[a_picture(png(3))])
+    gone = {"message": "Unknown Message", "code": 10008}
+    path = f"/messages/{first['id']}"
+    await stage.discord.fault("answer", method="GET", path=path, status=404, body=gone)
+    second = await stage.said(dm, person, f"{unique}b")
+    assert await seen(stage, f"{unique}b") == [[], []]
+    assert "⟦picture photo.png⟧" in await stage.memory_at(f"{unique}b")
+    assert "\n-#" not in await stage.text_on(second)
+
+
+async def test_pictures_that_are_not_seen_are_said_with_the_reason(
+    stage: Stage, unique: str
+) -> None:
+    elsewhere = await stage.discord.say(
+        await stage.channel(), "Jun", "", attachments=[a_picture(png(4))]
+    )
+    url = elsewhere["attachments"][0]["url"]
+    question = await asked_with(
+        stage,
+        unique,
+        a_picture(b"\0\0\0\x1cftypheic", "phone.heic", "image/heic"),
+        a_picture(b"<svg xmlns='x'/>", "drawing.svg", "image/svg+xml"),
+        a_picture(b"\0\0\0\x18ftypmp42", "clip.mp4", "video/mp4"),
+        a_picture(png(5), "big.png", size=10_000_001),
+        a_picture(png(5), "bigger.png", size=100, zeros=10_000_000),
+        a_picture(png(5), "moved.png", redirect_to=url),
+        a_picture(png(5), "mine.png", url=url.replace("127.0.0.1", "localhost")),
+        a_picture(png(6), "seen.png"),
+    )
+    answer = await stage.text_on(question)
+    for sentence in (
+        ENGLISH.picture_unknown.format(name="phone.heic"),
+        ENGLISH.picture_unknown.format(name="drawing.svg"),
+        ENGLISH.file_not_text.format(name="clip.mp4"),
+        ENGLISH.file_too_large.format(name="big.png", limit=10),
+        ENGLISH.file_too_large.format(name="bigger.png", limit=10),
+        ENGLISH.file_unreachable.format(name="moved.png"),
+        ENGLISH.file_unreachable.format(name="mine.png"),
+    ):
+        assert f"\n-# {sentence}" in answer
+    assert await seen(stage, unique) == [[data_url(png(6))]]
+    assert await fetched(stage, elsewhere) == 0
+
+
+async def test_more_pictures_than_there_is_room_for_are_named(stage: Stage, unique: str) -> None:
+    """Ten at 765 tokens are all that 8,000 hold; twelve come with what is replied to."""
+    channel = await stage.channel()
+    pictures = [a_picture(png(number), f"{number}.png") for number in range(6)]
+    shown = await stage.discord.say(channel, "Jun", "", attachments=pictures)
+    text = f"{stage.discord.bot_mention} {unique}"
+    more = [a_picture(png(number), f"{number}.png") for number in range(6, 12)]
+    question = await stage.said(channel, "Mina", text, reply_to=shown["id"], attachments=more)
+    [images] = await seen(stage, unique)
+    assert images == [data_url(png(number)) for number in range(len(images))]
+    assert 8 <= len(images) <= 10
+    answer = await stage.text_on(question)
+    left_out = [ENGLISH.picture_left_out.format(name=f"{number}.png") for number in range(12)]
+    assert [sentence in answer for sentence in left_out] == [
+        number >= len(images) for number in range(12)
+    ]
+
+
+async def test_pictures_that_are_too_large_together_are_left_out(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        pictures = [a_picture(png(number), f"{number}.png", zeros=7_000_000) for number in range(3)]
+        question = await asked_with(stage, unique, *pictures)
+        [images] = await seen(stage, unique)
+        assert len(images) == 2
+        answer = await stage.text_on(question)
+        assert ENGLISH.picture_left_out.format(name="2.png") in answer
+
+
+REFUSALS = [
+    (404, "No endpoints found that support image input", True),
+    (500, "this model is missing data required for image input", True),
+    (500, "image input is not supported - hint: you may need to provide the mmproj", True),
+    (400, "At most 0 image(s) may be provided in one request.", True),
+    (400, "You uploaded an unsupported image. Please make sure your image is valid.", False),
+    (500, "Failed to load image or audio file", False),
+    (400, "Bad request", False),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "for_good"), REFUSALS)
+async def test_a_question_whose_pictures_are_refused_is_asked_without(
+    own_stage: Stage, unique: str, status: int, message: str, for_good: bool
+) -> None:
+    """What a model never takes is not sent to it again; one bad picture says nothing of others."""
+    stage = own_stage
+    body = {"error": {"message": f"{message} {data_url(png(3))}", "code": status}}
+    await stage.model.reply_when(unique, Script(status=status, body=body), times=1)
+    async with stage.bot():
+        dm = await stage.discord.dm(person := await stage.person())
+        first = await stage.said(dm, person, f"{unique} a", attachments=[a_picture(png(3))])
+        sentence = ENGLISH.model_blind if for_good else ENGLISH.pictures_refused
+        assert (await stage.text_on(first)).endswith(f"\n-# {sentence}")
+        requests = await stage.requests_with(f"{unique} a")
+        assert [len(urls(one.body["messages"][-1])) for one in requests] == [1, 0]
+        second = await stage.said(dm, person, f"{unique} b", attachments=[a_picture(png(4))])
+        requests = await stage.requests_with(f"{unique} b")
+        assert [len(urls(one.body["messages"][-1])) for one in requests] == [1 - for_good]
+        assert (ENGLISH.model_blind in await stage.text_on(second)) == for_good
+        third = await stage.said(dm, person, f"{unique} c")
+        assert ENGLISH.model_blind not in await stage.text_on(third)
+        assert data_url(png(3))[40:] not in stage.log
+
+
+async def test_a_model_that_takes_no_pictures_answers_without_them(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    await stage.model.change(takes_images=False)
+    async with stage.bot():
+        question = await asked_with(stage, unique, a_picture(png(1)))
+        assert ENGLISH.model_blind in await stage.text_on(question)
+        assert "⟦picture photo.png⟧" in text_of((await stage.prompt_with(unique))[-1])
+
+
+async def test_a_picture_is_seen_again_after_a_restart(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot():
+        question = await asked_with(stage, f"{unique} one", a_picture(png(30)))
+        await stage.said(question["id"], "Jun", f"{unique} two", attachments=[a_picture(png(31))])
+    async with stage.bot():
+        await stage.said(question["id"], "Mina", f"{unique} three")
+        shown = await seen(stage, f"{unique} three")
+    assert shown == [[data_url(png(30))], [data_url(png(31))], []]
+
+
+async def test_a_question_that_a_restart_cut_is_asked_again_with_its_picture(
+    own_stage: Stage, unique: str
+) -> None:
+    """Its first attempt looked at the files already: now they come by the message's id."""
+    stage = own_stage
+    await stage.model.reply_when(unique, Script(text="Slow. " * 90, chunks_per_second=4), times=1)
+    channel = await stage.channel()
+    async with stage.bot(SHUTDOWN_GRACE="0"):
+        text = f"{stage.discord.bot_mention} {unique}"
+        question = await stage.discord.say(channel, "Mina", text, attachments=[a_picture(png(32))])
+        await stage.first_words_on(question)
+    async with stage.bot():
+        await stage.answer_to(question)
+    requests = await stage.requests_with(unique)
+    assert [urls(one.body["messages"][-1]) for one in requests] == [[data_url(png(32))]] * 2
+
+
+async def test_what_pictures_cost_is_learnt_from_what_the_api_counts(
+    own_stage: Stage, unique: str
+) -> None:
+    """A model that asks 2,200 tokens of each: four do not fit, though they seemed to before."""
+    stage = own_stage
+    await stage.model.change(image_tokens=2200)
+    pictures = [a_picture(png(number), f"{number}.png") for number in range(4)]
+    async with stage.bot():
+        await asked_with(stage, f"{unique} a", *pictures)
+    async with stage.bot():
+        await asked_with(stage, f"{unique} b", *pictures)
+    counts = [len((await seen(stage, f"{unique} {which}"))[-1]) for which in "ab"]
+    assert counts == [4, 3]
+    [(factor,)] = stage.rows("SELECT factor FROM calibrations WHERE model = 'stand-in pictures'")
+    assert 2.7 < factor < 2.9
+    assert stage.rows("SELECT factor FROM calibrations WHERE model = 'stand-in'") == []
+
+
+async def test_without_image_turns_pictures_are_not_looked_at(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot(IMAGE_TURNS="0"):
+        before = await fetches(stage)
+        question = await asked_with(stage, unique, a_picture(png(1)))
+        sentence = ENGLISH.file_not_text.format(name="photo.png")
+        assert sentence in await stage.text_on(question)
+        assert await seen(stage, unique) == [[]]
+        dm = await stage.discord.dm(person := await stage.person())
+        await stage.discord.say(dm, person, "", attachments=[a_picture(png(2))])
+        await stage.shown(ENGLISH.hint_in_place, dm)
+        assert await fetches(stage) == before
+
+
+async def test_pictures_are_told_of_in_help_and_privacy(stage: Stage) -> None:
+    channel = await stage.channel()
+    shown: list[Message] = [await stage.use(channel, name) for name in ("help", "privacy")]
+    assert ENGLISH.help_pictures in shown[0]["content"]
+    assert ENGLISH.privacy_pictures in shown[1]["content"]
