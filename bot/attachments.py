@@ -15,6 +15,7 @@ from bot.conversation import Files, scrubbed
 from bot.decoding import decode
 from bot.few import Few
 from bot.images import ALL_BYTES, Image, image_kind
+from bot.pdf import End, PdfReader, may_be_pdf
 from bot.prompt import a_file, a_picture, defused, shown_name
 from bot.sentences import Sentences
 
@@ -33,6 +34,13 @@ PASTED: Final = "message.txt"  # what Discord makes of a paste that is too long 
 PICTURES: Final = "image/"  # content types
 OTHERS: Final = ("video/", "audio/")
 MEGABYTE: Final = 1_000_000
+UNREAD_PDFS: Final = {  # the sentences about those of which nothing was read
+    End.WHOLE: "pdf_without_text",
+    End.PAGES: "pdf_without_text",
+    End.LOCKED: "pdf_locked",
+    End.DAMAGED: "pdf_damaged",
+    End.STOPPED: "pdf_too_hard",
+}
 
 
 class _NotRead(Exception):
@@ -64,10 +72,11 @@ class _Room:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What a file says, and whether that is all of it."""
+    """What a file says, and whether that is all of it; *pages* of a PDF that has more."""
 
     said: str
     whole: bool
+    pages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Attachments:
         self._most_bytes = most_bytes
         self._pictures = pictures
         self._few = Few(AT_ONCE)
+        self._pdfs = PdfReader(most_characters=CHARACTERS)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -103,6 +113,11 @@ class Attachments:
     async def __aexit__(self, *_details: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    @property
+    def reads_pdfs(self) -> bool:
+        """Whether what PDFs are read with is installed."""
+        return self._pdfs.able
 
     def of(self, message: discord.Message) -> list[discord.Attachment]:
         """Return the attachments of *message* that may be read, by what Discord says of them."""
@@ -182,9 +197,23 @@ class Attachments:
             raise _NotRead("picture_unknown")
         whole = len(data) <= BYTES
         text = decode(data[:BYTES], cut=not whole)
+        if text is None and may_be_pdf(data):
+            return await self._pdf(data)
         if text is None:
             raise _NotRead("file_not_text")
-        return _Text(scrubbed(text).replace("\r\n", "\n").strip(), whole)
+        return _Text(_clean(text), whole)
+
+    async def _pdf(self, data: bytes) -> _Text:
+        """Return what a PDF says; raises _NotRead."""
+        if not self._pdfs.able:
+            raise _NotRead("pdf_not_here")
+        if len(data) > self._most_bytes:
+            raise _NotRead("file_too_large")
+        pdf = await self._pdfs.read(data)
+        if not pdf.text:
+            raise _NotRead(UNREAD_PDFS[pdf.end])
+        more = pdf.end is not End.WHOLE
+        return _Text(_clean(pdf.text), len(pdf.text) <= CHARACTERS, pdf.pages if more else None)
 
     async def _fetched(self, address: str) -> bytes:
         """Return what is at *address*, of what is too much one byte more; nowhere else."""
@@ -202,7 +231,8 @@ class Attachments:
             data, most = bytearray(), BYTES
             async for chunk in response.content.iter_any():
                 data += chunk
-                most = BYTES if self._image_kind(data) is None else self._most_bytes
+                whole = self._image_kind(data) or (self._pdfs.able and may_be_pdf(data))
+                most = self._most_bytes if whole else BYTES
                 if len(data) > most:
                     break
         return bytes(data[: most + 1])
@@ -227,9 +257,15 @@ def _text(name: str, text: _Text, room: _Room, say: Sentences) -> _Read:
     if not text.whole or len(text.said) > room.characters:
         characters = min(len(text.said), room.characters)
         room.notices.append(say.file_cut.format(name=name, characters=characters))
+    elif text.pages is not None:
+        room.notices.append(say.pdf_cut.format(name=name, pages=text.pages))
     kept = text.said[: room.characters]
     room.characters -= len(kept)
     return _Read(name, defused(kept))
+
+
+def _clean(text: str) -> str:
+    return scrubbed(text).replace("\r\n", "\n").strip()
 
 
 def _is_media(attachment: discord.Attachment, kinds: str | tuple[str, ...]) -> bool:

@@ -39,6 +39,7 @@ class Help:
         sentences = [
             await self._how_to_ask(interaction, place, say),
             say.help_pictures if self._keeping.pictures else say.help_files,
+            *([say.help_pdfs] if self._keeping.pdfs else []),
             say.help_model.format(model=self._keeping.model),
             prompts[scope],
             say.help_commands,

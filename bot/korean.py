@@ -22,10 +22,18 @@ KOREAN: Final = Sentences(
     ),
     memory_failed="지금은 기억을 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요.",
     memory_not_saved="지금은 기억을 저장할 수 없어서 이 대화는 기억하지 못해요.",
-    file_not_text="{name} 파일은 읽지 않았어요. 텍스트 파일만 읽을 수 있어요.",
+    file_not_text="{name} 파일은 읽지 않았어요. 제가 읽을 수 있는 글이 들어 있지 않아요.",
     file_too_large="{name} 파일은 읽지 않았어요. {limit:g} MB보다 커요.",
     file_unreachable="Discord에서 {name} 파일을 받지 못했어요. 한 번 더 보내 주세요.",
     file_cut="{name} 파일은 처음 {characters:,}자만 읽었어요. 나머지는 너무 많아요.",
+    pdf_not_here="{name} 파일은 읽지 않았어요. 이 봇은 PDF를 읽도록 설정되어 있지 않아요.",
+    pdf_locked="{name} 파일은 읽지 않았어요. 비밀번호로 잠겨 있어요.",
+    pdf_damaged="{name} 파일은 읽지 않았어요. PDF가 손상되었어요.",
+    pdf_without_text="{name} 파일은 읽지 않았어요. 쪽이 모두 그림이라 글이 없어요.",
+    pdf_too_hard=(
+        "{name} 파일은 읽지 않았어요. 제가 쓸 수 있는 것보다 많은 시간이나 메모리가 필요해요."
+    ),
+    pdf_cut="{name} 파일은 읽을 수 있는 데까지 앞쪽만 읽었어요({pages}쪽).",
     picture_unknown=("{name} 그림은 보지 않았어요. PNG, JPEG, GIF, WebP 그림만 볼 수 있어요."),
     picture_left_out="{name} 그림은 보지 않았어요. 그림을 더 넣을 자리가 없어요.",
     pictures_unreachable=("Discord에서 그림을 모두 받지는 못했어요. 한 번 더 보내 주세요."),
@@ -114,6 +122,7 @@ KOREAN: Final = Sentences(
         "질문이나 질문이 답장한 메시지와 함께 온 텍스트 파일을 읽고 그림(PNG, JPEG, GIF, WebP)을 "
         "보며, 여기서 나눈 이야기를 기억해요."
     ),
+    help_pdfs="PDF의 글도 읽어요.",
     help_model="답하는 모델은 {model}이에요.",
     help_prompt_own="이 채널에는 따로 정한 시스템 프롬프트가 있어요.",
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",

@@ -29,13 +29,14 @@ EXPORT_NAME: Final = "my-exchanges.json"
 class Keeping:
     """Where what people ask goes, and for how many days it stays; 0: until it is forgotten.
 
-    *pictures* says whether theirs go there, too.
+    *pictures* says whether theirs go there, too, *pdfs* whether PDFs are read.
     """
 
     host: str
     model: str
     retention_days: int
     pictures: bool
+    pdfs: bool
 
 
 class OwnData:

@@ -80,6 +80,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                     settings.openai_model,
                     settings.retention_days,
                     pictures=settings.image_turns > 0,
+                    pdfs=attachments.reads_pdfs,
                 ),
                 allowed_guilds=settings.allowed_guilds,
                 allow_dms=settings.allow_dms,

@@ -23,6 +23,12 @@ class Sentences:
     file_too_large: str
     file_unreachable: str
     file_cut: str
+    pdf_not_here: str
+    pdf_locked: str
+    pdf_damaged: str
+    pdf_without_text: str
+    pdf_too_hard: str
+    pdf_cut: str
     picture_unknown: str
     picture_left_out: str
     pictures_unreachable: str
@@ -85,6 +91,7 @@ class Sentences:
     help_ask_dm: str
     help_files: str
     help_pictures: str
+    help_pdfs: str
     help_model: str
     help_prompt_own: str
     help_prompt_server: str
@@ -149,10 +156,16 @@ ENGLISH: Final = Sentences(
     ),
     memory_failed="My memory cannot be read right now. Please try again in a minute.",
     memory_not_saved="My memory cannot be written right now: I will not remember this.",
-    file_not_text="I did not read {name}: I can only read text files.",
+    file_not_text="I did not read {name}: there is no text in it that I can read.",
     file_too_large="I did not read {name}: it is larger than {limit:g} MB.",
     file_unreachable="I could not get {name} from Discord. Please send it once more.",
     file_cut="I read the first {characters:,} characters of {name}; the rest is more than fits.",
+    pdf_not_here="I did not read {name}: this bot is not set up to read PDFs.",
+    pdf_locked="I did not read {name}: it is locked with a password.",
+    pdf_damaged="I did not read {name}: this PDF is damaged.",
+    pdf_without_text="I did not read {name}: its pages are pictures, with no text in them.",
+    pdf_too_hard="I did not read {name}: that takes more time or memory than I may use.",
+    pdf_cut="I read the first pages of {name}, as far as I could: {pages}.",
     picture_unknown="I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures.",
     picture_left_out="I did not look at {name}: there is no room for more pictures.",
     pictures_unreachable=("I could not get all pictures from Discord. Please send them once more."),
@@ -246,6 +259,7 @@ ENGLISH: Final = Sentences(
         "I read text files and look at pictures (PNG, JPEG, GIF, WebP) that come with a question "
         "or with the message that it replies to, and remember what was said here."
     ),
+    help_pdfs="I read the text of PDFs, too.",
     help_model="The model that answers is {model}.",
     help_prompt_own="This channel has a system prompt of its own.",
     help_prompt_server="The system prompt of this server holds here.",

@@ -61,6 +61,7 @@ LIBRARIES = {
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
     "dotenv": set[str](),
+    "pypdf": {"pdf_worker"},
 }
 # Pure: no files, no sockets, no tasks, no clock.
 PURE = {

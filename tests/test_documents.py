@@ -83,7 +83,8 @@ def test_requirements_pin_what_the_project_depends_on() -> None:
         for name, _, version in (line.partition("==") for line in lines if line[:1] != "#")
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for dependency in map(Requirement, project["dependencies"]):
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["files"]]
+    for dependency in map(Requirement, wanted):
         assert dependency.specifier.contains(pins[canonicalize_name(dependency.name)])
 
 

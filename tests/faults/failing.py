@@ -246,7 +246,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             questions_per_minute=MESSAGE_LIMIT,
             reply_parts=5,
             attachments=files,
-            keeping=Keeping("localhost", "double", retention_days=0, pictures=False),
+            keeping=Keeping("localhost", "double", retention_days=0, pictures=False, pdfs=False),
         ) as connection:
             running = asyncio.create_task(connection.run())
             try:

@@ -1,0 +1,118 @@
+"""What PDFs say, and that none takes more than it may."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bot.pdf import PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
+from tests.pdfs import drawn, endless, locked, pdf, swelling
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def reader() -> PdfReader:
+    return PdfReader(most_characters=LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (pdf("The harbour", "is quiet."), Pdf("The harbour\n\nis quiet.", 2, End.WHOLE)),
+        (b"\n\njunk\n" + pdf("Late"), Pdf("Late", 1, End.WHOLE)),
+        (locked(pdf("Opens."), password=""), Pdf("Opens.", 1, End.WHOLE)),
+        (locked(pdf("Secret."), password="x"), Pdf("", 0, End.LOCKED)),
+        (drawn([b"0 0 m 9 9 l S"]), Pdf("", 1, End.WHOLE)),
+        (pdf("The harbour")[:300], Pdf("", 0, End.DAMAGED)),
+        (b"%PDF-1.7\n" + bytes(range(256)), Pdf("", 0, End.DAMAGED)),
+        (b"%PDF-1.7\n", Pdf("", 0, End.DAMAGED)),
+    ],
+    ids=["whole", "junk", "open", "locked", "drawn", "cut", "noise", "nothing"],
+)
+async def test_what_a_pdf_says(reader: PdfReader, data: bytes, told: Pdf) -> None:
+    assert may_be_pdf(data)
+    assert await reader.read(data) == told
+
+
+async def test_so_many_pages_are_read(reader: PdfReader) -> None:
+    told = await reader.read(pdf(*(str(number % 10) for number in range(PAGES + 50))))
+    assert (told.pages, told.end) == (PAGES, End.PAGES)
+
+
+async def test_no_more_is_read_than_is_wanted(reader: PdfReader) -> None:
+    told = await reader.read(pdf(*["word " * 100] * 50))
+    assert LIMIT < len(told.text) < LIMIT + 20
+    assert told.pages == 3
+
+
+async def test_a_pdf_that_draws_without_end_ends(reader: PdfReader) -> None:
+    told = await reader.read(endless())
+    assert told.end in End
+    assert len(told.text) <= LIMIT + 1
+
+
+async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept() -> None:
+    reader = PdfReader(most_characters=LIMIT, seconds=6)
+    began = time.monotonic()
+    slow = b"BT /F1 12 Tf () Tj ET\n" * 200_000
+    told = await reader.read(drawn([b"BT /F1 12 Tf (First.) Tj ET", *[slow] * 9]))
+    assert told == Pdf("First.", 1, End.STOPPED)
+    assert time.monotonic() - began < 25
+
+
+async def test_what_takes_too_much_memory_is_stopped() -> None:
+    """The page is 20 MB when it is unpacked, and its operators are several times that."""
+    reader = PdfReader(most_characters=LIMIT, memory_bytes=100_000_000)
+    assert await reader.read(pdf("Fits.")) == Pdf("Fits.", 1, End.WHOLE)
+    assert await reader.read(swelling(20)) == Pdf("", 0, End.STOPPED)
+
+
+async def test_an_answer_that_is_stopped_ends_the_worker() -> None:
+    reader = PdfReader(most_characters=LIMIT)
+    reading = asyncio.create_task(reader.read(swelling(10)))
+    async with asyncio.timeout(20):
+        while not workers():  # noqa: ASYNC110  # a process tells nobody that it began
+            await asyncio.sleep(0.02)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert not workers()
+
+
+def workers() -> list[str]:
+    """Return the workers that this process started and that run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = path.read_text().rpartition(")")[2].split()[1]
+            command = (path.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if parent == str(os.getpid()) and WORKER.name in command:
+            found.append(path.parent.name)
+    return found
+
+
+async def test_the_worker_knows_no_secrets(
+    reader: PdfReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What it is given of the environment is what Python needs."""
+    monkeypatch.setenv("DISCORD_TOKEN", "secret")
+    spy = tmp_path / "spy.py"
+    spy.write_text(
+        "import json, os, sys\nsys.stdin.buffer.read()\n"
+        "print(json.dumps(' '.join(os.environ.values())))\nprint('true')\n"
+        "print(json.dumps({'end': 'whole'}))\n"
+    )
+    monkeypatch.setattr("bot.pdf.WORKER", spy)
+    told = await reader.read(b"")
+    assert told.end is End.WHOLE
+    assert os.environ["PATH"] in told.text
+    assert "secret" not in told.text
+
+
+def test_text_may_name_a_pdf() -> None:
+    assert may_be_pdf(b"A PDF begins with %PDF-1.7.")
+    assert not may_be_pdf(b" " * 1024 + b"%PDF-1.7")
