@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 # OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. What
 # a model counts otherwise, for larger ones too, is for a Calibration to learn.
 IMAGE_TOKENS: Final = 765
-AT_ONCE: Final = 4  # prompts with pictures, which are held in memory
+AT_ONCE: Final = 2  # prompts with pictures: 20 MB of them take 180 MB on their way
 
 
 class Source(Protocol):

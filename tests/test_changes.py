@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bot.changes import WAITING, Changes
 from bot.conversation import Exchange
 from bot.history import History
 from bot.languages import Languages
+from bot.lately import Lately, Version
 from bot.pictures import Pictures
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 from tests.faults.failing import FOR_EVER, FailingDatabase
@@ -312,3 +314,13 @@ async def test_what_is_asked_after_the_bot_came_back_to_a_server_is_answered(sce
     await scene.history.receive(question)
     assert "Why?" in await scene.asked(question)
     assert await scene.remembered(1) == [True]
+
+
+def test_an_edit_of_what_is_quoted_keeps_what_was_read_of_its_files() -> None:
+    """Also where it is not in the database yet."""
+    lately = Lately()
+    version = Version("", "⟦Jun wrote⟧\nEdited\n⟦file a⟧", frozenset("a"), datetime.now(UTC))
+    assert lately.edited(5, version)
+    exchange = an_exchange(9, quoted="⟦Jun wrote⟧\n⟦file a⟧\nsecret", quoted_id=5)
+    standing = lately.applied_to(exchange)
+    assert standing.quoted == "⟦Jun wrote⟧\nEdited\n⟦file a⟧\nsecret"

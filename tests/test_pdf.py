@@ -64,10 +64,10 @@ async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept() -> Non
 
 
 async def test_what_takes_too_much_memory_is_stopped() -> None:
-    """The page is 20 MB when it is unpacked, and its operators are several times that."""
+    """The page is 4 MB when it is unpacked, and its operators come to fifty times that."""
     reader = PdfReader(most_characters=LIMIT, memory_bytes=100_000_000)
     assert await reader.read(pdf("Fits.")) == Pdf("Fits.", 1, End.WHOLE)
-    assert await reader.read(swelling(20)) == Pdf("", 0, End.STOPPED)
+    assert await reader.read(swelling(4)) == Pdf("", 0, End.STOPPED)
 
 
 async def test_an_answer_that_is_stopped_ends_the_worker() -> None:

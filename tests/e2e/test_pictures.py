@@ -80,12 +80,15 @@ async def test_a_mention_with_a_picture_alone_opens_a_thread(stage: Stage) -> No
 
 async def test_pictures_and_text_files_go_together(stage: Stage, unique: str) -> None:
     files = (a_file("one", "a.txt"), a_picture(png(1)), a_file("two", "b.txt"))
-    await asked_with(stage, unique, *files)
+    question = await asked_with(stage, unique, *files)
     [*_, asked] = await stage.prompt_with(unique)
     assert text_of(asked).endswith(
         f"{unique}\n⟦picture photo.png⟧\n⟦file a.txt⟧\none\n⟦file b.txt⟧\ntwo"
     )
     assert urls(asked) == [data_url(png(1))]
+    await stage.said(question["id"], "Mina", f"{unique}b")
+    assert await seen(stage, f"{unique}b") == [[data_url(png(1))], []]
+    assert await fetched(stage, question) == 4, "what the texts say is kept"
 
 
 async def test_a_reply_to_a_picture_shows_it(stage: Stage, unique: str) -> None:
