@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.pdf import PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
+from bot.pdf_worker import PIECE, lines
 from tests.pdfs import drawn, endless, locked, pdf, swelling
 
 LIMIT = 1000
@@ -111,6 +112,17 @@ async def test_the_worker_knows_no_secrets(
     assert told.end is End.WHOLE
     assert os.environ["PATH"] in told.text
     assert "secret" not in told.text
+
+
+def test_the_worker_says_page_by_page_what_there_is() -> None:
+    """Long ones in pieces, so that what a killed worker said is read up to its last line."""
+    whole, more, locked_end = {"end": "whole"}, {"end": "pages"}, {"end": "locked"}
+    assert list(lines(pdf("One", ""), 9, 99)) == ["One", True, True, whole]
+    assert list(lines(pdf("One", "Two"), 1, 99)) == ["One", True, more]
+    assert list(lines(pdf("One", "Two"), 9, 2)) == ["One", True, whole]
+    assert list(lines(pdf("x" * (PIECE + 1)), 9, 9999)) == ["x" * PIECE, "x", True, whole]
+    assert list(lines(locked(pdf("One"), password="x"), 9, 99)) == [locked_end]
+    assert list(lines(b"%PDF-1.7", 9, 99)) == [{"end": "damaged"}]
 
 
 def test_text_may_name_a_pdf() -> None:

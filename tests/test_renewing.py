@@ -11,8 +11,9 @@ import pytest
 
 from bot.assistant import Assistant
 from bot.conversation import Conversation, Exchange, State
-from bot.errors import ModelBusy, ModelCut, ModelLength, ReplyDelayed, ReplyLost
+from bot.errors import ModelBlind, ModelBusy, ModelCut, ModelLength, ReplyDelayed, ReplyLost
 from bot.history import History
+from bot.images import Image
 from bot.languages import Languages
 from bot.offers import NOTHING, Offer, offered
 from bot.pictures import Pictures
@@ -292,3 +293,30 @@ def test_only_what_was_cut_short_may_be_gone_on_with() -> None:
     assert offered(State.FAILED, cut=True) == BOTH
     assert offered(State.CANCELLED, cut=True) == {Offer.REGENERATE}
     assert offered(State.ANSWERED, cut=False) == {Offer.REGENERATE}
+
+
+class Album:
+    """A source with one picture for each question."""
+
+    async def of(self, _exchange: Exchange) -> list[Image]:
+        return [Image(b"picture", "image/png")]
+
+
+@pytest.mark.parametrize(("renewal", "turn"), [(Offer.REGENERATE, -1), (Offer.CONTINUE, -3)])
+async def test_the_pictures_of_the_question_are_seen_again(
+    assistant: Assistant, history: History, model: DoubleModel, renewal: Offer, turn: int
+) -> None:
+    assistant.pictures.come_from(Album())
+    exchange = replace(an_exchange(4, "Long?", "It", files="⟦picture a.png⟧"), cut=True)
+    assert await history.receive(exchange)
+    assert await history.complete(exchange, State.FAILED)
+    for error, sentence in ((None, []), (ModelBlind(), [ENGLISH.model_blind])):
+        if error is not None:
+            model.enqueue_refusal(error)
+        model.enqueue(" is.", ModelCut("reset"))
+        reply = await renewed(assistant, history, 4, renewal)
+        shown = [one.images for one in model.history.pop(0).turns]
+        assert [at for at, images in enumerate(shown, start=-len(shown)) if images] == [turn]
+        assert reply.notices is not None
+        assert [one for one in reply.notices if one in sentence] == sentence
+        assert ENGLISH.pictures_unreachable not in reply.notices
