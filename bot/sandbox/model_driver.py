@@ -35,9 +35,13 @@ class ModelDriver:
         rule = {"contains": contains, "reply": _script(reply).to_json(), "times": times}
         await self._call("POST", "rules", [rule])
 
+    async def list_models(self, reply: Script) -> None:
+        """Answer with *reply*, which has a body or another status, who asks for the models."""
+        await self._call("PUT", "listing", reply.to_json())
+
     async def reset(self) -> None:
-        """Drop queued replies, rules and the record, and set all settings as they were first."""
-        for name in ("replies", "rules", "requests", "settings"):
+        """Drop what is scripted and the record, and set all settings as they were first."""
+        for name in ("replies", "rules", "listing", "requests", "settings"):
             await self._call("DELETE", name)
 
     async def forget_requests(self) -> None:

@@ -219,12 +219,31 @@ async def test_a_completion_offers_at_most_25_choices_each_with_a_name(
     for choices in (None, many):
         answer = await bot.answer(8, {"choices": choices})
         assert code_at(answer.body, "data", "choices") == "BASE_TYPE_MAX_LENGTH"
+    for choice, where, code in (
+        ("calm", (), "DICT_TYPE_CONVERT"),
+        ({"name": "calm"}, ("value",), "BASE_TYPE_REQUIRED"),
+        ({"name": "calm", "value": ""}, ("value",), "BASE_TYPE_BAD_LENGTH"),
+        ({"name": "calm", "value": "x" * 101}, ("value",), "BASE_TYPE_BAD_LENGTH"),
+        ({"name": "x" * 101, "value": "calm"}, ("name",), "BASE_TYPE_BAD_LENGTH"),
+    ):
+        answer = await bot.answer(8, {"choices": [choice]})
+        assert code_at(answer.body, "data", "choices", "0", *where) == code
     nameless = (await bot.answer(8, {"choices": [{"value": 1}]})).body
     assert code_at(nameless, "data", "choices", "0", "name") == "BASE_TYPE_BAD_LENGTH"
     assert (await bot.answer(4, {"content": "x"})).code == 50035
     assert (await bot.answer(8, {"choices": many[:25]}, "?with_response=1")).body == {
         "interaction": {"id": number, "type": 4}
     }
+
+
+async def test_only_what_is_completed_can_be_typed_for_choices(bot: Bot, people: Driver) -> None:
+    for option in ("tone", "count", "nothing"):
+        with pytest.raises(ControlError, match="not completed"):
+            await people.autocomplete("general", "Jun", "choose", option, "a")
+    await people.autocomplete("general", "Jun", "choose", "typed", "a")
+    assert (await bot.hear())["data"]["options"] == [
+        {"type": 3, "name": "typed", "value": "a", "focused": True}
+    ]
 
 
 async def test_a_press_is_acknowledged_and_its_message_edited_later(

@@ -230,6 +230,20 @@ async def test_unknown_model_is_not_found(model: ModelDriver, client: AsyncOpenA
         await client.models.retrieve("any-name")
 
 
+async def test_the_list_of_models_says_what_it_is_told_to(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    body = {"data": [{"id": "old", "shutdown_date": "2027-01-31"}]}
+    await model.list_models(Script(body=body))
+    [listed] = [one async for one in client.models.list()]
+    assert (listed.id, listed.shutdown_date) == ("old", "2027-01-31")
+    await model.list_models(Script(status=404))
+    with pytest.raises(openai.NotFoundError):
+        await client.models.list()
+    await model.reset()
+    assert [one.id async for one in client.models.list()] == ["stand-in"]
+
+
 async def test_prompt_over_the_window_is_refused(model: ModelDriver, client: AsyncOpenAI) -> None:
     await model.change(context_window=30)
     with pytest.raises(openai.BadRequestError) as caught:

@@ -80,6 +80,8 @@ def use_command(
     if command.guild_id is not None:
         data["guild_id"] = str(command.guild_id)
     if command.type == commands.CHAT_INPUT:
+        if focused is not None:
+            _require_completed(command.form, path, focused)
         filler = _Filler(state, channel, force=force or focused is not None, focused=focused)
         data["options"] = filler.fill(command.form.get("options") or [], path, options)
         if filler.resolved:
@@ -91,6 +93,15 @@ def use_command(
     return interactions.begin(
         state, kind, user_id, channel, data, label=command.name, owners=owners
     )
+
+
+def _require_completed(form: Json, path: list[str], focused: str) -> None:
+    defined: list[Json] = [form]
+    for name in path:
+        defined = [one for owner in defined for one in owner["options"] if one["name"] == name]
+    options = [one for owner in defined for one in owner.get("options") or []]
+    if not any(one["name"] == focused and one.get("autocomplete") for one in options):
+        raise NotPossibleError(f"the option {focused!r} is not completed while it is typed")
 
 
 def _require_seen(state: State, user_id: int, channel: Channel) -> None:

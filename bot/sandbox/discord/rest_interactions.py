@@ -87,11 +87,19 @@ def _check(call: Call, kind: int, data: Json) -> None:
             form.add(("data", "choices"), "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
             choices = []
         for index, choice in enumerate(choices):
-            is_text = isinstance(choice.get("value"), str)
-            check_choice(form, ("data", "choices", index), choice, text=is_text)
+            _check_choice(form, ("data", "choices", index), choice)
     form.raise_if_any()
     if kind == MESSAGE:
         require_something(data, file_count=len(call.uploads))
+
+
+def _check_choice(form: FormErrors, path: tuple[str | int, ...], choice: object) -> None:
+    if not isinstance(choice, dict):
+        form.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
+    elif "value" not in choice:
+        form.add((*path, "value"), "BASE_TYPE_REQUIRED", "This field is required")
+    else:
+        check_choice(form, path, choice, text=isinstance(choice["value"], str))
 
 
 def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, data: Json) -> None:

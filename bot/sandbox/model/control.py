@@ -36,6 +36,8 @@ class Control:
         app.router.add_delete("/replies", self._clear_replies)
         app.router.add_post("/rules", self._add_rules)
         app.router.add_delete("/rules", self._clear_rules)
+        app.router.add_put("/listing", self._set_listing)
+        app.router.add_delete("/listing", self._clear_listing)
         app.router.add_get("/settings", self._show_settings)
         app.router.add_put("/settings", self._change_settings)
         app.router.add_delete("/settings", self._reset_settings)
@@ -58,6 +60,14 @@ class Control:
     async def _clear_rules(self, _request: web.Request) -> web.Response:
         self._state.rules.clear()
         return web.json_response({"rules": 0})
+
+    async def _set_listing(self, request: web.Request) -> web.Response:
+        self._state.listing = Script.from_json(await request.json())
+        return web.json_response({})
+
+    async def _clear_listing(self, _request: web.Request) -> web.Response:
+        self._state.listing = None
+        return web.json_response({})
 
     async def _show_settings(self, _request: web.Request) -> web.Response:
         return web.json_response(asdict(self._state.settings))

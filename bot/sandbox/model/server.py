@@ -152,6 +152,12 @@ class ChatAPI:
         return self._state.log.add(request.method, request.path, headers, key_ok=key_ok)
 
     async def _list_models(self, exchange: _Exchange) -> None:
+        script = self._state.listing
+        if script is not None:
+            exchange.bytes_left = script.disconnect_after_bytes
+            await asyncio.sleep(script.stall_before_seconds)
+            await self._send_verbatim(exchange, script)
+            return
         models = self._state.settings.models or (_LISTED_MODEL,)
         data = [_model_object(model) for model in models]
         await exchange.send_json(200, {"object": "list", "data": data})
@@ -316,7 +322,8 @@ def _reply_limit(body: JsonObject) -> int | None:
 
 
 def _model_object(model: str) -> JsonObject:
-    return {"id": model, "object": "model", "created": 1_700_000_000, "owned_by": "stand-in"}
+    about = {"created": 1_700_000_000, "owned_by": "stand-in", "shutdown_date": None}
+    return {"id": model, "object": "model", **about}
 
 
 async def serve(settings: ModelSettings, host: str, port: int, parent_pid: int | None) -> None:

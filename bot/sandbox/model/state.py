@@ -168,6 +168,7 @@ class ModelState:
         self.settings = settings
         self.replies: deque[Script] = deque()
         self.rules: list[Rule] = []
+        self.listing: Script | None = None  # what /models answers, where it is not as it should be
         self.log = RequestLog()
 
     def next_script(self, question: str) -> Script | None:
