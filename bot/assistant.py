@@ -1,4 +1,4 @@
-"""The use case: answer a question, forget a conversation, set a system prompt."""
+"""The use case: answer a question, forget a conversation, set a system prompt or a model."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ from bot.errors import (
 from bot.history import NEWEST_ID, History
 from bot.images import Image
 from bot.languages import LANGUAGES, Languages
-from bot.notes import Scope
+from bot.notes import Choice, Choices, Scope
 from bot.offers import NOTHING, Offer, Offers, offered
 from bot.pictures import IMAGE_TOKENS, Pictures
 from bot.prompt import (
@@ -81,10 +81,12 @@ class ChatModel(Protocol):
 
     @property
     def name(self) -> str:
-        """What the API calls the model."""
+        """What the API calls the model that answers where no other was chosen."""
 
-    def stream(self, prompt: Prompt, calls: Calls) -> AbstractAsyncContextManager[Completion]:
-        """Ask with *prompt*, in no more requests than *calls* has left; raises ModelError."""
+    def stream(
+        self, prompt: Prompt, calls: Calls, *, model: str
+    ) -> AbstractAsyncContextManager[Completion]:
+        """Ask *model* in no more requests than *calls* has left; raises ModelError."""
 
 
 class Reply(Protocol):
@@ -142,6 +144,7 @@ class _Answer:
     above: tuple[str, ...] = ()
     images: tuple[Image, ...] | None = None  # of the question; None: not at hand
     first_words_seconds: float | None = None
+    model: str = ""
     prompt: Prompt | None = None
     images_sent: int = 0
     usage: Usage | None = None
@@ -207,7 +210,10 @@ async def nothing_more(_exchange: Exchange) -> Brought:
 
 
 class Assistant:
-    """Answers questions with a model and a history. *token_budget* bounds each prompt."""
+    """Answers questions with a model and a history. *token_budget* bounds each prompt.
+
+    *models* are those that may be chosen; where it is empty, all that the API has.
+    """
 
     def __init__(
         self,
@@ -218,6 +224,7 @@ class Assistant:
         token_budget: int,
         languages: Languages,
         pictures: Pictures,
+        models: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pictures = pictures
@@ -226,6 +233,7 @@ class Assistant:
         self._default_system_prompt = system_prompt
         self._token_budget = token_budget
         self._languages = languages
+        self._choosable = models
         self._clock = clock
         self._queues = PlaceQueues()
         self._answers: dict[int, _Answer] = {}
@@ -382,7 +390,15 @@ class Assistant:
 
     async def system_prompt(self, conversation: Conversation) -> str:
         """Return the system prompt that holds in *conversation*."""
-        return await self._history.notes.system_prompt(conversation) or self._default_system_prompt
+        return self._system_prompt(await self._history.notes.choices(conversation))
+
+    async def model_in(self, conversation: Conversation) -> tuple[str, Choice | None]:
+        """Return the model that answers in *conversation*, and the choice that makes it so."""
+        return self._model_of(await self._history.notes.choices(conversation))
+
+    async def choose_model(self, scope: Scope, place: Conversation, model: str) -> None:
+        """Set the model of *place*, or of its guild, an empty name back to the default."""
+        await self._history.notes.set_model(scope, place, model)
 
     async def instruct(self, scope: Scope, place: Conversation, prompt: str) -> None:
         """Set the system prompt of *place*, or of its guild, an empty one back to the default.
@@ -390,7 +406,8 @@ class Assistant:
         Raises SystemPromptTooLong.
         """
         prompt = prompt.strip()
-        calibration = await self._calibration()
+        model, _ = await self.model_in(place)
+        calibration = await self._calibration(model)
         tokens = calibration.apply(estimate_tokens(prompt))
         token_limit = self._token_budget // 2
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
@@ -401,6 +418,17 @@ class Assistant:
     def nothing_read(self, say: Sentences) -> str:
         """Return what is said to a message of which nothing can be read."""
         return say.hint_unreadable if self.pictures.turns else say.hint_in_place
+
+    def _system_prompt(self, choices: Choices) -> str:
+        prompts = choices.system_prompts
+        return prompts[0].value if prompts else self._default_system_prompt
+
+    def _model_of(self, choices: Choices) -> tuple[str, Choice | None]:
+        """Return the nearest choice that may still be made: the operator may take models back."""
+        for choice in choices.models:
+            if not self._choosable or choice.value in self._choosable:
+                return choice.value, choice
+        return self._model.name, None
 
     def _stop_all(self, why: _Stop) -> None:
         for answer in self._answers.values():
@@ -552,7 +580,9 @@ class Assistant:
         self._report(answer, state)
 
     async def _ask(self, answer: _Answer, reply: Reply) -> None:
-        calibration = await self._calibration()
+        choices = await self._history.notes.choices(answer.exchange.conversation)
+        answer.model, _ = self._model_of(choices)
+        calibration = await self._calibration(answer.model)
         budget = int(self._token_budget / calibration.factor)
         await self._look_up(answer, budget // FILES_SHARE)
         exchange = answer.exchange
@@ -565,10 +595,11 @@ class Assistant:
         )
         if answer.renewal is Offer.CONTINUE:
             exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
-        room = self.pictures.room(self._model.name, calibration, await self._calibration(PICTURES))
+        pictures = await self._calibration(answer.model, PICTURES)
+        room = self.pictures.room(answer.model, calibration, pictures)
         build = partial(
             build_prompt,
-            await self.system_prompt(exchange.conversation),
+            self._system_prompt(choices),
             question=exchange,
             token_budget=budget,
             place=self._whereabouts(exchange.conversation),
@@ -622,7 +653,7 @@ class Assistant:
         names = picture_names(answer.exchange)
         if not names or not self.pictures.turns:
             return
-        if not self.pictures.seen_by(self._model.name):
+        if not self.pictures.seen_by(answer.model):
             answer.note_unread(answer.say.model_blind)
             return
         for name in names[prompt.pictures_of(answer.exchange) :]:
@@ -656,13 +687,13 @@ class Assistant:
         finally:
             blind, say = isinstance(why, ModelBlind), answer.say
             if answer.begun and blind:
-                self.pictures.note_blind(self._model.name)
+                self.pictures.note_blind(answer.model)
             if answer.begun and picture_names(answer.exchange):
                 answer.note_unread(say.model_blind if blind else say.pictures_refused)
 
     async def _stream(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
         answer.prompt, answer.images_sent = prompt, prompt.images
-        async with self._model.stream(prompt, calls) as completion:
+        async with self._model.stream(prompt, calls, model=answer.model) as completion:
             try:
                 async for delta in completion:
                     if answer.first_words_seconds is None:
@@ -714,7 +745,8 @@ class Assistant:
     def _report(self, answer: _Answer, state: State) -> None:
         exchange, usage, first = answer.exchange, answer.usage, answer.first_words_seconds
         log.info(
-            "Question %d by %d in %d: %s, first words %s, whole %.2f s, %d exchanges in mind, %s",
+            "Question %d by %d in %d: %s, first words %s, whole %.2f s, "
+            "%d exchanges in mind, %s, %s",
             exchange.message_id,
             exchange.author_id,
             exchange.place_id,
@@ -723,6 +755,7 @@ class Assistant:
             self._clock() - answer.began,
             answer.prompt.exchanges if answer.prompt else 0,
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
+            answer.model or "no model",
         )
 
     def _explained(
@@ -736,9 +769,9 @@ class Assistant:
             return [self.nothing_read(say)]
         return [say.memory_failed]
 
-    async def _calibration(self, of: str = "") -> Calibration:
-        """Return what is known of the model's counts, or of those *of* something else than text."""
-        name = f"{self._model.name} {of}".strip()
+    async def _calibration(self, model: str, of: str = "") -> Calibration:
+        """Return what is known of a model's counts, or of those *of* something else than text."""
+        name = f"{model} {of}".strip()
         if name not in self._calibrations:
             self._calibrations[name] = await self._history.notes.calibration(name)
         return self._calibrations[name]
@@ -751,14 +784,14 @@ class Assistant:
         if answer.usage is None or answer.prompt is None:
             return
         estimated, counted = answer.prompt.tokens, answer.usage.prompt_tokens
-        text = await self._calibration()
+        text = await self._calibration(answer.model)
         if answer.images_sent:
-            pictures = await self._calibration(PICTURES)
+            pictures = await self._calibration(answer.model, PICTURES)
             estimated, counted = answer.images_sent * IMAGE_TOKENS, counted - text.apply(estimated)
             learnt = pictures.learn(estimated, counted, IMAGE_BOUNDS)
         else:
             learnt = text.learn(estimated, counted)
-        name = f"{self._model.name} {PICTURES}" if answer.images_sent else self._model.name
+        name = f"{answer.model} {PICTURES}" if answer.images_sent else answer.model
         self._calibrations[name] = learnt
         try:
             await self._history.notes.set_calibration(name, learnt)

@@ -14,6 +14,7 @@ from discord import app_commands
 
 from bot.assistant import Assistant
 from bot.client import ChatClient
+from bot.completing import UNANSWERABLE, CompletingTree
 from bot.conversation import Conversation
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, SystemPromptTooLong
@@ -36,7 +37,6 @@ FORM_LENGTH: Final = 4000  # Discord: text input of a form
 # Discord: an interaction that is unknown, as after 3 s, or was answered already; one that was told
 # to wait, after 15 minutes, or when somebody deleted what says so.
 TOO_LATE: Final = frozenset({10062, 40060, 50027, 10008})
-UNANSWERABLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError)
 
 
 class Refused(app_commands.AppCommandError):
@@ -48,7 +48,7 @@ class Refused(app_commands.AppCommandError):
         self.values = values
 
 
-class Tree(app_commands.CommandTree[ChatClient]):
+class Tree(CompletingTree[ChatClient]):
     """Takes what discord.py trips over in a command for one that is not as it was made."""
 
     async def _call(self, interaction: discord.Interaction[ChatClient]) -> None:
@@ -92,9 +92,6 @@ class Commands:
         self._add_commands()
 
     def _add_commands(self) -> None:
-        channel = app_commands.Choice(name=said("system_scope_channel"), value=CHANNEL_SCOPE)
-        server = app_commands.Choice(name=said("system_scope_server"), value=SERVER_SCOPE)
-
         @self.tree.command(name="reset", description=said("reset_description"))
         @app_commands.default_permissions(manage_guild=True)
         async def reset(interaction: discord.Interaction) -> None:
@@ -105,7 +102,7 @@ class Commands:
         @app_commands.describe(
             prompt=said("system_prompt_option"), scope=said("system_scope_option")
         )
-        @app_commands.choices(scope=[channel, server])
+        @app_commands.choices(scope=scope_choices())
         async def system(
             interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
@@ -135,24 +132,22 @@ class Commands:
 
     async def _reset(self, interaction: discord.Interaction) -> None:
         # What they alone see here is theirs to forget, and nobody else knows of more.
-        place = replace(self._place(interaction), person_id=interaction.user.id)
+        place = replace(self.place_to_rule(interaction), person_id=interaction.user.id)
 
         async def work() -> int:
             await self._client.changes_made()
             return await self._assistant.reset(place, interaction.id)
 
-        count = await self._done(interaction, work())
+        count = await self.done(interaction, work())
         say = self.said_to(interaction)
         counted = {0: say.reset_nothing, 1: say.reset_one}
         sentence = counted.get(count, say.reset_done.format(count=count))
-        await self._tell(interaction, sentence)
+        await self.tell(interaction, sentence)
 
     async def _system(
         self, interaction: discord.Interaction, prompt: str | None, scope: Scope
     ) -> None:
-        place = self._place(interaction)
-        if scope == "guild" and place.guild_id is None:
-            raise Refused("refused_server_scope")
+        place = self.place_to_rule(interaction, scope)
         scope_id = place.guild_id if scope == "guild" else place.channel_id
         assert scope_id is not None
         if prompt is None:
@@ -169,13 +164,11 @@ class Commands:
         self, interaction: discord.Interaction, scope: Scope, scope_id: int, prompt: str
     ) -> None:
         """Set it and say so; the place of *interaction* is checked anew."""
-        place = self._place(interaction)
+        place = self.place_to_rule(interaction)
         if scope_id != (place.guild_id if scope == "guild" else place.channel_id):
             raise Refused("refused_place")
-        await self._done(interaction, self._assistant.instruct(scope, place, prompt))
-        await self._tell(
-            interaction, _set_sentence(place, scope, prompt, self.said_to(interaction))
-        )
+        await self.done(interaction, self._assistant.instruct(scope, place, prompt))
+        await self.tell(interaction, _set_sentence(place, scope, prompt, self.said_to(interaction)))
 
     def said_to(self, interaction: discord.Interaction) -> Sentences:
         """Return the language of the person who gave a command."""
@@ -188,7 +181,7 @@ class Commands:
             raise Refused("refused_place")
         return self.said_to(interaction)
 
-    async def _done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
+    async def done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
         """Return what *work* returns; where that takes long, Discord is told to wait for it."""
         task = asyncio.create_task(work)
         done, _ = await asyncio.wait({task}, timeout=ANSWER_SECONDS)
@@ -199,7 +192,7 @@ class Commands:
                 log.warning("A command cannot be told to wait: %s", type(failure).__name__)
         return await task
 
-    async def _tell(self, interaction: discord.Interaction, sentence: str) -> None:
+    async def tell(self, interaction: discord.Interaction, sentence: str) -> None:
         """Say for all to see that it is done."""
         if interaction.response.is_done():  # It was told to wait, and this takes the place of that.
             await interaction.edit_original_response(content=sentence)
@@ -217,13 +210,15 @@ class Commands:
         say = self.said_to(interaction)
         return SystemForm(self, scope, scope_id, say, own=own or "", inherited=inherited)
 
-    def _place(self, interaction: discord.Interaction) -> Conversation:
-        """Return where the command was given, if the person may give it there; raises Refused."""
+    def place_to_rule(
+        self, interaction: discord.Interaction, scope: Scope = "channel"
+    ) -> Conversation:
+        """Return where a command was given that is for those who rule there; raises Refused."""
         self.heard(interaction)
-        if interaction.guild_id is not None:
-            allowed = interaction.permissions
-            if not (allowed.manage_guild or allowed.administrator):
-                raise Refused("refused_permission")
+        if not rules(interaction):
+            raise Refused("refused_permission")
+        if scope == "guild" and interaction.guild_id is None:
+            raise Refused("refused_server_scope")
         return self.place_of(interaction)
 
     def place_of(self, interaction: discord.Interaction) -> Conversation:
@@ -272,9 +267,23 @@ class Commands:
             log.warning("A command cannot be answered: %s", type(failure).__name__)
 
 
+def rules(interaction: discord.Interaction) -> bool:
+    """Whether somebody rules where they are: in direct messages everybody does."""
+    allowed = interaction.permissions
+    return interaction.guild_id is None or allowed.manage_guild or allowed.administrator
+
+
 def said(sentence: str) -> app_commands.locale_str:
     """Return a sentence for Discord to show to each in their language."""
     return app_commands.locale_str(getattr(ENGLISH, sentence), sentence=sentence)
+
+
+def scope_choices() -> list[app_commands.Choice[str]]:
+    """Return for what something can be set."""
+    return [
+        app_commands.Choice(name=said("system_scope_channel"), value=CHANNEL_SCOPE),
+        app_commands.Choice(name=said("system_scope_server"), value=SERVER_SCOPE),
+    ]
 
 
 def _set_sentence(place: Conversation, scope: Scope, prompt: str, say: Sentences) -> str:

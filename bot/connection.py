@@ -13,6 +13,8 @@ from bot.help import Help
 from bot.history import History
 from bot.identifies import Failures, Identifies
 from bot.languages import Languages
+from bot.model_list import ModelList
+from bot.models import Models
 from bot.own_data import Keeping, OwnData
 from bot.presses import Presses
 from bot.reconnecting import MessageContentRefused, stay_connected
@@ -32,6 +34,7 @@ class Connection:
         api_url: str,
         gateway_url: str,
         languages: Languages,
+        models: ModelList,
         keeping: Keeping,
         **client_settings: Any,
     ) -> None:
@@ -40,6 +43,7 @@ class Connection:
         self._history = history
         self._token = token
         self._languages = languages
+        self._models = models
         self._keeping = keeping
         self._client_settings = client_settings
         self._identifies = Identifies(history.notes)
@@ -103,7 +107,8 @@ class Connection:
             withdraw=client.withdraw,
         )
         own_data.add_to(commands.tree)
-        Help(commands, self._history, self._keeping).add_to(commands.tree)
+        Help(commands, self._assistant, self._history, self._keeping).add_to(commands.tree)
+        Models(commands, self._assistant, self._models).add_to(commands.tree)
         Asking(commands, client.answer_interaction).add_to(commands.tree)
         own_data.add_buttons_to(client, self._languages.default)
         Presses(commands, self._assistant, self._history, client.renewals).hear(client)

@@ -114,6 +114,15 @@ SCHEMA: Final = (
     CREATE INDEX exchanges_by_channel ON exchanges (channel_id, private_to, message_id)
         WHERE author_id <> 0;
     """,
+    # Which model answers where somebody chose one.
+    """
+    CREATE TABLE models (
+        scope TEXT NOT NULL CHECK (scope IN ('channel', 'guild')),
+        scope_id INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        PRIMARY KEY (scope, scope_id)
+    ) STRICT;
+    """,
 )
 
 PRAGMAS: Final = (

@@ -50,6 +50,7 @@ _FORGET_PLACES: Final = (
     WHERE {IS_OPEN} AND (channel_id IN {_THESE} OR message_id IN {_THESE})
     """,
     f"DELETE FROM system_prompts WHERE scope = 'channel' AND scope_id IN {_THESE}",
+    f"DELETE FROM models WHERE scope = 'channel' AND scope_id IN {_THESE}",
     f"DELETE FROM places WHERE place_id IN {_THESE}",
     f"""
     DELETE FROM parts WHERE message_id IN {_THESE} OR message_id IN
@@ -148,7 +149,7 @@ class Forgetting:
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in these places, which are gone; `erase` removes it.
 
-        A thread's opening question goes with it. System prompts go at once.
+        A thread's opening question goes with it. System prompts and models go at once.
         """
         for start in range(0, len(place_ids), PLACES):
             places = {"places": json.dumps(place_ids[start : start + PLACES])}

@@ -5,6 +5,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from bot.assistant import Assistant
 from bot.commands import Commands, said
 from bot.conversation import Conversation
 from bot.history import History
@@ -15,8 +16,11 @@ from bot.sentences import Sentences
 class Help:
     """Tells anybody how to ask where they are, and what holds there."""
 
-    def __init__(self, commands: Commands, history: History, keeping: Keeping) -> None:
+    def __init__(
+        self, commands: Commands, assistant: Assistant, history: History, keeping: Keeping
+    ) -> None:
         self._commands = commands
+        self._assistant = assistant
         self._history = history
         self._keeping = keeping
 
@@ -30,17 +34,19 @@ class Help:
     async def _tell(self, interaction: discord.Interaction) -> None:
         say = self._commands.heard(interaction)
         place = self._commands.place_of(interaction)
-        scope = await self._history.notes.scope_of_system_prompt(place)
+        choices = await self._history.notes.choices(place)
+        scope = choices.system_prompts[0].scope if choices.system_prompts else None
         prompts = {
             "channel": say.help_prompt_own,
             "guild": say.help_prompt_server,
             None: say.help_prompt_default,
         }
+        model, _ = await self._assistant.model_in(place)
         sentences = [
             await self._how_to_ask(interaction, place, say),
             say.help_pictures if self._keeping.pictures else say.help_files,
             *([say.help_pdfs] if self._keeping.pdfs else []),
-            say.help_model.format(model=self._keeping.model),
+            say.help_model.format(model=model),
             prompts[scope],
             say.help_commands,
         ]

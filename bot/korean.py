@@ -56,8 +56,8 @@ KOREAN: Final = Sentences(
         "있다고 알려 주세요."
     ),
     model_unknown=(
-        "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 OPENAI_MODEL 또는 "
-        "OPENAI_BASE_URL을 확인해 달라고 해 주세요."
+        "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 /model로 다른 모델을 고르거나 "
+        "OPENAI_MODEL 또는 OPENAI_BASE_URL을 확인해 달라고 해 주세요."
     ),
     model_busy="지금은 AI 서비스가 너무 바빠요. 1분 뒤에 다시 시도해 주세요.",
     model_unreachable="지금은 AI 서비스에 연결할 수 없어요. 1분 뒤에 다시 시도해 주세요.",
@@ -109,6 +109,27 @@ KOREAN: Final = Sentences(
         "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. 최대 "
         "{character_limit}자, {token_limit}토큰까지 들어가요. 바뀐 것은 없어요."
     ),
+    model_description="여기서 답하는 모델을 보거나 다른 모델을 고릅니다",
+    model_name_option="고를 모델 또는 default. 비우면 지금 답하는 모델을 보여 줍니다",
+    model_default_choice="기본값 ({model})",
+    model_until_choice="{model} ({date}까지)",
+    model_why_own="이곳에 정해진 모델이에요.",
+    model_why_channel="이 스레드가 속한 채널에 정해진 모델이에요.",
+    model_why_server="이 서버에 정해진 모델이에요.",
+    model_why_default="기본 모델이에요. 이곳에는 따로 정해진 모델이 없어요.",
+    model_shutdown="AI 서비스에 따르면 이 모델은 {date}에 종료돼요.",
+    model_set_channel="이제부터 이 채널과 스레드에서는 {model} 모델이 답해요.",
+    model_set_thread="이제부터 이 스레드에서는 {model} 모델이 답해요.",
+    model_set_dm="이제부터 여기서는 {model} 모델이 답해요.",
+    model_set_server=(
+        "이제부터 이 서버에서는 {model} 모델이 답해요. 모델을 따로 정한 채널은 그대로예요."
+    ),
+    model_cleared="정한 것을 되돌렸어요. 이제부터 여기서는 {model} 모델이 답해요.",
+    model_not_offered="{model} 모델은 쓸 수 없어서 바뀐 것이 없어요. 고를 수 있는 모델: {models}",
+    model_list_missing=(
+        "지금은 AI 서비스가 어떤 모델이 있는지 알려 주지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 "
+        "시도하거나, 이 봇의 운영자에게 OPENAI_MODELS를 정해 달라고 해 주세요."
+    ),
     help_description="제가 여기서 하는 일과 묻는 방법",
     help_ask_channel=(
         "메시지에서 저를 멘션하면 그 메시지로 만든 스레드에서 답해요. 스레드 안에서는 다시 "
@@ -128,8 +149,8 @@ KOREAN: Final = Sentences(
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
     help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",
     help_commands=(
-        "모두의 명령: /ask, /privacy, /export, /forget-me. 서버 관리자의 명령: /reset은 이 대화를 "
-        "잊고, /system은 대화에 앞서 제가 받는 지시를 정해요."
+        "모두의 명령: /ask, /model, /privacy, /export, /forget-me. 서버 관리자의 명령: /reset은 이 "
+        "대화를 잊고, /system은 대화에 앞서 제가 받는 지시를 정하고, /model은 답할 모델을 골라요."
     ),
     privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
     privacy_what=(
@@ -178,7 +199,7 @@ KOREAN: Final = Sentences(
     ),
     refused_permission="여기서는 서버 관리 권한이 있는 사람만 할 수 있어요.",
     refused_server_scope=(
-        "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 프롬프트로 정해져요."
+        "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 것으로 정해져요."
     ),
     refused_place="저는 여기서 일하도록 설정되지 않았어요. 이 봇의 운영자가 정하는 일이에요.",
     command_without_memory=(

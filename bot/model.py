@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     aclosing,
@@ -39,6 +39,7 @@ from bot.errors import (
     ModelWithheld,
 )
 from bot.images import Image
+from bot.listed_models import ListedModel, listed_models
 from bot.prompt import Prompt, Turn
 from bot.reasoning import ReasoningFilter
 from bot.refusals import NO_KEY, SAID_LENGTH, Private, refusal, stream_error
@@ -52,6 +53,8 @@ ENDING_SECONDS: Final = 2.0  # for the usage, which comes right behind the end o
 CLOSING_SECONDS: Final = 0.1  # for the end of a body that is complete, to use the connection again
 LEAVING_SECONDS: Final = 1.0  # for closing a connection
 REFUSAL_SECONDS: Final = 5.0  # for the body of an error, without which its status has to do
+LIST_SECONDS: Final = 10.0
+LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models, has a tenth of it.
 REFUSAL_BYTES: Final = 65_536  # of that body, unpacked; the largest in use repeat the request
 # For servers that ignore the limit. English has 4 to 5 characters a token; by the estimate of
 # tokens.py words would need 12 letters on average to have 8, so who keeps to it is not cut.
@@ -196,14 +199,18 @@ class Completion:
 
 
 class ChatCompletions:
-    """A model behind an OpenAI-compatible API. One client for the life of the process."""
+    """The models behind an OpenAI-compatible API. One client for the life of the process.
+
+    *name* is the model that answers where no other is asked for, *options* returns what is merged
+    into the requests to a model.
+    """
 
     def __init__(
         self,
         client: AsyncOpenAI,
         *,
         name: str,
-        options: Mapping[str, Any],
+        options: Callable[[str], Mapping[str, Any]],
         reply_tokens: int,
         length_option: str,
         first_token_seconds: float,
@@ -212,9 +219,10 @@ class ChatCompletions:
     ) -> None:
         self.name = name
         self._client = client
-        self._options = dict(options)
+        self._options = options
         self._reply_tokens = reply_tokens
-        self._form = _Form(length_option)
+        self._first_form = _Form(length_option)
+        self._forms: dict[str, _Form] = {}
         self._seconds = (first_token_seconds, idle_seconds, reply_seconds)
 
     @classmethod
@@ -239,15 +247,17 @@ class ChatCompletions:
             yield cls(client, **values)
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt, calls: Calls) -> AsyncIterator[Completion]:
-        """Ask with *prompt*; leaving the block ends the request. Raises ModelError.
+    async def stream(
+        self, prompt: Prompt, calls: Calls, *, model: str
+    ) -> AsyncIterator[Completion]:
+        """Ask *model* with *prompt*; leaving the block ends the request. Raises ModelError.
 
         Each request is taken off *calls*, of which one must be left.
         """
         deadlines = _Deadlines(*self._seconds)
         private = Private(self._client.api_key, prompt)
         limit = self._reply_tokens * CHARACTERS_PER_TOKEN
-        response = await self._ask(prompt, calls, deadlines, private)
+        response = await self._ask(prompt, calls, model, deadlines, private)
         try:
             yield Completion(response.iter_bytes(), deadlines, private, character_limit=limit)
         finally:
@@ -255,19 +265,38 @@ class ChatCompletions:
                 async with asyncio.timeout(LEAVING_SECONDS):
                     await response.close()
 
+    async def listed(self) -> list[ListedModel]:
+        """Return the models that the API lists; raises ModelError."""
+        private = Private(self._client.api_key, Prompt((), 0, 0, 100))
+        with _translated(private):
+            async with (
+                asyncio.timeout(LIST_SECONDS),
+                self._client.models.with_streaming_response.list() as response,
+            ):
+                answer = bytearray()
+                async for data in response.iter_bytes():
+                    answer += data
+                    if len(answer) > LIST_BYTES:
+                        raise ModelFailed("a list of models without an end")
+        try:
+            return listed_models(bytes(answer))
+        except ValueError as error:
+            raise ModelFailed(f"garbled list of models: {type(error).__name__}") from error
+
     async def _ask(
-        self, prompt: Prompt, calls: Calls, deadlines: "_Deadlines", private: Private
+        self, prompt: Prompt, calls: Calls, model: str, deadlines: "_Deadlines", private: Private
     ) -> AsyncAPIResponse[Any]:
         """Return the response once it begins well, asking again where that can help."""
-        retries, form = 0, self._form
+        retries, form = 0, self._forms.get(model, self._first_form)
         tried = [form]
         while True:
             calls.left -= 1
             try:
                 with _translated(private):
                     async with asyncio.timeout_at(deadlines.next_at):
-                        response = await self._request(prompt, form).__aenter__()
-                self._form = form  # Kept only now: a refusal may name an option and mean its value.
+                        response = await self._request(prompt, model, form).__aenter__()
+                # Kept only now: a refusal may name an option and mean its value.
+                self._forms[model] = form
                 return response
             except ModelRequestRefused as error:
                 adapted = form.without(_said(error))
@@ -286,7 +315,7 @@ class ChatCompletions:
                 await asyncio.sleep(delay)
 
     def _request(
-        self, prompt: Prompt, form: "_Form"
+        self, prompt: Prompt, model: str, form: "_Form"
     ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
         turns = [{"role": turn.role.value, "content": _content(turn)} for turn in prompt.turns]
         # Not as the argument of that name: the package looks at each turn for 0.2 ms.
@@ -294,7 +323,7 @@ class ChatCompletions:
         if form.asks_for_usage:
             body["stream_options"] = {"include_usage": True}
         return self._client.chat.completions.with_streaming_response.create(
-            model=self.name, messages=[], stream=True, extra_body={**body, **self._options}
+            model=model, messages=[], stream=True, extra_body={**body, **self._options(model)}
         )
 
 
@@ -314,7 +343,10 @@ def _image_part(image: Image) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What of the request differs between servers; the one that was taken last is kept."""
+    """What of the request differs between servers, and between models behind one.
+
+    For each model the one that was taken last is kept.
+    """
 
     length_option: str
     asks_for_usage: bool = True

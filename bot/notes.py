@@ -1,6 +1,7 @@
-"""What is kept besides conversations: system prompts, what was learnt of tokens, small facts."""
+"""What is kept besides conversations: system prompts, models, what was learnt of tokens, facts."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from bot.conversation import Conversation, scrubbed
 from bot.database import Database
@@ -8,6 +9,31 @@ from bot.places import found
 from bot.tokens import Calibration
 
 Scope = Literal["channel", "guild"]
+Table = Literal["system_prompts", "models"]
+# Both in one statement: each question asks for both on its way to the model.
+_CHOSEN: Final = " UNION ALL ".join(
+    f"SELECT '{table}', scope, scope_id, {value} FROM {table}"
+    " WHERE scope = 'channel' AND scope_id IN (:channel, :parent)"
+    " OR scope = 'guild' AND scope_id = :guild"
+    for table, value in (("system_prompts", "prompt"), ("models", "model"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody chose, and for what: the channel or guild *scope_id*."""
+
+    scope: Scope
+    scope_id: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What was chosen for a place, nearest first: for itself, for its channel, for its guild."""
+
+    system_prompts: tuple[Choice, ...]
+    models: tuple[Choice, ...]
 
 
 class Notes:
@@ -16,27 +42,34 @@ class Notes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def system_prompt(self, conversation: Conversation) -> str | None:
-        """Return the system prompt that holds here: the thread's, its channel's or the guild's."""
-        return (await self._holding(conversation))[1]
-
-    async def scope_of_system_prompt(self, conversation: Conversation) -> Scope | None:
-        """Return for what the system prompt that holds here was set, None where none was."""
-        return (await self._holding(conversation))[0]
-
-    async def _holding(self, conversation: Conversation) -> tuple[Scope, str] | tuple[None, None]:
+    async def choices(self, conversation: Conversation) -> Choices:
+        """Return what was chosen for a conversation, its channel and its guild."""
+        rows = await self._database.fetch(
+            _CHOSEN,
+            channel=conversation.channel_id,
+            parent=conversation.parent_id,
+            guild=conversation.guild_id,
+        )
         order: tuple[tuple[Scope, int | None], ...] = (
             ("channel", conversation.channel_id),
             ("channel", conversation.parent_id),
             ("guild", conversation.guild_id),
         )
-        rows = await self._database.fetch(
-            "SELECT scope, scope_id, prompt FROM system_prompts"
-            " WHERE scope = 'channel' AND scope_id IN (?, ?) OR scope = 'guild' AND scope_id = ?",
-            *(scope_id for _, scope_id in order),
-        )
-        prompts = {(scope, scope_id): str(prompt) for scope, scope_id, prompt in rows}
-        return next(((key[0], prompts[key]) for key in order if key in prompts), (None, None))
+        values = {tuple(key): str(value) for *key, value in rows}
+
+        def nearest_first(table: Table) -> tuple[Choice, ...]:
+            return tuple(
+                Choice(scope, scope_id, values[table, scope, scope_id])
+                for scope, scope_id in order
+                if scope_id is not None and (table, scope, scope_id) in values
+            )
+
+        return Choices(nearest_first("system_prompts"), nearest_first("models"))
+
+    async def system_prompt(self, conversation: Conversation) -> str | None:
+        """Return the system prompt that holds here: the thread's, its channel's or the guild's."""
+        prompts = (await self.choices(conversation)).system_prompts
+        return prompts[0].value if prompts else None
 
     async def own_system_prompt(self, scope: Scope, scope_id: int) -> str | None:
         """Return the system prompt that was set for just this channel or guild."""
@@ -50,13 +83,17 @@ class Notes:
 
         The place is recorded, so that it is known what goes with a guild or channel that goes.
         """
+        await self._set("system_prompts", scope, place, scrubbed(prompt))
+
+    async def set_model(self, scope: Scope, place: Conversation, model: str) -> None:
+        """Set the model of a channel or guild, as `set_system_prompt` does the prompt."""
+        await self._set("models", scope, place, model)
+
+    async def _set(self, table: Table, scope: Scope, place: Conversation, value: str) -> None:
         scope_id = place.guild_id if scope == "guild" else place.channel_id
-        delete = ("DELETE FROM system_prompts WHERE scope = ? AND scope_id = ?", (scope, scope_id))
-        insert = (
-            "INSERT INTO system_prompts VALUES (?, ?, ?)",
-            (scope, scope_id, scrubbed(prompt)),
-        )
-        await self._database.change_all(*((delete, insert, found(place)) if prompt else (delete,)))
+        delete = (f"DELETE FROM {table} WHERE scope = ? AND scope_id = ?", (scope, scope_id))
+        insert = (f"INSERT INTO {table} VALUES (?, ?, ?)", (scope, scope_id, value))
+        await self._database.change_all(*((delete, insert, found(place)) if value else (delete,)))
 
     async def calibration(self, model: str) -> Calibration:
         """Return what was learnt about *model*'s token counts."""

@@ -33,7 +33,6 @@ class Keeping:
     """
 
     host: str
-    model: str
     retention_days: int
     pictures: bool
     pdfs: bool
@@ -95,11 +94,12 @@ class OwnData:
 
     async def _privacy(self, interaction: discord.Interaction) -> None:
         say = self._commands.heard(interaction)
+        model, _ = await self._assistant.model_in(self._commands.place_of(interaction))
         keeping = self._keeping
         kept = say.privacy_kept.format(days=keeping.retention_days)
         sentences = [
             say.privacy_what,
-            say.privacy_where.format(host=keeping.host, model=keeping.model),
+            say.privacy_where.format(host=keeping.host, model=model),
             *([say.privacy_pictures] if keeping.pictures else []),
             kept if keeping.retention_days else say.privacy_kept_on,
             say.privacy_rights,

@@ -60,9 +60,9 @@ def tidied_embed(embed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_interaction(data: Any) -> bool:
-    """Whether *data* is a command, a form or a button that somebody used.
+    """Whether *data* is a command, a form or a button that somebody used, or types a command.
 
-    In a guild a member did, elsewhere a user. No command here completes what is typed.
+    In a guild a member did, elsewhere a user.
     """
     optional = _OPTIONAL | {"channel": _is_place, "locale": _is_text}
     if not _has(data, required=_INTERACTION, optional=optional):
@@ -132,6 +132,14 @@ def _points_at_message(value: dict[str, Any]) -> bool:
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
+
+
+def _is_typed(value: Any) -> bool:
+    """Whether *value* is a command of which one option, and no other, is being typed."""
+    if not _is_command(value):
+        return False
+    focused = [option.get("focused", False) for option in value.get("options", [])]
+    return all(isinstance(one, bool) for one in focused) and sum(focused) == 1
 
 
 def _is_command_kind(value: Any) -> bool:
@@ -268,4 +276,4 @@ _OPTIONAL: Final[dict[str, Check]] = {
     "referenced_message": _or_none(is_message),
 }
 # Discord: kinds of interactions.
-_CHOSEN: Final[dict[int, Check]] = {2: _is_command, 3: _is_used, 5: _is_form}
+_CHOSEN: Final[dict[int, Check]] = {2: _is_command, 3: _is_used, 4: _is_typed, 5: _is_form}

@@ -13,6 +13,7 @@ from bot.database_file import DatabaseFile
 from bot.history import History
 from bot.languages import Languages
 from bot.model import ChatCompletions
+from bot.model_list import ModelList
 from bot.pictures import Pictures
 from bot.settings import Settings
 
@@ -24,7 +25,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 @asynccontextmanager
 async def assistant_on(
     settings: Settings, file: DatabaseFile, languages: Languages
-) -> AsyncIterator[tuple[Assistant, History]]:
+) -> AsyncIterator[tuple[Assistant, History, ModelList]]:
     """Open the history and the model, and put the assistant on top of them."""
     api_key = settings.openai_api_key
     async with (
@@ -40,6 +41,7 @@ async def assistant_on(
             idle_seconds=settings.stream_idle_timeout,
             reply_seconds=settings.reply_timeout,
         ) as model,
+        ModelList(model.name, settings.offered_models, model.listed) as models,
     ):
         assistant = Assistant(
             model,
@@ -48,8 +50,9 @@ async def assistant_on(
             token_budget=settings.context_tokens,
             languages=languages,
             pictures=Pictures(settings.image_turns),
+            models=models.given,
         )
-        yield assistant, history
+        yield assistant, history, models
 
 
 async def run(settings: Settings, file: DatabaseFile) -> None:
@@ -62,7 +65,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
     languages = Languages(settings.language)
     with stop_signal() as stop:  # From before the database is opened: that may take long.
         async with (
-            assistant_on(settings, file, languages) as (assistant, history),
+            assistant_on(settings, file, languages) as (assistant, history, models),
             Attachments(
                 settings.discord_api_url,
                 most_bytes=settings.attachment_bytes,
@@ -75,9 +78,9 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 api_url=settings.discord_api_url,
                 gateway_url=settings.discord_gateway_url,
                 languages=languages,
+                models=models,
                 keeping=Keeping(
                     settings.openai_host,
-                    settings.openai_model,
                     settings.retention_days,
                     pictures=settings.image_turns > 0,
                     pdfs=attachments.reads_pdfs,

@@ -84,6 +84,22 @@ class Sentences:
     system_set_server: str
     system_cleared: str
     system_too_long: str
+    model_description: str
+    model_name_option: str
+    model_default_choice: str
+    model_until_choice: str
+    model_why_own: str
+    model_why_channel: str
+    model_why_server: str
+    model_why_default: str
+    model_shutdown: str
+    model_set_channel: str
+    model_set_thread: str
+    model_set_dm: str
+    model_set_server: str
+    model_cleared: str
+    model_not_offered: str
+    model_list_missing: str
     help_description: str
     help_ask_channel: str
     help_ask_in_place: str
@@ -191,7 +207,7 @@ ENGLISH: Final = Sentences(
     ),
     model_unknown=(
         "The AI service does not know the model that I am set to use. Please tell an admin: "
-        "OPENAI_MODEL or OPENAI_BASE_URL needs a look."
+        "/model chooses another one, or OPENAI_MODEL or OPENAI_BASE_URL needs a look."
     ),
     model_busy="The AI service is too busy right now. Please try again in a minute.",
     model_unreachable="I cannot reach the AI service right now. Please try again in a minute.",
@@ -246,6 +262,27 @@ ENGLISH: Final = Sentences(
         "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
         "At most {character_limit} characters and {token_limit} tokens fit. Nothing was changed."
     ),
+    model_description="Show which model answers here, or choose another one",
+    model_name_option="The model to choose, or default; leave it out to see which one answers now",
+    model_default_choice="default ({model})",
+    model_until_choice="{model} (until {date})",
+    model_why_own="It was chosen for this place.",
+    model_why_channel="It was chosen for the channel that this thread belongs to.",
+    model_why_server="It was chosen for this server.",
+    model_why_default="It is the default: no other one was chosen here.",
+    model_shutdown="The AI service says that it shuts this model down on {date}.",
+    model_set_channel="From now on {model} answers in this channel and its threads.",
+    model_set_thread="From now on {model} answers in this thread.",
+    model_set_dm="From now on {model} answers you here.",
+    model_set_server=(
+        "From now on {model} answers in this server. Channels with a model of their own keep it."
+    ),
+    model_cleared="That choice is taken back. From now on {model} answers here.",
+    model_not_offered="I cannot use {model}, so nothing was changed. You can choose from: {models}",
+    model_list_missing=(
+        "The AI service does not tell me right now which models it has, so nothing was changed. "
+        "Please try again in a minute, or ask the operator of this bot to set OPENAI_MODELS."
+    ),
     help_description="What I do here, and how to ask me",
     help_ask_channel=(
         "Mention me in a message, and I answer in a thread made from it. In the thread you need "
@@ -265,8 +302,9 @@ ENGLISH: Final = Sentences(
     help_prompt_server="The system prompt of this server holds here.",
     help_prompt_default="The default system prompt holds here.",
     help_commands=(
-        "Commands for all: /ask, /privacy, /export, /forget-me. For those who manage the server: "
-        "/reset forgets this conversation, /system sets what I am told before it."
+        "Commands for all: /ask, /model, /privacy, /export, /forget-me. For those who manage the "
+        "server: /reset forgets this conversation, /system sets what I am told before it, and "
+        "/model chooses who answers."
     ),
     privacy_description="What I keep of you, where it goes, and for how long",
     privacy_what=(
@@ -315,8 +353,7 @@ ENGLISH: Final = Sentences(
     ),
     refused_permission="Only people with the Manage Server permission can do this here.",
     refused_server_scope=(
-        "There is no server here: in direct messages, leave the scope out to set the prompt "
-        "for yourself."
+        "There is no server here: in direct messages, leave the scope out to choose for yourself."
     ),
     refused_place="I am not set up to work here. The operator of this bot decides where.",
     command_without_memory=(

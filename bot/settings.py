@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsInvalid
+from bot.listed_models import is_model_name
 from bot.tokens import estimate_tokens
 
 DEFAULT_MODEL: Final = "gpt-6-luna"
@@ -39,6 +40,10 @@ REMEDIES: Final = {
     ),
     "openai_base_url": "give an address like http://localhost:11434/v1, or leave it empty",
     "openai_model": f"give the name of a model, like {DEFAULT_MODEL}",
+    "openai_models": (
+        f"give names of models separated by commas, like {DEFAULT_MODEL}, or leave it empty for "
+        "all that the API lists"
+    ),
     "openai_options": (
         'give a JSON object like {"temperature": 0.5}, without '
         + ", ".join(sorted(RESERVED_OPTIONS))
@@ -92,6 +97,15 @@ def _ids(value: object) -> object:
     if not all(word.isascii() and word.isdigit() for word in words):
         raise ValueError
     return frozenset(int(word) for word in words)
+
+
+def _models(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",")]
+    if not all(name == "" or is_model_name(name) for name in names):
+        raise ValueError
+    return tuple(filter(None, names))
 
 
 def _no_json(_constant: str) -> object:
@@ -154,6 +168,7 @@ class Settings(BaseSettings):
     openai_api_key: Secret | None = None
     openai_base_url: HttpUrl = f"https://{OPENAI_HOST}/v1"
     openai_model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200)
+    openai_models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_models)] = ()
     openai_options: Annotated[dict[str, Any] | None, NoDecode, BeforeValidator(_json_object)] = None
     context_tokens: int = Field(8000, ge=500, le=2_000_000)
     system_prompt: str = "You are a helpful assistant. Answer briefly and plainly."
@@ -212,6 +227,13 @@ class Settings(BaseSettings):
         return Path(self.database_url.partition(":///")[2])
 
     @property
+    def offered_models(self) -> tuple[str, ...]:
+        """The models that may be chosen, the default among them; none where all may."""
+        if not self.openai_models:
+            return ()
+        return tuple(dict.fromkeys((self.openai_model, *self.openai_models)))
+
+    @property
     def openai_host(self) -> str:
         """The host that requests go to."""
         return urlsplit(self.openai_base_url).hostname or ""
@@ -221,15 +243,14 @@ class Settings(BaseSettings):
         """Whether requests go to OpenAI's own address rather than a compatible server."""
         return self.openai_host == OPENAI_HOST
 
-    @property
-    def request_options(self) -> dict[str, Any]:
-        """What is merged into each request.
+    def request_options(self, model: str) -> dict[str, Any]:
+        """Return what is merged into each request to *model*.
 
         The default model reasons unless told otherwise, slowly and out of the reply's tokens.
         """
         if self.openai_options is not None:
             return self.openai_options
-        if self.at_openai and self.openai_model == DEFAULT_MODEL:
+        if self.at_openai and model == DEFAULT_MODEL:
             return {"reasoning_effort": "none"}
         return {}
 

@@ -159,7 +159,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
     file = stack.enter_context(DatabaseFile.hold(settings.database_path.with_name(name)))
     languages = Languages(settings.language)
-    assistant, history = await stack.enter_async_context(assistant_on(settings, file, languages))
+    assistant, history, _ = await stack.enter_async_context(assistant_on(settings, file, languages))
     return Chat(assistant, history, languages.default)
 
 

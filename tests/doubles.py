@@ -14,6 +14,7 @@ from bot.completion_stream import Usage
 from bot.conversation import Conversation, Exchange, State
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
+from bot.listed_models import ListedModel
 from bot.offers import NOTHING, Offers
 from bot.prompt import Prompt, exchange_tokens
 
@@ -53,10 +54,11 @@ class DoubleCompletion:
 
 @dataclass
 class DoubleModel:
-    """A ChatModel that says what was enqueued and keeps the prompts it was asked with."""
+    """A ChatModel that says what was enqueued and keeps the prompts and models of requests."""
 
     name: str = "double"
     history: list[Prompt] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     _scripts: deque[DoubleCompletion | Exception] = field(default_factory=deque)
 
     def enqueue(self, *script: str | asyncio.Event | Exception, usage: Usage | None = None) -> None:
@@ -67,11 +69,17 @@ class DoubleModel:
         """Let the next request fail before its answer begins."""
         self._scripts.append(error)
 
+    async def listed(self) -> list[ListedModel]:
+        return []
+
     @asynccontextmanager
-    async def stream(self, prompt: Prompt, calls: Calls) -> AsyncIterator[DoubleCompletion]:
+    async def stream(
+        self, prompt: Prompt, calls: Calls, *, model: str
+    ) -> AsyncIterator[DoubleCompletion]:
         assert calls.left
         calls.left -= 1
         self.history.append(prompt)
+        self.models.append(model)
         said = self._scripts.popleft() if self._scripts else DoubleCompletion(("Very well.",), None)
         if isinstance(said, Exception):
             raise said

@@ -771,6 +771,55 @@ async def test_a_model_that_counts_more_gets_shorter_prompts(
     assert 800 < model.history[0].tokens <= 1000
 
 
+# Models
+
+
+async def test_the_chosen_model_is_asked_and_learnt_about_alone(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    await assistant.choose_model("channel", HERE, "other")
+    model.enqueue("x", usage=Usage(40, 1))
+    await stage.ask(an_exchange(1, "word " * 10))
+    await stage.ask(an_exchange(2, channel=2))
+    assert model.models == ["other", "double"]
+    assert (await history.notes.calibration("other")).samples == 1
+    assert (await history.notes.calibration("double")).samples == 0
+
+
+async def test_each_model_has_a_budget_by_its_own_count(
+    assistant: Assistant, stage: Stage, model: DoubleModel, history: History
+) -> None:
+    await history.notes.set_calibration("other", Calibration(2.0, 1000.0, 9))
+    await assistant.choose_model("channel", HERE, "other")
+    for channel in (1, 2):
+        await keep(
+            history,
+            *(
+                an_exchange(100 * channel + n, "word " * 50, "word " * 50, channel=channel)
+                for n in range(60)
+            ),
+        )
+        await stage.ask(an_exchange(1000 + channel, channel=channel))
+    costly, cheap = (prompt.tokens for prompt in model.history)
+    assert costly <= 2000 < cheap <= 4000
+
+
+async def test_a_model_that_is_no_longer_offered_gives_way_to_the_next(
+    made: Callable[..., Assistant], history: History
+) -> None:
+    await history.notes.set_model("guild", HERE, "server's")
+    await history.notes.set_model("channel", HERE, "channel's")
+
+    async def answers(*offered: str) -> tuple[str, str | None]:
+        name, choice = await made(models=offered).model_in(HERE)
+        return name, choice.scope if choice is not None else None
+
+    assert await answers() == ("channel's", "channel")
+    assert await answers("double", "channel's", "server's") == ("channel's", "channel")
+    assert await answers("double", "server's") == ("server's", "guild")
+    assert await answers("double") == ("double", None)
+
+
 # The log
 
 
@@ -799,7 +848,7 @@ async def test_the_log_says_who_was_answered_where_how_long_and_for_how_much(
     assert caplog.messages == [
         (
             "Question 1 by 99 in 1: answered, first words 0.25 s, whole 3.25 s, "
-            "0 exchanges in mind, 31 + 2 tokens"
+            "0 exchanges in mind, 31 + 2 tokens, double"
         )
     ]
 

@@ -319,7 +319,7 @@ async def test_what_is_asked_after_the_bot_came_back_to_a_server_is_answered(sce
 def test_an_edit_of_what_is_quoted_keeps_what_was_read_of_its_files() -> None:
     """Also where it is not in the database yet."""
     lately = Lately()
-    version = Version("", "⟦Jun wrote⟧\nEdited\n⟦file a⟧", frozenset("a"), datetime.now(UTC))
+    version = Version("", "", "⟦Jun wrote⟧\nEdited\n⟦file a⟧", frozenset("a"), datetime.now(UTC))
     assert lately.edited(5, version)
     exchange = an_exchange(9, quoted="⟦Jun wrote⟧\n⟦file a⟧\nsecret", quoted_id=5)
     standing = lately.applied_to(exchange)

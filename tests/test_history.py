@@ -743,6 +743,41 @@ async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: Hist
     assert await history.notes.system_prompt(CHANNEL) == "guild"
 
 
+async def test_models_are_chosen_as_system_prompts_are(history: History) -> None:
+    """The nearest first, each beside the other, and an empty one goes back."""
+    choose = history.notes.set_model
+    await choose("guild", Conversation(5, guild_id=7), "guild's")
+    await choose("channel", Conversation(1), "first")
+    await choose("channel", Conversation(1), "channel's")
+    await choose("channel", THREAD, "thread's")
+    await history.notes.set_system_prompt("channel", Conversation(1), "Rhyme.")
+
+    async def models(place: Conversation) -> list[tuple[str, str]]:
+        chosen = (await history.notes.choices(place)).models
+        return [(choice.scope, choice.value) for choice in chosen]
+
+    above = [("channel", "channel's"), ("guild", "guild's")]
+    assert await models(THREAD) == [("channel", "thread's"), *above]
+    assert await models(CHANNEL) == above
+    assert await models(Conversation(2, guild_id=7)) == above[1:]
+    assert await models(Conversation(7)) == [], "a channel with the id of a guild"
+    assert await history.notes.system_prompt(THREAD) == "Rhyme."
+    await choose("channel", THREAD, "")
+    assert await models(THREAD) == above
+
+
+async def test_a_model_is_forgotten_with_its_channel_and_its_guild(
+    history: History, path: Path
+) -> None:
+    for scope, place in (("channel", CHANNEL), ("guild", CHANNEL), ("channel", Conversation(3))):
+        await history.notes.set_model(scope, place, "m")  # type: ignore[arg-type]  # a Scope
+    await history.forgetting.forget_places([CHANNEL.channel_id])
+    left = "SELECT scope, scope_id FROM models ORDER BY scope"
+    assert rows(path, left) == [("channel", 3), ("guild", 7)]
+    await history.places.leave_guild(7)
+    assert rows(path, left) == [("channel", 3)]
+
+
 async def test_a_calibration_is_kept_per_model(history: History) -> None:
     assert await history.notes.calibration("m") == Calibration()
     await history.notes.set_calibration("m", Calibration(1.5, 10.0, 1))
@@ -815,6 +850,9 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.drop_part(31)
     await history.attach(one, quoted_before=one.quoted)
     assert [each.message_id async for each in history.of_person(one.author_id)] == [40, 30, 20]
+    await history.notes.set_model("channel", one.conversation, "m")
+    await history.notes.choices(thread.conversation)
+    await history.notes.set_model("channel", one.conversation, "")
     await history.forgetting.forget(30)
     await history.forgetting.forget_person(one.author_id)
     await history.forgetting.expire(10)
@@ -829,6 +867,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await places.places_of(7)
     await places.channels_of(7)
     await places.threads_of(7)
+    await places.leave_guild(7)
     await connection.set_trace_callback(None)  # type: ignore[arg-type]
     plans = dict[str, str]()
     for statement in statements:
@@ -839,5 +878,5 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     by_index = ("exchanges_open", "tombstones")  # partial: they hold a few of all
     for statement, steps in plans.items():
         for step in steps.splitlines():
-            if re.match(r"SCAN (e|exchanges|p|parts|places)\b", step):
+            if re.match(r"SCAN (e|exchanges|p|parts|places|models|system_prompts)\b", step):
                 assert any(index in step for index in by_index), f"{statement}\n{steps}"

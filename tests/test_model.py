@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from bot.errors import (
     ModelUnreachable,
     ModelWithheld,
 )
+from bot.listed_models import ListedModel
 from bot.model import ChatCompletions
 from bot.prompt import Prompt, Role, Turn
 from bot.sandbox.model_driver import ModelDriver, running_model
@@ -51,13 +53,14 @@ PROMPT = Prompt((Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, QUESTION)), 20,
 SOON = 0.3  # seconds; the deadlines of tests that wait for them
 VALUES: dict[str, Any] = {
     "name": "any-name",
-    "options": {},
+    "options": lambda _model: {},
     "reply_tokens": 500,
     "length_option": "max_completion_tokens",
     "first_token_seconds": 20.0,
     "idle_seconds": 20.0,
     "reply_seconds": 40.0,
 }
+VALUES_FORM = str(VALUES["length_option"])
 Open = Callable[..., AbstractAsyncContextManager[ChatCompletions]]
 
 
@@ -109,7 +112,7 @@ async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
 
 async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, Usage | None]:
     """Return the whole answer and its usage."""
-    async with model.stream(prompt, Calls()) as completion:
+    async with model.stream(prompt, Calls(), model=model.name) as completion:
         text = "".join([delta async for delta in completion])
         return text, completion.usage
 
@@ -119,7 +122,7 @@ async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str,
     pieces: list[str] = []
 
     async def read() -> None:
-        async with model.stream(prompt, Calls()) as completion:
+        async with model.stream(prompt, Calls(), model=model.name) as completion:
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before the error is wanted
 
@@ -154,7 +157,7 @@ async def test_a_whole_answer_with_its_usage(server: ModelDriver, model: ChatCom
 
 async def test_the_request_is_the_prompt_and_the_options(server: ModelDriver, opened: Open) -> None:
     options = {"temperature": 0.5, "reasoning_effort": "none"}
-    async with opened(options=options) as model:
+    async with opened(options=lambda _model: options) as model:
         await asked(model)
     [record] = await server.completions()
     assert record.body == {
@@ -174,7 +177,7 @@ async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatComp
     """The first is there long before the last."""
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=2))
     times: dict[str, float] = {}
-    async with model.stream(PROMPT, Calls()) as completion:
+    async with model.stream(PROMPT, Calls(), model=model.name) as completion:
         async for delta in completion:
             times.setdefault(delta, time.monotonic())
     assert list(times) == ["one", " two", " three"]
@@ -194,7 +197,7 @@ async def test_one_connection_serves_one_answer_after_the_other(
 
 async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply(Script(text="slow " * 100, chunks_per_second=20))
-    async with model.stream(PROMPT, Calls()) as completion:
+    async with model.stream(PROMPT, Calls(), model=model.name) as completion:
         async for _ in completion:
             break
     assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100
@@ -414,10 +417,78 @@ async def test_usage_is_not_asked_for_where_that_is_refused(
     assert given == [True, False, False]
 
 
+async def test_each_model_behind_a_server_is_asked_in_its_own_form(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    for name in ("old", "new", "old", "new"):
+        await server.change(tokens_parameter="max_tokens" if name == "old" else VALUES_FORM)
+        async with model.stream(PROMPT, Calls(), model=name) as completion:
+            assert [delta async for delta in completion]
+    asked = [(one.body["model"], VALUES_FORM in one.body) for one in await server.completions()]
+    assert asked == [("old", True), ("old", False), ("new", True), ("old", False), ("new", True)]
+
+
+async def test_each_model_gets_options_of_its_own(server: ModelDriver, opened: Open) -> None:
+    async with opened(options=lambda name: {"top_p": 0.5} if name == "other" else {}) as model:
+        for name in ("any-name", "other"):
+            async with model.stream(PROMPT, Calls(), model=name) as completion:
+                assert [delta async for delta in completion]
+    assert ["top_p" in one.body for one in await server.completions()] == [False, True]
+
+
 async def test_both_may_have_to_change_at_once(server: ModelDriver, model: ChatCompletions) -> None:
     await server.change(takes_stream_options=False, tokens_parameter="max_tokens")
     assert (await asked(model))[0].startswith("You said")
     assert len(await server.completions()) == 3
+
+
+# The list of models
+
+
+async def test_the_models_are_those_that_the_api_lists(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    body = {"data": [{"id": "a"}, {"id": "b", "shutdown_date": "2027-01-31"}]}
+    await server.list_models(Script(body=body))
+    assert await model.listed() == [ListedModel("a"), ListedModel("b", date(2027, 1, 31))]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (Script(status=401, body=error_body(code="invalid_api_key")), ModelKeyRefused),
+        (Script(status=404, body="<html>"), ModelUnknown),
+        (Script(status=500, body=error_body()), ModelFailed),
+        (Script(status=302, body="", headers={"Location": "http://127.0.0.1:1/"}), ModelUnknown),
+        (Script(body="<html>"), ModelFailed),
+        (Script(body={"data": None}), ModelFailed),
+        (Script(body="[" * 4000), ModelFailed),
+        (Script(body={"data": [{"id": "a"}]}, disconnect_after_bytes=9), ModelFailed),
+        (Script(body="x" * 5001), ModelFailed),
+    ],
+)
+async def test_a_list_that_cannot_be_read_is_an_error_of_ours(
+    server: ModelDriver,
+    model: ChatCompletions,
+    monkeypatch: pytest.MonkeyPatch,
+    script: Script,
+    kind: type[ModelError],
+) -> None:
+    monkeypatch.setattr(model_module, "LIST_BYTES", 5000)
+    await server.list_models(script)
+    with pytest.raises(ModelError) as caught:
+        await model.listed()
+    assert type(caught.value) is kind
+    assert len(await server.requests()) == 1, "and nobody asks again"
+
+
+async def test_a_list_that_does_not_come_is_waited_for_so_long(
+    server: ModelDriver, model: ChatCompletions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "LIST_SECONDS", SOON)
+    await server.list_models(Script(body={"data": []}, stall_before_seconds=30.0))
+    with pytest.raises(ModelTimeout):
+        await model.listed()
 
 
 # Streams that go wrong

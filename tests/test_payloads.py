@@ -125,6 +125,16 @@ FORM: dict[str, Any] = {
         {"type": 18, "component": FIELD},
     ],
 }
+TYPED: dict[str, Any] = INTERACTION | {
+    "type": 4,
+    "data": {
+        "name": "model",
+        "options": [
+            {"name": "scope", "type": 3, "value": "server"},
+            {"name": "model", "type": 3, "value": "gp", "focused": True},
+        ],
+    },
+}
 DIRECT: dict[str, Any] = {
     "user": AUTHOR,
     **{key: value for key, value in INTERACTION.items() if key not in {"guild_id", "member"}},
@@ -141,6 +151,9 @@ def test_what_discord_sends_passes() -> None:
     assert is_interaction(INTERACTION | {"type": 3, "data": button})
     assert is_interaction(INTERACTION | {"type": 5, "data": FORM})
     assert is_interaction(DIRECT)
+    assert is_interaction(TYPED)
+    assert is_interaction(DIRECT | {"type": 4, "data": TYPED["data"]})
+    assert is_interaction(changed(TYPED, ("data", "options", 0, "focused"), False))
     older = {"name": "reset", "type": 1, "options": [{"name": "now", "type": 1, "options": []}]}
     assert is_interaction(INTERACTION | {"data": older})
     brought = {"context": 2, "authorizing_integration_owners": {"1": "42"}}
@@ -215,6 +228,29 @@ def test_a_message_lacks_none_of_these(name: str) -> None:
 )
 def test_one_field_of_nonsense_spoils_an_interaction(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(changed(INTERACTION, way, value))
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("data", "options"), []),
+        (("data", "options"), None),
+        (("data", "options", 1, "focused"), False),
+        (("data", "options", 1, "focused"), 1),
+        (("data", "options", 1, "focused"), "true"),
+        (("data", "options", 1, "value"), 5),
+        (("data", "options", 1, "value"), None),
+        (("data", "options", 1, "type"), 4),
+        (("data", "options", 0, "focused"), True),
+        (("data", "options", 0, "focused"), None),
+        (("data", "name"), None),
+        (("data",), {"name": "model"}),
+        (("member",), None),
+        (("token",), "../1"),
+    ],
+)
+def test_one_field_of_nonsense_spoils_what_is_typed(way: tuple[Any, ...], value: Any) -> None:
+    assert not is_interaction(changed(TYPED, way, value))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ LIMITS = {  # Discord's, in characters
     "_title": 45,
     "_label": 45,
     "_menu": 32,
+    "_choice": 100,
     "system_scope_channel": 100,
     "system_scope_server": 100,
 }

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bot.errors import SettingsInvalid
-from bot.settings import REMEDIES, RESERVED_OPTIONS, Settings
+from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings
 
 FIELDS = set(Settings.model_fields)
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
@@ -70,6 +70,7 @@ BAD = {
         f"http://x/{SECRET}\x7f",
     ],
     "OPENAI_MODEL": [SECRET + "x" * 200],
+    "OPENAI_MODELS": [SECRET + "x" * 200, f"one two {SECRET}", f"one,{SECRET}\x7f", "a\nhunter2"],
     "OPENAI_OPTIONS": [SECRET, f'["{SECRET}"]', '{"model": "hunter2"}', '{"x": NaN}']
     + [f'{{"{name}": 1}}' for name in sorted(RESERVED_OPTIONS)],
     "SYSTEM_PROMPT": [f"{SECRET} " * 5000],
@@ -190,6 +191,8 @@ def test_database_addresses(load: Load, url: str, path: str) -> None:
         ("LANGUAGE", "de_DE:de", "en"),
         ("LANGUAGE", "en_US:en", "en"),
         ("LOG_FORMAT", "JSON", "json"),
+        ("OPENAI_MODELS", "one, org/two:3 ,", ("one", "org/two:3")),
+        ("OPENAI_MODELS", ",", ()),
         ("OPENAI_OPTIONS", '{"temperature": 0.5}', {"temperature": 0.5}),
         ("OPENAI_OPTIONS", "{}", {}),
         ("CONTEXT_TOKENS", "500", 500),
@@ -233,7 +236,20 @@ def test_secrets_are_not_in_the_settings_representation(load: Load) -> None:
 def test_only_the_default_model_at_openai_is_told_not_to_reason(
     load: Load, environment: dict[str, str], options: dict[str, object]
 ) -> None:
-    assert load(**environment).request_options == options
+    settings = load(**environment)
+    assert settings.request_options(settings.openai_model) == options
+
+
+def test_another_model_beside_the_default_is_not_told_either(load: Load) -> None:
+    settings = load()
+    assert settings.request_options("other") == {}
+    assert load(OPENAI_MODEL="other").request_options(DEFAULT_MODEL) != {}
+
+
+def test_the_default_model_is_always_offered(load: Load) -> None:
+    assert load(OPENAI_MODEL="a").offered_models == (), "all that the API has"
+    assert load(OPENAI_MODELS="b,a,b").offered_models == ("a", "b")
+    assert load(OPENAI_MODELS="b").offered_models == ("a", "b")
 
 
 def test_a_system_prompt_may_take_half_of_the_context(

@@ -21,6 +21,7 @@ from bot.database import Database, Row, Statement
 from bot.errors import HistoryFailed
 from bot.history import History
 from bot.languages import Languages
+from bot.model_list import ModelList
 from bot.own_data import Keeping
 from bot.pictures import Pictures
 from bot.sandbox.driver import Driver, running_discord
@@ -224,8 +225,9 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
         FailingDatabase.open(path) as database,
     ):
         history = History(database)
+        model = DoubleModel()
         assistant = Assistant(
-            DoubleModel(),
+            model,
             history,
             system_prompt="",
             token_budget=4000,
@@ -246,7 +248,8 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             questions_per_minute=MESSAGE_LIMIT,
             reply_parts=5,
             attachments=files,
-            keeping=Keeping("localhost", "double", retention_days=0, pictures=False, pdfs=False),
+            models=ModelList(model.name, (model.name,), model.listed),
+            keeping=Keeping("localhost", retention_days=0, pictures=False, pdfs=False),
         ) as connection:
             running = asyncio.create_task(connection.run())
             try:

@@ -280,7 +280,10 @@ async def ending_of(model: ChatCompletions) -> Ending:
     """Ask *model* and return how that ended, whatever was raised."""
     pieces: list[str] = []
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS), model.stream(PROMPT, Calls()) as completion:
+        async with (
+            asyncio.timeout(PATIENCE_SECONDS),
+            model.stream(PROMPT, Calls(), model=model.name) as completion,
+        ):
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before an error is wanted
     except ModelError as error:
@@ -304,7 +307,7 @@ async def _tried(answers: Iterator[Answer], check: Callable[[int, Ending], str |
     began, endings, failures = time.monotonic(), Counter[str](), list[str]()
     values: dict[str, Any] = {
         "name": "any",
-        "options": {},
+        "options": lambda _model: {},
         "reply_tokens": REPLY_TOKENS,
         "length_option": "max_tokens",
         "first_token_seconds": PATIENCE_SECONDS / 2,

@@ -1,0 +1,93 @@
+"""Read a chat API's list of models: their names, and when they are shut down."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+NAME_LENGTH: Final = 200  # characters; no name in use is near it
+LIST_LENGTH: Final = 2000  # models; the largest lists in use have some hundreds
+# What compatible servers call the date; OpenAI's own word is the first. Azure's `deprecation` is an
+# object, in which `inference` is the date for chats.
+SHUTDOWN_FIELDS: Final = (
+    *("shutdown_date", "retirement_date", "expiration_date", "deprecation_date", "deprecation"),
+)
+INFERENCE: Final = "inference"
+MILLISECONDS: Final = 100_000_000_000  # Larger unix times are none in seconds.
+YEARS: Final = range(2000, 2200)  # Any other is no date of a model.
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model that an API offers. *shutdown* is None where the API does not tell."""
+
+    name: str
+    shutdown: date | None = None
+
+
+def is_model_name(name: str) -> bool:
+    """Whether *name* can be that of a model: printable, without spaces, of a sane length."""
+    return 0 < len(name) <= NAME_LENGTH and name.isprintable() and not any(map(str.isspace, name))
+
+
+def listed_models(answer: bytes) -> list[ListedModel]:
+    """Return the models that an API's *answer* lists, each once; raises ValueError for no list.
+
+    What is no model in it is left out, and so is what is beyond LIST_LENGTH.
+    """
+    try:
+        data = json.loads(answer)
+    except RecursionError:
+        raise ValueError("nested without end") from None
+    entries = data.get("data") if isinstance(data, dict) else data
+    if not isinstance(entries, list):
+        raise ValueError("no list")
+    models: dict[str, ListedModel] = {}
+    for model in _models(entries):
+        models.setdefault(model.name, model)
+        if len(models) == LIST_LENGTH:
+            break
+    return list(models.values())
+
+
+def _models(entries: Iterable[Any]) -> Iterable[ListedModel]:
+    for entry in entries:
+        name = entry.get("id") if isinstance(entry, dict) else None
+        if isinstance(name, str) and is_model_name(name):
+            yield ListedModel(name, _shutdown(entry))
+
+
+def _shutdown(entry: dict[str, Any]) -> date | None:
+    for field in SHUTDOWN_FIELDS:
+        told = entry.get(field)
+        if isinstance(told, dict):
+            told = told.get(INFERENCE)
+        if (day := _day(told)) is not None:
+            return day
+    return None
+
+
+def _day(told: Any) -> date | None:
+    """Return the day, in UTC, that a text or a unix time means, None where it means none."""
+    try:
+        if isinstance(told, str):
+            day = _day_of_text(told.strip())
+        elif type(told) in (int, float):  # By their types, as True is an int too.
+            day = _day_of_time(float(told))
+        else:
+            return None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return day if day.year in YEARS else None
+
+
+def _day_of_text(text: str) -> date:
+    if text.isascii() and text.isdecimal():
+        return _day_of_time(float(text))
+    moment = datetime.fromisoformat(text)
+    return (moment.astimezone(UTC) if moment.tzinfo is not None else moment).date()
+
+
+def _day_of_time(time: float) -> date:
+    return datetime.fromtimestamp(time / 1000 if time > MILLISECONDS else time, UTC).date()

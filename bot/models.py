@@ -1,0 +1,155 @@
+"""The command /model: which model answers here, and for those who rule here, another one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import discord
+from discord import app_commands
+
+from bot.assistant import Assistant
+from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, scope_choices
+from bot.completing import CHOICE_LENGTH, CHOICES, CompletingTree
+from bot.conversation import Conversation
+from bot.model_list import ModelList
+from bot.notes import Choice, Scope
+from bot.sentences import Sentences
+
+DEFAULT: Final = "default"  # what people choose to go back; no model can be chosen by this name
+LOOK_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some
+PATIENT_SECONDS: Final = 15.0  # where somebody is told to wait; the look itself ends before
+NAMES_LENGTH: Final = 600  # characters of names in a sentence
+
+
+class Models:
+    """Shows and sets the model of a place."""
+
+    def __init__(self, commands: Commands, assistant: Assistant, models: ModelList) -> None:
+        self._commands = commands
+        self._assistant = assistant
+        self._models = models
+
+    def add_to(self, tree: CompletingTree[Any]) -> None:
+        """Add the command."""
+
+        @tree.command(name="model", description=said("model_description"))
+        @app_commands.describe(model=said("model_name_option"), scope=said("system_scope_option"))
+        @app_commands.choices(scope=scope_choices())
+        async def model(
+            interaction: discord.Interaction, model: str | None = None, scope: str = CHANNEL_SCOPE
+        ) -> None:
+            if scope not in SCOPES:
+                raise Refused("command_failed")
+            if model is None:
+                await self._show(interaction)
+            else:
+                await self._set(interaction, model.strip(), SCOPES[scope])
+
+        tree.complete(model, "model", self._complete)
+
+    async def _show(self, interaction: discord.Interaction) -> None:
+        say = self._commands.heard(interaction)
+        place = self._commands.place_of(interaction)
+        name, choice = await self._assistant.model_in(place)
+        await self._models.look(LOOK_SECONDS)
+        sentences = [say.help_model.format(model=shown(name)), _why(choice, place, say)]
+        shutdown = self._models.shutdown_of(name)
+        if shutdown is not None:
+            sentences.append(say.model_shutdown.format(date=shutdown))
+        await interaction.response.send_message("\n".join(sentences), ephemeral=True)
+
+    async def _set(self, interaction: discord.Interaction, name: str, scope: Scope) -> None:
+        place = self._commands.place_to_rule(interaction, scope)
+
+        async def work() -> str:
+            if name != DEFAULT:
+                await self._check(name)
+            await self._assistant.choose_model(scope, place, "" if name == DEFAULT else name)
+            return (await self._assistant.model_in(place))[0]
+
+        now = await self._commands.done(interaction, work())
+        say = self._commands.said_to(interaction)
+        if name == DEFAULT:
+            sentence = say.model_cleared.format(model=shown(now))
+        else:
+            sentence = _set_sentence(place, scope, say).format(model=shown(name))
+        await self._commands.tell(interaction, sentence)
+
+    async def _check(self, name: str) -> None:
+        """Raise Refused for what is no model that may be chosen."""
+        if name == self._models.default:
+            return
+        if not self._models.given:
+            await self._models.look(PATIENT_SECONDS)
+        if not self._models.known:
+            raise Refused("model_list_missing")
+        if name not in self._models.names:
+            names = _enumerated(self._models.names)
+            raise Refused("model_not_offered", model=shown(name), models=names)
+
+    async def _complete(
+        self, interaction: discord.Interaction, typed: str
+    ) -> list[app_commands.Choice[str]]:
+        say = self._commands.heard(interaction)
+        if not rules(interaction):
+            return []
+        if not self._models.given:
+            await self._models.look(LOOK_SECONDS)
+        back = say.model_default_choice.format(model=self._models.default)
+        labels = {DEFAULT: back[:CHOICE_LENGTH]}
+        labels |= {name: self._label(name, say) for name in self._models.names if fits(name)}
+        return [
+            app_commands.Choice(name=labels[value], value=value)
+            for value in matching(labels, typed)
+        ]
+
+    def _label(self, name: str, say: Sentences) -> str:
+        shutdown = self._models.shutdown_of(name)
+        if shutdown is None:
+            return name
+        label = say.model_until_choice.format(model=name, date=shutdown)
+        return label if fits(label) else name
+
+
+def fits(text: str) -> bool:
+    """Whether a choice may be called so."""
+    return len(text) <= CHOICE_LENGTH
+
+
+def matching(names: Iterable[str], typed: str) -> Sequence[str]:
+    """Return the names that hold what is *typed*, those that begin with it first, 25 at most."""
+    wanted = typed.strip().casefold()
+    found = [name for name in names if wanted in name.casefold()]
+    return sorted(found, key=lambda name: not name.casefold().startswith(wanted))[:CHOICES]
+
+
+def shown(name: str) -> str:
+    """Return the name of a model, or what somebody took for one, as it stands in a message."""
+    plain = name.replace("`", "'")[:CHOICE_LENGTH]
+    return f"`{plain}`"
+
+
+def _enumerated(names: Iterable[str]) -> str:
+    """Return names in a row, as many as fit into a sentence."""
+    text = ""
+    for name in map(shown, names):
+        if len(text) + len(name) > NAMES_LENGTH:
+            return f"{text} …"
+        text = f"{text}, {name}" if text else name
+    return text
+
+
+def _why(choice: Choice | None, place: Conversation, say: Sentences) -> str:
+    if choice is None:
+        return say.model_why_default
+    if choice.scope == "guild":
+        return say.model_why_server
+    own = choice.scope_id == place.channel_id
+    return say.model_why_own if own else say.model_why_channel
+
+
+def _set_sentence(place: Conversation, scope: Scope, say: Sentences) -> str:
+    if scope == "guild":
+        return say.model_set_server
+    if place.guild_id is None:
+        return say.model_set_dm
+    return say.model_set_thread if place.parent_id else say.model_set_channel

@@ -1,0 +1,109 @@
+"""What an API's list of models says, whatever it is made of."""
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.listed_models import LIST_LENGTH, ListedModel, listed_models
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["id", "data", "shutdown_date", "deprecation", "inference", "x"]),
+            inner,
+        )
+    ),
+)
+DAY = date(2027, 1, 31)
+NOON = int(datetime(2027, 1, 31, 12, tzinfo=UTC).timestamp())
+
+
+def read(value: object) -> list[ListedModel]:
+    return listed_models(json.dumps(value).encode())
+
+
+def told(**fields: object) -> date | None:
+    [model] = read({"data": [{"id": "m", **fields}]})
+    return model.shutdown
+
+
+def test_names_in_the_order_of_the_api_each_once() -> None:
+    entries = [{"id": "b"}, {"id": "org/a:1", "shutdown_date": None}, {"id": "b", "x": 1}]
+    expected = [ListedModel("b"), ListedModel("org/a:1")]
+    assert read({"object": "list", "data": entries}) == expected
+    assert read(entries) == expected, "some servers send the bare list"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(None, 5, "m", [], {}, {"id": 5}, {"id": ""}, {"id": "a b"}, {"id": "a\ud800"}),
+        *({"id": "x" * 201}, {"id": "a\n"}, {"name": "m"}),
+    ],
+)
+def test_what_is_no_model_is_left_out(entry: object) -> None:
+    assert read({"data": [entry, {"id": "m"}]}) == [ListedModel("m")]
+
+
+@pytest.mark.parametrize(
+    "answer", ["null", "5", '"m"', "{}", '{"data": {"id": "m"}}', "", "<html>"]
+)
+def test_what_is_no_list_is_an_error(answer: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # whichever it is
+        listed_models(answer.encode())
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000, b"\xff\xfe\xfd", b"1" * 5000])
+def test_what_breaks_a_parser_is_an_error(answer: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # whichever it is
+        listed_models(answer)
+
+
+def test_a_million_entries_are_bounded() -> None:
+    assert len(read([{"id": f"m{number}"} for number in range(LIST_LENGTH + 5)])) == LIST_LENGTH
+    assert read([1] * 1_000_000) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("shutdown_date", "2027-01-31"),
+        ("retirement_date", "2027-01-31T23:00:00Z"),
+        ("expiration_date", " 2027-01-31T00:00:00 "),
+        ("deprecation_date", "2027-02-01T08:00:00+09:00"),
+        ("deprecation", NOON),
+        ("deprecation", float(NOON)),
+        ("shutdown_date", NOON * 1000),
+        ("shutdown_date", str(NOON)),
+        ("deprecation", {"fine_tune": 5, "inference": NOON}),
+    ],
+)
+def test_the_date_in_the_words_of_several_apis(field: str, value: object) -> None:
+    assert told(**{field: value}) == DAY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, "", "soon", "2027-13-45", True, [], {}, {"inference": []}, 0, -1, 1e300, "9" * 400),
+        *(float("inf"), float("nan"), "0001-01-01T00:00:00+14:00", "9999-12-31"),
+    ],
+)
+def test_what_is_no_date_is_none(value: object) -> None:
+    assert told(shutdown_date=value) is None
+    assert told(shutdown_date=value, deprecation="2027-01-31") == DAY, "the next field counts"
+
+
+@given(JSON)
+def test_any_json_is_a_list_or_a_value_error(value: Any) -> None:
+    try:
+        models = read(value)
+    except ValueError:
+        return
+    assert len({model.name for model in models}) == len(models)
