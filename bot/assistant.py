@@ -45,6 +45,7 @@ from bot.prompt import (
 )
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
+from bot.tallies import NO_GUILD, NOBODY, Tally, Used, today
 from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,8 @@ class _Answer:
     model: str = ""
     prompt: Prompt | None = None
     images_sent: int = 0
+    taken: int = 0  # pieces that were there before the model said any
+    counts_for: int | None = None  # whose use it is; None where it is not counted
     usage: Usage | None = None
     whole: bool = False
     at_limit: bool = False
@@ -340,6 +343,10 @@ class Assistant:
 
     async def forget_person(self, author_id: int) -> int:
         """Forget all that somebody asked; return how many exchanges. Their answers end."""
+        for answer in self._answers.values():  # Before that: none is counted as theirs behind it.
+            if answer.exchange.author_id == author_id:
+                in_guild = answer.exchange.conversation.guild_id is not None
+                answer.counts_for = NOBODY if in_guild else None
         count = await self._history.forgetting.forget_person(author_id)
         for answer in [*self._answers.values()]:
             if answer.exchange.author_id == author_id:
@@ -363,6 +370,9 @@ class Assistant:
         """Forget what was said in places that are gone; answers there end without a word."""
         for answer in self._answers_in(set(place_ids)):
             answer.stop(_Stop.FORGOTTEN)
+        for answer in self._answers.values():
+            if answer.exchange.conversation.top_id in place_ids:
+                answer.counts_for = None
         await self._history.forgetting.forget_places(place_ids)
 
     async def amend(
@@ -454,22 +464,31 @@ class Assistant:
         assert task is not None
         say = self._languages.of_guild(exchange.conversation.guild_id)
         before = exchange if renewal else None
-        return _Answer(exchange, task, self._clock(), say, look_up, too_late, renewal, before)
+        answer = _Answer(exchange, task, self._clock(), say, look_up, too_late, renewal, before)
+        answer.counts_for = exchange.author_id
+        return answer
 
     async def _owned(self, answer: _Answer, reply: Reply, turn: _Turn) -> bool:
         message_id = answer.exchange.message_id
         self._answers[message_id] = answer
         try:
+            is_shown = await self._shown(answer, reply, turn)
+            await self._learn(answer)
+            await self._count(answer)
+        finally:
+            del self._answers[message_id]
+        return is_shown
+
+    async def _shown(self, answer: _Answer, reply: Reply, turn: _Turn) -> bool:
+        """Answer; False where the reply is to be shown later."""
+        try:
             async with reply:
                 await self._answer_in_turn(answer, reply, turn)
-            await self._learn(answer)
         except ReplyDelayed as error:
             await self._put_off(answer.exchange, error)
             return False
         except ReplyLost as error:
             await self._record_lost(answer, error)
-        finally:
-            del self._answers[message_id]
         return True
 
     async def _answer_in_turn(self, answer: _Answer, reply: Reply, turn: _Turn) -> None:
@@ -693,6 +712,7 @@ class Assistant:
 
     async def _stream(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
         answer.prompt, answer.images_sent = prompt, prompt.images
+        answer.taken = len(answer.pieces)
         async with self._model.stream(prompt, calls, model=answer.model) as completion:
             try:
                 async for delta in completion:
@@ -797,6 +817,32 @@ class Assistant:
             await self._history.notes.set_calibration(name, learnt)
         except HistoryFailed as error:
             log.warning("What was learnt about tokens is not stored: %s", error)
+
+    async def _count(self, answer: _Answer) -> None:
+        """Count what the model used for an answer, however that ended."""
+        try:
+            used = await self._used(answer)
+            if used is not None and answer.counts_for is not None:
+                place = answer.exchange.conversation
+                guild_id = NO_GUILD if place.guild_id is None else place.guild_id
+                person_id, model = answer.counts_for, answer.model
+                tally = Tally(today(), guild_id, place.top_id, person_id, model, used)
+                await self._history.tallies.add(tally)
+        except HistoryFailed as error:
+            log.warning("What %d used is not counted: %s", answer.exchange.message_id, error)
+
+    async def _used(self, answer: _Answer) -> Used | None:
+        """Return what the API counted, or else the estimate where it said anything."""
+        if answer.prompt is None:
+            return None
+        if answer.usage is not None:
+            return Used(answer.usage.prompt_tokens, answer.usage.completion_tokens, 1)
+        said = "".join(answer.pieces[answer.taken :])
+        if not said:
+            return None
+        calibration = await self._calibration(answer.model)
+        prompt_tokens = calibration.apply(answer.prompt.tokens)
+        return Used(prompt_tokens, calibration.apply(estimate_tokens(said)), 1, estimated=1)
 
 
 async def _unchanged(exchange: Exchange) -> Exchange:

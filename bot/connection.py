@@ -17,7 +17,9 @@ from bot.model_list import ModelList
 from bot.models import Models
 from bot.own_data import Keeping, OwnData
 from bot.presses import Presses
+from bot.prices import Prices
 from bot.reconnecting import MessageContentRefused, stay_connected
+from bot.usage import UsageCommand
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Connection:
         gateway_url: str,
         languages: Languages,
         models: ModelList,
+        prices: Prices | None,
         keeping: Keeping,
         **client_settings: Any,
     ) -> None:
@@ -44,6 +47,7 @@ class Connection:
         self._token = token
         self._languages = languages
         self._models = models
+        self._prices = prices
         self._keeping = keeping
         self._client_settings = client_settings
         self._identifies = Identifies(history.notes)
@@ -109,6 +113,7 @@ class Connection:
         own_data.add_to(commands.tree)
         Help(commands, self._assistant, self._history, self._keeping).add_to(commands.tree)
         Models(commands, self._assistant, self._models).add_to(commands.tree)
+        UsageCommand(commands, self._history, self._prices).add_to(commands.tree)
         Asking(commands, client.answer_interaction).add_to(commands.tree)
         own_data.add_buttons_to(client, self._languages.default)
         Presses(commands, self._assistant, self._history, client.renewals).hear(client)

@@ -33,6 +33,11 @@ class Conversation:
     guild_id: int | None = None
     person_id: int = 0
 
+    @property
+    def top_id(self) -> int:
+        """The channel; of a thread the one that it belongs to."""
+        return self.channel_id if self.parent_id is None else self.parent_id
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:

@@ -123,6 +123,24 @@ SCHEMA: Final = (
         PRIMARY KEY (scope, scope_id)
     ) STRICT;
     """,
+    # What was used: days since 1970 by UTC; guild 0 is direct messages, person 0 who is forgotten.
+    """
+    CREATE TABLE usage (
+        person_id INTEGER NOT NULL,
+        day INTEGER NOT NULL,
+        guild_id INTEGER NOT NULL,
+        channel_id INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        answers INTEGER NOT NULL,
+        estimated INTEGER NOT NULL,
+        PRIMARY KEY (person_id, day, guild_id, channel_id, model)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX usage_by_guild ON usage (guild_id, day);
+    CREATE INDEX usage_by_channel ON usage (channel_id);
+    CREATE INDEX usage_by_day ON usage (day);
+    """,
 )
 
 PRAGMAS: Final = (

@@ -62,6 +62,8 @@ class Erasure:
                 if self._retention_seconds:
                     oldest_id = snowflake_at(self._now() - self._retention_seconds)
                     await self._history.forgetting.expire(oldest_id)
+                    oldest_day = (self._now() - self._retention_seconds) // DAY_SECONDS
+                    await self._history.tallies.expire(int(oldest_day))
                 await self._history.forgetting.prune(snowflake_at(self._now() - self._keep_seconds))
                 await self._history.forgetting.tidy()
             except HistoryFailed as error:

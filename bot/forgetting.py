@@ -7,6 +7,7 @@ from typing import Final
 
 from bot.database import Database, Statement
 from bot.errors import HistoryFailed
+from bot.tallies import nameless
 
 REWRITE_BYTES: Final = 16_000_000  # SQLite writes 5 MB in 25 ms anew; all else waits meanwhile.
 HOURLY_REWRITE_BYTES: Final = 256_000_000
@@ -51,6 +52,7 @@ _FORGET_PLACES: Final = (
     """,
     f"DELETE FROM system_prompts WHERE scope = 'channel' AND scope_id IN {_THESE}",
     f"DELETE FROM models WHERE scope = 'channel' AND scope_id IN {_THESE}",
+    f"DELETE FROM usage WHERE channel_id IN {_THESE}",
     f"DELETE FROM places WHERE place_id IN {_THESE}",
     f"""
     DELETE FROM parts WHERE message_id IN {_THESE} OR message_id IN
@@ -149,7 +151,8 @@ class Forgetting:
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in these places, which are gone; `erase` removes it.
 
-        A thread's opening question goes with it. System prompts and models go at once.
+        A thread's opening question goes with it. System prompts, models and
+        what was used there go at once.
         """
         for start in range(0, len(place_ids), PLACES):
             places = {"places": json.dumps(place_ids[start : start + PLACES])}
@@ -159,9 +162,10 @@ class Forgetting:
     async def forget_person(self, author_id: int) -> int:
         """Forget what somebody asked in all places, and where others quote them; return how much.
 
-        What they and the bot wrote at Discord stays there, but for answers that are not whole.
+        What they and the bot wrote at Discord stays there, but for answers that are not whole. What
+        they used counts for nobody.
         """
-        forgotten, _ = await self._database.change_all(
+        forgotten, *_ = await self._database.change_all(
             (
                 f"""
                 UPDATE exchanges SET {_ERASED},
@@ -177,6 +181,7 @@ class Forgetting:
                 """,
                 (author_id,),
             ),
+            *nameless(author_id),
         )
         self.note()
         return forgotten

@@ -14,6 +14,7 @@ from bot.errors import HistoryFailed
 from bot.forgetting import ERASED_TEXT, IS_OPEN, SPENT, WITHDRAWN, Forgetting
 from bot.notes import Notes
 from bot.places import Places, found
+from bot.tallies import Tallies
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class History:
         self.forgetting = Forgetting(database)
         self.notes = Notes(database)
         self.places = Places(database)
+        self.tallies = Tallies(database)
 
     @classmethod
     @asynccontextmanager

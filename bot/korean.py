@@ -130,6 +130,25 @@ KOREAN: Final = Sentences(
         "지금은 AI 서비스가 어떤 모델이 있는지 알려 주지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 "
         "시도하거나, 이 봇의 운영자에게 OPENAI_MODELS를 정해 달라고 해 주세요."
     ),
+    usage_description="내가 쓴 토큰과 그 비용을 보여 줍니다",
+    usage_by_option="서버 관리자용: 이 서버의 모든 사용량을 사람, 채널, 날짜별로 봅니다",
+    usage_by_person="사람",
+    usage_by_channel="채널",
+    usage_by_day="날짜",
+    usage_mine="모든 장소에서 쓴 양이에요.",
+    usage_guild="최근 30일 동안 이 서버에서 쓴 양이에요.",
+    usage_today="오늘",
+    usage_week="최근 7일",
+    usage_month="최근 30일",
+    usage_ever="전체",
+    usage_line="{label}: 입력 {prompt}토큰, 출력 {completion}토큰, 답변 {answers}개",
+    usage_nobody="잊은 사람들",
+    usage_rest="나머지",
+    usage_together="합계",
+    usage_nothing="최근 30일 동안 이 서버에서 쓴 것이 없어요.",
+    usage_estimated="≈는 AI 서비스가 토큰 수를 알려 주지 않아 일부를 어림한 값이에요.",
+    usage_unpriced="가격을 모르는 모델: {models}",
+    usage_days="하루는 UTC 자정에 시작해요. 스레드는 채널에 더해요.",
     help_description="제가 여기서 하는 일과 묻는 방법",
     help_ask_channel=(
         "메시지에서 저를 멘션하면 그 메시지로 만든 스레드에서 답해요. 스레드 안에서는 다시 "
@@ -149,8 +168,9 @@ KOREAN: Final = Sentences(
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
     help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",
     help_commands=(
-        "모두의 명령: /ask, /model, /privacy, /export, /forget-me. 서버 관리자의 명령: /reset은 이 "
-        "대화를 잊고, /system은 대화에 앞서 제가 받는 지시를 정하고, /model은 답할 모델을 골라요."
+        "모두의 명령: /ask, /model, /usage, /privacy, /export, /forget-me. 서버 관리자의 명령: "
+        "/reset은 이 대화를 잊고, /system은 대화에 앞서 제가 받는 지시를 정하고, /model은 답할 "
+        "모델을 고르고, /usage는 모두의 사용량을 보여 줘요."
     ),
     privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
     privacy_what=(
@@ -164,6 +184,10 @@ KOREAN: Final = Sentences(
     privacy_pictures=(
         "그림도 그곳으로 보내고, Discord에 남아 있는 동안 이어지는 질문과 함께 다시 보내기도 "
         "해요. 그림은 저장하지 않고 이름만 저장해요."
+    ),
+    privacy_usage=(
+        "쓴 토큰도 날짜, 채널, 모델별로 세고, /usage로 볼 수 있어요. /forget-me를 하면 누가 썼는지 "
+        "남지 않아요."
     ),
     privacy_kept="{days}일이 지나면 잊어요.",
     privacy_kept_on="초기화하거나 지울 때까지 보관해요.",
@@ -201,6 +225,7 @@ KOREAN: Final = Sentences(
     refused_server_scope=(
         "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 것으로 정해져요."
     ),
+    refused_usage_by=("다이렉트 메시지에는 자신의 사용량만 있어요. 옵션을 비우면 볼 수 있어요."),
     refused_place="저는 여기서 일하도록 설정되지 않았어요. 이 봇의 운영자가 정하는 일이에요.",
     command_without_memory=(
         "지금은 기억이 작동하지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 시도해 주세요."

@@ -83,7 +83,7 @@ class Models:
         if not self._models.known:
             raise Refused("model_list_missing")
         if name not in self._models.names:
-            names = _enumerated(self._models.names)
+            names = enumerated(self._models.names)
             raise Refused("model_not_offered", model=shown(name), models=names)
 
     async def _complete(
@@ -128,11 +128,11 @@ def shown(name: str) -> str:
     return f"`{plain}`"
 
 
-def _enumerated(names: Iterable[str]) -> str:
-    """Return names in a row, as many as fit into a sentence."""
+def enumerated(names: Iterable[str], most_characters: int = NAMES_LENGTH) -> str:
+    """Return names of models in a row, as many as fit into a sentence."""
     text = ""
     for name in map(shown, names):
-        if len(text) + len(name) > NAMES_LENGTH:
+        if len(text) + len(name) > most_characters:
             return f"{text} …"
         text = f"{text}, {name}" if text else name
     return text

@@ -3,8 +3,8 @@
 import io
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,12 +17,15 @@ from bot.conversation import Exchange
 from bot.history import History
 from bot.sentences import Sentences
 from bot.snowflakes import seconds_of
+from bot.tallies import Tally, date_of
 
 log = logging.getLogger(__name__)
 
 FORGET: Final = "forget-me"  # Discord: what the button is called, also after a restart
-EXPORT_BYTES: Final = 8_000_000  # Discord: 10 MB for the whole request
+EXPORT_BYTES: Final = 8_000_000  # Discord: 10 MB for the whole request, the other file included
 EXPORT_NAME: Final = "my-exchanges.json"
+USAGE_NAME: Final = "my-usage.json"
+USAGE_ROWS: Final = 5000  # some 200 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class OwnData:
             say.privacy_what,
             say.privacy_where.format(host=keeping.host, model=model),
             *([say.privacy_pictures] if keeping.pictures else []),
+            say.privacy_usage,
             kept if keeping.retention_days else say.privacy_kept_on,
             say.privacy_rights,
         ]
@@ -117,14 +121,15 @@ class OwnData:
                 whole = False
                 break
             entries.append(entry)
-        if not entries:
+        tallies = await self._history.tallies.of_person(interaction.user.id, USAGE_ROWS)
+        if not entries and not tallies:
             await interaction.edit_original_response(content=say.export_nothing)
             return
         sentence = say.export_done if whole else say.export_cut
-        data = "[\n" + ",\n".join(reversed(entries)) + "\n]\n"
-        file = discord.File(io.BytesIO(data.encode()), EXPORT_NAME)
+        used = [json.dumps(counted(tally), indent=1) for tally in tallies]
         await interaction.edit_original_response(
-            content=sentence.format(count=len(entries)), attachments=[file]
+            content=sentence.format(count=len(entries)),
+            attachments=[_file(EXPORT_NAME, reversed(entries)), _file(USAGE_NAME, used)],
         )
 
     async def _ask_whether_to_forget(self, interaction: discord.Interaction) -> None:
@@ -154,6 +159,23 @@ class ForgetView(discord.ui.View):
     ) -> None:
         """Say what went wrong."""
         await self._own_data.explain(interaction, error)
+
+
+def _file(name: str, entries: Iterable[str]) -> discord.File:
+    """Return a file with a list of what is JSON already."""
+    data = "[\n" + ",\n".join(entries) + "\n]\n"
+    return discord.File(io.BytesIO(data.encode()), name)
+
+
+def counted(tally: Tally) -> dict[str, object]:
+    """Return what somebody used on a day as they get it."""
+    return {
+        "day": date_of(tally.day).isoformat(),
+        "server": str(tally.guild_id) if tally.guild_id else None,
+        "channel": str(tally.channel_id),
+        "model": tally.model,
+        **asdict(tally.used),
+    }
 
 
 def exported(exchange: Exchange) -> dict[str, object]:

@@ -115,11 +115,12 @@ class Places:
         await self._database.change_all(*((insert, row) for row in since.items()))
 
     async def leave_guild(self, guild_id: int) -> None:
-        """Forget that the bot was in a guild, and the system prompt and model of that."""
+        """Forget that the bot was in a guild, its system prompt and model, and what was used."""
         await self._database.change_all(
             ("DELETE FROM guilds WHERE guild_id = ?", (guild_id,)),
             ("DELETE FROM system_prompts WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
             ("DELETE FROM models WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
+            ("DELETE FROM usage WHERE guild_id = ?", (guild_id,)),
         )
 
     async def own_place(self, place_id: int) -> bool:

@@ -79,6 +79,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 gateway_url=settings.discord_gateway_url,
                 languages=languages,
                 models=models,
+                prices=settings.token_prices,
                 keeping=Keeping(
                     settings.openai_host,
                     settings.retention_days,

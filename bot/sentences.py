@@ -100,6 +100,25 @@ class Sentences:
     model_cleared: str
     model_not_offered: str
     model_list_missing: str
+    usage_description: str
+    usage_by_option: str
+    usage_by_person: str
+    usage_by_channel: str
+    usage_by_day: str
+    usage_mine: str
+    usage_guild: str
+    usage_today: str
+    usage_week: str
+    usage_month: str
+    usage_ever: str
+    usage_line: str
+    usage_nobody: str
+    usage_rest: str
+    usage_together: str
+    usage_nothing: str
+    usage_estimated: str
+    usage_unpriced: str
+    usage_days: str
     help_description: str
     help_ask_channel: str
     help_ask_in_place: str
@@ -117,6 +136,7 @@ class Sentences:
     privacy_what: str
     privacy_where: str
     privacy_pictures: str
+    privacy_usage: str
     privacy_kept: str
     privacy_kept_on: str
     privacy_rights: str
@@ -141,6 +161,7 @@ class Sentences:
     refused_button: str
     refused_permission: str
     refused_server_scope: str
+    refused_usage_by: str
     refused_place: str
     command_without_memory: str
     command_failed: str
@@ -283,6 +304,25 @@ ENGLISH: Final = Sentences(
         "The AI service does not tell me right now which models it has, so nothing was changed. "
         "Please try again in a minute, or ask the operator of this bot to set OPENAI_MODELS."
     ),
+    usage_description="See how many tokens you used, and what they cost",
+    usage_by_option="For those who manage the server: what all people used, sorted in this way",
+    usage_by_person="person",
+    usage_by_channel="channel",
+    usage_by_day="day",
+    usage_mine="What you used, in every place:",
+    usage_guild="What was used in this server in the last 30 days:",
+    usage_today="Today",
+    usage_week="Last 7 days",
+    usage_month="Last 30 days",
+    usage_ever="In all",
+    usage_line="{label}: {prompt} tokens in, {completion} out, answers: {answers}",
+    usage_nobody="forgotten people",
+    usage_rest="The rest",
+    usage_together="Together",
+    usage_nothing="Nothing was used in this server in the last 30 days.",
+    usage_estimated="≈ is partly an estimate, where the AI service did not tell the tokens.",
+    usage_unpriced="Without price: {models}",
+    usage_days="Days begin at midnight UTC. Threads count for their channel.",
     help_description="What I do here, and how to ask me",
     help_ask_channel=(
         "Mention me in a message, and I answer in a thread made from it. In the thread you need "
@@ -302,9 +342,9 @@ ENGLISH: Final = Sentences(
     help_prompt_server="The system prompt of this server holds here.",
     help_prompt_default="The default system prompt holds here.",
     help_commands=(
-        "Commands for all: /ask, /model, /privacy, /export, /forget-me. For those who manage the "
-        "server: /reset forgets this conversation, /system sets what I am told before it, and "
-        "/model chooses who answers."
+        "Commands for all: /ask, /model, /usage, /privacy, /export, /forget-me. For those who "
+        "manage the server: /reset forgets this conversation, /system sets what I am told before "
+        "it, /model chooses who answers, and /usage shows what all used."
     ),
     privacy_description="What I keep of you, where it goes, and for how long",
     privacy_what=(
@@ -319,6 +359,10 @@ ENGLISH: Final = Sentences(
     privacy_pictures=(
         "Pictures are sent there, too, also with later questions while they stand in Discord. "
         "I do not keep them, only their names."
+    ),
+    privacy_usage=(
+        "I also count the tokens that you use, by day, channel and model: /usage shows them. After "
+        "/forget-me they count for nobody."
     ),
     privacy_kept="After {days} days I forget it.",
     privacy_kept_on="I keep it until it is reset or deleted.",
@@ -354,6 +398,9 @@ ENGLISH: Final = Sentences(
     refused_permission="Only people with the Manage Server permission can do this here.",
     refused_server_scope=(
         "There is no server here: in direct messages, leave the scope out to choose for yourself."
+    ),
+    refused_usage_by=(
+        "In direct messages there is nobody's use but yours: leave the option out to see that."
     ),
     refused_place="I am not set up to work here. The operator of this bot decides where.",
     command_without_memory=(

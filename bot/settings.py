@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsInvalid
 from bot.listed_models import is_model_name
+from bot.prices import Prices, read_prices
 from bot.tokens import estimate_tokens
 
 DEFAULT_MODEL: Final = "gpt-6-luna"
@@ -55,6 +56,10 @@ REMEDIES: Final = {
     "allowed_guilds": "give server ids separated by commas, or leave it empty for all",
     "allow_dms": "give true or false",
     "user_messages_per_minute": "give a whole number from 1 to 10000",
+    "token_prices": (
+        f'give a JSON object like {{"{DEFAULT_MODEL}": [0.15, 0.6], "currency": "$"}}: for each '
+        "model what a million tokens cost, in and out"
+    ),
     "language": "give en or ko",
     "retention_days": "give a whole number from 0 to 3650",
     "reply_parts": "give a whole number from 1 to 100",
@@ -121,6 +126,10 @@ def _json_object(value: object) -> object:
     return options
 
 
+def _prices(value: object) -> object:
+    return read_prices(value) if isinstance(value, str) else value
+
+
 def _header_safe(value: SecretStr) -> SecretStr:
     secret = value.get_secret_value().strip()
     if not secret:
@@ -176,6 +185,7 @@ class Settings(BaseSettings):
     allowed_guilds: Annotated[frozenset[int], NoDecode, BeforeValidator(_ids)] = frozenset()
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
+    token_prices: Annotated[Prices | None, NoDecode, BeforeValidator(_prices)] = None
     language: Annotated[Literal["en", "ko"], BeforeValidator(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
     reply_parts: int = Field(5, ge=1, le=100)

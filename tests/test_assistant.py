@@ -34,6 +34,7 @@ from bot.pictures import Pictures
 from bot.prompt import CUT_MARK, Role
 from bot.queues import WAITING_LIMIT
 from bot.sentences import ENGLISH
+from bot.tallies import NOBODY, Used
 from bot.tokens import Calibration
 from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep
 
@@ -818,6 +819,109 @@ async def test_a_model_that_is_no_longer_offered_gives_way_to_the_next(
     assert await answers("double", "channel's", "server's") == ("channel's", "channel")
     assert await answers("double", "server's") == ("server's", "guild")
     assert await answers("double") == ("double", None)
+
+
+# What is used
+
+
+async def used(history: History, person: int = 99) -> list[tuple[str, Used]]:
+    """Return what is counted for a person, by model."""
+    return [(one.model, one.used) for one in await history.tallies.of_person(person, 100)]
+
+
+async def test_what_the_api_counts_is_counted_for_who_asked(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    await assistant.choose_model("channel", Conversation(5), "other")
+    for number, usage in enumerate((Usage(40, 3), Usage(50, 4)), start=1):
+        model.enqueue("x", usage=usage)
+        await stage.ask(an_exchange(number))
+    model.enqueue("x", usage=Usage(7, 1))
+    await stage.ask(an_exchange(3, channel=30, parent=5))
+    assert await used(history) == [("double", Used(90, 7, 2)), ("other", Used(7, 1, 1))]
+    places = {(one.guild_id, one.channel_id) for one in await history.tallies.of_person(99, 9)}
+    assert places == {(7, 1), (7, 5)}, "a thread counts for its channel"
+
+
+async def test_where_the_api_counts_nothing_the_estimate_counts(
+    stage: Stage, model: DoubleModel, history: History
+) -> None:
+    model.enqueue("word " * 100, ModelCut("no finish_reason"))
+    await stage.ask(an_exchange(1, "word " * 50))
+    [(_, counted)] = await used(history)
+    assert (counted.answers, counted.estimated) == (1, 1)
+    assert counted.prompt_tokens == model.history[0].tokens
+    assert counted.completion_tokens == pytest.approx(100, abs=5)
+
+
+@pytest.mark.parametrize("error", [ModelError, ModelLength])
+async def test_who_got_no_word_and_no_count_used_nothing(
+    stage: Stage, model: DoubleModel, history: History, error: type[ModelError]
+) -> None:
+    model.enqueue_refusal(error())
+    await stage.ask(an_exchange(1))
+    model.enqueue(error())
+    await stage.ask(an_exchange(2))
+    assert await used(history) == []
+
+
+async def test_a_reply_that_cannot_be_shown_was_used_all_the_same(
+    stage: Stage, model: DoubleModel, history: History
+) -> None:
+    for number, reply in enumerate((DoubleReply(delayed_end=True), DoubleReply()), start=1):
+        model.enqueue("x", usage=Usage(40, 3))
+        await stage.ask(an_exchange(number), reply)
+    assert await used(history) == [("double", Used(80, 6, 2))]
+
+
+async def test_an_answer_that_is_stopped_counts_as_far_as_it_came(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    model.enqueue("word " * 20, asyncio.Event())
+    reply = await stage.start(an_exchange(1))
+    await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    await assistant.reset(HERE, 2)
+    await stage.end()
+    [(_, counted)] = await used(history)
+    assert counted.completion_tokens == pytest.approx(20, abs=3)
+
+
+async def test_an_answer_to_who_is_forgotten_meanwhile_counts_for_nobody(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    """In a server; of a direct message nothing is left."""
+    for number, guild in ((1, 7), (2, None)):
+        model.enqueue("word " * 20, asyncio.Event())
+        reply = await stage.start(an_exchange(number, channel=number, guild=guild))
+        await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    await assistant.forget_person(99)
+    await stage.end()
+    assert await used(history) == []
+    [(_, counted)] = await used(history, NOBODY)
+    assert counted.answers == 1
+
+
+async def test_an_answer_in_a_place_that_goes_meanwhile_is_not_counted(
+    stage: Stage, assistant: Assistant, model: DoubleModel, history: History
+) -> None:
+    for number, parent in ((20, 1), (30, 5)):
+        model.enqueue("word " * 20, asyncio.Event())
+        reply = await stage.start(an_exchange(number + 1, channel=number, parent=parent))
+        await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    await assistant.forget_places([1, 20])
+    await assistant.forget_places([30])
+    await stage.end()
+    left = [one.channel_id for one in await history.tallies.of_person(99, 9)]
+    assert left == [5], "whose thread alone is gone"
+
+
+async def test_a_file_that_fails_keeps_no_answer_back(
+    stage: Stage, model: DoubleModel, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken(path, "usage")
+    model.enqueue("x", usage=Usage(40, 3))
+    assert (await stage.ask(an_exchange(1))).notices == []
+    assert "What 1 used is not counted" in caplog.text
 
 
 # The log

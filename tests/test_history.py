@@ -22,6 +22,7 @@ from bot.errors import HistoryFailed
 from bot.forgetting import IS_OPEN, Forgetting
 from bot.history import PAGE_ROWS, History
 from bot.notes import Scope
+from bot.tallies import Tally, Used
 from bot.tokens import Calibration
 from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
 from tests.faults.failing import FailingDatabase
@@ -853,6 +854,12 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.notes.set_model("channel", one.conversation, "m")
     await history.notes.choices(thread.conversation)
     await history.notes.set_model("channel", one.conversation, "")
+    await history.tallies.add(Tally(5, 7, 20, 99, "m", Used(1, 1, 1)))
+    await history.tallies.since(99, [5, 4, 3, 0])
+    for by in ("person", "channel", "day"):
+        await history.tallies.in_guild(7, 5, by)
+    await history.tallies.of_person(99, 10)
+    await history.tallies.expire(5)
     await history.forgetting.forget(30)
     await history.forgetting.forget_person(one.author_id)
     await history.forgetting.expire(10)
@@ -878,5 +885,5 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     by_index = ("exchanges_open", "tombstones")  # partial: they hold a few of all
     for statement, steps in plans.items():
         for step in steps.splitlines():
-            if re.match(r"SCAN (e|exchanges|p|parts|places|models|system_prompts)\b", step):
+            if re.match(r"SCAN (e|exchanges|p|parts|places|models|system_prompts|usage)\b", step):
                 assert any(index in step for index in by_index), f"{statement}\n{steps}"

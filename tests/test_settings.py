@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bot.errors import SettingsInvalid
+from bot.prices import Prices
 from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings
 
 FIELDS = set(Settings.model_fields)
@@ -89,6 +91,13 @@ BAD = {
     "STREAM_IDLE_TIMEOUT": [SECRET, "0.5", "3601", "nan"],
     "REPLY_TIMEOUT": [SECRET, "0", "86401", "inf"],
     "USER_MESSAGES_PER_MINUTE": [SECRET, "0", "10001", "2.5"],
+    "TOKEN_PRICES": [
+        *(SECRET, f'["{SECRET}"]', '{"hunter2": 1}', '{"hunter2": [1]}', '{"hunter2": [1, "2"]}'),
+        *('{"hunter2": [1, -2]}', '{"hunter2": [1, NaN]}', '{"hunter2": [1, true]}'),
+        *('{"hunter2": [1, 1e99999999999999999999]}', '{"hunter2": [1, 2000000000]}'),
+        *('{"two hunter2": [1, 2]}', '{"m": [1, 2], "currency": "hunter2 and more"}'),
+        *('{"m": [1, 2], "currency": 5}', '{"m": [1, 2], "currency": " "}'),
+    ],
     "LANGUAGE": [SECRET, "fr", "e"],
     "RETENTION_DAYS": [SECRET, "-1", "3651", "1.5"],
     "REPLY_PARTS": [SECRET, "0", "101", "2.5"],
@@ -193,6 +202,12 @@ def test_database_addresses(load: Load, url: str, path: str) -> None:
         ("LOG_FORMAT", "JSON", "json"),
         ("OPENAI_MODELS", "one, org/two:3 ,", ("one", "org/two:3")),
         ("OPENAI_MODELS", ",", ()),
+        ("TOKEN_PRICES", "{}", None),
+        (
+            "TOKEN_PRICES",
+            '{"m": [0.15, 6], "currency": " EUR"}',
+            Prices({"m": (Decimal("0.15"), Decimal(6))}, "EUR"),
+        ),
         ("OPENAI_OPTIONS", '{"temperature": 0.5}', {"temperature": 0.5}),
         ("OPENAI_OPTIONS", "{}", {}),
         ("CONTEXT_TOKENS", "500", 500),

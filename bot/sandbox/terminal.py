@@ -37,13 +37,24 @@ Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a t
   /about         the bot's form: ask about the last message here
   /reset         the bot's command: forget this place
   /system TEXT   the bot's command: set the system prompt here; without TEXT its form
+  /model NAME    the bot's command: choose who answers here (NAME server: in the whole server,
+                 default: back again); without NAME who does
+  /usage         the bot's command: what you used; /usage person, channel or day: what all did
   /privacy, /export, /forget-me   the bot's commands: what it keeps of you
   /press BUTTON  press a button under the bot's last message; its name stands there
   /help, /quit   this text, and what the bot says of itself; leave"""
-BOT_COMMANDS: Final = frozenset(
-    {"ask", "reset", "system", "privacy", "export", "forget-me", "help"}
-)
-TEXT_OPTIONS: Final = {"ask": "question", "system": "prompt"}
+# The bot's commands, with the options that are typed behind them.
+BOT_COMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "ask": ("question",),
+    "reset": (),
+    "system": ("prompt",),
+    "model": ("model", "scope"),
+    "usage": ("by",),
+    "privacy": (),
+    "export": (),
+    "forget-me": (),
+    "help": (),
+}
 ABOUT: Final = "Ask about this"
 
 
@@ -200,8 +211,8 @@ class _Talk:
         elif name in BOT_COMMANDS:
             if name == "help":
                 print(HELP)
-            option = TEXT_OPTIONS.get(name)
-            options = {option: rest} if rest and option is not None else {}
+            given = BOT_COMMANDS[name]
+            options = dict(zip(given, rest.split(maxsplit=len(given) - 1), strict=False))
             self._note_sign()
             await self._driver.command(self._place, self._person, name, options, force=True)
         else:

@@ -1,12 +1,13 @@
 """What is kept of a person: said, given, and forgotten when they ask for it."""
 
 import json
+from typing import Any
 
 import aiohttp
 import pytest
 
 from bot.korean import KOREAN
-from bot.own_data import FORGET
+from bot.own_data import EXPORT_NAME, FORGET, USAGE_NAME
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage
@@ -14,15 +15,32 @@ from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+COUNTED = {"prompt_tokens": 30, "completion_tokens": 4, "total_tokens": 34}
 
-async def exported(stage: Stage, channel: str, by: str) -> list[dict[str, object]]:
-    """Return what *by* gets as a file."""
+
+async def counted(stage: Stage, person: str) -> None:
+    """Return when something is counted for a person: that comes after the answer."""
+    user = int((await stage.discord.look())["users"][person])
+
+    async def is_counted() -> bool:
+        return bool(stage.rows("SELECT 1 FROM usage WHERE person_id = ?", user))
+
+    await until(is_counted)
+
+
+async def exported(stage: Stage, channel: str, by: str) -> list[dict[str, Any]]:
+    """Return the exchanges that *by* gets as a file."""
     answer = await told(stage, await stage.discord.command(channel, by, "export", {}))
-    [file] = answer["message"]["attachments"]
-    async with aiohttp.ClientSession() as web, web.get(file["url"]) as response:
-        found = json.loads(await response.read())
+    found = await file_of(answer, EXPORT_NAME)
     assert answer["content"] == ENGLISH.export_done.format(count=len(found))
-    return list(found)
+    return found
+
+
+async def file_of(answer: Message, name: str) -> list[dict[str, Any]]:
+    """Return what the file of that name holds that came with an answer."""
+    [url] = [one["url"] for one in answer["message"]["attachments"] if one["filename"] == name]
+    async with aiohttp.ClientSession() as web, web.get(url) as response:
+        return list(json.loads(await response.read()))
 
 
 async def told(stage: Stage, interaction: str, *, other_than: str = "") -> Message:
@@ -54,6 +72,7 @@ async def test_privacy_says_what_is_kept_where_it_goes_and_for_how_long(stage: S
     assert answer["ephemeral"]
     assert ENGLISH.privacy_where.format(host="127.0.0.1", model="stand-in") in answer["content"]
     assert ENGLISH.privacy_kept_on in answer["content"]
+    assert ENGLISH.privacy_usage in answer["content"]
 
 
 async def test_export_gives_a_person_all_of_theirs_and_nothing_else(
@@ -70,6 +89,27 @@ async def test_export_gives_a_person_all_of_theirs_and_nothing_else(
     assert found[1]["server"] is None
     assert all(one["reply"] for one in found)
     assert theirs["id"] not in json.dumps(found)
+
+
+async def test_export_gives_what_was_counted_too_also_when_the_words_are_gone(
+    stage: Stage, unique: str
+) -> None:
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    await stage.model.reply_when(unique, Script(text="x", usage=COUNTED))
+    await stage.said(dm, person, unique)
+    await counted(stage, person)
+    await stage.use(dm, "reset", by=person)
+
+    async def erased() -> bool:
+        return not stage.rows("SELECT 1 FROM exchanges WHERE question LIKE ?", f"%{unique}%")
+
+    await until(erased)
+    answer = await told(stage, await stage.discord.command(dm, person, "export", {}))
+    [used] = await file_of(answer, USAGE_NAME)
+    assert (used["server"], used["channel"], used["model"]) == (None, dm, "stand-in")
+    assert (used["prompt_tokens"], used["completion_tokens"], used["answers"]) == (30, 4, 1)
+    assert await file_of(answer, EXPORT_NAME) == []
 
 
 async def test_who_asked_nothing_is_told_so(stage: Stage) -> None:
@@ -141,15 +181,18 @@ async def test_what_is_kept_too_long_is_forgotten(own_stage: Stage, unique: str)
     async with stage.bot():
         question = await stage.asked(unique)
     old = int(question["id"]) - (3 * 86_400_000 << 22)
+    stage.write("UPDATE usage SET day = day - 3")
+    days = "SELECT count(DISTINCT day) FROM usage"
     stage.write("UPDATE exchanges SET message_id = ? WHERE message_id = ?", old, question["id"])
     row = "SELECT question FROM exchanges WHERE message_id = ?"
     async with stage.bot(RETENTION_DAYS="4"):
         await stage.asked(f"{unique} again")
         assert stage.rows(row, old) == [(unique,)]
+        await counted(stage, "Mina")
     async with stage.bot(RETENTION_DAYS="2"):
 
         async def forgotten() -> bool:
-            return stage.rows(row, old) in ([], [("",)])
+            return stage.rows(row, old) in ([], [("",)]) and stage.rows(days) == [(1,)]
 
         await until(forgotten)
         privacy = await stage.use(await stage.channel(), "privacy")

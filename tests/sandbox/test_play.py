@@ -80,6 +80,24 @@ async def test_a_question_for_one_and_one_about_a_message(tmp_path: Path) -> Non
     assert sorted(found, key=out.index) == found
 
 
+async def test_the_model_is_chosen_and_what_was_used_is_shown(tmp_path: Path) -> None:
+    typed = "/model\n/model second server\n@ChatBot hi\n/model\n/usage\n/usage person\n/quit\n"
+    prices = '{"second": [1, 2], "currency": "EUR"}'
+    settings = {"OPENAI_MODELS": "second", "TOKEN_PRICES": prices}
+    out, err, code = await played(tmp_path, typed, **settings)
+    assert (err, code) == ("", 0)
+    found = [
+        "ChatBot: The model that answers is `offline`.",
+        "From now on `second` answers in this server.",
+        "Hello! You asked",
+        "ChatBot: The model that answers is `second`.",
+        "ChatBot: What you used, in every place:",
+        "ChatBot: What was used in this server in the last 30 days:",
+    ]
+    assert sorted(found, key=out.index) == found
+    assert " EUR" in out
+
+
 async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:
     _, err, code = await played(tmp_path, "", CONTEXT_TOKENS="lots")
     assert code == 2

@@ -1,0 +1,73 @@
+"""Compute what tokens cost, by the operator's prices."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from bot.listed_models import is_model_name
+
+CURRENCY: Final = "currency"  # the key of TOKEN_PRICES that is no model
+DEFAULT_CURRENCY: Final = "$"
+CURRENCY_LENGTH: Final = 10
+HIGHEST_PRICE: Final = 1_000_000_000
+MILLION: Final = 1_000_000
+SMALLEST_SHOWN: Final = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a million tokens cost, in and out, for each model that has a price."""
+
+    per_million: Mapping[str, tuple[Decimal, Decimal]]
+    currency: str = DEFAULT_CURRENCY
+
+    def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
+        """Return what tokens of *model* cost, None where it has no price."""
+        if model not in self.per_million:
+            return None
+        into, out = self.per_million[model]
+        return (into * prompt_tokens + out * completion_tokens) / MILLION
+
+    def shown(self, amount: Decimal) -> str:
+        """Return an amount as people read it: $12.34, 0.0021 EUR, <$0.0001."""
+        if 0 < amount < SMALLEST_SHOWN:
+            return f"<{self._with_currency(str(SMALLEST_SHOWN))}"
+        return self._with_currency(f"{amount:.4f}" if 0 < amount < 1 else f"{amount:,.2f}")
+
+    def _with_currency(self, number: str) -> str:
+        is_word = any(map(str.isalpha, self.currency))
+        return f"{number} {self.currency}" if is_word else f"{self.currency}{number}"
+
+
+def read_prices(text: str) -> Prices | None:
+    """Return the prices that a JSON object gives, None where it gives none; raises ValueError."""
+    try:
+        data = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
+    except (InvalidOperation, RecursionError):
+        raise ValueError("no number") from None
+    if not isinstance(data, dict):
+        raise ValueError("no object")
+    currency = data.pop(CURRENCY, DEFAULT_CURRENCY)
+    if not isinstance(currency, str) or not _is_currency(currency.strip()):
+        raise ValueError("no currency")
+    per_million = {name: _price(name, price) for name, price in data.items()}
+    return Prices(per_million, currency.strip()) if per_million else None
+
+
+def _no_number(_constant: str) -> object:
+    raise ValueError  # NaN and Infinity
+
+
+def _is_currency(text: str) -> bool:
+    return 0 < len(text) <= CURRENCY_LENGTH and text.isprintable()
+
+
+def _price(name: str, price: Any) -> tuple[Decimal, Decimal]:
+    if not is_model_name(name) or not isinstance(price, list) or len(price) != 2:
+        raise ValueError("no price of a model")
+    for each in price:
+        if not isinstance(each, Decimal) or not 0 <= each <= HIGHEST_PRICE:
+            raise ValueError("no price")
+    return price[0], price[1]

@@ -1,0 +1,149 @@
+"""Keep in SQLite what was used: tokens and answers by day, place, person and model."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final, Literal
+
+from bot.database import Database, Statement
+
+By = Literal["person", "channel", "day"]
+NOBODY: Final = 0  # who asked to be forgotten
+NO_GUILD: Final = 0  # direct messages
+DAY_SECONDS: Final = 86_400
+EPOCH: Final = date(1970, 1, 1)
+_COLUMNS: Final[dict[By, str]] = {"person": "person_id", "channel": "channel_id", "day": "day"}
+_SUMS: Final = "sum(prompt_tokens), sum(completion_tokens), sum(answers), sum(estimated)"
+_ADDED: Final = """
+    ON CONFLICT DO UPDATE SET prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = completion_tokens + excluded.completion_tokens,
+        answers = answers + excluded.answers, estimated = estimated + excluded.estimated
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Tokens of prompts and completions in so many answers.
+
+    *estimated*: for how many of these the API did not tell the tokens.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    answers: int = 0
+    estimated: int = 0
+
+    def __add__(self, other: "Used") -> "Used":
+        return Used(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.answers + other.answers,
+            self.estimated + other.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was used on a day, in days since 1970 by UTC. A thread counts for its channel."""
+
+    day: int
+    guild_id: int
+    channel_id: int
+    person_id: int
+    model: str
+    used: Used
+
+
+def today() -> int:
+    """Return the day by UTC."""
+    return int(time.time() // DAY_SECONDS)
+
+
+def date_of(day: int) -> date:
+    """Return the date of a day."""
+    return EPOCH + timedelta(day)
+
+
+def nameless(person_id: int) -> tuple[Statement, ...]:
+    """Return what lets a person's tokens count for nobody.
+
+    Those in direct messages go: their channel would name the person.
+    """
+    named = {"person": person_id, "nobody": NOBODY, "no_guild": NO_GUILD}
+    return (
+        ("DELETE FROM usage WHERE person_id = :person AND guild_id = :no_guild", named),
+        (
+            f"""
+            INSERT INTO usage SELECT :nobody, day, guild_id, channel_id, model,
+                prompt_tokens, completion_tokens, answers, estimated
+            FROM usage WHERE person_id = :person AND person_id <> :nobody
+            {_ADDED}
+            """,
+            named,
+        ),
+        ("DELETE FROM usage WHERE person_id = :person AND person_id <> :nobody", named),
+    )
+
+
+class Tallies:
+    """What was used. Every method raises HistoryFailed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, tally: Tally) -> None:
+        """Count what was used."""
+        used = tally.used
+        await self._database.change(
+            f"INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_ADDED}",
+            *(tally.person_id, tally.day, tally.guild_id, tally.channel_id, tally.model),
+            *(used.prompt_tokens, used.completion_tokens, used.answers, used.estimated),
+        )
+
+    async def since(self, person_id: int, days: Sequence[int]) -> list[dict[str, Used]]:
+        """Return what a person used since each of *days*, by model."""
+        reached = " + ".join("(day >= ?)" for _ in days)
+        rows = await self._database.fetch(
+            f"SELECT {reached} AS reached, model, {_SUMS} FROM usage"
+            " WHERE person_id = ? GROUP BY reached, model",
+            *days,
+            person_id,
+        )
+        order = sorted(days)
+        found: dict[int, dict[str, Used]] = {day: {} for day in days}
+        for reached_days, model, *sums in rows:
+            for day in order[:reached_days]:
+                found[day][model] = found[day].get(model, Used()) + Used(*sums)
+        return [found[day] for day in days]
+
+    async def in_guild(self, guild_id: int, since: int, by: By) -> dict[int, dict[str, Used]]:
+        """Return what was used in a guild since a day, by model for each person, channel or day."""
+        key = _COLUMNS[by]
+        rows = await self._database.fetch(
+            f"SELECT {key}, model, {_SUMS} FROM usage"
+            f" WHERE guild_id = ? AND day >= ? GROUP BY {key}, model",
+            guild_id,
+            since,
+        )
+        found: dict[int, dict[str, Used]] = {}
+        for one, model, *sums in rows:
+            found.setdefault(one, {})[model] = Used(*sums)
+        return found
+
+    async def of_person(self, person_id: int, most: int) -> list[Tally]:
+        """Return the newest of what is kept of a person, at most so many, oldest first."""
+        rows: Sequence[Any] = await self._database.fetch(
+            "SELECT day, guild_id, channel_id, model, prompt_tokens, completion_tokens, answers,"
+            " estimated FROM usage WHERE person_id = ? ORDER BY day DESC LIMIT ?",
+            person_id,
+            most,
+        )
+        return [
+            Tally(day, guild_id, channel_id, person_id, model, Used(*used))
+            for day, guild_id, channel_id, model, *used in reversed(rows)
+        ]
+
+    async def expire(self, before: int) -> None:
+        """Forget what was used before a day."""
+        await self._database.change("DELETE FROM usage WHERE day < ?", before)
