@@ -41,6 +41,8 @@ SETTLED_SECONDS: Final = 1.0
 BEAT_SECONDS: Final = 20.0
 FIRST_CHANNEL: Final = 1 << 58  # No channel of the stand-in has such an id.
 SETTLING_SECONDS: Final = 0.5
+MODEL: Final = "stand-in"
+CHOICES: Final = 8  # Discord: what is answered to who types
 KEPT: Final = "This prompt was here before."
 ASKED: Final = "A question for one person alone."
 # Faster than any Discord: what is tried here are payloads, not limits.
@@ -97,11 +99,14 @@ async def told(stage: Stage, interaction: str) -> Json:
             await asyncio.sleep(GLANCE_SECONDS)
 
 
-def permitted(payload: Json) -> set[Key]:
-    """Return what somebody may change with *payload*, by what Discord says of interactions."""
+def permitted(payload: Json, kinds: tuple[int, ...] = (COMMAND, FORM)) -> set[Key]:
+    """Return what somebody may change with *payload*, by what Discord says of interactions.
+
+    Only with one of those *kinds*; who types a command changes nothing.
+    """
     place, guild = payload.get("channel"), number(payload.get("guild_id"))
     channel = number(place.get("id")) if isinstance(place, dict) else None
-    if channel is None or payload.get("type") not in (COMMAND, FORM):
+    if channel is None or payload.get("type") not in kinds:
         return set()
     member = payload.get("member")
     if payload.get("guild_id") is None:
@@ -218,6 +223,10 @@ class Fuzz:
                 ("system", options),
                 ("system", scoped),
                 ("system", {}),
+                ("model", {"model": MODEL}),
+                ("model", {"model": MODEL, "scope": "server"}),
+                ("model", {}),
+                ("usage", {"by": "person"}),
             ):
                 act = partial(people.command, place, user, name, given, force=True)
                 self._templates.append(await self._overhear(act))
@@ -227,6 +236,8 @@ class Fuzz:
                 partial(people.command, place, user, ENGLISH.ask_about_menu, target=said["id"]),
             ):
                 self._templates.append(await self._overhear(act))
+            act = partial(people.autocomplete, place, user, "model", "model", "st")
+            self._templates.append(await self._overhear(act))
 
     async def play(self, tries: int) -> None:
         """Send *tries* mangled interactions, several people side by side."""
@@ -325,6 +336,10 @@ class Fuzz:
             may = {text for payload in allowed.get(key, []) for text in texts(payload)}
             if prompt not in may | {self.played.kept.get(key)}:
                 self.played.failures.append(f"the prompt of {key} was changed to {prompt!r}")
+        for scope, scope_id, model in self._stage.rows("SELECT * FROM models"):
+            payloads = allowed.get((scope, scope_id), [])
+            if not any(model in texts(payload) for payload in payloads):
+                self.played.failures.append(f"the model of {scope} {scope_id} was changed")
         valid = set(map(int, self.played.valid))
         for channel, before in self._stage.rows("SELECT * FROM resets"):
             may_reset = {number(payload["id"]) for payload in allowed.get(("channel", channel), [])}
@@ -341,6 +356,10 @@ class Fuzz:
             except Exception:  # noqa: BLE001  # No such interaction: nobody can have heard.
                 continue
             told = seen["response"]
+            if told and told["type"] == CHOICES:
+                if told["choices"] and not permitted(payload, (AUTOCOMPLETE,)):
+                    self.played.failures.append(f"offered {told['choices']} to {payload}")
+                continue
             if told and not told["ephemeral"] and not _is_for_all(told["modal"]):
                 self.played.failures.append(f"all heard, or saw a form: {told} to {payload}")
 
