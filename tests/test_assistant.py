@@ -904,15 +904,23 @@ async def test_an_answer_to_who_is_forgotten_meanwhile_counts_for_nobody(
 async def test_an_answer_in_a_place_that_goes_meanwhile_is_not_counted(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
+    """Also where it ends behind what was forgotten; but where its thread alone is gone it is."""
+    gone = asyncio.Event()
+
+    class Slow(DoubleReply):
+        async def __aexit__(self, *details: object) -> None:
+            await gone.wait()
+
     for number, parent in ((20, 1), (30, 5)):
         model.enqueue("word " * 20, asyncio.Event())
-        reply = await stage.start(an_exchange(number + 1, channel=number, parent=parent))
+        reply = await stage.start(an_exchange(number + 1, channel=number, parent=parent), Slow())
         await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
     await assistant.forget_places([1, 20])
     await assistant.forget_places([30])
+    gone.set()
     await stage.end()
     left = [one.channel_id for one in await history.tallies.of_person(99, 9)]
-    assert left == [5], "whose thread alone is gone"
+    assert left == [5]
 
 
 async def test_a_file_that_fails_keeps_no_answer_back(

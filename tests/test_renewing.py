@@ -320,3 +320,14 @@ async def test_the_pictures_of_the_question_are_seen_again(
         assert reply.notices is not None
         assert [one for one in reply.notices if one in sentence] == sentence
         assert ENGLISH.pictures_unreachable not in reply.notices
+
+
+async def test_what_was_there_before_is_not_counted_as_said_once_more(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    """Where the API counts nothing."""
+    await cut(history, 4, "word " * 200)
+    model.enqueue("word " * 50)
+    await renewed(assistant, history, 4, Offer.CONTINUE)
+    [counted] = await history.tallies.of_person(99, 9)
+    assert counted.used.completion_tokens == pytest.approx(50, abs=5)
