@@ -3,213 +3,43 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from functools import partial
-from typing import Final, Protocol, Self
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from typing import Final
 
-from bot.calls import Calls
-from bot.completion_stream import Usage
-from bot.conversation import Attempt, Brought, Conversation, Exchange, Files, State
+from bot.answer import Answer, Stop
+from bot.choosing import Choosing
+from bot.consulting import Consulting
+from bot.conversation import Attempt, Conversation, Exchange, State
 from bot.errors import (
     HistoryFailed,
-    ModelBlind,
-    ModelContextExceeded,
     ModelError,
     ModelLength,
-    ModelRequestRefused,
     NothingAsked,
     PlaceBusy,
     ReplyDelayed,
     ReplyLost,
     SystemPromptTooLong,
 )
-from bot.history import NEWEST_ID, History
-from bot.images import Image
+from bot.history import History
 from bot.languages import LANGUAGES, Languages
-from bot.notes import Choice, Choices, Scope
-from bot.offers import NOTHING, Offer, Offers, offered
-from bot.pictures import IMAGE_TOKENS, Pictures
-from bot.prompt import (
-    Prompt,
-    build_prompt,
-    exchange_tokens,
-    go_on_with,
-    halved,
-    kept_files,
-    picture_names,
-    requoted,
-    with_files,
-)
+from bot.notes import Choice, Scope
+from bot.offers import NOTHING, Offer, offered
+from bot.pictures import Pictures
+from bot.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
+from bot.prompt import exchange_tokens, kept_files, requoted
 from bot.queues import PlaceQueues
 from bot.sentences import Sentences
-from bot.tallies import NO_GUILD, NOBODY, Tally, Used, today
-from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
+from bot.tallies import NOBODY
 
 log = logging.getLogger(__name__)
 
 ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
 LAST_ATTEMPT: Final = 3
 INTERRUPTED: Final = [say.interrupted for say in LANGUAGES.values()]
-FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
-PICTURES: Final = "pictures"  # what is learnt of them stands beside what is learnt of the text
 _Turn = AbstractAsyncContextManager[None]
-AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
-Whereabouts = Callable[[Conversation], str]
-LookUp = Callable[[Exchange], Awaitable[Brought]]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
-
-
-class Completion(Protocol):
-    """A running completion: its deltas, and at their end what the API counted."""
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the API counted, if it says so."""
-
-    @property
-    def thought_seconds(self) -> float | None:
-        """How long it thought before its first words, if it says so."""
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        """Iterate over the deltas; raises ModelError where the answer is not whole."""
-
-
-class ChatModel(Protocol):
-    """Where completions come from."""
-
-    @property
-    def name(self) -> str:
-        """What the API calls the model that answers where no other was chosen."""
-
-    def stream(
-        self, prompt: Prompt, calls: Calls, *, model: str
-    ) -> AbstractAsyncContextManager[Completion]:
-        """Ask *model* in no more requests than *calls* has left; raises ModelError."""
-
-
-class Reply(Protocol):
-    """Where an answer is shown. Entering shows that work has begun, leaving ends that."""
-
-    async def __aenter__(self) -> Self:
-        """Begin."""
-
-    async def __aexit__(self, *details: object) -> None:
-        """End; what was shown stays."""
-
-    def write(self, delta: str) -> None:
-        """Take more of the text; it is shown soon."""
-
-    def restart(self) -> None:
-        """Take another text in place of what was written so far."""
-
-    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
-        """Show the whole text now, with *notices* and *offers* under it.
-
-        Raises ReplyLost or ReplyDelayed.
-        """
-
-    async def shown_text(self, without: Sequence[str] = ()) -> str:
-        """Return what an earlier attempt showed, but for notices; raises the same."""
-
-    async def withdraw(self) -> None:
-        """Take back all that is shown; raises the same."""
-
-
-class _Stop(Enum):
-    """Why an answer ends before it is whole."""
-
-    ASKED = auto()  # it is kept as it is, and says so
-    RESET = auto()  # it says so, and is not kept
-    INTERRUPTED = auto()  # it goes on after a restart, and says so where it has begun
-    FORGOTTEN = auto()  # without a word
-
-
-@dataclass(slots=True)
-class _Answer:
-    """One answer from its question to its end."""
-
-    exchange: Exchange
-    task: asyncio.Task[object]
-    began: float
-    say: Sentences
-    look_up: LookUp
-    too_late: bool = False
-    renewal: Offer | None = None  # regenerate or continue: there is a reply already
-    before: Exchange | None = None  # the exchange with that reply
-    pieces: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)  # those of the notices that are about files
-    above: tuple[str, ...] = ()
-    images: tuple[Image, ...] | None = None  # of the question; None: not at hand
-    first_words_seconds: float | None = None
-    model: str = ""
-    prompt: Prompt | None = None
-    images_sent: int = 0
-    taken: int = 0  # pieces that were there before the model said any
-    counts_for: int | None = None  # whose use it is; None where it is not counted
-    usage: Usage | None = None
-    whole: bool = False
-    at_limit: bool = False
-    state: State | None = State.CANCELLED  # how it ends; None where it had ended already
-    received: bool = True
-    recorded: bool = False
-    kept: bool = True  # what is shown is stored, too
-    stoppable: bool = True
-    stopped: _Stop | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces).strip()
-
-    def note_unread(self, sentence: str) -> None:
-        """Say *sentence*, about files, under the answer."""
-        self.unread.append(sentence)
-        self.notices.append(sentence)
-
-    @property
-    def begun(self) -> bool:
-        """Whether the model said anything yet."""
-        return self.first_words_seconds is not None
-
-    @property
-    def kept_before(self) -> Exchange | None:
-        """What is shown again, where the new reply did not come to its end."""
-        longer = self.renewal is Offer.CONTINUE and bool(self.pieces)
-        return None if self.whole or self.at_limit or longer else self.before
-
-    def stop(self, why: _Stop) -> bool:
-        """End the answer where it is; False where it ends already."""
-        stops = self.stoppable and self.stopped is None
-        if stops:
-            self.stopped = why
-            self.task.cancel()
-        return stops
-
-    def outcome(self) -> Exchange:
-        """Return the exchange with the reply as it is; one that is not whole is marked as cut."""
-        text = self.text
-        exchange = replace(self.exchange, reply=text, cut=bool(text) and not self.whole)
-        return replace(exchange, tokens=exchange_tokens(exchange))
-
-    @contextmanager
-    def stops_here(self) -> Iterator[None]:
-        """Let `stop` end this block, and what is stopped go on behind it."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self.stopped is None:
-                raise
-            self.task.uncancel()
-        finally:
-            self.stoppable = False
-
-
-async def nothing_more(_exchange: Exchange) -> Brought:
-    """Return what a question brings that is all in its words."""
-    return Brought()
 
 
 class Assistant:
@@ -231,18 +61,24 @@ class Assistant:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pictures = pictures
-        self._model = model
         self._history = history
-        self._default_system_prompt = system_prompt
-        self._token_budget = token_budget
+        self._choosing = Choosing(
+            history.notes, system_prompt=system_prompt, model=model.name, models=models
+        )
+        self._consulting = Consulting(
+            model,
+            history,
+            self._choosing,
+            token_budget=token_budget,
+            pictures=pictures,
+            clock=clock,
+        )
+        self._most_prompt_tokens = token_budget // 2
         self._languages = languages
-        self._choosable = models
         self._clock = clock
         self._queues = PlaceQueues()
-        self._answers: dict[int, _Answer] = {}
-        self._calibrations: dict[str, Calibration] = {}
+        self._answers: dict[int, Answer] = {}
         self._as_it_stands: AsItStands = _unchanged
-        self._whereabouts: Whereabouts = _nowhere
 
     def follow(self, as_it_stands: AsItStands) -> None:
         """Ask *as_it_stands* of each question when its turn comes; None says that it is gone."""
@@ -250,7 +86,7 @@ class Assistant:
 
     def locate(self, whereabouts: Whereabouts) -> None:
         """Tell the model what *whereabouts* says of the place of each question, in one line."""
-        self._whereabouts = whereabouts
+        self._consulting.locate(whereabouts)
 
     async def answer(
         self, exchange: Exchange, reply: Reply, *, look_up: LookUp = nothing_more
@@ -309,16 +145,16 @@ class Assistant:
 
     def stop(self) -> None:
         """End running and waiting answers where they are; they say so."""
-        self._stop_all(_Stop.ASKED)
+        self._stop_all(Stop.ASKED)
 
     def stop_answer(self, message_id: int) -> bool:
         """End the answer to a question where it is; False where none runs."""
         answer = self._answers.get(message_id)
-        return answer is not None and answer.stop(_Stop.ASKED)
+        return answer is not None and answer.stop(Stop.ASKED)
 
     def interrupt(self) -> None:
         """End running and waiting answers, to be gone on with after a restart."""
-        self._stop_all(_Stop.INTERRUPTED)
+        self._stop_all(Stop.INTERRUPTED)
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
         """Wait for the turn to be answered in a place, and hold it; raises PlaceBusy."""
@@ -338,7 +174,7 @@ class Assistant:
             asked = answer.exchange
             seen = asked.conversation.person_id in {0, place.person_id}
             if seen and asked.message_id < before_id:
-                answer.stop(_Stop.RESET)
+                answer.stop(Stop.RESET)
         return count
 
     async def forget_person(self, author_id: int) -> int:
@@ -350,13 +186,13 @@ class Assistant:
         count = await self._history.forgetting.forget_person(author_id)
         for answer in [*self._answers.values()]:
             if answer.exchange.author_id == author_id:
-                answer.stop(_Stop.FORGOTTEN)
+                answer.stop(Stop.FORGOTTEN)
         return count
 
     def abandon(self, message_id: int) -> None:
         """End the answer to a question, if there is one, without a word."""
         if message_id in self._answers:
-            self._answers[message_id].stop(_Stop.FORGOTTEN)
+            self._answers[message_id].stop(Stop.FORGOTTEN)
 
     async def forget(self, message_id: int) -> bool:
         """Forget a question; False where there was none. An answer to it ends without a word.
@@ -369,7 +205,7 @@ class Assistant:
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in places that are gone; answers there end without a word."""
         for answer in self._answers_in(set(place_ids)):
-            answer.stop(_Stop.FORGOTTEN)
+            answer.stop(Stop.FORGOTTEN)
         for answer in self._answers.values():
             if answer.exchange.conversation.top_id in place_ids:
                 answer.counts_for = None
@@ -400,11 +236,12 @@ class Assistant:
 
     async def system_prompt(self, conversation: Conversation) -> str:
         """Return the system prompt that holds in *conversation*."""
-        return self._system_prompt(await self._history.notes.choices(conversation))
+        return (await self._choosing.at(conversation)).system_prompt
 
     async def model_in(self, conversation: Conversation) -> tuple[str, Choice | None]:
         """Return the model that answers in *conversation*, and the choice that makes it so."""
-        return self._model_of(await self._history.notes.choices(conversation))
+        chosen = await self._choosing.at(conversation)
+        return chosen.model, chosen.choice
 
     async def choose_model(self, scope: Scope, place: Conversation, model: str) -> None:
         """Set the model of *place*, or of its guild, an empty name back to the default."""
@@ -417,9 +254,8 @@ class Assistant:
         """
         prompt = prompt.strip()
         model, _ = await self.model_in(place)
-        calibration = await self._calibration(model)
-        tokens = calibration.apply(estimate_tokens(prompt))
-        token_limit = self._token_budget // 2
+        tokens = await self._consulting.tokens_of(prompt, model)
+        token_limit = self._most_prompt_tokens
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
         await self._history.notes.set_system_prompt(scope, place, prompt)
@@ -429,22 +265,11 @@ class Assistant:
         """Return what is said to a message of which nothing can be read."""
         return say.hint_unreadable if self.pictures.turns else say.hint_in_place
 
-    def _system_prompt(self, choices: Choices) -> str:
-        prompts = choices.system_prompts
-        return prompts[0].value if prompts else self._default_system_prompt
-
-    def _model_of(self, choices: Choices) -> tuple[str, Choice | None]:
-        """Return the nearest choice that may still be made: the operator may take models back."""
-        for choice in choices.models:
-            if not self._choosable or choice.value in self._choosable:
-                return choice.value, choice
-        return self._model.name, None
-
-    def _stop_all(self, why: _Stop) -> None:
+    def _stop_all(self, why: Stop) -> None:
         for answer in self._answers.values():
             answer.stop(why)
 
-    def _answers_in(self, place_ids: set[int]) -> list[_Answer]:
+    def _answers_in(self, place_ids: set[int]) -> list[Answer]:
         return [
             answer
             for answer in self._answers.values()
@@ -459,27 +284,27 @@ class Assistant:
         *,
         too_late: bool = False,
         renewal: Offer | None = None,
-    ) -> _Answer:
+    ) -> Answer:
         task = asyncio.current_task()
         assert task is not None
         say = self._languages.of_guild(exchange.conversation.guild_id)
         before = exchange if renewal else None
-        answer = _Answer(exchange, task, self._clock(), say, look_up, too_late, renewal, before)
+        answer = Answer(exchange, task, self._clock(), say, look_up, too_late, renewal, before)
         answer.counts_for = exchange.author_id
         return answer
 
-    async def _owned(self, answer: _Answer, reply: Reply, turn: _Turn) -> bool:
+    async def _owned(self, answer: Answer, reply: Reply, turn: _Turn) -> bool:
         message_id = answer.exchange.message_id
         self._answers[message_id] = answer
         try:
             is_shown = await self._shown(answer, reply, turn)
-            await self._learn(answer)
-            await self._count(answer)
+            await self._consulting.learn(answer)
+            await self._consulting.count(answer)
         finally:
             del self._answers[message_id]
         return is_shown
 
-    async def _shown(self, answer: _Answer, reply: Reply, turn: _Turn) -> bool:
+    async def _shown(self, answer: Answer, reply: Reply, turn: _Turn) -> bool:
         """Answer; False where the reply is to be shown later."""
         try:
             async with reply:
@@ -491,7 +316,7 @@ class Assistant:
             await self._record_lost(answer, error)
         return True
 
-    async def _answer_in_turn(self, answer: _Answer, reply: Reply, turn: _Turn) -> None:
+    async def _answer_in_turn(self, answer: Answer, reply: Reply, turn: _Turn) -> None:
         async with AsyncExitStack() as held:
             with answer.stops_here():
                 try:
@@ -509,13 +334,13 @@ class Assistant:
                     answer.state = State.FAILED
                     answer.notices.append(answer.say.answer_failed)
                     log.exception("Question %d failed", answer.exchange.message_id)
-            if answer.stopped is _Stop.FORGOTTEN:
+            if answer.stopped is Stop.FORGOTTEN:
                 if not answer.received:  # Else what is stored of it says what to delete.
                     await reply.withdraw()
             elif answer.state is not None:
                 await self._end(answer, reply, answer.state)
 
-    async def _attempt(self, answer: _Answer, reply: Reply) -> None:
+    async def _attempt(self, answer: Answer, reply: Reply) -> None:
         """Make the reply, or take what is stored of it."""
         attempt = await self._begin(answer)
         exchange = await self._as_it_stands(attempt.exchange) if attempt is not None else None
@@ -535,11 +360,11 @@ class Assistant:
             answer.notices.append(answer.say.too_late if answer.too_late else answer.say.given_up)
             self._take(answer, reply, await reply.shown_text(without=INTERRUPTED))
         else:
-            await self._ask(answer, reply)
+            await self._consulting.ask(answer, reply)
             answer.whole = True
             answer.state = State.ANSWERED
 
-    async def _renew(self, answer: _Answer, reply: Reply) -> None:
+    async def _renew(self, answer: Answer, reply: Reply) -> None:
         """Make the reply anew, or go on with it."""
         stored = await self._history.renew(answer.exchange.message_id, answer.say.kept_before)
         before = await self._as_it_stands(stored) if stored is not None else None
@@ -552,11 +377,11 @@ class Assistant:
             self._take(answer, reply, before.reply)
         else:
             answer.exchange = replace(before, reply="", cut=False)
-        await self._ask(answer, reply)
+        await self._consulting.ask(answer, reply)
         answer.whole = True
         answer.state = State.ANSWERED
 
-    async def _begin(self, answer: _Answer) -> Attempt | None:
+    async def _begin(self, answer: Answer) -> Attempt | None:
         try:
             return await self._history.begin(answer.exchange)
         except HistoryFailed as error:
@@ -564,25 +389,25 @@ class Assistant:
             answer.received = False
             return Attempt(answer.exchange, number=1, unshown=None)
 
-    def _take(self, answer: _Answer, reply: Reply, text: str) -> None:
+    def _take(self, answer: Answer, reply: Reply, text: str) -> None:
         answer.pieces.append(text)
         reply.write(text)
 
-    async def _give_up(self, answer: _Answer) -> None:
+    async def _give_up(self, answer: Answer) -> None:
         answer.state = None
         message_id = answer.exchange.message_id
         log.warning("Question %d is given up: each attempt ended the program", message_id)
         await self._history.complete(answer.exchange, State.FAILED)
         await self._history.shown(message_id)
 
-    async def _end(self, answer: _Answer, reply: Reply, state: State) -> None:
+    async def _end(self, answer: Answer, reply: Reply, state: State) -> None:
         """Store the reply, then show it whole."""
-        if answer.stopped is _Stop.INTERRUPTED:
+        if answer.stopped is Stop.INTERRUPTED:
             if answer.text and answer.renewal is not Offer.REGENERATE:
                 await reply.finish([answer.say.interrupted])
             return
         if answer.stopped is not None:
-            by_reset = answer.stopped is _Stop.RESET
+            by_reset = answer.stopped is Stop.RESET
             answer.notices.append(answer.say.stopped_by_reset if by_reset else answer.say.stopped)
         before = answer.kept_before
         if before is not None:
@@ -592,140 +417,13 @@ class Assistant:
             reply.write(before.reply)
         if not answer.recorded:
             await self._record(answer, state)
-        may_go_on = answer.kept and answer.stopped is not _Stop.RESET
+        may_go_on = answer.kept and answer.stopped is not Stop.RESET
         cut = (answer.exchange if answer.recorded else answer.outcome()).cut
         await reply.finish(answer.notices, offered(state, cut=cut) if may_go_on else NOTHING)
         await self._record_shown(answer.exchange)
         self._report(answer, state)
 
-    async def _ask(self, answer: _Answer, reply: Reply) -> None:
-        choices = await self._history.notes.choices(answer.exchange.conversation)
-        answer.model, _ = self._model_of(choices)
-        calibration = await self._calibration(answer.model)
-        budget = int(self._token_budget / calibration.factor)
-        await self._look_up(answer, budget // FILES_SHARE)
-        exchange = answer.exchange
-        if not exchange.asks:
-            raise NothingAsked
-        exchanges: Sequence[Exchange] = await self._history.context(
-            exchange.conversation,
-            before_id=exchange.message_id if answer.renewal else NEWEST_ID,
-            token_budget=budget,
-        )
-        if answer.renewal is Offer.CONTINUE:
-            exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
-        pictures = await self._calibration(answer.model, PICTURES)
-        room = self.pictures.room(answer.model, calibration, pictures)
-        build = partial(
-            build_prompt,
-            self._system_prompt(choices),
-            question=exchange,
-            token_budget=budget,
-            place=self._whereabouts(exchange.conversation),
-            above=answer.above,
-        )
-        prompt = build(exchanges, picture_room=room)
-        if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
-            raise ModelContextExceeded("what is to be continued does not fit")
-        self._note_left_out(answer, prompt)
-        calls = Calls()
-        try:
-            await self._put(prompt, calls, answer, reply)
-        except ModelContextExceeded as error:
-            if not prompt.exchanges or not calls.left:
-                raise
-            kept = halved(exchanges[len(exchanges) - prompt.exchanges :])
-            if prompt.pictured:
-                await self._put_without(build(kept), error, calls, answer, reply)
-            else:
-                await self._stream(build(kept), calls, answer, reply)
-
-    async def _look_up(self, answer: _Answer, files_token_limit: int) -> None:
-        """Put in what the question brings, and what its files say as far as it fits."""
-        brought = await answer.look_up(answer.exchange)
-        answer.above = brought.above
-        await self._attach(answer, brought.files, files_token_limit)
-
-    async def _attach(self, answer: _Answer, files: Files, token_limit: int) -> None:
-        exchange = answer.exchange
-        answer.images = files.images
-        quoted = with_files(exchange.quoted, files.quoted)
-        text = shorten(files.text, token_limit)
-        left = token_limit - estimate_tokens(text)
-        shown = shorten(quoted, max(left, estimate_tokens(exchange.quoted)))
-        for sentence in files.notices:
-            answer.note_unread(sentence)
-        if (read := len(text) + len(shown)) < (there := len(files.text) + len(quoted)):
-            percent = 100 * read // there
-            answer.note_unread(answer.say.files_shortened.format(percent=percent))
-        answer.exchange = replace(exchange, files=text or exchange.files, quoted=shown)
-        if answer.exchange == exchange:
-            return
-        try:
-            await self._history.attach(answer.exchange, quoted_before=exchange.quoted)
-        except HistoryFailed as error:
-            message_id = exchange.message_id
-            log.warning("What the files of %d say is not stored: %s", message_id, error)
-
-    def _note_left_out(self, answer: _Answer, prompt: Prompt) -> None:
-        """Say which pictures of the question the model does not get."""
-        names = picture_names(answer.exchange)
-        if not names or not self.pictures.turns:
-            return
-        if not self.pictures.seen_by(answer.model):
-            answer.note_unread(answer.say.model_blind)
-            return
-        for name in names[prompt.pictures_of(answer.exchange) :]:
-            answer.note_unread(answer.say.picture_left_out.format(name=name))
-
-    async def _put(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
-        """Ask with *prompt* and its pictures; once more without where they are refused."""
-        if not prompt.pictured:
-            await self._stream(prompt, calls, answer, reply)
-            return
-        async with self.pictures.in_prompt(prompt, answer.images) as shown:
-            there = shown.images_of(answer.exchange)
-            if answer.images is None and there < shown.pictures_of(answer.exchange):
-                answer.note_unread(answer.say.pictures_unreachable)
-            try:
-                await self._stream(shown, calls, answer, reply)
-            except (ModelBlind, ModelRequestRefused, ModelContextExceeded) as error:
-                if not shown.images or answer.begun or not calls.left:
-                    raise
-                refused = error
-            else:
-                return
-        await self._put_without(prompt, refused, calls, answer, reply)
-
-    async def _put_without(
-        self, prompt: Prompt, why: ModelError, calls: Calls, answer: _Answer, reply: Reply
-    ) -> None:
-        """Ask without pictures *why* they were refused; where that is answered, it was they."""
-        try:
-            await self._stream(prompt, calls, answer, reply)
-        finally:
-            blind, say = isinstance(why, ModelBlind), answer.say
-            if answer.begun and blind:
-                self.pictures.note_blind(answer.model)
-            if answer.begun and picture_names(answer.exchange):
-                answer.note_unread(say.model_blind if blind else say.pictures_refused)
-
-    async def _stream(self, prompt: Prompt, calls: Calls, answer: _Answer, reply: Reply) -> None:
-        answer.prompt, answer.images_sent = prompt, prompt.images
-        answer.taken = len(answer.pieces)
-        async with self._model.stream(prompt, calls, model=answer.model) as completion:
-            try:
-                async for delta in completion:
-                    if answer.first_words_seconds is None:
-                        answer.first_words_seconds = self._clock() - answer.began
-                    answer.pieces.append(delta)
-                    reply.write(delta)
-            finally:
-                answer.usage = completion.usage
-                # Once, also when the question is put once more.
-                answer.notices = [*answer.unread, *_notices(answer.say, prompt, completion)]
-
-    async def _record(self, answer: _Answer, state: State) -> None:
+    async def _record(self, answer: Answer, state: State) -> None:
         """Store how the answer ended, and that it is to be shown."""
         try:
             if not answer.received:
@@ -739,7 +437,7 @@ class Assistant:
             answer.notices.append(answer.say.memory_not_saved)
             answer.kept = False
 
-    async def _record_lost(self, answer: _Answer, why: ReplyLost) -> None:
+    async def _record_lost(self, answer: Answer, why: ReplyLost) -> None:
         exchange = answer.exchange if answer.recorded else answer.outcome()
         try:
             if answer.renewal is None:  # Else the reply stays that was there before.
@@ -762,7 +460,7 @@ class Assistant:
         except HistoryFailed as error:
             log.warning("The attempts at %d are not stored: %s", exchange.message_id, error)
 
-    def _report(self, answer: _Answer, state: State) -> None:
+    def _report(self, answer: Answer, state: State) -> None:
         exchange, usage, first = answer.exchange, answer.usage, answer.first_words_seconds
         log.info(
             "Question %d by %d in %d: %s, first words %s, whole %.2f s, "
@@ -789,76 +487,9 @@ class Assistant:
             return [self.nothing_read(say)]
         return [say.memory_failed]
 
-    async def _calibration(self, model: str, of: str = "") -> Calibration:
-        """Return what is known of a model's counts, or of those *of* something else than text."""
-        name = f"{model} {of}".strip()
-        if name not in self._calibrations:
-            self._calibrations[name] = await self._history.notes.calibration(name)
-        return self._calibrations[name]
-
-    async def _learn(self, answer: _Answer) -> None:
-        """Compare the estimate of the prompt with what the API counted.
-
-        What is more with pictures is theirs.
-        """
-        if answer.usage is None or answer.prompt is None:
-            return
-        estimated, counted = answer.prompt.tokens, answer.usage.prompt_tokens
-        text = await self._calibration(answer.model)
-        if answer.images_sent:
-            pictures = await self._calibration(answer.model, PICTURES)
-            estimated, counted = answer.images_sent * IMAGE_TOKENS, counted - text.apply(estimated)
-            learnt = pictures.learn(estimated, counted, IMAGE_BOUNDS)
-        else:
-            learnt = text.learn(estimated, counted)
-        name = f"{answer.model} {PICTURES}" if answer.images_sent else answer.model
-        self._calibrations[name] = learnt
-        try:
-            await self._history.notes.set_calibration(name, learnt)
-        except HistoryFailed as error:
-            log.warning("What was learnt about tokens is not stored: %s", error)
-
-    async def _count(self, answer: _Answer) -> None:
-        """Count what the model used for an answer, however that ended."""
-        try:
-            used = await self._used(answer)
-            if used is not None and answer.counts_for is not None:
-                place = answer.exchange.conversation
-                guild_id = NO_GUILD if place.guild_id is None else place.guild_id
-                person_id, model = answer.counts_for, answer.model
-                tally = Tally(today(), guild_id, place.top_id, person_id, model, used)
-                await self._history.tallies.add(tally)
-        except HistoryFailed as error:
-            log.warning("What %d used is not counted: %s", answer.exchange.message_id, error)
-
-    async def _used(self, answer: _Answer) -> Used | None:
-        """Return what the API counted, or else the estimate where it said anything."""
-        if answer.prompt is None:
-            return None
-        if answer.usage is not None:
-            return Used(answer.usage.prompt_tokens, answer.usage.completion_tokens, 1)
-        said = "".join(answer.pieces[answer.taken :])
-        if not said:
-            return None
-        calibration = await self._calibration(answer.model)
-        prompt_tokens = calibration.apply(answer.prompt.tokens)
-        return Used(prompt_tokens, calibration.apply(estimate_tokens(said)), 1, estimated=1)
-
 
 async def _unchanged(exchange: Exchange) -> Exchange:
     return exchange
-
-
-def _nowhere(_place: Conversation) -> str:
-    return ""
-
-
-def _notices(say: Sentences, prompt: Prompt, completion: Completion) -> Iterator[str]:
-    """Yield what people are told of how an answer was made."""
-    if completion.thought_seconds is not None and completion.thought_seconds >= 1:
-        yield say.thought.format(seconds=round(completion.thought_seconds))
-    if prompt.read_percent < 100:
-        yield say.question_shortened.format(percent=prompt.read_percent)
 
 
 def _log_lost(exchange: Exchange, error: ReplyLost) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import discord
 
 from bot import addressing
-from bot.assistant import Assistant, LookUp
+from bot.assistant import Assistant
 from bot.attachments import Attachments
 from bot.chain import Chain
 from bot.channels import Channels
@@ -26,6 +26,7 @@ from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer
 from bot.parts import Part
 from bot.placing import Asked, in_place, open_thread, thread_name, thread_possible
+from bot.ports import LookUp
 from bot.prompt import without_program_lines
 from bot.sentences import Sentences
 

@@ -1,5 +1,6 @@
 """Stop, Regenerate and Continue: what happens when somebody presses a button under a reply."""
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -7,10 +8,13 @@ import discord
 
 from bot.assistant import Assistant
 from bot.commands import Commands, Refused
+from bot.completing import UNANSWERABLE
 from bot.conversation import Exchange
 from bot.history import History
 from bot.offers import Offer
 from bot.renewing import Renewals
+
+log = logging.getLogger(__name__)
 
 
 class Presses:
@@ -31,7 +35,11 @@ class Presses:
     async def pressed(self, offer: Offer, interaction: discord.Interaction) -> None:
         """Do what a button says; raises Refused, or HistoryFailed."""
         self._commands.heard(interaction)
-        await interaction.response.defer()
+        try:
+            await interaction.response.defer()
+        except UNANSWERABLE as failure:
+            log.warning("A button cannot be answered: %s", type(failure).__name__)
+            return
         exchange = await self._of(interaction)
         if offer is Offer.STOP:
             if not self._assistant.stop_answer(exchange.message_id):

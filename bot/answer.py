@@ -1,0 +1,105 @@
+"""One answer on its way from its question to its end."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from bot.completion_stream import Usage
+from bot.conversation import Exchange, State
+from bot.images import Image
+from bot.offers import Offer
+from bot.ports import LookUp
+from bot.prompt import Prompt, exchange_tokens
+from bot.sentences import Sentences
+
+
+class Stop(Enum):
+    """Why an answer ends before it is whole."""
+
+    ASKED = auto()  # it is kept as it is, and says so
+    RESET = auto()  # it says so, and is not kept
+    INTERRUPTED = auto()  # it goes on after a restart, and says so where it has begun
+    FORGOTTEN = auto()  # without a word
+
+
+@dataclass(slots=True)
+class Answer:
+    """One answer from its question to its end."""
+
+    exchange: Exchange
+    task: asyncio.Task[object]
+    began: float
+    say: Sentences
+    look_up: LookUp
+    too_late: bool = False
+    renewal: Offer | None = None  # regenerate or continue: there is a reply already
+    before: Exchange | None = None  # the exchange with that reply
+    pieces: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # those of the notices that are about files
+    above: tuple[str, ...] = ()
+    images: tuple[Image, ...] | None = None  # of the question; None: not at hand
+    first_words_seconds: float | None = None
+    model: str = ""
+    prompt: Prompt | None = None
+    images_sent: int = 0
+    taken: int = 0  # pieces that were there before the model said any
+    counts_for: int | None = None  # whose use it is; None where it is not counted
+    usage: Usage | None = None
+    whole: bool = False
+    at_limit: bool = False
+    state: State | None = State.CANCELLED  # how it ends; None where it had ended already
+    received: bool = True
+    recorded: bool = False
+    kept: bool = True  # what is shown is stored, too
+    stoppable: bool = True
+    stopped: Stop | None = None
+
+    @property
+    def text(self) -> str:
+        """What the reply says so far."""
+        return "".join(self.pieces).strip()
+
+    def note_unread(self, sentence: str) -> None:
+        """Say *sentence*, about files, under the answer."""
+        self.unread.append(sentence)
+        self.notices.append(sentence)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the model said anything yet."""
+        return self.first_words_seconds is not None
+
+    @property
+    def kept_before(self) -> Exchange | None:
+        """What is shown again, where the new reply did not come to its end."""
+        longer = self.renewal is Offer.CONTINUE and bool(self.pieces)
+        return None if self.whole or self.at_limit or longer else self.before
+
+    def stop(self, why: Stop) -> bool:
+        """End the answer where it is; False where it ends already."""
+        stops = self.stoppable and self.stopped is None
+        if stops:
+            self.stopped = why
+            self.task.cancel()
+        return stops
+
+    def outcome(self) -> Exchange:
+        """Return the exchange with the reply as it is; one that is not whole is marked as cut."""
+        text = self.text
+        exchange = replace(self.exchange, reply=text, cut=bool(text) and not self.whole)
+        return replace(exchange, tokens=exchange_tokens(exchange))
+
+    @contextmanager
+    def stops_here(self) -> Iterator[None]:
+        """Let `stop` end this block, and what is stopped go on behind it."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.stopped is None:
+                raise
+            self.task.uncancel()
+        finally:
+            self.stoppable = False

@@ -1,0 +1,42 @@
+"""Which system prompt and which model hold in a place, by who chose what there."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bot.conversation import Conversation
+from bot.notes import Choice, Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What holds in a place; *choice* is the one that makes it this model, if anybody's does."""
+
+    system_prompt: str
+    model: str
+    choice: Choice | None
+
+
+class Choosing:
+    """Knows the operator's defaults, and from which *models* may be chosen: none means any."""
+
+    def __init__(
+        self, notes: Notes, *, system_prompt: str, model: str, models: Collection[str]
+    ) -> None:
+        self._notes = notes
+        self._system_prompt = system_prompt
+        self._model = model
+        self._choosable = models
+
+    async def at(self, place: Conversation) -> Chosen:
+        """Return what holds in *place*; raises HistoryFailed.
+
+        Of the choices of a model the nearest counts that may still be made: the operator may take
+        models back.
+        """
+        choices = await self._notes.choices(place)
+        prompts = choices.system_prompts
+        system_prompt = prompts[0].value if prompts else self._system_prompt
+        for choice in choices.models:
+            if not self._choosable or choice.value in self._choosable:
+                return Chosen(system_prompt, choice.value, choice)
+        return Chosen(system_prompt, self._model, None)

@@ -1,0 +1,263 @@
+"""Put a question to the model, with what belongs to it, and learn from what the API counts."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from bot.answer import Answer
+from bot.calls import Calls
+from bot.choosing import Choosing
+from bot.conversation import Conversation, Exchange, Files
+from bot.errors import (
+    HistoryFailed,
+    ModelBlind,
+    ModelContextExceeded,
+    ModelError,
+    ModelRequestRefused,
+    NothingAsked,
+)
+from bot.history import NEWEST_ID, History
+from bot.offers import Offer
+from bot.pictures import IMAGE_TOKENS, Pictures
+from bot.ports import ChatModel, Completion, Reply, Whereabouts
+from bot.prompt import Prompt, build_prompt, go_on_with, halved, picture_names, with_files
+from bot.sentences import Sentences
+from bot.tallies import NO_GUILD, Tally, Used, today
+from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
+
+log = logging.getLogger(__name__)
+
+FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
+PICTURES: Final = "pictures"  # what is learnt of them stands beside what is learnt of the text
+
+
+class Consulting:
+    """Asks the model that holds in a place. *token_budget* bounds each prompt."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        history: History,
+        choosing: Choosing,
+        *,
+        token_budget: int,
+        pictures: Pictures,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._choosing = choosing
+        self._model = model
+        self._history = history
+        self._token_budget = token_budget
+        self._pictures = pictures
+        self._clock = clock
+        self._calibrations: dict[str, Calibration] = {}
+        self._whereabouts: Whereabouts = _nowhere
+
+    def locate(self, whereabouts: Whereabouts) -> None:
+        """Tell the model what *whereabouts* says of the place of each question, in one line."""
+        self._whereabouts = whereabouts
+
+    async def tokens_of(self, text: str, model: str) -> int:
+        """Return about what *text* costs with a model."""
+        return (await self._calibration(model)).apply(estimate_tokens(text))
+
+    async def ask(self, answer: Answer, reply: Reply) -> None:
+        """Write the model's answer into *reply*; raises ModelError, NothingAsked or HistoryFailed.
+
+        What is cut short stands in *answer* as far as it came.
+        """
+        chosen = await self._choosing.at(answer.exchange.conversation)
+        answer.model = chosen.model
+        calibration = await self._calibration(answer.model)
+        budget = int(self._token_budget / calibration.factor)
+        await self._look_up(answer, budget // FILES_SHARE)
+        exchange = answer.exchange
+        if not exchange.asks:
+            raise NothingAsked
+        exchanges: Sequence[Exchange] = await self._history.context(
+            exchange.conversation,
+            before_id=exchange.message_id if answer.renewal else NEWEST_ID,
+            token_budget=budget,
+        )
+        if answer.renewal is Offer.CONTINUE:
+            exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
+        pictures = await self._calibration(answer.model, PICTURES)
+        room = self._pictures.room(answer.model, calibration, pictures)
+        build = partial(
+            build_prompt,
+            chosen.system_prompt,
+            question=exchange,
+            token_budget=budget,
+            place=self._whereabouts(exchange.conversation),
+            above=answer.above,
+        )
+        prompt = build(exchanges, picture_room=room)
+        if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
+            raise ModelContextExceeded("what is to be continued does not fit")
+        self._note_left_out(answer, prompt)
+        calls = Calls()
+        try:
+            await self._put(prompt, calls, answer, reply)
+        except ModelContextExceeded as error:
+            if not prompt.exchanges or not calls.left:
+                raise
+            kept = halved(exchanges[len(exchanges) - prompt.exchanges :])
+            if prompt.pictured:
+                await self._put_without(build(kept), error, calls, answer, reply)
+            else:
+                await self._stream(build(kept), calls, answer, reply)
+
+    async def _look_up(self, answer: Answer, files_token_limit: int) -> None:
+        """Put in what the question brings, and what its files say as far as it fits."""
+        brought = await answer.look_up(answer.exchange)
+        answer.above = brought.above
+        await self._attach(answer, brought.files, files_token_limit)
+
+    async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
+        exchange = answer.exchange
+        answer.images = files.images
+        quoted = with_files(exchange.quoted, files.quoted)
+        text = shorten(files.text, token_limit)
+        left = token_limit - estimate_tokens(text)
+        shown = shorten(quoted, max(left, estimate_tokens(exchange.quoted)))
+        for sentence in files.notices:
+            answer.note_unread(sentence)
+        if (read := len(text) + len(shown)) < (there := len(files.text) + len(quoted)):
+            percent = 100 * read // there
+            answer.note_unread(answer.say.files_shortened.format(percent=percent))
+        answer.exchange = replace(exchange, files=text or exchange.files, quoted=shown)
+        if answer.exchange == exchange:
+            return
+        try:
+            await self._history.attach(answer.exchange, quoted_before=exchange.quoted)
+        except HistoryFailed as error:
+            message_id = exchange.message_id
+            log.warning("What the files of %d say is not stored: %s", message_id, error)
+
+    def _note_left_out(self, answer: Answer, prompt: Prompt) -> None:
+        """Say which pictures of the question the model does not get."""
+        names = picture_names(answer.exchange)
+        if not names or not self._pictures.turns:
+            return
+        if not self._pictures.seen_by(answer.model):
+            answer.note_unread(answer.say.model_blind)
+            return
+        for name in names[prompt.pictures_of(answer.exchange) :]:
+            answer.note_unread(answer.say.picture_left_out.format(name=name))
+
+    async def _put(self, prompt: Prompt, calls: Calls, answer: Answer, reply: Reply) -> None:
+        """Ask with *prompt* and its pictures; once more without where they are refused."""
+        if not prompt.pictured:
+            await self._stream(prompt, calls, answer, reply)
+            return
+        async with self._pictures.in_prompt(prompt, answer.images) as shown:
+            there = shown.images_of(answer.exchange)
+            if answer.images is None and there < shown.pictures_of(answer.exchange):
+                answer.note_unread(answer.say.pictures_unreachable)
+            try:
+                await self._stream(shown, calls, answer, reply)
+            except (ModelBlind, ModelRequestRefused, ModelContextExceeded) as error:
+                if not shown.images or answer.begun or not calls.left:
+                    raise
+                refused = error
+            else:
+                return
+        await self._put_without(prompt, refused, calls, answer, reply)
+
+    async def _put_without(
+        self, prompt: Prompt, why: ModelError, calls: Calls, answer: Answer, reply: Reply
+    ) -> None:
+        """Ask without pictures *why* they were refused; where that is answered, it was they."""
+        try:
+            await self._stream(prompt, calls, answer, reply)
+        finally:
+            blind, say = isinstance(why, ModelBlind), answer.say
+            if answer.begun and blind:
+                self._pictures.note_blind(answer.model)
+            if answer.begun and picture_names(answer.exchange):
+                answer.note_unread(say.model_blind if blind else say.pictures_refused)
+
+    async def _stream(self, prompt: Prompt, calls: Calls, answer: Answer, reply: Reply) -> None:
+        answer.prompt, answer.images_sent = prompt, prompt.images
+        answer.taken = len(answer.pieces)
+        async with self._model.stream(prompt, calls, model=answer.model) as completion:
+            try:
+                async for delta in completion:
+                    if answer.first_words_seconds is None:
+                        answer.first_words_seconds = self._clock() - answer.began
+                    answer.pieces.append(delta)
+                    reply.write(delta)
+            finally:
+                answer.usage = completion.usage
+                # Once, also when the question is put once more.
+                answer.notices = [*answer.unread, *_notices(answer.say, prompt, completion)]
+
+    async def _calibration(self, model: str, of: str = "") -> Calibration:
+        """Return what is known of a model's counts, or of those *of* something else than text."""
+        name = f"{model} {of}".strip()
+        if name not in self._calibrations:
+            self._calibrations[name] = await self._history.notes.calibration(name)
+        return self._calibrations[name]
+
+    async def learn(self, answer: Answer) -> None:
+        """Compare the estimate of the prompt with what the API counted.
+
+        What is more with pictures is theirs.
+        """
+        if answer.usage is None or answer.prompt is None:
+            return
+        estimated, counted = answer.prompt.tokens, answer.usage.prompt_tokens
+        text = await self._calibration(answer.model)
+        if answer.images_sent:
+            pictures = await self._calibration(answer.model, PICTURES)
+            estimated, counted = answer.images_sent * IMAGE_TOKENS, counted - text.apply(estimated)
+            learnt = pictures.learn(estimated, counted, IMAGE_BOUNDS)
+        else:
+            learnt = text.learn(estimated, counted)
+        name = f"{answer.model} {PICTURES}" if answer.images_sent else answer.model
+        self._calibrations[name] = learnt
+        try:
+            await self._history.notes.set_calibration(name, learnt)
+        except HistoryFailed as error:
+            log.warning("What was learnt about tokens is not stored: %s", error)
+
+    async def count(self, answer: Answer) -> None:
+        """Count what the model used for an answer, however that ended."""
+        try:
+            used = await self._used(answer)
+            if used is not None and answer.counts_for is not None:
+                place = answer.exchange.conversation
+                guild_id = NO_GUILD if place.guild_id is None else place.guild_id
+                person_id, model = answer.counts_for, answer.model
+                tally = Tally(today(), guild_id, place.top_id, person_id, model, used)
+                await self._history.tallies.add(tally)
+        except HistoryFailed as error:
+            log.warning("What %d used is not counted: %s", answer.exchange.message_id, error)
+
+    async def _used(self, answer: Answer) -> Used | None:
+        """Return what the API counted, or else the estimate where it said anything."""
+        if answer.prompt is None:
+            return None
+        if answer.usage is not None:
+            return Used(answer.usage.prompt_tokens, answer.usage.completion_tokens, 1)
+        said = "".join(answer.pieces[answer.taken :])
+        if not said:
+            return None
+        calibration = await self._calibration(answer.model)
+        prompt_tokens = calibration.apply(answer.prompt.tokens)
+        return Used(prompt_tokens, calibration.apply(estimate_tokens(said)), 1, estimated=1)
+
+
+def _nowhere(_place: Conversation) -> str:
+    return ""
+
+
+def _notices(say: Sentences, prompt: Prompt, completion: Completion) -> Iterator[str]:
+    """Yield what people are told of how an answer was made."""
+    if completion.thought_seconds is not None and completion.thought_seconds >= 1:
+        yield say.thought.format(seconds=round(completion.thought_seconds))
+    if prompt.read_percent < 100:
+        yield say.question_shortened.format(percent=prompt.read_percent)

@@ -1,0 +1,76 @@
+"""What the assistant needs of others: a model, a place for its reply, and what is looked up."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, Self
+
+from bot.calls import Calls
+from bot.completion_stream import Usage
+from bot.conversation import Brought, Conversation, Exchange
+from bot.offers import NOTHING, Offers
+from bot.prompt import Prompt
+
+AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
+Whereabouts = Callable[[Conversation], str]
+LookUp = Callable[[Exchange], Awaitable[Brought]]
+
+
+class Completion(Protocol):
+    """A running completion: its deltas, and at their end what the API counted."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the API counted, if it says so."""
+
+    @property
+    def thought_seconds(self) -> float | None:
+        """How long it thought before its first words, if it says so."""
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """Iterate over the deltas; raises ModelError where the answer is not whole."""
+
+
+class ChatModel(Protocol):
+    """Where completions come from."""
+
+    @property
+    def name(self) -> str:
+        """What the API calls the model that answers where no other was chosen."""
+
+    def stream(
+        self, prompt: Prompt, calls: Calls, *, model: str
+    ) -> AbstractAsyncContextManager[Completion]:
+        """Ask *model* in no more requests than *calls* has left; raises ModelError."""
+
+
+class Reply(Protocol):
+    """Where an answer is shown. Entering shows that work has begun, leaving ends that."""
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+
+    async def __aexit__(self, *details: object) -> None:
+        """End; what was shown stays."""
+
+    def write(self, delta: str) -> None:
+        """Take more of the text; it is shown soon."""
+
+    def restart(self) -> None:
+        """Take another text in place of what was written so far."""
+
+    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
+        """Show the whole text now, with *notices* and *offers* under it.
+
+        Raises ReplyLost or ReplyDelayed.
+        """
+
+    async def shown_text(self, without: Sequence[str] = ()) -> str:
+        """Return what an earlier attempt showed, but for notices; raises the same."""
+
+    async def withdraw(self) -> None:
+        """Take back all that is shown; raises the same."""
+
+
+async def nothing_more(_exchange: Exchange) -> Brought:
+    """Return what a question brings that is all in its words."""
+    return Brought()
