@@ -1,6 +1,6 @@
 """The command /ask, and "Ask about this" on a message: for where the bot cannot read."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,11 +13,14 @@ from bot.conversation import Exchange, scrubbed
 from bot.sentences import Sentences
 
 FORM_SECONDS: Final = 3600.0  # A form that nobody sends off by then is forgotten.
-Answer = Callable[[discord.Interaction, Exchange], Awaitable[None]]
+Answer = Callable[[discord.Interaction, Exchange, Sequence[discord.Attachment]], Awaitable[None]]
 
 
 class Asking:
-    """Takes questions wherever there are commands. *answer* sees one stored and answered."""
+    """Takes questions wherever there are commands.
+
+    *answer* sees one stored and answered, with the files of what it is about.
+    """
 
     def __init__(self, commands: Commands, answer: Answer) -> None:
         self._commands = commands
@@ -54,7 +57,7 @@ class Asking:
             quoted_id=message.id,
             quoted_author_id=message.author.id,
         )
-        await self._answer(interaction, about)
+        await self._answer(interaction, about, message.attachments)
 
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
         """Tell the person why nothing was done."""
@@ -62,7 +65,7 @@ class Asking:
 
     async def _ask(self, interaction: discord.Interaction, words: str, *, private: bool) -> None:
         exchange = self._exchange(interaction, words, private=private or only_private(interaction))
-        await self._answer(interaction, exchange)
+        await self._answer(interaction, exchange, ())
 
     async def _open_form(self, interaction: discord.Interaction, message: discord.Message) -> None:
         say = self._commands.heard(interaction)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -107,6 +107,7 @@ class ChatClient(discord.Client):
             self._inbox,
             channels,
             pacer,
+            attachments=attachments,
             limits=limits,
             languages=languages,
         )
@@ -192,9 +193,15 @@ class ChatClient(discord.Client):
         self._heard.hear(message.id)
 
     async def answer_interaction(
-        self, interaction: discord.Interaction, exchange: Exchange
+        self,
+        interaction: discord.Interaction,
+        exchange: Exchange,
+        about: Sequence[discord.Attachment],
     ) -> None:
-        """Store what a command asked and see it answered; while draining, the next start does."""
+        """Store what a command asked and see it answered; while draining, the next start does.
+
+        *about* are the files of the message that it asks about.
+        """
         done = True
         with self._inbox.holding(interaction.id) as free:
             if not free:
@@ -204,7 +211,10 @@ class ChatClient(discord.Client):
                 if reply is not None:
                     done = False
                     await self._catch_up.turn_of(exchange.lane)
-                    done = not self._draining and await self._assistant.answer(exchange, reply)
+                    look_up = self._interactions.looking_up(about)
+                    done = not self._draining and await self._assistant.answer(
+                        exchange, reply, look_up=look_up
+                    )
             finally:
                 self._catch_up.released(interaction.id, exchange.lane, done=done)
 

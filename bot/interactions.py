@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final, TypeVar
 
 import discord
 
-from bot.assistant import Assistant
+from bot.assistant import Assistant, LookUp
+from bot.attachments import Attachments
 from bot.channels import Channels
-from bot.conversation import Conversation, Exchange, OpenQuestion, State
+from bot.conversation import Brought, Conversation, Exchange, OpenQuestion, State
 from bot.discord_calls import CALL_SECONDS, FAILURES, DiscordUnavailable, call
 from bot.discord_reply import Destination, DiscordReply, lost_because
 from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost
@@ -44,6 +45,7 @@ class Interactions:
         channels: Channels,
         pacer: Pacer,
         *,
+        attachments: Attachments,
         limits: PersonLimits,
         languages: Languages,
         now: Callable[[], float] = time.time,
@@ -54,6 +56,7 @@ class Interactions:
         self._inbox = inbox
         self._channels = channels
         self._pacer = pacer
+        self._attachments = attachments
         self._limits = limits
         self._languages = languages
         self._now = now
@@ -85,6 +88,20 @@ class Interactions:
         if original_id is not None:
             await self._record_part(exchange, original_id)
         return self._inbox.reply_to(exchange, partial(self._fresh_place, exchange, original_id))
+
+    def looking_up(self, about: Sequence[discord.Attachment]) -> LookUp:
+        """Return what reads the files of the message that is asked about, as those of a quoted one.
+
+        A restart does not know them any more; what was read by then is stored.
+        """
+
+        async def look_up(exchange: Exchange) -> Brought:
+            if exchange.files or not about:
+                return Brought()
+            say = self._languages.of_guild(exchange.conversation.guild_id)
+            return Brought(await self._attachments.read((), about, say))
+
+        return look_up
 
     async def go_on(self, question: OpenQuestion) -> bool:
         """Bring *question* to its end in the messages that were begun; False where that waits.
