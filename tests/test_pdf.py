@@ -60,7 +60,8 @@ async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept() -> Non
     began = time.monotonic()
     slow = b"BT /F1 12 Tf () Tj ET\n" * 200_000
     told = await reader.read(drawn([b"BT /F1 12 Tf (First.) Tj ET", *[slow] * 9]))
-    assert told == Pdf("First.", 1, End.STOPPED)
+    assert (told.text, told.end) == ("First.", End.STOPPED)
+    assert 1 <= told.pages < 10
     assert time.monotonic() - began < 25
 
 
