@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import discord
 
-from bot.assistant import Assistant, LookUp
+from bot.assistant import Assistant
 from bot.attachments import Attachments
 from bot.channels import Channels
 from bot.conversation import Brought, Conversation, Exchange, OpenQuestion, State
@@ -25,6 +25,7 @@ from bot.languages import Languages
 from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part
+from bot.ports import LookUp
 from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
