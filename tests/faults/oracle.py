@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from bot.rendering import render
 from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import GLANCE_SECONDS, Message, Stage
@@ -108,7 +109,7 @@ def _check_ending(ending: Ending) -> None:
     assert ending.state == "cancelled" or ending.shown, f"nothing is shown: {ending}"
     text, notices = without_notices(ending.shown)
     if ending.reply:
-        assert text == tuple(split(ending.reply)), f"shown is not what is stored: {ending}"
+        assert text == tuple(split(render(ending.reply))), f"shown is not what is stored: {ending}"
     elif ending.state == "failed":  # What was reset is erased, and stays to be seen.
         lines = "\n".join(text).splitlines()
         assert all(map(_is_a_sentence, lines)), f"shown is what is not stored: {ending}"
