@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import discord
 
@@ -18,9 +18,11 @@ from bot.interaction_reply import InteractionChannel
 from bot.offers import NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
-from bot.rendering import Renderer
 from bot.sentences import Sentences
 from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
+
+if TYPE_CHECKING:
+    from bot.rendering import Renderer
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class DiscordReply:
         self._say = say
         self._most_parts = most_parts
         self._held = AsyncExitStack()
-        self._renderer = Renderer()
+        self._renderer = _renderer()
         self._splitter = Splitter()
         self._written: list[str] = []
         self._parts: list[Part] = []
@@ -145,7 +147,7 @@ class DiscordReply:
 
     def restart(self) -> None:
         """Take another text in place of what was written so far."""
-        self._renderer = Renderer()
+        self._renderer = _renderer()
         self._splitter = Splitter()
         self._written.clear()
 
@@ -429,6 +431,13 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     if isinstance(error, discord.NotFound):
         return ReplyLost("it is gone")
     return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
+
+
+def _renderer() -> "Renderer":
+    """Return a fresh one. What it is made of takes 0.5 MB, which a bot that only waits saves."""
+    from bot.rendering import Renderer  # noqa: PLC0415
+
+    return Renderer()
 
 
 def _files(wanted: _Wanted) -> list[discord.File]:
