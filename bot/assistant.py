@@ -114,13 +114,19 @@ class Assistant:
         turn = self._queues.patient_turn(exchange.lane)
         return await self._owned(self._begun(exchange, look_up, too_late=too_late), reply, turn)
 
-    async def renew(self, exchange: Exchange, reply: Reply, renewal: Offer) -> bool:
+    async def renew(
+        self, exchange: Exchange, reply: Reply, renewal: Offer, person_id: int
+    ) -> bool | None:
         """Make the reply of a stored exchange anew, or go on with it, over what is shown of it.
 
-        The stored reply is replaced once the new one is whole. False as in `answer`.
+        The stored reply is replaced once the new one is whole. It counts for *person_id*. False as
+        in `answer`, None where there is nothing to renew any more.
         """
         turn = self._queues.turn(exchange.lane)
-        return await self._owned(self._begun(exchange, renewal=renewal), reply, turn)
+        answer = self._begun(exchange, renewal=renewal)
+        answer.counts_for = person_id
+        is_shown = await self._owned(answer, reply, turn)
+        return None if answer.state is None else is_shown
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
         """Say *notice* under what there is of an answer; *state* says how the question ends.
@@ -325,7 +331,8 @@ class Assistant:
                 except (ReplyLost, ReplyDelayed):
                     raise
                 except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
-                    answer.state = State.FAILED
+                    hint = isinstance(error, NothingAsked)
+                    answer.state = State.ANSWERED if hint else State.FAILED
                     answer.at_limit = isinstance(error, ModelLength)
                     answer.notices += self._explained(error, answer.say)
                     why = f"{type(error).__name__} {error}".rstrip()
@@ -402,13 +409,14 @@ class Assistant:
 
     async def _end(self, answer: Answer, reply: Reply, state: State) -> None:
         """Store the reply, then show it whole."""
-        if answer.stopped is Stop.INTERRUPTED:
-            if answer.text and answer.renewal is not Offer.REGENERATE:
+        if answer.stopped is Stop.INTERRUPTED and answer.renewal is not Offer.CONTINUE:
+            if answer.text and answer.renewal is None:
                 await reply.finish([answer.say.interrupted])
             return
+        if answer.stopped is Stop.INTERRUPTED:
+            state = State.FAILED
         if answer.stopped is not None:
-            by_reset = answer.stopped is Stop.RESET
-            answer.notices.append(answer.say.stopped_by_reset if by_reset else answer.say.stopped)
+            answer.notices.append(_why_stopped(answer.stopped, answer.say))
         before = answer.kept_before
         if before is not None:
             answer.notices.insert(0, answer.say.kept_before)
@@ -418,8 +426,9 @@ class Assistant:
         if not answer.recorded:
             await self._record(answer, state)
         may_go_on = answer.kept and answer.stopped is not Stop.RESET
-        cut = (answer.exchange if answer.recorded else answer.outcome()).cut
-        await reply.finish(answer.notices, offered(state, cut=cut) if may_go_on else NOTHING)
+        ending = answer.exchange if answer.recorded else answer.outcome()
+        offers = offered(state, empty=not ending.reply, cut=ending.cut) if may_go_on else NOTHING
+        await reply.finish(answer.notices, offers)
         await self._record_shown(answer.exchange)
         self._report(answer, state)
 
@@ -490,6 +499,12 @@ class Assistant:
 
 async def _unchanged(exchange: Exchange) -> Exchange:
     return exchange
+
+
+def _why_stopped(why: Stop, say: Sentences) -> str:
+    if why is Stop.RESET:
+        return say.stopped_by_reset
+    return say.continue_interrupted if why is Stop.INTERRUPTED else say.stopped
 
 
 def _log_lost(exchange: Exchange, error: ReplyLost) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -18,12 +19,14 @@ from bot.errors import (
     ModelError,
     ModelRequestRefused,
     NothingAsked,
+    ReplyLost,
 )
 from bot.history import NEWEST_ID, History
 from bot.offers import Offer
 from bot.pictures import IMAGE_TOKENS, Pictures
 from bot.ports import ChatModel, Completion, Reply, Whereabouts
 from bot.prompt import Prompt, build_prompt, go_on_with, halved, picture_names, with_files
+from bot.seams import Seam
 from bot.sentences import Sentences
 from bot.tallies import NO_GUILD, Tally, Used, today
 from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
@@ -183,14 +186,20 @@ class Consulting:
     async def _stream(self, prompt: Prompt, calls: Calls, answer: Answer, reply: Reply) -> None:
         answer.prompt, answer.images_sent = prompt, prompt.images
         answer.taken = len(answer.pieces)
+        seam = Seam("".join(answer.pieces))
         async with self._model.stream(prompt, calls, model=answer.model) as completion:
             try:
                 async for delta in completion:
                     if answer.first_words_seconds is None:
                         answer.first_words_seconds = self._clock() - answer.began
-                    answer.pieces.append(delta)
-                    reply.write(delta)
+                    if text := seam.write(delta):
+                        answer.pieces.append(text)
+                        reply.write(text)
             finally:
+                if rest := seam.finish():
+                    answer.pieces.append(rest)
+                    with suppress(ReplyLost):  # What ends the answer here says more.
+                        reply.write(rest)
                 answer.usage = completion.usage
                 # Once, also when the question is put once more.
                 answer.notices = [*answer.unread, *_notices(answer.say, prompt, completion)]

@@ -74,8 +74,10 @@ KOREAN: Final = Sentences(
         "AI 서비스가 콘텐츠 규정 때문에 답변을 보류했어요. 다른 말로 물어보면 될 수도 있어요."
     ),
     model_empty="AI 서비스가 빈 답변을 보냈어요. 다시, 가능하면 다른 말로 물어봐 주세요.",
-    model_length="답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 말해 주세요.",
-    model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 말해 주세요.",
+    model_length=(
+        "답변이 길이 제한에 닿아 여기서 끝나요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요."
+    ),
+    model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요.",
     model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
     answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 무엇이었는지는 로그에 있어요.",
     ask_description="제가 읽을 수 없는 곳에서도 저에게 물어봅니다",
@@ -214,7 +216,8 @@ KOREAN: Final = Sentences(
     stop_label="멈추기",
     regenerate_label="다시 쓰기",
     continue_label="이어 쓰기",
-    kept_before="새 답을 끝까지 쓰지 못해서 이전 답을 그대로 두었어요.",
+    kept_before="남길 수 있는 새 답이 없어서 이전 답을 그대로 두었어요.",
+    continue_interrupted="다시 시작해야 해요. 제가 돌아오면 이어 쓰기를 다시 눌러 주세요.",
     nothing_to_stop="멈출 것이 없어요. 이 답은 지금 쓰고 있지 않아요.",
     answer_running="이 답은 이미 쓰고 있어요.",
     answer_forgotten="이 답은 이제 기억하지 못해요. 다시 물어봐 주세요.",

@@ -20,11 +20,14 @@ NOTHING: Final[Offers] = frozenset()
 WHILE_STREAMING: Final[Offers] = frozenset({Offer.STOP})
 
 
-def offered(state: State, *, cut: bool) -> Offers:
+def offered(state: State, *, empty: bool, cut: bool) -> Offers:
     """Return what may be done with a reply that ended in *state*.
 
-    One that somebody stopped is not to be continued: they had enough of it.
+    One that somebody stopped is not to be continued: they had enough of it. One that answers
+    without a word of the model's is a hint.
     """
+    if empty and state is State.ANSWERED:
+        return NOTHING
     if cut and state is State.FAILED:
         return frozenset({Offer.REGENERATE, Offer.CONTINUE})
     return frozenset({Offer.REGENERATE})

@@ -12,7 +12,7 @@ from bot.completing import UNANSWERABLE
 from bot.conversation import Exchange
 from bot.history import History
 from bot.offers import Offer
-from bot.renewing import Renewals
+from bot.renewing import Renewals, Renewed
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,16 @@ class Presses:
             if not self._assistant.stop_answer(exchange.message_id):
                 raise Refused("nothing_to_stop")
             return
-        asked_at = interaction.created_at.timestamp()
-        if not self._renewals.admits(interaction.user.id, asked_at):
+        renewed = await self._renewals.renew(
+            exchange,
+            offer,
+            person_id=interaction.user.id,
+            at=interaction.created_at.timestamp(),
+        )
+        if renewed is Renewed.TOO_MANY:
             raise Refused("person_busy", limit=self._renewals.most_a_minute)
-        if not await self._renewals.renew(exchange, offer):
-            raise Refused("answer_running")
+        if renewed is not Renewed.DONE:
+            raise Refused("answer_running" if renewed is Renewed.RUNNING else "answer_forgotten")
 
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
         """Tell the person, and nobody else, why nothing was done."""

@@ -38,7 +38,10 @@ PICTURE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
 A_FILE: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
 IMAGES: Final = 10  # in one prompt; Discord: attachments of a message
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
-GO_ON: Final = "⟦go on exactly where your answer was cut short; repeat nothing of it⟧"
+GO_ON: Final = (
+    "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
+    "word, and repeating nothing else⟧"
+)
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its own
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.

@@ -1,5 +1,7 @@
 """A stored reply that is made anew, or gone on with, in the messages that show it."""
 
+from enum import Enum, auto
+
 from bot.assistant import Assistant
 from bot.catch_up import CatchUp
 from bot.conversation import Exchange
@@ -7,6 +9,15 @@ from bot.history import History
 from bot.inbox import Inbox
 from bot.limits import PersonLimits, Verdict
 from bot.offers import Offer
+
+
+class Renewed(Enum):
+    """What became of a renewal."""
+
+    DONE = auto()
+    RUNNING = auto()  # the reply is being made already
+    TOO_MANY = auto()  # of the person's in this minute
+    FORGOTTEN = auto()
 
 
 class Renewals:
@@ -31,21 +42,24 @@ class Renewals:
         """How many questions and renewals one person may ask for in a minute."""
         return self._limits.questions_per_minute
 
-    def admits(self, person_id: int, at: float) -> bool:
-        """Count a renewal that somebody asks for at a time, unless it is one too many."""
-        return self._limits.judge(person_id, at) is Verdict.ADMITTED
-
-    async def renew(self, exchange: Exchange, renewal: Offer) -> bool:
-        """See a reply renewed; False where it is being made. Raises HistoryFailed."""
+    async def renew(
+        self, exchange: Exchange, renewal: Offer, *, person_id: int, at: float
+    ) -> Renewed:
+        """See a reply renewed that somebody asks for at a time; raises HistoryFailed."""
         message_id = exchange.message_id
         with self._inbox.holding(message_id, is_stored=True) as free:
             if not free:
-                return False
-            done = False
+                return Renewed.RUNNING
+            if self._limits.judge(person_id, at) is not Verdict.ADMITTED:
+                return Renewed.TOO_MANY
+            is_shown: bool | None = False
             try:
                 parts = await self._history.parts_of(message_id)
                 reply = self._inbox.reply_over(exchange, parts)
-                done = await self._assistant.renew(exchange, reply, renewal)
+                is_shown = await self._assistant.renew(exchange, reply, renewal, person_id)
             finally:
-                self._catch_up.released(message_id, exchange.place_id, done=done)
-        return True
+                self._catch_up.released(message_id, exchange.lane, done=is_shown is not False)
+        if is_shown is None:
+            self._catch_up.again()  # If it is open still, and not forgotten.
+            return Renewed.FORGOTTEN
+        return Renewed.DONE

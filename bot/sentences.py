@@ -155,6 +155,7 @@ class Sentences:
     regenerate_label: str
     continue_label: str
     kept_before: str
+    continue_interrupted: str
     nothing_to_stop: str
     answer_running: str
     answer_forgotten: str
@@ -246,8 +247,12 @@ ENGLISH: Final = Sentences(
         "Asking in other words may help."
     ),
     model_empty="The AI service sent an empty answer. Please try again, perhaps in other words.",
-    model_length="The answer reached its length limit and stops here. Ask me to continue.",
-    model_cut="The answer was cut off here by a lost connection. Ask me to continue.",
+    model_length=(
+        "The answer reached its length limit and stops here. Press Continue, or ask me to go on."
+    ),
+    model_cut=(
+        "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."
+    ),
     model_failed="The AI service had a problem. Please try again in a minute.",
     answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
     ask_description="Ask me something, also where I cannot read along",
@@ -387,7 +392,8 @@ ENGLISH: Final = Sentences(
     stop_label="Stop",
     regenerate_label="Regenerate",
     continue_label="Continue",
-    kept_before=("The new answer did not come to its end, so this is still the one from before."),
+    kept_before="There is no new answer that I could keep: this is the one from before.",
+    continue_interrupted="I have to restart. Press Continue again when I am back.",
     nothing_to_stop="There is nothing to stop: this answer is not being written any more.",
     answer_running="This answer is being written already.",
     answer_forgotten="I do not remember this answer any more. Please ask me again.",

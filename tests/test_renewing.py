@@ -73,7 +73,7 @@ async def renewed(
     """Return what a renewal showed."""
     reply = reply or DoubleReply()
     exchange = await stored(history, message_id)
-    await asyncio.wait_for(assistant.renew(exchange, reply, renewal), PATIENCE_SECONDS)
+    await asyncio.wait_for(assistant.renew(exchange, reply, renewal, 99), PATIENCE_SECONDS)
     return reply
 
 
@@ -223,6 +223,39 @@ async def test_what_was_added_to_a_cut_reply_stays_when_that_is_cut_again(
     assert (exchange.reply, exchange.cut) == ("It begins and goes on", True)
 
 
+async def test_what_is_gone_on_with_is_one_text(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    """Models repeat the last line, as they are asked to, or leave out what stands between both."""
+    await cut(history, 4, "| a |\n|---|\n| 1 |\n")
+    assert (await stored(history, 4)).reply.endswith("|\n")
+    model.enqueue("| 1 |", "\n| 2 |", ModelLength())
+    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    assert reply.text == "| a |\n|---|\n| 1 |\n| 2 |"
+    model.enqueue("| 3 |")
+    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    assert reply.text == "| a |\n|---|\n| 1 |\n| 2 |\n| 3 |"
+
+
+async def test_what_was_added_before_a_restart_is_kept(
+    assistant: Assistant, history: History, model: DoubleModel, path: Path
+) -> None:
+    await cut(history, 4, "It begins")
+    model.enqueue(" and goes on " * 30, asyncio.Event())
+    reply = DoubleReply()
+    task = asyncio.create_task(renewed(assistant, history, 4, Offer.CONTINUE, reply))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while "goes on" not in reply.text:
+            reply.written.clear()
+            await reply.written.wait()
+    assistant.interrupt()
+    await task
+    assert reply.notices == [ENGLISH.continue_interrupted]
+    assert reply.offers == BOTH
+    assert "goes on" in (await stored(history, 4)).reply
+    assert not is_open(path)
+
+
 async def test_what_does_not_fit_is_not_gone_on_with(model: DoubleModel, history: History) -> None:
     small = Assistant(
         model,
@@ -285,14 +318,19 @@ async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: 
     exchange = await stored(history, 2)
     await assistant.forget(2)
     reply = DoubleReply()
-    await assistant.renew(exchange, reply, Offer.REGENERATE)
+    assert await assistant.renew(exchange, reply, Offer.REGENERATE, 99) is None
     assert (reply.text, reply.notices) == ("", None)
 
 
 def test_only_what_was_cut_short_may_be_gone_on_with() -> None:
-    assert offered(State.FAILED, cut=True) == BOTH
-    assert offered(State.CANCELLED, cut=True) == {Offer.REGENERATE}
-    assert offered(State.ANSWERED, cut=False) == {Offer.REGENERATE}
+    assert offered(State.FAILED, empty=False, cut=True) == BOTH
+    assert offered(State.CANCELLED, empty=False, cut=True) == {Offer.REGENERATE}
+    assert offered(State.ANSWERED, empty=False, cut=False) == ANEW
+    assert offered(State.FAILED, empty=True, cut=False) == ANEW
+
+
+def test_a_hint_is_no_reply_to_be_made_anew() -> None:
+    assert offered(State.ANSWERED, empty=True, cut=False) == NOTHING
 
 
 class Album:
@@ -327,7 +365,7 @@ async def test_what_was_there_before_is_not_counted_as_said_once_more(
 ) -> None:
     """Where the API counts nothing."""
     await cut(history, 4, "word " * 200)
-    model.enqueue("word " * 50)
+    model.enqueue("more " * 50)
     await renewed(assistant, history, 4, Offer.CONTINUE)
     [counted] = await history.tallies.of_person(99, 9)
     assert counted.used.completion_tokens == pytest.approx(50, abs=5)
