@@ -174,6 +174,10 @@ class Commands:
         """Return the language of the person who gave a command."""
         return self._languages.of_locale(interaction.locale.value)
 
+    def said_to_all(self, interaction: discord.Interaction) -> Sentences:
+        """Return the language of the place where a command was given."""
+        return self._languages.of_guild(interaction.guild_id)
+
     def heard(self, interaction: discord.Interaction) -> Sentences:
         """Return the language to answer a command in, which anybody may give; raises Refused."""
         self._client.finish_before_closing()

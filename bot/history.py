@@ -297,6 +297,14 @@ class History:
         )
         return _with_place(rows[0]) if rows else None
 
+    async def is_open(self, message_id: int) -> bool:
+        """Whether a question did not come to its end."""
+        return bool(
+            await self._database.fetch(
+                f"SELECT 1 FROM exchanges WHERE message_id = ? AND {IS_OPEN}", message_id
+            )
+        )
+
     async def was_received(self, message_id: int) -> bool:
         """Whether *message_id* was seen before, forgotten since or not."""
         return bool(

@@ -1,17 +1,19 @@
 """Stop, Regenerate and Continue: what happens when somebody presses a button under a reply."""
 
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import discord
 
 from bot.assistant import Assistant
+from bot.buttons import buttons
 from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
-from bot.conversation import Exchange
+from bot.conversation import Exchange, State
 from bot.history import History
-from bot.offers import Offer
+from bot.offers import NOTHING, Offer, offered
 from bot.renewing import Renewals, Renewed
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class Presses:
         exchange = await self._of(interaction)
         if offer is Offer.STOP:
             if not self._assistant.stop_answer(exchange.message_id):
+                await self._mend(interaction, exchange)
                 raise Refused("nothing_to_stop")
             return
         renewed = await self._renewals.renew(
@@ -60,6 +63,19 @@ class Presses:
         """Tell the person, and nobody else, why nothing was done."""
         await self._commands.explain(interaction, error)
 
+    async def _mend(self, interaction: discord.Interaction, exchange: Exchange | None) -> None:
+        """Put in place of buttons that were left over what may be done with the reply."""
+        offers = NOTHING
+        if exchange is not None:
+            if await self._history.is_open(exchange.message_id):
+                return
+            if not exchange.conversation.person_id:
+                state = State.FAILED if exchange.cut else State.CANCELLED
+                offers = offered(state, empty=False, cut=exchange.cut)
+        view = buttons(self._commands.said_to_all(interaction), offers)
+        with suppress(*UNANSWERABLE):
+            await interaction.edit_original_response(view=view)
+
     async def _of(self, interaction: discord.Interaction) -> Exchange:
         """Return the exchange whose reply the button is under; raises Refused."""
         message_id = None
@@ -67,6 +83,7 @@ class Presses:
             message_id = await self._history.question_of(interaction.message.id)
         exchange = await self._history.find(message_id) if message_id is not None else None
         if exchange is None or exchange.place_id != interaction.channel_id:
+            await self._mend(interaction, None)
             raise Refused("answer_forgotten")
         allowed = interaction.permissions
         in_charge = allowed.manage_messages or allowed.administrator

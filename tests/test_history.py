@@ -842,6 +842,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     assert await history.parts_of(20) == (21,)
     await history.find(20)
     await history.was_received(20)
+    assert await history.is_open(30) is False
     await history.renew(20, "Not whole.")
     await history.renewed(replace(one, reply="Since."), State.ANSWERED, [])
     await history.quoting(20)

@@ -200,6 +200,7 @@ async def test_what_is_forgotten_is_not_regenerated(stage: Stage, unique: str) -
     await stage.use(question["channel_id"], "reset")
     pressed = await stage.discord.press(question["id"], "Mina", part["id"], Offer.REGENERATE)
     assert (await refusal(stage, pressed))["content"] == ENGLISH.answer_forgotten
+    assert offers(await stage.discord.message(question["id"], part["id"])) == []
 
 
 async def test_a_stop_that_comes_too_late_says_so(stage: Stage, unique: str) -> None:
@@ -208,6 +209,38 @@ async def test_a_stop_that_comes_too_late_says_so(stage: Stage, unique: str) -> 
     second = await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.STOP)
     assert first != second
     assert (await refusal(stage, second))["content"] == ENGLISH.nothing_to_stop
+
+
+async def test_a_stop_that_was_left_over_goes_when_it_is_pressed(
+    own_stage: Stage, unique: str
+) -> None:
+    async with own_stage.bot() as bot:
+        part = await streaming(own_stage, f"long {unique}", ENDLESS)
+        await shows(own_stage, part, "word word word")  # So it is known whose part it is.
+        await kill(bot)
+    own_stage.write("UPDATE exchanges SET state = 'failed', reply = 'It', cut = 1")
+    async with own_stage.bot():
+        place = part["channel_id"]
+        pressed = await own_stage.discord.press(place, "Mina", part["id"], Offer.STOP)
+        assert (await refusal(own_stage, pressed))["content"] == ENGLISH.nothing_to_stop
+        message = await own_stage.discord.message(place, part["id"])
+        assert offers(message) == [Offer.CONTINUE, Offer.REGENERATE]
+
+
+async def test_a_renewal_is_used_by_who_asks_for_it(stage: Stage, unique: str) -> None:
+    person, manager = await stage.person(), await stage.person()
+    await stage.discord.permit(manager, ["MANAGE_MESSAGES"])
+    question = await stage.asked(f"tell {unique}", author=person)
+    [part] = await stage.parts_of(question)
+    await stage.model.reply_when(unique, "Once more.", times=1)
+    await stage.discord.press(question["id"], manager, part["id"], Offer.REGENERATE)
+    await shows(stage, part, "Once more.")
+
+    async def counted() -> bool:
+        rows = "SELECT answers FROM usage WHERE channel_id = ?"
+        return stage.rows(rows, int(question["channel_id"])) == [(1,), (1,)]
+
+    await until(counted)
 
 
 async def test_who_asks_too_fast_does_not_regenerate_either(own_stage: Stage, unique: str) -> None:
