@@ -334,7 +334,7 @@ class Assistant:
                     hint = isinstance(error, NothingAsked)
                     answer.state = State.ANSWERED if hint else State.FAILED
                     answer.at_limit = isinstance(error, ModelLength)
-                    answer.notices += self._explained(error, answer.say)
+                    answer.notices += self._explained(error, answer)
                     why = f"{type(error).__name__} {error}".rstrip()
                     log.warning("Question %d failed: %s", answer.exchange.message_id, why)
                 except Exception:  # the one top handler of an answer
@@ -486,12 +486,16 @@ class Assistant:
         )
 
     def _explained(
-        self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, say: Sentences
+        self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, answer: Answer
     ) -> list[str]:
+        say = answer.say
         if isinstance(error, ModelError):
             return [error.explain(say)]
         if isinstance(error, PlaceBusy):
-            return [say.place_busy] if error.first else []
+            # What a command asks shows from the beginning that it is being worked on, and who
+            # pressed a button waits for what it does: neither can be told by another's notice.
+            shown = answer.exchange.token is not None or answer.renewal is not None
+            return [say.place_busy] if error.first or shown else []
         if isinstance(error, NothingAsked):
             return [self.nothing_read(say)]
         return [say.memory_failed]

@@ -219,6 +219,19 @@ async def test_too_many_in_one_place_are_told_so(stage: Stage, model: DoubleMode
     assert all(reply.notices == [] for reply in replies[:-1])
 
 
+async def test_each_command_that_is_one_too_many_is_told_so(
+    stage: Stage, model: DoubleModel
+) -> None:
+    door = asyncio.Event()
+    model.enqueue("first", door)
+    asked = [replace(an_exchange(number), token="secret") for number in range(1, WAITING_LIMIT + 5)]
+    replies = [await stage.start(exchange) for exchange in asked]
+    await asyncio.wait_for(asyncio.gather(*stage.tasks[-3:]), PATIENCE_SECONDS)
+    assert [reply.notices for reply in replies[-3:]] == [[ENGLISH.place_busy]] * 3
+    door.set()
+    await stage.end()
+
+
 # What goes wrong with the model
 
 

@@ -18,6 +18,7 @@ from bot.languages import Languages
 from bot.offers import NOTHING, Offer, offered
 from bot.pictures import Pictures
 from bot.prompt import CUT_MARK, GO_ON, Role
+from bot.queues import WAITING_LIMIT
 from bot.sentences import ENGLISH
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 
@@ -110,6 +111,23 @@ async def test_a_reply_is_made_anew_from_what_was_said_before_it(
     kept = await history.context(HERE, token_budget=PLENTY)
     assert [one.reply for one in kept] == ["One.", "Another two.", "Three."]
     assert not is_open(path)
+
+
+async def test_each_renewal_that_finds_no_room_says_why(
+    assistant: Assistant, history: History
+) -> None:
+    async def waits() -> None:
+        async with assistant.turn(HERE.channel_id):
+            await asyncio.Event().wait()
+
+    waiting = [asyncio.create_task(waits()) for _ in range(WAITING_LIMIT + 1)]
+    await asyncio.sleep(0)
+    for message_id in (1, 2, 3):
+        reply = await renewed(assistant, history, message_id)
+        assert reply.notices == [ENGLISH.kept_before, ENGLISH.place_busy]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_until_the_new_reply_is_whole_the_old_one_is_kept(
