@@ -15,7 +15,7 @@ from bot.buttons import buttons
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.interaction_reply import InteractionChannel
-from bot.offers import NOTHING, WHILE_STREAMING, Offers
+from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
 from bot.sentences import Sentences
@@ -56,15 +56,15 @@ class Destination:
     """Where a reply is shown. *question* is what its first part refers to, None in a new thread.
 
     *begun* are the parts that an earlier attempt left there, in order: they are written over.
-    *room* is how many parts may stand there, None for any number; *has_buttons*: whether under them
-    there are any.
+    *room* is how many parts may stand there, None for any number; *offers* are the most that may be
+    done with a reply there.
     """
 
     channel: Channel
     question: discord.MessageReference | None = None
     begun: tuple[Part, ...] = ()
     room: int | None = None
-    has_buttons: bool = True
+    offers: Offers = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ class DiscordReply:
         """
         place = await asyncio.shield(self._place)
         shown = list(filter(None, texts))
-        offers = offers if place.has_buttons else NOTHING
+        offers &= place.offers
         for number, text in enumerate(shown):
             if self._finishing and urgency is Urgency.EDIT:
                 return

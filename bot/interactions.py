@@ -14,7 +14,13 @@ from bot.assistant import Assistant
 from bot.attachments import Attachments
 from bot.channels import Channels
 from bot.conversation import Brought, Conversation, Exchange, OpenQuestion, State
-from bot.discord_calls import CALL_SECONDS, FAILURES, DiscordUnavailable, call
+from bot.discord_calls import (
+    CALL_SECONDS,
+    FAILURES,
+    UNKNOWN_MESSAGE,
+    DiscordUnavailable,
+    call,
+)
 from bot.discord_reply import Destination, DiscordReply, lost_because
 from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost
 from bot.guilds import readable
@@ -23,6 +29,7 @@ from bot.inbox import Inbox
 from bot.interaction_reply import ANSWER_SECONDS, FOLLOW_UPS, LIFE_SECONDS, InteractionChannel
 from bot.languages import Languages
 from bot.limits import PersonLimits, Verdict
+from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part
 from bot.ports import LookUp
@@ -107,8 +114,8 @@ class Interactions:
     async def go_on(self, question: OpenQuestion) -> bool:
         """Bring *question* to its end in the messages that were begun; False where that waits.
 
-        One that Discord takes no answer to any more ends without a word, unless a whole answer is
-        to be shown where the bot sees it by itself. Raises HistoryFailed.
+        One that Discord takes no answer to any more ends without a word, unless the bot sees by
+        itself what was begun. Raises HistoryFailed.
         """
         exchange = question.exchange
         if question.withdrawn:
@@ -116,9 +123,8 @@ class Interactions:
         if self._is_answerable(exchange):
             reply = self._inbox.reply_to(exchange, partial(self._begun_place, question))
             return await self._assistant.go_on(exchange, reply)
-        if question.complete and self._is_seen(exchange.conversation):
-            reply = self._inbox.reply_over(exchange, question.parts)
-            return await self._assistant.go_on(exchange, reply)
+        if (question.parts or question.complete) and self._is_seen(exchange.conversation):
+            return await self._finish(question)
         log.info("Question %d cannot be answered any more", exchange.message_id)
         return await self.give_up(question)
 
@@ -215,14 +221,21 @@ class Interactions:
         self, exchange: Exchange, channel: InteractionChannel, *parts: Part
     ) -> Destination:
         place = exchange.conversation
-        at_home = place.guild_id is not None and self._client.get_guild(place.guild_id) is not None
-        return Destination(
-            channel,
-            None,
-            parts,
-            room=None if at_home else 1 + FOLLOW_UPS,
-            has_buttons=at_home and self._is_seen(place),
-        )
+        room = None if self._is_at_home(place) else 1 + FOLLOW_UPS
+        return Destination(channel, None, parts, room, self._offers_in(place))
+
+    def _is_at_home(self, place: Conversation) -> bool:
+        """Whether the bot is in the guild of that place."""
+        return place.guild_id is not None and self._client.get_guild(place.guild_id) is not None
+
+    def _offers_in(self, place: Conversation) -> Offers:
+        """Return what may be done with an answer there.
+
+        What is offered when it has ended is to work when the token is over, too.
+        """
+        if place.person_id:
+            return WHILE_STREAMING
+        return EVERYTHING if self._is_at_home(place) and self._is_seen(place) else NOTHING
 
     def _is_seen(self, place: Conversation) -> bool:
         """Whether the bot, too, sees what is shown there: then it can go on with it for ever."""
@@ -238,6 +251,32 @@ class Interactions:
     def _is_answerable(self, exchange: Exchange) -> bool:
         age_seconds = self._now() - seconds_of(exchange.message_id)
         return bool(exchange.token) and age_seconds < LIFE_SECONDS
+
+    async def _finish(self, question: OpenQuestion) -> bool:
+        """End *question* in messages that the bot sees by itself; the model is not asked any more.
+
+        False where that waits.
+        """
+        exchange, parts = question.exchange, list[Part]()
+        channel = self._channels.at(exchange.place_id, exchange.conversation.guild_id)
+        for part_id in question.parts:
+            try:
+                seen = await call(
+                    partial(channel.fetch_message, part_id), self._pacer, Urgency.FIRST_WORDS
+                )
+            except DiscordUnavailable as error:
+                log.info("Question %d waits: %s", exchange.message_id, error)
+                return False
+            except discord.HTTPException as error:
+                if error.code == UNKNOWN_MESSAGE:  # Somebody deleted it, and so all of it.
+                    await self._assistant.forget(exchange.message_id)
+                    return await self._withdrawn(question)
+                parts.append(Part(part_id, None))
+            else:
+                parts.append(Part(part_id, seen.content))
+        place = Destination(channel, None, tuple(parts))
+        reply = self._inbox.reply_to(exchange, partial(_known, place))
+        return await self._assistant.go_on(exchange, reply, too_late=True)
 
     async def _withdrawn(self, question: OpenQuestion) -> bool:
         """Withdraw what is shown of a forgotten question; False where that is to be done later."""
@@ -258,10 +297,7 @@ class Interactions:
         return True
 
     async def _withdraw(self, exchange: Exchange, place: Destination) -> None:
-        async def known(_held: AsyncExitStack) -> Destination:
-            return place
-
-        async with self._inbox.reply_to(exchange, known) as reply:
+        async with self._inbox.reply_to(exchange, partial(_known, place)) as reply:
             await reply.withdraw()
 
     async def _call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:
@@ -272,3 +308,7 @@ class Interactions:
             raise ReplyDelayed(str(error)) from error
         except discord.HTTPException as error:
             raise lost_because(error, channel) from error
+
+
+async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
+    return place

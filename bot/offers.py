@@ -17,6 +17,7 @@ class Offer(StrEnum):
 Offers = frozenset[Offer]
 
 NOTHING: Final[Offers] = frozenset()
+EVERYTHING: Final[Offers] = frozenset(Offer)
 WHILE_STREAMING: Final[Offers] = frozenset({Offer.STOP})
 
 

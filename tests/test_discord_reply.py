@@ -25,7 +25,7 @@ from bot.discord_reply import (
 )
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.gateway import RateLimitTrace
-from bot.offers import Offer
+from bot.offers import NOTHING, Offer
 from bot.pacing import REQUESTS_PER_SECOND, Pacer, Urgency
 from bot.parts import Part
 from bot.sandbox.discord.server import serving
@@ -279,7 +279,7 @@ async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
     await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
 
     async def narrow(_held: AsyncExitStack) -> Destination:
-        return Destination(stage.channel, stage.question, room=2, has_buttons=False)
+        return Destination(stage.channel, stage.question, room=2, offers=NOTHING)
 
     words = "".join(f"word{number} " for number in range(900))
     async with stage.reply(narrow, most_parts=9) as reply:

@@ -14,6 +14,7 @@ from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import Message, Stage, field_of
+from tests.e2e.test_buttons import offers
 from tests.e2e.test_own_data import exported, forget
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later, killed
@@ -97,6 +98,23 @@ async def elsewhere(stage: Stage, traveller: str, unique: str) -> str:
     return str(guild["channels"]["general"])
 
 
+async def place_of_kind(stage: Stage, traveller: str, unique: str, kind: str) -> str:
+    """Return a place in which the traveller can ask."""
+    if kind == "guild":
+        return await elsewhere(stage, traveller, unique)
+    if kind == "group":
+        return str(await stage.discord.private_channel(traveller, "Jun", "Sora"))
+    if kind == "dm":
+        return await stage.discord.dm(traveller)
+    place = await stage.channel()
+    if kind == "thread":
+        return str((await stage.discord.start_thread(place, "Jun", unique))["id"])
+    if kind == "unreadable":
+        overwrite = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
+        await stage.discord.edit_channel(place, overwrites=[overwrite])
+    return place
+
+
 # Where it works
 
 
@@ -105,14 +123,7 @@ async def test_a_private_answer_is_for_the_person_alone(
     stage: Stage, unique: str, kind: str
 ) -> None:
     person = await stage.person()
-    place = await stage.channel()
-    if kind == "thread":
-        place = (await stage.discord.start_thread(place, "Jun", unique))["id"]
-    elif kind == "dm":
-        place = await stage.discord.dm(person)
-    elif kind == "unreadable":
-        overwrite = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
-        await stage.discord.edit_channel(place, overwrites=[overwrite])
+    place = await place_of_kind(stage, person, unique, kind)
     await stage.model.reply_when(unique, Script(text=f"Here: https://example.org {unique}"))
     [shown] = await asked(stage, place, person, unique)
     assert shown["content"] == f"Here: https://example.org {unique}"
@@ -249,6 +260,31 @@ async def test_a_public_answer_has_buttons_that_outlive_its_token(
         again = await stage.discord.wait_for_bot("Another.", channel=place, after=pressed_at)
         assert again["id"] == shown["id"]
         await over(stage, interaction, "answered")
+
+
+@pytest.mark.parametrize("kind", ["channel", "thread", "dm", "unreadable", "guild", "group"])
+async def test_a_private_answer_can_be_stopped_and_nothing_else(
+    stage: Stage, unique: str, traveller: str, kind: str
+) -> None:
+    place = await place_of_kind(stage, traveller, unique, kind)
+    await stage.model.reply_when(unique, SLOW)
+    interaction = await ask(stage, place, traveller, unique)
+    shown = await begun(stage, interaction)
+    assert [offers(one) for one in shown] == [[Offer.STOP]]
+    await stage.discord.press(place, traveller, shown[0]["id"], Offer.STOP)
+    await over(stage, interaction, "cancelled")
+    [after] = await parts(stage, interaction)
+    assert after["content"].endswith(f"-# {ENGLISH.stopped}")
+    assert offers(after) == []
+
+
+async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(
+    stage: Stage, unique: str, traveller: str
+) -> None:
+    place = await place_of_kind(stage, traveller, unique, "group")
+    await stage.model.reply_when(unique, SLOW)
+    shown = await begun(stage, await ask(stage, place, traveller, unique, private=False))
+    assert offers(shown[0]) == []
 
 
 async def test_a_private_question_waits_for_nobody_in_the_channel(
@@ -490,6 +526,53 @@ async def test_older_than_its_token_it_ends_without_a_word(own_stage: Stage, uni
     sent = await stage.discord.requests(after=first)
     assert [one for one in sent if one["route"].startswith(("/webhooks", "/interactions"))] == []
     assert len(await stage.requests_with(unique)) == 1
+
+
+async def cut_by_a_crash(stage: Stage, unique: str) -> Message:
+    """Return the message that shows a public answer when a crash cut it."""
+    await stage.model.reply_when(unique, SLOW, times=1)
+    async with stage.bot() as bot:
+        interaction = await ask(stage, await stage.channel(), "Jun", unique, private=False)
+        [shown] = await begun(stage, interaction)
+        await killed(bot)
+    return shown
+
+
+async def test_older_than_its_token_it_says_so_where_the_bot_sees_it(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    shown = await cut_by_a_crash(stage, unique)
+    place, interaction = shown["channel_id"], shown["interaction_metadata"]["id"]
+    async with stage.bot(**hours_later(stage, 0.3)):
+        await over(stage, interaction, "failed")
+        after = await stage.discord.message(place, shown["id"])
+        assert after["content"].startswith("It goes on")
+        assert after["content"].endswith(f"-# {ENGLISH.too_late}")
+        assert offers(after) == [Offer.CONTINUE, Offer.REGENERATE]
+        assert len(await stage.requests_with(unique)) == 1
+        await stage.model.reply_when(unique, Script(text="Whole."))
+        pressed_at = await stage.discord.last_event()
+        await stage.discord.press(place, "Jun", shown["id"], Offer.REGENERATE)
+        again = await stage.discord.wait_for_bot("Whole.", channel=place, after=pressed_at)
+        assert again["id"] == shown["id"]
+        await over(stage, interaction, "answered")
+
+
+async def test_deleted_while_the_bot_was_away_it_is_forgotten(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    shown = await cut_by_a_crash(stage, unique)
+    await stage.discord.delete(shown["channel_id"], shown["id"])
+    async with stage.bot(**hours_later(stage, 0.3)):
+
+        async def forgotten() -> bool:
+            sql = "SELECT question, unshown FROM exchanges WHERE message_id = ?"
+            return stage.rows(sql, int(shown["interaction_metadata"]["id"])) == [("", None)]
+
+        await until(forgotten)
+        assert await stage.discord.messages(shown["channel_id"]) == []
 
 
 async def test_a_token_that_discord_takes_no_more_ends_the_answer(
