@@ -165,7 +165,7 @@ KOREAN: Final = Sentences(
         "보며, 여기서 나눈 이야기를 기억해요."
     ),
     help_pdfs="PDF의 글도 읽어요.",
-    help_model="답하는 모델은 {model}이에요.",
+    help_model="답하는 모델: {model}",
     help_prompt_own="이 채널에는 따로 정한 시스템 프롬프트가 있어요.",
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
     help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",

@@ -81,6 +81,13 @@ def test_every_korean_sentence_is_korean(name: str) -> None:
     assert not re.search("[가-힣]", getattr(ENGLISH, name))
 
 
+@pytest.mark.parametrize("name", FIELDS)
+def test_no_korean_particle_depends_on_what_is_put_before_it(name: str) -> None:
+    """Which one is right is decided by the sound that a word ends with."""
+    particles = "은|는|이|가|을|를|과|와|으로|로|이나|나|예요|아|야"
+    assert not re.search(rf"}}[`*]*(?:{particles})", getattr(LANGUAGES["ko"], name))
+
+
 def test_the_setting_takes_each_language_and_no_other() -> None:
     assert tuple(LANGUAGES) == SPOKEN == get_args(get_type_hints(Settings)["language"])
 
