@@ -194,13 +194,13 @@ KOREAN: Final = Sentences(
     privacy_kept="{days}일이 지나면 잊어요.",
     privacy_kept_on="초기화하거나 지울 때까지 보관해요.",
     privacy_rights=(
-        "Discord에서 고치거나 지운 것은 저도 고치거나 잊어요. /export는 제가 보관한 것을 모두 "
-        "드리고, /forget-me는 모든 장소에서 잊게 해요."
+        "Discord에서 고치거나 지운 것은 저도 고치거나 잊어요. /export는 저에게 물은 것과 제 "
+        "답변을 모두 드리고, /forget-me는 모든 장소에서 잊게 해요."
     ),
-    export_description="제가 보관한 내 기록을 나만 볼 수 있는 파일로 받습니다",
-    export_done="제가 보관한 것은 이게 전부예요. 대화 {count}개예요.",
+    export_description="내가 물은 것과 그 답변을 모두 나만 볼 수 있는 파일로 받습니다",
+    export_done="저에게 물은 것과 제 답변은 이게 전부예요. 대화 {count}개예요.",
     export_cut="최근 대화 {count}개예요. 파일 하나에 다 들어가지 않아요.",
-    export_nothing="보관한 것이 없어요.",
+    export_nothing="저에게 물은 것 가운데 보관한 것이 없어요.",
     forget_me_description="내가 물은 것을 모든 장소에서 모두 잊게 합니다",
     forget_me_sure=(
         "저에게 물은 것과 제 답변을 모든 장소에서 영원히 잊을게요. Discord에 있는 글은 직접 지울 "

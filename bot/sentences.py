@@ -373,12 +373,12 @@ ENGLISH: Final = Sentences(
     privacy_kept_on="I keep it until it is reset or deleted.",
     privacy_rights=(
         "What you edit or delete in Discord, I change or forget as well. /export gives you all "
-        "that I keep of you, /forget-me makes me forget it, in every place."
+        "that you asked me and what I answered, /forget-me makes me forget it, in every place."
     ),
-    export_description="Get all that I keep of you, as a file that only you see",
-    export_done="Here is all that I keep of you. Exchanges: {count}.",
+    export_description="Get all that you asked me and what I answered, as files that only you see",
+    export_done="Here is all that you asked me and what I answered. Exchanges: {count}.",
     export_cut="Here are your newest {count} exchanges; all of them do not fit into one file.",
-    export_nothing="I keep nothing of you.",
+    export_nothing="You asked me nothing that I still keep.",
     forget_me_description="Make me forget all that you asked, in every place",
     forget_me_sure=(
         "I will forget all that you asked me and what I answered, in every place, for ever. What "
