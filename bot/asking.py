@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from bot import addressing
-from bot.commands import FORM_LENGTH, Commands, Refused, said
+from bot.commands import FORM_LENGTH, Commands, Refused, everywhere, said
 from bot.conversation import Exchange, scrubbed
 from bot.sentences import Sentences
 
@@ -27,11 +27,10 @@ class Asking:
         self._answer = answer
 
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
-        """Add the commands, also for people who have the bot wherever they go."""
+        """Add the commands."""
 
         @tree.command(name="ask", description=said("ask_description"))
-        @app_commands.allowed_installs(guilds=True, users=True)
-        @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+        @everywhere
         @app_commands.describe(
             question=said("ask_question_option"), private=said("ask_private_option")
         )
@@ -41,8 +40,7 @@ class Asking:
             await self._ask(interaction, question, private=private)
 
         @tree.context_menu(name=said("ask_about_menu"))
-        @app_commands.allowed_installs(guilds=True, users=True)
-        @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+        @everywhere
         async def about(interaction: discord.Interaction, message: discord.Message) -> None:
             await self._open_form(interaction, message)
 

@@ -277,6 +277,20 @@ def rules(interaction: discord.Interaction) -> bool:
     return interaction.guild_id is None or allowed.manage_guild or allowed.administrator
 
 
+def everywhere(command: T) -> T:
+    """Let whoever has the bot on their own account use *command* wherever they go."""
+    installs = app_commands.allowed_installs(guilds=True, users=True)
+    contexts = app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    return installs(contexts(command))
+
+
+def is_brought(interaction: discord.Interaction) -> bool:
+    """Whether only the person brought the bot to where they are: it cannot read there."""
+    if interaction.guild_id is None:
+        return bool(interaction.context.private_channel)
+    return not interaction.is_guild_integration()
+
+
 def said(sentence: str) -> app_commands.locale_str:
     """Return a sentence for Discord to show to each in their language."""
     return app_commands.locale_str(getattr(ENGLISH, sentence), sentence=sentence)

@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 
 from bot.assistant import Assistant
-from bot.commands import Commands, said
+from bot.commands import Commands, everywhere, is_brought, said
 from bot.conversation import Conversation
 from bot.history import History
 from bot.own_data import Keeping
@@ -28,6 +28,7 @@ class Help:
         """Add the command."""
 
         @tree.command(name="help", description=said("help_description"))
+        @everywhere
         async def tell(interaction: discord.Interaction) -> None:
             await self._tell(interaction)
 
@@ -43,25 +44,56 @@ class Help:
         }
         model, _ = await self._assistant.model_in(place)
         sentences = [
-            await self._how_to_ask(interaction, place, say),
-            say.help_pictures if self._keeping.pictures else say.help_files,
-            *([say.help_pdfs] if self._keeping.pdfs else []),
+            *await self._how_to_ask(interaction, place, say),
+            say.help_about,
+            *self._what_is_read(say),
+            say.help_memory,
+            say.help_buttons_brought if is_brought(interaction) else say.help_buttons,
             say.help_model.format(model=model),
             prompts[scope],
-            say.help_commands,
+            *_commands(interaction, say),
         ]
         text = "\n".join(f"* {sentence}" for sentence in sentences)
         await interaction.response.send_message(text, ephemeral=True)
 
     async def _how_to_ask(
         self, interaction: discord.Interaction, place: Conversation, say: Sentences
-    ) -> str:
+    ) -> list[str]:
+        allowed, hears_all = interaction.app_permissions, interaction.client.intents.message_content
+        if is_brought(interaction):
+            return [say.help_ask_brought]
         if place.guild_id is None:
-            return say.help_ask_dm
-        channel, me = interaction.channel, interaction.client.user
+            return [say.help_ask_dm]
+        if not allowed.view_channel:
+            return [say.help_ask_brought]
+        channel = interaction.channel
         if isinstance(channel, discord.Thread):
-            own = me is not None and channel.owner_id == me.id
-            if own or await self._history.places.own_place(channel.id):
-                return say.help_ask_own_thread
-        text = isinstance(channel, discord.TextChannel)
-        return say.help_ask_channel if text else say.help_ask_in_place
+            own = hears_all and await self._is_own(channel, interaction.client)
+            return [say.help_ask_own_thread if own else say.help_ask_in_place]
+        threads = allowed.create_public_threads and allowed.send_messages_in_threads
+        if not isinstance(channel, discord.TextChannel) or not threads:
+            return [say.help_ask_in_place]
+        follow_up = say.help_follow_up if hears_all else say.help_follow_up_mention
+        return [say.help_ask_channel, follow_up]
+
+    async def _is_own(self, thread: discord.Thread, client: discord.Client) -> bool:
+        """Whether a thread is a conversation with the bot."""
+        if client.user is not None and thread.owner_id == client.user.id:
+            return True
+        return bool(await self._history.places.own_place(thread.id))
+
+    def _what_is_read(self, say: Sentences) -> list[str]:
+        keeping = self._keeping
+        read = {
+            say.help_files: keeping.files,
+            say.help_pdfs: keeping.pdfs,
+            say.help_pictures: keeping.pictures,
+        }
+        return [sentence for sentence, is_so in read.items() if is_so]
+
+
+def _commands(interaction: discord.Interaction, say: Sentences) -> list[str]:
+    if is_brought(interaction):
+        return [say.help_commands_brought]
+    of_guild = interaction.guild_id is not None
+    return [say.help_commands, say.help_commands_managers if of_guild else say.help_commands_dm]

@@ -152,32 +152,47 @@ KOREAN: Final = Sentences(
     usage_unpriced="가격을 모르는 모델: {models}",
     usage_days="하루는 UTC 자정에 시작해요. 스레드는 채널에 더해요.",
     help_description="제가 여기서 하는 일과 묻는 방법",
-    help_ask_channel=(
-        "메시지에서 저를 멘션하면 그 메시지로 만든 스레드에서 답해요. 스레드 안에서는 다시 "
-        "멘션하지 않아도 돼요."
-    ),
+    help_ask_channel="메시지에서 저를 멘션하면 그 메시지로 만든 스레드에서 답해요.",
+    help_follow_up="스레드 안에서는 다시 멘션하지 않고 이어서 쓰면 돼요.",
+    help_follow_up_mention="스레드 안에서도 저를 멘션하거나 제가 쓴 글에 답장해 주세요.",
     help_ask_in_place="저를 멘션하거나 제 메시지에 답장하면 바로 여기서 답해요.",
     help_ask_own_thread="그냥 쓰세요. 이 스레드는 저와 나누는 대화예요.",
     help_ask_dm="그냥 쓰세요. 여기서는 모든 메시지에 답해요.",
-    help_files="질문과 함께 온 텍스트 파일을 읽고, 여기서 나눈 이야기를 기억해요.",
-    help_pictures=(
-        "질문이나 질문이 답장한 메시지와 함께 온 텍스트 파일을 읽고 그림(PNG, JPEG, GIF, WebP)을 "
-        "보며, 여기서 나눈 이야기를 기억해요."
+    help_ask_brought=(
+        "여기서는 메시지를 읽을 수 없으니 /ask로 물어보세요. 모두에게 보이게 하지 않는 한 답은 "
+        "혼자만 볼 수 있어요."
     ),
-    help_pdfs="PDF의 글도 읽어요.",
+    help_about=(
+        "어떤 메시지든 메뉴의 앱 > '이 메시지에 대해 묻기'로 물을 수 있어요. 답은 혼자만 볼 수 "
+        "있어요."
+    ),
+    help_files="질문, 질문이 답장한 메시지, 따로 묻는 메시지에 있는 텍스트 파일을 읽어요.",
+    help_pdfs="거기에 있는 PDF의 글도 읽어요.",
+    help_pictures="거기에 있는 그림(PNG, JPEG, GIF, WebP)도 봐요.",
+    help_memory="여기서 나눈 이야기를 기억해요.",
+    help_buttons=(
+        "답 아래에 버튼이 있어요. 쓰는 동안에는 멈추기, 다 쓰면 다시 쓰기, 답이 잘렸으면 이어 "
+        "쓰기예요. 혼자만 보는 답에는 멈추기만 있어요."
+    ),
+    help_buttons_brought="혼자만 보는 답을 쓰는 동안에는 그 아래의 버튼으로 멈출 수 있어요.",
     help_model="답하는 모델: {model}",
-    help_prompt_own="이 채널에는 따로 정한 시스템 프롬프트가 있어요.",
+    help_prompt_own="이곳이나 이곳이 속한 채널에 따로 정한 시스템 프롬프트를 따라요.",
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
     help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",
-    help_commands=(
-        "모두의 명령: /ask, /model, /usage, /privacy, /export, /forget-me. 서버 관리자의 명령: "
-        "/reset은 이 대화를 잊고, /system은 대화에 앞서 제가 받는 지시를 정하고, /model은 답할 "
-        "모델을 고르고, /usage는 모두의 사용량을 보여 줘요."
+    help_commands="모두의 명령: /ask, /model, /usage, /privacy, /export, /forget-me.",
+    help_commands_managers=(
+        "서버 관리자의 명령: /reset은 이 대화를 잊고, /system은 대화에 앞서 제가 받는 지시를 "
+        "정하고, /model은 답할 모델을 고르고, /usage는 모두의 사용량을 보여 줘요."
     ),
+    help_commands_dm=(
+        "여기서는 자기 것을 정할 수 있어요. /reset은 이 대화를 잊고, /system은 대화에 앞서 제가 "
+        "받는 지시를 정하고, /model은 답할 모델을 골라요."
+    ),
+    help_commands_brought="여기서 쓸 수 있는 명령: /ask, /usage, /privacy, /export, /forget-me.",
     privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
     privacy_what=(
-        "장소마다 나눈 이야기를 기억하려고, 저에게 물은 것과 그때 전달하거나 답장한 메시지, 함께 "
-        "온 파일의 글, 제 답변을 이름과 함께 보관해요."
+        "장소마다 나눈 이야기를 기억하려고, 저에게 물은 것과 그때 전달하거나 답장하거나 가리킨 "
+        "메시지, 함께 온 파일의 글, 제 답변을 이름과 함께 보관해요."
     ),
     privacy_where=(
         "답하기 위해 같은 장소에서 앞서 나눈 이야기, 위로 이어진 답장, 장소의 이름과 주제와 함께 "
@@ -228,7 +243,7 @@ KOREAN: Final = Sentences(
     refused_server_scope=(
         "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 것으로 정해져요."
     ),
-    refused_usage_by=("다이렉트 메시지에는 자신의 사용량만 있어요. 옵션을 비우면 볼 수 있어요."),
+    refused_usage_by="저를 추가한 서버에서만 돼요. 옵션을 비우면 자신의 사용량을 볼 수 있어요.",
     refused_place="저는 여기서 일하도록 설정되지 않았어요. 이 봇의 운영자가 정하는 일이에요.",
     command_without_memory=(
         "지금은 기억이 작동하지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 시도해 주세요."

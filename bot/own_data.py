@@ -12,7 +12,7 @@ import discord
 from discord import app_commands
 
 from bot.assistant import Assistant
-from bot.commands import Commands, said
+from bot.commands import Commands, everywhere, said
 from bot.conversation import Exchange
 from bot.history import History
 from bot.sentences import Sentences
@@ -32,11 +32,13 @@ USAGE_ROWS: Final = 5000  # some 200 bytes each
 class Keeping:
     """Where what people ask goes, and for how many days it stays; 0: until it is forgotten.
 
-    *pictures* says whether theirs go there, too, *pdfs* whether PDFs are read.
+    *files* says whether text files are read, *pdfs* whether PDFs are, *pictures* whether pictures
+    go there, too.
     """
 
     host: str
     retention_days: int
+    files: bool
     pictures: bool
     pdfs: bool
 
@@ -66,14 +68,17 @@ class OwnData:
         """Add the commands."""
 
         @tree.command(name="privacy", description=said("privacy_description"))
+        @everywhere
         async def privacy(interaction: discord.Interaction) -> None:
             await self._privacy(interaction)
 
         @tree.command(name="export", description=said("export_description"))
+        @everywhere
         async def export(interaction: discord.Interaction) -> None:
             await self._export(interaction)
 
         @tree.command(name="forget-me", description=said("forget_me_description"))
+        @everywhere
         async def forget_me(interaction: discord.Interaction) -> None:
             await self._ask_whether_to_forget(interaction)
 

@@ -63,6 +63,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
     from bot.own_data import Keeping  # noqa: PLC0415
 
     languages = Languages(settings.language)
+    reads_files = settings.attachment_bytes > 0
     with stop_signal() as stop:  # From before the database is opened: that may take long.
         async with (
             assistant_on(settings, file, languages) as (assistant, history, models),
@@ -83,8 +84,9 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 keeping=Keeping(
                     settings.openai_host,
                     settings.retention_days,
-                    pictures=settings.image_turns > 0,
-                    pdfs=attachments.reads_pdfs,
+                    files=reads_files,
+                    pictures=reads_files and settings.image_turns > 0,
+                    pdfs=reads_files and attachments.reads_pdfs,
                 ),
                 allowed_guilds=settings.allowed_guilds,
                 allow_dms=settings.allow_dms,

@@ -121,17 +121,27 @@ class Sentences:
     usage_days: str
     help_description: str
     help_ask_channel: str
+    help_follow_up: str
+    help_follow_up_mention: str
     help_ask_in_place: str
     help_ask_own_thread: str
     help_ask_dm: str
+    help_ask_brought: str
+    help_about: str
     help_files: str
-    help_pictures: str
     help_pdfs: str
+    help_pictures: str
+    help_memory: str
+    help_buttons: str
+    help_buttons_brought: str
     help_model: str
     help_prompt_own: str
     help_prompt_server: str
     help_prompt_default: str
     help_commands: str
+    help_commands_managers: str
+    help_commands_dm: str
+    help_commands_brought: str
     privacy_description: str
     privacy_what: str
     privacy_where: str
@@ -329,33 +339,51 @@ ENGLISH: Final = Sentences(
     usage_unpriced="Without price: {models}",
     usage_days="Days begin at midnight UTC. Threads count for their channel.",
     help_description="What I do here, and how to ask me",
-    help_ask_channel=(
-        "Mention me in a message, and I answer in a thread made from it. In the thread you need "
-        "not mention me again."
-    ),
+    help_ask_channel="Mention me in a message, and I answer in a thread made from it.",
+    help_follow_up="In the thread just write on: you need not mention me again.",
+    help_follow_up_mention="In the thread mention me again, or reply to what I wrote.",
     help_ask_in_place="Mention me, or reply to one of my messages: I answer right here.",
     help_ask_own_thread="Just write: this thread is a conversation with me.",
     help_ask_dm="Just write: I answer every message here.",
-    help_files="I read text files that come with a question, and remember what was said here.",
-    help_pictures=(
-        "I read text files and look at pictures (PNG, JPEG, GIF, WebP) that come with a question "
-        "or with the message that it replies to, and remember what was said here."
+    help_ask_brought=(
+        "I cannot read along here: ask me with /ask. Only you see the answer, unless you want all "
+        "to."
     ),
-    help_pdfs="I read the text of PDFs, too.",
+    help_about=(
+        'In the menu of any message, Apps > "Ask about this" asks me about it. Only you see the '
+        "answer."
+    ),
+    help_files=(
+        "I read the text files of a question, of the message that it replies to, and of a message "
+        "that you ask about."
+    ),
+    help_pdfs="I read the text of their PDFs, too.",
+    help_pictures="I look at their pictures (PNG, JPEG, GIF, WebP), too.",
+    help_memory="I remember what was said here.",
+    help_buttons=(
+        "Buttons under an answer: Stop while I write it, then Regenerate, and Continue where it "
+        "was cut. Under one that only you see there is Stop alone."
+    ),
+    help_buttons_brought="While I write an answer that only you see, the button under it stops me.",
     help_model="The model that answers is {model}.",
-    help_prompt_own="This channel has a system prompt of its own.",
+    help_prompt_own="A system prompt that was set for this place, or for its channel, holds here.",
     help_prompt_server="The system prompt of this server holds here.",
     help_prompt_default="The default system prompt holds here.",
-    help_commands=(
-        "Commands for all: /ask, /model, /usage, /privacy, /export, /forget-me. For those who "
-        "manage the server: /reset forgets this conversation, /system sets what I am told before "
-        "it, /model chooses who answers, and /usage shows what all used."
+    help_commands="Commands for all: /ask, /model, /usage, /privacy, /export, /forget-me.",
+    help_commands_managers=(
+        "For those who manage the server: /reset forgets this conversation, /system sets what I "
+        "am told before it, /model chooses who answers, and /usage shows what all used."
     ),
+    help_commands_dm=(
+        "Here you rule your own: /reset forgets this conversation, /system sets what I am told "
+        "before it, and /model chooses who answers."
+    ),
+    help_commands_brought="Commands here: /ask, /usage, /privacy, /export, /forget-me.",
     privacy_description="What I keep of you, where it goes, and for how long",
     privacy_what=(
-        "I keep what you ask me, the messages that it forwards or replies to, the text of files "
-        "that come with it, and my answers, with your name, so that I remember what was said in "
-        "each place."
+        "I keep what you ask me, the messages that it forwards, replies to or is about, the text "
+        "of files that come with it, and my answers, with your name, so that I remember what was "
+        "said in each place."
     ),
     privacy_where=(
         "To be answered it is sent to {host} (model {model}), with what was said before in the "
@@ -406,7 +434,7 @@ ENGLISH: Final = Sentences(
         "There is no server here: in direct messages, leave the scope out to choose for yourself."
     ),
     refused_usage_by=(
-        "In direct messages there is nobody's use but yours: leave the option out to see that."
+        "That is for servers that I was added to. Leave the option out to see what you used."
     ),
     refused_place="I am not set up to work here. The operator of this bot decides where.",
     command_without_memory=(

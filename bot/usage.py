@@ -8,7 +8,7 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from bot.commands import Commands, Refused, said
+from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.history import History
 from bot.models import enumerated
 from bot.prices import Prices
@@ -49,6 +49,7 @@ class UsageCommand:
         ]
 
         @tree.command(name="usage", description=said("usage_description"))
+        @everywhere
         @app_commands.describe(by=said("usage_by_option"))
         @app_commands.choices(by=choices)
         async def usage(interaction: discord.Interaction, by: str | None = None) -> None:
@@ -73,7 +74,7 @@ class UsageCommand:
         await interaction.edit_original_response(content=text)
 
     async def _tell_of_guild(self, interaction: discord.Interaction, by: By) -> None:
-        if interaction.guild_id is None:
+        if interaction.guild_id is None or is_brought(interaction):
             self._commands.heard(interaction)
             raise Refused("refused_usage_by")
         place = self._commands.place_to_rule(interaction)

@@ -15,13 +15,14 @@ from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import Message, Stage, field_of
 from tests.e2e.test_buttons import offers
-from tests.e2e.test_own_data import exported, forget
+from tests.e2e.test_own_data import exported, forget, told
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later, killed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUPPRESSED = 1 << 2  # Discord: a message without link previews
+MANAGING = 1 << 5 | 1 << 10 | 1 << 11 | 1 << 31 | 1 << 50  # Discord: permissions, also to manage
 SLOW = Script(text="It goes on and on. " * 100, chunk_size=12, chunks_per_second=40.0)
 
 
@@ -157,13 +158,37 @@ async def test_where_a_server_lets_nobody_bring_it_all_is_private(
     assert stage.rows("SELECT private_to FROM exchanges WHERE question = ?", unique) != [(0,)]
 
 
-async def test_the_other_commands_are_not_brought_along(
+async def test_what_rules_a_place_is_not_brought_along(
     stage: Stage, unique: str, traveller: str
 ) -> None:
     place = await elsewhere(stage, traveller, unique)
-    for name in ("reset", "system", "export"):
+    for name in ("reset", "system", "model"):
         with pytest.raises(ControlError, match="not installed"):
             await stage.discord.command(place, traveller, name, {})
+
+
+@pytest.mark.parametrize("kind", ["guild", "group"])
+async def test_what_is_kept_of_a_person_is_theirs_where_they_bring_the_bot(
+    stage: Stage, unique: str, traveller: str, kind: str
+) -> None:
+    place = await place_of_kind(stage, traveller, unique, kind)
+    await asked(stage, place, traveller, unique)
+    privacy = await stage.use(place, "privacy", by=traveller)
+    assert ENGLISH.privacy_rights in privacy["content"]
+    used = await told(stage, await stage.discord.command(place, traveller, "usage", {}))
+    assert used["content"].startswith(ENGLISH.usage_mine)
+    assert [one["question"] for one in await exported(stage, place, traveller)] == [unique]
+    assert await forget(stage, place, traveller) == ENGLISH.forget_me_done.format(count=1)
+
+
+async def test_who_manages_a_server_that_has_no_bot_sees_nobody_elses_use(
+    stage: Stage, unique: str, traveller: str
+) -> None:
+    place = await elsewhere(stage, traveller, unique)
+    await stage.discord.edit_guild(f"Guild {unique}", everyone_permissions=MANAGING)
+    asked_for = await stage.discord.command(place, traveller, "usage", {"by": "person"})
+    refused = await stage.answered(asked_for)
+    assert refused["content"] == ENGLISH.refused_usage_by
 
 
 async def test_where_the_operator_does_not_let_it_work_it_says_so(
@@ -180,6 +205,9 @@ async def test_where_the_operator_does_not_let_it_work_it_says_so(
             refused = await stage.use(place, "ask", by=person, question=unique)
             assert refused["content"] == ENGLISH.refused_place
             assert refused["ephemeral"]
+        for name in ("help", "usage", "privacy", "export", "forget-me"):
+            refused = await stage.use(other, name, by=person)
+            assert refused["content"] == ENGLISH.refused_place
         assert await asked(stage, await stage.channel(), "Mina", f"{unique} here")
     assert await stage.requests_with(f"{unique}") == await stage.requests_with(f"{unique} here")
 

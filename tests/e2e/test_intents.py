@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
+from tests.e2e.test_help import helped
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -59,3 +60,13 @@ async def test_a_mention_in_its_thread_is_answered_without_the_intent(
     second = await blind.asked(f"second {unique}", channel=thread)
     assert f"second {unique}" in await blind.text_on(second)
     assert f"first {unique}" in await blind.memory_at(f"second {unique}")
+
+
+async def test_help_says_that_threads_need_a_mention_without_the_intent(
+    blind: Stage, unique: str
+) -> None:
+    channel = await blind.channel()
+    thread = (await blind.asked(f"first {unique}", channel=channel))["id"]
+    lines = await helped(blind, channel)
+    assert lines[:2] == [ENGLISH.help_ask_channel, ENGLISH.help_follow_up_mention]
+    assert (await helped(blind, thread))[0] == ENGLISH.help_ask_in_place

@@ -250,7 +250,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             attachments=files,
             models=ModelList(model.name, (model.name,), model.listed),
             prices=None,
-            keeping=Keeping("localhost", retention_days=0, pictures=False, pdfs=False),
+            keeping=Keeping("localhost", 0, files=False, pictures=False, pdfs=False),
         ) as connection:
             running = asyncio.create_task(connection.run())
             try:
