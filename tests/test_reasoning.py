@@ -6,10 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.reasoning import ReasoningFilter
+from bot.reasoning import WITHIN_LENGTH, ReasoningFilter
 
-WORDS = st.sampled_from(["<think>", "</think>", "<", "think>", "\n\n", " ", "answer", "<b>", "/"])
-TEXTS = st.lists(WORDS, max_size=12).map("".join)
+WORDS = st.sampled_from(
+    [
+        "<think>",
+        "</think>",
+        "<",
+        "think>",
+        "\n",
+        "\n\n",
+        " ",
+        "answer",
+        "<b>",
+        "/",
+        ". ",
+        "`",
+        "```",
+    ]
+)
+TEXTS = st.lists(WORDS, max_size=20).map("".join)
+LONG = "hm " * (WITHIN_LENGTH // 3 + 1)
 
 
 def shown(*pieces: str) -> str:
@@ -39,9 +56,56 @@ def shown(*pieces: str) -> str:
         ("<think>a</thin</think>b", "b"),
     ],
 )
-def test_only_reasoning_in_front_is_kept_out(said: str, answer: str) -> None:
+def test_reasoning_in_front_is_left_out(said: str, answer: str) -> None:
     assert shown(said) == answer
     assert shown(*said) == answer, "cut everywhere"
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("Sure! <think>hm</think> Yes.", "Sure! Yes."),
+        ("**Sure.** <think>\nhm\n</think>\n\nYes.", "**Sure.** \n\nYes."),
+        ("Sure!\n<think>hm\n\nso</think>\n\nYes.", "Sure!\nYes."),
+        ("Sure!\n\n  <think>a</think>\n<think>b</think>\n\nYes.", "Sure!\n\n  Yes."),
+        ("<think>a</think>b\n<think>c</think>d", "b\nd"),
+        ("a\n<think>hm</think>", "a\n"),
+        (f"a\n<think>{'h' * WITHIN_LENGTH}</think>b", "a\nb"),
+        ("```\nx\n```\n<think>hm</think>a", "```\nx\n```\na"),
+        ("```a```\n<think>hm</think>a", "```a```\na"),
+    ],
+)
+def test_reasoning_within_an_answer_is_left_out(said: str, answer: str) -> None:
+    assert shown(said) == answer
+    assert shown(*said) == answer, "cut everywhere"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "It is <think>a tag</think> of models",
+        "a\n```xml\n<think>x</think>\n```\nb",
+        "a\n- ~~~\n<think>x</think>\n```\n<think>x</think>",
+        "a\n\n    <think>x</think>",
+        "`Sure! <think>x</think>`",
+        "Closed never:\n<think>so it is the answer",
+        f"a\n<think>{LONG}</think>b",
+        "a\n<thin",
+        "a\n<thinker>",
+    ],
+)
+def test_what_is_none_stays(said: str) -> None:
+    """A tag that is told of, is in code, or is not closed soon enough."""
+    assert shown(said) == said
+    assert shown(*said) == said, "cut everywhere"
+
+
+def test_the_end_of_an_answer_is_not_held_for_ever() -> None:
+    reasoning = ReasoningFilter()
+    assert reasoning.write("a\n<think>") == "a\n"
+    assert reasoning.write(LONG) == ""
+    assert reasoning.write("12345678") == f"<think>{LONG}12345678"
+    assert reasoning.write("b") == "b"
 
 
 @given(TEXTS, st.data())
