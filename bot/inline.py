@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from bot.doubts import WORD_JOINER, Doubts, unmasked
 from bot.latex import lowered, raised, to_unicode
 from bot.links import Link, link
 
@@ -139,8 +140,8 @@ _DISPLAY_BRACKETS: Final = Form.of(
 _LINKED: Final = Form.of(_LINK, _LINK_BEGUN, LINK_LENGTH)
 _PICTURE: Final = Form.of(f"!{_LINK}", f"!(?:{_LINK_BEGUN})?", LINK_LENGTH)
 # A masked link to Discord, which has no limits, and none here: its text has a line end, or no end.
-_UNREAD_LINK: Final = Form.of(
-    r"\](?=\(\s*<?[hH][tT][tT][pP][sS]?://)",
+UNREAD_LINK: Final = Form.of(
+    r"\](?=\(\s*<?[hH][tT][tT][pP][sS]?://|\(\s{20})",
     r"\](?:\(\s*<?(?:[hH](?:[tT](?:[tT](?:[pP](?:[sS]?(?::/?)?)?)?)?)?)?)?",
     50,
 )
@@ -202,8 +203,9 @@ class Style(Protocol):
 class Inline:
     """Reads a text piece by piece; what stands in front of a piece may decide what it is."""
 
-    def __init__(self, style: Style) -> None:
+    def __init__(self, style: Style, doubts: Doubts) -> None:
         self._style = style
+        self._doubts = doubts
         self.begin_line(None)
 
     def begin_line(self, margin: str | None) -> None:
@@ -217,6 +219,11 @@ class Inline:
 
     def piece(self, source: Source, at: int) -> Piece:
         """Return the next piece from *at* on, up to the line's end; raises Undecided."""
+        piece = self._piece(source, at)
+        self._doubts.follow(piece.shown)
+        return piece
+
+    def _piece(self, source: Source, at: int) -> Piece:
         special = _SPECIAL.search(source.text, at)
         stop = special.start() if special else len(source.text)
         if stop > at:
@@ -251,7 +258,9 @@ class Inline:
             return Piece(at + 1, "")
         if char.isalnum() or char.isspace() or not char:
             return None
-        return Piece(at + 2, self._style.escape(char))
+        # Discord masks links without regard to what is escaped.
+        joiner = WORD_JOINER if char == "]" and UNREAD_LINK.match(source, at + 1) else ""
+        return Piece(at + 2, self._style.escape(char) + joiner)
 
     def _bracketed(self, source: Source, at: int, bracket: str) -> Piece | None:
         is_display = bracket == "["
@@ -281,10 +290,13 @@ class Inline:
             if len(ticks[0]) == length and ticks.end() < limit:
                 source.char(ticks.end())
                 span = text[at : ticks.end()]
-                return Piece(ticks.end(), self._style.code(span, span[length:-length]))
+                return Piece(ticks.end(), self._code_shown(span, span[length:-length]))
         if stop or source.covers(at, CODE_LENGTH):
             return Piece(run.end(), run[0])
         raise Undecided
+
+    def _code_shown(self, span: str, content: str) -> str:
+        return self._style.code(self._doubts.span(span), content)
 
     def _dollar(self, source: Source, at: int) -> Piece | None:
         if self._before.endswith("$"):
@@ -313,6 +325,7 @@ class Inline:
         shown, is_block = self._style.display(content, self._margin)
         if not is_block:
             return Piece(found.end(), shown)
+        self._doubts.block()
         end = found.end()
         while source.char(end) in {" ", "\t", "\r"}:
             end += 1
@@ -340,7 +353,7 @@ class Inline:
         return Piece(found.end(), shown if given == behind else shown + behind)
 
     def _bracket_end(self, source: Source, at: int) -> Piece | None:
-        return Piece(at + 1, "]\u2060") if _UNREAD_LINK.match(source, at) else None
+        return Piece(at + 1, f"]{WORD_JOINER}") if UNREAD_LINK.match(source, at) else None
 
     def _picture(self, source: Source, at: int) -> Piece | None:
         if source.char(at + 1) != "[" or (found := _PICTURE.match(source, at)) is None:
@@ -393,8 +406,8 @@ class Inline:
 
     def _tagged(self, name: str, content: str) -> str:
         if name in _CODE_TAGS:
-            code = _unescaped(content)
-            return self._style.code(code_span(code), code)
+            code = unmasked(_unescaped(content))  # Backticks may stand beside it.
+            return self._code_shown(code_span(code), code)
         if name in {"sub", "sup"}:
             turned = lowered(content) if name == "sub" else raised(content)
             return self._style.literal(turned)
@@ -423,7 +436,7 @@ class Marked:
     def character(self, char: str) -> str:
         """Return *char* so that it begins no markup, whatever stands beside it."""
         if char == "]":  # Escaped, it would end a formula.
-            return "]\u2060"
+            return f"]{WORD_JOINER}"
         return f"\\{char}" if char in _MARKUP else char
 
     def code(self, source: str, content: str) -> str:  # noqa: ARG002  # the style's
@@ -433,13 +446,15 @@ class Marked:
     def math(self, source: str) -> str:
         """Return a formula within a line, in a span of code where Unicode cannot set it."""
         shown = to_unicode(source)
-        return code_span(" ".join(source.split())) if shown is None else self.literal(shown)
+        if shown is not None:
+            return self.literal(shown)
+        return code_span(unmasked(" ".join(source.split())))
 
     def display(self, source: str, margin: str | None) -> tuple[str, bool]:
         """Return a formula that stands alone, in a block of code where Unicode cannot set it."""
         if margin is None or to_unicode(source) is not None:
             return self.math(source), False
-        lines = [line.strip() for line in source.strip().splitlines()]
+        lines = [line.strip() for line in unmasked(source.strip()).splitlines()]
         return f"\n{margin}".join(["```latex", *lines, "```"]), True
 
     def link(self, found: Link) -> tuple[str, str]:
@@ -453,7 +468,7 @@ class Marked:
     def literal(self, text: str) -> str:
         """Return *text* with that escaped which Discord would read as markup."""
         text = re.sub(r"[\\`*_$@]|~(?=~)|\|(?=\|)|<(?=[@#:/\w])|\A[-+#>]", r"\\\g<0>", text)
-        return text.replace("](", "]\u2060(")
+        return text.replace("](", f"]{WORD_JOINER}(")
 
     def tagged(self, mark: str, content: str) -> str:
         """Return *content* between marks."""
@@ -466,7 +481,7 @@ MARKED: Final = Marked()
 def rendered(text: str, style: Style) -> str:
     """Return all of *text*, which has no line ends that matter, in *style*."""
     source = Source(text, is_whole=True)
-    inline = Inline(style)
+    inline = Inline(style, Doubts(are_sure=True))
     shown: list[str] = []
     at = 0
     while at < len(text):

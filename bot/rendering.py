@@ -2,9 +2,10 @@
 
 Lines are read as CommonMark and GitHub read them, as far as models use that: tables, headings,
 rules, task lists, footnotes and fences; what stands within them is the business of `inline.py`.
-Nothing within code is changed. Text is passed on as soon as it can no longer change, which for
-prose is at once; a line that begins like one of these is held back until it is one or is not, and
-a table until it ends, none of them beyond a limit.
+Of code nothing is changed that people see; it is written so that Discord takes it for code, too.
+Text is passed on as soon as it can no longer change, which for prose is at once; a line that begins
+like one of these is held back until it is one or is not, and a table until it ends, none of them
+beyond a limit.
 
 What has been rendered renders to itself, so that an answer that is found as it was shown can be
 shown again.
@@ -20,7 +21,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from bot.inline import MARKED, Form, Inline, Piece, Source, Undecided, footnote, rendered
+from bot.doubts import WORD_JOINER, Doubts, closed, unmasked
+from bot.inline import (
+    MARKED,
+    UNREAD_LINK,
+    Form,
+    Inline,
+    Piece,
+    Source,
+    Undecided,
+    footnote,
+    rendered,
+)
 from bot.tables import Table, alignments, bold, cells
 
 # Characters: a message of Discord's. Beyond that, a line is no heading, rule, fence or row.
@@ -30,7 +42,9 @@ SUDDEN_LENGTH: Final = 70
 RULE: Final = "─" * 20
 OPEN_BOX: Final = "☐"
 TICKED_BOX: Final = "☑"
+ZERO_WIDTH_SPACE: Final = "\u200b"
 SMALL: Final = "-# "  # Discord: small print
+_DISCORD_FENCE: Final = "```"
 
 _MARKER: Final = r"(?:[-*+•]|\d{1,9}[.)])"
 _QUOTE_PATTERN: Final = r"[ \t]*+(?:>[ \t]*+)*+"
@@ -38,12 +52,15 @@ _MARGIN_PATTERN: Final = rf"[ \t]*+(?:(?:>|{_MARKER})[ \t]++|>)*+"
 _QUOTE: Final = re.compile(_QUOTE_PATTERN)
 _MARGIN: Final = re.compile(_MARGIN_PATTERN)
 _FENCE: Final = re.compile(rf"{_MARGIN_PATTERN}(`{{3,}}(?=[^`]*$)|~{{3,}})")
-_CLOSING: Final = re.compile(r"[> \t]*+(`+|~+)[ \t\r]*")
+_CLOSING: Final = re.compile(r"([> \t]*+)(`+|~+)([ \t\r]*)")
 _CLOSING_BEGUN: Final = re.compile(r"[> \t]*+(?:`*|~*)[ \t\r]*")
 # What Discord takes for a block of code in the middle of a line.
 _SUDDEN_FENCE: Final = Form.of(
     r"(`{3,31})[\w+#.-]{0,30}\r?\n", r"`{1,31}(?:(?<=```)[\w+#.-]{0,30}\r?)?", SUDDEN_LENGTH
 )
+# Code up to what may end a block, or mask a link, in Discord.
+_PLAIN_CODE: Final = re.compile(r"[^`\]\n]*\n?")
+_LONG_RUN: Final = Form.of(r"``(?=`)", r"`{1,2}", 3)
 _DEEP_HEADING: Final = re.compile(rf"({_MARGIN_PATTERN})#{{4,6}}(?:[ \t\r]+|$)")
 _RULE: Final = re.compile(rf"({_QUOTE_PATTERN})([-*_])(?:[ \t]*\2){{2,}}[ \t\r]*")
 _TASK: Final = re.compile(rf"({_MARGIN_PATTERN})(?<=[ \t])\[([ xX])\](?=[ \t])")
@@ -76,7 +93,8 @@ class Renderer:
 
     def __init__(self) -> None:
         self._held = ""
-        self._inline = Inline(MARKED)
+        self._doubts = Doubts()
+        self._inline = Inline(MARKED, self._doubts)
         self._fence: _Fence | None = None
         self._table: _OpenTable | None = None
         self._begins_line = True
@@ -90,7 +108,7 @@ class Renderer:
     def finish(self) -> str:
         """Return the rest; nothing can be written after that."""
         shown = self._settled(Source(self._held, is_whole=True))
-        return shown if self._table is None else shown + self._table.shown()
+        return shown if self._table is None else shown + self._closed(self._table)
 
     def _settled(self, source: Source) -> str:
         shown: list[str] = []
@@ -115,27 +133,44 @@ class Renderer:
 
     def _code(self, source: Source, at: int, fence: _Fence) -> Piece:
         if fence.is_sudden:
-            return self._sudden_code(source, at, fence.run)
+            return self._sudden_code(source, at, fence)
         if self._begins_line:
             line = _line(source, at, _CLOSING_BEGUN)
-            if line is not None and fence.is_closed_by(line):
+            if line is not None and (closing := fence.closing(line)) is not None:
                 self._fence = None
-                return self._within_line(Piece(at + len(line), line), "")
-        end = source.text.find("\n", at) + 1
-        self._begins_line = end > 0
-        end = end or len(source.text)
-        return Piece(end, source.text[at:end])
+                return self._within_line(Piece(at + len(line), closing), "")
+        piece = self._code_piece(source, at, fence)
+        self._begins_line = source.text[piece.end - 1] == "\n"
+        fence.take(piece.shown)
+        return piece
 
-    def _sudden_code(self, source: Source, at: int, run: str) -> Piece:
-        text = source.text
-        end = text.find(run, at)
-        if end >= 0:
+    def _sudden_code(self, source: Source, at: int, fence: _Fence) -> Piece:
+        if source.text[at] != "`":
+            return self._code_piece(source, at, fence)
+        run = fence.run
+        end = at + len(run)
+        found = source.text[at:end]
+        if found == run:
             self._fence = None
-            return Piece(end + len(run), text[at : end + len(run)])
-        end = len(text) if source.is_whole else len(text.rstrip("`"))
-        if end <= at:
+            return Piece(end, run)
+        if run.startswith(found) and not source.is_whole:
             raise Undecided
-        return Piece(end, text[at:end])
+        return Piece(at + 1, "`")
+
+    def _code_piece(self, source: Source, at: int, fence: _Fence) -> Piece:
+        """Return the next piece of code, which neither ends the block for Discord nor is a link."""
+        text = source.text
+        plain = _PLAIN_CODE.match(text, at)
+        assert plain is not None
+        if plain.end() > at:
+            return Piece(plain.end(), plain[0])
+        if text[at] == "]":
+            may_end_link = fence.is_doubtful or not fence.in_brackets
+            is_broken = may_end_link and UNREAD_LINK.match(source, at)
+            return Piece(at + 1, f"]{WORD_JOINER}" if is_broken else "]")
+        if _LONG_RUN.match(source, at):
+            return Piece(at + 2, f"``{ZERO_WIDTH_SPACE}")
+        return Piece(at + 1, "`")
 
     # Lines
 
@@ -149,11 +184,13 @@ class Renderer:
     def _block(self, source: Source, at: int, line: str) -> Piece | None:
         end = at + len(line)
         if fence := _FENCE.match(line):
-            self._fence = _Fence(fence[1], is_sudden=False)
+            self._fence = _Fence(fence[1], is_sudden=False, is_doubtful=self._doubts.block())
             self._begins_line = False
-            return Piece(end, line)
+            info = unmasked(line[fence.end() :].replace("`", ""))
+            return Piece(end, line[: fence.start(1)] + _DISCORD_FENCE + info)
         if heading := _DEEP_HEADING.match(line):
             text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))
+            self._doubts.follow(bold(text))
             return self._within_line(Piece(end, heading[1] + bold(text)), "")
         if rule := _RULE.fullmatch(line):
             return self._within_line(Piece(end, rule[1] + RULE), "")
@@ -191,10 +228,12 @@ class Renderer:
     def _prose(self, source: Source, at: int) -> Piece:
         if source.text[at] == "\n":
             self._begins_line = True
+            self._doubts.follow("\n")
             self._header = self._line if self._line and "|" in self._line else None
             return Piece(at + 1, "\n")
         if source.text[at] == "`" and (fence := _SUDDEN_FENCE.match(source, at)):
-            self._fence = _Fence(fence[1], is_sudden=True)
+            self._fence = _Fence(fence[1], is_sudden=True, is_doubtful=True)
+            self._doubts.rise()  # It is not closed where the text ends or is cut.
             self._line = None
             return Piece(fence.end(), fence[0])
         piece = self._inline.piece(source, at)
@@ -219,24 +258,45 @@ class Renderer:
         if line is None or row is None or _NO_ROW.match(line) or not table.takes(row[1]):
             self._table = None
             self._begins_line = True
-            return Piece(at, table.shown())
+            return Piece(at, self._closed(table))
         full = table if table.length + len(line) > TABLE_LENGTH else None
         if full:
             table = self._table = full.anew()
         table.add(line[len(row[1]) :])
         end = at + len(line)
         table.ends_line = end < len(source.text)
-        return Piece(end + table.ends_line, full.shown() if full else "")
+        return Piece(end + table.ends_line, self._closed(full) if full else "")
+
+    def _closed(self, table: _OpenTable) -> str:
+        shown = table.shown()
+        if not shown.startswith(table.first_margin + _DISCORD_FENCE):
+            self._doubts.follow(shown)
+            return shown
+        return unmasked(shown) if self._doubts.block() else closed(shown)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Fence:
     run: str
     is_sudden: bool  # opened within a line, and closed by the same run anywhere
+    is_doubtful: bool  # Discord may not see code in it
+    has_code: bool = False
+    in_brackets: bool = False
 
-    def is_closed_by(self, line: str) -> bool:
+    def take(self, code: str) -> None:
+        self.has_code = self.has_code or bool(code.strip("> \t\r\n"))
+        opening, closing = code.rfind("["), max(code.rfind("]"), code.rfind("\n"))
+        if opening != closing:
+            self.in_brackets = opening > closing
+
+    def closing(self, line: str) -> str | None:
+        """Return how *line* is shown if it ends the block."""
         match = _CLOSING.fullmatch(line)
-        return match is not None and match[1].startswith(self.run)
+        if match is None or not match[2].startswith(self.run):
+            return None
+        shown = f"{match[1]}{_DISCORD_FENCE}{match[3]}"
+        # Of a block without code Discord makes one that lasts until the next.
+        return shown if self.has_code else f"{match[1]}{ZERO_WIDTH_SPACE}\n{shown}"
 
 
 @dataclass(slots=True)

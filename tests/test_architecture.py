@@ -74,6 +74,7 @@ PURE = {
     "completion_stream",
     "conversation",
     "decoding",
+    "doubts",
     "errors",
     "gaps",
     "graphemes",
