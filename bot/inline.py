@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from bot.doubts import WORD_JOINER, Doubts, unmasked
 from bot.latex import lowered, raised, to_unicode
 from bot.links import Link, link
+from bot.visible import is_seen
 
 # Characters from where it begins to where it must have ended.
 CODE_LENGTH: Final = 500
@@ -407,7 +408,7 @@ class Inline:
     def _tagged(self, name: str, content: str) -> str:
         if name in _CODE_TAGS:
             code = unmasked(_unescaped(content))  # Backticks may stand beside it.
-            return self._code_shown(code_span(code), code)
+            return self._code_shown(code_span(code), code) if code else ""
         if name in {"sub", "sup"}:
             turned = lowered(content) if name == "sub" else raised(content)
             return self._style.literal(turned)
@@ -472,7 +473,7 @@ class Marked:
 
     def tagged(self, mark: str, content: str) -> str:
         """Return *content* between marks."""
-        return f"{mark}{content}{mark}" if content.strip() else content
+        return f"{mark}{content}{mark}" if any(map(is_seen, content)) else content
 
 
 MARKED: Final = Marked()

@@ -34,6 +34,7 @@ from bot.inline import (
     rendered,
 )
 from bot.tables import Table, alignments, bold, cells
+from bot.visible import is_seen
 
 # Characters: a message of Discord's. Beyond that, a line is no heading, rule, fence or row.
 LINE_LENGTH: Final = 2000
@@ -86,6 +87,18 @@ def render(text: str) -> str:
     """Return all of *text* as it is shown."""
     renderer = Renderer()
     return renderer.write(text) + renderer.finish()
+
+
+def is_visible(text: str) -> bool:
+    """Whether *text* shows anything to a person once it is rendered.
+
+    White space, format characters, blank letters, and markup around nothing do not.
+    """
+    renderer = Renderer()
+    pieces = (text[at : at + LINE_LENGTH] for at in range(0, len(text), LINE_LENGTH))
+    return any(any(map(is_seen, renderer.write(piece))) for piece in pieces) or any(
+        map(is_seen, renderer.finish())
+    )
 
 
 class Renderer:

@@ -23,7 +23,6 @@ same however the text arrives.
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from enum import IntEnum, auto
@@ -32,6 +31,7 @@ from operator import add
 from typing import TYPE_CHECKING, Final
 
 from bot.graphemes import is_boundary, last_boundary
+from bot.visible import is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -506,7 +506,7 @@ def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
 def _rendered(text: str, start: int, cut: _Cut, fence: _Fence | None) -> str:
     """Return the part from *start* up to *cut*, or "" if nothing of it is visible."""
     shown = text[start : start + cut.shown]
-    if cut.fence is None and not any(map(_is_visible, shown)):
+    if cut.fence is None and not any(map(is_seen, shown)):
         return ""
     opening = f"{fence.opening}\n" if fence else ""
     if not cut.closing:
@@ -570,10 +570,6 @@ def _is_rule(line: str) -> bool:
 def _is_within(spans: list[tuple[int, int]], index: int) -> bool:
     nearest = bisect_right(spans, (index, -1)) - 1
     return nearest >= 0 and spans[nearest][0] < index < spans[nearest][1]
-
-
-def _is_visible(char: str) -> bool:
-    return not char.isspace() and unicodedata.category(char) not in {"Cc", "Cf"}
 
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:

@@ -101,6 +101,7 @@ PURE = {
     "splitting",
     "tables",
     "tokens",
+    "visible",
 }
 IMPURE = {"aiohttp", "aiosqlite", "asyncio", "discord", "logging", "os", "pathlib", "time"}
 

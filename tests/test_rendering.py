@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.rendering import RULE, Renderer, render
+from bot.rendering import RULE, Renderer, is_visible, render
+from bot.splitting import split
 
 HELD_AT_MOST = 15_000  # characters: a table of 8000, which blanks align
 GRACE_SECONDS = 10.0  # for 100,000 characters, which take half a second at most
@@ -151,6 +152,38 @@ def test_what_is_rendered_renders_to_itself() -> None:
 )
 def test_what_discord_shows_as_it_is_stays(text: str) -> None:
     assert render(text) == text
+
+
+INVISIBLE = [
+    *("", " \n\t", "\u200b\u200b", "\u2060\ufeff\u200d", "\x00\x1f", "\u2028", "\u00a0\u3000"),
+    *("\u3164", "\u115f\u1160", "\uffa0", "\u2800", "\u034f", "\ufe0f", "\U000e0101", "\u00ad"),
+    *("<br>", "<br/>\n<br>", "<b></b>", "<span></span>", "<code></code>", "####", "###### \n"),
+    *("<b>\u200b</b>", "&nbsp;&#8203;", "<details>\n</details>", "\u3164\n" * 3000),
+]
+
+
+@pytest.mark.parametrize("text", INVISIBLE)
+def test_what_shows_nothing_is_known_and_makes_no_message(text: str) -> None:
+    assert not is_visible(text)
+    assert split(render(text)) == []
+
+
+@pytest.mark.parametrize("rest", ["\u3164" * 3000, "\u2800\n" * 3000, "\n<br>\u200b" * 1000])
+def test_a_rest_that_shows_nothing_makes_no_message(rest: str) -> None:
+    parts = split(render(f"Yes.\n\n{rest}"))
+    assert len(parts) == 1
+    assert is_visible(parts[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a", "0", ".", "한", "👍", "❤\ufe0f", "\u0301", "\ud800", "---", "> a", "<b>a</b>"),
+        *("####a", "- ", "```\na", "[](https://x.test)", "<T>", "&lt;", "\u3164" * 5000 + "a"),
+    ],
+)
+def test_what_shows_something_is_visible(text: str) -> None:
+    assert is_visible(text)
 
 
 CODE = "$x^2$ &lt; [a](https://b.test) | c |\n|---|---|\n#### d\n---\n- [ ] e \\(f\\) <br>"
