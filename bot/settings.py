@@ -1,13 +1,17 @@
 """Settings from the environment and `.env`: all problems reported at once, values never shown."""
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -16,7 +20,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsInvalid
 from bot.listed_models import is_model_name
@@ -28,6 +31,7 @@ OPENAI_HOST: Final = "api.openai.com"
 RESERVED_OPTIONS: Final = frozenset(
     {"messages", "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"}
 )
+ENV_FILE: Final = Path(".env")
 TOKEN_LENGTH_LIMIT: Final = 500  # No key or token in use is near this; a pasted file is over it.
 
 SPOKEN: Final = ("en", "ko")
@@ -162,30 +166,40 @@ WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
+def _in_file() -> dict[str, str | None]:
+    try:
+        # Notepad's byte order mark would hide the first name.
+        with ENV_FILE.open(encoding="utf-8-sig") as lines:
+            # Imported late: a container has no such file, and this takes 0.1 MB.
+            from dotenv import dotenv_values  # noqa: PLC0415
+
+            return dotenv_values(stream=lines)
+    except (FileNotFoundError, IsADirectoryError):  # Docker mounts a folder for a file not there.
+        return {}
+
+
+def _named(values: Mapping[str, str | None]) -> dict[str, object]:
+    return {name.lower(): value for name, value in values.items() if value}
+
+
+class Settings(BaseModel):
     """What the operator decides. Times are in seconds, lengths in tokens."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8-sig",  # Notepad's byte order mark would hide the first name.
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     discord_token: Secret
     openai_api_key: Secret | None = None
     openai_base_url: HttpUrl = f"https://{OPENAI_HOST}/v1"
     openai_model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200)
-    openai_models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_models)] = ()
-    openai_options: Annotated[dict[str, Any] | None, NoDecode, BeforeValidator(_json_object)] = None
+    openai_models: Annotated[tuple[str, ...], BeforeValidator(_models)] = ()
+    openai_options: Annotated[dict[str, Any] | None, BeforeValidator(_json_object)] = None
     context_tokens: int = Field(8000, ge=500, le=2_000_000)
     system_prompt: str = "You are a helpful assistant. Answer briefly and plainly."
     reply_tokens: int = Field(2000, ge=16, le=200_000)
-    allowed_guilds: Annotated[frozenset[int], NoDecode, BeforeValidator(_ids)] = frozenset()
+    allowed_guilds: Annotated[frozenset[int], BeforeValidator(_ids)] = frozenset()
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
-    token_prices: Annotated[Prices | None, NoDecode, BeforeValidator(_prices)] = None
+    token_prices: Annotated[Prices | None, BeforeValidator(_prices)] = None
     language: Annotated[Literal["en", "ko"], BeforeValidator(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
     reply_parts: int = Field(5, ge=1, le=100)
@@ -266,12 +280,13 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **given: object) -> Self:
-        """Read the settings; a value in *given* wins over the environment's.
+        """Read the settings; *given* wins over the environment, that over `.env` in this folder.
 
+        Upper and lower case are the same in names, and an empty value is none.
         Raises SettingsInvalid with a sentence for each problem.
         """
         try:
-            return cls(**given)  # type: ignore[arg-type]  # pydantic checks what mypy cannot.
+            return cls.model_validate({**_named(_in_file()), **_named(os.environ), **given})
         except ValidationError as error:
             problems = [_problem(str(e["loc"][0]), e["type"]) for e in error.errors()]
             raise SettingsInvalid(problems) from None

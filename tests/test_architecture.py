@@ -64,8 +64,7 @@ LIBRARIES = {
         *("attachments", "buckets", "commands", "completing", "discord_calls", "gateway", "model"),
     },
     "pydantic": {"settings"},
-    "pydantic_settings": {"settings"},
-    "dotenv": set[str](),
+    "dotenv": {"settings"},
     "pypdf": {"pdf_worker"},
 }
 # Pure: no files, no sockets, no tasks, no clock.

@@ -286,6 +286,39 @@ def test_the_file_is_read_and_the_environment_wins(load: Load, tmp_path: Path, f
     assert (settings.openai_model, settings.reply_tokens) == ("from-file", 200)
 
 
+def test_the_file_is_read_as_a_shell_would(load: Load, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "export OPENAI_MODEL='org/one'  # the small one\n"
+        'SYSTEM_PROMPT="Two\\nlines"\n'
+        "DATABASE_URL=sqlite:///${FOLDER}/bot.db\n"
+        "LANGUAGE\n"
+    )
+    settings = load(FOLDER="there")
+    assert (settings.openai_model, settings.system_prompt) == ("org/one", "Two\nlines")
+    assert settings.database_path == Path("there/bot.db")
+    assert settings.language == "en"
+
+
+def test_upper_and_lower_case_are_the_same_in_names(load: Load, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("Openai_Model=from-file\nreply_tokens=100\n")
+    settings = load(Reply_Tokens="200", context_tokens="500")
+    assert (settings.openai_model, settings.reply_tokens) == ("from-file", 200)
+    assert settings.context_tokens == 500
+
+
+def test_an_empty_value_hides_none(load: Load, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_MODEL=from-file\nREPLY_TOKENS=\n")
+    settings = load(OPENAI_MODEL="", REPLY_TOKENS="200")
+    assert (settings.openai_model, settings.reply_tokens) == ("from-file", 200)
+    assert load(REPLY_TOKENS="").reply_tokens == 2000
+
+
+def test_a_folder_in_the_place_of_the_file_is_none(load: Load, tmp_path: Path) -> None:
+    """Docker makes one where it is to mount a file that is not there."""
+    (tmp_path / ".env").mkdir()
+    assert load().openai_model == DEFAULT_MODEL
+
+
 def test_a_file_that_is_no_utf8_is_said_to_be_so(
     problems: Callable[..., tuple[str, ...]], tmp_path: Path
 ) -> None:
