@@ -72,6 +72,7 @@ def _run() -> int:
     from bot.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load()
+    gc.collect()  # What building them leaves behind, while there is little to look through.
     set_up_logging(settings.log_level, settings.log_format)
     with DatabaseFile.hold(settings.database_path) as file:
         # openai takes a while, in which the file is read through; and settings come first.
