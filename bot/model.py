@@ -1,14 +1,11 @@
 """Chat completions over HTTP: a prompt in, deltas out, every failure translated."""
 
 import asyncio
-import base64
 import logging
 import random
 import re
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
-    AbstractAsyncContextManager,
     aclosing,
     asynccontextmanager,
     contextmanager,
@@ -20,11 +17,10 @@ from typing import Any, Final, Self
 import aiohttp
 import httpx2
 import openai
-from openai import AsyncAPIResponse, AsyncOpenAI
+from openai import AsyncOpenAI
 
 from bot.calls import Calls
 from bot.completion_stream import Chunk, StreamDecoder, Usage
-from bot.conversation import scrubbed
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
@@ -38,14 +34,15 @@ from bot.errors import (
     ModelUnreachable,
     ModelWithheld,
 )
-from bot.images import Image
 from bot.listed_models import ListedModel, listed_models
-from bot.prompt import Prompt, Turn
+from bot.prompt import Prompt
 from bot.reasoning import ReasoningFilter
 from bot.refusals import NO_KEY, SAID_LENGTH, Private, refusal, stream_error
+from bot.request_body import RequestBody
 
 log = logging.getLogger(__name__)
 
+JSON: Final = "application/json"
 RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
 BACKOFF_SECONDS: Final = 0.5
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
@@ -231,8 +228,6 @@ class ChatCompletions:
         cls, *, base_url: str, api_key: str | None, **values: Any
     ) -> AsyncIterator[Self]:
         """Make the client; *values* are those of the class, times in seconds."""
-        # aiohttp would have files instead. Pictures are in memory as they are, and few.
-        warnings.filterwarnings("ignore", "Sending a large body", ResourceWarning)
         client = AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or NO_KEY,
@@ -259,11 +254,11 @@ class ChatCompletions:
         limit = self._reply_tokens * CHARACTERS_PER_TOKEN
         response = await self._ask(prompt, calls, model, deadlines, private)
         try:
-            yield Completion(response.iter_bytes(), deadlines, private, character_limit=limit)
+            yield Completion(response.aiter_bytes(), deadlines, private, character_limit=limit)
         finally:
             with suppress(*FOREIGN_ERRORS):
                 async with asyncio.timeout(LEAVING_SECONDS):
-                    await response.close()
+                    await response.aclose()
 
     async def listed(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
@@ -285,7 +280,7 @@ class ChatCompletions:
 
     async def _ask(
         self, prompt: Prompt, calls: Calls, model: str, deadlines: "_Deadlines", private: Private
-    ) -> AsyncAPIResponse[Any]:
+    ) -> httpx2.Response:
         """Return the response once it begins well, asking again where that can help."""
         retries, form = 0, self._forms.get(model, self._first_form)
         tried = [form]
@@ -294,7 +289,7 @@ class ChatCompletions:
             try:
                 with _translated(private):
                     async with asyncio.timeout_at(deadlines.next_at):
-                        response = await self._request(prompt, model, form).__aenter__()
+                        response = await self._request(prompt, model, form)
                 # Kept only now: a refusal may name an option and mean its value.
                 self._forms[model] = form
                 return response
@@ -314,31 +309,23 @@ class ChatCompletions:
                 log.info("Asking again in %.1f s: %s %s", delay, type(error).__name__, error)
                 await asyncio.sleep(delay)
 
-    def _request(
-        self, prompt: Prompt, model: str, form: "_Form"
-    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-        turns = [{"role": turn.role.value, "content": _content(turn)} for turn in prompt.turns]
-        # Not as the argument of that name: the package looks at each turn for 0.2 ms.
-        body: dict[str, Any] = {"messages": turns, form.length_option: self._reply_tokens}
+    async def _request(self, prompt: Prompt, model: str, form: "_Form") -> httpx2.Response:
+        """Return the response, of which no more is read than its headers."""
+        more: dict[str, Any] = {"model": model, "stream": True}
+        more[form.length_option] = self._reply_tokens
         if form.asks_for_usage:
-            body["stream_options"] = {"include_usage": True}
-        return self._client.chat.completions.with_streaming_response.create(
-            model=model, messages=[], stream=True, extra_body={**body, **self._options(model)}
+            more["stream_options"] = {"include_usage": True}
+        body = RequestBody(prompt.turns, {**more, **self._options(model)})
+        # What the package makes of a prompt takes it several times, and 0.2 ms for each turn.
+        response: Any = await self._client.post(
+            "/chat/completions",
+            cast_to=httpx2.Response,
+            content=body,
+            options={"headers": {"Content-Type": JSON, "Content-Length": str(body.length)}},
+            stream=True,
         )
-
-
-def _content(turn: Turn) -> str | list[dict[str, Any]]:
-    """Return what a turn says; a text alone is no list, for servers that know no lists."""
-    text = scrubbed(turn.text)
-    if not turn.images:
-        return text
-    return [{"type": "text", "text": text}, *map(_image_part, turn.images)]
-
-
-def _image_part(image: Image) -> dict[str, Any]:
-    data = base64.b64encode(image.data).decode()
-    url = f"data:{image.content_type};base64,{data}"
-    return {"type": "image_url", "image_url": {"url": url}}
+        assert isinstance(response, httpx2.Response)
+        return response
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+"""The body of a request, whose pictures are put in as it is sent."""
+
+import base64
+import json
+
+import pytest
+
+from bot.images import Image
+from bot.prompt import Role, Turn
+from bot.request_body import PIECE, RequestBody
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 5])
+async def test_pictures_stand_in_it_as_base64_and_its_length_is_known(size: int) -> None:
+    pictures = [bytes(range(256)) * (size // 256) + bytes(size % 256), b"another"]
+    images = tuple(Image(data, "image/png") for data in pictures)
+    turns = [Turn(Role.SYSTEM, 'Be "brief" 항구'), Turn(Role.USER, "⟦a⟧\ud800 What?", images)]
+    body = RequestBody(turns, {"model": "m", "stream": True})
+    sent = b"".join([piece async for piece in body])
+    assert len(sent) == body.length
+    urls = [f"data:image/png;base64,{base64.b64encode(data).decode()}" for data in pictures]
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    assert json.loads(sent) == {
+        "messages": [
+            {"role": "system", "content": 'Be "brief" 항구'},
+            {"role": "user", "content": [{"type": "text", "text": "⟦a⟧? What?"}, *parts]},
+        ],
+        "model": "m",
+        "stream": True,
+    }
+    assert b"".join([piece async for piece in body]) == sent, "a retry sends it again"
+
+
+async def test_pictures_that_are_let_go_meanwhile_are_sent_whole() -> None:
+    """An API may answer before it has read all of them; the length is promised already."""
+    images = (Image(b"one", "image/png"), Image(b"two", "image/png"))
+    body = RequestBody([Turn(Role.USER, "What?", images)], {})
+    sent = 0
+    async for piece in body:
+        sent += len(piece)
+        for image in images:
+            image.let_go()
+    assert sent == body.length
