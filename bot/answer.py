@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from bot.completion_stream import Usage
 from bot.conversation import Exchange, State
-from bot.images import Image
+from bot.images import Picture
 from bot.offers import Offer
 from bot.ports import LookUp
 from bot.prompt import Prompt, exchange_tokens
@@ -40,7 +40,7 @@ class Answer:
     notices: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # those of the notices that are about files
     above: tuple[str, ...] = ()
-    images: tuple[Image, ...] | None = None  # of the question; None: not at hand
+    pictures: tuple[Picture, ...] | None = None  # of the question; None: not at hand
     first_words_seconds: float | None = None
     model: str = ""
     prompt: Prompt | None = None

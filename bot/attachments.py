@@ -13,11 +13,12 @@ import yarl
 
 from bot.conversation import Files, scrubbed
 from bot.decoding import decode
+from bot.embedded import attachments_of
 from bot.few import Few
-from bot.images import ALL_BYTES, Image, image_kind
+from bot.images import ALL_BYTES, KINDS, Image, Picture, image_kind
 from bot.pdf import End, PdfReader, may_be_pdf
 from bot.prompt import a_file, a_picture, defused, shown_name
-from bot.sentences import Sentences
+from bot.sentences import ENGLISH, Sentences
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class _NotRead(Exception):
 
 def names_of(message: discord.Message) -> frozenset[str]:
     """Return the names of the attachments of *message*, as the model knows them."""
-    return frozenset(shown_name(one.filename) for one in message.attachments)
+    return frozenset(shown_name(one.filename) for one in attachments_of(message))
 
 
 @dataclass(slots=True)
@@ -81,11 +82,11 @@ class _Text:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file that was read: its text, or None for a picture; *image* where there is room for it."""
+    """A file that was read: its text, or None for a picture; that, where there is room for it."""
 
     name: str
     text: str | None
-    image: Image | None = None
+    picture: Picture | None = None
 
     @property
     def piece(self) -> str:
@@ -121,7 +122,7 @@ class Attachments:
 
     def of(self, message: discord.Message) -> list[discord.Attachment]:
         """Return the attachments of *message* that may be read, by what Discord says of them."""
-        return [one for one in message.attachments if not self._is_other(one)]
+        return [one for one in attachments_of(message) if not self._is_other(one)]
 
     async def read(
         self,
@@ -143,21 +144,12 @@ class Attachments:
             "\n".join(filter(None, (*pictures, *texts))),
             tuple(room.notices),
             {one.name: one.piece for one in before},
-            tuple(one.image for one in (*before, *asked) if one.image is not None),
+            tuple(one.picture for one in (*before, *asked) if one.picture is not None),
         )
 
-    async def images(self, attachments: Iterable[discord.Attachment]) -> list[Image]:
-        """Return the pictures among *attachments* that can be had, as many as there is room for."""
-        found, left = list[Image](), ALL_BYTES
-        for attachment in attachments:
-            try:
-                read = await self._content(attachment)
-            except _NotRead:
-                continue
-            if isinstance(read, Image) and len(read.data) <= left:
-                left -= len(read.data)
-                found.append(read)
-        return found
+    def pictures(self, attachments: Iterable[discord.Attachment]) -> list[Picture]:
+        """Return *attachments* as the pictures that they are to be, yet to be fetched."""
+        return [self._picture(one) for one in attachments]
 
     async def _all(
         self, attachments: Iterable[discord.Attachment], room: _Room, say: Sentences
@@ -168,31 +160,27 @@ class Attachments:
             try:
                 content = await self._content(attachment)
             except _NotRead as why:
-                limit = self._most_bytes / MEGABYTE
-                room.notices.append(why.explain(say, name=name, limit=limit))
+                room.notices.append(self._explained(why, name, say))
                 continue
-            if isinstance(content, Image):
-                read.append(_picture(name, content, room, say))
+            if content is None:
+                picture = self._picture(attachment, say)
+                read.append(_picture(name, picture, room, say))
             else:
                 read.append(_text(name, content, room, say))
         return read
 
-    async def _content(self, attachment: discord.Attachment) -> Image | _Text:
-        """Return a picture or a text; raises _NotRead."""
-        if self._is_other(attachment):
-            raise _NotRead("file_not_text")
-        if attachment.size > self._most_bytes:
-            raise _NotRead("file_too_large")
-        try:
-            async with asyncio.timeout(FETCH_SECONDS), self._few.turn():
-                data = await self._fetched(attachment.url)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            log.info("Attachment %d cannot be fetched: %s", attachment.id, type(error).__name__)
-            raise _NotRead("file_unreachable") from error
-        if (kind := self._image_kind(data)) is not None:
-            if len(data) > self._most_bytes:
-                raise _NotRead("file_too_large")
-            return Image(data, kind)
+    async def _content(self, attachment: discord.Attachment) -> _Text | None:
+        """Return a text, None for a picture, which is fetched when its turn comes.
+
+        Raises _NotRead.
+        """
+        if (why := self._refused(attachment)) is not None:
+            raise _NotRead(why)
+        if self._pictures and _kind(attachment) in KINDS:
+            return None
+        data = await self._data(attachment, whole_pictures=False)
+        if self._image_kind(data) is not None:
+            return None
         if _is_media(attachment, PICTURES):
             raise _NotRead("picture_unknown")
         whole = len(data) <= BYTES
@@ -202,6 +190,50 @@ class Attachments:
         if text is None:
             raise _NotRead("file_not_text")
         return _Text(_clean(text), whole)
+
+    def _picture(self, attachment: discord.Attachment, say: Sentences = ENGLISH) -> Picture:
+        async def fetch() -> Image | str:
+            try:
+                return await self._image(attachment)
+            except _NotRead as why:
+                return self._explained(why, shown_name(attachment.filename), say)
+
+        return Picture(attachment.size, fetch)
+
+    async def _image(self, attachment: discord.Attachment) -> Image:
+        """Fetch a picture; raises _NotRead."""
+        if (why := self._refused(attachment)) is not None:
+            raise _NotRead(why)
+        data = await self._data(attachment)
+        kind = self._image_kind(data)
+        if kind is None:
+            raise _NotRead("picture_unknown")
+        if len(data) > self._most_bytes:
+            raise _NotRead("file_too_large")
+        return Image(data, kind)
+
+    async def _data(self, attachment: discord.Attachment, *, whole_pictures: bool = True) -> bytes:
+        """Fetch a file, of what is too much a little more; raises _NotRead."""
+        most = self._most_bytes if whole_pictures else 0
+        try:
+            async with asyncio.timeout(FETCH_SECONDS), self._few.turn():
+                return await self._fetched(attachment.url, most_of_picture=most)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.info("Attachment %d cannot be fetched: %s", attachment.id, type(error).__name__)
+            raise _NotRead("file_unreachable") from error
+
+    def _refused(self, attachment: discord.Attachment) -> str | None:
+        """Return the sentence for what is not even fetched, None for all else."""
+        if not self._most_bytes:
+            return "files_off"
+        if not self._pictures and _is_media(attachment, PICTURES):
+            return "pictures_off"
+        if self._is_other(attachment):
+            return "file_not_text"
+        return "file_too_large" if attachment.size > self._most_bytes else None
+
+    def _explained(self, why: _NotRead, name: str, say: Sentences) -> str:
+        return why.explain(say, name=name, limit=self._most_bytes / MEGABYTE)
 
     async def _pdf(self, data: bytes) -> _Text:
         """Return what a PDF says; raises _NotRead."""
@@ -215,8 +247,8 @@ class Attachments:
         more = pdf.end is not End.WHOLE
         return _Text(_clean(pdf.text), len(pdf.text) <= CHARACTERS, pdf.pages if more else None)
 
-    async def _fetched(self, address: str) -> bytes:
-        """Return what is at *address*, of what is too much one byte more; nowhere else."""
+    async def _fetched(self, address: str, *, most_of_picture: int) -> bytes:
+        """Return what is at *address*, of what is too much a little more; nowhere else."""
         url = yarl.URL(address)
         if url.origin() not in self._origins:
             raise ValueError("not an address of Discord's CDN")
@@ -231,11 +263,13 @@ class Attachments:
             data, most = bytearray(), BYTES
             async for chunk in response.content.iter_any():
                 data += chunk
-                whole = self._image_kind(data) or (self._pdfs.able and may_be_pdf(data))
-                most = self._most_bytes if whole else BYTES
+                if self._image_kind(data) is not None:
+                    most = most_of_picture
+                elif self._pdfs.able and may_be_pdf(data):
+                    most = self._most_bytes
                 if len(data) > most:
                     break
-        return bytes(data[: most + 1])
+        return bytes(data)
 
     def _image_kind(self, data: bytes | bytearray) -> str | None:
         return image_kind(data) if self._pictures else None
@@ -245,12 +279,12 @@ class Attachments:
         return _is_media(attachment, OTHERS if self._pictures else (*OTHERS, PICTURES))
 
 
-def _picture(name: str, image: Image, room: _Room, say: Sentences) -> _Read:
-    if len(image.data) > room.image_bytes:
+def _picture(name: str, picture: Picture, room: _Room, say: Sentences) -> _Read:
+    if picture.size > room.image_bytes:
         room.notices.append(say.picture_left_out.format(name=name))
         return _Read(name, None)
-    room.image_bytes -= len(image.data)
-    return _Read(name, None, image)
+    room.image_bytes -= picture.size
+    return _Read(name, None, picture)
 
 
 def _text(name: str, text: _Text, room: _Room, say: Sentences) -> _Read:
@@ -266,6 +300,10 @@ def _text(name: str, text: _Text, room: _Room, say: Sentences) -> _Read:
 
 def _clean(text: str) -> str:
     return scrubbed(text).replace("\r\n", "\n").strip()
+
+
+def _kind(attachment: discord.Attachment) -> str:
+    return (attachment.content_type or "").partition(";")[0]
 
 
 def _is_media(attachment: discord.Attachment, kinds: str | tuple[str, ...]) -> bool:

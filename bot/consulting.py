@@ -23,7 +23,7 @@ from bot.errors import (
 )
 from bot.history import NEWEST_ID, History
 from bot.offers import Offer
-from bot.pictures import IMAGE_TOKENS, Pictures
+from bot.pictures import IMAGE_TOKENS, Pictures, Shown
 from bot.ports import ChatModel, Completion, Reply, Whereabouts
 from bot.prompt import Prompt, build_prompt, go_on_with, halved, picture_names, with_files
 from bot.seams import Seam
@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 
 FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
 PICTURES: Final = "pictures"  # what is learnt of them stands beside what is learnt of the text
+
+
+def _nothing_held() -> None:
+    pass
 
 
 class Consulting:
@@ -121,7 +125,7 @@ class Consulting:
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
         exchange = answer.exchange
-        answer.images = files.images
+        answer.pictures = files.pictures
         quoted = with_files(exchange.quoted, files.quoted)
         text = shorten(files.text, token_limit)
         left = token_limit - estimate_tokens(text)
@@ -156,14 +160,12 @@ class Consulting:
         if not prompt.pictured:
             await self._stream(prompt, calls, answer, reply)
             return
-        async with self._pictures.in_prompt(prompt, answer.images) as shown:
-            there = shown.images_of(answer.exchange)
-            if answer.images is None and there < shown.pictures_of(answer.exchange):
-                answer.note_unread(answer.say.pictures_unreachable)
+        async with self._pictures.in_prompt(prompt, answer.pictures) as shown:
+            _note_unread(answer, shown)
             try:
-                await self._stream(shown, calls, answer, reply)
+                await self._stream(shown.prompt, calls, answer, reply, shown.let_go)
             except (ModelBlind, ModelRequestRefused, ModelContextExceeded) as error:
-                if not shown.images or answer.begun or not calls.left:
+                if not shown.prompt.images or answer.begun or not calls.left:
                     raise
                 refused = error
             else:
@@ -183,11 +185,20 @@ class Consulting:
             if answer.begun and picture_names(answer.exchange):
                 answer.note_unread(say.model_blind if blind else say.pictures_refused)
 
-    async def _stream(self, prompt: Prompt, calls: Calls, answer: Answer, reply: Reply) -> None:
+    async def _stream(
+        self,
+        prompt: Prompt,
+        calls: Calls,
+        answer: Answer,
+        reply: Reply,
+        sent: Callable[[], None] = _nothing_held,
+    ) -> None:
+        """Bring the model's answer; *sent* is called once it needs the prompt no more."""
         answer.prompt, answer.images_sent = prompt, prompt.images
         answer.taken = len(answer.pieces)
         seam = Seam("".join(answer.pieces))
         async with self._model.stream(prompt, calls, model=answer.model) as completion:
+            sent()
             try:
                 async for delta in completion:
                     if answer.first_words_seconds is None:
@@ -262,6 +273,19 @@ class Consulting:
 
 def _nowhere(_place: Conversation) -> str:
     return ""
+
+
+def _note_unread(answer: Answer, shown: Shown) -> None:
+    """Say which pictures of the question could not be had."""
+    exchange, say, prompt = answer.exchange, answer.say, shown.prompt
+    missing = prompt.images_of(exchange) < prompt.pictures_of(exchange)
+    if missing and shown.busy:
+        answer.note_unread(say.pictures_busy)
+    elif missing and answer.pictures is None:
+        answer.note_unread(say.pictures_unreachable)
+    elif answer.pictures is not None:
+        for sentence in shown.unread:
+            answer.note_unread(sentence)
 
 
 def _notices(say: Sentences, prompt: Prompt, completion: Completion) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bot.images import Image
+from bot.images import Picture
 
 
 class State(StrEnum):
@@ -94,13 +94,13 @@ class Files:
     """What the files of a question say, ready for the model, and what people are told of them.
 
     *quoted* are those of the message that it replies to, each as it stands there, by its name.
-    *images* are the pictures, those of that message first; None where none were looked for.
+    *pictures* are yet to be fetched, those of that message first; None where none were looked for.
     """
 
     text: str = ""
     notices: tuple[str, ...] = ()
     quoted: Mapping[str, str] = field(default_factory=dict)
-    images: tuple[Image, ...] | None = None
+    pictures: tuple[Picture, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from bot.attachments import Attachments
 from bot.channels import Channels
 from bot.conversation import Exchange
-from bot.images import Image
+from bot.embedded import attachments_of
+from bot.images import Picture
 from bot.prompt import PICTURE_LINE, shown_name
 
 
@@ -16,7 +17,7 @@ class Gallery:
         self._channels = channels
         self._attachments = attachments
 
-    async def of(self, exchange: Exchange) -> Sequence[Image]:
+    async def of(self, exchange: Exchange) -> Sequence[Picture]:
         """Return the pictures of a question that are still there, those that it quotes first."""
         quoted = await self._in_message(exchange, exchange.quoted_id, exchange.quoted)
         return [
@@ -26,7 +27,7 @@ class Gallery:
 
     async def _in_message(
         self, exchange: Exchange, message_id: int | None, kept: str
-    ) -> Sequence[Image]:
+    ) -> Sequence[Picture]:
         """Return the pictures of a message whose names are *kept*."""
         names = set(PICTURE_LINE.findall(kept))
         if message_id is None or not names:
@@ -34,7 +35,7 @@ class Gallery:
         place = exchange.conversation
         channel = self._channels.at(place.channel_id, place.guild_id)
         message = await self._channels.message(channel, message_id)
-        attached = message.attachments if message is not None else []
-        return await self._attachments.images(
+        attached = attachments_of(message) if message is not None else []
+        return self._attachments.pictures(
             [one for one in attached if shown_name(one.filename) in names]
         )

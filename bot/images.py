@@ -1,5 +1,6 @@
 """Tell pictures that models see from other bytes."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,12 +15,27 @@ _BEGINNINGS: Final = {
 KINDS: Final = frozenset({*_BEGINNINGS.values(), "image/webp"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Image:
     """A picture as it is sent to a model."""
 
     data: bytes = field(repr=False)
     content_type: str
+
+    def let_go(self) -> None:
+        """Forget what is in it, whoever still has it: it is sent."""
+        self.data = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is yet to be fetched, of *size* bytes.
+
+    *fetch* returns it, or what people are told where it cannot be had.
+    """
+
+    size: int
+    fetch: Callable[[], Awaitable[Image | str]] = field(repr=False)
 
 
 def image_kind(data: bytes | bytearray) -> str | None:

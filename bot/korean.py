@@ -23,6 +23,7 @@ KOREAN: Final = Sentences(
     memory_failed="지금은 기억을 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요.",
     memory_not_saved="지금은 기억을 저장할 수 없어서 이 대화는 기억하지 못해요.",
     file_not_text="{name} 파일은 읽지 않았어요. 제가 읽을 수 있는 글이 들어 있지 않아요.",
+    files_off="{name} 파일은 읽지 않았어요. 여기서는 파일을 읽지 않도록 설정되어 있어요.",
     file_too_large="{name} 파일은 읽지 않았어요. {limit:g} MB보다 커요.",
     file_unreachable="Discord에서 {name} 파일을 받지 못했어요. 한 번 더 보내 주세요.",
     file_cut="{name} 파일은 처음 {characters:,}자만 읽었어요. 나머지는 너무 많아요.",
@@ -34,9 +35,14 @@ KOREAN: Final = Sentences(
         "{name} 파일은 읽지 않았어요. 제가 쓸 수 있는 것보다 많은 시간이나 메모리가 필요해요."
     ),
     pdf_cut="{name} 파일은 읽을 수 있는 데까지 앞쪽만 읽었어요({pages}쪽).",
+    pictures_off="{name} 그림은 보지 않았어요. 여기서는 그림을 보지 않도록 설정되어 있어요.",
     picture_unknown=("{name} 그림은 보지 않았어요. PNG, JPEG, GIF, WebP 그림만 볼 수 있어요."),
     picture_left_out="{name} 그림은 보지 않았어요. 그림을 더 넣을 자리가 없어요.",
     pictures_unreachable=("Discord에서 그림을 모두 받지는 못했어요. 한 번 더 보내 주세요."),
+    pictures_busy=(
+        "그림은 보지 않았어요. 지금 AI 모델로 보내는 그림이 너무 많아요. "
+        "조금 뒤에 다시 물어봐 주세요."
+    ),
     pictures_refused="AI 서비스가 그림을 받아들이지 않아서 그림 없이 답했어요.",
     files_shortened="파일 내용이 한 번에 읽을 수 있는 것보다 많아서 처음 {percent}%만 읽었어요.",
     question_shortened=(
@@ -86,6 +92,7 @@ KOREAN: Final = Sentences(
     ask_about_menu="이 메시지에 대해 묻기",
     ask_form_title="이 메시지에 대해 묻기",
     ask_form_label="질문. 비우면 제가 알아서 이야기해요",
+    pasted="질문",
     ask_nothing_to_read="이 메시지에는 제가 읽을 수 있는 글이 없어요.",
     reset_description="이 대화를 잊습니다",
     reset_done="이곳에서 나눈 대화 {count}개를 잊었어요. 새로 시작해요.",

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from bot.conversation import Exchange
-from bot.few import Few
-from bot.images import ALL_BYTES, Image
+from bot.holding import Holding
+from bot.images import ALL_BYTES, Image, Picture
 from bot.prompt import NO_PICTURES, PictureRoom, Prompt
 from bot.tokens import Calibration
 
@@ -17,14 +18,29 @@ log = logging.getLogger(__name__)
 # OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. What
 # a model counts otherwise, for larger ones too, is for a Calibration to learn.
 IMAGE_TOKENS: Final = 765
-AT_ONCE: Final = 2  # prompts with pictures: 20 MB of them take 180 MB on their way
+HELD_BYTES: Final = 60_000_000  # of all pictures that are on their way, to the model as well
+HELD_SECONDS: Final = 60.0  # for which a question waits until others have sent theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A *prompt* with its pictures, as far as they could be had.
+
+    *unread* is what people are told of those of the question; *busy* says that there was no room
+    for any. *let_go* forgets the pictures, when nobody needs them any more.
+    """
+
+    prompt: Prompt
+    unread: tuple[str, ...] = ()
+    busy: bool = False
+    let_go: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
 class Source(Protocol):
     """Where pictures are when a question is remembered: only their names are kept here."""
 
-    async def of(self, exchange: Exchange) -> Sequence[Image]:
-        """Return the pictures of a question that can be had, those that it quotes first."""
+    async def of(self, exchange: Exchange) -> Sequence[Picture]:
+        """Return the pictures of a question that are still there, those that it quotes first."""
 
 
 class Pictures:
@@ -34,7 +50,7 @@ class Pictures:
         self.turns = turns
         self._source: Source | None = None
         self._blind: set[str] = set()
-        self._few = Few(AT_ONCE)
+        self._holding = Holding(HELD_BYTES)
 
     def come_from(self, source: Source) -> None:
         """Get the pictures of earlier questions from *source*."""
@@ -58,38 +74,60 @@ class Pictures:
 
     @asynccontextmanager
     async def in_prompt(
-        self, prompt: Prompt, at_hand: Sequence[Image] | None
-    ) -> AsyncIterator[Prompt]:
-        """Yield *prompt* with its pictures, as far as they can be had; few prompts at a time.
+        self, prompt: Prompt, at_hand: Sequence[Picture] | None
+    ) -> AsyncIterator[Shown]:
+        """Yield *prompt* with its pictures; a bounded number of bytes is held by all together.
 
-        *at_hand* are those of the question, None where they are yet to be fetched.
+        *at_hand* are those of the question, None where they are yet to be found.
         """
-        async with self._few.turn():
-            found = await asyncio.gather(
-                *(
-                    self._of(one.exchange, at_hand if one.turn == len(prompt.turns) - 1 else None)
-                    for one in prompt.pictured
-                )
+        asked = len(prompt.turns) - 1
+        found = await asyncio.gather(
+            *(
+                self._of(one.exchange, at_hand if one.turn == asked else None)
+                for one in prompt.pictured
             )
-            images, left = dict[int, list[Image]](), ALL_BYTES
-            for one, there in zip(prompt.pictured, found, strict=True):
-                images[one.turn] = _within(there[: one.count], left)
-                left -= sum(len(image.data) for image in images[one.turn])
-            del found
-            yield prompt.with_images(images)
+        )
+        wanted, left = dict[int, list[Picture]](), ALL_BYTES
+        for one, there in zip(prompt.pictured, found, strict=True):
+            wanted[one.turn] = _within(there[: one.count], left)
+            left -= sum(picture.size for picture in wanted[one.turn])
+        async with AsyncExitStack() as stack:
+            share = self._holding.share(ALL_BYTES - left, within_seconds=HELD_SECONDS)
+            try:
+                held = await stack.enter_async_context(share)
+            except TimeoutError:
+                yield Shown(prompt, busy=True)
+                return
+            yield await _fetched(prompt, wanted, held)
 
-    async def _of(self, exchange: Exchange, at_hand: Sequence[Image] | None) -> Sequence[Image]:
+    async def _of(self, exchange: Exchange, at_hand: Sequence[Picture] | None) -> Sequence[Picture]:
         if at_hand is not None:
             return at_hand
         return await self._source.of(exchange) if self._source is not None else ()
 
 
-def _within(images: Iterable[Image], most_bytes: int) -> list[Image]:
-    """Return *images* up to the first that is one too many for so many bytes."""
-    kept = list[Image]()
-    for image in images:
-        most_bytes -= len(image.data)
+async def _fetched(
+    prompt: Prompt, wanted: Mapping[int, Sequence[Picture]], held: ExitStack
+) -> Shown:
+    images, unread = dict[int, list[Image]](), list[str]()
+    for turn, pictures in wanted.items():
+        images[turn] = []
+        for picture in pictures:
+            image = await picture.fetch()
+            if isinstance(image, Image):
+                images[turn].append(image)
+                held.callback(image.let_go)
+            elif turn == len(prompt.turns) - 1:
+                unread.append(image)
+    return Shown(prompt.with_images(images), tuple(unread), let_go=held.close)
+
+
+def _within(pictures: Iterable[Picture], most_bytes: int) -> list[Picture]:
+    """Return *pictures* up to the first that is one too many for so many bytes."""
+    kept = list[Picture]()
+    for picture in pictures:
+        most_bytes -= picture.size
         if most_bytes < 0:
             break
-        kept.append(image)
+        kept.append(picture)
     return kept

@@ -20,6 +20,7 @@ class Sentences:
 
     # Notices under an answer
     file_not_text: str
+    files_off: str
     file_too_large: str
     file_unreachable: str
     file_cut: str
@@ -29,9 +30,11 @@ class Sentences:
     pdf_without_text: str
     pdf_too_hard: str
     pdf_cut: str
+    pictures_off: str
     picture_unknown: str
     picture_left_out: str
     pictures_unreachable: str
+    pictures_busy: str
     pictures_refused: str
     files_shortened: str
     question_shortened: str
@@ -65,6 +68,7 @@ class Sentences:
     ask_about_menu: str
     ask_form_title: str
     ask_form_label: str
+    pasted: str
     ask_nothing_to_read: str
     reset_description: str
     reset_done: str
@@ -205,6 +209,7 @@ ENGLISH: Final = Sentences(
     memory_failed="My memory cannot be read right now. Please try again in a minute.",
     memory_not_saved="My memory cannot be written right now: I will not remember this.",
     file_not_text="I did not read {name}: there is no text in it that I can read.",
+    files_off="I did not read {name}: I am not set up to read files.",
     file_too_large="I did not read {name}: it is larger than {limit:g} MB.",
     file_unreachable="I could not get {name} from Discord. Please send it once more.",
     file_cut="I read the first {characters:,} characters of {name}; the rest is more than fits.",
@@ -214,9 +219,14 @@ ENGLISH: Final = Sentences(
     pdf_without_text="I did not read {name}: its pages are pictures, with no text in them.",
     pdf_too_hard="I did not read {name}: that takes more time or memory than I may use.",
     pdf_cut="I read the first pages of {name}, as far as I could: {pages}.",
+    pictures_off="I did not look at {name}: I am not set up to look at pictures.",
     picture_unknown="I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures.",
     picture_left_out="I did not look at {name}: there is no room for more pictures.",
     pictures_unreachable=("I could not get all pictures from Discord. Please send them once more."),
+    pictures_busy=(
+        "I did not look at the pictures: too many are on their way to the AI model just now. "
+        "Please try again in a minute."
+    ),
     pictures_refused="The AI service did not take the pictures, so I answered without them.",
     files_shortened=(
         "There is more in your files than I can read at once, so I read the first {percent} %."
@@ -271,6 +281,7 @@ ENGLISH: Final = Sentences(
     ask_about_menu="Ask about this",
     ask_form_title="Ask about this message",
     ask_form_label="Your question; empty: whatever I make of it",
+    pasted="Question",
     ask_nothing_to_read="There is no text in this message that I could read.",
     reset_description="Forget this conversation",
     reset_done="Forgotten: {count} exchanges in this place. We start afresh.",

@@ -27,7 +27,7 @@ from bot.errors import (
     SystemPromptTooLong,
 )
 from bot.history import History
-from bot.images import Image
+from bot.images import Image, Picture
 from bot.languages import Languages
 from bot.offers import NOTHING, Offers
 from bot.pictures import Pictures
@@ -993,6 +993,13 @@ async def test_the_log_holds_no_contents_whatever_happens(
 PICTURE = Image(b"picture", "image/png")
 
 
+async def a_fetch() -> Image:
+    return PICTURE
+
+
+KEPT = Picture(7, a_fetch)
+
+
 class Album:
     """A source of pictures that has one for each question, unless it is lost."""
 
@@ -1000,9 +1007,9 @@ class Album:
         self.asked: list[int] = []
         self.lost = False
 
-    async def of(self, exchange: Exchange) -> list[Image]:
+    async def of(self, exchange: Exchange) -> list[Picture]:
         self.asked.append(exchange.message_id)
-        return [] if self.lost else [PICTURE]
+        return [] if self.lost else [KEPT]
 
 
 @pytest.fixture
@@ -1118,7 +1125,7 @@ async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     async def look_up(_exchange: Exchange) -> Brought:
-        return Brought(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}, images=(PICTURE,)))
+        return Brought(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}, pictures=(KEPT,)))
 
     quoted = "⟦Jun wrote earlier⟧\n⟦picture p.png⟧\n⟦file a.txt⟧"
     exchange = an_exchange(1, "What?", quoted=quoted, quoted_id=5)

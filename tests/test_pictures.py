@@ -4,14 +4,20 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.conversation import Exchange
-from bot.few import SLOW_SECONDS
-from bot.images import ALL_BYTES, Image
-from bot.pictures import AT_ONCE, IMAGE_TOKENS, Pictures
+from bot.images import ALL_BYTES, Image, Picture
+from bot.pictures import HELD_BYTES, HELD_SECONDS, IMAGE_TOKENS, Pictures
 from bot.prompt import NO_PICTURES, PictureRoom, Prompt, a_picture, build_prompt
 from bot.tokens import Calibration
 from tests.doubles import an_exchange, run_virtually
 
 PLENTY = PictureRoom(3, 10)
+
+
+def a_picture_of(size: int, name: str) -> Picture:
+    async def fetch() -> Image:
+        return Image(bytes(size), name)
+
+    return Picture(size, fetch)
 
 
 class Album:
@@ -20,9 +26,10 @@ class Album:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    async def of(self, exchange: Exchange) -> Sequence[Image]:
-        images = [Image(bytes(self._size), f"{exchange.message_id}/{one}") for one in range(3)]
-        return images[: exchange.files.count("picture")]
+    async def of(self, exchange: Exchange) -> Sequence[Picture]:
+        names = [f"{exchange.message_id}/{one}" for one in range(3)]
+        pictures = [a_picture_of(self._size, name) for name in names]
+        return pictures[: exchange.files.count("picture")]
 
 
 def pictured(number: int, count: int) -> Exchange:
@@ -36,40 +43,91 @@ def a_prompt(*counts: int) -> Prompt:
     return build_prompt("", before, question, token_budget=9000, picture_room=PLENTY)
 
 
-async def shown(pictures: Pictures, prompt: Prompt, at_hand: Sequence[Image] | None) -> list[str]:
+async def shown(pictures: Pictures, prompt: Prompt, at_hand: Sequence[Picture] | None) -> list[str]:
     async with pictures.in_prompt(prompt, at_hand) as whole:
-        return [image.content_type for turn in whole.turns for image in turn.images]
+        return [image.content_type for turn in whole.prompt.turns for image in turn.images]
 
 
 async def test_pictures_are_bounded_in_all_and_the_newest_go_first() -> None:
     pictures = Pictures(3)
     pictures.come_from(Album(ALL_BYTES // 4))
     assert await shown(pictures, a_prompt(2, 2, 1), None) == ["1/0", "2/0", "2/1", "3/0"]
-    at_hand = [Image(bytes(ALL_BYTES // 2), "hand")]
+    at_hand = [a_picture_of(ALL_BYTES // 2, "hand")]
     assert await shown(pictures, a_prompt(2, 2, 1), at_hand) == ["2/0", "2/1", "hand"]
     pictures.come_from(Album(ALL_BYTES + 1))
     assert await shown(pictures, a_prompt(1, 1), None) == []
 
 
 async def test_without_a_source_there_are_those_at_hand() -> None:
-    assert await shown(Pictures(3), a_prompt(1, 1), [Image(b"x", "hand")]) == ["hand"]
+    assert await shown(Pictures(3), a_prompt(1, 1), [a_picture_of(1, "hand")]) == ["hand"]
 
 
-def test_few_prompts_with_pictures_are_held_at_a_time() -> None:
-    """Those that take long count no more: a model that hangs holds up nobody."""
-    begun = list[float]()
+class Questions:
+    """Questions with pictures of *size* bytes, which are held for so many seconds each."""
 
-    async def ask(pictures: Pictures) -> None:
-        async with pictures.in_prompt(a_prompt(1), [Image(b"x", "image/png")]):
-            begun.append(asyncio.get_running_loop().time())
-            await asyncio.sleep(100)
+    def __init__(self, size: int) -> None:
+        self.pictures = Pictures(3)
+        self.begun = list[float]()
+        self._size = size
 
-    async def ask_all() -> None:
-        pictures = Pictures(3)
-        await asyncio.gather(*(ask(pictures) for _ in range(AT_ONCE + 1)))
+    async def ask(self, seconds: float, *, sent_after: float | None = None) -> int:
+        """Return how many pictures there were for one."""
+        loop, at_hand = asyncio.get_running_loop(), [a_picture_of(self._size, "x")]
+        async with self.pictures.in_prompt(a_prompt(1), at_hand) as shown:
+            self.begun.append(round(loop.time()))
+            count = shown.prompt.images
+            assert (count == 0) == shown.busy
+            if sent_after is not None:
+                loop.call_later(sent_after, shown.let_go)
+            await asyncio.sleep(seconds)
+            if sent_after is not None:
+                assert [image.data for image in shown.prompt.turns[-1].images] == [b""] * count
+        return count
 
-    run_virtually(ask_all())
-    assert [round(when) for when in begun] == [0] * AT_ONCE + [round(SLOW_SECONDS)]
+
+AT_ONCE = HELD_BYTES // ALL_BYTES
+
+
+def test_so_many_bytes_of_pictures_are_held_and_others_wait() -> None:
+    async def scene() -> None:
+        large = Questions(ALL_BYTES)
+        await asyncio.gather(*(large.ask(30) for _ in range(AT_ONCE + 1)))
+        assert large.begun == [0] * AT_ONCE + [30]
+        small = Questions(1000)
+        await asyncio.gather(*(small.ask(30) for _ in range(100)))
+        assert set(small.begun) == {30 + 30}, "bytes are bounded, not questions"
+
+    run_virtually(scene())
+
+
+def test_who_waits_in_vain_goes_without_pictures() -> None:
+    async def scene() -> None:
+        large = Questions(ALL_BYTES)
+        asked = [large.ask(2 * HELD_SECONDS) for _ in range(AT_ONCE + 1)]
+        assert await asyncio.gather(*asked) == [1] * AT_ONCE + [0]
+        assert large.begun == [0] * AT_ONCE + [HELD_SECONDS]
+        assert await large.ask(1) == 1, "who gave up holds nothing"
+
+    run_virtually(scene())
+
+
+def test_what_is_sent_is_not_held_any_more() -> None:
+    async def scene() -> None:
+        large = Questions(ALL_BYTES)
+        await asyncio.gather(*(large.ask(100, sent_after=5) for _ in range(AT_ONCE + 1)))
+        assert large.begun == [0] * AT_ONCE + [5]
+
+    run_virtually(scene())
+
+
+async def test_what_cannot_be_fetched_is_told_of_the_question_alone() -> None:
+    async def fetch() -> str:
+        return "It is gone."
+
+    gone = Picture(1, fetch)
+    pictures = Pictures(3)
+    async with pictures.in_prompt(a_prompt(1), [gone]) as shown:
+        assert (shown.prompt.images, shown.unread) == (0, ("It is gone.",))
 
 
 def test_the_price_is_in_tokens_of_the_estimate_for_text() -> None:

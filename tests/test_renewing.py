@@ -13,7 +13,7 @@ from bot.assistant import Assistant
 from bot.conversation import Conversation, Exchange, State
 from bot.errors import ModelBlind, ModelBusy, ModelCut, ModelLength, ReplyDelayed, ReplyLost
 from bot.history import History
-from bot.images import Image
+from bot.images import Image, Picture
 from bot.languages import Languages
 from bot.offers import NOTHING, Offer, offered
 from bot.pictures import Pictures
@@ -354,8 +354,11 @@ def test_a_hint_is_no_reply_to_be_made_anew() -> None:
 class Album:
     """A source with one picture for each question."""
 
-    async def of(self, _exchange: Exchange) -> list[Image]:
-        return [Image(b"picture", "image/png")]
+    async def of(self, _exchange: Exchange) -> list[Picture]:
+        async def fetch() -> Image:
+            return Image(b"picture", "image/png")
+
+        return [Picture(7, fetch)]
 
 
 @pytest.mark.parametrize(("renewal", "turn"), [(Offer.REGENERATE, -1), (Offer.CONTINUE, -3)])
