@@ -8,7 +8,7 @@ from typing import Final
 
 import discord
 
-from bot.embedded import embedded_text
+from bot.embedded import attachments_of, embedded_text
 from bot.images import KINDS
 from bot.prompt import FILE, a_picture, quote, shown_name, speaker_name
 
@@ -85,7 +85,7 @@ def quotation(message: discord.Message, me_id: int) -> str:
     """
     if message.author.id == me_id:
         return ""
-    text, attached = readable_text(message), map(_attached, message.attachments)
+    text, attached = readable_text(message), map(_attached, attachments_of(message))
     beside = "\n".join(filter(None, (embedded(message), *attached)))
     return quote(speaker(message.author), text, beside) if text or beside else ""
 

@@ -10,6 +10,7 @@ from discord import app_commands
 from bot import addressing
 from bot.commands import FORM_LENGTH, Commands, Refused, everywhere, said
 from bot.conversation import Exchange, scrubbed
+from bot.embedded import attachments_of
 from bot.sentences import Sentences
 
 FORM_SECONDS: Final = 3600.0  # A form that nobody sends off by then is forgotten.
@@ -55,7 +56,7 @@ class Asking:
             quoted_id=message.id,
             quoted_author_id=message.author.id,
         )
-        await self._answer(interaction, about, message.attachments)
+        await self._answer(interaction, about, attachments_of(message))
 
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
         """Tell the person why nothing was done."""

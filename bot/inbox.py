@@ -13,11 +13,12 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant
-from bot.attachments import Attachments
+from bot.attachments import PASTED, Attachments
 from bot.chain import Chain
 from bot.channels import Channels
 from bot.conversation import Brought, Conversation, Exchange, Files, State, scrubbed
 from bot.discord_reply import Destination, DiscordReply
+from bot.embedded import attachments_of
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.forwards import Forwards
 from bot.history import History
@@ -227,7 +228,8 @@ class Inbox:
 
     def looking_up(self, message: Asked, me_id: int) -> LookUp:
         """Return what looks up, when its turn comes, what the question *message* brings."""
-        return partial(self._brought, message, me_id)
+        about = self._about(message) if isinstance(message, discord.Message) else None
+        return partial(self._brought, message, about, me_id)
 
     def reply_to(self, exchange: Exchange, find_place: FindPlace) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""
@@ -297,21 +299,29 @@ class Inbox:
         beside = exchange.quoted or exchange.embedded
         words = exchange.question or without_program_lines(beside)
         files = self._attachments.of(message) if isinstance(message, discord.Message) else []
-        return words or (files[0].filename if files else "")
+        name = files[0].filename if files else ""
+        return words or (self._say(exchange).pasted if name == PASTED else name)
 
     def _say(self, exchange: Exchange) -> Sentences:
         return self._languages.of_guild(exchange.conversation.guild_id)
 
-    async def _brought(self, message: Asked, me_id: int, exchange: Exchange) -> Brought:
+    def _about(self, message: discord.Message) -> discord.Message | None:
+        """Return what *message* replies to, or the forward that it was sent with."""
+        return addressing.replied_to(message) or self._forwards.before(message)
+
+    async def _brought(
+        self, message: Asked, about: discord.Message | None, me_id: int, exchange: Exchange
+    ) -> Brought:
         if not isinstance(message, discord.Message):  # It may not be read any more.
             return Brought()
         files = Files()
         if not exchange.files:
-            target = addressing.replied_to(message)
-            others = target is not None and target.author.id != me_id
-            quoted = target.attachments if target is not None and others else []
+            others = about is not None and about.author.id != me_id
+            quoted = attachments_of(about) if about is not None and others else []
             say = self._say(exchange)
-            files = await self._attachments.read(message.attachments, quoted, say)
+            files = await self._attachments.read(attachments_of(message), quoted, say)
+            if about is None and exchange.quoted_id is not None:  # They are found by their ids.
+                files = replace(files, pictures=None)
         return Brought(files, await self._chain.above(message, me_id))
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
@@ -352,8 +362,7 @@ class Inbox:
         guild_id = addressing.guild_id_of(message)
         question = scrubbed(addressing.readable_text(message, me_id))
         embedded = scrubbed(addressing.embedded(message, me_id))
-        about = addressing.replied_to(message) or self._forwards.before(message)
-        quoted = _quoted(about, me_id)
+        quoted = _quoted(self._about(message), me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
         has_files = bool(self._attachments.of(message))

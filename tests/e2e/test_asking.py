@@ -352,12 +352,15 @@ async def test_no_question_need_be_put_and_the_bots_own_words_can_be_asked_about
     assert f"The answer is {unique}." in (await stage.prompt_with(f"is {unique}."))[-1]["content"]
 
 
+@pytest.mark.parametrize("forwarded", [False, True])
 async def test_the_files_of_a_message_are_read_when_it_is_asked_about(
-    stage: Stage, unique: str
+    stage: Stage, unique: str, forwarded: bool
 ) -> None:
     place, person = await stage.channel(), await stage.person()
     file = {"filename": "notes.txt", "content": f"{unique} stands in the file"}
     said = await stage.discord.say(place, "Jun", "", attachments=[file])
+    if forwarded:
+        said = await stage.discord.forward(place, "Jun", said)
     await answer(stage, await about(stage, said, person, f"{unique} what is in it?"))
     asked_with = (await stage.prompt_with(f"{unique} what is in it?"))[-1]["content"]
     assert f"{unique} stands in the file" in asked_with

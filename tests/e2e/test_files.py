@@ -54,9 +54,11 @@ async def test_a_text_file_is_read_with_the_question_and_remembered(
 
 async def test_a_paste_that_discord_made_a_file_is_the_question(stage: Stage, unique: str) -> None:
     text = f"{unique}: " + "why is it so? " * 300
-    await asked_with(stage, "", a_file(text, "message.txt"))
+    question = await asked_with(stage, "", a_file(text, "message.txt"))
     [*_, asked] = await stage.prompt_with(unique)
     assert asked["content"] == f"⟦Mina (@mina) writes⟧\n{text.strip()}"
+    [thread] = await stage.discord.threads(question["channel_id"])
+    assert thread["name"] == ENGLISH.pasted, "the file's name says nothing"
 
 
 async def test_what_a_file_says_cannot_be_taken_for_the_program(stage: Stage, unique: str) -> None:
@@ -155,3 +157,28 @@ async def test_a_file_that_came_while_the_bot_was_away_is_read(
         await stage.answer_to(question)
         [*_, asked] = await stage.prompt_with(f"{unique} now")
         assert asked["content"].endswith(f"⟦file notes.md⟧\n{NOTES}")
+
+
+async def test_a_forwarded_file_is_read_in_a_direct_message(stage: Stage, unique: str) -> None:
+    """A forward has no files of its own: they are those of what it forwards."""
+    dm = await stage.discord.dm(person := await stage.person())
+    file = a_file(f"{NOTES} {unique}", "notes.txt")
+    source = await stage.discord.say(dm, person, "", attachments=[file])
+    await stage.answer_to(source)
+    forward = await stage.discord.forward(dm, person, source)
+    answer = await stage.text_on(forward)
+    assert "\n-#" not in answer
+    [*_, asked] = await stage.prompt_with(unique)
+    assert asked["content"].endswith(f"writes⟧\n⟦file notes.txt⟧\n{NOTES} {unique}")
+    assert len(await stage.requests_with(unique)) == 2
+
+
+async def test_where_files_are_not_to_be_read_that_is_the_reason(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot(ATTACHMENT_BYTES="0"):
+        question = await asked_with(stage, unique, a_file(NOTES))
+        sentence = ENGLISH.files_off.format(name="notes.md")
+        assert (await stage.text_on(question)).endswith(f"\n-# {sentence}")
+        assert await fetched(stage, question) == 0

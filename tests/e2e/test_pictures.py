@@ -110,6 +110,37 @@ async def test_a_reply_to_a_picture_shows_it(stage: Stage, unique: str) -> None:
     assert "The notes." in await stage.memory_at(f"{unique}b")
 
 
+async def test_a_forwarded_picture_is_seen_in_a_direct_message(stage: Stage, unique: str) -> None:
+    elsewhere = await stage.channel()
+    picture = a_picture(png(21), f"{unique}.png")
+    source = await stage.discord.say(elsewhere, "Mina", "", attachments=[picture])
+    dm = await stage.discord.dm("Mina")
+    forward = await stage.discord.forward(dm, "Mina", source)
+    await stage.answer_to(forward)
+    assert (await seen(stage, f"picture {unique}.png"))[-1] == [data_url(png(21))]
+    await stage.said(dm, "Mina", f"{unique} again")
+    assert (await seen(stage, f"{unique} again"))[-2:] == [[data_url(png(21))], []]
+
+
+@pytest.mark.parametrize("replies", [True, False])
+async def test_a_question_about_a_forwarded_picture_shows_it(
+    stage: Stage, unique: str, replies: bool
+) -> None:
+    """It replies to the forward, or is the comment that the client sends behind it."""
+    channel, person = await stage.channel(), await stage.person()
+    files = [a_picture(png(22)), a_file("The notes.", "notes.txt")]
+    source = await stage.discord.say(channel, "Jun", "", attachments=files)
+    forward = await stage.discord.forward(channel, person, source)
+    text = f"{stage.discord.bot_mention} {unique} what is it?"
+    more = {"reply_to": forward["id"]} if replies else {}
+    question = await stage.said(channel, person, text, **more)
+    [*_, asked] = await stage.prompt_with(unique)
+    assert "⟦picture photo.png⟧\n⟦file notes.txt⟧\nThe notes.\n" in text_of(asked)
+    assert urls(asked) == [data_url(png(22))]
+    await stage.said(question["id"], person, f"Really, {unique}b?")
+    assert await seen(stage, f"{unique}b") == [[data_url(png(22))], []]
+
+
 async def test_an_edit_of_what_is_quoted_keeps_what_its_file_says(
     stage: Stage, unique: str
 ) -> None:
@@ -331,7 +362,7 @@ async def test_without_image_turns_pictures_are_not_looked_at(
     async with stage.bot(IMAGE_TURNS="0"):
         before = await fetches(stage)
         question = await asked_with(stage, unique, a_picture(png(1)))
-        sentence = ENGLISH.file_not_text.format(name="photo.png")
+        sentence = ENGLISH.pictures_off.format(name="photo.png")
         assert sentence in await stage.text_on(question)
         assert await seen(stage, unique) == [[]]
         dm = await stage.discord.dm(person := await stage.person())
