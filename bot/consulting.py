@@ -11,7 +11,7 @@ from typing import Final
 from bot.answer import Answer
 from bot.calls import Calls
 from bot.choosing import Choosing
-from bot.conversation import Conversation, Exchange, Files
+from bot.conversation import Exchange, Files
 from bot.errors import (
     HistoryFailed,
     ModelBlind,
@@ -98,7 +98,7 @@ class Consulting:
             chosen.system_prompt,
             question=exchange,
             token_budget=budget,
-            place=self._whereabouts(exchange.conversation),
+            place=self._whereabouts(exchange),
             above=answer.above,
         )
         prompt = build(exchanges, picture_room=room)
@@ -271,7 +271,7 @@ class Consulting:
         return Used(prompt_tokens, calibration.apply(estimate_tokens(said)), 1, estimated=1)
 
 
-def _nowhere(_place: Conversation) -> str:
+def _nowhere(_exchange: Exchange) -> str:
     return ""
 
 

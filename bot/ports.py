@@ -6,12 +6,12 @@ from typing import Protocol, Self
 
 from bot.calls import Calls
 from bot.completion_stream import Usage
-from bot.conversation import Brought, Conversation, Exchange
+from bot.conversation import Brought, Exchange
 from bot.offers import NOTHING, Offers
 from bot.prompt import Prompt
 
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
-Whereabouts = Callable[[Conversation], str]
+Whereabouts = Callable[[Exchange], str]
 LookUp = Callable[[Exchange], Awaitable[Brought]]
 
 

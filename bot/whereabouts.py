@@ -4,7 +4,7 @@ from typing import Final
 
 import discord
 
-from bot.conversation import Conversation
+from bot.conversation import Exchange
 from bot.prompt import defused
 
 IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
@@ -15,14 +15,16 @@ NAME_LENGTH: Final = 100  # Discord: of a channel, a thread or a server
 TOPIC_LENGTH: Final = 300
 
 
-def whereabouts(client: discord.Client, place: Conversation) -> str:
+def whereabouts(client: discord.Client, exchange: Exchange) -> str:
     """Return a line for the model, "" where the place is not in the cache of *client*.
 
     It is the same for a channel and the bot's own threads below it, which are named after what was
     asked, so that their prompts begin alike.
     """
+    place = exchange.conversation
     if place.guild_id is None:
-        return IN_DIRECT_MESSAGES
+        # A command may come from a group; discord.py keeps none in mind.
+        return IN_DIRECT_MESSAGES if exchange.token is None else ""
     guild = client.get_guild(place.guild_id)
     if guild is None:
         return ""

@@ -643,7 +643,7 @@ async def test_the_replies_above_are_told_once_and_not_stored(
 
 
 async def test_the_place_is_told(assistant: Assistant, model: DoubleModel) -> None:
-    assistant.locate(lambda place: f"⟦in {place.channel_id}⟧")
+    assistant.locate(lambda exchange: f"⟦in {exchange.place_id}⟧")
     await assistant.answer(an_exchange(1, author="Mina"), DoubleReply())
     assert model.history[0].turns[0].text.endswith("\n\n⟦in 1⟧")
 

@@ -1,5 +1,6 @@
 """What the model is told of the place, from what discord.py knows of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -7,6 +8,7 @@ import pytest
 
 from bot.conversation import Conversation
 from bot.whereabouts import IN_DIRECT_MESSAGES, whereabouts
+from tests.doubles import an_exchange
 from tests.world import CHANNEL, GUILD, ME, MINA, THREAD, World
 
 GENERAL = '⟦This conversation is in #general of the server "Sandbox"⟧'
@@ -18,6 +20,11 @@ IN_THREAD = Conversation(THREAD, CHANNEL, GUILD)
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def told_in(world: World, place: Conversation, token: str | None = None) -> str:
+    question = replace(an_exchange(1000, token=token), conversation=place)
+    return whereabouts(world.client, question)
 
 
 def add_thread(world: World, name: Any, *, owner: int) -> None:
@@ -41,11 +48,11 @@ def add_thread(world: World, name: Any, *, owner: int) -> None:
 def named(world: World, **fields: Any) -> str:
     for name, value in fields.items():
         setattr(world.channel, name, value)
-    return whereabouts(world.client, HERE)
+    return told_in(world, HERE)
 
 
 def test_a_channel_is_told_with_its_server_and_topic(world: World) -> None:
-    assert whereabouts(world.client, HERE) == GENERAL
+    assert told_in(world, HERE) == GENERAL
     assert named(world, topic="Cats,\n and more") == TOPIC.format("Cats, and more")
     assert named(world, topic="") == GENERAL
 
@@ -62,18 +69,18 @@ def test_a_topic_cannot_speak_for_the_program(world: World) -> None:
 def test_the_bots_own_threads_are_told_as_their_channel(world: World) -> None:
     """Else each prompt would begin otherwise, and the API know none of them again."""
     add_thread(world, "why is it so?", owner=ME)
-    assert whereabouts(world.client, IN_THREAD) == whereabouts(world.client, HERE)
+    assert told_in(world, IN_THREAD) == told_in(world, HERE)
 
 
 def test_a_thread_that_somebody_made_is_told_by_its_name(world: World) -> None:
     add_thread(world, "The harbour", owner=MINA)
     told = '⟦This conversation is in the thread "The harbour" of #general of the server "Sandbox"⟧'
-    assert whereabouts(world.client, IN_THREAD) == told
-    assert whereabouts(world.client, Conversation(THREAD, guild_id=GUILD)) == told
+    assert told_in(world, IN_THREAD) == told
+    assert told_in(world, Conversation(THREAD, guild_id=GUILD)) == told
 
 
 def test_of_a_thread_that_is_not_known_the_channel_is_told(world: World) -> None:
-    assert whereabouts(world.client, IN_THREAD) == GENERAL
+    assert told_in(world, IN_THREAD) == GENERAL
 
 
 @pytest.mark.parametrize(
@@ -81,9 +88,13 @@ def test_of_a_thread_that_is_not_known_the_channel_is_told(world: World) -> None
     [Conversation(9, guild_id=GUILD), Conversation(9, 8, GUILD), Conversation(CHANNEL, guild_id=9)],
 )
 def test_a_place_that_is_not_known_is_not_told(world: World, place: Conversation) -> None:
-    assert whereabouts(world.client, place) == ""
+    assert told_in(world, place) == ""
 
 
 def test_a_direct_message_is_told_as_one(world: World) -> None:
     """Without the name: each question says who asks, and the cache may not know it yet."""
-    assert whereabouts(world.client, Conversation(5)) == IN_DIRECT_MESSAGES
+    assert told_in(world, Conversation(5)) == IN_DIRECT_MESSAGES
+
+
+def test_outside_of_servers_a_command_may_come_from_a_group(world: World) -> None:
+    assert told_in(world, Conversation(5), token="x") == ""
