@@ -112,6 +112,8 @@ class Consulting:
             if not prompt.exchanges or not calls.left:
                 raise
             kept = halved(exchanges[len(exchanges) - prompt.exchanges :])
+            if answer.renewal is Offer.CONTINUE and not kept:
+                raise
             if prompt.pictured:
                 await self._put_without(build(kept), error, calls, answer, reply)
             else:

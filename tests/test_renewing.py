@@ -11,7 +11,15 @@ import pytest
 
 from bot.assistant import Assistant
 from bot.conversation import Conversation, Exchange, State
-from bot.errors import ModelBlind, ModelBusy, ModelCut, ModelLength, ReplyDelayed, ReplyLost
+from bot.errors import (
+    ModelBlind,
+    ModelBusy,
+    ModelContextExceeded,
+    ModelCut,
+    ModelLength,
+    ReplyDelayed,
+    ReplyLost,
+)
 from bot.history import History
 from bot.images import Image, Picture
 from bot.languages import Languages
@@ -288,6 +296,17 @@ async def test_what_does_not_fit_is_not_gone_on_with(model: DoubleModel, history
     assert reply.text == "word " * 100
     assert reply.notices == [ENGLISH.model_context_exceeded]
     assert model.history == []
+
+
+async def test_what_the_api_finds_too_long_is_not_gone_on_with_from_nothing(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    await history.forgetting.reset(1, 4, "Reset.")
+    await cut(history, 5, "It begins")
+    model.enqueue_refusal(ModelContextExceeded("400"))
+    reply = await renewed(assistant, history, 5, Offer.CONTINUE)
+    assert (reply.text, len(model.history)) == ("It begins", 1)
+    assert reply.notices == [ENGLISH.model_context_exceeded]
 
 
 async def test_a_full_queue_leaves_the_reply_as_it_is(
