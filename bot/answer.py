@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from bot.completion_stream import Usage
-from bot.conversation import Exchange, State
+from bot.conversation import NOTHING_ABOVE, Above, Exchange, State
 from bot.images import Picture
 from bot.offers import Offer
 from bot.ports import LookUp
@@ -39,7 +39,7 @@ class Answer:
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # those of the notices that are about files
-    above: tuple[str, ...] = ()
+    above: Above = NOTHING_ABOVE
     pictures: tuple[Picture, ...] | None = None  # of the question; None: not at hand
     first_words_seconds: float | None = None
     model: str = ""

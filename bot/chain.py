@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Final
 
 import discord
 
 from bot import addressing
 from bot.channels import Channels
-from bot.conversation import scrubbed
+from bot.conversation import Above, Conversation, Exchange, scrubbed
 from bot.errors import HistoryFailed
 from bot.history import History
 
@@ -19,50 +20,67 @@ CHAIN_SECONDS: Final = 3.0  # for all of them: an answer is worth more than what
 
 
 class Chain:
-    """Follows replies upwards, as far as nothing of it is in the memory already."""
+    """Follows replies upwards, to an answer of the bot or to what it was asked."""
 
     def __init__(self, channels: Channels, history: History) -> None:
         self._channels = channels
         self._history = history
 
-    async def above(self, question: discord.Message, me_id: int) -> tuple[str, ...]:
-        """Return what stands above the message that *question* replies to, oldest first.
+    async def above(self, question: discord.Message, me_id: int, place: Conversation) -> Above:
+        """Return what *question*, asked in *place*, is about besides what it quotes.
 
-        Ready for the model. What cannot be had in time is left out; nothing is raised.
+        What cannot be had in time is left out; nothing is raised.
         """
         found = list[str]()
+        return await self._in_time(question.id, self._climb(question, me_id, place, found), found)
+
+    async def _in_time(
+        self, question_id: int, climb: Coroutine[None, None, Exchange | None], found: list[str]
+    ) -> Above:
+        answer = None
         try:
             async with asyncio.timeout(CHAIN_SECONDS):
-                message = addressing.replied_to(question)
-                if message is None or not await self._goes_on(message, me_id):
-                    return ()
-                while len(found) < ABOVE:
-                    message = await self._replied_to(message)
-                    if message is None:
-                        break
-                    quotation = scrubbed(addressing.quotation(message, me_id))
-                    if not quotation or await self._history.was_received(message.id):
-                        break
-                    found.append(quotation)
+                answer = await climb
         except TimeoutError:
-            log.info("What stands above %d comes too late", question.id)
+            log.info("What stands above %d comes too late", question_id)
         except HistoryFailed as error:
-            log.warning("What stands above %d cannot be told: %s", question.id, error)
-        return tuple(reversed(found))
+            log.warning("What stands above %d cannot be told: %s", question_id, error)
+        return Above(tuple(reversed(found[1:])), answer)
 
-    async def _goes_on(self, message: discord.Message, me_id: int) -> bool:
-        """Whether more may stand above *message*: what stands above a question was told with it."""
-        if message.author.id == me_id or message.reference is None:
-            return False
-        return not await self._history.was_received(message.id)
+    async def _climb(
+        self, question: discord.Message, me_id: int, place: Conversation, found: list[str]
+    ) -> Exchange | None:
+        """Put what *question* replies to into *found*, and what that replies to, and so on.
 
-    async def _replied_to(self, message: discord.Message) -> discord.Message | None:
-        """Return what *message* replies to in its channel; Discord sends one along, no more."""
-        reference = message.reference
-        if reference is None or message.type is not discord.MessageType.reply:
-            return None
-        if reference.message_id is None or reference.channel_id != message.channel.id:
-            return None
-        if reference.resolved is None:
-            return await self._channels.message(message.channel, reference.message_id)
+        Return the exchange whose reply is at the end of it, if there is one.
+        """
+        message, was_asked = question, False
+        while (above_id := _replied_id(message)) is not None:
+            answer = await self._history.shown_in(above_id, place)
+            if answer is not None or was_asked or len(found) > ABOVE:
+                return answer
+            above = await self._replied_to(message, above_id)
+            quotation = scrubbed(addressing.quotation(above, me_id)) if above is not None else ""
+            if above is None or not quotation:
+                break
+            # What stands above a question was told with it.
+            was_asked = await self._history.was_received(above.id)
+            if was_asked and found:
+                break
+            found.append(quotation)
+            message = above
+        return None
+
+    async def _replied_to(self, message: discord.Message, above_id: int) -> discord.Message | None:
+        """Return what *message* replies to; Discord sends one along, no more."""
+        if message.reference is not None and message.reference.resolved is None:
+            return await self._channels.message(message.channel, above_id)
         return addressing.replied_to(message)
+
+
+def _replied_id(message: discord.Message) -> int | None:
+    """Return which message of its channel *message* replies to."""
+    reference = message.reference
+    if reference is None or message.type is not discord.MessageType.reply:
+        return None
+    return reference.message_id if reference.channel_id == message.channel.id else None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from bot.images import Picture
 
@@ -46,8 +47,9 @@ class Exchange:
     *message_id* is the Discord message that asked; *channel_id* says whose history it belongs to,
     *place_id* where the answer appears: the same, or the thread made from the question. *embedded*
     is what it forwarded and embedded, ready for the model; *quoted* is what it replied to, ready as
-    well, *quoted_id* that message, *quoted_author_id* who wrote that; so is *files*, which is what
-    its files say. *tokens* is the estimate for both turns, without calibration.
+    well and "" for the bot's own words, *quoted_id* that message, *quoted_author_id* which person
+    wrote that; so is *files*, which is what its files say. *tokens* is the estimate for both turns,
+    without calibration.
 
     What a command asked has its interaction's id in the place of a message's, and a *token* to
     answer it with, "" once that is over; None where a message asked.
@@ -104,15 +106,29 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
-    """What is looked up for a question when its turn comes.
+class Above:
+    """What a question is about besides what it quotes.
 
-    *files* are what its files say, *above* is what stands above the message that it replies to,
-    oldest first and ready for the model; it is told once and not stored.
+    *quotations* are the replies above the message that it replies to, oldest first and ready for
+    the model; *answer* is the exchange whose reply all of that, or the question itself, replies to.
+    """
+
+    quotations: tuple[str, ...] = ()
+    answer: Exchange | None = None
+
+
+NOTHING_ABOVE: Final = Above()
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What is looked up for a question when its turn comes: what its files say, what it is about.
+
+    *above* is told once and not stored.
     """
 
     files: Files = Files()
-    above: tuple[str, ...] = ()
+    above: Above = NOTHING_ABOVE
 
 
 @dataclass(frozen=True, slots=True)

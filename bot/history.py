@@ -275,6 +275,27 @@ class History:
         rows = await self._database.fetch("SELECT message_id FROM parts WHERE part_id = ?", part_id)
         return int(rows[0][0]) if rows else None
 
+    async def shown_in(self, part_id: int, conversation: Conversation) -> Exchange | None:
+        """Return the exchange whose reply the message *part_id* shows, if *conversation* sees it.
+
+        That is one of those that `context` returns for what all see there.
+        """
+        rows = await self._database.fetch(
+            f"""
+            SELECT {_COLUMNS}, {_PLACE} FROM exchanges
+            WHERE message_id = (SELECT message_id FROM parts WHERE part_id = :part)
+                AND author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')
+                AND private_to = 0
+                AND (channel_id = :channel OR channel_id = :parent AND message_id <= :channel)
+                AND NOT EXISTS (SELECT 1 FROM resets r WHERE r.before_id > exchanges.message_id
+                    AND r.channel_id IN (:channel, exchanges.channel_id, exchanges.message_id))
+            """,
+            part=part_id,
+            channel=conversation.channel_id,
+            parent=conversation.parent_id,
+        )
+        return _with_place(rows[0]) if rows else None
+
     async def knows(self, message_id: int) -> bool:
         """Whether a message is a question, a part of a reply, or quoted by a question."""
         return bool(

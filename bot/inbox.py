@@ -322,7 +322,7 @@ class Inbox:
             files = await self._attachments.read(attachments_of(message), quoted, say)
             if about is None and exchange.quoted_id is not None:  # They are found by their ids.
                 files = replace(files, pictures=None)
-        return Brought(files, await self._chain.above(message, me_id))
+        return Brought(files, await self._chain.above(message, me_id, exchange.conversation))
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
         if exchange.opens_thread:

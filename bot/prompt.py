@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from bot.conversation import Exchange
+from bot.conversation import NOTHING_ABOVE, Above, Exchange
 from bot.gaps import GAP_TOKENS, time_gap
 from bot.images import Image
 from bot.tokens import (
@@ -26,6 +26,7 @@ SPEAKERS_NOTE: Final = (
 )
 WRITES: Final = "⟦{name} writes⟧"
 WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
+ANSWERED_EARLIER: Final = "⟦You wrote earlier, answering {name}; the next message replies to it⟧"
 FORWARDED: Final = "⟦forwarded message⟧"
 EMBED: Final = "⟦embed⟧"
 FILE: Final = "⟦file {name}⟧"
@@ -46,6 +47,7 @@ NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut her
 SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its own
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
 ABOVE_SHARE: Final = 4  # What stands above a quoted message gets a quarter of the room at most.
+ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to know it by
 
 
 class Role(StrEnum):
@@ -250,6 +252,10 @@ class _Album:
         fits = count <= self._left and count * self._room.tokens <= budget
         return self._taken(exchange, count) if fits else 0
 
+    def price(self, exchange: Exchange) -> int:
+        """Return what all pictures of *exchange* would cost."""
+        return len(picture_names(exchange)) * self._room.tokens if self._may_take_more else 0
+
     def placed(
         self, kept: Sequence[Exchange], question: Exchange, *, first_turn: int
     ) -> tuple[Pictured, ...]:
@@ -280,22 +286,22 @@ def build_prompt(
     *,
     token_budget: int,
     place: str = "",
-    above: Sequence[str] = (),
+    above: Above = NOTHING_ABOVE,
     picture_room: PictureRoom = NO_PICTURES,
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
-    *place* says where that is, *above* is what stands above the message that it replies to, oldest
-    first. Costs at most *token_budget*, an estimate without calibration, unless the system turn
-    alone leaves no room: it always stays, and so does the beginning of the question. The pictures
-    of the question go before all others, as many as fit; those of an exchange with it, or not at
-    all.
+    *place* says where that is, *above* what it is about besides what it quotes; what goes on with
+    the last of *exchanges* (`go_on_with`) leaves that to it. Costs at most *token_budget*, an
+    estimate without calibration, unless the system turn alone leaves no room: it always stays, and
+    so does the beginning of the question. The pictures of the question go before all others, as
+    many as fit; those of an exchange with it, or not at all.
     """
     named = any(one.author for one in (question, *exchanges))
     system, system_tokens = _system_turn(system_prompt, place, named=named)
     room = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
     asked, asked_tokens, read_percent = _fitted_question(question, room)
-    asked, asked_tokens = _below(above, asked, asked_tokens, room)
+    most_above = room // ABOVE_SHARE
     room -= asked_tokens
     # An exchange that is kept lets the next question say how long after it that came.
     gaps = [_gap(before, after) for before, after in pairwise((*exchanges, question))]
@@ -304,6 +310,14 @@ def build_prompt(
         for exchange, gap in zip(exchanges, gaps, strict=True)
     ]
     album = _Album(picture_room)
+    about = len(exchanges) - (1 if exchanges and question.quoted == GO_ON else 0)
+    about_turn = _turns(exchanges[about])[0] if about < len(exchanges) else asked
+    spare = room - sum(costs[about:])
+    reserved = album.price(question) + (most_above if above.quotations else 0)
+    if about and costs[about - 1] + reserved <= spare:
+        above = _without(exchanges[about - 1], above)
+    below, above_tokens = _below(above, about_turn, min(spare, most_above))
+    room -= above_tokens
     kept = fit(
         costs,
         room - album.take_some(question, room),
@@ -311,11 +325,11 @@ def build_prompt(
     )
     start = len(exchanges) - kept
     turns, gap_before = list(system), ""
-    for exchange, gap_behind in zip(exchanges[start:], gaps[start:], strict=True):
-        said, replied = _turns(exchange)
-        turns += (_after(gap_before, said), replied)
-        gap_before = gap_behind
-    turns.append(_after(gap_before, asked))
+    for number in range(start, len(exchanges)):
+        said, replied = _turns(exchanges[number])
+        turns += (_after(gap_before, below if number == about else said), replied)
+        gap_before = gaps[number]
+    turns.append(_after(gap_before, below if about == len(exchanges) else asked))
     tokens = token_budget - room + sum(costs[start:])
     pictured = album.placed(exchanges[start:], question, first_turn=len(system))
     return Prompt(tuple(turns), tokens, kept, read_percent, pictured)
@@ -347,14 +361,40 @@ def _after(gap: str, turn: Turn) -> Turn:
     return replace(turn, text=f"{gap}\n{turn.text}") if gap else turn
 
 
-def _below(above: Sequence[str], asked: Turn, tokens: int, room: int) -> tuple[Turn, int]:
-    """Return the question below the last of *above* that there is room for, and what both cost."""
-    most = min(room, tokens + room // ABOVE_SHARE)
-    for start in range(len(above)):
-        whole = replace(asked, text="\n".join((*above[start:], asked.text)))
-        if (cost := _turn_tokens(whole)) <= most:
+def _without(exchange: Exchange, above: Above) -> Above:
+    """Return *above* for a prompt in which *exchange* comes right before: that needs no quoting."""
+    is_there = above.answer is not None and above.answer.message_id == exchange.message_id
+    return replace(above, answer=None) if is_there else above
+
+
+def _below(above: Above, turn: Turn, room: int) -> tuple[Turn, int]:
+    """Return *turn* below as much of *above* as there is *room* for, and what that costs."""
+    tokens = _turn_tokens(turn)
+    if above.answer is not None:
+        bare = _under((_answered(above.answer, 0), *above.quotations), turn)
+        words_room = min(room - (_turn_tokens(bare) - tokens), ANSWER_TOKENS)
+        while words_room > 0:
+            whole = _under((_answered(above.answer, words_room), *above.quotations), turn)
+            if (cost := _turn_tokens(whole) - tokens) <= room:
+                return whole, cost
+            words_room -= cost - room  # Texts may cost a token or two more together than apart.
+    for start in range(len(above.quotations)):
+        whole = _under(above.quotations[start:], turn)
+        if (cost := _turn_tokens(whole) - tokens) <= room:
             return whole, cost
-    return asked, tokens
+    return turn, 0
+
+
+def _under(texts: Sequence[str], turn: Turn) -> Turn:
+    return replace(turn, text="\n".join((*texts, turn.text)))
+
+
+def _answered(exchange: Exchange, tokens: int) -> str:
+    """Return the beginning of a reply, of that many tokens, as it stands where it is replied to."""
+    whole = defused(exchange.reply)
+    words = shorten(whole, tokens)
+    header = ANSWERED_EARLIER.format(name=exchange.author)
+    return f"{header}\n{words}{'…' if len(words) < len(whole) else ''}"
 
 
 def _turns(exchange: Exchange) -> tuple[Turn, Turn]:

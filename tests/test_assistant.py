@@ -14,7 +14,7 @@ import pytest
 from bot import errors
 from bot.assistant import Assistant
 from bot.completion_stream import Usage
-from bot.conversation import Brought, Conversation, Exchange, Files, State
+from bot.conversation import Above, Brought, Conversation, Exchange, Files, State
 from bot.errors import (
     ModelBlind,
     ModelContextExceeded,
@@ -631,7 +631,7 @@ async def test_the_replies_above_are_told_once_and_not_stored(
     assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     async def look_up(exchange: Exchange) -> Brought:
-        return Brought(above=(f"above {exchange.message_id}",))
+        return Brought(above=Above((f"above {exchange.message_id}",)))
 
     for number in (1, 2):
         exchange = an_exchange(number, author="Mina")

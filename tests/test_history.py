@@ -183,14 +183,18 @@ def test_the_law_of_contexts(
             for number, channel in kept:
                 parent = None if channel == 1 else 1
                 await keep(history, an_exchange(number, reply="x", channel=channel, parent=parent))
+                await history.add_part(number, 100 + number)
             for channel, before in resets.items():
                 await history.forgetting.reset(channel, before, "Reset.")
             if erased:
                 await history.forgetting.erase()
-            return {
-                place: await seen(history, Conversation(place, None if place == 1 else 1))
-                for place in (1, 5, 9)
-            }
+            places = {one: Conversation(one, None if one == 1 else 1) for one in (1, 5, 9)}
+            for place in places.values():
+                parts = [100 + number for number, _ in sorted(kept)]
+                answers = [await history.shown_in(part, place) for part in parts]
+                found = [answer.message_id for answer in answers if answer is not None]
+                assert found == await seen(history, place)
+            return {one: await seen(history, place) for one, place in places.items()}
 
     def forgotten(number: int, channel: int) -> bool:
         return number < max(resets.get(channel, 0), resets.get(number, 0))
@@ -205,6 +209,20 @@ def test_the_law_of_contexts(
         )
 
     assert asyncio.run(scene()) == {place: visible(place) for place in (1, 5, 9)}
+
+
+async def test_what_one_person_alone_sees_is_seen_from_nowhere_else(history: History) -> None:
+    private = replace(an_exchange(3, token="x"), conversation=Conversation(1, None, 7, 99))
+    await keep(history, replace(private, reply="x"))
+    await history.add_part(3, 4)
+    assert await history.shown_in(4, CHANNEL) is None
+    assert await history.shown_in(4, private.conversation) is None
+
+
+async def test_an_answer_that_is_not_whole_is_not_shown_in_a_part(history: History) -> None:
+    await history.receive(an_exchange(3))
+    await history.add_part(3, 4)
+    assert await history.shown_in(4, CHANNEL) is None
 
 
 # How much
@@ -840,6 +858,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     assert await history.knows(21)
     assert await history.question_of(21) == 20
     assert await history.parts_of(20) == (21,)
+    assert await history.shown_in(31, thread.conversation)
     await history.find(20)
     await history.was_received(20)
     assert await history.is_open(30) is False

@@ -1,17 +1,21 @@
 """The prompt: what is always in it, what gives way, and who says what."""
 
 import re
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.conversation import Exchange
+from bot.conversation import Above, Exchange
 from bot.gaps import GAP_TOKENS
 from bot.images import Image
 from bot.prompt import (
+    ANSWER_TOKENS,
     CUT_MARK,
+    GO_ON,
     IMAGES,
     SPEAKERS_NOTE,
     PictureRoom,
@@ -23,6 +27,7 @@ from bot.prompt import (
     defused,
     exchange_tokens,
     fit,
+    go_on_with,
     halved,
     kept_files,
     picture_names,
@@ -96,6 +101,7 @@ def test_a_larger_budget_keeps_at_least_as_many(costs: list[int], budget: int, m
     st.booleans(),
     st.integers(300, 3000),
     st.lists(TEXTS, max_size=4),
+    st.none() | EXCHANGES.filter(bool).map(lambda some: some[-1]),
 )
 @settings(max_examples=60)
 def test_any_prompt_keeps_its_promises(
@@ -105,12 +111,14 @@ def test_any_prompt_keeps_its_promises(
     named: bool,
     budget: int,
     above: list[str],
+    answer: Exchange | None,
 ) -> None:
     """Within budget; system prompt first, question last; whole exchanges, the newest, between."""
     quoted = quote("Sora (@sora)", quoted_text) if quoted_text else ""
     question = asked(text, author="Jun (@jun)" if named else "", quoted=quoted if named else "")
     above = [quote("Mina (@mina)", one) for one in above] if named else []
-    prompt = build_prompt("Be brief.", exchanges, question, token_budget=budget, above=above)
+    told = Above(tuple(above), answer if named else None)
+    prompt = build_prompt("Be brief.", exchanges, question, token_budget=budget, above=told)
     first, *between, last = prompt.turns
     assert prompt.tokens <= budget
     cost = PROMPT_OVERHEAD_TOKENS + sum(
@@ -215,7 +223,7 @@ def test_what_was_sent_once_is_sent_the_same_again(
             question,
             token_budget=1_000_000,
             place="⟦here⟧",
-            above=above,
+            above=Above(tuple(above)),
         )
         assert prompt.exchanges == number
         sent.append(prompt.turns)
@@ -233,14 +241,66 @@ def test_the_place_stands_at_the_end_of_the_system_turn() -> None:
 def test_what_stands_above_a_quoted_message_comes_first_and_yields_first() -> None:
     """The question and the quoted message stay whole; of the rest the newest that fit a quarter."""
     question = asked("Why?", quoted=quote("Sora", "Hm."))
-    above = [quote("Mina", f"word{number} " * 20) for number in range(4)]
-    whole = build_prompt("", [], question, token_budget=1000, above=above).turns[-1].text
+    above = tuple(quote("Mina", f"word{number} " * 20) for number in range(4))
+    told = Above(above)
+    whole = build_prompt("", [], question, token_budget=1000, above=told).turns[-1].text
     below = "⟦Sora wrote earlier; the next message replies to it⟧\nHm.\n⟦Jun (@jun) writes⟧\nWhy?"
     assert whole == "\n".join((*above, below))
-    prompt = build_prompt("", [], question, token_budget=600, above=above)
+    prompt = build_prompt("", [], question, token_budget=600, above=told)
     assert prompt.turns[-1].text == "\n".join((*above[2:], below))
     assert prompt.tokens < 300
-    assert build_prompt("", [], question, token_budget=130, above=above).turns[-1].text == below
+    assert build_prompt("", [], question, token_budget=130, above=told).turns[-1].text == below
+
+
+EARLIER = "⟦You wrote earlier, answering Mina (@mina); the next message replies to it⟧"
+
+
+def test_an_earlier_answer_that_is_replied_to_is_told_by_its_beginning() -> None:
+    """Above all else that the question is about."""
+    answer = an_exchange(at_hour(-9), "How?", "So⟧. " * 900, author="Mina (@mina)")
+    above = Above((quote("Sora", "Hm."),), answer)
+    prompt = build_prompt("", [], asked("Why?"), token_budget=9000, above=above)
+    header, words, *below = prompt.turns[-1].text.split("\n")
+    assert header == EARLIER
+    assert ("So]]. " * 900).startswith(words.removesuffix("…"))
+    assert ANSWER_TOKENS - 20 <= estimate_tokens(words) <= ANSWER_TOKENS + 2
+    assert below == [quote("Sora", "Hm.").split("\n")[0], "Hm.", "⟦Jun (@jun) writes⟧", "Why?"]
+    small = build_prompt("", [], asked("Why?"), token_budget=800, above=above)
+    assert 150 <= small.tokens <= 260
+    assert small.turns[-1].text.startswith(f"{EARLIER}\nSo]].")
+
+
+@pytest.mark.parametrize(("budget", "is_there"), [(900, True), (300, False)])
+def test_the_answer_right_before_the_question_is_told_only_where_it_is_left_out(
+    budget: int, is_there: bool
+) -> None:
+    answer = an_exchange(at_hour(0), "How?", "word " * 300, author="Mina (@mina)")
+    prompt = build_prompt("", [answer], asked("Why?"), token_budget=budget, above=Above((), answer))
+    assert (prompt.exchanges == 1, EARLIER not in prompt.turns[-1].text) == (is_there, is_there)
+
+
+def test_an_answer_further_back_is_told_though_it_is_there() -> None:
+    answer, newer = (
+        an_exchange(at_hour(hour), "How?", f"{hour}.", author="Mina (@mina)") for hour in (-2, -1)
+    )
+    above = Above((), answer)
+    prompt = build_prompt("", [answer, newer], asked("Why?"), token_budget=900, above=above)
+    assert prompt.exchanges == 2
+    assert f"{EARLIER}\n-2.\n⟦Jun (@jun) writes⟧\nWhy?" in prompt.turns[-1].text
+
+
+def test_what_goes_on_leaves_what_stands_above_to_what_it_goes_on_with() -> None:
+    before, earlier = (
+        an_exchange(at_hour(hour), "How?", "So.", author="Mina (@mina)") for hour in (-1, -5)
+    )
+    cut = replace(an_exchange(at_hour(0), "Why?", "It beg", author="Jun (@jun)"), cut=True)
+    build = partial(build_prompt, "", [before, cut], go_on_with(cut), above=Above((), earlier))
+    prompt = build(token_budget=900)
+    assert prompt.turns[-3].text == f"{EARLIER}\nSo.\n⟦Jun (@jun) writes⟧\nWhy?"
+    assert prompt.turns[-1].text == GO_ON
+    alone = build_prompt("", [cut], go_on_with(cut), token_budget=900).tokens
+    tight = build(token_budget=alone)
+    assert [turn.text for turn in tight.turns[1::2]] == ["⟦Jun (@jun) writes⟧\nWhy?", GO_ON]
 
 
 def test_an_overlong_question_is_shortened_and_says_how_much_was_read() -> None:

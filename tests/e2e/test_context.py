@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bot.prompt import defused
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
@@ -245,6 +246,62 @@ def quoted(*texts: str, author: str = "Sora (@sora)") -> str:
     return "".join(f"{header}\n{text}\n" for text in texts)
 
 
+def answered(name: str) -> str:
+    return f"⟦You wrote earlier, answering {name}; the next message replies to it⟧"
+
+
+async def test_a_reply_to_an_older_answer_tells_which_one(own_stage: Stage, unique: str) -> None:
+    """Whether there is room for it or not. Discord is not asked."""
+    stage = own_stage
+    async with stage.bot(CONTEXT_TOKENS="1500"):
+        dm = await stage.discord.dm(person := await stage.person())
+        await stage.model.reply_when(f"{unique} old", f"The harbour {unique}. " + "a " * 900)
+        old = await stage.said(dm, person, f"{unique} old")
+        for number in range(4):
+            await stage.said(dm, person, f"{unique} {number} " + "filler " * 100)
+        part = (await stage.parts_of(old))[0]
+        meant = await stage.said(dm, person, f"{unique} what is that?", reply_to=part["id"])
+        name = f"{person} (@{person.lower()})"
+        told = (await question_of(stage, f"{unique} what is that?")).splitlines()
+        assert told[0] == answered(name)
+        assert told[1].startswith(f"The harbour {unique}. a a")
+        assert told[1].endswith(" a…")
+        assert told[2:] == [f"⟦{name} writes⟧", f"{unique} what is that?"]
+        assert f"{unique} old" not in await stage.memory_at(f"{unique} what is that?")
+
+        shown = (await stage.parts_of(meant))[0]
+        await stage.said(dm, person, f"{unique} and that?", reply_to=shown["id"])
+        assert "You wrote" not in await question_of(stage, f"{unique} and that?")
+    assert stage.rows("SELECT quoted FROM exchanges WHERE quoted <> ''") == [], "it is not stored"
+
+
+async def test_who_is_quoted_may_have_replied_to_an_older_answer(stage: Stage, unique: str) -> None:
+    """Though that was a question itself, and told what it replied to."""
+    thread = (await stage.asked(f"1 {unique}", author="Mina"))["id"]
+    first = (await stage.discord.messages(thread))[-1]
+    assert first["author"]["id"] == stage.discord.bot_id
+    await stage.said(thread, "Mina", f"2 {unique}")
+    asked = await stage.said(thread, "Sora", f"3 {unique}", reply_to=first["id"])
+    text = f"{stage.discord.bot_mention} {unique} really?"
+    await stage.said(thread, "Jun", text, reply_to=asked["id"])
+    told = (await question_of(stage, f"{unique} really?")).partition("⟦Jun (@jun) writes⟧")[0]
+    assert (
+        told == f"{answered('Mina (@mina)')}\n{defused(first['content'])}\n{quoted(f'3 {unique}')}"
+    )
+
+
+async def test_an_answer_that_was_reset_is_not_told_to_who_replies_to_it(
+    stage: Stage, unique: str
+) -> None:
+    dm = await stage.discord.dm(person := await stage.person())
+    old = await stage.said(dm, person, f"{unique} old")
+    await stage.use(dm, "reset", by=person)
+    part = (await stage.parts_of(old))[0]
+    for text in (f"{unique} new", f"{unique} newer"):
+        await stage.said(dm, person, text, reply_to=part["id"])
+        assert "You wrote" not in await question_of(stage, text)
+
+
 async def test_five_of_the_replies_above_come_along_after_a_restart(
     own_stage: Stage, unique: str
 ) -> None:
@@ -296,7 +353,10 @@ async def test_the_replies_above_end_at_the_bots_words_and_at_what_it_was_asked(
     for text in (f"4 {unique}", f"5 {unique}"):
         await talk.say(text, "OtherBot")
     told = await talk.told(f"{unique} and this?")
-    assert [line.split(" ")[0] for line in told.splitlines() if unique in line] == ["4", "5"]
+    top = f"{answered('Jun (@jun)')}\n{defused(answer['content'])}\n"
+    assert told.startswith(top)
+    below = told.removeprefix(top).splitlines()
+    assert [line.split(" ")[0] for line in below if unique in line] == ["4", "5"]
 
 
 async def test_replies_that_discord_is_slow_to_tell_of_hold_up_no_answer(
