@@ -115,15 +115,21 @@ class Assistant:
         return await self._owned(self._begun(exchange, look_up, too_late=too_late), reply, turn)
 
     async def renew(
-        self, exchange: Exchange, reply: Reply, renewal: Offer, person_id: int
+        self,
+        exchange: Exchange,
+        reply: Reply,
+        renewal: Offer,
+        person_id: int,
+        *,
+        look_up: LookUp = nothing_more,
     ) -> bool | None:
         """Make the reply of a stored exchange anew, or go on with it, over what is shown of it.
 
-        The stored reply is replaced once the new one is whole. It counts for *person_id*. False as
-        in `answer`, None where there is nothing to renew any more.
+        The stored reply is replaced once the new one is whole. It counts for *person_id*. The rest
+        is as in `answer`, None where there is nothing to renew any more.
         """
         turn = self._queues.turn(exchange.lane)
-        answer = self._begun(exchange, renewal=renewal)
+        answer = self._begun(exchange, look_up, renewal=renewal)
         answer.counts_for = person_id
         is_shown = await self._owned(answer, reply, turn)
         return None if answer.state is None else is_shown

@@ -34,6 +34,12 @@ class Chain:
         found = list[str]()
         return await self._in_time(question.id, self._climb(question, me_id, place, found), found)
 
+    async def above_again(self, exchange: Exchange, me_id: int) -> Above:
+        """Return the same for a stored question. Discord is asked only where it quotes somebody."""
+        found = list[str]()
+        climb = self._climb_again(exchange, me_id, found)
+        return await self._in_time(exchange.message_id, climb, found)
+
     async def _in_time(
         self, question_id: int, climb: Coroutine[None, None, Exchange | None], found: list[str]
     ) -> Above:
@@ -70,6 +76,20 @@ class Chain:
             found.append(quotation)
             message = above
         return None
+
+    async def _climb_again(
+        self, exchange: Exchange, me_id: int, found: list[str]
+    ) -> Exchange | None:
+        """Do the same for a question whose message is not at hand."""
+        if exchange.quoted_id is None or exchange.token is not None:
+            return None
+        place = exchange.conversation
+        answer = await self._history.shown_in(exchange.quoted_id, place)
+        if answer is not None or not exchange.quoted:
+            return answer
+        channel = self._channels.at(place.channel_id, place.guild_id)
+        question = await self._channels.message(channel, exchange.message_id)
+        return await self._climb(question, me_id, place, found) if question is not None else None
 
     async def _replied_to(self, message: discord.Message, above_id: int) -> discord.Message | None:
         """Return what *message* replies to; Discord sends one along, no more."""

@@ -58,7 +58,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Quoted:
-    """What a question replies to, ready for the model; "" where there is nothing to read."""
+    """What a question replies to, ready for the model; "" where there is nothing to quote."""
 
     text: str = ""
     message_id: int | None = None
@@ -231,6 +231,10 @@ class Inbox:
         about = self._about(message) if isinstance(message, discord.Message) else None
         return partial(self._brought, message, about, me_id)
 
+    def looking_up_again(self, me_id: int) -> LookUp:
+        """Return what does so for a question that was answered; what its files say is stored."""
+        return partial(self._brought_again, me_id)
+
     def reply_to(self, exchange: Exchange, find_place: FindPlace) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""
         return DiscordReply(
@@ -323,6 +327,9 @@ class Inbox:
             if about is None and exchange.quoted_id is not None:  # They are found by their ids.
                 files = replace(files, pictures=None)
         return Brought(files, await self._chain.above(message, me_id, exchange.conversation))
+
+    async def _brought_again(self, me_id: int, exchange: Exchange) -> Brought:
+        return Brought(above=await self._chain.above_again(exchange, me_id))
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
         if exchange.opens_thread:
@@ -491,6 +498,8 @@ def _refused(question: Question, state: State, sentence: str) -> Question:
 
 def _quoted(target: discord.Message | None, me_id: int) -> _Quoted:
     """Return what a question replies to."""
+    if target is not None and target.author.id == me_id:
+        return _Quoted(message_id=target.id)
     text = scrubbed(addressing.quotation(target, me_id)) if target is not None else ""
     if target is None or not text:
         return _Quoted()

@@ -48,11 +48,13 @@ class Presses:
                 await self._mend(interaction, exchange)
                 raise Refused("nothing_to_stop")
             return
+        assert interaction.client.user is not None
         renewed = await self._renewals.renew(
             exchange,
             offer,
             person_id=interaction.user.id,
             at=interaction.created_at.timestamp(),
+            me_id=interaction.client.user.id,
         )
         if renewed is Renewed.TOO_MANY:
             raise Refused("person_busy", limit=self._renewals.most_a_minute)

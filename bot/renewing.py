@@ -43,7 +43,7 @@ class Renewals:
         return self._limits.questions_per_minute
 
     async def renew(
-        self, exchange: Exchange, renewal: Offer, *, person_id: int, at: float
+        self, exchange: Exchange, renewal: Offer, *, person_id: int, at: float, me_id: int
     ) -> Renewed:
         """See a reply renewed that somebody asks for at a time; raises HistoryFailed."""
         message_id = exchange.message_id
@@ -56,7 +56,13 @@ class Renewals:
             try:
                 parts = await self._history.parts_of(message_id)
                 reply = self._inbox.reply_over(exchange, parts)
-                is_shown = await self._assistant.renew(exchange, reply, renewal, person_id)
+                is_shown = await self._assistant.renew(
+                    exchange,
+                    reply,
+                    renewal,
+                    person_id,
+                    look_up=self._inbox.looking_up_again(me_id),
+                )
             finally:
                 self._catch_up.released(message_id, exchange.lane, done=is_shown is not False)
         if is_shown is None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bot.prompt import defused
+from bot.offers import Offer
+from bot.prompt import GO_ON, defused
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
@@ -251,7 +252,7 @@ def answered(name: str) -> str:
 
 
 async def test_a_reply_to_an_older_answer_tells_which_one(own_stage: Stage, unique: str) -> None:
-    """Whether there is room for it or not. Discord is not asked."""
+    """Whether there is room for it or not. Discord is not asked, nor when it is made anew."""
     stage = own_stage
     async with stage.bot(CONTEXT_TOKENS="1500"):
         dm = await stage.discord.dm(person := await stage.person())
@@ -260,6 +261,7 @@ async def test_a_reply_to_an_older_answer_tells_which_one(own_stage: Stage, uniq
         for number in range(4):
             await stage.said(dm, person, f"{unique} {number} " + "filler " * 100)
         part = (await stage.parts_of(old))[0]
+        before = len(await stage.discord.requests())
         meant = await stage.said(dm, person, f"{unique} what is that?", reply_to=part["id"])
         name = f"{person} (@{person.lower()})"
         told = (await question_of(stage, f"{unique} what is that?")).splitlines()
@@ -269,10 +271,24 @@ async def test_a_reply_to_an_older_answer_tells_which_one(own_stage: Stage, uniq
         assert told[2:] == [f"⟦{name} writes⟧", f"{unique} what is that?"]
         assert f"{unique} old" not in await stage.memory_at(f"{unique} what is that?")
 
+        [shown] = await stage.parts_of(meant)
+        await stage.discord.press(dm, person, shown["id"], Offer.REGENERATE)
+        await asked_times(stage, f"{unique} what is that?", 2)
+        again = (await question_of(stage, f"{unique} what is that?")).splitlines()
+        assert (again[0], again[1][:100], again[2:]) == (told[0], told[1][:100], told[2:])
+        assert not await stage.discord.requests(after=before, method="GET", route=MESSAGE)
+
         shown = (await stage.parts_of(meant))[0]
         await stage.said(dm, person, f"{unique} and that?", reply_to=shown["id"])
         assert "You wrote" not in await question_of(stage, f"{unique} and that?")
     assert stage.rows("SELECT quoted FROM exchanges WHERE quoted <> ''") == [], "it is not stored"
+
+
+async def asked_times(stage: Stage, text: str, times: int) -> None:
+    async def asked() -> bool:
+        return len(await stage.requests_with(text)) == times
+
+    await until(asked)
 
 
 async def test_who_is_quoted_may_have_replied_to_an_older_answer(stage: Stage, unique: str) -> None:
@@ -300,6 +316,40 @@ async def test_an_answer_that_was_reset_is_not_told_to_who_replies_to_it(
     for text in (f"{unique} new", f"{unique} newer"):
         await stage.said(dm, person, text, reply_to=part["id"])
         assert "You wrote" not in await question_of(stage, text)
+
+
+@pytest.mark.parametrize("offer", [Offer.REGENERATE, Offer.CONTINUE])
+async def test_a_reply_that_is_renewed_is_told_the_replies_above(
+    stage: Stage, unique: str, offer: Offer
+) -> None:
+    talk = Talk(stage, await stage.channel())
+    for number in range(3):
+        await talk.say(f"{number} {unique}")
+    cut = Script(text=f"It begins {unique}", finish_reason="length")
+    await stage.model.reply_when(f"{unique} why?", cut, times=1)
+    told = await talk.told(f"{unique} why?")
+    assert told == quoted(*(f"{number} {unique}" for number in range(3)))
+    part = (await stage.parts_of(talk.messages[-1]))[0]
+    await stage.discord.press(part["channel_id"], "Jun", part["id"], offer)
+    text = GO_ON if offer is Offer.CONTINUE else f"{unique} why?"
+    turn = -3 if offer is Offer.CONTINUE else -1
+
+    async def asked_again() -> bool:
+        prompts = [one.body["messages"] for one in await stage.requests_with(text)]
+        return any(f"{told}⟦Jun (@jun)" in text_of(one[turn]) for one in prompts[-1:])
+
+    await until(asked_again)
+
+
+async def test_nothing_is_fetched_to_renew_the_answer_to_what_replies_to_nothing(
+    stage: Stage, unique: str
+) -> None:
+    question = await stage.asked(f"{unique} why?")
+    [part] = await stage.parts_of(question)
+    before = len(await stage.discord.requests())
+    await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.REGENERATE)
+    await asked_times(stage, f"{unique} why?", 2)
+    assert not await stage.discord.requests(after=before, method="GET", route=MESSAGE)
 
 
 async def test_five_of_the_replies_above_come_along_after_a_restart(
