@@ -16,6 +16,7 @@ from bot.errors import (
     HistoryFailed,
     ModelBlind,
     ModelContextExceeded,
+    ModelEmpty,
     ModelError,
     ModelRequestRefused,
     NothingAsked,
@@ -118,6 +119,10 @@ class Consulting:
                 await self._put_without(build(kept), error, calls, answer, reply)
             else:
                 await self._stream(build(kept), calls, answer, reply)
+        if not _is_visible(answer.text):
+            answer.pieces.clear()
+            reply.restart()
+            raise ModelEmpty("nothing of it can be seen")
 
     async def _look_up(self, answer: Answer, files_token_limit: int) -> None:
         """Put in what the question brings, and what its files say as far as it fits."""
@@ -271,6 +276,13 @@ class Consulting:
         calibration = await self._calibration(answer.model)
         prompt_tokens = calibration.apply(answer.prompt.tokens)
         return Used(prompt_tokens, calibration.apply(estimate_tokens(said)), 1, estimated=1)
+
+
+def _is_visible(text: str) -> bool:
+    # Late, as the reply does: a bot that only waits saves 0.5 MB.
+    from bot.rendering import is_visible  # noqa: PLC0415
+
+    return is_visible(text)
 
 
 def _nowhere(_exchange: Exchange) -> str:

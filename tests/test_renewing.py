@@ -166,6 +166,22 @@ async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
     assert not await history.open_questions()
 
 
+@pytest.mark.parametrize("unseen", ["\u200b\u200b", "<b></b>", "####", "<br>"])
+async def test_an_answer_that_shows_nothing_takes_no_place(
+    assistant: Assistant, history: History, model: DoubleModel, unseen: str
+) -> None:
+    model.enqueue(unseen)
+    reply = await renewed(assistant, history, 2)
+    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before, ENGLISH.model_empty])
+    assert (await stored(history, 2)).reply == "Two."
+    assert await history.receive(an_exchange(4, "Fourth?"))
+    model.enqueue(unseen)
+    reply = DoubleReply()
+    await assistant.answer(an_exchange(4, "Fourth?"), reply)
+    assert (reply.text, reply.notices) == ("", [ENGLISH.model_empty])
+    assert (await stored(history, 4)).reply == ""
+
+
 @pytest.mark.parametrize("error", [ModelBusy("429"), ModelCut("reset")])
 async def test_the_old_reply_comes_back_when_the_new_one_fails(
     assistant: Assistant,
