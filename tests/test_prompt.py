@@ -270,6 +270,15 @@ def test_an_earlier_answer_that_is_replied_to_is_told_by_its_beginning() -> None
     assert small.turns[-1].text.startswith(f"{EARLIER}\nSo]].")
 
 
+@pytest.mark.parametrize("words", ["So it is. ", "안녕하세요 ", "(x+y)=z;"])
+def test_more_room_never_leaves_out_an_earlier_answer(words: str) -> None:
+    answer = an_exchange(at_hour(-9), "How?", words * 200, author="Mina (@mina)")
+    build = partial(build_prompt, "", [], asked("Why?"), above=Above((), answer))
+    told = [EARLIER in build(token_budget=room).turns[-1].text for room in range(100, 900)]
+    assert told == sorted(told)
+    assert told[-1]
+
+
 @pytest.mark.parametrize(("budget", "is_there"), [(900, True), (300, False)])
 def test_the_answer_right_before_the_question_is_told_only_where_it_is_left_out(
     budget: int, is_there: bool
