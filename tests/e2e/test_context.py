@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bot.offers import Offer
-from bot.prompt import GO_ON, defused
+from bot.prompt import defused
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
@@ -331,14 +331,13 @@ async def test_a_reply_that_is_renewed_is_told_the_replies_above(
     assert told == quoted(*(f"{number} {unique}" for number in range(3)))
     part = (await stage.parts_of(talk.messages[-1]))[0]
     await stage.discord.press(part["channel_id"], "Jun", part["id"], offer)
-    text = GO_ON if offer is Offer.CONTINUE else f"{unique} why?"
-    turn = -3 if offer is Offer.CONTINUE else -1
 
-    async def asked_again() -> bool:
-        prompts = [one.body["messages"] for one in await stage.requests_with(text)]
-        return any(f"{told}⟦Jun (@jun)" in text_of(one[turn]) for one in prompts[-1:])
+    async def told_again() -> bool:
+        question = f"{told}⟦Jun (@jun) writes⟧\n{unique} why?"
+        requests = [one.body["messages"] for one in await stage.completions() if one.body]
+        return sum(any(text_of(turn) == question for turn in one) for one in requests) == 2
 
-    await until(asked_again)
+    await until(told_again)
 
 
 async def test_nothing_is_fetched_to_renew_the_answer_to_what_replies_to_nothing(
