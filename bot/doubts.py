@@ -41,7 +41,7 @@ class Doubts:
     def __init__(self, *, are_sure: bool = False) -> None:
         self._are_sure = are_sure
         self._unread: list[str] = []
-        self._open: set[str] = set()
+        self._open: list[str] = []
 
     def follow(self, shown: str) -> None:
         """Take in what is shown next, other than blocks of code."""
@@ -84,9 +84,9 @@ class Doubts:
             ):
                 self._are_sure = True
                 return
-            if token["pair"]:
-                self._open ^= {token["pair"]}
-            elif token["one"] == "_" and token["word"] is not None:
-                self._open.add("_")
-            elif token["one"]:
-                self._open ^= {token["one"]}
+            sign = token["pair"] or token["one"]
+            if sign and sign not in self._open:
+                self._open.append(sign)
+            elif sign and not (sign == "_" and token["word"] is not None):
+                # What is still open within ends there, too.
+                del self._open[self._open.index(sign) :]

@@ -199,7 +199,7 @@ class Renderer:
         if fence := _FENCE.match(line):
             self._fence = _Fence(fence[1], is_sudden=False, is_doubtful=self._doubts.block())
             self._begins_line = False
-            info = unmasked(line[fence.end() :].replace("`", ""))
+            info = line[fence.end() :].replace("`", "").replace("](", f"]{WORD_JOINER}(")
             return Piece(end, line[: fence.start(1)] + _DISCORD_FENCE + info)
         if heading := _DEEP_HEADING.match(line):
             text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))

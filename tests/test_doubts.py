@@ -87,6 +87,8 @@ def test_what_is_code_is_written_as_discord_reads_it(text: str, shown: str) -> N
         f"Like this: ```py\n{EVIL}",
         "[]\n```\n](https://evil.example)\n```",
         f"https://x.test/<code>{EVIL}</code>",
+        f"__~~a__~~~\n```\n{EVIL}~~\n```",
+        "[google.com\n```](\n\nhttps://x.test/",
         "[x] `](https://evil.example)`",
         r"[google.com\](https://evil.example)",
         f"Like this: ```py\na ```` \n```\n{EVIL}\n```",
