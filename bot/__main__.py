@@ -13,7 +13,9 @@ NO_ACCOUNT_NEEDED: Final = (
     f"{WHERE} Without any account: python -m bot sandbox",
     f"{WHERE} Without a key: python -m bot chat --offline",
 )
-INSTALL: Final = "scripts/run installs what is needed and runs the bot."
+INSTALL: Final = (
+    "scripts/run installs what is needed, scripts/run sandbox what its page needs, too."
+)
 REFUSED: Final = 2  # exit code: it cannot run like this; the sentence says what to change
 
 
@@ -27,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "chat":
             return _chat(offline=options.offline)
         if options.command == "sandbox":
-            return _sandbox()
+            return _sandbox_at_a_terminal() if options.terminal else _sandbox(options)
         return _run()
     except SettingsInvalid as problems:
         print(problems, NO_ACCOUNT_NEEDED[options.command == "chat"], sep="\n", file=sys.stderr)
@@ -57,8 +59,21 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--offline", action="store_true", help="use the stand-in model, without a key"
     )
-    commands.add_parser("sandbox", help="try the bot with a stand-in Discord, without any account")
+    sandbox = commands.add_parser(
+        "sandbox", help="try the bot with a stand-in Discord, without any account"
+    )
+    sandbox.add_argument("--terminal", action="store_true", help="here, and not in a browser")
+    sandbox.add_argument(
+        "--no-browser", action="store_true", help="print the address and open nothing"
+    )
+    sandbox.add_argument("--port", type=_port, default=0, help="where the page is; else any free")
     return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
 
 
 def _run() -> int:
@@ -94,7 +109,13 @@ def _chat(*, offline: bool) -> int:
     return chat(offline=offline)
 
 
-def _sandbox() -> int:
+def _sandbox(options: argparse.Namespace) -> int:
+    from bot.sandbox.page.play import play  # noqa: PLC0415
+
+    return play(port=options.port, opens_browser=not options.no_browser)
+
+
+def _sandbox_at_a_terminal() -> int:
     from bot.sandbox.terminal import play  # noqa: PLC0415
 
     return play()

@@ -125,13 +125,38 @@ def test_without_a_key_the_chat_says_where_to_get_one(capsys: pytest.CaptureFixt
     assert where.endswith("Without a key: python -m bot chat --offline")
 
 
-@pytest.mark.parametrize("command", ["chat", "sandbox"])
+@pytest.mark.parametrize("command", ["chat", "sandbox", "sandbox --terminal"])
 def test_each_command_gives_its_own_exit_code(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr("bot.terminal.chat", lambda **_: 7)
-    monkeypatch.setattr("bot.sandbox.terminal.play", lambda: 7)
-    assert main([command]) == 7
+    codes = {"chat": 7, "sandbox": 8, "sandbox --terminal": 9}
+    monkeypatch.setattr("bot.terminal.chat", lambda **_: codes["chat"])
+    monkeypatch.setattr("bot.sandbox.page.play.play", lambda **_: codes["sandbox"])
+    monkeypatch.setattr("bot.sandbox.terminal.play", lambda: codes["sandbox --terminal"])
+    assert main(command.split()) == codes[command]
+
+
+@pytest.mark.parametrize("port", ["x", "-1", "65536", "１"])
+def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["sandbox", f"--port={port}"])
+    assert caught.value.code == 2
+    assert "a port is a number from 0 to 65535" in capsys.readouterr().err
+
+
+def test_the_sandbox_says_what_its_page_needs(tmp_path: Path) -> None:
+    """Without its extra there is one sentence, and the terminal works all the same."""
+    code = (
+        "import sys; sys.modules['markdown_it'] = None\n"
+        "import bot.__main__; sys.exit(bot.__main__.main(['sandbox', '--no-browser']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.returncode) == ("", 2)
+    [sentence] = done.stderr.splitlines()
+    assert sentence.startswith("The package markdown_it is not installed.")
+    assert "scripts/run sandbox" in sentence
 
 
 def test_ctrl_c_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,42 +2,41 @@
 
 import asyncio
 import os
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
 
+from bot.sandbox.bot_process import BotProcess
 from bot.sandbox.driver import Driver, running_discord
-from bot.sandbox.model_driver import running_model
+from bot.sandbox.model_driver import ModelDriver, running_model
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS: Final = 30.0
-LOG_LINES: Final = 20
 # Where the sandbox has its own: what an operator set for real servers must not get in its way.
 OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOWED_GUILDS", "ALLOW_DMS", "LOG_")
 
 
-class BotEnded(Exception):
-    """The bot ended by itself; the text is the end of what it logged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A running sandbox. *model_label* says in words who answers."""
+    """A running sandbox. *model* is the stand-in model, None where a real one answers."""
 
     driver: Driver
-    model_label: str
-    bot: asyncio.subprocess.Process
-    log_path: Path
+    model: ModelDriver | None
+    bot: BotProcess
+
+    @property
+    def model_label(self) -> str:
+        """Say in words who answers."""
+        return "the offline stand-in model" if self.model else "the chat API of your settings"
 
     async def connected(self) -> None:
         """Return when the bot is online; raises BotEnded."""
-        ended = asyncio.create_task(self.ended())
+        ended = asyncio.create_task(self.bot.ended())
         waiting = self.driver.wait_until_connected(timeout_seconds=CONNECT_SECONDS)
         connected = asyncio.create_task(waiting)
         try:
@@ -47,51 +46,41 @@ class Sandbox:
             ended.cancel()
             connected.cancel()
 
-    async def ended(self) -> None:
-        """Wait until the bot ends by itself; raises BotEnded then."""
-        await self.bot.wait()
-        raise BotEnded("\n".join(self.log_path.read_text().splitlines()[-LOG_LINES:]))
-
 
 @asynccontextmanager
-async def running_sandbox() -> AsyncIterator[Sandbox]:
-    """Run a sandbox; with a key or an address of a chat API in the settings, that one answers."""
+async def running_sandbox(**bot_settings: str) -> AsyncIterator[Sandbox]:
+    """Run a sandbox; with a key or an address of a chat API in the settings, that one answers.
+
+    *bot_settings* are further settings of the bot, by the names of their environment variables.
+    """
     given = {**dotenv_values(), **os.environ}
     real_model = bool(given.get("OPENAI_API_KEY") or given.get("OPENAI_BASE_URL"))
-    label = "the chat API of your settings" if real_model else "the offline stand-in model"
     kept = {
         name: value for name, value in given.items() if value and not name.startswith(OWN_SETTINGS)
     }
     with tempfile.TemporaryDirectory(prefix="sandbox-") as name:
-        folder = Path(name)
-        async with (
-            running_discord() as driver,
-            _model_settings(real=real_model) as model,
-            _running_bot(driver, folder, {**kept, **model}) as bot,
-        ):
-            yield Sandbox(driver, label, bot, folder / "bot.log")
+        async with running_discord() as driver, _model(real=real_model) as model:
+            settings = {**kept, **_settings(driver, model, Path(name)), **bot_settings}
+            bot = BotProcess(settings, Path(name))
+            await bot.start()
+            try:
+                yield Sandbox(driver, model, bot)
+            finally:
+                await bot.stop()
 
 
 @asynccontextmanager
-async def _model_settings(*, real: bool) -> AsyncIterator[Mapping[str, str]]:
+async def _model(*, real: bool) -> AsyncIterator[ModelDriver | None]:
     if real:
-        yield {}
+        yield None
         return
     pace = {"first_token_delay_seconds": 0.4, "chunks_per_second": 60.0}
     async with running_model(mode="offline", tokens_parameter="either", **pace) as model:
-        yield {
-            "OPENAI_BASE_URL": model.base_url,
-            "OPENAI_API_KEY": model.api_key,
-            "OPENAI_MODEL": "offline",
-        }
+        yield model
 
 
-@asynccontextmanager
-async def _running_bot(
-    driver: Driver, folder: Path, settings: Mapping[str, str]
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    environment = {
-        **settings,
+def _settings(driver: Driver, model: ModelDriver | None, folder: Path) -> Mapping[str, str]:
+    settings = {
         "DISCORD_TOKEN": driver.token,
         "DISCORD_API_URL": driver.api_url,
         "DISCORD_GATEWAY_URL": driver.gateway_url,
@@ -99,20 +88,10 @@ async def _running_bot(
         "SHUTDOWN_GRACE": "0",
         "PYTHONPATH": str(REPOSITORY),
     }
-    with (folder / "bot.log").open("wb") as log_file:
-        bot = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "bot",
-            env=environment,
-            cwd=folder,  # An .env of the operator's is read above, and not a second time.
-            stdin=asyncio.subprocess.DEVNULL,
-            stderr=log_file,
-            start_new_session=True,  # Ctrl-C is for whoever plays, who stops it.
-        )
-    try:
-        yield bot
-    finally:
-        with suppress(ProcessLookupError):
-            bot.terminate()
-        await bot.wait()
+    if model is not None:
+        settings |= {
+            "OPENAI_BASE_URL": model.base_url,
+            "OPENAI_API_KEY": model.api_key,
+            "OPENAI_MODEL": "offline",
+        }
+    return settings

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from bot.sandbox.bot_process import BotEnded
 from bot.sandbox.driver import ControlError, Driver
-from bot.sandbox.launch import BotEnded, running_sandbox
+from bot.sandbox.launch import running_sandbox
 from bot.sandbox.screen import Screen
 
 with suppress(ImportError):  # Windows has none, and nothing to restore.
@@ -98,7 +99,7 @@ async def _play() -> None:
         print("Nothing else is real: no account is used, and nothing is kept.")
         print(HELP, flush=True)
         talking = asyncio.create_task(_Talk(sandbox.driver).run())
-        ended = asyncio.create_task(sandbox.ended())
+        ended = asyncio.create_task(sandbox.bot.ended())
         try:
             await asyncio.wait({talking, ended}, return_when=asyncio.FIRST_COMPLETED)
             await (ended if ended.done() else talking)

@@ -1,4 +1,4 @@
-"""The sandbox as a person meets it: `python -m bot sandbox`, piped and at a terminal."""
+"""The sandbox at a terminal: `python -m bot sandbox --terminal`, piped and at a keyboard."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 async def played(folder: Path, typed: str, **settings: str) -> tuple[str, str, int]:
     """Return what the sandbox showed, what it complained of, and its exit code."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox"),
+        *(sys.executable, "-m", "bot", "sandbox", "--terminal"),
         env=environment(folder, **settings),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -130,7 +130,7 @@ class Keyboard:
 async def at_a_terminal(folder: Path) -> Keyboard:
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox"),
+        *(sys.executable, "-m", "bot", "sandbox", "--terminal"),
         env=environment(folder),
         stdin=theirs,
         stdout=theirs,

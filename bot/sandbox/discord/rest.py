@@ -164,6 +164,7 @@ class Rest:
             "method": request.method,
             "path": path,
             "route": route.path,
+            "bucket": route.bucket,
             "query": dict(request.query),
             "at": time.monotonic(),
             "body": None,

@@ -1,0 +1,67 @@
+"""Whether the bot is online, reconnecting or down; kill it and start it again."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from bot.sandbox.bot_process import BotProcess
+from bot.sandbox.driver import Driver
+
+Json = dict[str, Any]
+
+ONLINE: Final = "online"
+RECONNECTING: Final = "reconnecting"
+DOWN: Final = "down"
+
+
+class BotState:
+    """Follows the bot; *tell* hears each change of its state."""
+
+    def __init__(self, bot: BotProcess, driver: Driver, tell: Callable[[Json], None]) -> None:
+        self._bot = bot
+        self._driver = driver
+        self._tell = tell
+        self._started = asyncio.Event()
+        self._connected = True
+        self._killed = False
+        self._told: Json = {}
+
+    def as_json(self) -> Json:
+        """Return the state, and of a bot that ended by itself what it said last."""
+        if self._bot.runs:
+            return {"kind": "bot", "state": ONLINE if self._connected else RECONNECTING}
+        last_words = "" if self._killed else self._bot.last_words()
+        return {"kind": "bot", "state": DOWN, "last_words": last_words}
+
+    async def look(self) -> None:
+        """Look whether it is connected."""
+        self._connected = bool((await self._driver.gateway_state())["connected"])
+        self._changed()
+
+    async def kill(self) -> None:
+        """Kill it without a warning."""
+        self._killed = True
+        await self._bot.kill()
+
+    async def start(self) -> None:
+        """Start it again."""
+        self._killed = False
+        await self._bot.start()
+        self._started.set()
+        self._changed()
+
+    async def follow(self) -> None:
+        """Notice when it ends, and when it is there again; does not return."""
+        while True:
+            await self._bot.wait()
+            self._started.clear()
+            self._connected = False
+            self._changed()
+            if not self._bot.runs:
+                await self._started.wait()
+
+    def _changed(self) -> None:
+        state = self.as_json()
+        if state != self._told:
+            self._told = state
+            self._tell(state)

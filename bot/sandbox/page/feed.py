@@ -1,0 +1,43 @@
+"""Bring what happens to whoever watches: a snapshot first, then each change."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+_WAITING_AT_MOST: Final = 5000  # changes; a browser that is further behind begins anew
+
+
+class Feed:
+    """Changes go out to all who watch; *snapshot* gives a newcomer what there is by then."""
+
+    def __init__(self, snapshot: Callable[[], Json]) -> None:
+        self._snapshot = snapshot
+        self._watching: set[asyncio.Queue[Json | None]] = set()
+
+    def tell(self, changes: Iterable[Json]) -> None:
+        """Tell all who watch."""
+        for change in changes:
+            for queue in self._watching:
+                if queue.qsize() < _WAITING_AT_MOST:
+                    queue.put_nowait(change)
+                else:
+                    queue.put_nowait(None)
+
+    def end(self) -> None:
+        """Let all who watch know that there is no more."""
+        for queue in self._watching:
+            queue.put_nowait(None)
+
+    @contextmanager
+    def watched(self) -> Iterator["asyncio.Queue[Json | None]"]:
+        """Yield the queue of one who watches; None in it is its end."""
+        queue: asyncio.Queue[Json | None] = asyncio.Queue()
+        queue.put_nowait({"kind": "snapshot", **self._snapshot()})
+        self._watching.add(queue)
+        try:
+            yield queue
+        finally:
+            self._watching.discard(queue)

@@ -1,0 +1,60 @@
+"""Open the page before a running sandbox, and stay until somebody ends it."""
+
+import asyncio
+import signal
+import sys
+import webbrowser
+from typing import Final
+
+from bot.sandbox.bot_process import BotEnded
+from bot.sandbox.launch import Sandbox, running_sandbox
+from bot.sandbox.page.deeds import Deeds
+from bot.sandbox.page.following import Following
+from bot.sandbox.page.server import Server
+from bot.sandbox.process import StandInError
+
+REFUSED: Final = 2  # exit code: it cannot run like this
+SEEN_IN_LOG: Final = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
+
+
+def play(*, port: int, opens_browser: bool) -> int:
+    """Run the sandbox and its page until a signal; return the exit code."""
+    try:
+        asyncio.run(_play(port, opens_browser=opens_browser))
+    except (KeyboardInterrupt, asyncio.CancelledError):  # asked to stop
+        print()
+    except BotEnded as ended:
+        print(f"The bot ended by itself. The last that it said:\n{ended}", file=sys.stderr)
+        return REFUSED
+    except StandInError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except OSError as error:
+        print(f"The page cannot be served on port {port}: {error.strerror}.", file=sys.stderr)
+        return REFUSED
+    return 0
+
+
+async def _play(port: int, *, opens_browser: bool) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    print("Starting a stand-in Discord and the bot ...", flush=True)
+    async with running_sandbox(**SEEN_IN_LOG) as sandbox:
+        await sandbox.connected()
+        await _serve(sandbox, port, opens_browser=opens_browser)
+
+
+async def _serve(sandbox: Sandbox, port: int, *, opens_browser: bool) -> None:
+    following = await Following.begun(sandbox)
+    deeds = Deeds(sandbox.driver, following.world).by_name | following.deeds
+    server = Server(following.feed, deeds, sandbox.driver.cdn_url)
+    async with server.running(port) as address:
+        print(f"ChatBot is online, answering with {sandbox.model_label}. Open:")
+        print(f"  {address}")
+        print("Nothing else is real: no account is used, and nothing is kept. Ctrl-C ends it.")
+        sys.stdout.flush()
+        if opens_browser:
+            await asyncio.to_thread(webbrowser.open, address)
+        await following.run()

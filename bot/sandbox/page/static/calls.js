@@ -1,0 +1,30 @@
+// Ask the page's server to do something; what does not work is said in one sentence.
+
+import { byId } from "./dom.js";
+
+let hiding = 0;
+
+export function complain(sentence) {
+  const box = byId("trouble");
+  box.textContent = sentence;
+  box.hidden = false;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => (box.hidden = true), 8000);
+}
+
+export async function perform(deed, what = {}) {
+  let answer;
+  try {
+    const response = await fetch(`do/${deed}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(what),
+    });
+    answer = await response.json();
+  } catch {
+    answer = { error: "The sandbox does not answer. Is it still running?" };
+  }
+  if (answer.error === undefined) return answer.done ?? true;
+  complain(answer.error);
+  return null;
+}

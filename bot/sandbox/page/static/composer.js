@@ -1,0 +1,153 @@
+// Where one writes: completion of names, typing, sending.
+
+import { perform } from "./calls.js";
+import { byId, el, say } from "./dom.js";
+import { signOf } from "./places.js";
+import { Suggestions } from "./suggestions.js";
+
+const TYPING_EVERY_MS = 8000;
+const EXAMPLES = [
+  ["Show me some code", "Show me some code in Python"],
+  ["Write something long", "Write something long, please"],
+  ["Show me a table", "Show me a table"],
+  ["한국어로 인사해 줘", "한국어로 인사해 줘"],
+  ["What were you sent?", "What were you sent with this?"],
+];
+
+export class Composer {
+  constructor(store) {
+    this.store = store;
+    this.box = byId("composer-text");
+    this.lastTyping = 0;
+    this.suggestions = new Suggestions(this.box, byId("suggestions"), (word) => this.found(word));
+    byId("composer-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.send();
+    });
+    this.box.addEventListener("keydown", (event) => this.key(event));
+    this.box.addEventListener("input", () => this.changed());
+    store.on("snapshot person place channel", () => this.draw());
+    store.on("typing message place", () => this.drawTyping());
+    setInterval(() => this.drawTyping(), 1000);
+    byId("post-form").addEventListener("submit", (event) => this.post(event));
+  }
+
+  draw() {
+    const { place, person } = this.store;
+    if (!place) return;
+    const isForum = place.kind === "forum";
+    byId("post-form").hidden = !isForum;
+    byId("composer").hidden = isForum;
+    const label = `Message ${place.kind === "dm" ? "@" : ["text"].includes(place.kind) ? "#" : ""}${place.name}`;
+    byId("composer-label").textContent = `${label} as ${person.name}`;
+    this.box.placeholder = label;
+    byId("place-name").textContent = `${signOf(place)} ${place.name}`;
+    byId("place-topic").textContent = this.about(place);
+    document.title = `${place.name} · Sandbox`;
+  }
+
+  about(place) {
+    if (place.topic) return place.topic;
+    const parent = this.store.channels.get(place.parent_id);
+    if (place.kind === "thread") return `thread in ${signOf(parent)}${parent.name}: no mention needed`;
+    return place.kind === "dm" ? "direct messages: no mention needed" : "mention @ChatBot to ask it";
+  }
+
+  found(word) {
+    if (word.startsWith("@")) {
+      const wanted = word.slice(1).toLowerCase();
+      const names = Object.values(this.store.users);
+      return names
+        .filter((name) => name.toLowerCase().startsWith(wanted))
+        .sort((one, other) => (other === this.store.bot.name) - (one === this.store.bot.name))
+        .map((name) => ({ label: `@${name}`, insert: `@${name} ` }));
+    }
+    return [];
+  }
+
+  key(event) {
+    if (this.suggestions.key(event)) return;
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      this.send();
+    }
+  }
+
+  changed() {
+    this.box.rows = Math.min(10, this.box.value.split("\n").length);
+    this.suggestions.update();
+    if (this.box.value && Date.now() - this.lastTyping > TYPING_EVERY_MS) {
+      this.lastTyping = Date.now();
+      perform("type", this.where());
+    }
+  }
+
+  where() {
+    return { person: this.store.personId, channel: this.store.channelId };
+  }
+
+  async send() {
+    const text = this.box.value;
+    if (!text.trim()) return;
+    this.set("");
+    const sent = await perform("say", { ...this.where(), text });
+    if (!sent && !this.box.value) this.set(text);
+  }
+
+  set(text) {
+    this.box.value = text;
+    this.lastTyping = text ? this.lastTyping : 0;
+    this.suggestions.hide();
+    this.box.rows = Math.min(10, text.split("\n").length);
+  }
+
+  examples() {
+    const isDm = this.store.place.kind === "dm";
+    const ask = (text) => async () => {
+      const words = isDm ? text : `@${this.store.bot.name} ${text}`;
+      const sent = await perform("say", { ...this.where(), text: words });
+      if (sent && this.store.place.kind === "text") {
+        if (this.store.channels.has(sent.id)) this.store.open(sent.id);
+        else this.store.followed = sent.id;
+      }
+      this.box.focus();
+    };
+    const button = ([label, text]) =>
+      el("button", { type: "button", class: "example", onclick: ask(text) }, label);
+    const answering = this.store.offline
+      ? "The offline model answers: no AI, but everything else is real."
+      : "The chat API of your settings answers, at its price.";
+    return [
+      el("p", {}, "This is a stand-in for Discord. The bot behind it is the real one. ", answering),
+      el("p", {}, "Ask it something:"),
+      el("p", { class: "examples" }, ...EXAMPLES.map(button)),
+    ];
+  }
+
+  drawTyping() {
+    const now = Date.now();
+    const names = [];
+    for (const [key, until] of this.store.typing) {
+      const [channel, ...name] = key.split(" ");
+      if (until < now) this.store.typing.delete(key);
+      else if (channel === this.store.channelId && name.join(" ") !== this.store.person?.name) {
+        names.push(name.join(" "));
+      }
+    }
+    const text = names.length ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing…` : "";
+    const box = byId("typing");
+    if (box.textContent !== text) box.textContent = text;
+  }
+
+  async post(event) {
+    event.preventDefault();
+    const title = byId("post-title");
+    const text = byId("post-text");
+    const posted = await perform("post", { ...this.where(), name: title.value, text: text.value });
+    if (!posted) return;
+    title.value = text.value = "";
+    say("Posted");
+    if (this.store.channels.has(posted.channel)) this.store.open(posted.channel);
+    else this.store.followed = posted.channel;
+  }
+}

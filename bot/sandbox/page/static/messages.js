@@ -1,0 +1,210 @@
+// The middle: the messages of one place, each kept up as it is edited.
+
+import { byId, el, reconcile, setText } from "./dom.js";
+import { drawComponents } from "./components.js";
+import { avatar, signOf } from "./places.js";
+import { actionsFor } from "./message_actions.js";
+
+const TOGETHER_MS = 7 * 60_000;
+const NEAR_THE_END_PX = 120;
+
+export function showMessages(store, composer) {
+  const draw = () => drawMessages(store, composer);
+  store.on("snapshot person place", () => {
+    draw();
+    toTheEnd();
+  });
+  store.on("message messages_gone channel channels_gone", draw);
+  store.on("message", ({ message }) => {
+    // One's own words are always seen.
+    if (message.channel_id === store.channelId && message.author_id === store.personId) toTheEnd();
+  });
+  const log = byId("messages");
+  log.addEventListener("keydown", moveAmongMessages);
+  log.addEventListener("focusin", (event) => setCurrent(event.target.closest(".message")));
+  for (const kind of ["click", "keydown"]) log.addEventListener(kind, revealSpoiler);
+  window.addEventListener("resize", () => isNearTheEnd() && toTheEnd());
+}
+
+function drawMessages(store, composer) {
+  const place = store.place;
+  if (!place) return;
+  const stays = isNearTheEnd();
+  const log = byId("messages");
+  if (log.dataset.place !== place.id) {
+    log.replaceChildren();
+    log.dataset.place = place.id;
+  }
+  const messages = place.kind === "forum" ? [] : store.messagesIn(place.id);
+  let before = null;
+  reconcile(log, messages, (one) => one.id, (one) => makeMessage(one), (node, message) => {
+    updateMessage(store, composer, node, message, before);
+    before = message;
+  });
+  if (!log.querySelector(".message[tabindex='0']")) setCurrent(log.lastElementChild);
+  drawBeginning(store, composer, messages);
+  if (stays) toTheEnd();
+}
+
+function drawBeginning(store, composer, messages) {
+  const place = store.place;
+  const box = byId("beginning");
+  const empty = messages.length === 0;
+  const key = [place.id, place.name, empty, store.personId, store.channels.size].join(" ");
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  const title = place.kind === "dm" ? place.name : `${signOf(place)} ${place.name}`;
+  box.replaceChildren(el("p", { class: "beginning-title" }, title));
+  if (place.kind === "forum") box.append(posts(store));
+  else if (empty && place.kind !== "thread") box.append(...composer.examples());
+}
+
+function posts(store) {
+  const all = [...store.channels.values()].filter((one) => one.parent_id === store.channelId);
+  const open = (post) => () => store.open(post.id);
+  const item = (post) =>
+    el("li", {}, el("button", { type: "button", class: "post", onclick: open(post) }, post.name));
+  if (!all.length) return el("p", {}, "There are no posts yet. Write the first one below.");
+  return el("ul", { class: "posts", "aria-label": "Posts" }, ...all.map(item));
+}
+
+function makeMessage(message) {
+  const node = el("article", { class: "message", tabindex: "-1" });
+  if (message.notice) {
+    node.classList.add("notice");
+    node.append(el("p", {}, message.notice));
+    return node;
+  }
+  const head = el(
+    "header",
+    { class: "message-head" },
+    el("span", { class: "author" }, message.author_name),
+    message.by_bot ? el("span", { class: "tag" }, "APP") : null,
+    message.webhook ? el("span", { class: "tag" }, "WEBHOOK") : null,
+    el("time", { datetime: message.at }, clock(message.at)),
+  );
+  node.append(
+    avatar(message.author_name, message.by_bot),
+    el("div", { class: "message-main" },
+      el("p", { class: "context", hidden: true }),
+      head,
+      el("div", { class: "body" }),
+      el("ul", { class: "attachments" }),
+      el("div", { class: "components" }),
+      el("p", { class: "only-you", hidden: true }, "Only you can see this"),
+      el("div", { class: "thread-chip" }),
+    ),
+    el("div", { class: "actions", role: "group", "aria-label": "Message actions" }),
+  );
+  return node;
+}
+
+function updateMessage(store, composer, node, message, before) {
+  if (message.notice) return;
+  const part = (name) => node.querySelector(`:scope > .message-main > .${name}`);
+  node.classList.toggle("grouped", isTogether(message, before));
+  node.classList.toggle("ephemeral", Boolean(message.only_for));
+  node.classList.toggle("pinged", message.pings.includes(store.personId));
+  node.setAttribute("aria-label", `${message.author_name}, ${clock(message.at)}`);
+  const body = part("body");
+  const html = message.thinking ? "" : message.html;
+  const mark = `${html} ${message.edited} ${message.thinking}`;
+  if (body.dataset.mark !== mark) {
+    body.dataset.mark = mark;
+    body.innerHTML = html; // The server's own tags round escaped text: markup.py.
+    if (message.thinking) body.append(el("p", { class: "thinking" }, `${message.author_name} is thinking…`));
+    if (message.edited && !message.thinking) body.append(el("span", { class: "edited" }, "(edited)"));
+  }
+  drawContext(part("context"), message);
+  reconcile(part("attachments"), message.attachments, (one) => one.id, makeAttachment, () => {});
+  drawComponents(store, part("components"), message);
+  part("only-you").hidden = !message.only_for;
+  drawThreadChip(store, part("thread-chip"), message);
+  actionsFor(store, composer, node.querySelector(":scope > .actions"), message);
+}
+
+function isTogether(message, before) {
+  return Boolean(
+    before && !before.notice && !message.replies_to && !message.used &&
+      before.author_id === message.author_id && before.only_for === message.only_for &&
+      new Date(message.at) - new Date(before.at) < TOGETHER_MS,
+  );
+}
+
+function drawContext(node, message) {
+  const reply = message.replies_to;
+  const text = message.used ?? (reply && `↱ ${reply.author} ${reply.text}`.trim());
+  node.hidden = !text;
+  setText(node, text ?? "");
+}
+
+function makeAttachment(file) {
+  const path = `${file.path}/${encodeURIComponent(file.name)}`;
+  const link = { href: path, target: "_blank", rel: "noopener noreferrer" };
+  if (file.image) {
+    const image = el("img", { src: path, alt: file.description ?? file.name, loading: "lazy" });
+    return el("li", {}, el("a", { ...link, "aria-label": file.name }, image));
+  }
+  const size = el("span", { class: "size" }, sized(file.size));
+  return el("li", { class: "file" }, "📄 ", el("a", link, file.name), " ", size);
+}
+
+function sized(bytes) {
+  if (bytes < 1024) return `${bytes} bytes`;
+  return bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+function drawThreadChip(store, node, message) {
+  const thread = message.channel_id === message.id ? null : store.channels.get(message.id);
+  const newest = thread && store.messagesIn(thread.id).at(-1);
+  const label = thread ? `🧵 ${thread.name}` : "";
+  const preview = newest && !newest.starts_thread ? `${newest.author_name}: ${newest.text}` : "";
+  if (!thread) return void node.replaceChildren();
+  if (!node.firstElementChild) {
+    const parts = [el("strong", {}), el("span", { class: "preview" })];
+    const open = () => store.open(message.id);
+    node.append(el("button", { type: "button", onclick: open }, ...parts));
+  }
+  const [name, words] = node.firstElementChild.children;
+  setText(name, label);
+  setText(words, preview.slice(0, 120));
+}
+
+function clock(iso) {
+  return new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+function isNearTheEnd() {
+  const box = byId("scroller");
+  return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_THE_END_PX;
+}
+
+function toTheEnd() {
+  const box = byId("scroller");
+  box.scrollTop = box.scrollHeight;
+}
+
+function setCurrent(message) {
+  if (!message) return;
+  const before = byId("messages").querySelector(".message[tabindex='0']");
+  if (before) before.tabIndex = -1;
+  message.tabIndex = 0;
+}
+
+function moveAmongMessages(event) {
+  const message = event.target;
+  if (!message.classList.contains("message")) return;
+  const sibling = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
+  if (!sibling || !message[sibling]) return;
+  event.preventDefault();
+  message[sibling].focus();
+}
+
+function revealSpoiler(event) {
+  const spoiler = event.target.closest(".spoiler");
+  if (!spoiler || (event.type === "keydown" && !["Enter", " "].includes(event.key))) return;
+  event.preventDefault();
+  spoiler.classList.add("revealed");
+  spoiler.setAttribute("aria-expanded", "true");
+  spoiler.removeAttribute("aria-label");
+}

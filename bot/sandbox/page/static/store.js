@@ -1,0 +1,162 @@
+// What the page knows: the world as the server tells it, who one is, where, and what is read.
+
+const EMPTY = { users: {}, people: [], bot: { id: "", name: "ChatBot" }, faults: [] };
+
+export const isAfter = (one, other) =>
+  one.length === other.length ? one > other : one.length > other.length;
+export const byAge = (one, other) =>
+  one.id === other.id ? 0 : isAfter(one.id, other.id) ? 1 : -1;
+
+export class Store {
+  constructor() {
+    Object.assign(this, EMPTY);
+    this.channels = new Map();
+    this.messages = new Map(); // by place, then by id
+    this.lines = new Map();
+    this.typing = new Map(); // until when, by place and name
+    this.interactions = new Map();
+    this.botState = { state: "reconnecting" };
+    this.connected = false;
+    this.personId = sessionStorage.getItem("person");
+    this.channelId = sessionStorage.getItem("channel");
+    this.read = JSON.parse(sessionStorage.getItem("read") ?? "{}");
+    this.followed = null; // the message whose thread is opened when it is there
+    this.listeners = new Map();
+  }
+
+  on(kinds, listener) {
+    for (const kind of kinds.split(" ")) {
+      if (!this.listeners.has(kind)) this.listeners.set(kind, []);
+      this.listeners.get(kind).push(listener);
+    }
+  }
+
+  tell(kind, change) {
+    for (const listener of this.listeners.get(kind) ?? []) listener(change);
+  }
+
+  apply(change) {
+    appliers[change.kind]?.(this, change);
+    this.tell(change.kind, change);
+  }
+
+  become(personId) {
+    this.personId = personId;
+    sessionStorage.setItem("person", personId);
+    const place = this.channels.get(this.channelId);
+    if (!place || !this.sees(place)) this.channelId = this.home()?.id;
+    this.open(this.channelId);
+    this.tell("person");
+  }
+
+  open(channelId) {
+    this.channelId = channelId;
+    sessionStorage.setItem("channel", channelId);
+    this.markRead();
+    this.tell("place");
+  }
+
+  home() {
+    return [...this.channels.values()].find((one) => one.kind === "text");
+  }
+
+  get place() {
+    return this.channels.get(this.channelId);
+  }
+
+  get person() {
+    return this.people.find((one) => one.id === this.personId);
+  }
+
+  sees(channel) {
+    return channel.kind !== "dm" || channel.person_id === this.personId;
+  }
+
+  messagesIn(channelId) {
+    const all = [...(this.messages.get(channelId)?.values() ?? [])];
+    return all.filter((one) => !one.only_for || one.only_for === this.personId).sort(byAge);
+  }
+
+  markRead() {
+    if (!this.personId || !this.channelId || document.hidden) return;
+    const newest = this.messagesIn(this.channelId).at(-1);
+    if (!newest) return;
+    (this.read[this.personId] ??= {})[this.channelId] = newest.id;
+    sessionStorage.setItem("read", JSON.stringify(this.read));
+  }
+
+  unread(channelId) {
+    if (channelId === this.channelId) return { some: false, pings: 0 };
+    const mark = this.read[this.personId]?.[channelId] ?? "0";
+    const fresh = this.messagesIn(channelId).filter(
+      (one) => isAfter(one.id, mark) && one.author_id !== this.personId && !one.starts_thread,
+    );
+    const pings = fresh.filter((one) => one.pings.includes(this.personId)).length;
+    return { some: fresh.length > 0, pings };
+  }
+}
+
+const appliers = {
+  snapshot(store, change) {
+    store.connected = true;
+    Object.assign(store, {
+      guild: change.guild,
+      bot: change.bot,
+      people: change.people,
+      users: change.users,
+      botState: change.bot_state,
+      offline: change.offline,
+      faults: change.faults ?? [],
+    });
+    store.channels = new Map(change.channels.map((one) => [one.id, one]));
+    store.messages = new Map();
+    for (const one of change.messages) put(store, one);
+    store.lines = new Map((change.lines ?? []).map((one) => [one.id, one]));
+    store.typing.clear();
+    if (!store.person) store.personId = store.people[0].id;
+    if (!store.place || !store.sees(store.place)) store.channelId = store.home().id;
+    store.markRead();
+  },
+  message(store, { message }) {
+    put(store, message);
+    store.typing.delete(`${message.channel_id} ${message.author_name}`);
+    if (message.channel_id === store.channelId) store.markRead();
+  },
+  messages_gone(store, { channel_id, ids }) {
+    for (const id of ids) store.messages.get(channel_id)?.delete(id);
+  },
+  channel(store, { channel }) {
+    store.channels.set(channel.id, channel);
+    if (store.followed === channel.id) {
+      store.followed = null;
+      store.open(channel.id);
+    }
+  },
+  channels_gone(store, { ids }) {
+    for (const id of ids) {
+      store.channels.delete(id);
+      store.messages.delete(id);
+    }
+    if (!store.place) store.open(store.home().id);
+  },
+  typing(store, { channel_id, name }) {
+    store.typing.set(`${channel_id} ${name}`, Date.now() + 10_000);
+  },
+  bot(store, change) {
+    store.botState = change;
+  },
+  interaction(store, change) {
+    store.interactions.set(change.id, change);
+  },
+  line(store, { line }) {
+    store.lines.set(line.id, line);
+  },
+  faults(store, change) {
+    store.faults = change.faults;
+  },
+};
+
+function put(store, message) {
+  if (!store.messages.has(message.channel_id)) store.messages.set(message.channel_id, new Map());
+  store.messages.get(message.channel_id).set(message.id, message);
+}
