@@ -2,6 +2,7 @@
 
 import { showChrome } from "./chrome.js";
 import { Composer } from "./composer.js";
+import { showDialogs } from "./dialogs.js";
 import { showMessages } from "./messages.js";
 import { showPanel } from "./panel.js";
 import { showPlaces } from "./places.js";
@@ -13,5 +14,6 @@ const composer = new Composer(store);
 showChrome(store);
 showPlaces(store);
 showMessages(store, composer);
+showDialogs(store);
 showPanel(store);
 follow(store);

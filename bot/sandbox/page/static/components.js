@@ -1,3 +1,54 @@
 // Buttons and menus under a message.
 
-export function drawComponents(_store, _node, _message) {}
+import { perform } from "./calls.js";
+import { el } from "./dom.js";
+
+const BUTTON = 2;
+const STRING_MENU = 3;
+const LINK_STYLE = 5;
+
+export function drawComponents(store, node, message) {
+  const mark = JSON.stringify(message.components);
+  if (node.dataset.mark === mark) return;
+  const focused = node.contains(document.activeElement) && document.activeElement.dataset.id;
+  node.dataset.mark = mark;
+  const all = message.components.flatMap((row) => row.components ?? [row]);
+  node.replaceChildren(...all.map((one) => component(store, message, one)).filter(Boolean));
+  const again = focused && node.querySelector(`[data-id="${CSS.escape(focused)}"]`);
+  if (again) again.focus();
+  else if (focused) node.closest(".message").focus();
+}
+
+function component(store, message, one) {
+  const press = (values) =>
+    perform("press", {
+      person: store.personId,
+      channel: message.channel_id,
+      message: message.id,
+      custom_id: one.custom_id,
+      values,
+    });
+  const emoji = one.emoji?.name && !one.emoji.id ? `${one.emoji.name} ` : "";
+  if (one.type === BUTTON && one.style !== LINK_STYLE) {
+    return el(
+      "button",
+      {
+        type: "button",
+        class: `style-${one.style}`,
+        disabled: one.disabled,
+        "data-id": one.custom_id,
+        onclick: () => press(),
+      },
+      el("span", { "aria-hidden": "true" }, emoji),
+      one.label ?? "",
+    );
+  }
+  if (one.type === STRING_MENU) {
+    const options = one.options.map((option) => el("option", { value: option.value }, option.label));
+    const blank = el("option", { value: "" }, one.placeholder ?? "Choose");
+    const choose = (event) => event.target.value && press([event.target.value]);
+    const name = one.placeholder ?? "Menu";
+    return el("select", { "aria-label": name, onchange: choose, "data-id": one.custom_id }, blank, ...options);
+  }
+  return el("p", {}, `(The sandbox does not show a component of type ${one.type}.)`);
+}

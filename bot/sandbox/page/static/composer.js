@@ -1,7 +1,10 @@
-// Where one writes: completion of names, typing, sending.
+// Where one writes: completion of names and commands, replies, files, sending.
 
 import { perform } from "./calls.js";
+import { beginCommand, learnCommands, slashCommands } from "./commands.js";
 import { byId, el, say } from "./dom.js";
+import { Files } from "./files.js";
+import { edit } from "./message_actions.js";
 import { signOf } from "./places.js";
 import { Suggestions } from "./suggestions.js";
 
@@ -19,6 +22,8 @@ export class Composer {
     this.store = store;
     this.box = byId("composer-text");
     this.lastTyping = 0;
+    this.source = null; // the message that is replied to
+    this.files = new Files(() => this.box.focus());
     this.suggestions = new Suggestions(this.box, byId("suggestions"), (word) => this.found(word));
     byId("composer-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -27,6 +32,8 @@ export class Composer {
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("input", () => this.changed());
     store.on("snapshot person place channel", () => this.draw());
+    store.on("person place", () => this.replyTo(null));
+    store.on("snapshot person place bot", () => learnCommands(store));
     store.on("typing message place", () => this.drawTyping());
     setInterval(() => this.drawTyping(), 1000);
     byId("post-form").addEventListener("submit", (event) => this.post(event));
@@ -62,7 +69,13 @@ export class Composer {
         .sort((one, other) => (other === this.store.bot.name) - (one === this.store.bot.name))
         .map((name) => ({ label: `@${name}`, insert: `@${name} ` }));
     }
-    return [];
+    return slashCommands(this.store)
+      .filter((one) => `/${one.name}`.startsWith(word))
+      .map((one) => ({
+        label: `/${one.name}`,
+        detail: one.description,
+        choose: () => beginCommand(this.store, this, one),
+      }));
   }
 
   key(event) {
@@ -71,6 +84,8 @@ export class Composer {
       event.preventDefault();
       this.send();
     }
+    if (event.key === "Escape") this.replyTo(null);
+    if (event.key === "ArrowUp" && !this.box.value) this.editLast(event);
   }
 
   changed() {
@@ -86,11 +101,34 @@ export class Composer {
     return { person: this.store.personId, channel: this.store.channelId };
   }
 
+  editLast(event) {
+    const { personId, channelId } = this.store;
+    const own = this.store.messagesIn(channelId).filter((one) => one.author_id === personId);
+    const last = own.filter((one) => !one.starts_thread && !one.notice).at(-1);
+    if (!last) return;
+    event.preventDefault();
+    edit(this.store, byId("messages").querySelector(`[data-key="${last.id}"]`), last, this.where());
+  }
+
+  replyTo(message) {
+    this.source = message;
+    const box = byId("about");
+    box.hidden = !message;
+    box.replaceChildren();
+    if (!message) return;
+    const stop = { type: "button", "aria-label": "Do not reply", onclick: () => this.replyTo(null) };
+    box.append(`Replying to ${message.author_name}`, el("button", stop, "✕"));
+    this.box.focus();
+  }
+
   async send() {
     const text = this.box.value;
-    if (!text.trim()) return;
+    if (!text.trim() && !this.files.chosen.length) return;
+    const [where, source] = [this.where(), this.source];
     this.set("");
-    const sent = await perform("say", { ...this.where(), text });
+    const files = await this.files.take();
+    this.replyTo(null);
+    const sent = await perform("say", { ...where, text, files, reply_to: source?.id });
     if (!sent && !this.box.value) this.set(text);
   }
 

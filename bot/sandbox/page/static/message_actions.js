@@ -1,7 +1,72 @@
-// What one may do with a message.
+// What one may do with a message: reply, edit, delete, and the app's own menu.
 
+import { complain, perform } from "./calls.js";
+import { confirmed } from "./dialogs.js";
 import { el } from "./dom.js";
+import { offeredCommands, MESSAGE_MENU } from "./commands.js";
 
-export function actionsFor(_store, _composer, node, _message) {
-  node.replaceChildren();
+export function actionsFor(store, composer, node, message) {
+  const own = message.author_id === store.personId && !message.starts_thread;
+  const mayDelete = (own || store.person?.role === "admin") && !message.starts_thread;
+  const menus = message.only_for ? [] : offeredCommands(store, MESSAGE_MENU);
+  const mark = [own, mayDelete, message.only_for, ...menus.map((one) => one.name)].join(" ");
+  if (node.dataset.mark === mark) return;
+  node.dataset.mark = mark;
+  const where = { person: store.personId, channel: message.channel_id };
+  const current = node.parentElement.tabIndex;
+  const action = (label, onclick) => el("button", { type: "button", onclick, tabindex: current }, label);
+  // What was drawn at first may have changed since: look it up by its id.
+  const now = () => store.messages.get(message.channel_id)?.get(message.id) ?? message;
+  const actions = [];
+  if (message.only_for) actions.push(action("Dismiss", () => store.dismiss(message)));
+  else if (!message.starts_thread) actions.push(action("Reply", () => composer.replyTo(now())));
+  if (own) actions.push(action("Edit", () => edit(store, node.parentElement, now(), where)));
+  if (mayDelete && !message.only_for) {
+    actions.push(action("Delete", () => remove(message, where)));
+  }
+  for (const menu of menus) {
+    const use = () => perform("command", { ...where, name: menu.name, target: message.id });
+    actions.push(action(menu.name, use));
+  }
+  node.replaceChildren(...actions);
+}
+
+export function edit(store, node, message, where) {
+  if (node.querySelector(".edit-form")) return;
+  const body = node.querySelector(".body");
+  const box = el("textarea", { rows: 3, maxlength: 4000, "aria-label": "Edit message" });
+  box.value = store.asTyped(message.text);
+  const end = () => {
+    form.remove();
+    body.hidden = false;
+    node.focus();
+  };
+  const save = async (event) => {
+    event.preventDefault();
+    if (!box.value.trim()) return complain("An edited message cannot be empty. Delete it instead.");
+    if (await perform("edit", { ...where, message: message.id, text: box.value })) end();
+  };
+  const key = (event) => {
+    event.stopPropagation();
+    if (event.key === "Escape") end();
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) save(event);
+  };
+  const form = el(
+    "form",
+    { class: "edit-form", onsubmit: save },
+    box,
+    el("div", { class: "row" },
+      el("button", { type: "button", class: "plain", onclick: end }, "Cancel"),
+      el("button", { type: "submit", class: "primary" }, "Save"),
+    ),
+  );
+  box.addEventListener("keydown", key);
+  body.hidden = true;
+  body.after(form);
+  box.focus();
+}
+
+async function remove(message, where) {
+  const sure = await confirmed("Delete message", "Delete this message? The bot hears of it.", "Delete");
+  if (sure) perform("delete", { ...where, message: message.id });
 }

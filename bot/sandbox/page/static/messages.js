@@ -14,7 +14,7 @@ export function showMessages(store, composer) {
     draw();
     toTheEnd();
   });
-  store.on("message messages_gone channel channels_gone", draw);
+  store.on("message messages_gone channel channels_gone commands", draw);
   store.on("message", ({ message }) => {
     // One's own words are always seen.
     if (message.channel_id === store.channelId && message.author_id === store.personId) toTheEnd();
@@ -158,7 +158,7 @@ function drawThreadChip(store, node, message) {
   const thread = message.channel_id === message.id ? null : store.channels.get(message.id);
   const newest = thread && store.messagesIn(thread.id).at(-1);
   const label = thread ? `🧵 ${thread.name}` : "";
-  const preview = newest && !newest.starts_thread ? `${newest.author_name}: ${newest.text}` : "";
+  const preview = newest && !newest.starts_thread ? `${newest.author_name}: ${store.asTyped(newest.text)}` : "";
   if (!thread) return void node.replaceChildren();
   if (!node.firstElementChild) {
     const parts = [el("strong", {}), el("span", { class: "preview" })];
@@ -187,8 +187,13 @@ function toTheEnd() {
 function setCurrent(message) {
   if (!message) return;
   const before = byId("messages").querySelector(".message[tabindex='0']");
-  if (before) before.tabIndex = -1;
-  message.tabIndex = 0;
+  if (before) setReachable(before, -1);
+  setReachable(message, 0);
+}
+
+// With Tab one comes to one message and what may be done with it, with arrows to the others.
+function setReachable(message, tabIndex) {
+  for (const node of [message, ...message.querySelectorAll(".actions button")]) node.tabIndex = tabIndex;
 }
 
 function moveAmongMessages(event) {

@@ -77,6 +77,16 @@ export class Store {
     return all.filter((one) => !one.only_for || one.only_for === this.personId).sort(byAge);
   }
 
+  // The text as one would type it: with names in place of ids.
+  asTyped(text) {
+    return text.replace(/<@!?(\d+)>/g, (mention, id) => (this.users[id] ? `@${this.users[id]}` : mention));
+  }
+
+  // What only one person sees they may put away; it comes back with a reload.
+  dismiss(message) {
+    this.apply({ kind: "messages_gone", channel_id: message.channel_id, ids: [message.id] });
+  }
+
   markRead() {
     if (!this.personId || !this.channelId || document.hidden) return;
     const newest = this.messagesIn(this.channelId).at(-1);

@@ -1,0 +1,132 @@
+// Slash commands: which there are, the options of one, and its use.
+
+import { perform } from "./calls.js";
+import { byId, el } from "./dom.js";
+import { encoded } from "./files.js";
+
+export const SLASH = 1;
+export const MESSAGE_MENU = 3;
+const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, NUMBER: 10, FILE: 11 };
+
+const offered = new Map(); // by person and place
+const keyOf = (store) => `${store.personId} ${store.channelId}`;
+
+export async function learnCommands(store) {
+  const key = keyOf(store);
+  const found = await perform("commands", { person: store.personId, channel: store.channelId });
+  if (!found) return;
+  offered.set(key, found);
+  if (key === keyOf(store)) store.tell("commands");
+}
+
+export function offeredCommands(store, type) {
+  return (offered.get(keyOf(store)) ?? []).filter((one) => one.type === type);
+}
+
+export function slashCommands(store) {
+  return offeredCommands(store, SLASH).flatMap((one) => uses(one, one.name));
+}
+
+function uses(command, name) {
+  const inner = (command.options ?? []).filter((one) => [OPTION.SUB, OPTION.GROUP].includes(one.type));
+  if (inner.length) return inner.flatMap((one) => uses(one, `${name} ${one.name}`));
+  return [{ name, description: command.description, options: command.options ?? [] }];
+}
+
+export function beginCommand(store, composer, command) {
+  const form = byId("command-form");
+  const inputs = command.options.map((option) => optionInput(store, command, option));
+  const end = () => {
+    form.hidden = true;
+    form.replaceChildren();
+    composer.box.focus();
+  };
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const where = { person: store.personId, channel: store.channelId };
+    const options = await given(command.options, inputs);
+    const used = await perform("command", { ...where, name: command.name, options });
+    if (used) end();
+  };
+  form.onkeydown = (event) => event.key === "Escape" && end();
+  const labels = inputs.map((input, number) => {
+    const { name, description, required } = command.options[number];
+    return el("label", { title: description }, required ? `${name} (needed)` : name, input, input.list_);
+  });
+  form.replaceChildren(
+    el("strong", {}, `/${command.name}`),
+    ...labels,
+    el("button", { type: "submit", class: "primary" }, "Send command"),
+    el("button", { type: "button", class: "plain", onclick: end }, "Cancel"),
+  );
+  form.hidden = false;
+  composer.set("");
+  (inputs[0] ?? form.querySelector("[type=submit]")).focus();
+}
+
+function optionInput(store, command, option) {
+  const required = option.required;
+  const choice = (items) =>
+    el("select", { required },
+      el("option", { value: "" }, ""),
+      ...items.map(([value, label]) => el("option", { value }, label)),
+    );
+  if (option.choices?.length) return choice(option.choices.map((one) => [one.value, one.name]));
+  if (option.type === OPTION.BOOLEAN) return choice([["true", "yes"], ["false", "no"]]);
+  if (option.type === OPTION.USER) return choice(Object.entries(store.users));
+  if (option.type === OPTION.CHANNEL) {
+    return choice([...store.channels.values()].map((one) => [one.id, one.name]));
+  }
+  if (option.type === OPTION.FILE) return el("input", { type: "file", required });
+  const isNumber = [OPTION.INTEGER, OPTION.NUMBER].includes(option.type);
+  const input = el("input", {
+    type: isNumber ? "number" : "text",
+    step: option.type === OPTION.NUMBER ? "any" : null,
+    min: option.min_value,
+    max: option.max_value,
+    minlength: option.min_length,
+    maxlength: option.max_length ?? 6000,
+    required,
+    autocomplete: "off",
+  });
+  if (option.autocomplete) completeByTheBot(store, command, option, input);
+  return input;
+}
+
+// The bot itself completes such an option: each change asks it, and the newest answer counts.
+function completeByTheBot(store, command, option, input) {
+  const list = el("datalist", { id: `completions-${option.name}` });
+  input.list_ = list;
+  input.setAttribute("list", list.id);
+  let asked = null;
+  const show = () => {
+    const choices = store.interactions.get(asked)?.choices;
+    if (choices) list.replaceChildren(...choices.map((one) => el("option", { value: one.value }, one.name)));
+  };
+  store.on("interaction", show);
+  input.addEventListener("input", async () => {
+    const where = { person: store.personId, channel: store.channelId, name: command.name };
+    const begun = await perform("complete", { ...where, option: option.name, value: input.value });
+    asked = begun?.interaction ?? asked;
+    show();
+  });
+}
+
+async function given(options, inputs) {
+  const values = {};
+  for (const [number, option] of options.entries()) {
+    const input = inputs[number];
+    if (option.type === OPTION.FILE) {
+      if (input.files.length) {
+        const file = await encoded(input.files[0]);
+        values[option.name] = { filename: file.name, content_type: file.type, content_base64: file.base64 };
+      }
+    } else if (input.value !== "") values[option.name] = typed(option.type, input.value);
+  }
+  return values;
+}
+
+function typed(type, value) {
+  if ([OPTION.INTEGER, OPTION.NUMBER].includes(type)) return Number(value);
+  return type === OPTION.BOOLEAN ? value === "true" : value;
+}
