@@ -11,7 +11,7 @@ from typing import Final
 from bot.answer import Answer
 from bot.calls import Calls
 from bot.choosing import Choosing
-from bot.conversation import Exchange, Files
+from bot.conversation import Above, Exchange, Files
 from bot.errors import (
     HistoryFailed,
     ModelBlind,
@@ -26,7 +26,16 @@ from bot.history import NEWEST_ID, History
 from bot.offers import Offer
 from bot.pictures import IMAGE_TOKENS, Pictures, Shown
 from bot.ports import ChatModel, Completion, Reply, Whereabouts
-from bot.prompt import Prompt, build_prompt, go_on_with, halved, picture_names, with_files
+from bot.prompt import (
+    NO_PICTURES,
+    PictureRoom,
+    Prompt,
+    build_prompt,
+    go_on_with,
+    halved,
+    picture_names,
+    with_files,
+)
 from bot.seams import Seam
 from bot.sentences import Sentences
 from bot.tallies import NO_GUILD, Tally, Used, today
@@ -95,7 +104,7 @@ class Consulting:
         pictures = await self._calibration(answer.model, PICTURES)
         room = self._pictures.room(answer.model, calibration, pictures)
         build = partial(
-            build_prompt,
+            _built,
             chosen.system_prompt,
             question=exchange,
             token_budget=budget,
@@ -283,6 +292,40 @@ def _is_visible(text: str) -> bool:
     from bot.rendering import is_visible  # noqa: PLC0415
 
     return is_visible(text)
+
+
+def _built(
+    system_prompt: str,
+    exchanges: Sequence[Exchange],
+    question: Exchange,
+    *,
+    token_budget: int,
+    place: str,
+    above: Above,
+    picture_room: PictureRoom = NO_PICTURES,
+) -> Prompt:
+    """Build the prompt; the log says at DEBUG what of *exchanges* is in it, in numbers alone."""
+    prompt = build_prompt(
+        system_prompt,
+        exchanges,
+        question,
+        token_budget=token_budget,
+        place=place,
+        above=above,
+        picture_room=picture_room,
+    )
+    left_out = len(exchanges) - prompt.exchanges
+    log.debug(
+        "Prompt of %d: %d of %d tokens; taken %d exchanges of %d tokens, left out %d of %d",
+        question.message_id,
+        prompt.tokens,
+        token_budget,
+        prompt.exchanges,
+        sum(exchange.tokens for exchange in exchanges[left_out:]),
+        left_out,
+        sum(exchange.tokens for exchange in exchanges[:left_out]),
+    )
+    return prompt
 
 
 def _nowhere(_exchange: Exchange) -> str:

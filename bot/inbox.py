@@ -296,6 +296,8 @@ class Inbox:
             self._unstored[message.id] = None
             if len(self._unstored) > UNSTORED:
                 self._unstored.popitem(last=False)
+        else:
+            log.debug("Question %d is in the inbox", message.id)
         return await self._judged(question)
 
     def _topic(self, message: Asked, exchange: Exchange) -> str:

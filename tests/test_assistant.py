@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
@@ -130,6 +131,31 @@ def broken(path: Path, table: str) -> None:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(f"DROP TABLE {table}")
         connection.commit()
+
+
+async def test_the_log_says_what_of_the_history_is_in_the_prompt(
+    made: Callable[..., Assistant],
+    model: DoubleModel,
+    history: History,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At DEBUG, in numbers alone: not a word of what anybody wrote."""
+    caplog.set_level(logging.DEBUG, "bot")
+    stage = Stage(made(system_prompt="", token_budget=40), history)
+    for number, question in enumerate(("first secret", "second secret", "third secret"), start=1):
+        model.enqueue("a secret reply of some length, which is not short")
+        await stage.ask(an_exchange(number, question))
+    said = [one for one in caplog.messages if one.startswith("Prompt of ")]
+    numbers = [[int(one) for one in re.findall(r"\d+", line)] for line in said]
+    assert [(one[0], one[2], one[3], one[5]) for one in numbers] == [
+        (1, 40, 0, 0),
+        (2, 40, 1, 0),
+        (3, 40, 1, 1),
+    ]
+    for _, tokens, budget, _, taken_tokens, _, _ in numbers:
+        assert taken_tokens < tokens <= budget
+    assert numbers[2][6] == numbers[1][4], "what was taken for the second is left out of the third"
+    assert "secret" not in caplog.text
 
 
 # Answering
@@ -986,7 +1012,7 @@ async def test_the_log_holds_no_contents_whatever_happens(
     with caplog.at_level(logging.DEBUG, "bot"):
         await stage.ask(an_exchange(1, "SECRETQUESTION", author="SECRETNAME"))
         await stage.ask(an_exchange(2, "SECRETQUESTION", author="SECRETNAME"))
-    assert len(caplog.messages) == 4
+    assert len(caplog.messages) == 6
     assert "SECRET" not in "".join(caplog.messages)
 
 

@@ -524,6 +524,25 @@ async def test_images_are_for_people_to_send(client: AsyncOpenAI) -> None:
         await client.chat.completions.create(model="any-name", messages=[said])
 
 
+async def test_trouble_is_for_what_nobody_scripted(client: AsyncOpenAI, model: ModelDriver) -> None:
+    await model.change(mode="offline", trouble="rate_limit")
+    with pytest.raises(openai.RateLimitError, match="Rate limit reached"):
+        await streamed(client)
+    await model.reply("scripted")
+    assert (await streamed(client))[0] == "scripted"
+    await model.change(trouble="cut")
+    with pytest.raises(openai.APIError):
+        await streamed(client)
+    assert (await model.completions())[-1].chunks_sent == 12
+    await model.change(trouble="stall")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await streamed(client)
+    assert (await model.next_request(after=5, outcomes=["disconnected"])).chunks_sent == 12
+    await model.change(trouble="")
+    assert (await streamed(client))[1] == "stop"
+
+
 async def test_process_ends_cleanly_when_asked() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot.sandbox.model.server", stdout=asyncio.subprocess.PIPE

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -38,6 +38,8 @@ _CHARACTERS_PER_TOKEN: Final = 4
 _BODY_LIMIT: Final = 64 * 2**20  # bytes; prompts with images in them
 _LISTED_MODEL: Final = "stand-in"  # what /models lists where each name is known
 _PARENT_CHECK_SECONDS: Final = 0.5
+_TROUBLE_CHUNKS: Final = 12  # pieces of text before a stall or a cut
+_STALL_SECONDS: Final = 60.0
 _SHUTDOWN_SECONDS: Final = 0.2
 
 
@@ -223,7 +225,7 @@ class ChatAPI:
             text = offline_reply(body["messages"], self._prompt_tokens(body))
         else:
             text = echo(body["messages"])
-        script = Script(text=text, chunk_size=settings.chunk_size)
+        script = _troubled(Script(text=text, chunk_size=settings.chunk_size), settings.trouble)
         limit = _reply_limit(body)
         return script if limit is None else script.cut_to(limit * _CHARACTERS_PER_TOKEN)
 
@@ -309,6 +311,17 @@ class ChatAPI:
             await asyncio.sleep(script.stall_seconds)
         if script.disconnect_after_chunks is not None:
             raise _CutError
+
+
+def _troubled(script: Script, trouble: str) -> Script:
+    if trouble == "rate_limit":
+        sentence = "Rate limit reached for requests. Please try again later."
+        raise Refusal(429, sentence, type="requests", code="rate_limit_exceeded")
+    if trouble == "stall":
+        return replace(script, stall_after_chunks=_TROUBLE_CHUNKS, stall_seconds=_STALL_SECONDS)
+    if trouble == "cut":
+        return replace(script, disconnect_after_chunks=_TROUBLE_CHUNKS)
+    return script
 
 
 def _key(request: web.Request) -> str | None:

@@ -15,6 +15,7 @@ DEFAULT_KEY: Final = "sk-stand-in-0000000000000000"
 _KEPT_REQUESTS: Final = 20_000
 _CHOICES: Final = {
     "mode": ("echo", "offline"),
+    "trouble": ("", "rate_limit", "stall", "cut"),
     "tokens_parameter": ("max_completion_tokens", "max_tokens", "either"),
 }
 
@@ -27,7 +28,8 @@ class ModelSettings:
     takes any key; no `models` means that each name is known. `tokens_parameter` is what the limit
     of a reply is called here, or "either". `token_multiplier` is how many tokens this model counts
     where a quarter of the bytes is one, and each image costs `image_tokens`; `takes_images` False
-    refuses them.
+    refuses them. `trouble` is what happens to each answer that nobody scripted: "rate_limit"
+    refuses it with 429, "stall" pauses it for a minute, "cut" closes the connection.
     """
 
     mode: str = "echo"
@@ -42,6 +44,7 @@ class ModelSettings:
     first_token_delay_seconds: float = 0.0
     chunks_per_second: float = 0.0  # 0: as fast as they can be sent
     chunk_size: int = CHUNK_SIZE  # characters
+    trouble: str = ""
 
     def changed(self, values: Mapping[str, Any]) -> "ModelSettings":
         """Return these settings with *values*; raises `ValueError` for what is none."""

@@ -1,17 +1,25 @@
 """Follow the stand-ins and the bot, and turn what they say into what the page shows."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from dataclasses import asdict
+from typing import Any, Final, Self
 
 from bot.sandbox.launch import Sandbox
+from bot.sandbox.model_driver import ModelDriver
+from bot.sandbox.page.bot_log import BotLog
 from bot.sandbox.page.bot_state import BotState
 from bot.sandbox.page.feed import Feed
+from bot.sandbox.page.happenings import Happenings
+from bot.sandbox.page.switches import Switches
 from bot.sandbox.page.world import World
 
 Json = dict[str, Any]
+Deed = Callable[[Json], Awaitable[Any]]
 
-_POLL_SECONDS = 30.0
+_POLL_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.1  # between two looks at the log, or at a request that is not over
 
 
 class Following:
@@ -22,9 +30,13 @@ class Following:
         self.world = world
         self.feed = Feed(self._snapshot)
         self._bot = BotState(sandbox.bot, sandbox.driver, lambda change: self.feed.tell([change]))
-        self.deeds: dict[str, Callable[[Json], Awaitable[Any]]] = {
-            "kill": lambda _: self._bot.kill(),
-            "start": lambda _: self._bot.start(),
+        self._switches = Switches(sandbox.driver, sandbox.model)
+        self._happenings = Happenings(world, time.time() - time.monotonic())
+        self.deeds: dict[str, Deed] = {
+            "switch": self._switch,
+            "drop": self._done_to("You dropped the gateway connection", self._switches.drop),
+            "kill": self._done_to("You killed the bot", lambda _: self._bot.kill()),
+            "start": self._done_to("You started the bot again", lambda _: self._bot.start()),
         }
 
     @classmethod
@@ -38,13 +50,29 @@ class Following:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_discord())
             group.create_task(self._bot.follow())
+            group.create_task(self._follow_log())
+            if self._sandbox.model is not None:
+                group.create_task(self._follow_model(self._sandbox.model))
 
     def _snapshot(self) -> Json:
         return {
             **self.world.snapshot(),
             "bot_state": self._bot.as_json(),
             "offline": self._sandbox.model is not None,
+            "lines": self._happenings.snapshot(),
+            "faults": self._switches.as_json(),
         }
+
+    async def _switch(self, what: Json) -> None:
+        await self._switches.turn(what)
+        self.feed.tell([{"kind": "faults", "faults": self._switches.as_json()}])
+
+    def _done_to(self, title: str, deed: Deed) -> Deed:
+        async def noted(what: Json) -> None:
+            self.feed.tell(self._happenings.note(time.monotonic(), title))
+            await deed(what)
+
+        return noted
 
     async def _follow_discord(self) -> None:
         after = 0
@@ -53,5 +81,26 @@ class Following:
             for event in events:
                 after = event["seq"]
                 self.feed.tell(self.world.apply(event["type"], event["data"]))
+                self.feed.tell(self._happenings.journal(event))
                 if event["type"].startswith("gateway_"):
                     await self._bot.look()
+
+    async def _follow_log(self) -> None:
+        log = BotLog(self._sandbox.bot.log_path)
+        while True:
+            for logged in log.new():
+                self.feed.tell(self._happenings.logged(*logged))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _follow_model(self, model: ModelDriver) -> None:
+        after = 0  # All requests up to it are over.
+        while True:
+            found = await model.requests(after=after, timeout_seconds=_POLL_SECONDS)
+            for record in found:
+                self.feed.tell(self._happenings.requested(asdict(record)))
+            still_open = [record.seq for record in found if record.outcome == "pending"]
+            if still_open:
+                after = min(still_open) - 1
+                await asyncio.sleep(_LOOK_SECONDS)
+            elif found:
+                after = found[-1].seq

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ class Server:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        with self._feed.watched() as queue:
+        with self._feed.watched() as queue, suppress(ConnectionResetError):  # They have left.
             while True:
                 try:
                     async with asyncio.timeout(_QUIET_SECONDS):
@@ -74,6 +74,7 @@ class Server:
                 if change is None:
                     return response
                 await response.write(b"data: " + json.dumps(change).encode() + b"\n\n")
+        return response
 
     async def _file(self, request: web.Request) -> web.Response:
         """Bring a file from the stand-in; what is no image is shown as plain text."""

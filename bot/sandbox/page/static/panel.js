@@ -1,3 +1,80 @@
 // The right column: what happens for each question, and what may go wrong.
 
-export function showPanel(_store) {}
+import { perform } from "./calls.js";
+import { byId, el, reconcile, setText } from "./dom.js";
+
+const SHOWN = 100;
+
+export function showPanel(store) {
+  store.on("snapshot line", () => drawLines(store));
+  store.on("snapshot faults bot", () => drawFaults(store));
+}
+
+function drawFaults(store) {
+  const isDown = store.botState.state === "down";
+  const once = [
+    isDown
+      ? { id: "start", label: "Start the bot again", about: "with the memory it had" }
+      : { id: "kill", label: "Kill the bot", about: "at once, as a power cut would" },
+    { id: "drop", label: "Drop the gateway", about: "for four seconds" },
+  ];
+  reconcile(byId("faults"), [...once, ...store.faults], (one) => one.id, makeFault, updateFault);
+}
+
+function makeFault(fault) {
+  const use = (event) => {
+    const on = event.currentTarget.getAttribute("aria-pressed") !== "true";
+    if (fault.on === undefined) perform(fault.id);
+    else perform("switch", { id: fault.id, on });
+  };
+  return el("button", { type: "button", class: "fault", onclick: use },
+    el("span", {}, fault.label),
+    el("span", { class: "detail" }, fault.about),
+  );
+}
+
+function updateFault(button, fault) {
+  if (fault.on !== undefined) button.setAttribute("aria-pressed", String(fault.on));
+}
+
+function drawLines(store) {
+  const lines = [...store.lines.values()].sort((one, other) => other.at - one.at).slice(0, SHOWN);
+  reconcile(byId("lines"), lines, (one) => one.id, makeLine, updateLine);
+}
+
+function makeLine(line) {
+  const time = new Date(line.at).toLocaleTimeString([], { hour12: false });
+  if (line.kind === "note") {
+    return el("li", { class: "note" }, el("span", { class: "when" }, time), el("p", {}));
+  }
+  const head = el("h3", { class: "line-head" }, el("span", { class: "line-title" }), el("span", { class: "line-state" }));
+  return el("li", { class: "line" }, head, el("p", { class: "line-place" }, `${line.place}, ${time}`), el("ol", {}));
+}
+
+function updateLine(node, line) {
+  node.dataset.state = line.state;
+  if (line.kind === "note") {
+    setText(node.lastElementChild, line.place ? `${line.title}: ${line.place}` : line.title);
+    return;
+  }
+  const [title, state] = node.firstElementChild.children;
+  setText(title, line.title);
+  setText(state, line.state);
+  reconcile(node.lastElementChild, line.steps, (one) => one.id, makeStep, updateStep);
+}
+
+function makeStep() {
+  return el("li", { class: "step" },
+    el("span", { class: "when" }),
+    el("span", { class: "what" }),
+    el("span", { class: "detail" }),
+  );
+}
+
+function updateStep(node, step) {
+  node.dataset.tone = step.tone;
+  const [when, what, detail] = node.children;
+  setText(when, `${(step.ms / 1000).toFixed(2)} s`);
+  setText(what, step.what);
+  setText(detail, step.detail);
+}

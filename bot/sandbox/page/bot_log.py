@@ -1,0 +1,43 @@
+"""Read the bot's log as it grows: one JSON object a line."""
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Logged(NamedTuple):
+    """One line; *at* is seconds on the machine's clock, *level* a name as logging has it."""
+
+    at: float
+    level: str
+    sentence: str
+
+
+class BotLog:
+    """The lines that came since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self._rest = b""
+
+    def new(self) -> list[Logged]:
+        """Return the lines that are new and whole; what is no JSON is left out."""
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        self._read += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [logged for line in lines if (logged := _parsed(line)) is not None]
+
+
+def _parsed(line: bytes) -> Logged | None:
+    try:
+        event = json.loads(line)
+        written = datetime.strptime(event["time"], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  # local
+    except (ValueError, TypeError, KeyError):
+        return None
+    at = written.timestamp() - (time.time() - time.monotonic())
+    return Logged(at, str(event["level"]), str(event["message"]))
