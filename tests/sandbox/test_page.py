@@ -1,101 +1,35 @@
 """The page as a process: its one address, who is let in, and that it leaves nothing behind."""
 
 import asyncio
-import json
-import os
-import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
-Json = dict[str, Any]
-PATIENCE_SECONDS = 60.0
+from tests.sandbox.pages import PATIENCE_SECONDS, Json, Page, opened, started
+
 SESSION = pytest.mark.asyncio(loop_scope="module")
-
-
-@dataclass
-class Page:
-    """A running `python -m bot sandbox --no-browser`."""
-
-    process: asyncio.subprocess.Process
-    address: str
-
-    @property
-    def origin(self) -> str:
-        parts = urlsplit(self.address)
-        return f"{parts.scheme}://{parts.netloc}"
-
-    async def perform(self, deed: str, what: object, **headers: str) -> tuple[int, Json]:
-        given = {"Origin": self.origin, **headers}
-        data = what if isinstance(what, str) else json.dumps(what)
-        url = f"{self.address}do/{deed}"
-        async with aiohttp.ClientSession() as http, http.post(url, data=data, headers=given) as got:
-            return got.status, (await got.json() if got.content_type == "application/json" else {})
-
-    @asynccontextmanager
-    async def events(self) -> AsyncIterator[AsyncIterator[Json]]:
-        async with aiohttp.ClientSession() as http, http.get(f"{self.address}events") as stream:
-            assert stream.content_type == "text/event-stream"
-            yield _read(stream)
-
-
-async def _read(stream: aiohttp.ClientResponse) -> AsyncIterator[Json]:
-    # Lines are longer than aiohttp's own limit for one.
-    rest = b""
-    async for data in stream.content.iter_any():
-        *events, rest = (rest + data).split(b"\n\n")
-        for event in events:
-            if event.startswith(b"data: "):
-                yield json.loads(event.removeprefix(b"data: "))
-
-
-def environment(folder: Path, **settings: str) -> dict[str, str]:
-    names = ("DISCORD_", "OPENAI_", "LOG_", "CONTEXT_")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(names)}
-    return inherited | {"TMPDIR": str(folder)} | settings
-
-
-async def started(folder: Path, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox", "--no-browser", *arguments),
-        env=environment(folder, **settings),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-@asynccontextmanager
-async def opened(folder: Path, **settings: str) -> AsyncIterator[Page]:
-    process = await started(folder, **settings)
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (found := re.search(rb"http://\S+", line := await process.stdout.readline())):
-                assert line, "it ended"
-        yield Page(process, found[0].decode())
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await process.communicate()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def page(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
     async with opened(tmp_path_factory.mktemp("page")) as page:
         yield page
+
+
+async def shown(page: Page, message_id: str) -> Json:
+    """Return a message once the page shows it."""
+    async with asyncio.timeout(PATIENCE_SECONDS), page.events() as events:
+        async for event in events:
+            for message in [*event.get("messages", []), event.get("message", {})]:
+                if message.get("id") == message_id:
+                    return dict(message)
+    raise AssertionError("the stream ended")
 
 
 async def got(url: str, **headers: str) -> tuple[int, str, dict[str, str]]:
@@ -217,10 +151,7 @@ async def test_people_change_what_is_theirs(page: Page) -> None:
         people = {one["name"]: one["id"] for one in (await anext(events))["people"]}
     where = {"channel": "random", "text": "mine"}
     _, said = await page.perform("say", {"person": people["Jun"], **where})
-    async with page.events() as events:
-        message = next(
-            one for one in (await anext(events))["messages"] if one["id"] == said["done"]["id"]
-        )
+    message = await shown(page, said["done"]["id"])
     one = {"channel": message["channel_id"], "message": message["id"]}
     edited = {"text": "changed", **one}
     assert (await page.perform("edit", {"person": people["Mina"], **edited}))[0] == 409
@@ -235,9 +166,7 @@ async def test_a_file_is_no_page(page: Page) -> None:
     script = {"name": "x.html", "type": "text/html", "base64": "PHNjcmlwdD4="}
     what = {"person": "Jun", "channel": "random", "text": "", "files": [script]}
     _, said = await page.perform("say", what)
-    async with page.events() as events:
-        messages = (await anext(events))["messages"]
-    [file] = next(one for one in messages if one["id"] == said["done"]["id"])["attachments"]
+    [file] = (await shown(page, said["done"]["id"]))["attachments"]
     status, text, headers = await got(f"{page.address}{file['path']}/x.html")
     assert (status, text) == (200, "<script>")
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -294,3 +223,13 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert complaint.decode().startswith(f"The page cannot be served on port {port}: ")
     assert len(complaint.splitlines()) == 1
+
+
+async def test_with_an_api_of_ones_own_nothing_is_called_offline(tmp_path: Path) -> None:
+    async with opened(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:9/v1") as page:
+        async with page.events() as events:
+            first = await anext(events)
+        assert first["offline"] is False
+        assert {one["id"] for one in first["faults"]} == {"discord_500", "rate_limit"}
+        turned = await page.perform("switch", {"id": "model_cut", "on": True})
+        assert turned == (409, {"error": "There is no such switch here."})

@@ -12,24 +12,8 @@ from bot.sandbox.page.markup import Names, is_web_address, render
 NAMES = Names({"15": "Mina"}, {"16": "Admins"}, {"17": "general"})
 A_TAG = re.compile(r"<(/?)([a-z0-9]+)((?: [a-z-]+(?:=\"[^\"<>]*\")?)*)>")
 OWN_TAGS = {
-    "p",
-    "br",
-    "strong",
-    "em",
-    "u",
-    "s",
-    "code",
-    "pre",
-    "span",
-    "a",
-    "h3",
-    "h4",
-    "h5",
-    "ul",
-    "ol",
-    "li",
-    "blockquote",
-    "time",
+    *("p", "br", "strong", "em", "u", "s", "code", "pre", "span", "a"),
+    *("h2", "h3", "h4", "ul", "ol", "li", "blockquote", "time"),
 }
 OWN_ATTRIBUTES = {
     *("class", "href", "target", "rel", "datetime", "start"),
@@ -83,7 +67,7 @@ def test_custom_emoji_are_names() -> None:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("# One\n## Two\n### Three\n#### Four", ["<h3>One", "<h4>Two", "<h5>Three", "#### Four"]),
+        ("# One\n## Two\n### Three\n#### Four", ["<h2>One", "<h3>Two", "<h4>Three", "#### Four"]),
         ("-# small", ['<p class="small">small</p>']),
         ("- a\n- b\n  - c", ["<ul>\n<li>a</li>\n<li>b\n<ul>\n<li>c</li>"]),
         ("2. a\n3. b", ['<ol start="2">\n<li>a</li>\n<li>b</li>']),

@@ -47,9 +47,8 @@ class Deeds:
         message = await self._driver.say(
             what["channel"],
             what["person"],
-            what["text"],
+            self._world.as_sent(what["text"]),
             reply_to=what.get("reply_to"),
-            as_typed=True,
             attachments=[
                 {
                     "filename": str(one["name"]),
@@ -64,8 +63,8 @@ class Deeds:
     async def _edit(self, what: Json) -> None:
         if self._author_of(what) != what["person"]:
             raise NotAllowed("People edit their own messages only.")
-        path = f"/messages/{what['channel']}/{what['message']}"
-        await self._driver.call("PATCH", path, {"content": what["text"], "as_typed": True})
+        text = self._world.as_sent(what["text"])
+        await self._driver.edit(what["channel"], what["message"], text)
 
     async def _delete(self, what: Json) -> None:
         own = self._author_of(what) == what["person"]
@@ -88,8 +87,9 @@ class Deeds:
     async def _post(self, what: Json) -> Json:
         if not str(what["name"]).strip() or not str(what["text"]).strip():
             raise NotAllowed("A post needs a title and a text.")
+        text = self._world.as_sent(what["text"])
         post = await self._driver.start_thread(
-            what["channel"], what["person"], what["name"], content=what["text"]
+            what["channel"], what["person"], what["name"], content=text
         )
         return {"channel": post["id"]}
 

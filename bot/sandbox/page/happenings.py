@@ -32,7 +32,10 @@ _CALLS: Final = {
     ("DELETE", "/channels/{channel_id}/messages/{message_id}"): "Delete a message",
     ("POST", "/channels/{channel_id}/messages/{message_id}/threads"): "Make the thread",
     ("POST", "/channels/{channel_id}/typing"): "Show typing",
-    ("POST", "/interactions/{interaction_id}/{interaction_token}/callback"): "Answer the command",
+    (
+        "POST",
+        "/interactions/{interaction_id}/{interaction_token}/callback",
+    ): "Answer the interaction",
 }
 _USES: Final = {2: "/{name}", 3: "the button {name}", 5: "the form {name}"}
 _GATEWAY: Final = {

@@ -87,8 +87,8 @@ def _heading(state: StateBlock, start: int, _end: int, silent: bool) -> bool:  #
     found = _HEADING.fullmatch(_line(state, start))
     if found is None:
         return False
-    # The page has headings of its own; those of messages begin below them.
-    return silent or _one_line(state, start, "heading", f"h{len(found[1]) + 2}", found[2])
+    # The page's own heading is above those of messages.
+    return silent or _one_line(state, start, "heading", f"h{len(found[1]) + 1}", found[2])
 
 
 def _small(state: StateBlock, start: int, _end: int, silent: bool) -> bool:  # noqa: FBT001  # theirs

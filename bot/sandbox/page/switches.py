@@ -8,7 +8,7 @@ from bot.sandbox.page.deeds import NotAllowed
 
 Json = dict[str, Any]
 
-_MESSAGES: Final = "/messages"
+_MESSAGES: Final = r"/messages(/\d+)?$"
 _WAIT_SECONDS: Final = 2.0
 _AWAY_SECONDS: Final = 4.0
 _DISCORD: Final = {

@@ -1,5 +1,6 @@
 """What the page shows of the stand-in's world, kept up by its journal: places, people, messages."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ _SAID_BY_DISCORD: Final = {
 }
 _LOADING: Final = 1 << 7
 _IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_TYPED_NAME: Final = re.compile(r"@(\w+)")
 _EXCERPT: Final = 80  # characters of a message that is replied to
 
 
@@ -84,6 +86,15 @@ class World:
     def user_name(self, user_id: str) -> str:
         """Return a user's name."""
         return self._users.get(user_id, "somebody")
+
+    def as_sent(self, text: str) -> str:
+        """Return *text* with each `@Name` as the mention that Discord's client makes of it."""
+        ids = {name: number for number, name in self._users.items()}
+
+        def mention(found: re.Match[str]) -> str:
+            return f"<@{ids[found[1]]}>" if found[1] in ids else found[0]
+
+        return _TYPED_NAME.sub(mention, text)
 
     def is_admin(self, user_id: str) -> bool:
         """Say whether the person may do everything."""

@@ -48,7 +48,9 @@ export function beginCommand(store, composer, command) {
     const used = await perform("command", { ...where, name: command.name, options });
     if (used) end();
   };
-  form.onkeydown = (event) => event.key === "Escape" && end();
+  form.onkeydown = (event) => {
+    if (event.key === "Escape") end();
+  };
   const labels = inputs.map((input, number) => {
     const { name, description, required } = command.options[number];
     return el("label", { title: description }, required ? `${name} (needed)` : name, input, input.list_);

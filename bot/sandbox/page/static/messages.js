@@ -42,21 +42,21 @@ function drawMessages(store, composer) {
     before = message;
   });
   if (!log.querySelector(".message[tabindex='0']")) setCurrent(log.lastElementChild);
-  drawBeginning(store, composer, messages);
+  drawBeginning(store, composer);
   if (stays) toTheEnd();
 }
 
-function drawBeginning(store, composer, messages) {
+function drawBeginning(store, composer) {
   const place = store.place;
   const box = byId("beginning");
-  const empty = messages.length === 0;
-  const key = [place.id, place.name, empty, store.personId, store.channels.size].join(" ");
+  const key = [place.id, place.name, store.personId, store.channels.size].join(" ");
   if (box.dataset.key === key) return;
   box.dataset.key = key;
   const title = place.kind === "dm" ? place.name : `${signOf(place)} ${place.name}`;
   box.replaceChildren(el("p", { class: "beginning-title" }, title));
   if (place.kind === "forum") box.append(posts(store));
-  else if (empty && place.kind !== "thread") box.append(...composer.examples());
+  else if (place.kind === "thread") box.append(el("p", {}, composer.about(place)));
+  else box.append(...composer.examples());
 }
 
 function posts(store) {
@@ -91,7 +91,7 @@ function makeMessage(message) {
       el("div", { class: "body" }),
       el("ul", { class: "attachments" }),
       el("div", { class: "components" }),
-      el("p", { class: "only-you", hidden: true }, "Only you can see this"),
+      el("p", { class: "only-you" }),
       el("div", { class: "thread-chip" }),
     ),
     el("div", { class: "actions", role: "group", "aria-label": "Message actions" }),
@@ -118,7 +118,7 @@ function updateMessage(store, composer, node, message, before) {
   drawContext(part("context"), message);
   reconcile(part("attachments"), message.attachments, (one) => one.id, makeAttachment, () => {});
   drawComponents(store, part("components"), message);
-  part("only-you").hidden = !message.only_for;
+  setText(part("only-you"), message.only_for ? "Only you can see this" : "");
   drawThreadChip(store, part("thread-chip"), message);
   actionsFor(store, composer, node.querySelector(":scope > .actions"), message);
 }

@@ -1,0 +1,135 @@
+"""A real browser before a real sandbox: Debian's Chromium, driven by Playwright.
+
+What the page may not do fails the test that made it do so: a script error, a breach of the
+Content-Security-Policy, a request to anywhere else.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+
+from tests.sandbox.pages import Page as Served
+from tests.sandbox.pages import opened
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM: Final = next(filter(None, map(shutil.which, NAMES)), None)
+PATIENCE_MS: Final = 30_000
+Opening = Callable[..., Awaitable[Page]]
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skipped = pytest.mark.skip(reason="no Chromium is installed: apt install chromium")
+    for item in items:
+        if CHROMIUM is None and "tests/browser/" in item.path.as_posix():
+            item.add_marker(skipped)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    # Root, as in most containers, cannot have Chromium's own sandbox.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """One sandbox for all tests that break nothing."""
+    async with opened(tmp_path_factory.mktemp("browser")) as served:
+        yield served
+
+
+@asynccontextmanager
+async def looked_at(browser: Browser, served: Served, **options: object) -> AsyncIterator[Page]:
+    """Yield a new visitor's page; what it did wrong fails the test at its end."""
+    context = await browser.new_context(**{"viewport": {"width": 1360, "height": 820}} | options)  # type: ignore[arg-type]  # Playwright's own names
+    wrong = list[str]()
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on(
+        "console", lambda one: wrong.append(one.text) if _is_wrong(one.type, one.text) else None
+    )
+    page.on(
+        "request",
+        lambda one: (
+            None if one.url.startswith((served.address, "data:")) else wrong.append(one.url)
+        ),
+    )
+    await page.goto(served.address)
+    await expect(page.locator("#place-name")).not_to_have_text("…")
+    yield page
+    await context.close()
+    assert wrong == []
+
+
+def _is_wrong(kind: str, text: str) -> bool:
+    # What the server refuses is said to the person; the browser's own line about it is no error.
+    return kind == "error" and "the server responded with a status of 409" not in text
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser, served: Served) -> AsyncIterator[Page]:
+    async with looked_at(browser, served) as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Opening]:
+    """Open a page before a sandbox of its own, with settings of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def open_page(**settings: str) -> Page:
+            folder = tmp_path_factory.mktemp("browser")
+            served = await stack.enter_async_context(opened(folder, **settings))
+            return await stack.enter_async_context(looked_at(browser, served))
+
+        yield open_page
+
+
+async def write(page: Page, text: str) -> None:
+    """Write into the message box and send."""
+    await page.locator("#composer-text").fill(text)
+    await page.locator("#composer-text").press("Enter")
+
+
+async def go_to(page: Page, name: str) -> None:
+    """Open a place of the left column by the beginning of its name."""
+    label = re.compile(rf"^{re.escape(name)}")
+    await page.get_by_role("navigation").get_by_role("button", name=label).last.click()
+    await expect(page.locator("#place-name")).to_contain_text(name)
+
+
+async def become(page: Page, person: str) -> None:
+    """Be another person."""
+    await page.get_by_role("radio", name=person).click()
+
+
+def messages(page: Page) -> Locator:
+    """Return the messages of the place that is open."""
+    return page.get_by_role("log").get_by_role("article")
+
+
+def newest(page: Page) -> Locator:
+    """Return the newest message of the place that is open."""
+    return messages(page).last
+
+
+async def ask(page: Page, question: str, *, place: str = "general") -> None:
+    """Ask the bot in a channel and go into the thread of the answer."""
+    await go_to(page, place)
+    await write(page, f"@ChatBot {question}")
+    await go_to(page, question)

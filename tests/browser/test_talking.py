@@ -1,0 +1,284 @@
+"""What people do on the page, each as it would be done in Discord."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from bot.sentences import ENGLISH
+from tests.browser.conftest import ask, become, go_to, messages, newest, write
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+
+LONG = "write something long"
+HOSTILE = '<img src=x onerror="document.title=\'taken\'"><script>document.title="taken"</script>'
+
+
+def stop(page: Page) -> Locator:
+    return page.get_by_role("button", name="Stop", exact=True)
+
+
+async def test_a_mention_is_answered_in_a_thread_as_it_streams(page: Page) -> None:
+    await ask(page, f"{LONG}, streamed")
+    answer = newest(page)
+    await expect(answer).to_contain_text("A harbour is a promise")
+    early = len(await answer.inner_text())
+    await expect(stop(page)).to_be_visible()
+    await page.wait_for_function(
+        "early => document.querySelector('#messages').innerText.length > early + 300", arg=early
+    )
+    await expect(messages(page).first).to_contain_text("@ChatBot write something long, streamed")
+    await stop(page).first.click()
+    await expect(newest(page)).to_contain_text(ENGLISH.stopped)
+
+
+async def test_a_follow_up_needs_no_mention_and_remembers(page: Page) -> None:
+    await ask(page, "first words")
+    await expect(newest(page)).to_contain_text("You asked: “first words”")
+    await write(page, "and now?")
+    await expect(newest(page)).to_contain_text("your question before this one: “first words”")
+
+
+async def test_a_name_is_completed_by_keyboard(page: Page) -> None:
+    await go_to(page, "random")
+    box = page.locator("#composer-text")
+    await box.press_sequentially("@ch")
+    option = page.get_by_role("option", name="@ChatBot")
+    await expect(option).to_have_attribute("aria-selected", "true")
+    await box.press("Tab")
+    await expect(box).to_have_value("@ChatBot ")
+    await box.press_sequentially("completed")
+    await box.press("Enter")
+    await expect(page.get_by_role("button", name=re.compile("🧵 completed"))).to_be_visible()
+
+
+async def test_an_example_is_a_click_away(page: Page) -> None:
+    await expect(page.locator("#model")).to_have_text("offline model")
+    await page.get_by_role("button", name="Show me some code").click()
+    await expect(page.locator("#place-name")).to_contain_text("Show me some code")
+    keyword = newest(page).locator("pre .hl-k").first
+    await expect(keyword).to_be_visible()
+
+
+async def test_a_table_and_korean(page: Page) -> None:
+    await ask(page, "Show me a table")
+    await expect(newest(page)).to_contain_text("Piraeus")
+    await ask(page, "한국어로 인사해 줘")
+    await expect(newest(page)).to_contain_text("안녕하세요! “한국어로 인사해 줘”라고 하셨네요.")
+
+
+async def test_system_goes_through_its_form(page: Page) -> None:
+    await go_to(page, "Lounge")
+    await use(page, "/system")
+    form = page.get_by_role("dialog")
+    await form.get_by_role("textbox").fill("Speak like a sailor.")
+    await form.get_by_role("button", name="Submit").click()
+    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await write(page, "@ChatBot what do you know?")
+    await expect(newest(page)).to_contain_text("the system prompt: “Speak like a sailor.")
+
+
+async def use(page: Page, command: str) -> None:
+    """Use a slash command by keyboard, without options."""
+    box = page.locator("#composer-text")
+    await box.press_sequentially(command)
+    await expect(page.get_by_role("option", name=command)).to_be_visible()
+    await box.press("Enter")
+    await page.get_by_role("button", name="Send command").click()
+
+
+async def test_options_are_offered(page: Page) -> None:
+    await go_to(page, "random")
+    box = page.locator("#composer-text")
+    await box.press_sequentially("/sys")
+    await expect(page.get_by_role("option", name="/system")).to_be_visible()
+    await box.press("Enter")
+    await page.get_by_label("prompt").fill("Be brief.")
+    await page.get_by_label("scope").select_option(index=1)
+    await page.get_by_label("prompt").press("Enter")
+    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(page.locator("#command-form")).to_be_hidden()
+
+
+async def test_reset_forgets(page: Page) -> None:
+    await ask(page, "remember me", place="news")
+    await expect(newest(page)).to_contain_text("You asked: “remember me”")
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+    await use(page, "/reset")
+    await expect(newest(page)).to_contain_text("Forgotten")
+    await write(page, "what was it?")
+    await expect(newest(page)).to_contain_text("earlier answers of mine: 0")
+
+
+async def test_a_refused_command_is_for_one_person(page: Page) -> None:
+    await go_to(page, "general")
+    await become(page, "Jun")
+    box = page.locator("#composer-text")
+    await box.press_sequentially("/")
+    await expect(page.get_by_role("option", name="/help")).to_be_visible()
+    await expect(page.get_by_role("option", name="/reset")).to_have_count(0)
+    await box.fill("")
+    await use(page, "/privacy")
+    await expect(newest(page)).to_contain_text("Only you can see this")
+    private = messages(page).filter(has_text="Only you can see this")
+    await become(page, "Sora")
+    await expect(private).to_have_count(0)
+    await become(page, "Jun")
+    await newest(page).get_by_role("button", name="Dismiss").click()
+    await expect(private).to_have_count(0)
+
+
+async def test_stop_and_regenerate(page: Page) -> None:
+    await ask(page, f"{LONG}, then stop")
+    await stop(page).click()
+    await expect(newest(page)).to_contain_text(ENGLISH.stopped)
+    await newest(page).get_by_role("button", name="Regenerate").click()
+    await expect(newest(page)).not_to_contain_text(ENGLISH.stopped)
+    await stop(page).first.click()
+    await expect(newest(page)).to_contain_text(ENGLISH.stopped)
+
+
+async def test_a_button_of_anothers_reply_is_refused(page: Page) -> None:
+    await ask(page, f"{LONG}, of Mina")
+    await become(page, "Jun")
+    await stop(page).click()
+    await expect(messages(page).filter(has_text="Only you can see this")).to_have_count(1)
+    await become(page, "Mina")
+    await stop(page).first.click()
+    await expect(newest(page)).to_contain_text(ENGLISH.stopped)
+
+
+async def test_a_file_is_uploaded_and_read(page: Page, tmp_path: Path) -> None:
+    await go_to(page, "general")
+    path = tmp_path / "notes.txt"
+    path.write_text("the word is anchor")
+    await page.locator("#file-input").set_input_files(path)
+    await expect(page.get_by_role("button", name="Remove notes.txt")).to_be_visible()
+    await ask(page, "what is in the file?")
+    await expect(newest(page)).to_contain_text("You asked")
+    await expect(messages(page).first.get_by_role("link", name="notes.txt")).to_be_visible()
+    async with page.expect_popup() as popup:
+        await messages(page).first.get_by_role("link", name="notes.txt").click()
+    shown = await popup.value
+    await expect(shown.locator("body")).to_have_text("the word is anchor")
+    await shown.close()
+
+
+async def test_an_image_is_dropped_and_shown(page: Page) -> None:
+    await go_to(page, "random")
+    await page.evaluate(
+        """async () => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 3, height: 2 });
+            const dot = await new Promise((resolve) => canvas.toBlob(resolve));
+            const files = new DataTransfer();
+            files.items.add(new File([dot], "dot.png", { type: "image/png" }));
+            const drop = { dataTransfer: files, bubbles: true, cancelable: true };
+            document.querySelector("#main").dispatchEvent(new DragEvent("drop", drop));
+        }"""
+    )
+    await write(page, "a dot")
+    image = newest(page).get_by_role("img", name="dot.png")
+    await expect(image).to_have_js_property("naturalWidth", 3)
+
+
+async def test_replying_editing_and_deleting(page: Page) -> None:
+    await go_to(page, "random")
+    await write(page, "to be @Jun changed")
+    await expect(newest(page)).to_contain_text("to be @Jun changed")
+    await newest(page).hover()
+    await newest(page).get_by_role("button", name="Edit").click()
+    box = page.get_by_label("Edit message")
+    await expect(box).to_have_value("to be @Jun changed")
+    await box.fill("**changed**")
+    await box.press("Enter")
+    await expect(newest(page).locator("strong")).to_have_text("changed")
+    await expect(newest(page)).to_contain_text("(edited)")
+    await newest(page).get_by_role("button", name="Reply").click()
+    await write(page, "a reply")
+    await expect(newest(page)).to_contain_text("↱ Mina **changed**")
+    count = await messages(page).count()
+    await newest(page).hover()
+    await newest(page).get_by_role("button", name="Delete").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(messages(page)).to_have_count(count - 1)
+
+
+async def test_people_are_switched_and_see_what_is_new(page: Page) -> None:
+    await go_to(page, "general")
+    await become(page, "Sora")
+    await go_to(page, "random")
+    await become(page, "Mina")
+    await go_to(page, "news")
+    await write(page, "@Sora look")
+    await become(page, "Sora")
+    await go_to(page, "random")
+    await become(page, "Mina")
+    await go_to(page, "general")
+    await write(page, "@Sora look here")
+    await expect(newest(page)).to_contain_text("look here")
+    await go_to(page, "random")
+    await become(page, "Sora")
+    label = re.compile("^general, text, unread, 1 mentions")
+    await expect(page.get_by_role("button", name=label)).to_be_visible()
+    await go_to(page, "general")
+    await expect(page.get_by_role("button", name=label)).to_have_count(0)
+
+
+async def test_a_direct_message_is_for_its_person(page: Page) -> None:
+    await become(page, "Sora")
+    await go_to(page, "ChatBot")
+    await write(page, "just between us")
+    await expect(newest(page)).to_contain_text("You asked: “just between us”")
+    await become(page, "Mina")
+    await expect(page.locator("#place-name")).to_contain_text("general")
+    await go_to(page, "ChatBot")
+    await expect(page.get_by_role("log")).not_to_contain_text("just between us")
+
+
+async def test_a_forum_has_posts(page: Page) -> None:
+    await go_to(page, "help")
+    await page.get_by_role("textbox", name="Title").fill("A question")
+    await page.get_by_role("textbox", name="Text").fill("@ChatBot what is a forum?")
+    await page.get_by_role("button", name="Post", exact=True).click()
+    await expect(page.locator("#place-name")).to_contain_text("A question")
+    await expect(newest(page)).to_contain_text("You asked: “what is a forum?”")
+    await go_to(page, "help")
+    await expect(page.get_by_role("list", name="Posts")).to_contain_text("A question")
+
+
+async def test_a_reload_in_mid_stream_goes_on(page: Page) -> None:
+    await ask(page, f"{LONG}, reloaded")
+    await expect(newest(page)).to_contain_text("A harbour is a promise")
+    await page.reload()
+    await expect(page.locator("#place-name")).to_contain_text(f"{LONG}, reloaded")
+    early = len(await messages(page).last.inner_text())
+    await page.wait_for_function(
+        "early => document.querySelector('#messages').innerText.length > early + 300", arg=early
+    )
+    await stop(page).first.click()
+    await expect(newest(page)).to_contain_text(ENGLISH.stopped)
+
+
+async def test_what_is_hostile_is_text(page: Page) -> None:
+    """In messages, titles, file names and the panel."""
+    title = await page.title()
+    await go_to(page, "random")
+    data = {"name": f"{HOSTILE[:40]}.txt", "mimeType": "text/html", "buffer": HOSTILE.encode()}
+    await page.locator("#file-input").set_input_files(data)  # type: ignore[arg-type]  # one file
+    await write(page, f"@ChatBot {HOSTILE} [x](javascript:alert(1)) ||{HOSTILE}|| `{HOSTILE}`")
+    await expect(newest(page)).to_contain_text("<script>")
+    await expect(page.locator("#lines")).to_contain_text("<img src=x")
+    await expect(page.locator("#messages script, #lines script, .body img")).to_have_count(0)
+    await expect(page.locator("a[href^='javascript']")).to_have_count(0)
+    assert "taken" not in title + await page.title()
+
+
+async def test_a_spoiler_is_revealed_by_keyboard(page: Page) -> None:
+    await go_to(page, "random")
+    await write(page, "||hidden words||")
+    spoiler = newest(page).locator(".spoiler")
+    await expect(spoiler.locator(".spoiler-text")).to_be_hidden()
+    await spoiler.focus()
+    await spoiler.press("Enter")
+    await expect(spoiler.locator(".spoiler-text")).to_be_visible()

@@ -1,0 +1,96 @@
+"""What goes wrong on demand, and what the page shows of it: each test in a sandbox of its own."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from bot.sentences import ENGLISH
+from tests.browser.conftest import Opening, ask, messages, newest
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+
+def state(page: Page, word: str) -> re.Pattern[str]:
+    return re.compile(rf"ChatBot is {word}")
+
+
+async def press(page: Page, name: str) -> None:
+    await page.get_by_role("button", name=name).click()
+
+
+async def test_a_bot_that_is_killed_in_mid_sentence_goes_on(open_page: Opening) -> None:
+    """In the same message: there is one answer, and it is whole."""
+    page = await open_page()
+    await ask(page, "Show me some code, and go on")
+    # Long enough to be killed in it.
+    await ask(page, "write something long")
+    await expect(newest(page)).to_contain_text("A harbour is a promise")
+    key = await newest(page).get_attribute("data-key")
+    await press(page, "Kill the bot")
+    bot = page.locator("#bot-state")
+    await expect(bot).to_have_text(state(page, "down"))
+    begun = await newest(page).locator(".body").inner_text()
+    await press(page, "Start the bot again")
+    await expect(bot).to_have_text(state(page, "online"))
+    await page.wait_for_function(
+        "([key, begun]) => document.querySelector(`[data-key='${key}'] .body`).innerText.length"
+        " > begun.length + 300",
+        arg=[key, begun],
+    )
+    texts = await messages(page).all_inner_texts()
+    assert sum("Here is a long answer." in text for text in texts) == 1
+    await expect(page.locator("#lines")).to_contain_text("You killed the bot")
+    await expect(page.locator("#lines")).to_contain_text("You started the bot again")
+
+
+async def test_the_gateway_is_dropped_and_resumed(open_page: Opening) -> None:
+    page = await open_page()
+    await press(page, "Drop the gateway")
+    bot = page.locator("#bot-state")
+    await expect(bot).to_have_text(state(page, "reconnecting"))
+    await expect(bot).to_have_text(state(page, "online"))
+    await expect(page.locator("#lines")).to_contain_text("RESUME: the session goes on")
+
+
+async def test_the_straight_line_is_shown(open_page: Opening) -> None:
+    page = await open_page()
+    await ask(page, "Hello there")
+    line = page.locator(".line").filter(has_text="Hello there")
+    await expect(line.locator(".line-state")).to_have_text("done")
+    steps = await line.locator(".what").all_inner_texts()
+    wanted = ["Gateway event", "Inbox", "History", "Request to the model", "First token", "Done"]
+    assert [one for one in steps if one in wanted] == wanted
+    await expect(line).to_contain_text("bucket message_create")
+
+
+@pytest.mark.parametrize(
+    ("switch", "sentence"),
+    [
+        ("The model answers 429", "The AI service is too busy right now."),
+        ("The model is cut off", "The answer was cut off here by a lost connection."),
+        ("The model stalls", "The AI service took too long."),
+    ],
+)
+async def test_the_model_fails_by_a_switch(open_page: Opening, switch: str, sentence: str) -> None:
+    page = await open_page(STREAM_IDLE_TIMEOUT="2")
+    await press(page, switch)
+    await expect(page.get_by_role("button", name=switch)).to_have_attribute("aria-pressed", "true")
+    await ask(page, "what now?")
+    await expect(newest(page)).to_contain_text(sentence)
+    await press(page, switch)
+    await newest(page).get_by_role("button", name="Regenerate").click()
+    await expect(newest(page)).to_contain_text("You asked: “what now?”")
+    await expect(newest(page)).not_to_contain_text(sentence)
+
+
+@pytest.mark.parametrize("switch", ["Discord answers 500", "Discord's rate limit"])
+async def test_discord_fails_by_a_switch(open_page: Opening, switch: str) -> None:
+    """The answer is late and not lost."""
+    page = await open_page()
+    await press(page, switch)
+    await ask(page, "are you there?")
+    await expect(page.locator(".step[data-tone=bad]").first).to_contain_text("by your switch")
+    await press(page, switch)
+    await expect(newest(page)).to_contain_text("You asked: “are you there?”", timeout=60_000)
+    assert ENGLISH.answer_failed not in await newest(page).inner_text()
