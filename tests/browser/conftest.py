@@ -33,12 +33,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skipped)
 
 
+def arguments() -> list[str]:
+    """Return what Chromium is started with: root, as in most containers, has no sandbox of its."""
+    return ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    # Root, as in most containers, cannot have Chromium's own sandbox.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments())
         yield browser
         await browser.close()
 

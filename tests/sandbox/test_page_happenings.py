@@ -131,7 +131,7 @@ def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
     assert (line["title"], line["place"], line["state"]) == ("why?", "Mina in #general", "done")
     assert (line["at"], line["steps"][1]["ms"]) == (1_001_000, 10)
     details = {one["what"]: one["detail"] for one in line["steps"]}
-    assert details["History"] == "2 exchanges taken (40 tokens); prompt 90 of 8000 tokens"
+    assert details["History"] == "exchanges taken: 2 (40 tokens); prompt 90 of 8000 tokens"
     assert details["Request to the model"] == "2 messages: system 1, user 1"
     assert details["Post a message"] == "200, bucket message_create, 4 left"
     assert details["End of the stream"] == "complete, 30 pieces of text"
@@ -164,7 +164,7 @@ def test_requests_of_two_questions_are_told_apart(happenings: Happenings) -> Non
 def test_what_is_left_out_is_said(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     [change] = happenings.logged(1.1, "DEBUG", prompt(left=3))
-    assert "3 left out (60 tokens), and what is older" in change["line"]["steps"][-1]["detail"]
+    assert "left out: 3 (60 tokens) and what is older" in change["line"]["steps"][-1]["detail"]
 
 
 def test_what_is_made_anew_is_open_again(happenings: Happenings) -> None:

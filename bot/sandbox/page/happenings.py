@@ -236,9 +236,9 @@ class Happenings:
 
     def _prompt(self, at: float, found: re.Match[str]) -> list[Json]:
         number, tokens, budget, taken, taken_tokens, left, left_tokens = found.groups()
-        history = f"{taken} exchanges taken ({taken_tokens} tokens)"
+        history = f"exchanges taken: {taken} ({taken_tokens} tokens)"
         if left != "0":
-            history += f", {left} left out ({left_tokens} tokens), and what is older"
+            history += f", left out: {left} ({left_tokens} tokens) and what is older"
         line = self._line(number)
         if line is None:
             return []

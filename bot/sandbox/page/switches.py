@@ -12,13 +12,13 @@ _MESSAGES: Final = r"/messages(/\d+)?$"
 _WAIT_SECONDS: Final = 2.0
 _AWAY_SECONDS: Final = 4.0
 _DISCORD: Final = {
-    "discord_500": ("Discord answers 500", "whenever a message is posted or edited"),
-    "rate_limit": ("Discord's rate limit", "429 for each message: wait 2 s"),
+    "discord_500": ("Discord answers 500", "to each message"),
+    "rate_limit": ("Discord's rate limit", "each message waits 2 s"),
 }
 _MODEL: Final = {
     "rate_limit": ("The model answers 429", "it is too busy"),
-    "stall": ("The model stalls", "for a minute, in mid-sentence"),
-    "cut": ("The model is cut off", "the connection closes in mid-sentence"),
+    "stall": ("The model stalls", "in mid-sentence"),
+    "cut": ("The model is cut off", "in mid-sentence"),
 }
 
 

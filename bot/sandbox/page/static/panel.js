@@ -15,7 +15,7 @@ function drawFaults(store) {
   const once = [
     isDown
       ? { id: "start", label: "Start the bot again", about: "with the memory it had" }
-      : { id: "kill", label: "Kill the bot", about: "at once, as a power cut would" },
+      : { id: "kill", label: "Kill the bot", about: "as a power cut would" },
     { id: "drop", label: "Drop the gateway", about: "for four seconds" },
   ];
   reconcile(byId("faults"), [...once, ...store.faults], (one) => one.id, makeFault, updateFault);
