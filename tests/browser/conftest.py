@@ -97,7 +97,8 @@ async def open_page(
 
         async def open_page(**settings: str) -> Page:
             folder = tmp_path_factory.mktemp("browser")
-            served = await stack.enter_async_context(opened(folder, **settings))
+            opening = opened(folder, no_browser=True, **settings)
+            served = await stack.enter_async_context(opening)
             return await stack.enter_async_context(looked_at(browser, served))
 
         yield open_page

@@ -62,7 +62,7 @@ async def test_the_focus_goes_from_left_to_right(page: Page) -> None:
     await page.reload()
     await expect(newest(page)).to_contain_text("one message")
     regions = list[str]()
-    for _ in range(80):
+    for _ in range(400):
         await page.keyboard.press("Tab")
         region, outline = await page.evaluate(
             """() => {

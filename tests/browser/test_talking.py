@@ -55,7 +55,7 @@ async def test_a_name_is_completed_by_keyboard(page: Page) -> None:
 
 async def test_an_example_is_a_click_away(page: Page) -> None:
     await expect(page.locator("#model")).to_have_text("offline model")
-    await page.get_by_role("button", name="Show me some code").click()
+    await page.get_by_role("button", name="Show me some code", exact=True).click()
     await expect(page.locator("#place-name")).to_contain_text("Show me some code")
     keyword = newest(page).locator("pre .hl-k").first
     await expect(keyword).to_be_visible()
@@ -127,6 +127,31 @@ async def test_a_refused_command_is_for_one_person(page: Page) -> None:
     await become(page, "Jun")
     await newest(page).get_by_role("button", name="Dismiss").click()
     await expect(private).to_have_count(0)
+
+
+async def test_a_message_has_the_menu_of_the_app(page: Page) -> None:
+    await go_to(page, "random")
+    await become(page, "Jun")
+    await write(page, "the harbour has three piers")
+    await expect(newest(page)).to_contain_text("three piers")
+    await newest(page).hover()
+    await newest(page).get_by_role("button", name="Ask about this").click()
+    form = page.get_by_role("dialog")
+    await form.get_by_role("textbox").fill("How many?")
+    await form.get_by_role("button", name="Submit").click()
+    await expect(newest(page)).to_contain_text("three piers How many?”")
+    await expect(newest(page)).to_contain_text("Only you can see this")
+
+
+async def test_an_option_is_completed_by_the_bot(page: Page) -> None:
+    await go_to(page, "random")
+    await page.locator("#composer-text").press_sequentially("/model")
+    await expect(page.get_by_role("option", name="/model")).to_be_visible()
+    await page.locator("#composer-text").press("Enter")
+    await page.get_by_role("combobox", name="model").press_sequentially("s")
+    await expect(page.locator("datalist option")).not_to_have_count(0)
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#command-form")).to_be_hidden()
 
 
 async def test_stop_and_regenerate(page: Page) -> None:

@@ -60,9 +60,12 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     return inherited | {"TMPDIR": str(folder)} | settings
 
 
-async def started(folder: Path, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
+async def started(
+    folder: Path, *arguments: str, no_browser: bool = True, **settings: str
+) -> asyncio.subprocess.Process:
+    silent = ("--no-browser",) if no_browser else ()
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox", "--no-browser", *arguments),
+        *(sys.executable, "-m", "bot", "sandbox", *silent, *arguments),
         env=environment(folder, **settings),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -72,8 +75,8 @@ async def started(folder: Path, *arguments: str, **settings: str) -> asyncio.sub
 
 
 @asynccontextmanager
-async def opened(folder: Path, **settings: str) -> AsyncIterator[Page]:
-    process = await started(folder, **settings)
+async def opened(folder: Path, *, no_browser: bool = True, **settings: str) -> AsyncIterator[Page]:
+    process = await started(folder, no_browser=no_browser, **settings)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

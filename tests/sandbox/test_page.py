@@ -1,6 +1,7 @@
 """The page as a process: its one address, who is let in, and that it leaves nothing behind."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -204,6 +205,48 @@ async def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -
         assert await page.process.stderr.read() == b""
         assert not any(Path(f"/proc/{one}").exists() for one in below)
         assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+async def test_a_signal_while_it_starts_ends_all_of_it(tmp_path: Path) -> None:
+    process = await started(tmp_path)
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await process.stdout.readline()
+        while len(children(process.pid)) < 2:  # noqa: ASYNC110  # a process tells nobody
+            await asyncio.sleep(0.01)
+    below = children(process.pid)
+    process.terminate()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        _, complaint = await process.communicate()
+    assert (process.returncode, complaint) == (0, b"")
+    assert not any(Path(f"/proc/{one}").exists() for one in below)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_stand_in_that_ends_is_one_sentence(tmp_path: Path) -> None:
+    async with opened(tmp_path) as page:
+        for one in children(page.process.pid):
+            if b"bot.sandbox.discord.server" in Path(f"/proc/{one}/cmdline").read_bytes():
+                os.kill(one, signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await page.process.wait() == 2
+        assert page.process.stderr is not None
+        complaint = (await page.process.stderr.read()).decode()
+    assert complaint == "A stand-in does not answer any more.\n"
+
+
+async def test_the_address_is_opened_where_there_is_a_browser(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}.part && mv {seen}.part {seen}\n')
+    browser.chmod(0o755)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    async with opened(folder, no_browser=False, BROWSER=str(browser)) as page:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not seen.exists():  # noqa: ASYNC110  # another program writes it
+                await asyncio.sleep(0.01)
+        assert seen.read_text().strip() == page.address
 
 
 async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:

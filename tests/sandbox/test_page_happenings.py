@@ -203,6 +203,7 @@ def test_a_failed_question_says_so(happenings: Happenings) -> None:
     ("used", "title"),
     [
         ({"type": 2, "name": "reset"}, "/reset"),
+        ({"type": 2, "name": "Ask about this"}, "Ask about this"),
         ({"type": 3, "name": "stop"}, "the button stop"),
         ({"type": 5, "name": "system"}, "the form system"),
     ],

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final, Self
 
+import aiohttp
+
 from bot.sandbox.launch import Sandbox
 from bot.sandbox.model_driver import ModelDriver
 from bot.sandbox.page.bot_log import BotLog
@@ -14,6 +16,7 @@ from bot.sandbox.page.feed import Feed
 from bot.sandbox.page.happenings import Happenings
 from bot.sandbox.page.switches import Switches
 from bot.sandbox.page.world import World
+from bot.sandbox.process import StandInError
 
 Json = dict[str, Any]
 Deed = Callable[[Json], Awaitable[Any]]
@@ -46,13 +49,16 @@ class Following:
         return cls(sandbox, World(await driver.look(), await driver.channels()))
 
     async def run(self) -> None:
-        """Follow until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_discord())
-            group.create_task(self._bot.follow())
-            group.create_task(self._follow_log())
-            if self._sandbox.model is not None:
-                group.create_task(self._follow_model(self._sandbox.model))
+        """Follow until cancelled; raises StandInError where a stand-in ends by itself."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_discord())
+                group.create_task(self._bot.follow())
+                group.create_task(self._follow_log())
+                if self._sandbox.model is not None:
+                    group.create_task(self._follow_model(self._sandbox.model))
+        except* aiohttp.ClientError as errors:
+            raise StandInError("A stand-in does not answer any more.") from errors
 
     def _snapshot(self) -> Json:
         return {

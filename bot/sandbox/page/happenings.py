@@ -37,6 +37,7 @@ _CALLS: Final = {
         "/interactions/{interaction_id}/{interaction_token}/callback",
     ): "Answer the interaction",
 }
+_TYPED: Final = re.compile(r"[^\sA-Z]+")  # A menu's name may have capitals and spaces.
 _USES: Final = {2: "/{name}", 3: "the button {name}", 5: "the form {name}"}
 _GATEWAY: Final = {
     "gateway_disconnect": "The gateway connection is gone",
@@ -172,7 +173,8 @@ class Happenings:
         if used["type"] not in _USES:
             return
         who, where = self._names.user_name(used["user_id"]), used["channel_id"]
-        title = _USES[used["type"]].format(name=used["name"])
+        use = _USES[used["type"]] if _TYPED.fullmatch(used["name"]) else "{name}"
+        title = use.format(name=used["name"])
         place = f"{who} in {self._names.place_name(where)}"
         line = Line(used["id"], "interaction", title, place, at)
         line.put("event", Step(at, "Gateway event", "INTERACTION_CREATE"))

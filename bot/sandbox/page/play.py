@@ -1,6 +1,7 @@
 """Open the page before a running sandbox, and stay until somebody ends it."""
 
 import asyncio
+import os
 import signal
 import sys
 import webbrowser
@@ -46,6 +47,13 @@ async def _play(port: int, *, opens_browser: bool) -> None:
         await _serve(sandbox, port, opens_browser=opens_browser)
 
 
+def _has_windows() -> bool:
+    """Say whether a browser has somewhere to open; one of text would take over the terminal."""
+    if sys.platform in {"darwin", "win32"}:
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
 async def _serve(sandbox: Sandbox, port: int, *, opens_browser: bool) -> None:
     following = await Following.begun(sandbox)
     deeds = Deeds(sandbox.driver, following.world).by_name | following.deeds
@@ -55,6 +63,6 @@ async def _serve(sandbox: Sandbox, port: int, *, opens_browser: bool) -> None:
         print(f"  {address}")
         print("Nothing else is real: no account is used, and nothing is kept. Ctrl-C ends it.")
         sys.stdout.flush()
-        if opens_browser:
+        if opens_browser and _has_windows():
             await asyncio.to_thread(webbrowser.open, address)
         await following.run()
