@@ -85,10 +85,12 @@ async def test_the_focus_goes_from_left_to_right(page: Page) -> None:
 async def test_all_of_it_goes_by_keyboard(page: Page) -> None:
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#composer-text")).to_be_focused()
-    await page.keyboard.type("typed by hand")
-    await page.keyboard.press("Enter")
-    await expect(newest(page)).to_contain_text("typed by hand")
+    box = page.get_by_role("textbox", name="Message #general as Mina")
+    await expect(box).to_be_focused()
+    for words in ("typed by hand", "and once more"):
+        await page.keyboard.type(words)
+        await page.keyboard.press("Enter")
+        await expect(newest(page)).to_contain_text(words)
     await page.keyboard.press("ArrowUp")
     await expect(page.get_by_label("Edit message")).to_be_focused()
     await page.keyboard.press("Escape")

@@ -277,6 +277,7 @@ async def test_a_reload_in_mid_stream_goes_on(page: Page) -> None:
     await expect(newest(page)).to_contain_text("A harbour is a promise")
     await page.reload()
     await expect(page.locator("#place-name")).to_contain_text(f"{LONG}, reloaded")
+    await expect(messages(page).first).to_contain_text(f"@ChatBot {LONG}, reloaded")
     early = len(await messages(page).last.inner_text())
     await page.wait_for_function(
         "early => document.querySelector('#messages').innerText.length > early + 300", arg=early
