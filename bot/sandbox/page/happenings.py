@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, Final, Protocol
 
 from bot.sandbox.page.lines import BAD, GOOD, Line, Step
+from bot.sandbox.page.owners import CallOwners, RequestOwners
 
 Json = dict[str, Any]
 
@@ -25,7 +26,6 @@ _DONE: Final = re.compile(
     r"\d+ exchanges in mind, (.+)"
 )
 _ABOUT: Final = re.compile(r"\b(?:[Qq]uestion|[Aa]nswer|[Rr]eply) (\d{15,20})\b")
-_NONCE: Final = re.compile(r"(\d{15,20})\.\d+")
 _CALLS: Final = {
     ("POST", "/channels/{channel_id}/messages"): "Post a message",
     ("PATCH", "/channels/{channel_id}/messages/{message_id}"): "Edit the message",
@@ -69,13 +69,8 @@ class Happenings:
         self._epoch = epoch
         self._lines: dict[str, Line] = {}
         self._asked: dict[str, Line] = {}  # said by people; whether the bot was meant shows later
-        self._parts: dict[str, str] = {}  # whose reply a message shows
-        self._latest: dict[str, str] = {}  # the question that was asked last in a place
-        self._interaction: str | None = None  # the one used last
-        self._prompts: list[tuple[float, str]] = []  # those whose request is not seen yet
-        self._requests: dict[int, str] = {}  # whose a request is
-        self._waiting: dict[int, Mapping[str, Any]] = {}  # requests whose prompt is not seen yet
-        self._sent: dict[str, str] = {}  # whose prompt it was, by what was sent
+        self._calls = CallOwners()
+        self._requests = RequestOwners()
         self._numbers = count(1)
 
     def snapshot(self) -> list[Json]:
@@ -115,7 +110,7 @@ class Happenings:
 
     def requested(self, record: Mapping[str, Any]) -> list[Json]:
         """Take a request to the stand-in model, as far as it has come."""
-        self._waiting[record["seq"]] = record
+        self._requests.request(record)
         return self._shown(self._matched())
 
     def note(self, at: float, title: str, tone: str = "") -> list[Json]:
@@ -146,23 +141,22 @@ class Happenings:
         line.put(key, step)
         return self._shown([line])
 
-    def _said(self, at: float, data: Json) -> Iterable[Line]:
+    def _said(self, at: float, data: Json) -> list[Line]:
         message = data["message"]
         if message["author"]["id"] == self._names.bot_id:
-            if found := _NONCE.fullmatch(str(message.get("nonce") or "")):
-                self._parts[message["id"]] = found[1]
-            return
+            self._calls.answered(message)
+            return []
         if message["type"] not in {0, 19}:
-            return
+            return []
         text = " ".join(re.sub(r"<@!?\d+>", "", message["content"]).split())
         title = text[:_TITLE] or "(a file)"
         line = Line(message["id"], "question", title, self._where(message), at)
         line.put("event", Step(at, "Gateway event", "MESSAGE_CREATE"))
         self._asked[line.id] = line
-        self._latest[message["channel_id"]] = line.id
+        self._calls.asked(message)
         while len(self._asked) > _KEPT:
             del self._asked[next(iter(self._asked))]
-        yield from ()
+        return []
 
     def _where(self, message: Json) -> str:
         place = self._names.place_name(message["channel_id"])
@@ -178,7 +172,7 @@ class Happenings:
         place = f"{who} in {self._names.place_name(where)}"
         line = Line(used["id"], "interaction", title, place, at)
         line.put("event", Step(at, "Gateway event", "INTERACTION_CREATE"))
-        self._interaction = used["id"]
+        self._calls.used(used["id"])
         yield self._added(line)
 
     def _responded(self, at: float, data: Json) -> Iterable[Line]:
@@ -194,9 +188,7 @@ class Happenings:
 
     def _called(self, _at: float, entry: Json) -> Iterable[Line]:
         what = _CALLS.get((entry["method"], entry["route"]))
-        number = self._whose(entry)
-        line = self._line(number) if number else None
-        # What the bot looks up, and who calls the routes of commands, is a note of its own.
+        line = self._owner(entry, known=what is not None)
         title = what or f"{entry['method']} {entry['route'].replace('{', '').replace('}', '')}"
         refused = entry["status"] >= 400 or entry.get("lost")
         left = "" if entry.get("remaining") is None else f", {entry['remaining']} left"
@@ -212,29 +204,12 @@ class Happenings:
         line.put(f"call-{entry['seq']}", step)
         yield line
 
-    def _whose(self, entry: Json) -> str | None:
-        """Return the question or interaction that a call of the bot belongs to."""
-        body = entry["body"] if isinstance(entry["body"], dict) else {}
-        if found := _NONCE.fullmatch(str(body.get("nonce") or "")):
-            return found[1]
-        names = re.findall(r"\{(\w+)\}", entry["route"])
-        # Only ids are read: a path may carry a token.
-        pattern = re.sub(r"\{\w+\}", "([^/]+)", entry["route"])
-        found_ids = re.fullmatch(pattern, entry["path"])
-        ids = dict(zip(names, found_ids.groups(), strict=True)) if found_ids else {}
-        if "interaction_id" in ids:
-            return str(ids["interaction_id"])
-        if "webhook_token" in ids:
-            return self._interaction
-        message, channel = ids.get("message_id", ""), ids.get("channel_id", "")
-        if message in self._parts:
-            return self._parts[message]
-        if (entry["method"], entry["route"]) not in _CALLS:
+    def _owner(self, entry: Json, *, known: bool) -> Line | None:
+        """Return the line that a call belongs to; what the bot looks up by the way has none."""
+        if not known and "webhook_token" not in entry["route"]:
             return None
-        for number in (message, self._latest.get(channel, ""), channel):
-            if number in self._lines or number in self._asked:
-                return number
-        return None
+        lines = map(self._line, self._calls.candidates(entry))
+        return next(filter(None, lines), None)
 
     def _prompt(self, at: float, found: re.Match[str]) -> list[Json]:
         number, tokens, budget, taken, taken_tokens, left, left_tokens = found.groups()
@@ -248,7 +223,7 @@ class Happenings:
         line.steps.pop("end", None)
         key = f"prompt-{next(self._numbers)}"
         line.put(key, Step(at, "History", f"{history}; prompt {tokens} of {budget} tokens"))
-        self._prompts.append((at, number))
+        self._requests.prompt(at, number)
         return self._shown([line, *self._matched()])
 
     def _done(self, at: float, found: re.Match[str]) -> list[Json]:
@@ -263,25 +238,10 @@ class Happenings:
         return self._shown([line])
 
     def _matched(self) -> Iterable[Line]:
-        """Give the requests that wait to their questions: a prompt comes right before its request.
-
-        A request that is made again sends the same once more.
-        """
-        for seq, record in sorted(self._waiting.items()):
-            sent = repr((record["body"] or {}).get("messages"))
-            number = self._requests.get(seq) or self._sent.get(sent)
-            if number is None and record["body"] is not None:
-                before = [one for one in self._prompts if one[0] <= record["at"]]
-                if before:
-                    self._prompts.remove(before[0])
-                    number = before[0][1]
-            line = self._lines.get(number or "")
-            if number is None or line is None:
-                continue
-            self._requests[seq], self._sent[sent] = number, number
-            del self._waiting[seq]
-            _put_request(line, record)
-            yield line
+        for number, record in self._requests.found():
+            if line := self._line(number):
+                _put_request(line, record)
+                yield line
 
 
 def _put_request(line: Line, record: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import { perform } from "./calls.js";
 import { byId, el } from "./dom.js";
 import { encoded } from "./files.js";
 
-export const SLASH = 1;
+const SLASH = 1;
 export const MESSAGE_MENU = 3;
 const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, NUMBER: 10, FILE: 11 };
 
@@ -53,7 +53,7 @@ export function beginCommand(store, composer, command) {
   };
   const labels = inputs.map((input, number) => {
     const { name, description, required } = command.options[number];
-    return el("label", { title: description }, required ? `${name} (needed)` : name, input, input.list_);
+    return el("label", { title: description }, required ? `${name} (needed)` : name, input, input.completions);
   });
   form.replaceChildren(
     el("strong", {}, `/${command.name}`),
@@ -98,7 +98,7 @@ function optionInput(store, command, option) {
 // The bot itself completes such an option: each change asks it, and the newest answer counts.
 function completeByTheBot(store, command, option, input) {
   const list = el("datalist", { id: `completions-${option.name}` });
-  input.list_ = list;
+  input.completions = list;
   input.setAttribute("list", list.id);
   let asked = null;
   const show = () => {

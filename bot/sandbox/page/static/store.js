@@ -2,7 +2,7 @@
 
 const EMPTY = { users: {}, people: [], bot: { id: "", name: "ChatBot" }, faults: [] };
 
-export const isAfter = (one, other) =>
+const isAfter = (one, other) =>
   one.length === other.length ? one > other : one.length > other.length;
 export const byAge = (one, other) =>
   one.id === other.id ? 0 : isAfter(one.id, other.id) ? 1 : -1;
