@@ -127,9 +127,9 @@ class _Connecting:
         client = self._client
         session = {} if self._session is None else self._session.arguments()
         try:
-            ws = await asyncio.wait_for(
-                GatewaySocket.from_client(client, **session), timeout=OPEN_SECONDS
-            )
+            # Not wait_for: in Python 3.11 it swallows a cancellation in the moment of a failure.
+            async with asyncio.timeout(OPEN_SECONDS):
+                ws = await GatewaySocket.from_client(client, **session)
             await self._take_in(ws)
         except ReconnectWebSocket as again:
             ending = _ending_of(client.ws, invalid=not again.resume)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -10,11 +11,14 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.gateway_socket import GatewaySocket
+from bot.history import History
+from bot.identifies import Failures, Identifies
 from bot.reconnecting import (
     LONGEST_TOLD_SECONDS,
     SESSION_IS_OVER,
     Ending,
     Session,
+    _Connecting,
     session_after,
     told_to_wait_seconds,
 )
@@ -102,3 +106,30 @@ def test_a_login_waits_as_long_as_it_is_told(told: str, seconds: float) -> None:
 def test_what_a_login_is_told_otherwise() -> None:
     assert told_to_wait_seconds(discord.RateLimited(280.0)) == 280.0
     assert told_to_wait_seconds(TimeoutError()) == 0.0
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_stop_in_the_moment_of_a_failure_is_heard(
+    steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever turn of the loop it comes in; Python 3.11's wait_for lost it in one of them."""
+    fails = asyncio.Event()
+
+    async def refused(*_: object, **_more: object) -> GatewaySocket:
+        await fails.wait()
+        raise OSError
+
+    monkeypatch.setattr(GatewaySocket, "from_client", refused)
+    async with History.open(tmp_path / "bot.db") as history:
+        client = discord.Client(intents=discord.Intents.none())
+        connecting = _Connecting(client, Identifies(history.notes), Failures(history.notes))
+        running = asyncio.create_task(connecting.run())
+        await asyncio.sleep(0.05)
+        fails.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        fails.clear()
+        running.cancel()
+        done, _ = await asyncio.wait({running}, timeout=5)
+        assert done, "it goes on connecting"
+        assert running.cancelled()
