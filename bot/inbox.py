@@ -297,7 +297,7 @@ class Inbox:
             if len(self._unstored) > UNSTORED:
                 self._unstored.popitem(last=False)
         else:
-            log.debug("Question %d is in the inbox", message.id)
+            log.debug("In the inbox: question %d", message.id)
         return await self._judged(question)
 
     def _topic(self, message: Asked, exchange: Exchange) -> str:

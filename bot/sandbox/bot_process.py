@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 LOG_LINES: Final = 20
+_STOP_SECONDS: Final = 10.0
 
 
 class BotEnded(Exception):
@@ -52,11 +53,19 @@ class BotProcess:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """Ask it to stop, and wait until it has."""
-        if self._process is not None and self.runs:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
-            await self._process.wait()
+        """Ask it to stop; one that does not within 10 s is killed."""
+        if self._process is None or not self.runs:
+            return
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+        finally:
+            if self.runs:
+                self._process.kill()
 
     async def wait(self) -> None:
         """Return when the bot that runs now has ended, however that came."""

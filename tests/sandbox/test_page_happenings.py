@@ -101,7 +101,7 @@ def test_what_nobody_answers_makes_no_line(happenings: Happenings) -> None:
 
 def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
-    happenings.logged(1.01, "DEBUG", f"Question {QUESTION} is in the inbox")
+    happenings.logged(1.01, "DEBUG", f"In the inbox: question {QUESTION}")
     happenings.logged(1.02, "DEBUG", prompt())
     threads = f"{MESSAGES}/{{message_id}}/threads"
     happenings.journal(called(1.03, threads, f"/channels/{CHANNEL}/messages/{QUESTION}/threads"))

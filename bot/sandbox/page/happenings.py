@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 _KEPT: Final = 200
 _TITLE: Final = 60
-_IN_INBOX: Final = re.compile(r"Question (\d+) is in the inbox")
+_IN_INBOX: Final = re.compile(r"In the inbox: question (\d+)")
 _PROMPT: Final = re.compile(
     r"Prompt of (\d+): (\d+) of (\d+) tokens; "
     r"taken (\d+) exchanges of (\d+) tokens, left out (\d+) of (\d+)"
