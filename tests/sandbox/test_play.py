@@ -62,7 +62,7 @@ async def test_what_is_kept_can_be_seen_taken_and_forgotten(tmp_path: Path) -> N
         "Exchanges: 1.\n(my-exchanges.json: http://127.0.0.1:",
         "(Forget all of it: /press forget-me)",
         "Forgotten in every place. Exchanges: 1.",
-        "I keep nothing of you.",
+        "You asked me nothing that I still keep.",
     ]
     assert sorted(found, key=out.index) == found
 
