@@ -88,10 +88,8 @@ class Answer:
 
     def outcome(self) -> Exchange:
         """Return the exchange with the reply as it is; one that is not whole is marked as cut."""
-        text = "".join(self.pieces)
-        cut = bool(text.strip()) and not self.whole
-        # How a cut text ended says how it goes on.
-        exchange = replace(self.exchange, reply=text.lstrip() if cut else text.strip(), cut=cut)
+        text = self.text
+        exchange = replace(self.exchange, reply=text, cut=bool(text) and not self.whole)
         return replace(exchange, tokens=exchange_tokens(exchange))
 
     @contextmanager

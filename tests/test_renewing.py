@@ -270,7 +270,6 @@ async def test_what_is_gone_on_with_is_one_text(
 ) -> None:
     """Models repeat the last line, as they are asked to, or leave out what stands between both."""
     await cut(history, 4, "| a |\n|---|\n| 1 |\n")
-    assert (await stored(history, 4)).reply.endswith("|\n")
     model.enqueue("| 1 |", "\n| 2 |", ModelLength())
     reply = await renewed(assistant, history, 4, Offer.CONTINUE)
     assert reply.text == "| a |\n|---|\n| 1 |\n| 2 |"
