@@ -38,6 +38,7 @@ class Answer:
     before: Exchange | None = None  # the exchange with that reply
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)  # it ended before it was whole, in sentences
     unread: list[str] = field(default_factory=list)  # those of the notices that are about files
     above: Above = NOTHING_ABOVE
     pictures: tuple[Picture, ...] | None = None  # of the question; None: not at hand

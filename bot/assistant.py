@@ -340,12 +340,12 @@ class Assistant:
                     hint = isinstance(error, NothingAsked)
                     answer.state = State.ANSWERED if hint else State.FAILED
                     answer.at_limit = isinstance(error, ModelLength)
-                    answer.notices += self._explained(error, answer)
+                    answer.why += self._explained(error, answer)
                     why = f"{type(error).__name__} {error}".rstrip()
                     log.warning("Question %d failed: %s", answer.exchange.message_id, why)
                 except Exception:  # the one top handler of an answer
                     answer.state = State.FAILED
-                    answer.notices.append(answer.say.answer_failed)
+                    answer.why.append(answer.say.answer_failed)
                     log.exception("Question %d failed", answer.exchange.message_id)
             if answer.stopped is Stop.FORGOTTEN:
                 if not answer.received:  # Else what is stored of it says what to delete.
@@ -422,10 +422,12 @@ class Assistant:
         if answer.stopped is Stop.INTERRUPTED:
             state = State.FAILED
         if answer.stopped is not None:
-            answer.notices.append(_why_stopped(answer.stopped, answer.say))
+            answer.why.append(_why_stopped(answer.stopped, answer.say))
         before = answer.kept_before
-        if before is not None:
-            answer.notices.insert(0, answer.say.kept_before)
+        if before is None:
+            answer.notices += answer.why
+        else:  # How long the new one was thought about is not said of it.
+            answer.notices = [answer.say.kept_before, *answer.unread, *answer.why]
             answer.exchange, answer.recorded = before, True
             reply.restart()
             reply.write(before.reply)

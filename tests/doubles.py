@@ -61,9 +61,14 @@ class DoubleModel:
     models: list[str] = field(default_factory=list)
     _scripts: deque[DoubleCompletion | Exception] = field(default_factory=deque)
 
-    def enqueue(self, *script: str | asyncio.Event | Exception, usage: Usage | None = None) -> None:
+    def enqueue(
+        self,
+        *script: str | asyncio.Event | Exception,
+        usage: Usage | None = None,
+        thought_seconds: float | None = None,
+    ) -> None:
         """Let the next answer be *script*; the words "Very well." where nothing is enqueued."""
-        self._scripts.append(DoubleCompletion(script, usage))
+        self._scripts.append(DoubleCompletion(script, usage, thought_seconds=thought_seconds))
 
     def enqueue_refusal(self, error: Exception) -> None:
         """Let the next request fail before its answer begins."""

@@ -197,6 +197,17 @@ async def test_the_old_reply_comes_back_when_the_new_one_fails(
     assert not is_open(path)
 
 
+async def test_how_long_a_new_reply_was_thought_about_is_not_said_of_the_old_one(
+    assistant: Assistant, history: History, model: DoubleModel
+) -> None:
+    model.enqueue("Another", ModelCut("reset"), thought_seconds=12.0)
+    reply = await renewed(assistant, history, 2)
+    assert reply.notices == [ENGLISH.kept_before, ENGLISH.model_cut]
+    model.enqueue("Another two.", thought_seconds=12.0)
+    reply = await renewed(assistant, history, 2)
+    assert reply.notices == [ENGLISH.thought.format(seconds=12)]
+
+
 async def test_the_old_reply_comes_back_when_the_new_one_is_stopped(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
