@@ -1,10 +1,11 @@
 """What people do on the page, each as it would be done in Discord."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from bot.sentences import ENGLISH
 from tests.browser.conftest import ask, become, go_to, messages, newest, write
@@ -127,6 +128,22 @@ async def test_a_refused_command_is_for_one_person(page: Page) -> None:
     await become(page, "Jun")
     await newest(page).get_by_role("button", name="Dismiss").click()
     await expect(private).to_have_count(0)
+
+
+async def test_commands_that_come_after_the_slash_are_offered(page: Page) -> None:
+    slash = asyncio.Event()
+
+    async def after_the_slash(route: Route) -> None:
+        await slash.wait()
+        await route.continue_()
+
+    await go_to(page, "general")
+    await page.route("**/do/commands", after_the_slash)
+    await become(page, "Jun")
+    await page.locator("#composer-text").press_sequentially("/")
+    await expect(page.get_by_role("option")).to_have_count(0)
+    slash.set()
+    await expect(page.get_by_role("option", name="/help")).to_be_visible()
 
 
 async def test_a_message_has_the_menu_of_the_app(page: Page) -> None:

@@ -34,6 +34,7 @@ export class Composer {
     store.on("snapshot person place channel", () => this.draw());
     store.on("person place", () => this.replyTo(null));
     store.on("snapshot person place bot", () => learnCommands(store));
+    store.on("commands", () => this.offerAgain());
     store.on("typing message place", () => this.drawTyping());
     setInterval(() => this.drawTyping(), 1000);
     byId("post-form").addEventListener("submit", (event) => this.post(event));
@@ -95,6 +96,11 @@ export class Composer {
       this.lastTyping = Date.now();
       perform("type", this.where());
     }
+  }
+
+  // The commands of a person and a place come a moment after them, maybe after the "/".
+  offerAgain() {
+    if (document.activeElement === this.box) this.suggestions.update();
   }
 
   where() {
