@@ -1,6 +1,7 @@
 """Read a chat API's list of models: their names, and when they are shut down."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -14,6 +15,14 @@ SHUTDOWN_FIELDS: Final = (
     *("shutdown_date", "retirement_date", "expiration_date", "deprecation_date", "deprecation"),
 )
 INFERENCE: Final = "inference"
+_OTHER_KINDS: Final = ("image", "embedding", "moderation", "rerank", "audio", "transcribe", "video")
+# What most lists tell by a name alone: that a model makes embeddings, speech, pictures or verdicts,
+# or is a base model of OpenAI's, as OpenAI, Groq and Ollama call them.
+_NO_CHAT: Final = re.compile(
+    r"(?<![a-z])(?:embed\w*|rerank\w*|moderation|whisper|tts|transcribe|realtime"
+    r"|dall-e|(?:chat)?gpt-image|sora)(?![a-z])"
+    r"|^(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*)$"
+)
 MILLISECONDS: Final = 100_000_000_000  # Larger unix times are none in seconds.
 YEARS: Final = range(2000, 2200)  # Any other is no date of a model.
 
@@ -34,7 +43,7 @@ def is_model_name(name: str) -> bool:
 def listed_models(answer: bytes) -> list[ListedModel]:
     """Return the models that an API's *answer* lists, each once; raises ValueError for no list.
 
-    What is no model in it is left out, and so is what is beyond LIST_LENGTH.
+    What is no model in it, or cannot chat, is left out, and so is what is beyond LIST_LENGTH.
     """
     try:
         data = json.loads(answer)
@@ -54,8 +63,21 @@ def listed_models(answer: bytes) -> list[ListedModel]:
 def _models(entries: Iterable[Any]) -> Iterable[ListedModel]:
     for entry in entries:
         name = entry.get("id") if isinstance(entry, dict) else None
-        if isinstance(name, str) and is_model_name(name):
+        if isinstance(name, str) and is_model_name(name) and _can_chat(name, entry):
             yield ListedModel(name, _shutdown(entry))
+
+
+def _can_chat(name: str, entry: dict[str, Any]) -> bool:
+    """Whether a model answers chats, by what the API tells of it, else by its name."""
+    abilities, form = entry.get("capabilities"), entry.get("architecture")
+    if isinstance(abilities, dict):  # Mistral and Azure
+        for ability in ("completion_chat", "chat_completion"):
+            if isinstance(can := abilities.get(ability), bool):
+                return can
+    if isinstance(form, dict) and isinstance(out := form.get("output_modalities"), list):
+        return "text" in out  # OpenRouter
+    kind = entry.get("type")  # Together
+    return kind not in _OTHER_KINDS and _NO_CHAT.search(name.lower()) is None
 
 
 def _shutdown(entry: dict[str, Any]) -> date | None:

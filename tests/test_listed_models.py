@@ -15,7 +15,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["id", "data", "shutdown_date", "deprecation", "inference", "x"]),
+            st.sampled_from(
+                ["id", "data", "shutdown_date", "deprecation", "inference", "capabilities", "type"]
+            ),
             inner,
         )
     ),
@@ -107,3 +109,47 @@ def test_any_json_is_a_list_or_a_value_error(value: Any) -> None:
     except ValueError:
         return
     assert len({model.name for model in models}) == len(models)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"id": "text-embedding-3-small"},
+        {"id": "nomic-embed-text:latest"},
+        {"id": "whisper-large-v3-turbo"},
+        {"id": "openai/gpt-4o-mini-tts"},
+        {"id": "gpt-4o-transcribe"},
+        {"id": "gpt-realtime-2"},
+        {"id": "omni-moderation-latest"},
+        {"id": "dall-e-3"},
+        {"id": "gpt-image-1"},
+        {"id": "chatgpt-image-latest"},
+        {"id": "Sora-2"},
+        {"id": "davinci-002"},
+        {"id": "gpt-3.5-turbo-instruct-0914"},
+        {"id": "m", "capabilities": {"completion_chat": False}},
+        {"id": "m", "capabilities": {"chat_completion": False}},
+        {"id": "m", "architecture": {"output_modalities": ["image"]}},
+        {"id": "m", "type": "rerank"},
+    ],
+)
+def test_what_cannot_chat_is_left_out(entry: dict[str, object]) -> None:
+    assert read([entry]) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"id": "gpt-5.1"},
+        {"id": "qwen2.5-7b-instruct"},
+        {"id": "llama-guard-4-12b"},
+        {"id": "watts-8b"},
+        {"id": "m", "type": "model"},
+        {"id": "m", "type": ["chat"]},
+        {"id": "m", "capabilities": {"completion_chat": "?"}, "architecture": {}},
+        {"id": "embedded-chat", "capabilities": {"completion_chat": True}},
+        {"id": "gpt-image-chat", "architecture": {"output_modalities": ["image", "text"]}},
+    ],
+)
+def test_what_may_chat_is_listed(entry: dict[str, object]) -> None:
+    assert [model.name for model in read([entry])] == [entry["id"]]
