@@ -22,6 +22,7 @@ from bot.heard import MARGIN_SECONDS, Gap, Heard
 from bot.history import History
 from bot.inbox import Inbox
 from bot.pauses import Pauses
+from bot.questions import Questions
 from bot.recovery import Recovery
 from bot.snowflakes import earlier, seconds_of, snowflake_at
 
@@ -44,6 +45,7 @@ class CatchUp:
         self,
         client: discord.Client,
         history: History,
+        questions: Questions,
         inbox: Inbox,
         recovery: Recovery,
         guilds: Guilds,
@@ -57,6 +59,7 @@ class CatchUp:
     ) -> None:
         self._client = client
         self._history = history
+        self._questions = questions
         self._inbox = inbox
         self._recovery = recovery
         self._guilds = guilds
@@ -211,7 +214,7 @@ class CatchUp:
                 if not _may_be_missed(message, gap):
                     return False
                 is_new = not await self._history.was_received(message.id)
-                return is_new and await self._inbox.is_for_me(message, me_id)
+                return is_new and await self._questions.is_for_me(message, me_id)
             except TRIPPED as error:
                 log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
                 return False

@@ -30,6 +30,7 @@ from bot.languages import Languages
 from bot.limits import PersonLimits
 from bot.pacing import Pacer
 from bot.payloads import is_message
+from bot.questions import Questions
 from bot.recovery import Recovery
 from bot.renewing import Renewals
 from bot.snowflakes import earlier, snowflake_at
@@ -87,14 +88,14 @@ class ChatClient(discord.Client):
         self._answering: set[asyncio.Task[Any]] = set()
         self._background: list[asyncio.Task[None]] = []
         channels = Channels(self, history.places, pacer)
-        limits = PersonLimits(questions_per_minute)
         assistant.pictures.come_from(Gallery(channels, attachments))
+        self._questions = Questions(history, channels, attachments=attachments, languages=languages)
         self._inbox = Inbox(
             assistant,
             history,
+            self._questions,
             channels,
             pacer,
-            attachments=attachments,
             limits=limits,
             languages=languages,
             message_content=message_content,
@@ -125,10 +126,12 @@ class ChatClient(discord.Client):
         self._catch_up = CatchUp(
             self,
             history,
+            self._questions,
             self._inbox,
             Recovery(
                 assistant,
                 history,
+                self._questions,
                 self._inbox,
                 self._interactions,
                 channels,
@@ -142,7 +145,9 @@ class ChatClient(discord.Client):
             hours=catch_up_hours,
             in_task=self.finish_before_closing,
         )
-        self.renewals = Renewals(assistant, history, self._inbox, self._catch_up, limits)
+        self.renewals = Renewals(
+            assistant, history, self._questions, self._inbox, self._catch_up, limits
+        )
 
     @property
     def me_id(self) -> int:
@@ -310,7 +315,7 @@ class ChatClient(discord.Client):
             if not free:
                 return
             await self._heard.begin(message.id)
-            if not await self._inbox.is_for_me(message, self.me_id):
+            if not await self._questions.is_for_me(message, self.me_id):
                 return
             try:
                 question = await self._inbox.store(message, self.me_id)

@@ -25,6 +25,7 @@ from bot.listing import MESSAGES, messages_after
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
+from bot.questions import Questions
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Recovery:
         self,
         assistant: Assistant,
         history: History,
+        questions: Questions,
         inbox: Inbox,
         interactions: Interactions,
         channels: Channels,
@@ -59,6 +61,7 @@ class Recovery:
     ) -> None:
         self._assistant = assistant
         self._history = history
+        self._questions = questions
         self._inbox = inbox
         self._interactions = interactions
         self._channels = channels
@@ -99,7 +102,7 @@ class Recovery:
         else:
             find_place = partial(_known, destination)
         reply = self._inbox.reply_to(exchange, find_place)
-        look_up = self._inbox.looking_up(message, me_id)
+        look_up = self._questions.looking_up(message, me_id)
         return await self._assistant.go_on(exchange, reply, look_up=look_up, too_late=too_late)
 
     async def give_up(self, question: OpenQuestion) -> bool:

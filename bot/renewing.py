@@ -9,6 +9,7 @@ from bot.history import History
 from bot.inbox import Inbox
 from bot.limits import PersonLimits, Verdict
 from bot.offers import Offer
+from bot.questions import Questions
 
 
 class Renewed(Enum):
@@ -27,12 +28,14 @@ class Renewals:
         self,
         assistant: Assistant,
         history: History,
+        questions: Questions,
         inbox: Inbox,
         catch_up: CatchUp,
         limits: PersonLimits,
     ) -> None:
         self._assistant = assistant
         self._history = history
+        self._questions = questions
         self._inbox = inbox
         self._catch_up = catch_up
         self._limits = limits
@@ -61,7 +64,7 @@ class Renewals:
                     reply,
                     renewal,
                     person_id,
-                    look_up=self._inbox.looking_up_again(me_id),
+                    look_up=self._questions.looking_up_again(me_id),
                 )
             finally:
                 self._catch_up.released(message_id, exchange.lane, done=is_shown is not False)

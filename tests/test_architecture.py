@@ -51,6 +51,7 @@ LIBRARIES = {
         "own_data",
         "placing",
         "presses",
+        "questions",
         "reconnecting",
         "recovery",
         "usage",
