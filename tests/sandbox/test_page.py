@@ -199,6 +199,7 @@ async def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -
         below = children(page.process.pid)
         assert len(below) == 3, "both stand-ins and the bot"
         page.process.send_signal(number)
+        page.process.send_signal(number)  # as whoever holds Ctrl-C down does
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await page.process.wait() == 0
         assert page.process.stderr is not None

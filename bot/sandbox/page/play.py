@@ -22,7 +22,7 @@ def play(*, port: int, opens_browser: bool) -> int:
     """Run the sandbox and its page until a signal; return the exit code."""
     try:
         asyncio.run(_play(port, opens_browser=opens_browser))
-    except (KeyboardInterrupt, asyncio.CancelledError):  # asked to stop
+    except asyncio.CancelledError:  # asked to stop
         print()
     except BotEnded as ended:
         print(f"The bot ended by itself. The last that it said:\n{ended}", file=sys.stderr)
@@ -39,8 +39,13 @@ def play(*, port: int, opens_browser: bool) -> int:
 async def _play(port: int, *, opens_browser: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+    def stop() -> None:
+        if not task.cancelling():  # A second Ctrl-C would end the tidying, not the sandbox.
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     print("Starting a stand-in Discord and the bot ...", flush=True)
     async with running_sandbox(**SEEN_IN_LOG) as sandbox:
         await sandbox.connected()
