@@ -10,4 +10,5 @@ CALLS: Final = 4  # in all, also where the form of the request or the prompt has
 class Calls:
     """What one question has left, however many prompts it is put with."""
 
+    question_id: int
     left: int = CALLS

@@ -115,7 +115,7 @@ class Consulting:
         if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
             raise ModelContextExceeded("what is to be continued does not fit")
         self._note_left_out(answer, prompt)
-        calls = Calls()
+        calls = Calls(exchange.message_id)
         try:
             await self._put(prompt, calls, answer, reply)
         except ModelContextExceeded as error:
@@ -219,6 +219,7 @@ class Consulting:
                 async for delta in completion:
                     if answer.first_words_seconds is None:
                         answer.first_words_seconds = self._clock() - answer.began
+                        log.debug("First token of %d", answer.exchange.message_id)
                     if text := seam.write(delta):
                         answer.pieces.append(text)
                         reply.write(text)

@@ -39,6 +39,7 @@ from bot.prompt import Prompt
 from bot.reasoning import ReasoningFilter
 from bot.refusals import NO_KEY, SAID_LENGTH, Private, refusal, stream_error
 from bot.request_body import RequestBody
+from bot.request_log import failure_noted, note_end, note_request
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Completion:
     Raises a ModelError where the stream fails or ends otherwise than with a whole answer; what came
     before is then all there is, and never more than *character_limit* characters. *usage* is known
     at the end, if the server reports it, *thought_seconds* with the first words, if any were shown
-    to be thought before.
+    to be thought before. *finish_reason* is the server's word for the end, *characters* what came.
     """
 
     def __init__(
@@ -96,14 +97,15 @@ class Completion:
     ) -> None:
         self.usage: Usage | None = None
         self.thought_seconds: float | None = None
+        self.finish_reason: str | None = None
+        self.characters = 0
         self._thinks_since: float | None = None
         self._body = body
         self._deadlines = deadlines
         self._private = private
-        self._characters_left = character_limit
+        self._character_limit = character_limit
         self._decoder = StreamDecoder()
         self._filter = ReasoningFilter()
-        self._finish_reason: str | None = None
         self._failure: ModelError | None = None
         self._any_text = False
 
@@ -144,7 +146,7 @@ class Completion:
     @property
     def _ended(self) -> bool:
         """Whether the server said how the answer ended, or that the stream did."""
-        return self._decoder.done or self._finish_reason is not None
+        return self._decoder.done or self.finish_reason is not None
 
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
@@ -157,11 +159,11 @@ class Completion:
         if chunk.reasoning:
             self._think()
         if chunk.finish_reason is not None:
-            self._finish_reason = chunk.finish_reason
+            self.finish_reason = chunk.finish_reason
             if not chunk.text:  # Some servers give a reason with each piece of text.
                 self._deadlines.come_within(ENDING_SECONDS)
         elif chunk.text:  # So it was not the end, and that is yet to come.
-            self._finish_reason = None
+            self.finish_reason = None
         text = self._filter.write(chunk.text) if chunk.text else ""
         if self._filter.reasons:
             self._think()
@@ -173,15 +175,15 @@ class Completion:
             self._thinks_since = self._deadlines.now()
 
     def _within_limit(self, text: str) -> str:
-        shown = text[: self._characters_left]
-        self._characters_left -= len(shown)
+        shown = text[: self._character_limit - self.characters]
+        self.characters += len(shown)
         self._any_text = self._any_text or bool(shown.strip())
         if len(shown) < len(text):
             self._failure = ModelLength("the server goes on beyond the limit")
         return shown
 
     def _check_end(self) -> None:
-        reason = self._finish_reason.lower() if self._finish_reason is not None else None
+        reason = self.finish_reason.lower() if self.finish_reason is not None else None
         if reason in WITHHELD_REASONS:
             raise ModelWithheld
         if reason in LENGTH_REASONS:
@@ -253,8 +255,12 @@ class ChatCompletions:
         private = Private(self._client.api_key, prompt)
         limit = self._reply_tokens * CHARACTERS_PER_TOKEN
         response = await self._ask(prompt, calls, model, deadlines, private)
+        completion = Completion(response.aiter_bytes(), deadlines, private, character_limit=limit)
         try:
-            yield Completion(response.aiter_bytes(), deadlines, private, character_limit=limit)
+            with failure_noted(calls.question_id):
+                yield completion
+            if completion.finish_reason is not None:
+                note_end(calls.question_id, completion.finish_reason, completion.characters)
         finally:
             with suppress(*FOREIGN_ERRORS):
                 async with asyncio.timeout(LEAVING_SECONDS):
@@ -286,8 +292,9 @@ class ChatCompletions:
         tried = [form]
         while True:
             calls.left -= 1
+            note_request(calls.question_id, prompt)
             try:
-                with _translated(private):
+                with failure_noted(calls.question_id), _translated(private):
                     async with asyncio.timeout_at(deadlines.next_at):
                         response = await self._request(prompt, model, form)
                 # Kept only now: a refusal may name an option and mean its value.
@@ -299,14 +306,17 @@ class ChatCompletions:
                     raise
                 tried.append(adapted)
                 form = adapted
-                log.info("The server refuses the form of the request; asking in another.")
+                log.info("Asking for question %d in another form", calls.question_id)
             except (ModelUnreachable, ModelBusy, ModelFailed) as error:
                 delay = _retry_delay(error, retries)
                 in_vain = retries >= RETRIES or not calls.left
                 if in_vain or deadlines.passed_in(delay):
                     raise
                 retries += 1
-                log.info("Asking again in %.1f s: %s %s", delay, type(error).__name__, error)
+                log.info(
+                    "Asking again for question %d in %.1f s: %s %s",
+                    *(calls.question_id, delay, type(error).__name__, error),
+                )
                 await asyncio.sleep(delay)
 
     async def _request(self, prompt: Prompt, model: str, form: "_Form") -> httpx2.Response:

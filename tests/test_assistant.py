@@ -145,6 +145,9 @@ async def test_the_log_says_what_of_the_history_is_in_the_prompt(
     for number, question in enumerate(("first secret", "second secret", "third secret"), start=1):
         model.enqueue("a secret reply of some length, which is not short")
         await stage.ask(an_exchange(number, question))
+    assert [one for one in caplog.messages if one.startswith("First token of ")] == [
+        f"First token of {number}" for number in (1, 2, 3)
+    ]
     said = [one for one in caplog.messages if one.startswith("Prompt of ")]
     numbers = [[int(one) for one in re.findall(r"\d+", line)] for line in said]
     assert [(one[0], one[2], one[3], one[5]) for one in numbers] == [
@@ -1012,7 +1015,7 @@ async def test_the_log_holds_no_contents_whatever_happens(
     with caplog.at_level(logging.DEBUG, "bot"):
         await stage.ask(an_exchange(1, "SECRETQUESTION", author="SECRETNAME"))
         await stage.ask(an_exchange(2, "SECRETQUESTION", author="SECRETNAME"))
-    assert len(caplog.messages) == 6
+    assert len(caplog.messages) == 8
     assert "SECRET" not in "".join(caplog.messages)
 
 

@@ -9,7 +9,7 @@ import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from tests.faults.stream_fuzz import Answer, cut_at_each_byte, garbled_streams, 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+QUESTION_ID = 100000000000000001
 QUESTION = "Why is the sky of my secret planet green?"
 PROMPT = Prompt((Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, QUESTION)), 20, 0, 100)
 SOON = 0.3  # seconds; the deadlines of tests that wait for them
@@ -112,7 +113,7 @@ async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
 
 async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, Usage | None]:
     """Return the whole answer and its usage."""
-    async with model.stream(prompt, Calls(), model=model.name) as completion:
+    async with model.stream(prompt, Calls(QUESTION_ID), model=model.name) as completion:
         text = "".join([delta async for delta in completion])
         return text, completion.usage
 
@@ -122,7 +123,7 @@ async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str,
     pieces: list[str] = []
 
     async def read() -> None:
-        async with model.stream(prompt, Calls(), model=model.name) as completion:
+        async with model.stream(prompt, Calls(QUESTION_ID), model=model.name) as completion:
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before the error is wanted
 
@@ -177,7 +178,7 @@ async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatComp
     """The first is there long before the last."""
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=2))
     times: dict[str, float] = {}
-    async with model.stream(PROMPT, Calls(), model=model.name) as completion:
+    async with model.stream(PROMPT, Calls(QUESTION_ID), model=model.name) as completion:
         async for delta in completion:
             times.setdefault(delta, time.monotonic())
     assert list(times) == ["one", " two", " three"]
@@ -197,7 +198,7 @@ async def test_one_connection_serves_one_answer_after_the_other(
 
 async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply(Script(text="slow " * 100, chunks_per_second=20))
-    async with model.stream(PROMPT, Calls(), model=model.name) as completion:
+    async with model.stream(PROMPT, Calls(QUESTION_ID), model=model.name) as completion:
         async for _ in completion:
             break
     assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100
@@ -422,7 +423,7 @@ async def test_each_model_behind_a_server_is_asked_in_its_own_form(
 ) -> None:
     for name in ("old", "new", "old", "new"):
         await server.change(tokens_parameter="max_tokens" if name == "old" else VALUES_FORM)
-        async with model.stream(PROMPT, Calls(), model=name) as completion:
+        async with model.stream(PROMPT, Calls(QUESTION_ID), model=name) as completion:
             assert [delta async for delta in completion]
     asked = [(one.body["model"], VALUES_FORM in one.body) for one in await server.completions()]
     assert asked == [("old", True), ("old", False), ("new", True), ("old", False), ("new", True)]
@@ -431,7 +432,7 @@ async def test_each_model_behind_a_server_is_asked_in_its_own_form(
 async def test_each_model_gets_options_of_its_own(server: ModelDriver, opened: Open) -> None:
     async with opened(options=lambda name: {"top_p": 0.5} if name == "other" else {}) as model:
         for name in ("any-name", "other"):
-            async with model.stream(PROMPT, Calls(), model=name) as completion:
+            async with model.stream(PROMPT, Calls(QUESTION_ID), model=name) as completion:
                 assert [delta async for delta in completion]
     assert ["top_p" in one.body for one in await server.completions()] == [False, True]
 
@@ -821,6 +822,76 @@ async def test_a_context_that_fills_up_within_an_answer_is_its_end(
     await server.reply(raw(data(begun) + b"data: " + json.dumps(full).encode() + b"\n\n"))
     text, error = await failure(model)
     assert (text, type(error)) == (begun, kind)
+
+
+# What the log says of a request
+
+
+async def logged(
+    model: ChatCompletions, caplog: pytest.LogCaptureFixture, level: int = logging.DEBUG
+) -> list[str]:
+    """Ask, whatever comes of it, and return what the log says of it."""
+    caplog.clear()
+    with caplog.at_level(level, "bot"), suppress(ModelError):
+        await asked(model)
+    return caplog.messages
+
+
+async def test_the_log_follows_a_request_by_its_question(
+    server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In names and numbers: not a word of what was asked or answered."""
+    busy = Script(status=429, body=error_body(), headers={"Retry-After": "0.1"})
+    await server.reply(busy, "It is not green.")
+    request = f"Request of {QUESTION_ID}: 2 messages: system 1, user 1"
+    why = "ModelBusy 429 x It is so."
+    assert await logged(model, caplog) == [
+        request,
+        f"Request of {QUESTION_ID} failed: {why}",
+        f"Asking again for question {QUESTION_ID} in 0.1 s: {why}",
+        request,
+        f"Request of {QUESTION_ID} ended: stop, 16 characters",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "end"),
+    [
+        (Script(text="cut", finish_reason=None), "failed: ModelCut finish_reason: None"),
+        (Script(text="cut", finish_reason="length"), "failed: ModelLength "),
+        (Script(text="said", finish_reason="eos"), "ended: eos, 4 characters"),
+        (Script(text="said", finish_reason="SECRET\nwords"), "ended: a reason of its own, 4 char"),
+    ],
+)
+async def test_the_log_says_how_a_stream_ended(
+    server: ModelDriver,
+    model: ChatCompletions,
+    caplog: pytest.LogCaptureFixture,
+    script: Script,
+    end: str,
+) -> None:
+    await server.reply(script)
+    assert (await logged(model, caplog))[-1].startswith(f"Request of {QUESTION_ID} {end}")
+
+
+async def test_the_log_says_where_a_stream_is_left(
+    server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "bot")
+    await server.reply(Script(text="never", stall_before_seconds=60))
+    asking = asyncio.create_task(asked(model))
+    await server.next_request()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert caplog.messages[-1] == f"Request of {QUESTION_ID} left before its end"
+
+
+async def test_without_debug_the_log_says_nothing_of_a_request(
+    server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture
+) -> None:
+    await server.reply("It is not green.")
+    assert await logged(model, caplog, logging.INFO) == []
 
 
 # What is no HTTP, or hardly

@@ -282,7 +282,7 @@ async def ending_of(model: ChatCompletions) -> Ending:
     try:
         async with (
             asyncio.timeout(PATIENCE_SECONDS),
-            model.stream(PROMPT, Calls(), model=model.name) as completion,
+            model.stream(PROMPT, Calls(1), model=model.name) as completion,
         ):
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before an error is wanted

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -12,6 +13,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from bot.sandbox.model_driver import running_model
+from bot.sandbox.model_script import Script
 from tests.sandbox.pages import PATIENCE_SECONDS, Json, Page, opened, started
 
 SESSION = pytest.mark.asyncio(loop_scope="module")
@@ -269,6 +272,16 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     assert len(complaint.splitlines()) == 1
 
 
+async def line_of(page: Page, question: str, state: str) -> Json:
+    """Return the line of a question once it is in *state*."""
+    async with asyncio.timeout(PATIENCE_SECONDS), page.events() as events:
+        async for event in events:
+            for line in [*event.get("lines", []), event.get("line", {})]:
+                if line.get("title") == question and line["state"] == state:
+                    return dict(line)
+    raise AssertionError("the stream ended")
+
+
 async def test_with_an_api_of_ones_own_nothing_is_called_offline(tmp_path: Path) -> None:
     async with opened(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:9/v1") as page:
         async with page.events() as events:
@@ -277,3 +290,38 @@ async def test_with_an_api_of_ones_own_nothing_is_called_offline(tmp_path: Path)
         assert {one["id"] for one in first["faults"]} == {"discord_500", "rate_limit"}
         turned = await page.perform("switch", {"id": "model_cut", "on": True})
         assert turned == (409, {"error": "There is no such switch here."})
+
+
+async def test_with_an_api_of_ones_own_each_request_is_in_the_line(tmp_path: Path) -> None:
+    """The bot itself says how it goes: the page knows nothing of who answers."""
+    async with running_model(mode="offline", tokens_parameter="either") as model:
+        opening = opened(tmp_path, OPENAI_BASE_URL=model.base_url, OPENAI_API_KEY=model.api_key)
+        async with opening as page:
+            busy = Script(status=429, headers={"Retry-After": "0.1"}, body={"error": "busy"})
+            await model.reply(busy)
+            for question in ("one", "two"):
+                what = {"person": "Jun", "channel": "general", "text": f"@ChatBot {question}"}
+                assert (await page.perform("say", what))[0] == 200
+            lines = [await line_of(page, question, "done") for question in ("one", "two")]
+            await model.change(trouble="cut")
+            await page.perform("say", what | {"text": "@ChatBot cut"})
+            lines.append(await line_of(page, "cut", "failed"))
+    [one, two, cut] = [[(step["what"], step["detail"]) for step in line["steps"]] for line in lines]
+    asked = ("Request to the model", "2 messages: system 1, user 1")
+    told = {"Request to the model", "First token", "End of the stream", "The request failed"}
+    assert sorted(steps.count(asked) for steps in (one, two)) == [1, 2], "one of them was refused"
+    assert [name for name, _ in cut if name in told] == [
+        "Request to the model",
+        "First token",
+        "The request failed",
+    ]
+    for steps in (one, two):
+        assert [name for name, _ in steps if name in told][-3:] == [
+            "Request to the model",
+            "First token",
+            "End of the stream",
+        ]
+        assert re.fullmatch(r"stop, \d+ characters", dict(steps)["End of the stream"])
+    failed = dict(one) | dict(two)
+    assert failed["The request failed"].startswith("ModelBusy 429")
+    assert failed["Asking again"] == "in 0.1 s"

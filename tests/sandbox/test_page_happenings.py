@@ -62,20 +62,6 @@ def called(at: float, route: str, path: str, method: str = "POST", **more: Any) 
     return {"seq": 1, "type": "request", "at": at + 0.1, "data": call | more}
 
 
-def requested(seq: int, at: float, text: str = "why?", **more: Any) -> Json:
-    record = {
-        "seq": seq,
-        "at": at,
-        "body": {"messages": [{"role": "system"}, {"role": "user", "content": text}]},
-        "first_text_at": None,
-        "ended_at": None,
-        "outcome": "pending",
-        "status": 200,
-        "chunks_sent": 0,
-    }
-    return record | more
-
-
 def prompt(number: str = QUESTION, taken: int = 2, left: int = 0) -> str:
     return (
         f"Prompt of {number}: 90 of 8000 tokens; "
@@ -105,15 +91,14 @@ def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
     happenings.logged(1.02, "DEBUG", prompt())
     threads = f"{MESSAGES}/{{message_id}}/threads"
     happenings.journal(called(1.03, threads, f"/channels/{CHANNEL}/messages/{QUESTION}/threads"))
-    happenings.requested(requested(1, 1.04))
-    happenings.requested(requested(1, 1.04, first_text_at=1.5))
+    happenings.logged(1.04, "DEBUG", f"Request of {QUESTION}: 2 messages: system 1, user 1")
+    happenings.logged(1.5, "DEBUG", f"First token of {QUESTION}")
     post: Json = {"body": {"nonce": f"{QUESTION}.0"}}
     happenings.journal(called(1.51, MESSAGES, f"/channels/{QUESTION}/messages", **post))
     happenings.journal(said(1.52, PART, BOT, nonce=f"{QUESTION}.0"))
     edit = f"{MESSAGES}/{{message_id}}"
     happenings.journal(called(2.0, edit, f"/channels/{QUESTION}/messages/{PART}", "PATCH"))
-    over: Json = {"first_text_at": 1.5, "ended_at": 2.1, "outcome": "complete", "chunks_sent": 30}
-    happenings.requested(requested(1, 1.04, **over))
+    happenings.logged(2.1, "DEBUG", f"Request of {QUESTION} ended: stop, 1200 characters")
     [change] = happenings.logged(2.2, "INFO", ended())
     line = change["line"]
     assert steps(line) == [
@@ -134,31 +119,48 @@ def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
     assert details["History"] == "exchanges taken: 2 (40 tokens); prompt 90 of 8000 tokens"
     assert details["Request to the model"] == "2 messages: system 1, user 1"
     assert details["Post a message"] == "200, bucket message_create, 4 left"
-    assert details["End of the stream"] == "complete, 30 pieces of text"
+    assert details["End of the stream"] == "stop, 1200 characters"
     assert happenings.snapshot() == [line]
 
 
-def test_the_request_may_be_seen_before_the_log(happenings: Happenings) -> None:
+def test_what_the_log_puts_at_one_moment_stays_in_its_order(happenings: Happenings) -> None:
+    """It cuts times to milliseconds: what came right after the event may seem to come before."""
+    happenings.journal(said(1.0004))
+    happenings.logged(1.0, "DEBUG", f"In the inbox: question {QUESTION}")
+    [change] = happenings.logged(1.0, "DEBUG", prompt())
+    assert steps(change["line"]) == ["Gateway event", "Inbox", "History"]
+    assert [one["ms"] for one in change["line"]["steps"]] == [0, 0, 0]
+
+
+def test_the_log_may_be_read_before_the_event(happenings: Happenings) -> None:
+    """A busy machine reads either first; nothing of the line is lost by it."""
+    assert happenings.logged(1.01, "DEBUG", f"In the inbox: question {QUESTION}") == []
+    assert happenings.logged(1.02, "DEBUG", prompt()) == []
+    changes = happenings.journal(said(1.0))
+    assert steps(changes[-1]["line"]) == ["Gateway event", "Inbox", "History"]
+
+
+def test_a_request_that_fails_and_is_made_again(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
-    assert happenings.requested(requested(1, 1.04)) == []
-    changes = happenings.logged(1.03, "DEBUG", prompt())
-    assert steps(changes[-1]["line"]) == ["Gateway event", "History", "Request to the model"]
-
-
-def test_requests_of_two_questions_are_told_apart(happenings: Happenings) -> None:
-    """Each prompt is followed by its request; what is asked again sends the same."""
-    for at, number in ((1.0, QUESTION), (1.1, OTHER)):
-        happenings.journal(said(at, number))
-        happenings.logged(at + 0.01, "DEBUG", prompt(number))
-        failed: Json = {"ended_at": at + 0.03, "outcome": "refused", "status": 429}
-        happenings.requested(requested(int(at * 10), at + 0.02, number, **failed))
-    happenings.requested(requested(20, 3.0, OTHER))
-    happenings.requested(requested(21, 3.1, QUESTION))
-    counts = {
-        line["id"]: [one["id"] for one in line["steps"] if one["id"].startswith("request")]
-        for line in happenings.snapshot()
-    }
-    assert counts == {QUESTION: ["request-10", "request-21"], OTHER: ["request-11", "request-20"]}
+    asked = f"Request of {QUESTION}: 1 messages: user 1"
+    for number, (level, sentence) in enumerate(
+        (
+            ("DEBUG", asked),
+            ("DEBUG", f"Request of {QUESTION} failed: ModelBusy 429 rate_limit"),
+            ("INFO", f"Asking again for question {QUESTION} in 0.5 s: ModelBusy 429 rate_limit"),
+            ("DEBUG", asked),
+            ("DEBUG", f"Request of {QUESTION} left before its end"),
+        )
+    ):
+        [change] = happenings.logged(1.1 + number / 10, level, sentence)
+    shown = [(one["what"], one["detail"], one["tone"]) for one in change["line"]["steps"][1:]]
+    assert shown == [
+        ("Request to the model", "1 messages: user 1", ""),
+        ("The request failed", "ModelBusy 429 rate_limit", "bad"),
+        ("Asking again", "in 0.5 s", ""),
+        ("Request to the model", "1 messages: user 1", ""),
+        ("The bot leaves the stream", "", ""),
+    ]
 
 
 def test_what_is_left_out_is_said(happenings: Happenings) -> None:
@@ -253,5 +255,5 @@ def test_the_log_is_read_as_it_grows(tmp_path: Path) -> None:
     assert abs(logged.at - time.monotonic()) < 2
     assert log.new() == []
     with path.open("a") as file:
-        file.write(first[20:] + "\n")
-    assert len(log.new()) == 1
+        file.write(f"{first[20:]}\n{first}\n")
+    assert {one.at for one in log.new()} == {logged.at}, "of one moment, in whichever look"

@@ -20,6 +20,8 @@ class BotLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Once, as lines of one millisecond must not change places.
+        self._boot = time.time() - time.monotonic()
         self._read = 0
         self._rest = b""
 
@@ -30,14 +32,13 @@ class BotLog:
             data = file.read()
         self._read += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [logged for line in lines if (logged := _parsed(line)) is not None]
+        return [logged for line in lines if (logged := self._parsed(line)) is not None]
 
-
-def _parsed(line: bytes) -> Logged | None:
-    try:
-        event = json.loads(line)
-        written = datetime.strptime(event["time"], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  # local
-    except (ValueError, TypeError, KeyError):
-        return None
-    at = written.timestamp() - (time.time() - time.monotonic())
-    return Logged(at, str(event["level"]), str(event["message"]))
+    def _parsed(self, line: bytes) -> Logged | None:
+        try:
+            event = json.loads(line)
+            written = datetime.strptime(event["time"], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  # local
+        except (ValueError, TypeError, KeyError):
+            return None
+        at = written.timestamp() - self._boot
+        return Logged(at, str(event["level"]), str(event["message"]))

@@ -3,13 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import Any, Final, Self
 
 import aiohttp
 
 from bot.sandbox.launch import Sandbox
-from bot.sandbox.model_driver import ModelDriver
 from bot.sandbox.page.bot_log import BotLog
 from bot.sandbox.page.bot_state import BotState
 from bot.sandbox.page.feed import Feed
@@ -22,7 +20,7 @@ Json = dict[str, Any]
 Deed = Callable[[Json], Awaitable[Any]]
 
 _POLL_SECONDS: Final = 30.0
-_LOOK_SECONDS: Final = 0.1  # between two looks at the log, or at a request that is not over
+_LOOK_SECONDS: Final = 0.1  # between two looks at the log
 
 
 class Following:
@@ -49,14 +47,12 @@ class Following:
         return cls(sandbox, World(await driver.look(), await driver.channels()))
 
     async def run(self) -> None:
-        """Follow until cancelled; raises StandInError where a stand-in ends by itself."""
+        """Follow until cancelled; raises StandInError where the stand-in Discord ends by itself."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_discord())
                 group.create_task(self._bot.follow())
                 group.create_task(self._follow_log())
-                if self._sandbox.model is not None:
-                    group.create_task(self._follow_model(self._sandbox.model))
         except* aiohttp.ClientError as errors:
             raise StandInError("A stand-in does not answer any more.") from errors
 
@@ -97,16 +93,3 @@ class Following:
             for logged in log.new():
                 self.feed.tell(self._happenings.logged(*logged))
             await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _follow_model(self, model: ModelDriver) -> None:
-        after = 0  # All requests up to it are over.
-        while True:
-            found = await model.requests(after=after, timeout_seconds=_POLL_SECONDS)
-            for record in found:
-                self.feed.tell(self._happenings.requested(asdict(record)))
-            still_open = [record.seq for record in found if record.outcome == "pending"]
-            if still_open:
-                after = min(still_open) - 1
-                await asyncio.sleep(_LOOK_SECONDS)
-            elif found:
-                after = found[-1].seq

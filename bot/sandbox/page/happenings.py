@@ -1,30 +1,22 @@
-"""Put together what happens for each question, from what stand-ins and bot each know of it.
+"""Put together what happens for each question, from what stand-in and bot each know of it.
 
-The stand-in Discord knows events and calls, the stand-in model requests, and the bot's log when a
-question is stored, what of the history is in its prompt, and how the answer ended.
+The stand-in Discord knows events and calls. The bot's log says when a question is stored, what of
+the history is in its prompt, how each request to the model goes, and how the answer ended.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any, Final, Protocol
 
-from bot.sandbox.page.lines import BAD, GOOD, Line, Step
-from bot.sandbox.page.owners import CallOwners, RequestOwners
+from bot.sandbox.page.lines import BAD, Line, Step
+from bot.sandbox.page.log_steps import LOG_STEPS
+from bot.sandbox.page.owners import CallOwners
 
 Json = dict[str, Any]
 
 _KEPT: Final = 200
 _TITLE: Final = 60
-_IN_INBOX: Final = re.compile(r"In the inbox: question (\d+)")
-_PROMPT: Final = re.compile(
-    r"Prompt of (\d+): (\d+) of (\d+) tokens; "
-    r"taken (\d+) exchanges of (\d+) tokens, left out (\d+) of (\d+)"
-)
-_DONE: Final = re.compile(
-    r"Question (\d+) by \d+ in \d+: (\w+), first words (.+), whole (.+ s), "
-    r"\d+ exchanges in mind, (.+)"
-)
 _ABOUT: Final = re.compile(r"\b(?:[Qq]uestion|[Aa]nswer|[Rr]eply) (\d{15,20})\b")
 _CALLS: Final = {
     ("POST", "/channels/{channel_id}/messages"): "Post a message",
@@ -69,8 +61,8 @@ class Happenings:
         self._epoch = epoch
         self._lines: dict[str, Line] = {}
         self._asked: dict[str, Line] = {}  # said by people; whether the bot was meant shows later
+        self._early: dict[str, list[tuple[Any, ...]]] = {}  # log and stand-in are read side by side
         self._calls = CallOwners()
-        self._requests = RequestOwners()
         self._numbers = count(1)
 
     def snapshot(self) -> list[Json]:
@@ -95,23 +87,20 @@ class Happenings:
 
     def logged(self, at: float, level: str, sentence: str) -> list[Json]:
         """Take a line of the bot's log."""
-        if found := _IN_INBOX.fullmatch(sentence):
-            return self._step(found[1], "inbox", Step(at, "Inbox", "stored before anything else"))
-        if found := _PROMPT.fullmatch(sentence):
-            return self._prompt(at, found)
-        if found := _DONE.fullmatch(sentence):
-            return self._done(at, found)
+        for pattern, put in LOG_STEPS.items():
+            if found := re.fullmatch(pattern, sentence):
+                line = self._line(found[1])
+                if line is None:
+                    self._keep_for(found[1], at, level, sentence)
+                    return []
+                put(line, f"log-{next(self._numbers)}", at, found)
+                return self._shown([line])
         tone = BAD if level in {"WARNING", "ERROR", "CRITICAL"} else ""
         about = _ABOUT.search(sentence)
-        if about and (about[1] in self._lines or about[1] in self._asked):
-            key = f"log-{next(self._numbers)}"
-            return self._step(about[1], key, Step(at, "The bot says", sentence, tone))
+        if about and (line := self._line(about[1])):
+            line.put(f"log-{next(self._numbers)}", Step(at, "The bot says", sentence, tone))
+            return self._shown([line])
         return [] if level == "DEBUG" else self.note(at, f"The bot says: {sentence}", tone)
-
-    def requested(self, record: Mapping[str, Any]) -> list[Json]:
-        """Take a request to the stand-in model, as far as it has come."""
-        self._requests.request(record)
-        return self._shown(self._matched())
 
     def note(self, at: float, title: str, tone: str = "") -> list[Json]:
         """Add an event that belongs to no question."""
@@ -134,20 +123,24 @@ class Happenings:
             self._added(self._asked.pop(number))
         return self._lines.get(number)
 
-    def _step(self, number: str, key: str, step: Step) -> list[Json]:
-        line = self._line(number)
-        if line is None:
-            return []
-        line.put(key, step)
-        return self._shown([line])
+    def _keep_for(self, number: str, *logged: Any) -> None:
+        """Keep what the log says of a question that the stand-in did not tell of yet."""
+        self._early.setdefault(number, []).append(logged)
+        while len(self._early) > _KEPT:
+            del self._early[next(iter(self._early))]
 
-    def _said(self, at: float, data: Json) -> list[Line]:
+    def _told_early(self, number: str) -> Iterable[Line]:
+        for logged in self._early.pop(number, ()):
+            self.logged(*logged)
+            yield self._lines[number]
+
+    def _said(self, at: float, data: Json) -> Iterable[Line]:
         message = data["message"]
         if message["author"]["id"] == self._names.bot_id:
             self._calls.answered(message)
-            return []
+            return
         if message["type"] not in {0, 19}:
-            return []
+            return
         text = " ".join(re.sub(r"<@!?\d+>", "", message["content"]).split())
         title = text[:_TITLE] or "(a file)"
         line = Line(message["id"], "question", title, self._where(message), at)
@@ -156,7 +149,7 @@ class Happenings:
         self._calls.asked(message)
         while len(self._asked) > _KEPT:
             del self._asked[next(iter(self._asked))]
-        return []
+        yield from self._told_early(line.id)
 
     def _where(self, message: Json) -> str:
         place = self._names.place_name(message["channel_id"])
@@ -174,6 +167,7 @@ class Happenings:
         line.put("event", Step(at, "Gateway event", "INTERACTION_CREATE"))
         self._calls.used(used["id"])
         yield self._added(line)
+        yield from self._told_early(line.id)
 
     def _responded(self, at: float, data: Json) -> Iterable[Line]:
         used = data["interaction"]
@@ -210,52 +204,3 @@ class Happenings:
             return None
         lines = map(self._line, self._calls.candidates(entry))
         return next(filter(None, lines), None)
-
-    def _prompt(self, at: float, found: re.Match[str]) -> list[Json]:
-        number, tokens, budget, taken, taken_tokens, left, left_tokens = found.groups()
-        history = f"exchanges taken: {taken} ({taken_tokens} tokens)"
-        if left != "0":
-            history += f", left out: {left} ({left_tokens} tokens) and what is older"
-        line = self._line(number)
-        if line is None:
-            return []
-        line.state = "open"
-        line.steps.pop("end", None)
-        key = f"prompt-{next(self._numbers)}"
-        line.put(key, Step(at, "History", f"{history}; prompt {tokens} of {budget} tokens"))
-        self._requests.prompt(at, number)
-        return self._shown([line, *self._matched()])
-
-    def _done(self, at: float, found: re.Match[str]) -> list[Json]:
-        number, state, first, whole, tokens = found.groups()
-        line = self._line(number)
-        if line is None:
-            return []
-        good = state == "answered"
-        line.state = "done" if good else "failed"
-        detail = f"{state}; first words {first}, whole {whole}; {tokens}"
-        line.put("end", Step(at, "Done", detail, GOOD if good else BAD))
-        return self._shown([line])
-
-    def _matched(self) -> Iterable[Line]:
-        for number, record in self._requests.found():
-            if line := self._line(number):
-                _put_request(line, record)
-                yield line
-
-
-def _put_request(line: Line, record: Mapping[str, Any]) -> None:
-    seq, body = record["seq"], record["body"] or {}
-    roles = [str(one.get("role")) for one in body.get("messages", [])]
-    counts = ", ".join(f"{role} {roles.count(role)}" for role in dict.fromkeys(roles))
-    detail = f"{len(roles)} messages: {counts}"
-    line.put(f"request-{seq}", Step(record["at"], "Request to the model", detail))
-    if record["first_text_at"] is not None:
-        line.put(f"first-{seq}", Step(record["first_text_at"], "First token"))
-    if record["ended_at"] is not None:
-        outcome, good = record["outcome"], record["outcome"] == "complete"
-        detail = f"{outcome}, {record['chunks_sent']} pieces of text"
-        if record["status"] >= 400:
-            detail = f"{outcome}: {record['status']}"
-        step = Step(record["ended_at"], "End of the stream", detail, "" if good else BAD)
-        line.put(f"ended-{seq}", step)

@@ -37,7 +37,7 @@ class Line:
 
     def as_json(self, epoch: float) -> Json:
         """Return what the browser shows; *epoch* is the clock's zero, in seconds since 1970."""
-        in_order = sorted(self.steps.items(), key=lambda item: item[1].at)
+        in_order = sorted(self.steps.items(), key=lambda item: self._since_began(item[1]))
         return {
             "id": self.id,
             "kind": self.kind,
@@ -48,7 +48,7 @@ class Line:
             "steps": [
                 {
                     "id": key,
-                    "ms": round((step.at - self.began) * 1000),
+                    "ms": round(self._since_began(step) * 1000),
                     "what": step.what,
                     "detail": step.detail,
                     "tone": step.tone,
@@ -56,3 +56,7 @@ class Line:
                 for key, step in in_order
             ],
         }
+
+    def _since_began(self, step: Step) -> float:
+        # The log cuts its times to milliseconds, and what came right after would come before.
+        return max(0.0, step.at - self.began)

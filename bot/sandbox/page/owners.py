@@ -1,53 +1,11 @@
-"""Find out whose a call to Discord or a request to the model is: of which question."""
+"""Find out whose a call to Discord is: of which question."""
 
 import re
-from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 Json = dict[str, Any]
 
 _NONCE: Final = re.compile(r"(\d{15,20})\.\d+")
-
-
-class RequestOwners:
-    """Gives the requests to the model to their questions.
-
-    A prompt comes right before its request, and a request that is made again sends the same once
-    more. Either may be seen first: the log and the stand-in are read side by side.
-    """
-
-    def __init__(self) -> None:
-        self._prompts: list[tuple[float, str]] = []  # whose request is not seen yet
-        self._requests: dict[int, Mapping[str, Any]] = {}  # whose question is not known yet
-        self._owners: dict[int, str] = {}
-        self._sent: dict[str, str] = {}  # the question, by what was sent for it
-
-    def prompt(self, at: float, question: str) -> None:
-        """Note that a prompt was built."""
-        self._prompts.append((at, question))
-
-    def request(self, record: Mapping[str, Any]) -> None:
-        """Note a request, as far as it has come."""
-        self._requests[record["seq"]] = record
-
-    def found(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the requests whose question is known by now, once each time they are noted."""
-        for seq, record in sorted(self._requests.items()):
-            sent = repr((record["body"] or {}).get("messages"))
-            owner = self._owners.get(seq) or self._sent.get(sent)
-            if owner is None and record["body"] is not None:
-                owner = self._next(record["at"])
-            if owner is not None:
-                self._owners[seq], self._sent[sent] = owner, owner
-                del self._requests[seq]
-                yield owner, record
-
-    def _next(self, at: float) -> str | None:
-        for prompt in self._prompts:
-            if prompt[0] <= at:
-                self._prompts.remove(prompt)
-                return prompt[1]
-        return None
 
 
 class CallOwners:

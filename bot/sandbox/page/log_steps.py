@@ -1,0 +1,54 @@
+"""What the bot's log says of a question, and how the question's line shows that."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bot.sandbox.page.lines import BAD, GOOD, Line, Step
+
+_Put = Callable[[Line, str, float, re.Match[str]], None]
+
+
+def _history(line: Line, key: str, at: float, found: re.Match[str]) -> None:
+    _, tokens, budget, taken, taken_tokens, left, left_tokens = found.groups()
+    history = f"exchanges taken: {taken} ({taken_tokens} tokens)"
+    if left != "0":
+        history += f", left out: {left} ({left_tokens} tokens) and what is older"
+    line.state = "open"
+    line.steps.pop("end", None)
+    line.put(key, Step(at, "History", f"{history}; prompt {tokens} of {budget} tokens"))
+
+
+def _done(line: Line, _key: str, at: float, found: re.Match[str]) -> None:
+    _, state, first, whole, tokens = found.groups()
+    good = state == "answered"
+    line.state = "done" if good else "failed"
+    detail = f"{state}; first words {first}, whole {whole}; {tokens}"
+    line.put("end", Step(at, "Done", detail, GOOD if good else BAD))
+
+
+def _step(what: str, detail: str = "{}", tone: str = "") -> _Put:
+    def put(line: Line, key: str, at: float, found: re.Match[str]) -> None:
+        line.put(key, Step(at, what, detail.format(*found.groups()[1:]), tone))
+
+    return put
+
+
+# By patterns of whole sentences; the question's number comes first in each.
+LOG_STEPS: Final[Mapping[str, _Put]] = {
+    r"In the inbox: question (\d+)": _step("Inbox", "stored before anything else"),
+    (
+        r"Prompt of (\d+): (\d+) of (\d+) tokens; "
+        r"taken (\d+) exchanges of (\d+) tokens, left out (\d+) of (\d+)"
+    ): _history,
+    r"Request of (\d+): (.+)": _step("Request to the model"),
+    r"Request of (\d+) failed: (.+)": _step("The request failed", tone=BAD),
+    r"Asking again for question (\d+) in (.+? s): .+": _step("Asking again", "in {}"),
+    r"First token of (\d+)": _step("First token", ""),
+    r"Request of (\d+) ended: (.+)": _step("End of the stream"),
+    r"Request of (\d+) left before its end": _step("The bot leaves the stream", ""),
+    (
+        r"Question (\d+) by \d+ in \d+: (\w+), first words (.+), whole (.+ s), "
+        r"\d+ exchanges in mind, (.+)"
+    ): _done,
+}
