@@ -37,10 +37,10 @@ class BotProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "bot",
+                "bot.sandbox.bot_child",
                 env=self._settings,
                 cwd=self._folder,  # An .env of the operator's is read before, and not twice.
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,  # Its end is that of this process.
                 stderr=log_file,
                 start_new_session=True,  # Ctrl-C is for whoever plays, who stops it.
             )

@@ -211,6 +211,26 @@ async def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -
         assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
+async def test_nothing_outlives_a_sandbox_that_is_killed(tmp_path: Path) -> None:
+    """It can tell nobody: each process below sees by itself that it is gone."""
+    async with opened(tmp_path) as page:
+        below = children(page.process.pid)
+        assert len(below) == 3, "both stand-ins and the bot"
+        page.process.kill()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while any(map(is_there, below)):  # noqa: ASYNC110  # a process tells nobody
+                await asyncio.sleep(0.05)
+
+
+def is_there(pid: int) -> bool:
+    """Say whether a process runs; one that nobody waits for has ended all the same."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[0] != "Z"
+
+
 async def test_a_signal_while_it_starts_ends_all_of_it(tmp_path: Path) -> None:
     process = await started(tmp_path)
     assert process.stdout is not None
