@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import ask, go_to, looked_at, newest, write
+from tests.browser.conftest import Opening, ask, go_to, looked_at, newest, write
 from tests.sandbox.pages import Page as Served
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
@@ -109,6 +109,29 @@ async def test_all_of_it_goes_by_keyboard(page: Page) -> None:
     await page.keyboard.press("ArrowDown")
     await expect(page.get_by_role("radio", name="Jun")).to_be_focused()
     await expect(page.get_by_role("radio", name="Jun")).to_be_checked()
+
+
+async def test_the_focus_goes_to_what_stands_beside_a_message_that_is_deleted(page: Page) -> None:
+    for words in ("stays here", "is deleted"):
+        await write(page, words)
+        await expect(newest(page)).to_contain_text(words)
+    await newest(page).focus()
+    await newest(page).get_by_role("button", name="Delete").press("Enter")
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").press("Enter")
+    await expect(newest(page)).to_contain_text("stays here")
+    await expect(newest(page)).to_be_focused()
+
+
+async def test_the_focus_stays_on_a_button_that_means_another_thing_now(
+    open_page: Opening,
+) -> None:
+    page = await open_page()
+    await page.get_by_role("button", name="Kill the bot").press("Enter")
+    start = page.get_by_role("button", name="Start the bot again")
+    await expect(start).to_be_focused()
+    await start.press("Enter")
+    await expect(page.locator("#bot-state")).to_contain_text("online")
+    await expect(page.get_by_role("button", name="Kill the bot")).to_be_focused()
 
 
 async def test_new_messages_are_read_aloud_and_edits_are_not(page: Page) -> None:

@@ -8,6 +8,9 @@ import { actionsFor } from "./message_actions.js";
 const TOGETHER_MS = 7 * 60_000;
 const NEAR_THE_END_PX = 120;
 
+let atTheEnd = true; // and so it stays when something grows
+let lastTop = 0;
+
 export function showMessages(store, composer) {
   const draw = () => drawMessages(store, composer);
   store.on("snapshot person place", () => {
@@ -16,24 +19,31 @@ export function showMessages(store, composer) {
   });
   store.on("message messages_gone channel channels_gone commands", draw);
   store.on("message", ({ message }) => {
-    // One's own words are always seen.
-    if (message.channel_id === store.channelId && message.author_id === store.personId) toTheEnd();
+    // One's own new words are always seen.
+    const newest = store.messagesIn(store.channelId).at(-1);
+    if (message.id === newest?.id && message.author_id === store.personId) toTheEnd();
   });
   const log = byId("messages");
   log.addEventListener("keydown", moveAmongMessages);
   log.addEventListener("focusin", (event) => setCurrent(event.target.closest(".message")));
   for (const kind of ["click", "keydown"]) log.addEventListener(kind, revealSpoiler);
-  window.addEventListener("resize", () => isNearTheEnd() && toTheEnd());
+  byId("scroller").addEventListener("scroll", noteScroll);
+  // Pictures come late, and what one writes takes room.
+  const growing = new ResizeObserver(() => atTheEnd && toTheEnd());
+  for (const id of ["scroller", "messages"]) growing.observe(byId(id));
 }
 
 function drawMessages(store, composer) {
   const place = store.place;
   if (!place) return;
-  const stays = isNearTheEnd();
+  const stays = atTheEnd;
   const log = byId("messages");
-  if (log.dataset.place !== place.id) {
+  const focused = log.contains(document.activeElement) ? document.activeElement.closest(".message") : null;
+  const beside = focused?.nextElementSibling ?? focused?.previousElementSibling;
+  const view = `${store.personId} ${place.id}`;
+  if (log.dataset.view !== view) {
     log.replaceChildren();
-    log.dataset.place = place.id;
+    log.dataset.view = view;
   }
   const messages = place.kind === "forum" ? [] : store.messagesIn(place.id);
   let before = null;
@@ -44,6 +54,7 @@ function drawMessages(store, composer) {
   if (!log.querySelector(".message[tabindex='0']")) setCurrent(log.lastElementChild);
   drawBeginning(store, composer);
   if (stays) toTheEnd();
+  if (focused && !focused.isConnected) (beside?.isConnected ? beside : byId("composer-text")).focus();
 }
 
 function drawBeginning(store, composer) {
@@ -179,9 +190,18 @@ function isNearTheEnd() {
   return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_THE_END_PX;
 }
 
+// What grows above moves nothing up: only a person does.
+function noteScroll() {
+  const { scrollTop } = byId("scroller");
+  if (isNearTheEnd()) atTheEnd = true;
+  else if (scrollTop < lastTop) atTheEnd = false;
+  lastTop = scrollTop;
+}
+
 function toTheEnd() {
   const box = byId("scroller");
   box.scrollTop = box.scrollHeight;
+  atTheEnd = true;
 }
 
 function setCurrent(message) {

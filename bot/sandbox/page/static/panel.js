@@ -14,31 +14,35 @@ function drawFaults(store) {
   const isDown = store.botState.state === "down";
   const once = [
     isDown
-      ? { id: "start", label: "Start the bot again", about: "with the memory it had" }
-      : { id: "kill", label: "Kill the bot", about: "as a power cut would" },
-    { id: "drop", label: "Drop the gateway", about: "for four seconds" },
+      ? { id: "bot", deed: "start", label: "Start the bot again", about: "with the memory it had" }
+      : { id: "bot", deed: "kill", label: "Kill the bot", about: "as a power cut would" },
+    { id: "drop", deed: "drop", label: "Drop the gateway", about: "for four seconds" },
   ];
   reconcile(byId("faults"), [...once, ...store.faults], (one) => one.id, makeFault, updateFault);
 }
 
-function makeFault(fault) {
-  const use = (event) => {
-    const on = event.currentTarget.getAttribute("aria-pressed") !== "true";
-    if (fault.on === undefined) perform(fault.id);
-    else perform("switch", { id: fault.id, on });
+function makeFault() {
+  const use = ({ currentTarget: button }) => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    if (button.dataset.deed) perform(button.dataset.deed);
+    else perform("switch", { id: button.dataset.key, on });
   };
   return el("button", { type: "button", class: "fault", onclick: use },
-    el("span", {}, fault.label),
-    el("span", { class: "detail" }, fault.about),
+    el("span", {}),
+    el("span", { class: "detail" }),
   );
 }
 
 function updateFault(button, fault) {
+  const [label, about] = button.children;
+  setText(label, fault.label);
+  setText(about, fault.about);
+  if (fault.deed) button.dataset.deed = fault.deed;
   if (fault.on !== undefined) button.setAttribute("aria-pressed", String(fault.on));
 }
 
 function drawLines(store) {
-  const lines = [...store.lines.values()].sort((one, other) => other.at - one.at).slice(0, SHOWN);
+  const lines = [...store.lines.values()].reverse().sort((one, other) => other.at - one.at).slice(0, SHOWN);
   reconcile(byId("lines"), lines, (one) => one.id, makeLine, updateLine);
 }
 
