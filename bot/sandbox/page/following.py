@@ -82,8 +82,8 @@ class Following:
             events = await self._sandbox.driver.events(after=after, timeout_seconds=_POLL_SECONDS)
             for event in events:
                 after = event["seq"]
-                self.feed.tell(self.world.apply(event["type"], event["data"]))
                 self.feed.tell(self._happenings.journal(event))
+                self.feed.tell(self.world.apply(event["type"], event["data"]))
                 if event["type"].startswith("gateway_"):
                     await self._bot.look()
 

@@ -48,6 +48,7 @@ class World:
             "thread_delete": self._drop_channel,
             "typing": self._typing,
             "interaction_response": self._interaction,
+            "commands_registered": lambda _data: [{"kind": "registered"}],
         }
 
     def apply(self, kind: str, data: Json) -> list[Json]:

@@ -11,12 +11,16 @@ const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, C
 const offered = new Map(); // by person and place
 const keyOf = (store) => `${store.personId} ${store.channelId}`;
 
+let asked = 0;
+
+// The answer to the newest call counts: an earlier one may come after it.
 export async function learnCommands(store) {
   const key = keyOf(store);
+  const number = ++asked;
   const found = await perform("commands", { person: store.personId, channel: store.channelId });
-  if (!found) return;
+  if (!found || number !== asked) return;
   offered.set(key, found);
-  if (key === keyOf(store)) store.tell("commands");
+  store.tell("commands");
 }
 
 export function offeredCommands(store, type) {
@@ -33,12 +37,16 @@ function uses(command, name) {
   return [{ name, description: command.description, options: command.options ?? [] }];
 }
 
+export function leaveCommand() {
+  byId("command-form").hidden = true;
+  byId("command-form").replaceChildren();
+}
+
 export function beginCommand(store, composer, command) {
   const form = byId("command-form");
   const inputs = command.options.map((option) => optionInput(store, command, option));
   const end = () => {
-    form.hidden = true;
-    form.replaceChildren();
+    leaveCommand();
     composer.box.focus();
   };
   form.onsubmit = async (event) => {
@@ -100,16 +108,19 @@ function completeByTheBot(store, command, option, input) {
   const list = el("datalist", { id: `completions-${option.name}` });
   input.completions = list;
   input.setAttribute("list", list.id);
-  let asked = null;
+  let newest = null;
+  let count = 0;
   const show = () => {
-    const choices = store.interactions.get(asked)?.choices;
+    const choices = store.interactions.get(newest)?.choices;
     if (choices) list.replaceChildren(...choices.map((one) => el("option", { value: one.value }, one.name)));
   };
   store.on("interaction", show);
   input.addEventListener("input", async () => {
     const where = { person: store.personId, channel: store.channelId, name: command.name };
+    const number = ++count;
     const begun = await perform("complete", { ...where, option: option.name, value: input.value });
-    asked = begun?.interaction ?? asked;
+    if (!begun || number !== count) return;
+    newest = begun.interaction;
     show();
   });
 }

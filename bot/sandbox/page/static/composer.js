@@ -1,9 +1,9 @@
 // Where one writes: completion of names and commands, replies, files, sending.
 
-import { perform } from "./calls.js";
-import { beginCommand, learnCommands, slashCommands } from "./commands.js";
+import { complain, perform } from "./calls.js";
+import { beginCommand, learnCommands, leaveCommand, slashCommands } from "./commands.js";
 import { byId, el, say } from "./dom.js";
-import { Files } from "./files.js";
+import { encoded, Files } from "./files.js";
 import { edit } from "./message_actions.js";
 import { signOf } from "./places.js";
 import { Suggestions } from "./suggestions.js";
@@ -23,6 +23,9 @@ export class Composer {
     this.box = byId("composer-text");
     this.lastTyping = 0;
     this.source = null; // the message that is replied to
+    this.drafts = new Map(); // by person and place
+    this.at = null;
+    this.sending = Promise.resolve();
     this.files = new Files(() => this.box.focus());
     this.suggestions = new Suggestions(this.box, byId("suggestions"), (word) => this.found(word));
     byId("composer-form").addEventListener("submit", (event) => {
@@ -32,8 +35,8 @@ export class Composer {
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("input", () => this.changed());
     store.on("snapshot person place channel", () => this.draw());
-    store.on("person place", () => this.replyTo(null));
-    store.on("snapshot person place bot", () => learnCommands(store));
+    store.on("snapshot person place", () => this.move());
+    store.on("snapshot person place bot registered", () => learnCommands(store));
     store.on("commands", () => this.offerAgain());
     store.on("typing message place", () => this.drawTyping());
     setInterval(() => this.drawTyping(), 1000);
@@ -116,26 +119,67 @@ export class Composer {
     edit(this.store, byId("messages").querySelector(`[data-key="${last.id}"]`), last, this.where());
   }
 
-  replyTo(message) {
-    this.source = message;
-    const box = byId("about");
-    box.hidden = !message;
-    box.replaceChildren();
-    if (!message) return;
-    const stop = { type: "button", "aria-label": "Do not reply", onclick: () => this.replyTo(null) };
-    box.append(`Replying to ${message.author_name}`, el("button", stop, "✕"));
-    this.box.focus();
+  // What is begun in a place waits there for its person.
+  move() {
+    const { personId, channelId } = this.store;
+    const to = `${personId} ${channelId}`;
+    if (to === this.at) return;
+    leaveCommand();
+    if (this.at) this.drafts.set(this.at, this.exchange(this.drafts.get(to)));
+    this.at = to;
   }
 
-  async send() {
-    const text = this.box.value;
-    if (!text.trim() && !this.files.chosen.length) return;
-    const [where, source] = [this.where(), this.source];
-    this.set("");
-    const files = await this.files.take();
-    this.replyTo(null);
-    const sent = await perform("say", { ...where, text, files, reply_to: source?.id });
-    if (!sent && !this.box.value) this.set(text);
+  // What is written till now, in place of which there is *draft* from now on.
+  exchange({ text = "", files = [], source = null } = {}) {
+    const before = { text: this.box.value, files: this.files.exchange(files), source: this.source };
+    this.set(text);
+    this.source = source;
+    this.drawAbout();
+    return before;
+  }
+
+  replyTo(message) {
+    this.source = message;
+    this.drawAbout();
+    if (message) this.box.focus();
+  }
+
+  drawAbout() {
+    const box = byId("about");
+    box.hidden = !this.source;
+    box.replaceChildren();
+    if (!this.source) return;
+    const stop = { type: "button", "aria-label": "Do not reply", onclick: () => this.replyTo(null) };
+    box.append(`Replying to ${this.source.author_name}`, el("button", stop, "✕"));
+  }
+
+  // One after the other: what is written first is said first, however long its files take.
+  send() {
+    if (!this.box.value.trim() && !this.files.chosen.length) return;
+    const [where, at, draft] = [this.where(), this.at, this.exchange()];
+    this.sending = this.sending.then(async () => {
+      if (!(await this.say(where, draft))) this.restore(at, draft);
+    });
+  }
+
+  async say(where, { text, files, source }) {
+    try {
+      const read = await Promise.all(files.map(encoded));
+      return await perform("say", { ...where, text, files: read, reply_to: source?.id });
+    } catch {
+      complain("A file cannot be read any more.");
+      return null;
+    }
+  }
+
+  // What could not be said stands before what was written since.
+  restore(at, draft) {
+    const since = at === this.at ? this.exchange() : this.drafts.get(at);
+    const text = [draft.text, since?.text].filter(Boolean).join("\n");
+    const files = [...draft.files, ...(since?.files ?? [])];
+    const restored = { text, files, source: draft.source };
+    if (at === this.at) this.exchange(restored);
+    else this.drafts.set(at, restored);
   }
 
   set(text) {

@@ -1,7 +1,7 @@
 // Files that are to be sent: chosen, pasted or dropped.
 
 import { complain } from "./calls.js";
-import { byId, el, reconcile } from "./dom.js";
+import { byId, el } from "./dom.js";
 
 const LIMIT = 10 * 2 ** 20; // Discord: bytes of one file
 const COUNT = 10; // Discord: files of one message
@@ -44,13 +44,15 @@ export class Files {
       else this.chosen.push(file);
     }
     this.draw();
+    this.after();
   }
 
-  take() {
-    const chosen = this.chosen;
-    this.chosen = [];
+  // What was chosen till now, in place of which there is *chosen* from now on.
+  exchange(chosen) {
+    const before = this.chosen;
+    this.chosen = chosen;
     this.draw();
-    return Promise.all(chosen.map(encoded));
+    return before;
   }
 
   draw() {
@@ -58,13 +60,12 @@ export class Files {
       const remove = () => {
         this.chosen = this.chosen.filter((one) => one !== file);
         this.draw();
+        this.after();
       };
       const button = { type: "button", "aria-label": `Remove ${file.name}`, onclick: remove };
       return el("li", {}, `📄 ${file.name}`, el("button", button, "✕"));
     };
-    const keyOf = (file) => `${file.name} ${file.size} ${file.lastModified}`;
-    reconcile(byId("files"), this.chosen, keyOf, item, () => {});
-    this.after();
+    byId("files").replaceChildren(...this.chosen.map(item));
   }
 }
 

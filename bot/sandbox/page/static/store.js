@@ -51,6 +51,7 @@ export class Store {
 
   open(channelId) {
     this.channelId = channelId;
+    this.followed = null;
     sessionStorage.setItem("channel", channelId);
     this.markRead();
     this.tell("place");
@@ -137,10 +138,7 @@ const appliers = {
   },
   channel(store, { channel }) {
     store.channels.set(channel.id, channel);
-    if (store.followed === channel.id) {
-      store.followed = null;
-      store.open(channel.id);
-    }
+    if (store.followed === channel.id) store.open(channel.id);
   },
   channels_gone(store, { ids }) {
     for (const id of ids) {
