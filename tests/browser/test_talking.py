@@ -284,6 +284,7 @@ async def test_a_forum_has_posts(page: Page) -> None:
     await page.get_by_role("textbox", name="Text").fill("@ChatBot what is a forum?")
     await page.get_by_role("button", name="Post", exact=True).click()
     await expect(page.locator("#place-name")).to_contain_text("A question")
+    await expect(page.locator("#place-topic")).to_have_text("thread in help: no mention needed")
     await expect(newest(page)).to_contain_text("You asked: “what is a forum?”")
     await go_to(page, "help")
     await expect(page.get_by_role("list", name="Posts")).to_contain_text("A question")

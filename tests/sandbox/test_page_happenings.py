@@ -182,7 +182,7 @@ def test_a_refused_call_is_bad_and_names_the_switch(happenings: Happenings) -> N
     [change] = happenings.journal(called(1.1, MESSAGES, f"/channels/{CHANNEL}/messages", **post))
     step = change["line"]["steps"][-1]
     assert step["tone"] == "bad"
-    assert step["detail"].endswith("by your switch: answer")
+    assert step["detail"].endswith(", by your switch")
     lookup = called(1.2, "/users/@me", "/users/@me", "GET")
     assert happenings.journal(lookup) == []
     lookup["data"]["status"] = 500
@@ -199,6 +199,12 @@ def test_a_failed_question_says_so(happenings: Happenings) -> None:
     )
     [change] = happenings.logged(1.2, "INFO", ended("failed"))
     assert change["line"]["state"] == "failed"
+
+
+def test_a_question_that_is_stopped_did_not_fail(happenings: Happenings) -> None:
+    happenings.journal(said(1.0))
+    [change] = happenings.logged(1.2, "INFO", ended("cancelled"))
+    assert (change["line"]["state"], change["line"]["steps"][-1]["tone"]) == ("stopped", "")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,7 @@ def test_a_command_has_a_line_of_its_own(happenings: Happenings, used: Json, tit
         called(1.2, hook, "/webhooks/1/secret/messages/@original", "PATCH")
     )
     assert "secret" not in json.dumps(change)
-    assert len(change["line"]["steps"]) == 3
+    assert steps(change["line"]) == ["Gateway event", "Answer the interaction", "Edit the answer"]
     answered = interaction | {"state": "answered"}
     [change] = happenings.journal(entry("interaction_response", 1.3, interaction=answered))
     assert change["line"]["state"] == "done"

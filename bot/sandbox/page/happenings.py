@@ -18,6 +18,7 @@ Json = dict[str, Any]
 _KEPT: Final = 200
 _TITLE: Final = 60
 _ABOUT: Final = re.compile(r"\b(?:[Qq]uestion|[Aa]nswer|[Rr]eply) (\d{15,20})\b")
+_HOOK: Final = "/webhooks/{webhook_id}/{webhook_token}"
 _CALLS: Final = {
     ("POST", "/channels/{channel_id}/messages"): "Post a message",
     ("PATCH", "/channels/{channel_id}/messages/{message_id}"): "Edit the message",
@@ -28,6 +29,9 @@ _CALLS: Final = {
         "POST",
         "/interactions/{interaction_id}/{interaction_token}/callback",
     ): "Answer the interaction",
+    ("POST", _HOOK): "Post an answer",
+    ("PATCH", f"{_HOOK}/messages/{{message_id}}"): "Edit the answer",
+    ("DELETE", f"{_HOOK}/messages/{{message_id}}"): "Delete the answer",
 }
 _TYPED: Final = re.compile(r"[^\sA-Z]+")  # A menu's name may have capitals and spaces.
 _USES: Final = {2: "/{name}", 3: "the button {name}", 5: "the form {name}"}
@@ -188,7 +192,7 @@ class Happenings:
         left = "" if entry.get("remaining") is None else f", {entry['remaining']} left"
         detail = f"{entry['status']}, bucket {entry.get('bucket', '?')}{left}"
         if entry["faults"]:
-            detail += f", by your switch: {', '.join(entry['faults'])}"
+            detail += ", by your switch"
         step = Step(entry["at"], title, detail, BAD if refused else "")
         if line is None:
             if refused:

@@ -28,7 +28,7 @@ class Line:
     title: str
     place: str
     began: float
-    state: str = "open"  # then done or failed
+    state: str = "open"  # then done, stopped or failed
     steps: dict[str, Step] = field(default_factory=dict)
 
     def put(self, key: str, step: Step) -> None:

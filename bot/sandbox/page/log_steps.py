@@ -6,6 +6,7 @@ from typing import Final
 
 from bot.sandbox.page.lines import BAD, GOOD, Line, Step
 
+_ENDS: Final = {"answered": ("done", GOOD), "cancelled": ("stopped", "")}
 _Put = Callable[[Line, str, float, re.Match[str]], None]
 
 
@@ -21,10 +22,9 @@ def _history(line: Line, key: str, at: float, found: re.Match[str]) -> None:
 
 def _done(line: Line, _key: str, at: float, found: re.Match[str]) -> None:
     _, state, first, whole, tokens = found.groups()
-    good = state == "answered"
-    line.state = "done" if good else "failed"
+    line.state, tone = _ENDS.get(state, ("failed", BAD))
     detail = f"{state}; first words {first}, whole {whole}; {tokens}"
-    line.put("end", Step(at, "Done", detail, GOOD if good else BAD))
+    line.put("end", Step(at, "Done", detail, tone))
 
 
 def _step(what: str, detail: str = "{}", tone: str = "") -> _Put:

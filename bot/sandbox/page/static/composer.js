@@ -5,7 +5,7 @@ import { beginCommand, learnCommands, leaveCommand, slashCommands } from "./comm
 import { byId, el, say } from "./dom.js";
 import { encoded, Files } from "./files.js";
 import { edit } from "./message_actions.js";
-import { signOf } from "./places.js";
+import { nameOf, signOf } from "./places.js";
 import { Suggestions } from "./suggestions.js";
 
 const TYPING_EVERY_MS = 8000;
@@ -49,7 +49,7 @@ export class Composer {
     const isForum = place.kind === "forum";
     byId("post-form").hidden = !isForum;
     byId("composer").hidden = isForum;
-    const label = `Message ${place.kind === "dm" ? "@" : ["text"].includes(place.kind) ? "#" : ""}${place.name}`;
+    const label = `Message ${place.kind === "dm" ? "@" : ""}${nameOf(place)}`;
     byId("composer-label").textContent = `${label} as ${person.name}`;
     this.box.placeholder = label;
     byId("place-name").textContent = `${signOf(place)} ${place.name}`;
@@ -60,7 +60,7 @@ export class Composer {
   about(place) {
     if (place.topic) return place.topic;
     const parent = this.store.channels.get(place.parent_id);
-    if (place.kind === "thread") return `thread in ${signOf(parent)}${parent.name}: no mention needed`;
+    if (place.kind === "thread") return `thread in ${nameOf(parent)}: no mention needed`;
     return place.kind === "dm" ? "direct messages: no mention needed" : "mention @ChatBot to ask it";
   }
 

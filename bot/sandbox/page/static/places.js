@@ -15,6 +15,10 @@ export function signOf(place) {
   return SIGNS[place.kind] ?? "#";
 }
 
+export function nameOf(place) {
+  return place.kind === "text" ? `#${place.name}` : place.name;
+}
+
 export function showPlaces(store) {
   const draw = () => drawPlaces(store);
   store.on("snapshot channel channels_gone message messages_gone person place", draw);
