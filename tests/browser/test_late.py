@@ -159,6 +159,25 @@ async def test_of_two_calls_for_the_commands_the_later_counts(page: Page) -> Non
     await expect(page.get_by_role("option", name="/help")).to_be_visible()
 
 
+async def test_a_menu_that_comes_late_leaves_the_focus_where_it_is(page: Page) -> None:
+    await go_to(page, "random")
+    await write(page, "a message with a menu")
+    await expect(newest(page)).to_contain_text("a message with a menu")
+    go = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/do/commands", late)
+    await become(page, "Sora")
+    reply = newest(page).get_by_role("button", name="Reply")
+    await reply.focus()
+    go.set()
+    await expect(newest(page).get_by_role("button", name="Ask about this")).to_have_count(1)
+    await expect(reply).to_be_focused()
+
+
 async def test_of_two_completions_the_later_counts(page: Page) -> None:
     await go_to(page, "random")
     await begin_command(page, "/model")

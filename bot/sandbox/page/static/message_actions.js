@@ -2,7 +2,7 @@
 
 import { complain, perform } from "./calls.js";
 import { confirmed } from "./dialogs.js";
-import { el } from "./dom.js";
+import { el, reconcile } from "./dom.js";
 import { offeredCommands, MESSAGE_MENU } from "./commands.js";
 
 export function actionsFor(store, composer, node, message) {
@@ -14,7 +14,7 @@ export function actionsFor(store, composer, node, message) {
   node.dataset.mark = mark;
   const where = { person: store.personId, channel: message.channel_id };
   const current = node.parentElement.tabIndex;
-  const action = (label, onclick) => el("button", { type: "button", onclick, tabindex: current }, label);
+  const action = (label, onclick) => ({ label, onclick });
   // What was drawn at first may have changed since: look it up by its id.
   const now = () => store.messages.get(message.channel_id)?.get(message.id) ?? message;
   const actions = [];
@@ -28,7 +28,9 @@ export function actionsFor(store, composer, node, message) {
     const use = () => perform("command", { ...where, name: menu.name, target: message.id });
     actions.push(action(menu.name, use));
   }
-  node.replaceChildren(...actions);
+  // The menus come a moment later: whoever is at a button stays there.
+  const make = ({ label, onclick }) => el("button", { type: "button", onclick, tabindex: current }, label);
+  reconcile(node, actions, (one) => one.label, make, () => {});
 }
 
 export function edit(store, node, message, where) {
