@@ -220,6 +220,18 @@ async def test_commands_that_are_registered_late_are_offered(page: Page, served:
     await expect(page.get_by_role("option", name="/help")).to_be_visible()
 
 
+async def test_an_answer_that_comes_late_takes_nobody_away(page: Page) -> None:
+    late = Late("say")
+    await page.route(late.pattern, late)
+    await page.get_by_role("button", name="What were you sent?").click()
+    await late.begun.wait()
+    await go_to(page, "random")
+    await late.let_go(page)
+    thread = page.get_by_role("navigation").get_by_role("button", name=re.compile("^What were you"))
+    await expect(thread).to_be_visible()
+    await expect(page.locator("#place-name")).to_contain_text("random")
+
+
 async def test_a_thread_that_comes_late_takes_nobody_away(open_page: Opening) -> None:
     page = await open_page()
     await page.get_by_role("button", name="Kill the bot").click()

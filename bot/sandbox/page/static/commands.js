@@ -9,13 +9,12 @@ export const MESSAGE_MENU = 3;
 const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, NUMBER: 10, FILE: 11 };
 
 const offered = new Map(); // by person and place
-const keyOf = (store) => `${store.personId} ${store.channelId}`;
 
 let asked = 0;
 
 // The answer to the newest call counts: an earlier one may come after it.
 export async function learnCommands(store) {
-  const key = keyOf(store);
+  const key = store.here;
   const number = ++asked;
   const found = await perform("commands", { person: store.personId, channel: store.channelId });
   if (!found || number !== asked) return;
@@ -24,7 +23,7 @@ export async function learnCommands(store) {
 }
 
 export function offeredCommands(store, type) {
-  return (offered.get(keyOf(store)) ?? []).filter((one) => one.type === type);
+  return (offered.get(store.here) ?? []).filter((one) => one.type === type);
 }
 
 export function slashCommands(store) {

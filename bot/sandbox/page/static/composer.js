@@ -121,8 +121,7 @@ export class Composer {
 
   // What is begun in a place waits there for its person.
   move() {
-    const { personId, channelId } = this.store;
-    const to = `${personId} ${channelId}`;
+    const to = this.store.here;
     if (to === this.at) return;
     leaveCommand();
     if (this.at) this.drafts.set(this.at, this.exchange(this.drafts.get(to)));
@@ -193,11 +192,9 @@ export class Composer {
     const isDm = this.store.place.kind === "dm";
     const ask = (text) => async () => {
       const words = isDm ? text : `@${this.store.bot.name} ${text}`;
+      const { here, place } = this.store;
       const sent = await perform("say", { ...this.where(), text: words });
-      if (sent && this.store.place.kind === "text") {
-        if (this.store.channels.has(sent.id)) this.store.open(sent.id);
-        else this.store.followed = sent.id;
-      }
+      if (sent && place.kind === "text") this.store.follow(sent.id, here);
       this.box.focus();
     };
     const button = ([label, text]) =>
@@ -231,11 +228,11 @@ export class Composer {
     event.preventDefault();
     const title = byId("post-title");
     const text = byId("post-text");
+    const { here } = this.store;
     const posted = await perform("post", { ...this.where(), name: title.value, text: text.value });
     if (!posted) return;
     title.value = text.value = "";
     say("Posted");
-    if (this.store.channels.has(posted.channel)) this.store.open(posted.channel);
-    else this.store.followed = posted.channel;
+    this.store.follow(posted.channel, here);
   }
 }

@@ -58,10 +58,7 @@ function makeSection({ title }) {
 }
 
 function makePlace(store, place) {
-  const open = async () => {
-    const id = place.id === "dm" ? (await openDm(store))?.channel : place.id;
-    if (id) store.open(id);
-  };
+  const open = () => (place.id === "dm" ? openDm(store) : store.open(place.id));
   const parts = ["sign", "name", "count"].map((name) => el("span", { class: name }));
   parts[0].setAttribute("aria-hidden", "true");
   const button = el("button", { type: "button", class: "place", onclick: open }, ...parts);
@@ -69,13 +66,9 @@ function makePlace(store, place) {
 }
 
 async function openDm(store) {
+  const { here } = store;
   const opened = await perform("dm", { person: store.personId });
-  // The stream may be slower than the answer: open it when it is there.
-  if (opened && !store.channels.has(opened.channel)) {
-    store.followed = opened.channel;
-    return null;
-  }
-  return opened;
+  if (opened) store.follow(opened.channel, here);
 }
 
 function updatePlace(store, item, place) {

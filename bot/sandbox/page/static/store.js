@@ -20,7 +20,7 @@ export class Store {
     this.personId = sessionStorage.getItem("person");
     this.channelId = sessionStorage.getItem("channel");
     this.read = JSON.parse(sessionStorage.getItem("read") ?? "{}");
-    this.followed = null; // the message whose thread is opened when it is there
+    this.followed = null; // the place that is opened when it is there
     this.listeners = new Map();
   }
 
@@ -55,6 +55,18 @@ export class Store {
     sessionStorage.setItem("channel", channelId);
     this.markRead();
     this.tell("place");
+  }
+
+  // Open a place when it is there, unless one has left the place *from* since.
+  follow(channelId, from) {
+    if (from !== this.here) return;
+    if (this.channels.has(channelId)) this.open(channelId);
+    else this.followed = channelId;
+  }
+
+  // Who one is and where.
+  get here() {
+    return `${this.personId} ${this.channelId}`;
   }
 
   home() {
