@@ -306,7 +306,10 @@ class ChatCompletions:
                     raise
                 tried.append(adapted)
                 form = adapted
-                log.info("Asking for question %d in another form", calls.question_id)
+                log.info(
+                    "Asking for question %d in another form: the server refuses this one",
+                    calls.question_id,
+                )
             except (ModelUnreachable, ModelBusy, ModelFailed) as error:
                 delay = _retry_delay(error, retries)
                 in_vain = retries >= RETRIES or not calls.left
