@@ -1,5 +1,6 @@
 """The command /ask, and "Ask about this" on a message: for where the bot cannot read."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -8,24 +9,31 @@ import discord
 from discord import app_commands
 
 from bot import addressing
-from bot.commands import FORM_LENGTH, Commands, Refused, everywhere, said
+from bot.channels import Channels
+from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.conversation import Exchange, scrubbed
 from bot.embedded import attachments_of
-from bot.sentences import Sentences
+from bot.forms import Forms, open_form
+from bot.guilds import readable
+from bot.interaction_reply import ANSWER_SECONDS
 
-FORM_SECONDS: Final = 3600.0  # A form that nobody sends off by then is forgotten.
+ABOUT: Final = "about"  # the kind of form
+FORM_SECONDS: Final = 3600.0  # What a form is about is kept for so long, unless it is sent off.
 Answer = Callable[[discord.Interaction, Exchange, Sequence[discord.Attachment]], Awaitable[None]]
 
 
 class Asking:
     """Takes questions wherever there are commands.
 
-    *answer* sees one stored and answered, with the files of what it is about.
+    *answer* sees one stored and answered, with the files of what it is about. What a form is about
+    is kept in memory; where that was lost it is looked up in *channels*, if the bot can read there.
     """
 
-    def __init__(self, commands: Commands, answer: Answer) -> None:
+    def __init__(self, commands: Commands, channels: Channels, answer: Answer) -> None:
         self._commands = commands
+        self._channels = channels
         self._answer = answer
+        self._asked_about: dict[tuple[int, int], discord.Message] = {}
 
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
@@ -45,22 +53,9 @@ class Asking:
         async def about(interaction: discord.Interaction, message: discord.Message) -> None:
             await self._open_form(interaction, message)
 
-    async def ask_about(
-        self, interaction: discord.Interaction, message: discord.Message, words: str
-    ) -> None:
-        """Answer *words* about *message*, for the person alone."""
-        exchange = self._exchange(interaction, words, private=True)
-        about = replace(
-            exchange,
-            quoted=quotation(message),
-            quoted_id=message.id,
-            quoted_author_id=message.author.id,
-        )
-        await self._answer(interaction, about, attachments_of(message))
-
-    async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
-        """Tell the person why nothing was done."""
-        await self._commands.explain(interaction, error)
+    def read_forms(self, forms: Forms) -> None:
+        """Answer what people write into the form."""
+        forms.read(ABOUT, self._filled_in, ids=2)
 
     async def _ask(self, interaction: discord.Interaction, words: str, *, private: bool) -> None:
         exchange = self._exchange(interaction, words, private=private or only_private(interaction))
@@ -70,7 +65,56 @@ class Asking:
         say = self._commands.heard(interaction)
         if not quotation(message):
             raise Refused("ask_nothing_to_read")
-        await interaction.response.send_modal(AboutForm(self, message, say))
+        key = interaction.user.id, message.id
+        self._asked_about[key] = message
+        asyncio.get_running_loop().call_later(FORM_SECONDS, self._forget, key, message)
+        await open_form(
+            interaction,
+            ABOUT,
+            message.channel.id,
+            message.id,
+            title=say.ask_form_title,
+            label=say.ask_form_label,
+        )
+
+    def _forget(self, key: tuple[int, int], message: discord.Message) -> None:
+        if self._asked_about.get(key) is message:  # Else a later form is about it.
+            del self._asked_about[key]
+
+    async def _filled_in(
+        self, interaction: discord.Interaction, ids: Sequence[int], words: str
+    ) -> None:
+        """Answer *words* about a message, for the person alone; raises Refused."""
+        exchange = self._exchange(interaction, words, private=True)
+        channel_id, message_id = ids
+        message = self._asked_about.pop((interaction.user.id, message_id), None)
+        if message is None:
+            message = await self._looked_up(interaction, channel_id, message_id)
+        if message is None or not quotation(message):
+            raise Refused("ask_about_lost")
+        about = replace(
+            exchange,
+            quoted=quotation(message),
+            quoted_id=message.id,
+            quoted_author_id=message.author.id,
+        )
+        await self._answer(interaction, about, attachments_of(message))
+
+    async def _looked_up(
+        self, interaction: discord.Interaction, channel_id: int, message_id: int
+    ) -> discord.Message | None:
+        """Return a message that both the person and the bot can read here, if it can be had."""
+        place, allowed = self._commands.place_of(interaction), interaction.permissions
+        if channel_id not in {place.channel_id, place.parent_id} or is_brought(interaction):
+            return None
+        channel = self._channels.at(channel_id, place.guild_id)
+        if not readable(channel) or not (place.guild_id is None or allowed.read_message_history):
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._channels.message(channel, message_id)
+        except TimeoutError:
+            return None
 
     def _exchange(self, interaction: discord.Interaction, words: str, *, private: bool) -> Exchange:
         """Return what is asked where a command was given; raises Refused."""
@@ -101,29 +145,3 @@ def only_private(interaction: discord.Interaction) -> bool:
 def quotation(message: discord.Message) -> str:
     """Return *message* ready for the model; the bot's own, too: nothing else tells of them here."""
     return scrubbed(addressing.quotation(message, me_id=0))
-
-
-class AboutForm(discord.ui.Modal):
-    """The form of "Ask about this": what to ask about the message that it was used on."""
-
-    def __init__(self, asking: Asking, message: discord.Message, say: Sentences) -> None:
-        super().__init__(title=say.ask_form_title, timeout=FORM_SECONDS)
-        self._asking = asking
-        self._message = message
-        self._words: discord.ui.TextInput[AboutForm] = discord.ui.TextInput(
-            label=say.ask_form_label,
-            style=discord.TextStyle.paragraph,
-            required=False,
-            max_length=FORM_LENGTH,
-        )
-        self.add_item(self._words)
-
-    async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        """Ask what was written."""
-        await self._asking.ask_about(interaction, self._message, self._words.value)
-
-    async def on_error(  # type: ignore[override]  # discord.py's own Modal has this signature.
-        self, interaction: discord.Interaction, error: Exception, /
-    ) -> None:
-        """Say what went wrong."""
-        await self._asking.explain(interaction, error)

@@ -87,7 +87,7 @@ class ChatClient(discord.Client):
         self._draining = False
         self._answering: set[asyncio.Task[Any]] = set()
         self._background: list[asyncio.Task[None]] = []
-        channels = Channels(self, history.places, pacer)
+        channels = self.channels = Channels(self, history.places, pacer)
         assistant.pictures.come_from(Gallery(channels, attachments))
         self._questions = Questions(history, channels, attachments=attachments, languages=languages)
         self._inbox = Inbox(

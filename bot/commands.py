@@ -1,4 +1,4 @@
-"""The slash commands: who may use them, and what /reset and /system answer."""
+"""The slash commands: who may use them, how they are answered, and what /reset does."""
 
 import asyncio
 import hashlib
@@ -32,8 +32,6 @@ CHANNEL_SCOPE: Final = "channel"
 SERVER_SCOPE: Final = "server"
 SCOPES: Final[dict[str, Scope]] = {CHANNEL_SCOPE: "channel", SERVER_SCOPE: "guild"}
 FINGERPRINT: Final = "commands"
-PLACEHOLDER_LENGTH: Final = 100  # Discord: placeholder of a text input
-FORM_LENGTH: Final = 4000  # Discord: text input of a form
 # Discord: an interaction that is unknown, as after 3 s, or was answered already; one that was told
 # to wait, after 15 minutes, or when somebody deleted what says so.
 TOO_LATE: Final = frozenset({10062, 40060, 50027, 10008})
@@ -97,19 +95,6 @@ class Commands:
         async def reset(interaction: discord.Interaction) -> None:
             await self._reset(interaction)
 
-        @self.tree.command(name="system", description=said("system_description"))
-        @app_commands.default_permissions(manage_guild=True)
-        @app_commands.describe(
-            prompt=said("system_prompt_option"), scope=said("system_scope_option")
-        )
-        @app_commands.choices(scope=scope_choices())
-        async def system(
-            interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
-        ) -> None:
-            if scope not in SCOPES:
-                raise Refused("command_failed")
-            await self._system(interaction, prompt, SCOPES[scope])
-
     async def sync(self) -> None:
         """Tell Discord of the commands, if they changed since it was last told."""
         translator = Translations()
@@ -144,32 +129,6 @@ class Commands:
         sentence = counted.get(count, say.reset_done.format(count=count))
         await self.tell(interaction, sentence)
 
-    async def _system(
-        self, interaction: discord.Interaction, prompt: str | None, scope: Scope
-    ) -> None:
-        place = self.place_to_rule(interaction, scope)
-        scope_id = place.guild_id if scope == "guild" else place.channel_id
-        assert scope_id is not None
-        if prompt is None:
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    form = await self._form(interaction, place, scope, scope_id)
-            except TimeoutError as error:  # Who waits for a form cannot be told to.
-                raise HistoryFailed("no answer in time for a form") from error
-            await interaction.response.send_modal(form)
-        else:
-            await self.set_system_prompt(interaction, scope, scope_id, prompt)
-
-    async def set_system_prompt(
-        self, interaction: discord.Interaction, scope: Scope, scope_id: int, prompt: str
-    ) -> None:
-        """Set it and say so; the place of *interaction* is checked anew."""
-        place = self.place_to_rule(interaction)
-        if scope_id != (place.guild_id if scope == "guild" else place.channel_id):
-            raise Refused("refused_place")
-        await self.done(interaction, self._assistant.instruct(scope, place, prompt))
-        await self.tell(interaction, _set_sentence(place, scope, prompt, self.said_to(interaction)))
-
     def said_to(self, interaction: discord.Interaction) -> Sentences:
         """Return the language of the person who gave a command."""
         return self._languages.of_locale(interaction.locale.value)
@@ -202,17 +161,6 @@ class Commands:
             await interaction.edit_original_response(content=sentence)
         else:
             await interaction.response.send_message(sentence)
-
-    async def _form(
-        self, interaction: discord.Interaction, place: Conversation, scope: Scope, scope_id: int
-    ) -> "SystemForm":
-        own = await self._history.notes.own_system_prompt(scope, scope_id)
-        above = Conversation(place.parent_id or 0, guild_id=place.guild_id)
-        if scope == "guild":
-            above = Conversation(0)
-        inherited = await self._assistant.system_prompt(above)
-        say = self.said_to(interaction)
-        return SystemForm(self, scope, scope_id, say, own=own or "", inherited=inherited)
 
     def place_to_rule(
         self, interaction: discord.Interaction, scope: Scope = "channel"
@@ -302,54 +250,3 @@ def scope_choices() -> list[app_commands.Choice[str]]:
         app_commands.Choice(name=said("system_scope_channel"), value=CHANNEL_SCOPE),
         app_commands.Choice(name=said("system_scope_server"), value=SERVER_SCOPE),
     ]
-
-
-def _set_sentence(place: Conversation, scope: Scope, prompt: str, say: Sentences) -> str:
-    if not prompt.strip():
-        return say.system_cleared
-    if scope == "guild":
-        return say.system_set_server
-    if place.guild_id is None:
-        return say.system_set_dm
-    return say.system_set_thread if place.parent_id else say.system_set_channel
-
-
-class SystemForm(discord.ui.Modal):
-    """The form of /system: the place's own prompt to edit, an inherited one as placeholder."""
-
-    def __init__(
-        self,
-        commands: Commands,
-        scope: Scope,
-        scope_id: int,
-        say: Sentences,
-        *,
-        own: str,
-        inherited: str,
-    ) -> None:
-        super().__init__(title=say.system_form_title)
-        self._commands = commands
-        self._scope = scope
-        self._scope_id = scope_id
-        placeholder = say.system_placeholder.format(prompt=" ".join(inherited.split()))
-        self._prompt: discord.ui.TextInput[SystemForm] = discord.ui.TextInput(
-            label=say.system_form_label,
-            style=discord.TextStyle.paragraph,
-            default=own[:FORM_LENGTH] or None,
-            placeholder=placeholder[:PLACEHOLDER_LENGTH],
-            required=False,
-            max_length=FORM_LENGTH,
-        )
-        self.add_item(self._prompt)
-
-    async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        """Set what was written."""
-        await self._commands.set_system_prompt(
-            interaction, self._scope, self._scope_id, self._prompt.value
-        )
-
-    async def on_error(  # type: ignore[override]  # discord.py's own Modal has this signature.
-        self, interaction: discord.Interaction, error: Exception, /
-    ) -> None:
-        """Say what went wrong."""
-        await self._commands.explain(interaction, error)

@@ -8,10 +8,12 @@ from bot.asking import Asking
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands import Commands
+from bot.forms import Forms
 from bot.gateway import close, point_at
 from bot.help import Help
 from bot.history import History
 from bot.identifies import Failures, Identifies
+from bot.instructing import Instructing
 from bot.languages import Languages
 from bot.model_list import ModelList
 from bot.models import Models
@@ -114,7 +116,14 @@ class Connection:
         Help(commands, self._assistant, self._history, self._keeping).add_to(commands.tree)
         Models(commands, self._assistant, self._models).add_to(commands.tree)
         UsageCommand(commands, self._history, self._prices).add_to(commands.tree)
-        Asking(commands, client.answer_interaction).add_to(commands.tree)
+        instructing = Instructing(commands, self._assistant, self._history)
+        instructing.add_to(commands.tree)
+        asking = Asking(commands, client.channels, client.answer_interaction)
+        asking.add_to(commands.tree)
+        forms = Forms(commands)
+        instructing.read_forms(forms)
+        asking.read_forms(forms)
+        forms.hear(client)
         own_data.add_buttons_to(client, self._languages.default)
         Presses(commands, self._assistant, self._history, client.renewals).hear(client)
         self._syncing = asyncio.create_task(commands.sync())

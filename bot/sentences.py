@@ -70,6 +70,7 @@ class Sentences:
     ask_form_label: str
     pasted: str
     ask_nothing_to_read: str
+    ask_about_lost: str
     reset_description: str
     reset_done: str
     reset_one: str
@@ -180,6 +181,8 @@ class Sentences:
     refused_place: str
     command_without_memory: str
     command_failed: str
+    form_unknown: str
+    form_words: str
 
     # The terminal
     terminal_greeting: str
@@ -283,6 +286,10 @@ ENGLISH: Final = Sentences(
     ask_form_label="Your question; empty: whatever I make of it",
     pasted="Question",
     ask_nothing_to_read="There is no text in this message that I could read.",
+    ask_about_lost=(
+        "I cannot tell any more which message this was about: I was restarted, it was deleted, or "
+        "the form was open for more than an hour. Please ask about the message again."
+    ),
     reset_description="Forget this conversation",
     reset_done="Forgotten: {count} exchanges in this place. We start afresh.",
     reset_one="Forgotten: 1 exchange in this place. We start afresh.",
@@ -452,6 +459,11 @@ ENGLISH: Final = Sentences(
         "My memory does not work right now, so nothing was changed. Please try again in a minute."
     ),
     command_failed="That did not work. Please try again; the log says what went wrong.",
+    form_unknown=(
+        "I was updated since this form was opened, and cannot tell any more what it was for. "
+        "Please open it again."
+    ),
+    form_words="So that it is not lost, here is what you wrote.",
     terminal_greeting=(
         "Type your question. What was said is remembered, also from run to run, until /reset. "
         "/system shows the system prompt, /system TEXT sets it, /system default goes back, "

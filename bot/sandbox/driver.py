@@ -228,10 +228,23 @@ class Driver:
         return str(answer["interaction_id"])
 
     async def submit_modal(
-        self, interaction: str, fields: dict[str, str], *, force: bool = False
+        self,
+        interaction: str,
+        fields: dict[str, str],
+        *,
+        custom_id: str | None = None,
+        force: bool = False,
     ) -> str:
-        """Fill in the modal that answered *interaction*; return the new interaction's id."""
-        body = {"interaction_id": interaction, "fields": fields, "force": force}
+        """Fill in the modal that answered *interaction*; return the new interaction's id.
+
+        *custom_id*: what another version of the bot would have called it.
+        """
+        body = {
+            "interaction_id": interaction,
+            "fields": fields,
+            "custom_id": custom_id,
+            "force": force,
+        }
         answer = await self.call("POST", "/modals", body)
         return str(answer["interaction_id"])
 

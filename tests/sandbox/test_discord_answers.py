@@ -176,6 +176,8 @@ async def test_a_form_keeps_its_rows_labels_and_texts(bot: Bot, people: Driver) 
     assert display == {"type": 10, "id": 1}
     assert [item["value"] for item in row["components"]] == ["a"]
     assert label["component"]["value"] == "b"
+    await people.submit_modal(number, {"text": "a", "more": "b"}, custom_id="of another version")
+    assert (await bot.hear())["data"]["custom_id"] == "of another version"
     assert code_at((await bot.answer(7, {"content": "x"})).body, "type") == "BASE_TYPE_CHOICES"
     assert code_at((await bot.answer(9, FORM)).body, "type") == "BASE_TYPE_CHOICES"
     assert (await bot.answer(4, {"content": "set"})).status == 204

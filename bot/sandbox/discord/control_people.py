@@ -226,6 +226,7 @@ class PeopleControl:
             opened_by,
             self._places.channel(opened_by.channel_id),
             spec.get("fields") or {},
+            custom_id=spec.get("custom_id"),
             force=bool(spec.get("force")),
         )
         return {"interaction_id": str(interaction.id)}

@@ -258,9 +258,13 @@ def submit_modal(
     channel: Channel,
     values: dict[str, str],
     *,
+    custom_id: str | None = None,
     force: bool = False,
 ) -> Interaction:
-    """Fill in the modal that answered *opened_by* and send it off."""
+    """Fill in the modal that answered *opened_by* and send it off.
+
+    *custom_id*: what another version of the bot would have called it.
+    """
     modal = opened_by.modal
     if modal is None:
         raise NotPossibleError("this interaction did not open a modal")
@@ -274,7 +278,7 @@ def submit_modal(
     rows = []
     for number, row in enumerate(modal["components"], start=1):
         rows.append(_filled_row(row, number, values))
-    data = {"custom_id": modal["custom_id"], "components": rows}
+    data = {"custom_id": custom_id or modal["custom_id"], "components": rows}
     return interactions.begin(
         state,
         interactions.MODAL_SUBMIT,

@@ -1,0 +1,226 @@
+"""Forms: what is written into one is read also by a bot that was started after it was opened."""
+
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from bot.forms import WORDS_NAME
+from bot.korean import KOREAN
+from bot.sentences import ENGLISH, Sentences
+from tests.e2e.conftest import Message, Stage, field_of
+from tests.e2e.test_asking import answer, elsewhere, parts
+from tests.faults.points import until
+from tests.faults.test_crash import killed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LANGUAGES = pytest.mark.parametrize(
+    ("locale", "say"), [("en-US", ENGLISH), ("ko", KOREAN)], ids=["English", "Korean"]
+)
+
+
+async def speaker(stage: Stage, locale: str) -> str:
+    """Return somebody who manages the server and speaks a language."""
+    name = await stage.person()
+    await stage.discord.edit_user(name, locale=locale, installed_bot=True)
+    await stage.discord.permit(name, ["MANAGE_GUILD"])
+    return name
+
+
+async def opened_about(stage: Stage, message: Message, by: str) -> Message:
+    """Use "Ask about this" on *message* and return the form."""
+    name, place = ENGLISH.ask_about_menu, message["channel_id"]
+    return await stage.answered(
+        await stage.discord.command(place, by, name, {}, target=message["id"])
+    )
+
+
+async def sent(stage: Stage, form: Message, words: str, **more: Any) -> str:
+    """Send a form off with *words* and return the interaction."""
+    fields = {field_of(form)["custom_id"]: words}
+    return await stage.discord.submit_modal(form["interaction"], fields, **more)
+
+
+async def check_given_back(stage: Stage, interaction: str, why: str, words: str) -> None:
+    """Check that the person alone is told why nothing was done, and gets back what they wrote."""
+
+    async def both() -> bool:
+        return len(await parts(stage, interaction)) == 2
+
+    await until(both)
+    told, back = await parts(stage, interaction)
+    assert told["content"] == why
+    assert told["ephemeral"]
+    assert back["ephemeral"]
+    [file] = back["attachments"]
+    assert file["filename"] == WORDS_NAME
+    async with ClientSession() as http, http.get(file["url"]) as download:
+        assert await download.text() == words
+
+
+@LANGUAGES
+@pytest.mark.parametrize("scope", ["channel", "server"])
+async def test_the_form_of_system_survives_a_restart(
+    own_stage: Stage, unique: str, scope: str, locale: str, say: Sentences
+) -> None:
+    stage = own_stage
+    person, channel = await speaker(stage, locale), await stage.channel()
+    async with stage.bot() as bot:
+        form = await stage.use(channel, "system", by=person, scope=scope)
+        await killed(bot)
+    async with stage.bot():
+        told = await stage.submit(form, f"Be brief {unique}.")
+        done = {"channel": say.system_set_channel, "server": say.system_set_server}
+        assert told["content"] == done[scope]
+        await stage.asked(unique, channel=channel)
+        prompt = await stage.prompt_with(unique)
+        assert prompt[0]["content"].startswith(f"Be brief {unique}.")
+
+
+@LANGUAGES
+@pytest.mark.parametrize("kind", ["channel", "thread", "dm"])
+async def test_ask_about_this_survives_a_restart_where_the_bot_can_read(
+    own_stage: Stage, unique: str, kind: str, locale: str, say: Sentences
+) -> None:
+    stage = own_stage
+    person, place = await speaker(stage, locale), await stage.channel()
+    if kind == "dm":
+        place = await stage.discord.dm(person)
+    if kind == "thread":
+        place = str((await stage.discord.start_thread(place, person, unique))["id"])
+    file = {"filename": "notes.txt", "content": f"{unique} stands in the file"}
+    async with stage.bot() as bot:
+        said = await stage.discord.say(place, person, f"{unique} hard", attachments=[file])
+        form = await opened_about(stage, said, person)
+        assert form["modal"]["title"] == say.ask_form_title
+        await killed(bot)
+    await stage.discord.edit(place, said["id"], f"{unique} hard words")
+    async with stage.bot():
+        [shown] = await answer(stage, await sent(stage, form, f"{unique} what is that?"))
+        assert shown["ephemeral"]
+        asked = (await stage.prompt_with(f"{unique} what is that?"))[-1]["content"]
+        assert f"{unique} hard words" in asked
+        assert f"{unique} stands in the file" in asked
+
+
+@LANGUAGES
+async def test_where_the_bot_cannot_read_it_says_that_it_was_restarted(
+    own_stage: Stage, unique: str, locale: str, say: Sentences
+) -> None:
+    stage = own_stage
+    person = await speaker(stage, locale)
+    place = await elsewhere(stage, person, unique)
+    async with stage.bot() as bot:
+        said = await stage.discord.say(place, person, f"{unique} hard words")
+        form = await opened_about(stage, said, person)
+        await killed(bot)
+    async with stage.bot():
+        interaction = await sent(stage, form, f"{unique} what is that?")
+        await check_given_back(stage, interaction, say.ask_about_lost, f"{unique} what is that?")
+        form = await opened_about(stage, said, person)
+        [shown] = await answer(stage, await sent(stage, form, f"{unique} and now?"))
+        assert shown["ephemeral"]
+    assert len(await stage.requests_with(unique)) == 1
+
+
+@pytest.mark.parametrize("why", ["deleted", "unreadable", "no content intent", "no history"])
+async def test_after_a_restart_nobody_asks_about_what_they_or_the_bot_cannot_read(
+    own_stage: Stage, unique: str, why: str
+) -> None:
+    stage = own_stage
+    person, place = await speaker(stage, "en-US"), await stage.channel()
+    said = await stage.discord.say(place, "Jun", f"{unique} hard words")
+    async with stage.bot() as bot:
+        form = await opened_about(stage, said, person)
+        await killed(bot)
+    if why == "deleted":
+        await stage.discord.delete(place, said["id"])
+    elif why == "no content intent":
+        await stage.discord.settings(portal={"message_content": False})
+    else:
+        target = "ChatBot" if why == "unreadable" else person
+        overwrite = {"target": target, "deny": ["READ_MESSAGE_HISTORY"]}
+        await stage.discord.edit_channel(place, overwrites=[overwrite])
+    async with stage.bot():
+        interaction = await sent(stage, form, f"{unique} what?")
+        await check_given_back(stage, interaction, ENGLISH.ask_about_lost, f"{unique} what?")
+    assert await stage.requests_with(unique) == []
+
+
+async def test_what_is_deleted_while_a_form_is_open_is_not_asked_about(
+    stage: Stage, unique: str
+) -> None:
+    person, place = await stage.person(), await stage.channel()
+    said = await stage.discord.say(place, "Jun", f"{unique} secret")
+    form = await opened_about(stage, said, person)
+    await stage.discord.delete(place, said["id"])
+    await stage.asked("Are you there?", channel=place)
+    await answer(stage, await sent(stage, form, f"{unique} what?"))
+    asked = (await stage.prompt_with(f"{unique} what?"))[-1]["content"]
+    assert "secret" not in asked
+
+
+async def test_permissions_are_checked_anew_after_a_restart(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    person, channel = await speaker(stage, "en-US"), await stage.channel()
+    async with stage.bot() as bot:
+        form = await stage.use(channel, "system", by=person)
+        await killed(bot)
+    await stage.discord.permit(person, [])
+    async with stage.bot():
+        interaction = await sent(stage, form, f"Obey {unique}.", force=True)
+        await check_given_back(stage, interaction, ENGLISH.refused_permission, f"Obey {unique}.")
+        await stage.asked(unique, channel=channel)
+        assert f"Obey {unique}." not in await stage.memory_at(unique)
+
+
+@LANGUAGES
+@pytest.mark.parametrize(
+    "custom_id",
+    ["0a1b2c3d4e5f60718293a4b5c6d7e8f9", "system-channel", "about:1", "about:one:2", ":::", "💥"],
+)
+async def test_a_form_of_another_version_is_said_to_be_one(
+    stage: Stage, unique: str, custom_id: str, locale: str, say: Sentences
+) -> None:
+    person, channel = await speaker(stage, locale), await stage.channel()
+    form = await stage.use(channel, "system", by=person)
+    interaction = await sent(stage, form, unique, custom_id=custom_id)
+    await check_given_back(stage, interaction, say.form_unknown, unique)
+
+
+async def test_a_form_is_for_the_place_that_it_was_opened_in(stage: Stage, unique: str) -> None:
+    """Whoever sends it off may have changed what it says it is for."""
+    person, channel, other = (
+        await speaker(stage, "en-US"),
+        await stage.channel(),
+        await stage.channel(),
+    )
+    said = await stage.discord.say(other, "Jun", f"{unique} secret")
+    form = await stage.use(channel, "system", by=person)
+    for custom_id, why in (
+        (f"system-channel:{other}", ENGLISH.refused_place),
+        (f"about:{other}:{said['id']}", ENGLISH.ask_about_lost),
+        (f"about:{channel}:{said['id']}", ENGLISH.ask_about_lost),
+    ):
+        interaction = await sent(stage, form, unique, custom_id=custom_id)
+        await check_given_back(stage, interaction, why, unique)
+
+
+async def test_an_empty_form_that_does_nothing_is_not_given_back(stage: Stage, unique: str) -> None:
+    person, channel = await speaker(stage, "en-US"), await stage.channel()
+    form = await stage.use(channel, "system", by=person)
+    interaction = await sent(stage, form, "", custom_id=unique)
+    assert (await stage.answered(interaction))["content"] == ENGLISH.form_unknown
+    assert len(await parts(stage, interaction)) == 1
+
+
+async def test_too_long_a_system_prompt_is_given_back(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    async with stage.bot(CONTEXT_TOKENS="1000", SYSTEM_PROMPT="Be kind."):
+        form = await stage.use(await stage.channel(), "system")
+        prompt = " ".join([unique] * 180)
+        interaction = await sent(stage, form, prompt)
+        told = await stage.answered(interaction)
+        await check_given_back(stage, interaction, told["content"], prompt)
+        assert "too long" in told["content"]
