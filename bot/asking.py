@@ -38,8 +38,11 @@ class Asking:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
 
-        @tree.command(name="ask", description=said("ask_description"))
+        @tree.command(name=said("ask_name"), description=said("ask_description"))
         @everywhere
+        @app_commands.rename(
+            question=said("ask_question_option_name"), private=said("ask_private_option_name")
+        )
         @app_commands.describe(
             question=said("ask_question_option"), private=said("ask_private_option")
         )

@@ -90,7 +90,7 @@ class Commands:
         self._add_commands()
 
     def _add_commands(self) -> None:
-        @self.tree.command(name="reset", description=said("reset_description"))
+        @self.tree.command(name=said("reset_name"), description=said("reset_description"))
         @app_commands.default_permissions(manage_guild=True)
         async def reset(interaction: discord.Interaction) -> None:
             await self._reset(interaction)

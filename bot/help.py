@@ -27,7 +27,7 @@ class Help:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name="help", description=said("help_description"))
+        @tree.command(name=said("help_name"), description=said("help_description"))
         @everywhere
         async def tell(interaction: discord.Interaction) -> None:
             await self._tell(interaction)

@@ -32,8 +32,11 @@ class Instructing:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name="system", description=said("system_description"))
+        @tree.command(name=said("system_name"), description=said("system_description"))
         @app_commands.default_permissions(manage_guild=True)
+        @app_commands.rename(
+            prompt=said("system_prompt_option_name"), scope=said("system_scope_option_name")
+        )
         @app_commands.describe(
             prompt=said("system_prompt_option"), scope=said("system_scope_option")
         )

@@ -62,15 +62,15 @@ KOREAN: Final = Sentences(
         "있다고 알려 주세요."
     ),
     model_unknown=(
-        "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 /model로 다른 모델을 고르거나 "
-        "OPENAI_MODEL 또는 OPENAI_BASE_URL을 확인해 달라고 해 주세요."
+        "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 /모델(/model)에서 다른 모델을 "
+        "고르거나 OPENAI_MODEL 또는 OPENAI_BASE_URL을 확인해 달라고 해 주세요."
     ),
     model_busy="지금은 AI 서비스가 너무 바빠요. 1분 뒤에 다시 시도해 주세요.",
     model_unreachable="지금은 AI 서비스에 연결할 수 없어요. 1분 뒤에 다시 시도해 주세요.",
     model_timeout="AI 서비스의 응답이 너무 늦어요. 1분 뒤에 다시 시도해 주세요.",
     model_context_exceeded=(
-        "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 하거나 /reset으로 새로 시작해 "
-        "보세요."
+        "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 하거나 /초기화(/reset)로 새로 "
+        "시작해 보세요."
     ),
     model_request_refused=(
         "AI 서비스가 제 요청을 받아들이지 않았어요. 관리자에게 알려 주세요. 이유는 로그에 있어요."
@@ -86,8 +86,11 @@ KOREAN: Final = Sentences(
     model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요.",
     model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
     answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 무엇이었는지는 로그에 있어요.",
+    ask_name="질문",
     ask_description="제가 읽을 수 없는 곳에서도 저에게 물어봅니다",
+    ask_question_option_name="질문",
     ask_question_option="알고 싶은 것",
+    ask_private_option_name="나만보기",
     ask_private_option="나만 볼지(기본) 여기 있는 모두가 볼지",
     ask_about_menu="이 메시지에 대해 묻기",
     ask_form_title="이 메시지에 대해 묻기",
@@ -98,12 +101,16 @@ KOREAN: Final = Sentences(
         "어느 메시지에 대한 질문이었는지 더는 알 수 없어요. 제가 다시 시작했거나, 메시지가 "
         "삭제되었거나, 양식이 한 시간 넘게 열려 있었어요. 그 메시지에 대해 다시 물어봐 주세요."
     ),
+    reset_name="초기화",
     reset_description="이 대화를 잊습니다",
     reset_done="이곳에서 나눈 대화 {count}개를 잊었어요. 새로 시작해요.",
     reset_one="이곳에서 나눈 대화 1개를 잊었어요. 새로 시작해요.",
     reset_nothing="이곳에는 잊을 것이 없었어요.",
+    system_name="시스템",
     system_description="이곳의 모든 대화에 앞서 제가 받는 지시를 보거나 정합니다",
+    system_prompt_option_name="프롬프트",
     system_prompt_option="새 시스템 프롬프트. 비우면 지금 것을 읽고 고칠 수 있어요",
+    system_scope_option_name="범위",
     system_scope_option="적용 범위: 이곳(기본) 또는 서버 전체",
     system_scope_channel="채널",
     system_scope_server="서버",
@@ -122,7 +129,9 @@ KOREAN: Final = Sentences(
         "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. 최대 "
         "{character_limit}자, {token_limit}토큰까지 들어가요. 바뀐 것은 없어요."
     ),
+    model_name="모델",
     model_description="여기서 답하는 모델을 보거나 다른 모델을 고릅니다",
+    model_option_name="모델",
     model_name_option="고를 모델 또는 default. 비우면 지금 답하는 모델을 보여 줍니다",
     model_default_choice="기본값 ({model})",
     model_until_choice="{model} ({date}까지)",
@@ -143,7 +152,9 @@ KOREAN: Final = Sentences(
         "지금은 AI 서비스가 어떤 모델이 있는지 알려 주지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 "
         "시도하거나, 이 봇의 운영자에게 OPENAI_MODELS를 정해 달라고 해 주세요."
     ),
+    usage_name="사용량",
     usage_description="내가 쓴 토큰과 그 비용을 보여 줍니다",
+    usage_by_option_name="기준",
     usage_by_option="서버 관리자용: 이 서버의 모든 사용량을 사람, 채널, 날짜별로 봅니다",
     usage_by_person="사람",
     usage_by_channel="채널",
@@ -162,6 +173,7 @@ KOREAN: Final = Sentences(
     usage_estimated="≈는 AI 서비스가 토큰 수를 알려 주지 않아 일부를 어림한 값이에요.",
     usage_unpriced="가격을 모르는 모델: {models}",
     usage_days="하루는 UTC 자정에 시작해요. 스레드는 채널에 더해요.",
+    help_name="도움말",
     help_description="제가 여기서 하는 일과 묻는 방법",
     help_ask_channel="메시지에서 저를 멘션하면 그 메시지로 만든 스레드에서 답해요.",
     help_follow_up="스레드 안에서는 다시 멘션하지 않고 이어서 쓰면 돼요.",
@@ -170,7 +182,7 @@ KOREAN: Final = Sentences(
     help_ask_own_thread="그냥 쓰세요. 이 스레드는 저와 나누는 대화예요.",
     help_ask_dm="그냥 쓰세요. 여기서는 모든 메시지에 답해요.",
     help_ask_brought=(
-        "여기서는 메시지를 읽을 수 없으니 /ask로 물어보세요. 모두에게 보이게 하지 않는 한 답은 "
+        "여기서는 메시지를 읽을 수 없으니 /질문으로 물어보세요. 모두에게 보이게 하지 않는 한 답은 "
         "혼자만 볼 수 있어요."
     ),
     help_about=(
@@ -190,16 +202,17 @@ KOREAN: Final = Sentences(
     help_prompt_own="이곳이나 이곳이 속한 채널에 따로 정한 시스템 프롬프트를 따라요.",
     help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
     help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",
-    help_commands="모두의 명령: /ask, /model, /usage, /privacy, /export, /forget-me.",
+    help_commands="모두의 명령: /질문, /모델, /사용량, /개인정보, /내보내기, /잊어줘.",
     help_commands_managers=(
-        "서버 관리자의 명령: /reset은 이 대화를 잊고, /system은 대화에 앞서 제가 받는 지시를 "
-        "정하고, /model은 답할 모델을 고르고, /usage는 모두의 사용량을 보여 줘요."
+        "서버 관리자의 명령: /초기화는 이 대화를 잊고, /시스템은 대화에 앞서 제가 받는 지시를 "
+        "정하고, /모델은 답할 모델을 고르고, /사용량은 모두의 사용량을 보여 줘요."
     ),
     help_commands_dm=(
-        "여기서는 자기 것을 정할 수 있어요. /reset은 이 대화를 잊고, /system은 대화에 앞서 제가 "
-        "받는 지시를 정하고, /model은 답할 모델을 골라요."
+        "여기서는 자기 것을 정할 수 있어요. /초기화는 이 대화를 잊고, /시스템은 대화에 앞서 제가 "
+        "받는 지시를 정하고, /모델은 답할 모델을 골라요."
     ),
-    help_commands_brought="여기서 쓸 수 있는 명령: /ask, /usage, /privacy, /export, /forget-me.",
+    help_commands_brought="여기서 쓸 수 있는 명령: /질문, /사용량, /개인정보, /내보내기, /잊어줘.",
+    privacy_name="개인정보",
     privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
     privacy_what=(
         "장소마다 나눈 이야기를 기억하려고, 저에게 물은 것과 그때 전달하거나 답장하거나 가리킨 "
@@ -214,19 +227,21 @@ KOREAN: Final = Sentences(
         "해요. 그림은 저장하지 않고 이름만 저장해요."
     ),
     privacy_usage=(
-        "쓴 토큰도 날짜, 채널, 모델별로 세고, /usage로 볼 수 있어요. /forget-me를 하면 누가 썼는지 "
+        "쓴 토큰도 날짜, 채널, 모델별로 세고, /사용량으로 볼 수 있어요. /잊어줘를 하면 누가 썼는지 "
         "남지 않아요."
     ),
     privacy_kept="{days}일이 지나면 잊어요.",
     privacy_kept_on="초기화하거나 지울 때까지 보관해요.",
     privacy_rights=(
-        "Discord에서 고치거나 지운 것은 저도 고치거나 잊어요. /export는 저에게 물은 것과 제 "
-        "답변을 모두 드리고, /forget-me는 모든 장소에서 잊게 해요."
+        "Discord에서 고치거나 지운 것은 저도 고치거나 잊어요. /내보내기는 저에게 물은 것과 제 "
+        "답변을 모두 드리고, /잊어줘는 모든 장소에서 잊게 해요."
     ),
+    export_name="내보내기",
     export_description="내가 물은 것과 그 답변을 모두 나만 볼 수 있는 파일로 받습니다",
     export_done="저에게 물은 것과 제 답변은 이게 전부예요. 대화 {count}개예요.",
     export_cut="최근 대화 {count}개예요. 파일 하나에 다 들어가지 않아요.",
     export_nothing="저에게 물은 것 가운데 보관한 것이 없어요.",
+    forget_me_name="잊어줘",
     forget_me_description="내가 물은 것을 모든 장소에서 모두 잊게 합니다",
     forget_me_sure=(
         "저에게 물은 것과 제 답변을 모든 장소에서 영원히 잊을게요. Discord에 있는 글은 직접 지울 "

@@ -31,7 +31,10 @@ class Models:
     def add_to(self, tree: CompletingTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name="model", description=said("model_description"))
+        @tree.command(name=said("model_name"), description=said("model_description"))
+        @app_commands.rename(
+            model=said("model_option_name"), scope=said("system_scope_option_name")
+        )
         @app_commands.describe(model=said("model_name_option"), scope=said("system_scope_option"))
         @app_commands.choices(scope=scope_choices())
         async def model(

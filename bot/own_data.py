@@ -67,17 +67,17 @@ class OwnData:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
 
-        @tree.command(name="privacy", description=said("privacy_description"))
+        @tree.command(name=said("privacy_name"), description=said("privacy_description"))
         @everywhere
         async def privacy(interaction: discord.Interaction) -> None:
             await self._privacy(interaction)
 
-        @tree.command(name="export", description=said("export_description"))
+        @tree.command(name=said("export_name"), description=said("export_description"))
         @everywhere
         async def export(interaction: discord.Interaction) -> None:
             await self._export(interaction)
 
-        @tree.command(name="forget-me", description=said("forget_me_description"))
+        @tree.command(name=said("forget_me_name"), description=said("forget_me_description"))
         @everywhere
         async def forget_me(interaction: discord.Interaction) -> None:
             await self._ask_whether_to_forget(interaction)

@@ -62,8 +62,11 @@ class Sentences:
     answer_failed: str
 
     # Commands
+    ask_name: str
     ask_description: str
+    ask_question_option_name: str
     ask_question_option: str
+    ask_private_option_name: str
     ask_private_option: str
     ask_about_menu: str
     ask_form_title: str
@@ -71,12 +74,16 @@ class Sentences:
     pasted: str
     ask_nothing_to_read: str
     ask_about_lost: str
+    reset_name: str
     reset_description: str
     reset_done: str
     reset_one: str
     reset_nothing: str
+    system_name: str
     system_description: str
+    system_prompt_option_name: str
     system_prompt_option: str
+    system_scope_option_name: str
     system_scope_option: str
     system_scope_channel: str
     system_scope_server: str
@@ -89,7 +96,9 @@ class Sentences:
     system_set_server: str
     system_cleared: str
     system_too_long: str
+    model_name: str
     model_description: str
+    model_option_name: str
     model_name_option: str
     model_default_choice: str
     model_until_choice: str
@@ -105,7 +114,9 @@ class Sentences:
     model_cleared: str
     model_not_offered: str
     model_list_missing: str
+    usage_name: str
     usage_description: str
+    usage_by_option_name: str
     usage_by_option: str
     usage_by_person: str
     usage_by_channel: str
@@ -124,6 +135,7 @@ class Sentences:
     usage_estimated: str
     usage_unpriced: str
     usage_days: str
+    help_name: str
     help_description: str
     help_ask_channel: str
     help_follow_up: str
@@ -147,6 +159,7 @@ class Sentences:
     help_commands_managers: str
     help_commands_dm: str
     help_commands_brought: str
+    privacy_name: str
     privacy_description: str
     privacy_what: str
     privacy_where: str
@@ -155,10 +168,12 @@ class Sentences:
     privacy_kept: str
     privacy_kept_on: str
     privacy_rights: str
+    export_name: str
     export_description: str
     export_done: str
     export_cut: str
     export_nothing: str
+    forget_me_name: str
     forget_me_description: str
     forget_me_sure: str
     forget_me_label: str
@@ -278,8 +293,11 @@ ENGLISH: Final = Sentences(
     ),
     model_failed="The AI service had a problem. Please try again in a minute.",
     answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
+    ask_name="ask",
     ask_description="Ask me something, also where I cannot read along",
+    ask_question_option_name="question",
     ask_question_option="What you want to know",
+    ask_private_option_name="private",
     ask_private_option="Whether only you see it (default), or all who are here",
     ask_about_menu="Ask about this",
     ask_form_title="Ask about this message",
@@ -290,12 +308,16 @@ ENGLISH: Final = Sentences(
         "I cannot tell any more which message this was about: I was restarted, it was deleted, or "
         "the form was open for more than an hour. Please ask about the message again."
     ),
+    reset_name="reset",
     reset_description="Forget this conversation",
     reset_done="Forgotten: {count} exchanges in this place. We start afresh.",
     reset_one="Forgotten: 1 exchange in this place. We start afresh.",
     reset_nothing="There was nothing to forget in this place.",
+    system_name="system",
     system_description="Show or set what I am told before every conversation here",
+    system_prompt_option_name="prompt",
     system_prompt_option="The new system prompt; leave it out to read and edit the present one",
+    system_scope_option_name="scope",
     system_scope_option="Where it holds: this place (default) or the whole server",
     system_scope_channel="channel",
     system_scope_server="server",
@@ -316,7 +338,9 @@ ENGLISH: Final = Sentences(
         "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
         "At most {character_limit} characters and {token_limit} tokens fit. Nothing was changed."
     ),
+    model_name="model",
     model_description="Show which model answers here, or choose another one",
+    model_option_name="model",
     model_name_option="The model to choose, or default; leave it out to see which one answers now",
     model_default_choice="default ({model})",
     model_until_choice="{model} (until {date})",
@@ -337,7 +361,9 @@ ENGLISH: Final = Sentences(
         "The AI service does not tell me right now which models it has, so nothing was changed. "
         "Please try again in a minute, or ask the operator of this bot to set OPENAI_MODELS."
     ),
+    usage_name="usage",
     usage_description="See how many tokens you used, and what they cost",
+    usage_by_option_name="by",
     usage_by_option="For those who manage the server: what all people used, sorted in this way",
     usage_by_person="person",
     usage_by_channel="channel",
@@ -356,6 +382,7 @@ ENGLISH: Final = Sentences(
     usage_estimated="≈ is partly an estimate, where the AI service did not tell the tokens.",
     usage_unpriced="Without price: {models}",
     usage_days="Days begin at midnight UTC. Threads count for their channel.",
+    help_name="help",
     help_description="What I do here, and how to ask me",
     help_ask_channel="Mention me in a message, and I answer in a thread made from it.",
     help_follow_up="In the thread just write on: you need not mention me again.",
@@ -397,6 +424,7 @@ ENGLISH: Final = Sentences(
         "before it, and /model chooses who answers."
     ),
     help_commands_brought="Commands here: /ask, /usage, /privacy, /export, /forget-me.",
+    privacy_name="privacy",
     privacy_description="What I keep of you, where it goes, and for how long",
     privacy_what=(
         "I keep what you ask me, the messages that it forwards, replies to or is about, the text "
@@ -421,10 +449,12 @@ ENGLISH: Final = Sentences(
         "What you edit or delete in Discord, I change or forget as well. /export gives you all "
         "that you asked me and what I answered, /forget-me makes me forget it, in every place."
     ),
+    export_name="export",
     export_description="Get all that you asked me and what I answered, as files that only you see",
     export_done="Here is all that you asked me and what I answered. Exchanges: {count}.",
     export_cut="Here are your newest {count} exchanges; all of them do not fit into one file.",
     export_nothing="You asked me nothing that I still keep.",
+    forget_me_name="forget-me",
     forget_me_description="Make me forget all that you asked, in every place",
     forget_me_sure=(
         "I will forget all that you asked me and what I answered, in every place, for ever. What "

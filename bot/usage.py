@@ -48,8 +48,9 @@ class UsageCommand:
             app_commands.Choice(name=said("usage_by_day"), value="day"),
         ]
 
-        @tree.command(name="usage", description=said("usage_description"))
+        @tree.command(name=said("usage_name"), description=said("usage_description"))
         @everywhere
+        @app_commands.rename(by=said("usage_by_option_name"))
         @app_commands.describe(by=said("usage_by_option"))
         @app_commands.choices(by=choices)
         async def usage(interaction: discord.Interaction, by: str | None = None) -> None:

@@ -10,8 +10,10 @@ from packaging.utils import canonicalize_name
 
 from bot.errors import ModelError
 from bot.languages import LANGUAGES
+from bot.sentences import ENGLISH
 from bot.settings import Settings
 from docs.picture import PICTURE, picture
+from tests.test_sentences import COMMANDS, OPTIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -52,9 +54,21 @@ def test_readme_says_what_each_failure_of_the_model_means(
     assert f"| {first_sentence}. |" in READMES[language]
 
 
-@pytest.mark.parametrize("readme", READMES.values(), ids=READMES)
-def test_readme_names_the_commands(readme: str) -> None:
-    assert {"/reset", "/system"} <= set(re.findall(r"`(/\w+)[^`]*`", readme))
+def test_readme_has_a_row_for_each_command() -> None:
+    named = re.findall(r"^\| `/([\w-]+)", README, re.MULTILINE)
+    assert set(named) == COMMANDS.keys()
+
+
+def test_the_korean_readme_calls_each_command_and_option_by_both_names() -> None:
+    readme = READMES["ko"]
+    rows = re.findall(r"^\| `/(.+?)` \| `/(.+?)` \|", readme, re.MULTILINE)
+    called = {(second.split()[0], first.split()[0]) for first, second in rows}
+    assert called == {*COMMANDS.items()}
+    names = [re.findall(r"(\w+):", " ".join(row[at] for row in rows)) for at in (1, 0)]
+    options = {(getattr(ENGLISH, one), getattr(LANGUAGES["ko"], one)) for one in OPTIONS}
+    assert {*zip(*names, strict=True)} <= options
+    told = readme.partition("## ")[2].partition("scripts/run chat`은 이 봇")[0]
+    assert {*re.findall(r"`/([\w-]+)", told)} <= {*COMMANDS, *COMMANDS.values()}
 
 
 def test_readme_begins_with_the_two_commands() -> None:

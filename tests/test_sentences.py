@@ -24,12 +24,21 @@ FIELDS = [one.name for one in fields(Sentences)]
 KINDS = [one for one in vars(errors).values() if isinstance(one, type)]
 MODEL_ERRORS = [one for one in KINDS if issubclass(one, ModelError)]
 TABLE_FILES = {"sentences.py", "korean.py"}
+# What is typed in the terminal is the same in each language.
+TOLD = [name for name in FIELDS if not name.startswith("terminal_")]
+OPTIONS = [name for name in FIELDS if name.endswith("_option_name")]
+COMMANDS = {
+    getattr(ENGLISH, name): getattr(LANGUAGES["ko"], name)
+    for name in FIELDS
+    if name.endswith("_name") and name not in OPTIONS
+}
 LIMITS = {  # Discord's, in characters
     "_description": 100,
     "_option": 100,
     "_title": 45,
     "_label": 45,
     "_menu": 32,
+    "_name": 32,
     "_choice": 100,
     "system_scope_channel": 100,
     "system_scope_server": 100,
@@ -71,8 +80,36 @@ def slots(text: str) -> set[str]:
 def test_every_language_has_the_sentence_with_the_same_slots(name: str, say: Sentences) -> None:
     english, text = getattr(ENGLISH, name), getattr(say, name)
     assert slots(text) == slots(english)
-    named = re.compile(r"/[a-z]+|[A-Z]+_[A-Z_]+")
-    assert set(named.findall(text)) == set(named.findall(english))
+    settings = re.compile(r"[A-Z]+_[A-Z_]+")
+    assert set(settings.findall(text)) == set(settings.findall(english))
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_every_sentence_names_commands_by_what_they_are_called_in_its_language(name: str) -> None:
+    """What all read may be read in another language than the place's: it names them in both."""
+    english, korean = getattr(ENGLISH, name), getattr(LANGUAGES["ko"], name)
+    in_english = re.findall(r"(?<![\w/])/([\w-]+)", english)
+    assert set(in_english) <= COMMANDS.keys()
+    in_korean = [called(word) for word in re.findall(r"(?<![\w(])/([\w-]+)", korean)]
+    assert in_korean == [COMMANDS[one] for one in in_english]
+    pairs = re.findall(r"/([\w-]+)\(/([\w-]+)\)", korean)
+    assert all(COMMANDS[second] == first for first, second in pairs)
+    assert len(pairs) == (len(in_english) if name.startswith("model_") else 0)
+
+
+def called(word: str) -> str:
+    """Return the name of the command that *word* begins with, before a particle."""
+    names = [one for one in COMMANDS.values() if word.startswith(one)]
+    name = max(names, key=len, default="")
+    assert word[len(name) :] in {"", "은", "는", "를", "로", "으로"}, word
+    return name
+
+
+def test_what_korean_people_type_is_lower_case_and_for_one_command_each() -> None:
+    """Discord takes letters of any language, digits, - and _."""
+    names = [getattr(LANGUAGES["ko"], one) for one in FIELDS if one.endswith("_name")]
+    assert all(re.fullmatch(r"[-\w]{1,32}", one) and one == one.lower() for one in names)
+    assert len({*COMMANDS.values()}) == len(COMMANDS)
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -271,7 +271,10 @@ class Driver:
         return str(answer["interaction_id"])
 
     async def commands(self, channel: str | None = None, user: str | None = None) -> list[Json]:
-        """Return the registered commands, or those that *user* is offered in *channel*."""
+        """Return the registered commands, or those that *user* is offered in *channel*.
+
+        What they are shown in their language is in `name_localized` and `description_localized`.
+        """
         return list(await self.call("GET", "/commands", channel_id=channel, user_id=user))
 
     async def interaction(self, interaction: str) -> Json:

@@ -102,6 +102,25 @@ async def test_options_are_offered(page: Page) -> None:
     await expect(page.locator("#command-form")).to_be_hidden()
 
 
+async def test_who_speaks_korean_uses_commands_in_korean(page: Page) -> None:
+    await become(page, "Sora")
+    await go_to(page, "general")
+    box = page.locator("#composer-text")
+    await box.press_sequentially("/help")
+    await expect(page.get_by_role("option", name="/도움말")).to_be_visible()
+    await box.fill("")
+    await box.press_sequentially("/질")
+    await expect(page.get_by_role("option", name="/질문")).to_be_visible()
+    await box.press("Enter")
+    await page.get_by_label("질문").fill("뭐 해?")
+    await page.get_by_label("질문").press("Enter")
+    await expect(newest(page)).to_contain_text("Only you can see this")
+    await expect(newest(page)).to_contain_text("뭐 해?")
+    await expect(newest(page).get_by_role("button", name="이 메시지에 대해 묻기")).to_have_count(0)
+    asked = messages(page).filter(has_not_text="Only you can see this").last
+    await expect(asked.get_by_role("button", name="이 메시지에 대해 묻기")).to_have_count(1)
+
+
 async def test_reset_forgets(page: Page) -> None:
     await ask(page, "remember me", place="news")
     await expect(newest(page)).to_contain_text("You asked: “remember me”")

@@ -6,6 +6,7 @@ from bot.korean import KOREAN
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
+from tests.test_sentences import COMMANDS, OPTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,6 +31,13 @@ async def test_a_command_is_answered_in_the_language_of_whoever_gives_it(
 async def test_discord_shows_the_commands_in_korean_too(stage: Stage) -> None:
     commands = {one["name"]: one for one in await stage.discord.commands()}
     system = commands["system"]
+    named = {name: one["name_localizations"] for name, one in commands.items()}
+    menu = {ENGLISH.ask_about_menu: KOREAN.ask_about_menu}
+    assert named == {one: {"ko": korean} for one, korean in (COMMANDS | menu).items()}
+    options = [one for command in commands.values() for one in command.get("options", [])]
+    called = {(one["name"], one["name_localizations"]["ko"]) for one in options}
+    assert called == {(getattr(ENGLISH, name), getattr(KOREAN, name)) for name in OPTIONS}
+    assert all(one["description_localizations"].keys() == {"ko"} for one in options)
     assert commands["reset"]["description_localizations"] == {"ko": KOREAN.reset_description}
     assert system["description_localizations"] == {"ko": KOREAN.system_description}
     prompt, scope = system["options"]
@@ -38,6 +46,20 @@ async def test_discord_shows_the_commands_in_korean_too(stage: Stage) -> None:
         {"ko": KOREAN.system_scope_channel},
         {"ko": KOREAN.system_scope_server},
     ]
+
+
+async def test_each_person_is_offered_the_commands_in_their_language(
+    stage: Stage, unique: str
+) -> None:
+    """What they then use is called the same at the wire."""
+    person, channel = await stage.person(), await stage.channel()
+    await stage.discord.edit_user(person, locale="ko")
+    [help_command] = [
+        one for one in await stage.discord.commands(channel, person) if one["name"] == "help"
+    ]
+    assert help_command["name_localized"] == KOREAN.help_name
+    told = await stage.use(channel, help_command["name"], by=person)
+    assert KOREAN.help_commands in told["content"]
 
 
 async def test_notices_are_in_the_language_that_a_community_prefers(

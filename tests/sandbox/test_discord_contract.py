@@ -123,6 +123,7 @@ async def test_commands(api: Api, people: Driver, guild: bool) -> None:
     path = f"/applications/{people.bot_id}{scope}/commands"
     [command] = await exchange(api, "PUT", path, [COMMAND])
     await exchange(api, "GET", f"{path}?with_localizations=true")
+    await exchange(api, "GET", path)
     await exchange(api, "GET", f"{path}/{command['id']}")
     await exchange(api, "POST", path, COMMAND | {"name": "other"}, status=201)
     await exchange(api, "PATCH", f"{path}/{command['id']}", {"description": "Ask it"})

@@ -293,6 +293,32 @@ async def test_a_command_that_discord_does_not_take(bot: Bot, change: dict[str, 
     assert "0" in answer.body["errors"]
 
 
+@pytest.mark.parametrize(
+    ("locale", "called"),
+    [("ko", "묻기"), ("en-US", "query"), ("en-GB", "query"), ("es-419", "consulta"), ("fr", None)],
+)
+async def test_a_person_is_offered_commands_in_their_language(
+    bot: Bot, people: Driver, locale: str, called: str | None
+) -> None:
+    """Discord shows a few languages in place of each other, and else what is registered."""
+    names = {"ko": "묻기", "en-GB": "query", "es-ES": "consulta"}
+    in_all = {"name_localizations": names, "description_localizations": names}
+    choice = {"name": "one", "value": "1", "name_localizations": names}
+    option = {"type": 3, "name": "text", "description": "d", "choices": [choice], **in_all}
+    await bot.register(ASK | in_all | {"options": [option]})
+    await people.edit_user("Jun", locale=locale)
+    [offered] = await people.commands("general", "Jun")
+    [shown] = offered["options"]
+    for one in (offered, shown):
+        assert one.get("name_localized") == one.get("description_localized") == called
+    assert shown["choices"][0].get("name_localized") == called
+    assert "localizations" not in str(offered)
+    assert (offered["name"], shown["name"], shown["choices"][0]["name"]) == ("ask", "text", "one")
+    await people.command("general", "Jun", "ask", {"text": "1"})
+    data = (await bot.hear())["data"]
+    assert (data["name"], data["options"][0]["name"]) == ("ask", "text")
+
+
 async def test_registering_anew_keeps_ids_and_drops_what_is_not_named(
     bot: Bot, people: Driver
 ) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.world import Channel, Json
 
 CHAT_INPUT: Final = 1
+# Discord: which other localization a client shows where its own is missing
+_FALLBACKS: Final = {"en-US": ("en-GB",), "en-GB": ("en-US",), "es-419": ("es-ES",)}
 _KEPT_KEYS: Final = (
     "name",
     "name_localizations",
@@ -65,8 +67,8 @@ class Command:
         raw = self.form.get("default_member_permissions")
         return None if raw is None else int(raw)
 
-    def as_json(self, application_id: int, *, localizations: bool = True) -> Json:
-        """Return the command as REST gives it."""
+    def as_json(self, application_id: int, *, locale: str | None = None) -> Json:
+        """Return the command with all its localizations, or with those of one *locale* alone."""
         required = self.required_permissions
         body: Json = {
             "id": str(self.id),
@@ -80,15 +82,13 @@ class Command:
             "nsfw": False,
         }
         body |= {key: self.form[key] for key in _KEPT_KEYS if self.form.get(key) is not None}
-        if not localizations:
-            del body["name_localizations"], body["description_localizations"]
         if self.guild_id is None:
             body["contexts"] = self.form.get("contexts")
             body["integration_types"] = self.integration_types
             body["dm_permission"] = BOT_DM_CONTEXT in self.contexts
         else:
             body["guild_id"] = str(self.guild_id)
-        return body
+        return body if locale is None else localized(body, locale)
 
     def hidden_from(self, state: State, user_id: int, channel: Channel) -> str | None:
         """Return why the picker does not offer the command to *user_id*, or None if it does."""
@@ -109,6 +109,21 @@ class Command:
         if required is not None and rights & required != required:
             return "the user lacks default_member_permissions"
         return None
+
+
+def localized(form: Json, locale: str) -> Json:
+    """Return a command, an option or a choice as a client in *locale* is to show it."""
+    shown = dict(form)
+    for key in ("name", "description"):
+        translations = shown.pop(f"{key}_localizations", None) or {}
+        for spoken in (locale, *_FALLBACKS.get(locale, ())):
+            if spoken in translations:
+                shown[f"{key}_localized"] = translations[spoken]
+                break
+    for key in ("options", "choices"):
+        if shown.get(key):
+            shown[key] = [localized(one, locale) for one in shown[key]]
+    return shown
 
 
 def registered(state: State, guild_id: int | None) -> list[Command]:

@@ -182,13 +182,14 @@ class PeopleControl:
         )
 
     async def _list_commands(self, request: web.Request) -> list[Json]:
-        """List the registered commands; for `user_id` in `channel_id` those the picker shows."""
-        found = list(self._state.commands.values())
+        """List the registered commands; for `user_id` in `channel_id` as the picker shows them."""
+        found, locale = list(self._state.commands.values()), None
         if "user_id" in request.query:
             user = self._places.user(request.query["user_id"])
             channel = self._places.channel(request.query["channel_id"])
             found = [c for c in found if c.hidden_from(self._state, user.id, channel) is None]
-        return [command.as_json(self._state.world.bot.id) for command in found]
+            locale = user.locale
+        return [command.as_json(self._state.world.bot.id, locale=locale) for command in found]
 
     async def _use_command(self, request: web.Request) -> Json:
         spec = await read_spec(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bot.sandbox.discord.command_rules import check_command, check_commands
 from bot.sandbox.discord.commands import Command, registered
@@ -11,6 +11,9 @@ from bot.sandbox.discord.errors import FormErrors, refused
 if TYPE_CHECKING:
     from bot.sandbox.discord.calls import Call
     from bot.sandbox.discord.world import Json
+
+
+_DEFAULT_LOCALE: Final = "en-US"  # Discord: where a request names no other
 
 
 def _scope(call: Call) -> int | None:
@@ -42,8 +45,9 @@ def _register(call: Call, scope: int | None, form: Json) -> tuple[Command, bool]
 async def list_commands(call: Call) -> tuple[int, Any]:
     """GET .../commands."""
     full = call.query.get("with_localizations") in {"1", "true"}
+    locale = None if full else _DEFAULT_LOCALE
     found = registered(call.state, _scope(call))
-    return 200, [command.as_json(call.me, localizations=full) for command in found]
+    return 200, [command.as_json(call.me, locale=locale) for command in found]
 
 
 async def overwrite_commands(call: Call) -> tuple[int, Any]:

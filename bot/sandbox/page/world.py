@@ -9,6 +9,7 @@ from bot.sandbox.page.markup import Names, render
 Json = dict[str, Any]
 
 PEOPLE: Final = {"Mina": "admin", "Jun": "member", "Sora": "member"}
+LOCALES: Final = {"Sora": "ko"}  # the others' is what Discord gives: en-US
 _KINDS: Final = {0: "text", 1: "dm", 2: "voice", 5: "text", 15: "forum"}
 _THREADS: Final = frozenset({10, 11, 12})
 _SPOKEN: Final = frozenset({0, 19, 20, 23})
@@ -62,7 +63,12 @@ class World:
             "guild": self._guild,
             "bot": {"id": self.bot_id, "name": self._users[self.bot_id]},
             "people": [
-                {"id": number, "name": name, "role": PEOPLE[name]}
+                {
+                    "id": number,
+                    "name": name,
+                    "role": PEOPLE[name],
+                    "locale": LOCALES.get(name, "en-US"),
+                }
                 for number, name in self._users.items()
                 if name in PEOPLE
             ],

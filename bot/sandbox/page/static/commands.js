@@ -26,14 +26,23 @@ export function offeredCommands(store, type) {
   return (offered.get(store.here) ?? []).filter((one) => one.type === type);
 }
 
-export function slashCommands(store) {
-  return offeredCommands(store, SLASH).flatMap((one) => uses(one, one.name));
+// What a command, an option or a choice is called in the language of the person.
+export function labelOf(one) {
+  return one.name_localized ?? one.name;
 }
 
-function uses(command, name) {
+export function slashCommands(store) {
+  return offeredCommands(store, SLASH).flatMap((one) => uses(one, one.name, labelOf(one)));
+}
+
+function uses(command, name, label) {
   const inner = (command.options ?? []).filter((one) => [OPTION.SUB, OPTION.GROUP].includes(one.type));
-  if (inner.length) return inner.flatMap((one) => uses(one, `${name} ${one.name}`));
-  return [{ name, description: command.description, options: command.options ?? [] }];
+  if (inner.length) return inner.flatMap((one) => uses(one, `${name} ${one.name}`, `${label} ${labelOf(one)}`));
+  return [{ name, label, description: descriptionOf(command), options: command.options ?? [] }];
+}
+
+function descriptionOf(one) {
+  return one.description_localized ?? one.description;
 }
 
 export function leaveCommand() {
@@ -59,11 +68,12 @@ export function beginCommand(store, composer, command) {
     if (event.key === "Escape") end();
   };
   const labels = inputs.map((input, number) => {
-    const { name, description, required } = command.options[number];
-    return el("label", { title: description }, required ? `${name} (needed)` : name, input, input.completions);
+    const option = command.options[number];
+    const label = option.required ? `${labelOf(option)} (needed)` : labelOf(option);
+    return el("label", { title: descriptionOf(option) }, label, input, input.completions);
   });
   form.replaceChildren(
-    el("strong", {}, `/${command.name}`),
+    el("strong", {}, `/${command.label}`),
     ...labels,
     el("button", { type: "submit", class: "primary" }, "Send command"),
     el("button", { type: "button", class: "plain", onclick: end }, "Cancel"),
@@ -80,7 +90,7 @@ function optionInput(store, command, option) {
       el("option", { value: "" }, ""),
       ...items.map(([value, label]) => el("option", { value }, label)),
     );
-  if (option.choices?.length) return choice(option.choices.map((one) => [one.value, one.name]));
+  if (option.choices?.length) return choice(option.choices.map((one) => [one.value, labelOf(one)]));
   if (option.type === OPTION.BOOLEAN) return choice([["true", "yes"], ["false", "no"]]);
   if (option.type === OPTION.USER) return choice(Object.entries(store.users));
   if (option.type === OPTION.CHANNEL) {
@@ -111,7 +121,7 @@ function completeByTheBot(store, command, option, input) {
   let count = 0;
   const show = () => {
     const choices = store.interactions.get(newest)?.choices;
-    if (choices) list.replaceChildren(...choices.map((one) => el("option", { value: one.value }, one.name)));
+    if (choices) list.replaceChildren(...choices.map((one) => el("option", { value: one.value }, labelOf(one))));
   };
   store.on("interaction", show);
   input.addEventListener("input", async () => {

@@ -74,9 +74,9 @@ export class Composer {
         .map((name) => ({ label: `@${name}`, insert: `@${name} ` }));
     }
     return slashCommands(this.store)
-      .filter((one) => `/${one.name}`.startsWith(word))
+      .filter((one) => [one.label, one.name].some((name) => `/${name}`.startsWith(word)))
       .map((one) => ({
-        label: `/${one.name}`,
+        label: `/${one.label}`,
         detail: one.description,
         choose: () => beginCommand(this.store, this, one),
       }));

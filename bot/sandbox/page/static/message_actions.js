@@ -3,13 +3,13 @@
 import { complain, perform } from "./calls.js";
 import { confirmed } from "./dialogs.js";
 import { el, reconcile } from "./dom.js";
-import { offeredCommands, MESSAGE_MENU } from "./commands.js";
+import { labelOf, offeredCommands, MESSAGE_MENU } from "./commands.js";
 
 export function actionsFor(store, composer, node, message) {
   const own = message.author_id === store.personId && !message.starts_thread;
   const mayDelete = (own || store.person?.role === "admin") && !message.starts_thread;
   const menus = message.only_for ? [] : offeredCommands(store, MESSAGE_MENU);
-  const mark = [own, mayDelete, message.only_for, ...menus.map((one) => one.name)].join(" ");
+  const mark = [own, mayDelete, message.only_for, ...menus.map(labelOf)].join(" ");
   if (node.dataset.mark === mark) return;
   node.dataset.mark = mark;
   const where = { person: store.personId, channel: message.channel_id };
@@ -26,7 +26,7 @@ export function actionsFor(store, composer, node, message) {
   }
   for (const menu of menus) {
     const use = () => perform("command", { ...where, name: menu.name, target: message.id });
-    actions.push(action(menu.name, use));
+    actions.push(action(labelOf(menu), use));
   }
   // The menus come a moment later: whoever is at a button stays there.
   const make = ({ label, onclick }) => el("button", { type: "button", onclick, tabindex: current }, label);

@@ -112,8 +112,13 @@ function makePerson(store, person) {
     { type: "button", role: "radio", class: "person", onclick: choose, onkeydown: move },
     avatar(person.name),
     el("span", {}, person.name),
-    el("span", { class: "role" }, person.role === "admin" ? "admin" : ""),
+    el("span", { class: "role" }, person.role === "admin" ? "admin" : languageOf(person)),
   );
+}
+
+function languageOf(person) {
+  const language = person.locale.split("-")[0];
+  return language === "en" ? "" : new Intl.DisplayNames([language], { type: "language" }).of(language);
 }
 
 export function avatar(name, isBot = false) {

@@ -14,7 +14,7 @@ export class Suggestions {
 
   word() {
     const before = this.box.value.slice(0, this.box.selectionStart);
-    if (/^\/[\w-]*$/.test(before)) return before;
+    if (/^\/[-_\p{L}\p{N}]*$/u.test(before)) return before;
     return before.match(/(?:^|\s)(@\w*)$/)?.[1] ?? "";
   }
 
