@@ -146,7 +146,13 @@ class ChatClient(discord.Client):
             in_task=self.finish_before_closing,
         )
         self.renewals = Renewals(
-            assistant, history, self._questions, self._inbox, self._catch_up, limits
+            assistant,
+            history,
+            self._questions,
+            self._inbox,
+            self._interactions,
+            self._catch_up,
+            limits,
         )
 
     @property

@@ -52,7 +52,8 @@ class Exchange:
     without calibration.
 
     What a command asked has its interaction's id in the place of a message's, and a *token* to
-    answer it with, "" once that is over; None where a message asked.
+    answer it with, "" once that is over; None where a message asked. *pressed_id* is the press of a
+    button whose token that is, None where it is the command's own.
     """
 
     message_id: int
@@ -70,6 +71,12 @@ class Exchange:
     cut: bool = False
     tokens: int = 0
     token: str | None = field(default=None, repr=False)
+    pressed_id: int | None = None
+
+    @property
+    def answered_by(self) -> int:
+        """The interaction whose token it is."""
+        return self.pressed_id or self.message_id
 
     @property
     def lane(self) -> int:

@@ -141,6 +141,8 @@ SCHEMA: Final = (
     CREATE INDEX usage_by_channel ON usage (channel_id);
     CREATE INDEX usage_by_day ON usage (day);
     """,
+    # Whose token it is, where somebody pressed a button under what they alone see.
+    "ALTER TABLE exchanges ADD COLUMN pressed_id INTEGER;",
 )
 
 PRAGMAS: Final = (

@@ -57,7 +57,7 @@ class Destination:
 
     *begun* are the parts that an earlier attempt left there, in order: they are written over.
     *room* is how many parts may stand there, None for any number; *offers* are the most that may be
-    done with a reply there.
+    done with a reply there, *offers_of_many* those of them with one that takes several parts.
     """
 
     channel: Channel
@@ -65,6 +65,7 @@ class Destination:
     begun: tuple[Part, ...] = ()
     room: int | None = None
     offers: Offers = EVERYTHING
+    offers_of_many: Offers = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,7 @@ class DiscordReply:
         """
         place = await asyncio.shield(self._place)
         shown = list(filter(None, texts))
-        offers &= place.offers
+        offers &= place.offers if len(shown) == 1 else place.offers & place.offers_of_many
         for number, text in enumerate(shown):
             if self._finishing and urgency is Urgency.EDIT:
                 return

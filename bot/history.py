@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 PAGE_ROWS: Final = 64
 _COLUMNS: Final = (
     "message_id, channel_id, place_id, author_id, author, question, embedded, quoted,"
-    " quoted_id, quoted_author_id, files, reply, cut, tokens, token"
+    " quoted_id, quoted_author_id, files, reply, cut, tokens, token,"
+    " pressed_id"
 )
 _PLACE: Final = "guild_id, parent_id, private_to"
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
@@ -418,6 +419,16 @@ class History:
         )
         return _with_place(rows[0]) if rows else None
 
+    async def answer_by(self, message_id: int, pressed_id: int, token: str) -> None:
+        """Let the token of a press stand for that of the command that asked, until `shown`."""
+        await self._database.change(
+            "UPDATE exchanges SET pressed_id = ?, token = ?"
+            " WHERE message_id = ? AND author_id <> 0",
+            pressed_id,
+            token,
+            message_id,
+        )
+
     async def renewed(self, exchange: Exchange, state: State, notices: Sequence[str]) -> bool:
         """Store the reply that takes the place of an earlier one; the rest is as in `complete`."""
         changed = await self._database.change(
@@ -523,7 +534,8 @@ def _with_place(row: Sequence[Any]) -> Exchange:
 
 def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
     message_id, channel_id, place_id, author_id, author, question, *rest = row
-    embedded, quoted, quoted_id, quoted_author_id, files, reply, cut, tokens, token = rest
+    embedded, quoted, quoted_id, quoted_author_id, files, reply, cut, *rest = rest
+    tokens, token, pressed_id = rest
     return Exchange(
         message_id=message_id,
         conversation=conversation
@@ -542,4 +554,5 @@ def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
         cut=bool(cut),
         tokens=tokens,
         token=token,
+        pressed_id=pressed_id,
     )

@@ -1,7 +1,9 @@
 """Show a reply as the answer to an interaction, by the webhook that Discord gives for that."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
 
 import discord
 from discord.http import handle_message_parameters
@@ -14,19 +16,36 @@ APPLICATION_HOOK: Final = 3  # Discord: a kind of webhook
 NO_PREVIEWS: Final = discord.MessageFlags(suppress_embeds=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Press:
+    """That somebody pressed a button; its token changes the message that the button is under."""
+
+    id: int
+    token: str = field(repr=False)
+
+
 class InteractionChannel:
     """Is to a reply what a channel is. *private*: whether one person alone sees the answer.
+
+    *pressed_on* is the message that a button was pressed under, where that is the interaction.
 
     Its *id* is the interaction's, for by that Discord counts. The bot need not see where it is, and
     is not asked who it is: the token says all.
     """
 
     def __init__(
-        self, client: discord.Client, interaction_id: int, token: str, *, private: bool
+        self,
+        client: discord.Client,
+        interaction_id: int,
+        token: str,
+        *,
+        private: bool,
+        pressed_on: int | None = None,
     ) -> None:
         assert client.application_id is not None
         self.id = interaction_id
         self._private = private
+        self._pressed_on = pressed_on
         # A hook that Webhook.partial makes may post nothing that one person alone sees.
         self._hook = discord.Webhook.from_state(
             {"id": client.application_id, "type": APPLICATION_HOOK, "token": token},
@@ -57,26 +76,31 @@ class InteractionChannel:
 
     def get_partial_message(self, message_id: int) -> "InteractionMessage":
         """Return a part by its id."""
-        return InteractionMessage(self._hook, message_id)
+        known = None if message_id == self._pressed_on else message_id
+        return InteractionMessage(self._hook, known)
 
     async def text_of(self, message_id: int) -> str:
         """Return what a part shows by now."""
+        if message_id == self._pressed_on:
+            return str((await self._original())["content"])
         return (await self._hook.fetch_message(message_id)).content
 
     async def original_id(self) -> int:
         """Return the id of the answer's first message, which Discord made when it was deferred."""
+        return int((await self._original())["id"])
+
+    async def _original(self) -> Mapping[str, Any]:
         hook = self._hook
         assert hook.token is not None
-        found = await async_context.get().get_original_interaction_response(
+        return await async_context.get().get_original_interaction_response(
             hook.id, hook.token, session=hook.session
         )
-        return int(found["id"])
 
 
 class InteractionMessage:
-    """A message of the answer, to be edited or deleted."""
+    """A message of the answer, to be edited or deleted. None: the one that is there from before."""
 
-    def __init__(self, hook: discord.Webhook, message_id: int) -> None:
+    def __init__(self, hook: discord.Webhook, message_id: int | None) -> None:
         self._hook = hook
         self._id = message_id
 
@@ -99,10 +123,13 @@ class InteractionMessage:
             view=view,
             attachments=attachments,
         ) as parameters:
-            await async_context.get().edit_webhook_message(
-                hook.id,
-                hook.token,
-                self._id,
+            adapter = async_context.get()
+            edit = (
+                partial(adapter.edit_original_interaction_response, hook.id, hook.token)
+                if self._id is None
+                else partial(adapter.edit_webhook_message, hook.id, hook.token, self._id)
+            )
+            await edit(
                 session=hook.session,
                 payload=parameters.payload,
                 multipart=parameters.multipart,
@@ -111,4 +138,11 @@ class InteractionMessage:
 
     async def delete(self) -> None:
         """Delete it."""
-        await self._hook.delete_message(self._id)
+        hook = self._hook
+        assert hook.token is not None
+        if self._id is not None:
+            await hook.delete_message(self._id)
+            return
+        await async_context.get().delete_original_interaction_response(
+            hook.id, hook.token, session=hook.session
+        )

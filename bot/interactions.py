@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -26,7 +27,13 @@ from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost
 from bot.guilds import readable
 from bot.history import History
 from bot.inbox import Inbox
-from bot.interaction_reply import ANSWER_SECONDS, FOLLOW_UPS, LIFE_SECONDS, InteractionChannel
+from bot.interaction_reply import (
+    ANSWER_SECONDS,
+    FOLLOW_UPS,
+    LIFE_SECONDS,
+    InteractionChannel,
+    Press,
+)
 from bot.languages import Languages
 from bot.limits import PersonLimits, Verdict
 from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
@@ -110,6 +117,21 @@ class Interactions:
             return Brought(await self._attachments.read((), about, say))
 
         return look_up
+
+    async def reply_by_press(
+        self, exchange: Exchange, press: Press, parts: Sequence[int]
+    ) -> DiscordReply | None:
+        """Return a reply to *exchange* over the message in which one person alone sees it.
+
+        None where it stands in several *parts*: a press lets only that one be changed which the
+        button is under. Raises HistoryFailed.
+        """
+        if len(parts) != 1:
+            return None
+        await self._history.answer_by(exchange.message_id, press.id, press.token)
+        pressed = replace(exchange, pressed_id=press.id, token=press.token)
+        place = self._destination(pressed, self._channel(pressed, parts), Part(parts[0], None))
+        return self._inbox.reply_to(pressed, partial(_known, place))
 
     async def go_on(self, question: OpenQuestion) -> bool:
         """Bring *question* to its end in the messages that were begun; False where that waits.
@@ -208,7 +230,8 @@ class Interactions:
         return self._destination(exchange, channel, Part(original_id, ""))
 
     async def _begun_place(self, question: OpenQuestion, held: AsyncExitStack) -> Destination:
-        channel, exchange = self._channel(question.exchange), question.exchange
+        exchange = question.exchange
+        channel = self._channel(exchange, question.parts)
         if not question.parts:
             return await self._fresh_place(exchange, None, held)
         parts = [
@@ -222,7 +245,8 @@ class Interactions:
     ) -> Destination:
         place = exchange.conversation
         room = None if self._is_at_home(place) else 1 + FOLLOW_UPS
-        return Destination(channel, None, parts, room, self._offers_in(place))
+        of_many = WHILE_STREAMING if place.person_id else EVERYTHING
+        return Destination(channel, None, parts, room, self._offers_in(place), of_many)
 
     def _is_at_home(self, place: Conversation) -> bool:
         """Whether the bot is in the guild of that place."""
@@ -231,11 +255,11 @@ class Interactions:
     def _offers_in(self, place: Conversation) -> Offers:
         """Return what may be done with an answer there.
 
-        What is offered when it has ended is to work when the token is over, too.
+        What is offered when it has ended is to work when the token is over, too: where the bot sees
+        it by itself, or by the token of the press, which nobody but the person can give.
         """
-        if place.person_id:
-            return WHILE_STREAMING
-        return EVERYTHING if self._is_at_home(place) and self._is_seen(place) else NOTHING
+        seen = self._is_at_home(place) and self._is_seen(place)
+        return EVERYTHING if place.person_id or seen else NOTHING
 
     def _is_seen(self, place: Conversation) -> bool:
         """Whether the bot, too, sees what is shown there: then it can go on with it for ever."""
@@ -243,13 +267,18 @@ class Interactions:
             return False
         return readable(self._channels.at(place.channel_id, place.guild_id))
 
-    def _channel(self, exchange: Exchange) -> InteractionChannel:
-        private = bool(exchange.conversation.person_id)
-        token = exchange.token or ""
-        return InteractionChannel(self._client, exchange.message_id, token, private=private)
+    def _channel(self, exchange: Exchange, parts: Sequence[int] = ()) -> InteractionChannel:
+        """Return by what an exchange is answered; *parts* are what shows the answer already."""
+        return InteractionChannel(
+            self._client,
+            exchange.answered_by,
+            exchange.token or "",
+            private=bool(exchange.conversation.person_id),
+            pressed_on=parts[0] if exchange.pressed_id is not None and parts else None,
+        )
 
     def _is_answerable(self, exchange: Exchange) -> bool:
-        age_seconds = self._now() - seconds_of(exchange.message_id)
+        age_seconds = self._now() - seconds_of(exchange.answered_by)
         return bool(exchange.token) and age_seconds < LIFE_SECONDS
 
     async def _finish(self, question: OpenQuestion) -> bool:
@@ -284,7 +313,8 @@ class Interactions:
         parts = tuple(Part(part_id, None) for part_id in question.parts)
         try:
             if self._is_answerable(exchange):
-                await self._withdraw(exchange, Destination(self._channel(exchange), None, parts))
+                channel = self._channel(exchange, question.parts)
+                await self._withdraw(exchange, Destination(channel, None, parts))
             elif self._is_seen(exchange.conversation):
                 async with self._inbox.reply_over(exchange, question.parts) as reply:
                     await reply.withdraw()

@@ -13,6 +13,7 @@ from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
 from bot.conversation import Exchange, State
 from bot.history import History
+from bot.interaction_reply import Press
 from bot.offers import NOTHING, Offer, offered
 from bot.renewing import Renewals, Renewed
 
@@ -52,8 +53,8 @@ class Presses:
         renewed = await self._renewals.renew(
             exchange,
             offer,
+            Press(interaction.id, interaction.token),
             person_id=interaction.user.id,
-            at=interaction.created_at.timestamp(),
             me_id=interaction.client.user.id,
         )
         if renewed is Renewed.TOO_MANY:
@@ -71,7 +72,8 @@ class Presses:
         if exchange is not None:
             if await self._history.is_open(exchange.message_id):
                 return
-            if not exchange.conversation.person_id:
+            parts = await self._history.parts_of(exchange.message_id)
+            if not exchange.conversation.person_id or len(parts) == 1:
                 state = State.FAILED if exchange.cut else State.CANCELLED
                 offers = offered(state, empty=False, cut=exchange.cut)
         view = buttons(self._commands.said_to_all(interaction), offers)

@@ -5,11 +5,15 @@ from enum import Enum, auto
 from bot.assistant import Assistant
 from bot.catch_up import CatchUp
 from bot.conversation import Exchange
+from bot.discord_reply import DiscordReply
 from bot.history import History
 from bot.inbox import Inbox
+from bot.interaction_reply import Press
+from bot.interactions import Interactions
 from bot.limits import PersonLimits, Verdict
 from bot.offers import Offer
 from bot.questions import Questions
+from bot.snowflakes import seconds_of
 
 
 class Renewed(Enum):
@@ -30,6 +34,7 @@ class Renewals:
         history: History,
         questions: Questions,
         inbox: Inbox,
+        interactions: Interactions,
         catch_up: CatchUp,
         limits: PersonLimits,
     ) -> None:
@@ -37,6 +42,7 @@ class Renewals:
         self._history = history
         self._questions = questions
         self._inbox = inbox
+        self._interactions = interactions
         self._catch_up = catch_up
         self._limits = limits
 
@@ -46,25 +52,25 @@ class Renewals:
         return self._limits.questions_per_minute
 
     async def renew(
-        self, exchange: Exchange, renewal: Offer, *, person_id: int, at: float, me_id: int
+        self, exchange: Exchange, renewal: Offer, press: Press, *, person_id: int, me_id: int
     ) -> Renewed:
-        """See a reply renewed that somebody asks for at a time; raises HistoryFailed."""
+        """See a reply renewed that somebody asks for by a press; raises HistoryFailed."""
         message_id = exchange.message_id
         with self._inbox.holding(message_id, is_stored=True) as free:
             if not free:
                 return Renewed.RUNNING
-            if self._limits.judge(person_id, at) is not Verdict.ADMITTED:
+            if self._limits.judge(person_id, seconds_of(press.id)) is not Verdict.ADMITTED:
                 return Renewed.TOO_MANY
             is_shown: bool | None = False
             try:
-                parts = await self._history.parts_of(message_id)
-                reply = self._inbox.reply_over(exchange, parts)
-                is_shown = await self._assistant.renew(
-                    exchange,
-                    reply,
-                    renewal,
-                    person_id,
-                    look_up=self._questions.looking_up_again(me_id),
+                reply = await self._reply(exchange, press)
+                look_up = self._questions.looking_up_again(me_id)
+                is_shown = (
+                    await self._assistant.renew(
+                        exchange, reply, renewal, person_id, look_up=look_up
+                    )
+                    if reply is not None
+                    else None
                 )
             finally:
                 self._catch_up.released(message_id, exchange.lane, done=is_shown is not False)
@@ -72,3 +78,10 @@ class Renewals:
             self._catch_up.again()  # If it is open still, and not forgotten.
             return Renewed.FORGOTTEN
         return Renewed.DONE
+
+    async def _reply(self, exchange: Exchange, press: Press) -> DiscordReply | None:
+        """Return a reply over what is shown; None where that cannot be changed any more."""
+        parts = await self._history.parts_of(exchange.message_id)
+        if exchange.conversation.person_id:
+            return await self._interactions.reply_by_press(exchange, press, parts)
+        return self._inbox.reply_over(exchange, parts)

@@ -407,9 +407,12 @@ ENGLISH: Final = Sentences(
     help_memory="I remember what was said here.",
     help_buttons=(
         "Buttons under an answer: Stop while I write it, then Regenerate, and Continue where it "
-        "was cut. Under one that only you see there is Stop alone."
+        "was cut. Under one that only you see and that takes several messages there is Stop alone."
     ),
-    help_buttons_brought="While I write an answer that only you see, the button under it stops me.",
+    help_buttons_brought=(
+        "Buttons under an answer that only you see: Stop while I write it, then, where it is one "
+        "message, Regenerate, and Continue where it was cut."
+    ),
     help_model="The model that answers is {model}.",
     help_prompt_own="A system prompt that was set for this place, or for its channel, holds here.",
     help_prompt_server="The system prompt of this server holds here.",

@@ -130,7 +130,7 @@ async def test_a_private_answer_is_for_the_person_alone(
     assert shown["content"] == f"Here: https://example.org {unique}"
     assert shown["ephemeral"]
     assert shown["flags"] & SUPPRESSED
-    assert shown["components"] == []
+    assert offers(shown) == [Offer.REGENERATE]
     assert await stage.discord.messages(place) == []
 
 
@@ -291,11 +291,11 @@ async def test_a_public_answer_has_buttons_that_outlive_its_token(
 
 
 @pytest.mark.parametrize("kind", ["channel", "thread", "dm", "unreadable", "guild", "group"])
-async def test_a_private_answer_can_be_stopped_and_nothing_else(
+async def test_a_private_answer_can_be_stopped_and_made_anew(
     stage: Stage, unique: str, traveller: str, kind: str
 ) -> None:
     place = await place_of_kind(stage, traveller, unique, kind)
-    await stage.model.reply_when(unique, SLOW)
+    await stage.model.reply_when(unique, SLOW, times=1)
     interaction = await ask(stage, place, traveller, unique)
     shown = await begun(stage, interaction)
     assert [offers(one) for one in shown] == [[Offer.STOP]]
@@ -303,7 +303,14 @@ async def test_a_private_answer_can_be_stopped_and_nothing_else(
     await over(stage, interaction, "cancelled")
     [after] = await parts(stage, interaction)
     assert after["content"].endswith(f"-# {ENGLISH.stopped}")
-    assert offers(after) == []
+    assert offers(after) == [Offer.REGENERATE]
+    await stage.model.reply_when(unique, Script(text="Another one."))
+    await stage.discord.press(place, traveller, after["id"], Offer.REGENERATE)
+    await over(stage, interaction, "answered")
+    [anew] = await parts(stage, interaction)
+    assert (anew["id"], anew["content"]) == (after["id"], "Another one.")
+    assert anew["ephemeral"]
+    assert offers(anew) == [Offer.REGENERATE]
 
 
 async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(

@@ -1,0 +1,205 @@
+"""Buttons under what one person alone sees: each press brings the token that changes it."""
+
+import asyncio
+import time
+
+import pytest
+
+from bot.offers import Offer
+from bot.prompt import GO_ON
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from bot.snowflakes import snowflake_at
+from bot.splitting import split
+from tests.e2e.conftest import Message, Stage
+from tests.e2e.test_asking import SLOW, answer, ask, asked, begun, over, parts
+from tests.e2e.test_buttons import offers, refusal
+from tests.e2e.test_own_data import forget
+from tests.faults.points import until
+from tests.faults.test_crash import hours_later, killed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LONG = "All is well in the harbour tonight. " * 100
+TOKEN_SECONDS = 6.0
+LATER_HOURS = 0.3  # Discord: a token is good for 0.25
+
+
+async def press(stage: Stage, by: str, shown: Message, offer: Offer) -> str:
+    return await stage.discord.press(shown["channel_id"], by, shown["id"], offer)
+
+
+async def followups(stage: Stage, interaction: str) -> list[Message]:
+    return list((await stage.discord.interaction(interaction))["followups"])
+
+
+async def shows(stage: Stage, interaction: str, text: str) -> Message:
+    """Return the first message of the answer to an interaction once it contains *text*."""
+    found: Message = {}
+
+    async def shown() -> bool:
+        nonlocal found
+        found = (await parts(stage, interaction))[0]
+        return text in found["content"]
+
+    await until(shown)
+    return found
+
+
+async def test_it_is_made_anew_after_a_restart_and_when_the_commands_token_is_over(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, Script(text="One."), times=1)
+    await stage.model.reply_when(unique, Script(text="Another."), times=1)
+    await stage.model.reply_when(unique, Script(text="A third."))
+    async with stage.bot() as bot:
+        interaction = await ask(stage, place, person, unique)
+        [shown] = await answer(stage, interaction)
+        await over(stage, interaction, "answered")
+        await killed(bot)
+    await stage.discord.settings(interaction_lifetime_seconds=TOKEN_SECONDS)
+    try:
+        async with stage.bot():
+            for text in ("Another.", "A third."):
+                await asyncio.sleep(TOKEN_SECONDS)
+                await press(stage, person, shown, Offer.REGENERATE)
+                assert (await shows(stage, interaction, text))["id"] == shown["id"]
+                await over(stage, interaction, "answered")
+                [after] = await parts(stage, interaction)
+                assert (after["content"], offers(after)) == (text, [Offer.REGENERATE])
+                assert after["ephemeral"]
+    finally:
+        await stage.discord.settings(interaction_lifetime_seconds=900)
+    assert await stage.discord.messages(place) == []
+
+
+async def test_one_that_its_limit_cut_is_continued(stage: Stage, unique: str) -> None:
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(
+        unique, Script(text="The beginning", finish_reason="length"), times=1
+    )
+    interaction = await ask(stage, place, person, unique)
+    [shown] = await answer(stage, interaction)
+    assert offers(shown) == [Offer.CONTINUE, Offer.REGENERATE]
+    await stage.model.reply_when(GO_ON, " and the end.", times=1)
+    await press(stage, person, shown, Offer.CONTINUE)
+    whole = await shows(stage, interaction, "The beginning and the end.")
+    assert whole["content"] == "The beginning and the end."
+    await over(stage, interaction, "answered")
+
+
+async def test_what_takes_several_messages_has_no_button_that_could_change_one_alone(
+    stage: Stage, unique: str
+) -> None:
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, Script(text=LONG), times=1)
+    assert [offers(one) for one in await asked(stage, place, person, unique)] == [[], []]
+
+
+async def test_one_that_becomes_longer_goes_on_in_messages_of_the_press(
+    stage: Stage, unique: str
+) -> None:
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, Script(text="Short."), times=1)
+    await stage.model.reply_when(unique, Script(text=LONG), times=1)
+    interaction = await ask(stage, place, person, unique)
+    [shown] = await answer(stage, interaction)
+    pressed = await press(stage, person, shown, Offer.REGENERATE)
+    await shows(stage, interaction, "harbour")
+    await over(stage, interaction, "answered")
+    after = [*await parts(stage, interaction), *await followups(stage, pressed)]
+    assert [one["content"] for one in after] == split(LONG)
+    assert [offers(one) for one in after] == [[], []]
+    assert all(one["ephemeral"] for one in after)
+    assert await stage.discord.messages(place) == []
+
+
+async def test_killed_while_it_is_made_anew_the_one_before_is_shown_again(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, Script(text="The first one."), times=1)
+    await stage.model.reply_when(unique, SLOW, times=1)
+    async with stage.bot() as bot:
+        interaction = await ask(stage, place, person, unique)
+        [shown] = await answer(stage, interaction)
+        await over(stage, interaction, "answered")
+        await press(stage, person, shown, Offer.REGENERATE)
+        assert offers(await shows(stage, interaction, "It goes on")) == [Offer.STOP]
+        await killed(bot)
+    # As if it was pressed long after it was asked.
+    pressed_id = snowflake_at(time.time() + LATER_HOURS * 3600)
+    stage.write("UPDATE exchanges SET pressed_id = ?", pressed_id)
+    first = (await stage.discord.requests())[-1]["seq"]
+    async with stage.bot(**hours_later(stage, LATER_HOURS)):
+        kept = await shows(stage, interaction, ENGLISH.kept_before)
+        assert kept["content"] == f"The first one.\n-# {ENGLISH.kept_before}"
+        await over(stage, interaction, "answered")
+        [kept] = await parts(stage, interaction)
+        assert (kept["id"], offers(kept)) == (shown["id"], [Offer.REGENERATE])
+    sent = [one["path"] for one in await stage.discord.requests(after=first)]
+    of_press = [path for path in sent if "/webhooks/" in path]
+    assert of_press
+    assert all(path.endswith("/messages/@original") for path in of_press)
+    assert len(await stage.requests_with(unique)) == 2
+
+
+async def test_a_stop_that_a_crash_left_becomes_what_can_be_done(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, SLOW, times=1)
+    await stage.model.reply_when(unique, Script(text="At last."))
+    async with stage.bot() as bot:
+        interaction = await ask(stage, place, person, unique)
+        [shown] = await begun(stage, interaction)
+        await killed(bot)
+    async with stage.bot(**hours_later(stage, LATER_HOURS)):
+        await over(stage, interaction, "failed")
+        pressed = await press(stage, person, shown, Offer.STOP)
+        assert (await refusal(stage, pressed))["content"] == ENGLISH.nothing_to_stop
+        [left] = await parts(stage, interaction)
+        assert offers(left) == [Offer.REGENERATE]
+        await press(stage, person, left, Offer.REGENERATE)
+        await over(stage, interaction, "answered")
+        [after] = await parts(stage, interaction)
+        assert after["content"] == "At last."
+
+
+async def test_forget_me_takes_back_one_that_is_being_made_anew(stage: Stage, unique: str) -> None:
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, Script(text="The first one."), times=1)
+    await stage.model.reply_when(unique, SLOW, times=1)
+    interaction = await ask(stage, place, person, unique)
+    [shown] = await answer(stage, interaction)
+    await over(stage, interaction, "answered")
+    await press(stage, person, shown, Offer.REGENERATE)
+    await shows(stage, interaction, "It goes on")
+    await forget(stage, place, person)
+
+    async def withdrawn() -> bool:
+        sql = "SELECT author_id, unshown, token FROM exchanges WHERE message_id = ?"
+        return stage.rows(sql, int(interaction)) == [(0, None, "")]
+
+    await until(withdrawn)
+    deletions = await stage.discord.requests(method="DELETE")
+    assert deletions[-1]["path"].endswith("/messages/@original")
+    assert deletions[-1]["status"] == 204
+
+
+async def test_one_that_was_forgotten_is_not_made_anew(stage: Stage, unique: str) -> None:
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, Script(text="The first one."))
+    interaction = await ask(stage, place, person, unique)
+    [shown] = await answer(stage, interaction)
+    await over(stage, interaction, "answered")
+    await forget(stage, place, person)
+    pressed = await press(stage, person, shown, Offer.REGENERATE)
+    assert (await refusal(stage, pressed))["content"] == ENGLISH.answer_forgotten
+    assert stage.rows("SELECT token FROM exchanges WHERE message_id = ?", int(interaction)) == [
+        ("",)
+    ]
