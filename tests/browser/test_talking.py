@@ -104,7 +104,7 @@ async def test_options_are_offered(page: Page) -> None:
 
 async def test_who_speaks_korean_uses_commands_in_korean(page: Page) -> None:
     await become(page, "Sora")
-    await go_to(page, "general")
+    await go_to(page, "random")
     box = page.locator("#composer-text")
     await box.press_sequentially("/help")
     await expect(page.get_by_role("option", name="/도움말")).to_be_visible()
@@ -117,8 +117,10 @@ async def test_who_speaks_korean_uses_commands_in_korean(page: Page) -> None:
     await expect(newest(page)).to_contain_text("Only you can see this")
     await expect(newest(page)).to_contain_text("뭐 해?")
     await expect(newest(page).get_by_role("button", name="이 메시지에 대해 묻기")).to_have_count(0)
-    asked = messages(page).filter(has_not_text="Only you can see this").last
-    await expect(asked.get_by_role("button", name="이 메시지에 대해 묻기")).to_have_count(1)
+    await expect(newest(page).get_by_role("button", name="Regenerate")).to_be_visible()
+    await write(page, "안녕")
+    own = newest(page).get_by_role("button", name="이 메시지에 대해 묻기")
+    await expect(own).to_have_count(1)
 
 
 async def test_reset_forgets(page: Page) -> None:
