@@ -163,10 +163,13 @@ class Interactions:
     async def _received(self, exchange: Exchange) -> bool:
         """Store a question; False when it was seen before. What cannot be stored is answered."""
         try:
-            return await self._history.receive(exchange)
+            is_new = await self._history.receive(exchange)
         except HistoryFailed as error:
             log.warning("Question %d cannot be stored: %s", exchange.message_id, error)
             return True
+        if is_new:
+            log.debug("In the inbox: question %d", exchange.message_id)
+        return is_new
 
     async def _turn_away(self, interaction: discord.Interaction) -> None:
         say = self._languages.of_locale(interaction.locale.value)

@@ -179,6 +179,8 @@ async def test_a_message_has_the_menu_of_the_app(page: Page) -> None:
     await form.get_by_role("button", name="Submit").click()
     await expect(newest(page)).to_contain_text("three piers How many?”")
     await expect(newest(page)).to_contain_text("Only you can see this")
+    line = page.locator(".line").filter(has_text="the form").first
+    await expect(line.locator(".what").filter(has_text="Inbox")).to_be_visible()
 
 
 async def test_an_option_is_completed_by_the_bot(page: Page) -> None:
