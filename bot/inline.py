@@ -22,7 +22,8 @@ LINK_LENGTH: Final = 1200
 TAG_LENGTH: Final = 300
 LONGEST_RUN: Final = 32  # backticks that may begin a span of code
 
-_SPECIAL: Final = re.compile(r"[\\`$\[\]!&<\n]")
+# Whatever else there is stands for itself.
+SPECIAL: Final = re.compile(r"[\\`$\[\]!&<\n]")
 _TICKS: Final = re.compile(r"`+")
 # What ends a paragraph in spite of an open span: a blank line, or another block.
 _PARAGRAPH_END: Final = re.compile(
@@ -225,7 +226,7 @@ class Inline:
         return piece
 
     def _piece(self, source: Source, at: int) -> Piece:
-        special = _SPECIAL.search(source.text, at)
+        special = SPECIAL.search(source.text, at)
         stop = special.start() if special else len(source.text)
         if stop > at:
             return self._plain(source, at, stop)

@@ -17,13 +17,13 @@ time its delimiter comes; it stands above the block then, too.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from bot.doubts import WORD_JOINER, Doubts, closed, unmasked
 from bot.inline import (
     MARKED,
+    SPECIAL,
     UNREAD_LINK,
     Form,
     Inline,
@@ -61,6 +61,7 @@ _SUDDEN_FENCE: Final = Form.of(
 )
 # Code up to what may end a block, or mask a link, in Discord.
 _PLAIN_CODE: Final = re.compile(r"[^`\]\n]*\n?")
+_SPECIAL_CODE: Final = re.compile(r"[`\]\n]")
 _LONG_RUN: Final = Form.of(r"``(?=`)", r"`{1,2}", 3)
 _DEEP_HEADING: Final = re.compile(rf"({_MARGIN_PATTERN})#{{4,6}}(?:[ \t\r]+|$)")
 _RULE: Final = re.compile(rf"({_QUOTE_PATTERN})([-*_])(?:[ \t]*\2){{2,}}[ \t\r]*")
@@ -106,6 +107,8 @@ class Renderer:
 
     def __init__(self) -> None:
         self._held = ""
+        self._passed: list[str] = []  # returned already, but not read yet
+        self._special: re.Pattern[str] | None = None  # what is more than itself now, if only that
         self._doubts = Doubts()
         self._inline = Inline(MARKED, self._doubts)
         self._fence: _Fence | None = None
@@ -116,23 +119,35 @@ class Renderer:
 
     def write(self, delta: str) -> str:
         """Return what of the text so far is settled and was not returned before."""
-        return self._settled(Source(self._held + delta, is_whole=False))
+        if self._special is not None and self._special.search(delta) is None:
+            self._passed.append(delta)
+            return delta
+        return self._settled(delta, is_whole=False)
 
     def finish(self) -> str:
         """Return the rest; nothing can be written after that."""
-        shown = self._settled(Source(self._held, is_whole=True))
+        shown = self._settled("", is_whole=True)
         return shown if self._table is None else shown + self._closed(self._table)
 
-    def _settled(self, source: Source) -> str:
+    def _settled(self, delta: str, *, is_whole: bool) -> str:
+        passed = "".join(self._passed)
+        self._passed.clear()
+        source = Source(passed + self._held + delta, is_whole)
         shown: list[str] = []
         at = 0
-        with suppress(Undecided):
-            while at < len(source.text):
+        while at < len(source.text):
+            try:
                 piece = self._piece(source, at)
-                shown.append(piece.shown)
-                at = piece.end
+            except Undecided:
+                break
+            shown.append(piece.shown)
+            at = piece.end
         self._held = source.text[at:]
-        return "".join(shown)
+        if self._held or self._begins_line or self._table is not None:
+            self._special = None
+        else:
+            self._special = SPECIAL if self._fence is None else _SPECIAL_CODE
+        return "".join(shown)[len(passed) :]
 
     def _piece(self, source: Source, at: int) -> Piece:
         """Return the next piece; nothing of this reply has changed where it raises Undecided."""
