@@ -431,28 +431,28 @@ class Assistant:
             answer.exchange, answer.recorded = before, True
             reply.restart()
             reply.write(before.reply)
-        if not answer.recorded:
-            await self._record(answer, state)
+        ending = answer.exchange if answer.recorded else await self._record(answer, state)
         may_go_on = answer.kept and answer.stopped is not Stop.RESET
-        ending = answer.exchange if answer.recorded else answer.outcome()
         offers = offered(state, empty=not ending.reply, cut=ending.cut) if may_go_on else NOTHING
         await reply.finish(answer.notices, offers)
         await self._record_shown(answer.exchange)
         self._report(answer, state)
 
-    async def _record(self, answer: Answer, state: State) -> None:
-        """Store how the answer ended, and that it is to be shown."""
+    async def _record(self, answer: Answer, state: State) -> Exchange:
+        """Store how the answer ended, and that it is to be shown; return it."""
+        ending = answer.outcome()
         try:
             if not answer.received:
                 await self._history.receive(answer.exchange)
             if answer.renewal is None:
-                await self._history.complete(answer.outcome(), state, answer.notices)
+                await self._history.complete(ending, state, answer.notices)
             else:
-                await self._history.renewed(answer.outcome(), state, answer.notices)
+                await self._history.renewed(ending, state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
             answer.notices.append(answer.say.memory_not_saved)
             answer.kept = False
+        return ending
 
     async def _record_lost(self, answer: Answer, why: ReplyLost) -> None:
         exchange = answer.exchange if answer.recorded else answer.outcome()
