@@ -20,6 +20,7 @@ MATH_LENGTH: Final = 300
 DISPLAY_LENGTH: Final = 2000
 LINK_LENGTH: Final = 1200
 TAG_LENGTH: Final = 300
+COMMENT_LENGTH: Final = 1000
 LONGEST_RUN: Final = 32  # backticks that may begin a span of code
 
 # Whatever else there is stands for itself.
@@ -50,6 +51,16 @@ _TAGS: Final = {
     **dict.fromkeys(("u", "ins"), "__"),
     **dict.fromkeys(("s", "del", "strike"), "~~"),
     **dict.fromkeys(("mark", "small", "span"), ""),
+}
+# These signs, but for those that are escaped or code.
+_SIGNS: Final = {
+    mark: re.compile(rf"(\\.|(?<!`)(`+)(?!`).*?(?<!`)\2(?!`))|{sign}")
+    for mark, sign in (
+        ("**", r"\*\*"),
+        ("*", r"(?<!\*)\*(?!\*)"),
+        ("__", "__"),
+        ("~~", "~~"),
+    )
 }
 _CODE_TAGS: Final = frozenset({"code", "kbd", "tt", "samp"})
 _BLOCK_TAGS: Final = frozenset({"p", "div", "details", "center"})
@@ -153,7 +164,12 @@ _ENTITY: Final = Form.of(
     r"&(?:#(?:\d{0,7}|[xX][\da-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]{0,31})?",
     40,
 )
-_TAG: Final = Form.of(r"<(/?)([A-Za-z]{1,10}) ?/?>", r"</?(?:[A-Za-z]{1,10})? ?/?", 16)
+_TAG: Final = Form.of(
+    r"<(/?)([A-Za-z]{1,10})(?: open)? ?/?>",
+    r"</?(?:[A-Za-z]{1,10}(?: (?:o(?:p(?:en?)?)?)?)?)?(?:(?<=open) )?/?",
+    21,
+)
+_COMMENT: Final = Form.of(r"<!--", r"<(?:!-?)?", 4)
 
 _PROSE: Final = re.compile(r"[^\\{}$\n]*?(?<![^\W\d_])[^\W\d_]{2,}+[ \t]+[^\W\d_]{2}")
 _STRONG_MATH: Final = re.compile(r"[\\^_=<>+{}]")
@@ -208,6 +224,7 @@ class Inline:
     def __init__(self, style: Style, doubts: Doubts) -> None:
         self._style = style
         self._doubts = doubts
+        self._left_out: list[str] = []  # tags of blocks that are open
         self.begin_line(None)
 
     def begin_line(self, margin: str | None) -> None:
@@ -381,21 +398,45 @@ class Inline:
         return Piece(found.end(), "".join(map(self._style.character, chars)))
 
     def _tag(self, source: Source, at: int) -> Piece | None:
+        if _COMMENT.match(source, at):
+            return self._comment(source, at)
         found = _TAG.match(source, at)
         if found is None:
             return None
         name = found[2].lower()
         if name == "br":
             return Piece(found.end(), f"\n{self._margin or ''}")
-        if name in _BLOCK_TAGS and (not self._before.strip() or self._before.endswith(">")):
-            return Piece(found.end(), "")
+        if name in _BLOCK_TAGS:
+            return Piece(found.end(), "") if self._leaves_out(name, found[1]) else None
         return None if found[1] else self._enclosed(source, at, found, name)
+
+    def _comment(self, source: Source, at: int) -> Piece | None:
+        closing = source.text.find("-->", at + len("<!--"), at + COMMENT_LENGTH)
+        if closing < 0:
+            if not source.covers(at, COMMENT_LENGTH):
+                raise Undecided
+            return None
+        end = closing + len("-->")
+        # What stood on both sides is not to become one sign.
+        is_between = self._before[-1:].strip() and source.char(end).strip()
+        return Piece(end, WORD_JOINER if is_between else "")
+
+    def _leaves_out(self, name: str, slash: str) -> bool:
+        """Whether a tag of a block is one, not talk of it: where a line begins, or one is open."""
+        if slash and name in self._left_out:
+            self._left_out.remove(name)
+            return True
+        is_one = not self._before.strip() or self._before.endswith(">")
+        if is_one and not slash:
+            self._left_out.append(name)
+        return is_one
 
     def _enclosed(self, source: Source, at: int, opening: re.Match[str], name: str) -> Piece | None:
         if name not in _TAGS and name not in _CODE_TAGS and name not in {"sub", "sup"}:
             return None
+        is_summary = name == "summary"
         limit = at + TAG_LENGTH
-        line_end = source.text.find("\n", opening.end(), limit)
+        line_end = -1 if is_summary else source.text.find("\n", opening.end(), limit)
         stop = line_end if line_end >= 0 else limit
         closing = f"</{opening[2]}>"
         start = source.text.find(closing, opening.end(), stop)
@@ -403,8 +444,13 @@ class Inline:
             if line_end < 0 and not source.covers(at, TAG_LENGTH):
                 raise Undecided
             return None
-        content = source.text[opening.end() : start]
-        return Piece(start + len(closing), self._tagged(name, content))
+        content, end = source.text[opening.end() : start], start + len(closing)
+        if is_summary:
+            ends_line = source.char(end) in {"", "\r", "\n"}
+            content = re.sub(r"\s*\n[ \t>]*", " ", content).strip()
+            behind = "" if ends_line else f"\n{self._margin or ''}"
+            return Piece(end, self._tagged(name, content) + behind)
+        return Piece(end, self._tagged(name, content))
 
     def _tagged(self, name: str, content: str) -> str:
         if name in _CODE_TAGS:
@@ -473,8 +519,11 @@ class Marked:
         return text.replace("](", f"]{WORD_JOINER}(")
 
     def tagged(self, mark: str, content: str) -> str:
-        """Return *content* between marks."""
-        return f"{mark}{content}{mark}" if any(map(is_seen, content)) else content
+        """Return *content* between marks, which are not in it a second time."""
+        if not mark or not any(map(is_seen, content)):
+            return content
+        before, _, after = content.partition(content.strip())
+        return f"{before}{emphasised(mark, content)}{after}"
 
 
 MARKED: Final = Marked()
@@ -499,6 +548,12 @@ def code_span(content: str) -> str:
     ticks = "`" * next(length for length in range(1, len(runs) + 2) if length not in runs)
     space = " " if content.startswith("`") or content.endswith("`") else ""
     return f"{ticks}{space}{content}{space}{ticks}"
+
+
+def emphasised(mark: str, text: str) -> str:
+    """Return *text*, Discord's Markdown, between *mark*s as a whole."""
+    inner = _SIGNS[mark].sub(lambda found: found[1] or "", text).strip()
+    return f"{mark}{inner}{mark}" if inner else ""
 
 
 def footnote(name: str) -> str:

@@ -30,10 +30,11 @@ from bot.inline import (
     Piece,
     Source,
     Undecided,
+    emphasised,
     footnote,
     rendered,
 )
-from bot.tables import Table, alignments, bold, cells
+from bot.tables import Table, alignments, cells
 from bot.visible import is_seen
 
 # Characters: a message of Discord's. Beyond that, a line is no heading, rule, fence or row.
@@ -114,6 +115,7 @@ class Renderer:
         self._fence: _Fence | None = None
         self._table: _OpenTable | None = None
         self._begins_line = True
+        self._is_left_out = False  # Nothing is shown of the line so far, though there is some.
         self._line: str | None = ""  # what came of a line of prose; None where it has no meaning
         self._header: str | None = None  # the line before, where it may be a table's
 
@@ -204,6 +206,9 @@ class Renderer:
 
     def _line_beginning(self, source: Source, at: int) -> Piece:
         """Return a line that is more than prose, or the margin of one that is not."""
+        if self._is_left_out and source.text[at] == "\n":
+            self._is_left_out = False
+            return Piece(at + 1, "")
         begun = (_BEGUN, _DELIMITER_BEGUN) if self._header is not None else (_BEGUN,)
         line = _line(source, at, *begun)
         piece = None if line is None else self._block(source, at, line)
@@ -218,8 +223,9 @@ class Renderer:
             return Piece(end, line[: fence.start(1)] + _DISCORD_FENCE + info)
         if heading := _DEEP_HEADING.match(line):
             text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))
-            self._doubts.follow(bold(text))
-            return self._within_line(Piece(end, heading[1] + bold(text)), "")
+            bold = emphasised("**", text)
+            self._doubts.follow(bold)
+            return self._within_line(Piece(end, heading[1] + bold), "")
         if rule := _RULE.fullmatch(line):
             return self._within_line(Piece(end, rule[1] + RULE), "")
         if self._header is not None and (table := _table(self._header, line)):
@@ -242,14 +248,15 @@ class Renderer:
             return self._within_line(Piece(note.end(), shown), note[1])
         margin = _MARGIN.match(text, at, limit)
         assert margin is not None
-        piece = self._within_line(Piece(margin.end(), margin[0]), margin[0])
-        self._line = margin[0]
+        line = f"{self._line or ''}{margin[0]}"[-LINE_LENGTH:]
+        piece = self._within_line(Piece(margin.end(), margin[0]), line)
+        self._line = line
         return piece
 
     def _within_line(self, piece: Piece, margin: str) -> Piece:
         """Go on within the line that *piece* began."""
         self._inline.begin_line(_blank(margin))
-        self._begins_line = False
+        self._begins_line = self._is_left_out = False
         self._line = self._header = None
         return piece
 
@@ -258,6 +265,7 @@ class Renderer:
             self._begins_line = True
             self._doubts.follow("\n")
             self._header = self._line if self._line and "|" in self._line else None
+            self._line, self._is_left_out = "", False
             return Piece(at + 1, "\n")
         if source.text[at] == "`" and (fence := _SUDDEN_FENCE.match(source, at)):
             self._fence = _Fence(fence[1], is_sudden=True, is_doubtful=True)
@@ -265,6 +273,10 @@ class Renderer:
             self._line = None
             return Piece(fence.end(), fence[0])
         piece = self._inline.piece(source, at)
+        if not piece.shown and self._line is not None and _MARGIN.fullmatch(self._line):
+            # What is left out, a tag or a comment, leaves the line to begin behind it.
+            self._begins_line, self._is_left_out = True, not self._line
+            return piece
         if self._line is not None:
             line = self._line + source.text[at : piece.end]
             self._line = line if len(line) <= LINE_LENGTH and "\n" not in line else None
@@ -274,7 +286,7 @@ class Renderer:
 
     def _open_table(self, source: Source, end: int, table: _OpenTable) -> Piece:
         self._table = table
-        self._header = None
+        self._header, self._line, self._is_left_out = None, "", False
         table.ends_line = end < len(source.text)
         return Piece(end + table.ends_line, "")
 

@@ -11,7 +11,7 @@ from enum import Enum
 from itertools import zip_longest
 from typing import Final
 
-from bot.inline import MARKED, rendered
+from bot.inline import MARKED, emphasised, rendered
 from bot.latex import to_unicode
 from bot.links import Link
 
@@ -28,7 +28,6 @@ _KEPT: Final = re.compile("\ue000(\\d+)\ue001")
 _EMPHASIS: Final = re.compile(
     r"(\*{1,3}|~~|\|\|)(?=\S)(.+?)(?<=\S)\1|(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\3(?!\w)", re.DOTALL
 )
-_BOLD_SIGN: Final = re.compile(r"(\\.|(?<!`)(`+)(?!`).*?(?<!`)\2(?!`))|\*\*")
 _BREAK: Final = "\n"
 _JOINER: Final = "\u200d"
 _EMOJI_SIGN: Final = "\ufe0f"
@@ -207,18 +206,12 @@ def _list(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
             if value
         ]
         if values[0]:
-            told.insert(0, bold(values[0]) if len(row) > 1 else values[0])
+            told.insert(0, emphasised("**", values[0]) if len(row) > 1 else values[0])
         if told:
             lines += [f"- {told[0]}", *(f"  {line}" for line in told[1:])]
-    return lines or [GAP.join(bold(title) for title in titles if title)]
+    return lines or [GAP.join(emphasised("**", title) for title in titles if title)]
 
 
 def _in_line(cell: str) -> str:
     parts = rendered(cell, MARKED).split(_BREAK)
     return "; ".join(filter(None, (" ".join(part.split()) for part in parts)))
-
-
-def bold(text: str) -> str:
-    """Return *text*, Discord's Markdown, in bold as a whole."""
-    inner = _BOLD_SIGN.sub(lambda found: found[1] or "", text)
-    return f"**{inner.strip()}**" if inner.strip() else ""

@@ -32,6 +32,7 @@ PIECES = [
     *("**", "_", "](", "[", "]", "(", ")", "!", "[x] ", "[ ] ", "[^1]", "[^note]: ", "<@1>"),
     *("[a](https://b.test/c)", " (b.test)", "![i](https://x.test)", "https://a.test/b?c=$d$"),
     *("&lt;", "&amp;", "&", "&#", "&#42;", ";", "<br>", "<b>", "</b>", "<sub>", "</sub>", "<"),
+    *("<details open>", "</details>", "<summary>", "</summary>", "<!--", "-->", "<!-- c -->"),
     *("<code>", "</code>", "<details>", "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\", "\\$"),
     *("x^2", "\\frac{a}{b}", "\\alpha", "{", "}", "\\begin{x}", "5", "$5", "=", "x", "-", ":"),
     *("word", "two words", "漢字", "한국어", "👍", "\u0301", "\u200d", "\x00", "\ud800"),
@@ -264,12 +265,47 @@ def test_lines_of_markup(text: str, shown: str) -> None:
         ("<b>a</b> <em>b</em> <u>c</u> <del>d</del> <mark>e</mark>", "**a** *b* __c__ ~~d~~ e"),
         ("<b>a <i>b</i> $x^2$</b>", "**a *b* x²**"),
         ("<code>a&lt;b *c*</code> <kbd>`</kbd>", "`a<b *c*` `` ` ``"),
-        ("<details>\n<summary>More</summary>\nx\n</details>", "\n**More**\nx\n"),
+        (
+            "<b>**a**</b> <i>*b* **c**</i> <u>__d__</u> <b>`**`</b>",
+            "**a** *b **c*** __d__ **`**`**",
+        ),
+        ("a<b> b </b>c", "a **b** c"),
+        ("<details>\n<summary>More</summary>\nx\n</details>", "**More**\nx\n"),
+        ("<details open><summary><b>A</b></summary>b</details> c", "**A**\nb c"),
+        ("> <details><summary>\n> A b\n> </summary>b", "> **A b**\n> b"),
+        ("a\n\n</details>\n\nb", "a\n\n\nb"),
+        ("- <details>\n  a\n  </details>\n- b", "- \n  a\n  \n- b"),
+        ("the <details> tag, </details>", "the <details> tag, </details>"),
+        ("a <!-- b --> c", "a  c"),
+        ("a\n<!-- b\n\n```\n--> \nc", "a\n \nc"),
+        ("<!-- a -->\n<!-- b -->\n| c |\n|---|\n", "```\nc\n-\n```\n"),
+        ("<!-- a -->#### b", "**b**"),
+        ("`<!-`<!-- a -->`", "`<!-`\u2060`"),
+        ("<!-- a, <!- b -->", ""),
+        (f"<!-- {'a' * 1000} -->", f"<!-- {'a' * 1000} -->"),
+        ("<!-- a", "<!-- a"),
+        ("<summary>a", "<summary>a"),
     ],
 )
 def test_entities_and_tags(text: str, shown: str) -> None:
     """They become characters, and never markup that was not there."""
     assert render(text) == shown
+    assert streamed(text, 1) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<details open>\n<summary>More <b>of</b> it</summary>\n\nx<br>y\n</details>\nz",
+        "a <!-- note -->b <kbd>Ctrl</kbd> H<sub>2</sub>O <u>u</u>\n<!-- b\nc -->\n#### d",
+    ],
+)
+def test_tags_come_out_the_same_wherever_they_are_cut(text: str) -> None:
+    shown = render(text)
+    assert "<" not in shown
+    assert render(shown) == shown
+    for at in range(len(text)):
+        assert streamed(text, at, len(text)) == shown
 
 
 @pytest.mark.parametrize(
@@ -363,6 +399,8 @@ def test_prose_is_passed_on_at_once() -> None:
         ("| a |", "\nb", "| a |\nb"),
         ("`a", "`", "`a`"),
         ("<", " 3", "< 3"),
+        ("<!-", "a", "<!-a"),
+        ("<details o", "f it", "<details of it"),
         ("\\", "a", "\\a"),
         ("- ", "[a", "- [a"),
         ("12", " a", "12 a"),
@@ -393,7 +431,19 @@ HOSTILE = [
         "1. ",
     ),
     *("> ", "[[a]", "[a](", "[a](b ", "`a\n", "a|b\n", "###### a ", "[^a", "https://a", "```py "),
-    *("[`", "> |a\n> |-\n", "| a |\n", "&lt;", "<sub>", "(((", "\\frac{", "$\\frac{", "{{"),
+    *(
+        "[`",
+        "> |a\n> |-\n",
+        "| a |\n",
+        "&lt;",
+        "<sub>",
+        "<!--",
+        "- <b></b>",
+        "(((",
+        "\\frac{",
+        "$\\frac{",
+        "{{",
+    ),
 ]
 
 
