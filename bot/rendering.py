@@ -79,6 +79,9 @@ _BEGUN: Final = re.compile(
     rf"|{_QUOTE_PATTERN}([-*_])(?:[ \t]*\1)*[ \t\r]*"
 )
 _DELIMITER_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}(?:\|[ \t]*)?(?::?-[-:| \t\r]*|:)?")
+# The line under a heading of two lines, which has been passed on as prose by then.
+_UNDERLINE: Final = re.compile(rf"({_QUOTE_PATTERN})={{3,}}[ \t\r]*")
+_UNDERLINE_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}=*[ \t\r]*")
 _HEADER: Final = re.compile(rf"({_MARGIN_PATTERN})\|(?!\|)")
 _ROW: Final = re.compile(rf"({_QUOTE_PATTERN})[^|\n]{{0,200}}\|")
 _ROW_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}[^|\n]{{0,200}}(?:\|[^\n]*)?")
@@ -117,7 +120,7 @@ class Renderer:
         self._begins_line = True
         self._is_left_out = False  # Nothing is shown of the line so far, though there is some.
         self._line: str | None = ""  # what came of a line of prose; None where it has no meaning
-        self._header: str | None = None  # the line before, where it may be a table's
+        self._above: str | None = None  # the line of prose before
 
     def write(self, delta: str) -> str:
         """Return what of the text so far is settled and was not returned before."""
@@ -209,7 +212,7 @@ class Renderer:
         if self._is_left_out and source.text[at] == "\n":
             self._is_left_out = False
             return Piece(at + 1, "")
-        begun = (_BEGUN, _DELIMITER_BEGUN) if self._header is not None else (_BEGUN,)
+        begun = (_BEGUN, _UNDERLINE_BEGUN, _DELIMITER_BEGUN) if self._above else (_BEGUN,)
         line = _line(source, at, *begun)
         piece = None if line is None else self._block(source, at, line)
         return piece or self._margin(source.text, at)
@@ -225,16 +228,26 @@ class Renderer:
             text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))
             bold = emphasised("**", text)
             self._doubts.follow(bold)
-            return self._within_line(Piece(end, heading[1] + bold), "")
+            piece = self._within_line(Piece(end, heading[1] + bold), "")
+            self._line = piece.shown
+            return piece
         if rule := _RULE.fullmatch(line):
             return self._within_line(Piece(end, rule[1] + RULE), "")
-        if self._header is not None and (table := _table(self._header, line)):
+        if self._above and (underline := _UNDERLINE.fullmatch(line)):
+            return self._under_title(source, end, underline[1])
+        if self._above and "|" in self._above and (table := _table(self._above, line)):
             table.first_margin = table.margin
             return self._open_table(source, end, table)
         if not _HEADER.match(line) or (under := _line_under(source, end)) is None:
             return None
         table = _table(line, under)
         return None if table is None else self._open_table(source, end + 1 + len(under), table)
+
+    def _under_title(self, source: Source, end: int, quote: str) -> Piece:
+        """Leave out the line under a title; where text follows at once, a blank one stays."""
+        behind = source.char(end + 1) if source.char(end) else ""
+        is_blank = behind in {"", "\r", "\n"}
+        return Piece(min(end + 1, len(source.text)), "" if quote or is_blank else "\n")
 
     def _margin(self, text: str, at: int) -> Piece:
         limit = at + LINE_LENGTH
@@ -257,14 +270,14 @@ class Renderer:
         """Go on within the line that *piece* began."""
         self._inline.begin_line(_blank(margin))
         self._begins_line = self._is_left_out = False
-        self._line = self._header = None
+        self._line = None
         return piece
 
     def _prose(self, source: Source, at: int) -> Piece:
         if source.text[at] == "\n":
             self._begins_line = True
             self._doubts.follow("\n")
-            self._header = self._line if self._line and "|" in self._line else None
+            self._above = self._line if self._line and self._line.strip("> \t\r") else None
             self._line, self._is_left_out = "", False
             return Piece(at + 1, "\n")
         if source.text[at] == "`" and (fence := _SUDDEN_FENCE.match(source, at)):
@@ -286,7 +299,7 @@ class Renderer:
 
     def _open_table(self, source: Source, end: int, table: _OpenTable) -> Piece:
         self._table = table
-        self._header, self._line, self._is_left_out = None, "", False
+        self._above, self._line, self._is_left_out = None, "", False
         table.ends_line = end < len(source.text)
         return Piece(end + table.ends_line, "")
 

@@ -33,6 +33,7 @@ PIECES = [
     *("[a](https://b.test/c)", " (b.test)", "![i](https://x.test)", "https://a.test/b?c=$d$"),
     *("&lt;", "&amp;", "&", "&#", "&#42;", ";", "<br>", "<b>", "</b>", "<sub>", "</sub>", "<"),
     *("<details open>", "</details>", "<summary>", "</summary>", "<!--", "-->", "<!-- c -->"),
+    *("===", "\n===\n", "a\n=====\n", "Name | Age\n", "Name | "),
     *("<code>", "</code>", "<details>", "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\", "\\$"),
     *("x^2", "\\frac{a}{b}", "\\alpha", "{", "}", "\\begin{x}", "5", "$5", "=", "x", "-", ":"),
     *("word", "two words", "漢字", "한국어", "👍", "\u0301", "\u200d", "\x00", "\ud800"),
@@ -143,7 +144,7 @@ def test_what_is_rendered_renders_to_itself() -> None:
         "a | b\nno table | here\n|only| a line\n\n| a | b |\n|---|\n",
         "| a | b\n\n|---|---|\n",
         "#no heading\n#######no\n----a\n* * a\n__init__ and **bold**\n",
-        "Title\n=====\n",
+        "=====\n\n=====\na\n",
         "<T> and List<String>, a <div> in prose, <b> alone\n",
         "가격은 $5이고, 두 개는 $10입니다. 좋아요!\n",
         "",
@@ -240,10 +241,19 @@ def test_what_is_no_code_is_rendered(text: str, shown: str) -> None:
         ("a[^1], b[^12] and c[^note]", "a¹, b¹² and c[note]"),
         ("[^1]: One.\n[^a-b]: Two.", "-# ¹ One.\n-# [a-b] Two."),
         ("a \\\nb", "a \nb"),
+        ("Title\n=====\nText", "Title\n\nText"),
+        ("Title\n=====\n\nText", "Title\n\nText"),
+        ("Title\r\n=====\r\n\r\nText", "Title\r\n\r\nText"),
+        ("a\n===", "a\n"),
+        ("> Title\n> ===  \n> ===\n> Text", "> Title\n> Text"),
+        ("- Title\n  ===\n- b", "- Title\n- b"),
+        ("a\n==\n\n===\n```\nb\n===\n```", "a\n==\n\n===\n```\nb\n===\n```"),
+        ("a\n=== b\n", "a\n=== b\n"),
     ],
 )
 def test_lines_of_markup(text: str, shown: str) -> None:
     assert render(text) == shown
+    assert streamed(text, 1) == shown
 
 
 @pytest.mark.parametrize(
