@@ -3,15 +3,16 @@
 Lines are read as CommonMark and GitHub read them, as far as models use that: tables, headings,
 rules, task lists, footnotes and fences; what stands within them is the business of `inline.py`.
 Of code nothing is changed that people see; it is written so that Discord takes it for code, too.
-Text is passed on as soon as it can no longer change, which for prose is at once; a line that begins
-like one of these is held back until it is one or is not, and a table until it ends, none of them
-beyond a limit.
+Text is passed on as soon as it can no longer change, which for prose is at once, but for the first
+three words of a line, which may be a table's first cell; a line that begins like one of these is
+held back until it is one or is not, and a table until it ends, none of them beyond a limit.
 
 What has been rendered renders to itself, so that an answer that is found as it was shown can be
 shown again.
 
-The header of a table without outer pipes begins like prose and has been passed on as such by the
-time its delimiter comes; it stands above the block then, too.
+The header of a table without outer pipes begins like prose. Where it is the first line, or has a
+long first cell, it has been passed on as such by the time its delimiter comes; it stands above the
+block then, too.
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ _DELIMITER_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}(?:\|[ \t]*)?(?::?-[-:| 
 _UNDERLINE: Final = re.compile(rf"({_QUOTE_PATTERN})={{3,}}[ \t\r]*")
 _UNDERLINE_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}=*[ \t\r]*")
 _HEADER: Final = re.compile(rf"({_MARGIN_PATTERN})\|(?!\|)")
+# A header without an outer pipe: its first cell has three words at most, so that prose is held no
+# longer than that. The first line is not held at all: people wait for it.
+_CELL: Final = r"[^\s|.,:;!?。、]{1,20}(?:[ \t]+[^\s|.,:;!?。、]{1,20}){0,2}[ \t]*"
+_OPEN_HEADER_PATTERN: Final = rf"{_QUOTE_PATTERN}(?!{_MARKER}[ \t]|#{{1,6}}[ \t]){_CELL}"
+_OPEN_HEADER: Final = re.compile(rf"{_OPEN_HEADER_PATTERN}\|(?!\|)")
+_OPEN_HEADER_BEGUN: Final = re.compile(rf"{_OPEN_HEADER_PATTERN}(?:\|(?:[^|\n][^\n]*)?)?")
 _ROW: Final = re.compile(rf"({_QUOTE_PATTERN})[^|\n]{{0,200}}\|")
 _ROW_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}[^|\n]{{0,200}}(?:\|[^\n]*)?")
 _NO_ROW: Final = re.compile(rf"{_QUOTE_PATTERN}(?:{_MARKER}[ \t]|#{{1,6}}[ \t]|`{{3}}|~{{3}})")
@@ -120,7 +127,7 @@ class Renderer:
         self._begins_line = True
         self._is_left_out = False  # Nothing is shown of the line so far, though there is some.
         self._line: str | None = ""  # what came of a line of prose; None where it has no meaning
-        self._above: str | None = None  # the line of prose before
+        self._above: str | None = None  # the line of prose before, if any; None in the first line
 
     def write(self, delta: str) -> str:
         """Return what of the text so far is settled and was not returned before."""
@@ -212,7 +219,11 @@ class Renderer:
         if self._is_left_out and source.text[at] == "\n":
             self._is_left_out = False
             return Piece(at + 1, "")
-        begun = (_BEGUN, _UNDERLINE_BEGUN, _DELIMITER_BEGUN) if self._above else (_BEGUN,)
+        begun = [_BEGUN]
+        if self._above is not None:
+            begun += [_OPEN_HEADER_BEGUN]
+        if self._above:
+            begun += [_UNDERLINE_BEGUN, _DELIMITER_BEGUN]
         line = _line(source, at, *begun)
         piece = None if line is None else self._block(source, at, line)
         return piece or self._margin(source.text, at)
@@ -238,7 +249,8 @@ class Renderer:
         if self._above and "|" in self._above and (table := _table(self._above, line)):
             table.first_margin = table.margin
             return self._open_table(source, end, table)
-        if not _HEADER.match(line) or (under := _line_under(source, end)) is None:
+        is_open = self._above is not None and _OPEN_HEADER.match(line)
+        if not (is_open or _HEADER.match(line)) or (under := _line_under(source, end)) is None:
             return None
         table = _table(line, under)
         return None if table is None else self._open_table(source, end + 1 + len(under), table)
@@ -277,7 +289,7 @@ class Renderer:
         if source.text[at] == "\n":
             self._begins_line = True
             self._doubts.follow("\n")
-            self._above = self._line if self._line and self._line.strip("> \t\r") else None
+            self._above = self._line if self._line and self._line.strip("> \t\r") else ""
             self._line, self._is_left_out = "", False
             return Piece(at + 1, "\n")
         if source.text[at] == "`" and (fence := _SUDDEN_FENCE.match(source, at)):
@@ -299,7 +311,7 @@ class Renderer:
 
     def _open_table(self, source: Source, end: int, table: _OpenTable) -> Piece:
         self._table = table
-        self._above, self._line, self._is_left_out = None, "", False
+        self._above, self._line, self._is_left_out = "", "", False
         table.ends_line = end < len(source.text)
         return Piece(end + table.ends_line, "")
 

@@ -394,8 +394,44 @@ def test_mathematics(text: str, shown: str) -> None:
 def test_prose_is_passed_on_at_once() -> None:
     """Also within a line, and behind what turned out to be nothing."""
     renderer = Renderer()
-    for delta in ("One", " two", ", three.\n", "Four", " | five", "\n\n", "It's 6", "; a * b\n"):
+    for delta in ("One", " two", " | three.\n", "It's 4, or", " 5", "; a * b\n", "\n", "6, 7"):
         assert renderer.write(delta) == delta
+
+
+@pytest.mark.parametrize(
+    ("held", "rest"),
+    [
+        (["One", " two ", "three"], " four"),
+        (["> One"], ", two"),
+        (["하나 ", "둘"], "."),
+        (["One"], "\n\n"),
+        (["One ", "|"], "| two"),
+        (["One |", " two\n", "--"], " two, three"),
+        (["a" * 20], "a"),
+    ],
+)
+def test_a_line_is_held_while_it_may_be_a_header(held: list[str], rest: str) -> None:
+    renderer = Renderer()
+    assert renderer.write("First\n") == "First\n"
+    assert [renderer.write(delta) for delta in held] == [""] * len(held)
+    assert renderer.write(rest) == "".join(held) + rest
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("A:\n\nb c | d\n:-- | --:\n1 | 2\n\ne", "A:\n\n```\nb c  d\n---  -\n1    2\n```\n\ne"),
+        ("A\n**b** | `c|d`\n-|-\n", "A\n```\nb  c|d\n-  ---\n```\n"),
+        ("> A\n> b | c\n> -|-\n> 1 | 2", "> A\n> ```\n> b  c\n> -  -\n> 1  2\n> ```"),
+        ("A\n- b | c\n- -|-", "A\n- b | c\n- -|-"),
+        ("A\nb | c\n- d\n", "A\nb | c\n- d\n"),
+        ("b | c\n-|-\n", "b | c\n```\nb  c\n-  -\n```\n"),
+    ],
+)
+def test_a_header_without_outer_pipes_is_shown_once(text: str, shown: str) -> None:
+    """But for the first line, which is not held back."""
+    assert render(text) == shown
+    assert streamed(text, 1) == shown
 
 
 @pytest.mark.parametrize(
