@@ -87,8 +87,9 @@ class DiscordReply:
     *gone* is told of a part before it is deleted, or raises ReplyDelayed. *reopen* opens an
     archived thread, named by its id; it raises HTTPException, DiscordUnavailable or ReplyLost. What
     *find_place* enters is left at the end, with the reply; it raises ReplyLost or ReplyDelayed.
-    *question_id* makes the nonces, by which Discord knows a part that is sent twice. What is longer
-    than *most_parts* is attached as a whole to the last of these.
+    *question_id* makes the nonces, by which Discord knows a part that is sent twice, or *nonce_id*
+    where it may know those of parts that were deleted since. What is longer than *most_parts* is
+    attached as a whole to the last of these.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class DiscordReply:
         pacer: Pacer,
         say: Sentences,
         most_parts: int,
+        nonce_id: int | None = None,
     ) -> None:
         self._question_id = question_id
+        self._nonce_id = nonce_id or question_id
         self._find_place = find_place
         self._shown = shown
         self._gone = gone
@@ -300,7 +303,7 @@ class DiscordReply:
             message = await place.channel.send(
                 wanted.text,
                 reference=reference,  # type: ignore[arg-type]  # None is allowed, not annotated.
-                nonce=f"{self._question_id}.{number}",
+                nonce=f"{self._nonce_id}.{number}",
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
                 view=buttons(self._say, wanted.offers),  # type: ignore[arg-type]  # The same.

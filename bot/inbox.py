@@ -178,7 +178,9 @@ class Inbox:
             exchange, reply, State.FAILED, self._say(exchange).too_late
         )
 
-    def reply_to(self, exchange: Exchange, find_place: FindPlace) -> DiscordReply:
+    def reply_to(
+        self, exchange: Exchange, find_place: FindPlace, nonce_id: int | None = None
+    ) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""
         return DiscordReply(
             exchange.message_id,
@@ -189,13 +191,17 @@ class Inbox:
             pacer=self._pacer,
             say=self._say(exchange),
             most_parts=self._most_parts,
+            nonce_id=nonce_id,
         )
 
-    def reply_over(self, exchange: Exchange, part_ids: Iterable[int]) -> DiscordReply:
+    def reply_over(
+        self, exchange: Exchange, part_ids: Iterable[int], nonce_id: int | None = None
+    ) -> DiscordReply:
         """Return a reply to *exchange* in the place of these messages, which show one already."""
         channel = self._channels.at(exchange.place_id, exchange.conversation.guild_id)
         parts = tuple(Part(part_id, None) for part_id in part_ids)
-        return self.reply_to(exchange, partial(_known, Destination(channel, None, parts)))
+        place = Destination(channel, None, parts)
+        return self.reply_to(exchange, partial(_known, place), nonce_id)
 
     async def open_place(
         self, message: Asked, exchange: Exchange, held: AsyncExitStack

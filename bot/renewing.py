@@ -84,4 +84,4 @@ class Renewals:
         parts = await self._history.parts_of(exchange.message_id)
         if exchange.conversation.person_id:
             return await self._interactions.reply_by_press(exchange, press, parts)
-        return self._inbox.reply_over(exchange, parts)
+        return self._inbox.reply_over(exchange, parts, nonce_id=press.id)

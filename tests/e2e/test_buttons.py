@@ -9,6 +9,7 @@ from bot.offers import Offer
 from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
+from tests.e2e.conduct import CREATE
 from tests.e2e.conftest import Bot, Message, Stage
 from tests.faults.points import until
 
@@ -130,6 +131,37 @@ async def test_a_reply_is_regenerated_in_the_same_messages_from_what_was_before(
     ]
     await stage.said(thread, "Mina", f"and {unique}")
     assert "Quite short." in await stage.memory_at(f"and {unique}")
+
+
+async def test_a_part_that_was_deleted_is_posted_anew_by_a_nonce_of_its_own(
+    stage: Stage, unique: str
+) -> None:
+    """By the one of then Discord may return the message of then, which nobody sees any more."""
+    long = "word " * 900
+    for text in (long, "Quite short.", long):
+        await stage.model.reply_when(f"first {unique}", text, times=1)
+    question = await stage.asked(f"first {unique}")
+    thread = question["id"]
+    first, *others = await stage.parts_of(question)
+    await stage.discord.press(thread, "Mina", others[-1]["id"], Offer.REGENERATE)
+
+    async def renewed() -> bool:  # What it used is counted last.
+        rows = "SELECT sum(answers) FROM usage WHERE channel_id = ?"
+        return stage.rows(rows, int(question["channel_id"])) == [(2,)]
+
+    await until(renewed)
+    assert [part["id"] for part in await stage.parts_of(question)] == [first["id"]]
+    await stage.discord.press(thread, "Mina", first["id"], Offer.REGENERATE)
+
+    async def whole() -> bool:
+        parts = await stage.parts_of(question)
+        return len(parts) == 1 + len(others) and offers(parts[-1]) == [Offer.REGENERATE]
+
+    await until(whole)
+    posted = await stage.discord.requests(method="POST", route=CREATE)
+    nonces = [one["body"]["nonce"] for one in posted if f"/{thread}/" in one["path"]]
+    assert len(nonces) == 1 + 2 * len(others)
+    assert len({*nonces}) == len(nonces)
 
 
 async def test_a_reply_in_a_direct_message_is_regenerated(stage: Stage, unique: str) -> None:
