@@ -18,6 +18,7 @@ from bot.conversation import Brought, Conversation, Exchange, OpenQuestion, Stat
 from bot.discord_calls import (
     CALL_SECONDS,
     FAILURES,
+    TRIPPED,
     UNKNOWN_MESSAGE,
     DiscordUnavailable,
     call,
@@ -193,13 +194,13 @@ class Interactions:
     ) -> tuple[bool, int | None]:
         """Show that the answer is being worked on; whether it may come, and its first message.
 
-        Where Discord's word is lost on the way it may; that message is looked for then.
+        Where Discord's word is lost or garbled on the way it may; that message is looked for then.
         """
         private = bool(exchange.conversation.person_id)
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 begun = await interaction.response.defer(ephemeral=private, thinking=True)
-        except FAILURES as error:
+        except (*FAILURES, *TRIPPED) as error:
             kind = type(error).__name__
             log.info("Whether %d may be answered is not known: %s", interaction.id, kind)
         except discord.HTTPException as error:

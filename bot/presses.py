@@ -12,6 +12,7 @@ from bot.buttons import buttons
 from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
 from bot.conversation import Exchange, State
+from bot.discord_calls import FAILURES, TRIPPED
 from bot.history import History
 from bot.interaction_reply import Press
 from bot.offers import NOTHING, Offer, offered
@@ -40,6 +41,8 @@ class Presses:
         self._commands.heard(interaction)
         try:
             await interaction.response.defer()
+        except (*FAILURES, *TRIPPED) as failure:  # Discord may have heard it all the same.
+            log.info("Whether a button is answered is not known: %s", type(failure).__name__)
         except UNANSWERABLE as failure:
             log.warning("A button cannot be answered: %s", type(failure).__name__)
             return

@@ -356,9 +356,10 @@ class Driver:
     ) -> Json:
         """Break *count* requests (None: all) whose method and path match the patterns.
 
-        *action*, and what *more* may say of it: answer (status, body, headers), delay (seconds,
-        after: done at once but answered late), drop (not done), drop_after (done, never answered),
-        rate_limit (retry_after, global, scope, via); for all of them skip, probability, seed.
+        *action*, and what *more* may say of it: answer (status, body, headers, after: done all the
+        same), delay (seconds, after: done at once but answered late), drop (not done), drop_after
+        (done, never answered), rate_limit (retry_after, global, scope, via); for all of them skip,
+        probability, seed.
         """
         spec = {"action": action, "method": method, "path": path, "count": count}
         return dict(await self.call("POST", "/faults", spec | more))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.offers import Offer
 from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from bot.splitting import split
@@ -61,6 +62,43 @@ async def test_discords_word_on_a_deferral_is_lost(own_stage: Stage, unique: str
         assert shown["content"]
         await over(stage, interaction, "answered")
     assert len(await stage.requests_with(unique)) == 1
+
+
+@pytest.mark.parametrize("body", [None, {}, "<html>OK</html>"])
+async def test_discords_word_on_a_deferral_is_garbled(
+    own_stage: Stage, unique: str, body: object
+) -> None:
+    stage = own_stage
+    async with stage.bot():
+        await stage.model.reply_when(unique, "All is well.", times=1)
+        await stage.discord.fault(
+            "answer", method="POST", path=CALLBACK, status=200, body=body, after=True
+        )
+        interaction = await ask(stage, await stage.channel(), "Jun", unique)
+        [shown] = await answer(stage, interaction)
+        assert shown["content"] == "All is well."
+        await over(stage, interaction, "answered")
+    assert len(await stage.requests_with(unique)) == 1
+
+
+@pytest.mark.parametrize("action", ["drop_after", "answer"])
+async def test_discords_word_on_a_button_is_lost(
+    own_stage: Stage, unique: str, action: str
+) -> None:
+    """It may have heard of it, and whoever pressed it waits."""
+    stage = own_stage
+    async with stage.bot():
+        question = await stage.asked(unique)
+        [part] = await stage.parts_of(question)
+        await stage.model.reply_when(unique, "Once more.", times=1)
+        await stage.discord.fault(action, method="POST", path=CALLBACK, status=200, after=True)
+        await stage.discord.press(question["id"], "Mina", part["id"], Offer.REGENERATE)
+
+        async def renewed() -> bool:
+            message = await stage.discord.message(question["id"], part["id"])
+            return bool(message["content"] == "Once more.")
+
+        await until(renewed)
 
 
 async def test_a_deferral_that_discord_refuses_ends_the_question(

@@ -132,6 +132,13 @@ async def test_an_answer_may_come_late_although_all_is_done(api: Api, people: Dr
         await people.wait_for_bot("hello", timeout_seconds=0.25)
 
 
+async def test_what_is_done_may_be_answered_by_nonsense(api: Api, people: Driver) -> None:
+    await people.fault("answer", path="/messages$", status=200, body="<html>", after=True)
+    answer = await api.send("general")
+    assert (answer.status, answer.body) == (200, "<html>")
+    await people.wait_for_bot("hello")
+
+
 async def test_every_request_is_on_record(api: Api, people: Driver) -> None:
     await api.send("general", unknown="key")
     [entry] = await people.requests()

@@ -176,6 +176,9 @@ class Rest:
         faults = state.faults.striking(request.method, path)
         entry["faults"] = [fault.action for fault in faults]
         answer = await self._answer(request, route, entry, faults)
+        for fault in faults:
+            if fault.action == "answer" and fault.after:
+                answer = _Answer(fault.status, fault.body, dict(fault.headers))
         await asyncio.sleep(sum(fault.seconds for fault in faults if fault.after))
         if answer is None or any(fault.action == "drop_after" for fault in faults):
             if request.transport is not None:
@@ -199,7 +202,7 @@ class Rest:
             for fault in faults:
                 if fault.action == "drop":
                     return None
-                if fault.action in {"answer", "rate_limit"}:
+                if fault.action in {"answer", "rate_limit"} and not fault.after:
                     return _Answer(fault.status, fault.body, dict(fault.headers))
             await asyncio.sleep(self._state.knobs.rest_latency_seconds)
             return await self._judge(request, route, call, entry)
