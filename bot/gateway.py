@@ -21,7 +21,8 @@ from bot.payloads import is_interaction, is_message, is_message_update, tidied
 
 log = logging.getLogger(__name__)
 
-GLOBAL_LIMIT_SECONDS: Final = 31.0  # discord.py sleeps for at most max_ratelimit_timeout, 30 s.
+SLEPT_SECONDS: Final = 30.0  # discord.py sleeps for at most max_ratelimit_timeout.
+GLOBAL_LIMIT_SECONDS: Final = SLEPT_SECONDS + 1
 GLOBAL_LIMIT_MARGIN_SECONDS: Final = 0.5  # Retry-After may be rounded; its sleep ends first.
 # What discord.py's parsers would let through, to fail where it is used.
 WELL_FORMED: Final = {
@@ -104,6 +105,8 @@ class RateLimitTrace(aiohttp.TraceConfig):
                 self._told_seconds = max(0.0, float(headers["Retry-After"]))
             except (LookupError, ValueError):
                 self._told_seconds = None
+            if self._told_seconds is not None and self._told_seconds > SLEPT_SECONDS:
+                self._pacer.hold(self._told_seconds)  # discord.py gives up, and shuts no gate.
 
 
 def guard_parsers(client: discord.Client) -> None:

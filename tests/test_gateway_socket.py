@@ -24,7 +24,7 @@ from bot.gateway_socket import (
     KeepAlive,
     PromptSocket,
 )
-from bot.pacing import Pacer
+from bot.pacing import Pacer, Urgency
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
@@ -199,3 +199,22 @@ async def test_the_gate_opens_when_discord_said_that_it_would(
             user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 10)
             assert user.name
             assert trace.global_limit_seconds() == gateway.GLOBAL_LIMIT_SECONDS, "told once"
+
+
+async def test_a_global_limit_that_is_too_long_for_the_gate_holds_back_all_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        pacer, intents = Pacer(), discord.Intents.none()
+        async with discord.Client(
+            intents=intents, max_ratelimit_timeout=30, http_trace=RateLimitTrace(pacer)
+        ) as client:
+            await client.login(people.token)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=40, **everywhere)
+            with pytest.raises(discord.RateLimited):
+                await client.fetch_user(int(people.user_id("Mina")))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), pacer.turn(Urgency.LAST_WORDS):
+                raise AssertionError("a call went while Discord takes none")
