@@ -8,6 +8,9 @@ from typing import Any, Final
 
 LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
 COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
+# Servers have names of their own for what a model thinks: of fields, and of kinds of parts.
+REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details")
+THOUGHTS: Final = ("thinking", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +152,15 @@ class StreamDecoder:
             raise Malformed("an event nested without end") from None
 
     def _chunk(self, event: dict[str, Any]) -> Chunk:
-        choice = _first_object(event.get("choices"))
+        choice = next(iter(_objects(event.get("choices"))), {})
         delta = choice.get("delta") or choice.get("message")
         delta = delta if isinstance(delta, dict) else {}
-        text = _text(delta.get("content")) or _text(delta.get("refusal"))
+        content = delta.get("content")
+        text = _text(content) or _text(delta.get("refusal"))
         finish = choice.get("finish_reason")
         return Chunk(
             text=self._cleaned(text),
-            reasoning=bool(delta.get("reasoning_content") or delta.get("reasoning")),
+            reasoning=any(map(delta.get, REASONING)) or any(map(_is_thought, _objects(content))),
             finish_reason=(finish.strip() or None) if isinstance(finish, str) else None,
             usage=_usage(event.get("usage")),
         )
@@ -172,15 +176,19 @@ class StreamDecoder:
         return paired.replace("\0", "")
 
 
-def _first_object(values: object) -> dict[str, Any]:
-    if isinstance(values, list) and values and isinstance(values[0], dict):
-        return values[0]
-    return {}
+def _objects(values: object) -> list[dict[str, Any]]:
+    items = values if isinstance(values, list) else []
+    return [one for one in items if isinstance(one, dict)]
+
+
+def _is_thought(part: dict[str, Any]) -> bool:
+    return part.get("type") in THOUGHTS
 
 
 def _text(content: object) -> str:
     if isinstance(content, list):  # Some servers send a list of typed parts.
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+        said = (part.get("text") for part in _objects(content) if not _is_thought(part))
+        return "".join(map(_text, said))
     return content if isinstance(content, str) else ""
 
 

@@ -174,7 +174,16 @@ PAIR = (rb"\ud83c", rb"\udf89")
 def test_reasoning_is_noticed_and_left_out() -> None:
     """So that a model that thinks for long is not taken for one that stalls."""
     stream = event(delta(reasoning_content="hm")) + event(delta(reasoning="hm"))
-    assert decoded(stream) == [Chunk(reasoning=True)] * 2
+    stream += event(delta(reasoning_details=[{"type": "reasoning.encrypted", "data": "aG0="}]))
+    assert decoded(stream) == [Chunk(reasoning=True)] * 3
+
+
+def test_a_part_that_is_reasoning_is_noticed_and_left_out() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    for thought in (thinking, {"type": "reasoning", "text": "hm"}):
+        assert decoded(event(delta(content=[thought]))) == [Chunk(reasoning=True)]
+        both = [thought, {"type": "text", "text": "a"}]
+        assert decoded(event(delta(content=both))) == [Chunk(text="a", reasoning=True)]
 
 
 def test_an_event_over_several_data_lines() -> None:
