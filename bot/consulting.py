@@ -220,6 +220,8 @@ class Consulting:
                     if answer.first_words_seconds is None:
                         answer.first_words_seconds = self._clock() - answer.began
                         log.debug("First token of %d", answer.exchange.message_id)
+                    if completion.takes_back:
+                        seam = self._begin_anew(answer, reply)
                     if text := seam.write(delta):
                         answer.pieces.append(text)
                         reply.write(text)
@@ -231,6 +233,14 @@ class Consulting:
                 answer.usage = completion.usage
                 # Once, also when the question is put once more.
                 answer.notices = [*answer.unread, *_notices(answer.say, prompt, completion)]
+
+    def _begin_anew(self, answer: Answer, reply: Reply) -> Seam:
+        """Take back what the model said in this answer so far."""
+        del answer.pieces[answer.taken :]
+        before = "".join(answer.pieces)
+        reply.restart()
+        reply.write(before)
+        return Seam(before)
 
     async def _calibration(self, model: str, of: str = "") -> Calibration:
         """Return what is known of a model's counts, or of those *of* something else than text."""

@@ -84,7 +84,9 @@ class Completion:
     Raises a ModelError where the stream fails or ends otherwise than with a whole answer; what came
     before is then all there is, and never more than *character_limit* characters. *usage* is known
     at the end, if the server reports it, *thought_seconds* with the first words, if any were shown
-    to be thought before. *finish_reason* is the server's word for the end, *characters* what came.
+    to be thought before. *takes_back* says that the newest delta stands in the place of all before,
+    which was thinking that had not said so. *finish_reason* is the server's word for the end,
+    *characters* what came.
     """
 
     def __init__(
@@ -97,9 +99,11 @@ class Completion:
     ) -> None:
         self.usage: Usage | None = None
         self.thought_seconds: float | None = None
+        self.takes_back = False
         self.finish_reason: str | None = None
         self.characters = 0
         self._thinks_since: float | None = None
+        self._speaks_since: float | None = None
         self._body = body
         self._deadlines = deadlines
         self._private = private
@@ -113,10 +117,16 @@ class Completion:
         data: bytes | None = b""
         while data is not None:
             data, chunks = await self._read()
-            text = "".join(map(self._text, chunks))
+            text = self._filter.write("".join(map(self._text, chunks)))
+            if self._filter.reasons:
+                self._think()
+            self.takes_back = self._filter.takes_back
+            if self.takes_back:
+                self._thinks_since, self._any_text = self._speaks_since, False
             if self._decoder.done:
                 self._deadlines.come_within(CLOSING_SECONDS)
-            if delta := self._within_limit(text if data is not None else text + self._filter.end()):
+            delta = self._within_limit(text if data is not None else text + self._filter.end())
+            if delta or self.takes_back:
                 if self._thinks_since is not None and self._any_text:
                     self.thought_seconds = self._deadlines.now() - self._thinks_since
                     self._thinks_since = None
@@ -164,10 +174,7 @@ class Completion:
                 self._deadlines.come_within(ENDING_SECONDS)
         elif chunk.text:  # So it was not the end, and that is yet to come.
             self.finish_reason = None
-        text = self._filter.write(chunk.text) if chunk.text else ""
-        if self._filter.reasons:
-            self._think()
-        return text
+        return chunk.text
 
     def _think(self) -> None:
         """Note that the model thinks, unless it answers already."""
@@ -177,7 +184,8 @@ class Completion:
     def _within_limit(self, text: str) -> str:
         shown = text[: self._character_limit - self.characters]
         self.characters += len(shown)
-        self._any_text = self._any_text or bool(shown.strip())
+        if not self._any_text and shown.strip():
+            self._any_text, self._speaks_since = True, self._deadlines.now()
         if len(shown) < len(text):
             self._failure = ModelLength("the server goes on beyond the limit")
         return shown

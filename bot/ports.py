@@ -26,6 +26,10 @@ class Completion(Protocol):
     def thought_seconds(self) -> float | None:
         """How long it thought before its first words, if it says so."""
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether the newest delta stands in the place of all before, which was thinking."""
+
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the deltas; raises ModelError where the answer is not whole."""
 

@@ -3,6 +3,9 @@
 It stands in front of the answer, or within it where a line or a sentence would begin; what is in
 code stays. In front of an answer that never comes it is hidden to the end. Within one it is
 reasoning only if it is closed soon enough: an answer that explains the tag must not lose its end.
+
+Where a server has put the opening tag into the prompt, only the closing one comes, with a line end
+behind it. What was shown until then is taken back.
 """
 
 import re
@@ -14,6 +17,9 @@ HELD_LENGTH: Final = 1000  # characters; of blanks in front of an answer no more
 WITHIN_LENGTH: Final = 8000  # characters between the tags within an answer, some 2000 tokens
 
 _PIECE: Final = re.compile(r"[^<\n]+|\n|<")
+# One that an answer speaks of has words behind it.
+_CLOSES: Final = re.compile(r"</think>[ \t]{0,9}\r?\n")
+_CLOSING_BEGUN: Final = re.compile(r"</?t?h?i?n?k?>?[ \t]{0,9}\r?")
 _LINE_LENGTH: Final = 300  # characters of a line that tell what it begins
 _FENCE: Final = re.compile(r"(?:[> \t]|(?:[-*+•]|\d{1,9}[.)])[ \t])*(`{3,}|~{3,})")
 _SENTENCE_END: Final = re.compile(r"[.!?…。！？][\"'”’)*_]*[ \t]+\Z")
@@ -32,6 +38,11 @@ class ReasoningFilter:
     def reasons(self) -> bool:
         """Whether what comes next is reasoning."""
         return self._inside if self._answer is None else self._answer.reasons
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether what the last `write` returned stands in the place of all before."""
+        return self._answer is not None and self._answer.takes_back
 
     def write(self, text: str) -> str:
         """Return what of the text so far may be shown and was not returned before."""
@@ -52,7 +63,7 @@ class ReasoningFilter:
                 self._held = self._held[-HELD_LENGTH:]
                 return ""
             else:
-                self._answer = _Answer()
+                self._answer = _Answer(may_close=not self._reasoned)
                 return self._answer.write(self._begun())
 
     def end(self) -> str:
@@ -67,10 +78,14 @@ class ReasoningFilter:
 
 
 class _Answer:
-    """Passes an answer on, but for the reasoning within it."""
+    """Passes an answer on, but for the reasoning within it.
 
-    def __init__(self) -> None:
-        self.reasons = False
+    *may_close*: whether a closing tag without an opening one ends reasoning.
+    """
+
+    def __init__(self, *, may_close: bool) -> None:
+        self.reasons = self.takes_back = False
+        self._may_close = may_close
         self._held = ""
         self._line = ""  # how it begins
         self._before = ""  # the last few characters
@@ -80,6 +95,7 @@ class _Answer:
 
     def write(self, text: str) -> str:
         self._held += text
+        self.takes_back = False
         shown: list[str] = []
         at = 0
         while at < len(self._held):
@@ -96,15 +112,17 @@ class _Answer:
                     shown.append(self._followed(OPENING))
             elif self._left_out and self._held[at] in self._left_out:
                 at += 1
+            elif (tag := self._tag(at)) is None:
+                break
+            elif tag:
+                at += len(tag)
+                if tag == CLOSING:
+                    self._begin_anew()
+                    shown.clear()
+                else:
+                    self.reasons = True
             else:
                 self._left_out = ""
-                if self._held[at] == "<" and self._may_begin():
-                    if self._held.startswith(OPENING, at):
-                        self.reasons = True
-                        at += len(OPENING)
-                        continue
-                    if OPENING.startswith(self._held[at : at + len(OPENING)]):
-                        break
                 piece = _PIECE.match(self._held, at)
                 assert piece is not None
                 shown.append(self._followed(piece[0]))
@@ -114,6 +132,32 @@ class _Answer:
 
     def end(self) -> str:
         return (OPENING if self.reasons else "") + self._held
+
+    def _tag(self, at: int) -> str | None:
+        """Return which tag is one here, "" where none is, None where that is not known yet."""
+        begun = self._held[at : at + len(CLOSING)]
+        if not begun.startswith("<"):
+            return ""
+        may_begin = self._may_begin()
+        if begun.startswith(OPENING):
+            self._may_close = False  # Whoever writes both tags means them, or explains them.
+            return OPENING if may_begin else ""
+        if OPENING.startswith(begun) and (may_begin or self._may_close):
+            return None
+        if not self._may_close or self._fence or self._ticks % 2:
+            return ""
+        if _CLOSES.match(self._held, at):
+            return CLOSING
+        return (
+            None if CLOSING.startswith(begun) and _CLOSING_BEGUN.fullmatch(self._held, at) else ""
+        )
+
+    def _begin_anew(self) -> None:
+        """Take all before for reasoning."""
+        self.takes_back, self._may_close = True, False
+        self._line = self._before = ""
+        self._ticks = 0
+        self._left_out = " \t\r\n"
 
     def _may_begin(self) -> bool:
         """Whether reasoning may begin here."""

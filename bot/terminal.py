@@ -61,7 +61,9 @@ class TerminalReply:
         print(text, end="", flush=True)
 
     def restart(self) -> None:
-        """Leave what is printed; no reply is made anew here."""
+        """Begin on a new line: a terminal takes nothing back."""
+        if self._begun:
+            print()
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:  # noqa: ARG002  # the port's
         """End the line and print *notices*."""

@@ -40,6 +40,7 @@ class DoubleCompletion:
     final_usage: Usage | None
     usage: Usage | None = None
     thought_seconds: float | None = None
+    takes_back: bool = False
 
     async def __aiter__(self) -> AsyncIterator[str]:
         for step in self.script:

@@ -18,6 +18,7 @@ WORDS = st.sampled_from(
         "\n\n",
         " ",
         "answer",
+        "</think>\n",
         "<b>",
         "/",
         ". ",
@@ -31,7 +32,11 @@ LONG = "hm " * (WITHIN_LENGTH // 3 + 1)
 
 def shown(*pieces: str) -> str:
     reasoning = ReasoningFilter()
-    return "".join(map(reasoning.write, pieces)) + reasoning.end()
+    answer = ""
+    for piece in pieces:
+        said = reasoning.write(piece)
+        answer = said if reasoning.takes_back else answer + said
+    return answer + reasoning.end()
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,28 @@ def shown(*pieces: str) -> str:
 )
 def test_reasoning_in_front_is_left_out(said: str, answer: str) -> None:
     assert shown(said) == answer
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("hm\n</think>\n\nyes\n", "yes\n"),
+        ("hm, so</think>\r\nyes", "yes"),
+        ("hm</think> \n", ""),
+        ("</think>\n\nyes", "yes"),
+        ("1 < 2, `<b>`\n</think>\nyes", "yes"),
+        ("hm\n</think>\nNow <think>\nhm</think>\n\nyes", "Now <think>\nhm</think>\n\nyes"),
+        ("hm\n</think>\n<think>hm</think>yes", "yes"),
+        ("Close it by </think> and go on.\n", "Close it by </think> and go on.\n"),
+        ("Between <think> and\n</think>\nit thinks", "Between <think> and\n</think>\nit thinks"),
+        ("Write `</think>\n`", "Write `</think>\n`"),
+        ("```\n</think>\n```\n", "```\n</think>\n```\n"),
+        ("<think>hm</think>Then\n</think>\nyes", "Then\n</think>\nyes"),
+    ],
+)
+def test_what_only_a_closing_tag_ends_is_taken_back(said: str, answer: str) -> None:
+    assert shown(said) == answer
+    assert shown(*said) == answer
     assert shown(*said) == answer, "cut everywhere"
 
 

@@ -55,3 +55,19 @@ async def test_what_is_still_thought_is_not_shown_but_how_long_it_took(
     assert quick == "Forty-two."
     assert thought.startswith("Forty-two.\n-# Thought for ")
     assert "Hidden" not in thought
+
+
+async def test_thinking_that_only_ends_by_a_tag_is_taken_back(stage: Stage, unique: str) -> None:
+    """Some servers put the opening tag into the prompt, so that only the closing one comes."""
+    pieces = (*("Hidden plan. " for _ in range(220)), "\n</think>", "\n\n", "Forty-two.")
+    await stage.model.reply_when(f"plan {unique}", Script(chunks=pieces, chunks_per_second=110))
+    question = await stage.ask(f"plan {unique}")
+    await stage.first_words_on(question, "Hidden plan.")
+
+    async def answered() -> bool:
+        return (await stage.shown_of(question)).startswith("Forty-two.\n-# Thought for ")
+
+    await until(answered)
+    assert len(await stage.parts_of(question)) == 1
+    id_is = "SELECT reply FROM exchanges WHERE message_id = ?"
+    assert stage.rows(id_is, int(question["id"])) == [("Forty-two.",)]
