@@ -1,11 +1,13 @@
 """What we bend in discord.py's gateway socket: closing, heartbeats, sequence, inflating."""
 
 import asyncio
+import json
 import logging
 import time
 import zlib
 from typing import Any, Final
 
+import yarl
 from discord.gateway import (
     DiscordClientWebSocketResponse,
     DiscordWebSocket,
@@ -135,7 +137,12 @@ class GatewaySocket(DiscordWebSocket):
     async def received_message(self, msg: Any, /) -> None:
         """Take in what a frame holds."""
         before = self._sequence
-        await super().received_message(msg)
+        if self.session_id is None:
+            if isinstance(msg, bytes):
+                msg = self._decompressor.decompress(msg)
+            msg = _with_address(msg, self.gateway)
+        if msg is not None:
+            await super().received_message(msg)
         if self._sequence != before and self.session_id is not None:
             self.proven = True
 
@@ -151,3 +158,17 @@ class GatewaySocket(DiscordWebSocket):
             late = min(LATE_ACK_SECONDS, interval / 2)
             dead_at = min(dead_at, beats._last_ack + 2 * interval + late)
         return dead_at - time.perf_counter()
+
+
+def _with_address(msg: str | None, address: yarl.URL) -> str | None:
+    """Return READY with where to resume, all else as it is. A proxy may leave that out.
+
+    discord.py takes no READY without it, and would sign in anew again and again.
+    """
+    if msg is None or '"READY"' not in msg:
+        return msg
+    frame = json.loads(msg)
+    ready = frame.get("d") if isinstance(frame, dict) and frame.get("t") == "READY" else None
+    if not isinstance(ready, dict) or isinstance(ready.get("resume_gateway_url"), str):
+        return msg
+    return json.dumps(frame | {"d": ready | {"resume_gateway_url": str(address)}})

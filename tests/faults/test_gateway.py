@@ -322,6 +322,19 @@ async def test_13_a_ready_that_cannot_be_read_is_asked_for_again(
         await still_answers(own_stage, unique)
 
 
+@pytest.mark.parametrize("address", [None, 7])
+async def test_13_a_ready_without_an_address_to_resume_at_is_taken(
+    own_stage: Stage, unique: str, address: int | None
+) -> None:
+    """As a proxy may leave it out; discord.py would sign in again and again."""
+    await own_stage.discord.gateway("ready", changes={"resume_gateway_url": address})
+    before = await own_stage.discord.last_event()
+    async with own_stage.bot():
+        await still_answers(own_stage, unique)
+    readies = await own_stage.discord.events(types=["gateway_ready"], after=before)
+    assert len(readies) == 1
+
+
 @pytest.mark.parametrize("more", [{}, {"type": 0, "content": ""}])
 async def test_13_an_update_of_previews_alone_is_no_edit(
     own_stage: Stage, unique: str, more: dict[str, Any]
