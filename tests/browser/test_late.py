@@ -170,7 +170,7 @@ async def test_a_menu_that_comes_late_leaves_the_focus_where_it_is(page: Page) -
         await route.continue_()
 
     await page.route("**/do/commands", late)
-    await become(page, "Sora")
+    await become(page, "Jun")
     reply = newest(page).get_by_role("button", name="Reply")
     await reply.focus()
     go.set()
