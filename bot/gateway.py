@@ -17,7 +17,7 @@ from discord.http import Route
 from bot.buckets import FullBucket
 from bot.gateway_socket import Inflate, KeepAlive, PromptSocket
 from bot.pacing import Pacer
-from bot.payloads import is_interaction, is_message, is_message_update, tidied
+from bot.payloads import is_interaction, is_message, is_message_update, placed, tidied
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,12 @@ WELL_FORMED: Final = {
     "MESSAGE_UPDATE": is_message_update,
     "INTERACTION_CREATE": is_interaction,
 }
-MESSAGES: Final = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
+# What is put right before discord.py reads it.
+TIDIED: Final = {
+    "MESSAGE_CREATE": tidied,
+    "MESSAGE_UPDATE": tidied,
+    "INTERACTION_CREATE": placed,
+}
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
 
@@ -116,13 +121,13 @@ def guard_parsers(client: discord.Client) -> None:
     """
 
     def guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
-        well_formed = WELL_FORMED.get(event)
+        well_formed, tidy = WELL_FORMED.get(event), TIDIED.get(event)
 
         def parse_or_skip(data: Any) -> None:
             try:
                 if well_formed is not None and not well_formed(data):
                     raise MalformedEvent
-                parse(tidied(data) if event in MESSAGES else data)
+                parse(data if tidy is None else tidy(data))
             except Exception as error:  # noqa: BLE001  # the one top handler of what Discord sends
                 log.warning("Skipped a malformed %s event: %s", event, type(error).__name__)
 

@@ -39,11 +39,17 @@ def is_message_update(data: Any) -> bool:
 
 
 def tidied(message: Any) -> Any:
-    """Return a message that passed with what makes sense of its embeds and of what it forwards.
+    """Return a message that passed with what makes sense of what it holds and forwards.
 
-    discord.py trips over a colour that is none, and the message would be lost with its embed.
+    discord.py trips over a colour that is none, a member that is none or a file that lacks the
+    address of its copy, and the message would be lost with it.
     """
     kept = dict(message)
+    if kept.get("member", kept) is None:
+        del kept["member"]
+    if "attachments" in kept:
+        files = [{"proxy_url": one.get("url"), **one} for one in _objects(kept["attachments"])]
+        kept["attachments"] = [one for one in files if _is_attachment(one)]
     if "embeds" in kept:
         kept["embeds"] = [*map(tidied_embed, _objects(kept["embeds"]))]
     if "message_snapshots" in kept:
@@ -73,6 +79,20 @@ def is_interaction(data: Any) -> bool:
         return False
     chosen = _CHOSEN.get(data["type"])
     return chosen is not None and _has(data, required={**somebody, "data": chosen}, optional={})
+
+
+def placed(interaction: Any) -> Any:
+    """Return an interaction that passed with a whole channel; Discord promises a part of one.
+
+    discord.py asks for all of it where it does not know the channel: in a guild without the bot, or
+    in a thread that it was not told of. What is added is of no use here.
+    """
+    if not isinstance(interaction.get("channel"), dict):
+        return interaction
+    told = {name: value for name, value in interaction["channel"].items() if value is not None}
+    channel = {**_CHANNEL, **told}
+    channel["thread_metadata"] = _THREAD | dict(channel["thread_metadata"])
+    return {**interaction, "channel": channel}
 
 
 def _is_text(value: Any) -> bool:
@@ -274,6 +294,21 @@ _OPTIONAL: Final[dict[str, Check]] = {
     "member": _or_none(_is_member),
     "message_reference": _or_none(_is_reference),
     "referenced_message": _or_none(is_message),
+}
+_CHANNEL: Final[dict[str, Any]] = {
+    "name": "",
+    "position": 0,
+    "bitrate": 64_000,
+    "user_limit": 0,
+    "owner_id": "0",
+    "message_count": 0,
+    "member_count": 0,
+    "thread_metadata": {},
+}
+_THREAD: Final[dict[str, Any]] = {
+    "archived": False,
+    "auto_archive_duration": 1440,
+    "archive_timestamp": None,
 }
 # Discord: kinds of interactions.
 _CHOSEN: Final[dict[int, Check]] = {2: _is_command, 3: _is_used, 4: _is_typed, 5: _is_form}

@@ -330,6 +330,8 @@ def test_of_embeds_and_forwards_stays_what_is_read() -> None:
     "way",
     [
         ("embeds",),
+        ("attachments",),
+        *(("attachments", 0, name) for name in ATTACHMENT),
         ("message_snapshots",),
         ("message_snapshots", 0, "message"),
         *(("embeds", 0, name) for name in EMBED),
@@ -344,6 +346,7 @@ def test_nonsense_in_an_embed_or_a_forward_loses_no_message(
     """discord.py takes it, and what is not nonsense can be read."""
     message: dict[str, Any] = LEAST | {
         "embeds": [EMBED],
+        "attachments": [ATTACHMENT],
         "message_snapshots": [{"message": FORWARDED}],
         "message_reference": {"type": 0, "channel_id": "200", "message_id": "6"},
         "referenced_message": LEAST | {"embeds": [EMBED]},
@@ -353,6 +356,13 @@ def test_nonsense_in_an_embed_or_a_forward_loses_no_message(
     taken = World().say("x", **tidied(garbled))
     embedded(taken)
     assert taken.content == "x"
+
+
+def test_what_a_message_may_lack_is_made_up_for() -> None:
+    file = {name: value for name, value in ATTACHMENT.items() if name != "proxy_url"}
+    taken = World().say("x", **tidied(LEAST | {"member": None, "attachments": [file]}))
+    [attachment] = taken.attachments
+    assert attachment.proxy_url == attachment.url == ATTACHMENT["url"]
 
 
 def test_ids_may_be_numbers() -> None:

@@ -1,6 +1,7 @@
 """/ask and "Ask about this": where the bot cannot read, for one person or for all, once."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -18,6 +19,11 @@ from tests.e2e.test_buttons import offers
 from tests.e2e.test_own_data import exported, forget, told
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later, killed
+
+TEXT: Final = 0  # Discord: kinds of channels
+VOICE: Final = 2
+THREAD: Final = 11
+STAGE: Final = 13
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -189,6 +195,28 @@ async def test_who_manages_a_server_that_has_no_bot_sees_nobody_elses_use(
     asked_for = await stage.discord.command(place, traveller, "usage", {"by": "person"})
     refused = await stage.answered(asked_for)
     assert refused["content"] == ENGLISH.refused_usage_by
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def lean(stage: Stage) -> AsyncIterator[None]:
+    """Let interactions carry no more of a channel than Discord promises."""
+    await stage.discord.settings(lean_channels=True)
+    yield
+    await stage.discord.settings(lean_channels=False)
+
+
+@pytest.mark.usefixtures("lean")
+@pytest.mark.parametrize("kind", [TEXT, VOICE, STAGE, THREAD])
+async def test_little_of_an_unknown_channel_is_enough(
+    stage: Stage, traveller: str, unique: str, kind: int
+) -> None:
+    place = await elsewhere(stage, traveller, unique)
+    if kind == THREAD:
+        place = str((await stage.discord.start_thread(place, traveller, unique))["id"])
+    elif kind != TEXT:
+        made = await stage.discord.create_channel(unique, kind=kind, guild=f"Guild {unique}")
+        place = str(made["id"])
+    assert await asked(stage, place, traveller, unique)
 
 
 async def test_where_the_operator_does_not_let_it_work_it_says_so(

@@ -20,6 +20,10 @@ COMMAND: Final = 2
 COMPONENT: Final = 3
 AUTOCOMPLETE: Final = 4
 MODAL_SUBMIT: Final = 5
+# Discord: what partial channels are made of.
+PROMISED: Final = frozenset(
+    {"id", "name", "type", "permissions", "parent_id", "thread_metadata", "guild_id"}
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -158,6 +162,8 @@ def partial_channel(state: State, channel: Channel, user_id: int) -> Json:
     body.pop("permission_overwrites", None)
     if channel.guild_id is not None:
         body["permissions"] = str(int(state.world.permissions(channel, user_id)))
+    if state.knobs.lean_channels:
+        return {name: value for name, value in body.items() if name in PROMISED}
     return body
 
 

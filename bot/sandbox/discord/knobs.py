@@ -64,6 +64,7 @@ class Knobs:
     global_limit: int = 50
     invalid_request_limit: int = 10_000
     compress: bool = True
+    lean_channels: bool = False  # Interactions carry no more of a channel than Discord promises.
     portal: Portal = field(default_factory=Portal)
     buckets: dict[str, Bucket] = field(default_factory=_default_buckets)
 
