@@ -9,11 +9,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bot.errors import ModelError
+from bot.korean import KOREAN
 from bot.languages import LANGUAGES
 from bot.sentences import ENGLISH
 from bot.settings import Settings
 from docs.picture import PICTURE, picture
-from tests.test_sentences import COMMANDS, OPTIONS
+from tests.test_sentences import COMMANDS, FIELDS, OPTIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -52,6 +53,38 @@ def test_readme_says_what_each_failure_of_the_model_means(
 ) -> None:
     first_sentence = error().explain(LANGUAGES[language]).partition(". ")[0].rstrip(".")
     assert f"| {first_sentence}. |" in READMES[language]
+
+
+def test_both_readmes_say_what_the_same_sentences_mean() -> None:
+    explained = [said_by_the_bot(language) for language in READMES]
+    assert explained[0] == explained[1]
+    assert len(explained[0]) > len(ModelError.__subclasses__())
+
+
+def said_by_the_bot(language: str) -> list[str]:
+    """Return the names of the sentences that a README explains, in its order."""
+    table = READMES[language].rpartition("|---|---|\n")[2].partition("\n\n")[0]
+    first = [row.removeprefix("| ").partition(". |")[0] for row in table.splitlines()]
+    names = {name: plain(getattr(LANGUAGES[language], name)) for name in FIELDS}
+    found = [[name for name, text in names.items() if text.startswith(one)] for one in first]
+    assert all(found), [one for one, some in zip(first, found, strict=True) if not some]
+    return [some[0] for some in found]
+
+
+def plain(sentence: str) -> str:
+    """Return a sentence without what is put into it, and what stands in brackets around that."""
+    return re.sub(r" ?\([^()]*\{[^()]*\)", "", sentence)
+
+
+@pytest.mark.parametrize("text", [READMES["ko"], *map(KOREAN.__getattribute__, FIELDS)])
+def test_the_particle_behind_a_korean_command_fits_its_sound(text: str) -> None:
+    particles = "은|는|이|가|을|를|과|와|으로|로"
+    for name, particle in re.findall(rf"/([가-힣]+?)`?({particles})(?=[\s,.])", text):
+        if name in COMMANDS.values():
+            end = (ord(name[-1]) - ord("가")) % 28  # Unicode: which final consonant, 0 for none
+            pairs = ("은는", "이가", "을를", "과와")
+            pair = next((one for one in pairs if particle in one), None)
+            assert particle == (pair[not end] if pair else "로" if end in {0, 8} else "으로"), name
 
 
 def test_readme_has_a_row_for_each_command() -> None:
