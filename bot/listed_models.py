@@ -16,12 +16,13 @@ SHUTDOWN_FIELDS: Final = (
 )
 INFERENCE: Final = "inference"
 _OTHER_KINDS: Final = ("image", "embedding", "moderation", "rerank", "audio", "transcribe", "video")
-# What most lists tell by a name alone: that a model makes embeddings, speech, pictures or verdicts,
-# or is a base model of OpenAI's, as OpenAI, Groq and Ollama call them.
+# What most lists tell by a name alone, as OpenAI, Google, xAI, Groq and Ollama call them: that a
+# model makes embeddings, speech, pictures or verdicts, is OpenAI's for other endpoints or a base.
 _NO_CHAT: Final = re.compile(
-    r"(?<![a-z])(?:embed\w*|rerank\w*|moderation|whisper|tts|transcribe|realtime"
-    r"|dall-e|(?:chat)?gpt-image|sora)(?![a-z])"
-    r"|^(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*)$"
+    r"(?<![a-z])(?:embed\w*|rerank\w*|bge|minilm|moderation|whisper|tts|transcribe|realtime"
+    r"|dall-e|(?:chat)?gpt-image|grok-[\w.]+-image|imagen|sora|veo"
+    r"|codex|computer-use|deep-research)(?![a-z])"
+    r"|^(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*|(?:o\d|gpt-[\d.]+)-pro.*)$"
 )
 MILLISECONDS: Final = 100_000_000_000  # Larger unix times are none in seconds.
 YEARS: Final = range(2000, 2200)  # Any other is no date of a model.
