@@ -139,6 +139,25 @@ def guard_parsers(client: discord.Client) -> None:
     )
 
 
+def guard_answers(client: discord.Client) -> None:
+    """Let the messages in Discord's answers to *client* be read as those that it sends are.
+
+    Otherwise an answer is posted and not known to be, where the question that it replies to comes
+    along with an embed that discord.py trips over.
+    """
+    request = client.http.request
+
+    async def tidied_request(route: Route, **given: Any) -> Any:
+        answer = await request(route, **given)
+        return [*map(_tidied, answer)] if isinstance(answer, list) else _tidied(answer)
+
+    client.http.request = tidied_request  # type: ignore[method-assign]
+
+
+def _tidied(answer: Any) -> Any:
+    return tidied(answer) if isinstance(answer, dict) and "embeds" in answer else answer
+
+
 def guard_global_limit(client: discord.Client) -> None:
     """Let no request of *client*, which has logged in, shut the gate for ever."""
     trace = client.http.http_trace

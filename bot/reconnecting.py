@@ -12,7 +12,7 @@ from discord.gateway import ReconnectWebSocket
 
 from bot.buckets import guard_buckets
 from bot.errors import DiscordRefused
-from bot.gateway import count_identifies, guard_global_limit, guard_parsers
+from bot.gateway import count_identifies, guard_answers, guard_global_limit, guard_parsers
 from bot.gateway_socket import GatewaySocket
 from bot.identifies import Failures, Identifies
 
@@ -86,6 +86,7 @@ async def stay_connected(
     Raises MessageContentRefused, or DiscordRefused where trying again would not help.
     """
     guard_parsers(client)
+    guard_answers(client)
     guard_buckets(client)
     pause = await failures.pause_left_seconds()
     if pause:

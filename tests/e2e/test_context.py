@@ -1,6 +1,7 @@
 """What the model is told besides the words of a question: when, where, and what it is about."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -133,6 +134,7 @@ async def test_an_embed_or_a_forward_that_makes_no_sense_loses_no_question(
     stage: Stage, unique: str
 ) -> None:
     channel = await stage.channel()
+    await stage.discord.gateway("swallow", count=1, event="MESSAGE_CREATE")
     message = await stage.discord.say(channel, "Mina", f"{unique}?")
     me = {"id": stage.discord.bot_id, "username": "ChatBot", "discriminator": "1", "avatar": None}
     garbled = message | {
@@ -145,6 +147,33 @@ async def test_an_embed_or_a_forward_that_makes_no_sense_loses_no_question(
     assert (await question_of(stage, unique)).endswith(
         f"\n{unique}?\n⟦embed⟧\nCPU\n⟦forwarded message⟧\nLook {unique}"
     )
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_discords_answers_may_hold_an_embed_that_makes_no_sense(
+    own_stage: Stage, unique: str, away: bool
+) -> None:
+    """The question comes back with each answer to a call, and is read where it was missed."""
+    place = await own_stage.discord.dm("Mina")
+    garbled = partial(
+        own_stage.discord.say, place, "Mina", unique, embeds=[{"title": "CPU", "timestamp": "now"}]
+    )
+    async with own_stage.bot():
+        await own_stage.said(place, "Mina", "Are you there?")
+        question = {} if away else await garbled()
+        if not away:
+            await own_stage.answer_to(question)
+    if away:
+        question = await garbled()
+    async with own_stage.bot():
+
+        async def shown() -> bool:
+            unshown = "SELECT state, unshown FROM exchanges WHERE message_id = ?"
+            return own_stage.rows(unshown, int(question["id"])) == [("answered", None)]
+
+        await until(shown)
+    assert len(await own_stage.parts_of(question)) == 1
+    assert len(await own_stage.requests_with(unique)) == 1
 
 
 async def test_a_mention_sent_with_a_forward_is_about_the_forward(
