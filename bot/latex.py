@@ -191,6 +191,14 @@ class _Reader:
         return _joined(self._argument(), is_tight=True)
 
     def _command(self) -> list[_Atom]:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _Untold
+        atoms = self._commanded()
+        self._depth -= 1
+        return atoms
+
+    def _commanded(self) -> list[_Atom]:
         match = _COMMAND.match(self._source, self._at)
         if match is None:
             raise _Untold

@@ -380,7 +380,7 @@ class _OpenTable:
 
     def add(self, row: str) -> None:
         self.table.add(row)
-        self.length += len(row)
+        self.length += max(len(row), len(self.table.header))  # Cells that are empty cost, too.
 
     def anew(self) -> _OpenTable:
         table = Table(self.table.header, self.table.alignments)

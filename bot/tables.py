@@ -19,12 +19,14 @@ from bot.links import Link
 # held upright shows some 40 to 45, held across or on a desktop at least 80. At 60 the usual table
 # of three or four columns stays one, and all but upright phones show it whole.
 WIDEST: Final = 60
+MOST_COLUMNS: Final = 60  # More are no table: they never fit, and each row is filled up to all.
 GAP: Final = "  "
 _FENCE: Final = "```"
 _CELL_END: Final = re.compile(r"\\.|(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)|(?P<pipe>\|)")
 _PIPE: Final = re.compile(r"\\.|(?P<pipe>\|)")
 _DELIMITER: Final = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?")
 _KEPT: Final = re.compile("\ue000(\\d+)\ue001")
+_KEPT_SIGNS: Final = re.compile("[\ue000\ue001]")
 _EMPHASIS: Final = re.compile(
     r"(\*{1,3}|~~|\|\|)(?=\S)(.+?)(?<=\S)\1|(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\3(?!\w)", re.DOTALL
 )
@@ -77,7 +79,7 @@ def cells(row: str, count: int | None = None) -> list[str]:
 
 def alignments(line: str) -> list[Alignment] | None:
     """Return what the line under a table's header says, None if it is none."""
-    if "|" not in line or not _DELIMITER.fullmatch(line.strip()):
+    if not 0 < line.count("|") <= MOST_COLUMNS + 1 or not _DELIMITER.fullmatch(line.strip()):
         return None
     signs = {
         (False, False): Alignment.LEFT,
@@ -137,8 +139,12 @@ class _Plain:
         self.kept: list[str] = []
 
     def literal(self, text: str) -> str:
-        self.kept.append(text)
+        self.kept.append(_KEPT_SIGNS.sub("", text))  # An entity may have been one.
         return f"\ue000{len(self.kept) - 1}\ue001"
+
+    def kept_as(self, number: str) -> str:
+        """Return what was kept under a number, "" for one that an entity in a link made up."""
+        return self.kept[int(number)] if int(number) < len(self.kept) else ""
 
     def escape(self, char: str) -> str:
         return self.literal(char)
@@ -164,12 +170,13 @@ class _Plain:
 
 def _plain(cell: str) -> list[str]:
     """Return the lines of a cell without markup."""
+    if not cell:
+        return [""]
     style = _Plain()
-    text = rendered(re.sub("[\ue000\ue001]", "", cell), style)
+    text = rendered(_KEPT_SIGNS.sub("", cell), style)
     while (bare := _EMPHASIS.sub(r"\2\4", text)) != text:
         text = bare
-    while _KEPT.search(text):
-        text = _KEPT.sub(lambda found: style.kept[int(found[1])], text)
+    text = _KEPT.sub(lambda found: style.kept_as(found[1]), text)
     # Backticks in a row would end the block.
     text = text.replace("``", "`\u200b`").replace("``", "`\u200b`")
     return [" ".join(line.split()) for line in text.split(_BREAK)]
@@ -213,5 +220,7 @@ def _list(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _in_line(cell: str) -> str:
+    if not cell:
+        return ""
     parts = rendered(cell, MARKED).split(_BREAK)
     return "; ".join(filter(None, (" ".join(part.split()) for part in parts)))

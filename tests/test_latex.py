@@ -86,6 +86,7 @@ def test_what_unicode_has(source: str, shown: str) -> None:
         "{" * 50 + "}" * 50,
         r"\sqrt[3",
         r"\mathbb{",
+        *(command * 900 + "{2}" for command in (r"\sqrt", r"\not", r"\hat", r"\left", r"\frac")),
     ],
 )
 def test_what_unicode_has_not(source: str) -> None:

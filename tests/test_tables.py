@@ -1,9 +1,13 @@
 """Tables as blocks of code, and as lists where they are too wide."""
 
+import time
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
-from bot.rendering import render
-from bot.tables import WIDEST, alignments, cells, width
+from bot.rendering import Renderer, render
+from bot.tables import MOST_COLUMNS, WIDEST, alignments, cells, width
 
 
 def table(*rows: str) -> str:
@@ -79,6 +83,9 @@ def test_width_is_what_a_terminal_would_take(text: str, columns: int) -> None:
         ("`a || b`", "a || b"),
         ("a[^1]", "a¹"),
         ("- [ ] x", "- [ ] x"),
+        ("<code>&#xE000;0&#xE001;&#xE000;0&#xE001;</code>", "00"),
+        ("&#xE000;9&#xE001;", "9"),
+        ("[a](http://&#xE000;7&#xE001;.test)", "a (.test)"),
     ],
 )
 def test_markup_in_cells_is_made_plain(cell: str, plain: str) -> None:
@@ -188,6 +195,28 @@ def test_a_wide_header_alone_becomes_a_line() -> None:
 def test_the_widest_block(letters: int, is_block: bool) -> None:
     text = render(table("| a | b |", f"| {'x' * letters} | y |"))
     assert text.startswith("```") == is_block
+
+
+def test_what_has_too_many_columns_is_no_table() -> None:
+    """It would never fit, and each of its rows would be filled up to all of them."""
+    most = "|a" * MOST_COLUMNS + "|\n" + "|-" * MOST_COLUMNS + "|\n"
+    assert "|-" not in render(most)
+    more = "|a" + most.replace("\n", "\n|-", 1)
+    assert render(more) == more
+
+
+def test_rows_of_nothing_do_not_make_a_block_without_end() -> None:
+    """What is written at once is bounded by cells, not by characters alone."""
+    renderer = Renderer()
+    renderer.write(table("|a" * MOST_COLUMNS + "|") + "\n")
+    steps: list[Callable[[], str]] = [partial(renderer.write, "|\n")] * 8000
+    longest = 0.0
+    started = time.process_time()
+    for step in (*steps, renderer.finish):
+        began = time.process_time()
+        step()
+        longest = max(longest, time.process_time() - began)
+    assert longest < (time.process_time() - started) / 10
 
 
 def test_cells_and_delimiters() -> None:
