@@ -43,7 +43,8 @@ async def got(url: str, **headers: str) -> tuple[int, str, dict[str, str]]:
 
 @SESSION
 async def test_every_answer_says_what_a_browser_may_do(page: Page) -> None:
-    for path in ("", "static/app.js", "static/nothing.js", "static/../server.py", "nothing"):
+    missing = ("static/nothing.js", "static/../server.py", f"static/{'x' * 3000}.js", "nothing")
+    for path in ("", "static/app.js", *missing):
         status, _, headers = await got(page.address + path)
         assert status == (200 if path in {"", "static/app.js"} else 404), path
         assert "default-src 'none'; script-src 'self'" in headers["Content-Security-Policy"]
@@ -57,6 +58,30 @@ async def test_without_the_token_there_is_nothing(page: Page) -> None:
     for path in ("/", "/events", "/static/app.js", "/wrong-token/events", "//events"):
         status, text, _ = await got(page.origin + path)
         assert (status, text) == (404, "Open the address that was printed.")
+
+
+@SESSION
+async def test_an_address_that_is_no_path_is_refused(page: Page) -> None:
+    host = urlsplit(page.address).netloc
+    for line in ("OPTIONS *", f"GET http://{host}", f"CONNECT {host}"):
+        reader, writer = await asyncio.open_connection(*host.split(":"))
+        writer.write(f"{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            status = (await reader.readline()).split()[1]
+        writer.close()
+        assert status in {b"404", b"400"}, line
+
+
+@SESSION
+async def test_what_nests_without_end_makes_no_sense(page: Page) -> None:
+    headers = {"Origin": page.origin, "Content-Type": "application/json"}
+    address = f"{page.address}do/dm"
+    async with aiohttp.ClientSession(headers=headers) as http:
+        for more, body in (("", "[" * 100_000), ("; charset=xx", "{}")):
+            kind = {"Content-Type": f"application/json{more}"}
+            async with http.post(address, data=body, headers=kind) as answer:
+                assert answer.status == 400
+                assert "makes no sense" in (await answer.json())["error"]
 
 
 @SESSION

@@ -58,7 +58,7 @@ def _refusal(request: web.Request, token: str) -> web.Response | None:
     # A name that was made to point here is no address of ours: DNS rebinding ends here.
     if request.headers.get("Host", "").lower() not in own:
         return web.Response(status=421, text="This page answers to its own address only.")
-    given = request.path.split("/")[1]
+    given = request.path.removeprefix("/").partition("/")[0]
     if not secrets.compare_digest(given.encode(), token.encode()):
         return web.Response(status=404, text="Open the address that was printed.")
     if request.method in _CHANGES_NOTHING:

@@ -104,14 +104,14 @@ class Server:
         except web.HTTPRequestEntityTooLarge:
             error_text = "That is too large: Discord takes 10 MiB a file."
             return web.json_response({"error": error_text}, status=413)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             error_text = f"The request makes no sense: {type(error).__name__}."
             return web.json_response({"error": error_text}, status=400)
 
 
 def _own_file(name: str) -> web.Response:
     path = _STATIC / name
-    if path.parent != _STATIC or path.suffix not in _TYPES or not path.is_file():
+    if path not in _STATIC.iterdir() or path.suffix not in _TYPES:
         raise web.HTTPNotFound
     return web.Response(body=path.read_bytes(), content_type=_TYPES[path.suffix], charset="utf-8")
 
