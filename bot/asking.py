@@ -132,6 +132,7 @@ class Asking:
             author=addressing.speaker(asker),
             question=scrubbed(addressing.readable(words, interaction.guild)),
             token=interaction.token,
+            locale=interaction.locale.value if private else "",
         )
 
 

@@ -15,7 +15,7 @@ from discord import app_commands
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.completing import UNANSWERABLE, CompletingTree
-from bot.conversation import Conversation
+from bot.conversation import Conversation, Exchange
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History
@@ -133,9 +133,9 @@ class Commands:
         """Return the language of the person who gave a command."""
         return self._languages.of_locale(interaction.locale.value)
 
-    def said_to_all(self, interaction: discord.Interaction) -> Sentences:
-        """Return the language of the place where a command was given."""
-        return self._languages.of_guild(interaction.guild_id)
+    def said_under(self, exchange: Exchange) -> Sentences:
+        """Return the language of what is said under an answer."""
+        return self._languages.of_answer(exchange)
 
     def heard(self, interaction: discord.Interaction) -> Sentences:
         """Return the language to answer a command in, which anybody may give; raises Refused."""

@@ -53,7 +53,8 @@ class Exchange:
 
     What a command asked has its interaction's id in the place of a message's, and a *token* to
     answer it with, "" once that is over; None where a message asked. *pressed_id* is the press of a
-    button whose token that is, None where it is the command's own.
+    button whose token that is, None where it is the command's own. *locale* is that of the person
+    who alone sees the answer, for as long as there is a token; "" where all see it.
     """
 
     message_id: int
@@ -72,6 +73,7 @@ class Exchange:
     tokens: int = 0
     token: str | None = field(default=None, repr=False)
     pressed_id: int | None = None
+    locale: str = ""
 
     @property
     def answered_by(self) -> int:

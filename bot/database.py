@@ -143,6 +143,8 @@ SCHEMA: Final = (
     """,
     # Whose token it is, where somebody pressed a button under what they alone see.
     "ALTER TABLE exchanges ADD COLUMN pressed_id INTEGER;",
+    # In which language one person is told what they alone see.
+    "ALTER TABLE exchanges ADD COLUMN locale TEXT NOT NULL DEFAULT '';",
 )
 
 PRAGMAS: Final = (

@@ -14,7 +14,8 @@ HOURLY_REWRITE_BYTES: Final = 256_000_000
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
 PLACES: Final = 500  # The same, of places that are gone.
 WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
-SPENT: Final = "token = substr(token, 1, 0)"  # '' of what an interaction had; NULL stays
+# '' of what an interaction had; the NULL of a message stays
+SPENT: Final = "token = substr(token, 1, 0), locale = ''"
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
 ERASED_TEXT: Final = (

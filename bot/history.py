@@ -22,7 +22,7 @@ PAGE_ROWS: Final = 64
 _COLUMNS: Final = (
     "message_id, channel_id, place_id, author_id, author, question, embedded, quoted,"
     " quoted_id, quoted_author_id, files, reply, cut, tokens, token,"
-    " pressed_id"
+    " pressed_id, locale"
 )
 _PLACE: Final = "guild_id, parent_id, private_to"
 # A thread's own rows and, before them, its parent's up to the message that started it. Each arm's
@@ -100,10 +100,10 @@ class History:
                 """
                 INSERT INTO exchanges (message_id, channel_id, place_id, guild_id, parent_id,
                     author_id, author, question, embedded, quoted, quoted_id, quoted_author_id,
-                    files, state, private_to, token)
+                    files, state, private_to, token, locale)
                 SELECT :message, :channel, :place, :guild, :parent,
                     :author_id, :author, :question, :embedded, :quoted, :quoted_id,
-                    :quoted_author_id, :files, 'received', :private_to, :token
+                    :quoted_author_id, :files, 'received', :private_to, :token, :locale
                 WHERE :private_to <> 0 OR NOT EXISTS
                     (SELECT 1 FROM resets WHERE channel_id = :channel AND before_id > :message)
                 ON CONFLICT DO NOTHING
@@ -419,14 +419,15 @@ class History:
         )
         return _with_place(rows[0]) if rows else None
 
-    async def answer_by(self, message_id: int, pressed_id: int, token: str) -> None:
-        """Let the token of a press stand for that of the command that asked, until `shown`."""
+    async def answer_by(self, exchange: Exchange) -> None:
+        """Let the press of *exchange* stand for the command that asked, until `shown`."""
         await self._database.change(
-            "UPDATE exchanges SET pressed_id = ?, token = ?"
+            "UPDATE exchanges SET pressed_id = ?, token = ?, locale = ?"
             " WHERE message_id = ? AND author_id <> 0",
-            pressed_id,
-            token,
-            message_id,
+            exchange.pressed_id,
+            exchange.token,
+            exchange.locale,
+            exchange.message_id,
         )
 
     async def renewed(self, exchange: Exchange, state: State, notices: Sequence[str]) -> bool:
@@ -524,6 +525,7 @@ def _named(exchange: Exchange) -> dict[str, object]:
         "files": exchange.files,
         "private_to": place.person_id,
         "token": exchange.token,
+        "locale": exchange.locale,
     }
 
 
@@ -535,7 +537,7 @@ def _with_place(row: Sequence[Any]) -> Exchange:
 def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
     message_id, channel_id, place_id, author_id, author, question, *rest = row
     embedded, quoted, quoted_id, quoted_author_id, files, reply, cut, *rest = rest
-    tokens, token, pressed_id = rest
+    tokens, token, pressed_id, locale = rest
     return Exchange(
         message_id=message_id,
         conversation=conversation
@@ -555,4 +557,5 @@ def _exchange(row: Sequence[Any], conversation: Conversation) -> Exchange:
         tokens=tokens,
         token=token,
         pressed_id=pressed_id,
+        locale=locale,
     )

@@ -114,7 +114,7 @@ class Interactions:
         async def look_up(exchange: Exchange) -> Brought:
             if exchange.files or not about:
                 return Brought()
-            say = self._languages.of_guild(exchange.conversation.guild_id)
+            say = self._languages.of_answer(exchange)
             return Brought(await self._attachments.read((), about, say))
 
         return look_up
@@ -129,8 +129,8 @@ class Interactions:
         """
         if len(parts) != 1:
             return None
-        await self._history.answer_by(exchange.message_id, press.id, press.token)
         pressed = replace(exchange, pressed_id=press.id, token=press.token)
+        await self._history.answer_by(pressed)
         place = self._destination(pressed, self._channel(pressed, parts), Part(parts[0], None))
         return self._inbox.reply_to(pressed, partial(_known, place))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from bot.conversation import Exchange
 from bot.korean import KOREAN
 from bot.sentences import ENGLISH, Sentences
 
@@ -24,6 +25,12 @@ class Languages:
         """Return what is said in a guild, or in direct messages, where None knows the language."""
         locale = self._locale_of(guild_id) if guild_id is not None else None
         return self.default if locale is None else self.of_locale(locale)
+
+    def of_answer(self, exchange: Exchange) -> Sentences:
+        """Return what is said under an answer: a person's language where they alone see it."""
+        if exchange.locale:
+            return self.of_locale(exchange.locale)
+        return self.of_guild(exchange.conversation.guild_id)
 
     def of_locale(self, locale: str) -> Sentences:
         """Return the language of a locale, such as ko or en-GB; the default for others."""

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from bot.conversation import Exchange, State
 from bot.discord_calls import FAILURES, TRIPPED
 from bot.history import History
 from bot.interaction_reply import Press
-from bot.offers import NOTHING, Offer, offered
+from bot.offers import Offer, offered
 from bot.renewing import Renewals, Renewed
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Presses:
 
     async def _mend(self, interaction: discord.Interaction, exchange: Exchange | None) -> None:
         """Put in place of buttons that were left over what may be done with the reply."""
-        offers = NOTHING
+        view = None
         if exchange is not None:
             if await self._history.is_open(exchange.message_id):
                 return
@@ -79,12 +80,15 @@ class Presses:
             if not exchange.conversation.person_id or len(parts) == 1:
                 state = State.FAILED if exchange.cut else State.CANCELLED
                 offers = offered(state, empty=False, cut=exchange.cut)
-        view = buttons(self._commands.said_to_all(interaction), offers)
+                view = buttons(self._commands.said_under(exchange), offers)
         with suppress(*UNANSWERABLE):
             await interaction.edit_original_response(view=view)
 
     async def _of(self, interaction: discord.Interaction) -> Exchange:
-        """Return the exchange whose reply the button is under; raises Refused."""
+        """Return the exchange whose reply the button is under; raises Refused.
+
+        What a person alone sees is said in the language that they have by now.
+        """
         message_id = None
         if interaction.message is not None:
             message_id = await self._history.question_of(interaction.message.id)
@@ -96,7 +100,8 @@ class Presses:
         in_charge = allowed.manage_messages or allowed.administrator
         if interaction.user.id != exchange.author_id and not in_charge:
             raise Refused("refused_button")
-        return exchange
+        private = exchange.conversation.person_id
+        return replace(exchange, locale=interaction.locale.value) if private else exchange
 
 
 class _Row(discord.ui.View):

@@ -863,7 +863,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.was_received(20)
     assert await history.is_open(30) is False
     await history.renew(20, "Not whole.")
-    await history.answer_by(40, 50, "y")
+    await history.answer_by(an_exchange(40, token="y", pressed_id=50))
     await history.renewed(replace(one, reply="Since."), State.ANSWERED, [])
     await history.quoting(20)
     await history.amend(one)

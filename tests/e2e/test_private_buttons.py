@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from bot.korean import KOREAN
 from bot.offers import Offer
 from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
@@ -13,7 +14,7 @@ from bot.snowflakes import snowflake_at
 from bot.splitting import split
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import SLOW, answer, ask, asked, begun, over, parts
-from tests.e2e.test_buttons import offers, refusal
+from tests.e2e.test_buttons import labels, offers, refusal
 from tests.e2e.test_own_data import forget
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later, killed
@@ -203,3 +204,64 @@ async def test_one_that_was_forgotten_is_not_made_anew(stage: Stage, unique: str
     assert stage.rows("SELECT token FROM exchanges WHERE message_id = ?", int(interaction)) == [
         ("",)
     ]
+
+
+# The language of the one who sees it
+
+
+async def test_it_speaks_the_persons_language_after_a_restart_and_a_press_brings_it_again(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person, place = await stage.person(), await stage.channel()
+    await stage.discord.edit_user(person, locale="ko")
+    await stage.model.reply_when(unique, SLOW, times=1)
+    await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
+    async with stage.bot() as bot:
+        interaction = await ask(stage, place, person, unique)
+        assert labels((await begun(stage, interaction))[0]) == [KOREAN.stop_label]
+        await killed(bot)
+    async with stage.bot():
+        [shown] = await answer(stage, interaction)
+        assert shown["content"] == f"Begun\n-# {KOREAN.model_length}"
+        assert labels(shown) == [KOREAN.continue_label, KOREAN.regenerate_label]
+        await over(stage, interaction, "failed")
+        kept = "SELECT locale FROM exchanges WHERE message_id = ?"
+        assert stage.rows(kept, int(interaction)) == [("",)], "it goes with the token"
+        await stage.discord.edit_user(person, locale="en-GB")
+        await press(stage, person, shown, Offer.REGENERATE)
+        again = await shows(stage, interaction, ENGLISH.model_length)
+        assert labels(again) == [ENGLISH.continue_label, ENGLISH.regenerate_label]
+
+
+async def test_what_all_see_speaks_the_servers_language_whoever_asks(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person, place = await stage.person(), await stage.channel()
+    await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
+    async with stage.bot(LANGUAGE="ko"):
+        [private] = await asked(stage, place, person, f"{unique} private")
+        assert private["content"] == f"Begun\n-# {ENGLISH.model_length}"
+        assert labels(private) == [ENGLISH.continue_label, ENGLISH.regenerate_label]
+        [public] = await asked(stage, place, person, f"{unique} public", private=False)
+        assert public["content"] == f"Begun\n-# {KOREAN.model_length}"
+        assert labels(public) == [KOREAN.continue_label, KOREAN.regenerate_label]
+
+
+async def test_a_stop_that_a_crash_left_is_replaced_in_the_persons_language(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person, place = await stage.person(), await stage.channel()
+    await stage.discord.edit_user(person, locale="ko")
+    await stage.model.reply_when(unique, SLOW)
+    async with stage.bot() as bot:
+        interaction = await ask(stage, place, person, unique)
+        [shown] = await begun(stage, interaction)
+        await killed(bot)
+    async with stage.bot(**hours_later(stage, LATER_HOURS)):
+        await over(stage, interaction, "failed")
+        pressed = await press(stage, person, shown, Offer.STOP)
+        assert (await refusal(stage, pressed))["content"] == KOREAN.nothing_to_stop
+        assert labels((await parts(stage, interaction))[0]) == [KOREAN.regenerate_label]
