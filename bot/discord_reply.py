@@ -15,7 +15,7 @@ from bot.buttons import buttons
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.interaction_reply import InteractionChannel
-from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
+from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import Part
 from bot.sentences import Sentences
@@ -66,6 +66,10 @@ class Destination:
     room: int | None = None
     offers: Offers = EVERYTHING
     offers_of_many: Offers = EVERYTHING
+
+    def offers_on(self, count: int) -> Offers:
+        """Return the most that may be done with a reply of so many parts."""
+        return self.offers if count <= 1 else self.offers & self.offers_of_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ class DiscordReply:
         place = await asyncio.shield(self._place)
         self._splitter.write(self._renderer.finish())
         parts, most_parts = self._splitter.finish(), self._most_parts_in(place)
+        count = len(with_notices(parts, notices))
+        notices = true_with(offers & place.offers_on(count), notices)
         if len(parts) > most_parts:
             attached = self._say.reply_attached.format(name=ATTACHED)
             first = first_parts(parts, most_parts, [attached, *notices])
@@ -249,7 +255,7 @@ class DiscordReply:
         """
         place = await asyncio.shield(self._place)
         shown = list(filter(None, texts))
-        offers &= place.offers if len(shown) == 1 else place.offers & place.offers_of_many
+        offers &= place.offers_on(len(shown))
         for number, text in enumerate(shown):
             if self._finishing and urgency is Urgency.EDIT:
                 return

@@ -83,7 +83,9 @@ KOREAN: Final = Sentences(
     model_length=(
         "답변이 길이 제한에 닿아 여기서 끝나요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요."
     ),
+    model_length_plain="답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 해 주세요.",
     model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요.",
+    model_cut_plain="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 해 주세요.",
     model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
     answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 무엇이었는지는 로그에 있어요.",
     ask_name="질문",
@@ -262,6 +264,7 @@ KOREAN: Final = Sentences(
     continue_label="이어 쓰기",
     kept_before="남길 수 있는 새 답이 없어서 이전 답을 그대로 두었어요.",
     continue_interrupted="다시 시작해야 해요. 제가 돌아오면 이어 쓰기를 다시 눌러 주세요.",
+    continue_interrupted_plain="다시 시작해야 해요. 제가 돌아오면 계속해 달라고 해 주세요.",
     nothing_to_stop="멈출 것이 없어요. 이 답은 지금 쓰고 있지 않아요.",
     answer_running="이 답은 이미 쓰고 있어요.",
     answer_forgotten="이 답은 이제 기억하지 못해요. 다시 물어봐 주세요.",

@@ -1,9 +1,11 @@
 """What a person may do with a reply, by how far it has come."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
 from bot.conversation import State
+from bot.languages import LANGUAGES
 
 
 class Offer(StrEnum):
@@ -19,6 +21,16 @@ Offers = frozenset[Offer]
 NOTHING: Final[Offers] = frozenset()
 EVERYTHING: Final[Offers] = frozenset(Offer)
 WHILE_STREAMING: Final[Offers] = frozenset({Offer.STOP})
+# The sentences that send people to the button, and what is said where there is none.
+_PLAIN: Final = {
+    sentence: plain
+    for say in LANGUAGES.values()
+    for sentence, plain in (
+        (say.model_length, say.model_length_plain),
+        (say.model_cut, say.model_cut_plain),
+        (say.continue_interrupted, say.continue_interrupted_plain),
+    )
+}
 
 
 def offered(state: State, *, empty: bool, cut: bool) -> Offers:
@@ -32,3 +44,10 @@ def offered(state: State, *, empty: bool, cut: bool) -> Offers:
     if cut and state is State.FAILED:
         return frozenset({Offer.REGENERATE, Offer.CONTINUE})
     return frozenset({Offer.REGENERATE})
+
+
+def true_with(offers: Offers, notices: Sequence[str]) -> list[str]:
+    """Return *notices* without a word of Continue where that is not among *offers*."""
+    if Offer.CONTINUE in offers:
+        return [*notices]
+    return [_PLAIN.get(notice, notice) for notice in notices]

@@ -57,7 +57,9 @@ class Sentences:
     model_withheld: str
     model_empty: str
     model_length: str
+    model_length_plain: str
     model_cut: str
+    model_cut_plain: str
     model_failed: str
     answer_failed: str
 
@@ -186,6 +188,7 @@ class Sentences:
     continue_label: str
     kept_before: str
     continue_interrupted: str
+    continue_interrupted_plain: str
     nothing_to_stop: str
     answer_running: str
     answer_forgotten: str
@@ -288,9 +291,11 @@ ENGLISH: Final = Sentences(
     model_length=(
         "The answer reached its length limit and stops here. Press Continue, or ask me to go on."
     ),
+    model_length_plain="The answer reached its length limit and stops here. Ask me to go on.",
     model_cut=(
         "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."
     ),
+    model_cut_plain="The answer was cut off here by a lost connection. Ask me to go on.",
     model_failed="The AI service had a problem. Please try again in a minute.",
     answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
     ask_name="ask",
@@ -473,6 +478,7 @@ ENGLISH: Final = Sentences(
     continue_label="Continue",
     kept_before="There is no new answer that I could keep: this is the one from before.",
     continue_interrupted="I have to restart. Press Continue again when I am back.",
+    continue_interrupted_plain="I have to restart. Ask me to go on when I am back.",
     nothing_to_stop="There is nothing to stop: this answer is not being written any more.",
     answer_running="This answer is being written already.",
     answer_forgotten="I do not remember this answer any more. Please ask me again.",

@@ -18,7 +18,7 @@ from bot.errors import HistoryFailed, SystemPromptTooLong
 from bot.history import History
 from bot.languages import Languages
 from bot.logs import set_up_logging
-from bot.offers import NOTHING, Offers
+from bot.offers import NOTHING, Offers, true_with
 from bot.runtime import assistant_on
 from bot.sandbox.process import running
 from bot.sentences import Sentences
@@ -67,7 +67,7 @@ class TerminalReply:
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:  # noqa: ARG002  # the port's
         """End the line and print *notices*."""
-        for notice in notices:
+        for notice in true_with(NOTHING, notices):  # There is nothing to press.
             print(f"\n({notice})" if self._begun else notice, end="")
         print(flush=True)
 

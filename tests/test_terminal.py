@@ -105,7 +105,7 @@ async def test_a_conversation_with_all_its_commands(model: ModelDriver, tmp_path
         "(system prompt: Be  brief.)\n",
         "(system prompt: Be  brief.)\n",
         f"ChatBot : {ENGLISH.model_key_refused}\n",
-        f"ChatBot : One, two\n({ENGLISH.model_length})\n",
+        f"ChatBot : One, two\n({ENGLISH.model_length_plain})\n",
         "(exchanges forgotten: 2)\n",
         "(exchanges forgotten: 0)\n",
         "ChatBot : Yes.\n",

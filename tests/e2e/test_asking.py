@@ -1,6 +1,7 @@
 """/ask and "Ask about this": where the bot cannot read, for one person or for all, once."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -345,9 +346,12 @@ async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(
     stage: Stage, unique: str, traveller: str
 ) -> None:
     place = await place_of_kind(stage, traveller, unique, "group")
-    await stage.model.reply_when(unique, SLOW)
-    shown = await begun(stage, await ask(stage, place, traveller, unique, private=False))
-    assert offers(shown[0]) == []
+    await stage.model.reply_when(unique, replace(SLOW, finish_reason="length"))
+    interaction = await ask(stage, place, traveller, unique, private=False)
+    assert offers((await begun(stage, interaction))[0]) == []
+    [shown] = await answer(stage, interaction)
+    assert offers(shown) == []
+    assert shown["content"].endswith(f"-# {ENGLISH.model_length_plain}")
 
 
 async def test_a_private_question_waits_for_nobody_in_the_channel(

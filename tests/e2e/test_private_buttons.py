@@ -99,6 +99,29 @@ async def test_what_takes_several_messages_has_no_button_that_could_change_one_a
     assert [offers(one) for one in await asked(stage, place, person, unique)] == [[], []]
 
 
+async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: str) -> None:
+    """Neither under one of several messages, nor under one that Continue made so."""
+    person, place = await stage.person(), await stage.channel()
+    cut = Script(text=LONG, finish_reason="length")
+    await stage.model.reply_when(f"{unique} long", cut, times=1)
+    shown = await asked(stage, place, person, f"{unique} long")
+    assert [offers(one) for one in shown] == [[], []]
+    assert shown[-1]["content"].endswith(f"-# {ENGLISH.model_length_plain}")
+    begun_with = Script(text="The beginning.", finish_reason="length")
+    await stage.model.reply_when(f"{unique} short", begun_with, times=1)
+    interaction = await ask(stage, place, person, f"{unique} short")
+    [short] = await answer(stage, interaction)
+    assert short["content"].endswith(f"-# {ENGLISH.model_length}")
+    await over(stage, interaction, "failed")
+    await stage.model.reply_when(GO_ON, cut, times=1)
+    pressed = await press(stage, person, short, Offer.CONTINUE)
+    await shows(stage, interaction, "harbour")
+    await over(stage, interaction, "failed")
+    last = (await followups(stage, pressed))[-1]
+    assert last["content"].endswith(f"-# {ENGLISH.model_length_plain}")
+    assert offers(last) == []
+
+
 async def test_one_that_becomes_longer_goes_on_in_messages_of_the_press(
     stage: Stage, unique: str
 ) -> None:
