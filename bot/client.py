@@ -211,7 +211,7 @@ class ChatClient(discord.Client):
     ) -> None:
         """Store what a command asked and see it answered; while draining, the next start does.
 
-        *about* are the files of the message that it asks about.
+        *about* are the files of the message that it asks about. Raises PersonBusy.
         """
         done = True
         with self._inbox.holding(interaction.id) as free:

@@ -17,7 +17,7 @@ from bot.client import ChatClient
 from bot.completing import UNANSWERABLE, CompletingTree
 from bot.conversation import Conversation, Exchange
 from bot.discord_calls import TRIPPED
-from bot.errors import HistoryFailed, SystemPromptTooLong
+from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
 from bot.history import History
 from bot.interaction_reply import ANSWER_SECONDS
 from bot.languages import LANGUAGES, Languages
@@ -191,6 +191,8 @@ class Commands:
         say = self.said_to(interaction)
         if isinstance(error, Refused):
             sentence = getattr(say, error.sentence).format(**error.values)
+        elif isinstance(error, PersonBusy):
+            sentence = say.person_busy.format(limit=error.limit)
         elif isinstance(error, SystemPromptTooLong):
             sentence = say.system_too_long.format(
                 characters=error.characters,

@@ -7,6 +7,7 @@ BotError
 │   └── DiscordRefused        token, intents or shard refused for good
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
+├── PersonBusy                somebody asks faster than they may
 ├── PlaceBusy                 too many questions wait in one place
 ├── NothingAsked              nothing of a question can be read
 ├── ReplyLost                 the place of an answer is gone or forbidden
@@ -80,6 +81,14 @@ class SystemPromptTooLong(BotError):
         self.character_limit = character_limit
         self.tokens = tokens
         self.token_limit = token_limit
+
+
+class PersonBusy(BotError):
+    """Somebody asks more than *limit* questions in a minute."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("more questions in a minute than one person may ask")
+        self.limit = limit
 
 
 class PlaceBusy(BotError):

@@ -24,7 +24,7 @@ from bot.discord_calls import (
     call,
 )
 from bot.discord_reply import Destination, DiscordReply, lost_because
-from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost
+from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
 from bot.guilds import readable
 from bot.history import History
 from bot.inbox import Inbox
@@ -45,6 +45,7 @@ from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
 
+TURN_SECONDS: Final = 0.5  # beside ANSWER_SECONDS, for what is stored of a question in vain
 ACKNOWLEDGED: Final = 40060  # Discord: answered already, as by a call whose answer was lost
 T = TypeVar("T")
 
@@ -76,14 +77,15 @@ class Interactions:
         self._limits = limits
         self._languages = languages
         self._now = now
+        self._turning = set[asyncio.Task[None]]()  # asyncio keeps no task that nobody else does
 
     async def take(
         self, interaction: discord.Interaction, exchange: Exchange
     ) -> DiscordReply | None:
         """Store a question and show that it is being worked on; return where the answer goes.
 
-        None when nothing is to be done any more: it came before, is one too many of its author's,
-        or cannot be answered. A database that is late does not keep Discord waiting.
+        None when nothing is to be done any more: it came before, or cannot be answered. A database
+        that is late does not keep Discord waiting. Raises PersonBusy.
         """
         receiving = asyncio.create_task(self._received(exchange))
         await asyncio.wait({receiving}, timeout=ANSWER_SECONDS)
@@ -91,10 +93,9 @@ class Interactions:
             return None
         verdict = self._limits.judge(exchange.author_id, seconds_of(exchange.message_id))
         if verdict is not Verdict.ADMITTED:
-            await self._turn_away(interaction)
-            await receiving
-            await self._turned_away(exchange)
-            return None
+            log.info("Question %d is one too many of its author's", exchange.message_id)
+            await self._turn_away(exchange, receiving)
+            raise PersonBusy(self._limits.questions_per_minute)
         began, original_id = await self._deferred(interaction, exchange)
         if not await receiving:
             return None
@@ -172,18 +173,15 @@ class Interactions:
             log.debug("In the inbox: question %d", exchange.message_id)
         return is_new
 
-    async def _turn_away(self, interaction: discord.Interaction) -> None:
-        say = self._languages.of_locale(interaction.locale.value)
-        limit = self._limits.questions_per_minute
-        log.info("Question %d is one too many of its author's", interaction.id)
-        try:
-            await interaction.response.send_message(
-                say.person_busy.format(limit=limit), ephemeral=True
-            )
-        except (discord.DiscordException, *FAILURES) as error:
-            log.warning("Nobody can be told that it is: %s", type(error).__name__)
+    async def _turn_away(self, exchange: Exchange, receiving: asyncio.Task[bool]) -> None:
+        """Keep no word of a question; a database that is late does so when the person was told."""
+        turning = asyncio.create_task(self._turned_away(exchange, receiving))
+        self._turning.add(turning)
+        turning.add_done_callback(self._turning.discard)
+        await asyncio.wait({turning}, timeout=TURN_SECONDS)
 
-    async def _turned_away(self, exchange: Exchange) -> None:
+    async def _turned_away(self, exchange: Exchange, receiving: asyncio.Task[bool]) -> None:
+        await receiving
         try:
             await self._history.turn_away(exchange.message_id)
         except HistoryFailed as error:

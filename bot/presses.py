@@ -38,7 +38,7 @@ class Presses:
         client.add_view(_Row(self))
 
     async def pressed(self, offer: Offer, interaction: discord.Interaction) -> None:
-        """Do what a button says; raises Refused, or HistoryFailed."""
+        """Do what a button says; raises Refused, PersonBusy or HistoryFailed."""
         self._commands.heard(interaction)
         try:
             await interaction.response.defer()
@@ -61,8 +61,6 @@ class Presses:
             person_id=interaction.user.id,
             me_id=interaction.client.user.id,
         )
-        if renewed is Renewed.TOO_MANY:
-            raise Refused("person_busy", limit=self._renewals.most_a_minute)
         if renewed is not Renewed.DONE:
             raise Refused("answer_running" if renewed is Renewed.RUNNING else "answer_forgotten")
 

@@ -6,6 +6,7 @@ from bot.assistant import Assistant
 from bot.catch_up import CatchUp
 from bot.conversation import Exchange
 from bot.discord_reply import DiscordReply
+from bot.errors import PersonBusy
 from bot.history import History
 from bot.inbox import Inbox
 from bot.interaction_reply import Press
@@ -21,7 +22,6 @@ class Renewed(Enum):
 
     DONE = auto()
     RUNNING = auto()  # the reply is being made already
-    TOO_MANY = auto()  # of the person's in this minute
     FORGOTTEN = auto()
 
 
@@ -46,21 +46,19 @@ class Renewals:
         self._catch_up = catch_up
         self._limits = limits
 
-    @property
-    def most_a_minute(self) -> int:
-        """How many questions and renewals one person may ask for in a minute."""
-        return self._limits.questions_per_minute
-
     async def renew(
         self, exchange: Exchange, renewal: Offer, press: Press, *, person_id: int, me_id: int
     ) -> Renewed:
-        """See a reply renewed that somebody asks for by a press; raises HistoryFailed."""
+        """See a reply renewed that somebody asks for by a press.
+
+        Raises PersonBusy, or HistoryFailed.
+        """
         message_id = exchange.message_id
         with self._inbox.holding(message_id, is_stored=True) as free:
             if not free:
                 return Renewed.RUNNING
             if self._limits.judge(person_id, seconds_of(press.id)) is not Verdict.ADMITTED:
-                return Renewed.TOO_MANY
+                raise PersonBusy(self._limits.questions_per_minute)
             is_shown: bool | None = False
             try:
                 reply = await self._reply(exchange, press)

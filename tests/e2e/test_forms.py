@@ -224,3 +224,25 @@ async def test_too_long_a_system_prompt_is_given_back(own_stage: Stage, unique: 
         told = await stage.answered(interaction)
         await check_given_back(stage, interaction, told["content"], prompt)
         assert "too long" in told["content"]
+
+
+@LANGUAGES
+async def test_one_too_many_is_given_back(
+    own_stage: Stage, unique: str, locale: str, say: Sentences
+) -> None:
+    stage = own_stage
+    person, place = await speaker(stage, locale), await stage.channel()
+    said = await stage.discord.say(place, "Jun", f"{unique} hard words")
+    words = f"{unique} and much more"
+    async with stage.bot(USER_MESSAGES_PER_MINUTE="1"):
+        first, second = [await opened_about(stage, said, person) for _ in range(2)]
+        await answer(stage, await sent(stage, first, unique))
+        interaction = await sent(stage, second, words)
+        await check_given_back(stage, interaction, say.person_busy.format(limit=1), words)
+
+        async def forgotten() -> bool:
+            sql = "SELECT count(*) FROM exchanges WHERE question = ?"
+            return stage.rows(sql, words) == [(0,)]
+
+        await until(forgotten)
+    assert await stage.requests_with(words) == []

@@ -38,6 +38,25 @@ async def test_the_database_is_late_and_discord_is_told_to_wait(
         assert f"{unique} before" in await stage.memory_at(f"{unique} meanwhile")
 
 
+async def test_the_database_is_late_and_who_asks_too_much_is_told_in_time(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot(USER_MESSAGES_PER_MINUTE="1"):
+        place = await stage.channel()
+        await asked(stage, place, "Jun", f"{unique} before")
+        async with locked(stage.folder / "bot.db"):
+            told = await stage.answered(await ask(stage, place, "Jun", f"{unique} meanwhile"))
+            assert told["content"] == ENGLISH.person_busy.format(limit=1)
+
+        async def forgotten() -> bool:
+            sql = "SELECT question, state FROM exchanges WHERE message_id = ?"
+            return stage.rows(sql, int(told["interaction"])) == [("", "failed")]
+
+        await until(forgotten)
+    assert await stage.requests_with(f"{unique} meanwhile") == []
+
+
 async def test_what_cannot_be_stored_is_answered_and_says_so(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot() as bot:
