@@ -20,7 +20,7 @@ from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
 from bot.history import History
 from bot.interaction_reply import ANSWER_SECONDS
-from bot.languages import LANGUAGES, Languages
+from bot.languages import Languages, of_locale
 from bot.notes import Scope
 from bot.sentences import ENGLISH, Sentences
 
@@ -66,7 +66,7 @@ class Translations(app_commands.Translator):
         context: app_commands.TranslationContextTypes,  # noqa: ARG002  # discord.py gives it
     ) -> str | None:
         """Return *string* in a language, None where it is English or not spoken."""
-        say = LANGUAGES.get(locale.value.partition("-")[0], ENGLISH)
+        say = of_locale(locale.value)
         name = string.extras.get("sentence")
         return getattr(say, name) if name and say is not ENGLISH else None
 
@@ -131,7 +131,7 @@ class Commands:
 
     def said_to(self, interaction: discord.Interaction) -> Sentences:
         """Return the language of the person who gave a command."""
-        return self._languages.of_locale(interaction.locale.value)
+        return of_locale(interaction.locale.value)
 
     def said_under(self, exchange: Exchange) -> Sentences:
         """Return the language of what is said under an answer."""

@@ -24,17 +24,25 @@ class Languages:
     def of_guild(self, guild_id: int | None) -> Sentences:
         """Return what is said in a guild, or in direct messages, where None knows the language."""
         locale = self._locale_of(guild_id) if guild_id is not None else None
-        return self.default if locale is None else self.of_locale(locale)
+        return LANGUAGES.get(_language_of(locale or ""), self.default)
 
     def of_answer(self, exchange: Exchange) -> Sentences:
         """Return what is said under an answer: a person's language where they alone see it."""
         if exchange.locale:
-            return self.of_locale(exchange.locale)
+            return of_locale(exchange.locale)
         return self.of_guild(exchange.conversation.guild_id)
 
-    def of_locale(self, locale: str) -> Sentences:
-        """Return the language of a locale, such as ko or en-GB; the default for others."""
-        return LANGUAGES.get(locale.partition("-")[0], self.default)
+
+def of_locale(locale: str) -> Sentences:
+    """Return what is said to a person with a locale, such as ko or en-GB.
+
+    That is English for all others: so they see the names of the commands.
+    """
+    return LANGUAGES.get(_language_of(locale), ENGLISH)
+
+
+def _language_of(locale: str) -> str:
+    return locale.partition("-")[0]
 
 
 def _unknown(_guild_id: int) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from bot import errors
 from bot.errors import ModelError
-from bot.languages import LANGUAGES, Languages
+from bot.languages import LANGUAGES, Languages, of_locale
 from bot.sentences import ENGLISH, Sentences
 from bot.settings import SPOKEN, Settings
+from tests.doubles import an_exchange
 
 TABLES = [
     pytest.param(name, say, id=f"{language} {name}")
@@ -139,8 +140,15 @@ def test_a_language_is_chosen_by_place_and_person() -> None:
         ENGLISH,
         *[LANGUAGES["ko"]] * 3,
     ]
-    spoken = [english.of_locale(one) for one in ("ko", "en-GB", "ja", "")]
+    spoken = [of_locale(one) for one in ("ko", "en-GB", "ja", "")]
     assert spoken == [LANGUAGES["ko"], ENGLISH, ENGLISH, ENGLISH]
+
+
+def test_an_answer_speaks_to_the_person_who_alone_sees_it() -> None:
+    korean = Languages("ko")
+    locales = ("", "ko", "en-GB", "de")
+    spoken = [korean.of_answer(an_exchange(1, locale=one)) for one in locales]
+    assert spoken == [LANGUAGES["ko"], LANGUAGES["ko"], ENGLISH, ENGLISH]
 
 
 def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:

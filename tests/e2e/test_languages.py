@@ -79,3 +79,18 @@ async def test_elsewhere_the_operator_chooses(own_stage: Stage, unique: str) -> 
         await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
         question = await stage.said(dm, person, unique)
         assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_length}")
+
+
+async def test_whose_language_is_not_spoken_is_told_of_commands_as_they_see_them(
+    own_stage: Stage,
+) -> None:
+    stage = own_stage
+    person, channel = await stage.person(), await stage.channel()
+    await stage.discord.edit_user(person, locale="de")
+    async with stage.bot(LANGUAGE="ko"):
+        [shown] = [
+            one for one in await stage.discord.commands(channel, person) if one["name"] == "help"
+        ]
+        assert shown.get("name_localized") in {None, ENGLISH.help_name}
+        told = await stage.use(channel, "help", by=person)
+        assert ENGLISH.help_commands in told["content"]
