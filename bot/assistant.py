@@ -14,6 +14,7 @@ from bot.consulting import Consulting
 from bot.conversation import Attempt, Conversation, Exchange, State
 from bot.errors import (
     HistoryFailed,
+    ModelContextExceeded,
     ModelError,
     ModelLength,
     NothingAsked,
@@ -497,6 +498,9 @@ class Assistant:
         self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, answer: Answer
     ) -> list[str]:
         say = answer.say
+        if isinstance(error, ModelContextExceeded) and answer.exchange.token is not None:
+            # There may be no /reset where a command asked, or none for the one who asked.
+            return [say.model_context_asked]
         if isinstance(error, ModelError):
             return [error.explain(say)]
         if isinstance(error, PlaceBusy):

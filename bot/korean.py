@@ -70,8 +70,9 @@ KOREAN: Final = Sentences(
     model_timeout="AI 서비스의 응답이 너무 늦어요. 1분 뒤에 다시 시도해 주세요.",
     model_context_exceeded=(
         "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 하거나 /초기화(/reset)로 새로 "
-        "시작해 보세요."
+        "시작해 보세요. 서버에서는 서버를 관리하는 사람만 초기화할 수 있어요."
     ),
+    model_context_asked="이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 해 보세요.",
     model_request_refused=(
         "AI 서비스가 제 요청을 받아들이지 않았어요. 관리자에게 알려 주세요. 이유는 로그에 있어요."
     ),

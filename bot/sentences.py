@@ -52,6 +52,7 @@ class Sentences:
     model_unreachable: str
     model_timeout: str
     model_context_exceeded: str
+    model_context_asked: str
     model_request_refused: str
     model_blind: str
     model_withheld: str
@@ -276,8 +277,11 @@ ENGLISH: Final = Sentences(
     model_unreachable="I cannot reach the AI service right now. Please try again in a minute.",
     model_timeout="The AI service took too long. Please try again in a minute.",
     model_context_exceeded=(
-        "This conversation is too long for the AI model. A shorter question may fit, "
-        "or /reset starts afresh."
+        "This conversation is too long for the AI model. A shorter question may fit. "
+        "/reset starts afresh; in servers only those who manage them may do that."
+    ),
+    model_context_asked=(
+        "This conversation is too long for the AI model. A shorter question may fit."
     ),
     model_request_refused=(
         "The AI service did not accept my request. Please tell an admin: the log says why."

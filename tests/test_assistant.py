@@ -314,6 +314,16 @@ async def test_a_prompt_that_is_too_long_twice_is_given_up(
     assert reply.notices == [ENGLISH.model_context_exceeded]
 
 
+async def test_what_a_command_asked_is_not_sent_to_a_reset_that_may_not_be_there(
+    stage: Stage, model: DoubleModel
+) -> None:
+    """Where a person brought the bot it is not, and what they alone see others do not reset."""
+    model.enqueue_refusal(ModelContextExceeded())
+    reply = await stage.ask(an_exchange(1, token="x"))
+    assert reply.notices == [ENGLISH.model_context_asked]
+    assert "/" not in ENGLISH.model_context_asked
+
+
 async def test_a_question_alone_that_is_too_long_is_not_asked_again(
     stage: Stage, model: DoubleModel
 ) -> None:
