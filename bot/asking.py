@@ -1,6 +1,8 @@
 """The command /ask, and "Ask about this" on a message: for where the bot cannot read."""
 
 import asyncio
+from asyncio import TimerHandle
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -18,7 +20,8 @@ from bot.guilds import readable
 from bot.interaction_reply import ANSWER_SECONDS
 
 ABOUT: Final = "about"  # the kind of form
-FORM_SECONDS: Final = 3600.0  # What a form is about is kept for so long, unless it is sent off.
+FORM_SECONDS: Final = 3600.0  # What a form is about is kept for so long,
+MOST_FORMS: Final = 1000  # for so many of the newest forms: each message takes some 17 KB.
 Answer = Callable[[discord.Interaction, Exchange, Sequence[discord.Attachment]], Awaitable[None]]
 
 
@@ -33,7 +36,7 @@ class Asking:
         self._commands = commands
         self._channels = channels
         self._answer = answer
-        self._asked_about: dict[tuple[int, int], discord.Message] = {}
+        self._asked_about = OrderedDict[tuple[int, int], tuple[discord.Message, TimerHandle]]()
 
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
@@ -68,9 +71,7 @@ class Asking:
         say = self._commands.heard(interaction)
         if not quotation(message):
             raise Refused("ask_nothing_to_read")
-        key = interaction.user.id, message.id
-        self._asked_about[key] = message
-        asyncio.get_running_loop().call_later(FORM_SECONDS, self._forget, key, message)
+        self._keep((interaction.user.id, message.id), message)
         await open_form(
             interaction,
             ABOUT,
@@ -80,9 +81,17 @@ class Asking:
             label=say.ask_form_label,
         )
 
-    def _forget(self, key: tuple[int, int], message: discord.Message) -> None:
-        if self._asked_about.get(key) is message:  # Else a later form is about it.
-            del self._asked_about[key]
+    def _keep(self, key: tuple[int, int], message: discord.Message) -> None:
+        self._forget(key)
+        forgetting = asyncio.get_running_loop().call_later(FORM_SECONDS, self._forget, key)
+        self._asked_about[key] = message, forgetting
+        if len(self._asked_about) > MOST_FORMS:
+            self._forget(next(iter(self._asked_about)))
+
+    def _forget(self, key: tuple[int, int]) -> None:
+        if key in self._asked_about:
+            _, forgetting = self._asked_about.pop(key)
+            forgetting.cancel()
 
     async def _filled_in(
         self, interaction: discord.Interaction, ids: Sequence[int], words: str
@@ -90,7 +99,7 @@ class Asking:
         """Answer *words* about a message, for the person alone; raises Refused."""
         exchange = self._exchange(interaction, words, private=True)
         channel_id, message_id = ids
-        message = self._asked_about.pop((interaction.user.id, message_id), None)
+        message, _ = self._asked_about.get((interaction.user.id, message_id), (None, None))
         if message is None:
             message = await self._looked_up(interaction, channel_id, message_id)
         if message is None or not quotation(message):
