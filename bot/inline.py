@@ -63,7 +63,6 @@ _SIGNS: Final = {
     )
 }
 _CODE_TAGS: Final = frozenset({"code", "kbd", "tt", "samp"})
-_BLOCK_TAGS: Final = frozenset({"p", "div", "details", "center"})
 _MARKUP: Final = frozenset("\\`*_~|<>#-+@:$.)")
 # Where these follow a "<", it begins nothing.
 _HARMLESS_BEHIND: Final = re.compile(r"[\s\d=.,;)]")
@@ -158,17 +157,19 @@ UNREAD_LINK: Final = Form.of(
     r"\](?:\(\s*<?(?:[hH](?:[tT](?:[tT](?:[pP](?:[sS]?(?::/?)?)?)?)?)?)?)?",
     50,
 )
+# The same where there is markup, which may show an address.
+_UNREAD_MARKED_LINK: Final = Form.of(
+    rf"{UNREAD_LINK.whole.pattern}|\](?=\(\s*[^\s()<&\\$]{{0,8}}[<&\\$])",
+    r"\](?:\(\s*[^\s()<&\\$]{0,8})?",
+    50,
+)
 _FOOTNOTE: Final = Form.of(r"\[\^([\w-]{1,40})\]", r"\[(?:\^[\w-]{0,40})?", 50)
 _ENTITY: Final = Form.of(
     r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
     r"&(?:#(?:\d{0,7}|[xX][\da-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]{0,31})?",
     40,
 )
-_TAG: Final = Form.of(
-    r"<(/?)([A-Za-z]{1,10})(?: open)? ?/?>",
-    r"</?(?:[A-Za-z]{1,10}(?: (?:o(?:p(?:en?)?)?)?)?)?(?:(?<=open) )?/?",
-    21,
-)
+_TAG: Final = Form.of(r"<([A-Za-z]{1,10}) ?/?>", r"<(?:[A-Za-z]{1,10} ?/?)?", 14)
 _COMMENT: Final = Form.of(r"<!--", r"<(?:!-?)?", 4)
 
 _PROSE: Final = re.compile(r"[^\\{}$\n]*?(?<![^\W\d_])[^\W\d_]{2,}+[ \t]+[^\W\d_]{2}")
@@ -224,7 +225,6 @@ class Inline:
     def __init__(self, style: Style, doubts: Doubts) -> None:
         self._style = style
         self._doubts = doubts
-        self._left_out: list[str] = []  # tags of blocks that are open
         self.begin_line(None)
 
     def begin_line(self, margin: str | None) -> None:
@@ -234,13 +234,30 @@ class Inline:
         """
         self._margin = margin
         self._before = ""  # the last few characters
+        self._last = ""  # the last character shown
         self._in_url = False
 
     def piece(self, source: Source, at: int) -> Piece:
         """Return the next piece from *at* on, up to the line's end; raises Undecided."""
+        is_parted = self.may_make_link or not source.text.startswith("(", at)
+        is_behind_bracket = self._last == "]"
         piece = self._piece(source, at)
+        if is_behind_bracket and is_parted and piece.shown.startswith("("):
+            piece = piece._replace(shown=f"{WORD_JOINER}{piece.shown}")
+        self._last = piece.shown[-1:] or self._last
         self._doubts.follow(piece.shown)
         return piece
+
+    @property
+    def may_make_link(self) -> bool:
+        """Whether a parenthesis would make a link, though it follows no bracket in the text."""
+        return self._last == "]" and not self._before.endswith("]")
+
+    def left_out(self, source: Source, end: int) -> Piece:
+        """Return what is shown where nothing is up to *end*; raises Undecided."""
+        # What stood on both sides is not to become one sign. No sign begins with a tag.
+        is_between = self._before[-1:].strip() and source.char(end).strip().strip("<")
+        return Piece(end, WORD_JOINER if is_between else "")
 
     def _piece(self, source: Source, at: int) -> Piece:
         special = SPECIAL.search(source.text, at)
@@ -278,7 +295,7 @@ class Inline:
         if char.isalnum() or char.isspace() or not char:
             return None
         # Discord masks links without regard to what is escaped.
-        joiner = WORD_JOINER if char == "]" and UNREAD_LINK.match(source, at + 1) else ""
+        joiner = WORD_JOINER if char == "]" and _UNREAD_MARKED_LINK.match(source, at + 1) else ""
         return Piece(at + 2, self._style.escape(char) + joiner)
 
     def _bracketed(self, source: Source, at: int, bracket: str) -> Piece | None:
@@ -372,7 +389,7 @@ class Inline:
         return Piece(found.end(), shown if given == behind else shown + behind)
 
     def _bracket_end(self, source: Source, at: int) -> Piece | None:
-        return Piece(at + 1, f"]{WORD_JOINER}") if UNREAD_LINK.match(source, at) else None
+        return Piece(at + 1, f"]{WORD_JOINER}") if _UNREAD_MARKED_LINK.match(source, at) else None
 
     def _picture(self, source: Source, at: int) -> Piece | None:
         if source.char(at + 1) != "[" or (found := _PICTURE.match(source, at)) is None:
@@ -403,12 +420,10 @@ class Inline:
         found = _TAG.match(source, at)
         if found is None:
             return None
-        name = found[2].lower()
+        name = found[1].lower()
         if name == "br":
             return Piece(found.end(), f"\n{self._margin or ''}")
-        if name in _BLOCK_TAGS:
-            return Piece(found.end(), "") if self._leaves_out(name, found[1]) else None
-        return None if found[1] else self._enclosed(source, at, found, name)
+        return self._enclosed(source, at, found, name)
 
     def _comment(self, source: Source, at: int) -> Piece | None:
         closing = source.text.find("-->", at + len("<!--"), at + COMMENT_LENGTH)
@@ -416,20 +431,7 @@ class Inline:
             if not source.covers(at, COMMENT_LENGTH):
                 raise Undecided
             return None
-        end = closing + len("-->")
-        # What stood on both sides is not to become one sign.
-        is_between = self._before[-1:].strip() and source.char(end).strip()
-        return Piece(end, WORD_JOINER if is_between else "")
-
-    def _leaves_out(self, name: str, slash: str) -> bool:
-        """Whether a tag of a block is one, not talk of it: where a line begins, or one is open."""
-        if slash and name in self._left_out:
-            self._left_out.remove(name)
-            return True
-        is_one = not self._before.strip() or self._before.endswith(">")
-        if is_one and not slash:
-            self._left_out.append(name)
-        return is_one
+        return self.left_out(source, closing + len("-->"))
 
     def _enclosed(self, source: Source, at: int, opening: re.Match[str], name: str) -> Piece | None:
         if name not in _TAGS and name not in _CODE_TAGS and name not in {"sub", "sup"}:
@@ -438,7 +440,7 @@ class Inline:
         limit = at + TAG_LENGTH
         line_end = -1 if is_summary else source.text.find("\n", opening.end(), limit)
         stop = line_end if line_end >= 0 else limit
-        closing = f"</{opening[2]}>"
+        closing = f"</{opening[1]}>"
         start = source.text.find(closing, opening.end(), stop)
         if start < 0:
             if line_end < 0 and not source.covers(at, TAG_LENGTH):
@@ -449,8 +451,10 @@ class Inline:
             ends_line = source.char(end) in {"", "\r", "\n"}
             content = re.sub(r"\s*\n[ \t>]*", " ", content).strip()
             behind = "" if ends_line else f"\n{self._margin or ''}"
-            return Piece(end, self._tagged(name, content) + behind)
-        return Piece(end, self._tagged(name, content))
+            shown = self._tagged(name, content) + behind
+            return Piece(end, shown)
+        shown = self._tagged(name, content)
+        return Piece(end, shown) if shown else self.left_out(source, end)
 
     def _tagged(self, name: str, content: str) -> str:
         if name in _CODE_TAGS:

@@ -21,6 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from bot.block_tags import BlockTags
 from bot.doubts import WORD_JOINER, Doubts, closed, unmasked
 from bot.inline import (
     MARKED,
@@ -122,6 +123,7 @@ class Renderer:
         self._special: re.Pattern[str] | None = None  # what is more than itself now, if only that
         self._doubts = Doubts()
         self._inline = Inline(MARKED, self._doubts)
+        self._block_tags = BlockTags()
         self._fence: _Fence | None = None
         self._table: _OpenTable | None = None
         self._begins_line = True
@@ -155,7 +157,8 @@ class Renderer:
             shown.append(piece.shown)
             at = piece.end
         self._held = source.text[at:]
-        if self._held or self._begins_line or self._table is not None:
+        is_settled = not (self._held or self._begins_line or self._inline.may_make_link)
+        if not is_settled or self._table is not None:
             self._special = None
         else:
             self._special = SPECIAL if self._fence is None else _SPECIAL_CODE
@@ -239,21 +242,23 @@ class Renderer:
             text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))
             bold = emphasised("**", text)
             self._doubts.follow(bold)
-            piece = self._within_line(Piece(end, heading[1] + bold), "")
-            self._line = piece.shown
-            return piece
+            return self._marked(Piece(end, heading[1] + bold), "")
         if rule := _RULE.fullmatch(line):
-            return self._within_line(Piece(end, rule[1] + RULE), "")
+            return self._marked(Piece(end, rule[1] + RULE), "")
+        shown = self._line or ""  # of the margin
         if self._above and (underline := _UNDERLINE.fullmatch(line)):
-            return self._under_title(source, end, underline[1])
-        if self._above and "|" in self._above and (table := _table(self._above, line)):
-            table.first_margin = table.margin
+            return Piece(end, "") if shown else self._under_title(source, end, underline[1])
+        if self._above and "|" in self._above and (table := _table(self._above, shown + line)):
+            table.first_margin = table.margin[len(shown) :]
             return self._open_table(source, end, table)
         is_open = self._above is not None and _OPEN_HEADER.match(line)
         if not (is_open or _HEADER.match(line)) or (under := _line_under(source, end)) is None:
             return None
-        table = _table(line, under)
-        return None if table is None else self._open_table(source, end + 1 + len(under), table)
+        table = _table(shown + line, under)
+        if table is None:
+            return None
+        table.first_margin = table.first_margin[len(shown) :]
+        return self._open_table(source, end + 1 + len(under), table)
 
     def _under_title(self, source: Source, end: int, quote: str) -> Piece:
         """Leave out the line under a title; where text follows at once, a blank one stays."""
@@ -266,16 +271,22 @@ class Renderer:
         task = _TASK.match(text, at, limit)
         if task and _ENDS_WITH_MARKER.search(task[1]):
             box = OPEN_BOX if task[2] == " " else TICKED_BOX
-            return self._within_line(Piece(task.end(), task[1] + box), task[1])
+            return self._marked(Piece(task.end(), task[1] + box), task[1])
         if note := _FOOTNOTE.match(text, at, limit):
             small = "" if note[1] else SMALL
             shown = f"{note[1]}{small}{MARKED.literal(footnote(note[2]))} "
-            return self._within_line(Piece(note.end(), shown), note[1])
+            return self._marked(Piece(note.end(), shown), note[1])
         margin = _MARGIN.match(text, at, limit)
         assert margin is not None
         line = f"{self._line or ''}{margin[0]}"[-LINE_LENGTH:]
         piece = self._within_line(Piece(margin.end(), margin[0]), line)
         self._line = line
+        return piece
+
+    def _marked(self, piece: Piece, margin: str) -> Piece:
+        """Go on with the prose that *piece* began."""
+        self._within_line(piece, margin)
+        self._line = piece.shown
         return piece
 
     def _within_line(self, piece: Piece, margin: str) -> Piece:
@@ -287,25 +298,41 @@ class Renderer:
 
     def _prose(self, source: Source, at: int) -> Piece:
         if source.text[at] == "\n":
-            self._begins_line = True
+            self._end_line()
             self._doubts.follow("\n")
-            self._above = self._line if self._line and self._line.strip("> \t\r") else ""
-            self._line, self._is_left_out = "", False
             return Piece(at + 1, "\n")
         if source.text[at] == "`" and (fence := _SUDDEN_FENCE.match(source, at)):
             self._fence = _Fence(fence[1], is_sudden=True, is_doubtful=True)
             self._doubts.rise()  # It is not closed where the text ends or is cut.
             self._line = None
             return Piece(fence.end(), fence[0])
-        piece = self._inline.piece(source, at)
-        if not piece.shown and self._line is not None and _MARGIN.fullmatch(self._line):
+        return self._inline_piece(source, at)
+
+    def _inline_piece(self, source: Source, at: int) -> Piece:
+        margin = self._line if self._line is not None and _MARGIN.fullmatch(self._line) else None
+        tag = self._block_tags.match(source, at, margin) if source.text[at] == "<" else None
+        if tag is None:
+            piece = self._inline.piece(source, at)
+        else:
+            piece = self._inline.left_out(source, tag.end())
+            self._block_tags.leave_out(tag)
+        if not piece.shown and margin is not None:
             # What is left out, a tag or a comment, leaves the line to begin behind it.
             self._begins_line, self._is_left_out = True, not self._line
             return piece
-        if self._line is not None:
-            line = self._line + source.text[at : piece.end]
-            self._line = line if len(line) <= LINE_LENGTH and "\n" not in line else None
+        self._go_on(source.text[at : piece.end], piece.shown)
         return piece
+
+    def _go_on(self, text: str, shown: str) -> None:
+        if self._line is not None:
+            line = self._line + text
+            is_one = len(line) <= LINE_LENGTH and "\n" not in line and "\n" not in shown
+            self._line = line if is_one else None
+
+    def _end_line(self) -> None:
+        self._begins_line = True
+        self._above = self._line if self._line and self._line.strip("> \t\r") else ""
+        self._line, self._is_left_out = "", False
 
     # Tables
 

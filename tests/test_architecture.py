@@ -72,6 +72,7 @@ LIBRARIES = {
 }
 # Pure: no files, no sockets, no tasks, no clock.
 PURE = {
+    "block_tags",
     "calls",
     "completion_stream",
     "conversation",

@@ -34,6 +34,7 @@ PIECES = [
     *("&lt;", "&amp;", "&", "&#", "&#42;", ";", "<br>", "<b>", "</b>", "<sub>", "</sub>", "<"),
     *("<details open>", "</details>", "<summary>", "</summary>", "<!--", "-->", "<!-- c -->"),
     *("===", "\n===\n", "a\n=====\n", "Name | Age\n", "Name | "),
+    *("<div>", "</div>", "<p>", "</p>", '<p align="center">', "<mark>", "</mark>", "#### T"),
     *("<code>", "</code>", "<details>", "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\", "\\$"),
     *("x^2", "\\frac{a}{b}", "\\alpha", "{", "}", "\\begin{x}", "5", "$5", "=", "x", "-", ":"),
     *("word", "two words", "漢字", "한국어", "👍", "\u0301", "\u200d", "\x00", "\ud800"),
@@ -283,7 +284,7 @@ def test_lines_of_markup(text: str, shown: str) -> None:
         ("<details>\n<summary>More</summary>\nx\n</details>", "**More**\nx\n"),
         ("<details open><summary><b>A</b></summary>b</details> c", "**A**\nb c"),
         ("> <details><summary>\n> A b\n> </summary>b", "> **A b**\n> b"),
-        ("a\n\n</details>\n\nb", "a\n\n\nb"),
+        ("a\n\n</details>\n\nb", "a\n\n</details>\n\nb"),
         ("- <details>\n  a\n  </details>\n- b", "- \n  a\n  \n- b"),
         ("the <details> tag, </details>", "the <details> tag, </details>"),
         ("a <!-- b --> c", "a  c"),
@@ -301,6 +302,51 @@ def test_entities_and_tags(text: str, shown: str) -> None:
     """They become characters, and never markup that was not there."""
     assert render(text) == shown
     assert streamed(text, 1) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- <p>: paragraph\n- <div>: block\n- <details>: fold",
+        "<div>는 블록입니다. </div>로 닫습니다.",
+        "1. <div> — container\n2. <div><p>: nested\n3. </div> closes it.",
+        "- <div>\n- <p>\n- <center>\n\n1. <p>\n2. <div>\n",
+        "- <p> and </p>\n- <div>...</div>\n- <div>is</div> a block",
+        "Write this:\n\n<div>",
+        "Blocks are:\n<div> <p> <section>\nand <center>.",
+        "<p align='center' of it",
+        f"<p>{'a' * 300}</p>",
+        "[ ] <div>\n### <p>\n<section>\na\n</section>",
+    ],
+)
+def test_a_tag_that_is_talked_about_stays(text: str) -> None:
+    """No word of an answer is lost."""
+    assert render(text) == text
+    for size in (1, 2, 3, 7):
+        assert streamed(text, size) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('<div align="center">\n\n# T\n\n</div>\n', "\n# T\n\n"),
+        ("<p align='center' class=\"a b\" id=c hidden>\na\n</P>b", "a\nb"),
+        ("<center>Title</center>\n<p>a b.</p> <br>\nc", "Title\na b. \n\nc"),
+        ("<div><p>a</p></div>\n<div><details>\nb\n</details></div>", "a\nb\n"),
+        ("<div><b>A</b>: b\n</div>c<p><!-- c -->d", "**A**: b\nc<p>\u2060d"),
+        ("> <div>\n> a\n> </div>\n", "> \n> a\n> \n"),
+        ("1. <details>\n\n   a\n   </details>\n2. b", "1. \n\n   a\n   \n2. b"),
+        ("<center>$$\nx\n$$</center>\n", "x\n"),
+        ("<div>\n*a</div>*b", "*a\u2060*b"),
+        ("| <div> | <p>a</p> |\n|---|---|\n", "```\n<div>  <p>a</p>\n-----  --------\n```\n"),
+        ("#### <div>\n- [ ] <p>\n", "**<div>**\n- ☐ <p>\n"),
+    ],
+)
+def test_tags_of_blocks(text: str, shown: str) -> None:
+    assert render(text) == shown
+    assert render(shown) == shown
+    for size in (1, 2, 3, 7):
+        assert streamed(text, size) == shown
 
 
 @pytest.mark.parametrize(
@@ -347,6 +393,15 @@ def test_tags_come_out_the_same_wherever_they_are_cut(text: str) -> None:
         ("[`a_b` $x^2$](https://x.test)", "[`a_b` x²](https://x.test) (x.test)"),
         ("[a](/b/_c_) [d](#e) [f](mailto:g@h.test)", r"a (/b/\_c\_) d (\#e) f (g\@h.test)"),
         ("[a@b.test](mailto:a@b.test) [x](javascript:y)", "a@b.test x (javascript:y)"),
+        ("[a]<b></b>(https://evil.test)", "[a]\u2060(https://evil.test)"),
+        ("<mark>[a]</mark>(https://evil.test)", "[a]\u2060(https://evil.test)"),
+        ("[a]<mark>(https://evil.test)</mark>", "[a]\u2060(https://evil.test)"),
+        ("[a](<b></b>https://evil.test)", "[a]\u2060(\u2060https://evil.test)"),
+        ("[a](ht<mark>tps</mark>://evil.test)", "[a]\u2060(https://evil.test)"),
+        ("[a\nb](&#104;ttps://evil.test)", "[a\nb]\u2060(https://evil.test)"),
+        ("[a]&#40;https://evil.test)", "[a]\u2060(https://evil.test)"),
+        ("<div>\n[a]</div>(https://evil.test)", "[a]\u2060(https://evil.test)"),
+        ("[a]\n(b), [a] (b), [a](b\n[a]", "[a]\n(b), [a] (b), [a](b\n[a]"),
         ("[a\nb](https://evil.test)", "[a\nb]\u2060(https://evil.test)"),
         ("[a `b](<https://evil.test>)", "[a `b]\u2060(<https://evil.test>)"),
         (f"[{'a' * 300}](HTTPS://evil.test)", f"[{'a' * 300}]\u2060(HTTPS://evil.test)"),
@@ -363,6 +418,7 @@ def test_tags_come_out_the_same_wherever_they_are_cut(text: str) -> None:
 def test_links_say_where_they_lead(text: str, shown: str) -> None:
     assert render(text) == shown
     assert render(shown) == shown
+    assert {streamed(text, at, len(text)) for at in range(len(text))} <= {shown}
 
 
 @pytest.mark.parametrize(
@@ -484,6 +540,12 @@ HOSTILE = [
         "&lt;",
         "<sub>",
         "<!--",
+        "<div>",
+        "<div>a",
+        "<p a=b ",
+        "<p>\n</p>",
+        "<br>",
+        "a<br>=",
         "- <b></b>",
         "(((",
         "\\frac{",
