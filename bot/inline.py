@@ -105,6 +105,7 @@ class Piece(NamedTuple):
 
     end: int
     shown: str
+    begins_line: bool = False  # What follows it begins a line, whose margin is shown already.
 
 
 class Form(NamedTuple):
@@ -369,7 +370,7 @@ class Inline:
                 break
         behind = "" if source.char(end) in {"", "\n"} else f"\n{margin}"
         before = f"\n{margin}" if self._before.strip() else ""
-        return Piece(end, before + shown + behind)
+        return Piece(end, before + shown + behind, begins_line=bool(behind))
 
     def _bracket(self, source: Source, at: int) -> Piece | None:
         if found := _FOOTNOTE.match(source, at):
@@ -422,7 +423,7 @@ class Inline:
             return None
         name = found[1].lower()
         if name == "br":
-            return Piece(found.end(), f"\n{self._margin or ''}")
+            return Piece(found.end(), f"\n{self._margin or ''}", begins_line=True)
         return self._enclosed(source, at, found, name)
 
     def _comment(self, source: Source, at: int) -> Piece | None:
@@ -452,7 +453,7 @@ class Inline:
             content = re.sub(r"\s*\n[ \t>]*", " ", content).strip()
             behind = "" if ends_line else f"\n{self._margin or ''}"
             shown = self._tagged(name, content) + behind
-            return Piece(end, shown)
+            return Piece(end, shown, begins_line=not ends_line)
         shown = self._tagged(name, content)
         return Piece(end, shown) if shown else self.left_out(source, end)
 

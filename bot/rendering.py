@@ -320,7 +320,13 @@ class Renderer:
             # What is left out, a tag or a comment, leaves the line to begin behind it.
             self._begins_line, self._is_left_out = True, not self._line
             return piece
-        self._go_on(source.text[at : piece.end], piece.shown)
+        if not piece.begins_line:
+            self._go_on(source.text[at : piece.end], piece.shown)
+            return piece
+        shown, _, margin = piece.shown.rpartition("\n")
+        self._go_on(shown, shown)
+        self._end_line()
+        self._line = margin
         return piece
 
     def _go_on(self, text: str, shown: str) -> None:

@@ -350,6 +350,31 @@ def test_tags_of_blocks(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x<br>#### T", "x\n**T**"),
+        ("- x<br/>#### T\n", "- x\n  **T**\n"),
+        ("x<br>=====\ny", "x\n\ny"),
+        ("> x<br>===\n> y", "> x\n> \n> y"),
+        ("x<br>- [ ] a", "x\n- ☐ a"),
+        ("x<br>---\n", f"x\n{RULE}\n"),
+        ("x<br>```\n#### T<br>\n```\n", "x\n```\n#### T<br>\n```\n"),
+        ("x<br>| a |\n|---|\n", "x\n```\na\n-\n```\n"),
+        ("> x<br>a | b\n> -|-\n> 1 | 2", "> x\n> ```\n> a  b\n> -  -\n> 1  2\n> ```"),
+        ("a | b<br>-|-\n", "a | b\n```\na  b\n-  -\n```\n"),
+        ("<summary>a</summary>#### T", "**a**\n**T**"),
+        ("$$\\unknown$$ #### T", "```latex\n\\unknown\n```\n**T**"),
+        ("- [ ] a\n  ===\n***\n===\n$$\\unknown$$\n===", None),
+    ],
+)
+def test_a_line_begins_behind_a_break(text: str, shown: str | None) -> None:
+    once = render(text)
+    assert shown is None or once == shown
+    assert render(once) == once
+    assert streamed(text, 1) == once
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "<details open>\n<summary>More <b>of</b> it</summary>\n\nx<br>y\n</details>\nz",
