@@ -10,9 +10,9 @@ held back until it is one or is not, and a table until it ends, none of them bey
 What has been rendered renders to itself, so that an answer that is found as it was shown can be
 shown again.
 
-The header of a table without outer pipes begins like prose. Where it is the first line, or has a
-long first cell, it has been passed on as such by the time its delimiter comes; it stands above the
-block then, too.
+The header of a table without outer pipes begins like prose. Where it is the first line, or its
+first cell has more than three words, one of more than 20 characters, or a sign like ; ! or ?, it
+has been passed on as such by the time its delimiter comes; it stands above the block then, too.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _UNDERLINE_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}=*[ \t\r]*")
 _HEADER: Final = re.compile(rf"({_MARGIN_PATTERN})\|(?!\|)")
 # A header without an outer pipe: its first cell has three words at most, so that prose is held no
 # longer than that. The first line is not held at all: people wait for it.
-_CELL: Final = r"[^\s|.,:;!?。、]{1,20}(?:[ \t]+[^\s|.,:;!?。、]{1,20}){0,2}[ \t]*"
+_CELL: Final = r"[^\s|;!?。、]{1,20}(?:[ \t]+[^\s|;!?。、]{1,20}){0,2}[ \t]*"
 _OPEN_HEADER_PATTERN: Final = rf"{_QUOTE_PATTERN}(?!{_MARKER}[ \t]|#{{1,6}}[ \t]){_CELL}"
 _OPEN_HEADER: Final = re.compile(rf"{_OPEN_HEADER_PATTERN}\|(?!\|)")
 _OPEN_HEADER_BEGUN: Final = re.compile(rf"{_OPEN_HEADER_PATTERN}(?:\|(?:[^|\n][^\n]*)?)?")

@@ -475,7 +475,7 @@ def test_mathematics(text: str, shown: str) -> None:
 def test_prose_is_passed_on_at_once() -> None:
     """Also within a line, and behind what turned out to be nothing."""
     renderer = Renderer()
-    for delta in ("One", " two", " | three.\n", "It's 4, or", " 5", "; a * b\n", "\n", "6, 7"):
+    for delta in ("One", " two", " | three.\n", "It's 4; or", " 5", "; a * b\n", "\n", "6; 7"):
         assert renderer.write(delta) == delta
 
 
@@ -483,11 +483,11 @@ def test_prose_is_passed_on_at_once() -> None:
     ("held", "rest"),
     [
         (["One", " two ", "three"], " four"),
-        (["> One"], ", two"),
-        (["하나 ", "둘"], "."),
+        (["> One,"], "; two"),
+        (["하나, ", "둘."], " 셋 넷"),
         (["One"], "\n\n"),
         (["One ", "|"], "| two"),
-        (["One |", " two\n", "--"], " two, three"),
+        (["One |", " two\n", "--"], " two; three"),
         (["a" * 20], "a"),
     ],
 )
@@ -506,6 +506,10 @@ def test_a_line_is_held_while_it_may_be_a_header(held: list[str], rest: str) -> 
         ("> A\n> b | c\n> -|-\n> 1 | 2", "> A\n> ```\n> b  c\n> -  -\n> 1  2\n> ```"),
         ("A\n- b | c\n- -|-", "A\n- b | c\n- -|-"),
         ("A\nb | c\n- d\n", "A\nb | c\n- d\n"),
+        *(
+            (f"A\n{cell} | b\n-|-\n", f"A\n```\n{cell}  b\n{'-' * len(cell)}  -\n```\n")
+            for cell in ("No.", "Version 1.2", "Key:", "Last, first name")
+        ),
         ("b | c\n-|-\n", "b | c\n```\nb  c\n-  -\n```\n"),
     ],
 )
