@@ -232,6 +232,8 @@ async def test_a_button_is_pressed_and_updates_its_message(bot: Bot, people: Dri
     message = (await bot.api.send("general", "cut", components=components)).body
     number = await people.press("general", "Jun", message["id"], "go")
     heard = await bot.hear()
+    source = (await people.interaction(number))["source"]
+    assert source == {"message_id": message["id"], "ephemeral": False}
     assert (heard["type"], heard["data"]["custom_id"]) == (3, "go")
     assert heard["message"]["id"] == message["id"]
     await bot.answer(7, {"content": "whole", "components": []})

@@ -234,6 +234,117 @@ def test_a_command_has_a_line_of_its_own(happenings: Happenings, used: Json, tit
     assert change["line"]["state"] == "done"
 
 
+HOOK = "/webhooks/{webhook_id}/{webhook_token}"
+ASK, USAGE, PRESS = (f"10000000000000003{n}" for n in range(3))
+
+
+def used(number: str, name: str, kind: int = 2, **more: Any) -> Json:
+    who = {"user_id": MINA, "channel_id": CHANNEL}
+    interaction = {"id": number, "type": kind, "name": name, "state": "pending"} | who
+    return entry("interaction_create", 1.0, interaction=interaction | more)
+
+
+def acknowledged(number: str) -> Json:
+    route = "/interactions/{interaction_id}/{interaction_token}/callback"
+    return called(1.1, route, f"/interactions/{number}/token-of-{number}/callback")
+
+
+def by_token(number: str, at: float, method: str = "PATCH", message: str = "@original") -> Json:
+    path = f"/webhooks/1/token-of-{number}"
+    if method == "POST":
+        return called(at, HOOK, path)
+    return called(at, f"{HOOK}/messages/{{message_id}}", f"{path}/messages/{message}", method)
+
+
+def begin_ask(happenings: Happenings, *, private: bool = True) -> None:
+    """Let `/ask` be used and its answer begun in PART."""
+    happenings.journal(used(ASK, "ask"))
+    happenings.journal(acknowledged(ASK))
+    answer = {"interaction_metadata": {"id": ASK}, "ephemeral": private}
+    happenings.journal(said(1.2, PART, BOT, **answer))
+    happenings.logged(1.3, "DEBUG", f"In the inbox: question {ASK}")
+    happenings.logged(1.4, "DEBUG", prompt(ASK))
+
+
+def press(happenings: Happenings, name: str, *, private: bool = True) -> None:
+    source = {"message_id": PART, "ephemeral": private}
+    happenings.journal(used(PRESS, name, 3, source=source))
+    happenings.journal(acknowledged(PRESS))
+
+
+def shown(happenings: Happenings, title: str) -> list[str]:
+    [line] = [one for one in happenings.snapshot() if one["title"] == title]
+    return steps(line)
+
+
+def test_what_a_token_does_is_of_its_own_interaction(happenings: Happenings) -> None:
+    """Not of the one that was used last."""
+    begin_ask(happenings)
+    happenings.journal(used(USAGE, "usage"))
+    happenings.journal(acknowledged(USAGE))
+    happenings.journal(by_token(ASK, 2.0))
+    press(happenings, "stop")
+    happenings.journal(by_token(ASK, 2.1))
+    assert shown(happenings, "/ask").count("Edit the answer") == 2
+    for title in ("/usage", "the button stop"):
+        assert shown(happenings, title) == ["Gateway event", "Answer the interaction"]
+
+
+def test_a_private_answer_that_is_made_anew_has_one_line(happenings: Happenings) -> None:
+    begin_ask(happenings)
+    happenings.logged(1.5, "INFO", ended().replace(QUESTION, ASK))
+    press(happenings, "regenerate")
+    happenings.logged(1.9, "DEBUG", prompt(ASK))
+    happenings.journal(by_token(PRESS, 2.0))
+    happenings.journal(by_token(PRESS, 2.1, "POST"))
+    further = {"interaction_metadata": {"id": PRESS}, "ephemeral": True}
+    happenings.journal(said(2.2, OTHER, BOT, **further))
+    happenings.journal(by_token(PRESS, 2.3, message=OTHER))
+    assert shown(happenings, "/ask")[-3:] == [
+        "Edit the answer",
+        "Post an answer",
+        "Edit the answer",
+    ]
+    assert shown(happenings, "the button regenerate") == ["Gateway event", "Answer the interaction"]
+
+
+def test_what_a_renewed_public_answer_has_more_of_is_of_its_question(
+    happenings: Happenings,
+) -> None:
+    """Its nonces name the press, or Discord would take the part for one that is there."""
+    begin_ask(happenings, private=False)
+    press(happenings, "regenerate", private=False)
+    post: Json = {"body": {"nonce": f"{PRESS}.1"}}
+    happenings.journal(called(2.0, MESSAGES, f"/channels/{CHANNEL}/messages", **post))
+    happenings.journal(said(2.1, OTHER, BOT, nonce=f"{PRESS}.1"))
+    edit = f"{MESSAGES}/{{message_id}}"
+    happenings.journal(called(2.2, edit, f"/channels/{CHANNEL}/messages/{OTHER}", "PATCH"))
+    assert shown(happenings, "/ask")[-2:] == ["Post a message", "Edit the message"]
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_refusal_is_of_the_press(happenings: Happenings, *, private: bool) -> None:
+    begin_ask(happenings, private=private)
+    if private:
+        happenings.logged(1.5, "INFO", ended().replace(QUESTION, ASK))
+    press(happenings, "stop", private=private)
+    happenings.journal(by_token(PRESS, 2.0, "POST"))
+    assert shown(happenings, "the button stop")[-1] == "Post an answer"
+
+
+def test_a_button_under_no_answer_has_its_calls_for_itself(happenings: Happenings) -> None:
+    happenings.journal(used(ASK, "forget-me"))
+    happenings.journal(said(1.2, PART, BOT, interaction_metadata={"id": ASK}, ephemeral=True))
+    press(happenings, "forget-me")
+    happenings.journal(by_token(PRESS, 2.0))
+    assert shown(happenings, "the button forget-me")[-1] == "Edit the answer"
+
+
+def test_a_call_by_a_token_that_nobody_knows_is_of_no_line(happenings: Happenings) -> None:
+    begin_ask(happenings)
+    assert happenings.journal(by_token(USAGE, 2.0)) == []
+
+
 def test_what_belongs_to_no_question_is_a_note(happenings: Happenings) -> None:
     [change] = happenings.journal(entry("gateway_disconnect", 1.0, code=4000))
     assert change["line"]["title"] == "The gateway connection is gone (code 4000)"

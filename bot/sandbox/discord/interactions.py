@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from bot.sandbox.discord import installs, messages, payloads
 from bot.sandbox.discord.calls import FILE_LIMIT
 from bot.sandbox.discord.message_payloads import message_object, shown_message
+from bot.sandbox.discord.world import MessageFlag
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.state import State
@@ -68,11 +69,19 @@ class Interaction:
             "name": self.label,
             "user_id": str(self.user_id),
             "channel_id": str(self.channel_id),
+            "source": self._source_as_json(),
             "state": self.state,
             "latency_seconds": self.latency_seconds,
             "response": response,
             "followups": [shown_message(state.world, item) for item in self.followups],
         }
+
+    def _source_as_json(self) -> Json | None:
+        source = self.source
+        if source is None:
+            return None
+        ephemeral = bool(source.flags & MessageFlag.EPHEMERAL)
+        return {"message_id": str(source.id), "ephemeral": ephemeral}
 
 
 def begin(

@@ -34,7 +34,7 @@ _CALLS: Final = {
     ("DELETE", f"{_HOOK}/messages/{{message_id}}"): "Delete the answer",
 }
 _TYPED: Final = re.compile(r"[^\sA-Z]+")  # A menu's name may have capitals and spaces.
-_USES: Final = {2: "/{name}", 3: "the button {name}", 5: "the form {name}"}
+_COMMAND, _BUTTON, _FORM = 2, 3, 5
 _GATEWAY: Final = {
     "gateway_disconnect": "The gateway connection is gone",
     "gateway_identify": "IDENTIFY: a new session is asked for",
@@ -66,7 +66,7 @@ class Happenings:
         self._lines: dict[str, Line] = {}
         self._asked: dict[str, Line] = {}  # said by people; whether the bot was meant shows later
         self._early: dict[str, list[tuple[Any, ...]]] = {}  # log and stand-in are read side by side
-        self._calls = CallOwners()
+        self._calls = CallOwners(self._is_open)
         self._numbers = count(1)
 
     def snapshot(self) -> list[Json]:
@@ -161,17 +161,34 @@ class Happenings:
 
     def _used(self, at: float, data: Json) -> Iterable[Line]:
         used = data["interaction"]
-        if used["type"] not in _USES:
+        if used["type"] not in {_COMMAND, _BUTTON, _FORM}:
             return
         who, where = self._names.user_name(used["user_id"]), used["channel_id"]
-        use = _USES[used["type"]] if _TYPED.fullmatch(used["name"]) else "{name}"
-        title = use.format(name=used["name"])
         place = f"{who} in {self._names.place_name(where)}"
-        line = Line(used["id"], "interaction", title, place, at)
+        line = Line(used["id"], "interaction", self._title(used), place, at)
         line.put("event", Step(at, "Gateway event", "INTERACTION_CREATE"))
-        self._calls.used(used["id"])
+        self._note_press(used)
         yield self._added(line)
         yield from self._told_early(line.id)
+
+    def _title(self, used: Json) -> str:
+        name = str(used["name"])
+        if used["type"] == _FORM:
+            return f"the form {name}"
+        if used["type"] == _BUTTON:
+            return f"the button {name}"
+        return f"/{name}" if _TYPED.fullmatch(name) else name
+
+    def _note_press(self, used: Json) -> None:
+        source = used.get("source")
+        if used["type"] != _BUTTON or source is None:
+            return
+        question = self._calls.owner_of(source["message_id"])
+        if question in self._lines and self._lines[question].logged:
+            self._calls.pressed(used["id"], question, private=source["ephemeral"])
+
+    def _is_open(self, question: str) -> bool:
+        return question in self._lines and self._lines[question].state == "open"
 
     def _responded(self, at: float, data: Json) -> Iterable[Line]:
         used = data["interaction"]

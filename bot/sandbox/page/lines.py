@@ -29,6 +29,7 @@ class Line:
     place: str
     began: float
     state: str = "open"  # then done, stopped or failed
+    logged: bool = False  # The bot's log told of its prompt, and will tell of its end.
     steps: dict[str, Step] = field(default_factory=dict)
 
     def put(self, key: str, step: Step) -> None:

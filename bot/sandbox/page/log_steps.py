@@ -15,7 +15,7 @@ def _history(line: Line, key: str, at: float, found: re.Match[str]) -> None:
     history = f"exchanges taken: {taken} ({taken_tokens} tokens)"
     if left != "0":
         history += f", left out: {left} ({left_tokens} tokens) and what is older"
-    line.state = "open"
+    line.state, line.logged = "open", True
     line.steps.pop("end", None)
     line.put(key, Step(at, "History", f"{history}; prompt {tokens} of {budget} tokens"))
 

@@ -1,47 +1,91 @@
 """Find out whose a call to Discord is: of which question."""
 
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
 
 Json = dict[str, Any]
+K = TypeVar("K")
+T = TypeVar("T")
 
+_KEPT: Final = 2000  # of each kind: a long answer is of many messages
 _NONCE: Final = re.compile(r"(\d{15,20})\.\d+")
 
 
-class CallOwners:
-    """Gives the calls to Discord to their questions and interactions."""
+class _Press(NamedTuple):
+    question: str  # whose reply the button is under
+    private: bool  # one person alone sees that reply
 
-    def __init__(self) -> None:
-        self._parts: dict[str, str] = {}  # the question whose reply a message shows
+
+class CallOwners:
+    """Gives the calls to Discord to their questions and interactions.
+
+    *is_open* says whether a question is being answered.
+    """
+
+    def __init__(self, is_open: Callable[[str], bool]) -> None:
+        self._is_open = is_open
+        self._parts: dict[str, str] = {}  # the question or interaction that a message answers
         self._latest: dict[str, str] = {}  # the question that was asked last in a place
-        self._interaction: str | None = None  # the one used last
+        self._interactions: dict[str, str] = {}  # by their tokens
+        self._presses: dict[str, _Press] = {}
 
     def asked(self, message: Json) -> None:
         """Note what a person said."""
-        self._latest[message["channel_id"]] = message["id"]
+        remember(self._latest, message["channel_id"], message["id"])
 
     def answered(self, message: Json) -> None:
-        """Note what the bot said: its nonce names the question."""
-        if found := _NONCE.fullmatch(str(message.get("nonce") or "")):
-            self._parts[message["id"]] = found[1]
+        """Note what the bot said: its nonce names the question, or Discord the interaction."""
+        found = _NONCE.fullmatch(str(message.get("nonce") or ""))
+        use = (message.get("interaction_metadata") or {}).get("id")
+        if owner := found[1] if found else use:
+            remember(self._parts, message["id"], self._renewed_by(owner))
 
-    def used(self, interaction: str) -> None:
-        """Note that a command, a button or a form was used."""
-        self._interaction = interaction
+    def owner_of(self, message_id: str) -> str | None:
+        """Return the question or interaction that a message answers."""
+        return self._parts.get(message_id)
+
+    def pressed(self, interaction: str, question: str, *, private: bool) -> None:
+        """Note the use of a button under the reply to *question*."""
+        remember(self._presses, interaction, _Press(question, private))
 
     def candidates(self, entry: Json) -> list[str]:
         """Return whose a call may be, the likeliest first."""
         body = entry["body"] if isinstance(entry["body"], dict) else {}
         if found := _NONCE.fullmatch(str(body.get("nonce") or "")):
-            return [found[1]]
+            return [self._renewed_by(found[1])]
         ids = _ids_of(entry)
         if "interaction_id" in ids:
+            remember(self._interactions, ids["interaction_token"], ids["interaction_id"])
             return [ids["interaction_id"]]
         if "webhook_token" in ids:
-            return [self._interaction] if self._interaction else []
+            use = self._interactions.get(ids["webhook_token"])
+            return [self._served_by(use, posts="message_id" not in ids)] if use else []
         message, channel = ids.get("message_id", ""), ids.get("channel_id", "")
         part = self._parts.get(message)
         return [part] if part else [message, self._latest.get(channel, ""), channel]
+
+    def _renewed_by(self, owner: str) -> str:
+        """Return the question that a press renews; what is no press owns what it does."""
+        press = self._presses.get(owner)
+        return press.question if press else owner
+
+    def _served_by(self, interaction: str, *, posts: bool) -> str:
+        """Return whose a call is that is made by the token of *interaction*.
+
+        A press changes the reply; what it posts is a further part of a private one, or a refusal.
+        """
+        press = self._presses.get(interaction)
+        if press is None or (posts and not (press.private and self._is_open(press.question))):
+            return interaction
+        return press.question
+
+
+def remember(notes: dict[K, T], key: K, value: T) -> None:
+    """Note *value*; of so many what was noted first is forgotten."""
+    notes[key] = value
+    while len(notes) > _KEPT:
+        del notes[next(iter(notes))]
 
 
 def _ids_of(entry: Json) -> dict[str, str]:
