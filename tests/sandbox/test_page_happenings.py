@@ -345,6 +345,25 @@ def test_a_call_by_a_token_that_nobody_knows_is_of_no_line(happenings: Happening
     assert happenings.journal(by_token(USAGE, 2.0)) == []
 
 
+def test_of_an_answer_that_is_logged_the_log_says_when_it_is_done(happenings: Happenings) -> None:
+    """To Discord an interaction is answered with the first words."""
+    begin_ask(happenings)
+    answered = used(ASK, "ask")["data"]["interaction"] | {"state": "answered"}
+    [change] = happenings.journal(entry("interaction_response", 2.0, interaction=answered))
+    assert change["line"]["state"] == "open"
+    happenings.logged(2.1, "INFO", ended("cancelled").replace(QUESTION, ASK))
+    [change] = happenings.journal(entry("interaction_response", 2.2, interaction=answered))
+    assert change["line"]["state"] == "stopped"
+
+
+def test_one_who_is_turned_away_is_answered_without_a_prompt(happenings: Happenings) -> None:
+    happenings.journal(used(ASK, "ask"))
+    happenings.logged(1.3, "DEBUG", f"In the inbox: question {ASK}")
+    answered = used(ASK, "ask")["data"]["interaction"] | {"state": "answered"}
+    [change] = happenings.journal(entry("interaction_response", 2.0, interaction=answered))
+    assert change["line"]["state"] == "done"
+
+
 def test_what_belongs_to_no_question_is_a_note(happenings: Happenings) -> None:
     [change] = happenings.journal(entry("gateway_disconnect", 1.0, code=4000))
     assert change["line"]["title"] == "The gateway connection is gone (code 4000)"

@@ -195,10 +195,11 @@ class Happenings:
         line = self._lines.get(used["id"])
         if line is None:
             return
-        states = {"answered": "done", "modal": "done", "failed": "failed"}
-        line.state = states.get(used["state"], line.state)
         if used["state"] == "failed":
+            line.state = "failed"
             line.put("end", Step(at, "Failed", "no answer within 3 s", BAD))
+        elif used["state"] in {"answered", "modal"} and not line.logged:
+            line.state = "done"
         yield line
 
     def _called(self, _at: float, entry: Json) -> Iterable[Line]:
