@@ -213,7 +213,7 @@ def test_a_question_that_is_stopped_did_not_fail(happenings: Happenings) -> None
         ({"type": 2, "name": "reset"}, "/reset"),
         ({"type": 2, "name": "Ask about this"}, "Ask about this"),
         ({"type": 3, "name": "stop"}, "the button stop"),
-        ({"type": 5, "name": "system"}, "the form system"),
+        ({"type": 5, "name": f"system-channel:{CHANNEL}"}, "the form system-channel"),
     ],
 )
 def test_a_command_has_a_line_of_its_own(happenings: Happenings, used: Json, title: str) -> None:
@@ -362,6 +362,14 @@ def test_one_who_is_turned_away_is_answered_without_a_prompt(happenings: Happeni
     answered = used(ASK, "ask")["data"]["interaction"] | {"state": "answered"}
     [change] = happenings.journal(entry("interaction_response", 2.0, interaction=answered))
     assert change["line"]["state"] == "done"
+
+
+def test_a_form_is_called_what_stands_above_it(happenings: Happenings) -> None:
+    form = {"modal": {"custom_id": f"about:{CHANNEL}:{PART}", "title": "Ask about this"}}
+    opened = used(ASK, "Ask about this")["data"]["interaction"] | {"state": "modal"}
+    happenings.journal(entry("interaction_response", 1.0, interaction=opened | {"response": form}))
+    [change] = happenings.journal(used(USAGE, f"about:{CHANNEL}:{PART}", 5))
+    assert change["line"]["title"] == "the form “Ask about this”"
 
 
 def test_what_belongs_to_no_question_is_a_note(happenings: Happenings) -> None:

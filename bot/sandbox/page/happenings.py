@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from bot.sandbox.page.lines import BAD, Line, Step
 from bot.sandbox.page.log_steps import LOG_STEPS
-from bot.sandbox.page.owners import CallOwners
+from bot.sandbox.page.owners import CallOwners, remember
 
 Json = dict[str, Any]
 
@@ -67,6 +67,7 @@ class Happenings:
         self._asked: dict[str, Line] = {}  # said by people; whether the bot was meant shows later
         self._early: dict[str, list[tuple[Any, ...]]] = {}  # log and stand-in are read side by side
         self._calls = CallOwners(self._is_open)
+        self._forms: dict[tuple[str, str], str] = {}  # titles, by person and the form's id
         self._numbers = count(1)
 
     def snapshot(self) -> list[Json]:
@@ -173,10 +174,12 @@ class Happenings:
 
     def _title(self, used: Json) -> str:
         name = str(used["name"])
+        kind = name.partition(":")[0]
         if used["type"] == _FORM:
-            return f"the form {name}"
+            title = self._forms.get((used["user_id"], name))
+            return f"the form “{title}”" if title else f"the form {kind}"
         if used["type"] == _BUTTON:
-            return f"the button {name}"
+            return f"the button {kind}"
         return f"/{name}" if _TYPED.fullmatch(name) else name
 
     def _note_press(self, used: Json) -> None:
@@ -192,6 +195,8 @@ class Happenings:
 
     def _responded(self, at: float, data: Json) -> Iterable[Line]:
         used = data["interaction"]
+        if modal := (used.get("response") or {}).get("modal"):
+            remember(self._forms, (used["user_id"], modal["custom_id"]), modal["title"])
         line = self._lines.get(used["id"])
         if line is None:
             return
