@@ -137,3 +137,14 @@ async def ask(page: Page, question: str, *, place: str = "general") -> None:
     await go_to(page, place)
     await write(page, f"@ChatBot {question}")
     await go_to(page, question)
+
+
+async def use(page: Page, command: str, **options: str) -> None:
+    """Use a slash command by keyboard."""
+    box = page.locator("#composer-text")
+    await box.press_sequentially(command)
+    await expect(page.get_by_role("option", name=command)).to_be_visible()
+    await box.press("Enter")
+    for name, value in options.items():
+        await page.locator("#command-form").get_by_label(name).fill(value)
+    await page.get_by_role("button", name="Send command").click()

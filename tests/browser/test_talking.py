@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
 from bot.sentences import ENGLISH
-from tests.browser.conftest import ask, become, go_to, messages, newest, write
+from tests.browser.conftest import ask, become, go_to, messages, newest, use, write
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -80,15 +80,6 @@ async def test_system_goes_through_its_form(page: Page) -> None:
     await expect(newest(page)).to_contain_text("the system prompt: “Speak like a sailor.")
 
 
-async def use(page: Page, command: str) -> None:
-    """Use a slash command by keyboard, without options."""
-    box = page.locator("#composer-text")
-    await box.press_sequentially(command)
-    await expect(page.get_by_role("option", name=command)).to_be_visible()
-    await box.press("Enter")
-    await page.get_by_role("button", name="Send command").click()
-
-
 async def test_options_are_offered(page: Page) -> None:
     await go_to(page, "random")
     box = page.locator("#composer-text")
@@ -148,6 +139,19 @@ async def test_a_refused_command_is_for_one_person(page: Page) -> None:
     await expect(private).to_have_count(0)
     await become(page, "Jun")
     await newest(page).get_by_role("button", name="Dismiss").click()
+    await expect(private).to_have_count(0)
+
+
+async def test_what_is_dismissed_stays_away_when_it_is_edited(page: Page) -> None:
+    await go_to(page, "news")
+    await use(page, "/ask", question="Write something long, to be dismissed")
+    private = messages(page).filter(has_text="Only you can see this")
+    await expect(private).to_contain_text("A harbour is a promise")
+    await private.get_by_role("button", name="Dismiss").click()
+    await expect(private).to_have_count(0)
+    edits = page.locator(".line").filter(has_text="/ask").first.locator(".what")
+    edits = edits.filter(has_text="Edit the answer")
+    await expect(edits.nth(await edits.count() + 1)).to_be_attached()
     await expect(private).to_have_count(0)
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bot.sentences import ENGLISH
-from tests.browser.conftest import Opening, ask, messages, newest
+from tests.browser.conftest import Opening, ask, messages, newest, use
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
@@ -62,6 +62,32 @@ async def test_the_straight_line_is_shown(open_page: Opening) -> None:
     wanted = ["Gateway event", "Inbox", "History", "Request to the model", "First token", "Done"]
     assert [one for one in steps if one in wanted] == wanted
     await expect(line).to_contain_text("bucket message_create")
+
+
+async def test_a_private_answer_has_its_line_for_itself(open_page: Opening) -> None:
+    """Whatever else is used meanwhile, and when it is made anew."""
+    page = await open_page()
+    line = page.locator(".line")
+    asking, usage = line.filter(has_text="/ask"), line.filter(has_text="/usage")
+    stopping = line.filter(has_text="the button stop")
+    renewing = line.filter(has_text="the button regenerate")
+    edits = re.compile("Edit the answer")
+    await use(page, "/ask", question="Write something long")
+    await expect(newest(page)).to_contain_text("A harbour is a promise")
+    await expect(asking.locator(".line-state")).to_have_text("open")
+    await use(page, "/usage")
+    await expect(usage.locator(".line-state")).to_have_text("done")
+    await messages(page).get_by_role("button", name="Stop", exact=True).first.click()
+    await expect(asking.locator(".line-state")).to_have_text("stopped")
+    await messages(page).get_by_role("button", name="Regenerate").click()
+    await expect(asking.locator(".line-state")).to_have_text("open")
+    after = asking.locator(".what:text('History') >> nth=1")
+    await expect(after).to_be_visible()
+    await expect(asking.locator(".step").last).to_contain_text(edits)
+    await messages(page).get_by_role("button", name="Stop", exact=True).first.click()
+    await expect(asking.locator(".line-state")).to_have_text("stopped")
+    for other, own in ((usage, 1), (stopping.first, 0), (stopping.last, 0), (renewing, 0)):
+        await expect(other.locator(".what").filter(has_text=edits)).to_have_count(own)
 
 
 @pytest.mark.parametrize(

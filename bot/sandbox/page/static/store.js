@@ -15,6 +15,7 @@ export class Store {
     this.lines = new Map();
     this.typing = new Map(); // until when, by place and name
     this.interactions = new Map();
+    this.dismissed = new Set(); // messages
     this.botState = { state: "reconnecting" };
     this.connected = false;
     this.personId = sessionStorage.getItem("person");
@@ -95,8 +96,9 @@ export class Store {
     return text.replace(/<@!?(\d+)>/g, (mention, id) => (this.users[id] ? `@${this.users[id]}` : mention));
   }
 
-  // What only one person sees they may put away; it comes back with a reload.
+  // What only one person sees they may put away; it comes back with a reload, not with an edit.
   dismiss(message) {
+    this.dismissed.add(message.id);
     this.apply({ kind: "messages_gone", channel_id: message.channel_id, ids: [message.id] });
   }
 
@@ -177,6 +179,7 @@ const appliers = {
 };
 
 function put(store, message) {
+  if (store.dismissed.has(message.id)) return;
   if (!store.messages.has(message.channel_id)) store.messages.set(message.channel_id, new Map());
   store.messages.get(message.channel_id).set(message.id, message);
 }
