@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.conftest import Opening, become, go_to, messages, newest, write
+from tests.browser.conftest import Opening, become, go_to, messages, newest, use, write
 from tests.sandbox.pages import Page as Served
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
@@ -230,6 +230,25 @@ async def test_an_answer_that_comes_late_takes_nobody_away(page: Page) -> None:
     thread = page.get_by_role("navigation").get_by_role("button", name=re.compile("^What were you"))
     await expect(thread).to_be_visible()
     await expect(page.locator("#place-name")).to_contain_text("random")
+
+
+async def test_a_form_whose_server_is_slow_opens_and_closes(page: Page) -> None:
+    """The stream tells of both before the server says which interaction it was."""
+
+    async def late(route: Route) -> None:
+        response = await route.fetch()
+        await asyncio.sleep(0.5)
+        await route.fulfill(response=response)
+
+    for deed in ("command", "submit"):
+        await page.route(f"**/do/{deed}", late)
+    await go_to(page, "random")
+    await use(page, "/system")
+    form = page.get_by_role("dialog")
+    await form.get_by_role("textbox").fill("Be brief.")
+    await form.get_by_role("button", name="Submit").click()
+    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(form).to_be_hidden()
 
 
 async def test_a_thread_that_comes_late_takes_nobody_away(open_page: Opening) -> None:

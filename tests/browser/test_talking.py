@@ -187,6 +187,22 @@ async def test_a_message_has_the_menu_of_the_app(page: Page) -> None:
     await expect(line.locator(".what").filter(has_text="Inbox")).to_be_visible()
 
 
+async def test_a_form_opens_in_the_tab_that_asked_for_it(page: Page) -> None:
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    await expect(other.locator("#place-name")).not_to_have_text("…")
+    await go_to(page, "random")
+    await use(page, "/system")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    # The stream of the other tab is past the form as soon as it has what was said after it.
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    await write(page, "said after the form")
+    await go_to(other, "random")
+    await expect(newest(other)).to_contain_text("said after the form")
+    await expect(other.get_by_role("dialog")).to_be_hidden()
+    await other.close()
+
+
 async def test_an_option_is_completed_by_the_bot(page: Page) -> None:
     await go_to(page, "random")
     await page.locator("#composer-text").press_sequentially("/model")

@@ -90,6 +90,28 @@ async def test_a_private_answer_has_its_line_for_itself(open_page: Opening) -> N
         await expect(other.locator(".what").filter(has_text=edits)).to_have_count(own)
 
 
+async def test_a_form_that_is_sent_off_to_no_bot_stays_open(open_page: Opening) -> None:
+    """With what is written in it; it works when the bot is there again."""
+    page = await open_page()
+    await use(page, "/system")
+    form = page.get_by_role("dialog")
+    box = form.get_by_role("textbox")
+    await box.fill("Speak like a sailor.")
+    # What is under an open form cannot be clicked.
+    await page.locator("[data-deed=kill]").dispatch_event("click")
+    await expect(page.locator("#bot-state")).to_have_text(state(page, "down"))
+    await form.get_by_role("button", name="Submit").click()
+    await expect(form.get_by_role("alert")).to_have_text(
+        "The application did not respond. Try again."
+    )
+    await expect(box).to_have_value("Speak like a sailor.")
+    await page.locator("[data-deed=start]").dispatch_event("click")
+    await expect(page.locator("#bot-state")).to_have_text(state(page, "online"))
+    await form.get_by_role("button", name="Submit").click()
+    await expect(form).to_be_hidden()
+    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+
+
 @pytest.mark.parametrize(
     ("switch", "sentence"),
     [

@@ -12,6 +12,13 @@ export function complain(sentence) {
   hiding = setTimeout(() => (box.hidden = true), 8000);
 }
 
+// Do what the bot is told of and answers: the store learns that it was begun on this page.
+export async function interact(store, deed, what) {
+  const begun = await perform(deed, what);
+  if (begun) store.began(begun.interaction);
+  return begun;
+}
+
 export async function perform(deed, what = {}) {
   let answer;
   try {

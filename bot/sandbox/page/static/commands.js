@@ -1,6 +1,6 @@
 // Slash commands: which there are, the options of one, and its use.
 
-import { perform } from "./calls.js";
+import { interact, perform } from "./calls.js";
 import { byId, el } from "./dom.js";
 import { encoded } from "./files.js";
 
@@ -61,7 +61,7 @@ export function beginCommand(store, composer, command) {
     event.preventDefault();
     const where = { person: store.personId, channel: store.channelId };
     const options = await given(command.options, inputs);
-    const used = await perform("command", { ...where, name: command.name, options });
+    const used = await interact(store, "command", { ...where, name: command.name, options });
     if (used) end();
   };
   form.onkeydown = (event) => {
@@ -127,7 +127,7 @@ function completeByTheBot(store, command, option, input) {
   input.addEventListener("input", async () => {
     const where = { person: store.personId, channel: store.channelId, name: command.name };
     const number = ++count;
-    const begun = await perform("complete", { ...where, option: option.name, value: input.value });
+    const begun = await interact(store, "complete", { ...where, option: option.name, value: input.value });
     if (!begun || number !== count) return;
     newest = begun.interaction;
     show();

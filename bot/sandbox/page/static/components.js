@@ -1,6 +1,6 @@
 // Buttons and menus under a message.
 
-import { perform } from "./calls.js";
+import { interact } from "./calls.js";
 import { el } from "./dom.js";
 
 const BUTTON = 2;
@@ -21,7 +21,7 @@ export function drawComponents(store, node, message) {
 
 function component(store, message, one) {
   const press = (values) =>
-    perform("press", {
+    interact(store, "press", {
       person: store.personId,
       channel: message.channel_id,
       message: message.id,

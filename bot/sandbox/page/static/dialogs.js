@@ -7,12 +7,28 @@ const TEXT_INPUT = 4;
 const TEXT_DISPLAY = 10;
 const PARAGRAPH = 2;
 
+const NO_ANSWER = "The application did not respond.";
+const LOST = "Whether the application responded is not known.";
+
+const sent = new Map(); // by interaction: hears what is wrong, or nothing, of a form sent off
+
 export function showDialogs(store) {
   store.on("interaction", (change) => {
+    if (!store.own.has(change.id) || change.state === "pending") return;
+    const wrong = change.state === "failed" ? NO_ANSWER : "";
+    if (sent.has(change.id)) return settle(change.id, wrong);
     if (change.user_id !== store.personId) return;
-    if (change.state === "modal") openForm(change);
-    if (change.state === "failed") complain("The application did not respond.");
+    if (change.state === "modal") openForm(store, change);
+    if (wrong) complain(wrong);
   });
+  // What happened while the stream was broken is not told.
+  store.on("snapshot", () => [...sent.keys()].forEach((id) => settle(id, LOST)));
+}
+
+function settle(id, wrong) {
+  const heard = sent.get(id);
+  sent.delete(id);
+  heard(wrong);
 }
 
 function open(title, ...content) {
@@ -42,17 +58,35 @@ export function confirmed(title, question, yes) {
   });
 }
 
-function openForm({ id, modal }) {
+// A form stays until the bot has answered it: else what is written would be lost.
+function openForm(store, { id, modal }) {
   const fields = modal.components.flatMap(fieldsOf);
+  const trouble = el("p", { class: "alert", role: "alert", hidden: true });
   const close = () => byId("dialog").close();
+  const isOpen = () => form.isConnected && byId("dialog").open;
+  const wait = (waiting) => form.setAttribute("aria-busy", String(waiting));
+  const heard = (sentence) => {
+    if (!sentence) return isOpen() && close();
+    if (!isOpen()) return complain(sentence);
+    trouble.textContent = `${sentence} Try again.`;
+    trouble.hidden = false;
+    wait(false);
+  };
   const submit = async (event) => {
     event.preventDefault();
+    if (form.getAttribute("aria-busy") === "true") return;
     const inputs = fields.filter((one) => one.input);
     const values = Object.fromEntries(inputs.map((one) => [one.name, one.input.value]));
-    if (await perform("submit", { interaction: id, fields: values })) close();
+    trouble.hidden = true;
+    wait(true);
+    const begun = await perform("submit", { interaction: id, fields: values });
+    if (!begun) return wait(false);
+    sent.set(begun.interaction, heard);
+    store.began(begun.interaction);
   };
   const nodes = fields.map((one) => one.node);
-  open(modal.title, el("form", { onsubmit: submit }, ...nodes, row("Submit", close)));
+  const form = el("form", { onsubmit: submit }, ...nodes, trouble, row("Submit", close));
+  open(modal.title, form);
 }
 
 function fieldsOf(row) {

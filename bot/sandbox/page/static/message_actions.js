@@ -1,6 +1,6 @@
 // What one may do with a message: reply, edit, delete, and the app's own menu.
 
-import { complain, perform } from "./calls.js";
+import { complain, interact, perform } from "./calls.js";
 import { confirmed } from "./dialogs.js";
 import { el, reconcile } from "./dom.js";
 import { labelOf, offeredCommands, MESSAGE_MENU } from "./commands.js";
@@ -25,7 +25,7 @@ export function actionsFor(store, composer, node, message) {
     actions.push(action("Delete", () => remove(message, where)));
   }
   for (const menu of menus) {
-    const use = () => perform("command", { ...where, name: menu.name, target: message.id });
+    const use = () => interact(store, "command", { ...where, name: menu.name, target: message.id });
     actions.push(action(labelOf(menu), use));
   }
   // The menus come a moment later: whoever is at a button stays there.

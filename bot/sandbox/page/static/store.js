@@ -15,6 +15,7 @@ export class Store {
     this.lines = new Map();
     this.typing = new Map(); // until when, by place and name
     this.interactions = new Map();
+    this.own = new Set(); // the interactions that were begun here, not in another tab
     this.dismissed = new Set(); // messages
     this.botState = { state: "reconnecting" };
     this.connected = false;
@@ -94,6 +95,13 @@ export class Store {
   // The text as one would type it: with names in place of ids.
   asTyped(text) {
     return text.replace(/<@!?(\d+)>/g, (mention, id) => (this.users[id] ? `@${this.users[id]}` : mention));
+  }
+
+  // Of an interaction the stream may have told before the server says which one it is.
+  began(id) {
+    this.own.add(id);
+    const known = this.interactions.get(id);
+    if (known) this.tell("interaction", known);
   }
 
   // What only one person sees they may put away; it comes back with a reload, not with an edit.
