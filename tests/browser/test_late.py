@@ -121,6 +121,43 @@ async def test_a_command_and_an_edit_are_left_with_their_person(page: Page) -> N
     await expect(newest(page)).to_contain_text("an edit by Mina")
 
 
+async def test_a_command_waits_in_its_place_for_its_person(page: Page) -> None:
+    await go_to(page, "random")
+    await begin_command(page, "/system")
+    form, prompt = page.locator("#command-form"), page.get_by_label("prompt")
+    await prompt.fill("begun by Mina")
+    await go_to(page, "news")
+    await expect(form).to_be_hidden()
+    await begin_command(page, "/ask")
+    await become(page, "Jun")
+    await go_to(page, "random")
+    await expect(form).to_be_hidden()
+    await become(page, "Mina")
+    await expect(prompt).to_have_value("begun by Mina")
+    await prompt.press("Enter")
+    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(form).to_be_hidden()
+    await go_to(page, "news")
+    await expect(form).to_contain_text("/ask")
+
+
+async def test_a_command_that_is_sent_late_leaves_alone_what_is_begun_since(page: Page) -> None:
+    await go_to(page, "random")
+    await begin_command(page, "/privacy")
+    late = Late("command")
+    await page.route(late.pattern, late)
+    await page.get_by_role("button", name="Send command").click()
+    await late.begun.wait()
+    await go_to(page, "news")
+    await begin_command(page, "/ask")
+    await late.let_go(page)
+    form = page.locator("#command-form")
+    await page.wait_for_timeout(500)  # Nothing tells that a form stays.
+    await expect(form).to_contain_text("/ask")
+    await go_to(page, "random")
+    await expect(form).to_be_hidden()
+
+
 async def test_one_file_may_be_chosen_twice(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "twice.txt"
     path.write_text("twice")

@@ -45,42 +45,53 @@ function descriptionOf(one) {
   return one.description_localized ?? one.description;
 }
 
-export function leaveCommand() {
-  byId("command-form").hidden = true;
-  byId("command-form").replaceChildren();
+let shown = null; // the command whose options are there: its nodes, submit, and end
+
+// Put aside the command that is begun, and show *command*, which was put aside before.
+export function exchangeCommand(command = null) {
+  const before = shown;
+  show(command);
+  return before;
+}
+
+function show(command) {
+  const form = byId("command-form");
+  shown = command?.ended ? null : command;
+  form.replaceChildren(...(shown?.nodes ?? []));
+  form.onsubmit = shown?.submit;
+  form.onkeydown = (event) => {
+    if (event.key === "Escape") shown?.end();
+  };
+  form.hidden = !shown;
 }
 
 export function beginCommand(store, composer, command) {
-  const form = byId("command-form");
   const inputs = command.options.map((option) => optionInput(store, command, option));
-  const end = () => {
-    leaveCommand();
+  const begun = { ended: false };
+  begun.end = () => {
+    begun.ended = true;
+    if (shown !== begun) return; // It was put aside while it was sent.
+    show(null);
     composer.box.focus();
   };
-  form.onsubmit = async (event) => {
+  begun.submit = async (event) => {
     event.preventDefault();
     const where = { person: store.personId, channel: store.channelId };
     const options = await given(command.options, inputs);
     const used = await interact(store, "command", { ...where, name: command.name, options });
-    if (used) end();
-  };
-  form.onkeydown = (event) => {
-    if (event.key === "Escape") end();
+    if (used) begun.end();
   };
   const labels = inputs.map((input, number) => {
     const option = command.options[number];
     const label = option.required ? `${labelOf(option)} (needed)` : labelOf(option);
     return el("label", { title: descriptionOf(option) }, label, input, input.completions);
   });
-  form.replaceChildren(
-    el("strong", {}, `/${command.label}`),
-    ...labels,
-    el("button", { type: "submit", class: "primary" }, "Send command"),
-    el("button", { type: "button", class: "plain", onclick: end }, "Cancel"),
-  );
-  form.hidden = false;
+  const send = el("button", { type: "submit", class: "primary" }, "Send command");
+  const cancel = el("button", { type: "button", class: "plain", onclick: begun.end }, "Cancel");
+  begun.nodes = [el("strong", {}, `/${command.label}`), ...labels, send, cancel];
+  show(begun);
   composer.set("");
-  (inputs[0] ?? form.querySelector("[type=submit]")).focus();
+  (inputs[0] ?? send).focus();
 }
 
 function optionInput(store, command, option) {

@@ -1,7 +1,7 @@
 // Where one writes: completion of names and commands, replies, files, sending.
 
 import { complain, perform } from "./calls.js";
-import { beginCommand, learnCommands, leaveCommand, slashCommands } from "./commands.js";
+import { beginCommand, exchangeCommand, learnCommands, slashCommands } from "./commands.js";
 import { byId, el, say } from "./dom.js";
 import { encoded, Files } from "./files.js";
 import { edit } from "./message_actions.js";
@@ -123,8 +123,9 @@ export class Composer {
   move() {
     const to = this.store.here;
     if (to === this.at) return;
-    leaveCommand();
-    if (this.at) this.drafts.set(this.at, this.exchange(this.drafts.get(to)));
+    const draft = this.drafts.get(to);
+    const command = exchangeCommand(draft?.command);
+    if (this.at) this.drafts.set(this.at, { ...this.exchange(draft), command });
     this.at = to;
   }
 
@@ -176,7 +177,7 @@ export class Composer {
     const since = at === this.at ? this.exchange() : this.drafts.get(at);
     const text = [draft.text, since?.text].filter(Boolean).join("\n");
     const files = [...draft.files, ...(since?.files ?? [])];
-    const restored = { text, files, source: draft.source };
+    const restored = { ...since, text, files, source: draft.source };
     if (at === this.at) this.exchange(restored);
     else this.drafts.set(at, restored);
   }
