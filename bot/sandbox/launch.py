@@ -19,6 +19,7 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS: Final = 30.0
 # Where the sandbox has its own: what an operator set for real servers must not get in its way.
 OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOWED_GUILDS", "ALLOW_DMS", "LOG_")
+LOCALES: Final = {"Sora": "ko"}  # the others' is what Discord gives: en-US
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ async def running_sandbox(**bot_settings: str) -> AsyncIterator[Sandbox]:
     }
     with tempfile.TemporaryDirectory(prefix="sandbox-") as name:
         async with running_discord() as driver, _model(real=real_model) as model:
+            for person, locale in LOCALES.items():
+                await driver.edit_user(person, locale=locale)
             settings = {**kept, **_settings(driver, model, Path(name)), **bot_settings}
             bot = BotProcess(settings, Path(name))
             await bot.start()

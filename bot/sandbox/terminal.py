@@ -33,7 +33,7 @@ HELP: Final = """\
 Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a thread.
   /thread        go into the newest thread, where no mention is needed
   /general       go back to #general
-  /as NAME       speak as Mina (an admin), Jun or Sora
+  /as NAME       speak as Mina (an admin), Jun or Sora, whose Discord is in Korean
   /ask TEXT      the bot's command: ask it where only you see the answer
   /about         the bot's form: ask about the last message here
   /reset         the bot's command: forget this place
@@ -209,15 +209,30 @@ class _Talk:
             await self._press(rest.strip())
         elif name == "about":
             await self._about()
-        elif name in BOT_COMMANDS:
-            if name == "help":
-                print(HELP)
-            given = BOT_COMMANDS[name]
-            options = dict(zip(given, rest.split(maxsplit=len(given) - 1), strict=False))
-            self._note_sign()
-            await self._driver.command(self._place, self._person, name, options, force=True)
         else:
-            print(f"There is no /{name} here; /help says what there is.")
+            await self._bot_command(name, rest)
+
+    async def _bot_command(self, typed: str, rest: str) -> None:
+        name = await self._registered_name(typed)
+        if name not in BOT_COMMANDS:
+            print(f"There is no /{typed} here; /help says what there is.")
+            return
+        if name == "help":
+            print(HELP)
+        given = BOT_COMMANDS[name]
+        options = dict(zip(given, rest.split(maxsplit=len(given) - 1), strict=False))
+        self._note_sign()
+        await self._driver.command(self._place, self._person, name, options, force=True)
+
+    async def _registered_name(self, typed: str) -> str:
+        """Return what a command is called at home that was typed in whichever language."""
+        commands = await self._driver.commands()
+        names = {
+            local: str(command["name"])
+            for command in commands
+            for local in (command["name_localizations"] or {}).values()
+        }
+        return names.get(typed, typed)
 
     async def _about(self) -> None:
         messages = await self._driver.messages(self._place)

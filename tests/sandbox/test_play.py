@@ -80,6 +80,17 @@ async def test_a_question_for_one_and_one_about_a_message(tmp_path: Path) -> Non
     assert sorted(found, key=out.index) == found
 
 
+async def test_commands_have_the_names_of_the_persons_language(tmp_path: Path) -> None:
+    typed = "/as sora\n/도움말\n/질문 뭐 해?\n/초기화\n/help\n/quit\n"
+    out, err, code = await played(tmp_path, typed)
+    assert (err, code) == ("", 0)
+    assert "There is no" not in out
+    assert "“뭐 해?”" in out
+    assert out.count("* 모두의 명령: /질문") == 2
+    assert "서버 관리 권한이 있는 사람만 할 수 있어요." in out
+    assert out.count("/as NAME") == 3
+
+
 async def test_the_model_is_chosen_and_what_was_used_is_shown(tmp_path: Path) -> None:
     typed = "/model\n/model second server\n@ChatBot hi\n/model\n/usage\n/usage person\n/quit\n"
     prices = '{"second": [1, 2], "currency": "EUR"}'

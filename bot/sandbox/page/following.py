@@ -13,7 +13,7 @@ from bot.sandbox.page.bot_state import BotState
 from bot.sandbox.page.feed import Feed
 from bot.sandbox.page.happenings import Happenings
 from bot.sandbox.page.switches import Switches
-from bot.sandbox.page.world import LOCALES, World
+from bot.sandbox.page.world import World
 from bot.sandbox.process import StandInError
 
 Json = dict[str, Any]
@@ -42,10 +42,8 @@ class Following:
 
     @classmethod
     async def begun(cls, sandbox: Sandbox) -> Self:
-        """Look at what there is, with people who speak more than one language."""
+        """Look at what there is."""
         driver = sandbox.driver
-        for name, locale in LOCALES.items():
-            await driver.edit_user(name, locale=locale)
         return cls(sandbox, World(await driver.look(), await driver.channels()))
 
     async def run(self) -> None:

@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from bot.sandbox.launch import LOCALES
 from bot.sandbox.page.markup import Names, render
 
 Json = dict[str, Any]
 
 PEOPLE: Final = {"Mina": "admin", "Jun": "member", "Sora": "member"}
-LOCALES: Final = {"Sora": "ko"}  # the others' is what Discord gives: en-US
 _KINDS: Final = {0: "text", 1: "dm", 2: "voice", 5: "text", 15: "forum"}
 _THREADS: Final = frozenset({10, 11, 12})
 _SPOKEN: Final = frozenset({0, 19, 20, 23})
