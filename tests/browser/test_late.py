@@ -141,6 +141,17 @@ async def test_a_command_waits_in_its_place_for_its_person(page: Page) -> None:
     await expect(form).to_contain_text("/ask")
 
 
+async def test_who_comes_back_to_the_box_at_once_is_offered_commands(page: Page) -> None:
+    """The list of who leaves goes a moment later, for what is chosen with a pointer."""
+    await go_to(page, "random")
+    box = page.locator("#composer-text")
+    await box.focus()
+    await box.blur()
+    await box.press_sequentially("/ask")
+    await page.wait_for_timeout(500)  # Nothing tells that a list stays.
+    await expect(page.get_by_role("option", name="/ask")).to_be_visible()
+
+
 async def test_a_command_that_is_sent_late_leaves_alone_what_is_begun_since(page: Page) -> None:
     await go_to(page, "random")
     await begin_command(page, "/privacy")

@@ -9,7 +9,9 @@ export class Suggestions {
     this.find = find;
     this.items = [];
     this.at = 0;
-    box.addEventListener("blur", () => setTimeout(() => this.hide(), 150));
+    // Who is back by then goes on with a list of their own.
+    const left = () => document.activeElement !== box && this.hide();
+    box.addEventListener("blur", () => setTimeout(left, 150));
   }
 
   word() {
