@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
+from bot.korean import KOREAN
 from bot.sentences import ENGLISH
 from tests.browser.conftest import ask, become, go_to, messages, newest, use, write
 
@@ -108,7 +109,8 @@ async def test_who_speaks_korean_uses_commands_in_korean(page: Page) -> None:
     await expect(newest(page)).to_contain_text("Only you can see this")
     await expect(newest(page)).to_contain_text("뭐 해?")
     await expect(newest(page).get_by_role("button", name="이 메시지에 대해 묻기")).to_have_count(0)
-    await expect(newest(page).get_by_role("button", name="Regenerate")).to_be_visible()
+    again = newest(page).get_by_role("button", name=KOREAN.regenerate_label)
+    await expect(again).to_be_visible()
     await write(page, "안녕")
     own = newest(page).get_by_role("button", name="이 메시지에 대해 묻기")
     await expect(own).to_have_count(1)
