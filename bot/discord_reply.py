@@ -17,12 +17,11 @@ from bot.errors import ReplyDelayed, ReplyLost
 from bot.interaction_reply import InteractionChannel
 from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
-from bot.parts import Part
+from bot.parts import SMALL, Part
 from bot.sentences import Sentences
-from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
 
 if TYPE_CHECKING:
-    from bot.rendering import Renderer
+    from bot.reply_text import ReplyText
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or d
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
 LOCKED: Final = 160005  # in a locked thread only those write who may unlock it
 FILE_TOO_LARGE: Final = 413  # Discord: a status
-SMALL: Final = "\n-# "  # Discord: small print
 ATTACHED: Final = "reply.md"
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")
@@ -118,9 +116,7 @@ class DiscordReply:
         self._say = say
         self._most_parts = most_parts
         self._held = AsyncExitStack()
-        self._renderer = _renderer()
-        self._splitter = Splitter()
-        self._written: list[str] = []
+        self._text = _no_text()
         self._parts: list[Part] = []
         self._begun = frozenset[int]()
         self._news = asyncio.Event()
@@ -148,16 +144,12 @@ class DiscordReply:
         """Take more of the text; it is shown at the pace the limits allow. Raises ReplyLost."""
         if self._lost is not None:
             raise self._lost
-        self._written.append(delta)
-        if rendered := self._renderer.write(delta):
-            self._splitter.write(rendered)
+        if self._text.write(delta):
             self._news.set()
 
     def restart(self) -> None:
         """Take another text in place of what was written so far."""
-        self._renderer = _renderer()
-        self._splitter = Splitter()
-        self._written.clear()
+        self._text = _no_text()
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         """Show the whole text now, with *notices* and *offers* under it.
@@ -166,23 +158,23 @@ class DiscordReply:
         """
         await self._end_streaming()
         place = await asyncio.shield(self._place)
-        self._splitter.write(self._renderer.finish())
-        parts, most_parts = self._splitter.finish(), self._most_parts_in(place)
-        count = len(with_notices(parts, notices))
+        text, most_parts = self._text, self._most_parts_in(place)
+        text.finish()
+        count = len(text.with_notices(notices))
         notices = true_with(offers & place.offers_on(count), notices)
-        if len(parts) > most_parts:
+        if len(text.parts) > most_parts:
             attached = self._say.reply_attached.format(name=ATTACHED)
-            first = first_parts(parts, most_parts, [attached, *notices])
-            whole = "".join(self._written).strip() + "\n"
+            first = text.first_parts(most_parts, [attached, *notices])
+            whole = text.written.strip() + "\n"
             try:
                 await self._show(first, offers, Urgency.LAST_WORDS, file=whole)
             except _FileRefused:
                 log.info("Reply %d cannot be attached: it is shown in parts", self._question_id)
             else:
                 return
-        texts = with_notices(parts, notices)
+        texts = text.with_notices(notices)
         if place.room is not None and len(texts) > place.room:
-            texts = first_parts(parts, place.room, [self._say.reply_full, *notices])
+            texts = text.first_parts(place.room, [self._say.reply_full, *notices])
         await self._show(texts, offers, Urgency.LAST_WORDS)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
@@ -237,7 +229,7 @@ class DiscordReply:
             while not self._finishing:
                 await self._news.wait()
                 self._news.clear()
-                texts = [*self._splitter.sealed, self._splitter.open_part]
+                texts = self._text.so_far
                 texts = texts[: self._most_parts_in(place)]
                 with suppress(ReplyDelayed):  # The next words try again.
                     await self._show(texts, WHILE_STREAMING, Urgency.EDIT)
@@ -404,29 +396,6 @@ class DiscordReply:
             self._calling = False
 
 
-def first_parts(parts: Sequence[str], most: int, notices: Sequence[str]) -> list[str]:
-    """Return the first *most* of *parts*, the last one cut so that *notices* fit under it."""
-    *before, last = parts[:most]
-    small = "".join(SMALL + notice for notice in notices)
-    room = max(MESSAGE_LIMIT - _units(small), MINIMUM_LIMIT)
-    return [*before, split(last, room)[0] + small]
-
-
-def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:
-    """Return *parts* with *notices* below: in small print, or alone where there is no text."""
-    if not parts:
-        return ["\n".join(notices)] if notices else []
-    small = "".join(SMALL + notice for notice in notices)
-    *before, last = parts
-    if _units(last) + _units(small) <= MESSAGE_LIMIT:
-        return [*before, last + small]
-    return [*parts, small.lstrip("\n")]
-
-
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
-
-
 def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     """Return what a refusal for good means: which permission is missing, or what is gone."""
     if error.code == MISSING_ACCESS:
@@ -443,11 +412,10 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
 
 
-def _renderer() -> "Renderer":
-    """Return a fresh one. What it is made of takes 0.5 MB, which a bot that only waits saves."""
-    from bot.rendering import Renderer  # noqa: PLC0415
+def _no_text() -> "ReplyText":
+    from bot.reply_text import ReplyText  # noqa: PLC0415  # with the first reply
 
-    return Renderer()
+    return ReplyText()
 
 
 def _files(wanted: _Wanted) -> list[discord.File]:

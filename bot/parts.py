@@ -2,8 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from bot.offers import Offers
+
+SMALL: Final = "\n-# "  # Discord: small print, in which notices stand under a reply
 
 
 @dataclass(slots=True)

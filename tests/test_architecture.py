@@ -99,6 +99,7 @@ PURE = {
     "reasoning",
     "refusals",
     "rendering",
+    "reply_text",
     "sentences",
     "snowflakes",
     "splitting",

@@ -19,15 +19,14 @@ from bot.discord_reply import (
     ATTACHED,
     Destination,
     DiscordReply,
-    first_parts,
     lost_because,
-    with_notices,
 )
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.gateway import RateLimitTrace
 from bot.offers import NOTHING, Offer
 from bot.pacing import REQUESTS_PER_SECOND, Pacer, Urgency
 from bot.parts import Part
+from bot.reply_text import first_parts, with_notices
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
