@@ -113,7 +113,7 @@ class CatchUp:
         left = await self._history.open_questions()
         self._open_at_start = {question.exchange.lane for question in left}
         if left:
-            log.info("Left open by the last run: %d questions; going on with them", len(left))
+            log.info("Questions left open by the last run: %d; going on with them", len(left))
 
     async def turn_of(self, place_id: int) -> None:
         """Wait until no older question in this place is left."""
