@@ -372,6 +372,35 @@ class Driver:
         """Let nothing go wrong any more."""
         await self.call("DELETE", "/faults")
 
+    async def refuse(
+        self,
+        kind: str,
+        *,
+        keyword: str | None = None,
+        pattern: str | None = None,
+        guild: str | None = None,
+        **more: object,
+    ) -> Json:
+        """Let Discord refuse the bot's messages, in *guild* or everywhere.
+
+        *kind*, for texts that a *keyword* (Discord's own rules: `word`, `word*`, `*word*`) or a
+        *pattern* finds, or for all: automod, harmful_link, explicit, form, text (any other *code*);
+        for requests with a file: uploads_limited, file_over_limit, file_invalid,
+        request_over_limit, file (any other *code*). *more*: status, code, message, errors, count
+        (so many requests, else all).
+        """
+        found = {"keyword": keyword, "pattern": pattern, "guild_id": guild}
+        spec = {"kind": kind} | found | more
+        return dict(await self.call("POST", "/refusals", spec))
+
+    async def refusals(self) -> list[Json]:
+        """Return the rules by which messages are refused, with how often each did."""
+        return list(await self.call("GET", "/refusals"))
+
+    async def clear_refusals(self) -> None:
+        """Let Discord refuse no message any more."""
+        await self.call("DELETE", "/refusals")
+
     async def settings(self, **changes: object) -> Json:
         """Change settings and return all of them."""
         return dict(await self.call("PUT", "/settings", changes))

@@ -42,6 +42,9 @@ class Control:
             ("GET", "/faults", self._list_faults),
             ("POST", "/faults", self._add_fault),
             ("DELETE", "/faults", self._clear_faults),
+            ("GET", "/refusals", self._list_refusals),
+            ("POST", "/refusals", self._add_refusal),
+            ("DELETE", "/refusals", self._clear_refusals),
             ("GET", "/settings", self._get_settings),
             ("PUT", "/settings", self._put_settings),
             ("GET", "/events", self._events),
@@ -69,6 +72,19 @@ class Control:
     async def _clear_faults(self, _request: web.Request) -> None:
         self._state.faults.clear()
         self._state.gateway.faults.clear()
+
+    async def _list_refusals(self, _request: web.Request) -> list[Json]:
+        return [rule.as_json() for rule in self._state.refusals.all()]
+
+    async def _add_refusal(self, request: web.Request) -> Json:
+        """Refuse messages for a `kind` of reason, in the guild `guild_id` or everywhere."""
+        spec = await read_spec(request)
+        guild = spec.get("guild_id")
+        guild_id = None if guild is None else self._places.guild(guild).id
+        return self._state.refusals.add(spec, guild_id).as_json()
+
+    async def _clear_refusals(self, _request: web.Request) -> None:
+        self._state.refusals.clear()
 
     async def _get_settings(self, _request: web.Request) -> Json:
         return self._state.knobs.as_json()

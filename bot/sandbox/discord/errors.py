@@ -71,7 +71,7 @@ _TABLE: Final[dict[str, tuple[int, int, str]]] = {
         50034,
         "A message provided was too old to bulk delete",
     ),
-    "thread_archived": (400, 50083, "Thread is archived"),
+    "thread_archived": (403, 50083, "Thread is archived"),
     "invalid_json": (400, 50109, "The request body contains invalid JSON."),
     "no_history": (
         400,
@@ -79,7 +79,7 @@ _TABLE: Final[dict[str, tuple[int, int, str]]] = {
         "Cannot reply without permission to read message history",
     ),
     "thread_exists": (400, 160004, "A thread has already been created for this message"),
-    "thread_locked": (400, 160005, "Thread is locked"),
+    "thread_locked": (403, 160005, "Thread is locked"),
     "too_many_threads": (400, 160006, "Maximum number of active threads reached"),
 }
 

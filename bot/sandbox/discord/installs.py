@@ -55,10 +55,16 @@ def is_brought(owned: Json) -> bool:
 
 
 def may_show_to_all(world: World, channel: Channel, user_id: int) -> bool:
-    """Say whether all may see what a bot answers that only *user_id* brought."""
+    """Say whether all may see what a bot answers that only *user_id* brought.
+
+    It is bound by what that person may do there, as Discord's user context says.
+    """
     if channel.guild_id is None:
         return True
-    return bool(world.permissions(channel, user_id) & Permission.USE_EXTERNAL_APPS)
+    in_thread = channel.thread is not None
+    speaking = Permission.SEND_MESSAGES_IN_THREADS if in_thread else Permission.SEND_MESSAGES
+    needed = Permission.USE_EXTERNAL_APPS | speaking
+    return world.permissions(channel, user_id) & needed == needed
 
 
 def app_permissions(world: World, channel: Channel) -> int:

@@ -58,7 +58,8 @@ class Interaction:
             response = {
                 "type": self.callback_type,
                 "content": message.content if message else None,
-                "ephemeral": bool(message and message.flags & 64),
+                "ephemeral": bool(message and message.flags & MessageFlag.EPHEMERAL),
+                "loading": bool(message and message.flags & MessageFlag.LOADING),
                 "message": shown_message(state.world, message) if message else None,
                 "modal": self.modal,
                 "choices": self.choices,
@@ -188,6 +189,14 @@ def metadata(state: State, interaction: Interaction) -> Json:
     if interaction.type == COMPONENT and interaction.source is not None:
         body["interacted_message_id"] = str(interaction.source.id)
     return body
+
+
+def hidden(state: State, channel: Channel, interaction: Interaction) -> bool:
+    """Say whether Discord shows the answers to *interaction* to the person alone."""
+    if state.knobs.ephemeral_answers:
+        return True
+    brought = installs.is_brought(interaction.owners)
+    return brought and not installs.may_show_to_all(state.world, channel, interaction.user_id)
 
 
 def expired(state: State, interaction: Interaction) -> bool:

@@ -65,6 +65,7 @@ class Knobs:
     invalid_request_limit: int = 10_000
     compress: bool = True
     lean_channels: bool = False  # Interactions carry no more of a channel than Discord promises.
+    ephemeral_answers: bool = False  # Whatever answers an interaction, one person alone sees it.
     portal: Portal = field(default_factory=Portal)
     buckets: dict[str, Bucket] = field(default_factory=_default_buckets)
 

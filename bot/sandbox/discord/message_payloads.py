@@ -167,5 +167,6 @@ def shown_message(world: World, message: Message) -> Json:
         "pings": list(message.pings),
         "revisions": list(message.revisions),
         "ephemeral": bool(message.flags & MessageFlag.EPHEMERAL),
+        "loading": bool(message.flags & MessageFlag.LOADING),
         "author_name": known.name if known else author["username"],
     }

@@ -164,6 +164,7 @@ async def thread_from_message(call: Call) -> tuple[int, Any]:
     source = call.message(channel)
     call.require(channel, Permission.CREATE_PUBLIC_THREADS)
     _check_name(form)
+    call.state.refusals.judge_title(channel, form["name"])
     thread = thread_making.make_from_message(
         call.state,
         channel,
@@ -179,6 +180,7 @@ async def thread_without_message(call: Call) -> tuple[int, Any]:
     """POST /channels/{channel_id}/threads: a thread that stands alone, or a forum post."""
     channel, form = call.channel(), call.form()
     _check_name(form)
+    call.state.refusals.judge_title(channel, form["name"])
     if channel.type == ChannelType.FORUM:
         return _forum_post(call, channel, form)
     kind = form.get("type", ChannelType.PRIVATE_THREAD)

@@ -60,7 +60,6 @@ async def callback(call: Call) -> tuple[int, Any]:
     _check(call, kind, data)
     channel = _channel(call, interaction)
     interaction.latency_seconds = time.monotonic() - interaction.started
-    interaction.callback_type = kind
     _answer(call, channel, interaction, kind, data)
     if call.query.get("with_response") in {"1", "true"}:
         return 200, _callback_response(call, interaction)
@@ -105,9 +104,11 @@ def _check_choice(form: FormErrors, path: tuple[str | int, ...], choice: object)
 def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, data: Json) -> None:
     state = call.state
     if kind in {MESSAGE, DEFERRED}:
-        draft = _draft(call, channel, interaction, data)
         if kind == DEFERRED:
-            draft.content = ""
+            # Discord: of a deferral nothing else counts.
+            data = {"flags": (data.get("flags") or 0) & MessageFlag.EPHEMERAL}
+        draft = _draft(call, channel, interaction, data, first=True)
+        if kind == DEFERRED:
             draft.flags |= MessageFlag.LOADING
         interaction.original = interactions.place(state, channel, draft)
     elif kind in {DEFERRED_UPDATE, UPDATE}:
@@ -118,19 +119,24 @@ def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, d
         interaction.modal = data
     else:
         interaction.choices = data["choices"]
+    interaction.callback_type = kind
     states = {DEFERRED: "deferred", MODAL: "modal"}
     interactions.advance(state, interaction, states.get(kind, "answered"))
 
 
-def _draft(call: Call, channel: Channel, interaction: Interaction, data: Json) -> messages.Draft:
+def _draft(
+    call: Call, channel: Channel, interaction: Interaction, data: Json, *, first: bool = False
+) -> messages.Draft:
     form = {key: value for key, value in data.items() if key != "message_reference"}
+    flags = form.get("flags") or 0
+    if not flags & MessageFlag.EPHEMERAL and (
+        interactions.hidden(call.state, channel, interaction)
+        or (first and call.state.refusals.hides(channel, form))
+    ):
+        form["flags"] = flags | MessageFlag.EPHEMERAL
     draft = draft_from_form(call, channel, form)
     draft.webhook_id = draft.application_id = call.me
     draft.interaction_metadata = interactions.metadata(call.state, interaction)
-    if installs.is_brought(interaction.owners) and not installs.may_show_to_all(
-        call.state.world, channel, interaction.user_id
-    ):
-        draft.flags |= MessageFlag.EPHEMERAL
     if interaction.type == COMMAND:
         is_menu = interaction.data.get("type", 1) != 1
         draft.type = MessageType.CONTEXT_MENU_COMMAND if is_menu else MessageType.CHAT_INPUT_COMMAND
@@ -212,8 +218,7 @@ async def follow_up(call: Call) -> tuple[int, Any]:
     errors.raise_if_any()
     require_something(form, file_count=len(call.uploads))
     original = interaction.original
-    if original is not None and original.flags & MessageFlag.LOADING:
-        form = {key: value for key, value in form.items() if key != "flags"}
+    if original is not None and original.flags & MessageFlag.LOADING and _exists(call, original):
         _edit(call, channel, interaction, original, form)
         return 200, created_message(call.state.world, original)
     if installs.is_brought(interaction.owners) and len(interaction.followups) >= FOLLOW_UPS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from bot.sandbox.discord import messages
+from bot.sandbox.discord import installs, messages
 from bot.sandbox.discord.calls import Call, store_uploads
 from bot.sandbox.discord.errors import invalid_form, refused
 from bot.sandbox.discord.intents import blank_content
@@ -17,7 +17,13 @@ from bot.sandbox.discord.validation import (
     require_something,
     unknown_keys,
 )
-from bot.sandbox.discord.world import NO_MESSAGES_TYPES, ChannelType, MessageType, created_at
+from bot.sandbox.discord.world import (
+    NO_MESSAGES_TYPES,
+    ChannelType,
+    MessageFlag,
+    MessageType,
+    created_at,
+)
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.messages import Draft
@@ -93,6 +99,8 @@ def _same_nonce(call: Call, form: Json) -> Message | None:
 
 def draft_from_form(call: Call, channel: Channel, form: Json) -> Draft:
     """Return the message that a checked form asks for, its files stored."""
+    for_all = not (form.get("flags") or 0) & MessageFlag.EPHEMERAL
+    call.state.refusals.judge(channel, form, files=len(call.uploads), for_all=for_all)
     draft = messages.Draft(
         content=form.get("content") or "",
         flags=form.get("flags") or 0,
@@ -183,8 +191,6 @@ async def edit_message(call: Call) -> tuple[int, Any]:
         only_flags = set(form) <= {"flags"}
         if not (only_flags and call.may(channel, Permission.MANAGE_MESSAGES)):
             raise refused("not_the_author")
-    if channel.thread and channel.thread.archived:
-        raise refused("thread_archived")
     if call.uploads:
         call.require(channel, Permission.ATTACH_FILES)
     apply_edit(call, channel, message, form)
@@ -192,8 +198,12 @@ async def edit_message(call: Call) -> tuple[int, Any]:
 
 
 def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> None:
-    """Check an edit's form and change the message by it."""
+    """Check an edit's place and form, and change the message by it."""
+    for_all = not message.flags & MessageFlag.EPHEMERAL
+    if for_all:
+        _require_editable(call, channel, message)
     check_message(form, file_count=len(call.uploads), editing=True)
+    call.state.refusals.judge(channel, form, files=len(call.uploads), for_all=for_all)
     changes = dict(form)
     if "attachments" in form or call.uploads:
         kept_ids = {str(item.get("id")) for item in form.get("attachments") or []}
@@ -207,6 +217,21 @@ def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> No
     }
     require_something(after, file_count=len(changes.get("attachments", message.attachments)))
     messages.edit(call.state, channel, message, changes)
+
+
+def _require_editable(call: Call, channel: Channel, message: Message) -> None:
+    """Refuse where the thread of a message lets nothing be edited."""
+    thread = channel.thread
+    if thread is None:
+        return
+    if thread.archived:
+        raise refused("thread_archived")
+    if thread.locked and not call.may(channel, Permission.MANAGE_THREADS):
+        if message.webhook_id is None:
+            raise refused("thread_locked")
+        # As bots reported of their answers to interactions.
+        there = installs.is_there(call.state.world, channel)
+        raise refused("thread_archived" if there else "missing_access")
 
 
 async def delete_message(call: Call) -> tuple[int, Any]:

@@ -12,6 +12,7 @@ from bot.sandbox.discord.gateway import Gateway
 from bot.sandbox.discord.journal import Journal
 from bot.sandbox.discord.knobs import Knobs
 from bot.sandbox.discord.rate_limits import RateLimits
+from bot.sandbox.discord.refusals import Refusals
 from bot.sandbox.discord.world import World, sandbox_world
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class State:
         self.knobs = knobs or Knobs()
         self.journal = Journal()
         self.faults = Faults()
+        self.refusals = Refusals()
         self.limits = RateLimits(self.knobs)
         self.token = make_token(self.world.bot.id)
         self.base_url = ""
