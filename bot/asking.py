@@ -141,18 +141,22 @@ class Asking:
             author=addressing.speaker(asker),
             question=scrubbed(addressing.readable(words, interaction.guild)),
             token=interaction.token,
-            locale=interaction.locale.value if private else "",
+            locale=interaction.locale.value,
         )
 
 
 def only_private(interaction: discord.Interaction) -> bool:
     """Whether Discord shows an answer here to the person alone, whatever they want.
 
-    So it does where only they have installed the bot and the server lets nobody do that.
+    So it does where only they have installed the bot, and the server lets nobody do that or does
+    not let them speak. It may do so elsewhere, and says it when the answer begins.
     """
     if interaction.guild_id is None or interaction.is_guild_integration():
         return False
-    return not interaction.permissions.use_external_apps
+    allowed = interaction.permissions
+    in_thread = isinstance(interaction.channel, discord.Thread)
+    may_speak = allowed.send_messages_in_threads if in_thread else allowed.send_messages
+    return not (allowed.use_external_apps and may_speak)
 
 
 def quotation(message: discord.Message) -> str:

@@ -18,7 +18,7 @@ from bot.channels import Channels
 from bot.comparing import Comparison
 from bot.conversation import Exchange
 from bot.erasure import HOUR_SECONDS, Erasure
-from bot.errors import HistoryFailed
+from bot.errors import HistoryFailed, ReplyDelayed
 from bot.gallery import Gallery
 from bot.gateway import RateLimitTrace
 from bot.guilds import Guilds
@@ -218,14 +218,18 @@ class ChatClient(discord.Client):
             if not free:
                 return
             try:
-                reply = await self._interactions.take(interaction, exchange)
-                if reply is not None:
+                taken = await self._interactions.take(interaction, exchange)
+                if taken is not None:
                     done = False
+                    exchange, reply = taken
                     await self._catch_up.turn_of(exchange.lane)
                     look_up = self._interactions.looking_up(about)
                     done = not self._draining and await self._assistant.answer(
                         exchange, reply, look_up=look_up
                     )
+            except ReplyDelayed as error:
+                log.info("Question %d waits: %s", interaction.id, error)
+                done = False
             finally:
                 self._catch_up.released(interaction.id, exchange.lane, done=done)
 

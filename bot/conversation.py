@@ -54,7 +54,7 @@ class Exchange:
     What a command asked has its interaction's id in the place of a message's, and a *token* to
     answer it with, "" once that is over; None where a message asked. *pressed_id* is the press of a
     button whose token that is, None where it is the command's own. *locale* is that of the person
-    who alone sees the answer, for as long as there is a token; "" where all see it.
+    who gave the command, for as long as there is a token, in case they alone see the answer.
     """
 
     message_id: int

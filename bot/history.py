@@ -156,22 +156,25 @@ class History:
     async def begin(self, exchange: Exchange) -> Attempt | None:
         """Begin the next attempt at a question, as it is stored by now.
 
-        None when there is nothing to do any more: it was forgotten, reset or answered. One that
-        could not be stored when it came is stored now.
+        If one person alone sees the answer to *exchange*, that is stored with it. None when there
+        is nothing to do any more: it was forgotten, reset or answered. One that could not be stored
+        when it came is stored now.
         """
-        return await self._attempt(exchange.message_id) or (
-            await self._attempt(exchange.message_id) if await self.receive(exchange) else None
+        return await self._attempt(exchange) or (
+            await self._attempt(exchange) if await self.receive(exchange) else None
         )
 
-    async def _attempt(self, message_id: int) -> Attempt | None:
+    async def _attempt(self, exchange: Exchange) -> Attempt | None:
         rows = await self._database.fetch(
             f"""
             UPDATE exchanges SET attempts = attempts + 1,
-                state = CASE state WHEN 'received' THEN 'answering' ELSE state END
+                state = CASE state WHEN 'received' THEN 'answering' ELSE state END,
+                private_to = max(private_to, ?)
             WHERE message_id = ? AND {IS_OPEN} AND unshown IS NOT '{WITHDRAWN}'
             RETURNING {_COLUMNS}, {_PLACE}, attempts, unshown, state
             """,
-            message_id,
+            exchange.conversation.person_id,
+            exchange.message_id,
         )
         if not rows:
             return None
@@ -382,13 +385,15 @@ class History:
     ) -> bool:
         """Store the reply of *exchange* and how it ended; an answer may turn out not to be shown.
 
-        *notices* are what is to be shown under it, until `shown`; None where nothing is.
-        False when it was forgotten meanwhile: nothing is stored then.
+        *notices* are what is to be shown under it, until `shown`; None where nothing is. What one
+        person alone sees becomes theirs in the same step that lets it be remembered. False when it
+        was forgotten meanwhile: nothing is stored then.
         """
         changed = await self._database.change(
             f"""
             UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state,
-                unshown = :unshown, attempts = min(attempts, 1)
+                unshown = :unshown, attempts = min(attempts, 1),
+                private_to = max(private_to, :person)
             WHERE message_id = :message AND author_id <> 0
                 AND (state IN ('received', 'answering') OR state = 'answered' AND :state = 'failed')
                 AND {_NOT_RESET}
@@ -398,6 +403,7 @@ class History:
             tokens=exchange.tokens,
             state=state,
             unshown=None if notices is None else json.dumps(notices),
+            person=exchange.conversation.person_id,
             message=exchange.message_id,
         )
         return changed == 1

@@ -1,9 +1,9 @@
 """Show a reply as the answer to an interaction, by the webhook that Discord gives for that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord.http import handle_message_parameters
@@ -22,6 +22,15 @@ class Press:
 
     id: int
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The first message of an answer, as Discord shows it: *private*, to one person alone."""
+
+    id: int
+    private: bool
+    text: str = ""
 
 
 class InteractionChannel:
@@ -82,19 +91,18 @@ class InteractionChannel:
     async def text_of(self, message_id: int) -> str:
         """Return what a part shows by now."""
         if message_id == self._pressed_on:
-            return str((await self._original())["content"])
+            return (await self.original()).text
         return (await self._hook.fetch_message(message_id)).content
 
-    async def original_id(self) -> int:
-        """Return the id of the answer's first message, which Discord made when it was deferred."""
-        return int((await self._original())["id"])
-
-    async def _original(self) -> Mapping[str, Any]:
+    async def original(self) -> Original:
+        """Return the answer's first message, which Discord made when it was deferred."""
         hook = self._hook
         assert hook.token is not None
-        return await async_context.get().get_original_interaction_response(
+        message = await async_context.get().get_original_interaction_response(
             hook.id, hook.token, session=hook.session
         )
+        flags = discord.MessageFlags._from_value(message.get("flags", 0))
+        return Original(int(message["id"]), flags.ephemeral, message["content"])
 
 
 class InteractionMessage:

@@ -33,6 +33,7 @@ from bot.interaction_reply import (
     FOLLOW_UPS,
     LIFE_SECONDS,
     InteractionChannel,
+    Original,
     Press,
 )
 from bot.languages import Languages
@@ -81,11 +82,13 @@ class Interactions:
 
     async def take(
         self, interaction: discord.Interaction, exchange: Exchange
-    ) -> DiscordReply | None:
+    ) -> tuple[Exchange, DiscordReply] | None:
         """Store a question and show that it is being worked on; return where the answer goes.
 
+        With it comes the question as Discord shows the answer: what only its author sees is theirs.
         None when nothing is to be done any more: it came before, or cannot be answered. A database
-        that is late does not keep Discord waiting. Raises PersonBusy.
+        that is late does not keep Discord waiting. Raises PersonBusy, or ReplyDelayed where the
+        question is stored and to be gone on with later.
         """
         receiving = asyncio.create_task(self._received(exchange))
         await asyncio.wait({receiving}, timeout=ANSWER_SECONDS)
@@ -96,15 +99,24 @@ class Interactions:
             log.info("Question %d is one too many of its author's", exchange.message_id)
             await self._turn_away(exchange, receiving)
             raise PersonBusy(self._limits.questions_per_minute)
-        began, original_id = await self._deferred(interaction, exchange)
+        began, original = await self._deferred(interaction, exchange)
         if not await receiving:
             return None
         if not began:
             await self._over(exchange)
             return None
-        if original_id is not None:
-            await self._record_part(exchange, original_id)
-        return self._inbox.reply_to(exchange, partial(self._fresh_place, exchange, original_id))
+        if original is None:
+            channel = self._channel(exchange)
+            try:
+                original = await self._call(channel, channel.original)
+            except ReplyLost as error:
+                log.warning("Question %d cannot be answered: %s", interaction.id, error)
+                await self._over(exchange)
+                return None
+        exchange = _as_shown(exchange, original)
+        await self._record_part(exchange, original.id)
+        place = self._destination(exchange, self._channel(exchange), Part(original.id, ""))
+        return exchange, self._inbox.reply_to(exchange, partial(_known, place))
 
     def looking_up(self, about: Sequence[discord.Attachment]) -> LookUp:
         """Return what reads the files of the message that is asked about, as those of a quoted one.
@@ -145,8 +157,14 @@ class Interactions:
         if question.withdrawn:
             return await self._withdrawn(question)
         if self._is_answerable(exchange):
-            reply = self._inbox.reply_to(exchange, partial(self._begun_place, question))
-            return await self._assistant.go_on(exchange, reply)
+            try:
+                return await self._answered(question)
+            except ReplyDelayed as error:
+                log.info("Question %d waits: %s", exchange.message_id, error)
+                return False
+            except ReplyLost as error:
+                log.warning("Question %d cannot be gone on with: %s", exchange.message_id, error)
+                return await self.give_up(question)
         if (question.parts or question.complete) and self._is_seen(exchange.conversation):
             return await self._finish(question)
         log.info("Question %d cannot be answered any more", exchange.message_id)
@@ -189,10 +207,10 @@ class Interactions:
 
     async def _deferred(
         self, interaction: discord.Interaction, exchange: Exchange
-    ) -> tuple[bool, int | None]:
+    ) -> tuple[bool, Original | None]:
         """Show that the answer is being worked on; whether it may come, and its first message.
 
-        Where Discord's word is lost or garbled on the way it may; that message is looked for then.
+        Where Discord's word is lost or garbled on the way it may, and that message is not known.
         """
         private = bool(exchange.conversation.person_id)
         try:
@@ -206,7 +224,8 @@ class Interactions:
                 log.warning("Question %d cannot be answered: code %d", interaction.id, error.code)
                 return False, None
         else:
-            return True, begun.message_id if begun is not None else None
+            if begun is not None and begun.message_id is not None:
+                return True, Original(begun.message_id, begun.is_ephemeral())
         return True, None
 
     async def _over(self, exchange: Exchange) -> None:
@@ -222,24 +241,39 @@ class Interactions:
         except HistoryFailed as error:  # It can be looked for.
             log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
 
-    async def _fresh_place(
-        self, exchange: Exchange, original_id: int | None, _held: AsyncExitStack
-    ) -> Destination:
-        channel = self._channel(exchange)
-        if original_id is None:
-            original_id = await self._call(channel, channel.original_id)
-            await self._record_part(exchange, original_id)
-        return self._destination(exchange, channel, Part(original_id, ""))
+    async def _answered(self, question: OpenQuestion) -> bool:
+        """Answer *question* by its token; False where that waits. Raises ReplyLost, ReplyDelayed.
 
-    async def _begun_place(self, question: OpenQuestion, held: AsyncExitStack) -> Destination:
-        exchange = question.exchange
-        channel = self._channel(exchange, question.parts)
-        if not question.parts:
-            return await self._fresh_place(exchange, None, held)
-        parts = [
-            Part(part_id, await self._call(channel, partial(channel.text_of, part_id)))
-            for part_id in question.parts
-        ]
+        Discord's word on who sees the answer may not have been heard before the restart. It is
+        asked for before anything else: what is remembered, and by whom, depends on it.
+        """
+        exchange, original = question.exchange, None
+        if not exchange.conversation.person_id and not question.complete:
+            channel = self._channel(exchange, question.parts)
+            original = await self._call(channel, channel.original)
+            exchange = _as_shown(exchange, original)
+        find_place = partial(self._begun_place, exchange, question.parts, original)
+        reply = self._inbox.reply_to(exchange, find_place)
+        return await self._assistant.go_on(exchange, reply)
+
+    async def _begun_place(
+        self,
+        exchange: Exchange,
+        part_ids: Sequence[int],
+        original: Original | None,
+        _held: AsyncExitStack,
+    ) -> Destination:
+        channel = self._channel(exchange, part_ids)
+        if original is None and not part_ids:
+            original = await self._call(channel, channel.original)
+        texts = {} if original is None else {original.id: original.text}
+        if original is not None and original.id not in part_ids:
+            await self._record_part(exchange, original.id)
+        parts = list[Part]()
+        for part_id in sorted({*part_ids, *texts}):
+            if part_id not in texts:
+                texts[part_id] = await self._call(channel, partial(channel.text_of, part_id))
+            parts.append(Part(part_id, texts[part_id]))
         return self._destination(exchange, channel, *parts)
 
     def _destination(
@@ -340,6 +374,18 @@ class Interactions:
             raise ReplyDelayed(str(error)) from error
         except discord.HTTPException as error:
             raise lost_because(error, channel) from error
+
+
+def _as_shown(exchange: Exchange, original: Original) -> Exchange:
+    """Return *exchange* as what its author alone sees where Discord shows the answer so.
+
+    It may do that whatever was chosen, and says so in its answer to the deferral, and in the
+    message's flags.
+    """
+    if not original.private:
+        return exchange
+    place = replace(exchange.conversation, person_id=exchange.author_id)
+    return replace(exchange, conversation=place)
 
 
 async def _known(place: Destination, _held: AsyncExitStack) -> Destination:

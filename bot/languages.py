@@ -28,7 +28,7 @@ class Languages:
 
     def of_answer(self, exchange: Exchange) -> Sentences:
         """Return what is said under an answer: a person's language where they alone see it."""
-        if exchange.locale:
+        if exchange.locale and exchange.conversation.person_id:
             return of_locale(exchange.locale)
         return self.of_guild(exchange.conversation.guild_id)
 

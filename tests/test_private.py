@@ -85,6 +85,33 @@ async def test_what_comes_back_is_whose_it_is(history: History) -> None:
     assert [one async for one in history.of_person(MINA)] == [question.exchange]
 
 
+async def test_what_discord_shows_to_one_person_becomes_theirs_as_it_is_begun(
+    history: History,
+) -> None:
+    await history.receive(asked(20, private=False, reply=""))
+    begun = await history.begin(asked(20, reply=""))
+    assert begun is not None
+    assert begun.exchange.conversation == of(MINA)
+    await history.complete(replace(begun.exchange, reply="x"), State.ANSWERED)
+    assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
+
+
+async def test_a_reply_is_theirs_though_its_beginning_could_not_be_stored(
+    history: History,
+) -> None:
+    await history.receive(asked(20, private=False, reply=""))
+    await history.complete(asked(20), State.ANSWERED)
+    assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
+
+
+async def test_what_is_theirs_stays_theirs(history: History) -> None:
+    """Whatever one who does not know better stores of it."""
+    await history.receive(asked(20, reply=""))
+    assert await history.begin(asked(20, private=False, reply="")) is not None
+    await history.complete(asked(20, private=False), State.ANSWERED)
+    assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
+
+
 async def test_a_page_costs_what_a_page_holds_in_private_and_beside_it(history: History) -> None:
     """However much of the other kind is stored: both arms begin at their place in the index."""
     values = dict.fromkeys(("channel", "person", "parent", "forgotten", "parent_forgotten"), 1)
