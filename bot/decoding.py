@@ -20,13 +20,17 @@ _LONGEST_CHARACTER: Final = 4  # bytes: a file that was cut may end in the middl
 _HANGUL: Final = re.compile("[\uac00-\ud7a3\u3131-\u318e]")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _MOSTLY: Final = 0.5
+_DAMAGE: Final = "\ufffd"
+_FEW: Final = (
+    0.2  # Read as UTF-8, CP949 has more damage than that, and Latin-1 hardly anything else.
+)
 
 
 def decode(data: bytes, *, cut: bool = False) -> str | None:
     """Return the text that *data* holds, None where it is none; *cut*: it may end anywhere.
 
     UTF-8, UTF-16 with and without a byte order mark, CP949 and Windows-1252 with what it shares
-    with Latin-1.
+    with Latin-1. In UTF-8 that is damaged in few places, U+FFFD stands in each.
     """
     if data.startswith(_BEGINNINGS_OF_OTHERS):
         return None
@@ -47,6 +51,9 @@ def _readings(data: bytes, *, cut: bool) -> Iterator[str]:
         for encoding in _utf_16_without_mark(data):
             yield from _decoded(data, encoding, cut=cut)
         return
+    mended = data.decode("utf-8", "replace")
+    if mended.count(_DAMAGE) <= len(_NOT_ASCII.findall(mended)) * _FEW:
+        yield mended
     for text in _decoded(data, "cp949", cut=cut):
         foreign = len(_NOT_ASCII.findall(text))
         if len(_HANGUL.findall(text)) >= foreign * _MOSTLY:

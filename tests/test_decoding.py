@@ -42,6 +42,15 @@ def test_text_is_read_in_its_encoding(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == text
 
 
+@pytest.mark.parametrize("text", [KOREAN, FRENCH, JAPANESE, "🎉👍🏽 café\n"])
+def test_utf_8_that_is_damaged_in_one_place_is_read_around_it(text: str) -> None:
+    """Not as gibberish in another encoding."""
+    data = text.encode()
+    for bad in (b"\xff", b"\xc3", b"\xe9"):
+        assert decode(bad + data) == f"\ufffd{text}"
+        assert decode(data + bad) == f"{text}\ufffd"
+
+
 def picture() -> bytes:
     """Return a PNG."""
     header = struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)
