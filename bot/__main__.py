@@ -10,8 +10,8 @@ from typing import Final
 
 WHERE: Final = "Settings are read from the environment and from .env; .env.example explains them."
 NO_ACCOUNT_NEEDED: Final = (
-    f"{WHERE} Without any account: python -m bot sandbox",
-    f"{WHERE} Without a key: python -m bot chat --offline",
+    f"{WHERE} Without any account: scripts/run sandbox",
+    f"{WHERE} Without a key: scripts/run chat --offline",
 )
 INSTALL: Final = (
     "scripts/run installs what is needed, scripts/run sandbox what its page needs, too."
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         if options.command == "chat":
-            return _chat(offline=options.offline)
+            return _chat(options)
         if options.command == "sandbox":
             return _sandbox_at_a_terminal() if options.terminal else _sandbox(options)
         return _run()
@@ -55,7 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run the bot (the default)")
-    chat = commands.add_parser("chat", help="chat in the terminal, without Discord")
+    chat = commands.add_parser(
+        "chat", help="chat in the terminal, without Discord, or ask one question"
+    )
+    chat.add_argument(
+        "question",
+        nargs="*",
+        help="ask this once and end; what is piped in is asked with it, or alone",
+    )
     chat.add_argument(
         "--offline", action="store_true", help="use the stand-in model, without a key"
     )
@@ -103,10 +110,10 @@ def _leave(_number: int, _frame: object) -> None:
     os._exit(0)  # An exception would end in the middle of an import, and not always get out of it.
 
 
-def _chat(*, offline: bool) -> int:
+def _chat(options: argparse.Namespace) -> int:
     from bot.terminal import chat  # noqa: PLC0415
 
-    return chat(offline=offline)
+    return chat(options.question, offline=options.offline)
 
 
 def _sandbox(options: argparse.Namespace) -> int:

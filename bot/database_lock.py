@@ -6,14 +6,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from bot.errors import HistoryUnusable
+from bot.errors import HistoryInUse
 
 PATIENCE_SECONDS: Final = 1.0  # An instance that is just leaving may still hold it.
 
 
 @contextmanager
 def only_user_of(path: Path) -> Iterator[None]:
-    """Hold the database *path* for this process; raises HistoryUnusable where another one does.
+    """Hold the database *path* for this process; raises HistoryInUse where another one does.
 
     The lock is an open transaction on an empty file beside the database: it works on every system,
     ends with the process, however that ends, and leaves the database readable for others.
@@ -27,7 +27,7 @@ def only_user_of(path: Path) -> Iterator[None]:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            raise HistoryUnusable(
+            raise HistoryInUse(
                 f"Another instance of this program is using the database {path}. Stop it first, "
                 "or name another file in DATABASE_URL."
             ) from None

@@ -4,7 +4,9 @@ BotError
 ├── StartRefused              ends the program with its sentence, exit code 2
 │   ├── SettingsInvalid       every problem at once
 │   ├── HistoryUnusable       the database cannot be opened
-│   └── DiscordRefused        token, intents or shard refused for good
+│   │   └── HistoryInUse      another instance of this program has it open
+│   ├── DiscordRefused        token, intents or shard refused for good
+│   └── QuestionRefused       the terminal was given no question that it can ask
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
 ├── PersonBusy                somebody asks faster than they may
@@ -55,8 +57,16 @@ class HistoryUnusable(StartRefused):
     """The database cannot be opened."""
 
 
+class HistoryInUse(HistoryUnusable):
+    """Another instance of this program has the database open."""
+
+
 class DiscordRefused(StartRefused):
     """Discord will not have this bot, and trying again would not help."""
+
+
+class QuestionRefused(StartRefused):
+    """The terminal was given no question that it can ask."""
 
 
 class HistoryFailed(BotError):

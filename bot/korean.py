@@ -295,4 +295,7 @@ KOREAN: Final = Sentences(
     terminal_reset="(잊은 대화: {count})",
     terminal_system="(시스템 프롬프트: {prompt})",
     terminal_unknown_command="(모르는 명령입니다. /reset, /system, /quit이 있습니다)",
+    terminal_without_memory=(
+        "(다른 대화가 기억을 쓰고 있어서, 이 대화는 기억 없이 시작하고 끝나면 잊습니다.)"
+    ),
 )

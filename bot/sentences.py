@@ -208,6 +208,7 @@ class Sentences:
     terminal_reset: str
     terminal_system: str
     terminal_unknown_command: str
+    terminal_without_memory: str
 
 
 ENGLISH: Final = Sentences(
@@ -515,4 +516,7 @@ ENGLISH: Final = Sentences(
     terminal_reset="(exchanges forgotten: {count})",
     terminal_system="(system prompt: {prompt})",
     terminal_unknown_command="(unknown command; there are /reset, /system and /quit)",
+    terminal_without_memory=(
+        "(Another chat is using the memory, so this one begins without it and will be forgotten.)"
+    ),
 )

@@ -1,25 +1,39 @@
-"""The terminal loop that this program grew from, on the same assistant and history."""
+"""The terminal: a conversation at a keyboard, and one answer to an argument or a pipe."""
 
 import asyncio
 import io
 import itertools
 import json
+import logging
+import os
+import re
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from logging.handlers import MemoryHandler
+from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.assistant import Assistant
 from bot.conversation import Conversation, Exchange, scrubbed
 from bot.database_file import DatabaseFile
-from bot.errors import HistoryFailed, SystemPromptTooLong
+from bot.decoding import decode
+from bot.errors import (
+    HistoryFailed,
+    HistoryInUse,
+    QuestionRefused,
+    StartRefused,
+    SystemPromptTooLong,
+)
 from bot.history import History
 from bot.languages import Languages
 from bot.logs import set_up_logging
 from bot.offers import NOTHING, Offers, true_with
 from bot.runtime import assistant_on
+from bot.sandbox.keyboard import read_text, take_pastes_whole
 from bot.sandbox.process import running
 from bot.sentences import Sentences
 from bot.settings import Settings
@@ -31,6 +45,11 @@ DATABASE_NAME: Final = "chat.db"
 OFFLINE_DATABASE_NAME: Final = "chat-offline.db"  # What no model said is not for one to remember.
 DEFAULT: Final = "default"  # /system default
 PROMPT: Final = "user : "
+LABEL: Final = "ChatBot : "
+COMMAND: Final = re.compile(r"/[\w?-]*")  # /usr/bin is none.
+PIPED_BYTES: Final = 10_000_000  # More than the largest CONTEXT_TOKENS takes.
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
+LOG_RECORDS: Final = 1000
 OFFLINE: Final = json.dumps(
     {
         "mode": "offline",
@@ -42,34 +61,47 @@ OFFLINE: Final = json.dumps(
 
 
 class TerminalReply:
-    """A reply that is printed as it comes."""
+    """A reply that is printed as it comes, behind *label*; its notices go to standard error.
 
-    def __init__(self) -> None:
+    Where its text cannot be printed, *lost* says why, and *stop* ends the answer.
+    """
+
+    def __init__(self, label: str, stop: Callable[[], None]) -> None:
+        self.lost: OSError | None = None
+        self._label = label
+        self._stop = stop
         self._begun = False
+        self._space = ""  # the white space at the end so far, printed once more text follows
 
     async def __aenter__(self) -> Self:
-        print("ChatBot : ", end="", flush=True)
+        self._print(self._label)
         return self
 
     async def __aexit__(self, *details: object) -> None:
         return None
 
     def write(self, delta: str) -> None:
-        """Print more of the text; like the program this one grew from, without leading space."""
-        text = delta if self._begun else delta.lstrip()
-        self._begun = self._begun or bool(text)
-        print(text, end="", flush=True)
+        """Print more of the text, without the white space around all of it."""
+        text = self._space + delta if self._begun else delta.lstrip()
+        words = text.rstrip()
+        self._space = text[len(words) :]
+        self._begun = self._begun or bool(words)
+        self._print(words)
 
     def restart(self) -> None:
         """Begin on a new line: a terminal takes nothing back."""
         if self._begun:
-            print()
+            self._print("\n")
+        self._begun, self._space = False, ""
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:  # noqa: ARG002  # the port's
         """End the line and print *notices*."""
+        if self.lost is not None:
+            return
+        if self._begun:
+            self._print("\n")
         for notice in true_with(NOTHING, notices):  # There is nothing to press.
-            print(f"\n({notice})" if self._begun else notice, end="")
-        print(flush=True)
+            print(f"({notice})" if self._begun else notice, file=sys.stderr, flush=True)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:  # noqa: ARG002  # the port's
         """Return nothing: a terminal is not read back."""
@@ -77,6 +109,17 @@ class TerminalReply:
 
     async def withdraw(self) -> None:
         """Leave what is printed: a terminal takes nothing back."""
+
+    def _print(self, text: str) -> None:
+        if not text or self.lost is not None:
+            return
+        try:
+            print(text, end="", flush=True)
+        except OSError as error:  # Nobody reads it any more, or a disk is full.
+            self.lost = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Not at once: the answer may go on to where nothing stops it any more.
+            asyncio.get_running_loop().call_soon(self._stop)
 
 
 class Chat:
@@ -89,66 +132,152 @@ class Chat:
         # Ids that grow from run to run, like Discord's.
         self._ids = itertools.count(time.time_ns() // 1_000_000)
 
-    async def say(self, line: str) -> None:
-        """Answer *line*, or do what it commands."""
-        command, _, rest = line.partition(" ")
-        try:
-            if command == "/reset":
-                await self._reset()
-            elif command == "/system":
-                await self._system(rest.strip())
-            elif command.startswith("/"):
-                print(self._say.terminal_unknown_command)
-            else:
-                await self._ask(line)
-        except HistoryFailed:
-            print(self._say.memory_failed)
+    async def say(self, text: str, *, label: str = "") -> int:
+        """Answer *text*, or do what it commands; return the exit code.
 
-    async def _ask(self, question: str) -> None:
+        Raises BrokenPipeError or StartRefused where an answer cannot be printed.
+        """
+        command, *rest = text.split(maxsplit=1)
+        try:
+            if command == "/system":
+                code = await self._system(*rest)
+            elif "\n" in text or not COMMAND.fullmatch(command):
+                code = await self._ask(text, label)
+            elif command == "/reset":
+                code = await self._reset()
+            else:
+                print(self._say.terminal_unknown_command, file=sys.stderr)
+                code = FAILED
+        except HistoryFailed:
+            print(self._say.memory_failed, file=sys.stderr)
+            code = FAILED
+        _show_log()
+        return code
+
+    async def _ask(self, question: str, label: str) -> int:
         exchange = Exchange(next(self._ids), HERE, PLACE_ID, PERSON_ID, "", question)
+        reply = TerminalReply(label, self._assistant.stop)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._assistant.stop)
+        interrupted = asyncio.Event()
+
+        def interrupt() -> None:
+            interrupted.set()
+            self._assistant.stop()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
         try:
             with suppress(HistoryFailed):  # The answer says that it will not be remembered.
                 await self._history.receive(exchange)
-            await self._assistant.answer(exchange, TerminalReply())
+            await self._assistant.answer(exchange, reply)
         finally:
             loop.remove_signal_handler(signal.SIGINT)
+        if isinstance(reply.lost, BrokenPipeError):
+            raise reply.lost
+        if reply.lost is not None:
+            raise StartRefused(f"Standard output cannot be written ({reply.lost.strerror}).")
+        if interrupted.is_set():
+            return INTERRUPTED
+        return DONE if await self._is_whole(exchange.message_id) else FAILED
 
-    async def _reset(self) -> None:
+    async def _is_whole(self, message_id: int) -> bool:
+        with suppress(HistoryFailed):
+            exchange = await self._history.find(message_id)
+            return exchange is not None and bool(exchange.reply) and not exchange.cut
+        return False
+
+    async def _reset(self) -> int:
         count = await self._assistant.reset(HERE, next(self._ids))
         await self._history.forgetting.erase()
         print(self._say.terminal_reset.format(count=count))
+        return DONE
 
-    async def _system(self, prompt: str) -> None:
+    async def _system(self, prompt: str = "") -> int:
         if prompt:
             try:
                 new_prompt = "" if prompt == DEFAULT else prompt
                 await self._assistant.instruct("channel", HERE, new_prompt)
             except SystemPromptTooLong as error:
-                print(self._say.system_too_long.format_map(vars(error)))
-                return
+                print(self._say.system_too_long.format_map(vars(error)), file=sys.stderr)
+                return FAILED
         print(self._say.terminal_system.format(prompt=await self._assistant.system_prompt(HERE)))
+        return DONE
 
 
-def chat(*, offline: bool) -> int:
-    """Read lines until the end of input or /quit; return the exit code. Raises StartRefused."""
-    set_up_logging("ERROR", "text")
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):  # What it cannot carry is no reason to end.
-            stream.reconfigure(errors="replace")
-    with suppress(ImportError):
-        import readline  # noqa: F401, PLC0415  # gives input() its line editing
+def chat(words: Sequence[str], *, offline: bool) -> int:
+    """Answer *words* and what is piped in, or talk at the keyboard; return the exit code.
+
+    Raises StartRefused, and BrokenPipeError where nobody reads the answer any more.
+    """
+    _set_up()
+    question = None if _at_keyboard() and not words else _question(words)
     stack = AsyncExitStack()
     with asyncio.Runner() as runner:
         try:
             talk = runner.run(_open(stack, offline=offline))
-            if sys.stdin.isatty():
-                print(talk.sentences.terminal_greeting)
+            if question is not None:
+                return runner.run(talk.say(question))
+            print(talk.sentences.terminal_greeting)
             _loop(runner, talk)
         finally:
             runner.run(stack.aclose())
-    return 0
+    return DONE
+
+
+def _set_up() -> None:
+    """Let nothing end the program that a stream cannot carry, and the log wait for the answer."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    take_pastes_whole()
+    set_up_logging("WARNING", "text")
+    [handler] = logging.root.handlers
+    never = logging.CRITICAL + 1
+    waiting = MemoryHandler(LOG_RECORDS, flushLevel=never, target=handler, flushOnClose=False)
+    logging.root.handlers = [waiting]
+
+
+def _show_log() -> None:
+    for handler in logging.root.handlers:
+        handler.flush()
+
+
+def _at_keyboard() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _question(words: Sequence[str]) -> str:
+    """Return *words*, and behind them what is piped in; raises QuestionRefused."""
+    parts = [_text(os.fsencode(" ".join(words)), "The question").strip(), _piped()]
+    question = "\n\n".join(filter(None, parts))
+    if not question:
+        raise QuestionRefused(
+            "There is no question, neither on the command line nor on standard input. "
+            "Ask one like this: scripts/run chat 'Why is the sky blue?'"
+        )
+    return question
+
+
+def _piped() -> str:
+    if sys.stdin is None or _at_keyboard():
+        return ""
+    data = sys.stdin.buffer.read(PIPED_BYTES + 1)
+    if len(data) > PIPED_BYTES:
+        raise QuestionRefused(
+            f"Standard input is longer than {PIPED_BYTES // 1_000_000} MB, which is more than a "
+            "model can read. Pipe in less."
+        )
+    text = _text(data, "Standard input")
+    return text.rstrip().lstrip("\r\n") if text.strip() else ""
+
+
+def _text(data: bytes, name: str) -> str:
+    text = decode(data)
+    if text is None and b"\0" not in data:
+        with suppress(UnicodeDecodeError):
+            text = data.decode()  # Programs write control characters, such as bells, among text.
+    if text is None:
+        raise QuestionRefused(f"{name} is not text, or its encoding is unknown. Give it as UTF-8.")
+    return scrubbed(text)
 
 
 async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
@@ -158,9 +287,14 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         ready = await stack.enter_async_context(model)
         given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
     settings = Settings.load(**given)
-    name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
-    file = stack.enter_context(DatabaseFile.hold(settings.database_path.with_name(name)))
     languages = Languages(settings.language)
+    name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
+    try:
+        file = stack.enter_context(DatabaseFile.hold(settings.database_path.with_name(name)))
+    except HistoryInUse:
+        print(languages.default.terminal_without_memory, file=sys.stderr)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-"))
+        file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
     assistant, history, _ = await stack.enter_async_context(assistant_on(settings, file, languages))
     return Chat(assistant, history, languages.default)
 
@@ -168,14 +302,14 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
 def _loop(runner: asyncio.Runner, talk: Chat) -> None:
     while True:
         try:
-            line = scrubbed(input(PROMPT)).strip()
+            text = scrubbed(read_text(PROMPT)).strip()
         except EOFError:
             print()
             return
         except KeyboardInterrupt:  # Ctrl-C gives up the line, not the conversation.
             print()
             continue
-        if line == "/quit":
+        if text == "/quit":
             return
-        if line:
-            runner.run(talk.say(line))
+        if text:
+            runner.run(talk.say(text, label=LABEL))

@@ -43,6 +43,7 @@ def ran(*arguments: str, **environment: str) -> tuple[str, str, int]:
     done = subprocess.run(
         [sys.executable, "-m", "bot", *arguments],
         env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
@@ -88,7 +89,7 @@ def test_a_missing_token_says_where_to_get_one(
     assert main(arguments) == 2
     missing, where = capsys.readouterr().err.splitlines()
     assert missing == f"DISCORD_TOKEN is missing: {REMEDIES['discord_token']}."
-    assert where.endswith("Without any account: python -m bot sandbox")
+    assert where.endswith("Without any account: scripts/run sandbox")
 
 
 def test_an_unusable_database_ends_it_with_a_sentence(tmp_path: Path) -> None:
@@ -103,26 +104,21 @@ def test_an_unusable_database_ends_it_with_a_sentence(tmp_path: Path) -> None:
     assert path.read_text() == "Dear diary, " * 400
 
 
-def test_an_unusable_database_ends_the_chat_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unusable_database_ends_the_chat_too(tmp_path: Path) -> None:
     (tmp_path / "chat.db").mkdir()
-    for name, value in {**GOOD, "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db"}.items():
-        monkeypatch.setenv(name, value)
-    assert main(["chat"]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
+    out, err, code = ran("chat", "Hi?", **GOOD, DATABASE_URL=f"sqlite:///{tmp_path}/bot.db")
+    assert (out, code) == ("", 2)
     assert err.startswith(f"The database {tmp_path}/chat.db cannot be opened (")
     assert err.count("\n") == 1
 
 
-def test_without_a_key_the_chat_says_where_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["chat"]) == 2
-    out, err = capsys.readouterr()
+def test_without_a_key_the_chat_says_where_to_get_one() -> None:
+    out, err, code = ran("chat", "Hi?")
     missing, where = err.splitlines()
-    assert (out, missing) == ("", f"OPENAI_API_KEY is missing: {REMEDIES['openai_api_key']}.")
+    assert (out, code) == ("", 2)
+    assert missing == f"OPENAI_API_KEY is missing: {REMEDIES['openai_api_key']}."
     assert "platform.openai.com/api-keys" in missing
-    assert where.endswith("Without a key: python -m bot chat --offline")
+    assert where.endswith("Without a key: scripts/run chat --offline")
 
 
 @pytest.mark.parametrize("command", ["chat", "sandbox", "sandbox --terminal"])
@@ -130,7 +126,7 @@ def test_each_command_gives_its_own_exit_code(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     codes = {"chat": 7, "sandbox": 8, "sandbox --terminal": 9}
-    monkeypatch.setattr("bot.terminal.chat", lambda **_: codes["chat"])
+    monkeypatch.setattr("bot.terminal.chat", lambda _, **__: codes["chat"])
     monkeypatch.setattr("bot.sandbox.page.play.play", lambda **_: codes["sandbox"])
     monkeypatch.setattr("bot.sandbox.terminal.play", lambda: codes["sandbox --terminal"])
     assert main(command.split()) == codes[command]
@@ -160,7 +156,7 @@ def test_the_sandbox_says_what_its_page_needs(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*, offline: bool) -> int:
+    def interrupted(words: list[str], *, offline: bool) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bot.terminal.chat", interrupted)
@@ -171,7 +167,7 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     """As in `python -m bot chat | head -1`; exit code 1, nothing said."""
     code = (
         "import sys, bot.__main__, bot.terminal\n"
-        "def chat(**_): print('x' * 100_000, flush=True)\n"
+        "def chat(*_, **__): print('x' * 100_000, flush=True)\n"
         "bot.terminal.chat = chat\n"
         "sys.exit(bot.__main__.main(['chat']))\n"
     )
@@ -188,7 +184,7 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
 def test_any_refusal_is_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(*, offline: bool) -> int:
+    def refused(words: list[str], *, offline: bool) -> int:
         raise SettingsInvalid(["One.", "Two."])
 
     monkeypatch.setattr("bot.terminal.chat", refused)

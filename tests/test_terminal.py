@@ -55,72 +55,209 @@ def with_model(model: ModelDriver, folder: Path, **settings: str) -> dict[str, s
     return environment(folder, **given | {"OPENAI_MODEL": "stand-in"} | settings)
 
 
-async def chatted(env: dict[str, str], said: str | bytes, *arguments: str) -> tuple[str, str, int]:
-    """Return what a chat prints, what it complains of and its exit code, with *said* piped in."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "chat", *arguments),
+async def chatted(
+    env: dict[str, str], *words: str, piped: str | bytes = b""
+) -> tuple[str, str, int]:
+    """Return what one question gets on standard output and standard error, and the exit code."""
+    process = await asking(env, *words)
+    data = piped.encode() if isinstance(piped, str) else piped
+    out, err = await asyncio.wait_for(process.communicate(data), PATIENCE_SECONDS)
+    assert process.returncode is not None
+    return out.decode(), err.decode(), process.returncode
+
+
+async def asking(env: dict[str, str], *words: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "chat", *words),
         env=env,
         cwd=Path(env["DATABASE_URL"].removeprefix("sqlite:///")).parent,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    data = said.encode() if isinstance(said, str) else said
-    out, err = await asyncio.wait_for(process.communicate(data), PATIENCE_SECONDS)
-    assert process.returncode is not None
-    return out.decode(), err.decode(), process.returncode
 
 
 def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-async def test_a_conversation_with_all_its_commands(model: ModelDriver, tmp_path: Path) -> None:
-    await model.reply(
-        Script(chunks=("\n\nTe", "a.\n")),
-        Script(status=401, body={"error": {"message": "no", "code": "invalid_api_key"}}),
-        Script(text="One, two", finish_reason="length"),
-        "Yes.",
+async def asked(model: ModelDriver) -> list[str]:
+    """Return the question of each request, as the model got it."""
+    return [one.body["messages"][-1]["content"] for one in await model.completions()]
+
+
+async def test_what_is_piped_in_is_one_question_and_the_answer_alone_comes_out(
+    model: ModelDriver, tmp_path: Path
+) -> None:
+    await model.reply(Script(chunks=("\n\nTe", "a. ", "\n Or", " not.\n\n")))
+    piped = "  summarise:\n\nline a\n/reset\nline b\n\n"
+    out, err, code = await chatted(with_model(model, tmp_path), piped=piped)
+    assert (out, err, code) == ("Tea. \n Or not.\n", "", 0)
+    assert await asked(model) == ["  summarise:\n\nline a\n/reset\nline b"]
+
+
+@pytest.mark.parametrize(
+    ("words", "piped", "question"),
+    [
+        (["Tea?"], "", "Tea?"),
+        (["Tea", "or", "coffee?"], "", "Tea or coffee?"),
+        (["차", "마실래?"], " \n", "차 마실래?"),
+        (["What is this?"], "one\n  two\n", "What is this?\n\none\n  two"),
+        (["/usr/bin/tea is missing, why?"], "", "/usr/bin/tea is missing, why?"),
+        ([], "/usr\n/bin\n", "/usr\n/bin"),
+        ([], "/usr/bin/tea", "/usr/bin/tea"),
+    ],
+)
+async def test_words_come_before_what_is_piped_in(
+    model: ModelDriver, tmp_path: Path, words: list[str], piped: str, question: str
+) -> None:
+    await model.reply("Tea.")
+    assert await chatted(with_model(model, tmp_path), *words, piped=piped) == ("Tea.\n", "", 0)
+    assert await asked(model) == [question]
+
+
+@pytest.mark.parametrize(
+    ("words", "piped", "why"),
+    [
+        ([], b"", "There is no question"),
+        ([""], b" \n\t\n", "There is no question"),
+        (["What is this?"], b"\x7fELF\x02\x01\x01" + bytes(99), "Standard input is not text"),
+        ([], b"x" * 10_000_001, "Standard input is longer than 10 MB"),
+    ],
+    ids=["nothing", "white space", "a program", "too much"],
+)
+async def test_what_cannot_be_asked_is_refused_with_a_sentence(
+    model: ModelDriver, tmp_path: Path, words: list[str], piped: bytes, why: str
+) -> None:
+    out, err, code = await chatted(with_model(model, tmp_path), *words, piped=piped)
+    assert (out, code) == ("", 2)
+    assert err.startswith(why)
+    assert err.count("\n") == 1
+    assert await asked(model) == []
+
+
+@pytest.mark.parametrize(
+    ("piped", "question"),
+    [
+        ("차 마실래?\n".encode("cp949"), "차 마실래?"),
+        ("Tea?\r\nNo.\r\n".encode("utf-16"), "Tea?\r\nNo."),
+        ("차 마실래? 커피 마실래?\n".encode()[1:], "\ufffd\ufffd 마실래? 커피 마실래?"),
+        (b"50 %\x08\x08\x08\x0860 %\a\n", "50 %\x08\x08\x08\x0860 %\a"),
+    ],
+    ids=["CP949", "UTF-16", "cut", "control characters"],
+)
+async def test_text_in_other_encodings_is_read(
+    model: ModelDriver, tmp_path: Path, piped: bytes, question: str
+) -> None:
+    await model.reply("Tea.")
+    assert await chatted(with_model(model, tmp_path), piped=piped) == ("Tea.\n", "", 0)
+    assert await asked(model) == [question]
+
+
+async def test_what_is_longer_than_the_model_may_take_says_so(
+    model: ModelDriver, tmp_path: Path
+) -> None:
+    await model.reply("Many.")
+    out, err, code = await chatted(with_model(model, tmp_path), "How many?", piped="word " * 50_000)
+    assert (out, code) == ("Many.\n", 0)
+    shortened = re.escape(ENGLISH.question_shortened).replace(r"\{percent\}", r"\d+")
+    assert re.fullmatch(rf"\({shortened}\)\n", err)
+    [question] = await asked(model)
+    assert question.startswith("How many?\n\nword word")
+
+
+async def test_a_failure_is_told_apart_from_an_answer(model: ModelDriver, tmp_path: Path) -> None:
+    """Nothing on standard output, exit code 1; whoever asks is the operator, so why is said too."""
+    error = {"code": "invalid_api_key", "message": f"Incorrect API key provided: {model.api_key}"}
+    await model.reply(Script(status=401, body={"error": error}))
+    out, err, code = await chatted(with_model(model, tmp_path), "Tea?")
+    assert (out, code) == ("", 1)
+    sentence, why = err.splitlines()
+    assert sentence == ENGLISH.model_key_refused
+    assert why.endswith("ModelKeyRefused 401 invalid_api_key Incorrect API key provided: (key)")
+
+
+async def test_an_answer_that_is_cut_is_a_failure(model: ModelDriver, tmp_path: Path) -> None:
+    await model.reply(Script(text="One, two", finish_reason="length"))
+    out, err, code = await chatted(with_model(model, tmp_path), "Count.")
+    assert (out, code) == ("One, two\n", 1)
+    assert err.startswith(f"({ENGLISH.model_length_plain})\n")
+
+
+async def test_a_reader_who_leaves_ends_the_answer(model: ModelDriver, tmp_path: Path) -> None:
+    """As in `chat | head -1`: nothing is said, and no more is paid for."""
+    await model.reply(Script(text=f"One.\n{'More. ' * 999}", chunks_per_second=20.0))
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "chat", "Count."),
+        env=with_model(model, tmp_path),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
     )
-    said = (
-        "Tea or coffee?\n\n   \n/nonsense\n/system\n/system Be  brief.\n"
-        f"/system {'x' * 4001}\n/system\nSure?\nCount.\n/reset\n/reset\n"
-        "Still there?\n/quit\nnot read\n"
+    os.close(writing)
+    assert await asyncio.to_thread(os.read, reading, 1) == b"O"
+    os.close(reading)
+    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert (err, process.returncode) == (b"", 1)
+    await model.reply("Ok.")
+    await chatted(with_model(model, tmp_path), "Go on.")
+    second = (await model.completions())[1]
+    assert len(second.body["messages"][-2]["content"]) < 999, "no more than was asked for"
+
+
+async def test_ctrl_c_keeps_what_was_answered(model: ModelDriver, tmp_path: Path) -> None:
+    await model.reply(Script(text="One, two, three", stall_after_chunks=2, stall_seconds=600), "Ok")
+    process = await asking(with_model(model, tmp_path), "Count.")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        begun = await process.stdout.readuntil(b"two")
+        process.send_signal(signal.SIGINT)
+        rest, err = await process.communicate()
+    assert (begun + rest, process.returncode) == (b"One, two\n", 130)
+    assert err.decode() == f"({ENGLISH.stopped})\n"
+    await chatted(with_model(model, tmp_path), "Go on.")
+    second = (await model.completions())[1]
+    assert second.body["messages"][-2]["content"].startswith("One, two\n⟦")
+
+
+async def test_a_full_disk_behind_standard_output_is_a_sentence(
+    model: ModelDriver, tmp_path: Path
+) -> None:
+    await model.reply("Tea.")
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f"exec {sys.executable} -m bot chat Tea? >/dev/full"),
+        env=with_model(model, tmp_path),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
-    out, err, code = await chatted(with_model(model, tmp_path), said)
-    too_long = re.escape(ENGLISH.system_too_long).replace(r"\{", "{").replace(r"\}", "}")
-    too_long = too_long.format(
-        characters=4001, tokens=r"\d+", character_limit=4000, token_limit=4000
+    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert err.decode() == "Standard output cannot be written (No space left on device).\n"
+    assert process.returncode == 2
+
+
+async def test_without_standard_input_the_words_are_asked(
+    model: ModelDriver, tmp_path: Path
+) -> None:
+    await model.reply("Tea.")
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f"exec {sys.executable} -m bot chat Tea? <&-"),
+        env=with_model(model, tmp_path),
+        stdout=asyncio.subprocess.PIPE,
     )
-    assert (err, code) == ("", 0)
-    answers = out.split("user : ")
-    assert re.fullmatch(too_long + "\n", answers.pop(7))
-    assert answers == [
-        "",
-        "ChatBot : Tea.\n\n",
-        "",
-        "",
-        f"{ENGLISH.terminal_unknown_command}\n",
-        f"(system prompt: {Settings.model_fields['system_prompt'].default})\n",
-        "(system prompt: Be  brief.)\n",
-        "(system prompt: Be  brief.)\n",
-        f"ChatBot : {ENGLISH.model_key_refused}\n",
-        f"ChatBot : One, two\n({ENGLISH.model_length_plain})\n",
-        "(exchanges forgotten: 2)\n",
-        "(exchanges forgotten: 0)\n",
-        "ChatBot : Yes.\n",
-        "",
-    ]
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert (out, process.returncode) == (b"Tea.\n", 0)
 
 
 async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
     model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.", "Quite.")
-    for said in ("Tea or coffee?\n", "Sure?\n"):
-        out, _, code = await chatted(with_model(model, tmp_path), said)
-        assert code == 0
-    assert out == "user : ChatBot : Quite.\nuser : \n", "the end of input ends it like Ctrl-D"
+    env = with_model(model, tmp_path)
+    assert await chatted(env, "Tea or coffee?") == ("Tea.\n", "", 0)
+    assert await chatted(env, piped="Sure?\n") == ("Quite.\n", "", 0)
     second = (await model.completions())[1]
     assert [turn["content"] for turn in second.body["messages"][1:]] == [
         "Tea or coffee?",
@@ -130,44 +267,61 @@ async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
     assert files(tmp_path) == {"chat.db", "chat.db.lock"}
 
 
-async def test_the_system_prompt_can_be_taken_back(model: ModelDriver, tmp_path: Path) -> None:
-    said = "/system Be brief.\n/system default\n"
-    out, _, _ = await chatted(with_model(model, tmp_path), said)
+async def test_commands_work_from_a_script_as_well(model: ModelDriver, tmp_path: Path) -> None:
+    env = with_model(model, tmp_path)
+    await model.reply("Tea.")
     default = Settings.model_fields["system_prompt"].default
-    assert out.split("user : ")[1:] == [
-        "(system prompt: Be brief.)\n",
-        f"(system prompt: {default})\n",
-        "\n",
-    ]
+    assert await chatted(env, "Tea?") == ("Tea.\n", "", 0)
+    prompt = "Be  brief.\nBe kind."
+    assert await chatted(env, piped=f"/system {prompt}") == (f"(system prompt: {prompt})\n", "", 0)
+    assert await chatted(env, "/system", "default") == (f"(system prompt: {default})\n", "", 0)
+    assert await chatted(env, "/reset") == ("(exchanges forgotten: 1)\n", "", 0)
+    assert await chatted(env, "/nonsense") == ("", f"{ENGLISH.terminal_unknown_command}\n", 1)
 
 
 async def test_offline_nothing_is_needed_and_no_model_remembers_it(tmp_path: Path) -> None:
-    out, err, code = await chatted(environment(tmp_path), "Hello?\n", "--offline")
+    out, err, code = await chatted(environment(tmp_path), "Hello?", "--offline", piped="Hi.\n")
     assert (err, code) == ("", 0)
-    assert out.startswith("user : ChatBot : ")
-    assert "Hello?" in out
-    assert out.endswith("\nuser : \n")
+    assert "“Hello? Hi.”" in out
     assert files(tmp_path) == {"chat-offline.db", "chat-offline.db.lock"}
 
 
-async def test_bytes_that_are_no_text_do_not_end_it(model: ModelDriver, tmp_path: Path) -> None:
-    """Nor do characters that the terminal cannot show."""
+async def test_characters_that_standard_output_cannot_show_do_not_end_it(
+    model: ModelDriver, tmp_path: Path
+) -> None:
     await model.reply("Tea 🎉.")
     env = with_model(model, tmp_path, PYTHONIOENCODING="ascii:strict")
-    out, err, code = await chatted(env, b"caf\xc3\xa9 \xff or tea?\n")
-    assert (err, code) == ("", 0)
-    assert "ChatBot : Tea ?." in out
-    [record] = await model.completions()
-    assert record.body["messages"][-1]["content"].startswith("caf")
+    assert await chatted(env, "Tea?") == ("Tea ?.\n", "", 0)
+
+
+async def test_beside_an_open_chat_it_answers_without_its_memory(
+    model: ModelDriver, tmp_path: Path
+) -> None:
+    await model.reply("Tea.", "Quite.", "No.")
+    env = with_model(model, tmp_path)
+    async with at_a_terminal(env, tmp_path) as screen:
+        await screen.until("user : ")
+        screen.type(b"Tea or coffee?\n")
+        await screen.until(r"ChatBot : Tea\.")
+        out, err, code = await chatted(env, "Sure?")
+        assert (out, err, code) == ("Quite.\n", f"{ENGLISH.terminal_without_memory}\n", 0)
+        screen.type(b"Really?\n")
+        await screen.until(r"ChatBot : No\.")
+    said = [
+        [turn["content"] for turn in one.body["messages"][1:]] for one in await model.completions()
+    ]
+    assert said == [["Tea or coffee?"], ["Sure?"], ["Tea or coffee?", "Tea.", "Really?"]]
 
 
 @asynccontextmanager
-async def at_a_terminal(env: dict[str, str], folder: Path) -> AsyncIterator["Screen"]:
+async def at_a_terminal(
+    env: dict[str, str], folder: Path, *python: str, terminal: str = "dumb"
+) -> AsyncIterator["Screen"]:
     """Run a chat at a pseudo-terminal; what is typed there is typed by a person."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "chat"),
-        env=env | {"TERM": "dumb"},
+        *(sys.executable, *(python or ("-m", "bot")), "chat"),
+        env=env | {"TERM": terminal},
         cwd=folder,
         stdin=theirs,
         stdout=theirs,
@@ -285,3 +439,87 @@ async def test_a_memory_that_fails_is_said_so_and_the_talk_goes_on(
         screen.type(b"/quit\n")
         assert await asyncio.wait_for(screen.process.wait(), PATIENCE_SECONDS) == 0
         assert "Traceback" not in screen.text
+
+
+async def test_a_conversation_with_all_its_commands(model: ModelDriver, tmp_path: Path) -> None:
+    await model.reply(
+        Script(chunks=("\n\nTe", "a.\n")),
+        Script(status=401, body={"error": {"message": "no", "code": "invalid_api_key"}}),
+        Script(text="One, two", finish_reason="length"),
+        "Yes.",
+    )
+    default = Settings.model_fields["system_prompt"].default
+    too_long = re.escape(ENGLISH.system_too_long.partition("{")[0])
+    talk = [
+        ("Tea or coffee?", r"ChatBot : Tea\.\s+"),
+        ("", ""),
+        ("   ", ""),
+        ("/nonsense", re.escape(ENGLISH.terminal_unknown_command)),
+        ("/system", re.escape(f"(system prompt: {default})")),
+        ("/system Be  brief.", r"\(system prompt: Be  brief\.\)"),
+        (f"/system {'x' * 4001}", too_long),
+        ("/system", r"\(system prompt: Be  brief\.\)"),
+        ("Sure?", "ChatBot : " + re.escape(ENGLISH.model_key_refused)),
+        ("Count.", r"ChatBot : One, two\s+" + re.escape(f"({ENGLISH.model_length_plain})")),
+        ("/reset", r"\(exchanges forgotten: 2\)"),
+        ("/reset", r"\(exchanges forgotten: 0\)"),
+        ("Still there?", r"ChatBot : Yes\."),
+    ]
+    async with at_a_terminal(with_model(model, tmp_path), tmp_path) as screen:
+        await screen.until("user : ")
+        for said, answer in talk:
+            screen.type(f"{said}\n".encode())
+            await screen.until(answer)
+            await screen.until("user : ")
+        screen.type(b"/quit\n")
+        assert await asyncio.wait_for(screen.process.wait(), PATIENCE_SECONDS) == 0
+
+
+LINES = "def f(x):\n\treturn x\n/reset\n이 함수는 뭐야?"
+WITHOUT_READLINE = (
+    "import sys; sys.modules['readline'] = None\nimport bot.__main__; sys.exit(bot.__main__.main())"
+)
+
+
+async def test_a_paste_is_one_question(model: ModelDriver, tmp_path: Path) -> None:
+    """The terminal marks it; it is sent when Enter is pressed, and can be edited until then."""
+    await model.reply("A function.")
+    env = with_model(model, tmp_path)
+    async with at_a_terminal(env, tmp_path, terminal="xterm") as screen:
+        await screen.until(r"\x1b\[\?2004h.*user : ")
+        screen.type(f"\x1b[200~{LINES}\n\x1b[201~".encode())
+        await screen.until("뭐야")
+        screen.type("\b고맙다\r".encode())
+        await screen.until(r"ChatBot : A function\.")
+        await screen.until("user : ")
+    assert await asked(model) == [f"{LINES}고맙다"]
+
+
+@pytest.mark.parametrize("python", [(), ("-c", WITHOUT_READLINE)], ids=["readline", "none"])
+async def test_lines_that_come_at_once_are_one_question(
+    model: ModelDriver, tmp_path: Path, python: tuple[str, ...]
+) -> None:
+    """As from a terminal that does not mark pastes, and where nothing edits lines."""
+    await model.reply("A function.", "Again.")
+    env = with_model(model, tmp_path)
+    async with at_a_terminal(env, tmp_path, *python) as screen:
+        for answer in ("A function", "Again"):
+            await screen.until("user : ")
+            screen.type(f"{LINES}\n".encode())
+            await screen.until(rf"ChatBot : {answer}\.")
+    assert await asked(model) == [LINES] * 2
+
+
+async def test_what_is_pasted_while_an_answer_comes_is_the_next_question(
+    model: ModelDriver, tmp_path: Path
+) -> None:
+    """A command that is typed ahead is one all the same."""
+    await model.reply(Script(text="Slow.", stall_after_chunks=1, stall_seconds=1.0), "A function.")
+    async with at_a_terminal(with_model(model, tmp_path), tmp_path, terminal="xterm") as screen:
+        await screen.until("user : ")
+        screen.type(b"Tea?\r")
+        await screen.until("ChatBot : ")
+        screen.type(f"/reset\n{LINES}\n".encode())
+        await screen.until(r"\(exchanges forgotten: 1\)")
+        await screen.until(r"ChatBot : A function\.")
+    assert await asked(model) == ["Tea?", LINES]

@@ -37,14 +37,16 @@ class Screen:
         size = shutil.get_terminal_size()
         rows = wrapped(text, size.columns - 1)
         kept = 0
-        up = ""
+        typed = self._typed()
+        above = sum(_width(line) // size.columns + 1 for line in typed.split("\n")) - 1
         if key == self._newest:
             # What has scrolled away cannot be rewritten; of a growing text it need not be.
-            kept = max(0, len(self._rows) - (size.lines - 2))
-            up = f"\x1b[{len(self._rows) - kept}A" if len(self._rows) > kept else ""
+            kept = max(0, len(self._rows) - (size.lines - 2 - above))
+            above += max(0, len(self._rows) - kept)
         self._newest, self._rows = key, rows
+        up = f"\x1b[{above}A" if above else ""
         block = "".join(f"{row}\n" for row in rows[kept:])
-        self._out.write(f"\r{up}{ERASE_BELOW}{block}{self._typed()}")
+        self._out.write(f"\r{up}{ERASE_BELOW}{block}{typed}")
         self._out.flush()
 
     def entered(self) -> None:
@@ -76,6 +78,10 @@ def _rows(line: str, columns: int) -> list[str]:
         rows.append(line[:end].rstrip())
         line = line[end:]
     return [*rows, line]
+
+
+def _width(line: str) -> int:
+    return sum(map(_cells, line))
 
 
 def _fitting(line: str, columns: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bot.sandbox.bot_process import BotEnded
 from bot.sandbox.driver import ControlError, Driver
+from bot.sandbox.keyboard import read_text, take_pastes_whole
 from bot.sandbox.launch import running_sandbox
 from bot.sandbox.screen import Screen
 
@@ -142,6 +143,7 @@ class _Talk:
         loop = asyncio.get_running_loop()
         lines: asyncio.Queue[str | None] = asyncio.Queue()
         wanted = threading.Semaphore(1)  # So that the prompt names the place one is in by then.
+        take_pastes_whole()
         reader = threading.Thread(target=self._read, args=(loop, lines, wanted), daemon=True)
         reader.start()
         while (line := await lines.get()) is not None:
@@ -163,7 +165,7 @@ class _Talk:
         while line is not None:
             wanted.acquire()
             try:
-                line = input(self._prompt())
+                line = read_text(self._prompt())
             except EOFError:
                 line = None
             self._screen.entered()

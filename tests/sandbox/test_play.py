@@ -122,6 +122,7 @@ class Keyboard:
 
     def __init__(self, process: asyncio.subprocess.Process, end: int) -> None:
         self.process = process
+        self.marks_pastes = False
         self._end = end
         self._seen = ""
 
@@ -133,6 +134,7 @@ class Keyboard:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while text not in self._seen:
                 more = await asyncio.to_thread(os.read, self._end, 65_536)
+                self.marks_pastes |= b"\x1b[?2004h" in more
                 self._seen += re.sub(r"\x1b\[[\d?]*[A-Za-z]|\r", "", more.decode(errors="replace"))
         before, found, self._seen = self._seen.partition(text)
         return before + found
@@ -170,6 +172,11 @@ async def test_an_evening_at_the_keyboard_until_a_signal_ends_it() -> None:
         await person.until("The system prompt of this channel is set.")
         person.type("@ChatBot hi")
         await person.until("the system prompt: “Speak like a sailor.")
+        person.type("/thread")
+        await person.until("“hi”> ")
+        person.type("\x1b[200~one\n/reset\ntwo\n\x1b[201~")
+        await person.until("You asked: “one /reset two”.")
+        assert person.marks_pastes, "the terminal is asked to"
         person.type("/as Nobody")
         await person.until("There are Mina, Jun, Sora.")
         person.type("/help")
@@ -195,6 +202,21 @@ def test_the_newest_block_is_rewritten_in_place_as_it_grows() -> None:
     assert out.getvalue() == (
         "\r\x1b[Jone\n> \r\x1b[1A\x1b[Jone\ntwo\n> \r\x1b[Jthree\n> \r\x1b[Jthree four\n> "
     )
+
+
+def test_what_is_typed_stays_below_the_blocks_however_long_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A paste has several lines, and a long line several rows."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for typed, rows in (("one\ntwo\nthree", 3), ("x" * 170, 3), ("한" * 40, 2), ("", 1)):
+        out = Terminal()
+        screen = Screen(lambda typed=typed: typed, out)  # type: ignore[misc]
+        screen.show("1", "said")
+        screen.show("1", "said more")
+        first, above = (f"\x1b[{count}A" if count else "" for count in (rows - 1, rows))
+        shown = f"\r{first}\x1b[Jsaid\n{typed}\r{above}\x1b[Jsaid more\n{typed}"
+        assert out.getvalue() == shown, typed
 
 
 def test_what_would_steer_the_terminal_is_not_shown() -> None:
