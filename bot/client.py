@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer ones raise.
 GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
 STOPPING_SECONDS: Final = 10.0
+FORGETTING_SECONDS: Final = 2.0  # at the end, for what people took back and the database has not
 
 
 class ChatClient(discord.Client):
@@ -309,6 +310,7 @@ class ChatClient(discord.Client):
             log.info("Going on after the next start: %d answers", len(self._answering))
             self._assistant.interrupt()
             await asyncio.wait(set(self._answering), timeout=STOPPING_SECONDS)
+        await self._changes.finish(FORGETTING_SECONDS)
         await self._heard.write()
 
     async def close(self) -> None:

@@ -139,10 +139,14 @@ class Commands:
 
     def heard(self, interaction: discord.Interaction) -> Sentences:
         """Return the language to answer a command in, which anybody may give; raises Refused."""
-        self._client.finish_before_closing()
+        self.finish_before_closing()
         if interaction.channel_id is None or not self._client.works_in(interaction.guild_id):
             raise Refused("refused_place")
         return self.said_to(interaction)
+
+    def finish_before_closing(self) -> None:
+        """Let the bot end when what the task of the caller does is done, if there is time."""
+        self._client.finish_before_closing()
 
     async def done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
         """Return what *work* returns; where that takes long, Discord is told to wait for it."""

@@ -243,8 +243,19 @@ class Database:
         return not is_busy
 
     async def rewrite(self) -> None:
-        """Write the whole file anew; all units of work wait meanwhile."""
-        await self._alone(partial(self._connection.execute_fetchall, "VACUUM"))
+        """Write the whole file anew; all units of work wait meanwhile.
+
+        Where that is cancelled the file stays as it was.
+        """
+
+        async def vacuum() -> None:
+            try:
+                await self._connection.execute_fetchall("VACUUM")
+            except asyncio.CancelledError:
+                await self._connection.interrupt()  # Else its thread goes on to the end.
+                raise
+
+        await self._alone(vacuum)
         self._written()
 
     async def size_bytes(self) -> int:

@@ -46,7 +46,7 @@ class Erasure:
         while True:
             await self._history.forgetting.unerased.wait()
             await asyncio.sleep(SOON_SECONDS)
-            why_not = await self._erase()
+            why_not = await self._history.forgetting.why_not_erased()
             if why_not is None:
                 pause_seconds = AGAIN_SECONDS[0]
                 continue
@@ -69,11 +69,3 @@ class Erasure:
             except HistoryFailed as error:
                 log.warning("What was forgotten is not dropped yet: %s", error)
             await asyncio.sleep(HOUR_SECONDS)
-
-    async def _erase(self) -> str | None:
-        """Return why what is forgotten cannot be erased now, None where it is."""
-        try:
-            erased = await self._history.forgetting.erase()
-        except HistoryFailed as error:
-            return str(error)
-        return None if erased else "another program reads the database"

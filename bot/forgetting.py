@@ -72,17 +72,17 @@ class Forgetting:
 
     While *unerased* is set, words that are forgotten may still stand in the file. What was
     overwritten may also stand between rows, where SQLite moved a row from: only a file that is
-    written anew is free of that.
+    written anew is free of that. *may_have_copies* says that it is not, for all that is known.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.unerased = asyncio.Event()
-        self._may_have_copies = False
+        self.may_have_copies = False
 
     def note(self) -> None:
         """Note that something was forgotten, or replaced."""
-        self._may_have_copies = True
+        self.may_have_copies = True
         self.unerased.set()
 
     async def reset(
@@ -202,10 +202,19 @@ class Forgetting:
             if expired:
                 self.note()
 
-    async def erase(self) -> bool:
+    async def why_not_erased(self, most_bytes: int = REWRITE_BYTES) -> str | None:
+        """Erase what was forgotten; return why that cannot be done now, None where it is done."""
+        try:
+            erased = await self.erase(most_bytes)
+        except HistoryFailed as error:
+            return str(error)
+        return None if erased else "another program reads the database"
+
+    async def erase(self, most_bytes: int = REWRITE_BYTES) -> bool:
         """Erase text and names of all that was forgotten; ids and states stay.
 
-        False where another program reads the file: it keeps what was overwritten in the log.
+        A file of at most *most_bytes* is written anew. False where another program reads the file:
+        it keeps what was overwritten in the log.
         """
         while ids := await self._database.fetch(f"{_FORGOTTEN} LIMIT {ERASE_ROWS}"):
             marks = ",".join("?" * len(ids))
@@ -219,7 +228,7 @@ class Forgetting:
             emptied = False
             try:
                 await self._database.empty_log()  # Also where the file cannot be written anew.
-                await self._rewrite(REWRITE_BYTES)
+                await self._rewrite(most_bytes)
                 emptied = await self._database.empty_log()
             finally:
                 if not emptied:
@@ -233,13 +242,13 @@ class Forgetting:
 
     async def _rewrite(self, most_bytes: int) -> bool:
         """Write a file of at most so many bytes anew, where that is of use; whether it was."""
-        if not self._may_have_copies or await self._database.size_bytes() > most_bytes:
+        if not self.may_have_copies or await self._database.size_bytes() > most_bytes:
             return False
-        self._may_have_copies = False
+        self.may_have_copies = False
         try:
             await self._database.rewrite()
-        except HistoryFailed:
-            self._may_have_copies = True
+        except BaseException:
+            self.may_have_copies = True
             raise
         return True
 

@@ -1,9 +1,10 @@
 """What was asked and answered, and what of it is open, kept in SQLite."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -11,7 +12,14 @@ from bot.conversation import Attempt, Conversation, Exchange, OpenQuestion, Stat
 from bot.database import Database
 from bot.database_file import DatabaseFile
 from bot.errors import HistoryFailed
-from bot.forgetting import ERASED_TEXT, IS_OPEN, SPENT, WITHDRAWN, Forgetting
+from bot.forgetting import (
+    ERASED_TEXT,
+    HOURLY_REWRITE_BYTES,
+    IS_OPEN,
+    SPENT,
+    WITHDRAWN,
+    Forgetting,
+)
 from bot.notes import Notes
 from bot.places import Places, found
 from bot.tallies import Tallies
@@ -50,6 +58,10 @@ _NOT_RESET: Final = """(private_to <> 0 OR NOT EXISTS
         AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id)))"""
 
 NEWEST_ID: Final = 2**63 - 1
+# The fact that forgotten text may stand between the rows since a run that had no time to erase it.
+COPIES: Final = "copies"
+ERASING_SECONDS: Final = 2.0  # at the end: whoever stops the bot waits for it
+AGAIN_SECONDS: Final = 0.1
 
 
 class History:
@@ -76,16 +88,51 @@ class History:
         """Open the store in a file that is held; raises HistoryUnusable."""
         async with Database.of(file) as database:
             history = cls(database)
-            history.forgetting.unerased.set()
+            await history._erase_at_the_start()
             try:
-                await history.forgetting.erase()
-            except HistoryFailed as error:  # A full disk may be read.
-                log.warning("What was reset is not erased yet: %s", error)
-            yield history
+                yield history
+            finally:
+                await history._erase_at_the_end()
 
     def hurry(self) -> None:
         """Wait no longer for other programs that lock the file: the bot is to end."""
         self._database.hurry()
+
+    async def _erase_at_the_start(self) -> None:
+        """Erase what the last run forgot and did not erase."""
+        try:
+            if await self.notes.fact(COPIES):
+                self.forgetting.note()
+        except HistoryFailed as error:
+            log.warning("What the last run left of forgotten text cannot be read: %s", error)
+        self.forgetting.unerased.set()
+        why_not = await self.forgetting.why_not_erased()
+        if why_not is not None:  # A full disk may be read.
+            log.warning("What was reset is not erased yet: %s", why_not)
+
+    async def _erase_at_the_end(self) -> None:
+        """Erase what was forgotten before the file is closed, if there is time; else say so."""
+        forgetting = self.forgetting
+        if not (forgetting.unerased.is_set() or forgetting.may_have_copies):
+            return
+        self.hurry()
+        forgetting.unerased.set()
+        why_not: str | None = "it takes too long"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ERASING_SECONDS):
+                while forgetting.unerased.is_set():
+                    why_not = await forgetting.why_not_erased(HOURLY_REWRITE_BYTES)
+                    if why_not is not None:
+                        await asyncio.sleep(AGAIN_SECONDS)
+        try:
+            copies = "yes" if forgetting.may_have_copies else ""
+            if copies != (await self.notes.fact(COPIES) or ""):
+                await self.notes.set_fact(COPIES, copies)
+        except HistoryFailed as error:
+            why_not = why_not or str(error)
+        if forgetting.unerased.is_set() or forgetting.may_have_copies:
+            reason = why_not or f"the file is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
+            log.warning("Forgotten text is left in the database file: %s", reason)
 
     async def receive(self, exchange: Exchange) -> bool:
         """Store a question before anything else is done with it.

@@ -88,6 +88,7 @@ class OwnData:
 
     async def forget(self, interaction: discord.Interaction) -> None:
         """Forget all that the person asked, and say how much that was."""
+        self._commands.finish_before_closing()
         say = self._commands.said_to(interaction)
         await interaction.response.defer()
         count = await self._assistant.forget_person(interaction.user.id)

@@ -324,3 +324,24 @@ def test_an_edit_of_what_is_quoted_keeps_what_was_read_of_its_files() -> None:
     exchange = an_exchange(9, quoted="⟦Jun wrote⟧\n⟦file a⟧\nsecret", quoted_id=5)
     standing = lately.applied_to(exchange)
     assert standing.quoted == "⟦Jun wrote⟧\nEdited\n⟦file a⟧\nsecret"
+
+
+async def test_at_the_end_what_waits_is_made_as_soon_as_the_database_takes_it(
+    scene: Scene,
+) -> None:
+    await keep(scene.history, an_exchange(1, reply="x"))
+    scene.database.fail(1, count=FOR_EVER)
+    await scene.changes.deleted([1])
+    asyncio.get_running_loop().call_later(0.2, scene.database.recover)
+    await scene.changes.finish(PATIENCE_SECONDS)
+    assert await scene.remembered(1) == [False]
+
+
+async def test_what_the_database_does_not_take_at_the_end_is_said(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    await keep(scene.history, an_exchange(1, reply="x"))
+    scene.database.fail(1, count=FOR_EVER)
+    await scene.changes.deleted([1])
+    await scene.changes.finish(0.2)
+    assert "Edits and deletions left to the next start: 1" in caplog.text

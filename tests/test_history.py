@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
@@ -381,12 +382,118 @@ async def test_copies_of_rows_that_were_moved_go_too(history: History, path: Pat
 
 
 async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
-    async with History.open(path) as history:
+    """As when the program is killed."""
+    async with Database.open(path) as database:
+        history = History(database)
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.forgetting.reset(1, 50, "Reset.")
     assert SECRETS[0].encode() in file_bytes(path)
     async with History.open(path):
         assert SECRETS[0].encode() not in file_bytes(path)
+
+
+@pytest.mark.parametrize(
+    "how", ["reset", "one", "person", "place", "age", "turned away", "amended", "system prompt"]
+)
+async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path, how: str) -> None:
+    async with History.open(path) as history:
+        await keep(history, an_exchange(1, SECRETS[0], "x"))
+        await history.shown(1)
+        forgetting = history.forgetting
+        if how == "reset":
+            await forgetting.reset(1, 50, "Reset.")
+        elif how == "one":
+            await forgetting.forget(1)
+        elif how == "person":
+            await forgetting.forget_person(99)
+        elif how == "place":
+            await forgetting.forget_places([1])
+        elif how == "age":
+            await forgetting.expire(50)
+        elif how == "turned away":
+            await history.turn_away(1)
+        elif how == "amended":
+            await history.amend(an_exchange(1, "other words"))
+        else:
+            await history.notes.set_system_prompt("channel", CHANNEL, SECRETS[0])
+            await history.notes.set_system_prompt("channel", CHANNEL, "")
+            forgetting.note()
+            await forgetting.forget(1)
+        assert SECRETS[0].encode() in file_bytes(path)
+    assert SECRETS[0].encode() not in file_bytes(path)
+
+
+async def test_copies_of_moved_rows_go_before_the_file_is_closed(path: Path) -> None:
+    """However large the file is that is written anew for that while nobody uses it."""
+    dice = random.Random(1)
+    async with History.open(path) as history:
+        numbers = dice.sample(range(1, 1500), 1400)
+        for number in numbers:
+            question = f"{SECRETS[0]}{number} {'q' * dice.randint(1, 400)}"
+            await history.receive(an_exchange(number, question))
+        for number in numbers:
+            await history.forgetting.forget(number)
+        assert await history.forgetting.erase(most_bytes=0), "as where the file is large"
+        assert SECRETS[0].encode() in file_bytes(path)
+    assert SECRETS[0].encode() not in file_bytes(path)
+
+
+async def test_who_reads_the_file_keeps_nobody_from_closing_it(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what is left, and the next start erases it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        async with History.open(path) as history:
+            await keep(history, an_exchange(1, SECRETS[0], "x"))
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM exchanges").fetchall()
+            await history.forgetting.forget(1)
+            closing_since = time.monotonic()
+        assert time.monotonic() - closing_since < 2 * history_module.ERASING_SECONDS
+        assert "is left in the database file: another program reads the database" in caplog.text
+        assert SECRETS[0].encode() in file_bytes(path)
+        reader.execute("ROLLBACK")
+    async with History.open(path):
+        assert SECRETS[0].encode() not in file_bytes(path)
+
+
+async def test_who_locks_the_file_for_a_moment_holds_up_the_erasing_at_the_end(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        async with History.open(path) as history:
+            await keep(history, an_exchange(1, SECRETS[0], "x"))
+            await history.forgetting.reset(1, 50, "Reset.")
+            other.execute("BEGIN IMMEDIATE")
+            asyncio.get_running_loop().call_later(0.5, other.execute, "ROLLBACK")
+        assert SECRETS[0].encode() not in file_bytes(path)
+
+
+async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with History.open(path) as history:
+        await keep(history, an_exchange(1, SECRETS[0], "x"))
+        await history.forgetting.forget(1)
+        monkeypatch.setattr(history_module, "ERASING_SECONDS", 0.0)
+    assert "is left in the database file: it takes too long" in caplog.text
+    copies = "SELECT value FROM facts WHERE name = 'copies'"
+    assert rows(path, copies) == [("yes",)]
+    monkeypatch.undo()
+    caplog.clear()
+    async with History.open(path) as history:
+        assert SECRETS[0].encode() not in file_bytes(path)
+        assert not history.forgetting.may_have_copies, "it was written anew"
+        history.forgetting.note()
+    assert "is left" not in caplog.text
+    assert rows(path, copies) == [("",)]
+
+
+async def test_nothing_is_written_at_the_end_where_nothing_was_forgotten(path: Path) -> None:
+    async with FailingDatabase.open(path) as database:
+        history = History(database)
+        await keep(history, an_exchange(1, reply="x"))
+        database.recover()
+        await history._erase_at_the_end()
+        assert database.units == 0
 
 
 async def test_a_large_erasure_goes_in_batches(
@@ -404,7 +511,7 @@ async def test_a_large_erasure_goes_in_batches(
 async def test_a_start_whose_erasure_fails_goes_on_without(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def full_disk(self: History) -> None:
+    async def full_disk(_self: Forgetting, _most_bytes: int) -> bool:
         raise HistoryFailed("OperationalError: database or disk is full")
 
     monkeypatch.setattr(Forgetting, "erase", full_disk)
