@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "chat":
             return _chat(options)
         if options.command == "sandbox":
-            return _sandbox_at_a_terminal() if options.terminal else _sandbox(options)
+            return _sandbox(options)
         return _run()
     except SettingsInvalid as problems:
         print(problems, NO_ACCOUNT_NEEDED[options.command == "chat"], sep="\n", file=sys.stderr)
@@ -69,11 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser(
         "sandbox", help="try the bot with a stand-in Discord, without any account"
     )
-    sandbox.add_argument("--terminal", action="store_true", help="here, and not in a browser")
     sandbox.add_argument(
-        "--no-browser", action="store_true", help="print the address and open nothing"
+        "--real",
+        action="store_true",
+        help="let the chat API of your settings answer, at its price; else a stand-in does",
     )
-    sandbox.add_argument("--port", type=_port, default=0, help="where the page is; else any free")
+    sandbox.add_argument("--terminal", action="store_true", help="run it here, without a browser")
+    sandbox.add_argument(
+        "--no-browser", action="store_true", help="print the address of the page, open nothing"
+    )
+    sandbox.add_argument("--port", type=_port, default=0, help="port of the page; else any free")
     return parser
 
 
@@ -117,15 +122,13 @@ def _chat(options: argparse.Namespace) -> int:
 
 
 def _sandbox(options: argparse.Namespace) -> int:
+    if options.terminal:
+        from bot.sandbox.terminal import play as play_here  # noqa: PLC0415
+
+        return play_here(real=options.real)
     from bot.sandbox.page.play import play  # noqa: PLC0415
 
-    return play(port=options.port, opens_browser=not options.no_browser)
-
-
-def _sandbox_at_a_terminal() -> int:
-    from bot.sandbox.terminal import play  # noqa: PLC0415
-
-    return play()
+    return play(real=options.real, port=options.port, opens_browser=not options.no_browser)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from bot.logs import set_up_logging
 from bot.offers import NOTHING, Offers, true_with
 from bot.runtime import assistant_on
 from bot.sandbox.keyboard import read_text, take_pastes_whole
-from bot.sandbox.process import running
+from bot.sandbox.process import NO_PROXY, running
 from bot.sentences import Sentences
 from bot.settings import Settings
 
@@ -286,6 +286,8 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         model = running("bot.sandbox.model.server", "--settings", OFFLINE)
         ready = await stack.enter_async_context(model)
         given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
+        given |= {"openai_model": "offline", "openai_options": {}}
+        os.environ |= NO_PROXY
     settings = Settings.load(**given)
     languages = Languages(settings.language)
     name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME

@@ -128,7 +128,7 @@ def test_each_command_gives_its_own_exit_code(
     codes = {"chat": 7, "sandbox": 8, "sandbox --terminal": 9}
     monkeypatch.setattr("bot.terminal.chat", lambda _, **__: codes["chat"])
     monkeypatch.setattr("bot.sandbox.page.play.play", lambda **_: codes["sandbox"])
-    monkeypatch.setattr("bot.sandbox.terminal.play", lambda: codes["sandbox --terminal"])
+    monkeypatch.setattr("bot.sandbox.terminal.play", lambda **_: codes["sandbox --terminal"])
     assert main(command.split()) == codes[command]
 
 

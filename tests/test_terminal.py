@@ -20,6 +20,7 @@ from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from bot.settings import Settings
 from tests.doubles import PATIENCE_SECONDS
+from tests.sandbox.pages import snares
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -284,6 +285,14 @@ async def test_offline_nothing_is_needed_and_no_model_remembers_it(tmp_path: Pat
     assert (err, code) == ("", 0)
     assert "“Hello? Hi.”" in out
     assert files(tmp_path) == {"chat-offline.db", "chat-offline.db.lock"}
+
+
+async def test_offline_nothing_leaves_the_machine(tmp_path: Path) -> None:
+    """Whatever key, address and proxy the environment names; whatever options it has for them."""
+    async with snares() as (settings, heard):
+        out, err, code = await chatted(environment(tmp_path, **settings), "Hello?", "--offline")
+    assert (err, code, heard) == ("", 0, [])
+    assert "“Hello?”" in out
 
 
 async def test_characters_that_standard_output_cannot_show_do_not_end_it(

@@ -14,26 +14,57 @@ from dotenv import dotenv_values
 from bot.sandbox.bot_process import BotProcess
 from bot.sandbox.driver import Driver, running_discord
 from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.process import NO_PROXY
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS: Final = 30.0
 # Where the sandbox has its own: what an operator set for real servers must not get in its way.
 OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOWED_GUILDS", "ALLOW_DMS", "LOG_")
+API_NAMES: Final = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})  # One of them names an API.
+API_SETTINGS: Final = API_NAMES | {"OPENAI_MODEL", "OPENAI_OPTIONS"}
 LOCALES: Final = {"Sora": "ko"}  # the others' is what Discord gives: en-US
+
+
+class NoChatApi(Exception):
+    """A real chat API is to answer, and the settings name none; the message says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "--real needs a chat API: set OPENAI_API_KEY, or OPENAI_BASE_URL to a server that "
+            "needs no key, in the environment or in .env. Without --real a stand-in answers."
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A running sandbox. *model* is the stand-in model, None where a real one answers."""
+    """A running sandbox. *model* is the stand-in model, None where a real one answers.
+
+    *api_is_set* says whether the settings name a chat API.
+    """
 
     driver: Driver
     model: ModelDriver | None
     bot: BotProcess
+    api_is_set: bool
 
     @property
     def model_label(self) -> str:
         """Say in words who answers."""
         return "the offline stand-in model" if self.model else "the chat API of your settings"
+
+    @property
+    def promise(self) -> str:
+        """Say in a sentence what is real."""
+        if self.model is None:
+            return (
+                "What you write is sent to that API, which may charge you for it. Discord is a "
+                "stand-in, and nothing is kept here."
+            )
+        unused = " The chat API of your settings is not used; --real uses it."
+        return (
+            "Nothing else is real: no account and no key is used, and nothing is kept."
+            f"{unused if self.api_is_set else ''}"
+        )
 
     async def connected(self) -> None:
         """Return when the bot is online; raises BotEnded."""
@@ -49,27 +80,36 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def running_sandbox(**bot_settings: str) -> AsyncIterator[Sandbox]:
-    """Run a sandbox; with a key or an address of a chat API in the settings, that one answers.
+async def running_sandbox(*, real: bool, **bot_settings: str) -> AsyncIterator[Sandbox]:
+    """Run a sandbox, in which a stand-in model answers, or the *real* chat API of the settings.
 
     *bot_settings* are further settings of the bot, by the names of their environment variables.
+    Raises NoChatApi.
     """
-    given = {**dotenv_values(), **os.environ}
-    real_model = bool(given.get("OPENAI_API_KEY") or given.get("OPENAI_BASE_URL"))
-    kept = {
-        name: value for name, value in given.items() if value and not name.startswith(OWN_SETTINGS)
-    }
+    given = {name: value for name, value in {**dotenv_values(), **os.environ}.items() if value}
+    api_is_set = any(name.upper() in API_NAMES for name in given)
+    if real and not api_is_set:
+        raise NoChatApi
     with tempfile.TemporaryDirectory(prefix="sandbox-") as name:
-        async with running_discord() as driver, _model(real=real_model) as model:
+        async with running_discord() as driver, _model(real=real) as model:
             for person, locale in LOCALES.items():
                 await driver.edit_user(person, locale=locale)
-            settings = {**kept, **_settings(driver, model, Path(name)), **bot_settings}
+            settings = {
+                **{name: value for name, value in given.items() if not _is_own(name, real=real)},
+                **_settings(driver, model, Path(name)),
+                **bot_settings,
+            }
             bot = BotProcess(settings, Path(name))
             await bot.start()
             try:
-                yield Sandbox(driver, model, bot)
+                yield Sandbox(driver, model, bot, api_is_set)
             finally:
                 await bot.stop()
+
+
+def _is_own(name: str, *, real: bool) -> bool:
+    """Whether the sandbox sets *name* itself; upper and lower case are the same to the bot."""
+    return name.upper().startswith(OWN_SETTINGS) or (not real and name.upper() in API_SETTINGS)
 
 
 @asynccontextmanager
@@ -96,5 +136,6 @@ def _settings(driver: Driver, model: ModelDriver | None, folder: Path) -> Mappin
             "OPENAI_BASE_URL": model.base_url,
             "OPENAI_API_KEY": model.api_key,
             "OPENAI_MODEL": "offline",
+            **NO_PROXY,
         }
     return settings

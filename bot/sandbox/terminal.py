@@ -15,12 +15,14 @@ from typing import Any, Final
 from bot.sandbox.bot_process import BotEnded
 from bot.sandbox.driver import ControlError, Driver
 from bot.sandbox.keyboard import read_text, take_pastes_whole
-from bot.sandbox.launch import running_sandbox
+from bot.sandbox.launch import NoChatApi, running_sandbox
+from bot.sandbox.process import StandInError
 from bot.sandbox.screen import Screen
 
 with suppress(ImportError):  # Windows has none, and nothing to restore.
     import termios
 
+REFUSED: Final = 2  # exit code: it cannot run like this
 HOME: Final = "general"
 PEOPLE: Final = ("Mina", "Jun", "Sora")
 TITLE_LENGTH: Final = 30
@@ -60,18 +62,21 @@ BOT_COMMANDS: Final[dict[str, tuple[str, ...]]] = {
 ABOUT: Final = "Ask about this"
 
 
-def play() -> int:
+def play(*, real: bool) -> int:
     """Run the sandbox until the end of input or /quit; return the exit code."""
     with _terminal_as_it_was():
         try:
-            asyncio.run(_play())
+            asyncio.run(_play(real=real))
         except KeyboardInterrupt:
             print()
         except asyncio.CancelledError:  # asked to stop by a signal
             print()
         except BotEnded as ended:
             print(f"The bot ended by itself. The last that it said:\n{ended}", file=sys.stderr)
-            return 2
+            return REFUSED
+        except (NoChatApi, StandInError) as error:
+            print(error, file=sys.stderr)
+            return REFUSED
     return 0
 
 
@@ -88,16 +93,16 @@ def _terminal_as_it_was() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
-async def _play() -> None:
+async def _play(*, real: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     print("Starting a stand-in Discord and the bot ...", flush=True)
-    async with running_sandbox() as sandbox:
+    async with running_sandbox(real=real) as sandbox:
         await sandbox.connected()
         print(f"ChatBot is online in #general, answering with {sandbox.model_label}.")
-        print("Nothing else is real: no account is used, and nothing is kept.")
+        print(sandbox.promise)
         print(HELP, flush=True)
         talking = asyncio.create_task(_Talk(sandbox.driver).run())
         ended = asyncio.create_task(sandbox.bot.ended())

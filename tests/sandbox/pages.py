@@ -24,6 +24,7 @@ class Page:
 
     process: asyncio.subprocess.Process
     address: str
+    promise: str  # the line behind the address
 
     @property
     def origin(self) -> str:
@@ -75,14 +76,39 @@ async def started(
 
 
 @asynccontextmanager
-async def opened(folder: Path, *, no_browser: bool = True, **settings: str) -> AsyncIterator[Page]:
-    process = await started(folder, no_browser=no_browser, **settings)
+async def snares() -> AsyncIterator[tuple[dict[str, str], list[str]]]:
+    """Yield settings and variables that lead to one server, and the requests that it gets.
+
+    Whatever they say, an offline program makes none.
+    """
+    heard: list[str] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append((await reader.readline()).decode())
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        address = f"http://{host}:{port}"
+        names = ("OPENAI_BASE_URL", "openai_base_url", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY")
+        given = dict.fromkeys((*names, "ALL_PROXY", "all_proxy"), address)
+        keys = {"OPENAI_API_KEY": "sk-real", "openai_api_key": "sk-real"}
+        options = {"OPENAI_MODEL": "gpt-real", "OPENAI_OPTIONS": '{"real": true}'}
+        yield given | keys | options, heard
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, *arguments: str, no_browser: bool = True, **settings: str
+) -> AsyncIterator[Page]:
+    process = await started(folder, *arguments, no_browser=no_browser, **settings)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (found := re.search(rb"http://\S+", line := await process.stdout.readline())):
                 assert line, "it ended"
-        yield Page(process, found[0].decode())
+            promise = await process.stdout.readline()
+        yield Page(process, found[0].decode(), promise.decode())
     finally:
         if process.returncode is None:
             process.terminate()

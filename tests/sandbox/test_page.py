@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from bot.sandbox.model_driver import running_model
 from bot.sandbox.model_script import Script
-from tests.sandbox.pages import PATIENCE_SECONDS, Json, Page, opened, started
+from tests.sandbox.pages import PATIENCE_SECONDS, Json, Page, opened, snares, started
 
 SESSION = pytest.mark.asyncio(loop_scope="module")
 
@@ -327,8 +327,43 @@ async def line_of(page: Page, question: str, state: str) -> Json:
     raise AssertionError("the stream ended")
 
 
+async def test_whatever_key_is_set_nobody_is_billed(tmp_path: Path) -> None:
+    """Only --real asks the chat API of the settings; that it is not used is said."""
+    async with snares() as (settings, heard), opened(tmp_path, no_browser=True, **settings) as page:
+        what = {"person": "Jun", "channel": "general", "text": "@ChatBot hi"}
+        assert (await page.perform("say", what))[0] == 200
+        await line_of(page, "hi", "done")
+        async with page.events() as events:
+            assert (await anext(events))["offline"] is True
+        assert heard == []
+    assert page.promise == (
+        "Nothing else is real: no account and no key is used, and nothing is kept. "
+        "The chat API of your settings is not used; --real uses it. Ctrl-C ends it.\n"
+    )
+
+
+async def test_with_nothing_set_nothing_is_said_of_it(page: Page) -> None:
+    assert page.promise == (
+        "Nothing else is real: no account and no key is used, and nothing is kept. "
+        "Ctrl-C ends it.\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("--terminal",)])
+async def test_without_an_api_real_is_refused_with_a_sentence(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    process = await started(tmp_path, "--real", *arguments, OPENAI_MODEL="x", OPENAI_API_KEY="")
+    out, complaint = await process.communicate()
+    assert process.returncode == 2
+    assert complaint.decode().startswith("--real needs a chat API: set OPENAI_API_KEY, or ")
+    assert len(complaint.splitlines()) == 1
+    assert b"online" not in out
+
+
 async def test_with_an_api_of_ones_own_nothing_is_called_offline(tmp_path: Path) -> None:
-    async with opened(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:9/v1") as page:
+    async with opened(tmp_path, "--real", OPENAI_BASE_URL="http://127.0.0.1:9/v1") as page:
+        assert page.promise.startswith("What you write is sent to that API, which may charge")
         async with page.events() as events:
             first = await anext(events)
         assert first["offline"] is False
@@ -340,7 +375,8 @@ async def test_with_an_api_of_ones_own_nothing_is_called_offline(tmp_path: Path)
 async def test_with_an_api_of_ones_own_each_request_is_in_the_line(tmp_path: Path) -> None:
     """The bot itself says how it goes: the page knows nothing of who answers."""
     async with running_model(mode="offline", tokens_parameter="either") as model:
-        opening = opened(tmp_path, OPENAI_BASE_URL=model.base_url, OPENAI_API_KEY=model.api_key)
+        api = {"openai_base_url": model.base_url, "OPENAI_API_KEY": model.api_key}
+        opening = opened(tmp_path, "--real", no_browser=True, **api)
         async with opening as page:
             busy = Script(status=429, headers={"Retry-After": "0.1"}, body={"error": "busy"})
             await model.reply(busy)

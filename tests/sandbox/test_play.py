@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.sandbox.model_driver import running_model
 from bot.sandbox.screen import Screen, wrapped
+from tests.sandbox.pages import snares
 
 PATIENCE_SECONDS = 60.0
 
@@ -23,10 +25,12 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     return inherited | {"TMPDIR": str(folder), "TERM": "xterm"} | settings
 
 
-async def played(folder: Path, typed: str, **settings: str) -> tuple[str, str, int]:
+async def played(
+    folder: Path, typed: str, *arguments: str, **settings: str
+) -> tuple[str, str, int]:
     """Return what the sandbox showed, what it complained of, and its exit code."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox", "--terminal"),
+        *(sys.executable, "-m", "bot", "sandbox", "--terminal", *arguments),
         env=environment(folder, **settings),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -107,6 +111,33 @@ async def test_the_model_is_chosen_and_what_was_used_is_shown(tmp_path: Path) ->
     ]
     assert sorted(found, key=out.index) == found
     assert " EUR" in out
+
+
+async def test_whatever_key_is_set_nobody_is_billed(tmp_path: Path) -> None:
+    async with snares() as (settings, heard):
+        out, err, code = await played(tmp_path, "@ChatBot hi\n/quit\n", **settings)
+    assert (err, code, heard) == ("", 0, [])
+    found = [
+        "ChatBot is online in #general, answering with the offline stand-in model.",
+        "Nothing else is real: no account and no key is used, and nothing is kept.",
+        "The chat API of your settings is not used; --real uses it.",
+        "Hello! You asked: “hi”.",
+    ]
+    assert sorted(found, key=out.index) == found
+
+
+async def test_a_real_api_answers_where_it_is_asked_for(tmp_path: Path) -> None:
+    async with running_model(tokens_parameter="either") as model:
+        await model.reply("Really.")
+        api = {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": model.api_key}
+        out, err, code = await played(tmp_path, "@ChatBot hi\n/quit\n", "--real", **api)
+        assert len(await model.completions()) == 1
+    assert (err, code) == ("", 0)
+    found = [
+        "answering with the chat API of your settings.\nWhat you write is sent to that API, which",
+        "ChatBot: Really.",
+    ]
+    assert sorted(found, key=out.index) == found
 
 
 async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import webbrowser
 from typing import Final
 
 from bot.sandbox.bot_process import BotEnded
-from bot.sandbox.launch import Sandbox, running_sandbox
+from bot.sandbox.launch import NoChatApi, Sandbox, running_sandbox
 from bot.sandbox.page.deeds import Deeds
 from bot.sandbox.page.following import Following
 from bot.sandbox.page.server import Server
@@ -18,16 +18,16 @@ REFUSED: Final = 2  # exit code: it cannot run like this
 SEEN_IN_LOG: Final = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
 
 
-def play(*, port: int, opens_browser: bool) -> int:
+def play(*, real: bool, port: int, opens_browser: bool) -> int:
     """Run the sandbox and its page until a signal; return the exit code."""
     try:
-        asyncio.run(_play(port, opens_browser=opens_browser))
+        asyncio.run(_play(port, real=real, opens_browser=opens_browser))
     except asyncio.CancelledError:  # asked to stop
         print()
     except BotEnded as ended:
         print(f"The bot ended by itself. The last that it said:\n{ended}", file=sys.stderr)
         return REFUSED
-    except StandInError as error:
+    except (NoChatApi, StandInError) as error:
         print(error, file=sys.stderr)
         return REFUSED
     except OSError as error:
@@ -36,7 +36,7 @@ def play(*, port: int, opens_browser: bool) -> int:
     return 0
 
 
-async def _play(port: int, *, opens_browser: bool) -> None:
+async def _play(port: int, *, real: bool, opens_browser: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
 
@@ -47,7 +47,7 @@ async def _play(port: int, *, opens_browser: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     print("Starting a stand-in Discord and the bot ...", flush=True)
-    async with running_sandbox(**SEEN_IN_LOG) as sandbox:
+    async with running_sandbox(real=real, **SEEN_IN_LOG) as sandbox:
         await sandbox.connected()
         await _serve(sandbox, port, opens_browser=opens_browser)
 
@@ -66,7 +66,7 @@ async def _serve(sandbox: Sandbox, port: int, *, opens_browser: bool) -> None:
     async with server.running(port) as address:
         print(f"ChatBot is online, answering with {sandbox.model_label}. Open:")
         print(f"  {address}")
-        print("Nothing else is real: no account is used, and nothing is kept. Ctrl-C ends it.")
+        print(f"{sandbox.promise} Ctrl-C ends it.")
         sys.stdout.flush()
         if opens_browser and _has_windows():
             await asyncio.to_thread(webbrowser.open, address)
