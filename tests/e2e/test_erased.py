@@ -55,8 +55,8 @@ async def _guild(stage: Stage, question: Message) -> None:
 
 async def _is_forgotten(stage: Stage, question: Message) -> None:
     async def forgotten() -> bool:
-        sql = "SELECT question FROM exchanges WHERE message_id = ?"
-        return stage.rows(sql, int(question["id"])) == [("",)]
+        sql = "SELECT 1 FROM exchanges WHERE message_id = ? AND question <> ''"
+        return not stage.rows(sql, int(question["id"]))
 
     await until(forgotten)
 
