@@ -38,3 +38,10 @@ def buttons(say: Sentences, offers: Offers) -> discord.ui.View | None:
         )
     view.stop()
     return view
+
+
+def offers_under(message: discord.Message) -> Offers:
+    """Return what the buttons under a message of the bot's own offer."""
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+    ids = {getattr(button, "custom_id", None) for row in rows for button in row.children}
+    return frozenset(offer for offer in Offer if offer in ids)

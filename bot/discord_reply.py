@@ -5,13 +5,13 @@ import io
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import discord
 
-from bot.buttons import buttons
+from bot.buttons import buttons, offers_under
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.interaction_reply import InteractionChannel
@@ -19,6 +19,7 @@ from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import SMALL, Part
 from bot.sentences import Sentences
+from bot.showing import Wanted, at_the_end, next_change, while_streaming
 
 if TYPE_CHECKING:
     from bot.reply_text import ReplyText
@@ -70,15 +71,6 @@ class Destination:
         return self.offers if count <= 1 else self.offers & self.offers_of_many
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a part is to show; *file* is what is attached to it, "" for nothing."""
-
-    text: str
-    offers: Offers
-    file: str = field(default="", repr=False)
-
-
 class _FileRefused(Exception):
     """Discord takes no file here."""
 
@@ -118,7 +110,8 @@ class DiscordReply:
         self._held = AsyncExitStack()
         self._text = _no_text()
         self._parts: list[Part] = []
-        self._begun = frozenset[int]()
+        self._begun = set[int]()  # parts that still show what an earlier attempt wrote
+        self._deleted = 0
         self._news = asyncio.Event()
         self._calling = False
         self._finishing = False
@@ -150,6 +143,9 @@ class DiscordReply:
     def restart(self) -> None:
         """Take another text in place of what was written so far."""
         self._text = _no_text()
+        for part in self._parts:
+            if part.message_id not in self._begun:
+                part.text = None
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         """Show the whole text now, with *notices* and *offers* under it.
@@ -167,7 +163,7 @@ class DiscordReply:
             first = text.first_parts(most_parts, [attached, *notices])
             whole = text.written.strip() + "\n"
             try:
-                await self._show(first, offers, Urgency.LAST_WORDS, file=whole)
+                await self._show_whole(place, first, offers, whole)
             except _FileRefused:
                 log.info("Reply %d cannot be attached: it is shown in parts", self._question_id)
             else:
@@ -175,7 +171,7 @@ class DiscordReply:
         texts = text.with_notices(notices)
         if place.room is not None and len(texts) > place.room:
             texts = text.first_parts(place.room, [self._say.reply_full, *notices])
-        await self._show(texts, offers, Urgency.LAST_WORDS)
+        await self._show_whole(place, texts, offers)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         """Return what an earlier attempt showed, but for notices; raises ReplyLost or ReplyDelayed.
@@ -201,7 +197,7 @@ class DiscordReply:
         await asyncio.sleep(HEAD_START_SECONDS)
         place = await self._find_place(self._held)
         self._parts = list(place.begun)
-        self._begun = frozenset(part.message_id for part in place.begun)
+        self._begun = {part.message_id for part in place.begun}
         return place
 
     async def _end_streaming(self) -> None:
@@ -229,46 +225,73 @@ class DiscordReply:
             while not self._finishing:
                 await self._news.wait()
                 self._news.clear()
-                texts = self._text.so_far
-                texts = texts[: self._most_parts_in(place)]
-                with suppress(ReplyDelayed):  # The next words try again.
-                    await self._show(texts, WHILE_STREAMING, Urgency.EDIT)
+                try:
+                    await self._show_so_far(place)
+                except ReplyDelayed:
+                    self._news.set()  # The next round tries again.
                 if not self._finishing:  # The end, which came during the call, does not wait.
                     await asyncio.sleep(self._pacer.seconds_to_edit(place.channel.id))
         except ReplyLost as lost:
             self._lost = lost
 
-    async def _show(
-        self, texts: Sequence[str], offers: Offers, urgency: Urgency, *, file: str = ""
-    ) -> None:
-        """Bring the messages in line with *texts*, one call for each that differs.
+    async def _show_so_far(self, place: Destination) -> None:
+        """Show what there is by now, in one edit at most and what is to be posted behind it.
 
-        *offers* and *file* go with the last one; raises _FileRefused.
+        Each change waits for the one before: a part is not begun while what stands above it is not
+        as it should be.
         """
-        place = await asyncio.shield(self._place)
-        shown = list(filter(None, texts))
-        offers &= place.offers_on(len(shown))
-        for number, text in enumerate(shown):
-            if self._finishing and urgency is Urgency.EDIT:
+        text = self._text
+        texts = text.so_far(self._most_parts_in(place))
+        edited = False
+        while texts and self._text is text and not self._finishing:
+            if self._may_delete(place, texts):
+                await self._delete_from(place, len(self._parts) - 1)
+                continue
+            stop = WHILE_STREAMING & place.offers_on(max(len(texts), len(self._parts)))
+            wanted = while_streaming(self._parts, texts, stop)
+            number = next_change(self._parts, wanted)
+            if number is None:
                 return
-            is_last = number == len(shown) - 1
-            wanted = _Wanted(text, offers, file) if is_last else _Wanted(text, NOTHING)
-            if number == len(self._parts):
-                await self._create(place, number, wanted, min(urgency, Urgency.FIRST_WORDS))
-            elif self._is_news(self._parts[number], wanted, urgency):
-                await self._edit(place, self._parts[number], wanted, urgency)
-        if urgency is Urgency.LAST_WORDS:
-            await self._delete_from(place, len(shown))
+            changes_text = number < len(self._parts) and wanted[number].text is not None
+            if edited and changes_text:
+                self._news.set()
+                return
+            edited = edited or changes_text
+            await self._change(place, number, wanted[number], Urgency.EDIT)
+            part = self._parts[number]
+            if self._text is not text and part.message_id not in self._begun:
+                part.text = None  # It was taken back during the call.
 
-    def _is_news(self, part: Part, wanted: _Wanted, urgency: Urgency) -> bool:
-        """Whether what *part* shows now is to be replaced.
+    def _may_delete(self, place: Destination, texts: Sequence[str]) -> bool:
+        """Whether the last part shows nothing but text that was taken back.
 
-        What an earlier attempt wrote stays until there is at least as much anew. Buttons alone are
-        worth an edit at the end only.
+        Where few may be posted it is left to be written over.
         """
-        if urgency is Urgency.EDIT:
-            return len(wanted.text) >= len(part.text or "") and part.text != wanted.text
-        return bool(wanted.file) or (part.text, part.offers) != (wanted.text, wanted.offers)
+        if len(self._parts) <= len(texts) or place.room is not None:
+            return False
+        last = self._parts[-1]
+        return last.text is None and last.message_id not in self._begun
+
+    async def _show_whole(
+        self, place: Destination, texts: Sequence[str], offers: Offers, file: str = ""
+    ) -> None:
+        """Bring the messages in line with *texts*; *offers* and *file* go with the last of them.
+
+        Raises _FileRefused.
+        """
+        wanted = at_the_end(texts, offers & place.offers_on(len(texts)), file)
+        while (number := next_change(self._parts, wanted)) is not None:
+            await self._change(place, number, wanted[number], Urgency.LAST_WORDS)
+        await self._delete_from(place, len(texts))
+
+    async def _change(
+        self, place: Destination, number: int, wanted: Wanted, urgency: Urgency
+    ) -> None:
+        """Post or edit a part; raises ReplyLost, ReplyDelayed or _FileRefused."""
+        if number == len(self._parts):
+            await self._create(place, number, wanted, min(urgency, Urgency.FIRST_WORDS))
+        else:
+            await self._edit(place, self._parts[number], wanted, urgency)
 
     async def _delete_from(self, place: Destination, number: int) -> None:
         """Delete the parts from *number* on, the last one first: references stay whole.
@@ -279,6 +302,7 @@ class DiscordReply:
             part = self._parts[-1]
             await self._gone(part.message_id)
             self._parts.pop()
+            self._deleted += 1
             message = place.channel.get_partial_message(part.message_id)
             try:
                 await self._call_in(place, message.delete, Urgency.FIRST_WORDS)
@@ -292,19 +316,20 @@ class DiscordReply:
                 raise lost_because(error, place.channel) from error
 
     async def _create(
-        self, place: Destination, number: int, wanted: _Wanted, urgency: Urgency
+        self, place: Destination, number: int, wanted: Wanted, urgency: Urgency
     ) -> None:
         before = self._parts[-1].message_id if self._parts else None
         reference = place.question if before is None else _reference(place.channel, before)
+        text, offers = wanted.text or "", wanted.offers or NOTHING
 
         async def send(reference: discord.MessageReference | None) -> discord.Message:
             message = await place.channel.send(
-                wanted.text,
+                text,
                 reference=reference,  # type: ignore[arg-type]  # None is allowed, not annotated.
-                nonce=f"{self._nonce_id}.{number}",
+                nonce=f"{self._nonce_id}.{self._deleted + number}",
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
-                view=buttons(self._say, wanted.offers),  # type: ignore[arg-type]  # The same.
+                view=buttons(self._say, offers),  # type: ignore[arg-type]  # The same.
             )
             # Within the call, so that an end that comes now does not leave it unrecorded.
             await self._shown(message.id)
@@ -320,27 +345,26 @@ class DiscordReply:
         except discord.HTTPException as error:
             raise lost_because(error, place.channel) from error
         self._typing.cancel()
-        shown, text = (message.content or "").strip(), wanted.text
-        part = Part(message.id, text if shown == text.strip() else shown, wanted.offers)
-        self._parts.append(part)
-        # Discord may know the nonce: an earlier call got through then, with what there was.
-        if part.text != text or wanted.file:
-            await self._edit(place, part, wanted, urgency)
+        shown = (message.content or "").strip()
+        if shown == text.strip():
+            self._parts.append(Part(message.id, text, offers_under(message), file=""))
+        else:  # Discord knows the nonce: an earlier call got through then, with what there was.
+            self._parts.append(Part(message.id, shown, offers_under(message)))
+            self._begun.add(message.id)
 
-    async def _edit(
-        self, place: Destination, part: Part, wanted: _Wanted, urgency: Urgency
-    ) -> None:
+    async def _edit(self, place: Destination, part: Part, wanted: Wanted, urgency: Urgency) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
         message = place.channel.get_partial_message(part.message_id)
+        unchanged = discord.utils.MISSING
+        # What an earlier attempt left may have a file that is not to stay.
+        replaces = wanted.text is not None and part.file != wanted.file
 
         async def edit() -> None:
-            # What an earlier attempt left may have a file that is not to stay.
-            replaces = bool(wanted.file) or part.message_id in self._begun
             await message.edit(
-                content=wanted.text,
+                content=unchanged if wanted.text is None else wanted.text,
                 allowed_mentions=NO_PINGS,
-                view=buttons(self._say, wanted.offers),
-                attachments=_files(wanted) if replaces else discord.utils.MISSING,
+                view=unchanged if wanted.offers is None else buttons(self._say, wanted.offers),
+                attachments=_files(wanted.file) if replaces else unchanged,
             )
 
         try:
@@ -350,11 +374,11 @@ class DiscordReply:
             if wanted.file and refused:
                 raise _FileRefused from error
             raise lost_because(error, place.channel) from error
-        except ReplyDelayed:
-            if urgency is Urgency.LAST_WORDS:
-                raise
-        else:
-            part.text, part.offers = wanted.text, wanted.offers
+        if wanted.offers is not None:
+            part.offers = wanted.offers
+        if wanted.text is not None:
+            part.text, part.file = wanted.text, wanted.file
+            self._begun.discard(part.message_id)
 
     async def _call_in(
         self, place: Destination, request: Callable[[], Awaitable[T]], urgency: Urgency
@@ -418,10 +442,10 @@ def _no_text() -> "ReplyText":
     return ReplyText()
 
 
-def _files(wanted: _Wanted) -> list[discord.File]:
-    """Return what is attached; anew for each request, which closes it."""
-    data = io.BytesIO(wanted.file.encode(errors="replace"))
-    return [discord.File(data, ATTACHED)] if wanted.file else []
+def _files(text: str) -> list[discord.File]:
+    """Return what is attached, nothing for ""; anew for each request, which closes it."""
+    data = io.BytesIO(text.encode(errors="replace"))
+    return [discord.File(data, ATTACHED)] if text else []
 
 
 async def _typing(channel: Channel) -> None:

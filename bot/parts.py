@@ -1,7 +1,7 @@
 """The messages that show a reply, and which of those in a place an earlier attempt began."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bot.offers import Offers
@@ -11,11 +11,15 @@ SMALL: Final = "\n-# "  # Discord: small print, in which notices stand under a r
 
 @dataclass(slots=True)
 class Part:
-    """A message that shows a part of a reply, with *offers* under it; None is not known."""
+    """A message that shows a part of a reply. None is not known.
+
+    *offers* are under it; *file* is attached to it, "" for nothing.
+    """
 
     message_id: int
     text: str | None
     offers: Offers | None = None
+    file: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Seen:
     message_id: int
     text: str
     refers_to: int | None
+    offers: Offers | None = None
 
 
 def adopted(
@@ -41,5 +46,5 @@ def adopted(
     for message in sorted(seen, key=lambda one: one.message_id):
         expected = parts[-1].message_id if parts else first_refers_to
         if message.message_id in recorded or message.refers_to == expected:
-            parts.append(Part(message.message_id, message.text))
+            parts.append(Part(message.message_id, message.text, message.offers))
     return tuple(parts)

@@ -11,6 +11,7 @@ import discord
 from bot import addressing
 from bot.assistant import Assistant
 from bot.attachments import names_of
+from bot.buttons import offers_under
 from bot.changes import is_edit
 from bot.channels import Channels
 from bot.conversation import Exchange, OpenQuestion, State, scrubbed
@@ -278,7 +279,7 @@ class Recovery:
 
 def _seen(message: discord.Message) -> Seen:
     reference = message.reference.message_id if message.reference is not None else None
-    return Seen(message.id, message.content, reference)
+    return Seen(message.id, message.content, reference, offers_under(message))
 
 
 async def _known(place: Destination, _held: AsyncExitStack) -> Destination:

@@ -4,10 +4,15 @@ Imported with the first reply: a bot that only waits saves the memory of what it
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from bot.parts import SMALL
 from bot.rendering import Renderer
 from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
+
+# UTF-16 units: of the text in the last message that may be shown. The rest is for what is said of
+# that, and under it.
+LAST_ROOM: Final = MESSAGE_LIMIT - 300
 
 
 class ReplyText:
@@ -24,10 +29,24 @@ class ReplyText:
         """All that was written, as the model wrote it."""
         return "".join(self._written)
 
-    @property
-    def so_far(self) -> list[str]:
-        """The messages by now; the last of them grows."""
-        return [*self._splitter.sealed, self._splitter.open_part]
+    def so_far(self, most: int) -> list[str]:
+        """Return the messages by now, *most* of them at the most; the last of them grows.
+
+        The one after which there may be none shows no more than `first_parts` does.
+        """
+        sealed = self._splitter.sealed
+        if len(sealed) < most - 1:
+            texts = [*sealed, self._splitter.open_part]
+        else:
+            texts = [*sealed[: most - 1], self._last_so_far(most)]
+        return [text for text in texts if text]
+
+    def _last_so_far(self, most: int) -> str:
+        if len(self._splitter.sealed) < most:
+            text = self._splitter.open_part
+            if _units(text) * 2 <= LAST_ROOM:  # However it goes on, there is room for that.
+                return text
+        return self._splitter.beginning_of(most - 1, LAST_ROOM)
 
     def write(self, delta: str) -> bool:
         """Take more of the text; whether more of it can be shown."""
@@ -47,16 +66,14 @@ class ReplyText:
         return with_notices(self.parts, notices)
 
     def first_parts(self, most: int, notices: Sequence[str]) -> list[str]:
-        """Return the first *most* parts with *notices* below."""
-        return first_parts(self.parts, most, notices)
-
-
-def first_parts(parts: Sequence[str], most: int, notices: Sequence[str]) -> list[str]:
-    """Return the first *most* of *parts*, the last one cut so that *notices* fit under it."""
-    *before, last = parts[:most]
-    small = "".join(SMALL + notice for notice in notices)
-    room = max(MESSAGE_LIMIT - _units(small), MINIMUM_LIMIT)
-    return [*before, split(last, room)[0] + small]
+        """Return the first *most* parts, the last one cut so that *notices* fit under it."""
+        *before, last = self.parts[:most]
+        small = "".join(SMALL + notice for notice in notices)
+        room = max(min(MESSAGE_LIMIT - _units(small), LAST_ROOM), MINIMUM_LIMIT)
+        shown = self._splitter.beginning_of(len(before), room)
+        if _units(shown) * 2 < room:  # There is a word as long as that, which is cut.
+            shown = split(last, room)[0]
+        return [*before, shown + small]
 
 
 def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:

@@ -102,6 +102,45 @@ def split(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     return splitter.finish()
 
 
+def beginning(text: str, limit: int) -> str:
+    """Return as much of *text* as fits into *limit* UTF-16 units and ends with a word.
+
+    Of code it takes whole lines. The end of *text* may still grow, so its last word is left out:
+    what is returned of a text is a beginning of what is returned of a longer one.
+    """
+    at = _units_before(text)
+    best: tuple[int, str] = 0, ""
+    fence: _Fence | None = None
+    has_code = False
+    for start, end in _lines(text):
+        line = text[start:end]
+        before, fence = fence, _fence_after(fence, line)
+        has_code = fence is not None and before is not None and (has_code or bool(line.strip()))
+        closing = "" if fence is None else f"\n{fence.closing}"
+        cuts: list[int] = []
+        if before is None and fence is None:
+            cuts = _word_ends(text, start, end)
+        if end < len(text) and (fence is None or has_code):
+            cuts.append(end)
+        for cut in cuts:
+            if at[cut] + _units(closing) <= limit:
+                best = cut, closing
+    shown = text[: best[0]]
+    return shown.rstrip() + best[1] if any(map(is_seen, shown)) else ""
+
+
+def _word_ends(text: str, start: int, end: int) -> list[int]:
+    """Return where words of the line of prose at *start* end, but for the last one."""
+    tokens = [match.span() for match in _TOKEN.finditer(text, start, end)]
+    marker = _LINE_MARKER.match(text, start, end)
+    lowest = marker.end() + 1 if marker else start
+    return [
+        gap.start()
+        for gap in _GAP.finditer(text, lowest, end)
+        if is_boundary(text, gap.end()) and not _is_within(tokens, gap.start())
+    ]
+
+
 class Splitter:
     """Split a text that is still arriving; its parts are those that `split` makes of the whole.
 
@@ -114,6 +153,7 @@ class Splitter:
         self._limit = limit
         self._window = limit + LOOKAHEAD
         self._sealed: list[str] = []
+        self._whole: list[str] = []  # what each of them was cut from
         self._fence: _Fence | None = None
         self._unsealed: list[str] = []
         self._length = 0
@@ -143,6 +183,13 @@ class Splitter:
         cut = self._next_cut(text, 0, final=True)
         return "" if cut is None else _rendered(text, 0, cut, self._fence)
 
+    def beginning_of(self, number: int, limit: int) -> str:
+        """Return the `beginning` of a part, as if nothing were cut behind it; the last is open."""
+        if number < len(self._sealed):
+            return beginning(self._whole[number], limit)
+        text = _settled(self._open_text(), self._fence)
+        return beginning(_reopened(self._fence, text), limit)
+
     def finish(self) -> list[str]:
         """Seal the rest and return all parts; nothing can be written after that."""
         self._seal(final=True)
@@ -168,6 +215,8 @@ class Splitter:
             part = _rendered(text, start, cut, self._fence)
             if part:
                 self._sealed.append(part)
+                window = text[start : start + self._window]
+                self._whole.append(_reopened(self._fence, window))
             start += cut.resume
             self._fence = cut.fence and cut.fence.fitted(self._limit)
             if cut.fence is None:
@@ -508,11 +557,14 @@ def _rendered(text: str, start: int, cut: _Cut, fence: _Fence | None) -> str:
     shown = text[start : start + cut.shown]
     if cut.fence is None and not any(map(is_seen, shown)):
         return ""
-    opening = f"{fence.opening}\n" if fence else ""
     if not cut.closing:
-        return opening + shown.rstrip()
+        return _reopened(fence, shown.rstrip())
     line_end = "" if shown.endswith("\n") else "\n"
-    return opening + shown + line_end + cut.closing
+    return _reopened(fence, shown + line_end + cut.closing)
+
+
+def _reopened(fence: _Fence | None, text: str) -> str:
+    return f"{fence.opening}\n{text}" if fence else text
 
 
 def _settled(text: str, fence: _Fence | None) -> str:

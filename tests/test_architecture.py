@@ -101,6 +101,7 @@ PURE = {
     "rendering",
     "reply_text",
     "sentences",
+    "showing",
     "snowflakes",
     "splitting",
     "tables",

@@ -1,7 +1,7 @@
 """A streamed reply, written with the real discord.py into the stand-in Discord."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -12,124 +12,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import discord_calls, pacing
+from bot import discord_calls
 from bot import discord_reply as discord_reply_module
 from bot.discord_calls import DiscordUnavailable
-from bot.discord_reply import (
-    ATTACHED,
-    Destination,
-    DiscordReply,
-    lost_because,
-)
+from bot.discord_reply import ATTACHED, Destination, DiscordReply, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
-from bot.gateway import RateLimitTrace
 from bot.offers import NOTHING, Offer
-from bot.pacing import REQUESTS_PER_SECOND, Pacer, Urgency
+from bot.pacing import REQUESTS_PER_SECOND, Urgency
 from bot.parts import Part
-from bot.reply_text import first_parts, with_notices
-from bot.sandbox.discord.server import serving
-from bot.sandbox.discord.state import State
-from bot.sandbox.driver import Driver
+from bot.reply_text import ReplyText, with_notices
 from bot.sentences import ENGLISH
-from bot.splitting import MESSAGE_LIMIT, split
+from bot.splitting import MESSAGE_LIMIT
 from tests.doubles import PATIENCE_SECONDS
+from tests.reply_stage import Json, Stage, hurry, people, stage, state
+from tests.sight import offered
 
-Json = dict[str, Any]
+__all__ = ["hurry", "people", "stage", "state"]
+
 MESSAGES = r"/channels/\d+/messages$"
 MESSAGE = r"/channels/\d+/messages/\d+$"
 SUPPRESS_EMBEDS = 1 << 2
 ARCHIVED = {"code": 50083, "message": "Thread is archived"}
-
-
-@pytest.fixture
-async def people() -> AsyncIterator[Driver]:
-    state = State()
-    roomy = {"limit": 50, "window_seconds": 1.0}
-    state.knobs.turn({"buckets": {"message_create": roomy, "message_edit": roomy}})
-    async with serving(state) as addresses, Driver(addresses) as driver:
-        yield driver
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "EDIT_SECONDS", 0.02)
-    monkeypatch.setattr(discord_reply_module, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
-
-
-class Stage:
-    """A channel with a question in it, and a client that is logged in but hears nothing."""
-
-    def __init__(self, people: Driver, client: discord.Client, pacer: Pacer, asked: Json) -> None:
-        self.people = people
-        self.pacer = pacer
-        self.asked = asked
-        self.shown: list[int] = []
-        self.channel = client.get_partial_messageable(int(asked["channel_id"]))
-        self.question = discord.MessageReference(
-            message_id=int(asked["id"]), channel_id=self.channel.id, fail_if_not_exists=False
-        )
-
-    def reply(
-        self,
-        find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]] | None = None,
-        reopen: Callable[[int], Awaitable[None]] | None = None,
-        most_parts: int = 5,
-    ) -> DiscordReply:
-        return DiscordReply(
-            int(self.asked["id"]),
-            find_place or self.in_place,
-            shown=self._record,
-            gone=self._drop,
-            reopen=reopen or self._reopen,
-            pacer=self.pacer,
-            say=ENGLISH,
-            most_parts=most_parts,
-        )
-
-    async def in_place(self, _held: AsyncExitStack) -> Destination:
-        return Destination(self.channel, self.question)
-
-    async def _reopen(self, thread_id: int) -> None:
-        raise AssertionError(f"{thread_id} is not archived")
-
-    async def _record(self, part_id: int) -> None:
-        self.shown.append(part_id)
-
-    async def _drop(self, part_id: int) -> None:
-        self.shown.remove(part_id)
-
-    async def messages(self) -> list[Json]:
-        """Return what the bot has posted."""
-        found = await self.people.messages(self.asked["channel_id"])
-        return [one for one in found if one["author"]["id"] == self.people.bot_id]
-
-    async def texts(self) -> list[str]:
-        return [str(message["content"]) for message in await self.messages()]
-
-    async def calls(self, method: str) -> list[Json]:
-        """Return the requests of the bot about messages."""
-        found = await self.people.requests(method=method)
-        return [one for one in found if "/messages" in one["path"]]
-
-    async def until(self, text: str) -> None:
-        """Wait until *text* stands in a message of the bot."""
-        await self.people.wait_for_bot(text, timeout_seconds=PATIENCE_SECONDS)
-
-
-@pytest.fixture
-async def stage(people: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
-    channel = await people.create_channel("place")
-    asked = await people.say(str(channel["id"]), "Mina", "Why?")
-    pacer = Pacer()
-    client = discord.Client(
-        intents=discord.Intents.none(),
-        max_ratelimit_timeout=30,
-        http_trace=RateLimitTrace(pacer),
-    )
-    async with client:
-        await client.login(people.token)
-        yield Stage(people, client, pacer, asked)
 
 
 @asynccontextmanager
@@ -230,11 +133,6 @@ async def test_stop_goes_also_where_the_last_words_were_shown_already(stage: Sta
     assert offered(message) == [Offer.REGENERATE]
 
 
-def offered(message: Json) -> list[str]:
-    rows = message["components"]
-    return [button["custom_id"] for row in rows for button in row["components"]]
-
-
 async def attached(stage: Stage) -> list[str]:
     """Return what is attached to the messages that the bot has posted."""
     urls = [one["url"] for message in await stage.messages() for one in message["attachments"]]
@@ -310,15 +208,19 @@ async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
 
 
 @given(
-    parts=st.lists(st.text(min_size=1, max_size=2000), min_size=3, max_size=4),
+    words=st.lists(st.text(min_size=1, max_size=2000), max_size=5),
+    most=st.integers(min_value=1, max_value=4),
     notices=st.lists(st.text(min_size=1, max_size=300), min_size=1, max_size=3),
 )
 def test_the_first_parts_of_a_long_reply_fit_with_what_is_said_under_them(
-    parts: list[str], notices: list[str]
+    words: list[str], most: int, notices: list[str]
 ) -> None:
-    parts = [piece for part in parts for piece in split(f"x{part}")][:3]
-    shown = first_parts([*parts, "rest"], len(parts), notices)
-    assert len(shown) == len(parts)
+    text = ReplyText()
+    text.write("\n\n".join([*(f"x{word}" for word in words), "word " * 2000]))
+    text.finish()
+    assert len(text.parts) > most
+    shown = text.first_parts(most, notices)
+    assert shown[:-1] == text.parts[: most - 1]
     assert all(len(one.encode("utf-16-le", "surrogatepass")) // 2 <= MESSAGE_LIMIT for one in shown)
     assert all(notice in shown[-1] for notice in notices)
 
@@ -438,6 +340,22 @@ async def test_an_edit_on_the_way_that_fails_is_dropped(stage: Stage) -> None:
     assert await stage.texts() == ["One, two, three."]
 
 
+async def test_the_next_message_waits_until_the_full_one_shows_what_it_is(stage: Stage) -> None:
+    """Else its end would stand in both."""
+    async with written(stage, "word " * 395) as reply:
+        await stage.until("word")
+        await eventually(lambda: bool(reply._parts))
+        await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503, count=3)
+        reply.write("\n\n" + "more " * 100)
+        await stage.until("more")
+        edits = [call["status"] for call in await stage.calls("PATCH")]
+        assert edits == [503, 503, 503, 200]
+        [first, second] = await stage.messages()
+        assert [offered(first), offered(second)] == [[], [Offer.STOP]]
+        await reply.finish()
+    assert await stage.texts() == [("word " * 395).strip(), ("more " * 100).strip()]
+
+
 async def test_the_last_edit_is_tried_again_until_that_is_hopeless(stage: Stage) -> None:
     async with written(stage, "One") as reply:
         await stage.until("One")
@@ -489,6 +407,58 @@ async def test_what_was_begun_stays_until_there_is_as_much_anew(stage: Stage) ->
     assert await stage.texts() == ["As much as was written before, and more"]
 
 
+async def test_what_a_lost_create_left_stays_until_there_is_as_much_anew(stage: Stage) -> None:
+    """Discord knows the nonce and returns the message, whatever it says by now."""
+    nonce = f"{stage.asked['id']}.0"
+    await stage.channel.send("As much as was written before", nonce=nonce)
+    async with stage.reply() as reply:
+        reply.write("As")
+        await eventually(lambda: bool(reply._parts))
+        assert await stage.texts() == ["As much as was written before"]
+        reply.write(" much as was written before, and more")
+        await stage.until("and more")
+        reply.restart()
+        reply.write("Or less.")
+        await reply.finish()
+    assert await stage.texts() == ["Or less."]
+
+
+async def test_what_was_begun_without_a_button_gets_one(stage: Stage) -> None:
+    """As where the bot was stopped, and said that it goes on."""
+    parts = await begun(stage, "As much as was written before\n-# It goes on.")
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write("As")
+        await stage.people.wait_for(is_edit, types=["message_update"])
+        [message] = await stage.messages()
+        assert offered(message) == [Offer.STOP]
+        assert message["content"] == "As much as was written before\n-# It goes on."
+        await reply.finish()
+
+
+async def test_the_last_message_that_stands_has_the_button_while_the_text_grows_above(
+    stage: Stage,
+) -> None:
+    """Nothing of the text that is made anew hides that the buttons are those of the old one."""
+    async with stage.reply() as reply:
+        reply.write("word " * 1000)
+        await reply.finish((), frozenset({Offer.REGENERATE}))
+    old = await stage.texts()
+    parts = tuple(Part(part_id, None) for part_id in stage.shown)
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write("New")
+        await stage.until("New")
+        assert [offered(one) for one in await stage.messages()] == [[], [], [Offer.STOP]]
+        assert await stage.texts() == ["New", *old[1:]]
+        reply.write(" words.")
+        await reply.finish((), frozenset({Offer.REGENERATE}))
+    [message] = await stage.messages()
+    assert (message["content"], offered(message)) == ("New words.", [Offer.REGENERATE])
+
+
+def is_edit(event: Json) -> bool:
+    return bool(event["data"]["reason"] == "edit")
+
+
 async def test_the_text_that_was_shown_is_returned_without_its_notice(stage: Stage) -> None:
     parts = await begun(stage, "Beca\n-# It goes on.")
     async with stage.reply(over(stage, parts)) as reply:
@@ -503,6 +473,38 @@ async def test_what_is_written_again_knows_nothing_of_what_was_held_back(stage: 
         reply.write("** and $x^2$.")
         await reply.finish()
     assert await stage.texts() == ["New, **bold** and x²."]
+
+
+async def test_messages_of_a_text_that_is_taken_back_go_at_once(stage: Stage) -> None:
+    """Thinking may take many, and what comes after it few: people see that alone."""
+    async with written(stage, "thought " * 700) as reply:
+        await eventually(lambda: len(reply._parts) > 2)
+        reply.restart()
+        reply.write("New")
+        await eventually(lambda: len(stage.shown) == 1)
+        [message] = await stage.messages()
+        assert (message["content"], offered(message)) == ("New", [Offer.STOP])
+        reply.write(" words" * 500)
+        await eventually(lambda: len(reply._parts) > 1)
+        assert all("thought" not in text for text in await stage.texts())
+        await reply.finish()
+    assert " ".join(await stage.texts()) == "New" + " words" * 500
+
+
+async def test_where_few_may_be_posted_those_of_a_text_that_is_taken_back_are_used_again(
+    stage: Stage,
+) -> None:
+    async def narrow(_held: AsyncExitStack) -> Destination:
+        return Destination(stage.channel, stage.question, room=4)
+
+    async with stage.reply(narrow) as reply:
+        reply.write("thought " * 700)
+        await eventually(lambda: len(reply._parts) == 3)
+        shown = list(stage.shown)
+        reply.restart()
+        reply.write("New" + " words" * 500)
+        await reply.finish()
+    assert [int(one["id"]) for one in await stage.messages()] == shown[:2]
 
 
 async def test_what_is_withdrawn_is_deleted_though_some_of_it_is_gone(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot import splitting
 from bot.graphemes import is_boundary
-from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
+from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, beginning, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -631,3 +631,39 @@ def test_cost_grows_with_the_length_only(delta_size: int, monkeypatch: pytest.Mo
         splitter.write(text[start : start + delta_size])
     splitter.finish()
     assert looked_at < 2.5 * len(text)
+
+
+def test_the_beginning_of_a_text_is_how_the_beginning_of_a_longer_one_begins() -> None:
+    """However much of it is there; it fits and ends with a word, code with a line."""
+    rng = random.Random(11)
+    for _ in range(300):
+        text = markdown_text(rng, rng.randint(10, 600))
+        limit = rng.choice((40, 200, 500))
+        whole = beginning(text, limit)
+        assert units(whole) <= limit
+        part = beginning(text[: rng.randint(0, len(text))], limit)
+        if open_fence(whole) is None and open_fence(part) is None:
+            assert _plain(whole).startswith(_plain(part))
+
+
+def _plain(text: str) -> str:
+    """Return *text* without white space, and without what may close a fence at its end."""
+    return "".join(text.split()).rstrip("`~>")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "begins"),
+    [
+        ("one two three", 40, "one two"),
+        ("one two three ", 9, "one two"),
+        ("one\ntwo", 40, "one"),
+        ("see [two words](https://x.y) and", 17, "see"),
+        ("- one\n- two\n- three", 40, "- one\n- two"),
+        ("```py\na = 1\nb = 2\nc", 40, "```py\na = 1\nb = 2\n```"),
+        ("```py\na = 1\nb = 2\nc", 16, "```py\na = 1\n```"),
+        ("a\n```py\n", 40, "a"),
+        ("unbroken", 40, ""),
+    ],
+)
+def test_what_a_beginning_is(text: str, limit: int, begins: str) -> None:
+    assert beginning(text, limit) == begins

@@ -8,6 +8,7 @@ from bot.sandbox.model_script import Script
 from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 from tests.faults.points import until
+from tests.sight import CHANGES, check_sight, essence, final_texts, sights
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,6 +39,26 @@ async def test_a_reply_of_many_messages_is_attached_as_a_whole(stage: Stage, uni
     await until(short)
     [part] = await stage.parts_of(question)
     assert part["attachments"] == []
+
+
+async def test_no_line_of_a_long_answer_is_seen_twice_nor_two_buttons_to_stop_it(
+    stage: Stage, unique: str
+) -> None:
+    """From the first words to the last: a full message is what it is before the next one begins."""
+    paragraphs = [f"{n}. {unique} " + f"So it goes on for {n} more. " * 25 for n in range(12)]
+    answer = "\n\n".join(paragraphs)
+    script = Script(text=answer, chunk_size=30, chunks_per_second=60)
+    await stage.model.reply_when(f"five {unique}", script, times=1)
+    seen = await stage.discord.last_event()
+    question = await stage.asked(f"five {unique}")
+    assert len(await stage.parts_of(question)) == PARTS
+    events = await stage.discord.events(after=seen, types=CHANGES)
+    final = final_texts(answer, PARTS)
+    there = list(sights(events, question["id"], stage.discord.bot_id))
+    assert len(there) > PARTS
+    for messages in there:
+        check_sight(messages, final)
+    assert essence(*(one["content"] for one in there[-1])) == essence(*final)
 
 
 async def test_what_is_still_thought_is_not_shown_but_how_long_it_took(

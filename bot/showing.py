@@ -1,0 +1,66 @@
+"""Decide what each message of a reply is to show, and which of them is to change next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from bot.offers import NOTHING, Offers
+from bot.parts import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a part is to show, None for what it shows now; *file* is attached, "" for nothing."""
+
+    text: str | None
+    offers: Offers | None
+    file: str = field(default="", repr=False)
+
+
+def while_streaming(parts: Sequence[Part], texts: Sequence[str], offers: Offers) -> list[Wanted]:
+    """Return what each part is to show by now; the last of *texts* is still growing.
+
+    A text that another follows is shown as it is, without buttons. The growing one takes nothing
+    away: what an earlier attempt wrote there stays until there is as much of the new text.
+    *offers* are under the last message that there is, and under no other.
+    """
+    wanted = [Wanted(text, NOTHING) for text in texts]
+    growing = len(texts) - 1
+    if growing < len(parts) and len(texts[growing]) < len(parts[growing].text or ""):
+        wanted[growing] = Wanted(None, NOTHING)
+    wanted += [Wanted(None, NOTHING if part.offers else None) for part in parts[len(texts) :]]
+    wanted[-1] = replace(wanted[-1], offers=offers)
+    return wanted
+
+
+def at_the_end(texts: Sequence[str], offers: Offers, file: str = "") -> list[Wanted]:
+    """Return what each part is to show of a whole reply: *offers* and *file* go with the last."""
+    wanted = [Wanted(text, NOTHING) for text in texts]
+    if wanted:
+        wanted[-1] = replace(wanted[-1], offers=offers, file=file)
+    return wanted
+
+
+def next_change(parts: Sequence[Part], wanted: Sequence[Wanted]) -> int | None:
+    """Return the number of the part to change next, None where all show what is wanted.
+
+    Where buttons go is first, then where they alone come, then what comes first in the text. The
+    number of parts is for a new one.
+    """
+
+    def rank(number: int) -> int:
+        if parts[number].offers and wanted[number].offers == NOTHING:
+            return 0
+        return 1 if wanted[number].text is None else 2
+
+    changes = [n for n, part in enumerate(parts[: len(wanted)]) if _differs(part, wanted[n])]
+    if changes:
+        return min(changes, key=rank)
+    return len(parts) if len(parts) < len(wanted) else None
+
+
+def _differs(part: Part, wanted: Wanted) -> bool:
+    return (
+        (wanted.text is not None and part.text != wanted.text)
+        or (wanted.offers is not None and part.offers != wanted.offers)
+        or (bool(wanted.file) and part.file != wanted.file)
+    )

@@ -1,0 +1,121 @@
+"""The stage for tests of a reply: the real discord.py, the stand-in Discord in this process."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import discord
+import pytest
+
+from bot import discord_reply as discord_reply_module
+from bot import pacing
+from bot.discord_reply import Destination, DiscordReply
+from bot.gateway import RateLimitTrace
+from bot.pacing import Pacer
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
+from bot.sandbox.driver import Driver
+from bot.sentences import ENGLISH
+from tests.doubles import PATIENCE_SECONDS
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def state() -> State:
+    return State()
+
+
+@pytest.fixture
+async def people(state: State) -> AsyncIterator[Driver]:
+    roomy = {"limit": 50, "window_seconds": 1.0}
+    state.knobs.turn({"buckets": {"message_create": roomy, "message_edit": roomy}})
+    async with serving(state) as addresses, Driver(addresses) as driver:
+        yield driver
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "EDIT_SECONDS", 0.02)
+    monkeypatch.setattr(discord_reply_module, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
+
+
+class Stage:
+    """A channel with a question in it, and a client that is logged in but hears nothing."""
+
+    def __init__(self, people: Driver, client: discord.Client, pacer: Pacer, asked: Json) -> None:
+        self.people = people
+        self.client = client
+        self.pacer = pacer
+        self.shown: list[int] = []
+        self.ask_in(asked)
+
+    def ask_in(self, asked: Json) -> None:
+        """Let this be the question."""
+        self.asked = asked
+        self.channel = self.client.get_partial_messageable(int(asked["channel_id"]))
+        self.question = discord.MessageReference(
+            message_id=int(asked["id"]), channel_id=self.channel.id, fail_if_not_exists=False
+        )
+
+    def reply(
+        self,
+        find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]] | None = None,
+        reopen: Callable[[int], Awaitable[None]] | None = None,
+        most_parts: int = 5,
+    ) -> DiscordReply:
+        return DiscordReply(
+            int(self.asked["id"]),
+            find_place or self.in_place,
+            shown=self._record,
+            gone=self._drop,
+            reopen=reopen or self._reopen,
+            pacer=self.pacer,
+            say=ENGLISH,
+            most_parts=most_parts,
+        )
+
+    async def in_place(self, _held: AsyncExitStack) -> Destination:
+        return Destination(self.channel, self.question)
+
+    async def _reopen(self, thread_id: int) -> None:
+        raise AssertionError(f"{thread_id} is not archived")
+
+    async def _record(self, part_id: int) -> None:
+        self.shown.append(part_id)
+
+    async def _drop(self, part_id: int) -> None:
+        self.shown.remove(part_id)
+
+    async def messages(self) -> list[Json]:
+        """Return what the bot has posted."""
+        found = await self.people.messages(self.asked["channel_id"])
+        return [one for one in found if one["author"]["id"] == self.people.bot_id]
+
+    async def texts(self) -> list[str]:
+        return [str(message["content"]) for message in await self.messages()]
+
+    async def calls(self, method: str) -> list[Json]:
+        """Return the requests of the bot about messages."""
+        found = await self.people.requests(method=method)
+        return [one for one in found if "/messages" in one["path"]]
+
+    async def until(self, text: str) -> None:
+        """Wait until *text* stands in a message of the bot."""
+        await self.people.wait_for_bot(text, timeout_seconds=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+async def stage(people: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+    channel = await people.create_channel("place")
+    asked = await people.say(str(channel["id"]), "Mina", "Why?")
+    pacer = Pacer()
+    client = discord.Client(
+        intents=discord.Intents.none(),
+        max_ratelimit_timeout=30,
+        http_trace=RateLimitTrace(pacer),
+    )
+    async with client:
+        await client.login(people.token)
+        yield Stage(people, client, pacer, asked)

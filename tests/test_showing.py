@@ -1,0 +1,90 @@
+"""What each message of a reply is to show, by what it shows now."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.offers import NOTHING, WHILE_STREAMING, Offer, Offers
+from bot.parts import Part
+from bot.showing import Wanted, at_the_end, next_change, while_streaming
+
+STOP = WHILE_STREAMING
+ANEW = frozenset({Offer.REGENERATE})
+
+
+def parts(*shown: tuple[str | None, Offers | None]) -> list[Part]:
+    return [Part(number, text, offers) for number, (text, offers) in enumerate(shown)]
+
+
+def test_the_last_message_alone_has_a_button() -> None:
+    wanted = while_streaming([], ["full", "full", "grows"], STOP)
+    assert [one.offers for one in wanted] == [NOTHING, NOTHING, STOP]
+
+
+def test_a_part_that_another_follows_is_cut_to_what_it_is_and_one_that_grows_is_not() -> None:
+    shown = parts(("full, and how the next begins", STOP))
+    assert while_streaming(shown, ["full"], STOP) == [Wanted(None, STOP)]
+    assert next_change(shown, while_streaming(shown, ["full"], STOP)) is None
+    wanted = while_streaming(shown, ["full", "how the next begins"], STOP)
+    assert wanted == [Wanted("full", NOTHING), Wanted("how the next begins", STOP)]
+    assert next_change(shown, wanted) == 0
+
+
+def test_what_an_earlier_attempt_left_below_has_the_button() -> None:
+    shown = parts(("old", None), ("old", STOP), ("old", ANEW))
+    wanted = while_streaming(shown, ["new"], STOP)
+    assert wanted == [Wanted("new", NOTHING), Wanted(None, NOTHING), Wanted(None, STOP)]
+    assert next_change(shown, wanted) == 1, "two would be one too many"
+    shown[1].offers = NOTHING
+    assert next_change(shown, wanted) == 2, "for a button alone nobody waits long"
+    shown[2].offers = STOP
+    assert next_change(shown, wanted) == 0
+
+
+def test_at_the_end_each_shows_what_is_wanted_however_little_that_is() -> None:
+    shown = parts(("as long as it was", STOP))
+    wanted = at_the_end(["short"], ANEW, "file")
+    assert wanted == [Wanted("short", ANEW, "file")]
+    assert next_change(shown, wanted) == 0
+    shown = [Part(0, "short", ANEW, file="")]
+    assert next_change(shown, wanted) == 0, "the file is missing"
+    shown[0].file = "file"
+    assert next_change(shown, wanted) is None
+    assert at_the_end([], ANEW) == []
+
+
+texts = st.text(alphabet="ab", min_size=1, max_size=4)
+offers = st.sampled_from((None, NOTHING, STOP, ANEW))
+
+
+@given(
+    shown=st.lists(st.tuples(st.none() | texts, offers), max_size=4),
+    new=st.lists(texts, min_size=1, max_size=4),
+    at_end=st.booleans(),
+)
+def test_one_change_after_the_other_it_comes_to_what_is_wanted(
+    shown: list[tuple[str | None, Offers | None]], new: list[str], at_end: bool
+) -> None:
+    """With never more buttons to stop than there were."""
+    there = parts(*shown)
+    stops = [one.offers for one in there].count(STOP)
+    for _ in range(2 * len(new) + len(shown)):
+        wanted = at_the_end(new, ANEW) if at_end else while_streaming(there, new, STOP)
+        number = next_change(there, wanted)
+        if number is None:
+            break
+        one = wanted[number]
+        if number == len(there):
+            there.append(Part(number, one.text, one.offers))
+        if one.text is not None:
+            there[number].text = one.text
+        if one.offers is not None:
+            there[number].offers = one.offers
+        now = [part.offers for part in there].count(STOP)
+        assert now <= max(stops, 1)
+        stops = now
+    else:
+        raise AssertionError("it does not come to an end")
+    assert [one.text for one in there[: len(new) - 1]] == new[:-1]
+    if not at_end:
+        assert [one.offers for one in there if one.offers].count(STOP) == 1
+        assert there[-1].offers == STOP
