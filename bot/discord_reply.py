@@ -112,6 +112,7 @@ class DiscordReply:
         self._parts: list[Part] = []
         self._begun = set[int]()  # parts that still show what an earlier attempt wrote
         self._deleted = 0
+        self._refilled = False
         self._news = asyncio.Event()
         self._calling = False
         self._finishing = False
@@ -143,9 +144,7 @@ class DiscordReply:
     def restart(self) -> None:
         """Take another text in place of what was written so far."""
         self._text = _no_text()
-        for part in self._parts:
-            if part.message_id not in self._begun:
-                part.text = None
+        self._take_back()
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         """Show the whole text now, with *notices* and *offers* under it.
@@ -189,6 +188,12 @@ class DiscordReply:
         await self._end_streaming()
         place = await asyncio.shield(self._place)
         await self._delete_from(place, 0)
+
+    def _take_back(self) -> None:
+        """Take for nothing what is shown of this attempt's text."""
+        for part in self._parts:
+            if part.message_id not in self._begun:
+                part.text = None
 
     def _most_parts_in(self, place: Destination) -> int:
         return self._most_parts if place.room is None else min(self._most_parts, place.room)
@@ -258,9 +263,8 @@ class DiscordReply:
                 return
             edited = edited or changes_text
             await self._change(place, number, wanted[number], Urgency.EDIT)
-            part = self._parts[number]
-            if self._text is not text and part.message_id not in self._begun:
-                part.text = None  # It was taken back during the call.
+            if self._text is not text:  # It was taken back during the call.
+                self._take_back()
 
     def _may_delete(self, place: Destination, texts: Sequence[str]) -> bool:
         """Whether the last part shows nothing but text that was taken back.
@@ -346,11 +350,27 @@ class DiscordReply:
             raise lost_because(error, place.channel) from error
         self._typing.cancel()
         shown = (message.content or "").strip()
-        if shown == text.strip():
-            self._parts.append(Part(message.id, text, offers_under(message), file=""))
+        same = shown == text.strip()
+        part = Part(message.id, text if same else shown, offers_under(message))
+        for known in self._parts:
+            if known.message_id == part.message_id:
+                self._refill(known, part)
+                return
+        self._parts.append(part)
+        if same:
+            part.file = ""
         else:  # Discord knows the nonce: an earlier call got through then, with what there was.
-            self._parts.append(Part(message.id, shown, offers_under(message)))
             self._begun.add(message.id)
+
+    def _refill(self, known: Part, part: Part) -> None:
+        """Note that what was posted stands in a part that was there, as in one still loading.
+
+        Raises ReplyDelayed the second time.
+        """
+        known.text, known.offers = part.text, part.offers
+        if self._refilled:
+            raise ReplyDelayed("what is posted goes into a message that is there")
+        self._refilled = True
 
     async def _edit(self, place: Destination, part: Part, wanted: Wanted, urgency: Urgency) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
