@@ -43,16 +43,17 @@ def at_the_end(texts: Sequence[str], offers: Offers, file: str = "") -> list[Wan
 def next_change(parts: Sequence[Part], wanted: Sequence[Wanted]) -> int | None:
     """Return the number of the part to change next, None where all show what is wanted.
 
-    Where buttons go is first, then where they alone come, then what comes first in the text. The
-    number of parts is for a new one.
+    Texts change in order, and buttons that change alone before them, but one that comes does so
+    after those that go. The number of parts is for a new one.
     """
+    changes = [n for n, part in enumerate(parts[: len(wanted)]) if _differs(part, wanted[n])]
 
     def rank(number: int) -> int:
-        if parts[number].offers and wanted[number].offers == NOTHING:
-            return 0
-        return 1 if wanted[number].text is None else 2
+        if wanted[number].text is not None:
+            return 1
+        others = (parts[other].offers for other in changes if other != number)
+        return 2 if wanted[number].offers and any(others) else 0
 
-    changes = [n for n, part in enumerate(parts[: len(wanted)]) if _differs(part, wanted[n])]
     if changes:
         return min(changes, key=rank)
     return len(parts) if len(parts) < len(wanted) else None

@@ -64,7 +64,7 @@ offers = st.sampled_from((None, NOTHING, STOP, ANEW))
 def test_one_change_after_the_other_it_comes_to_what_is_wanted(
     shown: list[tuple[str | None, Offers | None]], new: list[str], at_end: bool
 ) -> None:
-    """With never more buttons to stop than there were."""
+    """With never more buttons to stop than there were, and from above down."""
     there = parts(*shown)
     stops = [one.offers for one in there].count(STOP)
     for _ in range(2 * len(new) + len(shown)):
@@ -76,6 +76,7 @@ def test_one_change_after_the_other_it_comes_to_what_is_wanted(
         if number == len(there):
             there.append(Part(number, one.text, one.offers))
         if one.text is not None:
+            assert all(wanted[n].text in {None, there[n].text} for n in range(number))
             there[number].text = one.text
         if one.offers is not None:
             there[number].offers = one.offers
