@@ -302,8 +302,9 @@ def bare_environment() -> dict[str, str]:
 
 async def run_bot(*arguments: str, **more: Any) -> asyncio.subprocess.Process:
     """Run `python -m bot` with warnings as errors; *more* as for `create_subprocess_exec`."""
-    quiet = "ignore:'audioop' is deprecated:DeprecationWarning"
-    flags = ("-W", "error", "-W", quiet, "-m", "bot")
+    discords = ("'audioop'", "'asyncio.iscoroutinefunction'")  # As in pyproject.toml.
+    quiet = [f"ignore:{name} is deprecated:DeprecationWarning" for name in discords]
+    flags = ("-W", "error", *(word for one in quiet for word in ("-W", one)), "-m", "bot")
     more = {"stdin": asyncio.subprocess.DEVNULL} | more
     return await asyncio.create_subprocess_exec(sys.executable, *flags, *arguments, **more)
 
