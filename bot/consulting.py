@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Final
 from bot.answer import Answer
 from bot.calls import Calls
 from bot.choosing import Choosing
+from bot.context_window import ContextWindow, Size, is_smallest
 from bot.conversation import Above, Exchange, Files
 from bot.errors import (
     HistoryFailed,
@@ -19,20 +20,22 @@ from bot.errors import (
     ModelEmpty,
     ModelError,
     ModelRequestRefused,
+    ModelSilent,
     NothingAsked,
     ReplyLost,
 )
 from bot.history import NEWEST_ID, History
+from bot.learnt_windows import Fitting, LearntWindows
 from bot.offers import Offer
 from bot.pictures import IMAGE_TOKENS, Pictures, Shown
 from bot.ports import ChatModel, Completion, Reply, Whereabouts
 from bot.prompt import (
+    GO_ON,
     NO_PICTURES,
     PictureRoom,
     Prompt,
     build_prompt,
     go_on_with,
-    halved,
     picture_names,
     with_files,
 )
@@ -44,6 +47,8 @@ from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 log = logging.getLogger(__name__)
 
 FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
+Build = Callable[..., Prompt]  # of token_budget and picture_room
+Put = Callable[[Prompt, Calls, Answer, Reply], Awaitable[None]]
 PICTURES: Final = "pictures"  # what is learnt of them stands beside what is learnt of the text
 
 
@@ -70,6 +75,7 @@ class Consulting:
         self._token_budget = token_budget
         self._pictures = pictures
         self._clock = clock
+        self._windows = LearntWindows(model, history.notes)
         self._calibrations: dict[str, Calibration] = {}
         self._whereabouts: Whereabouts = _nowhere
 
@@ -89,7 +95,8 @@ class Consulting:
         chosen = await self._choosing.at(answer.exchange.conversation)
         answer.model = chosen.model
         calibration = await self._calibration(answer.model)
-        budget = int(self._token_budget / calibration.factor)
+        fitting = Fitting(self._windows, answer.model, await self._windows.of(answer.model))
+        budget = self._budget(fitting.window, calibration)
         await self._look_up(answer, budget // FILES_SHARE)
         exchange = answer.exchange
         if not exchange.asks:
@@ -102,36 +109,75 @@ class Consulting:
         if answer.renewal is Offer.CONTINUE:
             exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
         pictures = await self._calibration(answer.model, PICTURES)
-        room = self._pictures.room(answer.model, calibration, pictures)
         build = partial(
             _built,
             chosen.system_prompt,
-            question=exchange,
-            token_budget=budget,
+            exchanges,
+            exchange,
             place=self._whereabouts(exchange),
             above=answer.above,
         )
-        prompt = build(exchanges, picture_room=room)
-        if answer.renewal is Offer.CONTINUE and not prompt.exchanges:
-            raise ModelContextExceeded("what is to be continued does not fit")
+        room = self._pictures.room(answer.model, calibration, pictures)
+        prompt = self._fitted(build, fitting.window, calibration, room)
         self._note_left_out(answer, prompt)
-        calls = Calls(exchange.message_id)
-        try:
-            await self._put(prompt, calls, answer, reply)
-        except ModelContextExceeded as error:
-            if not prompt.exchanges or not calls.left:
-                raise
-            kept = halved(exchanges[len(exchanges) - prompt.exchanges :])
-            if answer.renewal is Offer.CONTINUE and not kept:
-                raise
-            if prompt.pictured:
-                await self._put_without(build(kept), error, calls, answer, reply)
-            else:
-                await self._stream(build(kept), calls, answer, reply)
+        await self._put_until_it_fits(build, prompt, fitting, answer, reply)
         if not _is_visible(answer.text):
             answer.pieces.clear()
             reply.restart()
             raise ModelEmpty("nothing of it can be seen")
+
+    def _budget(self, window: ContextWindow, calibration: Calibration) -> int:
+        """Return what a prompt may cost by the estimate."""
+        return int(min(self._token_budget, window.prompt_budget) / calibration.factor)
+
+    def _fitted(
+        self,
+        build: Build,
+        window: ContextWindow,
+        calibration: Calibration,
+        picture_room: PictureRoom = NO_PICTURES,
+    ) -> Prompt:
+        """Return the prompt that *window* has room for, with the reply limit that it leaves."""
+        budget = self._budget(window, calibration)
+        prompt = build(token_budget=budget, picture_room=picture_room)
+        tokens = calibration.apply(prompt.tokens)
+        limit = window.reply_limit(tokens, self._model.reply_tokens)
+        return replace(prompt, reply_tokens=limit)
+
+    async def _put_until_it_fits(
+        self, build: Build, prompt: Prompt, fitting: Fitting, answer: Answer, reply: Reply
+    ) -> None:
+        """Ask with *prompt*, then with less as long as that is too long and calls are left."""
+        calls = Calls(answer.exchange.message_id)
+        put: Put = self._put
+        while True:
+            calibration = await self._calibration(answer.model)
+            size = Size(prompt.tokens, prompt.history_tokens, prompt.reply_tokens)
+            try:
+                try:
+                    await put(prompt, calls, answer, reply)
+                finally:
+                    if answer.begun:
+                        counted = answer.usage.prompt_tokens if answer.usage else 0
+                        calibration = calibration.learn(prompt.tokens, counted)
+                        await fitting.accept(size, calibration.factor, counted)
+                return
+            except (ModelContextExceeded, ModelSilent) as error:
+                if isinstance(error, ModelContextExceeded) and error.told.prompt:
+                    calibration = await self._counted(answer.model, prompt, error.told.prompt)
+                if answer.begun or is_smallest(size):
+                    raise
+                await fitting.refuse(size, calibration.factor, error, last_attempt=calls.left <= 1)
+                if not calls.left:
+                    await fitting.give_up(error)
+                    raise
+                log.info(
+                    "Asking again for question %d with less: %d + %d tokens are too many",
+                    *(calls.question_id, size.prompt, size.reply),
+                )
+                if prompt.pictured:
+                    put = partial(self._put_without, why=error)
+                prompt = self._fitted(build, fitting.window, calibration)
 
     async def _look_up(self, answer: Answer, files_token_limit: int) -> None:
         """Put in what the question brings, and what its files say as far as it fits."""
@@ -186,10 +232,10 @@ class Consulting:
                 refused = error
             else:
                 return
-        await self._put_without(prompt, refused, calls, answer, reply)
+        await self._put_without(prompt, calls, answer, reply, why=refused)
 
     async def _put_without(
-        self, prompt: Prompt, why: ModelError, calls: Calls, answer: Answer, reply: Reply
+        self, prompt: Prompt, calls: Calls, answer: Answer, reply: Reply, *, why: ModelError
     ) -> None:
         """Ask without pictures *why* they were refused; where that is answered, it was they."""
         try:
@@ -232,7 +278,9 @@ class Consulting:
                         reply.write(rest)
                 answer.usage = completion.usage
                 # Once, also when the question is put once more.
-                answer.notices = [*answer.unread, *_notices(answer.say, prompt, completion)]
+                answer.notices = [*answer.unread]
+                if answer.begun:
+                    answer.notices += _notices(answer.say, prompt, completion)
 
     def _begin_anew(self, answer: Answer, reply: Reply) -> Seam:
         """Take back what the model said in this answer so far."""
@@ -248,6 +296,21 @@ class Consulting:
         if name not in self._calibrations:
             self._calibrations[name] = await self._history.notes.calibration(name)
         return self._calibrations[name]
+
+    async def _counted(self, model: str, prompt: Prompt, tokens: int) -> Calibration:
+        """Return what is known of a model's counts, after it counted so many for a *prompt*."""
+        calibration = await self._calibration(model)
+        if prompt.images:
+            return calibration
+        await self._keep(model, calibration.learn(prompt.tokens, tokens))
+        return self._calibrations[model]
+
+    async def _keep(self, name: str, learnt: Calibration) -> None:
+        self._calibrations[name] = learnt
+        try:
+            await self._history.notes.set_calibration(name, learnt)
+        except HistoryFailed as error:
+            log.warning("Cannot store the calibration of %s: %s", name, error)
 
     async def learn(self, answer: Answer) -> None:
         """Compare the estimate of the prompt with what the API counted.
@@ -265,11 +328,7 @@ class Consulting:
         else:
             learnt = text.learn(estimated, counted)
         name = f"{answer.model} {PICTURES}" if answer.images_sent else answer.model
-        self._calibrations[name] = learnt
-        try:
-            await self._history.notes.set_calibration(name, learnt)
-        except HistoryFailed as error:
-            log.warning("What was learnt about tokens is not stored: %s", error)
+        await self._keep(name, learnt)
 
     async def count(self, answer: Answer) -> None:
         """Count what the model used for an answer, however that ended."""
@@ -325,6 +384,8 @@ def _built(
         above=above,
         picture_room=picture_room,
     )
+    if question.quoted == GO_ON and not prompt.exchanges:
+        raise ModelContextExceeded("what is to be continued does not fit")
     left_out = len(exchanges) - prompt.exchanges
     log.debug(
         "Prompt of %d: %d of %d tokens; taken %d exchanges of %d tokens, left out %d of %d",

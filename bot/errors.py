@@ -21,19 +21,23 @@ BotError
     ├── ModelBusy
     ├── ModelUnreachable
     ├── ModelTimeout
-    ├── ModelContextExceeded
+    ├── ModelContextExceeded  the request is too long
+    │   └── ModelReplyTooLong     the limit of the reply alone is
     ├── ModelRequestRefused
     ├── ModelBlind            it takes no pictures
     ├── ModelWithheld
     ├── ModelEmpty
     ├── ModelLength           cut at the limit of REPLY_TOKENS
+    ├── ModelThoughtOnly      that limit was used up before the answer began
     ├── ModelCut              the stream ended before the answer did
     └── ModelFailed           everything else that the API can do wrong
+        └── ModelSilent       a response of status 200 with an empty body
 """
 
 from collections.abc import Sequence
 from typing import ClassVar
 
+from bot.context_window import NOTHING_TOLD, Told
 from bot.sentences import Sentences
 
 
@@ -172,9 +176,19 @@ class ModelTimeout(ModelError):
 
 
 class ModelContextExceeded(ModelError):
-    """The prompt is longer than the model's context window."""
+    """The request is longer than the model's context window; *told* is what the API says of it."""
 
     sentence = "model_context_exceeded"
+
+    def __init__(self, why: str = "", told: Told = NOTHING_TOLD) -> None:
+        super().__init__(why)
+        self.told = told
+
+
+class ModelReplyTooLong(ModelContextExceeded):
+    """The limit of the reply alone is more than the model can write."""
+
+    sentence = "model_reply_too_long"
 
 
 class ModelRequestRefused(ModelError):
@@ -207,6 +221,12 @@ class ModelLength(ModelError):
     sentence = "model_length"
 
 
+class ModelThoughtOnly(ModelError):
+    """The limit on the length of the answer was used up by thinking, before any word of it."""
+
+    sentence = "model_thought_only"
+
+
 class ModelCut(ModelError):
     """The stream ended before the answer did."""
 
@@ -215,3 +235,9 @@ class ModelCut(ModelError):
 
 class ModelFailed(ModelError):
     """The API failed in a way that no other class names."""
+
+
+class ModelSilent(ModelFailed):
+    """The API answers with success and sends nothing at all, as some do if a prompt is too long."""
+
+    sentence = "model_silent"

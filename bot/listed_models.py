@@ -1,4 +1,4 @@
-"""Read a chat API's list of models: their names, and when they are shut down."""
+"""Read a chat API's list of models: names, context windows, and when they are shut down."""
 
 import json
 import re
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from bot.context_window import SMALLEST
+
 NAME_LENGTH: Final = 200  # characters; no name in use is near it
 LIST_LENGTH: Final = 2000  # models; the largest lists in use have some hundreds
 # What compatible servers call the date; OpenAI's own word is the first. Azure's `deprecation` is an
@@ -14,6 +16,13 @@ LIST_LENGTH: Final = 2000  # models; the largest lists in use have some hundreds
 SHUTDOWN_FIELDS: Final = (
     *("shutdown_date", "retirement_date", "expiration_date", "deprecation_date", "deprecation"),
 )
+# vLLM; llama.cpp, in `meta`; LiteLLM; OpenRouter and Together, the former also in `top_provider`;
+# Groq; Mistral; LM Studio.
+WINDOW_FIELDS: Final = (
+    *("max_model_len", "n_ctx", "max_input_tokens", "context_length", "context_window"),
+    *("max_context_length", "loaded_context_length"),
+)
+WINDOW_OBJECTS: Final = ("meta", "top_provider", "model_info")
 INFERENCE: Final = "inference"
 _OTHER_KINDS: Final = ("image", "embedding", "moderation", "rerank", "audio", "transcribe", "video")
 # What most lists tell by a name alone, as OpenAI, Google, xAI, Groq and Ollama call them: that a
@@ -30,10 +39,15 @@ YEARS: Final = range(2000, 2200)  # Any other is no date of a model.
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model that an API offers. *shutdown* is None where the API does not tell."""
+    """A model that an API offers.
+
+    *shutdown* is None where the API does not tell. *window* is how many tokens a prompt and its
+    reply may have together, 0 where it does not tell.
+    """
 
     name: str
     shutdown: date | None = None
+    window: int = 0
 
 
 def is_model_name(name: str) -> bool:
@@ -65,7 +79,7 @@ def _models(entries: Iterable[Any]) -> Iterable[ListedModel]:
     for entry in entries:
         name = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(name, str) and is_model_name(name) and _can_chat(name, entry):
-            yield ListedModel(name, _shutdown(entry))
+            yield ListedModel(name, _shutdown(entry), _window(entry))
 
 
 def _can_chat(name: str, entry: dict[str, Any]) -> bool:
@@ -79,6 +93,15 @@ def _can_chat(name: str, entry: dict[str, Any]) -> bool:
         return "text" in out  # OpenRouter
     kind = entry.get("type")  # Together
     return kind not in _OTHER_KINDS and _NO_CHAT.search(name.lower()) is None
+
+
+def _window(entry: dict[str, Any]) -> int:
+    """Return the smallest of the context windows that an entry names: the one in use."""
+    beside = (entry.get(name) for name in WINDOW_OBJECTS)
+    objects = [entry, *(one for one in beside if isinstance(one, dict))]
+    named = (one.get(name) for one in objects for name in WINDOW_FIELDS)
+    # By its type, as True is an int too.
+    return min((one for one in named if type(one) is int and one >= SMALLEST), default=0)
 
 
 def _shutdown(entry: dict[str, Any]) -> date | None:

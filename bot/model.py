@@ -1,10 +1,11 @@
 """Chat completions over HTTP: a prompt in, deltas out, every failure translated."""
 
 import asyncio
+import json
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     aclosing,
     asynccontextmanager,
@@ -30,14 +31,23 @@ from bot.errors import (
     ModelFailed,
     ModelLength,
     ModelRequestRefused,
+    ModelSilent,
+    ModelThoughtOnly,
     ModelTimeout,
     ModelUnreachable,
     ModelWithheld,
 )
 from bot.listed_models import ListedModel, listed_models
-from bot.prompt import Prompt
+from bot.prompt import Prompt, without_system_turn
 from bot.reasoning import ReasoningFilter
-from bot.refusals import NO_KEY, SAID_LENGTH, Private, refusal, stream_error
+from bot.refusals import (
+    NO_KEY,
+    SAID_LENGTH,
+    Private,
+    names_system_role,
+    refusal,
+    stream_error,
+)
 from bot.request_body import RequestBody
 from bot.request_log import failure_noted, note_end, note_request
 
@@ -72,6 +82,8 @@ CUT_REASONS: Final = frozenset(
         *("insufficient_system_resource", "none", "null"),
     }
 )
+# Nothing was shown yet: a request in another form may help, or one with less in it.
+ASK_OTHERWISE: Final = (ModelRequestRefused, ModelContextExceeded, ModelSilent)
 FOREIGN_ERRORS: Final = (  # Those of aiohttp and TLS come through the layers above as they are.
     *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
     *(openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
@@ -91,7 +103,7 @@ class Completion:
 
     def __init__(
         self,
-        body: AsyncIterator[bytes],
+        response: httpx2.Response,
         deadlines: "_Deadlines",
         private: Private,
         *,
@@ -104,7 +116,8 @@ class Completion:
         self.characters = 0
         self._thinks_since: float | None = None
         self._speaks_since: float | None = None
-        self._body = body
+        self._response = response
+        self._body = response.aiter_bytes()
         self._deadlines = deadlines
         self._private = private
         self._character_limit = character_limit
@@ -112,11 +125,48 @@ class Completion:
         self._filter = ReasoningFilter()
         self._failure: ModelError | None = None
         self._any_text = False
+        self._any_data = False
+        self._deltas = self._read_deltas()
+        self._begun_with = ""
+        self._began_badly: ModelError | None = None
+
+    async def begin(self) -> None:
+        """Read until the model thinks or says something.
+
+        Raises the ModelError that comes instead if another request may help; any other is raised
+        by iterating.
+        """
+        try:
+            self._begun_with = await anext(self._deltas, "")
+        except ASK_OTHERWISE:
+            raise
+        except ModelError as error:
+            self._began_badly = error
+
+    async def leave(self) -> None:
+        """End the request, wherever the answer is."""
+        self._deadlines.silence()
+        await self._deltas.aclose()
+        with suppress(*FOREIGN_ERRORS):
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await self._response.aclose()
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        if self._began_badly is not None:
+            raise self._began_badly
+        if self._begun_with:
+            yield self._begun_with
+        async for delta in self._deltas:
+            if delta or self.takes_back:
+                yield delta
+
+    async def _read_deltas(self) -> AsyncGenerator[str, None]:
+        """Yield the deltas, the first of them empty if the model begins with thinking."""
         data: bytes | None = b""
+        thinks = False
         while data is not None:
             data, chunks = await self._read()
+            self._any_data = self._any_data or bool(data)
             text = self._filter.write("".join(map(self._text, chunks)))
             if self._filter.reasons:
                 self._think()
@@ -131,6 +181,9 @@ class Completion:
                     self.thought_seconds = self._deadlines.now() - self._thinks_since
                     self._thinks_since = None
                 yield delta
+            elif self._thinks_since is not None and not thinks:
+                yield ""
+            thinks = self._thinks_since is not None
             if self._any_text and isinstance(self._failure, ModelContextExceeded):
                 raise ModelLength(str(self._failure))  # Asked once more, it would begin twice.
             if self._failure is not None:  # What came with it in one read is shown all the same.
@@ -161,6 +214,7 @@ class Completion:
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
             self._failure = stream_error(chunk.error, self._private)
+            self._failure.__cause__ = _Refused(0, "", json.dumps(chunk.error))
         if self._failure is not None:
             return ""
         self.usage = chunk.usage or self.usage
@@ -195,7 +249,9 @@ class Completion:
         if reason in WITHHELD_REASONS:
             raise ModelWithheld
         if reason in LENGTH_REASONS:
-            raise ModelLength
+            raise ModelLength if self._any_text else ModelThoughtOnly
+        if not self._any_data:
+            raise ModelSilent("an empty body")
         if reason is None or reason in CUT_REASONS:
             raise self._incomplete(f"finish_reason: {reason}")
         if not self._any_text:
@@ -209,7 +265,8 @@ class ChatCompletions:
     """The models behind an OpenAI-compatible API. One client for the life of the process.
 
     *name* is the model that answers where no other is asked for, *options* returns what is merged
-    into the requests to a model.
+    into the requests to a model. *windows* are the context windows in tokens, by name, that the
+    list of models told when it was read last.
     """
 
     def __init__(
@@ -227,7 +284,8 @@ class ChatCompletions:
         self.name = name
         self._client = client
         self._options = options
-        self._reply_tokens = reply_tokens
+        self.reply_tokens = reply_tokens
+        self.windows: Mapping[str, int] = {}
         self._first_form = _Form(length_option)
         self._forms: dict[str, _Form] = {}
         self._seconds = (first_token_seconds, idle_seconds, reply_seconds)
@@ -261,19 +319,14 @@ class ChatCompletions:
         """
         deadlines = _Deadlines(*self._seconds)
         private = Private(self._client.api_key, prompt)
-        limit = self._reply_tokens * CHARACTERS_PER_TOKEN
-        response = await self._ask(prompt, calls, model, deadlines, private)
-        completion = Completion(response.aiter_bytes(), deadlines, private, character_limit=limit)
+        completion = await self._begun(prompt, calls, model, deadlines, private)
         try:
             with failure_noted(calls.question_id):
                 yield completion
             if completion.finish_reason is not None:
                 note_end(calls.question_id, completion.finish_reason, completion.characters)
         finally:
-            deadlines.silence()
-            with suppress(*FOREIGN_ERRORS):
-                async with asyncio.timeout(LEAVING_SECONDS):
-                    await response.aclose()
+            await completion.leave()
 
     async def listed(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
@@ -289,26 +342,30 @@ class ChatCompletions:
                     if len(answer) > LIST_BYTES:
                         raise ModelFailed("a list of models without an end")
         try:
-            return listed_models(bytes(answer))
+            models = listed_models(bytes(answer))
         except ValueError as error:
             raise ModelFailed(f"garbled list of models: {type(error).__name__}") from error
+        self.windows = {model.name: model.window for model in models if model.window}
+        return models
 
-    async def _ask(
+    async def _begun(
         self, prompt: Prompt, calls: Calls, model: str, deadlines: "_Deadlines", private: Private
-    ) -> httpx2.Response:
-        """Return the response once it begins well, asking again where that can help."""
+    ) -> Completion:
+        """Return the completion once it begins, asking again if that can help."""
         retries, form = 0, self._forms.get(model, self._first_form)
         tried = [form]
         while True:
             calls.left -= 1
             note_request(calls.question_id, prompt)
             try:
-                with failure_noted(calls.question_id), _translated(private):
-                    async with asyncio.timeout_at(deadlines.next_at):
-                        response = await self._request(prompt, model, form)
+                with failure_noted(calls.question_id):
+                    completion = await self._once(prompt, model, form, deadlines, private)
                 # Kept only now: a refusal may name an option and mean its value.
                 self._forms[model] = form
-                return response
+                return completion
+            except (ModelContextExceeded, ModelSilent):
+                self._forms[model] = form  # What is asked next is less, in the form that was read.
+                raise
             except ModelRequestRefused as error:
                 adapted = form.without(_said(error))
                 if adapted is None or adapted in tried or not calls.left:
@@ -325,19 +382,45 @@ class ChatCompletions:
                 if in_vain or deadlines.passed_in(delay):
                     raise
                 retries += 1
+                if retries == RETRIES and model not in self._forms and _is_bare(error):
+                    form = replace(form, takes_system_turn=False)
                 log.info(
                     "Asking again for question %d in %.1f s: %s %s",
                     *(calls.question_id, delay, type(error).__name__, error),
                 )
                 await asyncio.sleep(delay)
 
-    async def _request(self, prompt: Prompt, model: str, form: "_Form") -> httpx2.Response:
+    async def _once(
+        self, prompt: Prompt, model: str, form: "_Form", deadlines: "_Deadlines", private: Private
+    ) -> Completion:
+        """Make one request and return what comes of it, once something comes."""
+        limit = min(self.reply_tokens, prompt.reply_tokens)
+        begin_by = deadlines.next_at
+        with _translated(private):
+            async with asyncio.timeout_at(deadlines.next_at):
+                response = await self._request(prompt, model, form, limit)
+        completion = Completion(
+            response, deadlines, private, character_limit=limit * CHARACTERS_PER_TOKEN
+        )
+        try:
+            if not prompt.images:  # These are let go when the response begins, to save memory.
+                await completion.begin()
+        except BaseException:
+            await completion.leave()
+            deadlines.next_at = begin_by
+            raise
+        return completion
+
+    async def _request(
+        self, prompt: Prompt, model: str, form: "_Form", reply_tokens: int
+    ) -> httpx2.Response:
         """Return the response, of which no more is read than its headers."""
         more: dict[str, Any] = {"model": model, "stream": True}
-        more[form.length_option] = self._reply_tokens
+        more[form.length_option] = reply_tokens
         if form.asks_for_usage:
             more["stream_options"] = {"include_usage": True}
-        body = RequestBody(prompt.turns, {**more, **self._options(model)})
+        turns = prompt.turns if form.takes_system_turn else without_system_turn(prompt.turns)
+        body = RequestBody(turns, {**more, **self._options(model)})
         # What the package makes of a prompt takes it several times, and 0.2 ms for each turn.
         response: Any = await self._client.post(
             "/chat/completions",
@@ -359,9 +442,12 @@ class _Form:
 
     length_option: str
     asks_for_usage: bool = True
+    takes_system_turn: bool = True
 
     def without(self, refusal: str) -> "_Form | None":
-        """Return the form without the option that *refusal* names; None when it names none."""
+        """Return the form without what *refusal* names; None if it names nothing of it."""
+        if self.takes_system_turn and names_system_role(refusal):
+            return replace(self, takes_system_turn=False)
         if "stream_options" in refusal and self.asks_for_usage:
             return replace(self, asks_for_usage=False)
         if re.search(rf"\b{self.length_option}\b", refusal):
@@ -400,6 +486,7 @@ class _Deadlines:
         """Take the alarm back."""
         if self._alarm is not None:
             self._alarm.cancel()
+            self._alarm = None
 
     def _watch(self) -> None:
         """Have the alarm go by the next deadline."""
@@ -481,6 +568,14 @@ def _causes(error: BaseException) -> list[BaseException]:
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
     return causes
+
+
+def _is_bare(error: ModelError) -> bool:
+    """Whether a server fails in itself: so do some when a template has no place for a system turn.
+
+    `transformers serve` says no more than "Internal Server Error" then.
+    """
+    return isinstance(error.__cause__, _Refused) and error.__cause__.status == 500
 
 
 def _said(error: ModelError) -> str:

@@ -1,8 +1,9 @@
-"""What is kept besides conversations: system prompts, models, what was learnt of tokens, facts."""
+"""What is kept besides conversations: system prompts, models, what was learnt of them, facts."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bot.context_window import UNBOUNDED, ContextWindow
 from bot.conversation import Conversation, scrubbed
 from bot.database import Database
 from bot.places import found
@@ -110,6 +111,27 @@ class Notes:
             calibration.factor,
             calibration.weight,
             calibration.samples,
+        )
+
+    async def context_window(self, model: str, *, since: int) -> ContextWindow:
+        """Return what was learnt of *model*'s context window from *since* on, a time in seconds."""
+        rows = await self._database.fetch(
+            "SELECT prompt_tokens, total_tokens, reply_tokens FROM context_windows"
+            " WHERE model = ? AND learnt_at >= ?",
+            model,
+            since,
+        )
+        return ContextWindow(*rows[0]) if rows else UNBOUNDED
+
+    async def set_context_window(self, model: str, window: ContextWindow, *, now: int) -> None:
+        """Keep what was learnt of *model*'s context window at *now*, a time in seconds."""
+        await self._database.change(
+            "INSERT OR REPLACE INTO context_windows VALUES (?, ?, ?, ?, ?)",
+            model,
+            window.prompt,
+            window.total,
+            window.reply,
+            now,
         )
 
     async def fact(self, name: str) -> str | None:

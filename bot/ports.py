@@ -1,12 +1,13 @@
 """What the assistant needs of others: a model, a place for its reply, and what is looked up."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
 from bot.calls import Calls
 from bot.completion_stream import Usage
 from bot.conversation import Brought, Exchange
+from bot.listed_models import ListedModel
 from bot.offers import NOTHING, Offers
 from bot.prompt import Prompt
 
@@ -40,6 +41,17 @@ class ChatModel(Protocol):
     @property
     def name(self) -> str:
         """What the API calls the model that answers where no other was chosen."""
+
+    @property
+    def reply_tokens(self) -> int:
+        """The most tokens of one reply."""
+
+    @property
+    def windows(self) -> Mapping[str, int]:
+        """The context windows that the list of models told when it was read last, by name."""
+
+    async def listed(self) -> Sequence[ListedModel]:
+        """Read the list of models; raises ModelError."""
 
     def stream(
         self, prompt: Prompt, calls: Calls, *, model: str

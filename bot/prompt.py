@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+from bot.context_window import NO_LIMIT
 from bot.conversation import NOTHING_ABOVE, Above, Exchange
 from bot.gaps import GAP_TOKENS, time_gap
 from bot.images import Image
@@ -15,6 +16,7 @@ from bot.tokens import (
     MESSAGE_OVERHEAD_TOKENS,
     PROMPT_OVERHEAD_TOKENS,
     estimate_tokens,
+    last_part,
     shorten,
 )
 
@@ -47,6 +49,7 @@ NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut her
 SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its own
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
 ABOVE_SHARE: Final = 4  # What stands above a quoted message gets a quarter of the room at most.
+QUESTION_SHARE: Final = 4  # Of an answer that goes on, the question gets a quarter at most.
 ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to know it by
 
 
@@ -92,8 +95,10 @@ class Prompt:
     """What the model is asked.
 
     *tokens* is the estimate for its text without calibration, *exchanges* how many of the history
-    are in it. *read_percent* is the share of the question that fitted, 100 unless it had to be
-    shortened. *pictured* says whose pictures are to go with it, the question's first.
+    are in it and *history_tokens* what of the estimate is theirs. *read_percent* is the share of
+    the question that fitted, 100 unless it had to be shortened. *pictured* says whose pictures are
+    to go with it, the question's first. *reply_tokens* bounds the reply, in the tokens of the
+    model, beside the limit that is set.
     """
 
     turns: tuple[Turn, ...]
@@ -101,6 +106,8 @@ class Prompt:
     exchanges: int
     read_percent: int
     pictured: tuple[Pictured, ...] = ()
+    history_tokens: int = 0
+    reply_tokens: int = NO_LIMIT
 
     @property
     def images(self) -> int:
@@ -207,6 +214,23 @@ def go_on_with(exchange: Exchange) -> Exchange:
     return replace(exchange, author="", question="", embedded="", quoted=GO_ON, files="")
 
 
+def end_of(exchange: Exchange, tokens: int) -> Exchange:
+    """Return *exchange* with the end of its reply and the beginning of its question, as fit.
+
+    It costs at most *tokens*, unless these do not pay for an exchange without a word.
+    """
+    bare = replace(exchange, embedded="", quoted="", files="")
+    asked = replace(bare, question=shorten(bare.question, tokens // QUESTION_SHARE))
+    room = tokens - exchange_tokens(replace(asked, reply=""))
+    while True:
+        ending = replace(asked, reply=last_part(exchange.reply, room))
+        ending = replace(ending, tokens=exchange_tokens(ending))
+        # Texts may cost a token or two more together than apart.
+        if ending.tokens <= tokens or room < 1:
+            return ending
+        room -= ending.tokens - tokens
+
+
 def exchange_tokens(exchange: Exchange) -> int:
     """Return the estimate for both turns of *exchange*, without calibration."""
     return sum(_turn_tokens(turn) for turn in _turns(exchange))
@@ -292,7 +316,8 @@ def build_prompt(
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
     *place* says where that is, *above* what it is about besides what it quotes; what goes on with
-    the last of *exchanges* (`go_on_with`) leaves that to it. Costs at most *token_budget*, an
+    the last of *exchanges* (`go_on_with`) leaves that to it, and gets the end of its reply alone if
+    there is no room for more. Costs at most *token_budget*, an
     estimate without calibration, unless the system turn alone leaves no room: it always stays, and
     so does the beginning of the question. The pictures of the question go before all others, as
     many as fit; those of an exchange with it, or not at all.
@@ -303,6 +328,9 @@ def build_prompt(
     asked, asked_tokens, read_percent = _fitted_question(question, room)
     most_above = room // ABOVE_SHARE
     room -= asked_tokens
+    goes_on = bool(exchanges) and question.quoted == GO_ON
+    if goes_on and exchanges[-1].tokens > room:
+        exchanges = [*exchanges[:-1], end_of(exchanges[-1], room)]
     # An exchange that is kept lets the next question say how long after it that came.
     gaps = [_gap(before, after) for before, after in pairwise((*exchanges, question))]
     costs = [
@@ -310,7 +338,7 @@ def build_prompt(
         for exchange, gap in zip(exchanges, gaps, strict=True)
     ]
     album = _Album(picture_room)
-    about = len(exchanges) - (1 if exchanges and question.quoted == GO_ON else 0)
+    about = len(exchanges) - (1 if goes_on else 0)
     about_turn = _turns(exchanges[about])[0] if about < len(exchanges) else asked
     spare = room - sum(costs[about:])
     reserved = album.price(question) + (most_above if above.quotations else 0)
@@ -332,12 +360,15 @@ def build_prompt(
     turns.append(_after(gap_before, below if about == len(exchanges) else asked))
     tokens = token_budget - room + sum(costs[start:])
     pictured = album.placed(exchanges[start:], question, first_turn=len(system))
-    return Prompt(tuple(turns), tokens, kept, read_percent, pictured)
+    return Prompt(tuple(turns), tokens, kept, read_percent, pictured, sum(costs[start:]))
 
 
-def halved(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
-    """Return the newer half of *exchanges*, for when the API finds a prompt too long."""
-    return exchanges[(len(exchanges) + 1) // 2 :]
+def without_system_turn(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Return *turns* with what the system turn says at the beginning of the first user's."""
+    if len(turns) < 2 or turns[0].role is not Role.SYSTEM:
+        return turns
+    system, first, *others = turns
+    return [replace(first, text=f"{system.text}\n\n{first.text}"), *others]
 
 
 def _turn_tokens(turn: Turn) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from bot.context_window import Told, counts_named, told_by
 from bot.errors import (
     ModelBlind,
     ModelBusy,
@@ -17,6 +18,7 @@ from bot.errors import (
     ModelFailed,
     ModelKeyRefused,
     ModelQuotaUsedUp,
+    ModelReplyTooLong,
     ModelRequestRefused,
     ModelTimeout,
     ModelUnknown,
@@ -31,7 +33,10 @@ ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the 
 SAID_LENGTH: Final = 4000  # characters of what the server says that are looked at
 ERRORS_BY_CODE: Final = (
     (re.compile(r"insufficient_quota|billing"), ModelQuotaUsedUp),
-    (re.compile(r"context_length_exceeded|exceed_context_size"), ModelContextExceeded),
+    (
+        re.compile(r"context_length_exceeded|exceed_context_size|string_above_max_length"),
+        ModelContextExceeded,
+    ),
     (re.compile(r"content_filter|content_policy"), ModelWithheld),
     (re.compile(r"model_not_found|invalid_model"), ModelUnknown),
     (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
@@ -46,17 +51,39 @@ ERRORS_BY_MESSAGE: Final = (
     ),
     (
         re.compile(
-            r"context[ _](length|window|size)|(prompt|input) is too long|too many tokens",
-            re.IGNORECASE,
-        ),
-        ModelContextExceeded,
-    ),
-    (
-        re.compile(
             r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model", re.IGNORECASE
         ),
         ModelUnknown,
     ),
+)
+# In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
+# LM Studio; xAI, Gemini, OpenAI, Moonshot, DashScope; text-generation-inference; Mistral; Groq.
+TOO_LONG: Final = re.compile(
+    r"context[ _](length|window|size|limit)|(prompt|input|request|message) is too long"
+    r"|too many tokens|n_ctx|initial prompt is greater|maximum context"
+    r"|(maximum|exceed\w*|range of|configured).{0,40}"
+    r"(prompt|input|token|tokens|sequence) (length|limit|allowed)"
+    r"|token count.{0,40}exceed|input tokens exceed|exceed\w*.{0,20}model token limit"
+    r"|inputs?\W{1,3}tokens.{0,20}max_new_tokens|inputs?\W{1,3}must have less than"
+    r"|too large for model|reduce the (length|size) of (the|your) (messages|prompt|input)"
+    r"|number of tokens in the prompt",
+    re.IGNORECASE,
+)
+# Templates of Gemma, Mistral and MiniMax refuse it in words of their own; the last two patterns can
+# mean nothing else, as users and assistants take turns in each prompt of this program.
+NO_SYSTEM_ROLE: Final = re.compile(
+    r"(system|developer)\W{0,3}(role|message|prompt|instruction)s?\b.{0,60}"
+    r"(not |n't |unsupported|unexpected|invalid|disabled)"
+    r"|(not |n't |unsupported|unexpected|unknown|invalid|only).{0,60}"
+    r"(system|developer)\W{0,3}(role|message|prompt|instruction)"
+    r"|(not |n't |unsupported|unexpected|unknown|invalid).{0,40}role\b.{0,20}"
+    r"\b(system|developer)\b"
+    r"|\brole\b.{0,30}(not |n't |unsupported|unexpected|unknown|invalid).{0,30}"
+    r"\b(system|developer)\b"
+    r"|\brole\W{1,3}(system|developer)\b.{0,40}(not |n't |unsupported|invalid)"
+    r"|only user\b.{0,30}\broles are supported|role.{0,30}\buser\W{1,3}(or|and)\W{1,3}assistant"
+    r"|roles must alternate",
+    re.IGNORECASE,
 )
 ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
     401: ModelKeyRefused,
@@ -95,6 +122,7 @@ class Private:
         self._api_key = api_key
         self._turns = [turn.text for turn in prompt.turns]
         self.with_images = prompt.images > 0
+        self.prompt_tokens = prompt.tokens
 
     def removed(self, message: str) -> str:
         """Return *message* on one line of bounded length without them."""
@@ -136,11 +164,19 @@ def stream_error(problem: Mapping[str, Any], private: Private) -> ModelError:
     return _error(status, problem, private)
 
 
+def names_system_role(said: str) -> bool:
+    """Whether a server says that it takes no turn of the system's or the developer's."""
+    return NO_SYSTEM_ROLE.search(said) is not None
+
+
 def _object(said: str) -> dict[str, Any]:
+    """Return the object that a body is; Gemini's compatible API sends it in a list."""
     try:
         body = json.loads(said)
     except (ValueError, RecursionError):
         return {}
+    if isinstance(body, list):
+        body = next(iter(body), {})
     return body if isinstance(body, dict) else {}
 
 
@@ -152,10 +188,27 @@ def _error(status: int | None, body: Mapping[str, Any], private: Private) -> Mod
     words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
     code, kind, _, message = words
     said = dict.fromkeys(filter(None, (str(status or ""), *map(private.removed, words))))
-    named = _named_class(f"{code} {kind}", message)
+    named = _named_class(status, f"{code} {kind}", message)
     if named is None and private.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
         named = _picture_class(message)
-    return (named or _class_by_status(status))(" ".join(said))
+    if named is None and _may_be_of_the_request(status):
+        if names_system_role(message):
+            named = ModelRequestRefused
+        elif counts_named(message, private.prompt_tokens):
+            named = ModelContextExceeded
+    kind_of = named or _class_by_status(status)
+    if issubclass(kind_of, ModelContextExceeded):
+        return _too_long(" ".join(said), told_by(message, body))
+    return kind_of(" ".join(said))
+
+
+def _too_long(why: str, told: Told) -> ModelContextExceeded:
+    return (ModelReplyTooLong if told.reply else ModelContextExceeded)(why, told)
+
+
+def _may_be_of_the_request(status: int | None) -> bool:
+    """Whether an error of *status* may be about what was asked, in words that no pattern knows."""
+    return status in {None, 400, 413, 422, 500}
 
 
 def _picture_class(message: str) -> type[ModelError] | None:
@@ -164,13 +217,16 @@ def _picture_class(message: str) -> type[ModelError] | None:
     return ModelRequestRefused if OF_PICTURES.search(message) else None
 
 
-def _named_class(code: str, message: str) -> type[ModelError] | None:
+def _named_class(status: int | None, code: str, message: str) -> type[ModelError] | None:
     for pattern, named in ERRORS_BY_CODE:
         if pattern.search(code):
             return named
     for pattern, named in ERRORS_BY_MESSAGE:
         if pattern.search(message):
             return named
+    # A limit on the tokens of a minute is told in like words; waiting helps against that.
+    if status != 429 and (TOO_LONG.search(message) or told_by(message, {}).reply):
+        return ModelContextExceeded
     return None
 
 

@@ -53,15 +53,18 @@ class Sentences:
     model_timeout: str
     model_context_exceeded: str
     model_context_asked: str
+    model_reply_too_long: str
     model_request_refused: str
     model_blind: str
     model_withheld: str
     model_empty: str
     model_length: str
     model_length_plain: str
+    model_thought_only: str
     model_cut: str
     model_cut_plain: str
     model_failed: str
+    model_silent: str
     answer_failed: str
 
     # Commands
@@ -278,11 +281,17 @@ ENGLISH: Final = Sentences(
     model_unreachable="I cannot reach the AI service right now. Please try again in a minute.",
     model_timeout="The AI service took too long. Please try again in a minute.",
     model_context_exceeded=(
-        "This conversation is too long for the AI model. A shorter question may fit. "
-        "/reset starts afresh; in servers only those who manage them may do that."
+        "This conversation is too long for the AI model. A shorter question may fit, and /reset "
+        "starts afresh; in servers only those who manage them may do that. If it happens again, "
+        "please tell an admin: CONTEXT_TOKENS needs to be lower."
     ),
     model_context_asked=(
-        "This conversation is too long for the AI model. A shorter question may fit."
+        "This conversation is too long for the AI model. A shorter question may fit. If it happens "
+        "again, please tell an admin: CONTEXT_TOKENS needs to be lower."
+    ),
+    model_reply_too_long=(
+        "The AI model does not write answers as long as I ask for. Please tell an admin: "
+        "REPLY_TOKENS needs to be lower."
     ),
     model_request_refused=(
         "The AI service did not accept my request. Please tell an admin: the log says why."
@@ -297,11 +306,20 @@ ENGLISH: Final = Sentences(
         "The answer reached its length limit and stops here. Press Continue, or ask me to go on."
     ),
     model_length_plain="The answer reached its length limit and stops here. Ask me to go on.",
+    model_thought_only=(
+        "The AI model thought until it reached its length limit, so there is no answer. A simpler "
+        "question may help. Please tell an admin: REPLY_TOKENS needs to be higher for this model."
+    ),
     model_cut=(
         "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."
     ),
     model_cut_plain="The answer was cut off here by a lost connection. Ask me to go on.",
     model_failed="The AI service had a problem. Please try again in a minute.",
+    model_silent=(
+        "The AI service sent nothing back, as some do if a conversation is too long. A shorter "
+        "question may help. If it happens again, please tell an admin: CONTEXT_TOKENS may need to "
+        "be lower."
+    ),
     answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
     ask_name="ask",
     ask_description="Ask me something, also where I cannot read along",

@@ -214,6 +214,29 @@ def shorten(text: str, tokens: int) -> str:
     return text[:end]
 
 
+def last_part(text: str, tokens: int) -> str:
+    """Return a suffix of *text* whose estimate is at most *tokens*, about the longest.
+
+    It begins with a line or a word if one begins in its first 80 characters or first quarter.
+    """
+    if tokens < 1:
+        return ""
+    too_long, fits = -1, len(text)
+    while fits - too_long > 1 + len(text) // 500:
+        middle = (too_long + fits) // 2
+        if estimate_tokens(text[middle:]) <= tokens:
+            fits = middle
+        else:
+            too_long = middle
+    if fits <= 0:
+        return text
+    near = min(len(text), fits + min(_CUT_SEARCH, (len(text) - fits) // 4))
+    for separator in ("\n", " "):
+        if (at := text.find(separator, fits, near)) >= 0:
+            return text[at + 1 :]
+    return text[fits:]
+
+
 def _good_end(text: str, end: int) -> int:
     """Return *end* or the better place to cut, a little before it."""
     start = max(0, end - min(_CUT_SEARCH, end // 4))

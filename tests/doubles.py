@@ -58,6 +58,8 @@ class DoubleModel:
     """A ChatModel that says what was enqueued and keeps the prompts and models of requests."""
 
     name: str = "double"
+    reply_tokens: int = 2000
+    windows: dict[str, int] = field(default_factory=dict)
     history: list[Prompt] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     _scripts: deque[DoubleCompletion | Exception] = field(default_factory=deque)

@@ -75,6 +75,7 @@ PURE = {
     "block_tags",
     "calls",
     "completion_stream",
+    "context_window",
     "conversation",
     "decoding",
     "doubts",

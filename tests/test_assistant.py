@@ -14,6 +14,7 @@ import pytest
 
 from bot import errors
 from bot.assistant import Assistant
+from bot.calls import CALLS
 from bot.completion_stream import Usage
 from bot.conversation import Above, Brought, Conversation, Exchange, Files, State
 from bot.errors import (
@@ -274,7 +275,8 @@ async def test_a_failure_is_one_sentence_and_the_partial_is_kept_as_cut(
     error: type[ModelError],
 ) -> None:
     model.enqueue("Beca", error("details for the log"))
-    model.enqueue_refusal(error("more details"))
+    for _ in range(CALLS):
+        model.enqueue_refusal(error("more details"))
     partial = await stage.ask(an_exchange(1, "Why?"))
     nothing = await stage.ask(an_exchange(2, "How?"))
     sentence = error().explain(ENGLISH)
@@ -292,7 +294,7 @@ async def test_the_model_is_told_that_an_answer_was_cut(stage: Stage, model: Dou
     assert model.history[1].turns[2].text == f"One, two\n{CUT_MARK}"
 
 
-async def test_a_prompt_that_is_too_long_is_halved_once(
+async def test_the_history_of_a_prompt_that_is_too_long_is_halved(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, 8)))
@@ -303,33 +305,62 @@ async def test_a_prompt_that_is_too_long_is_halved_once(
     assert model.history[1].turns[1:] == model.history[0].turns[9:], "the newest are kept"
 
 
-async def test_a_prompt_that_is_too_long_twice_is_given_up(
+async def test_history_is_halved_again_until_none_is_left(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, 8)))
-    model.enqueue_refusal(ModelContextExceeded())
-    model.enqueue_refusal(ModelContextExceeded())
+    for _ in range(3):
+        model.enqueue_refusal(ModelContextExceeded())
     reply = await stage.ask(an_exchange(8))
-    assert len(model.history) == 2
+    assert [prompt.exchanges for prompt in model.history] == [7, 3, 1, 0]
+    assert (reply.text, reply.notices) == ("Very well.", [])
+
+
+async def test_a_prompt_that_is_always_too_long_is_given_up(
+    stage: Stage, model: DoubleModel, history: History
+) -> None:
+    await keep(history, *(an_exchange(number, reply="x") for number in range(1, 8)))
+    for _ in range(4):
+        model.enqueue_refusal(ModelContextExceeded())
+    reply = await stage.ask(an_exchange(8))
+    assert len(model.history) == 4
     assert reply.notices == [ENGLISH.model_context_exceeded]
+
+
+async def test_after_a_long_paste_was_refused_for_good_a_short_question_is_answered(
+    stage: Stage, model: DoubleModel
+) -> None:
+    """What was refused is the bound for what is asked next."""
+    for _ in range(4):
+        model.enqueue_refusal(ModelContextExceeded())
+    await stage.ask(an_exchange(1, "word " * 20_000))
+    sizes = [prompt.tokens for prompt in model.history]
+    assert sizes == sorted(sizes, reverse=True)
+    await stage.ask(an_exchange(2, "word " * 20_000))
+    assert model.history[-1].tokens + model.history[-1].reply_tokens <= 1000
 
 
 async def test_what_a_command_asked_is_not_sent_to_a_reset_that_may_not_be_there(
     stage: Stage, model: DoubleModel
 ) -> None:
     """Where a person brought the bot it is not, and what they alone see others do not reset."""
-    model.enqueue_refusal(ModelContextExceeded())
+    for _ in range(4):
+        model.enqueue_refusal(ModelContextExceeded())
     reply = await stage.ask(an_exchange(1, token="x"))
     assert reply.notices == [ENGLISH.model_context_asked]
     assert "/" not in ENGLISH.model_context_asked
 
 
-async def test_a_question_alone_that_is_too_long_is_not_asked_again(
+async def test_a_question_that_fits_into_every_window_is_not_shortened(
     stage: Stage, model: DoubleModel
 ) -> None:
-    model.enqueue_refusal(ModelContextExceeded())
+    """The reply limit is lowered; where that is as small, the question is not asked again."""
+    model.reply_tokens = 400
+    for _ in range(4):
+        model.enqueue_refusal(ModelContextExceeded())
     reply = await stage.ask(an_exchange(1))
-    assert len(model.history) == 1
+    assert [prompt.turns for prompt in model.history] == [model.history[0].turns] * 2
+    assert model.history[1].reply_tokens < 250
     assert reply.notices == [ENGLISH.model_context_exceeded]
 
 
@@ -350,8 +381,8 @@ async def test_the_notice_comes_once_although_the_question_is_put_twice(
     await keep(history, replace(an_exchange(1, "a", "b"), tokens=0))
     model.enqueue(ModelContextExceeded())
     reply = await stage.ask(an_exchange(2, "word " * 20_000))
-    assert [prompt.exchanges for prompt in model.history] == [1, 0]
-    percent = model.history[1].read_percent
+    before, percent = (prompt.read_percent for prompt in model.history)
+    assert percent < before
     assert reply.notices == [ENGLISH.question_shortened.format(percent=percent)]
 
 
@@ -401,7 +432,7 @@ async def test_a_lesson_that_cannot_be_kept_hurts_no_answer(
     door.set()
     await stage.end()
     assert (reply.text, reply.notices) == ("Because.", [])
-    assert "learnt about tokens is not stored" in caplog.text
+    assert "Cannot store the calibration" in caplog.text
 
 
 # What goes wrong with the place

@@ -32,7 +32,10 @@ from bot.errors import (
     ModelKeyRefused,
     ModelLength,
     ModelQuotaUsedUp,
+    ModelReplyTooLong,
     ModelRequestRefused,
+    ModelSilent,
+    ModelThoughtOnly,
     ModelTimeout,
     ModelUnknown,
     ModelUnreachable,
@@ -502,7 +505,9 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
         (Script(text="and so", finish_reason="length"), "and so", ModelLength),
         (Script(text="and so", finish_reason="content_filter"), "and so", ModelWithheld),
         (Script(text="", finish_reason="content_filter"), "", ModelWithheld),
-        (Script(text="", finish_reason="length"), "", ModelLength),
+        (Script(text="", finish_reason="length"), "", ModelThoughtOnly),
+        (Script(text="", reasoning="Hm.", finish_reason="length"), "", ModelThoughtOnly),
+        (Script(text="<think>Hm.", finish_reason="length"), "", ModelThoughtOnly),
         (Script(text=""), "", ModelEmpty),
         (Script(text=" \n "), " \n ", ModelEmpty),
         (Script(text="", reasoning="Only thoughts."), "", ModelEmpty),
@@ -520,13 +525,13 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
         (Script(events_before=([1],)), "", ModelFailed),
         (Script(body="<html>Sign in</html>"), "", ModelFailed),
         (Script(body="{"), "", ModelFailed),
-        (Script(body=""), "", ModelFailed),
+        (Script(body=""), "", ModelSilent),
         (Script(body="null"), "", ModelFailed),
         (raw(b"data: {nonsense\n\n"), "", ModelFailed),
         (raw(data("a"), b"data: {nonsense\n\n"), "a", ModelCut),
         (raw(data("a"), b"\xff\xfe\n\n"), "a", ModelCut),
         (raw(b"data: [DONE]\n\n"), "", ModelFailed),
-        (raw(), "", ModelFailed),
+        (raw(), "", ModelSilent),
         (raw(b"data: " + b'{"a":' * 9999 + b"\n\n"), "", ModelFailed),
     ],
     ids=lambda one: repr(one)[:60] if not isinstance(one, Script) else "script",
@@ -719,12 +724,11 @@ async def test_a_refusal_of_a_value_does_not_change_the_name_for_good(
 ) -> None:
     await server.change(tokens_parameter="either")
     too_large = Script(status=400, body={"error": {"message": "max_tokens is too large: 500"}})
-    await server.reply(too_large, too_large)
+    await server.reply(too_large)
     async with opened(length_option="max_tokens") as model:
-        await failure(model)
+        assert type((await failure(model))[1]) is ModelReplyTooLong
         await asked(model)
-    *_, last = await server.completions()
-    assert "max_tokens" in last.body
+    assert all("max_tokens" in record.body for record in await server.completions())
 
 
 @pytest.mark.parametrize(
@@ -956,7 +960,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
         (without_end(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 999), ModelUnreachable),
         (without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.01), ModelTimeout),
         (sent(http(101, "Upgrade: x", "Connection: upgrade")), ModelFailed),
-        (sent(http(204)), ModelFailed),
+        (sent(http(204)), ModelSilent),
         (sent(http(206, body=b"part")), ModelFailed),
         (sent(http(300)), ModelUnknown),
         (sent(http(302, "Location: /v1/elsewhere")), ModelUnknown),

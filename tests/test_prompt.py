@@ -28,7 +28,6 @@ from bot.prompt import (
     exchange_tokens,
     fit,
     go_on_with,
-    halved,
     kept_files,
     picture_names,
     quote,
@@ -357,13 +356,6 @@ def test_a_system_prompt_that_leaves_no_room_still_stays() -> None:
     prompt = build_prompt("word " * 900, [an_exchange(1)], asked("Why?"), token_budget=500)
     assert prompt.turns[0].text.startswith("word " * 899)
     assert (prompt.exchanges, prompt.turns[-1].role) == (0, Role.USER)
-
-
-def test_halving_a_history_ends() -> None:
-    exchanges = [an_exchange(number) for number in range(5)]
-    assert [exchange.message_id for exchange in halved(exchanges)] == [3, 4]
-    assert halved(exchanges[:1]) == []
-    assert halved([]) == []
 
 
 @given(a_history(0.1))

@@ -1,7 +1,7 @@
 """What people read: every sentence is used, complete, and says what to do."""
 
 import re
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from string import Formatter
 from typing import get_args, get_type_hints
@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from bot import errors
+from bot.conversation import Conversation
 from bot.errors import ModelError
 from bot.languages import LANGUAGES, Languages, of_locale
 from bot.sentences import ENGLISH, Sentences
@@ -147,7 +148,10 @@ def test_a_language_is_chosen_by_place_and_person() -> None:
 def test_an_answer_speaks_to_the_person_who_alone_sees_it() -> None:
     korean = Languages("ko")
     locales = ("", "ko", "en-GB", "de")
-    spoken = [korean.of_answer(an_exchange(1, locale=one)) for one in locales]
+    alone = Conversation(1, None, 7, person_id=99)
+    asked = [replace(an_exchange(1, locale=one), conversation=alone) for one in locales]
+    spoken = [korean.of_answer(one) for one in asked]
+    assert korean.of_answer(an_exchange(1, locale="en-GB")) == LANGUAGES["ko"]
     assert spoken == [LANGUAGES["ko"], LANGUAGES["ko"], ENGLISH, ENGLISH]
 
 

@@ -17,17 +17,6 @@ BUDGET: Final = 600  # tokens
 # What the stand-in counts for English is within a few per cent of what the bot estimates.
 TOLERANCE: Final = 1.1
 FILLER: Final = "the harbour lies in the north and has three quays made of stone"
-CONTEXT_EXCEEDED: Final = Script(
-    status=400,
-    body={
-        "error": {
-            "message": "This model's maximum context length is 100 tokens.",
-            "type": "invalid_request_error",
-            "param": "messages",
-            "code": "context_length_exceeded",
-        }
-    },
-)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -113,26 +102,3 @@ async def test_what_the_api_counts_corrects_the_estimate(tight: Stage, unique: s
     prompt = await tight.prompt_with(f"{unique} number 14")
     assert count_prompt_tokens(prompt) < BUDGET / factor * TOLERANCE * 1.1
     await tight.model.change(token_multiplier=1.0)
-
-
-async def test_context_length_exceeded_is_asked_once_more_with_half_the_history(
-    stage: Stage, unique: str
-) -> None:
-    channel = await stage.channel()
-    for number in range(4):
-        await stage.asked(f"{unique} {number}", channel=channel)
-    await stage.model.reply_when(f"{unique} last", CONTEXT_EXCEEDED, times=1)
-    question = await stage.asked(f"{unique} last", channel=channel)
-    first, second = await stage.requests_with(f"{unique} last")
-    assert len(questions_in(first.body["messages"])) == 5
-    kept = [text.split()[-1] for text in questions_in(second.body["messages"])]
-    assert kept == ["2", "3", "last"]
-    assert f"{unique} last" in await stage.text_on(question)
-
-
-async def test_context_length_exceeded_twice_is_told(stage: Stage, unique: str) -> None:
-    thread = (await stage.asked(f"{unique} first"))["id"]
-    await stage.model.reply_when(f"{unique} last", CONTEXT_EXCEEDED)
-    question = await stage.said(thread, "Mina", f"{unique} last")
-    assert await stage.text_on(question) == ENGLISH.model_context_exceeded
-    assert len(await stage.requests_with(f"{unique} last")) == 2

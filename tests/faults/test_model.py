@@ -344,36 +344,37 @@ async def test_24_an_end_before_the_end_is_said_so(
 
 
 async def test_25_a_prompt_too_long_for_the_stream_is_put_once_more_with_less(
-    stage: Stage, unique: str
+    own_stage: Stage, unique: str
 ) -> None:
     """Where the status was that of success; what is left out is the older half."""
-    thread = (await stage.asked(f"{unique} one"))["id"]
-    await stage.said(thread, "Mina", f"{unique} two")
-    too_long = Script(events_before=(TOO_LONG,))
-    await stage.model.reply_when(f"{unique} three", too_long, times=1)
-    last = await stage.said(thread, "Mina", f"{unique} three")
-    assert f"{unique} three" in await stage.text_on(last)
-    asked = [
-        [word for word in ("one", "two") if f"{unique} {word}" in str(record.body["messages"][:-1])]
-        for record in await stage.requests_with(f"{unique} three")
-    ]
-    assert asked == [["one", "two"], ["two"]]
+    async with own_stage.bot(REPLY_TOKENS="60"):
+        thread = (await own_stage.asked(f"{unique} one"))["id"]
+        for word in ("two", "three", "four"):
+            await own_stage.said(thread, "Mina", f"{unique} {word}")
+        too_long = Script(events_before=(TOO_LONG,))
+        await own_stage.model.reply_when(f"{unique} last", too_long, times=1)
+        last = await own_stage.said(thread, "Mina", f"{unique} last")
+        assert f"{unique} last" in await own_stage.text_on(last)
+        first, second = await own_stage.requests_with(f"{unique} last")
+        assert 2 < len(second.body["messages"]) < len(first.body["messages"])
 
 
-async def test_25_a_prompt_too_long_with_less_is_put_no_third_time(
-    stage: Stage, unique: str
+async def test_25_a_prompt_that_is_always_too_long_takes_four_calls_and_one_can_go_on(
+    own_stage: Stage, unique: str
 ) -> None:
-    """And where there is nothing to leave out, once; then one can go on."""
-    await stage.model.reply_when(f"{unique} long", TOO_LONG_AT_ONCE)
-    thread = await stage.asked(f"{unique} long")
-    assert await stage.text_on(thread) == ENGLISH.model_context_exceeded
-    assert len(await stage.requests_with(f"{unique} long")) == 1
-    await stage.said(thread["id"], "Mina", f"{unique} short")
-    again = await stage.said(thread["id"], "Mina", f"{unique} longer")
-    assert await stage.text_on(again) == ENGLISH.model_context_exceeded
-    assert len(await stage.requests_with(f"{unique} longer")) == 2
-    after = await stage.said(thread["id"], "Mina", f"{unique} after")
-    assert f"{unique} after" in await stage.text_on(after)
+    """Where there is nothing to leave out, it is not put again."""
+    async with own_stage.bot(REPLY_TOKENS="60"):
+        await own_stage.model.reply_when(f"{unique} short", TOO_LONG_AT_ONCE)
+        question = await own_stage.asked(f"{unique} short")
+        assert await own_stage.text_on(question) == ENGLISH.model_context_exceeded
+        assert len(await own_stage.requests_with(f"{unique} short")) == 1
+        await own_stage.model.reply_when(f"{unique} long", TOO_LONG_AT_ONCE)
+        thread = question["id"]
+        again = await own_stage.said(thread, "Mina", f"{unique} long " + "word " * 1500)
+        assert await own_stage.text_on(again) == ENGLISH.model_context_exceeded
+        assert len(await own_stage.requests_with(f"{unique} long")) == 4
+        after = await own_stage.said(thread, "Mina", f"{unique} after")
+        assert f"{unique} after" in await own_stage.text_on(after)
 
 
 @pytest.mark.parametrize("case", MIXED)
@@ -392,15 +393,18 @@ async def test_25_faults_of_several_kinds_take_four_calls_in_all(
 
 
 async def test_25_too_long_after_two_busy_answers_is_answered_by_the_fourth_call(
-    stage: Stage, unique: str
+    own_stage: Stage, unique: str
 ) -> None:
-    thread = (await stage.asked(f"{unique} one"))["id"]
-    for script in (refused(429), refused(503), TOO_LONG_AT_ONCE):
-        await stage.model.reply_when(f"{unique} two", script, times=1)
-    question = await stage.said(thread, "Mina", f"{unique} two")
-    assert f"{unique} two" in await stage.text_on(question)
-    asked = [
-        f"{unique} one" in str(record.body["messages"][:-1])
-        for record in await stage.requests_with(f"{unique} two")
-    ]
-    assert asked == [True, True, True, False]
+    async with own_stage.bot(REPLY_TOKENS="60"):
+        thread = (await own_stage.asked(f"{unique} one"))["id"]
+        for number in range(8):
+            await own_stage.said(thread, "Mina", f"{unique} {number} " + "word " * 100)
+        for script in (refused(429), refused(503), TOO_LONG_AT_ONCE):
+            await own_stage.model.reply_when(f"{unique} last", script, times=1)
+        question = await own_stage.said(thread, "Mina", f"{unique} last")
+        assert f"{unique} last" in await own_stage.text_on(question)
+        asked = [
+            f"{unique} one" in str(record.body["messages"][:-1])
+            for record in await own_stage.requests_with(f"{unique} last")
+        ]
+        assert asked == [True, True, True, False]

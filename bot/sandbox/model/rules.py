@@ -1,6 +1,7 @@
 """Decide whether a chat API takes a request, and word its refusal as OpenAI does."""
 
 import base64
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ _ARGUMENTS: Final = frozenset(
         "web_search_options",
     }
 )
+_SYSTEM: Final = ("system", "developer")
 _IMAGES: Final = {
     "png": (b"\x89PNG\r\n\x1a\n",),
     "jpeg": (b"\xff\xd8\xff",),
@@ -303,10 +305,37 @@ def _check_reply_limit(body: JsonObject, tokens_parameter: str) -> None:
             )
 
 
-def check_context(prompt_tokens: int, reply_limit: int, window: int) -> None:
-    """Raise `Refusal` 400 if the prompt and the reply asked for do not fit into *window* tokens."""
-    if prompt_tokens + reply_limit <= window:
+@dataclass(frozen=True, slots=True)
+class InStream(Exception):
+    """A refusal that comes as an event within a stream of status 200, or as nothing at all."""
+
+    data: bytes
+
+
+# Which servers count the reply limit against the window; the others stop writing where it ends.
+COUNT_THE_REPLY: Final = frozenset({"openai", "vllm", "tgi", "groq"})
+DIALECTS: Final = (
+    *("openai", "vllm", "tgi", "groq", "llama.cpp", "dasllama", "lm-studio", "llama-cpp-python"),
+)
+
+
+def check_context(prompt_tokens: int, reply_limit: int, window: int, dialect: str) -> None:
+    """Raise `Refusal` or `InStream` if a request does not fit into *window* tokens.
+
+    *dialect* says which server that is: what it counts, and how it says so.
+    """
+    asked = prompt_tokens + (reply_limit if dialect in COUNT_THE_REPLY else 0)
+    if asked <= window:
         return
+    if dialect == "llama-cpp-python":
+        raise InStream(b"")
+    if dialect == "lm-studio":
+        message = f"Cannot truncate prompt with n_keep ({prompt_tokens}) >= n_ctx ({window})"
+        raise InStream(error_event(message))
+    raise _REFUSALS[dialect](prompt_tokens, reply_limit, window)
+
+
+def _as_openai(prompt_tokens: int, reply_limit: int, window: int) -> Refusal:
     asked = (
         f"you requested {prompt_tokens + reply_limit} tokens ({prompt_tokens} in the messages, "
         f"{reply_limit} in the completion). Please reduce the length of the messages or completion."
@@ -314,9 +343,92 @@ def check_context(prompt_tokens: int, reply_limit: int, window: int) -> None:
         else f"your messages resulted in {prompt_tokens} tokens. "
         "Please reduce the length of the messages."
     )
-    raise Refusal(
+    return Refusal(
         400,
         f"This model's maximum context length is {window} tokens. However, {asked}",
         "messages",
         "context_length_exceeded",
     )
+
+
+def _as_vllm(prompt_tokens: int, reply_limit: int, window: int) -> Refusal:
+    return Refusal(
+        400,
+        f"This model's maximum context length is {window} tokens. However, you requested "
+        f"{reply_limit} output tokens and your prompt contains {prompt_tokens} input tokens, for a "
+        f"total of {prompt_tokens + reply_limit} tokens. Please reduce the length of the input "
+        "prompt or the number of requested output tokens.",
+        type="BadRequestError",
+    )
+
+
+def _as_tgi(_prompt_tokens: int, _reply_limit: int, window: int) -> Refusal:
+    message = f"Input validation error: `inputs` tokens + `max_new_tokens` must be <= {window}"
+    return Refusal(422, message, type="validation")
+
+
+def _as_groq(_prompt_tokens: int, _reply_limit: int, _window: int) -> Refusal:
+    return Refusal(
+        400,
+        "Please reduce the length of the messages or completion.",
+        "messages",
+        "context_length_exceeded",
+    )
+
+
+def _as_llama_cpp(prompt_tokens: int, _reply_limit: int, window: int) -> Refusal:
+    return Refusal(
+        400,
+        f"request ({prompt_tokens} tokens) exceeds the available context size ({window} tokens), "
+        "try increasing it",
+        type="exceed_context_size_error",
+    )
+
+
+def _as_dasllama(prompt_tokens: int, _reply_limit: int, window: int) -> Refusal:
+    return Refusal(
+        400, f"the rendered prompt is {prompt_tokens} tokens; the model context is {window}"
+    )
+
+
+_REFUSALS: Final = {
+    "openai": _as_openai,
+    "vllm": _as_vllm,
+    "tgi": _as_tgi,
+    "groq": _as_groq,
+    "llama.cpp": _as_llama_cpp,
+    "dasllama": _as_dasllama,
+}
+SYSTEM_ROLES: Final = ("taken", "not supported", "gemma", "must alternate", "in stream", "bare")
+
+
+def check_roles(messages: Sequence[JsonObject], system_role: str) -> None:
+    """Raise `Refusal` or `InStream` for turns of the system, as *system_role* says.
+
+    "not supported" is vLLM, "gemma" Google, "must alternate" a template of Mistral's at llama.cpp,
+    "in stream" that at LM Studio, "bare" that at `transformers serve`.
+    """
+    if system_role == "taken" or all(one["role"] not in _SYSTEM for one in messages):
+        return
+    alternate = (
+        "Error rendering prompt with jinja template: "
+        "Conversation roles must alternate user/assistant/user/assistant/..."
+    )
+    if system_role == "in stream":
+        raise InStream(error_event(alternate))
+    if system_role == "gemma":
+        message = "Developer instruction is not enabled for models/gemma-3-27b-it"
+        raise ListedRefusal(400, message, code="400", type="INVALID_ARGUMENT")
+    if system_role == "not supported":
+        raise Refusal(400, "System role not supported", type="BadRequestError")
+    message = alternate if system_role == "must alternate" else "Internal Server Error"
+    raise Refusal(500, message, type="server_error")
+
+
+class ListedRefusal(Refusal):
+    """A refusal whose body is a list that holds the object, as Gemini's compatible API sends it."""
+
+
+def error_event(message: str) -> bytes:
+    """Return an error as LM Studio sends it within a stream."""
+    return b"event: error\ndata: " + json.dumps({"error": {"message": message}}).encode() + b"\n\n"

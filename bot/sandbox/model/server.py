@@ -19,12 +19,16 @@ from aiohttp import web
 from bot.sandbox.model.control import Control
 from bot.sandbox.model.replies import echo, offline_reply
 from bot.sandbox.model.rules import (
+    COUNT_THE_REPLY,
+    InStream,
+    ListedRefusal,
     Refusal,
     check_context,
     check_images,
     check_key,
     check_model,
     check_request,
+    check_roles,
     count_prompt_tokens,
     count_tokens,
     last_question,
@@ -34,6 +38,10 @@ from bot.sandbox.model_script import Completion, Script
 
 JsonObject = dict[str, Any]
 
+EVENT_STREAM: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+}
 _CHARACTERS_PER_TOKEN: Final = 4
 _BODY_LIMIT: Final = 64 * 2**20  # bytes; prompts with images in them
 _LISTED_MODEL: Final = "stand-in"  # what /models lists where each name is known
@@ -132,7 +140,12 @@ class ChatAPI:
                 check_key(_key(request), self._state.settings.api_key)
                 await act(exchange)
             except Refusal as refusal:
-                await exchange.send_json(refusal.status, refusal.body())
+                body = refusal.body()
+                is_listed = isinstance(refusal, ListedRefusal)
+                await exchange.send_json(refusal.status, [body] if is_listed else body)
+            except InStream as refusal:
+                await exchange.start(200, EVENT_STREAM)
+                await exchange.write(refusal.data)
             response = await exchange.finish()
             outcome = "complete" if response.status < 400 else "refused"
         except _CutError:
@@ -161,7 +174,9 @@ class ChatAPI:
             await self._send_verbatim(exchange, script)
             return
         models = self._state.settings.models or (_LISTED_MODEL,)
-        data = [_model_object(model) for model in models]
+        settings = self._state.settings
+        window = {"max_model_len": settings.context_window} if settings.lists_window else {}
+        data = [_model_object(model) | window for model in models]
         await exchange.send_json(200, {"object": "list", "data": data})
 
     async def _show_model(self, exchange: _Exchange) -> None:
@@ -205,10 +220,12 @@ class ChatAPI:
         if "stream_options" in body and not settings.takes_stream_options:
             raise Refusal(400, "Unrecognized request argument supplied: stream_options")
         check_images(body["messages"], taken=settings.takes_images)
+        check_roles(body["messages"], settings.system_role)
         check_context(
             self._prompt_tokens(body),
             _reply_limit(body) or 0,
             settings.context_window,
+            settings.dialect,
         )
         return body
 
@@ -227,6 +244,9 @@ class ChatAPI:
             text = echo(body["messages"])
         script = _troubled(Script(text=text, chunk_size=settings.chunk_size), settings.trouble)
         limit = _reply_limit(body)
+        if settings.dialect not in COUNT_THE_REPLY:
+            left = settings.context_window - self._prompt_tokens(body)
+            limit = left if limit is None else min(limit, left)
         return script if limit is None else script.cut_to(limit * _CHARACTERS_PER_TOKEN)
 
     def _completion(self, number: int, body: JsonObject, script: Script) -> Completion:
@@ -277,8 +297,7 @@ class ChatAPI:
         )
 
     async def _stream(self, exchange: _Exchange, script: Script, completion: Completion) -> None:
-        headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-        await exchange.start(200, {**headers, **script.headers})
+        await exchange.start(200, {**EVENT_STREAM, **script.headers})
         delay, rate = self._pace(script)
         if script.raw is None:
             for data in completion.opening(script):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
+from bot.sandbox.model.rules import DIALECTS, SYSTEM_ROLES
 from bot.sandbox.model_script import CHUNK_SIZE, Script
 
 JsonObject = dict[str, Any]
@@ -17,6 +18,8 @@ _CHOICES: Final = {
     "mode": ("echo", "offline"),
     "trouble": ("", "rate_limit", "stall", "cut"),
     "tokens_parameter": ("max_completion_tokens", "max_tokens", "either"),
+    "dialect": DIALECTS,
+    "system_role": SYSTEM_ROLES,
 }
 
 
@@ -28,14 +31,19 @@ class ModelSettings:
     takes any key; no `models` means that each name is known. `tokens_parameter` is what the limit
     of a reply is called here, or "either". `token_multiplier` is how many tokens this model counts
     where a quarter of the bytes is one, and each image costs `image_tokens`; `takes_images` False
-    refuses them. `trouble` is what happens to each answer that nobody scripted: "rate_limit"
-    refuses it with 429, "stall" pauses it for a minute, "cut" closes the connection.
+    refuses them. `dialect` is the server that refuses what does not fit into `context_window`,
+    which the list of models tells where `lists_window`; `system_role` is what becomes of a turn of
+    the system. `trouble` is what happens to each answer that nobody scripted: "rate_limit" refuses
+    it with 429, "stall" pauses it for a minute, "cut" closes the connection.
     """
 
     mode: str = "echo"
     api_key: str | None = DEFAULT_KEY
     models: tuple[str, ...] = ()
     context_window: int = 128_000  # tokens
+    dialect: str = "openai"
+    lists_window: bool = False
+    system_role: str = "taken"
     tokens_parameter: str = "max_completion_tokens"
     takes_stream_options: bool = True
     token_multiplier: float = 1.0

@@ -1,0 +1,272 @@
+"""Say how large a request to a model may be: from what its server tells, and from a refusal."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+NO_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
+SMALLEST: Final = 256  # tokens; smaller windows are misread numbers, and hold no conversation
+# Of a window, kept free for the reply: one part in so many.
+REPLY_SHARE: Final = 4
+# What a request may be at the last attempt, if no server told how large one may be: the smallest
+# windows that people run have 1024 tokens.
+LAST_RESORT: Final = 1000
+# The estimate of a prompt may be too low by so much, and by so many tokens that templates add.
+PROMPT_MARGIN: Final = 0.92
+REPLY_MARGIN: Final = 1.15
+TEMPLATE_TOKENS: Final = 32
+LEAST_REPLY: Final = 16  # tokens; OpenAI: the least that some models take
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The token counts that a refusal names, 0 for those that it does not.
+
+    *window* bounds prompt and reply together, *reply* the reply alone; *prompt* is what the server
+    counted for the prompt.
+    """
+
+    window: int = 0
+    prompt: int = 0
+    reply: int = 0
+
+
+NOTHING_TOLD: Final = Told()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a request is: *prompt* in tokens, of which *history* may be left out, and *reply*.
+
+    The prompt is an estimate, *reply* the limit that was sent.
+    """
+
+    prompt: int
+    history: int
+    reply: int
+
+    @property
+    def total(self) -> int:
+        """Prompt and reply limit together."""
+        return self.prompt + self.reply
+
+    def counted(self, factor: float) -> "Size":
+        """Return this size in the tokens of a model that counts so many for one estimated."""
+        return replace(
+            self, prompt=math.ceil(self.prompt * factor), history=math.ceil(self.history * factor)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContextWindow:
+    """The most that the server of a model takes, in tokens as it counts them.
+
+    *total* bounds the prompt and the reply limit together.
+    """
+
+    prompt: int = NO_LIMIT
+    total: int = NO_LIMIT
+    reply: int = NO_LIMIT
+
+    @classmethod
+    def of(cls, tokens: int) -> "ContextWindow":
+        """Return the window of so many tokens, with room for a reply."""
+        return cls(tokens - tokens // REPLY_SHARE, tokens)
+
+    def within(self, other: "ContextWindow") -> "ContextWindow":
+        """Return what both of them allow."""
+        return ContextWindow(
+            min(self.prompt, other.prompt),
+            min(self.total, other.total),
+            min(self.reply, other.reply),
+        )
+
+    def times(self, share: float) -> "ContextWindow":
+        """Return this window for an estimate that comes to that *share* of what is counted."""
+        prompt, total = (
+            bound if bound == NO_LIMIT else int(bound * share)
+            for bound in (self.prompt, self.total)
+        )
+        return ContextWindow(prompt, total, self.reply)
+
+    @property
+    def prompt_budget(self) -> int:
+        """The most tokens that the estimate of a prompt may come to."""
+        return self.prompt if self.prompt == NO_LIMIT else int(self.prompt * PROMPT_MARGIN)
+
+    def reply_limit(self, prompt: int, wanted: int) -> int:
+        """Return the reply limit beside a *prompt* of so many tokens: *wanted*, or what is left."""
+        if self.total == NO_LIMIT:
+            return min(wanted, self.reply)
+        left = self.total - int(prompt * REPLY_MARGIN) - TEMPLATE_TOKENS
+        return max(min(wanted, self.reply, left), min(wanted, LEAST_REPLY))
+
+
+UNBOUNDED: Final = ContextWindow()
+
+
+def after_refusal(
+    window: ContextWindow, refused: Size, told: Told, *, last_attempt: bool
+) -> ContextWindow:
+    """Return what to keep to after a request was refused as too long; it is always less.
+
+    A window that is *told* is kept to, or half of it if the request should have fitted. If nothing
+    is told, history is halved, then the question; what is sent at the *last_attempt* fits into the
+    smallest windows.
+    """
+    if told.reply:
+        # Some name the limit that was sent and not the one that they have.
+        reply = told.reply if told.reply < refused.reply else refused.reply // 2
+        return window.within(ContextWindow(reply=max(reply, LEAST_REPLY)))
+    smaller = _told(window, refused, told) if told.window else _halved(window, refused)
+    if not last_attempt:
+        return smaller
+    return smaller.within(ContextWindow.of(min(LAST_RESORT, refused.total)))
+
+
+def after_acceptance(refused: Size, accepted: Size) -> ContextWindow:
+    """Return what to keep to, if nobody told it, after *accepted* went through and *refused* not.
+
+    If the same prompt went through with a lower reply limit, the server counts both together, and
+    the prompt may grow at the cost of the reply. Else it has room below the one that was refused.
+    """
+    total = int(accepted.prompt * REPLY_MARGIN) + TEMPLATE_TOKENS + accepted.reply
+    if accepted.prompt >= refused.prompt:
+        return ContextWindow.of(total)
+    prompt = min(accepted.prompt, refused.prompt - refused.prompt // REPLY_SHARE)
+    return ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total)
+
+
+def is_smallest(refused: Size) -> bool:
+    """Whether a refused request fits into every window, so that less of it is not the answer."""
+    return refused.total <= SMALLEST
+
+
+def _told(window: ContextWindow, refused: Size, told: Told) -> ContextWindow:
+    # If the server counted more than the estimate, the next estimate has to come to less.
+    counted = max(told.prompt, refused.prompt, 1)
+    tokens = min(told.window * max(refused.prompt, 1) // counted, window.total)
+    fitting = window.within(ContextWindow.of(tokens))
+    while tokens > SMALLEST and not _is_less(fitting, refused):
+        tokens //= 2
+        fitting = window.within(ContextWindow.of(tokens))
+    return fitting
+
+
+def _halved(window: ContextWindow, refused: Size) -> ContextWindow:
+    if refused.history:
+        prompt = refused.prompt - refused.history + refused.history // 2
+    else:
+        prompt = max(refused.prompt // 2, SMALLEST - SMALLEST // REPLY_SHARE)
+    total = max(refused.total // 2, prompt + LEAST_REPLY)
+    # The budget of a prompt has a margin, which is meant for windows and not for halves.
+    return window.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total))
+
+
+def _is_less(window: ContextWindow, refused: Size) -> bool:
+    if window.prompt_budget < refused.prompt:
+        return True
+    return window.reply_limit(refused.prompt, refused.reply) < refused.reply
+
+
+# Counts in prose: not a part of a name ("gpt-4-0613"), perhaps with separators ("131,072").
+_NUMBER: Final = r"(?<![\w.-])(\d{1,3}(?:[,_]\d{3})+|\d+)(?![\w-])"
+# The reply limit alone is over: "supports at most 16384 completion tokens".
+_REPLY: Final = re.compile(
+    r"max_(?:completion_|new_|output_)?tokens|(?:completion|output) tokens", re.IGNORECASE
+)
+_OVER: Final = re.compile(
+    r"too large|at most|maximum|range|less than|exceed|limit|greater|>", re.IGNORECASE
+)
+_NOT_THE_REPLY: Final = re.compile(
+    r"prompt|input|messages?\b(?! is)|context (?:length|window|size|limit)", re.IGNORECASE
+)
+_OF_WINDOWS: Final = r"(?:context|prompt|input|token|sequence)s?[ _-](?:length|window|size|limit)"
+_OF_REQUESTS: Final = "(?:tokens|exceed|>)"
+_RANGE: Final = rf"\[\s*\d+\s*,\s*{_NUMBER}\s*\]"
+# In the words of DashScope; Anthropic, vLLM and LM Studio; Mistral; OpenAI, xAI, llama.cpp and
+# Moonshot; dasllama; Gemini; Cohere and text-generation-inference.
+_WINDOW: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        _RANGE,
+        rf">=?\s*(?:n_ctx\s*\(\s*)?{_NUMBER}",
+        rf"{_NUMBER}\s+max(?:imum)?\b",
+        rf"{_OF_WINDOWS}\D{{0,30}}?{_NUMBER}",
+        rf"(?:n_ctx|context)\D{{0,16}}?{_NUMBER}",
+        rf"(?:allowed|limit)\D{{0,8}}?{_NUMBER}",
+        rf"(?:<=|≤|less than|at most|up to|exceeds?)\D{{0,8}}?{_NUMBER}",
+    )
+)
+_PROMPT: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text|input)",
+        rf"(?:contains|resulted in|has)(?: at least)? {_NUMBER}(?: input)? tokens",
+        rf"(?:prompt is|too long:|request|tokens|count|n_keep) \(?{_NUMBER}\)? ?{_OF_REQUESTS}",
+        rf"(?:given|received):? {_NUMBER}",
+    )
+)
+_OF_TOKENS: Final = re.compile(r"token|context|n_ctx", re.IGNORECASE)
+
+
+def told_by(message: str, fields: Mapping[str, Any]) -> Told:
+    """Return the counts that a refusal names, in its *message* or in *fields* beside it."""
+    if reply := _reply_told(message):
+        return Told(reply=reply)
+    window = _field(fields, "n_ctx") or _first(_WINDOW, message) or _smaller(message)
+    prompt = _field(fields, "n_prompt_tokens") or _first(_PROMPT, message)
+    return Told(window if window >= SMALLEST else 0, prompt)
+
+
+def counts_named(message: str, prompt_tokens: int) -> bool:
+    """Whether a refusal in unknown words names the size of a request and a smaller limit.
+
+    *prompt_tokens* is the estimate of what was sent, so that other numbers are not taken for it.
+    """
+    counts = sorted(set(_counts(message)))
+    if len(counts) < 2 or not _OF_TOKENS.search(message) or counts[0] < SMALLEST:
+        return False
+    return counts[-1] * 5 >= prompt_tokens
+
+
+def _reply_told(message: str) -> int:
+    if not _REPLY.search(message) or not _OVER.search(message) or _NOT_THE_REPLY.search(message):
+        return 0
+    if (bounds := re.search(_RANGE, message)) is not None:
+        return _value(bounds[1])
+    counts = [count for count in _counts(message) if count >= LEAST_REPLY]
+    return min(counts, default=0)
+
+
+def _smaller(message: str) -> int:
+    """Return the limit among the counts of a refusal in unknown words, 0 if that is not clear.
+
+    Of two it is the smaller one; of three the largest, if the others come to more together.
+    """
+    counts = sorted(set(_counts(message)))
+    if len(counts) == 2:
+        return counts[0]
+    if len(counts) == 3 and counts[0] + counts[1] > counts[2]:
+        return counts[2]
+    return 0
+
+
+def _first(patterns: tuple[re.Pattern[str], ...], message: str) -> int:
+    found = (pattern.search(message) for pattern in patterns)
+    return next((_value(match[1]) for match in found if match is not None), 0)
+
+
+def _counts(message: str) -> list[int]:
+    return [_value(number) for number in re.findall(_NUMBER, message)]
+
+
+def _value(number: str) -> int:
+    return min(int(number.replace(",", "").replace("_", "")[:12]), NO_LIMIT)
+
+
+def _field(fields: Mapping[str, Any], name: str) -> int:
+    value = fields.get(name)
+    return value if type(value) is int and 0 < value < NO_LIMIT else 0

@@ -1,0 +1,172 @@
+"""Remember for each model how large a request its server takes, as refusals and lists tell it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from bot.context_window import (
+    LAST_RESORT,
+    NOTHING_TOLD,
+    UNBOUNDED,
+    ContextWindow,
+    Size,
+    after_acceptance,
+    after_refusal,
+)
+from bot.errors import HistoryFailed, ModelContextExceeded, ModelError, ModelSilent
+from bot.notes import Notes
+from bot.ports import ChatModel
+
+log = logging.getLogger(__name__)
+
+# What was learnt is forgotten after a day: a server that was given a larger window is found out at
+# the price of one refused request.
+LEARNT_SECONDS: Final = 86_400
+LIST_SECONDS: Final = 3.0  # for the list of models, when somebody waits for an answer
+
+
+class LearntWindows:
+    """Knows the context windows of all models, in memory and in the database.
+
+    *now* returns the time in seconds since 1970.
+    """
+
+    def __init__(
+        self, model: ChatModel, notes: Notes, now: Callable[[], float] = time.time
+    ) -> None:
+        self._model = model
+        self._notes = notes
+        self._now = now
+        self._learnt: dict[str, tuple[ContextWindow, float]] = {}
+        self._accepted: dict[str, Size] = {}
+        self._listed = set[str]()
+
+    async def of(self, name: str) -> ContextWindow:
+        """Return what the server of a model takes, as far as it is known; raises HistoryFailed."""
+        oldest = self._now() - LEARNT_SECONDS
+        window, learnt_at = self._learnt.get(name, (UNBOUNDED, oldest))
+        if learnt_at <= oldest:
+            window = await self._notes.context_window(name, since=int(oldest))
+            self._learnt[name] = window, self._now()
+        listed = self._model.windows.get(name)
+        return window if listed is None else window.within(ContextWindow.of(listed))
+
+    async def listed(self, name: str) -> int:
+        """Return the window that the list of models tells, asked for once; 0 if it does not."""
+        if name not in self._model.windows and name not in self._listed:
+            self._listed.add(name)
+            try:
+                async with asyncio.timeout(LIST_SECONDS):
+                    await self._model.listed()
+            except (ModelError, TimeoutError) as error:
+                log.info("Cannot read the list of models: %s", type(error).__name__)
+        return self._model.windows.get(name, 0)
+
+    async def learn(self, name: str, window: ContextWindow) -> None:
+        """Keep to *window* from now on."""
+        self._learnt[name] = window, self._now()
+        log.info(
+            "Learnt the context window of %s: prompts of %d tokens, with their replies %d",
+            *(name, window.prompt_budget, window.total),
+        )
+        try:
+            await self._notes.set_context_window(name, window, now=int(self._now()))
+        except HistoryFailed as error:
+            log.warning("Cannot store the context window of %s: %s", name, error)
+
+    def largest_accepted(self, name: str) -> Size | None:
+        """Return the largest request that a model took since the start, by the estimate."""
+        return self._accepted.get(name)
+
+    def accept(self, name: str, size: Size) -> None:
+        """Note that a model took a request of this size, by the estimate."""
+        largest = self._accepted.get(name)
+        if largest is None or size.prompt > largest.prompt:
+            self._accepted[name] = size
+
+
+class Fitting:
+    """Makes the requests for one question smaller until one fits, and learns from that.
+
+    *window* is what the next request has to keep to. Sizes are by the estimate; *factor* is how
+    many tokens the model counts for one of these, as far as is known by then.
+    """
+
+    def __init__(self, windows: LearntWindows, model: str, window: ContextWindow) -> None:
+        self.window = window
+        self._windows = windows
+        self._model = model
+        self._before = window
+        self._told = NOTHING_TOLD
+        self._refused: Size | None = None
+        self._silent = False
+
+    async def refuse(
+        self, size: Size, factor: float, error: ModelError, *, last_attempt: bool
+    ) -> None:
+        """Take note that a request of this *size* was refused as too long."""
+        told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
+        if not told.window and not told.reply:
+            told = replace(told, window=await self._windows.listed(self._model))
+        self._told, self._refused = told, size
+        self._silent = isinstance(error, ModelSilent)
+        self.window = after_refusal(
+            self.window, size.counted(factor), told, last_attempt=last_attempt
+        )
+
+    async def accept(self, size: Size, factor: float, counted: int) -> None:
+        """Take note that a request of this *size* was taken, and keep what that teaches.
+
+        The API *counted* so many tokens for its prompt; 0 if it does not say.
+        """
+        largest = self._windows.largest_accepted(self._model)
+        self._windows.accept(self._model, size)
+        if self._refused is None:
+            return
+        refused, self._refused = self._refused.counted(factor), None
+        accepted = size.counted(factor)
+        largest = None if largest is None else largest.counted(factor)
+        learnt = self._learnt(refused, accepted, largest)
+        if learnt is None:
+            return
+        if self._told.window:  # in tokens as the server counts them
+            share = min(_share(refused, self._told.prompt), _share(accepted, counted), 1.0)
+        else:
+            share = 1 / _share(accepted, counted)
+        await self._windows.learn(self._model, learnt.times(share))
+
+    async def give_up(self, error: ModelError) -> None:
+        """Take note that no request fitted; the next question begins with what fits everywhere."""
+        if self._refused is not None and isinstance(error, ModelContextExceeded):
+            smallest = ContextWindow.of(LAST_RESORT)
+            await self._windows.learn(self._model, self._before.within(smallest))
+
+    def _learnt(self, refused: Size, accepted: Size, largest: Size | None) -> ContextWindow | None:
+        """Return what to keep to after *accepted* went through, *largest* before, *refused* not.
+
+        A server that sent nothing may have had a passing trouble. That teaches only if its prompt
+        was larger than this one and than any that went through before.
+        """
+        if self._told.reply:
+            return self.window
+        if self._told.window:
+            # Only by now the factor may be known, by which the request was larger than the window.
+            explained = refused.total > self._told.window
+            return (
+                self._before.within(ContextWindow.of(self._told.window))
+                if explained
+                else (self.window)
+            )
+        known = [one for one in (accepted, largest) if one is not None]
+        smaller = [one for one in known if one.prompt < refused.prompt]
+        if self._silent and smaller != known:
+            return None
+        return after_acceptance(refused, max(smaller, key=lambda one: one.prompt, default=accepted))
+
+
+def _share(size: Size, counted: int) -> float:
+    """Return what the expected size of a prompt is to the tokens that a server counted for it."""
+    return min(max(size.prompt / counted, 0.2), 5.0) if counted else 1.0

@@ -1,0 +1,346 @@
+"""A thread never gets stuck: each question is answered, however small the model's window is.
+
+The real client asks the stand-in over HTTP; it refuses what is too long in the words of eight
+servers, and counts as they do.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from bot import model as model_module
+from bot.assistant import Assistant
+from bot.history import History
+from bot.languages import Languages
+from bot.learnt_windows import LEARNT_SECONDS
+from bot.model import ChatCompletions
+from bot.notes import Notes
+from bot.offers import Offer
+from bot.pictures import Pictures
+from bot.sandbox.model.rules import DIALECTS
+from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from tests.doubles import DoubleReply, an_exchange
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WINDOWS: Final = (1024, 2048, 4096, 8192)
+QUESTIONS: Final = 36
+RESTART_AFTER: Final = 18
+WORDS: Final = "the harbour lies in the north and has three quays made of stone, "  # 14 tokens
+REPLY: Final = (WORDS * 9).strip()
+THREAD: Final = 1
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stand_in() -> AsyncIterator[ModelDriver]:
+    async with running_model(tokens_parameter="either") as driver:
+        yield driver
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
+    monkeypatch.setattr(model_module, "BACKOFF_SECONDS", 0.01)
+    await stand_in.reset()
+    return stand_in
+
+
+@asynccontextmanager
+async def opened(
+    server: ModelDriver, path: Path, *, context_tokens: int = 8000, reply_tokens: int = 2000
+) -> AsyncIterator[Assistant]:
+    """Open an assistant with the settings that a bot has by default."""
+    async with (
+        History.open(path) as history,
+        ChatCompletions.open(
+            base_url=server.base_url,
+            api_key=server.api_key,
+            name="stand-in",
+            options=lambda _model: {},
+            reply_tokens=reply_tokens,
+            length_option="max_tokens",
+            first_token_seconds=20.0,
+            idle_seconds=20.0,
+            reply_seconds=40.0,
+        ) as model,
+    ):
+        yield Assistant(
+            model,
+            history,
+            system_prompt="You are a helpful assistant.",
+            token_budget=context_tokens,
+            languages=Languages("en"),
+            pictures=Pictures(0),
+        )
+
+
+async def asked(assistant: Assistant, number: int, question: str) -> DoubleReply:
+    reply = DoubleReply()
+    exchange = an_exchange(number, question, channel=THREAD, author="Mina (@mina)")
+    await assistant.answer(exchange, reply)
+    return reply
+
+
+def question(number: int) -> str:
+    return f"Question {number}: {WORDS * 6}"
+
+
+async def refusals(server: ModelDriver) -> int:
+    """Return how many requests were refused, or answered with nothing."""
+    records = await server.completions()
+    return sum(not record.chunks_sent for record in records)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_long_thread_is_answered_to_its_end(
+    server: ModelDriver, tmp_path: Path, dialect: str, window: int
+) -> None:
+    """At most two requests are refused in all, and none any more after a restart."""
+    await server.change(dialect=dialect, context_window=window)
+    await server.reply_when("Question", REPLY)
+    path = tmp_path / "bot.db"
+    for numbers in (range(1, RESTART_AFTER + 1), range(RESTART_AFTER + 1, QUESTIONS + 1)):
+        async with opened(server, path) as assistant:
+            for number in numbers:
+                reply = await asked(assistant, number, question(number))
+                assert (reply.text, reply.notices) == (REPLY, []), number
+    assert await refusals(server) <= 2
+    *_, last = await server.completions()
+    turns = last.body["messages"]
+    assert len(turns) >= 4 or window == min(WINDOWS), "there is room for what was said before"
+    await server.forget_requests()
+    async with opened(server, path) as assistant:
+        await asked(assistant, QUESTIONS + 1, question(QUESTIONS + 1))
+    assert await refusals(server) == 0
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_the_answer_has_room_in_the_window(
+    server: ModelDriver, tmp_path: Path, dialect: str
+) -> None:
+    """A server that does not count the reply ends it where the window does."""
+    await server.change(dialect=dialect, context_window=2048)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        for number in range(1, 25):
+            await asked(assistant, number, question(number))
+        long = Script(text=(WORDS * 25).strip())
+        await server.reply_when("Question", long)
+        reply = await asked(assistant, 25, question(25))
+    assert reply.notices == []
+    assert reply.text == long.text
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_one_long_paste_is_shortened_until_it_fits(
+    server: ModelDriver, tmp_path: Path, dialect: str, window: int
+) -> None:
+    """It is said how much was read, which is true of what was answered."""
+    await server.change(dialect=dialect, context_window=window)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, WORDS * 2000)
+        assert reply.text.startswith("You said")
+        [notice] = [one for one in reply.notices or () if "longer than I can read" in one]
+        *_, last = await server.completions()
+        sent = len(last.body["messages"][-1]["content"])
+        percent = 100 * sent // len(WORDS * 2000)
+        assert abs(int(notice.split(" %")[0].split()[-1]) - percent) <= 1
+        assert len(await server.completions()) <= 4
+        await server.forget_requests()
+        for number in range(2, 6):
+            assert (await asked(assistant, number, WORDS * 2000)).text
+        assert await refusals(server) == 0
+
+
+async def test_a_window_that_is_told_is_kept_for_its_model(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    await server.change(context_window=2048)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await asked(assistant, 1, "Hi")
+    first, second = await server.completions()
+    assert first.body["max_tokens"] == 2000
+    assert 1500 < second.body["max_tokens"] < 2048
+    async with History.open(tmp_path / "bot.db") as history:
+        window = await history.notes.context_window("stand-in", since=0)
+        assert 1900 < window.total <= 2048
+        assert 1400 < window.prompt <= 1536
+        assert (await history.notes.context_window("another", since=0)).total > 10**6
+
+
+async def test_the_list_of_models_tells_what_a_refusal_does_not(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """The next request fits at once, and fills the window."""
+    await server.change(dialect="groq", context_window=2048, lists_window=True)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, WORDS * 2000)
+    assert reply.text
+    assert await refusals(server) == 1
+    async with History.open(tmp_path / "bot.db") as history:
+        window = await history.notes.context_window("stand-in", since=0)
+        assert 1900 < window.total <= 2048
+
+
+async def test_what_was_learnt_is_forgotten_after_a_day(
+    server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was given a larger window is used as far as that goes."""
+    await server.change(context_window=1024)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await asked(assistant, 1, WORDS * 2000)
+    await server.change(context_window=64_000)
+    learnt_at = []
+    read = Notes.context_window
+
+    async def a_day_later(notes: Notes, model: str, *, since: int) -> Any:
+        learnt_at.append(since)
+        return await read(notes, model, since=since + LEARNT_SECONDS + 60)
+
+    monkeypatch.setattr(Notes, "context_window", a_day_later)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await server.reply(REPLY)
+        reply = await asked(assistant, 2, WORDS * 400)
+    assert learnt_at
+    assert (reply.text, reply.notices) == (REPLY, [])
+
+
+async def test_a_server_that_says_nothing_once_teaches_nothing(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """An empty answer may be a passing trouble: a longer prompt went through before."""
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        for number in range(1, 12):
+            await asked(assistant, number, question(number))
+        await server.reply(Script(body=""))
+        elsewhere = an_exchange(12, question(12), channel=THREAD + 1, author="Mina (@mina)")
+        reply = DoubleReply()
+        await assistant.answer(elsewhere, reply)
+        assert reply.text
+        await server.forget_requests()
+        await asked(assistant, 13, question(13))
+        [record] = await server.completions()
+        assert record.body["max_tokens"] == 2000
+        assert len(record.body["messages"]) == 1 + 2 * 11 + 1
+
+
+async def test_a_server_that_never_says_anything_is_told_of(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    await server.reply(*[Script(body="")] * 4)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, question(1))
+        assert (reply.text, reply.notices) == ("", [ENGLISH.model_silent])
+        assert len(await server.completions()) == 4
+        assert (await asked(assistant, 2, question(2))).notices == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens is too large: 2000. This model supports at most 512 completion tokens.",
+        "Range of max_tokens should be [1, 512]",
+        "`max_tokens` must be less than or equal to `512`: less than the `context_window`",
+    ],
+)
+async def test_a_reply_limit_that_alone_is_too_large_is_lowered_and_that_is_kept(
+    server: ModelDriver, tmp_path: Path, message: str
+) -> None:
+    path = tmp_path / "bot.db"
+    await server.reply(Script(status=400, body={"error": {"message": message}}))
+    async with opened(server, path) as assistant:
+        await asked(assistant, 1, "Hi")
+    async with opened(server, path) as assistant:
+        await asked(assistant, 2, "Hi")
+    limits = [record.body["max_tokens"] for record in await server.completions()]
+    assert limits == [2000, 512, 512]
+
+
+async def test_a_reply_limit_that_is_always_too_large_is_told_of_by_its_name(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    refusal = Script(status=400, body={"error": {"message": "max_tokens is too large: 99"}})
+    await server.reply(*[refusal] * 4)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, question(1))
+    assert reply.notices == [ENGLISH.model_reply_too_long]
+    assert "REPLY_TOKENS" in ENGLISH.model_reply_too_long
+
+
+@pytest.mark.parametrize("dialect", ["openai", "llama.cpp"])
+async def test_an_answer_that_fills_the_window_is_continued_from_its_end(
+    server: ModelDriver, tmp_path: Path, dialect: str
+) -> None:
+    await server.change(dialect=dialect, context_window=2048)
+    text = "".join(f"Line {number} of the answer is here.\n" for number in range(250))
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await server.reply(Script(text=text, finish_reason="length"))
+        first = await asked(assistant, 1, "Write.")
+        assert first.offers == frozenset({Offer.REGENERATE, Offer.CONTINUE})
+        await server.reply("Line 249 of the answer is here.\nLine 250, and the end.")
+        reply = DoubleReply()
+        exchange = an_exchange(1, "Write.", channel=THREAD, author="Mina (@mina)")
+        await assistant.renew(exchange, reply, Offer.CONTINUE, 99)
+    assert reply.text == text + "Line 250, and the end."
+    assert reply.notices == []
+    *_, last = await server.completions()
+    sent = last.body["messages"][-2]["content"]
+    assert "Line 249 of the answer" in sent
+    assert "Line 0 of the answer" not in sent
+
+
+@pytest.mark.parametrize("role", ["not supported", "gemma", "must alternate", "in stream", "bare"])
+async def test_a_system_turn_that_is_refused_goes_into_the_first_question(
+    server: ModelDriver, tmp_path: Path, role: str
+) -> None:
+    await server.change(system_role=role)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        assert (await asked(assistant, 1, "One?")).notices == []
+        begun = len(await server.completions())
+        assert (await asked(assistant, 2, "Two?")).notices == []
+    records = await server.completions()
+    assert len(records) == begun + 1, "it is remembered"
+    assert begun == (3 if role == "bare" else 2)
+    turns = records[-1].body["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
+    assert turns[0]["content"].startswith("You are a helpful assistant.")
+    assert turns[0]["content"].endswith("One?")
+
+
+async def test_a_server_error_does_not_move_a_system_turn_that_was_taken_before(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await asked(assistant, 1, "One?")
+        await server.reply(*[Script(status=500)] * 3)
+        reply = await asked(assistant, 2, "Two?")
+    assert reply.notices == [ENGLISH.model_failed]
+    records = await server.completions()
+    assert {record.body["messages"][0]["role"] for record in records} == {"system"}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(reasoning="Hm. " * 50, finish_reason="length"),
+        Script(text="<think>" + "Hm. " * 50, finish_reason="length"),
+        Script(text="", finish_reason="length"),
+    ],
+    ids=["reasoning", "tags", "nothing"],
+)
+async def test_a_limit_used_up_by_thinking_is_said_and_not_to_be_continued(
+    server: ModelDriver, tmp_path: Path, script: Script
+) -> None:
+    await server.reply(replace(script, usage={"prompt_tokens": 40, "completion_tokens": 2000}))
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, "Why?")
+    assert (reply.text, reply.notices) == ("", [ENGLISH.model_thought_only])
+    assert reply.offers == frozenset({Offer.REGENERATE})
+    assert "REPLY_TOKENS" in ENGLISH.model_thought_only
