@@ -308,6 +308,7 @@ KOREAN: Final = Sentences(
         "/system은 시스템 프롬프트를 보여 주고, /system 글은 새로 정하고, /system default는 "
         "기본값으로 되돌리며, /quit은 끝냅니다."
     ),
+    terminal_remembered="(지난 질문: “{question}”, 시스템 프롬프트: “{prompt}”)",
     terminal_reset="(잊은 대화: {count})",
     terminal_system="(시스템 프롬프트: {prompt})",
     terminal_unknown_command="(모르는 명령입니다. /reset, /system, /quit이 있습니다)",

@@ -208,6 +208,7 @@ class Sentences:
 
     # The terminal
     terminal_greeting: str
+    terminal_remembered: str
     terminal_reset: str
     terminal_system: str
     terminal_unknown_command: str
@@ -531,6 +532,7 @@ ENGLISH: Final = Sentences(
         "/system shows the system prompt, /system TEXT sets it, /system default goes back, "
         "/quit leaves."
     ),
+    terminal_remembered="(your last question: “{question}”; system prompt: “{prompt}”)",
     terminal_reset="(exchanges forgotten: {count})",
     terminal_system="(system prompt: {prompt})",
     terminal_unknown_command="(unknown command; there are /reset, /system and /quit)",

@@ -33,7 +33,7 @@ from bot.languages import Languages
 from bot.logs import set_up_logging
 from bot.offers import NOTHING, Offers, true_with
 from bot.runtime import assistant_on
-from bot.sandbox.keyboard import read_text, take_pastes_whole
+from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running
 from bot.sentences import Sentences
 from bot.settings import Settings
@@ -50,6 +50,8 @@ COMMAND: Final = re.compile(r"/[\w?-]*")  # /usr/bin is none.
 PIPED_BYTES: Final = 10_000_000  # More than the largest CONTEXT_TOKENS takes.
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
 LOG_RECORDS: Final = 1000
+RECALLED_TOKENS: Final = 100_000
+QUOTED_CHARACTERS: Final = 60
 OFFLINE: Final = json.dumps(
     {
         "mode": "offline",
@@ -131,6 +133,18 @@ class Chat:
         self._history = history
         # Ids that grow from run to run, like Discord's.
         self._ids = itertools.count(time.time_ns() // 1_000_000)
+
+    async def recall(self) -> None:
+        """Say what is remembered from before, and let the arrow keys bring back its questions."""
+        with suppress(HistoryFailed):
+            exchanges = await self._history.context(HERE, token_budget=RECALLED_TOKENS)
+            recall(exchange.question for exchange in exchanges)
+            if exchanges:
+                question = " ".join(exchanges[-1].question.split())
+                if len(question) > QUOTED_CHARACTERS:
+                    question = f"{question[:QUOTED_CHARACTERS]}…"
+                prompt = await self._assistant.system_prompt(HERE)
+                print(self._say.terminal_remembered.format(question=question, prompt=prompt))
 
     async def say(self, text: str, *, label: str = "") -> int:
         """Answer *text*, or do what it commands; return the exit code.
@@ -217,6 +231,7 @@ def chat(words: Sequence[str], *, offline: bool) -> int:
             if question is not None:
                 return runner.run(talk.say(question))
             print(talk.sentences.terminal_greeting)
+            runner.run(talk.recall())
             _loop(runner, talk)
         finally:
             runner.run(stack.aclose())

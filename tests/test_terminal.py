@@ -1,6 +1,7 @@
 """The terminal loop as a process: piped, and at a real pseudo-terminal."""
 
 import asyncio
+import codecs
 import os
 import pty
 import re
@@ -364,6 +365,7 @@ class Screen:
     def __init__(self, fd: int, process: Any) -> None:
         self._fd = fd
         self.process = process
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._news = asyncio.Event()
         self.text = ""
         asyncio.get_running_loop().add_reader(fd, self._read)
@@ -401,7 +403,7 @@ class Screen:
             data = b""
         if not data:
             asyncio.get_running_loop().remove_reader(self._fd)
-        self.text += data.decode(errors="replace")
+        self.text += self._decoder.decode(data)
         self._news.set()
 
 
@@ -532,3 +534,31 @@ async def test_what_is_pasted_while_an_answer_comes_is_the_next_question(
         await screen.until(r"\(exchanges forgotten: 1\)")
         await screen.until(r"ChatBot : A function\.")
     assert await asked(model) == ["Tea?", LINES]
+
+
+async def test_what_is_remembered_is_said_and_can_be_asked_again(
+    model: ModelDriver, tmp_path: Path
+) -> None:
+    env = with_model(model, tmp_path)
+    await model.reply("Tea.", "Yes.", "Tea.")
+    question = f"Tea or coffee?\n{'And why? ' * 20}".strip()
+    for asking_first in (question, "Sure?"):
+        await chatted(env, asking_first)
+    await chatted(env, "/system", "Be brief.")
+    async with at_a_terminal(env, tmp_path, terminal="xterm") as screen:
+        await screen.until(re.escape("(your last question: “Sure?”; system prompt: “Be brief.”)"))
+        await screen.until("user : ")
+        screen.type(b"\x1b[A\x1b[A\r")
+        await screen.until(r"ChatBot : Tea\.")
+        await screen.until("user : ")
+    async with at_a_terminal(env, tmp_path, terminal="xterm") as screen:
+        await screen.until(r"\(your last question: “Tea or coffee\? And why\?.*…”;")
+        await screen.until("user : ")
+        screen.type(b"/reset\r")
+        await screen.until("forgotten: 3")
+    async with at_a_terminal(env, tmp_path, terminal="xterm") as screen:
+        await screen.until("user : ")
+        assert "Tea" not in screen.text
+        screen.type(b"\x1b[A\x1b[A!\r")  # There is nothing to go back to.
+        await screen.until("user : ")
+    assert (await asked(model))[2:] == [question, "!"]

@@ -2,6 +2,7 @@
 
 import select
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +17,13 @@ def take_pastes_whole() -> None:
     """Have the terminal mark pastes, which Python switches off: Enter is then pressed by hand."""
     if "readline" in globals():
         readline.parse_and_bind("set enable-bracketed-paste on")
+
+
+def recall(texts: Iterable[str]) -> None:
+    """Let the arrow keys bring back *texts*, the newest of which is the last."""
+    if "readline" in globals():
+        for text in texts:
+            readline.add_history(text)
 
 
 def read_text(prompt: str) -> str:
