@@ -178,7 +178,7 @@ _REPLY: Final = re.compile(
     r"max_(?:completion_|new_|output_)?tokens|(?:completion|output) tokens", re.IGNORECASE
 )
 _OVER: Final = re.compile(
-    r"too large|at most|maximum|range|less than|exceed|limit|greater|>", re.IGNORECASE
+    r"too large|at most|maximum|range|less than|exceed|limit|greater|>(?!=)", re.IGNORECASE
 )
 _NOT_THE_REPLY: Final = re.compile(
     r"prompt|input|messages?\b(?! is)|context (?:length|window|size|limit)", re.IGNORECASE
@@ -204,12 +204,13 @@ _PROMPT: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text|input)",
-        rf"(?:contains|resulted in|has)(?: at least)? {_NUMBER}(?: input)? tokens",
+        rf"(?:contains|resulted in|has) {_NUMBER}(?: input)? tokens",
         rf"(?:prompt is|too long:|request|tokens|count|n_keep) \(?{_NUMBER}\)? ?{_OF_REQUESTS}",
         rf"(?:given|received):? {_NUMBER}",
     )
 )
-_OF_TOKENS: Final = re.compile(r"token|context|n_ctx", re.IGNORECASE)
+# Go's "context deadline exceeded" is a time-out.
+_OF_TOKENS: Final = re.compile(r"token|context(?! deadline| cancell?ed)|n_ctx", re.IGNORECASE)
 
 
 def told_by(message: str, fields: Mapping[str, Any]) -> Told:

@@ -1,0 +1,358 @@
+"""How large a request may be: read from refusals, and decided from what was refused and taken."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.context_window import (
+    LAST_RESORT,
+    LEAST_REPLY,
+    NOTHING_TOLD,
+    SMALLEST,
+    UNBOUNDED,
+    ContextWindow,
+    Size,
+    Told,
+    after_acceptance,
+    after_refusal,
+    counts_named,
+    is_smallest,
+    told_by,
+)
+from bot.errors import (
+    ModelBusy,
+    ModelContextExceeded,
+    ModelError,
+    ModelFailed,
+    ModelReplyTooLong,
+    ModelRequestRefused,
+)
+from bot.prompt import Prompt, Role, Turn
+from bot.refusals import Private, refusal
+
+PROMPT_TOKENS = 4000  # of the request that is refused, by the estimate
+ASKED = Private("key", Prompt((Turn(Role.USER, "What is out there?"),), PROMPT_TOKENS, 0, 100))
+
+
+def refused(status: int, message: str) -> ModelError:
+    return refusal(status, json.dumps({"error": {"message": message}}), ASKED)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "told"),
+    [
+        # OpenAI
+        (
+            400,
+            (
+                "This model's maximum context length is 4097 tokens. However, you requested 5360 "
+                "tokens (3360 in the messages, 2000 in the completion). Please reduce the length "
+                "of the messages or completion."
+            ),
+            Told(4097, 3360),
+        ),
+        (
+            400,
+            (
+                "This model's maximum context length is 8,192 tokens. However, your messages "
+                "resulted in 9,230 tokens. Please reduce the length of the messages."
+            ),
+            Told(8192, 9230),
+        ),
+        # llama.cpp
+        (
+            400,
+            (
+                "request (4133 tokens) exceeds the available context size (4096 tokens), try "
+                "increasing it"
+            ),
+            Told(4096, 4133),
+        ),
+        # vLLM; what it counts of a long prompt ends where the window does
+        (
+            400,
+            (
+                "This model's maximum context length is 2048 tokens. However, you requested 2000 "
+                "output tokens and your prompt contains 107 input tokens, for a total of 2107 "
+                "tokens. Please reduce the length of the input prompt or the number of requested "
+                "output tokens."
+            ),
+            Told(2048, 107),
+        ),
+        (
+            400,
+            (
+                "This model's maximum context length is 2048 tokens. However, you requested 2000 "
+                "output tokens and your prompt contains at least 49 input tokens, for a total of "
+                "at least 2049 tokens. Please reduce the length of the input prompt or the number"
+                " of requested output tokens."
+            ),
+            Told(2048),
+        ),
+        (
+            400,
+            (
+                "'max_tokens' or 'max_completion_tokens' is too large: 2000. This model's maximum"
+                " context length is 2048 tokens and your request has 107 input tokens (2000 > "
+                "2048 - 107)."
+            ),
+            Told(2048, 107),
+        ),
+        # LM Studio
+        (400, "Cannot truncate prompt with n_keep (11378) >= n_ctx (4096)", Told(4096, 11378)),
+        (
+            400,
+            (
+                "Trying to keep the first 5120 tokens when context the overflows. However, the "
+                "model is loaded with context length of only 4096 tokens, which is not enough."
+            ),
+            Told(4096),
+        ),
+        (
+            400,
+            (
+                "The number of tokens to keep from the initial prompt is greater than the context"
+                " length"
+            ),
+            NOTHING_TOLD,
+        ),
+        # dasllama
+        (400, "the rendered prompt is 2107 tokens; the model context is 2048", Told(2048, 2107)),
+        # llama-cpp-python
+        (400, "Requested tokens (2107) exceed context window of 2048", Told(2048, 2107)),
+        # text-generation-inference
+        (
+            422,
+            (
+                "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. "
+                "Given: 5120 `inputs` tokens and 2000 `max_new_tokens`"
+            ),
+            Told(4096, 5120),
+        ),
+        (
+            422,
+            "Input validation error: `inputs` must have less than 4095 tokens. Given: 5120",
+            Told(4095, 5120),
+        ),
+        # xAI, Gemini, Moonshot, DashScope
+        (
+            400,
+            "This model's maximum prompt length is 131072 but the request contains 150000 tokens.",
+            Told(131072, 150000),
+        ),
+        (
+            400,
+            (
+                "The input token count (1150000) exceeds the maximum number of tokens allowed "
+                "(1048576)."
+            ),
+            Told(1048576, 1150000),
+        ),
+        (400, "Invalid request: Your request exceeded model token limit: 8192", Told(8192)),
+        (
+            400,
+            "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 6000]",
+            Told(6000),
+        ),
+        # Anthropic
+        (400, "prompt is too long: 205000 tokens > 200000 maximum", Told(200000, 205000)),
+        (
+            400,
+            (
+                "input length and `max_tokens` exceed context limit: 199000 + 2000 > 200000, "
+                "decrease input length or `max_tokens` and try again"
+            ),
+            Told(200000),
+        ),
+        # Cohere, Mistral, OpenRouter, Groq, GitHub
+        (
+            400,
+            (
+                "too many tokens: total number of tokens in the prompt cannot exceed 4081 - "
+                "received 5000. Try using a shorter prompt."
+            ),
+            Told(4081, 5000),
+        ),
+        (
+            400,
+            (
+                "Prompt contains 33000 tokens and 0 draft tokens, too large for model with 32768 "
+                "maximum context length"
+            ),
+            Told(32768, 33000),
+        ),
+        (
+            400,
+            (
+                "This endpoint's maximum context length is 32768 tokens. However, you requested "
+                "about 40000 tokens (38000 of text input, 2000 in the output)."
+            ),
+            Told(32768, 38000),
+        ),
+        (400, "Please reduce the length of the messages or completion.", NOTHING_TOLD),
+        (400, "prompt token count of 130000 exceeds the limit of 128000", Told(128000)),
+        # Words that no pattern knows, with two counts
+        (500, "3012 tokens are beyond my 2048", Told(2048)),
+        (413, "Payload Too Large", NOTHING_TOLD),
+    ],
+)
+def test_a_refusal_as_too_long_tells_the_window(status: int, message: str, told: Told) -> None:
+    error = refused(status, message)
+    assert type(error) is ModelContextExceeded
+    assert error.told == told
+
+
+@pytest.mark.parametrize(
+    ("message", "reply"),
+    [
+        ("max_tokens is too large: 2000. This model supports at most 512 completion tokens.", 512),
+        ("Range of max_tokens should be [1, 1024]", 1024),
+        ("max_tokens: 2000 > 1024, which is the maximum allowed number of output tokens", 1024),
+        ("`max_tokens` must be less than or equal to `512`", 512),
+        ("max_completion_tokens is too large: 2000", 2000),
+    ],
+)
+def test_a_refusal_of_the_reply_limit_alone_tells_that(message: str, reply: int) -> None:
+    error = refused(400, message)
+    assert type(error) is ModelReplyTooLong
+    assert error.told == Told(reply=reply)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (
+            429,
+            (
+                "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, "
+                "Requested 2000. Please try again in 2s."
+            ),
+            ModelBusy,
+        ),
+        (429, "Maximum context length of 2048 tokens per minute", ModelBusy),
+        (503, "3000 tokens are queued, and 2048 at most", ModelBusy),
+        (400, "image is 4096 x 2048 pixels", ModelRequestRefused),
+        (400, "Invalid 'temperature': 4000 is more than 2048", ModelRequestRefused),
+        (
+            400,
+            (
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+                "'max_completion_tokens' instead."
+            ),
+            ModelRequestRefused,
+        ),
+        (400, "Unknown name 'max_tokens': Cannot find field.", ModelRequestRefused),
+        (
+            400,
+            "Invalid 'max_tokens': integer below minimum value. Expected a value >= 16, but got 1.",
+            ModelRequestRefused,
+        ),
+        (400, "The token limit of 3 retries is 5", ModelRequestRefused),
+        (500, "Internal server error after 3000 ms in 2048 threads", ModelFailed),
+        (500, "context deadline exceeded: 3000 ms, request 4096", ModelFailed),
+    ],
+)
+def test_other_refusals_are_none_of_the_length(
+    status: int, message: str, kind: type[ModelError]
+) -> None:
+    assert type(refused(status, message)) is kind
+
+
+def test_the_window_may_stand_in_a_field_of_its_own() -> None:
+    fields = {"n_prompt_tokens": 4133, "n_ctx": 4096}
+    assert told_by("too large", fields) == Told(4096, 4133)
+    assert told_by("too large", {"n_prompt_tokens": "4133", "n_ctx": True}) == NOTHING_TOLD
+
+
+def test_a_number_below_every_window_is_none() -> None:
+    assert told_by("the context is 12 tokens", {}) == NOTHING_TOLD
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("3012 tokens, 2048 allowed", True),
+        ("3012 tokens", False),
+        ("3012 apples, 2048 allowed", False),
+        ("3012 tokens, 12 allowed", False),
+        ("gpt-4-3012 takes tokens up to version-2048", False),
+        ("700 tokens, 300 allowed", False),  # The request was far larger.
+    ],
+)
+def test_two_counts_of_tokens_tell_of_the_length_in_any_words(message: str, named: bool) -> None:
+    assert counts_named(message, PROMPT_TOKENS) is named
+
+
+def test_a_window_that_is_told_is_kept_with_room_for_the_reply() -> None:
+    window = after_refusal(UNBOUNDED, Size(3000, 2500, 2000), Told(2048), last_attempt=False)
+    assert window == ContextWindow(1536, 2048)
+    assert window.prompt_budget == 1413
+    assert 300 < window.reply_limit(window.prompt_budget, 2000) < 2048 - 1413
+
+
+def test_a_window_that_is_told_once_more_means_that_the_estimate_is_too_low() -> None:
+    size = Size(1400, 1000, 400)
+    window = after_refusal(ContextWindow.of(2048), size, Told(2048), last_attempt=False)
+    assert window == ContextWindow.of(1024)
+
+
+def test_a_server_that_counts_more_than_the_estimate_is_believed() -> None:
+    size = Size(1000, 500, 400)
+    window = after_refusal(UNBOUNDED, size, Told(2048, 2500), last_attempt=False)
+    assert window == ContextWindow.of(2048 * 1000 // 2500)
+
+
+def test_history_is_halved_if_nothing_is_told_and_then_the_question() -> None:
+    window = after_refusal(UNBOUNDED, Size(3000, 2000, 2000), NOTHING_TOLD, last_attempt=False)
+    assert window.prompt_budget == pytest.approx(2000, abs=2)
+    window = after_refusal(window, Size(1000, 0, 1500), NOTHING_TOLD, last_attempt=False)
+    assert window.prompt_budget == pytest.approx(500, abs=2)
+
+
+def test_a_reply_limit_that_alone_is_over_leaves_the_prompt_as_it_is() -> None:
+    size = Size(3000, 2000, 2000)
+    assert after_refusal(UNBOUNDED, size, Told(reply=512), last_attempt=False) == ContextWindow(
+        reply=512
+    )
+    repeated = after_refusal(UNBOUNDED, size, Told(reply=2000), last_attempt=False)
+    assert repeated.reply == 1000
+
+
+sizes = st.builds(
+    lambda prompt, share, reply: Size(prompt, int(prompt * share), reply),
+    st.integers(SMALLEST, 200_000),
+    st.floats(0, 1),
+    st.integers(LEAST_REPLY, 32_000),
+)
+tolds = st.builds(
+    Told, st.one_of(st.just(0), st.integers(SMALLEST, 200_000)), st.integers(0, 200_000)
+)
+
+
+@given(sizes, tolds)
+def test_what_is_asked_after_a_refusal_is_always_less(size: Size, told: Told) -> None:
+    window = after_refusal(UNBOUNDED, size, told, last_attempt=False)
+    smaller = window.prompt_budget < size.prompt
+    assert smaller or window.reply_limit(size.prompt, size.reply) < size.reply or is_smallest(size)
+
+
+@given(sizes, tolds)
+def test_the_last_attempt_fits_everywhere(size: Size, told: Told) -> None:
+    window = after_refusal(UNBOUNDED, size, told, last_attempt=True)
+    assert window.total <= LAST_RESORT
+    assert window.prompt_budget + LEAST_REPLY < LAST_RESORT
+
+
+def test_what_went_through_is_the_bound_where_nothing_is_told() -> None:
+    window = after_acceptance(Size(4000, 3000, 2000), Size(2500, 1500, 1250))
+    assert 2500 <= window.prompt_budget <= 2502
+    assert window.reply_limit(2500, 2000) >= 1250
+    near = after_acceptance(Size(4000, 3000, 2000), Size(3900, 2900, 2000))
+    assert near.prompt_budget == pytest.approx(3000, abs=2)
+
+
+def test_a_prompt_that_went_through_with_a_lower_limit_shares_its_window_with_the_reply() -> None:
+    window = after_acceptance(Size(500, 0, 2000), Size(500, 0, 1000))
+    assert window == ContextWindow.of(int(500 * 1.15) + 32 + 1000)
