@@ -172,31 +172,38 @@ def _is_less(window: ContextWindow, refused: Size) -> bool:
 
 
 # Counts in prose: not a part of a name ("gpt-4-0613"), perhaps with separators ("131,072").
-_NUMBER: Final = r"(?<![\w.-])(\d{1,3}(?:[,_]\d{3})+|\d+)(?![\w-])"
-# The reply limit alone is over: "supports at most 16384 completion tokens".
+_NUMBER: Final = r"(?<![A-Za-z0-9_.-])(?<!by )(\d{1,3}(?:[,_]\d{3})+|\d+)(?![A-Za-z0-9_-])"
+LARGEST: Final = 20_000_000  # tokens; larger numbers are times and the ids of requests
+# The reply limit alone is over: "supports at most 16384 completion tokens". The last two are
+# Bedrock's and Gemini's.
 _REPLY: Final = re.compile(
-    r"max_(?:completion_|new_|output_)?tokens|(?:completion|output) tokens", re.IGNORECASE
+    r"max_(?:completion_|new_|output_)?tokens|(?:completion|output) tokens|maximum tokens"
+    r"|max(?:Output)?Tokens?(?:Count)?\b",
+    re.IGNORECASE,
 )
 _OVER: Final = re.compile(
-    r"too large|at most|maximum|range|less than|exceed|limit|greater|>(?!=)", re.IGNORECASE
+    r"too large|at most|maximum|range|less(?: than| or equal)|exceed|limit|<=|>(?!=)", re.IGNORECASE
 )
 _NOT_THE_REPLY: Final = re.compile(
-    r"prompt|input|messages?\b(?! is)|context (?:length|window|size|limit)", re.IGNORECASE
+    r"prompt|inputs?\b(?! (?:validation|request))|messages?\b(?! is)"
+    r"|context (?:length|window|size|limit)",
+    re.IGNORECASE,
 )
-_OF_WINDOWS: Final = r"(?:context|prompt|input|token|sequence)s?[ _-](?:length|window|size|limit)"
+_OF_WINDOWS: Final = (
+    r"(?:context|prompt|input|token|sequence|model)s?[ _-](?:length|window|size|limit)"
+)
 _OF_REQUESTS: Final = "(?:tokens|exceed|>)"
 _RANGE: Final = rf"\[\s*\d+\s*,\s*{_NUMBER}\s*\]"
-# In the words of DashScope; Anthropic, vLLM and LM Studio; Mistral; OpenAI, xAI, llama.cpp and
-# Moonshot; dasllama; Gemini; Cohere and text-generation-inference.
+# DashScope names a range. The others are in the words of Anthropic, vLLM and LM Studio; Mistral;
+# OpenAI, xAI, llama.cpp and Moonshot; dasllama; Gemini; Cohere and text-generation-inference.
 _WINDOW: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        _RANGE,
         rf">=?\s*(?:n_ctx\s*\(\s*)?{_NUMBER}",
         rf"{_NUMBER}\s+max(?:imum)?\b",
         rf"{_OF_WINDOWS}\D{{0,30}}?{_NUMBER}",
         rf"(?:n_ctx|context)\D{{0,16}}?{_NUMBER}",
-        rf"(?:allowed|limit)\D{{0,8}}?{_NUMBER}",
+        rf"(?:allowed|limit(?: for this model)?)\D{{0,8}}?{_NUMBER}",
         rf"(?:<=|≤|less than|at most|up to|exceeds?)\D{{0,8}}?{_NUMBER}",
     )
 )
@@ -205,32 +212,39 @@ _PROMPT: Final = tuple(
     for pattern in (
         rf"{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text|input)",
         rf"(?:contains|resulted in|has) {_NUMBER}(?: input)? tokens",
-        rf"(?:prompt is|too long:|request|tokens|count|n_keep) \(?{_NUMBER}\)? ?{_OF_REQUESTS}",
+        rf"(?:prompt is|too long:|request|token count|n_keep) \(?{_NUMBER}\)? ?{_OF_REQUESTS}",
         rf"(?:given|received):? {_NUMBER}",
     )
 )
 # Go's "context deadline exceeded" is a time-out.
-_OF_TOKENS: Final = re.compile(r"token|context(?! deadline| cancell?ed)|n_ctx", re.IGNORECASE)
+_OF_TOKENS: Final = (
+    r"token|n_ctx|context(?! deadline| cancell?ed)|(?:seq\w*|session|model)_?len"
+    r"|(?:input|prompt) len"
+)
+_COUNT_OF_TOKENS: Final = re.compile(
+    rf"(?:{_OF_TOKENS})\D{{0,16}}?{_NUMBER}|{_NUMBER}\D{{0,12}}?(?:{_OF_TOKENS})", re.IGNORECASE
+)
 
 
 def told_by(message: str, fields: Mapping[str, Any]) -> Told:
     """Return the counts that a refusal names, in its *message* or in *fields* beside it."""
     if reply := _reply_told(message):
         return Told(reply=reply)
-    window = _field(fields, "n_ctx") or _first(_WINDOW, message) or _smaller(message)
+    window = _field(fields, "n_ctx") or _window_told(message)
     prompt = _field(fields, "n_prompt_tokens") or _first(_PROMPT, message)
-    return Told(window if window >= SMALLEST else 0, prompt)
+    return Told(window if SMALLEST <= window <= LARGEST else 0, prompt)
 
 
-def counts_named(message: str, prompt_tokens: int) -> bool:
+def counts_named(message: str, prompt_tokens: int, reply_tokens: int = NO_LIMIT) -> bool:
     """Whether a refusal in unknown words names the size of a request and a smaller limit.
 
-    *prompt_tokens* is the estimate of what was sent, so that other numbers are not taken for it.
+    The request was estimated to have *prompt_tokens* and asked for *reply_tokens*, so that other
+    numbers are not taken for it.
     """
-    counts = sorted(set(_counts(message)))
-    if len(counts) < 2 or not _OF_TOKENS.search(message) or counts[0] < SMALLEST:
+    counts = _counts(message)
+    if len(counts) < 2 or not _COUNT_OF_TOKENS.search(message) or counts[0] < SMALLEST:
         return False
-    return counts[-1] * 5 >= prompt_tokens
+    return prompt_tokens <= 5 * counts[-1] <= 25 * (prompt_tokens + reply_tokens)
 
 
 def _reply_told(message: str) -> int:
@@ -238,21 +252,20 @@ def _reply_told(message: str) -> int:
         return 0
     if (bounds := re.search(_RANGE, message)) is not None:
         return _value(bounds[1])
+    return next((count for count in _counts(message) if count >= LEAST_REPLY), 0)
+
+
+def _window_told(message: str) -> int:
+    """Return the window that a refusal names, 0 if that is not clear."""
+    if (bounds := re.search(_RANGE, message)) is not None:
+        return _value(bounds[1])
+    named = _first(_WINDOW, message)
     counts = [count for count in _counts(message) if count >= LEAST_REPLY]
-    return min(counts, default=0)
-
-
-def _smaller(message: str) -> int:
-    """Return the limit among the counts of a refusal in unknown words, 0 if that is not clear.
-
-    Of two it is the smaller one; of three the largest, if the others come to more together.
-    """
-    counts = sorted(set(_counts(message)))
-    if len(counts) == 2:
-        return counts[0]
-    if len(counts) == 3 and counts[0] + counts[1] > counts[2]:
-        return counts[2]
-    return 0
+    if len(counts) == 2 and (named or _COUNT_OF_TOKENS.search(message)):
+        return counts[0]  # Whatever the words are, the request is the larger one.
+    if len(counts) == 3 and not named and counts[0] + counts[1] > counts[2]:
+        return counts[2]  # Prompt and reply come to more together.
+    return named
 
 
 def _first(patterns: tuple[re.Pattern[str], ...], message: str) -> int:
@@ -261,7 +274,9 @@ def _first(patterns: tuple[re.Pattern[str], ...], message: str) -> int:
 
 
 def _counts(message: str) -> list[int]:
-    return [_value(number) for number in re.findall(_NUMBER, message)]
+    """Return the numbers of a message that may count tokens, each once, the smallest first."""
+    values = {_value(number) for number in re.findall(_NUMBER, message)}
+    return sorted(value for value in values if value <= LARGEST)
 
 
 def _value(number: str) -> int:

@@ -5,7 +5,7 @@ Codes say more than the status, and compatible servers have words of their own.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -42,6 +42,9 @@ ERRORS_BY_CODE: Final = (
     (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
     (re.compile(r"rate_limit|overloaded"), ModelBusy),
 )
+# Groq, OpenAI and Anthropic: more tokens at once than a minute allows, or bytes than a request may
+# have. Waiting is in vain, whatever code says so.
+TOO_LARGE: Final = re.compile(r"request too large|request_too_large", re.IGNORECASE)
 ERRORS_BY_MESSAGE: Final = (
     (
         re.compile(
@@ -59,16 +62,28 @@ ERRORS_BY_MESSAGE: Final = (
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
 # LM Studio; xAI, Gemini, OpenAI, Moonshot, DashScope; text-generation-inference; Mistral; Groq.
 TOO_LONG: Final = re.compile(
-    r"context[ _](length|window|size|limit)|(prompt|input|request|message) is too long"
-    r"|too many tokens|n_ctx|initial prompt is greater|maximum context"
+    r"context (length|window|size|limit)|ContextWindowExceeded"
+    r"|(prompt|input|request|message) is too long|prompt too long"
+    r"|too many (input )?tokens|n_ctx\b|initial prompt is greater|maximum context"
     r"|(maximum|exceed\w*|range of|configured).{0,40}"
     r"(prompt|input|token|tokens|sequence) (length|limit|allowed)"
-    r"|token count.{0,40}exceed|input tokens exceed|exceed\w*.{0,20}model token limit"
+    r"|(prompt|input|sequence) length.{0,40}(exceed|greater|longer)"
+    r"|exceed\w* max(imum)? (length|message tokens)"
+    r"|token count.{0,40}(exceed|supports up to)|longer than the (maximum )?model"
+    r"|input tokens exceed|exceed\w*.{0,20}model token limit"
     r"|inputs?\W{1,3}tokens.{0,20}max_new_tokens|inputs?\W{1,3}must have less than"
     r"|too large for model|reduce the (length|size) of (the|your) (messages|prompt|input)"
-    r"|number of tokens in the prompt",
+    r"|number of tokens in the prompt|prompt\W{0,3}超长",
     re.IGNORECASE,
 )
+# A limit on what is used in a time is told in like words; waiting helps against that, or money.
+OF_A_TIME: Final = re.compile(
+    r"per[ -](min|minute|hour|day|month)\b|daily|monthly|quota|rate[ _-]?limit|\b[TR]P[MD]\b"
+    r"|try again in",
+    re.IGNORECASE,
+)
+# The account is in the way, or what it may use by now; the length is not.
+NOT_OF_THE_REQUEST: Final = frozenset({401, 402, 403, 429})
 # Templates of Gemma, Mistral and MiniMax refuse it in words of their own; the last two patterns can
 # mean nothing else, as users and assistants take turns in each prompt of this program.
 NO_SYSTEM_ROLE: Final = re.compile(
@@ -115,6 +130,14 @@ TEXT_ALONE: Final = re.compile(r"content\W{0,3} (value )?must be a string", re.I
 DATA: Final = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")  # Base64, in which pictures are sent
 
 
+# Where servers put their sentences: FastAPI in a list of details, beside the input that it repeats;
+# OpenRouter the words of another provider in its metadata; Cloudflare a list of errors.
+SENTENCES: Final = ("message", "msg", "error", "errors", "detail", "metadata", "raw")
+DEEPEST: Final = 4
+TAG: Final = re.compile(r"</?[A-Za-z!][^>]*>")
+MOST_SENTENCES: Final = 8
+
+
 class Private:
     """What an API's error message may not carry into the log: the key and what people wrote."""
 
@@ -122,7 +145,7 @@ class Private:
         self._api_key = api_key
         self._turns = [turn.text for turn in prompt.turns]
         self.with_images = prompt.images > 0
-        self.prompt_tokens = prompt.tokens
+        self.tokens = prompt.tokens, prompt.reply_tokens
 
     def removed(self, message: str) -> str:
         """Return *message* on one line of bounded length without them."""
@@ -152,21 +175,24 @@ def refusal(status: int, said: str, private: Private) -> ModelError:
     body = _object(said)
     problem = body.get("error")
     body = problem if isinstance(problem, dict) else body
-    if not isinstance(body.get("message"), str):
-        body = {**body, "message": said}
-    return _error(status, body, private)
+    return _error(status, {**body, "message": sentences_of(said)}, private)
 
 
 def stream_error(problem: Mapping[str, Any], private: Private) -> ModelError:
     """Return the error for an error object within a stream; its code may be a status."""
     code = _word(problem.get("code"))
     status = int(code) if re.fullmatch(r"[1-9][0-9]{2}", code) else None
-    return _error(status, problem, private)
+    return _error(status, {**problem, "message": " ".join(_words(problem))}, private)
+
+
+def sentences_of(said: str) -> str:
+    """Return what a body says in words: those of its error, or of a page without its tags."""
+    return " ".join(dict.fromkeys(_words(_object(said)))) or TAG.sub(" ", said)
 
 
 def names_system_role(said: str) -> bool:
     """Whether a server says that it takes no turn of the system's or the developer's."""
-    return NO_SYSTEM_ROLE.search(said) is not None
+    return NO_SYSTEM_ROLE.search(sentences_of(said)[:SAID_LENGTH]) is not None
 
 
 def _object(said: str) -> dict[str, Any]:
@@ -178,6 +204,21 @@ def _object(said: str) -> dict[str, Any]:
     if isinstance(body, list):
         body = next(iter(body), {})
     return body if isinstance(body, dict) else {}
+
+
+def _words(problem: object, depth: int = 0) -> Iterator[str]:
+    """Yield the sentences of an error object, without what it repeats of the request.
+
+    *depth* is how far within the object *problem* is.
+    """
+    if isinstance(problem, str):
+        yield problem
+    elif isinstance(problem, list):
+        for one in problem[:MOST_SENTENCES]:
+            yield from _words(one, depth)
+    elif isinstance(problem, dict) and depth < DEEPEST:
+        for name in SENTENCES:
+            yield from _words(problem.get(name), depth + 1)
 
 
 def _word(value: object) -> str:
@@ -194,7 +235,7 @@ def _error(status: int | None, body: Mapping[str, Any], private: Private) -> Mod
     if named is None and _may_be_of_the_request(status):
         if names_system_role(message):
             named = ModelRequestRefused
-        elif counts_named(message, private.prompt_tokens):
+        elif not OF_A_TIME.search(message) and counts_named(message, *private.tokens):
             named = ModelContextExceeded
     kind_of = named or _class_by_status(status)
     if issubclass(kind_of, ModelContextExceeded):
@@ -218,16 +259,18 @@ def _picture_class(message: str) -> type[ModelError] | None:
 
 
 def _named_class(status: int | None, code: str, message: str) -> type[ModelError] | None:
+    if TOO_LARGE.search(f"{code} {message}"):
+        return ModelContextExceeded
     for pattern, named in ERRORS_BY_CODE:
         if pattern.search(code):
             return named
     for pattern, named in ERRORS_BY_MESSAGE:
         if pattern.search(message):
             return named
-    # A limit on the tokens of a minute is told in like words; waiting helps against that.
-    if status != 429 and (TOO_LONG.search(message) or told_by(message, {}).reply):
-        return ModelContextExceeded
-    return None
+    if status in NOT_OF_THE_REQUEST or OF_A_TIME.search(message):
+        return None
+    too_long = TOO_LONG.search(message) or told_by(message, {}).reply
+    return ModelContextExceeded if too_long else None
 
 
 def _class_by_status(status: int | None) -> type[ModelError]:

@@ -121,7 +121,7 @@ def refused(status: int, message: str) -> ModelError:
         # dasllama
         (400, "the rendered prompt is 2107 tokens; the model context is 2048", Told(2048, 2107)),
         # llama-cpp-python
-        (400, "Requested tokens (2107) exceed context window of 2048", Told(2048, 2107)),
+        (400, "Requested tokens (2107) exceed context window of 2048", Told(2048)),
         # text-generation-inference
         (
             422,

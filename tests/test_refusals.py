@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from bot.context_window import NOTHING_TOLD, Told
 from bot.errors import (
     ModelBlind,
     ModelBusy,
@@ -12,12 +13,14 @@ from bot.errors import (
     ModelError,
     ModelFailed,
     ModelKeyRefused,
+    ModelQuotaUsedUp,
+    ModelReplyTooLong,
     ModelRequestRefused,
     ModelUnknown,
 )
 from bot.images import Image
 from bot.prompt import Prompt, Role, Turn
-from bot.refusals import Private, refusal
+from bot.refusals import Private, names_system_role, refusal, stream_error
 
 DATA = bytes(range(256)) * 4
 PLAIN = Prompt((Turn(Role.USER, "What is out there?"),), 9, 0, 100)
@@ -75,3 +78,206 @@ def test_a_picture_that_an_error_repeats_is_left_out() -> None:
         assert str(refusal(400, said, private(PICTURED))) == (
             "400 Bad: data:image/png;base64,(data)"
         )
+
+
+LONG = Prompt((Turn(Role.USER, "What is out there?"),), 3500, 0, 100, reply_tokens=2000)
+OPENAI = (
+    "This model's maximum context length is 8192 tokens. However, you requested 10050 tokens "
+    "(8050 in the messages, 2000 in the completion)."
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        # OpenRouter, with the words of another provider
+        (
+            400,
+            {
+                "error": {
+                    "message": "Provider returned error",
+                    "code": 400,
+                    "metadata": {"raw": json.dumps({"message": OPENAI}), "provider_name": "X"},
+                }
+            },
+            Told(8192, 8050),
+        ),
+        # Mistral, KoboldCpp and Cloudflare have places of their own
+        (
+            400,
+            {
+                "object": "error",
+                "message": {
+                    "detail": [
+                        {
+                            "type": "value_error",
+                            "msg": "Prompt contains 4200 tokens, too large for model with 4096 "
+                            "maximum context length",
+                        }
+                    ]
+                },
+            },
+            Told(4096, 4200),
+        ),
+        (
+            400,
+            {"detail": {"msg": "Max context length exceeded: 5000 / 4096 tokens"}},
+            Told(4096),
+        ),
+        (
+            413,
+            {
+                "success": False,
+                "errors": [
+                    {
+                        "message": "AiError: The estimated number of input and maximum output "
+                        "tokens (10050) exceeded this model context window limit (7968).",
+                        "code": 5021,
+                    }
+                ],
+            },
+            Told(7968),
+        ),
+        # More than a minute allows: waiting is in vain
+        (
+            413,
+            {
+                "error": {
+                    "message": "Request too large for model `x` in organization `y` on tokens per "
+                    "minute (TPM): Limit 6000, Requested 6294, please reduce your message size",
+                    "code": "rate_limit_exceeded",
+                }
+            },
+            Told(6000),
+        ),
+        (
+            429,
+            {
+                "error": {
+                    "message": "Request too large for gpt-4o on tokens per min (TPM): Limit 3000, "
+                    "Requested 4100. The input or output tokens must be reduced.",
+                    "code": "rate_limit_exceeded",
+                }
+            },
+            Told(3000),
+        ),
+        # TabbyAPI and LMDeploy name the request first
+        (
+            400,
+            {"error": {"message": "Context length 5123 is greater than max_seq_len 4096."}},
+            Told(4096),
+        ),
+        (
+            400,
+            {"message": "Input length 5000 exceeds the maximum session_len 4096."},
+            Told(4096),
+        ),
+        # Cohere names the excess too, new-api the request's id
+        (
+            400,
+            {
+                "message": "too many tokens: size limit exceeded by 5919 tokens. The limit for "
+                "this model is 128000 tokens."
+            },
+            Told(128000),
+        ),
+        (
+            400,
+            {
+                "error": {
+                    "message": "prompt too long: 4200 is more than 4096 tokens (request id: "
+                    "20261130194334123456789012345678)"
+                }
+            },
+            Told(4096),
+        ),
+        (400, {"error": {"message": "Prompt 超长", "code": "1261"}}, NOTHING_TOLD),
+    ],
+)
+def test_too_long_is_understood_wherever_it_is_said(
+    status: int, body: dict[str, object], told: Told
+) -> None:
+    error = refusal(status, json.dumps(body), private(LONG))
+    assert type(error) is ModelContextExceeded
+    assert error.told == told
+
+
+@pytest.mark.parametrize(
+    ("message", "reply"),
+    [
+        (
+            (
+                "The maximum tokens you requested exceeds the model limit of 1024. Try again with "
+                "a maximum tokens value that is lower than 1024."
+            ),
+            1024,
+        ),
+        ("Input validation error: `max_new_tokens` must be <= 1024. Given: 2000", 1024),
+        (
+            (
+                "Unable to submit request because it has a maxOutputTokens value of 2000 but the "
+                "supported range is from 1 (inclusive) to 1025 (exclusive)."
+            ),
+            1025,
+        ),
+    ],
+)
+def test_a_limit_of_the_reply_is_understood_by_other_names(message: str, reply: int) -> None:
+    error = refusal(400, json.dumps({"error": {"message": message}}), private(LONG))
+    assert type(error) is ModelReplyTooLong
+    assert error.told == Told(reply=reply)
+
+
+def test_the_page_of_a_proxy_tells_no_window() -> None:
+    """The number in it is the status."""
+    page = (
+        "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n"
+        "<center><h1>413 Request Entity Too Large</h1></center>\r\n<hr>"
+        "<center>nginx/1.18.0 (Ubuntu)</center>\r\n</body>\r\n</html>"
+    )
+    error = refusal(413, page, private(LONG))
+    assert type(error) is ModelContextExceeded
+    assert error.told == NOTHING_TOLD
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (
+            402,
+            (
+                "This request requires more credits, or fewer max_tokens. You requested up to 2000 "
+                "tokens, but can only afford 121. To increase, upgrade to an account with a higher "
+                "total limit"
+            ),
+            ModelQuotaUsedUp,
+        ),
+        (402, "Prompt tokens limit exceeded: 9000 > 1200. Upgrade.", ModelQuotaUsedUp),
+        (403, "You have exceeded your daily token limit of 3000. Used 4123.", ModelKeyRefused),
+        (400, "You have exceeded your monthly token limit (3000): 4123", ModelRequestRefused),
+        (500, "Failed to fetch a token from http://auth:8080, status 401", ModelFailed),
+        (500, "token bucket 1732999999 is before 1732999000", ModelFailed),
+        (400, "Unknown parameter: 'context_length'.", ModelRequestRefused),
+        (429, "Rate limit reached: limit 3000 tokens per minute, requested 4000", ModelBusy),
+    ],
+)
+def test_what_an_account_may_use_is_not_what_a_model_takes(
+    status: int, message: str, kind: type[ModelError]
+) -> None:
+    error = refusal(status, json.dumps({"error": {"message": message}}), private(LONG))
+    assert type(error) is kind
+
+
+def test_what_a_server_repeats_of_the_request_says_nothing() -> None:
+    """FastAPI sends the input back that it did not like."""
+    detail = {
+        "loc": ["body", "messages", 0, "content"],
+        "msg": "Input should be a valid string",
+        "input": "The maximum context length is 4096 tokens, of 8192. System role not supported.",
+    }
+    body = json.dumps({"detail": [detail]})
+    assert type(refusal(422, body, private(LONG))) is ModelRequestRefused
+    assert not names_system_role(body)
+    assert names_system_role(json.dumps({"detail": "System role not supported"}))
+    limit = stream_error({"message": "limit 3000 tokens per minute, used 4000"}, private(LONG))
+    assert type(limit) is ModelFailed
