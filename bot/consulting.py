@@ -19,8 +19,10 @@ from bot.errors import (
     ModelContextExceeded,
     ModelEmpty,
     ModelError,
+    ModelLength,
     ModelRequestRefused,
     ModelSilent,
+    ModelThoughtOnly,
     NothingAsked,
     ReplyLost,
 )
@@ -162,6 +164,10 @@ class Consulting:
                         calibration = calibration.learn(prompt.tokens, counted)
                         await fitting.accept(size, calibration.factor, counted)
                 return
+            except (ModelLength, ModelThoughtOnly):
+                if answer.usage and answer.usage.completion_tokens < prompt.reply_tokens:
+                    self._windows.note_cut_short(answer.model)
+                raise
             except (ModelContextExceeded, ModelSilent) as error:
                 if isinstance(error, ModelContextExceeded) and error.told.prompt:
                     calibration = await self._counted(answer.model, prompt, error.told.prompt)

@@ -43,6 +43,7 @@ class LearntWindows:
         self._learnt: dict[str, tuple[ContextWindow, float]] = {}
         self._accepted: dict[str, Size] = {}
         self._listed = set[str]()
+        self._cut_short = set[str]()
 
     async def of(self, name: str) -> ContextWindow:
         """Return what the server of a model takes, as far as it is known; raises HistoryFailed."""
@@ -51,6 +52,11 @@ class LearntWindows:
         if learnt_at <= oldest:
             window = await self._notes.context_window(name, since=int(oldest))
             self._learnt[name] = window, self._now()
+        if name in self._cut_short and (tokens := await self.listed(name)):
+            self._cut_short.discard(name)
+            if tokens < window.total:
+                window = window.within(ContextWindow.of(tokens))
+                await self.learn(name, window)
         listed = self._model.windows.get(name)
         return window if listed is None else window.within(ContextWindow.of(listed))
 
@@ -76,6 +82,14 @@ class LearntWindows:
             await self._notes.set_context_window(name, window, now=int(self._now()))
         except HistoryFailed as error:
             log.warning("Cannot store the context window of %s: %s", name, error)
+
+    def note_cut_short(self, name: str) -> None:
+        """Note that a model's answer ended at a limit below its own: perhaps the window's end.
+
+        The list of models is read before the next question; it may tell the window, so that the
+        next answers have room and no request is refused.
+        """
+        self._cut_short.add(name)
 
     def largest_accepted(self, name: str) -> Size | None:
         """Return the largest request that a model took since the start, by the estimate."""

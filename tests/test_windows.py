@@ -189,6 +189,37 @@ async def test_the_list_of_models_tells_what_a_refusal_does_not(
         assert 1900 < window.total <= 2048
 
 
+@pytest.mark.parametrize("said", ["It begins", ""])
+async def test_an_answer_that_the_window_cut_has_the_list_read_before_a_request_is_refused(
+    server: ModelDriver, tmp_path: Path, said: str
+) -> None:
+    await server.change(dialect="llama.cpp", context_window=1024, lists_window=True)
+    await server.reply_when("Question 2", REPLY)
+    usage = {"prompt_tokens": 977, "completion_tokens": 47, "total_tokens": 1024}
+    await server.reply(Script(text=said, finish_reason="length", usage=usage))
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await asked(assistant, 1, question(1))
+        await server.forget_requests()
+        assert (await asked(assistant, 2, question(2))).text == REPLY
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        assert (await asked(assistant, 3, WORDS * 2000)).text
+    limits = [record.body["max_tokens"] for record in await server.completions()]
+    assert len(limits) == 2, "none is refused, also after a restart"
+    assert max(limits) < 1024
+
+
+async def test_an_answer_that_ends_at_its_own_limit_teaches_nothing(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    await server.change(lists_window=True, context_window=1024)
+    usage = {"prompt_tokens": 300, "completion_tokens": 2000, "total_tokens": 2300}
+    await server.reply(Script(text="It begins", finish_reason="length", usage=usage))
+    async with opened(server, tmp_path / "bot.db", reply_tokens=500) as assistant:
+        for number in (1, 2):
+            await asked(assistant, number, question(number))
+    assert {one.path for one in await server.requests()} == {"/v1/chat/completions"}
+
+
 async def test_what_was_learnt_is_forgotten_after_a_day(
     server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
