@@ -22,6 +22,7 @@ from openai import AsyncOpenAI
 
 from bot.calls import Calls
 from bot.completion_stream import Chunk, StreamDecoder, Usage
+from bot.context_window import LAST_RESORT
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
@@ -363,9 +364,17 @@ class ChatCompletions:
                 # Kept only now: a refusal may name an option and mean its value.
                 self._forms[model] = form
                 return completion
-            except (ModelContextExceeded, ModelSilent):
+            except ModelContextExceeded:
                 self._forms[model] = form  # What is asked next is less, in the form that was read.
                 raise
+            except ModelSilent:
+                # llama-cpp-python sends nothing if a prompt is too long, which a small one is
+                # not, or if its template refuses the system turn.
+                untried = form.takes_system_turn and model not in self._forms
+                if not untried or prompt.tokens > LAST_RESORT or not calls.left:
+                    raise
+                form = replace(form, takes_system_turn=False)
+                log.info("Asking for question %d without a system turn", calls.question_id)
             except ModelRequestRefused as error:
                 adapted = form.without(_said(error))
                 if adapted is None or adapted in tried or not calls.left:

@@ -525,13 +525,11 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
         (Script(events_before=([1],)), "", ModelFailed),
         (Script(body="<html>Sign in</html>"), "", ModelFailed),
         (Script(body="{"), "", ModelFailed),
-        (Script(body=""), "", ModelSilent),
         (Script(body="null"), "", ModelFailed),
         (raw(b"data: {nonsense\n\n"), "", ModelFailed),
         (raw(data("a"), b"data: {nonsense\n\n"), "a", ModelCut),
         (raw(data("a"), b"\xff\xfe\n\n"), "a", ModelCut),
         (raw(b"data: [DONE]\n\n"), "", ModelFailed),
-        (raw(), "", ModelSilent),
         (raw(b"data: " + b'{"a":' * 9999 + b"\n\n"), "", ModelFailed),
     ],
     ids=lambda one: repr(one)[:60] if not isinstance(one, Script) else "script",
@@ -544,6 +542,21 @@ async def test_a_partial_is_never_taken_for_a_whole(
     said, error = await failure(model)
     assert (said, type(error)) == (text, kind)
     assert len(await server.completions()) == 1
+
+
+@pytest.mark.parametrize("script", [Script(body=""), raw()], ids=["script", "raw"])
+async def test_nothing_at_all_is_asked_once_more_without_a_system_turn(
+    server: ModelDriver, model: ChatCompletions, script: Script
+) -> None:
+    """That is forgotten where it does not help, and not tried of a model that took such a turn."""
+    await server.reply(script, script)
+    said, error = await failure(model)
+    assert (said, type(error)) == ("", ModelSilent)
+    await server.reply("fine", script)
+    assert (await asked(model))[0] == "fine"
+    assert type((await failure(model))[1]) is ModelSilent
+    roles = [one.body["messages"][0]["role"] for one in await server.completions()]
+    assert roles == ["system", "user", "system", "system"]
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,9 @@ async def test_an_answer_that_fills_the_window_is_continued_from_its_end(
     assert "Line 0 of the answer" not in sent
 
 
-@pytest.mark.parametrize("role", ["not supported", "gemma", "must alternate", "in stream", "bare"])
+@pytest.mark.parametrize(
+    "role", ["not supported", "gemma", "must alternate", "in stream", "bare", "silent"]
+)
 async def test_a_system_turn_that_is_refused_goes_into_the_first_question(
     server: ModelDriver, tmp_path: Path, role: str
 ) -> None:

@@ -399,14 +399,17 @@ _REFUSALS: Final = {
     "llama.cpp": _as_llama_cpp,
     "dasllama": _as_dasllama,
 }
-SYSTEM_ROLES: Final = ("taken", "not supported", "gemma", "must alternate", "in stream", "bare")
+SYSTEM_ROLES: Final = (
+    *("taken", "not supported", "gemma", "must alternate", "in stream", "bare", "silent"),
+)
 
 
 def check_roles(messages: Sequence[JsonObject], system_role: str) -> None:
     """Raise `Refusal` or `InStream` for turns of the system, as *system_role* says.
 
     "not supported" is vLLM, "gemma" Google, "must alternate" a template of Mistral's at llama.cpp,
-    "in stream" that at LM Studio, "bare" that at `transformers serve`.
+    "in stream" that at LM Studio, "bare" that at `transformers serve`, "silent" that at
+    llama-cpp-python, whose stream of status 200 is empty then.
     """
     if system_role == "taken" or all(one["role"] not in _SYSTEM for one in messages):
         return
@@ -414,6 +417,8 @@ def check_roles(messages: Sequence[JsonObject], system_role: str) -> None:
         "Error rendering prompt with jinja template: "
         "Conversation roles must alternate user/assistant/user/assistant/..."
     )
+    if system_role == "silent":
+        raise InStream(b"")
     if system_role == "in stream":
         raise InStream(error_event(alternate))
     if system_role == "gemma":
