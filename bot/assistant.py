@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -19,6 +19,7 @@ from bot.errors import (
     ModelLength,
     NothingAsked,
     PlaceBusy,
+    ReplyBlocked,
     ReplyDelayed,
     ReplyLost,
     SystemPromptTooLong,
@@ -26,7 +27,7 @@ from bot.errors import (
 from bot.history import History
 from bot.languages import LANGUAGES, Languages
 from bot.notes import Choice, Scope
-from bot.offers import NOTHING, Offer, offered
+from bot.offers import NOTHING, Offer, Offers, offered
 from bot.pictures import Pictures
 from bot.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
 from bot.prompt import exchange_tokens, kept_files, requoted
@@ -147,11 +148,15 @@ class Assistant:
         try:
             async with reply:
                 reply.write(exchange.reply)
-                await reply.finish([notice])
+                try:
+                    await reply.finish([notice])
+                except ReplyBlocked as error:
+                    _log_lost(exchange, error)
+                    await reply.leave((), NOTHING)
         except ReplyDelayed as error:
             await self._put_off(exchange, error)
             return False
-        except ReplyLost as error:
+        except (ReplyLost, ReplyBlocked) as error:
             _log_lost(exchange, error)
         await self._record_shown(exchange)
         return True
@@ -325,34 +330,46 @@ class Assistant:
         except ReplyDelayed as error:
             await self._put_off(answer.exchange, error)
             return False
-        except ReplyLost as error:
-            await self._record_lost(answer, error)
         return True
 
     async def _answer_in_turn(self, answer: Answer, reply: Reply, turn: _Turn) -> None:
         async with AsyncExitStack() as held:
-            with answer.stops_here():
-                try:
-                    await held.enter_async_context(turn)
-                    await (self._renew if answer.renewal else self._attempt)(answer, reply)
-                except (ReplyLost, ReplyDelayed):
-                    raise
-                except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
-                    hint = isinstance(error, NothingAsked)
-                    answer.state = State.ANSWERED if hint else State.FAILED
-                    answer.at_limit = isinstance(error, ModelLength)
-                    answer.why += self._explained(error, answer)
-                    why = f"{type(error).__name__} {error}".rstrip()
-                    log.warning("Question %d failed: %s", answer.exchange.message_id, why)
-                except Exception:  # the one top handler of an answer
-                    answer.state = State.FAILED
-                    answer.why.append(answer.say.answer_failed)
-                    log.exception("Question %d failed", answer.exchange.message_id)
-            if answer.stopped is Stop.FORGOTTEN:
-                if not answer.received:  # Else what is stored of it says what to delete.
-                    await reply.withdraw()
-            elif answer.state is not None:
-                await self._end(answer, reply, answer.state)
+            try:
+                await self._answer_here(answer, reply, held, turn)
+            except (ReplyLost, ReplyBlocked) as error:
+                _log_lost(answer.exchange, error)
+                if answer.renewal is not None:
+                    await self._put_back(answer, reply, error)
+                elif isinstance(error, ReplyBlocked):
+                    await self._keep_shown(answer, reply)
+                else:
+                    await self._record_lost(answer, reply)
+
+    async def _answer_here(
+        self, answer: Answer, reply: Reply, held: AsyncExitStack, turn: _Turn
+    ) -> None:
+        with answer.stops_here():
+            try:
+                await held.enter_async_context(turn)
+                await (self._renew if answer.renewal else self._attempt)(answer, reply)
+            except (ReplyLost, ReplyBlocked, ReplyDelayed):
+                raise
+            except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
+                hint = isinstance(error, NothingAsked)
+                answer.state = State.ANSWERED if hint else State.FAILED
+                answer.at_limit = isinstance(error, ModelLength)
+                answer.why += self._explained(error, answer)
+                why = f"{type(error).__name__} {error}".rstrip()
+                log.warning("Question %d failed: %s", answer.exchange.message_id, why)
+            except Exception:  # the one top handler of an answer
+                answer.state = State.FAILED
+                answer.why.append(answer.say.answer_failed)
+                log.exception("Question %d failed", answer.exchange.message_id)
+        if answer.stopped is Stop.FORGOTTEN:
+            if not answer.received:  # Else what is stored of it says what to delete.
+                await reply.withdraw()
+        elif answer.state is not None:
+            await self._end(answer, reply, answer.state)
 
     async def _attempt(self, answer: Answer, reply: Reply) -> None:
         """Make the reply, or take what is stored of it."""
@@ -432,22 +449,22 @@ class Assistant:
             answer.exchange, answer.recorded = before, True
             reply.restart()
             reply.write(before.reply)
-        ending = answer.exchange if answer.recorded else await self._record(answer, state)
-        may_go_on = answer.kept and answer.stopped is not Stop.RESET
-        offers = offered(state, empty=not ending.reply, cut=ending.cut) if may_go_on else NOTHING
-        await reply.finish(answer.notices, offers)
+        ending = (
+            answer.exchange
+            if answer.recorded
+            else await self._record(answer, answer.outcome(), state)
+        )
+        await reply.finish(answer.notices, _offers(answer, state, ending))
         await self._record_shown(answer.exchange)
         self._report(answer, state)
 
-    async def _record(self, answer: Answer, state: State) -> Exchange:
-        """Store how the answer ended, and that it is to be shown; return it."""
-        ending = answer.outcome()
+    async def _record(self, answer: Answer, ending: Exchange, state: State) -> Exchange:
+        """Store how the answer ended, and that it is to be shown; return *ending*."""
         try:
             if not answer.received:
                 await self._history.receive(answer.exchange)
-            if answer.renewal is None:
-                await self._history.complete(ending, state, answer.notices)
-            else:
+            # What is stored whole and not shown yet is replaced.
+            if answer.renewal or not await self._history.complete(ending, state, answer.notices):
                 await self._history.renewed(ending, state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
@@ -455,15 +472,62 @@ class Assistant:
             answer.kept = False
         return ending
 
-    async def _record_lost(self, answer: Answer, why: ReplyLost) -> None:
+    async def _record_lost(self, answer: Answer, reply: Reply) -> None:
         exchange = answer.exchange if answer.recorded else answer.outcome()
         try:
-            if answer.renewal is None:  # Else the reply stays that was there before.
-                await self._history.complete(exchange, State.FAILED)
+            await self._history.complete(exchange, State.FAILED)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", exchange.message_id, error)
         await self._record_shown(exchange)
-        _log_lost(exchange, why)
+        with suppress(ReplyLost, ReplyBlocked):  # There may be a button still.
+            await reply.leave((), NOTHING)
+
+    async def _keep_shown(self, answer: Answer, reply: Reply) -> None:
+        """End an answer of which Discord refuses the rest: what is shown is all that is stored."""
+        shown = await reply.shown_text(without=INTERRUPTED)
+        ending = replace(answer.exchange, reply=shown, cut=bool(shown))
+        ending = replace(ending, tokens=exchange_tokens(ending))
+        answer.notices = [answer.say.reply_blocked]
+        await self._record(answer, ending, State.FAILED)
+        # Not to be continued: what comes next was refused.
+        offers = _offers(answer, State.CANCELLED, ending)
+        await self._left(answer, reply, answer.notices, offers)
+        await self._record_shown(ending)
+        self._report(answer, State.FAILED)
+
+    async def _put_back(self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked) -> None:
+        """Show and store again the reply that was there before, with its buttons."""
+        before = answer.before
+        if before is None or answer.stopped is Stop.FORGOTTEN:
+            return
+        answer.notices = [answer.say.kept_before]
+        if isinstance(why, ReplyBlocked):
+            answer.notices.append(answer.say.reply_blocked)
+        state = State.FAILED if before.cut else State.ANSWERED
+        try:
+            await self._history.renewed(before, state, answer.notices)
+        except HistoryFailed as error:
+            log.warning("Answer %d is not stored: %s", before.message_id, error)
+        offers = _offers(answer, state, before)
+        try:
+            reply.restart()
+            reply.write(before.reply)
+            await reply.finish(answer.notices, offers)
+        except ReplyLost as error:
+            _log_lost(before, error)
+        except ReplyBlocked:
+            await self._left(answer, reply, (), offers)
+        await self._record_shown(before)
+        self._report(answer, State.FAILED)
+
+    async def _left(
+        self, answer: Answer, reply: Reply, notices: Sequence[str], offers: Offers
+    ) -> None:
+        """Leave what is shown; what cannot be said under it is in the log."""
+        try:
+            await reply.leave(notices, offers, without=INTERRUPTED)
+        except (ReplyLost, ReplyBlocked) as error:
+            _log_lost(answer.exchange, error)
 
     async def _record_shown(self, exchange: Exchange) -> None:
         try:
@@ -523,5 +587,12 @@ def _why_stopped(why: Stop, say: Sentences) -> str:
     return say.continue_interrupted if why is Stop.INTERRUPTED else say.stopped
 
 
-def _log_lost(exchange: Exchange, error: ReplyLost) -> None:
+def _offers(answer: Answer, state: State, ending: Exchange) -> Offers:
+    """Return what may be done with *answer* as it ended, if it is stored."""
+    if not answer.kept or answer.stopped is Stop.RESET:
+        return NOTHING
+    return offered(state, empty=not ending.reply, cut=ending.cut)
+
+
+def _log_lost(exchange: Exchange, error: ReplyLost | ReplyBlocked) -> None:
     log.warning("Cannot show answer %d in %d: %s", exchange.message_id, exchange.place_id, error)

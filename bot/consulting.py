@@ -24,6 +24,7 @@ from bot.errors import (
     ModelSilent,
     ModelThoughtOnly,
     NothingAsked,
+    ReplyBlocked,
     ReplyLost,
 )
 from bot.history import NEWEST_ID, History
@@ -280,7 +281,7 @@ class Consulting:
             finally:
                 if rest := seam.finish():
                     answer.pieces.append(rest)
-                    with suppress(ReplyLost):  # What ends the answer here says more.
+                    with suppress(ReplyLost, ReplyBlocked):  # What ends the answer here says more.
                         reply.write(rest)
                 answer.usage = completion.usage
                 # Once, also when the question is put once more.

@@ -12,6 +12,7 @@ from bot.pacing import Pacer, Urgency
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
 TOO_MANY_REQUESTS: Final = 429
+TOO_LARGE: Final = 413  # also where something on the way says so
 # Discord: error codes
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_GUILD: Final = 10004
@@ -56,7 +57,7 @@ async def call(
             raise DiscordUnavailable(type(error).__name__, error.retry_after) from error
         except discord.HTTPException as error:
             if error.status != TOO_MANY_REQUESTS:
-                if _is_page(error):
+                if _is_page(error) and error.status != TOO_LARGE:
                     raise DiscordUnavailable(f"a page with status {error.status}") from error
                 raise
             seconds = _told_seconds(error)

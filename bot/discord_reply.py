@@ -7,19 +7,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import discord
 
 from bot.buttons import buttons, offers_under
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
-from bot.errors import ReplyDelayed, ReplyLost
+from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.interaction_reply import InteractionChannel
 from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import SMALL, Part
 from bot.sentences import Sentences
-from bot.showing import Wanted, at_the_end, next_change, while_streaming
+from bot.showing import Wanted, as_it_stands, at_the_end, next_change, while_streaming
 
 if TYPE_CHECKING:
     from bot.reply_text import ReplyText
@@ -34,7 +35,11 @@ LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left befo
 ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or deleted
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
 LOCKED: Final = 160005  # in a locked thread only those write who may unlock it
-FILE_TOO_LARGE: Final = 413  # Discord: a status
+# Discord: codes of refusals that are about what a message says: AutoMod, links, explicit content
+OF_THE_TEXT: Final = frozenset({200000, 240000, 20009, 50035})
+# Discord: those that are about the place, with whatever status
+OF_THE_PLACE: Final = frozenset({MISSING_ACCESS, 50007, 50013, 50278, ARCHIVED, LOCKED})
+UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction is over
 ATTACHED: Final = "reply.md"
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")
@@ -116,7 +121,8 @@ class DiscordReply:
         self._news = asyncio.Event()
         self._calling = False
         self._finishing = False
-        self._lost: ReplyLost | None = None
+        self._lost: ReplyLost | ReplyBlocked | None = None
+        self._closed: ReplyLost | None = None  # why nothing can be edited there
 
     async def __aenter__(self) -> Self:
         self._place = asyncio.create_task(self._found_place())
@@ -135,21 +141,27 @@ class DiscordReply:
         await self._held.aclose()
 
     def write(self, delta: str) -> None:
-        """Take more of the text; it is shown at the pace the limits allow. Raises ReplyLost."""
+        """Take more of the text; it is shown at the pace the limits allow.
+
+        Raises ReplyLost or ReplyBlocked.
+        """
         if self._lost is not None:
             raise self._lost
         if self._text.write(delta):
             self._news.set()
 
     def restart(self) -> None:
-        """Take another text in place of what was written so far."""
+        """Take another text in place of what was written so far, also where that was refused."""
         self._text = _no_text()
         self._take_back()
+        self._lost = None
+        if self._streaming.done():
+            self._streaming = asyncio.create_task(self._stream())
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         """Show the whole text now, with *notices* and *offers* under it.
 
-        Raises ReplyLost or ReplyDelayed.
+        Raises ReplyLost, ReplyBlocked or ReplyDelayed.
         """
         await self._end_streaming()
         place = await asyncio.shield(self._place)
@@ -162,7 +174,8 @@ class DiscordReply:
             first = text.first_parts(most_parts, [attached, *notices])
             whole = text.written.strip() + "\n"
             try:
-                await self._show_whole(place, first, offers, whole)
+                offers_there = offers & place.offers_on(len(first))
+                await self._show_whole(place, at_the_end(first, offers_there, whole))
             except _FileRefused:
                 log.info("Reply %d cannot be attached: it is shown in parts", self._question_id)
             else:
@@ -170,18 +183,44 @@ class DiscordReply:
         texts = text.with_notices(notices)
         if place.room is not None and len(texts) > place.room:
             texts = text.first_parts(place.room, [self._say.reply_full, *notices])
-        await self._show_whole(place, texts, offers)
+        await self._show_whole(place, at_the_end(texts, offers & place.offers_on(len(texts))))
+
+    async def leave(
+        self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
+    ) -> None:
+        """End with what is shown as it is, but for the notices *without*; the rest is as there.
+
+        Where *notices* are refused, too, there are *offers* alone; ReplyBlocked says so.
+        """
+        self._lost = None
+        with suppress(ReplyLost, ReplyBlocked):
+            await self._end_streaming()
+        place = await asyncio.shield(self._place)
+        kept = list(takewhile(self._stands, self._parts))
+        if not kept and not notices:
+            await self._show_buttons(place, offers)
+            return
+        texts: list[str | None] = [None]
+        if not kept or kept[-1].text is not None:
+            last = _without(kept[-1].text or "", without) if kept else ""
+            most = None if place.room is None else place.room - len(kept[:-1])
+            texts = [*_under(last, notices, most)]
+        offers_there = offers & place.offers_on(len(kept[:-1]) + len(texts))
+        try:
+            await self._show_whole(place, as_it_stands(kept, texts, offers_there))
+        except ReplyBlocked:
+            if self._parts and self._parts[-1].text == "":  # Else it would load for ever.
+                await self._delete_from(place, len(self._parts) - 1)
+            await self._show_buttons(place, offers)
+            raise
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
-        """Return what an earlier attempt showed, but for notices; raises ReplyLost or ReplyDelayed.
+        """Return what is shown, but for notices; raises ReplyLost or ReplyDelayed.
 
         Parts stand on lines of their own.
         """
         await asyncio.shield(self._place)
-        text = "\n".join(part.text for part in self._parts if part.text)
-        for notice in without:
-            text = text.removesuffix(notice).removesuffix(SMALL)
-        return text.strip()
+        return _without("\n".join(part.text for part in self._parts if part.text), without)
 
     async def withdraw(self) -> None:
         """Delete all that is shown; raises ReplyLost or ReplyDelayed."""
@@ -236,7 +275,7 @@ class DiscordReply:
                     self._news.set()  # The next round tries again.
                 if not self._finishing:  # The end, which came during the call, does not wait.
                     await asyncio.sleep(self._pacer.seconds_to_edit(place.channel.id))
-        except ReplyLost as lost:
+        except (ReplyLost, ReplyBlocked) as lost:
             self._lost = lost
 
     async def _show_so_far(self, place: Destination) -> None:
@@ -273,29 +312,38 @@ class DiscordReply:
         """
         if len(self._parts) <= len(texts) or place.room is not None:
             return False
-        last = self._parts[-1]
-        return last.text is None and last.message_id not in self._begun
+        return not self._stands(self._parts[-1])
 
-    async def _show_whole(
-        self, place: Destination, texts: Sequence[str], offers: Offers, file: str = ""
-    ) -> None:
-        """Bring the messages in line with *texts*; *offers* and *file* go with the last of them.
+    def _stands(self, part: Part) -> bool:
+        """Whether what a part shows was not taken back."""
+        return part.text is not None or part.message_id in self._begun
 
-        Raises _FileRefused.
-        """
-        wanted = at_the_end(texts, offers & place.offers_on(len(texts)), file)
+    async def _show_whole(self, place: Destination, wanted: Sequence[Wanted]) -> None:
+        """Bring the messages in line with *wanted*, and no others; raises _FileRefused."""
         while (number := next_change(self._parts, wanted)) is not None:
             await self._change(place, number, wanted[number], Urgency.LAST_WORDS)
-        await self._delete_from(place, len(texts))
+        await self._delete_from(place, len(wanted))
+
+    async def _show_buttons(self, place: Destination, offers: Offers) -> None:
+        """Leave what the messages say, and offer *offers* under the last one."""
+        texts = [None for _ in self._parts[-1:]]
+        offers &= place.offers_on(len(self._parts))
+        await self._show_whole(place, as_it_stands(self._parts, texts, offers))
 
     async def _change(
         self, place: Destination, number: int, wanted: Wanted, urgency: Urgency
     ) -> None:
-        """Post or edit a part; raises ReplyLost, ReplyDelayed or _FileRefused."""
+        """Post or edit a part; raises ReplyLost, ReplyBlocked, ReplyDelayed or _FileRefused."""
         if number == len(self._parts):
             await self._create(place, number, wanted, min(urgency, Urgency.FIRST_WORDS))
-        else:
+            return
+        if self._closed is not None:
+            raise self._closed
+        try:
             await self._edit(place, self._parts[number], wanted, urgency)
+        except ReplyLost as error:
+            self._closed = error
+            raise
 
     async def _delete_from(self, place: Destination, number: int) -> None:
         """Delete the parts from *number* on, the last one first: references stay whole.
@@ -347,7 +395,7 @@ class DiscordReply:
                     raise
                 message = await self._call_in(place, lambda: send(None), urgency)
         except discord.HTTPException as error:
-            raise lost_because(error, place.channel) from error
+            raise _refused(error, place.channel) from error
         self._typing.cancel()
         shown = (message.content or "").strip()
         same = shown == text.strip()
@@ -390,10 +438,9 @@ class DiscordReply:
         try:
             await self._call_in(place, edit, urgency)
         except discord.HTTPException as error:
-            refused = isinstance(error, discord.Forbidden) or error.status == FILE_TOO_LARGE
-            if wanted.file and refused:
+            if wanted.file:  # If it is not the file that is refused, the text is without it, too.
                 raise _FileRefused from error
-            raise lost_because(error, place.channel) from error
+            raise _refused(error, place.channel) from error
         if wanted.offers is not None:
             part.offers = wanted.offers
         if wanted.text is not None:
@@ -440,6 +487,21 @@ class DiscordReply:
             self._calling = False
 
 
+def _refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | ReplyBlocked:
+    """Return what it means that a message is refused for good: for its place, or what it says.
+
+    What is not known to be about the place is about what it says: that can be told there.
+    """
+    of_the_place = (
+        isinstance(error, discord.Forbidden | discord.NotFound)
+        or error.status == UNAUTHORIZED
+        or error.code in OF_THE_PLACE
+    )
+    if of_the_place and error.code not in OF_THE_TEXT:
+        return lost_because(error, channel)
+    return ReplyBlocked(f"Discord refuses what it says: {error.status}, code {error.code}")
+
+
 def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     """Return what a refusal for good means: which permission is missing, or what is gone."""
     if error.code == MISSING_ACCESS:
@@ -454,6 +516,20 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     if isinstance(error, discord.NotFound):
         return ReplyLost("it is gone")
     return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
+
+
+def _without(text: str, notices: Sequence[str]) -> str:
+    for notice in notices:
+        text = text.removesuffix(notice).removesuffix(SMALL)
+    return text.strip()
+
+
+def _under(text: str, notices: Sequence[str], most: int | None) -> list[str]:
+    """Return the message *text* with *notices*, in *most* messages at the most."""
+    from bot.reply_text import cut_for, with_notices  # noqa: PLC0415  # with the first reply
+
+    texts = with_notices([text] if text else [], notices)
+    return texts if most is None or len(texts) <= most else [cut_for(text, notices)]
 
 
 def _no_text() -> "ReplyText":

@@ -13,6 +13,7 @@ BotError
 ├── PlaceBusy                 too many questions wait in one place
 ├── NothingAsked              nothing of a question can be read
 ├── ReplyLost                 the place of an answer is gone or forbidden
+├── ReplyBlocked              what an answer says is refused, by a server's rules or Discord's
 ├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
     ├── ModelKeyRefused
@@ -122,6 +123,10 @@ class NothingAsked(BotError):
 
 class ReplyLost(BotError):
     """An answer cannot be shown: its place is gone, or speaking there is forbidden."""
+
+
+class ReplyBlocked(BotError):
+    """What an answer says is refused, by the rules of the server or of Discord."""
 
 
 class ReplyDelayed(BotError):

@@ -273,6 +273,10 @@ KOREAN: Final = Sentences(
     forget_me_done="모든 장소에서 대화 {count}개를 잊었어요.",
     thought="{seconds}초 동안 생각했어요.",
     reply_attached="여기까지는 앞부분이에요. 전체 답변은 첨부한 {name}에 있어요.",
+    reply_blocked=(
+        "이 서버나 Discord의 규칙에 막혀 답변을 더 보여 드리지 못해 여기서 멈췄어요. "
+        "다르게 표현해서 다시 물어봐 주세요."
+    ),
     reply_full=(
         "내용이 더 있지만 Discord가 여기서는 더 보여 주지 못하게 해요. 계속해 달라고 말해 주세요."
     ),

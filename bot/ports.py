@@ -69,22 +69,30 @@ class Reply(Protocol):
         """End; what was shown stays."""
 
     def write(self, delta: str) -> None:
-        """Take more of the text; it is shown soon."""
+        """Take more of the text; it is shown soon. Raises ReplyLost or ReplyBlocked."""
 
     def restart(self) -> None:
-        """Take another text in place of what was written so far."""
+        """Take another text in place of what was written so far, also where that was refused."""
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         """Show the whole text now, with *notices* and *offers* under it.
 
-        Raises ReplyLost or ReplyDelayed.
+        Raises ReplyLost, ReplyBlocked or ReplyDelayed.
+        """
+
+    async def leave(
+        self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
+    ) -> None:
+        """End with what is shown as it is, but for the notices *without*; the rest is as there.
+
+        Where *notices* are refused, too, there are *offers* alone.
         """
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
-        """Return what an earlier attempt showed, but for notices; raises the same."""
+        """Return what is shown, but for notices; raises ReplyLost or ReplyDelayed."""
 
     async def withdraw(self) -> None:
-        """Take back all that is shown; raises the same."""
+        """Take back all that is shown; raises ReplyLost or ReplyDelayed."""
 
 
 async def nothing_more(_exchange: Exchange) -> Brought:

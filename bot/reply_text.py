@@ -76,6 +76,12 @@ class ReplyText:
         return [*before, shown + small]
 
 
+def cut_for(text: str, notices: Sequence[str]) -> str:
+    """Return the message *text* with *notices* below, cut so that they fit."""
+    small = "".join(SMALL + notice for notice in notices)
+    return split(text, max(MESSAGE_LIMIT - _units(small), MINIMUM_LIMIT))[0] + small
+
+
 def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:
     """Return *parts* with *notices* below: in small print, or alone where there is no text."""
     if not parts:

@@ -187,6 +187,7 @@ class Sentences:
     thought: str
     reply_attached: str
     reply_full: str
+    reply_blocked: str
     stop_label: str
     regenerate_label: str
     continue_label: str
@@ -496,6 +497,10 @@ ENGLISH: Final = Sentences(
     forget_me_done="Forgotten in every place. Exchanges: {count}.",
     thought="Thought for {seconds} s.",
     reply_attached="This is only the beginning: the whole answer is in the attached {name}.",
+    reply_blocked=(
+        "A rule of this server or of Discord blocked what I was writing, so I stop here. "
+        "Try asking in other words."
+    ),
     reply_full="There is more, but Discord lets me show no more of it here. Ask me to go on.",
     stop_label="Stop",
     regenerate_label="Regenerate",

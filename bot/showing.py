@@ -40,6 +40,20 @@ def at_the_end(texts: Sequence[str], offers: Offers, file: str = "") -> list[Wan
     return wanted
 
 
+def as_it_stands(
+    parts: Sequence[Part], texts: Sequence[str | None], offers: Offers
+) -> list[Wanted]:
+    """Return what each part is to show where all stay as they are but the last, which is *texts*.
+
+    None leaves that one, too. *offers* are under the last message.
+    """
+    kept = [Wanted(None, NOTHING if part.offers else None) for part in parts[:-1]]
+    wanted = [*kept, *(Wanted(text, NOTHING) for text in texts)]
+    if wanted:
+        wanted[-1] = replace(wanted[-1], offers=offers)
+    return wanted
+
+
 def next_change(parts: Sequence[Part], wanted: Sequence[Wanted]) -> int | None:
     """Return the number of the part to change next, None where all show what is wanted.
 

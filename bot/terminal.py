@@ -105,6 +105,16 @@ class TerminalReply:
         for notice in true_with(NOTHING, notices):  # There is nothing to press.
             print(f"({notice})" if self._begun else notice, file=sys.stderr, flush=True)
 
+    async def leave(
+        self,
+        notices: Sequence[str],
+        offers: Offers,
+        *,
+        without: Sequence[str] = (),  # noqa: ARG002  # the port's
+    ) -> None:
+        """End the line and print *notices*."""
+        await self.finish(notices, offers)
+
     async def shown_text(self, without: Sequence[str] = ()) -> str:  # noqa: ARG002  # the port's
         """Return nothing: a terminal is not read back."""
         return ""

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from bot.calls import Calls
 from bot.completion_stream import Usage
 from bot.conversation import Conversation, Exchange, State
-from bot.errors import ReplyDelayed, ReplyLost
+from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.listed_models import ListedModel
 from bot.offers import NOTHING, Offers
@@ -97,8 +97,9 @@ class DoubleModel:
 class DoubleReply:
     """A Reply that keeps what it was given.
 
-    With *lost* that is raised instead, with *delayed_end* Discord does not take the end. *shown* is
-    what an earlier attempt left.
+    With *lost* that is raised instead, with *delayed_end* Discord does not take the end. Words
+    with *refuses* in them are refused, which the next call says. *shown* is what an earlier attempt
+    left.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class DoubleReply:
         *,
         lost: ReplyLost | ReplyDelayed | None = None,
         delayed_end: bool = False,
+        refuses: str = "",
         shown: str = "",
     ) -> None:
         self.text = ""
@@ -116,6 +118,8 @@ class DoubleReply:
         self.left = False
         self._lost = lost
         self._delayed_end = delayed_end
+        self._refuses = refuses
+        self._refused = False
         self._shown = shown
 
     async def __aenter__(self) -> Self:
@@ -127,11 +131,14 @@ class DoubleReply:
 
     def write(self, delta: str) -> None:
         self._check()
+        if self._refuses and self._refuses in delta:
+            self._refused = True
+            return
         self.text += delta
         self.written.set()
 
     def restart(self) -> None:
-        self.text = ""
+        self.text, self._refused = "", False
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         self._check()
@@ -139,10 +146,17 @@ class DoubleReply:
             raise ReplyDelayed("503")
         self.notices, self.offers = list(notices), offers
 
+    async def leave(
+        self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
+    ) -> None:
+        self._refused = False
+        self.text = await self.shown_text(without)
+        self.notices, self.offers = list(notices), offers
+
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         for notice in without:
             self._shown = self._shown.removesuffix(notice)
-        return self._shown
+        return self.text.strip() or self._shown
 
     async def withdraw(self) -> None:
         self._check()
@@ -151,6 +165,8 @@ class DoubleReply:
     def _check(self) -> None:
         if self._lost is not None:
             raise self._lost
+        if self._refused:
+            raise ReplyBlocked("400, code 200000")
 
 
 class _NoWaiting(selectors.DefaultSelector):

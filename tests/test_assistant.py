@@ -31,7 +31,7 @@ from bot.errors import (
 from bot.history import History
 from bot.images import Image, Picture
 from bot.languages import Languages
-from bot.offers import NOTHING, Offers
+from bot.offers import NOTHING, Offer, Offers
 from bot.pictures import Pictures
 from bot.prompt import CUT_MARK, Role
 from bot.queues import WAITING_LIMIT
@@ -454,6 +454,52 @@ async def test_an_answer_whose_place_is_gone_is_kept_and_logged(
     assert await remembered(history) == ([("Why?", "Because.", True)] if script else [])
     assert "Cannot show answer 1 in 1: it is gone" in caplog.messages
     assert (await stage.ask(an_exchange(2))).text == "Very well.", "others are unaffected"
+
+
+@pytest.mark.parametrize("more", [[" and more", asyncio.Event()], []], ids=["amid", "at the end"])
+async def test_of_words_that_are_refused_only_those_shown_are_kept(
+    stage: Stage,
+    model: DoubleModel,
+    history: History,
+    path: Path,
+    more: list[str | asyncio.Event],
+) -> None:
+    """The model is not read to its end, and nothing is tried again; the next prompt knows it."""
+    model.enqueue("Good ", "bad", *more)
+    reply = await stage.ask(an_exchange(1), DoubleReply(refuses="bad"))
+    assert (reply.text, reply.notices) == ("Good", [ENGLISH.reply_blocked])
+    assert reply.offers == frozenset({Offer.REGENERATE})
+    assert states(path) == {1: "failed"}
+    assert await remembered(history) == [("Why?", "Good", True)]
+    assert await history.open_questions() == []
+    await stage.ask(an_exchange(2))
+    assert len(model.history) == 2
+    assert "bad" not in str(model.history[1])
+
+
+async def test_where_no_word_was_shown_none_is_kept(
+    stage: Stage, model: DoubleModel, history: History, path: Path
+) -> None:
+    model.enqueue("bad")
+    reply = await stage.ask(an_exchange(1), DoubleReply(refuses="bad"))
+    assert (reply.text, reply.notices) == ("", [ENGLISH.reply_blocked])
+    assert states(path) == {1: "failed"}
+    assert await remembered(history) == []
+
+
+async def test_what_was_stored_and_not_shown_is_not_kept_where_it_is_refused_later(
+    stage: Stage, model: DoubleModel, history: History, assistant: Assistant
+) -> None:
+    """Whichever way it had ended; what an earlier attempt showed is kept."""
+    for message_id, script in ((1, ["Good bad"]), (2, ["Good bad", ModelLength()])):
+        model.enqueue(*script)
+        await stage.ask(an_exchange(message_id), DoubleReply(delayed_end=True))
+        late = DoubleReply(refuses="bad", shown=f"Good{ENGLISH.interrupted}")
+        assert await assistant.go_on(an_exchange(message_id), late)
+        assert (late.text, late.notices) == ("Good", [ENGLISH.reply_blocked])
+    assert [one[1] for one in await remembered(history)] == ["Good", "Good"]
+    assert await history.open_questions() == []
+    assert len(model.history) == 2
 
 
 async def test_a_refusal_is_shown_and_counts_as_the_answer(

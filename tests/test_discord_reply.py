@@ -9,14 +9,14 @@ from typing import Any
 import aiohttp
 import discord
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import discord_calls
 from bot import discord_reply as discord_reply_module
 from bot.discord_calls import DiscordUnavailable
 from bot.discord_reply import ATTACHED, Destination, DiscordReply, lost_because
-from bot.errors import ReplyDelayed, ReplyLost
+from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.offers import NOTHING, Offer
 from bot.pacing import REQUESTS_PER_SECOND, Urgency
 from bot.parts import Part
@@ -207,6 +207,7 @@ async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
     assert await attached(stage) == []
 
 
+@settings(deadline=None)
 @given(
     words=st.lists(st.text(min_size=1, max_size=2000), max_size=5),
     most=st.integers(min_value=1, max_value=4),
@@ -481,7 +482,7 @@ async def test_messages_of_a_text_that_is_taken_back_go_at_once(stage: Stage) ->
         await eventually(lambda: len(reply._parts) > 2)
         reply.restart()
         reply.write("New")
-        await eventually(lambda: len(stage.shown) == 1)
+        await stage.until("New")
         [message] = await stage.messages()
         assert (message["content"], offered(message)) == ("New", [Offer.STOP])
         reply.write(" words" * 500)
@@ -590,7 +591,8 @@ async def test_where_history_may_not_be_read_the_answer_is_no_reply(stage: Stage
         (403, 50007, "the permission Send Messages is missing, or the person takes no messages"),
         (404, 10003, "it is gone"),
         (400, 160005, "the thread is locked, and the permission Manage Threads is missing"),
-        (400, 50035, "Discord refuses it: 400, code 50035"),
+        (400, 50007, "Discord refuses it: 400, code 50007"),
+        (401, 50027, "Discord refuses it: 401, code 50027"),
     ],
 )
 async def test_a_place_that_does_not_take_it_ends_the_reply(
@@ -608,6 +610,42 @@ async def test_a_place_that_does_not_take_it_ends_the_reply(
         with pytest.raises(ReplyLost, match=reason):
             await reply.finish()
     assert len(await stage.calls("POST")) == 1
+
+
+async def test_where_nothing_can_be_edited_nothing_more_is_tried(stage: Stage) -> None:
+    """Discord counts requests that are refused."""
+    body = {"code": 50001, "message": "Missing Access"}
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        await stage.people.fault(
+            "answer", method="PATCH", path=MESSAGE, status=403, body=body, count=None
+        )
+        reply.write(", two")
+        await asyncio.wait({reply._streaming})
+        for end in (reply.finish(), reply.leave(["Sorry."], NOTHING)):
+            with pytest.raises(ReplyLost, match="View Channel"):
+                await end
+        reply.restart()
+        reply.write("Another.")
+        with pytest.raises(ReplyLost, match="View Channel"):
+            await reply.finish()
+    assert len(await stage.calls("PATCH")) == 1
+
+
+async def test_where_nothing_can_be_posted_the_button_to_stop_goes(stage: Stage) -> None:
+    body = {"code": 50013, "message": "Missing Permissions"}
+    async with written(stage, "word " * 100) as reply:
+        await stage.until("word")
+        await stage.people.fault(
+            "answer", method="POST", path=MESSAGES, status=403, body=body, count=None
+        )
+        reply.write("word " * 500)
+        with pytest.raises(ReplyLost, match="Send Messages"):
+            await reply.finish()
+        await reply.leave((), NOTHING)
+    [message] = await stage.messages()
+    assert offered(message) == []
+    assert message["content"].startswith("word")
 
 
 async def test_a_second_refusal_without_the_reference_ends_it_too(stage: Stage) -> None:
@@ -671,6 +709,181 @@ async def test_a_place_that_cannot_be_found_is_the_error_of_the_end(stage: Stage
         reply.write("One")
         with pytest.raises(ReplyLost, match="nowhere"):
             await reply.finish()
+
+
+# What Discord does not let it say
+
+BLOCKED = "Blocked here."
+REGENERATE = frozenset({Offer.REGENERATE})
+REFUSALS = [
+    *((status, code) for status in (400, 403) for code in (200000, 240000, 20009, 50035)),
+    *((400, 0), (400, 99999), (409, 0), (422, 0)),
+]
+
+
+async def refuse(stage: Stage, pattern: str, status: int = 400, code: int = 200000) -> None:
+    await stage.people.refuse("text", pattern=pattern, status=status, code=code)
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+async def test_what_is_refused_for_its_words_ends_the_reply_which_can_say_so(
+    stage: Stage, status: int, code: int
+) -> None:
+    """With the next words the writer hears of it; where nothing stands the notice stands alone."""
+    await refuse(stage, "bad", status, code)
+    async with written(stage, "Some bad") as reply:
+        await asyncio.wait({reply._streaming})
+        with pytest.raises(ReplyBlocked, match=f"{status}, code {code}"):
+            reply.write(" words")
+        with pytest.raises(ReplyBlocked):
+            await reply.finish()
+        assert await reply.shown_text() == ""
+        await reply.leave([BLOCKED], REGENERATE)
+    [message] = await stage.messages()
+    assert (message["content"], offered(message)) == (BLOCKED, [Offer.REGENERATE])
+    assert len(await stage.calls("POST")) == 2
+
+
+async def test_what_stands_is_kept_where_the_rest_is_refused(stage: Stage) -> None:
+    await refuse(stage, "bad")
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        reply.write(", and bad words.")
+        with pytest.raises(ReplyBlocked):
+            await reply.finish(["The end."], REGENERATE)
+        assert await reply.shown_text() == "One"
+        await reply.leave([BLOCKED], REGENERATE)
+    [message] = await stage.messages()
+    assert message["content"] == f"One\n-# {BLOCKED}"
+    assert offered(message) == [Offer.REGENERATE]
+
+
+async def test_messages_before_the_one_that_is_refused_stand_as_they_are(stage: Stage) -> None:
+    await refuse(stage, "bad")
+    async with written(stage, "word " * 1000) as reply:
+        await eventually(lambda: len(reply._parts) == 3)
+        before = await stage.texts()
+        reply.write("bad " + "word " * 1000)
+        with pytest.raises(ReplyBlocked):
+            await reply.finish()
+        await reply.leave([BLOCKED], REGENERATE)
+    assert await stage.texts() == [*before[:2], f"{before[2]}\n-# {BLOCKED}"]
+    assert [offered(one) for one in await stage.messages()] == [[], [], [Offer.REGENERATE]]
+
+
+async def test_where_the_notice_is_refused_too_the_button_to_stop_goes(stage: Stage) -> None:
+    await refuse(stage, "bad|Blocked")
+    async with written(stage, "One") as reply:
+        await stage.until("One")
+        reply.write(", and bad words.")
+        with pytest.raises(ReplyBlocked):
+            await reply.finish()
+        with pytest.raises(ReplyBlocked):
+            await reply.leave([BLOCKED], REGENERATE)
+    [message] = await stage.messages()
+    assert (message["content"], offered(message)) == ("One", [Offer.REGENERATE])
+
+
+async def test_where_nothing_can_be_said_nothing_stands(stage: Stage) -> None:
+    await refuse(stage, "")
+    async with written(stage, "One") as reply:
+        for end in (reply.finish(), reply.leave([BLOCKED], REGENERATE)):
+            with pytest.raises(ReplyBlocked):
+                await end
+    assert await stage.messages() == []
+
+
+async def test_what_an_earlier_attempt_wrote_is_kept_without_what_it_promised(
+    stage: Stage,
+) -> None:
+    parts = await begun(stage, "many words", "and more\n-# It goes on.")
+    await refuse(stage, "bad")
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write("bad words " * 300)
+        with pytest.raises(ReplyBlocked):
+            await reply.finish()
+        assert await reply.shown_text(["It goes on."]) == "many words\nand more"
+        await reply.leave([BLOCKED], REGENERATE, without=["It goes on."])
+    assert await stage.texts() == ["many words", f"and more\n-# {BLOCKED}"]
+
+
+async def test_a_text_in_place_of_one_that_was_refused_is_shown(stage: Stage) -> None:
+    """As the one from before, where it was to be made anew."""
+    await refuse(stage, "bad")
+    parts = await begun(stage, "Old.")
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write("New words")
+        await stage.until("New words")
+        reply.write(", and bad ones.")
+        with pytest.raises(ReplyBlocked):
+            await reply.finish()
+        reply.restart()
+        reply.write("Old.")
+        await reply.finish([BLOCKED], REGENERATE)
+    [message] = await stage.messages()
+    assert (message["content"], offered(message)) == (f"Old.\n-# {BLOCKED}", [Offer.REGENERATE])
+
+
+async def test_a_text_taken_back_is_not_kept_where_the_next_is_refused(stage: Stage) -> None:
+    await refuse(stage, "bad")
+    async with written(stage, "thought " * 400) as reply:
+        await eventually(lambda: len(reply._parts) == 2)
+        reply.restart()
+        reply.write("bad")
+        with pytest.raises(ReplyBlocked):
+            await reply.finish()
+        assert await reply.shown_text() == ""
+        await reply.leave([BLOCKED], REGENERATE)
+    assert await stage.texts() == [BLOCKED]
+
+
+@pytest.mark.parametrize(("room", "count"), [(None, 2), (1, 1)])
+async def test_a_notice_under_a_full_message_has_its_own_if_there_is_room(
+    stage: Stage, room: int | None, count: int
+) -> None:
+    parts = await begun(stage, "x" * MESSAGE_LIMIT)
+
+    async def place(_held: AsyncExitStack) -> Destination:
+        return Destination(stage.channel, stage.question, parts, room=room)
+
+    async with stage.reply(place) as reply:
+        await reply.leave([BLOCKED], REGENERATE)
+    texts = await stage.texts()
+    assert len(texts) == count
+    assert texts[-1].endswith(BLOCKED)
+    assert len(texts[0]) == MESSAGE_LIMIT
+
+
+FILE_REFUSALS: list[tuple[str, Json]] = [
+    *(("file", {"status": status, "code": 400001}) for status in (400, 403)),
+    ("file_over_limit", {}),
+    ("file_invalid", {"status": 403}),
+    ("request_over_limit", {}),
+    ("file", {"status": 400, "code": 0}),
+]
+
+
+@pytest.mark.parametrize(("kind", "more"), FILE_REFUSALS)
+async def test_where_the_file_is_refused_it_shows_all_in_messages(
+    stage: Stage, kind: str, more: Json
+) -> None:
+    await stage.people.refuse(kind, **more)
+    words = "".join(f"word{number} " for number in range(900))
+    async with stage.reply(most_parts=2) as reply:
+        reply.write(words)
+        await reply.finish(["The end."])
+    said = " ".join(await stage.texts())
+    assert said == words.strip() + "\n-# The end."
+    assert await attached(stage) == []
+
+
+async def test_a_page_that_says_that_the_file_is_too_large_says_it_for_good(stage: Stage) -> None:
+    page = "<html>413 Request Entity Too Large</html>"
+    await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=413, body=page)
+    async with stage.reply(most_parts=1) as reply:
+        reply.write("word " * 500)
+        await reply.finish()
+    assert " ".join(await stage.texts()) == ("word " * 500).strip()
 
 
 # The pure parts

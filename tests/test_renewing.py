@@ -355,6 +355,29 @@ async def test_a_full_queue_leaves_the_reply_as_it_is(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+@pytest.mark.parametrize("renewal", [Offer.REGENERATE, Offer.CONTINUE])
+@pytest.mark.parametrize("script", [["New ", "bad", " more"], ["New bad"]])
+async def test_a_reply_whose_new_words_are_refused_is_there_again(
+    assistant: Assistant,
+    history: History,
+    model: DoubleModel,
+    path: Path,
+    renewal: Offer,
+    script: list[str],
+) -> None:
+    """Also where the new one was stored already."""
+    await cut(history, 4, "The beginning")
+    model.enqueue(*script)
+    reply = await renewed(assistant, history, 4, renewal, DoubleReply(refuses="bad"))
+    assert reply.text == "The beginning"
+    assert reply.notices == [ENGLISH.kept_before, ENGLISH.reply_blocked]
+    assert reply.offers == BOTH
+    assert (await stored(history, 4)).reply == "The beginning"
+    assert (await stored(history, 4)).cut
+    assert not is_open(path)
+    assert len(model.history) == 1
+
+
 @pytest.mark.parametrize("lost", [ReplyLost("it is gone"), ReplyDelayed("503")])
 async def test_a_reply_that_cannot_be_shown_changes_nothing_that_is_stored(
     assistant: Assistant, history: History, lost: ReplyLost | ReplyDelayed

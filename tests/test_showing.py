@@ -1,6 +1,6 @@
 """What each message of a reply is to show, by what it shows now."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.offers import NOTHING, WHILE_STREAMING, Offer, Offers
@@ -56,6 +56,7 @@ texts = st.text(alphabet="ab", min_size=1, max_size=4)
 offers = st.sampled_from((None, NOTHING, STOP, ANEW))
 
 
+@settings(deadline=None)
 @given(
     shown=st.lists(st.tuples(st.none() | texts, offers), max_size=4),
     new=st.lists(texts, min_size=1, max_size=4),

@@ -1,0 +1,189 @@
+"""A reply that cannot be made anew or gone on with in its messages: the old one is put back."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bot.offers import Offer
+from bot.prompt import GO_ON
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from bot.splitting import split
+from tests.e2e.conftest import Stage
+from tests.e2e.test_buttons import offers
+from tests.faults.points import until
+from tests.faults.test_crash import killed
+from tests.faults.test_refused import Asked, asked, bad
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+OLD = "The old reply. "
+KEPT = f"-# {ENGLISH.kept_before}"
+BLOCKED = f"-# {ENGLISH.reply_blocked}"
+NEW = "All is well in the harbour. "
+PLACES = ("thread", "in place", "direct message", "private", "for all")
+SEND = 1 << 11
+IN_THREADS = 1 << 38
+
+
+async def answered(stage: Stage, place: str, unique: str, script: Script) -> Asked:
+    """Return a question that is answered with *script*."""
+    await stage.model.reply_when(f"tell {unique}", script, times=1)
+    question = await asked(stage, place, f"tell {unique}")
+    await stage.logged(f"Question {question.id} by ")
+
+    async def closed() -> bool:
+        sql = "SELECT 1 FROM exchanges WHERE message_id = ? AND unshown IS NULL AND reply <> ''"
+        return bool(stage.rows(sql, int(question.id)))
+
+    await until(closed)
+    return question
+
+
+async def press(question: Asked, offer: Offer) -> None:
+    """Press a button under the last message."""
+    last = (await question.parts())[-1]
+    by = "Jun" if question.message is None else "Mina"
+    await question.stage.discord.press(last["channel_id"], by, last["id"], offer)
+
+
+async def check_back(question: Asked, old: str, *notices: str, buttons: list[str]) -> None:
+    """Check that *old* is shown again, with *notices* and *buttons* under it, and stored."""
+    stage = question.stage
+    small = "\n".join(notices)
+
+    async def back() -> bool:
+        shown = await question.parts()
+        return "\n".join(one["content"] for one in shown) == f"{old}\n{small}"
+
+    await until(back)
+
+    async def closed() -> bool:
+        sql = "SELECT reply, unshown FROM exchanges WHERE message_id = ?"
+        [(reply, unshown)] = stage.rows(sql, int(question.id))
+        return unshown is None and "\n".join(split(reply)) == old
+
+    await until(closed)
+    shown = await question.parts()
+    assert [offers(one) for one in shown] == [[]] * (len(shown) - 1) + [buttons]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_reply_whose_new_words_are_refused_is_there_again(
+    stage: Stage, unique: str, place: str, at_once: bool
+) -> None:
+    """Also where the new one was stored already, and only its end was refused."""
+    await stage.discord.refuse("harmful_link", keyword=bad(unique))
+    question = await answered(stage, place, unique, Script(text=OLD))
+    chunks = (f"{NEW}{bad(unique)}",) if at_once else (NEW, bad(unique))
+    script = Script(chunks=chunks, chunks_per_second=2.0)
+    await stage.model.reply_when(f"tell {unique}", script, times=1)
+    await press(question, Offer.REGENERATE)
+    await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+    assert len(await stage.requests_with(f"tell {unique}")) == 2
+
+
+@pytest.mark.parametrize("place", ["thread", "for all"])
+async def test_a_long_reply_is_there_again_in_all_its_messages(
+    stage: Stage, unique: str, place: str
+) -> None:
+    await stage.discord.refuse("automod", keyword=bad(unique))
+    question = await answered(stage, place, unique, Script(text=OLD * 300))
+    script = Script(chunks=(NEW * 20, NEW * 90, f"\n\n{bad(unique)}"), chunks_per_second=2.0)
+    await stage.model.reply_when(f"tell {unique}", script, times=1)
+    await press(question, Offer.REGENERATE)
+    old = "\n".join(split(OLD * 300))
+    await check_back(question, old, KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+
+
+@pytest.mark.parametrize("place", ["thread", "private"])
+async def test_what_cannot_be_continued_can_be_again(stage: Stage, unique: str, place: str) -> None:
+    await stage.discord.refuse("harmful_link", keyword=bad(unique))
+    cut = Script(text=f"{unique} begins", finish_reason="length")
+    question = await answered(stage, place, unique, cut)
+    script = Script(chunks=(" and goes on", f" {bad(unique)}"), chunks_per_second=2.0)
+    await stage.model.reply_when(GO_ON, script, times=1)
+    await press(question, Offer.CONTINUE)
+    both: list[str] = [Offer.CONTINUE, Offer.REGENERATE]
+    await check_back(question, f"{unique} begins", KEPT, BLOCKED, buttons=both)
+
+
+async def test_where_it_may_post_no_more_the_old_reply_is_there_again(
+    own_stage: Stage, unique: str
+) -> None:
+    """It may edit what it posted."""
+    stage = own_stage
+    async with stage.bot():
+        question = await answered(stage, "in place", unique, Script(text=OLD))
+        chunks = (NEW, NEW * 40, NEW * 40, NEW * 40)
+        script = Script(chunks=chunks, chunks_per_second=1.0)
+        await stage.model.reply_when(f"tell {unique}", script, times=1)
+        await press(question, Offer.REGENERATE)
+        await question.shows(NEW.strip())
+        deny = {"code": 50013, "message": "Missing Permissions"}
+        path = r"/channels/\d+/messages$"
+        spec: dict[str, Any] = {"status": 403, "body": deny, "count": None}
+        await stage.discord.fault("answer", method="POST", path=path, **spec)
+        await check_back(question, OLD.strip(), KEPT, buttons=[Offer.REGENERATE])
+        await stage.discord.clear_faults()
+
+
+async def test_where_the_old_words_are_refused_too_the_buttons_are_there_again(
+    stage: Stage, unique: str
+) -> None:
+    question = await answered(stage, "thread", unique, Script(text=f"{OLD}{unique}"))
+    await stage.discord.refuse("automod", pattern=f"{bad(unique)}|{OLD}{unique}")
+    script = Script(chunks=(NEW, bad(unique)), chunks_per_second=2.0)
+    await stage.model.reply_when(f"tell {unique}", script, times=1)
+    await press(question, Offer.REGENERATE)
+    await stage.logged(f"Cannot show answer {question.id}")
+
+    async def over() -> bool:
+        [shown] = await question.parts()
+        return offers(shown) == [Offer.REGENERATE]
+
+    await until(over)
+    [shown] = await question.parts()
+    assert shown["content"] == NEW.strip()
+
+
+async def _killed(stage: Stage, bot: Any) -> None:
+    async def stored() -> bool:
+        [(unshown,)] = stage.rows("SELECT unshown FROM exchanges")
+        return ENGLISH.reply_blocked in json.loads(unshown)
+
+    await until(stored)
+    await killed(bot)
+    await stage.discord.clear_faults()
+
+
+async def _failing(stage: Stage, _bot: Any) -> None:
+    await stage.logged("Discord does not take answer")
+    await stage.discord.clear_faults()
+
+
+@pytest.mark.parametrize("end", [_killed, _failing])
+async def test_what_is_not_put_back_at_once_is_put_back_later(
+    own_stage: Stage, unique: str, end: Callable[[Stage, Any], Awaitable[None]]
+) -> None:
+    """Whether the bot is killed before it is done, or Discord fails for a while."""
+    stage = own_stage
+    await stage.discord.refuse("automod", keyword=bad(unique))
+    async with stage.bot() as bot:
+        question = await answered(stage, "thread", unique, Script(text=OLD))
+        script = Script(chunks=(NEW, bad(unique)), chunks_per_second=1.0)
+        await stage.model.reply_when(f"tell {unique}", script, times=1)
+        await press(question, Offer.REGENERATE)
+        await question.shows(NEW.strip())
+        await stage.discord.refuse("automod", pattern=OLD.strip(), status=503)
+        await stage.logged(f"Cannot show answer {question.id}")
+        await end(stage, bot)
+        await stage.discord.clear_refusals()
+        if bot.process.returncode is None:
+            await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+    async with stage.bot():
+        await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+    assert len(await stage.requests_with(f"tell {unique}")) == 2

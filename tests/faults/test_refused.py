@@ -1,0 +1,262 @@
+"""Words that Discord refuses: what stands is kept, nothing else is remembered, and it says so."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bot.offers import Offer
+from bot.sandbox.model_script import Script
+from bot.sentences import ENGLISH
+from bot.splitting import split
+from tests.e2e.conftest import Message, Stage
+from tests.e2e.test_asking import ask, parts
+from tests.e2e.test_buttons import offers
+from tests.faults.points import POINTS, until
+from tests.faults.test_crash import killed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NOTICE = f"-# {ENGLISH.reply_blocked}"
+GOOD = "All is well in the harbour. "
+KINDS = ("automod", "harmful_link", "explicit", "form", "text")
+PLACES = ("thread", "in place", "direct message", "private", "for all")
+
+
+def bad(unique: str) -> str:
+    """Return a word that a rule is against which meets no other test."""
+    return f"bad{unique}"
+
+
+def in_pieces(text: str, chunks_per_second: float | None = None) -> Script:
+    """Return a script that says *text*, no word of it in two pieces."""
+    chunks = tuple(re.findall(r"(?:\S+\s*){1,25}", text))
+    return Script(chunks=chunks, chunks_per_second=chunks_per_second)
+
+
+@dataclass
+class Asked:
+    """A question in a place of some kind, and what is shown of the answer to it."""
+
+    stage: Stage
+    id: str
+    place: str
+    message: Message | None
+
+    async def parts(self) -> list[Message]:
+        if self.message is None:
+            return await parts(self.stage, self.id)
+        return await self.stage.parts_of(self.message)
+
+    async def shows(self, text: str) -> None:
+        async def shown() -> bool:
+            return any(text in one["content"] for one in await self.parts())
+
+        await until(shown)
+
+    async def kept(self) -> str:
+        """Return what is stored of the answer once nothing is open any more."""
+        rows: list[tuple[Any, ...]] = []
+
+        async def ended() -> bool:
+            sql = "SELECT state, unshown, reply FROM exchanges WHERE message_id = ?"
+            rows[:] = self.stage.rows(sql, int(self.id))
+            return bool(rows) and rows[0][:2] == ("failed", None)
+
+        await until(ended)
+        return str(rows[0][2])
+
+
+async def asked(stage: Stage, kind: str, words: str) -> Asked:
+    """Ask in a place of a *kind*."""
+    if kind in {"private", "for all"}:
+        place = await stage.channel()
+        interaction = await ask(stage, place, "Jun", words, private=kind == "private")
+        return Asked(stage, interaction, place, None)
+    place = await (stage.discord.dm("Mina") if kind == "direct message" else stage.channel())
+    if kind == "in place":
+        place = str((await stage.discord.start_thread(place, "Jun", words))["id"])
+    message = await stage.ask(words, channel=place)
+    return Asked(stage, message["id"], message["id"] if kind == "thread" else place, message)
+
+
+async def check_kept(question: Asked, kept: str, unique: str) -> None:
+    """Check that *kept* is all that is shown, stored and in the next prompt; nothing is retried."""
+    stage = question.stage
+    stored = await question.kept()
+    shown = await question.parts()
+    whole = f"{kept}\n{NOTICE}" if kept else ENGLISH.reply_blocked
+    assert "\n".join(one["content"] for one in shown) == whole
+    last = [] if shown[0]["ephemeral"] and len(shown) > 1 else [Offer.REGENERATE]
+    assert [offers(one) for one in shown] == [[]] * (len(shown) - 1) + [last]
+    assert stored == kept
+    if question.message is None:
+        private = bool(shown[0]["ephemeral"])
+        await ask(stage, question.place, "Jun", f"next {unique}", private=private)
+    else:
+        await stage.discord.ask(question.place, "Mina", f"next {unique}")
+    await stage.model_asked(f"next {unique}")
+    memory = await stage.memory_at(f"next {unique}")
+    assert bad(unique) not in memory
+    assert kept in memory
+    assert len(await stage.requests_with(f"first {unique}")) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", PLACES)
+async def test_where_no_word_is_taken_the_sentence_stands_alone(
+    stage: Stage, unique: str, place: str, kind: str
+) -> None:
+    """In the place of the answer, and of "thinking" under a command."""
+    if kind == "automod" and place in {"direct message", "private"}:
+        kind = "text"
+    await stage.discord.refuse(kind, keyword=bad(unique))
+    await stage.model.reply_when(f"first {unique}", in_pieces(f"{bad(unique)} gyre"), times=1)
+    question = await asked(stage, place, f"first {unique}")
+    await check_kept(question, "", unique)
+    if question.message is None:
+        [shown] = await question.parts()
+        assert not shown["loading"]
+    await stage.discord.clear_refusals()
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_what_stood_is_kept_and_the_model_is_not_read_to_its_end(
+    stage: Stage, unique: str, place: str
+) -> None:
+    await stage.discord.refuse("harmful_link", keyword=bad(unique))
+    script = Script(chunks=(GOOD, f"{bad(unique)} ", *[GOOD] * 100), chunks_per_second=2.0)
+    await stage.model.reply_when(f"first {unique}", script, times=1)
+    question = await asked(stage, place, f"first {unique}")
+    await check_kept(question, GOOD.strip(), unique)
+
+    async def hung_up() -> bool:
+        [request] = await stage.requests_with(f"first {unique}")
+        return request.outcome == "disconnected"
+
+    await until(hung_up)
+    await stage.discord.clear_refusals()
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_last_words_that_are_refused_are_not_kept(
+    stage: Stage, unique: str, place: str
+) -> None:
+    """Though they were stored, as all is before it is shown whole."""
+    await stage.discord.refuse("text", keyword=bad(unique), code=240001)
+    await stage.model.reply_when(
+        f"first {unique}", Script(chunks=(GOOD, bad(unique)), chunks_per_second=4.0), times=1
+    )
+    question = await asked(stage, place, f"first {unique}")
+    await check_kept(question, GOOD.strip(), unique)
+    await stage.discord.clear_refusals()
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_further_message_that_is_refused_leaves_those_before_it(
+    stage: Stage, unique: str, place: str, at_once: bool
+) -> None:
+    await stage.discord.refuse("explicit", keyword=bad(unique))
+    text = f"{GOOD * 71}\n\n{bad(unique)} {GOOD * 90}"
+    pace = None if at_once else 20.0
+    await stage.model.reply_when(f"first {unique}", in_pieces(text, pace), times=1)
+    question = await asked(stage, place, f"first {unique}")
+    await check_kept(question, (GOOD * 71).strip(), unique)
+    await stage.discord.clear_refusals()
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_where_the_sentence_is_refused_too_there_is_none_and_no_button_to_stop(
+    stage: Stage, unique: str, place: str
+) -> None:
+    await stage.discord.refuse("text", pattern=f"{bad(unique)}|{ENGLISH.reply_blocked}")
+    script = Script(chunks=(GOOD, bad(unique)), chunks_per_second=2.0)
+    await stage.model.reply_when(f"first {unique}", script, times=1)
+    await stage.model.reply_when(f"second {unique}", in_pieces(bad(unique)), times=1)
+    question = await asked(stage, place, f"first {unique}")
+    assert await question.kept() == GOOD.strip()
+    [shown] = await question.parts()
+    assert (shown["content"], offers(shown)) == (GOOD.strip(), [Offer.REGENERATE])
+    silent = await asked(stage, place, f"second {unique}")
+    assert await silent.kept() == ""
+    if silent.message is not None:
+        assert await silent.parts() == []
+    else:
+        deleted = await stage.discord.requests(method="DELETE")
+        [loading] = await silent.parts()
+        assert (deleted[-1]["path"].rpartition("/")[2], deleted[-1]["status"]) == (
+            loading["id"],
+            204,
+        )
+    await stage.logged(f"Cannot show answer {silent.id}")
+    await stage.discord.clear_refusals()
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_after_a_crash_what_stands_is_kept_and_no_third_attempt_is_made(
+    own_stage: Stage, unique: str, place: str
+) -> None:
+    stage = own_stage
+    slow = Script(text=GOOD * 200, chunk_size=len(GOOD), chunks_per_second=4.0)
+    await stage.model.reply_when(f"first {unique}", slow, times=1)
+    await stage.model.reply_when(
+        f"first {unique}", in_pieces(f"{bad(unique)} {GOOD * 30}"), times=1
+    )
+    async with stage.bot() as bot:
+        question = await asked(stage, place, f"first {unique}")
+        await question.shows(GOOD * 2)
+        await killed(bot)
+    [before] = await question.parts()
+    await stage.discord.refuse("harmful_link", keyword=bad(unique))
+    async with stage.bot():
+        assert await question.kept() == before["content"]
+        [shown] = await question.parts()
+        assert shown["content"] == f"{before['content']}\n{NOTICE}"
+        assert offers(shown) == [Offer.REGENERATE]
+    async with stage.bot():
+        await stage.asked("Are you there?")
+    assert len(await stage.requests_with(f"first {unique}")) == 2
+    await stage.discord.clear_refusals()
+
+
+async def test_what_was_stored_whole_before_a_crash_is_cut_to_what_is_shown(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    async with stage.bot() as bot:
+        message = await POINTS["end_held"](stage, unique)
+        await killed(bot)
+    await stage.discord.clear_faults()
+    question = Asked(stage, message["id"], message["id"], message)
+    before = "\n".join([one["content"] for one in await question.parts()])
+    await stage.discord.refuse("automod", pattern=f"^(?!.*{re.escape(ENGLISH.reply_blocked)})")
+    async with stage.bot():
+        assert await question.kept() == before
+    assert "\n".join([one["content"] for one in await question.parts()]) == f"{before}\n{NOTICE}"
+    assert len(await stage.requests_with(unique)) == 1
+    await stage.discord.clear_refusals()
+
+
+@pytest.mark.parametrize("kind", ["uploads_limited", "file_over_limit", "request_over_limit"])
+async def test_where_no_file_is_taken_all_is_shown_in_messages(
+    stage: Stage, unique: str, kind: str
+) -> None:
+    await stage.discord.refuse(kind)
+    await stage.model.reply_when(f"first {unique}", Script(text=GOOD * 400, chunk_size=500))
+    message = await stage.asked(f"first {unique}")
+    shown = await stage.parts_of(message)
+    assert [one["content"] for one in shown] == split(GOOD * 400)
+    assert offers(shown[-1]) == [Offer.REGENERATE]
+    await stage.discord.clear_refusals()
+
+
+async def test_a_thread_whose_name_is_refused_is_not_made_and_the_answer_is_in_place(
+    stage: Stage, unique: str
+) -> None:
+    await stage.discord.refuse("automod", keyword=bad(unique))
+    await stage.model.reply_when(f"first {unique}", "All is well.", times=1)
+    message = await stage.asked(f"first {unique} {bad(unique)}")
+    [shown] = await stage.parts_of(message)
+    assert (shown["content"], shown["channel_id"]) == ("All is well.", message["channel_id"])
