@@ -1,12 +1,16 @@
 """The command line: run the bot, chat in the terminal, try it in the sandbox."""
 
-import argparse
 import asyncio
 import gc
 import os
 import signal
 import sys
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import argparse
 
 WHERE: Final = "Settings are read from the environment and from .env; .env.example explains them."
 NO_ACCOUNT_NEEDED: Final = (
@@ -20,19 +24,15 @@ REFUSED: Final = 2  # exit code: it cannot run like this; the sentence says what
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what *arguments* ask for and return the exit code."""
-    options = _parser().parse_args(arguments)
+    """Run what *arguments* ask for, those of the process by default; return the exit code."""
+    command, start = _chosen(sys.argv[1:] if arguments is None else arguments)
     # Imported late: --help must not wait for what only the commands need.
     from bot.errors import SettingsInvalid, StartRefused  # noqa: PLC0415
 
     try:
-        if options.command == "chat":
-            return _chat(options)
-        if options.command == "sandbox":
-            return _sandbox(options)
-        return _run()
+        return start()
     except SettingsInvalid as problems:
-        print(problems, NO_ACCOUNT_NEEDED[options.command == "chat"], sep="\n", file=sys.stderr)
+        print(problems, NO_ACCOUNT_NEEDED[command == "chat"], sep="\n", file=sys.stderr)
         return REFUSED
     except StartRefused as refusal:
         print(refusal, file=sys.stderr)
@@ -47,45 +47,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bot",
-        description="A Discord bot that answers mentions and direct messages.",
-        epilog="Without a command it runs the bot. Settings: see .env.example.",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    commands.add_parser("run", help="run the bot (the default)")
-    chat = commands.add_parser(
-        "chat", help="chat in the terminal, without Discord, or ask one question"
-    )
-    chat.add_argument(
-        "question",
-        nargs="*",
-        help="ask this once and end; what is piped in is asked with it, or alone",
-    )
-    chat.add_argument(
-        "--offline", action="store_true", help="use the stand-in model, without a key"
-    )
-    sandbox = commands.add_parser(
-        "sandbox", help="try the bot with a stand-in Discord, without any account"
-    )
-    sandbox.add_argument(
-        "--real",
-        action="store_true",
-        help="let the chat API of your settings answer, at its price; else a stand-in does",
-    )
-    sandbox.add_argument("--terminal", action="store_true", help="run it here, without a browser")
-    sandbox.add_argument(
-        "--no-browser", action="store_true", help="print the address of the page, open nothing"
-    )
-    sandbox.add_argument("--port", type=_port, default=0, help="port of the page; else any free")
-    return parser
+def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
+    """Return the name of a command, and what runs it."""
+    if not arguments:
+        return "run", _run
+    from bot.command_line import options_of  # noqa: PLC0415
 
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return int(text)
+    options = options_of(arguments)
+    commands = {"chat": partial(_chat, options), "sandbox": partial(_sandbox, options)}
+    command = options.command or "run"
+    return command, commands.get(command, _run)
 
 
 def _run() -> int:
@@ -115,13 +86,13 @@ def _leave(_number: int, _frame: object) -> None:
     os._exit(0)  # An exception would end in the middle of an import, and not always get out of it.
 
 
-def _chat(options: argparse.Namespace) -> int:
+def _chat(options: "argparse.Namespace") -> int:
     from bot.terminal import chat  # noqa: PLC0415
 
     return chat(options.question, offline=options.offline)
 
 
-def _sandbox(options: argparse.Namespace) -> int:
+def _sandbox(options: "argparse.Namespace") -> int:
     if options.terminal:
         from bot.sandbox.terminal import play as play_here  # noqa: PLC0415
 

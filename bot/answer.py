@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from bot.completion_stream import Usage
+from bot.calls import Usage
 from bot.conversation import NOTHING_ABOVE, Above, Exchange, State
 from bot.images import Picture
 from bot.offers import Offer

@@ -12,7 +12,6 @@ import discord
 import yarl
 
 from bot.conversation import Files, scrubbed
-from bot.decoding import decode
 from bot.embedded import attachments_of
 from bot.few import Few
 from bot.images import ALL_BYTES, KINDS, Image, Picture, image_kind
@@ -184,7 +183,7 @@ class Attachments:
         if _is_media(attachment, PICTURES):
             raise _NotRead("picture_unknown")
         whole = len(data) <= BYTES
-        text = decode(data[:BYTES], cut=not whole)
+        text = _decoded(data[:BYTES], whole=whole)
         if text is None and may_be_pdf(data):
             return await self._pdf(data)
         if text is None:
@@ -308,3 +307,10 @@ def _kind(attachment: discord.Attachment) -> str:
 
 def _is_media(attachment: discord.Attachment, kinds: str | tuple[str, ...]) -> bool:
     return (attachment.content_type or "").startswith(kinds)
+
+
+def _decoded(data: bytes, *, whole: bool) -> str | None:
+    # Late, as a bot that only waits saves the memory.
+    from bot.decoding import decode  # noqa: PLC0415
+
+    return decode(data, cut=not whole)

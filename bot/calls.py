@@ -1,4 +1,4 @@
-"""Count how often the model's API may still be called for one question."""
+"""What one question may use of the model's API in calls, and what it used in tokens."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,3 +12,11 @@ class Calls:
 
     question_id: int
     left: int = CALLS
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the API counted, in tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int

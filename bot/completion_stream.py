@@ -6,19 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bot.calls import Usage
+
 LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
 COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
 # Servers have names of their own for what a model thinks: of fields, and of kinds of parts.
 REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details")
 THOUGHTS: Final = ("thinking", "reasoning")
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the API counted, in tokens."""
-
-    prompt_tokens: int
-    completion_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

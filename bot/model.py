@@ -1,66 +1,51 @@
 """Chat completions over HTTP: a prompt in, deltas out, every failure translated."""
 
 import asyncio
-import json
 import logging
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import (
-    aclosing,
-    asynccontextmanager,
-    contextmanager,
-    suppress,
-)
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 import httpx2
 import openai
 from openai import AsyncOpenAI
 
+from bot.api_failures import FOREIGN_ERRORS, Refused
 from bot.calls import Calls
-from bot.completion_stream import Chunk, StreamDecoder, Usage
 from bot.context_window import LAST_RESORT
+from bot.deadlines import Deadlines
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
-    ModelCut,
-    ModelEmpty,
     ModelError,
     ModelFailed,
-    ModelLength,
     ModelRequestRefused,
     ModelSilent,
-    ModelThoughtOnly,
     ModelTimeout,
     ModelUnreachable,
-    ModelWithheld,
 )
 from bot.listed_models import ListedModel, listed_models
 from bot.prompt import Prompt, without_system_turn
-from bot.reasoning import ReasoningFilter
-from bot.refusals import (
-    NO_KEY,
-    SAID_LENGTH,
-    Private,
-    names_system_role,
-    refusal,
-    stream_error,
-)
 from bot.request_body import RequestBody
 from bot.request_log import failure_noted, note_end, note_request
+
+# What reads an answer is imported with the first question, within the functions that need it: a bot
+# that only waits saves the memory.
+if TYPE_CHECKING:
+    from bot.completion import Completion
+    from bot.refusals import Private
 
 log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
+NO_KEY: Final = "none"  # The openai package insists on a key; servers without keys ignore it.
 RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
 BACKOFF_SECONDS: Final = 0.5
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-ENDING_SECONDS: Final = 2.0  # for the usage, which comes right behind the end of the answer
-CLOSING_SECONDS: Final = 0.1  # for the end of a body that is complete, to use the connection again
-LEAVING_SECONDS: Final = 1.0  # for closing a connection
 REFUSAL_SECONDS: Final = 5.0  # for the body of an error, without which its status has to do
 LIST_SECONDS: Final = 10.0
 LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models, has a tenth of it.
@@ -72,194 +57,6 @@ LENGTH_OPTIONS: Final = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
 }
-# Servers have words of their own for how an answer ended.
-LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
-WITHHELD_REASONS: Final = frozenset(
-    {"content_filter", "safety", "refusal", "recitation", "blocklist", "prohibited_content", "spii"}
-)
-CUT_REASONS: Final = frozenset(
-    {
-        *("error", "abort", "aborted", "cancelled", "canceled", "network_error", "timeout"),
-        *("insufficient_system_resource", "none", "null"),
-    }
-)
-# Nothing was shown yet: a request in another form may help, or one with less in it.
-ASK_OTHERWISE: Final = (ModelRequestRefused, ModelContextExceeded, ModelSilent)
-FOREIGN_ERRORS: Final = (  # Those of aiohttp and TLS come through the layers above as they are.
-    *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
-    *(openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
-)
-
-
-class Completion:
-    """A running completion: iterate over its deltas, once.
-
-    Raises a ModelError where the stream fails or ends otherwise than with a whole answer; what came
-    before is then all there is, and never more than *character_limit* characters. *usage* is known
-    at the end, if the server reports it, *thought_seconds* with the first words, if any were shown
-    to be thought before. *takes_back* says that the newest delta stands in the place of all before,
-    which was thinking that had not said so. *finish_reason* is the server's word for the end,
-    *characters* what came.
-    """
-
-    def __init__(
-        self,
-        response: httpx2.Response,
-        deadlines: "_Deadlines",
-        private: Private,
-        *,
-        character_limit: int,
-    ) -> None:
-        self.usage: Usage | None = None
-        self.thought_seconds: float | None = None
-        self.takes_back = False
-        self.finish_reason: str | None = None
-        self.characters = 0
-        self._thinks_since: float | None = None
-        self._speaks_since: float | None = None
-        self._response = response
-        self._body = response.aiter_bytes()
-        self._deadlines = deadlines
-        self._private = private
-        self._character_limit = character_limit
-        self._decoder = StreamDecoder()
-        self._filter = ReasoningFilter()
-        self._failure: ModelError | None = None
-        self._any_text = False
-        self._any_data = False
-        self._deltas = self._read_deltas()
-        self._begun_with = ""
-        self._began_badly: ModelError | None = None
-
-    async def begin(self) -> None:
-        """Read until the model thinks or says something.
-
-        Raises the ModelError that comes instead if another request may help; any other is raised
-        by iterating.
-        """
-        try:
-            self._begun_with = await anext(self._deltas, "")
-        except ASK_OTHERWISE:
-            raise
-        except ModelError as error:
-            self._began_badly = error
-
-    async def leave(self) -> None:
-        """End the request, wherever the answer is."""
-        self._deadlines.silence()
-        await self._deltas.aclose()
-        with suppress(*FOREIGN_ERRORS):
-            async with asyncio.timeout(LEAVING_SECONDS):
-                await self._response.aclose()
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        if self._began_badly is not None:
-            raise self._began_badly
-        if self._begun_with:
-            yield self._begun_with
-        async for delta in self._deltas:
-            if delta or self.takes_back:
-                yield delta
-
-    async def _read_deltas(self) -> AsyncGenerator[str, None]:
-        """Yield the deltas, the first of them empty if the model begins with thinking."""
-        data: bytes | None = b""
-        thinks = False
-        while data is not None:
-            data, chunks = await self._read()
-            self._any_data = self._any_data or bool(data)
-            text = self._filter.write("".join(map(self._text, chunks)))
-            if self._filter.reasons:
-                self._think()
-            self.takes_back = self._filter.takes_back
-            if self.takes_back:
-                self._thinks_since, self._any_text = self._speaks_since, False
-            if self._decoder.done:
-                self._deadlines.come_within(CLOSING_SECONDS)
-            delta = self._within_limit(text if data is not None else text + self._filter.end())
-            if delta or self.takes_back:
-                if self._thinks_since is not None and self._any_text:
-                    self.thought_seconds = self._deadlines.now() - self._thinks_since
-                    self._thinks_since = None
-                yield delta
-            elif self._thinks_since is not None and not thinks:
-                yield ""
-            thinks = self._thinks_since is not None
-            if self._any_text and isinstance(self._failure, ModelContextExceeded):
-                raise ModelLength(str(self._failure))  # Asked once more, it would begin twice.
-            if self._failure is not None:  # What came with it in one read is shown all the same.
-                raise self._failure
-        self._check_end()
-
-    async def _read(self) -> tuple[bytes | None, list[Chunk]]:
-        try:
-            data = await self._deadlines.next(self._body)
-            if data is None and self._ended:  # What may be cut is not the answer.
-                return None, []
-            chunks = self._decoder.end() if data is None else self._decoder.feed(data)
-            return data, chunks
-        except FOREIGN_ERRORS as error:
-            if self._ended:
-                return None, []
-            if isinstance(error, TimeoutError):
-                raise ModelTimeout("the stream stalled") from error
-            raise self._incomplete(type(error).__name__) from error
-        except ValueError as error:  # Malformed, or a plain answer that is no JSON
-            raise self._incomplete(f"garbled stream: {type(error).__name__}") from error
-
-    @property
-    def _ended(self) -> bool:
-        """Whether the server said how the answer ended, or that the stream did."""
-        return self._decoder.done or self.finish_reason is not None
-
-    def _text(self, chunk: Chunk) -> str:
-        if chunk.error is not None:
-            self._failure = stream_error(chunk.error, self._private)
-            self._failure.__cause__ = _Refused(0, "", json.dumps(chunk.error))
-        if self._failure is not None:
-            return ""
-        self.usage = chunk.usage or self.usage
-        if chunk.text or chunk.reasoning:
-            self._deadlines.progress()
-        if chunk.reasoning:
-            self._think()
-        if chunk.finish_reason is not None:
-            self.finish_reason = chunk.finish_reason
-            if not chunk.text:  # Some servers give a reason with each piece of text.
-                self._deadlines.come_within(ENDING_SECONDS)
-        elif chunk.text:  # So it was not the end, and that is yet to come.
-            self.finish_reason = None
-        return chunk.text
-
-    def _think(self) -> None:
-        """Note that the model thinks, unless it answers already."""
-        if self._thinks_since is None and not self._any_text:
-            self._thinks_since = self._deadlines.now()
-
-    def _within_limit(self, text: str) -> str:
-        shown = text[: self._character_limit - self.characters]
-        self.characters += len(shown)
-        if not self._any_text and shown.strip():
-            self._any_text, self._speaks_since = True, self._deadlines.now()
-        if len(shown) < len(text):
-            self._failure = ModelLength("the server goes on beyond the limit")
-        return shown
-
-    def _check_end(self) -> None:
-        reason = self.finish_reason.lower() if self.finish_reason is not None else None
-        if reason in WITHHELD_REASONS:
-            raise ModelWithheld
-        if reason in LENGTH_REASONS:
-            raise ModelLength if self._any_text else ModelThoughtOnly
-        if not self._any_data:
-            raise ModelSilent("an empty body")
-        if reason is None or reason in CUT_REASONS:
-            raise self._incomplete(f"finish_reason: {reason}")
-        if not self._any_text:
-            raise ModelEmpty
-
-    def _incomplete(self, why: str) -> ModelError:
-        return ModelCut(why) if self._any_text else ModelFailed(why)
 
 
 class ChatCompletions:
@@ -313,13 +110,13 @@ class ChatCompletions:
     @asynccontextmanager
     async def stream(
         self, prompt: Prompt, calls: Calls, *, model: str
-    ) -> AsyncIterator[Completion]:
+    ) -> AsyncIterator["Completion"]:
         """Ask *model* with *prompt*; leaving the block ends the request. Raises ModelError.
 
         Each request is taken off *calls*, of which one must be left.
         """
-        deadlines = _Deadlines(*self._seconds)
-        private = Private(self._client.api_key, prompt)
+        deadlines = Deadlines(*self._seconds)
+        private = self._private(prompt)
         completion = await self._begun(prompt, calls, model, deadlines, private)
         try:
             with failure_noted(calls.question_id):
@@ -331,7 +128,7 @@ class ChatCompletions:
 
     async def listed(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
-        private = Private(self._client.api_key, Prompt((), 0, 0, 100))
+        private = self._private(Prompt((), 0, 0, 100))
         with _translated(private):
             async with (
                 asyncio.timeout(LIST_SECONDS),
@@ -349,9 +146,15 @@ class ChatCompletions:
         self.windows = {model.name: model.window for model in models if model.window}
         return models
 
+    def _private(self, prompt: Prompt) -> "Private":
+        from bot.refusals import Private  # noqa: PLC0415
+
+        key = self._client.api_key
+        return Private("" if key == NO_KEY else key, prompt)
+
     async def _begun(
-        self, prompt: Prompt, calls: Calls, model: str, deadlines: "_Deadlines", private: Private
-    ) -> Completion:
+        self, prompt: Prompt, calls: Calls, model: str, deadlines: Deadlines, private: "Private"
+    ) -> "Completion":
         """Return the completion once it begins, asking again if that can help."""
         retries, form = 0, self._forms.get(model, self._first_form)
         tried = [form]
@@ -400,9 +203,11 @@ class ChatCompletions:
                 await asyncio.sleep(delay)
 
     async def _once(
-        self, prompt: Prompt, model: str, form: "_Form", deadlines: "_Deadlines", private: Private
-    ) -> Completion:
+        self, prompt: Prompt, model: str, form: "_Form", deadlines: Deadlines, private: "Private"
+    ) -> "Completion":
         """Make one request and return what comes of it, once something comes."""
+        from bot.completion import Completion  # noqa: PLC0415
+
         limit = min(self.reply_tokens, prompt.reply_tokens)
         begin_by = deadlines.next_at
         with _translated(private):
@@ -455,6 +260,8 @@ class _Form:
 
     def without(self, refusal: str) -> "_Form | None":
         """Return the form without what *refusal* names; None if it names nothing of it."""
+        from bot.refusals import names_system_role  # noqa: PLC0415
+
         if self.takes_system_turn and names_system_role(refusal):
             return replace(self, takes_system_turn=False)
         if "stream_options" in refusal and self.asks_for_usage:
@@ -464,81 +271,8 @@ class _Form:
         return None
 
 
-class _Deadlines:
-    """When the first token, the next one and the end must have come, on the loop's clock.
-
-    One alarm serves all reads, as a timer for each costs as much as what is made of what came. It
-    stays set where the deadline moves away, and is set anew when it goes.
-    """
-
-    def __init__(self, first_seconds: float, idle_seconds: float, all_seconds: float) -> None:
-        self._time = asyncio.get_running_loop().time
-        self._alarm: asyncio.TimerHandle | None = None
-        self._reading: asyncio.Timeout | None = None
-        self._idle_seconds = idle_seconds
-        self._end = self._time() + all_seconds
-        self.next_at = min(self._time() + first_seconds, self._end)
-
-    async def next(self, body: AsyncIterator[bytes]) -> bytes | None:
-        """Return the next bytes, None at the end; raises TimeoutError."""
-        passed = self.passed_in(0)
-        if not passed:
-            self._watch()
-        async with asyncio.timeout_at(self.next_at if passed else None) as reading:
-            self._reading = reading
-            try:
-                return await anext(body, None)
-            finally:
-                self._reading = None
-
-    def silence(self) -> None:
-        """Take the alarm back."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-
-    def _watch(self) -> None:
-        """Have the alarm go by the next deadline."""
-        if self._alarm is None or self.next_at < self._alarm.when():
-            self.silence()
-            self._alarm = asyncio.get_running_loop().call_at(self.next_at, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        if not self.passed_in(0):
-            self._watch()
-        elif self._reading is not None:
-            self._reading.reschedule(self.next_at)
-
-    def now(self) -> float:
-        """Return the time, in seconds."""
-        return self._time()
-
-    def progress(self) -> None:
-        """Note that a token came, so the next one has its own time."""
-        self.next_at = min(self._time() + self._idle_seconds, self._end)
-
-    def come_within(self, seconds: float) -> None:
-        """Note that nothing but the end is to come, and that it must within *seconds*."""
-        self.next_at = min(self._time() + seconds, self.next_at)
-
-    def passed_in(self, seconds: float) -> bool:
-        """Whether the deadline will have passed in *seconds*."""
-        return self._time() + seconds >= self.next_at
-
-
-class _Refused(openai.OpenAIError):
-    """The API answers, but not with success; the package lets its own errors pass as they are."""
-
-    def __init__(self, status: int, retry_after: str, said: str) -> None:
-        super().__init__(status)
-        self.status = status
-        self.retry_after = retry_after
-        self.said = said
-
-
 async def _refuse(response: httpx2.Response) -> None:
-    """Raise _Refused for anything but success, with no more of the body than is looked at.
+    """Raise Refused for anything but success, with no more of the body than is looked at.
 
     The package would read all of it, however long it is and takes, in the encoding that it claims.
     """
@@ -552,11 +286,11 @@ async def _refuse(response: httpx2.Response) -> None:
                 if len(body) >= REFUSAL_BYTES:
                     break
     said = body[:REFUSAL_BYTES].decode(errors="replace")
-    raise _Refused(response.status_code, response.headers.get("retry-after", ""), said)
+    raise Refused(response.status_code, response.headers.get("retry-after", ""), said)
 
 
 @contextmanager
-def _translated(private: Private) -> Iterator[None]:
+def _translated(private: "Private") -> Iterator[None]:
     try:
         yield
     except (TimeoutError, aiohttp.ClientError, openai.APIConnectionError) as error:
@@ -566,7 +300,9 @@ def _translated(private: Private) -> Iterator[None]:
         if any(isinstance(one, TimeoutError) and one.errno is None for one in causes):
             raise ModelTimeout("no answer in time") from error
         raise ModelUnreachable(type(causes[-1]).__name__) from error
-    except _Refused as error:
+    except Refused as error:
+        from bot.refusals import refusal  # noqa: PLC0415
+
         raise refusal(error.status, error.said, private) from error
     except (*FOREIGN_ERRORS, UnicodeError) as error:  # The latter: a name that is no host's
         raise ModelFailed(type(error).__name__) from error
@@ -584,18 +320,18 @@ def _is_bare(error: ModelError) -> bool:
 
     `transformers serve` says no more than "Internal Server Error" then.
     """
-    return isinstance(error.__cause__, _Refused) and error.__cause__.status == 500
+    return isinstance(error.__cause__, Refused) and error.__cause__.status == 500
 
 
 def _said(error: ModelError) -> str:
     """Return what the server said; the error's own text leaves out what is private."""
     cause = error.__cause__
-    return cause.said[:SAID_LENGTH] if isinstance(cause, _Refused) else ""
+    return cause.said if isinstance(cause, Refused) else ""
 
 
 def _retry_delay(error: ModelError, retries: int) -> float:
     """Return the seconds to wait before asking again: the server's own figure, if it gives one."""
-    if isinstance(error.__cause__, _Refused):
+    if isinstance(error.__cause__, Refused):
         try:
             told = float(error.__cause__.retry_after)
         except ValueError:

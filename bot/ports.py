@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
-from bot.calls import Calls
-from bot.completion_stream import Usage
+from bot.calls import Calls, Usage
 from bot.conversation import Brought, Exchange
 from bot.listed_models import ListedModel
 from bot.offers import NOTHING, Offers

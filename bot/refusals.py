@@ -26,7 +26,6 @@ from bot.errors import (
 )
 from bot.prompt import Prompt
 
-NO_KEY: Final = "none"  # The openai package insists on a key; servers without keys ignore it.
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
@@ -139,7 +138,10 @@ MOST_SENTENCES: Final = 8
 
 
 class Private:
-    """What an API's error message may not carry into the log: the key and what people wrote."""
+    """What an API's error message may not carry into the log: the key and what people wrote.
+
+    *api_key* is "" where there is none.
+    """
 
     def __init__(self, api_key: str, prompt: Prompt) -> None:
         self._api_key = api_key
@@ -159,7 +161,7 @@ class Private:
         line = " ".join(message.split())
         if self.with_images:
             line = DATA.sub("(data)", line)
-        if self._api_key != NO_KEY:
+        if self._api_key:
             line = line.replace(self._api_key, "(key)")
         return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from bot.calls import Calls
-from bot.completion_stream import Usage
+from bot.calls import Calls, Usage
 from bot.conversation import Conversation, Exchange, State
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.history import History

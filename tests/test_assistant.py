@@ -14,8 +14,7 @@ import pytest
 
 from bot import errors
 from bot.assistant import Assistant
-from bot.calls import CALLS
-from bot.completion_stream import Usage
+from bot.calls import CALLS, Usage
 from bot.conversation import Above, Brought, Conversation, Exchange, Files, State
 from bot.errors import (
     ModelBlind,

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.completion_stream import LINE_LIMIT, Chunk, Malformed, StreamDecoder, Usage
+from bot.calls import Usage
+from bot.completion_stream import LINE_LIMIT, Chunk, Malformed, StreamDecoder
 
 
 def event(value: object, line_end: str = "\n") -> bytes:

@@ -19,9 +19,9 @@ import pytest_asyncio
 import trustme
 from openai import AsyncOpenAI
 
+from bot import completion as completion_module
 from bot import model as model_module
-from bot.calls import Calls
-from bot.completion_stream import Usage
+from bot.calls import Calls, Usage
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
@@ -653,7 +653,7 @@ async def test_a_body_that_stays_open_after_its_end_is_whole(
     server: ModelDriver, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some proxies hold the connection; the answer was complete with [DONE]."""
-    monkeypatch.setattr(model_module, "CLOSING_SECONDS", 0.05)
+    monkeypatch.setattr(completion_module, "CLOSING_SECONDS", 0.05)
     end = b"data: [DONE]\n\n"
     await server.reply(raw(data("fine", "stop"), end, stall_seconds=60, stall_after_chunks=9))
     async with opened() as model, asyncio.timeout(10):
@@ -1136,7 +1136,7 @@ async def test_what_comes_after_the_end_does_not_unmake_it(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
     """An answer that came to its end is whole whatever the connection does then."""
-    monkeypatch.setattr(model_module, "ENDING_SECONDS", 0.1)
+    monkeypatch.setattr(completion_module, "ENDING_SECONDS", 0.1)
     async with asking(answer) as model:
         assert (await asked(model))[0] == "fine"
 

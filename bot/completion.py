@@ -1,0 +1,220 @@
+"""One running completion: the deltas of its stream, and how it ends.
+
+Imported with the first question: a bot that only waits saves the memory of what reads an answer.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from typing import Final
+
+import httpx2
+
+from bot.api_failures import FOREIGN_ERRORS, Refused
+from bot.calls import Usage
+from bot.completion_stream import Chunk, StreamDecoder
+from bot.deadlines import Deadlines
+from bot.errors import (
+    ModelContextExceeded,
+    ModelCut,
+    ModelEmpty,
+    ModelError,
+    ModelFailed,
+    ModelLength,
+    ModelRequestRefused,
+    ModelSilent,
+    ModelThoughtOnly,
+    ModelTimeout,
+    ModelWithheld,
+)
+from bot.reasoning import ReasoningFilter
+from bot.refusals import Private, stream_error
+
+ENDING_SECONDS: Final = 2.0  # for the usage, which comes right behind the end of the answer
+CLOSING_SECONDS: Final = 0.1  # for the end of a body that is complete, to use the connection again
+LEAVING_SECONDS: Final = 1.0  # for closing a connection
+# Servers have words of their own for how an answer ended.
+LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
+WITHHELD_REASONS: Final = frozenset(
+    {"content_filter", "safety", "refusal", "recitation", "blocklist", "prohibited_content", "spii"}
+)
+CUT_REASONS: Final = frozenset(
+    {
+        *("error", "abort", "aborted", "cancelled", "canceled", "network_error", "timeout"),
+        *("insufficient_system_resource", "none", "null"),
+    }
+)
+# Nothing was shown yet: a request in another form may help, or one with less in it.
+ASK_OTHERWISE: Final = (ModelRequestRefused, ModelContextExceeded, ModelSilent)
+
+
+class Completion:
+    """A running completion: iterate over its deltas, once.
+
+    Raises a ModelError where the stream fails or ends otherwise than with a whole answer; what came
+    before is then all there is, and never more than *character_limit* characters. *usage* is known
+    at the end, if the server reports it, *thought_seconds* with the first words, if any were shown
+    to be thought before. *takes_back* says that the newest delta stands in the place of all before,
+    which was thinking that had not said so. *finish_reason* is the server's word for the end,
+    *characters* what came.
+    """
+
+    def __init__(
+        self,
+        response: httpx2.Response,
+        deadlines: Deadlines,
+        private: Private,
+        *,
+        character_limit: int,
+    ) -> None:
+        self.usage: Usage | None = None
+        self.thought_seconds: float | None = None
+        self.takes_back = False
+        self.finish_reason: str | None = None
+        self.characters = 0
+        self._thinks_since: float | None = None
+        self._speaks_since: float | None = None
+        self._response = response
+        self._body = response.aiter_bytes()
+        self._deadlines = deadlines
+        self._private = private
+        self._character_limit = character_limit
+        self._decoder = StreamDecoder()
+        self._filter = ReasoningFilter()
+        self._failure: ModelError | None = None
+        self._any_text = False
+        self._any_data = False
+        self._deltas = self._read_deltas()
+        self._begun_with = ""
+        self._began_badly: ModelError | None = None
+
+    async def begin(self) -> None:
+        """Read until the model thinks or says something.
+
+        Raises the ModelError that comes instead if another request may help; any other is raised
+        by iterating.
+        """
+        try:
+            self._begun_with = await anext(self._deltas, "")
+        except ASK_OTHERWISE:
+            raise
+        except ModelError as error:
+            self._began_badly = error
+
+    async def leave(self) -> None:
+        """End the request, wherever the answer is."""
+        self._deadlines.silence()
+        await self._deltas.aclose()
+        with suppress(*FOREIGN_ERRORS):
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await self._response.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        if self._began_badly is not None:
+            raise self._began_badly
+        if self._begun_with:
+            yield self._begun_with
+        async for delta in self._deltas:
+            if delta or self.takes_back:
+                yield delta
+
+    async def _read_deltas(self) -> AsyncGenerator[str, None]:
+        """Yield the deltas, the first of them empty if the model begins with thinking."""
+        data: bytes | None = b""
+        thinks = False
+        while data is not None:
+            data, chunks = await self._read()
+            self._any_data = self._any_data or bool(data)
+            text = self._filter.write("".join(map(self._text, chunks)))
+            if self._filter.reasons:
+                self._think()
+            self.takes_back = self._filter.takes_back
+            if self.takes_back:
+                self._thinks_since, self._any_text = self._speaks_since, False
+            if self._decoder.done:
+                self._deadlines.come_within(CLOSING_SECONDS)
+            delta = self._within_limit(text if data is not None else text + self._filter.end())
+            if delta or self.takes_back:
+                if self._thinks_since is not None and self._any_text:
+                    self.thought_seconds = self._deadlines.now() - self._thinks_since
+                    self._thinks_since = None
+                yield delta
+            elif self._thinks_since is not None and not thinks:
+                yield ""
+            thinks = self._thinks_since is not None
+            if self._any_text and isinstance(self._failure, ModelContextExceeded):
+                raise ModelLength(str(self._failure))  # Asked once more, it would begin twice.
+            if self._failure is not None:  # What came with it in one read is shown all the same.
+                raise self._failure
+        self._check_end()
+
+    async def _read(self) -> tuple[bytes | None, list[Chunk]]:
+        try:
+            data = await self._deadlines.next(self._body)
+            if data is None and self._ended:  # What may be cut is not the answer.
+                return None, []
+            chunks = self._decoder.end() if data is None else self._decoder.feed(data)
+            return data, chunks
+        except FOREIGN_ERRORS as error:
+            if self._ended:
+                return None, []
+            if isinstance(error, TimeoutError):
+                raise ModelTimeout("the stream stalled") from error
+            raise self._incomplete(type(error).__name__) from error
+        except ValueError as error:  # Malformed, or a plain answer that is no JSON
+            raise self._incomplete(f"garbled stream: {type(error).__name__}") from error
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the server said how the answer ended, or that the stream did."""
+        return self._decoder.done or self.finish_reason is not None
+
+    def _text(self, chunk: Chunk) -> str:
+        if chunk.error is not None:
+            self._failure = stream_error(chunk.error, self._private)
+            self._failure.__cause__ = Refused(0, "", json.dumps(chunk.error))
+        if self._failure is not None:
+            return ""
+        self.usage = chunk.usage or self.usage
+        if chunk.text or chunk.reasoning:
+            self._deadlines.progress()
+        if chunk.reasoning:
+            self._think()
+        if chunk.finish_reason is not None:
+            self.finish_reason = chunk.finish_reason
+            if not chunk.text:  # Some servers give a reason with each piece of text.
+                self._deadlines.come_within(ENDING_SECONDS)
+        elif chunk.text:  # So it was not the end, and that is yet to come.
+            self.finish_reason = None
+        return chunk.text
+
+    def _think(self) -> None:
+        """Note that the model thinks, unless it answers already."""
+        if self._thinks_since is None and not self._any_text:
+            self._thinks_since = self._deadlines.now()
+
+    def _within_limit(self, text: str) -> str:
+        shown = text[: self._character_limit - self.characters]
+        self.characters += len(shown)
+        if not self._any_text and shown.strip():
+            self._any_text, self._speaks_since = True, self._deadlines.now()
+        if len(shown) < len(text):
+            self._failure = ModelLength("the server goes on beyond the limit")
+        return shown
+
+    def _check_end(self) -> None:
+        reason = self.finish_reason.lower() if self.finish_reason is not None else None
+        if reason in WITHHELD_REASONS:
+            raise ModelWithheld
+        if reason in LENGTH_REASONS:
+            raise ModelLength if self._any_text else ModelThoughtOnly
+        if not self._any_data:
+            raise ModelSilent("an empty body")
+        if reason is None or reason in CUT_REASONS:
+            raise self._incomplete(f"finish_reason: {reason}")
+        if not self._any_text:
+            raise ModelEmpty
+
+    def _incomplete(self, why: str) -> ModelError:
+        return ModelCut(why) if self._any_text else ModelFailed(why)

@@ -1,0 +1,67 @@
+"""The deadlines of one answer: for its first token, for each next one, and for all of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+
+class Deadlines:
+    """When the first token, the next one and the end must have come, on the loop's clock.
+
+    One alarm serves all reads, as a timer for each costs as much as what is made of what came. It
+    stays set where the deadline moves away, and is set anew when it goes.
+    """
+
+    def __init__(self, first_seconds: float, idle_seconds: float, all_seconds: float) -> None:
+        self._time = asyncio.get_running_loop().time
+        self._alarm: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Timeout | None = None
+        self._idle_seconds = idle_seconds
+        self._end = self._time() + all_seconds
+        self.next_at = min(self._time() + first_seconds, self._end)
+
+    async def next(self, body: AsyncIterator[bytes]) -> bytes | None:
+        """Return the next bytes, None at the end; raises TimeoutError."""
+        passed = self.passed_in(0)
+        if not passed:
+            self._watch()
+        async with asyncio.timeout_at(self.next_at if passed else None) as reading:
+            self._reading = reading
+            try:
+                return await anext(body, None)
+            finally:
+                self._reading = None
+
+    def silence(self) -> None:
+        """Take the alarm back."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _watch(self) -> None:
+        """Have the alarm go by the next deadline."""
+        if self._alarm is None or self.next_at < self._alarm.when():
+            self.silence()
+            self._alarm = asyncio.get_running_loop().call_at(self.next_at, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if not self.passed_in(0):
+            self._watch()
+        elif self._reading is not None:
+            self._reading.reschedule(self.next_at)
+
+    def now(self) -> float:
+        """Return the time, in seconds."""
+        return self._time()
+
+    def progress(self) -> None:
+        """Note that a token came, so the next one has its own time."""
+        self.next_at = min(self._time() + self._idle_seconds, self._end)
+
+    def come_within(self, seconds: float) -> None:
+        """Note that nothing but the end is to come, and that it must within *seconds*."""
+        self.next_at = min(self._time() + seconds, self.next_at)
+
+    def passed_in(self, seconds: float) -> bool:
+        """Whether the deadline will have passed in *seconds*."""
+        return self._time() + seconds >= self.next_at
