@@ -120,6 +120,24 @@ def refused(status: int, message: str) -> ModelError:
         ),
         # dasllama
         (400, "the rendered prompt is 2107 tokens; the model context is 2048", Told(2048, 2107)),
+        (
+            400,
+            (
+                "the rendered prompt is 1317 tokens; the model context is 1024 — shorten the "
+                "conversation or raise --ctx"
+            ),
+            Told(1024, 1317),
+        ),
+        # LiteLLM, before llama.cpp
+        (
+            400,
+            (
+                "litellm.ContextWindowExceededError: litellm.BadRequestError: "
+                "ContextWindowExceededError: OpenAIException - request (1316 tokens) exceeds the "
+                "available context size (1024 tokens), try increasing it"
+            ),
+            Told(1024, 1316),
+        ),
         # llama-cpp-python
         (400, "Requested tokens (2107) exceed context window of 2048", Told(2048)),
         # text-generation-inference
