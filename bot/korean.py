@@ -78,7 +78,7 @@ KOREAN: Final = Sentences(
         "알려 주세요. CONTEXT_TOKENS를 낮춰야 해요."
     ),
     model_reply_too_long=(
-        "AI 모델이 제가 청하는 만큼 긴 답변을 쓰지 못해요. 관리자에게 알려 주세요. REPLY_TOKENS를 "
+        "AI 모델이 허용하는 것보다 긴 답변을 요청했어요. 관리자에게 알려 주세요. REPLY_TOKENS를 "
         "낮춰야 해요."
     ),
     model_request_refused=(
@@ -95,13 +95,13 @@ KOREAN: Final = Sentences(
     model_length_plain="답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 해 주세요.",
     model_thought_only=(
         "AI 모델이 길이 제한에 닿을 때까지 생각만 해서 답변이 없어요. 질문을 더 간단하게 해 "
-        "보세요. 관리자에게 알려 주세요. 이 모델에는 REPLY_TOKENS를 높여야 해요."
+        "보시고, 관리자에게도 알려 주세요. 이 모델에는 REPLY_TOKENS를 높여야 해요."
     ),
     model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요.",
     model_cut_plain="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 해 주세요.",
     model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
     model_silent=(
-        "AI 서비스가 아무것도 보내지 않았어요. 대화가 너무 길 때 그런 서비스가 있어요. 질문을 "
+        "AI 서비스가 아무것도 보내지 않았어요. 대화가 너무 길면 그러는 서비스가 있어요. 질문을 "
         "짧게 해 보세요. 계속 그러면 관리자에게 알려 주세요. CONTEXT_TOKENS를 낮춰야 할 수 있어요."
     ),
     answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 무엇이었는지는 로그에 있어요.",
@@ -274,8 +274,8 @@ KOREAN: Final = Sentences(
     thought="{seconds}초 동안 생각했어요.",
     reply_attached="여기까지는 앞부분이에요. 전체 답변은 첨부한 {name}에 있어요.",
     reply_blocked=(
-        "이 서버나 Discord의 규칙에 막혀 답변을 더 보여 드리지 못해 여기서 멈췄어요. "
-        "다르게 표현해서 다시 물어봐 주세요."
+        "이 서버나 Discord의 규칙 때문에 나머지 답변이 차단되어 여기서 멈췄어요. "
+        "다른 말로 다시 물어봐 주세요."
     ),
     reply_full=(
         "내용이 더 있지만 Discord가 여기서는 더 보여 주지 못하게 해요. 계속해 달라고 말해 주세요."
@@ -283,7 +283,7 @@ KOREAN: Final = Sentences(
     stop_label="멈추기",
     regenerate_label="다시 쓰기",
     continue_label="이어 쓰기",
-    kept_before="남길 수 있는 새 답이 없어서 이전 답을 그대로 두었어요.",
+    kept_before="새 답변을 만들지 못해서 이전 답변을 그대로 두었어요.",
     continue_interrupted="다시 시작해야 해요. 제가 돌아오면 이어 쓰기를 다시 눌러 주세요.",
     continue_interrupted_plain="다시 시작해야 해요. 제가 돌아오면 계속해 달라고 해 주세요.",
     nothing_to_stop="멈출 것이 없어요. 이 답은 지금 쓰고 있지 않아요.",
@@ -312,11 +312,11 @@ KOREAN: Final = Sentences(
         "/system은 시스템 프롬프트를 보여 주고, /system 글은 새로 정하고, /system default는 "
         "기본값으로 되돌리며, /quit은 끝냅니다."
     ),
-    terminal_remembered="(지난 질문: “{question}”, 시스템 프롬프트: “{prompt}”)",
+    terminal_remembered="(마지막 질문: “{question}”, 시스템 프롬프트: “{prompt}”)",
     terminal_reset="(잊은 대화: {count})",
     terminal_system="(시스템 프롬프트: {prompt})",
     terminal_unknown_command="(모르는 명령입니다. /reset, /system, /quit이 있습니다)",
     terminal_without_memory=(
-        "(다른 대화가 기억을 쓰고 있어서, 이 대화는 기억 없이 시작하고 끝나면 잊습니다.)"
+        "(다른 채팅이 저장된 대화를 쓰고 있어서, 이 채팅은 처음부터 시작하고 저장하지 않습니다.)"
     ),
 )

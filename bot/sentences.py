@@ -283,16 +283,16 @@ ENGLISH: Final = Sentences(
     model_unreachable="I cannot reach the AI service right now. Please try again in a minute.",
     model_timeout="The AI service took too long. Please try again in a minute.",
     model_context_exceeded=(
-        "This conversation is too long for the AI model. A shorter question may fit, and /reset "
-        "starts afresh; in servers only those who manage them may do that. If it happens again, "
-        "please tell an admin: CONTEXT_TOKENS needs to be lower."
+        "This conversation is too long for the AI model. Try a shorter question, or start a new "
+        "conversation with /reset (in a server, only those who manage it can). If it happens "
+        "again, please tell an admin: CONTEXT_TOKENS needs to be lower."
     ),
     model_context_asked=(
-        "This conversation is too long for the AI model. A shorter question may fit. If it happens "
+        "This conversation is too long for the AI model. Try a shorter question. If it happens "
         "again, please tell an admin: CONTEXT_TOKENS needs to be lower."
     ),
     model_reply_too_long=(
-        "The AI model does not write answers as long as I ask for. Please tell an admin: "
+        "I asked the AI model for a longer answer than it allows. Please tell an admin: "
         "REPLY_TOKENS needs to be lower."
     ),
     model_request_refused=(
@@ -309,8 +309,8 @@ ENGLISH: Final = Sentences(
     ),
     model_length_plain="The answer reached its length limit and stops here. Ask me to go on.",
     model_thought_only=(
-        "The AI model thought until it reached its length limit, so there is no answer. A simpler "
-        "question may help. Please tell an admin: REPLY_TOKENS needs to be higher for this model."
+        "The AI model used up its length limit by thinking, so there is no answer. Try a simpler "
+        "question, and tell an admin: REPLY_TOKENS needs to be higher for this model."
     ),
     model_cut=(
         "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."
@@ -318,9 +318,9 @@ ENGLISH: Final = Sentences(
     model_cut_plain="The answer was cut off here by a lost connection. Ask me to go on.",
     model_failed="The AI service had a problem. Please try again in a minute.",
     model_silent=(
-        "The AI service sent nothing back, as some do if a conversation is too long. A shorter "
-        "question may help. If it happens again, please tell an admin: CONTEXT_TOKENS may need to "
-        "be lower."
+        "The AI service sent nothing back. Some services do that if a conversation is too long. "
+        "Try a shorter question. If it happens again, please tell an admin: CONTEXT_TOKENS may "
+        "need to be lower."
     ),
     answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
     ask_name="ask",
@@ -498,14 +498,14 @@ ENGLISH: Final = Sentences(
     thought="Thought for {seconds} s.",
     reply_attached="This is only the beginning: the whole answer is in the attached {name}.",
     reply_blocked=(
-        "A rule of this server or of Discord blocked what I was writing, so I stop here. "
+        "A rule of this server or of Discord blocked the rest of my answer, so I stopped here. "
         "Try asking in other words."
     ),
     reply_full="There is more, but Discord lets me show no more of it here. Ask me to go on.",
     stop_label="Stop",
     regenerate_label="Regenerate",
     continue_label="Continue",
-    kept_before="There is no new answer that I could keep: this is the one from before.",
+    kept_before="I could not produce a new answer, so I kept the previous one.",
     continue_interrupted="I have to restart. Press Continue again when I am back.",
     continue_interrupted_plain="I have to restart. Ask me to go on when I am back.",
     nothing_to_stop="There is nothing to stop: this answer is not being written any more.",
@@ -542,6 +542,6 @@ ENGLISH: Final = Sentences(
     terminal_system="(system prompt: {prompt})",
     terminal_unknown_command="(unknown command; there are /reset, /system and /quit)",
     terminal_without_memory=(
-        "(Another chat is using the memory, so this one begins without it and will be forgotten.)"
+        "(Another chat is using the saved conversation, so this one starts empty and is not saved.)"
     ),
 )

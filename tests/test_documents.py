@@ -100,8 +100,8 @@ def test_the_korean_readme_calls_each_command_and_option_by_both_names() -> None
     names = [re.findall(r"(\w+):", " ".join(row[at] for row in rows)) for at in (1, 0)]
     options = {(getattr(ENGLISH, one), getattr(LANGUAGES["ko"], one)) for one in OPTIONS}
     assert {*zip(*names, strict=True)} <= options
-    told = readme.partition("## ")[2].partition("scripts/run chat`은 이 봇")[0]
-    assert {*re.findall(r"`/([\w-]+)", told)} <= {*COMMANDS, *COMMANDS.values()}
+    called_by_name = readme.partition("## ")[2].partition("`scripts/run chat`은")[0]
+    assert {*re.findall(r"`/([\w-]+)", called_by_name)} <= {*COMMANDS, *COMMANDS.values()}
 
 
 def test_readme_begins_with_the_two_commands() -> None:
