@@ -456,8 +456,11 @@ class DiscordReply:
         except discord.HTTPException as error:
             if error.code != ARCHIVED:
                 raise
+        channel = place.channel
         try:
-            await self._reopen(place.channel.id)
+            await self._reopen(
+                channel.place_id if isinstance(channel, InteractionChannel) else channel.id
+            )
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
         return await self._call(request, urgency)

@@ -38,8 +38,8 @@ class InteractionChannel:
 
     *pressed_on* is the message that a button was pressed under, where that is the interaction.
 
-    Its *id* is the interaction's, for by that Discord counts. The bot need not see where it is, and
-    is not asked who it is: the token says all.
+    Its *id* is the interaction's, for by that Discord counts; *place_id* is that of the channel or
+    thread. The bot need not see that, and is not asked who it is: the token says all.
     """
 
     def __init__(
@@ -48,11 +48,13 @@ class InteractionChannel:
         interaction_id: int,
         token: str,
         *,
+        place_id: int,
         private: bool,
         pressed_on: int | None = None,
     ) -> None:
         assert client.application_id is not None
         self.id = interaction_id
+        self.place_id = place_id
         self._private = private
         self._pressed_on = pressed_on
         # A hook that Webhook.partial makes may post nothing that one person alone sees.

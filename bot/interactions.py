@@ -309,6 +309,7 @@ class Interactions:
             self._client,
             exchange.answered_by,
             exchange.token or "",
+            place_id=exchange.place_id,
             private=bool(exchange.conversation.person_id),
             pressed_on=parts[0] if exchange.pressed_id is not None and parts else None,
         )

@@ -164,6 +164,29 @@ async def test_an_answer_that_discord_takes_no_part_of_is_gone_on_with(
     assert len(await stage.requests_with(unique)) == 1
 
 
+@pytest.mark.parametrize("locked", [False, True])
+async def test_an_answer_in_a_thread_that_is_archived_meanwhile_opens_it_if_it_may(
+    own_stage: Stage, unique: str, locked: bool
+) -> None:
+    """As an answer to a message does; one that may not says in the log what is missing."""
+    stage = own_stage
+    script = Script(text=LONG, chunk_size=40, chunks_per_second=20.0)
+    await stage.model.reply_when(unique, script, times=1)
+    thread = await stage.discord.start_thread(await stage.channel(), "Jun", unique)
+    async with stage.bot():
+        interaction = await ask(stage, str(thread["id"]), "Jun", unique, private=False)
+        before = await begun(stage, interaction, "All is well")
+        await stage.discord.edit_channel(str(thread["id"]), archived=True, locked=locked)
+        if locked:
+            await stage.logged(f"Cannot show answer {interaction}")
+            await over(stage, interaction, "failed")
+            assert "the permission Manage Threads is missing" in stage.log
+        else:
+            after = await answer(stage, interaction)
+            assert [one["content"] for one in after] == split(LONG)
+            assert after[0]["id"] == before[0]["id"]
+
+
 async def test_one_persons_questions_are_answered_in_their_order(
     own_stage: Stage, unique: str
 ) -> None:

@@ -131,6 +131,42 @@ async def test_where_it_may_post_no_more_the_old_reply_is_there_again(
         await stage.discord.clear_faults()
 
 
+async def test_where_it_may_not_look_any_more_the_old_reply_is_what_is_remembered(
+    stage: Stage, unique: str
+) -> None:
+    """What is shown cannot be changed until it may; then the buttons that are left over lead on."""
+    question = await answered(stage, "direct message", unique, Script(text=OLD))
+    body = {"code": 50001, "message": "Missing Access"}
+    script = Script(text=NEW * 100, chunk_size=20, chunks_per_second=10.0)
+    await stage.model.reply_when(f"tell {unique}", script, times=1)
+    await press(question, Offer.REGENERATE)
+    await question.shows(NEW.strip())
+    before = (await stage.discord.requests())[-1]["seq"]
+    path = rf"/channels/{question.place}/"
+    spec: dict[str, Any] = {"status": 403, "body": body, "count": None}
+    await stage.discord.fault("answer", method="PATCH", path=path, **spec)
+    await stage.logged(f"Cannot show answer {question.id}")
+
+    async def closed() -> bool:
+        sql = "SELECT reply, unshown FROM exchanges WHERE message_id = ?"
+        return stage.rows(sql, int(question.id)) == [(OLD.strip(), None)]
+
+    await until(closed)
+    refused = await stage.discord.requests(after=before, method="PATCH")
+    assert len([one for one in refused if question.place in one["path"]]) <= 3
+    await stage.discord.clear_faults()
+    await press(question, Offer.STOP)
+
+    async def mended() -> bool:
+        [shown] = await question.parts()
+        return offers(shown) == [Offer.REGENERATE]
+
+    await until(mended)
+    await stage.model.reply_when(f"tell {unique}", "Another reply.", times=1)
+    await press(question, Offer.REGENERATE)
+    await question.shows("Another reply.")
+
+
 async def test_where_the_old_words_are_refused_too_the_buttons_are_there_again(
     stage: Stage, unique: str
 ) -> None:
