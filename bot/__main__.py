@@ -24,9 +24,9 @@ REFUSED: Final = 2  # exit code: it cannot run like this; the sentence says what
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what *arguments* ask for, those of the process by default; return the exit code."""
+    """Run the command in *arguments* (default: those of the process); return the exit code."""
     command, start = _chosen(sys.argv[1:] if arguments is None else arguments)
-    # Imported late: --help must not wait for what only the commands need.
+    # Imported late, so that --help does not wait for modules that only the commands need.
     from bot.errors import SettingsInvalid, StartRefused  # noqa: PLC0415
 
     try:
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
-    """Return the name of a command, and what runs it."""
+    """Return the name of the command, and the function that runs it."""
     if not arguments:
         return "run", _run
     from bot.command_line import options_of  # noqa: PLC0415

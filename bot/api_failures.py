@@ -1,4 +1,4 @@
-"""What the libraries below raise when a chat API fails, and what it sends with a refusal."""
+"""The errors that the HTTP libraries raise when a chat API fails, and the API's own refusals."""
 
 from typing import Final
 
@@ -6,14 +6,14 @@ import aiohttp
 import httpx2
 import openai
 
-FOREIGN_ERRORS: Final = (  # Those of aiohttp and TLS come through the layers above as they are.
+FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp and TLS.
     *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
     *(openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
 )
 
 
 class Refused(openai.OpenAIError):
-    """The API answers, but not with success; the package lets its own errors pass as they are."""
+    """The API answered with an error status. openai lets an OpenAIError pass."""
 
     def __init__(self, status: int, retry_after: str, said: str) -> None:
         super().__init__(status)

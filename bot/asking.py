@@ -146,10 +146,11 @@ class Asking:
 
 
 def only_private(interaction: discord.Interaction) -> bool:
-    """Whether Discord shows an answer here to the person alone, whatever they want.
+    """Whether Discord makes an answer here ephemeral, even if the person asks for a public one.
 
-    So it does where only they have installed the bot, and the server lets nobody do that or does
-    not let them speak. It may do so elsewhere, and says it when the answer begins.
+    It does if only the person installed the bot and the server either does not allow external apps
+    or does not let the person speak. It may do so in other cases, and says so when it answers the
+    deferral.
     """
     if interaction.guild_id is None or interaction.is_guild_integration():
         return False

@@ -366,7 +366,7 @@ class Assistant:
                 answer.why.append(answer.say.answer_failed)
                 log.exception("Question %d failed", answer.exchange.message_id)
         if answer.stopped is Stop.FORGOTTEN:
-            if not answer.received:  # Else what is stored of it says what to delete.
+            if not answer.received:  # Otherwise the stored parts say what to delete.
                 await reply.withdraw()
         elif answer.state is not None:
             await self._end(answer, reply, answer.state)
@@ -459,11 +459,11 @@ class Assistant:
         self._report(answer, state)
 
     async def _record(self, answer: Answer, ending: Exchange, state: State) -> Exchange:
-        """Store how the answer ended, and that it is to be shown; return *ending*."""
+        """Store the outcome of the answer, and that it must be shown; return *ending*."""
         try:
             if not answer.received:
                 await self._history.receive(answer.exchange)
-            # What is stored whole and not shown yet is replaced.
+            # Replaces a reply that was stored whole but never shown.
             if answer.renewal or not await self._history.complete(ending, state, answer.notices):
                 await self._history.renewed(ending, state, answer.notices)
         except HistoryFailed as error:
@@ -479,24 +479,24 @@ class Assistant:
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", exchange.message_id, error)
         await self._record_shown(exchange)
-        with suppress(ReplyLost, ReplyBlocked):  # There may be a button still.
+        with suppress(ReplyLost, ReplyBlocked):  # It may still have a button.
             await reply.leave((), NOTHING)
 
     async def _keep_shown(self, answer: Answer, reply: Reply) -> None:
-        """End an answer of which Discord refuses the rest: what is shown is all that is stored."""
+        """End an answer whose text Discord refuses: store only the text that is shown."""
         shown = await reply.shown_text(without=INTERRUPTED)
         ending = replace(answer.exchange, reply=shown, cut=bool(shown))
         ending = replace(ending, tokens=exchange_tokens(ending))
         answer.notices = [answer.say.reply_blocked]
         await self._record(answer, ending, State.FAILED)
-        # Not to be continued: what comes next was refused.
+        # No Continue: Discord refused the text that follows.
         offers = _offers(answer, State.CANCELLED, ending)
         await self._left(answer, reply, answer.notices, offers)
         await self._record_shown(ending)
         self._report(answer, State.FAILED)
 
     async def _put_back(self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked) -> None:
-        """Show and store again the reply that was there before, with its buttons."""
+        """Restore the previous reply, stored and shown, with its buttons."""
         before = answer.before
         if before is None or answer.stopped is Stop.FORGOTTEN:
             return
@@ -523,7 +523,7 @@ class Assistant:
     async def _left(
         self, answer: Answer, reply: Reply, notices: Sequence[str], offers: Offers
     ) -> None:
-        """Leave what is shown; what cannot be said under it is in the log."""
+        """Keep the text that is shown; if its notices cannot be shown, log that."""
         try:
             await reply.leave(notices, offers, without=INTERRUPTED)
         except (ReplyLost, ReplyBlocked) as error:
@@ -588,7 +588,7 @@ def _why_stopped(why: Stop, say: Sentences) -> str:
 
 
 def _offers(answer: Answer, state: State, ending: Exchange) -> Offers:
-    """Return what may be done with *answer* as it ended, if it is stored."""
+    """Return the buttons for *answer* in its final state; none unless it is stored."""
     if not answer.kept or answer.stopped is Stop.RESET:
         return NOTHING
     return offered(state, empty=not ending.reply, cut=ending.cut)

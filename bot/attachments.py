@@ -310,7 +310,7 @@ def _is_media(attachment: discord.Attachment, kinds: str | tuple[str, ...]) -> b
 
 
 def _decoded(data: bytes, *, whole: bool) -> str | None:
-    # Late, as a bot that only waits saves the memory.
+    # Imported late, to save memory in an idle bot.
     from bot.decoding import decode  # noqa: PLC0415
 
     return decode(data, cut=not whole)

@@ -41,7 +41,7 @@ def buttons(say: Sentences, offers: Offers) -> discord.ui.View | None:
 
 
 def offers_under(message: discord.Message) -> Offers:
-    """Return what the buttons under a message of the bot's own offer."""
+    """Return the offers of the buttons under one of the bot's own messages."""
     rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
     ids = {getattr(button, "custom_id", None) for row in rows for button in row.children}
     return frozenset(offer for offer in Offer if offer in ids)

@@ -1,4 +1,4 @@
-"""What one question may use of the model's API in calls, and what it used in tokens."""
+"""The calls that a question may make to the model's API, and the tokens it used."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the API counted, in tokens."""
+    """The token counts that the API reported."""
 
     prompt_tokens: int
     completion_tokens: int

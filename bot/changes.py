@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 ASKING_EDIT_SECONDS: Final = 600.0  # An edit that adds the mention asks; later it only corrects.
 WAITING: Final = 1000  # changes that are kept in mind while the database takes none
 AGAIN_SECONDS: Final = (1.0, 60.0)  # the first pause before trying again, and the longest
-ENDING_AGAIN_SECONDS: Final = 0.1  # the same when there is little time left
+ENDING_AGAIN_SECONDS: Final = 0.1  # the pause while the bot is stopping
 
 
 def is_edit(message: discord.Message) -> bool:
@@ -118,7 +118,7 @@ class Changes:
         await self._make_waiting()
 
     async def finish(self, most_seconds: float) -> None:
-        """Make what waits as far as the database takes it in time: the bot is to end."""
+        """Apply the waiting changes before the bot stops, for at most *most_seconds*."""
         with suppress(TimeoutError):
             async with asyncio.timeout(most_seconds):
                 await self._make_waiting()
@@ -126,7 +126,7 @@ class Changes:
                     await asyncio.sleep(ENDING_AGAIN_SECONDS)
                     await self._make_waiting()
         if self._waiting:
-            log.warning("Edits and deletions left to the next start: %d", len(self._waiting))
+            log.warning("Left %d edits and deletions to the next start", len(self._waiting))
 
     async def place_gone(self, place_id: int) -> None:
         """Forget what was said in a channel or thread, and in the threads below it."""

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer ones raise.
 GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
 STOPPING_SECONDS: Final = 10.0
-FORGETTING_SECONDS: Final = 2.0  # at the end, for what people took back and the database has not
+FORGETTING_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that are not stored yet
 
 
 class ChatClient(discord.Client):

@@ -1,6 +1,6 @@
 """Read the arguments of the command line.
 
-Imported only if there are any: a bot on a host has none, and saves the memory.
+Imported only if there are any, to save memory: a bot on a host is started without arguments.
 """
 
 import argparse
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return what *arguments* ask for; ends the program if they make no sense."""
+    """Return the parsed *arguments*; exit with a usage message if they are invalid."""
     return _parser().parse_args(arguments)
 
 
@@ -26,24 +26,22 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "question",
         nargs="*",
-        help="ask this once and end; what is piped in is asked with it, or alone",
+        help="ask this one question and exit; piped input is added to it, or is the question",
     )
-    chat.add_argument(
-        "--offline", action="store_true", help="use the stand-in model, without a key"
-    )
+    chat.add_argument("--offline", action="store_true", help="use the stand-in model; needs no key")
     sandbox = commands.add_parser(
         "sandbox", help="try the bot with a stand-in Discord, without any account"
     )
     sandbox.add_argument(
         "--real",
         action="store_true",
-        help="let the chat API of your settings answer, at its price; else a stand-in does",
+        help="use the chat API of your settings, which costs money, instead of a stand-in model",
     )
-    sandbox.add_argument("--terminal", action="store_true", help="run it here, without a browser")
+    sandbox.add_argument("--terminal", action="store_true", help="run in this terminal")
     sandbox.add_argument(
-        "--no-browser", action="store_true", help="print the address of the page, open nothing"
+        "--no-browser", action="store_true", help="print the address of the page only"
     )
-    sandbox.add_argument("--port", type=_port, default=0, help="port of the page; else any free")
+    sandbox.add_argument("--port", type=_port, default=0, help="port of the page (default: any)")
     return parser
 
 

@@ -145,7 +145,7 @@ class Commands:
         return self.said_to(interaction)
 
     def finish_before_closing(self) -> None:
-        """Let the bot end when what the task of the caller does is done, if there is time."""
+        """Have a shutdown wait for the current task, within the grace period."""
         self._client.finish_before_closing()
 
     async def done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,6 @@
 """One running completion: the deltas of its stream, and how it ends.
 
-Imported with the first question: a bot that only waits saves the memory of what reads an answer.
+Imported at the first question, to save memory in an idle bot.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ from bot.errors import (
 from bot.reasoning import ReasoningFilter
 from bot.refusals import Private, stream_error
 
-ENDING_SECONDS: Final = 2.0  # for the usage, which comes right behind the end of the answer
-CLOSING_SECONDS: Final = 0.1  # for the end of a body that is complete, to use the connection again
+ENDING_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
+CLOSING_SECONDS: Final = 0.1  # for the end of a complete body, so that the connection can be reused
 LEAVING_SECONDS: Final = 1.0  # for closing a connection
-# Servers have words of their own for how an answer ended.
+# Servers use different words for the same finish reason.
 LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
 WITHHELD_REASONS: Final = frozenset(
     {"content_filter", "safety", "refusal", "recitation", "blocklist", "prohibited_content", "spii"}
@@ -45,19 +45,19 @@ CUT_REASONS: Final = frozenset(
         *("insufficient_system_resource", "none", "null"),
     }
 )
-# Nothing was shown yet: a request in another form may help, or one with less in it.
+# Raised before any text: a request in another form, or a smaller one, may succeed.
 ASK_OTHERWISE: Final = (ModelRequestRefused, ModelContextExceeded, ModelSilent)
 
 
 class Completion:
     """A running completion: iterate over its deltas, once.
 
-    Raises a ModelError where the stream fails or ends otherwise than with a whole answer; what came
-    before is then all there is, and never more than *character_limit* characters. *usage* is known
-    at the end, if the server reports it, *thought_seconds* with the first words, if any were shown
-    to be thought before. *takes_back* says that the newest delta stands in the place of all before,
-    which was thinking that had not said so. *finish_reason* is the server's word for the end,
-    *characters* what came.
+    Raises a ModelError if the stream fails or the answer is not whole; the text is then what came
+    before. There are never more than *character_limit* characters. *usage* is known at the
+    end, if the server reports it; *thought_seconds* with the first text, if the model showed that
+    it was thinking. *takes_back* means that the newest delta replaces all earlier ones,
+    which turned out to be thinking. *finish_reason* is the server's word for the end, *characters*
+    the number of characters received.
     """
 
     def __init__(
@@ -90,10 +90,9 @@ class Completion:
         self._began_badly: ModelError | None = None
 
     async def begin(self) -> None:
-        """Read until the model thinks or says something.
+        """Read until the first thinking or text.
 
-        Raises the ModelError that comes instead if another request may help; any other is raised
-        by iterating.
+        Raises a ModelError only if another request may help; iterating raises any other.
         """
         try:
             self._begun_with = await anext(self._deltas, "")
@@ -103,7 +102,7 @@ class Completion:
             self._began_badly = error
 
     async def leave(self) -> None:
-        """End the request, wherever the answer is."""
+        """End the request, even in the middle of the answer."""
         self._deadlines.silence()
         await self._deltas.aclose()
         with suppress(*FOREIGN_ERRORS):
@@ -144,15 +143,15 @@ class Completion:
                 yield ""
             thinks = self._thinks_since is not None
             if self._any_text and isinstance(self._failure, ModelContextExceeded):
-                raise ModelLength(str(self._failure))  # Asked once more, it would begin twice.
-            if self._failure is not None:  # What came with it in one read is shown all the same.
+                raise ModelLength(str(self._failure))  # Asking again would begin the answer twice.
+            if self._failure is not None:  # Text of the same read was yielded before.
                 raise self._failure
         self._check_end()
 
     async def _read(self) -> tuple[bytes | None, list[Chunk]]:
         try:
             data = await self._deadlines.next(self._body)
-            if data is None and self._ended:  # What may be cut is not the answer.
+            if data is None and self._ended:  # Only data after the answer may be cut.
                 return None, []
             chunks = self._decoder.end() if data is None else self._decoder.feed(data)
             return data, chunks
@@ -183,14 +182,14 @@ class Completion:
             self._think()
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
-            if not chunk.text:  # Some servers give a reason with each piece of text.
+            if not chunk.text:  # Some servers send a reason with each delta.
                 self._deadlines.come_within(ENDING_SECONDS)
-        elif chunk.text:  # So it was not the end, and that is yet to come.
+        elif chunk.text:  # More text: that reason was not the end.
             self.finish_reason = None
         return chunk.text
 
     def _think(self) -> None:
-        """Note that the model thinks, unless it answers already."""
+        """Note that the model is thinking, unless it has begun to answer."""
         if self._thinks_since is None and not self._any_text:
             self._thinks_since = self._deadlines.now()
 

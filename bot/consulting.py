@@ -130,7 +130,7 @@ class Consulting:
             raise ModelEmpty("nothing of it can be seen")
 
     def _budget(self, window: ContextWindow, calibration: Calibration) -> int:
-        """Return what a prompt may cost by the estimate."""
+        """Return the token budget of a prompt, in estimated tokens."""
         return int(min(self._token_budget, window.prompt_budget) / calibration.factor)
 
     def _fitted(
@@ -140,7 +140,7 @@ class Consulting:
         calibration: Calibration,
         picture_room: PictureRoom = NO_PICTURES,
     ) -> Prompt:
-        """Return the prompt that *window* has room for, with the reply limit that it leaves."""
+        """Return the prompt that fits into *window*, with the reply limit that it leaves."""
         budget = self._budget(window, calibration)
         prompt = build(token_budget=budget, picture_room=picture_room)
         tokens = calibration.apply(prompt.tokens)
@@ -150,7 +150,7 @@ class Consulting:
     async def _put_until_it_fits(
         self, build: Build, prompt: Prompt, fitting: Fitting, answer: Answer, reply: Reply
     ) -> None:
-        """Ask with *prompt*, then with less as long as that is too long and calls are left."""
+        """Ask with *prompt*, then with smaller ones while it is too long and calls are left."""
         calls = Calls(answer.exchange.message_id)
         put: Put = self._put
         while True:
@@ -179,7 +179,7 @@ class Consulting:
                     await fitting.give_up(error)
                     raise
                 log.info(
-                    "Asking again for question %d with less: %d + %d tokens are too many",
+                    "Asking again for question %d with less: %d + %d tokens were too many",
                     *(calls.question_id, size.prompt, size.reply),
                 )
                 if prompt.pictured:
@@ -281,7 +281,7 @@ class Consulting:
             finally:
                 if rest := seam.finish():
                     answer.pieces.append(rest)
-                    with suppress(ReplyLost, ReplyBlocked):  # What ends the answer here says more.
+                    with suppress(ReplyLost, ReplyBlocked):  # The first error says more.
                         reply.write(rest)
                 answer.usage = completion.usage
                 # Once, also when the question is put once more.
@@ -305,7 +305,7 @@ class Consulting:
         return self._calibrations[name]
 
     async def _counted(self, model: str, prompt: Prompt, tokens: int) -> Calibration:
-        """Return what is known of a model's counts, after it counted so many for a *prompt*."""
+        """Return the calibration of a model after it counted *tokens* for *prompt*."""
         calibration = await self._calibration(model)
         if prompt.images:
             return calibration

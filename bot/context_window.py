@@ -1,4 +1,4 @@
-"""Say how large a request to a model may be: from what its server tells, and from a refusal."""
+"""Decide how large a request to a model may be, from the limits that its server reports."""
 
 import math
 import re
@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 NO_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
-SMALLEST: Final = 256  # tokens; smaller windows are misread numbers, and hold no conversation
-# Of a window, kept free for the reply: one part in so many.
+SMALLEST: Final = 256  # tokens; smaller numbers are misread, and no conversation fits into them
+# The reply gets one part in so many of a window.
 REPLY_SHARE: Final = 4
-# What a request may be at the last attempt, if no server told how large one may be: the smallest
-# windows that people run have 1024 tokens.
+# Tokens of a request at the last attempt, if the server named no limit: the smallest windows that
+# people run have 1024.
 LAST_RESORT: Final = 1000
-# The estimate of a prompt may be too low by so much, and by so many tokens that templates add.
+# The estimate of a prompt may be too low by so much, and chat templates add so many tokens.
 PROMPT_MARGIN: Final = 0.92
 REPLY_MARGIN: Final = 1.15
 TEMPLATE_TOKENS: Final = 32
@@ -22,7 +22,7 @@ LEAST_REPLY: Final = 16  # tokens; OpenAI: the least that some models take
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The token counts that a refusal names, 0 for those that it does not.
+    """The token counts that a refusal names; 0 if it does not name one.
 
     *window* bounds prompt and reply together, *reply* the reply alone; *prompt* is what the server
     counted for the prompt.
@@ -38,9 +38,10 @@ NOTHING_TOLD: Final = Told()
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a request is: *prompt* in tokens, of which *history* may be left out, and *reply*.
+    """The size of a request in tokens: *prompt*, including *history*, and *reply*.
 
-    The prompt is an estimate, *reply* the limit that was sent.
+    *prompt* and *history* are estimates; history may be left out. *reply* is the limit that was
+    sent.
     """
 
     prompt: int
@@ -53,7 +54,7 @@ class Size:
         return self.prompt + self.reply
 
     def counted(self, factor: float) -> "Size":
-        """Return this size in the tokens of a model that counts so many for one estimated."""
+        """Return this size for a model that counts *factor* tokens for each estimated one."""
         return replace(
             self, prompt=math.ceil(self.prompt * factor), history=math.ceil(self.history * factor)
         )
@@ -61,7 +62,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class ContextWindow:
-    """The most that the server of a model takes, in tokens as it counts them.
+    """The limits of a model's server, in tokens as it counts them.
 
     *total* bounds the prompt and the reply limit together.
     """
@@ -76,7 +77,7 @@ class ContextWindow:
         return cls(tokens - tokens // REPLY_SHARE, tokens)
 
     def within(self, other: "ContextWindow") -> "ContextWindow":
-        """Return what both of them allow."""
+        """Return the window that keeps to both."""
         return ContextWindow(
             min(self.prompt, other.prompt),
             min(self.total, other.total),
@@ -84,7 +85,7 @@ class ContextWindow:
         )
 
     def times(self, share: float) -> "ContextWindow":
-        """Return this window for an estimate that comes to that *share* of what is counted."""
+        """Return this window in estimated tokens, if the estimate is *share* of the real count."""
         prompt, total = (
             bound if bound == NO_LIMIT else int(bound * share)
             for bound in (self.prompt, self.total)
@@ -93,11 +94,11 @@ class ContextWindow:
 
     @property
     def prompt_budget(self) -> int:
-        """The most tokens that the estimate of a prompt may come to."""
+        """The most tokens that a prompt may have by the estimate."""
         return self.prompt if self.prompt == NO_LIMIT else int(self.prompt * PROMPT_MARGIN)
 
     def reply_limit(self, prompt: int, wanted: int) -> int:
-        """Return the reply limit beside a *prompt* of so many tokens: *wanted*, or what is left."""
+        """Return the reply limit for a *prompt* of so many tokens: *wanted*, or the room left."""
         if self.total == NO_LIMIT:
             return min(wanted, self.reply)
         left = self.total - int(prompt * REPLY_MARGIN) - TEMPLATE_TOKENS
@@ -110,14 +111,14 @@ UNBOUNDED: Final = ContextWindow()
 def after_refusal(
     window: ContextWindow, refused: Size, told: Told, *, last_attempt: bool
 ) -> ContextWindow:
-    """Return what to keep to after a request was refused as too long; it is always less.
+    """Return the smaller window to keep to after a request was refused as too long.
 
-    A window that is *told* is kept to, or half of it if the request should have fitted. If nothing
-    is told, history is halved, then the question; what is sent at the *last_attempt* fits into the
-    smallest windows.
+    If the server named a window (*told*), keep to it, or to half of it if the request should have
+    fitted. If not, halve the history, then the question. The *last_attempt* fits into the smallest
+    windows.
     """
     if told.reply:
-        # Some name the limit that was sent and not the one that they have.
+        # Some servers name the limit that was sent, not their own.
         reply = told.reply if told.reply < refused.reply else refused.reply // 2
         return window.within(ContextWindow(reply=max(reply, LEAST_REPLY)))
     smaller = _told(window, refused, told) if told.window else _halved(window, refused)
@@ -127,10 +128,10 @@ def after_refusal(
 
 
 def after_acceptance(refused: Size, accepted: Size) -> ContextWindow:
-    """Return what to keep to, if nobody told it, after *accepted* went through and *refused* not.
+    """Return the window to keep to after *refused* and *accepted*, if the server named none.
 
-    If the same prompt went through with a lower reply limit, the server counts both together, and
-    the prompt may grow at the cost of the reply. Else it has room below the one that was refused.
+    If the same prompt was accepted with a lower reply limit, the server counts both together, and
+    the prompt may grow at the cost of the reply. Otherwise the prompt stays below the refused one.
     """
     total = int(accepted.prompt * REPLY_MARGIN) + TEMPLATE_TOKENS + accepted.reply
     if accepted.prompt >= refused.prompt:
@@ -140,12 +141,12 @@ def after_acceptance(refused: Size, accepted: Size) -> ContextWindow:
 
 
 def is_smallest(refused: Size) -> bool:
-    """Whether a refused request fits into every window, so that less of it is not the answer."""
+    """Whether a refused request fits into every window, so that a smaller one will not help."""
     return refused.total <= SMALLEST
 
 
 def _told(window: ContextWindow, refused: Size, told: Told) -> ContextWindow:
-    # If the server counted more than the estimate, the next estimate has to come to less.
+    # If the server counted more than the estimate, the next estimate must be lower by that much.
     counted = max(told.prompt, refused.prompt, 1)
     tokens = min(told.window * max(refused.prompt, 1) // counted, window.total)
     fitting = window.within(ContextWindow.of(tokens))
@@ -161,7 +162,7 @@ def _halved(window: ContextWindow, refused: Size) -> ContextWindow:
     else:
         prompt = max(refused.prompt // 2, SMALLEST - SMALLEST // REPLY_SHARE)
     total = max(refused.total // 2, prompt + LEAST_REPLY)
-    # The budget of a prompt has a margin, which is meant for windows and not for halves.
+    # `prompt_budget` subtracts a margin, which a halved prompt does not need.
     return window.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total))
 
 

@@ -145,7 +145,7 @@ SCHEMA: Final = (
     "ALTER TABLE exchanges ADD COLUMN pressed_id INTEGER;",
     # In which language one person is told what they alone see.
     "ALTER TABLE exchanges ADD COLUMN locale TEXT NOT NULL DEFAULT '';",
-    # How much the server of a model takes, in its own tokens; learnt_at is in seconds since 1970.
+    # The limits of a model's server, in its own tokens; learnt_at is in seconds since 1970.
     """
     CREATE TABLE context_windows (
         model TEXT PRIMARY KEY,
@@ -253,16 +253,16 @@ class Database:
         return not is_busy
 
     async def rewrite(self) -> None:
-        """Write the whole file anew; all units of work wait meanwhile.
+        """Rewrite the whole file (VACUUM); all units of work wait meanwhile.
 
-        Where that is cancelled the file stays as it was.
+        If cancelled, the file is unchanged.
         """
 
         async def vacuum() -> None:
             try:
                 await self._connection.execute_fetchall("VACUUM")
             except asyncio.CancelledError:
-                await self._connection.interrupt()  # Else its thread goes on to the end.
+                await self._connection.interrupt()  # Otherwise its thread runs to the end.
                 raise
 
         await self._alone(vacuum)

@@ -13,7 +13,7 @@ PATIENCE_SECONDS: Final = 1.0  # An instance that is just leaving may still hold
 
 @contextmanager
 def only_user_of(path: Path) -> Iterator[None]:
-    """Hold the database *path* for this process; raises HistoryInUse where another one does.
+    """Lock the database *path* for this process; raises HistoryInUse if another one has it.
 
     The lock is an open transaction on an empty file beside the database: it works on every system,
     ends with the process, however that ends, and leaves the database readable for others.

@@ -1,4 +1,4 @@
-"""The deadlines of one answer: for its first token, for each next one, and for all of it."""
+"""The deadlines of one answer: for its first token, for each next one, and for the whole."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 class Deadlines:
     """When the first token, the next one and the end must have come, on the loop's clock.
 
-    One alarm serves all reads, as a timer for each costs as much as what is made of what came. It
-    stays set where the deadline moves away, and is set anew when it goes.
+    One timer serves all reads, because a timer for each costs as much as decoding the data. If the
+    deadline moves to a later time, the timer keeps its time and is set again when it fires.
     """
 
     def __init__(self, first_seconds: float, idle_seconds: float, all_seconds: float) -> None:
@@ -32,13 +32,13 @@ class Deadlines:
                 self._reading = None
 
     def silence(self) -> None:
-        """Take the alarm back."""
+        """Cancel the timer."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
 
     def _watch(self) -> None:
-        """Have the alarm go by the next deadline."""
+        """Set the timer to fire by the next deadline."""
         if self._alarm is None or self.next_at < self._alarm.when():
             self.silence()
             self._alarm = asyncio.get_running_loop().call_at(self.next_at, self._ring)
@@ -55,11 +55,11 @@ class Deadlines:
         return self._time()
 
     def progress(self) -> None:
-        """Note that a token came, so the next one has its own time."""
+        """Note that a token arrived; the next one gets a full interval."""
         self.next_at = min(self._time() + self._idle_seconds, self._end)
 
     def come_within(self, seconds: float) -> None:
-        """Note that nothing but the end is to come, and that it must within *seconds*."""
+        """Note that only the end is missing, and that it must arrive within *seconds*."""
         self.next_at = min(self._time() + seconds, self.next_at)
 
     def passed_in(self, seconds: float) -> bool:

@@ -21,16 +21,15 @@ _HANGUL: Final = re.compile("[\uac00-\ud7a3\u3131-\u318e]")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _MOSTLY: Final = 0.5
 _DAMAGE: Final = "\ufffd"
-_FEW: Final = (
-    0.2  # Read as UTF-8, CP949 has more damage than that, and Latin-1 hardly anything else.
-)
+# CP949 read as UTF-8 has more invalid sequences than this, and Latin-1 hardly anything else.
+_FEW: Final = 0.2
 
 
 def decode(data: bytes, *, cut: bool = False) -> str | None:
     """Return the text that *data* holds, None where it is none; *cut*: it may end anywhere.
 
     UTF-8, UTF-16 with and without a byte order mark, CP949 and Windows-1252 with what it shares
-    with Latin-1. In UTF-8 that is damaged in few places, U+FFFD stands in each.
+    with Latin-1. In UTF-8 with few invalid sequences, each becomes U+FFFD.
     """
     if data.startswith(_BEGINNINGS_OF_OTHERS):
         return None

@@ -12,7 +12,7 @@ from bot.pacing import Pacer, Urgency
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
 TOO_MANY_REQUESTS: Final = 429
-TOO_LARGE: Final = 413  # also where something on the way says so
+TOO_LARGE: Final = 413  # also if a proxy says so
 # Discord: error codes
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_GUILD: Final = 10004

@@ -51,7 +51,7 @@ class Erasure:
                 pause_seconds = AGAIN_SECONDS[0]
                 continue
             if pause_seconds == AGAIN_SECONDS[0]:
-                log.info("What was forgotten is not erased yet: %s", why_not)
+                log.info("Cannot erase forgotten text yet: %s", why_not)
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, AGAIN_SECONDS[1])
 

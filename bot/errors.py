@@ -6,14 +6,14 @@ BotError
 │   ├── HistoryUnusable       the database cannot be opened
 │   │   └── HistoryInUse      another instance of this program has it open
 │   ├── DiscordRefused        token, intents or shard refused for good
-│   └── QuestionRefused       the terminal was given no question that it can ask
+│   └── QuestionRefused       the terminal has no question, or one that it cannot read
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
 ├── PersonBusy                somebody asks faster than they may
 ├── PlaceBusy                 too many questions wait in one place
 ├── NothingAsked              nothing of a question can be read
 ├── ReplyLost                 the place of an answer is gone or forbidden
-├── ReplyBlocked              what an answer says is refused, by a server's rules or Discord's
+├── ReplyBlocked              Discord or a server's AutoMod refuses the text of an answer
 ├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
     ├── ModelKeyRefused
@@ -23,13 +23,13 @@ BotError
     ├── ModelUnreachable
     ├── ModelTimeout
     ├── ModelContextExceeded  the request is too long
-    │   └── ModelReplyTooLong     the limit of the reply alone is
+    │   └── ModelReplyTooLong     the reply limit alone is too large
     ├── ModelRequestRefused
     ├── ModelBlind            it takes no pictures
     ├── ModelWithheld
     ├── ModelEmpty
     ├── ModelLength           cut at the limit of REPLY_TOKENS
-    ├── ModelThoughtOnly      that limit was used up before the answer began
+    ├── ModelThoughtOnly      thinking used up that limit before the answer began
     ├── ModelCut              the stream ended before the answer did
     └── ModelFailed           everything else that the API can do wrong
         └── ModelSilent       a response of status 200 with an empty body
@@ -71,7 +71,7 @@ class DiscordRefused(StartRefused):
 
 
 class QuestionRefused(StartRefused):
-    """The terminal was given no question that it can ask."""
+    """The terminal has no question, or one that it cannot read."""
 
 
 class HistoryFailed(BotError):
@@ -126,7 +126,7 @@ class ReplyLost(BotError):
 
 
 class ReplyBlocked(BotError):
-    """What an answer says is refused, by the rules of the server or of Discord."""
+    """The rules of the server or of Discord refuse the text of an answer."""
 
 
 class ReplyDelayed(BotError):
@@ -181,7 +181,7 @@ class ModelTimeout(ModelError):
 
 
 class ModelContextExceeded(ModelError):
-    """The request is longer than the model's context window; *told* is what the API says of it."""
+    """The request is longer than the context window; *told* has the counts that the API named."""
 
     sentence = "model_context_exceeded"
 
@@ -191,7 +191,7 @@ class ModelContextExceeded(ModelError):
 
 
 class ModelReplyTooLong(ModelContextExceeded):
-    """The limit of the reply alone is more than the model can write."""
+    """The reply limit that was sent is more than the model allows."""
 
     sentence = "model_reply_too_long"
 
@@ -227,7 +227,7 @@ class ModelLength(ModelError):
 
 
 class ModelThoughtOnly(ModelError):
-    """The limit on the length of the answer was used up by thinking, before any word of it."""
+    """Thinking used up the limit on the answer's length before the answer began."""
 
     sentence = "model_thought_only"
 
@@ -243,6 +243,6 @@ class ModelFailed(ModelError):
 
 
 class ModelSilent(ModelFailed):
-    """The API answers with success and sends nothing at all, as some do if a prompt is too long."""
+    """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
     sentence = "model_silent"

@@ -72,7 +72,7 @@ class Forgetting:
 
     While *unerased* is set, words that are forgotten may still stand in the file. What was
     overwritten may also stand between rows, where SQLite moved a row from: only a file that is
-    written anew is free of that. *may_have_copies* says that it is not, for all that is known.
+    rewritten is free of that. *may_have_copies*: such copies may exist.
     """
 
     def __init__(self, database: Database) -> None:
@@ -203,7 +203,7 @@ class Forgetting:
                 self.note()
 
     async def why_not_erased(self, most_bytes: int = REWRITE_BYTES) -> str | None:
-        """Erase what was forgotten; return why that cannot be done now, None where it is done."""
+        """Erase what was forgotten; return why that is not possible now, or None if it is done."""
         try:
             erased = await self.erase(most_bytes)
         except HistoryFailed as error:
@@ -213,8 +213,8 @@ class Forgetting:
     async def erase(self, most_bytes: int = REWRITE_BYTES) -> bool:
         """Erase text and names of all that was forgotten; ids and states stay.
 
-        A file of at most *most_bytes* is written anew. False where another program reads the file:
-        it keeps what was overwritten in the log.
+        A file of at most *most_bytes* is rewritten. False if another program is reading the file:
+        that keeps the overwritten text in the log.
         """
         while ids := await self._database.fetch(f"{_FORGOTTEN} LIMIT {ERASE_ROWS}"):
             marks = ",".join("?" * len(ids))

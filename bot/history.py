@@ -58,9 +58,9 @@ _NOT_RESET: Final = """(private_to <> 0 OR NOT EXISTS
         AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id)))"""
 
 NEWEST_ID: Final = 2**63 - 1
-# The fact that forgotten text may stand between the rows since a run that had no time to erase it.
+# Set if an earlier run had no time to erase copies of forgotten text from between the rows.
 COPIES: Final = "copies"
-ERASING_SECONDS: Final = 2.0  # at the end: whoever stops the bot waits for it
+ERASING_SECONDS: Final = 2.0  # at shutdown, which waits for it
 AGAIN_SECONDS: Final = 0.1
 
 
@@ -99,19 +99,19 @@ class History:
         self._database.hurry()
 
     async def _erase_at_the_start(self) -> None:
-        """Erase what the last run forgot and did not erase."""
+        """Erase what the last run forgot but did not erase."""
         try:
             if await self.notes.fact(COPIES):
                 self.forgetting.note()
         except HistoryFailed as error:
-            log.warning("What the last run left of forgotten text cannot be read: %s", error)
+            log.warning("Cannot read whether the last run left forgotten text: %s", error)
         self.forgetting.unerased.set()
         why_not = await self.forgetting.why_not_erased()
-        if why_not is not None:  # A full disk may be read.
-            log.warning("What was reset is not erased yet: %s", why_not)
+        if why_not is not None:  # A full disk can still be read.
+            log.warning("Cannot erase forgotten text yet: %s", why_not)
 
     async def _erase_at_the_end(self) -> None:
-        """Erase what was forgotten before the file is closed, if there is time; else say so."""
+        """Erase what was forgotten before closing the file; log if there is no time."""
         forgetting = self.forgetting
         if not (forgetting.unerased.is_set() or forgetting.may_have_copies):
             return
@@ -132,7 +132,7 @@ class History:
             why_not = why_not or str(error)
         if forgetting.unerased.is_set() or forgetting.may_have_copies:
             reason = why_not or f"the file is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
-            log.warning("Forgotten text is left in the database file: %s", reason)
+            log.warning("Left forgotten text in the database file: %s", reason)
 
     async def receive(self, exchange: Exchange) -> bool:
         """Store a question before anything else is done with it.
@@ -203,8 +203,8 @@ class History:
     async def begin(self, exchange: Exchange) -> Attempt | None:
         """Begin the next attempt at a question, as it is stored by now.
 
-        If one person alone sees the answer to *exchange*, that is stored with it. None when there
-        is nothing to do any more: it was forgotten, reset or answered. One that could not be stored
+        If only one person sees the answer to *exchange*, that is stored with it. Returns None if
+        the question was forgotten, reset or answered meanwhile. A question that could not be stored
         when it came is stored now.
         """
         return await self._attempt(exchange) or (
@@ -432,9 +432,9 @@ class History:
     ) -> bool:
         """Store the reply of *exchange* and how it ended; an answer may turn out not to be shown.
 
-        *notices* are what is to be shown under it, until `shown`; None where nothing is. What one
-        person alone sees becomes theirs in the same step that lets it be remembered. False when it
-        was forgotten meanwhile: nothing is stored then.
+        *notices* are to be shown under it, until `shown`; None if nothing is to be shown. A reply
+        that only one person sees becomes theirs in the statement that makes it part of the history.
+        Returns False, and stores nothing, if the question was forgotten meanwhile.
         """
         changed = await self._database.change(
             f"""

@@ -26,7 +26,7 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The first message of an answer, as Discord shows it: *private*, to one person alone."""
+    """The first message of an answer; *private* if Discord shows it to one person only."""
 
     id: int
     private: bool
@@ -97,7 +97,7 @@ class InteractionChannel:
         return (await self._hook.fetch_message(message_id)).content
 
     async def original(self) -> Original:
-        """Return the answer's first message, which Discord made when it was deferred."""
+        """Fetch the first message of the answer, which Discord created for the deferral."""
         hook = self._hook
         assert hook.token is not None
         message = await async_context.get().get_original_interaction_response(

@@ -85,10 +85,10 @@ class Interactions:
     ) -> tuple[Exchange, DiscordReply] | None:
         """Store a question and show that it is being worked on; return where the answer goes.
 
-        With it comes the question as Discord shows the answer: what only its author sees is theirs.
-        None when nothing is to be done any more: it came before, or cannot be answered. A database
-        that is late does not keep Discord waiting. Raises PersonBusy, or ReplyDelayed where the
-        question is stored and to be gone on with later.
+        The question is returned as Discord shows its answer: private if only its author sees it.
+        None if the question came before or cannot be answered. A slow database does not keep
+        Discord waiting. Raises PersonBusy, or ReplyDelayed if the stored question is to be answered
+        later.
         """
         receiving = asyncio.create_task(self._received(exchange))
         await asyncio.wait({receiving}, timeout=ANSWER_SECONDS)
@@ -163,7 +163,7 @@ class Interactions:
                 log.info("Question %d waits: %s", exchange.message_id, error)
                 return False
             except ReplyLost as error:
-                log.warning("Question %d cannot be gone on with: %s", exchange.message_id, error)
+                log.warning("Cannot resume question %d: %s", exchange.message_id, error)
                 return await self.give_up(question)
         if (question.parts or question.complete) and self._is_seen(exchange.conversation):
             return await self._finish(question)
@@ -208,9 +208,9 @@ class Interactions:
     async def _deferred(
         self, interaction: discord.Interaction, exchange: Exchange
     ) -> tuple[bool, Original | None]:
-        """Show that the answer is being worked on; whether it may come, and its first message.
+        """Defer the answer; return whether it may be shown, and its first message.
 
-        Where Discord's word is lost or garbled on the way it may, and that message is not known.
+        If Discord's response is lost or garbled, it may be shown, and the message is not known.
         """
         private = bool(exchange.conversation.person_id)
         try:
@@ -242,10 +242,10 @@ class Interactions:
             log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
 
     async def _answered(self, question: OpenQuestion) -> bool:
-        """Answer *question* by its token; False where that waits. Raises ReplyLost, ReplyDelayed.
+        """Answer *question* by its token; False if postponed. Raises ReplyLost, ReplyDelayed.
 
-        Discord's word on who sees the answer may not have been heard before the restart. It is
-        asked for before anything else: what is remembered, and by whom, depends on it.
+        The bot may have stopped before Discord said who sees the answer. So that is fetched first:
+        which conversation remembers the answer depends on it.
         """
         exchange, original = question.exchange, None
         if not exchange.conversation.person_id and not question.complete:
@@ -378,10 +378,10 @@ class Interactions:
 
 
 def _as_shown(exchange: Exchange, original: Original) -> Exchange:
-    """Return *exchange* as what its author alone sees where Discord shows the answer so.
+    """Return *exchange*, made private if Discord shows the answer to its author only.
 
-    It may do that whatever was chosen, and says so in its answer to the deferral, and in the
-    message's flags.
+    Discord may do that even if a public answer was chosen. It says so in its response to the
+    deferral and in the message's flags.
     """
     if not original.private:
         return exchange

@@ -1,4 +1,4 @@
-"""Remember for each model how large a request its server takes, as refusals and lists tell it."""
+"""Remember for each model how large a request its server accepts."""
 
 import asyncio
 import logging
@@ -22,10 +22,10 @@ from bot.ports import ChatModel
 
 log = logging.getLogger(__name__)
 
-# What was learnt is forgotten after a day: a server that was given a larger window is found out at
-# the price of one refused request.
+# After a day a learnt window expires. It costs one refused request to learn it again, and a server
+# that has a larger window by then is used in full.
 LEARNT_SECONDS: Final = 86_400
-LIST_SECONDS: Final = 3.0  # for the list of models, when somebody waits for an answer
+LIST_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an answer
 
 
 class LearntWindows:
@@ -46,7 +46,7 @@ class LearntWindows:
         self._cut_short = set[str]()
 
     async def of(self, name: str) -> ContextWindow:
-        """Return what the server of a model takes, as far as it is known; raises HistoryFailed."""
+        """Return the window of a model, as far as it is known; raises HistoryFailed."""
         oldest = self._now() - LEARNT_SECONDS
         window, learnt_at = self._learnt.get(name, (UNBOUNDED, oldest))
         if learnt_at <= oldest:
@@ -61,7 +61,7 @@ class LearntWindows:
         return window if listed is None else window.within(ContextWindow.of(listed))
 
     async def listed(self, name: str) -> int:
-        """Return the window that the list of models tells, asked for once; 0 if it does not."""
+        """Return the window named in the list of models, read at most once; 0 if it names none."""
         if name not in self._model.windows and name not in self._listed:
             self._listed.add(name)
             try:
@@ -84,19 +84,19 @@ class LearntWindows:
             log.warning("Cannot store the context window of %s: %s", name, error)
 
     def note_cut_short(self, name: str) -> None:
-        """Note that a model's answer ended at a limit below its own: perhaps the window's end.
+        """Note that an answer ended below its reply limit: perhaps at the end of the window.
 
-        The list of models is read before the next question; it may tell the window, so that the
-        next answers have room and no request is refused.
+        The list of models is read before the next question; if it names the window, the next
+        answers have room and no request is refused.
         """
         self._cut_short.add(name)
 
     def largest_accepted(self, name: str) -> Size | None:
-        """Return the largest request that a model took since the start, by the estimate."""
+        """Return the largest request that a model accepted since the start, by the estimate."""
         return self._accepted.get(name)
 
     def accept(self, name: str, size: Size) -> None:
-        """Note that a model took a request of this size, by the estimate."""
+        """Note that a model accepted a request of this size, by the estimate."""
         largest = self._accepted.get(name)
         if largest is None or size.prompt > largest.prompt:
             self._accepted[name] = size
@@ -105,8 +105,8 @@ class LearntWindows:
 class Fitting:
     """Makes the requests for one question smaller until one fits, and learns from that.
 
-    *window* is what the next request has to keep to. Sizes are by the estimate; *factor* is how
-    many tokens the model counts for one of these, as far as is known by then.
+    The next request must fit into *window*. Sizes are estimates; *factor* is how many tokens the
+    model counts for each estimated one, as far as that is known.
     """
 
     def __init__(self, windows: LearntWindows, model: str, window: ContextWindow) -> None:
@@ -121,7 +121,7 @@ class Fitting:
     async def refuse(
         self, size: Size, factor: float, error: ModelError, *, last_attempt: bool
     ) -> None:
-        """Take note that a request of this *size* was refused as too long."""
+        """Note that a request of this *size* was refused as too long."""
         told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
         if not told.window and not told.reply:
             told = replace(told, window=await self._windows.listed(self._model))
@@ -132,9 +132,9 @@ class Fitting:
         )
 
     async def accept(self, size: Size, factor: float, counted: int) -> None:
-        """Take note that a request of this *size* was taken, and keep what that teaches.
+        """Note that a request of this *size* was accepted, and learn from it.
 
-        The API *counted* so many tokens for its prompt; 0 if it does not say.
+        *counted* is the number of tokens that the API counted for its prompt, 0 if unknown.
         """
         largest = self._windows.largest_accepted(self._model)
         self._windows.accept(self._model, size)
@@ -153,21 +153,21 @@ class Fitting:
         await self._windows.learn(self._model, learnt.times(share))
 
     async def give_up(self, error: ModelError) -> None:
-        """Take note that no request fitted; the next question begins with what fits everywhere."""
+        """Note that no request fitted; the next question begins with the smallest usual window."""
         if self._refused is not None and isinstance(error, ModelContextExceeded):
             smallest = ContextWindow.of(LAST_RESORT)
             await self._windows.learn(self._model, self._before.within(smallest))
 
     def _learnt(self, refused: Size, accepted: Size, largest: Size | None) -> ContextWindow | None:
-        """Return what to keep to after *accepted* went through, *largest* before, *refused* not.
+        """Return the window to keep to after *refused* and *accepted*; None if nothing was learnt.
 
-        A server that sent nothing may have had a passing trouble. That teaches only if its prompt
-        was larger than this one and than any that went through before.
+        *largest* was accepted before. A server that sent an empty body may have failed temporarily,
+        so that counts only if its prompt was larger than all accepted ones.
         """
         if self._told.reply:
             return self.window
         if self._told.window:
-            # Only by now the factor may be known, by which the request was larger than the window.
+            # The factor by which the request exceeded the window may only be known now.
             explained = refused.total > self._told.window
             return (
                 self._before.within(ContextWindow.of(self._told.window))
@@ -182,5 +182,5 @@ class Fitting:
 
 
 def _share(size: Size, counted: int) -> float:
-    """Return what the expected size of a prompt is to the tokens that a server counted for it."""
+    """Return the ratio of the expected size of a prompt to the tokens that the server counted."""
     return min(max(size.prompt / counted, 0.2), 5.0) if counted else 1.0

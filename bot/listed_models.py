@@ -41,8 +41,8 @@ YEARS: Final = range(2000, 2200)  # Any other is no date of a model.
 class ListedModel:
     """A model that an API offers.
 
-    *shutdown* is None where the API does not tell. *window* is how many tokens a prompt and its
-    reply may have together, 0 where it does not tell.
+    *shutdown* is None if the API does not say. *window* is the most tokens of a prompt and its
+    reply together, 0 if the API does not say.
     """
 
     name: str
@@ -96,11 +96,11 @@ def _can_chat(name: str, entry: dict[str, Any]) -> bool:
 
 
 def _window(entry: dict[str, Any]) -> int:
-    """Return the smallest of the context windows that an entry names: the one in use."""
+    """Return the smallest context window that an entry names, which is the one in use."""
     beside = (entry.get(name) for name in WINDOW_OBJECTS)
     objects = [entry, *(one for one in beside if isinstance(one, dict))]
     named = (one.get(name) for one in objects for name in WINDOW_FIELDS)
-    # By its type, as True is an int too.
+    # Compares the type, because True is an int too.
     return min((one for one in named if type(one) is int and one >= SMALLEST), default=0)
 
 

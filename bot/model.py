@@ -33,8 +33,8 @@ from bot.prompt import Prompt, without_system_turn
 from bot.request_body import RequestBody
 from bot.request_log import failure_noted, note_end, note_request
 
-# What reads an answer is imported with the first question, within the functions that need it: a bot
-# that only waits saves the memory.
+# These are imported at the first question, in the functions that need them, to save memory in an
+# idle bot.
 if TYPE_CHECKING:
     from bot.completion import Completion
     from bot.refusals import Private
@@ -63,8 +63,8 @@ class ChatCompletions:
     """The models behind an OpenAI-compatible API. One client for the life of the process.
 
     *name* is the model that answers where no other is asked for, *options* returns what is merged
-    into the requests to a model. *windows* are the context windows in tokens, by name, that the
-    list of models told when it was read last.
+    into the requests to a model. *windows* are the context windows in tokens, by model, as
+    the list of models named them last.
     """
 
     def __init__(
@@ -168,11 +168,13 @@ class ChatCompletions:
                 self._forms[model] = form
                 return completion
             except ModelContextExceeded:
-                self._forms[model] = form  # What is asked next is less, in the form that was read.
+                self._forms[model] = (
+                    form  # The server read this form, so the smaller request uses it.
+                )
                 raise
             except ModelSilent:
-                # llama-cpp-python sends nothing if a prompt is too long, which a small one is
-                # not, or if its template refuses the system turn.
+                # llama-cpp-python sends an empty body if a prompt is too long, which a small
+                # one is not, or if its template refuses the system turn.
                 untried = form.takes_system_turn and model not in self._forms
                 if not untried or prompt.tokens > LAST_RESORT or not calls.left:
                     raise
@@ -205,7 +207,7 @@ class ChatCompletions:
     async def _once(
         self, prompt: Prompt, model: str, form: "_Form", deadlines: Deadlines, private: "Private"
     ) -> "Completion":
-        """Make one request and return what comes of it, once something comes."""
+        """Make one request; return its completion once it has begun."""
         from bot.completion import Completion  # noqa: PLC0415
 
         limit = min(self.reply_tokens, prompt.reply_tokens)
@@ -217,7 +219,7 @@ class ChatCompletions:
             response, deadlines, private, character_limit=limit * CHARACTERS_PER_TOKEN
         )
         try:
-            if not prompt.images:  # These are let go when the response begins, to save memory.
+            if not prompt.images:  # The caller frees these when the response begins.
                 await completion.begin()
         except BaseException:
             await completion.leave()
@@ -228,7 +230,7 @@ class ChatCompletions:
     async def _request(
         self, prompt: Prompt, model: str, form: "_Form", reply_tokens: int
     ) -> httpx2.Response:
-        """Return the response, of which no more is read than its headers."""
+        """Return the response once its headers are read, but not its body."""
         more: dict[str, Any] = {"model": model, "stream": True}
         more[form.length_option] = reply_tokens
         if form.asks_for_usage:
@@ -259,7 +261,7 @@ class _Form:
     takes_system_turn: bool = True
 
     def without(self, refusal: str) -> "_Form | None":
-        """Return the form without what *refusal* names; None if it names nothing of it."""
+        """Return the form without the option that *refusal* names; None if it names none."""
         from bot.refusals import names_system_role  # noqa: PLC0415
 
         if self.takes_system_turn and names_system_role(refusal):
@@ -272,7 +274,7 @@ class _Form:
 
 
 async def _refuse(response: httpx2.Response) -> None:
-    """Raise Refused for anything but success, with no more of the body than is looked at.
+    """Raise Refused unless the status is a success, with the beginning of the body.
 
     The package would read all of it, however long it is and takes, in the encoding that it claims.
     """
@@ -316,9 +318,9 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _is_bare(error: ModelError) -> bool:
-    """Whether a server fails in itself: so do some when a template has no place for a system turn.
+    """Whether *error* is a status 500, as some servers send if a template takes no system turn.
 
-    `transformers serve` says no more than "Internal Server Error" then.
+    `transformers serve` then only says "Internal Server Error".
     """
     return isinstance(error.__cause__, Refused) and error.__cause__.status == 500
 

@@ -1,4 +1,4 @@
-"""What is kept besides conversations: system prompts, models, what was learnt of them, facts."""
+"""What is stored besides conversations: system prompts, models, their learnt limits, facts."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -114,7 +114,7 @@ class Notes:
         )
 
     async def context_window(self, model: str, *, since: int) -> ContextWindow:
-        """Return what was learnt of *model*'s context window from *since* on, a time in seconds."""
+        """Return the context window of *model* learnt since *since*, in seconds since 1970."""
         rows = await self._database.fetch(
             "SELECT prompt_tokens, total_tokens, reply_tokens FROM context_windows"
             " WHERE model = ? AND learnt_at >= ?",
@@ -124,7 +124,7 @@ class Notes:
         return ContextWindow(*rows[0]) if rows else UNBOUNDED
 
     async def set_context_window(self, model: str, window: ContextWindow, *, now: int) -> None:
-        """Keep what was learnt of *model*'s context window at *now*, a time in seconds."""
+        """Store the context window of *model* learnt at *now*, in seconds since 1970."""
         await self._database.change(
             "INSERT OR REPLACE INTO context_windows VALUES (?, ?, ?, ?, ?)",
             model,

@@ -11,9 +11,9 @@ SMALL: Final = "\n-# "  # Discord: small print, in which notices stand under a r
 
 @dataclass(slots=True)
 class Part:
-    """A message that shows a part of a reply. None is not known.
+    """A message that shows a part of a reply. None means unknown.
 
-    *offers* are under it; *file* is attached to it, "" for nothing.
+    *offers* are the buttons under it; *file* is the attached text, "" if there is none.
     """
 
     message_id: int

@@ -47,7 +47,7 @@ class ChatModel(Protocol):
 
     @property
     def windows(self) -> Mapping[str, int]:
-        """The context windows that the list of models told when it was read last, by name."""
+        """The context windows by model, from the last reading of the list of models."""
 
     async def listed(self) -> Sequence[ListedModel]:
         """Read the list of models; raises ModelError."""
@@ -71,7 +71,7 @@ class Reply(Protocol):
         """Take more of the text; it is shown soon. Raises ReplyLost or ReplyBlocked."""
 
     def restart(self) -> None:
-        """Take another text in place of what was written so far, also where that was refused."""
+        """Begin a new text in place of the one so far, even if that was refused."""
 
     async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
         """Show the whole text now, with *notices* and *offers* under it.
@@ -82,16 +82,16 @@ class Reply(Protocol):
     async def leave(
         self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
     ) -> None:
-        """End with what is shown as it is, but for the notices *without*; the rest is as there.
+        """End with the text that is shown, without the notices *without*, and with *notices*.
 
-        Where *notices* are refused, too, there are *offers* alone.
+        If *notices* are refused too, only *offers* are shown.
         """
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
-        """Return what is shown, but for notices; raises ReplyLost or ReplyDelayed."""
+        """Return the shown text without notices; raises ReplyLost or ReplyDelayed."""
 
     async def withdraw(self) -> None:
-        """Take back all that is shown; raises ReplyLost or ReplyDelayed."""
+        """Delete the shown messages; raises ReplyLost or ReplyDelayed."""
 
 
 async def nothing_more(_exchange: Exchange) -> Brought:

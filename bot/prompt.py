@@ -49,7 +49,7 @@ NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut her
 SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its own
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
 ABOVE_SHARE: Final = 4  # What stands above a quoted message gets a quarter of the room at most.
-QUESTION_SHARE: Final = 4  # Of an answer that goes on, the question gets a quarter at most.
+QUESTION_SHARE: Final = 4  # If a reply is continued, its question gets a quarter at most.
 ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to know it by
 
 
@@ -95,7 +95,7 @@ class Prompt:
     """What the model is asked.
 
     *tokens* is the estimate for its text without calibration, *exchanges* how many of the history
-    are in it and *history_tokens* what of the estimate is theirs. *read_percent* is the share of
+    are in it and *history_tokens* their part of the estimate. *read_percent* is the share of
     the question that fitted, 100 unless it had to be shortened. *pictured* says whose pictures are
     to go with it, the question's first. *reply_tokens* bounds the reply, in the tokens of the
     model, beside the limit that is set.
@@ -215,9 +215,9 @@ def go_on_with(exchange: Exchange) -> Exchange:
 
 
 def end_of(exchange: Exchange, tokens: int) -> Exchange:
-    """Return *exchange* with the end of its reply and the beginning of its question, as fit.
+    """Return *exchange* with the end of its reply and the beginning of its question that fit.
 
-    It costs at most *tokens*, unless these do not pay for an exchange without a word.
+    It costs at most *tokens*, unless even an empty exchange costs more.
     """
     bare = replace(exchange, embedded="", quoted="", files="")
     asked = replace(bare, question=shorten(bare.question, tokens // QUESTION_SHARE))
@@ -364,7 +364,7 @@ def build_prompt(
 
 
 def without_system_turn(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Return *turns* with what the system turn says at the beginning of the first user's."""
+    """Return *turns* with the system prompt moved to the start of the first user turn."""
     if len(turns) < 2 or turns[0].role is not Role.SYSTEM:
         return turns
     system, first, *others = turns

@@ -94,7 +94,7 @@ class Recovery:
             log.info("Question %d waits: %s", exchange.message_id, error)
             return False
         except ReplyLost as error:
-            log.warning("Question %d cannot be gone on with: %s", exchange.message_id, error)
+            log.warning("Cannot resume question %d: %s", exchange.message_id, error)
             await self._history.complete(exchange, State.FAILED)
             await self._history.shown(exchange.message_id)
             return True

@@ -41,8 +41,8 @@ ERRORS_BY_CODE: Final = (
     (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
     (re.compile(r"rate_limit|overloaded"), ModelBusy),
 )
-# Groq, OpenAI and Anthropic: more tokens at once than a minute allows, or bytes than a request may
-# have. Waiting is in vain, whatever code says so.
+# Groq, OpenAI and Anthropic: one request has more tokens than a minute allows, or more bytes than a
+# request may have. Waiting does not help, even if the code is that of a rate limit.
 TOO_LARGE: Final = re.compile(r"request too large|request_too_large", re.IGNORECASE)
 ERRORS_BY_MESSAGE: Final = (
     (
@@ -75,16 +75,16 @@ TOO_LONG: Final = re.compile(
     r"|number of tokens in the prompt|prompt\W{0,3}超长",
     re.IGNORECASE,
 )
-# A limit on what is used in a time is told in like words; waiting helps against that, or money.
+# Rate limits and quotas use similar words; waiting or paying helps against those.
 OF_A_TIME: Final = re.compile(
     r"per[ -](min|minute|hour|day|month)\b|daily|monthly|quota|rate[ _-]?limit|\b[TR]P[MD]\b"
     r"|try again in",
     re.IGNORECASE,
 )
-# The account is in the way, or what it may use by now; the length is not.
+# These are about the account or its quota, not about the length.
 NOT_OF_THE_REQUEST: Final = frozenset({401, 402, 403, 429})
-# Templates of Gemma, Mistral and MiniMax refuse it in words of their own; the last two patterns can
-# mean nothing else, as users and assistants take turns in each prompt of this program.
+# The templates of Gemma, Mistral and MiniMax each use different words. The last two patterns can
+# mean nothing else, because users and assistants alternate in every prompt of this program.
 NO_SYSTEM_ROLE: Final = re.compile(
     r"(system|developer)\W{0,3}(role|message|prompt|instruction)s?\b.{0,60}"
     r"(not |n't |unsupported|unexpected|invalid|disabled)"
@@ -129,8 +129,8 @@ TEXT_ALONE: Final = re.compile(r"content\W{0,3} (value )?must be a string", re.I
 DATA: Final = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")  # Base64, in which pictures are sent
 
 
-# Where servers put their sentences: FastAPI in a list of details, beside the input that it repeats;
-# OpenRouter the words of another provider in its metadata; Cloudflare a list of errors.
+# The fields with a server's message: FastAPI sends a list of details, which also repeat the input;
+# OpenRouter puts another provider's message into its metadata; Cloudflare sends a list of errors.
 SENTENCES: Final = ("message", "msg", "error", "errors", "detail", "metadata", "raw")
 DEEPEST: Final = 4
 TAG: Final = re.compile(r"</?[A-Za-z!][^>]*>")
@@ -140,7 +140,7 @@ MOST_SENTENCES: Final = 8
 class Private:
     """What an API's error message may not carry into the log: the key and what people wrote.
 
-    *api_key* is "" where there is none.
+    *api_key* is "" if there is none.
     """
 
     def __init__(self, api_key: str, prompt: Prompt) -> None:
@@ -188,17 +188,17 @@ def stream_error(problem: Mapping[str, Any], private: Private) -> ModelError:
 
 
 def sentences_of(said: str) -> str:
-    """Return what a body says in words: those of its error, or of a page without its tags."""
+    """Return the messages of an error body, or the text of a page without its tags."""
     return " ".join(dict.fromkeys(_words(_object(said)))) or TAG.sub(" ", said)
 
 
 def names_system_role(said: str) -> bool:
-    """Whether a server says that it takes no turn of the system's or the developer's."""
+    """Whether a server says that it does not accept a system or developer turn."""
     return NO_SYSTEM_ROLE.search(sentences_of(said)[:SAID_LENGTH]) is not None
 
 
 def _object(said: str) -> dict[str, Any]:
-    """Return the object that a body is; Gemini's compatible API sends it in a list."""
+    """Return the JSON object of a body; Gemini's compatible API sends it in a list."""
     try:
         body = json.loads(said)
     except (ValueError, RecursionError):
@@ -209,9 +209,9 @@ def _object(said: str) -> dict[str, Any]:
 
 
 def _words(problem: object, depth: int = 0) -> Iterator[str]:
-    """Yield the sentences of an error object, without what it repeats of the request.
+    """Yield the messages of an error object, but not the parts of the request that it repeats.
 
-    *depth* is how far within the object *problem* is.
+    *depth* is how deep *problem* is nested.
     """
     if isinstance(problem, str):
         yield problem
@@ -250,7 +250,7 @@ def _too_long(why: str, told: Told) -> ModelContextExceeded:
 
 
 def _may_be_of_the_request(status: int | None) -> bool:
-    """Whether an error of *status* may be about what was asked, in words that no pattern knows."""
+    """Whether an error of *status* may be about the request, in words that no pattern knows."""
     return status in {None, 400, 413, 422, 500}
 
 

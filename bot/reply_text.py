@@ -10,8 +10,8 @@ from bot.parts import SMALL
 from bot.rendering import Renderer
 from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
 
-# UTF-16 units: of the text in the last message that may be shown. The rest is for what is said of
-# that, and under it.
+# UTF-16 units of text in the last message that may be posted. The rest is for notices, and for the
+# sentence about the file.
 LAST_ROOM: Final = MESSAGE_LIMIT - 300
 
 
@@ -30,9 +30,9 @@ class ReplyText:
         return "".join(self._written)
 
     def so_far(self, most: int) -> list[str]:
-        """Return the messages by now, *most* of them at the most; the last of them grows.
+        """Return the messages so far, at most *most*; the last one still grows.
 
-        The one after which there may be none shows no more than `first_parts` does.
+        If no further message may follow it, it shows no more than `first_parts` does.
         """
         sealed = self._splitter.sealed
         if len(sealed) < most - 1:
@@ -44,7 +44,7 @@ class ReplyText:
     def _last_so_far(self, most: int) -> str:
         if len(self._splitter.sealed) < most:
             text = self._splitter.open_part
-            if _units(text) * 2 <= LAST_ROOM:  # However it goes on, there is room for that.
+            if _units(text) * 2 <= LAST_ROOM:  # Short enough, however the text continues.
                 return text
         return self._splitter.beginning_of(most - 1, LAST_ROOM)
 
@@ -71,7 +71,7 @@ class ReplyText:
         small = "".join(SMALL + notice for notice in notices)
         room = max(min(MESSAGE_LIMIT - _units(small), LAST_ROOM), MINIMUM_LIMIT)
         shown = self._splitter.beginning_of(len(before), room)
-        if _units(shown) * 2 < room:  # There is a word as long as that, which is cut.
+        if _units(shown) * 2 < room:  # A single word is that long: cut within it.
             shown = split(last, room)[0]
         return [*before, shown + small]
 

@@ -1,4 +1,4 @@
-"""Decide what each message of a reply is to show, and which of them is to change next."""
+"""Decide what each message of a reply should show, and which message to change next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from bot.parts import Part
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a part is to show, None for what it shows now; *file* is attached, "" for nothing."""
+    """What a part should show; None leaves it as it is. *file* is attached, "" for no file."""
 
     text: str | None
     offers: Offers | None
@@ -17,11 +17,11 @@ class Wanted:
 
 
 def while_streaming(parts: Sequence[Part], texts: Sequence[str], offers: Offers) -> list[Wanted]:
-    """Return what each part is to show by now; the last of *texts* is still growing.
+    """Return what each part should show while the last of *texts* is still growing.
 
-    A text that another follows is shown as it is, without buttons. The growing one takes nothing
-    away: what an earlier attempt wrote there stays until there is as much of the new text.
-    *offers* are under the last message that there is, and under no other.
+    All other texts are complete and have no buttons. The growing one never makes a message shorter:
+    the text of an earlier attempt stays until the new text is as long. *offers* are under the last
+    message only.
     """
     wanted = [Wanted(text, NOTHING) for text in texts]
     growing = len(texts) - 1
@@ -33,7 +33,7 @@ def while_streaming(parts: Sequence[Part], texts: Sequence[str], offers: Offers)
 
 
 def at_the_end(texts: Sequence[str], offers: Offers, file: str = "") -> list[Wanted]:
-    """Return what each part is to show of a whole reply: *offers* and *file* go with the last."""
+    """Return what each part of a whole reply should show; the last has *offers* and *file*."""
     wanted = [Wanted(text, NOTHING) for text in texts]
     if wanted:
         wanted[-1] = replace(wanted[-1], offers=offers, file=file)
@@ -43,9 +43,9 @@ def at_the_end(texts: Sequence[str], offers: Offers, file: str = "") -> list[Wan
 def as_it_stands(
     parts: Sequence[Part], texts: Sequence[str | None], offers: Offers
 ) -> list[Wanted]:
-    """Return what each part is to show where all stay as they are but the last, which is *texts*.
+    """Return what each part should show if all but the last keep their text.
 
-    None leaves that one, too. *offers* are under the last message.
+    *texts* replace the last one; None keeps its text too. *offers* are under the last message.
     """
     kept = [Wanted(None, NOTHING if part.offers else None) for part in parts[:-1]]
     wanted = [*kept, *(Wanted(text, NOTHING) for text in texts)]
@@ -55,10 +55,10 @@ def as_it_stands(
 
 
 def next_change(parts: Sequence[Part], wanted: Sequence[Wanted]) -> int | None:
-    """Return the number of the part to change next, None where all show what is wanted.
+    """Return the index of the part to change next, None if all show what is wanted.
 
-    Texts change in order, and buttons that change alone before them, but one that comes does so
-    after those that go. The number of parts is for a new one.
+    First buttons change, then texts in order, but buttons are added only after others are removed.
+    An index equal to the number of parts means a new part.
     """
     changes = [n for n, part in enumerate(parts[: len(wanted)]) if _differs(part, wanted[n])]
 

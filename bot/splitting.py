@@ -103,10 +103,10 @@ def split(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
 
 
 def beginning(text: str, limit: int) -> str:
-    """Return as much of *text* as fits into *limit* UTF-16 units and ends with a word.
+    """Return the longest prefix of *text* in *limit* UTF-16 units that ends with a word.
 
-    Of code it takes whole lines. The end of *text* may still grow, so its last word is left out:
-    what is returned of a text is a beginning of what is returned of a longer one.
+    Code is cut between lines. The end of *text* may still grow, so its last word is left out: if a
+    text is a prefix of another, so is its beginning.
     """
     at = _units_before(text)
     best: tuple[int, str] = 0, ""
@@ -130,7 +130,7 @@ def beginning(text: str, limit: int) -> str:
 
 
 def _word_ends(text: str, start: int, end: int) -> list[int]:
-    """Return where words of the line of prose at *start* end, but for the last one."""
+    """Return where the words of a line of prose end, without the last word."""
     tokens = [match.span() for match in _TOKEN.finditer(text, start, end)]
     marker = _LINE_MARKER.match(text, start, end)
     lowest = marker.end() + 1 if marker else start
@@ -153,7 +153,7 @@ class Splitter:
         self._limit = limit
         self._window = limit + LOOKAHEAD
         self._sealed: list[str] = []
-        self._whole: list[str] = []  # what each of them was cut from
+        self._whole: list[str] = []  # the text that each sealed part was cut from
         self._fence: _Fence | None = None
         self._unsealed: list[str] = []
         self._length = 0
@@ -184,7 +184,7 @@ class Splitter:
         return "" if cut is None else _rendered(text, 0, cut, self._fence)
 
     def beginning_of(self, number: int, limit: int) -> str:
-        """Return the `beginning` of a part, as if nothing were cut behind it; the last is open."""
+        """Return the `beginning` of an uncut part; the one after all sealed parts is open."""
         if number < len(self._sealed):
             return beginning(self._whole[number], limit)
         text = _settled(self._open_text(), self._fence)

@@ -1,4 +1,4 @@
-"""The terminal: a conversation at a keyboard, and one answer to an argument or a pipe."""
+"""The terminal: a conversation at the keyboard, or one answer to an argument or a pipe."""
 
 import asyncio
 import io
@@ -46,8 +46,8 @@ OFFLINE_DATABASE_NAME: Final = "chat-offline.db"  # What no model said is not fo
 DEFAULT: Final = "default"  # /system default
 PROMPT: Final = "user : "
 LABEL: Final = "ChatBot : "
-COMMAND: Final = re.compile(r"/[\w?-]*")  # /usr/bin is none.
-PIPED_BYTES: Final = 10_000_000  # More than the largest CONTEXT_TOKENS takes.
+COMMAND: Final = re.compile(r"/[\w?-]*")  # /usr/bin is not a command.
+PIPED_BYTES: Final = 10_000_000  # More than fits into the largest CONTEXT_TOKENS.
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
 LOG_RECORDS: Final = 1000
 RECALLED_TOKENS: Final = 100_000
@@ -63,9 +63,9 @@ OFFLINE: Final = json.dumps(
 
 
 class TerminalReply:
-    """A reply that is printed as it comes, behind *label*; its notices go to standard error.
+    """Prints a reply as it streams, after *label*; its notices go to standard error.
 
-    Where its text cannot be printed, *lost* says why, and *stop* ends the answer.
+    If the text cannot be printed, *lost* has the reason and *stop* is called to end the answer.
     """
 
     def __init__(self, label: str, stop: Callable[[], None]) -> None:
@@ -73,7 +73,7 @@ class TerminalReply:
         self._label = label
         self._stop = stop
         self._begun = False
-        self._space = ""  # the white space at the end so far, printed once more text follows
+        self._space = ""  # trailing white space, printed when more text follows
 
     async def __aenter__(self) -> Self:
         self._print(self._label)
@@ -83,7 +83,7 @@ class TerminalReply:
         return None
 
     def write(self, delta: str) -> None:
-        """Print more of the text, without the white space around all of it."""
+        """Print more of the text, without leading and trailing white space."""
         text = self._space + delta if self._begun else delta.lstrip()
         words = text.rstrip()
         self._space = text[len(words) :]
@@ -91,7 +91,7 @@ class TerminalReply:
         self._print(words)
 
     def restart(self) -> None:
-        """Begin on a new line: a terminal takes nothing back."""
+        """Begin on a new line: printed text cannot be deleted."""
         if self._begun:
             self._print("\n")
         self._begun, self._space = False, ""
@@ -120,17 +120,17 @@ class TerminalReply:
         return ""
 
     async def withdraw(self) -> None:
-        """Leave what is printed: a terminal takes nothing back."""
+        """Do nothing: printed text cannot be deleted."""
 
     def _print(self, text: str) -> None:
         if not text or self.lost is not None:
             return
         try:
             print(text, end="", flush=True)
-        except OSError as error:  # Nobody reads it any more, or a disk is full.
+        except OSError as error:  # The pipe is closed, or the disk is full.
             self.lost = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            # Not at once: the answer may go on to where nothing stops it any more.
+            # Not now: the answer may just be reaching the point after which `stop` has no effect.
             asyncio.get_running_loop().call_soon(self._stop)
 
 
@@ -145,7 +145,7 @@ class Chat:
         self._ids = itertools.count(time.time_ns() // 1_000_000)
 
     async def recall(self) -> None:
-        """Say what is remembered from before, and let the arrow keys bring back its questions."""
+        """Print what is remembered, and let the arrow keys bring back earlier questions."""
         with suppress(HistoryFailed):
             exchanges = await self._history.context(HERE, token_budget=RECALLED_TOKENS)
             recall(exchange.question for exchange in exchanges)
@@ -157,9 +157,9 @@ class Chat:
                 print(self._say.terminal_remembered.format(question=question, prompt=prompt))
 
     async def say(self, text: str, *, label: str = "") -> int:
-        """Answer *text*, or do what it commands; return the exit code.
+        """Answer *text*, or run it if it is a command; return the exit code.
 
-        Raises BrokenPipeError or StartRefused where an answer cannot be printed.
+        Raises BrokenPipeError or StartRefused if the answer cannot be printed.
         """
         command, *rest = text.split(maxsplit=1)
         try:
@@ -198,7 +198,7 @@ class Chat:
         if isinstance(reply.lost, BrokenPipeError):
             raise reply.lost
         if reply.lost is not None:
-            raise StartRefused(f"Standard output cannot be written ({reply.lost.strerror}).")
+            raise StartRefused(f"Cannot write to standard output: {reply.lost.strerror}.")
         if interrupted.is_set():
             return INTERRUPTED
         return DONE if await self._is_whole(exchange.message_id) else FAILED
@@ -228,9 +228,9 @@ class Chat:
 
 
 def chat(words: Sequence[str], *, offline: bool) -> int:
-    """Answer *words* and what is piped in, or talk at the keyboard; return the exit code.
+    """Answer *words* and the piped input, or chat at the keyboard; return the exit code.
 
-    Raises StartRefused, and BrokenPipeError where nobody reads the answer any more.
+    Raises StartRefused, and BrokenPipeError if the reader of the answer closed the pipe.
     """
     _set_up()
     question = None if _at_keyboard() and not words else _question(words)
@@ -249,7 +249,7 @@ def chat(words: Sequence[str], *, offline: bool) -> int:
 
 
 def _set_up() -> None:
-    """Let nothing end the program that a stream cannot carry, and the log wait for the answer."""
+    """Make the streams accept any character, and hold the log back until after the answer."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -271,12 +271,12 @@ def _at_keyboard() -> bool:
 
 
 def _question(words: Sequence[str]) -> str:
-    """Return *words*, and behind them what is piped in; raises QuestionRefused."""
+    """Return *words*, followed by the piped input; raises QuestionRefused."""
     parts = [_text(os.fsencode(" ".join(words)), "The question").strip(), _piped()]
     question = "\n\n".join(filter(None, parts))
     if not question:
         raise QuestionRefused(
-            "There is no question, neither on the command line nor on standard input. "
+            "There is no question on the command line or on standard input. "
             "Ask one like this: scripts/run chat 'Why is the sky blue?'"
         )
     return question
@@ -299,7 +299,7 @@ def _text(data: bytes, name: str) -> str:
     text = decode(data)
     if text is None and b"\0" not in data:
         with suppress(UnicodeDecodeError):
-            text = data.decode()  # Programs write control characters, such as bells, among text.
+            text = data.decode()  # Output of programs may have control characters, such as bells.
     if text is None:
         raise QuestionRefused(f"{name} is not text, or its encoding is unknown. Give it as UTF-8.")
     return scrubbed(text)

@@ -344,4 +344,4 @@ async def test_what_the_database_does_not_take_at_the_end_is_said(
     scene.database.fail(1, count=FOR_EVER)
     await scene.changes.deleted([1])
     await scene.changes.finish(0.2)
-    assert "Edits and deletions left to the next start: 1" in caplog.text
+    assert "Left 1 edits and deletions to the next start" in caplog.text

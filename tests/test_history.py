@@ -450,7 +450,10 @@ async def test_who_reads_the_file_keeps_nobody_from_closing_it(
             await history.forgetting.forget(1)
             closing_since = time.monotonic()
         assert time.monotonic() - closing_since < 2 * history_module.ERASING_SECONDS
-        assert "is left in the database file: another program reads the database" in caplog.text
+        assert (
+            "Left forgotten text in the database file: another program reads the database"
+            in caplog.text
+        )
         assert SECRETS[0].encode() in file_bytes(path)
         reader.execute("ROLLBACK")
     async with History.open(path):
@@ -474,7 +477,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.forgetting.forget(1)
         monkeypatch.setattr(history_module, "ERASING_SECONDS", 0.0)
-    assert "is left in the database file: it takes too long" in caplog.text
+    assert "Left forgotten text in the database file: it takes too long" in caplog.text
     copies = "SELECT value FROM facts WHERE name = 'copies'"
     assert rows(path, copies) == [("yes",)]
     monkeypatch.undo()
@@ -483,7 +486,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
         assert SECRETS[0].encode() not in file_bytes(path)
         assert not history.forgetting.may_have_copies, "it was written anew"
         history.forgetting.note()
-    assert "is left" not in caplog.text
+    assert "Left forgotten text" not in caplog.text
     assert rows(path, copies) == [("",)]
 
 
@@ -517,7 +520,7 @@ async def test_a_start_whose_erasure_fails_goes_on_without(
     monkeypatch.setattr(Forgetting, "erase", full_disk)
     async with History.open(path) as history:
         await keep(history, an_exchange(1, reply="x"))
-    assert "not erased yet" in caplog.text
+    assert "Cannot erase forgotten text yet" in caplog.text
 
 
 # Surviving

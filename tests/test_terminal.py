@@ -236,7 +236,7 @@ async def test_a_full_disk_behind_standard_output_is_a_sentence(
         stderr=asyncio.subprocess.PIPE,
     )
     _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
-    assert err.decode() == "Standard output cannot be written (No space left on device).\n"
+    assert err.decode() == "Cannot write to standard output: No space left on device.\n"
     assert process.returncode == 2
 
 

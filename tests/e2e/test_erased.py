@@ -82,7 +82,7 @@ async def test_it_is_gone_from_the_file(own_stage: Stage, unique: str, forget_it
         finally:
             await stage.discord.invite("ChatBot")
     assert unique.encode() not in file_bytes(stage.folder / "bot.db")
-    assert "is left in the database file" not in stage.log
+    assert "Left forgotten text" not in stage.log
 
 
 async def test_a_private_exchange_goes_as_well(own_stage: Stage, unique: str) -> None:
@@ -145,7 +145,7 @@ async def test_a_lock_that_stays_keeps_nobody_from_stopping_the_bot(
         async with locked(stage):
             bot.process.terminate()
             assert await bot.wait() == 0
-        assert "Forgotten text is left in the database file" in bot.log
+        assert "Left forgotten text in the database file" in bot.log
     async with stage.bot():
         assert unique.encode() not in file_bytes(stage.folder / "bot.db")
 
