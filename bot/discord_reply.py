@@ -35,11 +35,11 @@ LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left befo
 ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or deleted
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
 LOCKED: Final = 160005  # in a locked thread only those write who may unlock it
-# Discord: codes of refusals that are about what a message says: AutoMod, links, explicit content
+# Discord: error codes about the text of a message: AutoMod, links, explicit content, form body
 OF_THE_TEXT: Final = frozenset({200000, 240000, 20009, 50035})
 # Discord: those that are about the place, with whatever status
 OF_THE_PLACE: Final = frozenset({MISSING_ACCESS, 50007, 50013, 50278, ARCHIVED, LOCKED})
-UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction is over
+UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction has expired
 ATTACHED: Final = "reply.md"
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")
@@ -115,7 +115,7 @@ class DiscordReply:
         self._held = AsyncExitStack()
         self._text = _no_text()
         self._parts: list[Part] = []
-        self._begun = set[int]()  # parts that still show what an earlier attempt wrote
+        self._begun = set[int]()  # parts that still show the text of an earlier attempt
         self._deleted = 0
         self._refilled = False
         self._news = asyncio.Event()
@@ -151,7 +151,7 @@ class DiscordReply:
             self._news.set()
 
     def restart(self) -> None:
-        """Take another text in place of what was written so far, also where that was refused."""
+        """Begin a new text in place of the one so far, even if that was refused."""
         self._text = _no_text()
         self._take_back()
         self._lost = None
@@ -188,9 +188,9 @@ class DiscordReply:
     async def leave(
         self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
     ) -> None:
-        """End with what is shown as it is, but for the notices *without*; the rest is as there.
+        """End with the text that is shown, without the notices *without*, and with *notices*.
 
-        Where *notices* are refused, too, there are *offers* alone; ReplyBlocked says so.
+        If *notices* are refused too, shows only *offers* and raises ReplyBlocked.
         """
         self._lost = None
         with suppress(ReplyLost, ReplyBlocked):
@@ -209,13 +209,15 @@ class DiscordReply:
         try:
             await self._show_whole(place, as_it_stands(kept, texts, offers_there))
         except ReplyBlocked:
-            if self._parts and self._parts[-1].text == "":  # Else it would load for ever.
+            if (
+                self._parts and self._parts[-1].text == ""
+            ):  # Otherwise it would show "thinking" for ever.
                 await self._delete_from(place, len(self._parts) - 1)
             await self._show_buttons(place, offers)
             raise
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
-        """Return what is shown, but for notices; raises ReplyLost or ReplyDelayed.
+        """Return the shown text without notices; raises ReplyLost or ReplyDelayed.
 
         Parts stand on lines of their own.
         """
@@ -229,7 +231,7 @@ class DiscordReply:
         await self._delete_from(place, 0)
 
     def _take_back(self) -> None:
-        """Take for nothing what is shown of this attempt's text."""
+        """Mark the shown text of this attempt as unknown, so that it is replaced."""
         for part in self._parts:
             if part.message_id not in self._begun:
                 part.text = None
@@ -279,10 +281,9 @@ class DiscordReply:
             self._lost = lost
 
     async def _show_so_far(self, place: Destination) -> None:
-        """Show what there is by now, in one edit at most and what is to be posted behind it.
+        """Show the text so far: edit the text of at most one message, then post what follows it.
 
-        Each change waits for the one before: a part is not begun while what stands above it is not
-        as it should be.
+        Changes are made in order: no part is begun while a message above it is out of date.
         """
         text = self._text
         texts = text.so_far(self._most_parts_in(place))
@@ -302,20 +303,20 @@ class DiscordReply:
                 return
             edited = edited or changes_text
             await self._change(place, number, wanted[number], Urgency.EDIT)
-            if self._text is not text:  # It was taken back during the call.
+            if self._text is not text:  # The text was replaced during the call.
                 self._take_back()
 
     def _may_delete(self, place: Destination, texts: Sequence[str]) -> bool:
-        """Whether the last part shows nothing but text that was taken back.
+        """Whether the last part shows only text that was replaced.
 
-        Where few may be posted it is left to be written over.
+        If the number of posts is limited, it is kept and written over instead.
         """
         if len(self._parts) <= len(texts) or place.room is not None:
             return False
         return not self._stands(self._parts[-1])
 
     def _stands(self, part: Part) -> bool:
-        """Whether what a part shows was not taken back."""
+        """Whether the text that a part shows is still valid."""
         return part.text is not None or part.message_id in self._begun
 
     async def _show_whole(self, place: Destination, wanted: Sequence[Wanted]) -> None:
@@ -325,7 +326,7 @@ class DiscordReply:
         await self._delete_from(place, len(wanted))
 
     async def _show_buttons(self, place: Destination, offers: Offers) -> None:
-        """Leave what the messages say, and offer *offers* under the last one."""
+        """Keep the text of the messages, and show *offers* under the last one."""
         texts = [None for _ in self._parts[-1:]]
         offers &= place.offers_on(len(self._parts))
         await self._show_whole(place, as_it_stands(self._parts, texts, offers))
@@ -407,24 +408,24 @@ class DiscordReply:
         self._parts.append(part)
         if same:
             part.file = ""
-        else:  # Discord knows the nonce: an earlier call got through then, with what there was.
+        else:  # Discord knows the nonce: an earlier call succeeded, with the text of that time.
             self._begun.add(message.id)
 
     def _refill(self, known: Part, part: Part) -> None:
-        """Note that what was posted stands in a part that was there, as in one still loading.
+        """Note that Discord put a post into the existing part *known*, as into a loading message.
 
         Raises ReplyDelayed the second time.
         """
         known.text, known.offers = part.text, part.offers
         if self._refilled:
-            raise ReplyDelayed("what is posted goes into a message that is there")
+            raise ReplyDelayed("Discord puts new posts into an existing message")
         self._refilled = True
 
     async def _edit(self, place: Destination, part: Part, wanted: Wanted, urgency: Urgency) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
         message = place.channel.get_partial_message(part.message_id)
         unchanged = discord.utils.MISSING
-        # What an earlier attempt left may have a file that is not to stay.
+        # A part of an earlier attempt may have a file that must be removed.
         replaces = wanted.text is not None and part.file != wanted.file
 
         async def edit() -> None:
@@ -438,7 +439,7 @@ class DiscordReply:
         try:
             await self._call_in(place, edit, urgency)
         except discord.HTTPException as error:
-            if wanted.file:  # If it is not the file that is refused, the text is without it, too.
+            if wanted.file:  # If the text is the reason, it is refused without the file, too.
                 raise _FileRefused from error
             raise _refused(error, place.channel) from error
         if wanted.offers is not None:
@@ -491,9 +492,9 @@ class DiscordReply:
 
 
 def _refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | ReplyBlocked:
-    """Return what it means that a message is refused for good: for its place, or what it says.
+    """Return the error for a final refusal: ReplyLost if about the place, else ReplyBlocked.
 
-    What is not known to be about the place is about what it says: that can be told there.
+    A refusal not known to be about the place counts as one of the text: the notice can be shown.
     """
     of_the_place = (
         isinstance(error, discord.Forbidden | discord.NotFound)
@@ -502,7 +503,7 @@ def _refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | Repl
     )
     if of_the_place and error.code not in OF_THE_TEXT:
         return lost_because(error, channel)
-    return ReplyBlocked(f"Discord refuses what it says: {error.status}, code {error.code}")
+    return ReplyBlocked(f"Discord refuses the text: status {error.status}, code {error.code}")
 
 
 def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
@@ -528,7 +529,7 @@ def _without(text: str, notices: Sequence[str]) -> str:
 
 
 def _under(text: str, notices: Sequence[str], most: int | None) -> list[str]:
-    """Return the message *text* with *notices*, in *most* messages at the most."""
+    """Return *text* with *notices* under it, in at most *most* messages."""
     from bot.reply_text import cut_for, with_notices  # noqa: PLC0415  # with the first reply
 
     texts = with_notices([text] if text else [], notices)
@@ -542,7 +543,7 @@ def _no_text() -> "ReplyText":
 
 
 def _files(text: str) -> list[discord.File]:
-    """Return what is attached, nothing for ""; anew for each request, which closes it."""
+    """Return *text* as a file, none for ""; made for each request, which closes it."""
     data = io.BytesIO(text.encode(errors="replace"))
     return [discord.File(data, ATTACHED)] if text else []
 

@@ -329,7 +329,7 @@ async def test_a_prompt_that_is_always_too_long_is_given_up(
 async def test_after_a_long_paste_was_refused_for_good_a_short_question_is_answered(
     stage: Stage, model: DoubleModel
 ) -> None:
-    """What was refused is the bound for what is asked next."""
+    """The next request is smaller than the refused one."""
     for _ in range(4):
         model.enqueue_refusal(ModelContextExceeded())
     await stage.ask(an_exchange(1, "word " * 20_000))
@@ -353,7 +353,7 @@ async def test_what_a_command_asked_is_not_sent_to_a_reset_that_may_not_be_there
 async def test_a_question_that_fits_into_every_window_is_not_shortened(
     stage: Stage, model: DoubleModel
 ) -> None:
-    """The reply limit is lowered; where that is as small, the question is not asked again."""
+    """Only the reply limit is lowered; if that is minimal too, the question is not asked again."""
     model.reply_tokens = 400
     for _ in range(4):
         model.enqueue_refusal(ModelContextExceeded())
@@ -486,10 +486,10 @@ async def test_where_no_word_was_shown_none_is_kept(
     assert await remembered(history) == []
 
 
-async def test_what_was_stored_and_not_shown_is_not_kept_where_it_is_refused_later(
+async def test_stored_reply_is_replaced_if_discord_later_refuses_to_show_it(
     stage: Stage, model: DoubleModel, history: History, assistant: Assistant
 ) -> None:
-    """Whichever way it had ended; what an earlier attempt showed is kept."""
+    """However it had ended; text that an earlier attempt showed is kept."""
     for message_id, script in ((1, ["Good bad"]), (2, ["Good bad", ModelLength()])):
         model.enqueue(*script)
         await stage.ask(an_exchange(message_id), DoubleReply(delayed_end=True))

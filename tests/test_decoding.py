@@ -43,8 +43,8 @@ def test_text_is_read_in_its_encoding(text: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("text", [KOREAN, FRENCH, JAPANESE, "🎉👍🏽 café\n"])
-def test_utf_8_that_is_damaged_in_one_place_is_read_around_it(text: str) -> None:
-    """Not as gibberish in another encoding."""
+def test_utf_8_with_one_invalid_sequence_is_read_as_utf_8(text: str) -> None:
+    """It is not read as gibberish in another encoding."""
     data = text.encode()
     for bad in (b"\xff", b"\xc3", b"\xe9"):
         assert decode(bad + data) == f"\ufffd{text}"

@@ -341,8 +341,8 @@ async def test_an_edit_on_the_way_that_fails_is_dropped(stage: Stage) -> None:
     assert await stage.texts() == ["One, two, three."]
 
 
-async def test_the_next_message_waits_until_the_full_one_shows_what_it_is(stage: Stage) -> None:
-    """Else its end would stand in both."""
+async def test_next_message_waits_until_the_full_one_has_its_final_text(stage: Stage) -> None:
+    """Otherwise both messages would show its end."""
     async with written(stage, "word " * 395) as reply:
         await stage.until("word")
         await eventually(lambda: bool(reply._parts))
@@ -408,8 +408,8 @@ async def test_what_was_begun_stays_until_there_is_as_much_anew(stage: Stage) ->
     assert await stage.texts() == ["As much as was written before, and more"]
 
 
-async def test_what_a_lost_create_left_stays_until_there_is_as_much_anew(stage: Stage) -> None:
-    """Discord knows the nonce and returns the message, whatever it says by now."""
+async def test_text_of_a_lost_create_stays_until_the_new_text_is_as_long(stage: Stage) -> None:
+    """Discord knows the nonce and returns the existing message, even with another text."""
     nonce = f"{stage.asked['id']}.0"
     await stage.channel.send("As much as was written before", nonce=nonce)
     async with stage.reply() as reply:
@@ -424,8 +424,8 @@ async def test_what_a_lost_create_left_stays_until_there_is_as_much_anew(stage: 
     assert await stage.texts() == ["Or less."]
 
 
-async def test_what_was_begun_without_a_button_gets_one(stage: Stage) -> None:
-    """As where the bot was stopped, and said that it goes on."""
+async def test_begun_message_without_a_button_gets_one(stage: Stage) -> None:
+    """For example, after a shutdown that said the answer would continue."""
     parts = await begun(stage, "As much as was written before\n-# It goes on.")
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("As")
@@ -436,10 +436,10 @@ async def test_what_was_begun_without_a_button_gets_one(stage: Stage) -> None:
         await reply.finish()
 
 
-async def test_the_last_message_that_stands_has_the_button_while_the_text_grows_above(
+async def test_last_message_has_the_button_while_the_text_grows_above_it(
     stage: Stage,
 ) -> None:
-    """Nothing of the text that is made anew hides that the buttons are those of the old one."""
+    """The old reply's buttons are replaced even before the new text reaches its message."""
     async with stage.reply() as reply:
         reply.write("word " * 1000)
         await reply.finish((), frozenset({Offer.REGENERATE}))
@@ -476,8 +476,8 @@ async def test_what_is_written_again_knows_nothing_of_what_was_held_back(stage: 
     assert await stage.texts() == ["New, **bold** and x²."]
 
 
-async def test_messages_of_a_text_that_is_taken_back_go_at_once(stage: Stage) -> None:
-    """Thinking may take many, and what comes after it few: people see that alone."""
+async def test_messages_of_a_replaced_text_are_deleted_at_once(stage: Stage) -> None:
+    """Thinking may fill many messages and the answer few; people see only the answer."""
     async with written(stage, "thought " * 700) as reply:
         await eventually(lambda: len(reply._parts) > 2)
         reply.restart()
@@ -726,10 +726,10 @@ async def refuse(stage: Stage, pattern: str, status: int = 400, code: int = 2000
 
 
 @pytest.mark.parametrize(("status", "code"), REFUSALS)
-async def test_what_is_refused_for_its_words_ends_the_reply_which_can_say_so(
+async def test_refused_text_ends_the_reply_which_can_still_show_a_notice(
     stage: Stage, status: int, code: int
 ) -> None:
-    """With the next words the writer hears of it; where nothing stands the notice stands alone."""
+    """The next write raises ReplyBlocked; if no text is shown, only the notice is."""
     await refuse(stage, "bad", status, code)
     async with written(stage, "Some bad") as reply:
         await asyncio.wait({reply._streaming})
@@ -807,8 +807,8 @@ async def test_what_an_earlier_attempt_wrote_is_kept_without_what_it_promised(
     assert await stage.texts() == ["many words", f"and more\n-# {BLOCKED}"]
 
 
-async def test_a_text_in_place_of_one_that_was_refused_is_shown(stage: Stage) -> None:
-    """As the one from before, where it was to be made anew."""
+async def test_text_that_replaces_a_refused_one_is_shown(stage: Stage) -> None:
+    """For example, the earlier reply after a failed Regenerate."""
     await refuse(stage, "bad")
     parts = await begun(stage, "Old.")
     async with stage.reply(over(stage, parts)) as reply:

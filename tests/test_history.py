@@ -382,7 +382,7 @@ async def test_copies_of_rows_that_were_moved_go_too(history: History, path: Pat
 
 
 async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
-    """As when the program is killed."""
+    """For example, after the program was killed."""
     async with Database.open(path) as database:
         history = History(database)
         await keep(history, an_exchange(1, SECRETS[0], "x"))
@@ -423,8 +423,8 @@ async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path
     assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_copies_of_moved_rows_go_before_the_file_is_closed(path: Path) -> None:
-    """However large the file is that is written anew for that while nobody uses it."""
+async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: Path) -> None:
+    """Even if the file is larger than those that are rewritten while in use."""
     dice = random.Random(1)
     async with History.open(path) as history:
         numbers = dice.sample(range(1, 1500), 1400)

@@ -545,10 +545,10 @@ async def test_a_partial_is_never_taken_for_a_whole(
 
 
 @pytest.mark.parametrize("script", [Script(body=""), raw()], ids=["script", "raw"])
-async def test_nothing_at_all_is_asked_once_more_without_a_system_turn(
+async def test_an_empty_body_is_asked_once_more_without_a_system_turn(
     server: ModelDriver, model: ChatCompletions, script: Script
 ) -> None:
-    """That is forgotten where it does not help, and not tried of a model that took such a turn."""
+    """Not remembered if it does not help, nor tried if the model has accepted a system turn."""
     await server.reply(script, script)
     said, error = await failure(model)
     assert (said, type(error)) == ("", ModelSilent)

@@ -104,8 +104,8 @@ async def test_a_reply_is_theirs_though_its_beginning_could_not_be_stored(
     assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
 
 
-async def test_what_is_theirs_stays_theirs(history: History) -> None:
-    """Whatever one who does not know better stores of it."""
+async def test_a_private_question_stays_private(history: History) -> None:
+    """Even if a caller later stores it as public."""
     await history.receive(asked(20, reply=""))
     assert await history.begin(asked(20, private=False, reply="")) is not None
     await history.complete(asked(20, private=False), State.ANSWERED)

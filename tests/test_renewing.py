@@ -365,7 +365,7 @@ async def test_a_reply_whose_new_words_are_refused_is_there_again(
     renewal: Offer,
     script: list[str],
 ) -> None:
-    """Also where the new one was stored already."""
+    """Even if the new reply was stored already."""
     await cut(history, 4, "The beginning")
     model.enqueue(*script)
     reply = await renewed(assistant, history, 4, renewal, DoubleReply(refuses="bad"))

@@ -1,4 +1,4 @@
-"""What each message of a reply is to show, by what it shows now."""
+"""What each message of a reply should show, given what it shows now."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,10 +62,10 @@ offers = st.sampled_from((None, NOTHING, STOP, ANEW))
     new=st.lists(texts, min_size=1, max_size=4),
     at_end=st.booleans(),
 )
-def test_one_change_after_the_other_it_comes_to_what_is_wanted(
+def test_single_changes_lead_to_the_wanted_messages(
     shown: list[tuple[str | None, Offers | None]], new: list[str], at_end: bool
 ) -> None:
-    """With never more buttons to stop than there were, and from above down."""
+    """In order, and with never more Stop buttons than before."""
     there = parts(*shown)
     stops = [one.offers for one in there].count(STOP)
     for _ in range(2 * len(new) + len(shown)):

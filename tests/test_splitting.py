@@ -633,8 +633,8 @@ def test_cost_grows_with_the_length_only(delta_size: int, monkeypatch: pytest.Mo
     assert looked_at < 2.5 * len(text)
 
 
-def test_the_beginning_of_a_text_is_how_the_beginning_of_a_longer_one_begins() -> None:
-    """However much of it is there; it fits and ends with a word, code with a line."""
+def test_beginning_of_a_text_is_a_prefix_of_the_beginning_of_a_longer_one() -> None:
+    """At every length. It fits and ends with a word, or in code with a line."""
     rng = random.Random(11)
     for _ in range(300):
         text = markdown_text(rng, rng.randint(10, 600))

@@ -168,8 +168,8 @@ async def test_what_is_longer_than_the_model_may_take_says_so(
     assert question.startswith("How many?\n\nword word")
 
 
-async def test_a_failure_is_told_apart_from_an_answer(model: ModelDriver, tmp_path: Path) -> None:
-    """Nothing on standard output, exit code 1; whoever asks is the operator, so why is said too."""
+async def test_a_failure_differs_from_an_answer(model: ModelDriver, tmp_path: Path) -> None:
+    """No standard output, exit code 1, and the log, because the person is the operator."""
     error = {"code": "invalid_api_key", "message": f"Incorrect API key provided: {model.api_key}"}
     await model.reply(Script(status=401, body={"error": error}))
     out, err, code = await chatted(with_model(model, tmp_path), "Tea?")
@@ -186,8 +186,8 @@ async def test_an_answer_that_is_cut_is_a_failure(model: ModelDriver, tmp_path: 
     assert err.startswith(f"({ENGLISH.model_length_plain})\n")
 
 
-async def test_a_reader_who_leaves_ends_the_answer(model: ModelDriver, tmp_path: Path) -> None:
-    """As in `chat | head -1`: nothing is said, and no more is paid for."""
+async def test_closing_the_pipe_stops_the_answer(model: ModelDriver, tmp_path: Path) -> None:
+    """As in `chat | head -1`: no message is printed and no more tokens are paid for."""
     await model.reply(Script(text=f"One.\n{'More. ' * 999}", chunks_per_second=20.0))
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
@@ -289,7 +289,7 @@ async def test_offline_nothing_is_needed_and_no_model_remembers_it(tmp_path: Pat
 
 
 async def test_offline_nothing_leaves_the_machine(tmp_path: Path) -> None:
-    """Whatever key, address and proxy the environment names; whatever options it has for them."""
+    """Whichever key, address, proxy and options the environment has."""
     async with snares() as (settings, heard):
         out, err, code = await chatted(environment(tmp_path, **settings), "Hello?", "--offline")
     assert (err, code, heard) == ("", 0, [])
@@ -493,7 +493,7 @@ WITHOUT_READLINE = (
 
 
 async def test_a_paste_is_one_question(model: ModelDriver, tmp_path: Path) -> None:
-    """The terminal marks it; it is sent when Enter is pressed, and can be edited until then."""
+    """If the terminal marks it, it can be edited until Enter sends it."""
     await model.reply("A function.")
     env = with_model(model, tmp_path)
     async with at_a_terminal(env, tmp_path, terminal="xterm") as screen:
@@ -510,7 +510,7 @@ async def test_a_paste_is_one_question(model: ModelDriver, tmp_path: Path) -> No
 async def test_lines_that_come_at_once_are_one_question(
     model: ModelDriver, tmp_path: Path, python: tuple[str, ...]
 ) -> None:
-    """As from a terminal that does not mark pastes, and where nothing edits lines."""
+    """As from a terminal that does not mark pastes, or without line editing."""
     await model.reply("A function.", "Again.")
     env = with_model(model, tmp_path)
     async with at_a_terminal(env, tmp_path, *python) as screen:
@@ -521,10 +521,10 @@ async def test_lines_that_come_at_once_are_one_question(
     assert await asked(model) == [LINES] * 2
 
 
-async def test_what_is_pasted_while_an_answer_comes_is_the_next_question(
+async def test_a_paste_during_an_answer_is_the_next_question(
     model: ModelDriver, tmp_path: Path
 ) -> None:
-    """A command that is typed ahead is one all the same."""
+    """A command that is typed ahead is still a command."""
     await model.reply(Script(text="Slow.", stall_after_chunks=1, stall_seconds=1.0), "A function.")
     async with at_a_terminal(with_model(model, tmp_path), tmp_path, terminal="xterm") as screen:
         await screen.until("user : ")

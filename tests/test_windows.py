@@ -125,7 +125,7 @@ async def test_a_long_thread_is_answered_to_its_end(
 async def test_the_answer_has_room_in_the_window(
     server: ModelDriver, tmp_path: Path, dialect: str
 ) -> None:
-    """A server that does not count the reply ends it where the window does."""
+    """A server that does not count the reply limit cuts the answer at the end of the window."""
     await server.change(dialect=dialect, context_window=2048)
     async with opened(server, tmp_path / "bot.db") as assistant:
         for number in range(1, 25):
@@ -142,7 +142,7 @@ async def test_the_answer_has_room_in_the_window(
 async def test_one_long_paste_is_shortened_until_it_fits(
     server: ModelDriver, tmp_path: Path, dialect: str, window: int
 ) -> None:
-    """It is said how much was read, which is true of what was answered."""
+    """The notice says how much of the question was in the request that was answered."""
     await server.change(dialect=dialect, context_window=window)
     async with opened(server, tmp_path / "bot.db") as assistant:
         reply = await asked(assistant, 1, WORDS * 2000)
@@ -223,7 +223,7 @@ async def test_an_answer_that_ends_at_its_own_limit_teaches_nothing(
 async def test_what_was_learnt_is_forgotten_after_a_day(
     server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that was given a larger window is used as far as that goes."""
+    """If a server is given a larger window, the bot uses all of it."""
     await server.change(context_window=1024)
     async with opened(server, tmp_path / "bot.db") as assistant:
         await asked(assistant, 1, WORDS * 2000)

@@ -394,11 +394,11 @@ class Driver:
         return dict(await self.call("POST", "/refusals", spec))
 
     async def refusals(self) -> list[Json]:
-        """Return the rules by which messages are refused, with how often each did."""
+        """Return the rules by which messages are refused, with the number of refusals of each."""
         return list(await self.call("GET", "/refusals"))
 
     async def clear_refusals(self) -> None:
-        """Let Discord refuse no message any more."""
+        """Remove all rules by which messages are refused."""
         await self.call("DELETE", "/refusals")
 
     async def settings(self, **changes: object) -> Json:

@@ -10,27 +10,27 @@ with suppress(ImportError):  # Not every Python has it; input() then has no line
     import readline
 
 PASTE_SECONDS: Final = 0.05  # Nobody types the next line so soon after Enter.
-COMMAND: Final = "/"  # what a line begins with that is a command
+COMMAND: Final = "/"  # the beginning of a command
 
 
 def take_pastes_whole() -> None:
-    """Have the terminal mark pastes, which Python switches off: Enter is then pressed by hand."""
+    """Have readline take a paste as one text, which Python switches off; Enter then sends it."""
     if "readline" in globals():
         readline.parse_and_bind("set enable-bracketed-paste on")
 
 
 def recall(texts: Iterable[str]) -> None:
-    """Let the arrow keys bring back *texts*, the newest of which is the last."""
+    """Let the arrow keys bring back *texts*, oldest first."""
     if "readline" in globals():
         for text in texts:
             readline.add_history(text)
 
 
 def read_text(prompt: str) -> str:
-    """Return what is entered at *prompt*, with the lines that came with it; raises as input() does.
+    """Return the text entered at *prompt*, which may have several lines; raises like input().
 
-    Lines come together where the terminal does not mark pastes, or where something is pasted while
-    no prompt is shown. A command is a line of its own.
+    Lines that arrive together are one text: a paste that the terminal does not mark, or that came
+    while no prompt was shown. A command is always one line.
     """
     lines = [input(prompt)]
     with suppress(EOFError):

@@ -20,13 +20,13 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS: Final = 30.0
 # Where the sandbox has its own: what an operator set for real servers must not get in its way.
 OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOWED_GUILDS", "ALLOW_DMS", "LOG_")
-API_NAMES: Final = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})  # One of them names an API.
+API_NAMES: Final = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})  # Either of them names an API.
 API_SETTINGS: Final = API_NAMES | {"OPENAI_MODEL", "OPENAI_OPTIONS"}
 LOCALES: Final = {"Sora": "ko"}  # the others' is what Discord gives: en-US
 
 
 class NoChatApi(Exception):
-    """A real chat API is to answer, and the settings name none; the message says what to do."""
+    """The real chat API was requested, but no settings name one; the message says what to do."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class NoChatApi(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A running sandbox. *model* is the stand-in model, None where a real one answers.
+    """A running sandbox. *model* is the stand-in model, None if a real one answers.
 
     *api_is_set* says whether the settings name a chat API.
     """
@@ -54,7 +54,7 @@ class Sandbox:
 
     @property
     def promise(self) -> str:
-        """Say in a sentence what is real."""
+        """Say what is real and whether it costs money."""
         if self.model is None:
             return (
                 "What you write is sent to that API, which may charge you for it. Discord is a "
@@ -81,7 +81,7 @@ class Sandbox:
 
 @asynccontextmanager
 async def running_sandbox(*, real: bool, **bot_settings: str) -> AsyncIterator[Sandbox]:
-    """Run a sandbox, in which a stand-in model answers, or the *real* chat API of the settings.
+    """Run a sandbox with a stand-in model, or with the *real* chat API of the settings.
 
     *bot_settings* are further settings of the bot, by the names of their environment variables.
     Raises NoChatApi.

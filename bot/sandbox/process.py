@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-# For who calls a stand-in: what the environment says of the way to the internet is not for it.
+# For clients of a stand-in: the proxies in the environment are for the internet only.
 NO_PROXY: Final = {"NO_PROXY": "*", "no_proxy": "*"}
 _START_SECONDS: Final = 20.0  # a busy machine with two cores
 _STOP_SECONDS: Final = 5.0

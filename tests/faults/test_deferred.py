@@ -30,10 +30,10 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("private", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_nothing_is_posted_before_the_first_message_shows_words(
+async def test_second_message_waits_until_the_first_shows_text(
     own_stage: Stage, unique: str, fault: str, private: bool
 ) -> None:
-    """Though words for three messages are ready when the first edit fails."""
+    """Even if text for three messages is ready when the first edit fails."""
     stage = own_stage
     script = Script(chunks=(LONG[:5000], LONG[5000:]), chunks_per_second=1.0)
     await stage.model.reply_when(unique, script)
@@ -58,10 +58,10 @@ async def test_nothing_is_posted_before_the_first_message_shows_words(
 
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("private", [True, False])
-async def test_what_is_posted_into_the_first_message_goes_where_it_belongs(
+async def test_text_that_discord_puts_into_the_loading_message_is_moved(
     own_stage: Stage, unique: str, private: bool, at_once: bool
 ) -> None:
-    """Something on the way said that the first words were shown, and they were not."""
+    """A proxy answered the first edit with success, but Discord never got it."""
     stage = own_stage
     chunks = (LONG,) if at_once else (LONG[:3000], LONG[3000:])
     await stage.model.reply_when(unique, Script(chunks=chunks, chunks_per_second=1.0))
@@ -76,10 +76,10 @@ async def test_what_is_posted_into_the_first_message_goes_where_it_belongs(
     assert [offers(one) for one in shown] == [[], [], [], many]
 
 
-async def test_where_every_post_goes_into_the_first_message_the_answer_waits(
+async def test_answer_waits_if_discord_puts_every_post_into_the_loading_message(
     own_stage: Stage, unique: str
 ) -> None:
-    """It does not post for ever; what is stored is shown once Discord does as it says."""
+    """The bot stops posting, and shows the stored reply once Discord behaves as documented."""
     stage = own_stage
     script = Script(chunks=(LONG[:500], LONG[500:]), chunks_per_second=1.0)
     await stage.model.reply_when(unique, script)

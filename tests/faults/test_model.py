@@ -362,7 +362,7 @@ async def test_25_a_prompt_too_long_for_the_stream_is_put_once_more_with_less(
 async def test_25_a_prompt_that_is_always_too_long_takes_four_calls_and_one_can_go_on(
     own_stage: Stage, unique: str
 ) -> None:
-    """Where there is nothing to leave out, it is not put again."""
+    """If nothing can be left out, the question is not asked again."""
     async with own_stage.bot(REPLY_TOKENS="60"):
         await own_stage.model.reply_when(f"{unique} short", TOO_LONG_AT_ONCE)
         question = await own_stage.asked(f"{unique} short")

@@ -1,4 +1,4 @@
-"""A reply that cannot be made anew or gone on with in its messages: the old one is put back."""
+"""If Regenerate or Continue cannot show its reply, the old reply is restored."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -75,7 +75,7 @@ async def check_back(question: Asked, old: str, *notices: str, buttons: list[str
 async def test_a_reply_whose_new_words_are_refused_is_there_again(
     stage: Stage, unique: str, place: str, at_once: bool
 ) -> None:
-    """Also where the new one was stored already, and only its end was refused."""
+    """Even if the new reply was stored already and Discord refused only its end."""
     await stage.discord.refuse("harmful_link", keyword=bad(unique))
     question = await answered(stage, place, unique, Script(text=OLD))
     chunks = (f"{NEW}{bad(unique)}",) if at_once else (NEW, bad(unique))
@@ -111,10 +111,10 @@ async def test_what_cannot_be_continued_can_be_again(stage: Stage, unique: str, 
     await check_back(question, f"{unique} begins", KEPT, BLOCKED, buttons=both)
 
 
-async def test_where_it_may_post_no_more_the_old_reply_is_there_again(
+async def test_old_reply_is_restored_if_the_bot_may_no_longer_post(
     own_stage: Stage, unique: str
 ) -> None:
-    """It may edit what it posted."""
+    """It may still edit its own messages."""
     stage = own_stage
     async with stage.bot():
         question = await answered(stage, "in place", unique, Script(text=OLD))

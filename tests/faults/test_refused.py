@@ -1,4 +1,4 @@
-"""Words that Discord refuses: what stands is kept, nothing else is remembered, and it says so."""
+"""If Discord refuses a text, the bot keeps only the text shown so far and says so."""
 
 import re
 from dataclasses import dataclass
@@ -105,10 +105,10 @@ async def check_kept(question: Asked, kept: str, unique: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", PLACES)
-async def test_where_no_word_is_taken_the_sentence_stands_alone(
+async def test_if_all_text_is_refused_only_the_notice_is_shown(
     stage: Stage, unique: str, place: str, kind: str
 ) -> None:
-    """In the place of the answer, and of "thinking" under a command."""
+    """It replaces the answer, or the "thinking" of a command."""
     if kind == "automod" and place in {"direct message", "private"}:
         kind = "text"
     await stage.discord.refuse(kind, keyword=bad(unique))
@@ -140,10 +140,8 @@ async def test_what_stood_is_kept_and_the_model_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_last_words_that_are_refused_are_not_kept(
-    stage: Stage, unique: str, place: str
-) -> None:
-    """Though they were stored, as all is before it is shown whole."""
+async def test_refused_last_words_are_not_stored(stage: Stage, unique: str, place: str) -> None:
+    """Although every reply is stored before its end is shown."""
     await stage.discord.refuse("text", keyword=bad(unique), code=240001)
     await stage.model.reply_when(
         f"first {unique}", Script(chunks=(GOOD, bad(unique)), chunks_per_second=4.0), times=1

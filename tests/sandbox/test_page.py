@@ -327,8 +327,8 @@ async def line_of(page: Page, question: str, state: str) -> Json:
     raise AssertionError("the stream ended")
 
 
-async def test_whatever_key_is_set_nobody_is_billed(tmp_path: Path) -> None:
-    """Only --real asks the chat API of the settings; that it is not used is said."""
+async def test_a_key_in_the_environment_is_not_billed(tmp_path: Path) -> None:
+    """Only --real uses the chat API of the settings; the output says that it is not used."""
     async with snares() as (settings, heard), opened(tmp_path, no_browser=True, **settings) as page:
         what = {"person": "Jun", "channel": "general", "text": "@ChatBot hi"}
         assert (await page.perform("say", what))[0] == 200

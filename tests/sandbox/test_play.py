@@ -113,7 +113,7 @@ async def test_the_model_is_chosen_and_what_was_used_is_shown(tmp_path: Path) ->
     assert " EUR" in out
 
 
-async def test_whatever_key_is_set_nobody_is_billed(tmp_path: Path) -> None:
+async def test_a_key_in_the_environment_is_not_billed(tmp_path: Path) -> None:
     async with snares() as (settings, heard):
         out, err, code = await played(tmp_path, "@ChatBot hi\n/quit\n", **settings)
     assert (err, code, heard) == ("", 0, [])

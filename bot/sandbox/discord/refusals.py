@@ -1,8 +1,8 @@
 """Rules by which Discord refuses messages for their text or their files.
 
-AutoMod belongs to guilds and judges what all can see, new messages and edits, and the names of
-threads. The other kinds hold everywhere. Where Discord's documents give no status, it is the one
-that bots have reported, and 400 where nobody has; each rule may have another.
+AutoMod works in guilds only. It checks new messages and edits that all can see, and the names of
+threads. The other kinds apply everywhere. If Discord's documents give no status, it is the one that
+bots have reported, or 400 if nobody has; each rule may set another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BY_TEXT: Final[dict[str, tuple[int, int, str]]] = {
     "text": (400, 0, "400: Bad Request"),
 }
 _BY_FILE: Final[dict[str, tuple[int, int, str]]] = {
-    # Bots that met it caught it as 403.
+    # Bots have reported status 403.
     "uploads_limited": (403, 400001, "Access to file uploads has been limited for this guild"),
     "file_over_limit": (400, 50045, "File uploaded exceeds the maximum size"),
     "file_invalid": (400, 50046, "Invalid file uploaded"),
@@ -43,7 +43,7 @@ _FORM_ERRORS: Final[Json] = {
 
 @dataclass(slots=True)
 class Rule:
-    """One reason to refuse, for the first *remaining* requests that it meets."""
+    """One reason to refuse the next *remaining* requests that it matches."""
 
     id: int
     kind: str
@@ -57,23 +57,23 @@ class Rule:
     hits: int = 0
 
     def holds_in(self, channel: Channel) -> bool:
-        """Say whether the rule holds in *channel* still."""
+        """Return whether the rule still applies in *channel*."""
         if self.remaining == 0 or (channel.guild_id is None and self.kind in _OF_GUILDS):
             return False
         return self.guild_id is None or self.guild_id == channel.guild_id
 
     def count(self) -> None:
-        """Count a request that the rule met."""
+        """Count a request that the rule matched."""
         self.hits += 1
         if self.remaining is not None:
             self.remaining -= 1
 
     def refusal(self) -> DiscordError:
-        """Return what a message is refused with."""
+        """Return the error for a refused message."""
         return DiscordError(self.status, self.code, self.message, errors=self.errors)
 
     def as_json(self) -> Json:
-        """Return what the control interface shows of a rule."""
+        """Return the rule as the control interface shows it."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -115,18 +115,18 @@ class Refusals:
         return rule
 
     def clear(self) -> None:
-        """Let nothing be refused any more."""
+        """Remove all rules."""
         self._rules.clear()
 
     def all(self) -> list[Rule]:
-        """Return all rules, spent ones too."""
+        """Return all rules, including those with no requests remaining."""
         return list(self._rules)
 
     def judge(self, channel: Channel, form: Json, *, files: int, for_all: bool) -> None:
-        """Raise what Discord refuses a message for, new or an edit, of which *form* is the body.
+        """Raise DiscordError if a rule refuses a new message or an edit with the body *form*.
 
-        *for_all* says whether all in *channel* are to see it. An edit without text is not judged
-        by its text.
+        *for_all* says whether everyone in *channel* is to see it. Rules about text ignore an edit
+        without text.
         """
         text = form.get("content") or ""
         for rule in self._rules:
@@ -140,7 +140,7 @@ class Refusals:
                 raise rule.refusal()
 
     def hides(self, channel: Channel, form: Json) -> bool:
-        """Say whether AutoMod lets one person alone see the first answer to their interaction."""
+        """Return whether AutoMod makes the first answer to an interaction ephemeral."""
         text = form.get("content") or ""
         for rule in self._rules:
             if rule.kind == AUTOMOD and rule.holds_in(channel) and rule.text.search(text):
@@ -149,7 +149,7 @@ class Refusals:
         return False
 
     def judge_title(self, channel: Channel, title: str) -> None:
-        """Raise what AutoMod refuses a thread under *channel* for."""
+        """Raise DiscordError if AutoMod refuses the name of a thread under *channel*."""
         for rule in self._rules:
             if rule.kind == AUTOMOD and rule.holds_in(channel) and rule.text.search(title):
                 rule.count()
@@ -157,11 +157,11 @@ class Refusals:
 
 
 def _pattern(spec: Json) -> re.Pattern[str]:
-    """Return what finds the text that is refused: by `keyword`, by `pattern`, or any text."""
+    """Return the pattern for refused text: of `keyword`, of `pattern`, or any text."""
     keyword: Any = spec.get("keyword")
     if keyword is None:
         return re.compile(str(spec.get("pattern") or ""), re.DOTALL)
-    # Discord: whole words whatever their case; a * at an end lets the word go on there.
+    # Discord: matches whole words, ignoring case; a * at either end also matches a longer word.
     word = str(keyword)
     before = "" if word.startswith("*") else r"(?<!\w)"
     after = "" if word.endswith("*") else r"(?!\w)"
