@@ -308,20 +308,37 @@ async def test_what_was_added_before_a_restart_is_kept(
     assert not is_open(path)
 
 
-async def test_what_does_not_fit_is_not_gone_on_with(model: DoubleModel, history: History) -> None:
-    small = Assistant(
-        model,
-        history,
-        system_prompt="",
-        token_budget=60,
-        languages=Languages("en"),
-        pictures=Pictures(3),
-    )
+async def test_a_reply_that_does_not_fit_is_continued_from_its_end(
+    model: DoubleModel, history: History
+) -> None:
+    await cut(history, 4, "word " * 99 + "and")
+    reply = await renewed(with_budget(80, model, history), history, 4, Offer.CONTINUE)
+    assert reply.text == "word " * 99 + "and Very well."
+    [prompt] = model.history
+    sent = prompt.turns[-2].text
+    assert "word and\n" in sent
+    assert sent.count("word") < 40
+
+
+async def test_a_budget_without_room_for_the_end_of_a_reply_continues_nothing(
+    model: DoubleModel, history: History
+) -> None:
     await cut(history, 4, "word " * 100)
-    reply = await renewed(small, history, 4, Offer.CONTINUE)
+    reply = await renewed(with_budget(30, model, history), history, 4, Offer.CONTINUE)
     assert reply.text == "word " * 100
     assert reply.notices == [ENGLISH.model_context_exceeded]
     assert model.history == []
+
+
+def with_budget(tokens: int, model: DoubleModel, history: History) -> Assistant:
+    return Assistant(
+        model,
+        history,
+        system_prompt="",
+        token_budget=tokens,
+        languages=Languages("en"),
+        pictures=Pictures(3),
+    )
 
 
 async def test_what_the_api_finds_too_long_is_not_gone_on_with_from_nothing(
