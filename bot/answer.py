@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import Final
 
 from bot.calls import Usage
 from bot.conversation import NOTHING_ABOVE, Above, Exchange, State
@@ -13,6 +14,9 @@ from bot.offers import Offer
 from bot.ports import LookUp
 from bot.prompt import Prompt, exchange_tokens
 from bot.sentences import Sentences
+from bot.tallies import Used
+
+NOTHING_USED: Final = Used()
 
 
 class Stop(Enum):
@@ -48,7 +52,9 @@ class Answer:
     images_sent: int = 0
     taken: int = 0  # pieces that were there before the model said any
     counts_for: int | None = None  # whose use it is; None where it is not counted
+    thought: bool = False  # and said nothing
     usage: Usage | None = None
+    spent: Used = NOTHING_USED  # by answers that were discarded
     whole: bool = False
     at_limit: bool = False
     state: State | None = State.CANCELLED  # how it ends; None where it had ended already
@@ -67,6 +73,11 @@ class Answer:
         """Say *sentence*, about files, under the answer."""
         self.unread.append(sentence)
         self.notices.append(sentence)
+
+    @property
+    def said(self) -> str:
+        """What the model says in this attempt."""
+        return "".join(self.pieces[self.taken :])
 
     @property
     def begun(self) -> bool:

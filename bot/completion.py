@@ -5,15 +5,17 @@ Imported at the first question, to save memory in an idle bot.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Final
+from dataclasses import replace
+from typing import Final, Self
 
 import httpx2
 
 from bot.api_failures import FOREIGN_ERRORS, Refused
 from bot.calls import Usage
 from bot.completion_stream import Chunk, StreamDecoder
+from bot.context_window import NOTHING_TOLD, Told
 from bot.deadlines import Deadlines
 from bot.errors import (
     ModelContextExceeded,
@@ -34,6 +36,9 @@ from bot.refusals import Private, stream_error
 ENDING_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
 CLOSING_SECONDS: Final = 0.1  # for the end of a complete body, so that the connection can be reused
 LEAVING_SECONDS: Final = 1.0  # for closing a connection
+# For servers that ignore the limit. English has 4 to 5 characters a token; by the estimate of
+# tokens.py words would need 12 letters on average to have 8, so who keeps to it is not cut.
+CHARACTERS_PER_TOKEN: Final = 8
 # Servers use different words for the same finish reason.
 LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
 WITHHELD_REASONS: Final = frozenset(
@@ -53,7 +58,7 @@ class Completion:
     """A running completion: iterate over its deltas, once.
 
     Raises a ModelError if the stream fails or the answer is not whole; the text is then what came
-    before. There are never more than *character_limit* characters. *usage* is known at the
+    before. There are never more characters than *reply_tokens* can have. *usage* is known at the
     end, if the server reports it; *thought_seconds* with the first text, if the model showed that
     it was thinking. *takes_back* means that the newest delta replaces all earlier ones,
     which turned out to be thinking. *finish_reason* is the server's word for the end, *characters*
@@ -66,7 +71,7 @@ class Completion:
         deadlines: Deadlines,
         private: Private,
         *,
-        character_limit: int,
+        reply_tokens: int,
     ) -> None:
         self.usage: Usage | None = None
         self.thought_seconds: float | None = None
@@ -79,7 +84,8 @@ class Completion:
         self._body = response.aiter_bytes()
         self._deadlines = deadlines
         self._private = private
-        self._character_limit = character_limit
+        self._reply_tokens = reply_tokens
+        self._character_limit = reply_tokens * CHARACTERS_PER_TOKEN
         self._decoder = StreamDecoder()
         self._filter = ReasoningFilter()
         self._failure: ModelError | None = None
@@ -109,14 +115,19 @@ class Completion:
             async with asyncio.timeout(LEAVING_SECONDS):
                 await self._response.aclose()
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
         if self._began_badly is not None:
             raise self._began_badly
-        if self._begun_with:
-            yield self._begun_with
-        async for delta in self._deltas:
+        if begun_with := self._begun_with:
+            self._begun_with = ""
+            return begun_with
+        while True:
+            delta = await anext(self._deltas)
             if delta or self.takes_back:
-                yield delta
+                return delta
 
     async def _read_deltas(self) -> AsyncGenerator[str, None]:
         """Yield the deltas, the first of them empty if the model begins with thinking."""
@@ -207,13 +218,22 @@ class Completion:
         if reason in WITHHELD_REASONS:
             raise ModelWithheld
         if reason in LENGTH_REASONS:
-            raise ModelLength if self._any_text else ModelThoughtOnly
+            raise ModelLength if self._any_text else self._without_a_word()
         if not self._any_data:
             raise ModelSilent("an empty body")
         if reason is None or reason in CUT_REASONS:
             raise self._incomplete(f"finish_reason: {reason}")
         if not self._any_text:
             raise ModelEmpty
+
+    def _without_a_word(self) -> ModelError:
+        """Return what a limit means that was reached before the answer began."""
+        usage = self.usage
+        spent = usage.completion_tokens if usage else 0
+        if self._thinks_since is not None or spent * 2 >= self._reply_tokens:
+            return ModelThoughtOnly()
+        window = Told(usage.prompt_tokens + spent, usage.prompt_tokens) if usage else NOTHING_TOLD
+        return ModelContextExceeded("no room for a word", replace(window, guessed=True))
 
     def _incomplete(self, why: str) -> ModelError:
         return ModelCut(why) if self._any_text else ModelFailed(why)

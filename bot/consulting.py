@@ -11,7 +11,7 @@ from typing import Final
 from bot.answer import Answer
 from bot.calls import Calls
 from bot.choosing import Choosing
-from bot.context_window import ContextWindow, Size, is_smallest
+from bot.context_window import NOTHING_TOLD, ContextWindow, Size, Told, is_full, is_smallest
 from bot.conversation import Above, Exchange, Files
 from bot.errors import (
     HistoryFailed,
@@ -22,6 +22,7 @@ from bot.errors import (
     ModelLength,
     ModelRequestRefused,
     ModelSilent,
+    ModelThoughtCramped,
     ModelThoughtOnly,
     NothingAsked,
     ReplyBlocked,
@@ -79,6 +80,7 @@ class Consulting:
         self._pictures = pictures
         self._clock = clock
         self._windows = LearntWindows(model, history.notes)
+        self._short = set[str]()  # models whose answers are short, whatever the window is
         self._calibrations: dict[str, Calibration] = {}
         self._whereabouts: Whereabouts = _nowhere
 
@@ -99,7 +101,7 @@ class Consulting:
         answer.model = chosen.model
         calibration = await self._calibration(answer.model)
         fitting = Fitting(self._windows, answer.model, await self._windows.of(answer.model))
-        budget = self._budget(fitting.window, calibration)
+        budget = self._budget(fitting.window.prompt_budget, calibration)
         await self._look_up(answer, budget // FILES_SHARE)
         exchange = answer.exchange
         if not exchange.asks:
@@ -111,7 +113,6 @@ class Consulting:
         )
         if answer.renewal is Offer.CONTINUE:
             exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
-        pictures = await self._calibration(answer.model, PICTURES)
         build = partial(
             _built,
             chosen.system_prompt,
@@ -120,71 +121,131 @@ class Consulting:
             place=self._whereabouts(exchange),
             above=answer.above,
         )
-        room = self._pictures.room(answer.model, calibration, pictures)
-        prompt = self._fitted(build, fitting.window, calibration, room)
-        self._note_left_out(answer, prompt)
-        await self._put_until_it_fits(build, prompt, fitting, answer, reply)
+        calls = Calls(exchange.message_id)
+        await self._put_until_it_fits(build, fitting, calls, answer, reply)
         if not _is_visible(answer.text):
             answer.pieces.clear()
             reply.restart()
             raise ModelEmpty("nothing of it can be seen")
 
-    def _budget(self, window: ContextWindow, calibration: Calibration) -> int:
-        """Return the token budget of a prompt, in estimated tokens."""
-        return int(min(self._token_budget, window.prompt_budget) / calibration.factor)
+    def _budget(self, tokens: int, calibration: Calibration) -> int:
+        """Return the budget of a prompt that may have *tokens*, in estimated tokens."""
+        return int(min(self._token_budget, tokens) / calibration.factor)
 
-    def _fitted(
-        self,
-        build: Build,
-        window: ContextWindow,
-        calibration: Calibration,
-        picture_room: PictureRoom = NO_PICTURES,
-    ) -> Prompt:
-        """Return the prompt that fits into *window*, with the reply limit that it leaves."""
-        budget = self._budget(window, calibration)
-        prompt = build(token_budget=budget, picture_room=picture_room)
-        tokens = calibration.apply(prompt.tokens)
-        limit = window.reply_limit(tokens, self._model.reply_tokens)
-        return replace(prompt, reply_tokens=limit)
+    async def _fitted(
+        self, build: Build, window: ContextWindow, model: str, *, pictured: bool
+    ) -> tuple[Prompt, Size]:
+        """Return the prompt that fits into *window*, with the reply limit that it leaves.
+
+        The reply gets less room if only then the question fits whole, or hardly any of it fits.
+        """
+        calibration = await self._calibration(model)
+        pictures = await self._calibration(model, PICTURES)
+        room = self._pictures.room(model, calibration, pictures) if pictured else NO_PICTURES
+        build = partial(build, picture_room=room)
+        prompt = build(token_budget=self._budget(window.prompt_budget, calibration))
+        if prompt.read_percent < 100:
+            widest = build(token_budget=self._budget(window.question_budget, calibration))
+            if widest.read_percent >= min(100, 2 * prompt.read_percent):
+                prompt = widest
+        tokens = prompt.tokens + prompt.pictures * room.tokens
+        limit = window.reply_limit(calibration.apply(tokens), self._model.reply_tokens)
+        return replace(prompt, reply_tokens=limit), Size(tokens, prompt.history_tokens, limit)
 
     async def _put_until_it_fits(
-        self, build: Build, prompt: Prompt, fitting: Fitting, answer: Answer, reply: Reply
+        self, build: Build, fitting: Fitting, calls: Calls, answer: Answer, reply: Reply
     ) -> None:
-        """Ask with *prompt*, then with smaller ones while it is too long and calls are left."""
-        calls = Calls(answer.exchange.message_id)
+        """Ask with a prompt, then with smaller ones while it is too long and calls are left."""
         put: Put = self._put
+        pictured = True
+        prompt, size = await self._fitted(build, fitting.window, answer.model, pictured=pictured)
+        self._note_left_out(answer, prompt)
         while True:
-            calibration = await self._calibration(answer.model)
-            size = Size(prompt.tokens, prompt.history_tokens, prompt.reply_tokens)
+            less: ModelError | None = None
             try:
-                try:
-                    await put(prompt, calls, answer, reply)
-                finally:
-                    if answer.begun:
-                        counted = answer.usage.prompt_tokens if answer.usage else 0
-                        calibration = calibration.learn(prompt.tokens, counted)
-                        await fitting.accept(size, calibration.factor, counted)
-                return
-            except (ModelLength, ModelThoughtOnly):
-                if answer.usage and answer.usage.completion_tokens < prompt.reply_tokens:
-                    self._windows.note_cut_short(answer.model)
-                raise
+                await put(prompt, calls, answer, reply)
             except (ModelContextExceeded, ModelSilent) as error:
-                if isinstance(error, ModelContextExceeded) and error.told.prompt:
-                    calibration = await self._counted(answer.model, prompt, error.told.prompt)
-                if answer.begun or is_smallest(size):
+                if answer.begun:
                     raise
-                await fitting.refuse(size, calibration.factor, error, last_attempt=calls.left <= 1)
-                if not calls.left:
-                    await fitting.give_up(error)
-                    raise
-                log.info(
-                    "Asking again for question %d with less: %d + %d tokens were too many",
-                    *(calls.question_id, size.prompt, size.reply),
-                )
-                if prompt.pictured:
-                    put = partial(self._put_without, why=error)
-                prompt = self._fitted(build, fitting.window, calibration)
+                less = error
+            except (ModelLength, ModelThoughtOnly) as error:
+                less = await self._cramped(error, prompt, calls, fitting, answer)
+            finally:
+                size = size if answer.images_sent else replace(size, prompt=prompt.tokens)
+                if less is None and (answer.begun or answer.thought):
+                    await self._taken(size, fitting, answer)
+            if less is None:
+                return
+            told = less.told if isinstance(less, ModelContextExceeded) else NOTHING_TOLD
+            await self._learn_counts(answer, told.prompt)
+            await self._take_back(answer, reply)
+            if is_smallest(size):
+                raise less
+            factor = (await self._calibration(answer.model)).factor
+            await fitting.refuse(size, factor, less, last_attempt=calls.left <= 1)
+            if not calls.left:
+                await fitting.give_up(less)
+                raise less
+            log.info(
+                "Asking again for question %d with less: %d + %d tokens were too many",
+                *(calls.question_id, size.prompt, size.reply),
+            )
+            # Leave pictures out if the room is unknown, or if they did not fit into it.
+            if prompt.pictured and (calls.left <= 2 or told == NOTHING_TOLD):
+                put, pictured = partial(self._put_without, why=less), False
+            prompt, size = await self._fitted(
+                build, fitting.window, answer.model, pictured=pictured
+            )
+
+    async def _cramped(
+        self,
+        ended: ModelLength | ModelThoughtOnly,
+        prompt: Prompt,
+        calls: Calls,
+        fitting: Fitting,
+        answer: Answer,
+    ) -> ModelContextExceeded:
+        """Return the reason to ask again with less history: the answer had hardly any room.
+
+        Raises *ended*, the answer's own error, if it had room or if nothing can be done.
+        """
+        answer.thought = thought = isinstance(ended, ModelThoughtOnly)
+        used, limit = await self._used(answer), prompt.reply_tokens
+        if answer.usage and answer.usage.completion_tokens < limit:
+            self._windows.note_cut_short(answer.model)
+        full = used is not None and is_full(
+            used.prompt_tokens, used.completion_tokens, limit, thought=thought
+        )
+        full = full or (thought and limit < self._model.reply_tokens)
+        if not full or answer.model in self._short or (thought and answer.begun):
+            raise ended
+        if fitting.cramped and not thought:
+            # The second answer is as short: the server limits them, not the window.
+            self._short.add(answer.model)
+            fitting.forget()
+        if fitting.cramped or not prompt.history_tokens or not calls.left:
+            if thought:
+                raise ModelThoughtCramped from ended
+            raise ended
+        window = used.prompt_tokens + used.completion_tokens if used else 0
+        return ModelContextExceeded("hardly any room was left", Told(window, cramped=True))
+
+    async def _take_back(self, answer: Answer, reply: Reply) -> None:
+        """Discard what the model said to a prompt; its tokens still count as used."""
+        used = await self._used(answer)
+        if used is not None:
+            answer.spent += replace(used, answers=0, estimated=0)
+        answer.usage, answer.first_words_seconds, answer.thought = None, None, False
+        if answer.said:
+            self._begin_anew(answer, reply)
+
+    async def _taken(self, size: Size, fitting: Fitting, answer: Answer) -> None:
+        """Learn from a request of this *size* that the model accepted."""
+        counted = answer.usage.prompt_tokens if answer.usage else 0
+        calibration = await self._calibration(answer.model)
+        if not answer.images_sent:
+            calibration = calibration.learn(size.prompt, counted)
+        await fitting.accept(size, calibration.factor, counted)
 
     async def _look_up(self, answer: Answer, files_token_limit: int) -> None:
         """Put in what the question brings, and what its files say as far as it fits."""
@@ -234,7 +295,8 @@ class Consulting:
             try:
                 await self._stream(shown.prompt, calls, answer, reply, shown.let_go)
             except (ModelBlind, ModelRequestRefused, ModelContextExceeded) as error:
-                if not shown.prompt.images or answer.begun or not calls.left:
+                names_room = isinstance(error, ModelContextExceeded) and error.told != NOTHING_TOLD
+                if not shown.prompt.images or answer.begun or not calls.left or names_room:
                     raise
                 refused = error
             else:
@@ -304,14 +366,6 @@ class Consulting:
             self._calibrations[name] = await self._history.notes.calibration(name)
         return self._calibrations[name]
 
-    async def _counted(self, model: str, prompt: Prompt, tokens: int) -> Calibration:
-        """Return the calibration of a model after it counted *tokens* for *prompt*."""
-        calibration = await self._calibration(model)
-        if prompt.images:
-            return calibration
-        await self._keep(model, calibration.learn(prompt.tokens, tokens))
-        return self._calibrations[model]
-
     async def _keep(self, name: str, learnt: Calibration) -> None:
         self._calibrations[name] = learnt
         try:
@@ -320,27 +374,33 @@ class Consulting:
             log.warning("Cannot store the calibration of %s: %s", name, error)
 
     async def learn(self, answer: Answer) -> None:
-        """Compare the estimate of the prompt with what the API counted.
+        """Compare the estimate of the prompt with what the API counted."""
+        if answer.usage is not None:
+            await self._learn_counts(answer, answer.usage.prompt_tokens)
+
+    async def _learn_counts(self, answer: Answer, counted: int) -> None:
+        """Learn from what the API *counted* for a prompt.
 
         What is more with pictures is theirs.
         """
-        if answer.usage is None or answer.prompt is None:
+        if answer.prompt is None:
             return
-        estimated, counted = answer.prompt.tokens, answer.usage.prompt_tokens
-        text = await self._calibration(answer.model)
+        estimated, name = answer.prompt.tokens, answer.model
+        calibration = await self._calibration(name)
         if answer.images_sent:
+            counted -= calibration.apply(estimated)
+            estimated, name = answer.images_sent * IMAGE_TOKENS, f"{name} {PICTURES}"
             pictures = await self._calibration(answer.model, PICTURES)
-            estimated, counted = answer.images_sent * IMAGE_TOKENS, counted - text.apply(estimated)
-            learnt = pictures.learn(estimated, counted, IMAGE_BOUNDS)
-        else:
-            learnt = text.learn(estimated, counted)
-        name = f"{answer.model} {PICTURES}" if answer.images_sent else answer.model
-        await self._keep(name, learnt)
+            await self._keep(name, pictures.learn(estimated, counted, IMAGE_BOUNDS))
+        elif (learnt := calibration.learn(estimated, counted)) != calibration:
+            await self._keep(name, learnt)
 
     async def count(self, answer: Answer) -> None:
         """Count what the model used for an answer, however that ended."""
         try:
             used = await self._used(answer)
+            if answer.spent != Used():
+                used = answer.spent + (used or Used(answers=1))
             if used is not None and answer.counts_for is not None:
                 place = answer.exchange.conversation
                 guild_id = NO_GUILD if place.guild_id is None else place.guild_id
@@ -356,12 +416,11 @@ class Consulting:
             return None
         if answer.usage is not None:
             return Used(answer.usage.prompt_tokens, answer.usage.completion_tokens, 1)
-        said = "".join(answer.pieces[answer.taken :])
-        if not said:
+        if not answer.said:
             return None
         calibration = await self._calibration(answer.model)
         prompt_tokens = calibration.apply(answer.prompt.tokens)
-        return Used(prompt_tokens, calibration.apply(estimate_tokens(said)), 1, estimated=1)
+        return Used(prompt_tokens, calibration.apply(estimate_tokens(answer.said)), 1, estimated=1)
 
 
 def _is_visible(text: str) -> bool:

@@ -3,13 +3,15 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 NO_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
 SMALLEST: Final = 256  # tokens; smaller numbers are misread, and no conversation fits into them
 # The reply gets one part in so many of a window.
 REPLY_SHARE: Final = 4
+LEAST_REPLY_SHARE: Final = 8  # the same if the question would not fit whole otherwise
+SHORT_SHARE: Final = 8  # An answer with less than this part of the window was cut at once.
 # Tokens of a request at the last attempt, if the server named no limit: the smallest windows that
 # people run have 1024.
 LAST_RESORT: Final = 1000
@@ -25,12 +27,21 @@ class Told:
     """The token counts that a refusal names; 0 if it does not name one.
 
     *window* bounds prompt and reply together, *reply* the reply alone; *prompt* is what the server
-    counted for the prompt.
+    counted for the prompt. *guessed* means that its words may mean something else, *cramped* that
+    the request was accepted and left hardly any room for the answer.
     """
 
     window: int = 0
     prompt: int = 0
     reply: int = 0
+    guessed: bool = field(default=False, compare=False)
+    cramped: bool = False
+
+    def explains(self, refused: "Size") -> bool:
+        """Whether a request of that size exceeds these counts."""
+        if self.reply:
+            return self.reply < refused.reply
+        return 0 < self.window < max(refused.prompt, self.prompt) + refused.reply
 
 
 NOTHING_TOLD: Final = Told()
@@ -52,6 +63,10 @@ class Size:
     def total(self) -> int:
         """Prompt and reply limit together."""
         return self.prompt + self.reply
+
+    def covers(self, other: "Size") -> bool:
+        """Whether this request is as large as another."""
+        return self.prompt >= other.prompt and self.total >= other.total
 
     def counted(self, factor: float) -> "Size":
         """Return this size for a model that counts *factor* tokens for each estimated one."""
@@ -84,18 +99,22 @@ class ContextWindow:
             min(self.reply, other.reply),
         )
 
-    def times(self, share: float) -> "ContextWindow":
-        """Return this window in estimated tokens, if the estimate is *share* of the real count."""
-        prompt, total = (
-            bound if bound == NO_LIMIT else int(bound * share)
-            for bound in (self.prompt, self.total)
-        )
-        return ContextWindow(prompt, total, self.reply)
+    def holds(self, size: Size) -> bool:
+        """Whether a request of this size is within it."""
+        return size.prompt <= self.prompt and size.total <= self.total
 
     @property
     def prompt_budget(self) -> int:
         """The most tokens that a prompt may have by the estimate."""
         return self.prompt if self.prompt == NO_LIMIT else int(self.prompt * PROMPT_MARGIN)
+
+    @property
+    def question_budget(self) -> int:
+        """The budget of a prompt if its question is long, which leaves less to the reply."""
+        if self.total == NO_LIMIT:
+            return self.prompt_budget
+        widest = self.total - self.total // LEAST_REPLY_SHARE
+        return max(self.prompt_budget, int(widest * PROMPT_MARGIN))
 
     def reply_limit(self, prompt: int, wanted: int) -> int:
         """Return the reply limit for a *prompt* of so many tokens: *wanted*, or the room left."""
@@ -133,11 +152,43 @@ def after_acceptance(refused: Size, accepted: Size) -> ContextWindow:
     If the same prompt was accepted with a lower reply limit, the server counts both together, and
     the prompt may grow at the cost of the reply. Otherwise the prompt stays below the refused one.
     """
-    total = int(accepted.prompt * REPLY_MARGIN) + TEMPLATE_TOKENS + accepted.reply
     if accepted.prompt >= refused.prompt:
-        return ContextWindow.of(total)
+        return ContextWindow.of(accepted.total)
+    total = int(accepted.prompt * REPLY_MARGIN) + TEMPLATE_TOKENS + accepted.reply
     prompt = min(accepted.prompt, refused.prompt - refused.prompt // REPLY_SHARE)
     return ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total)
+
+
+def is_full(prompt: int, said: int, limit: int, *, thought: bool) -> bool:
+    """Whether an answer that *said* so many tokens was cut by the window, not by its *limit*.
+
+    It must be very short then, or only *thought* and shorter than its prompt.
+    """
+    window = prompt + said
+    return said * 2 < limit and said * (2 if thought else SHORT_SHARE) < window >= SMALLEST
+
+
+def with_room(window: ContextWindow, cramped: Size, full: int) -> ContextWindow:
+    """Return the window to keep to after a request left too little room for its answer.
+
+    *full* is the size of the full window, 0 if unknown.
+    """
+    fitting = window.within(ContextWindow.of(full)) if full else window
+    if fitting.prompt_budget < cramped.prompt:
+        return fitting
+    prompt = cramped.prompt - cramped.history + cramped.history // 2
+    return fitting.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1))
+
+
+def in_estimate(window: int, expected: int, counted: int) -> int:
+    """Return a *window* in estimated tokens, if a prompt has *expected* and not *counted* ones.
+
+    *counted* is 0 if unknown. The difference is either a share of the prompt or what a chat
+    template adds to each, so the larger result is right.
+    """
+    if counted <= expected:
+        return window
+    return max(window - (counted - expected), window * expected // counted)
 
 
 def is_smallest(refused: Size) -> bool:
@@ -146,9 +197,7 @@ def is_smallest(refused: Size) -> bool:
 
 
 def _told(window: ContextWindow, refused: Size, told: Told) -> ContextWindow:
-    # If the server counted more than the estimate, the next estimate must be lower by that much.
-    counted = max(told.prompt, refused.prompt, 1)
-    tokens = min(told.window * max(refused.prompt, 1) // counted, window.total)
+    tokens = min(in_estimate(told.window, refused.prompt, told.prompt), window.total)
     fitting = window.within(ContextWindow.of(tokens))
     while tokens > SMALLEST and not _is_less(fitting, refused):
         tokens //= 2
@@ -161,7 +210,8 @@ def _halved(window: ContextWindow, refused: Size) -> ContextWindow:
         prompt = refused.prompt - refused.history + refused.history // 2
     else:
         prompt = max(refused.prompt // 2, SMALLEST - SMALLEST // REPLY_SHARE)
-    total = max(refused.total // 2, prompt + LEAST_REPLY)
+    # Most windows are powers of two: try the next smaller one, not a size just above it.
+    total = max(1 << (refused.total * 3 // 4).bit_length() - 1, prompt + LEAST_REPLY)
     # `prompt_budget` subtracts a margin, which a halved prompt does not need.
     return window.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total))
 

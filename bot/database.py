@@ -145,14 +145,14 @@ SCHEMA: Final = (
     "ALTER TABLE exchanges ADD COLUMN pressed_id INTEGER;",
     # In which language one person is told what they alone see.
     "ALTER TABLE exchanges ADD COLUMN locale TEXT NOT NULL DEFAULT '';",
-    # The limits of a model's server, in its own tokens; learnt_at is in seconds since 1970.
+    # The limits of a model's server, in its own tokens; until is in seconds since 1970.
     """
     CREATE TABLE context_windows (
         model TEXT PRIMARY KEY,
         prompt_tokens INTEGER NOT NULL,
         total_tokens INTEGER NOT NULL,
         reply_tokens INTEGER NOT NULL,
-        learnt_at INTEGER NOT NULL
+        until INTEGER NOT NULL
     ) STRICT;
     """,
 )

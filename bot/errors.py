@@ -30,6 +30,7 @@ BotError
     ├── ModelEmpty
     ├── ModelLength           cut at the limit of REPLY_TOKENS
     ├── ModelThoughtOnly      thinking used up that limit before the answer began
+    │   └── ModelThoughtCramped   thinking filled the context window
     ├── ModelCut              the stream ended before the answer did
     └── ModelFailed           everything else that the API can do wrong
         └── ModelSilent       a response of status 200 with an empty body
@@ -230,6 +231,12 @@ class ModelThoughtOnly(ModelError):
     """Thinking used up the limit on the answer's length before the answer began."""
 
     sentence = "model_thought_only"
+
+
+class ModelThoughtCramped(ModelThoughtOnly):
+    """Thinking filled the context window before the answer began."""
+
+    sentence = "model_thought_cramped"
 
 
 class ModelCut(ModelError):

@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from bot.context_window import (
-    LAST_RESORT,
     NOTHING_TOLD,
     UNBOUNDED,
     ContextWindow,
     Size,
+    Told,
     after_acceptance,
     after_refusal,
+    in_estimate,
+    with_room,
 )
 from bot.errors import HistoryFailed, ModelContextExceeded, ModelError, ModelSilent
 from bot.notes import Notes
@@ -25,6 +27,9 @@ log = logging.getLogger(__name__)
 # After a day a learnt window expires. It costs one refused request to learn it again, and a server
 # that has a larger window by then is used in full.
 LEARNT_SECONDS: Final = 86_400
+# A limit that the server did not name is a guess, which must not last for a day if it is wrong. A
+# refusal after this time confirms it.
+DOUBTED_SECONDS: Final = 600
 LIST_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an answer
 
 
@@ -40,30 +45,30 @@ class LearntWindows:
         self._model = model
         self._notes = notes
         self._now = now
-        self._learnt: dict[str, tuple[ContextWindow, float]] = {}
+        self._learnt: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
         self._accepted: dict[str, Size] = {}
-        self._listed = set[str]()
         self._cut_short = set[str]()
+        self._listed_at = -math.inf
 
     async def of(self, name: str) -> ContextWindow:
         """Return the window of a model, as far as it is known; raises HistoryFailed."""
-        oldest = self._now() - LEARNT_SECONDS
-        window, learnt_at = self._learnt.get(name, (UNBOUNDED, oldest))
-        if learnt_at <= oldest:
-            window = await self._notes.context_window(name, since=int(oldest))
-            self._learnt[name] = window, self._now()
-        if name in self._cut_short and (tokens := await self.listed(name)):
+        if name not in self._learnt:
+            self._learnt[name] = await self._notes.context_window(name)
+        window, until = self._learnt[name]
+        if until <= self._now():
+            window = UNBOUNDED
+        if name in self._cut_short:
             self._cut_short.discard(name)
-            if tokens < window.total:
+            if (tokens := await self.listed(name)) and tokens < window.total:
                 window = window.within(ContextWindow.of(tokens))
-                await self.learn(name, window)
+                await self._keep(name, window, LEARNT_SECONDS)
         listed = self._model.windows.get(name)
         return window if listed is None else window.within(ContextWindow.of(listed))
 
     async def listed(self, name: str) -> int:
-        """Return the window named in the list of models, read at most once; 0 if it names none."""
-        if name not in self._model.windows and name not in self._listed:
-            self._listed.add(name)
+        """Return the window named in the list of models, read now and then; 0 if it names none."""
+        if self._now() - self._listed_at > DOUBTED_SECONDS:
+            self._listed_at = self._now()
             try:
                 async with asyncio.timeout(LIST_SECONDS):
                     await self._model.listed()
@@ -71,17 +76,23 @@ class LearntWindows:
                 log.info("Cannot read the list of models: %s", type(error).__name__)
         return self._model.windows.get(name, 0)
 
-    async def learn(self, name: str, window: ContextWindow) -> None:
-        """Keep to *window* from now on."""
-        self._learnt[name] = window, self._now()
+    def is_doubted(self, name: str) -> bool:
+        """Whether a window learnt of a model expired in the last day."""
+        _, until = self._learnt.get(name, (UNBOUNDED, 0.0))
+        return until <= self._now() < until + LEARNT_SECONDS
+
+    async def learn(self, name: str, window: ContextWindow, seconds: float) -> None:
+        """Keep to *window* and to what was learnt before, for so many seconds."""
+        await self._keep(name, window.within(await self.of(name)), seconds)
+
+    async def _keep(self, name: str, window: ContextWindow, seconds: float) -> None:
+        self._learnt[name] = window, self._now() + seconds
         log.info(
-            "Learnt the context window of %s: prompts of %d tokens, with their replies %d",
-            *(name, window.prompt_budget, window.total),
+            "Learnt the context window of %s for %d minutes: prompts of %d tokens, with their "
+            "replies %d",
+            *(name, seconds // 60, window.prompt_budget, window.total),
         )
-        try:
-            await self._notes.set_context_window(name, window, now=int(self._now()))
-        except HistoryFailed as error:
-            log.warning("Cannot store the context window of %s: %s", name, error)
+        await self._store(name)
 
     def note_cut_short(self, name: str) -> None:
         """Note that an answer ended below its reply limit: perhaps at the end of the window.
@@ -95,11 +106,25 @@ class LearntWindows:
         """Return the largest request that a model accepted since the start, by the estimate."""
         return self._accepted.get(name)
 
-    def accept(self, name: str, size: Size) -> None:
-        """Note that a model accepted a request of this size, by the estimate."""
+    def forget_accepted(self, name: str) -> None:
+        """Forget which requests a model accepted: its server may accept less by now."""
+        self._accepted.pop(name, None)
+
+    async def accept(self, name: str, size: Size, factor: float) -> None:
+        """Note that a model accepted a request of this estimated *size*, *factor* times that."""
         largest = self._accepted.get(name)
         if largest is None or size.prompt > largest.prompt:
             self._accepted[name] = size
+        if self.is_doubted(name) and not self._learnt[name][0].holds(size.counted(factor)):
+            self._learnt[name] = UNBOUNDED, 0.0
+            await self._store(name)
+
+    async def _store(self, name: str) -> None:
+        window, until = self._learnt[name]
+        try:
+            await self._notes.set_context_window(name, window, until=int(until))
+        except HistoryFailed as error:
+            log.warning("Cannot store the context window of %s: %s", name, error)
 
 
 class Fitting:
@@ -113,23 +138,43 @@ class Fitting:
         self.window = window
         self._windows = windows
         self._model = model
-        self._before = window
+        self._known = window  # what the server named before, and its reply limit
         self._told = NOTHING_TOLD
         self._refused: Size | None = None
+        self._refusals = 0
         self._silent = False
+        self.cramped = False  # An accepted request left hardly any room.
+        self._sure = False  # The server named the limit itself.
 
     async def refuse(
         self, size: Size, factor: float, error: ModelError, *, last_attempt: bool
     ) -> None:
         """Note that a request of this *size* was refused as too long."""
-        told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
-        if not told.window and not told.reply:
-            told = replace(told, window=await self._windows.listed(self._model))
-        self._told, self._refused = told, size
-        self._silent = isinstance(error, ModelSilent)
+        refused = size.counted(factor)
+        self._refusals += 1
+        self._refused, self._silent = size, isinstance(error, ModelSilent)
+        self._told = told = await self._named(refused, error)
+        if told.cramped:
+            self.cramped = True
+            self.window = with_room(self.window, refused, told.window)
+            return
+        explained = told.explains(refused)
+        self._sure = self._sure or (explained and not told.guessed)
+        if told.reply:
+            self._known = self._known.within(ContextWindow(reply=told.reply))
         self.window = after_refusal(
-            self.window, size.counted(factor), told, last_attempt=last_attempt
+            self.window, refused, told, last_attempt=last_attempt and not explained
         )
+
+    async def _named(self, refused: Size, error: ModelError) -> Told:
+        """Return the counts that the server named, or else its list if that explains a refusal."""
+        told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
+        if told.cramped:
+            return told
+        if told.window or told.reply:
+            return told if told.explains(refused) or not told.guessed else NOTHING_TOLD
+        listed = Told(await self._windows.listed(self._model))
+        return listed if listed.explains(refused) else NOTHING_TOLD
 
     async def accept(self, size: Size, factor: float, counted: int) -> None:
         """Note that a request of this *size* was accepted, and learn from it.
@@ -137,50 +182,52 @@ class Fitting:
         *counted* is the number of tokens that the API counted for its prompt, 0 if unknown.
         """
         largest = self._windows.largest_accepted(self._model)
-        self._windows.accept(self._model, size)
+        await self._windows.accept(self._model, size, factor)
         if self._refused is None:
             return
         refused, self._refused = self._refused.counted(factor), None
-        accepted = size.counted(factor)
         largest = None if largest is None else largest.counted(factor)
-        learnt = self._learnt(refused, accepted, largest)
-        if learnt is None:
-            return
-        if self._told.window:  # in tokens as the server counts them
-            share = min(_share(refused, self._told.prompt), _share(accepted, counted), 1.0)
-        else:
-            share = 1 / _share(accepted, counted)
-        await self._windows.learn(self._model, learnt.times(share))
+        window = self._taught(refused, size.counted(factor), counted, largest)
+        if window is not None:
+            lasting = self._sure or self._windows.is_doubted(self._model)
+            seconds = LEARNT_SECONDS if lasting else DOUBTED_SECONDS
+            await self._windows.learn(self._model, window, seconds)
+
+    def forget(self) -> None:
+        """Forget the refused request, from which nothing is to be learnt."""
+        self._refused = None
 
     async def give_up(self, error: ModelError) -> None:
-        """Note that no request fitted; the next question begins with the smallest usual window."""
-        if self._refused is not None and isinstance(error, ModelContextExceeded):
-            smallest = ContextWindow.of(LAST_RESORT)
-            await self._windows.learn(self._model, self._before.within(smallest))
+        """Note that no request fitted; the next question begins where this one ended."""
+        if not isinstance(error, ModelContextExceeded):
+            return
+        seconds = LEARNT_SECONDS if self._sure else DOUBTED_SECONDS
+        await self._windows.learn(self._model, self.window, seconds)
 
-    def _learnt(self, refused: Size, accepted: Size, largest: Size | None) -> ContextWindow | None:
+    def _taught(
+        self, refused: Size, accepted: Size, counted: int, largest: Size | None
+    ) -> ContextWindow | None:
         """Return the window to keep to after *refused* and *accepted*; None if nothing was learnt.
 
-        *largest* was accepted before. A server that sent an empty body may have failed temporarily,
-        so that counts only if its prompt was larger than all accepted ones.
+        *largest* was accepted before. If the server named no limit, it may contradict a refusal.
         """
-        if self._told.reply:
+        told = self._told
+        if self.cramped:
             return self.window
-        if self._told.window:
-            # The factor by which the request exceeded the window may only be known now.
-            explained = refused.total > self._told.window
-            return (
-                self._before.within(ContextWindow.of(self._told.window))
-                if explained
-                else (self.window)
+        if told.window and told.explains(refused):  # The factor may only be known now.
+            tokens = min(
+                in_estimate(told.window, refused.prompt, told.prompt),
+                in_estimate(told.window, accepted.prompt, counted),
             )
-        known = [one for one in (accepted, largest) if one is not None]
-        smaller = [one for one in known if one.prompt < refused.prompt]
-        if self._silent and smaller != known:
+            return self._known.within(ContextWindow.of(tokens))
+        if told.window or told.reply:
+            return self.window
+        if largest is not None and largest.covers(refused) and self._refusals == 1:
+            self._windows.forget_accepted(self._model)
             return None
-        return after_acceptance(refused, max(smaller, key=lambda one: one.prompt, default=accepted))
-
-
-def _share(size: Size, counted: int) -> float:
-    """Return the ratio of the expected size of a prompt to the tokens that the server counted."""
-    return min(max(size.prompt / counted, 0.2), 5.0) if counted else 1.0
+        if self._silent and accepted.prompt >= refused.prompt:
+            return None
+        smaller = [one for one in (accepted, largest) if one is not None]
+        smaller = [one for one in smaller if one.prompt < refused.prompt]
+        best = max(smaller, key=lambda one: one.prompt, default=accepted)
+        return self._known.within(after_acceptance(refused, best))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -45,14 +46,12 @@ JSON: Final = "application/json"
 NO_KEY: Final = "none"  # The openai package insists on a key; servers without keys ignore it.
 RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
 BACKOFF_SECONDS: Final = 0.5
+SUSPECTED_SECONDS: Final = 600.0  # for which a system turn is left out that may be taken
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 REFUSAL_SECONDS: Final = 5.0  # for the body of an error, without which its status has to do
 LIST_SECONDS: Final = 10.0
 LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models, has a tenth of it.
 REFUSAL_BYTES: Final = 65_536  # of that body, unpacked; the largest in use repeat the request
-# For servers that ignore the limit. English has 4 to 5 characters a token; by the estimate of
-# tokens.py words would need 12 letters on average to have 8, so who keeps to it is not cut.
-CHARACTERS_PER_TOKEN: Final = 8
 LENGTH_OPTIONS: Final = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
@@ -86,6 +85,7 @@ class ChatCompletions:
         self.windows: Mapping[str, int] = {}
         self._first_form = _Form(length_option)
         self._forms: dict[str, _Form] = {}
+        self._suspected: dict[str, float] = {}  # models by when they answered without that turn
         self._seconds = (first_token_seconds, idle_seconds, reply_seconds)
 
     @classmethod
@@ -156,7 +156,7 @@ class ChatCompletions:
         self, prompt: Prompt, calls: Calls, model: str, deadlines: Deadlines, private: "Private"
     ) -> "Completion":
         """Return the completion once it begins, asking again if that can help."""
-        retries, form = 0, self._forms.get(model, self._first_form)
+        retries, suspected, form = 0, False, self._form(model)
         tried = [form]
         while True:
             calls.left -= 1
@@ -165,20 +165,20 @@ class ChatCompletions:
                 with failure_noted(calls.question_id):
                     completion = await self._once(prompt, model, form, deadlines, private)
                 # Kept only now: a refusal may name an option and mean its value.
-                self._forms[model] = form
+                self._keep(model, form, suspected=suspected)
                 return completion
             except ModelContextExceeded:
-                self._forms[model] = (
-                    form  # The server read this form, so the smaller request uses it.
-                )
+                # The server read this form, so the smaller request uses it.
+                self._keep(model, form, suspected=suspected)
                 raise
             except ModelSilent:
                 # llama-cpp-python sends an empty body if a prompt is too long, which a small
                 # one is not, or if its template refuses the system turn.
                 untried = form.takes_system_turn and model not in self._forms
-                if not untried or prompt.tokens > LAST_RESORT or not calls.left:
+                small = prompt.tokens <= LAST_RESORT or model in self._suspected
+                if not untried or not small or not calls.left:
                     raise
-                form = replace(form, takes_system_turn=False)
+                form, suspected = replace(form, takes_system_turn=False), True
                 log.info("Asking for question %d without a system turn", calls.question_id)
             except ModelRequestRefused as error:
                 adapted = form.without(_said(error))
@@ -196,13 +196,33 @@ class ChatCompletions:
                 if in_vain or deadlines.passed_in(delay):
                     raise
                 retries += 1
-                if retries == RETRIES and model not in self._forms and _is_bare(error):
-                    form = replace(form, takes_system_turn=False)
+                fails_again = retries == RETRIES or model in self._suspected
+                if fails_again and model not in self._forms and _is_bare(error):
+                    form, suspected = replace(form, takes_system_turn=False), True
                 log.info(
                     "Asking again for question %d in %.1f s: %s %s",
                     *(calls.question_id, delay, type(error).__name__, error),
                 )
                 await asyncio.sleep(delay)
+
+    def _form(self, model: str) -> "_Form":
+        """Return the form in which to ask *model*; what is suspected is doubted after a while."""
+        since = self._suspected.get(model, math.inf)
+        if asyncio.get_running_loop().time() - since >= SUSPECTED_SECONDS:
+            self._forms.pop(model, None)
+        return self._forms.get(model, self._first_form)
+
+    def _keep(self, model: str, form: "_Form", *, suspected: bool) -> None:
+        """Ask *model* in this *form* from now on; that it takes no system turn may be *suspected*.
+
+        What failed before may have been a passing trouble. It is not doubted twice.
+        """
+        self._forms[model] = form
+        if suspected:
+            now = asyncio.get_running_loop().time()
+            self._suspected[model] = math.inf if model in self._suspected else now
+        elif form.takes_system_turn:
+            self._suspected.pop(model, None)
 
     async def _once(
         self, prompt: Prompt, model: str, form: "_Form", deadlines: Deadlines, private: "Private"
@@ -215,9 +235,7 @@ class ChatCompletions:
         with _translated(private):
             async with asyncio.timeout_at(deadlines.next_at):
                 response = await self._request(prompt, model, form, limit)
-        completion = Completion(
-            response, deadlines, private, character_limit=limit * CHARACTERS_PER_TOKEN
-        )
+        completion = Completion(response, deadlines, private, reply_tokens=limit)
         try:
             if not prompt.images:  # The caller frees these when the response begins.
                 await completion.begin()

@@ -113,25 +113,24 @@ class Notes:
             calibration.samples,
         )
 
-    async def context_window(self, model: str, *, since: int) -> ContextWindow:
-        """Return the context window of *model* learnt since *since*, in seconds since 1970."""
+    async def context_window(self, model: str) -> tuple[ContextWindow, int]:
+        """Return the learnt context window of *model* and when it expires, as a unix time."""
         rows = await self._database.fetch(
-            "SELECT prompt_tokens, total_tokens, reply_tokens FROM context_windows"
-            " WHERE model = ? AND learnt_at >= ?",
+            "SELECT prompt_tokens, total_tokens, reply_tokens, until FROM context_windows"
+            " WHERE model = ?",
             model,
-            since,
         )
-        return ContextWindow(*rows[0]) if rows else UNBOUNDED
+        return (ContextWindow(*rows[0][:3]), rows[0][3]) if rows else (UNBOUNDED, 0)
 
-    async def set_context_window(self, model: str, window: ContextWindow, *, now: int) -> None:
-        """Store the context window of *model* learnt at *now*, in seconds since 1970."""
+    async def set_context_window(self, model: str, window: ContextWindow, *, until: int) -> None:
+        """Store the context window of *model* *until* a unix time."""
         await self._database.change(
             "INSERT OR REPLACE INTO context_windows VALUES (?, ?, ?, ?, ?)",
             model,
             window.prompt,
             window.total,
             window.reply,
-            now,
+            until,
         )
 
     async def fact(self, name: str) -> str | None:

@@ -50,6 +50,7 @@ SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its o
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
 ABOVE_SHARE: Final = 4  # What stands above a quoted message gets a quarter of the room at most.
 QUESTION_SHARE: Final = 4  # If a reply is continued, its question gets a quarter at most.
+ENDING_TOKENS: Final = 8  # of a reply that is continued, at least: some words
 ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to know it by
 
 
@@ -113,6 +114,11 @@ class Prompt:
     def images(self) -> int:
         """How many pictures are in it."""
         return sum(len(turn.images) for turn in self.turns)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are to go with it."""
+        return sum(one.count for one in self.pictured)
 
     def pictures_of(self, exchange: Exchange) -> int:
         """How many of the pictures of *exchange* are to go with it."""
@@ -217,11 +223,13 @@ def go_on_with(exchange: Exchange) -> Exchange:
 def end_of(exchange: Exchange, tokens: int) -> Exchange:
     """Return *exchange* with the end of its reply and the beginning of its question that fit.
 
-    It costs at most *tokens*, unless even an empty exchange costs more.
+    It costs at most *tokens*. If hardly a word of the reply fits, *exchange* is returned whole.
     """
     bare = replace(exchange, embedded="", quoted="", files="")
     asked = replace(bare, question=shorten(bare.question, tokens // QUESTION_SHARE))
     room = tokens - exchange_tokens(replace(asked, reply=""))
+    if room < ENDING_TOKENS:
+        return exchange
     while True:
         ending = replace(asked, reply=last_part(exchange.reply, room))
         ending = replace(ending, tokens=exchange_tokens(ending))

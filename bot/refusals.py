@@ -6,10 +6,11 @@ Codes say more than the status, and compatible servers have words of their own.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from bot.context_window import Told, counts_named, told_by
+from bot.context_window import counts_named, told_by
 from bot.errors import (
     ModelBlind,
     ModelBusy,
@@ -232,6 +233,7 @@ def _error(status: int | None, body: Mapping[str, Any], private: Private) -> Mod
     code, kind, _, message = words
     said = dict.fromkeys(filter(None, (str(status or ""), *map(private.removed, words))))
     named = _named_class(status, f"{code} {kind}", message)
+    guessed = named is None
     if named is None and private.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
         named = _picture_class(message)
     if named is None and _may_be_of_the_request(status):
@@ -241,12 +243,9 @@ def _error(status: int | None, body: Mapping[str, Any], private: Private) -> Mod
             named = ModelContextExceeded
     kind_of = named or _class_by_status(status)
     if issubclass(kind_of, ModelContextExceeded):
-        return _too_long(" ".join(said), told_by(message, body))
+        told = replace(told_by(message, body), guessed=guessed)
+        return (ModelReplyTooLong if told.reply else kind_of)(" ".join(said), told)
     return kind_of(" ".join(said))
-
-
-def _too_long(why: str, told: Told) -> ModelContextExceeded:
-    return (ModelReplyTooLong if told.reply else ModelContextExceeded)(why, told)
 
 
 def _may_be_of_the_request(status: int | None) -> bool:

@@ -61,6 +61,7 @@ class Sentences:
     model_length: str
     model_length_plain: str
     model_thought_only: str
+    model_thought_cramped: str
     model_cut: str
     model_cut_plain: str
     model_failed: str
@@ -311,6 +312,11 @@ ENGLISH: Final = Sentences(
     model_thought_only=(
         "The AI model used up its length limit by thinking, so there is no answer. Try a simpler "
         "question, and tell an admin: REPLY_TOKENS needs to be higher for this model."
+    ),
+    model_thought_cramped=(
+        "The AI model thought until its context window was full, so there is no answer. A shorter "
+        "question may help. Please tell an admin: CONTEXT_TOKENS needs to be lower, or the model "
+        "needs a larger context window."
     ),
     model_cut=(
         "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."

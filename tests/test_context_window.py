@@ -373,4 +373,4 @@ def test_what_went_through_is_the_bound_where_nothing_is_told() -> None:
 
 def test_a_prompt_that_went_through_with_a_lower_limit_shares_its_window_with_the_reply() -> None:
     window = after_acceptance(Size(500, 0, 2000), Size(500, 0, 1000))
-    assert window == ContextWindow.of(int(500 * 1.15) + 32 + 1000)
+    assert window == ContextWindow.of(1500)

@@ -505,7 +505,7 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
         (Script(text="and so", finish_reason="length"), "and so", ModelLength),
         (Script(text="and so", finish_reason="content_filter"), "and so", ModelWithheld),
         (Script(text="", finish_reason="content_filter"), "", ModelWithheld),
-        (Script(text="", finish_reason="length"), "", ModelThoughtOnly),
+        (Script(text="", finish_reason="length"), "", ModelContextExceeded),
         (Script(text="", reasoning="Hm.", finish_reason="length"), "", ModelThoughtOnly),
         (Script(text="<think>Hm.", finish_reason="length"), "", ModelThoughtOnly),
         (Script(text=""), "", ModelEmpty),

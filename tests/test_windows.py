@@ -4,22 +4,24 @@ The real client asks the stand-in over HTTP; it refuses what is too long in the 
 servers, and counts as they do.
 """
 
+import sqlite3
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import pytest_asyncio
 
 from bot import model as model_module
 from bot.assistant import Assistant
+from bot.context_window import UNBOUNDED
 from bot.history import History
 from bot.languages import Languages
-from bot.learnt_windows import LEARNT_SECONDS
+from bot.learnt_windows import DOUBTED_SECONDS, LEARNT_SECONDS
 from bot.model import ChatCompletions
-from bot.notes import Notes
 from bot.offers import Offer
 from bot.pictures import Pictures
 from bot.sandbox.model.rules import DIALECTS
@@ -169,10 +171,10 @@ async def test_a_window_that_is_told_is_kept_for_its_model(
     assert first.body["max_tokens"] == 2000
     assert 1500 < second.body["max_tokens"] < 2048
     async with History.open(tmp_path / "bot.db") as history:
-        window = await history.notes.context_window("stand-in", since=0)
+        window, _ = await history.notes.context_window("stand-in")
         assert 1900 < window.total <= 2048
         assert 1400 < window.prompt <= 1536
-        assert (await history.notes.context_window("another", since=0)).total > 10**6
+        assert (await history.notes.context_window("another")) == (UNBOUNDED, 0)
 
 
 async def test_the_list_of_models_tells_what_a_refusal_does_not(
@@ -185,7 +187,7 @@ async def test_the_list_of_models_tells_what_a_refusal_does_not(
     assert reply.text
     assert await refusals(server) == 1
     async with History.open(tmp_path / "bot.db") as history:
-        window = await history.notes.context_window("stand-in", since=0)
+        window, _ = await history.notes.context_window("stand-in")
         assert 1900 < window.total <= 2048
 
 
@@ -198,7 +200,7 @@ async def test_an_answer_that_the_window_cut_has_the_list_read_before_a_request_
     usage = {"prompt_tokens": 977, "completion_tokens": 47, "total_tokens": 1024}
     await server.reply(Script(text=said, finish_reason="length", usage=usage))
     async with opened(server, tmp_path / "bot.db") as assistant:
-        await asked(assistant, 1, question(1))
+        await asked(assistant, 1, WORDS * 55)
         await server.forget_requests()
         assert (await asked(assistant, 2, question(2))).text == REPLY
     async with opened(server, tmp_path / "bot.db") as assistant:
@@ -221,25 +223,21 @@ async def test_an_answer_that_ends_at_its_own_limit_teaches_nothing(
 
 
 async def test_what_was_learnt_is_forgotten_after_a_day(
-    server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: ModelDriver, tmp_path: Path
 ) -> None:
     """If a server is given a larger window, the bot uses all of it."""
     await server.change(context_window=1024)
     async with opened(server, tmp_path / "bot.db") as assistant:
         await asked(assistant, 1, WORDS * 2000)
     await server.change(context_window=64_000)
-    learnt_at = []
-    read = Notes.context_window
-
-    async def a_day_later(notes: Notes, model: str, *, since: int) -> Any:
-        learnt_at.append(since)
-        return await read(notes, model, since=since + LEARNT_SECONDS + 60)
-
-    monkeypatch.setattr(Notes, "context_window", a_day_later)
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
+        [until] = database.execute("SELECT until FROM context_windows").fetchone()
+        assert abs(until - time.time() - LEARNT_SECONDS) < 60
+        database.execute("UPDATE context_windows SET until = until - ?", (LEARNT_SECONDS,))
+        database.commit()
     async with opened(server, tmp_path / "bot.db") as assistant:
         await server.reply(REPLY)
         reply = await asked(assistant, 2, WORDS * 400)
-    assert learnt_at
     assert (reply.text, reply.notices) == (REPLY, [])
 
 
@@ -347,6 +345,37 @@ async def test_a_system_turn_that_is_refused_goes_into_the_first_question(
     assert turns[0]["content"].endswith("One?")
 
 
+@pytest.mark.parametrize("trouble", [[Script(status=500)] * 2, [Script(body="")]])
+async def test_that_a_system_turn_is_refused_is_doubted_if_the_server_did_not_say_so(
+    server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: list[Script]
+) -> None:
+    """A server that had a passing trouble gets its system turn back after a while."""
+    await server.reply(*trouble)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        for number in (1, 2):
+            assert (await asked(assistant, number, "One?")).notices == []
+        monkeypatch.setattr(model_module, "SUSPECTED_SECONDS", 0.0)
+        for number in (3, 4):
+            assert (await asked(assistant, number, "Two?")).notices == []
+    roles = [one.body["messages"][0]["role"] for one in await server.completions()]
+    assert roles[len(trouble) :] == ["user", "user", "system", "system"]
+
+
+@pytest.mark.parametrize("role", ["bare", "silent"])
+async def test_that_a_system_turn_is_refused_is_doubted_once(
+    server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.setattr(model_module, "SUSPECTED_SECONDS", 0.0)
+    await server.change(system_role=role)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await asked(assistant, 1, "One?")
+        await server.forget_requests()
+        for number in (2, 3, 4):
+            assert (await asked(assistant, number, "Two?")).notices == []
+    roles = [one.body["messages"][0]["role"] for one in await server.completions()]
+    assert roles == ["system", "user", "user", "user"]
+
+
 async def test_a_server_error_does_not_move_a_system_turn_that_was_taken_before(
     server: ModelDriver, tmp_path: Path
 ) -> None:
@@ -377,3 +406,233 @@ async def test_a_limit_used_up_by_thinking_is_said_and_not_to_be_continued(
     assert (reply.text, reply.notices) == ("", [ENGLISH.model_thought_only])
     assert reply.offers == frozenset({Offer.REGENERATE})
     assert "REPLY_TOKENS" in ENGLISH.model_thought_only
+
+
+# What passes by must not cost a day
+
+
+PAGE_413: Final = Script(status=413, body="<html><h1>413 Request Entity Too Large</h1></html>")
+
+
+def told(message: str) -> Script:
+    return Script(status=400, body={"error": {"message": message}})
+
+
+def learnt_for(path: Path) -> float:
+    """Return for how many seconds from now on something learnt counts, 0 if nothing does."""
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT until FROM context_windows").fetchall()
+    return max(0.0, rows[0][0] - time.time()) if rows else 0.0
+
+
+def pass_by(path: Path, seconds: float) -> None:
+    """Let what was learnt be older by so many *seconds*."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE context_windows SET until = until - ?", (seconds,))
+        database.commit()
+
+
+async def test_a_refusal_that_names_nothing_is_believed_for_minutes_alone(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """A proxy's 413 may have any reason; a larger request that is taken then refutes it."""
+    path = tmp_path / "bot.db"
+    await server.reply(PAGE_413, "Well.")
+    async with opened(server, path) as assistant:
+        assert (await asked(assistant, 1, WORDS * 100)).text
+    assert 0 < learnt_for(path) <= DOUBTED_SECONDS
+    pass_by(path, DOUBTED_SECONDS)
+    async with opened(server, path) as assistant:
+        await server.forget_requests()
+        await server.reply("Well.")
+        assert (await asked(assistant, 2, WORDS * 200)).notices == []
+        [record] = await server.completions()
+        assert record.body["max_tokens"] == 2000
+        await server.reply(PAGE_413, "Well.")
+        elsewhere = an_exchange(3, WORDS * 400, channel=THREAD + 1, author="Mina (@mina)")
+        await assistant.answer(elsewhere, DoubleReply())
+    assert 0 < learnt_for(path) <= DOUBTED_SECONDS, "what was refuted does not count any more"
+
+
+async def test_a_refusal_that_comes_again_after_minutes_is_believed_for_a_day(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    path = tmp_path / "bot.db"
+    await server.change(dialect="groq", context_window=2048)
+    async with opened(server, path) as assistant:
+        await asked(assistant, 1, WORDS * 60)
+    assert 0 < learnt_for(path) <= DOUBTED_SECONDS
+    pass_by(path, DOUBTED_SECONDS)
+    async with opened(server, path) as assistant:
+        await asked(assistant, 2, WORDS * 60)
+    assert learnt_for(path) > LEARNT_SECONDS - 60
+
+
+async def test_a_refusal_that_larger_requests_contradict_teaches_nothing(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    path = tmp_path / "bot.db"
+    async with opened(server, path) as assistant:
+        for number in range(1, 9):
+            await asked(assistant, number, question(number))
+        await server.reply(PAGE_413)
+        elsewhere = an_exchange(9, "Hi", channel=THREAD + 1, author="Mina (@mina)")
+        await assistant.answer(elsewhere, DoubleReply())
+        assert learnt_for(path) == 0
+
+
+async def test_a_list_that_names_room_enough_contradicts_a_refusal(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """The window of the list is not halved until it would explain what was no matter of length."""
+    path = tmp_path / "bot.db"
+    await server.change(lists_window=True)
+    await server.reply(PAGE_413)
+    async with opened(server, path) as assistant:
+        assert (await asked(assistant, 1, "Hi")).text
+    assert learnt_for(path) <= DOUBTED_SECONDS
+
+
+async def test_a_server_whose_window_shrinks_is_followed(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    await server.reply_when("Question", REPLY)
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        for number in range(1, 15):
+            await asked(assistant, number, question(number))
+        await server.change(dialect="groq", context_window=2048)
+        await server.forget_requests()
+        for number in range(15, 30):
+            assert (await asked(assistant, number, question(number))).text == REPLY
+    assert await refusals(server) <= 3
+
+
+async def test_what_refuses_everything_for_a_while_costs_minutes(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    path = tmp_path / "bot.db"
+    await server.reply(*[PAGE_413] * 4)
+    async with opened(server, path) as assistant:
+        reply = await asked(assistant, 1, WORDS * 100)
+        assert (reply.text, reply.notices) == ("", [ENGLISH.model_context_exceeded])
+        assert len(await server.completions()) == 4
+    assert learnt_for(path) <= DOUBTED_SECONDS
+
+
+async def test_a_window_that_is_told_at_the_last_call_is_filled(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """Two calls were lost to a busy server; the last one is not made smaller than it must be."""
+    words = (
+        "This model's maximum context length is 4096 tokens. However, you requested 4400 tokens "
+        "(2400 in the messages, 2000 in the completion)."
+    )
+    await server.reply(Script(status=503), Script(status=503), told(words), "Well.")
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, WORDS * 160)
+    assert (reply.text, reply.notices) == ("Well.", [])
+
+
+async def test_what_a_template_adds_is_no_share_of_the_window(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """A short prompt that counts three times as much does not divide the window by three."""
+    words = (
+        "'max_tokens' is too large: 2000. This model's maximum context length is 2048 tokens and "
+        "your request has 146 input tokens (2000 > 2048 - 146)."
+    )
+    await server.reply(told(words))
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        await asked(assistant, 1, "Hi")
+    async with History.open(tmp_path / "bot.db") as history:
+        window, _ = await history.notes.context_window("stand-in")
+    assert 1900 < window.total <= 2048
+
+
+# The window leaves hardly any room for an answer
+
+
+NO_ROOM: Final = Script(
+    text="", finish_reason="length", usage={"prompt_tokens": 1024, "completion_tokens": 0}
+)
+
+
+@pytest.mark.parametrize("usage", [NO_ROOM.usage, {}], ids=["counted", "not counted"])
+async def test_a_prompt_that_fills_the_window_is_asked_again_with_less(
+    server: ModelDriver, tmp_path: Path, usage: dict[str, int]
+) -> None:
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        for number in range(1, 6):
+            await asked(assistant, number, question(number))
+        await server.reply(replace(NO_ROOM, usage=usage), "Well.")
+        reply = await asked(assistant, 6, question(6))
+    assert (reply.text, reply.notices) == ("Well.", [])
+    *_, first, second = await server.completions()
+    assert len(second.body["messages"]) < len(first.body["messages"])
+
+
+async def test_an_answer_that_the_window_cut_at_once_is_made_anew_with_less(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """Nobody sees the stump; what it cost is counted; the next question has its room at once."""
+    path = tmp_path / "bot.db"
+    stump = Script(
+        text="It is",
+        finish_reason="length",
+        usage={"prompt_tokens": 1000, "completion_tokens": 24},
+    )
+    counted = {"prompt_tokens": 100, "completion_tokens": 10}
+    usual = Script(text=REPLY, usage=counted)
+    whole = Script(text=REPLY, usage={"prompt_tokens": 600, "completion_tokens": 200})
+    await server.reply(*[usual] * 5, stump, whole, usual)
+    async with opened(server, path) as assistant:
+        for number in range(1, 8):
+            reply = await asked(assistant, number, question(number))
+            assert (reply.text, reply.notices) == (REPLY, []), number
+    with closing(sqlite3.connect(path)) as database:
+        sums = "SELECT sum(answers), sum(prompt_tokens), sum(completion_tokens) FROM usage"
+        assert database.execute(sums).fetchone() == (7, 6 * 100 + 1600, 6 * 10 + 224)
+    *_, second, third = await server.completions()
+    assert second.body["max_tokens"] < 1024
+    assert third.body["max_tokens"] < 1024
+
+
+async def test_a_server_that_always_writes_little_is_asked_for_it_once_more_alone(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """Its limit is none of the window: nothing is learnt, and what it wrote is kept."""
+    path = tmp_path / "bot.db"
+    script = Script(
+        text="It is", finish_reason="length", usage={"prompt_tokens": 1000, "completion_tokens": 24}
+    )
+    async with opened(server, path) as assistant:
+        for number in range(1, 6):
+            await asked(assistant, number, question(number))
+        await server.reply(*[script] * 3)
+        before = len(await server.completions())
+        for number in (6, 7):
+            reply = await asked(assistant, number, question(number))
+            assert (reply.text, reply.notices) == ("It is", [ENGLISH.model_length])
+        assert len(await server.completions()) == before + 3
+    assert learnt_for(path) == 0
+
+
+async def test_thinking_that_fills_the_window_is_tried_with_less_history(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    thinks = Script(
+        reasoning="Hm. " * 50,
+        finish_reason="length",
+        usage={"prompt_tokens": 3400, "completion_tokens": 600},
+    )
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        for number in range(1, 12):
+            await asked(assistant, number, question(number))
+        await server.reply(thinks, "Well.")
+        reply = await asked(assistant, 12, question(12))
+        assert (reply.text, reply.notices) == ("Well.", [])
+        await server.reply(*[thinks] * 2)
+        alone = an_exchange(13, "Why?", channel=THREAD + 1, author="Mina (@mina)")
+        cramped = DoubleReply()
+        await assistant.answer(alone, cramped)
+    assert (cramped.text, cramped.notices) == ("", [ENGLISH.model_thought_cramped])

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.calls import Calls
+from bot.completion import CHARACTERS_PER_TOKEN
 from bot.errors import ModelError
-from bot.model import CHARACTERS_PER_TOKEN, ChatCompletions
+from bot.model import ChatCompletions
 from bot.prompt import Prompt, Role, Turn
 
 Counts = dict[str, Any]
