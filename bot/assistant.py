@@ -340,10 +340,8 @@ class Assistant:
                 _log_lost(answer.exchange, error)
                 if answer.renewal is not None:
                     await self._put_back(answer, reply, error)
-                elif isinstance(error, ReplyBlocked):
-                    await self._keep_shown(answer, reply)
                 else:
-                    await self._record_lost(answer, reply)
+                    await self._keep_shown(answer, reply, error)
 
     async def _answer_here(
         self, answer: Answer, reply: Reply, held: AsyncExitStack, turn: _Turn
@@ -472,25 +470,24 @@ class Assistant:
             answer.kept = False
         return ending
 
-    async def _record_lost(self, answer: Answer, reply: Reply) -> None:
-        exchange = answer.exchange if answer.recorded else answer.outcome()
-        try:
-            await self._history.complete(exchange, State.FAILED)
-        except HistoryFailed as error:
-            log.warning("Answer %d is not stored: %s", exchange.message_id, error)
-        await self._record_shown(exchange)
-        with suppress(ReplyLost, ReplyBlocked):  # It may still have a button.
-            await reply.leave((), NOTHING)
-
-    async def _keep_shown(self, answer: Answer, reply: Reply) -> None:
-        """End an answer whose text Discord refuses: store only the text that is shown."""
-        shown = await reply.shown_text(without=INTERRUPTED)
-        ending = replace(answer.exchange, reply=shown, cut=bool(shown))
-        ending = replace(ending, tokens=exchange_tokens(ending))
-        answer.notices = [answer.say.reply_blocked]
+    async def _keep_shown(
+        self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked
+    ) -> None:
+        """End an answer that Discord does not take: store only the text that is shown."""
+        if answer.stopped is Stop.FORGOTTEN:
+            return
+        blocked = isinstance(why, ReplyBlocked)
+        shown = ""
+        with suppress(ReplyLost):  # The place may not have been found.
+            shown = await reply.shown_text(without=INTERRUPTED)
+        ending = answer.exchange  # What was shown of a stored reply may not be readable now.
+        if shown or blocked:
+            ending = replace(ending, reply=shown, cut=bool(shown))
+            ending = replace(ending, tokens=exchange_tokens(ending))
+        answer.notices = [answer.say.reply_blocked] if blocked else []
         await self._record(answer, ending, State.FAILED)
         # No Continue: Discord refused the text that follows.
-        offers = _offers(answer, State.CANCELLED, ending)
+        offers = _offers(answer, State.CANCELLED, ending) if blocked else NOTHING
         await self._left(answer, reply, answer.notices, offers)
         await self._record_shown(ending)
         self._report(answer, State.FAILED)

@@ -35,9 +35,7 @@ LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left befo
 ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or deleted
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
 LOCKED: Final = 160005  # in a locked thread only those write who may unlock it
-# Discord: error codes about the text of a message: AutoMod, links, explicit content, form body
-OF_THE_TEXT: Final = frozenset({200000, 240000, 20009, 50035})
-# Discord: those that are about the place, with whatever status
+# Discord: error codes about the place, with whatever status
 OF_THE_PLACE: Final = frozenset({MISSING_ACCESS, 50007, 50013, 50278, ARCHIVED, LOCKED})
 UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction has expired
 ATTACHED: Final = "reply.md"
@@ -497,11 +495,11 @@ def _refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | Repl
     A refusal not known to be about the place counts as one of the text: the notice can be shown.
     """
     of_the_place = (
-        isinstance(error, discord.Forbidden | discord.NotFound)
+        isinstance(error, discord.NotFound)
         or error.status == UNAUTHORIZED
         or error.code in OF_THE_PLACE
     )
-    if of_the_place and error.code not in OF_THE_TEXT:
+    if of_the_place:
         return lost_because(error, channel)
     return ReplyBlocked(f"Discord refuses the text: status {error.status}, code {error.code}")
 

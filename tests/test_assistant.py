@@ -437,22 +437,36 @@ async def test_a_lesson_that_cannot_be_kept_hurts_no_answer(
 # What goes wrong with the place
 
 
+@pytest.mark.parametrize("shown", ["Because", ""])
 @pytest.mark.parametrize("script", [["Because."], []], ids=["while writing", "at the end"])
-async def test_an_answer_whose_place_is_gone_is_kept_and_logged(
+async def test_of_an_answer_whose_place_is_gone_the_shown_text_is_kept(
     stage: Stage,
     model: DoubleModel,
     history: History,
     path: Path,
     caplog: pytest.LogCaptureFixture,
     script: list[str],
+    shown: str,
 ) -> None:
     model.enqueue(*script)
-    reply = await stage.ask(an_exchange(1), DoubleReply(lost=ReplyLost("it is gone")))
+    lost = DoubleReply(lost=ReplyLost("it is gone"), shown=shown)
+    reply = await stage.ask(an_exchange(1), lost)
     assert reply.left
     assert states(path) == {1: "failed"}
-    assert await remembered(history) == ([("Why?", "Because.", True)] if script else [])
+    assert await remembered(history) == ([("Why?", shown, True)] if shown else [])
     assert "Cannot show answer 1 in 1: it is gone" in caplog.messages
     assert (await stage.ask(an_exchange(2))).text == "Very well.", "others are unaffected"
+
+
+async def test_a_stored_answer_stays_where_what_is_shown_of_it_cannot_be_read(
+    assistant: Assistant, history: History
+) -> None:
+    await attempted(history, an_exchange(1), 1)
+    await history.complete(an_exchange(1, reply="Because."), State.ANSWERED, [])
+    lost = DoubleReply(lost=ReplyLost("the permission View Channel is missing"))
+    assert await assistant.go_on(an_exchange(1), lost)
+    assert await remembered(history) == [("Why?", "Because.", False)]
+    assert await history.open_questions() == []
 
 
 @pytest.mark.parametrize("more", [[" and more", asyncio.Event()], []], ids=["amid", "at the end"])

@@ -140,6 +140,47 @@ async def test_what_stood_is_kept_and_the_model_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("place", PLACES)
+async def test_a_403_of_an_unknown_code_is_about_the_text_too(
+    stage: Stage, unique: str, place: str
+) -> None:
+    """Discord documents no status for these codes, and may add others."""
+    await stage.discord.refuse("text", keyword=bad(unique), status=403, code=240002)
+    script = Script(chunks=(GOOD, f"{bad(unique)} ", *[GOOD] * 20), chunks_per_second=2.0)
+    await stage.model.reply_when(f"first {unique}", script, times=1)
+    question = await asked(stage, place, f"first {unique}")
+    await check_kept(question, GOOD.strip(), unique)
+    await stage.discord.clear_refusals()
+
+
+@pytest.mark.parametrize("at_the_end", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+async def test_where_the_bot_may_not_write_any_more_it_keeps_what_it_showed(
+    own_stage: Stage, unique: str, place: str, at_the_end: bool
+) -> None:
+    """Also where the answer was stored already, and only its last edit was refused."""
+    stage = own_stage
+    more = () if at_the_end else (GOOD,) * 20
+    script = Script(chunks=(GOOD, bad(unique), *more), chunks_per_second=1.0)
+    await stage.model.reply_when(f"first {unique}", script, times=1)
+    async with stage.bot():
+        question = await asked(stage, place, f"first {unique}")
+        await question.shows(GOOD.strip())
+        deny = {"code": 50001, "message": "Missing Access"}
+        spec: dict[str, Any] = {"status": 403, "body": deny, "count": None}
+        await stage.discord.fault("answer", method="POST|PATCH", path="/messages", **spec)
+        assert await question.kept() == GOOD.strip()
+        await stage.discord.clear_faults()
+        if question.message is None:
+            await ask(stage, question.place, "Jun", f"next {unique}", private=place == "private")
+        else:
+            await stage.discord.ask(question.place, "Mina", f"next {unique}")
+        await stage.model_asked(f"next {unique}")
+        memory = await stage.memory_at(f"next {unique}")
+        assert bad(unique) not in memory
+        assert GOOD.strip() in memory
+
+
+@pytest.mark.parametrize("place", PLACES)
 async def test_refused_last_words_are_not_stored(stage: Stage, unique: str, place: str) -> None:
     """Although every reply is stored before its end is shown."""
     await stage.discord.refuse("text", keyword=bad(unique), code=240001)
