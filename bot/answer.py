@@ -44,6 +44,7 @@ class Answer:
     notices: list[str] = field(default_factory=list)
     why: list[str] = field(default_factory=list)  # it ended before it was whole, in sentences
     unread: list[str] = field(default_factory=list)  # those of the notices that are about files
+    files_percent: int = 100  # how much of its files goes into the prompt
     above: Above = NOTHING_ABOVE
     pictures: tuple[Picture, ...] | None = None  # of the question; None: not at hand
     first_words_seconds: float | None = None
@@ -70,7 +71,9 @@ class Answer:
         return "".join(self.pieces).strip()
 
     def note_unread(self, sentence: str) -> None:
-        """Say *sentence*, about files, under the answer."""
+        """Say *sentence*, about files, under the answer, once."""
+        if sentence in self.unread:
+            return
         self.unread.append(sentence)
         self.notices.append(sentence)
 

@@ -2,16 +2,16 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from bot.answer import Answer
 from bot.calls import Calls
 from bot.choosing import Choosing
-from bot.context_window import NOTHING_TOLD, ContextWindow, Size, Told, is_full, is_smallest
+from bot.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
 from bot.conversation import Above, Exchange, Files
 from bot.errors import (
     HistoryFailed,
@@ -44,7 +44,6 @@ from bot.prompt import (
     with_files,
 )
 from bot.seams import Seam
-from bot.sentences import Sentences
 from bot.tallies import NO_GUILD, Tally, Used, today
 from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 
@@ -52,7 +51,6 @@ log = logging.getLogger(__name__)
 
 FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
 Build = Callable[..., Prompt]  # of token_budget and picture_room
-Put = Callable[[Prompt, Calls, Answer, Reply], Awaitable[None]]
 PICTURES: Final = "pictures"  # what is learnt of them stands beside what is learnt of the text
 
 
@@ -122,7 +120,7 @@ class Consulting:
             above=answer.above,
         )
         calls = Calls(exchange.message_id)
-        await self._put_until_it_fits(build, fitting, calls, answer, reply)
+        await self._put_until_it_fits(_Asking(build, calls, fitting, answer, reply))
         if not _is_visible(answer.text):
             answer.pieces.clear()
             reply.restart()
@@ -132,83 +130,84 @@ class Consulting:
         """Return the budget of a prompt that may have *tokens*, in estimated tokens."""
         return int(min(self._token_budget, tokens) / calibration.factor)
 
-    async def _fitted(
-        self, build: Build, window: ContextWindow, model: str, *, pictured: bool
-    ) -> tuple[Prompt, Size]:
-        """Return the prompt that fits into *window*, with the reply limit that it leaves.
+    async def _fitted(self, asking: "_Asking") -> tuple[Prompt, Size]:
+        """Return the prompt that fits into the window, with the reply limit that it leaves.
 
         The reply gets less room if only then the question fits whole, or hardly any of it fits.
         """
+        window, model = asking.fitting.window, asking.answer.model
         calibration = await self._calibration(model)
         pictures = await self._calibration(model, PICTURES)
+        pictured = asking.refused_pictures is None
         room = self._pictures.room(model, calibration, pictures) if pictured else NO_PICTURES
-        build = partial(build, picture_room=room)
+        build = partial(asking.build, picture_room=room)
         prompt = build(token_budget=self._budget(window.prompt_budget, calibration))
         if prompt.read_percent < 100:
             widest = build(token_budget=self._budget(window.question_budget, calibration))
             if widest.read_percent >= min(100, 2 * prompt.read_percent):
                 prompt = widest
+        if pictured:
+            self._note_left_out(asking.answer, prompt)
         tokens = prompt.tokens + prompt.pictures * room.tokens
         limit = window.reply_limit(calibration.apply(tokens), self._model.reply_tokens)
         return replace(prompt, reply_tokens=limit), Size(tokens, prompt.history_tokens, limit)
 
-    async def _put_until_it_fits(
-        self, build: Build, fitting: Fitting, calls: Calls, answer: Answer, reply: Reply
-    ) -> None:
+    async def _put_until_it_fits(self, asking: "_Asking") -> None:
         """Ask with a prompt, then with smaller ones while it is too long and calls are left."""
-        put: Put = self._put
-        pictured = True
-        prompt, size = await self._fitted(build, fitting.window, answer.model, pictured=pictured)
-        self._note_left_out(answer, prompt)
-        while True:
-            less: ModelError | None = None
-            try:
-                await put(prompt, calls, answer, reply)
-            except (ModelContextExceeded, ModelSilent) as error:
-                if answer.begun:
-                    raise
-                less = error
-            except (ModelLength, ModelThoughtOnly) as error:
-                less = await self._cramped(error, prompt, calls, fitting, answer)
-            finally:
-                size = size if answer.images_sent else replace(size, prompt=prompt.tokens)
-                if less is None and (answer.begun or answer.thought):
-                    await self._taken(size, fitting, answer)
-            if less is None:
-                return
-            told = less.told if isinstance(less, ModelContextExceeded) else NOTHING_TOLD
+        calls, fitting, answer = asking.calls, asking.fitting, asking.answer
+        prompt, size = await self._fitted(asking)
+        while (error := await self._too_much(asking, prompt, size)) is not None:
+            told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
             await self._learn_counts(answer, told.prompt)
-            await self._take_back(answer, reply)
+            await self._take_back(answer, asking.reply)
+            size = _sent(size, prompt, answer)
             if is_smallest(size):
-                raise less
+                raise error
             factor = (await self._calibration(answer.model)).factor
-            await fitting.refuse(size, factor, less, last_attempt=calls.left <= 1)
+            await fitting.refuse(size, factor, error, last_attempt=calls.left <= 1)
             if not calls.left:
-                await fitting.give_up(less)
-                raise less
+                await fitting.give_up(error)
+                raise error
             log.info(
                 "Asking again for question %d with less: %d + %d tokens were too many",
                 *(calls.question_id, size.prompt, size.reply),
             )
             # Leave pictures out if the room is unknown, or if they did not fit into it.
             if prompt.pictured and (calls.left <= 2 or told == NOTHING_TOLD):
-                put, pictured = partial(self._put_without, why=less), False
-            prompt, size = await self._fitted(
-                build, fitting.window, answer.model, pictured=pictured
-            )
+                asking.refused_pictures = error
+            prompt, size = await self._fitted(asking)
+
+    async def _too_much(
+        self, asking: "_Asking", prompt: Prompt, size: Size
+    ) -> ModelContextExceeded | ModelSilent | None:
+        """Ask with *prompt*; return why it was too much, None if the model answered."""
+        answer, too_much = asking.answer, None
+        try:
+            await self._put(asking, prompt)
+        except (ModelContextExceeded, ModelSilent) as error:
+            if answer.begun:
+                raise
+            too_much = error
+        except (ModelLength, ModelThoughtOnly) as error:
+            too_much = await self._cramped(asking, prompt, error)
+        finally:
+            if too_much is None and (answer.begun or answer.thought):
+                size = _sent(size, prompt, answer)
+                counted = answer.usage.prompt_tokens if answer.usage else 0
+                calibration = await self._calibration(answer.model)
+                if not answer.images_sent:
+                    calibration = calibration.learn(size.prompt, counted)
+                await asking.fitting.accept(size, calibration.factor, counted)
+        return too_much
 
     async def _cramped(
-        self,
-        ended: ModelLength | ModelThoughtOnly,
-        prompt: Prompt,
-        calls: Calls,
-        fitting: Fitting,
-        answer: Answer,
+        self, asking: "_Asking", prompt: Prompt, ended: ModelLength | ModelThoughtOnly
     ) -> ModelContextExceeded:
         """Return the reason to ask again with less history: the answer had hardly any room.
 
         Raises *ended*, the answer's own error, if it had room or if nothing can be done.
         """
+        answer, fitting = asking.answer, asking.fitting
         answer.thought = thought = isinstance(ended, ModelThoughtOnly)
         used, limit = await self._used(answer), prompt.reply_tokens
         if answer.usage and answer.usage.completion_tokens < limit:
@@ -223,7 +222,7 @@ class Consulting:
             # The second answer is as short: the server limits them, not the window.
             self._short.add(answer.model)
             fitting.forget()
-        if fitting.cramped or not prompt.history_tokens or not calls.left:
+        if fitting.cramped or not prompt.history_tokens or not asking.calls.left:
             if thought:
                 raise ModelThoughtCramped from ended
             raise ended
@@ -238,14 +237,6 @@ class Consulting:
         answer.usage, answer.first_words_seconds, answer.thought = None, None, False
         if answer.said:
             self._begin_anew(answer, reply)
-
-    async def _taken(self, size: Size, fitting: Fitting, answer: Answer) -> None:
-        """Learn from a request of this *size* that the model accepted."""
-        counted = answer.usage.prompt_tokens if answer.usage else 0
-        calibration = await self._calibration(answer.model)
-        if not answer.images_sent:
-            calibration = calibration.learn(size.prompt, counted)
-        await fitting.accept(size, calibration.factor, counted)
 
     async def _look_up(self, answer: Answer, files_token_limit: int) -> None:
         """Put in what the question brings, and what its files say as far as it fits."""
@@ -263,8 +254,7 @@ class Consulting:
         for sentence in files.notices:
             answer.note_unread(sentence)
         if (read := len(text) + len(shown)) < (there := len(files.text) + len(quoted)):
-            percent = 100 * read // there
-            answer.note_unread(answer.say.files_shortened.format(percent=percent))
+            answer.files_percent = 100 * read // there
         answer.exchange = replace(exchange, files=text or exchange.files, quoted=shown)
         if answer.exchange == exchange:
             return
@@ -285,8 +275,12 @@ class Consulting:
         for name in names[prompt.pictures_of(answer.exchange) :]:
             answer.note_unread(answer.say.picture_left_out.format(name=name))
 
-    async def _put(self, prompt: Prompt, calls: Calls, answer: Answer, reply: Reply) -> None:
+    async def _put(self, asking: "_Asking", prompt: Prompt) -> None:
         """Ask with *prompt* and its pictures; once more without where they are refused."""
+        calls, answer, reply = asking.calls, asking.answer, asking.reply
+        if asking.refused_pictures is not None:
+            await self._put_without(asking, prompt, asking.refused_pictures)
+            return
         if not prompt.pictured:
             await self._stream(prompt, calls, answer, reply)
             return
@@ -298,17 +292,16 @@ class Consulting:
                 names_room = isinstance(error, ModelContextExceeded) and error.told != NOTHING_TOLD
                 if not shown.prompt.images or answer.begun or not calls.left or names_room:
                     raise
-                refused = error
+                asking.refused_pictures = refused = error
             else:
                 return
-        await self._put_without(prompt, calls, answer, reply, why=refused)
+        await self._put_without(asking, prompt, refused)
 
-    async def _put_without(
-        self, prompt: Prompt, calls: Calls, answer: Answer, reply: Reply, *, why: ModelError
-    ) -> None:
+    async def _put_without(self, asking: "_Asking", prompt: Prompt, why: ModelError) -> None:
         """Ask without pictures *why* they were refused; where that is answered, it was they."""
+        answer = asking.answer
         try:
-            await self._stream(prompt, calls, answer, reply)
+            await self._stream(prompt, asking.calls, answer, asking.reply)
         finally:
             blind, say = isinstance(why, ModelBlind), answer.say
             if answer.begun and blind:
@@ -349,7 +342,7 @@ class Consulting:
                 # Once, also when the question is put once more.
                 answer.notices = [*answer.unread]
                 if answer.begun:
-                    answer.notices += _notices(answer.say, prompt, completion)
+                    answer.notices += _notices(answer, prompt, completion)
 
     def _begin_anew(self, answer: Answer, reply: Reply) -> Seam:
         """Take back what the model said in this answer so far."""
@@ -423,6 +416,26 @@ class Consulting:
         return Used(prompt_tokens, calibration.apply(estimate_tokens(answer.said)), 1, estimated=1)
 
 
+@dataclass(slots=True)
+class _Asking:
+    """A question whose requests are made smaller until one fits.
+
+    *refused_pictures* is why pictures are left out, None if they are not.
+    """
+
+    build: Build
+    calls: Calls
+    fitting: Fitting
+    answer: Answer
+    reply: Reply
+    refused_pictures: ModelError | None = None
+
+
+def _sent(size: Size, prompt: Prompt, answer: Answer) -> Size:
+    """Return the size of the newest request: that of *prompt*, perhaps without its pictures."""
+    return size if answer.images_sent else replace(size, prompt=prompt.tokens)
+
+
 def _is_visible(text: str) -> bool:
     # Late, as the reply does: a bot that only waits saves 0.5 MB.
     from bot.rendering import is_visible  # noqa: PLC0415
@@ -483,9 +496,12 @@ def _note_unread(answer: Answer, shown: Shown) -> None:
             answer.note_unread(sentence)
 
 
-def _notices(say: Sentences, prompt: Prompt, completion: Completion) -> Iterator[str]:
+def _notices(answer: Answer, prompt: Prompt, completion: Completion) -> Iterator[str]:
     """Yield what people are told of how an answer was made."""
     if completion.thought_seconds is not None and completion.thought_seconds >= 1:
-        yield say.thought.format(seconds=round(completion.thought_seconds))
-    if prompt.read_percent < 100:
-        yield say.question_shortened.format(percent=prompt.read_percent)
+        yield answer.say.thought.format(seconds=round(completion.thought_seconds))
+    if prompt.read_percent < 100:  # Its files are the end of a question.
+        percent = prompt.read_percent * answer.files_percent // 100
+        yield answer.say.question_shortened.format(percent=percent)
+    elif answer.files_percent < 100:
+        yield answer.say.files_shortened.format(percent=answer.files_percent)

@@ -120,7 +120,7 @@ class ContextWindow:
         """Return the reply limit for a *prompt* of so many tokens: *wanted*, or the room left."""
         if self.total == NO_LIMIT:
             return min(wanted, self.reply)
-        left = self.total - int(prompt * REPLY_MARGIN) - TEMPLATE_TOKENS
+        left = self.total - with_reply(prompt, 0)
         return max(min(wanted, self.reply, left), min(wanted, LEAST_REPLY))
 
 
@@ -154,9 +154,14 @@ def after_acceptance(refused: Size, accepted: Size) -> ContextWindow:
     """
     if accepted.prompt >= refused.prompt:
         return ContextWindow.of(accepted.total)
-    total = int(accepted.prompt * REPLY_MARGIN) + TEMPLATE_TOKENS + accepted.reply
+    total = with_reply(accepted.prompt, accepted.reply)
     prompt = min(accepted.prompt, refused.prompt - refused.prompt // REPLY_SHARE)
     return ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total)
+
+
+def with_reply(prompt: int, reply: int) -> int:
+    """Return the window in which a *prompt* leaves the limit *reply*; see `reply_limit`."""
+    return int(prompt * REPLY_MARGIN) + TEMPLATE_TOKENS + reply
 
 
 def is_full(prompt: int, said: int, limit: int, *, thought: bool) -> bool:
@@ -188,7 +193,7 @@ def in_estimate(window: int, expected: int, counted: int) -> int:
     """
     if counted <= expected:
         return window
-    return max(window - (counted - expected), window * expected // counted)
+    return max(window - (counted - expected), window * expected // counted, SMALLEST)
 
 
 def is_smallest(refused: Size) -> bool:
@@ -210,8 +215,11 @@ def _halved(window: ContextWindow, refused: Size) -> ContextWindow:
         prompt = refused.prompt - refused.history + refused.history // 2
     else:
         prompt = max(refused.prompt // 2, SMALLEST - SMALLEST // REPLY_SHARE)
-    # Most windows are powers of two: try the next smaller one, not a size just above it.
-    total = max(1 << (refused.total * 3 // 4).bit_length() - 1, prompt + LEAST_REPLY)
+    # Most windows are powers of two: try the next smaller one, not a size just above it. The reply
+    # keeps its share all the same.
+    sent = min(prompt, refused.prompt)
+    reply = min(refused.reply, sent // (REPLY_SHARE - 1))
+    total = max(1 << (refused.total * 3 // 4).bit_length() - 1, with_reply(sent, reply))
     # `prompt_budget` subtracts a margin, which a halved prompt does not need.
     return window.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total))
 
@@ -265,6 +273,7 @@ _PROMPT: Final = tuple(
         rf"(?:contains|resulted in|has) {_NUMBER}(?: input)? tokens",
         rf"(?:prompt is|too long:|request|token count|n_keep) \(?{_NUMBER}\)? ?{_OF_REQUESTS}",
         rf"(?:given|received):? {_NUMBER}",
+        rf"{_NUMBER} \+ \d+ >",
     )
 )
 # Go's "context deadline exceeded" is a time-out.

@@ -15,12 +15,14 @@ import pytest
 from bot import errors
 from bot.assistant import Assistant
 from bot.calls import CALLS, Usage
+from bot.context_window import Told
 from bot.conversation import Above, Brought, Conversation, Exchange, Files, State
 from bot.errors import (
     ModelBlind,
     ModelContextExceeded,
     ModelCut,
     ModelError,
+    ModelKeyRefused,
     ModelLength,
     ModelRequestRefused,
     ReplyDelayed,
@@ -1233,6 +1235,54 @@ async def test_what_is_too_long_loses_its_pictures_first_and_then_its_history(
         (0, 2),
     ]
     assert (reply.text, reply.notices) == ("Very well.", [ENGLISH.pictures_refused])
+
+
+async def test_pictures_stay_if_a_refusal_names_how_much_room_there_is(
+    stage: Stage, model: DoubleModel, history: History, album: Album
+) -> None:
+    """The history makes room for them; they go if that was not enough."""
+    await keep(history, *(an_exchange(number, reply="word " * 300) for number in range(1, 5)))
+    model.enqueue_refusal(ModelContextExceeded("", Told(2048, 2100)))
+    assert (await stage.ask(with_picture(8))).notices == []
+    assert (await stage.ask(with_picture(9))).notices == []
+    assert images(model)[:2] == [1, 1]
+    assert images(model)[2]
+    before, after, _ = (prompt.exchanges for prompt in model.history)
+    assert after < before
+    for _ in range(2):
+        model.enqueue_refusal(ModelContextExceeded("", Told(2048, 2100)))
+    reply = await stage.ask(with_picture(10))
+    assert images(model)[-1] == 0
+    assert reply.notices in (
+        [ENGLISH.pictures_refused],
+        [ENGLISH.picture_left_out.format(name="a.png")],
+    )
+
+
+async def test_a_picture_that_cannot_be_had_is_told_of_once(
+    stage: Stage, model: DoubleModel, album: Album
+) -> None:
+    album.lost = True
+    model.enqueue_refusal(ModelContextExceeded("", Told(2048, 2400)))
+    reply = await stage.ask(with_picture(1))
+    assert reply.notices is not None
+    assert reply.notices.count(ENGLISH.pictures_unreachable) == 1
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_how_much_of_a_file_was_read_is_said_of_an_answer_alone(
+    assistant: Assistant, model: DoubleModel, history: History, answered: bool
+) -> None:
+    async def look_up(_exchange: Exchange) -> Brought:
+        return Brought(Files("⟦file a.txt⟧\n" + "word " * 9000))
+
+    if not answered:
+        model.enqueue_refusal(ModelKeyRefused())
+    reply = DoubleReply()
+    await history.receive(an_exchange(1))
+    await assistant.answer(an_exchange(1), reply, look_up=look_up)
+    said = ENGLISH.files_shortened.format(percent=22)
+    assert reply.notices == ([said] if answered else [ENGLISH.model_key_refused])
 
 
 async def test_what_pictures_cost_is_learnt_apart_from_text(

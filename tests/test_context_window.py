@@ -182,7 +182,7 @@ def refused(status: int, message: str) -> ModelError:
                 "input length and `max_tokens` exceed context limit: 199000 + 2000 > 200000, "
                 "decrease input length or `max_tokens` and try again"
             ),
-            Told(200000),
+            Told(200000, 199000),
         ),
         # Cohere, Mistral, OpenRouter, Groq, GitHub
         (

@@ -552,6 +552,20 @@ async def test_what_a_template_adds_is_no_share_of_the_window(
 # The window leaves hardly any room for an answer
 
 
+async def test_an_answer_to_a_smaller_request_has_its_room(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    """What is halved is the history, and not the limit of a reply that is small beside it."""
+    await server.change(dialect="groq", context_window=4096)
+    await server.reply_when("Question", REPLY)
+    async with opened(server, tmp_path / "bot.db", reply_tokens=300) as assistant:
+        for number in range(1, 25):
+            reply = await asked(assistant, number, question(number))
+            assert (reply.text, reply.notices) == (REPLY, []), number
+    limits = [record.body["max_tokens"] for record in await server.completions()]
+    assert min(limits) == 300
+
+
 NO_ROOM: Final = Script(
     text="", finish_reason="length", usage={"prompt_tokens": 1024, "completion_tokens": 0}
 )
