@@ -108,7 +108,7 @@ async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: 
     assert [offers(one) for one in shown] == [[], []]
     assert shown[-1]["content"].endswith(f"-# {ENGLISH.model_length_plain}")
     begun_with = Script(text="The beginning.", finish_reason="length")
-    await stage.model.reply_when(f"{unique} short", begun_with, times=1)
+    await stage.model.reply_when(f"{unique} short", begun_with, times=2)
     interaction = await ask(stage, place, person, f"{unique} short")
     [short] = await answer(stage, interaction)
     assert short["content"].endswith(f"-# {ENGLISH.model_length}")
