@@ -488,7 +488,7 @@ class Assistant:
         await self._record(answer, ending, State.FAILED)
         # No Continue: Discord refused the text that follows.
         offers = _offers(answer, State.CANCELLED, ending) if blocked else NOTHING
-        await self._left(answer, reply, answer.notices, offers)
+        await self._left(answer, reply, answer.notices, offers, why)
         await self._record_shown(ending)
         self._report(answer, State.FAILED)
 
@@ -513,18 +513,24 @@ class Assistant:
         except ReplyLost as error:
             _log_lost(before, error)
         except ReplyBlocked:
-            await self._left(answer, reply, (), offers)
+            await self._left(answer, reply, (), offers, why)
         await self._record_shown(before)
         self._report(answer, State.FAILED)
 
     async def _left(
-        self, answer: Answer, reply: Reply, notices: Sequence[str], offers: Offers
+        self,
+        answer: Answer,
+        reply: Reply,
+        notices: Sequence[str],
+        offers: Offers,
+        why: ReplyLost | ReplyBlocked,
     ) -> None:
-        """Keep the text that is shown; if its notices cannot be shown, log that."""
+        """Keep the text that is shown; log what keeps its notices away, unless *why* says that."""
         try:
             await reply.leave(notices, offers, without=INTERRUPTED)
         except (ReplyLost, ReplyBlocked) as error:
-            _log_lost(answer.exchange, error)
+            if str(error) != str(why):
+                _log_lost(answer.exchange, error)
 
     async def _record_shown(self, exchange: Exchange) -> None:
         try:
