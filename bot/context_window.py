@@ -12,6 +12,9 @@ SMALLEST: Final = 256  # tokens; smaller numbers are misread, and no conversatio
 REPLY_SHARE: Final = 4
 LEAST_REPLY_SHARE: Final = 8  # the same if the question would not fit whole otherwise
 SHORT_SHARE: Final = 8  # An answer with less than this part of the window was cut at once.
+# Nobody runs a model with a smaller window, so that a server which refuses or cuts off a smaller
+# request has another reason, and a guess must not go below it.
+SMALLEST_GUESS: Final = 512
 # Tokens of a request at the last attempt, if the server named no limit: the smallest windows that
 # people run have 1024.
 LAST_RESORT: Final = 1000
@@ -99,6 +102,14 @@ class ContextWindow:
             min(self.reply, other.reply),
         )
 
+    @property
+    def credible(self) -> "ContextWindow":
+        """This window if it is a guess: no smaller than those that people run."""
+        least = ContextWindow.of(SMALLEST_GUESS)
+        return replace(
+            self, prompt=max(self.prompt, least.prompt), total=max(self.total, least.total)
+        )
+
     def holds(self, size: Size) -> bool:
         """Whether a request of this size is within it."""
         return size.prompt <= self.prompt and size.total <= self.total
@@ -170,7 +181,7 @@ def is_full(prompt: int, said: int, limit: int, *, thought: bool) -> bool:
     It must be very short then, or only *thought* and shorter than its prompt.
     """
     window = prompt + said
-    return said * 2 < limit and said * (2 if thought else SHORT_SHARE) < window >= SMALLEST
+    return said * 2 < limit and said * (2 if thought else SHORT_SHARE) < window >= SMALLEST_GUESS
 
 
 def with_room(window: ContextWindow, cramped: Size, full: int) -> ContextWindow:

@@ -189,9 +189,7 @@ class Fitting:
         largest = None if largest is None else largest.counted(factor)
         window = self._taught(refused, size.counted(factor), counted, largest)
         if window is not None:
-            lasting = self._sure or self._windows.is_doubted(self._model)
-            seconds = LEARNT_SECONDS if lasting else DOUBTED_SECONDS
-            await self._windows.learn(self._model, window, seconds)
+            await self._learn(window, lasting=self._sure or self._windows.is_doubted(self._model))
 
     def forget(self) -> None:
         """Forget the refused request, from which nothing is to be learnt."""
@@ -201,8 +199,12 @@ class Fitting:
         """Note that no request fitted; the next question begins where this one ended."""
         if not isinstance(error, ModelContextExceeded):
             return
-        seconds = LEARNT_SECONDS if self._sure else DOUBTED_SECONDS
-        await self._windows.learn(self._model, self.window, seconds)
+        await self._learn(self.window, lasting=self._sure)
+
+    async def _learn(self, window: ContextWindow, *, lasting: bool) -> None:
+        seconds = LEARNT_SECONDS if lasting else DOUBTED_SECONDS
+        window = window if self._sure else window.credible
+        await self._windows.learn(self._model, window, seconds)
 
     def _taught(
         self, refused: Size, accepted: Size, counted: int, largest: Size | None

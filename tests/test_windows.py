@@ -454,6 +454,25 @@ async def test_a_refusal_that_names_nothing_is_believed_for_minutes_alone(
     assert 0 < learnt_for(path) <= DOUBTED_SECONDS, "what was refuted does not count any more"
 
 
+@pytest.mark.parametrize(
+    "script", [PAGE_413, told("context_length_exceeded"), Script(text="Well", finish_reason="length")]
+)
+async def test_a_small_request_is_not_refused_for_its_size(
+    server: ModelDriver, tmp_path: Path, script: Script
+) -> None:
+    """Whatever the reason was, the next prompt has the history that fits the smallest windows."""
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        for number in range(1, 4):
+            await server.reply("Well.")
+            await asked(assistant, number, f"Number {number}: {WORDS}")
+        await server.reply(script, "Well.")
+        await asked(assistant, 4, "Go on.")
+        await server.reply("Well.")
+        await asked(assistant, 5, "And now?")
+    record = (await server.completions())[-1]
+    assert "Number 1" in str(record.body["messages"])
+
+
 async def test_a_refusal_that_comes_again_after_minutes_is_believed_for_a_day(
     server: ModelDriver, tmp_path: Path
 ) -> None:

@@ -331,9 +331,13 @@ async def shared_stage() -> AsyncIterator[Stage]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stage(shared_stage: Stage) -> Stage:
-    """Return the shared stage: use channels and texts that are this test's own."""
-    return shared_stage
+async def stage(shared_stage: Stage) -> AsyncIterator[Stage]:
+    """Return the shared stage: use channels and texts that are this test's own.
+
+    A context window that the bot learns would make the history of all later tests shorter.
+    """
+    yield shared_stage
+    assert not shared_stage.rows("SELECT * FROM context_windows"), "use a stage of your own"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -379,17 +379,18 @@ async def test_25_a_prompt_that_is_always_too_long_takes_four_calls_and_one_can_
 
 @pytest.mark.parametrize("case", MIXED)
 async def test_25_faults_of_several_kinds_take_four_calls_in_all(
-    stage: Stage, unique: str, case: str
+    own_stage: Stage, unique: str, case: str
 ) -> None:
     """Also where the history has something to leave out; what comes after them is busy for ever."""
     scripts, sentence = MIXED[case]
-    thread = (await stage.asked(f"{unique} one"))["id"]
-    for script in scripts:
-        await stage.model.reply_when(f"{unique} two", script, times=1)
-    await stage.model.reply_when(f"{unique} two", refused(503))
-    question = await stage.said(thread, "Mina", f"{unique} two")
-    assert await stage.text_on(question) == sentence
-    assert len(await stage.requests_with(f"{unique} two")) == 4
+    async with own_stage.bot():
+        thread = (await own_stage.asked(f"{unique} one"))["id"]
+        for script in scripts:
+            await own_stage.model.reply_when(f"{unique} two", script, times=1)
+        await own_stage.model.reply_when(f"{unique} two", refused(503))
+        question = await own_stage.said(thread, "Mina", f"{unique} two")
+        assert await own_stage.text_on(question) == sentence
+        assert len(await own_stage.requests_with(f"{unique} two")) == 4
 
 
 async def test_25_too_long_after_two_busy_answers_is_answered_by_the_fourth_call(
