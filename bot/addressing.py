@@ -8,7 +8,8 @@ from typing import Final
 
 import discord
 
-from bot.embedded import attachments_of, embedded_text
+from bot.attachments import attachments_of
+from bot.embedded import embedded_text
 from bot.images import KINDS
 from bot.prompt import FILE, a_picture, quote, shown_name, speaker_name
 

@@ -11,10 +11,10 @@ import discord
 from discord import app_commands
 
 from bot import addressing
+from bot.attachments import attachments_of
 from bot.channels import Channels
 from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.conversation import Exchange, scrubbed
-from bot.embedded import attachments_of
 from bot.forms import Forms, open_form
 from bot.guilds import readable
 from bot.interaction_reply import ANSWER_SECONDS

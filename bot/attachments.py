@@ -12,7 +12,6 @@ import discord
 import yarl
 
 from bot.conversation import Files, scrubbed
-from bot.embedded import attachments_of
 from bot.few import Few
 from bot.images import ALL_BYTES, KINDS, Image, Picture, image_kind
 from bot.pdf import End, PdfReader, may_be_pdf
@@ -54,6 +53,12 @@ class _NotRead(Exception):
         """Return why a file is not read, for people."""
         text: str = getattr(say, self.sentence)
         return text.format(**values)
+
+
+def attachments_of(message: discord.Message) -> list[discord.Attachment]:
+    """Return what is attached to *message*, and to what it forwards."""
+    forwarded = (one for snapshot in message.message_snapshots for one in snapshot.attachments)
+    return [*message.attachments, *forwarded]
 
 
 def names_of(message: discord.Message) -> frozenset[str]:

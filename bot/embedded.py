@@ -26,12 +26,6 @@ def embedded_text(message: discord.Message, named: Callable[[str], str]) -> str:
     return "\n".join(filter(None, pieces))
 
 
-def attachments_of(message: discord.Message) -> list[discord.Attachment]:
-    """Return what is attached to *message*, and to what it forwards."""
-    forwarded = (one for snapshot in message.message_snapshots for one in snapshot.attachments)
-    return [*message.attachments, *forwarded]
-
-
 def _pieces(message: discord.Message) -> Iterator[tuple[str, str]]:
     yield from _embeds(message.embeds)
     for snapshot in message.message_snapshots:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from bot.attachments import Attachments
+from bot.attachments import Attachments, attachments_of
 from bot.channels import Channels
 from bot.conversation import Exchange
-from bot.embedded import attachments_of
 from bot.images import Picture
 from bot.prompt import PICTURE_LINE, shown_name
 

@@ -7,11 +7,10 @@ from functools import partial
 import discord
 
 from bot import addressing
-from bot.attachments import PASTED, Attachments
+from bot.attachments import PASTED, Attachments, attachments_of
 from bot.chain import Chain
 from bot.channels import Channels
 from bot.conversation import Brought, Conversation, Exchange, Files, State, scrubbed
-from bot.embedded import attachments_of
 from bot.errors import HistoryFailed
 from bot.forwards import Forwards
 from bot.history import History

@@ -455,7 +455,8 @@ async def test_a_refusal_that_names_nothing_is_believed_for_minutes_alone(
 
 
 @pytest.mark.parametrize(
-    "script", [PAGE_413, told("context_length_exceeded"), Script(text="Well", finish_reason="length")]
+    "script",
+    [PAGE_413, told("context_length_exceeded"), Script(text="Well", finish_reason="length")],
 )
 async def test_a_small_request_is_not_refused_for_its_size(
     server: ModelDriver, tmp_path: Path, script: Script
