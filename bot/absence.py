@@ -11,10 +11,10 @@ from typing import Any, Final
 import discord
 
 from bot import addressing
-from bot.channels import Channels
+from bot.channels import Channels, channels_of, last_id, readable
 from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.few import SLOW_SECONDS, Few
-from bot.guilds import Guilds, ToRead, channels_of, last_id, readable
+from bot.guilds import Guilds, ToRead
 from bot.heard import Gap
 from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after

@@ -12,11 +12,10 @@ from discord import app_commands
 
 from bot import addressing
 from bot.attachments import attachments_of
-from bot.channels import Channels
+from bot.channels import Channels, readable
 from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.conversation import Exchange, scrubbed
 from bot.forms import Forms, open_form
-from bot.guilds import readable
 from bot.interaction_reply import ANSWER_SECONDS
 
 ABOUT: Final = "about"  # the kind of form

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import discord
 
 from bot import addressing
-from bot.discord_calls import DiscordUnavailable, call
+from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.discord_reply import lost_because
 from bot.errors import HistoryFailed
 from bot.pacing import Pacer, Urgency
@@ -127,3 +128,28 @@ def _keep(cache: OrderedDict[int, T], key: int, value: T) -> None:
     cache[key] = value
     if len(cache) > KNOWN:
         cache.popitem(last=False)
+
+
+def channels_of(guild: discord.Guild) -> Iterator[Any]:
+    """Return the channels and threads of *guild* in which people can write to the bot."""
+    # Not guild.text_channels and the like: they sort by what may be garbled.
+    for channel in guild.channels:
+        if isinstance(channel, discord.TextChannel | discord.VoiceChannel | discord.StageChannel):
+            yield channel
+    yield from guild.threads
+
+
+def last_id(channel: Any) -> int:
+    """Return the id of the last message that Discord told of, 0 without one."""
+    return channel.last_message_id or 0
+
+
+def readable(channel: Any) -> bool:
+    """Whether the bot may read *channel*, as far as is known; where nothing is, trying tells."""
+    if isinstance(channel, discord.PartialMessageable):
+        return True
+    try:
+        allowed = channel.permissions_for(channel.guild.me)
+    except TRIPPED:  # Discord has not sent it, or garbled.
+        return True
+    return bool(allowed.view_channel and allowed.read_message_history)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import discord
 
 from bot.changes import Changes, is_edit
-from bot.channels import Channels
+from bot.channels import Channels, readable
 from bot.discord_calls import (
     MISSING_ACCESS,
     TRIPPED,
@@ -21,7 +21,7 @@ from bot.discord_calls import (
     call,
 )
 from bot.few import Few
-from bot.guilds import Guilds, readable
+from bot.guilds import Guilds
 from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
 from bot.pacing import Pacer, Urgency

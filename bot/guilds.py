@@ -3,13 +3,13 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import discord
 
-from bot.discord_calls import TRIPPED
+from bot.channels import channels_of, last_id
 from bot.errors import HistoryFailed
 from bot.heard import Gap
 from bot.history import History
@@ -161,28 +161,3 @@ class Guilds:
         if unseen != self._written:
             await self._history.notes.set_fact(UNSEEN, json.dumps(unseen))
             self._written = unseen
-
-
-def channels_of(guild: discord.Guild) -> Iterator[Any]:
-    """Return the channels and threads of *guild* in which people can write to the bot."""
-    # Not guild.text_channels and the like: they sort by what may be garbled.
-    for channel in guild.channels:
-        if isinstance(channel, discord.TextChannel | discord.VoiceChannel | discord.StageChannel):
-            yield channel
-    yield from guild.threads
-
-
-def last_id(channel: Any) -> int:
-    """Return the id of the last message that Discord told of, 0 without one."""
-    return channel.last_message_id or 0
-
-
-def readable(channel: Any) -> bool:
-    """Whether the bot may read *channel*, as far as is known; where nothing is, trying tells."""
-    if isinstance(channel, discord.PartialMessageable):
-        return True
-    try:
-        allowed = channel.permissions_for(channel.guild.me)
-    except TRIPPED:  # Discord has not sent it, or garbled.
-        return True
-    return bool(allowed.view_channel and allowed.read_message_history)

@@ -13,7 +13,7 @@ import discord
 
 from bot.assistant import Assistant
 from bot.attachments import Attachments
-from bot.channels import Channels
+from bot.channels import Channels, readable
 from bot.conversation import Brought, Conversation, Exchange, OpenQuestion, State
 from bot.discord_calls import (
     CALL_SECONDS,
@@ -25,7 +25,6 @@ from bot.discord_calls import (
 )
 from bot.discord_reply import Destination, DiscordReply, lost_because
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
-from bot.guilds import readable
 from bot.history import History
 from bot.inbox import Inbox
 from bot.interaction_reply import (
