@@ -305,7 +305,7 @@ class Assistant:
     ) -> Answer:
         task = asyncio.current_task()
         assert task is not None
-        say = self._languages.of_answer(exchange)
+        say = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
         before = exchange if renewal else None
         answer = Answer(exchange, task, self._clock(), say, look_up, too_late, renewal, before)
         answer.counts_for = exchange.author_id

@@ -135,7 +135,7 @@ class Commands:
 
     def said_under(self, exchange: Exchange) -> Sentences:
         """Return the language of what is said under an answer."""
-        return self._languages.of_answer(exchange)
+        return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
     def heard(self, interaction: discord.Interaction) -> Sentences:
         """Return the language to answer a command in, which anybody may give; raises Refused."""

@@ -89,6 +89,11 @@ class Exchange:
         return self.place_id ^ self.conversation.person_id
 
     @property
+    def private_locale(self) -> str:
+        """The locale of the only person who sees the answer, "" if everybody sees it."""
+        return self.locale if self.conversation.person_id else ""
+
+    @property
     def asks(self) -> bool:
         """Whether there is anything in it to answer."""
         return bool(self.question or self.embedded or self.quoted or self.files)

@@ -250,7 +250,7 @@ class Inbox:
         return await self._judged(question)
 
     def _say(self, exchange: Exchange) -> Sentences:
-        return self._languages.of_answer(exchange)
+        return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
         if exchange.opens_thread:

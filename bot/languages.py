@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-from bot.conversation import Exchange
 from bot.korean import KOREAN
 from bot.sentences import ENGLISH, Sentences
 
@@ -26,11 +25,12 @@ class Languages:
         locale = self._locale_of(guild_id) if guild_id is not None else None
         return LANGUAGES.get(_language_of(locale or ""), self.default)
 
-    def of_answer(self, exchange: Exchange) -> Sentences:
-        """Return what is said under an answer: a person's language where they alone see it."""
-        if exchange.locale and exchange.conversation.person_id:
-            return of_locale(exchange.locale)
-        return self.of_guild(exchange.conversation.guild_id)
+    def of_answer(self, guild_id: int | None, private_locale: str) -> Sentences:
+        """Return the language of an answer: that of the only person who sees it, if it is private.
+
+        *private_locale* is that person's locale, "" if everybody sees the answer.
+        """
+        return of_locale(private_locale) if private_locale else self.of_guild(guild_id)
 
 
 def of_locale(locale: str) -> Sentences:

@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from bot import errors
-from bot.conversation import Conversation
+from bot.conversation import Conversation, Exchange
 from bot.errors import ModelError
 from bot.languages import LANGUAGES, Languages, of_locale
 from bot.sentences import ENGLISH, Sentences
@@ -145,13 +145,17 @@ def test_a_language_is_chosen_by_place_and_person() -> None:
     assert spoken == [LANGUAGES["ko"], ENGLISH, ENGLISH, ENGLISH]
 
 
+def _spoken(languages: Languages, exchange: Exchange) -> Sentences:
+    return languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
+
+
 def test_an_answer_speaks_to_the_person_who_alone_sees_it() -> None:
     korean = Languages("ko")
     locales = ("", "ko", "en-GB", "de")
     alone = Conversation(1, None, 7, person_id=99)
     asked = [replace(an_exchange(1, locale=one), conversation=alone) for one in locales]
-    spoken = [korean.of_answer(one) for one in asked]
-    assert korean.of_answer(an_exchange(1, locale="en-GB")) == LANGUAGES["ko"]
+    spoken = [_spoken(korean, one) for one in asked]
+    assert _spoken(korean, an_exchange(1, locale="en-GB")) == LANGUAGES["ko"]
     assert spoken == [LANGUAGES["ko"], LANGUAGES["ko"], ENGLISH, ENGLISH]
 
 
