@@ -104,7 +104,7 @@ class ContextWindow:
 
     @property
     def credible(self) -> "ContextWindow":
-        """This window if it is a guess: no smaller than those that people run."""
+        """The window as a guess: no smaller than those that people run."""
         least = ContextWindow.of(SMALLEST_GUESS)
         return replace(
             self, prompt=max(self.prompt, least.prompt), total=max(self.total, least.total)
