@@ -9,11 +9,11 @@ from typing import Final
 
 from bot.calls import Usage
 from bot.conversation import NOTHING_ABOVE, Above, Exchange, State
+from bot.i18n.sentences import Sentences
 from bot.images import Picture
 from bot.offers import Offer
 from bot.ports import LookUp
 from bot.prompt import Prompt, exchange_tokens
-from bot.sentences import Sentences
 from bot.tallies import Used
 
 NOTHING_USED: Final = Used()

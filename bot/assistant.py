@@ -25,14 +25,14 @@ from bot.errors import (
     SystemPromptTooLong,
 )
 from bot.history import History
-from bot.languages import LANGUAGES, Languages
+from bot.i18n.languages import LANGUAGES, Languages
+from bot.i18n.sentences import Sentences
 from bot.notes import Choice, Scope
 from bot.offers import NOTHING, Offer, Offers, offered
 from bot.pictures import Pictures
 from bot.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
 from bot.prompt import exchange_tokens, kept_files, requoted
 from bot.queues import PlaceQueues
-from bot.sentences import Sentences
 from bot.tallies import NOBODY
 
 log = logging.getLogger(__name__)

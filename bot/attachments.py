@@ -13,10 +13,10 @@ import yarl
 
 from bot.conversation import Files, scrubbed
 from bot.few import Few
+from bot.i18n.sentences import ENGLISH, Sentences
 from bot.images import ALL_BYTES, KINDS, Image, Picture, image_kind
 from bot.pdf import End, PdfReader, may_be_pdf
 from bot.prompt import a_file, a_picture, defused, shown_name
-from bot.sentences import ENGLISH, Sentences
 
 log = logging.getLogger(__name__)
 

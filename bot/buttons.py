@@ -5,8 +5,8 @@ from typing import Final
 
 import discord
 
+from bot.i18n.sentences import Sentences
 from bot.offers import Offer, Offers
-from bot.sentences import Sentences
 
 STYLES: Final = {
     Offer.STOP: discord.ButtonStyle.danger,

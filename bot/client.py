@@ -24,9 +24,9 @@ from bot.gateway import RateLimitTrace
 from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard
 from bot.history import History
+from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interactions import Interactions
-from bot.languages import Languages
 from bot.limits import PersonLimits
 from bot.pacing import Pacer
 from bot.payloads import is_message

@@ -19,10 +19,10 @@ from bot.conversation import Conversation, Exchange
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
 from bot.history import History
+from bot.i18n.languages import Languages, of_locale
+from bot.i18n.sentences import ENGLISH, Sentences
 from bot.interaction_reply import ANSWER_SECONDS
-from bot.languages import Languages, of_locale
 from bot.notes import Scope
-from bot.sentences import ENGLISH, Sentences
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from bot.forms import Forms
 from bot.gateway import close, point_at
 from bot.help import Help
 from bot.history import History
+from bot.i18n.languages import Languages
 from bot.identifies import Failures, Identifies
 from bot.instructing import Instructing
-from bot.languages import Languages
 from bot.model_list import ModelList
 from bot.models import Models
 from bot.own_data import Keeping, OwnData

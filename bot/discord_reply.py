@@ -15,11 +15,11 @@ import discord
 from bot.buttons import buttons, offers_under
 from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
+from bot.i18n.sentences import Sentences
 from bot.interaction_reply import InteractionChannel
 from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import SMALL, Part
-from bot.sentences import Sentences
 from bot.showing import Wanted, as_it_stands, at_the_end, next_change, while_streaming
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from bot.context_window import NOTHING_TOLD, Told
-from bot.sentences import Sentences
+from bot.i18n.sentences import Sentences
 
 
 class BotError(Exception):

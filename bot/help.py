@@ -9,8 +9,8 @@ from bot.assistant import Assistant
 from bot.commands import Commands, everywhere, is_brought, said
 from bot.conversation import Conversation
 from bot.history import History
+from bot.i18n.sentences import Sentences
 from bot.own_data import Keeping
-from bot.sentences import Sentences
 
 
 class Help:

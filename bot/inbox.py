@@ -18,13 +18,13 @@ from bot.conversation import Exchange, State
 from bot.discord_reply import Destination, DiscordReply
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.history import History
-from bot.languages import Languages
+from bot.i18n.languages import Languages
+from bot.i18n.sentences import Sentences
 from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer
 from bot.parts import Part
 from bot.placing import Asked, in_place, open_thread, thread_name
 from bot.questions import Question, Questions, refused
-from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from bot.conversation import Conversation
 from bot.errors import HistoryFailed
 from bot.forms import Forms, open_form
 from bot.history import History
+from bot.i18n.sentences import Sentences
 from bot.interaction_reply import ANSWER_SECONDS
 from bot.notes import Scope
-from bot.sentences import Sentences
 
 FORMS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
 

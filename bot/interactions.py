@@ -26,6 +26,7 @@ from bot.discord_calls import (
 from bot.discord_reply import Destination, DiscordReply, lost_because
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
 from bot.history import History
+from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interaction_reply import (
     ANSWER_SECONDS,
@@ -35,7 +36,6 @@ from bot.interaction_reply import (
     Original,
     Press,
 )
-from bot.languages import Languages
 from bot.limits import PersonLimits, Verdict
 from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import Pacer, Urgency

@@ -10,9 +10,9 @@ from bot.assistant import Assistant
 from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, scope_choices
 from bot.completing import CHOICE_LENGTH, CHOICES, CompletingTree
 from bot.conversation import Conversation
+from bot.i18n.sentences import Sentences
 from bot.model_list import ModelList
 from bot.notes import Choice, Scope
-from bot.sentences import Sentences
 
 DEFAULT: Final = "default"  # what people choose to go back; no model can be chosen by this name
 LOOK_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some

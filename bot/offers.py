@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from bot.conversation import State
-from bot.languages import LANGUAGES
+from bot.i18n.languages import LANGUAGES
 
 
 class Offer(StrEnum):

@@ -15,7 +15,7 @@ from bot.assistant import Assistant
 from bot.commands import Commands, everywhere, said
 from bot.conversation import Exchange
 from bot.history import History
-from bot.sentences import Sentences
+from bot.i18n.sentences import Sentences
 from bot.snowflakes import seconds_of
 from bot.tallies import Tally, date_of
 

@@ -14,11 +14,11 @@ from bot.conversation import Brought, Conversation, Exchange, Files, State, scru
 from bot.errors import HistoryFailed
 from bot.forwards import Forwards
 from bot.history import History
-from bot.languages import Languages
+from bot.i18n.languages import Languages
+from bot.i18n.sentences import Sentences
 from bot.placing import Asked, thread_possible
 from bot.ports import LookUp
 from bot.prompt import without_program_lines
-from bot.sentences import Sentences
 
 log = logging.getLogger(__name__)
 

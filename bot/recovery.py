@@ -19,9 +19,9 @@ from bot.discord_calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailab
 from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.history import History
+from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interactions import Interactions
-from bot.languages import Languages
 from bot.listing import MESSAGES, messages_after
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part, Seen, adopted

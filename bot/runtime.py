@@ -11,7 +11,7 @@ from typing import Final
 from bot.assistant import Assistant
 from bot.database_file import DatabaseFile
 from bot.history import History
-from bot.languages import Languages
+from bot.i18n.languages import Languages
 from bot.model import ChatCompletions
 from bot.model_list import ModelList
 from bot.pictures import Pictures

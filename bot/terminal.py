@@ -29,13 +29,13 @@ from bot.errors import (
     SystemPromptTooLong,
 )
 from bot.history import History
-from bot.languages import Languages
+from bot.i18n.languages import Languages
+from bot.i18n.sentences import Sentences
 from bot.logs import set_up_logging
 from bot.offers import NOTHING, Offers, true_with
 from bot.runtime import assistant_on
 from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running
-from bot.sentences import Sentences
 from bot.settings import Settings
 
 PLACE_ID: Final = 1

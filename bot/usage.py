@@ -10,9 +10,9 @@ from discord import app_commands
 
 from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.history import History
+from bot.i18n.sentences import Sentences
 from bot.models import enumerated
 from bot.prices import Prices
-from bot.sentences import Sentences
 from bot.tallies import NOBODY, By, Used, date_of, today
 
 PERIODS: Final = (0, 6, 29)  # how many days before today each begins: a day, a week, a month

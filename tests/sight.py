@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from bot.discord_reply import ATTACHED
+from bot.i18n.sentences import ENGLISH
 from bot.offers import Offer
 from bot.reply_text import ReplyText
-from bot.sentences import ENGLISH
 
 Json = dict[str, Any]
 CHANGES: Final = ("message_create", "message_update", "message_delete")  # in the stand-in's journal

@@ -30,13 +30,13 @@ from bot.errors import (
     SystemPromptTooLong,
 )
 from bot.history import History
+from bot.i18n.languages import Languages
+from bot.i18n.sentences import ENGLISH
 from bot.images import Image, Picture
-from bot.languages import Languages
 from bot.offers import NOTHING, Offer, Offers
 from bot.pictures import Pictures
 from bot.prompt import CUT_MARK, Role
 from bot.queues import WAITING_LIMIT
-from bot.sentences import ENGLISH
 from bot.tallies import NOBODY, Used
 from bot.tokens import Calibration
 from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep

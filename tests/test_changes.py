@@ -15,7 +15,7 @@ from bot.assistant import Assistant
 from bot.changes import WAITING, Changes
 from bot.conversation import Exchange
 from bot.history import History
-from bot.languages import Languages
+from bot.i18n.languages import Languages
 from bot.lately import Lately, Version
 from bot.pictures import Pictures
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep

@@ -9,9 +9,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bot.errors import ModelError
-from bot.korean import KOREAN
-from bot.languages import LANGUAGES
-from bot.sentences import ENGLISH
+from bot.i18n.korean import KOREAN
+from bot.i18n.languages import LANGUAGES
+from bot.i18n.sentences import ENGLISH
 from bot.settings import Settings
 from docs.picture import PICTURE, picture
 from tests.test_sentences import COMMANDS, FIELDS, OPTIONS

@@ -21,13 +21,13 @@ from bot.errors import (
     ReplyLost,
 )
 from bot.history import History
+from bot.i18n.languages import Languages
+from bot.i18n.sentences import ENGLISH
 from bot.images import Image, Picture
-from bot.languages import Languages
 from bot.offers import NOTHING, Offer, offered
 from bot.pictures import Pictures
 from bot.prompt import CUT_MARK, GO_ON, Role
 from bot.queues import WAITING_LIMIT
-from bot.sentences import ENGLISH
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 
 HERE = Conversation(1, guild_id=7)

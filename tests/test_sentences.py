@@ -11,8 +11,8 @@ import pytest
 from bot import errors
 from bot.conversation import Conversation, Exchange
 from bot.errors import ModelError
-from bot.languages import LANGUAGES, Languages, of_locale
-from bot.sentences import ENGLISH, Sentences
+from bot.i18n.languages import LANGUAGES, Languages, of_locale
+from bot.i18n.sentences import ENGLISH, Sentences
 from bot.settings import SPOKEN, Settings
 from tests.doubles import an_exchange
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from bot.settings import Settings
 from tests.doubles import PATIENCE_SECONDS
 from tests.sandbox.pages import snares

@@ -19,7 +19,8 @@ from bot import model as model_module
 from bot.assistant import Assistant
 from bot.context_window import UNBOUNDED
 from bot.history import History
-from bot.languages import Languages
+from bot.i18n.languages import Languages
+from bot.i18n.sentences import ENGLISH
 from bot.learnt_windows import DOUBTED_SECONDS, LEARNT_SECONDS
 from bot.model import ChatCompletions
 from bot.offers import Offer
@@ -27,7 +28,6 @@ from bot.pictures import Pictures
 from bot.sandbox.model.rules import DIALECTS
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.doubles import DoubleReply, an_exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
-from bot.korean import KOREAN
-from bot.sentences import ENGLISH
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH
 from tests.browser.conftest import ask, become, go_to, messages, newest, use, write
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]

@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 
 from bot.discord_reply import ATTACHED
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH
 from bot.interaction_reply import FOLLOW_UPS
-from bot.korean import KOREAN
 from bot.offers import Offer
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import Message, Stage, field_of
 from tests.e2e.test_buttons import offers

@@ -6,9 +6,9 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model.rules import count_prompt_tokens
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from bot.korean import KOREAN
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH
 from bot.offers import Offer
 from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conduct import CREATE
 from tests.e2e.conftest import Bot, Message, Stage
 from tests.faults.points import until

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Stage, field_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -4,8 +4,8 @@ from typing import Final
 
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.sentences import ENGLISH
+from bot.i18n.sentences import ENGLISH
 from tests.doubles import file_bytes
 from tests.e2e.conftest import PATIENCE_SECONDS, Message, Stage
 from tests.e2e.test_asking import asked

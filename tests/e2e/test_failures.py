@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

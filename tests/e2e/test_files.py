@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.sentences import ENGLISH
+from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage
 from tests.faults.points import until
 

@@ -7,8 +7,8 @@ from aiohttp import ClientSession
 
 from bot.asking import MOST_FORMS
 from bot.forms import WORDS_NAME
-from bot.korean import KOREAN
-from bot.sentences import ENGLISH, Sentences
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH, Sentences
 from tests.e2e.conftest import Message, Stage, field_of
 from tests.e2e.test_asking import answer, elsewhere, parts
 from tests.faults.points import until

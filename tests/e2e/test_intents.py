@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bot.sentences import ENGLISH
+from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 from tests.e2e.test_help import helped
 

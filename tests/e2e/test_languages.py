@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot.korean import KOREAN
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 from tests.test_sentences import COMMANDS, OPTIONS
 

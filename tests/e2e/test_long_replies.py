@@ -3,9 +3,9 @@
 import aiohttp
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.offers import Offer
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 from tests.faults.points import until
 from tests.sight import CHANGES, check_sight, essence, final_texts, sights

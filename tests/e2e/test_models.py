@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bot.korean import KOREAN
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage
 from tests.faults.points import until
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.sentences import ENGLISH
+from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 from tests.e2e.test_files import a_file, asked_with
 from tests.pdfs import drawn, locked, pdf, swelling

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from bot.sentences import ENGLISH
+from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import Bot, Message, Stage
 from tests.pictures import a_picture, png
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model.rules import images_of, text_of
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_files import a_file, asked_with, fetched
 from tests.pictures import a_picture, data_url, png

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from bot.korean import KOREAN
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH
 from bot.offers import Offer
 from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from bot.snowflakes import snowflake_at
 from bot.splitting import split
 from tests.e2e.conftest import Message, Stage

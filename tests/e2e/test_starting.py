@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.sentences import ENGLISH
+from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage, bare_environment, run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage, run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

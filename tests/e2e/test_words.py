@@ -2,8 +2,8 @@
 
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model.rules import text_of
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -13,8 +13,8 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from bot.i18n.sentences import ENGLISH
 from bot.rendering import render
-from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import GLANCE_SECONDS, Message, Stage
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.driver import Driver
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage
 from tests.faults.interaction_fuzz import fast, overheard, play_fuzzed
 from tests.faults.oracle import check_invariants, settled

@@ -13,12 +13,12 @@ import pytest
 
 from bot import pauses
 from bot.catch_up import AT_ONCE, HANDLING_FAILURES
+from bot.i18n.sentences import ENGLISH
 from bot.inbox import Inbox
 from bot.listing import MESSAGES
 from bot.recovery import PAGES, Recovery
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import PATIENCE_SECONDS, Bot, Message, Stage
 from tests.faults.failing import ANSWER, Log, failing_play, logged

@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage, field_of
 from tests.faults.failing import play_failing_database, writes_fail
 from tests.faults.oracle import check_invariants, outcome

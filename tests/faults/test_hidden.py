@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bot.korean import KOREAN
+from bot.i18n.korean import KOREAN
 from bot.offers import Offer
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage

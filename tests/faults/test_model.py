@@ -15,9 +15,9 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from bot.i18n.sentences import ENGLISH
 from bot.prompt import CUT_MARK
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage
 from tests.faults.stream_fuzz import answer_events, listening
 

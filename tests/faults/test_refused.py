@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from bot.i18n.sentences import ENGLISH
 from bot.offers import Offer
 from bot.sandbox.model_script import Script
-from bot.sentences import ENGLISH
 from bot.splitting import split
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import ask, parts

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from bot.korean import KOREAN
-from bot.sentences import ENGLISH, Sentences
+from bot.i18n.korean import KOREAN
+from bot.i18n.sentences import ENGLISH, Sentences
 
 LANGUAGES: Final = {"en": ENGLISH, "ko": KOREAN}
 

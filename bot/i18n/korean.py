@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bot.sentences import Sentences
+from bot.i18n.sentences import Sentences
 
 KOREAN: Final = Sentences(
     hint="안녕하세요! 무엇이든 물어보세요. 저를 멘션한 메시지에 질문을 함께 써 주세요.",
