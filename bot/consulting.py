@@ -438,7 +438,7 @@ def _sent(size: Size, prompt: Prompt, answer: Answer) -> Size:
 
 def _is_visible(text: str) -> bool:
     # Late, as the reply does: a bot that only waits saves 0.5 MB.
-    from bot.rendering import is_visible  # noqa: PLC0415
+    from bot.markdown.renderer import is_visible  # noqa: PLC0415
 
     return is_visible(text)
 

@@ -9,7 +9,7 @@ import discord
 
 from bot.discord_calls import DiscordUnavailable, call
 from bot.discord_reply import Destination
-from bot.graphemes import last_boundary
+from bot.markdown.characters import last_boundary
 from bot.pacing import Pacer, Urgency
 
 log = logging.getLogger(__name__)

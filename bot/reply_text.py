@@ -6,9 +6,9 @@ Imported with the first reply: a bot that only waits saves the memory of what it
 from collections.abc import Sequence
 from typing import Final
 
+from bot.markdown.renderer import Renderer
+from bot.markdown.splitter import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
 from bot.parts import SMALL
-from bot.rendering import Renderer
-from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
 
 # UTF-16 units of text in the last message that may be posted. The rest is for notices, and for the
 # sentence about the file.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from bot.graphemes import last_boundary
+from bot.markdown.characters import last_boundary
 
 # OpenAI Cookbook, "How to count tokens with tiktoken": 3 a message and 1 for its role, and 3 once,
 # because every reply is primed.

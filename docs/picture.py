@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
-from bot.rendering import render
-from bot.tables import width
+from bot.markdown.renderer import render
+from bot.markdown.tables import width
 
 PICTURE: Final = Path(__file__).with_name("rendering.svg")
 EXAMPLES: Final = (

@@ -18,11 +18,11 @@ from bot.discord_calls import DiscordUnavailable
 from bot.discord_reply import ATTACHED, Destination, DiscordReply, lost_because
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import ENGLISH
+from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.offers import NOTHING, Offer
 from bot.pacing import REQUESTS_PER_SECOND, Urgency
 from bot.parts import Part
 from bot.reply_text import ReplyText, with_notices
-from bot.splitting import MESSAGE_LIMIT
 from tests.doubles import PATIENCE_SECONDS
 from tests.reply_stage import Json, Stage, hurry, people, stage, state
 from tests.sight import offered

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.rendering import Renderer, render
-from bot.splitting import split
+from bot.markdown.renderer import Renderer, render
+from bot.markdown.splitter import split
 
 EVIL = "[google.com](https://evil.example)"
 BROKEN = "[google.com]\u2060(https://evil.example)"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.graphemes import is_boundary, last_boundary
+from bot.markdown.characters import is_boundary, last_boundary
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.latex import to_unicode
+from bot.markdown.latex import to_unicode
 
 
 @pytest.mark.parametrize(

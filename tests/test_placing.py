@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.graphemes import is_boundary
+from bot.markdown.characters import is_boundary
 from bot.placing import THREAD_NAME_LENGTH, thread_name
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"

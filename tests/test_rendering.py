@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.rendering import RULE, Renderer, is_visible, render
-from bot.splitting import split
+from bot.markdown.renderer import RULE, Renderer, is_visible, render
+from bot.markdown.splitter import split
 
 HELD_AT_MOST = 15_000  # characters: a table of 8000, which blanks align
 GRACE_SECONDS = 10.0  # for 100,000 characters, which take half a second at most

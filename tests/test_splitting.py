@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import splitting
-from bot.graphemes import is_boundary
-from bot.splitting import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, beginning, split
+from bot.markdown import splitter as splitting
+from bot.markdown.characters import is_boundary
+from bot.markdown.splitter import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, beginning, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from bot.rendering import Renderer, render
-from bot.tables import MOST_COLUMNS, WIDEST, alignments, cells, width
+from bot.markdown.renderer import Renderer, render
+from bot.markdown.tables import MOST_COLUMNS, WIDEST, alignments, cells, width
 
 
 def table(*rows: str) -> str:

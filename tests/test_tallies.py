@@ -11,8 +11,8 @@ import pytest
 
 from bot.history import History
 from bot.i18n.sentences import ENGLISH
+from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.prices import Prices
-from bot.splitting import MESSAGE_LIMIT
 from bot.tallies import NO_GUILD, NOBODY, Tally, Used, date_of, today
 from bot.usage import ROWS, guild_report, summed
 

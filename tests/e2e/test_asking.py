@@ -11,10 +11,10 @@ from bot.discord_reply import ATTACHED
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.interaction_reply import FOLLOW_UPS
+from bot.markdown.splitter import split
 from bot.offers import Offer
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
-from bot.splitting import split
 from tests.e2e.conftest import Message, Stage, field_of
 from tests.e2e.test_buttons import offers
 from tests.e2e.test_own_data import exported, forget, told

@@ -22,11 +22,11 @@ from bot.errors import HistoryFailed
 from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
+from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.model_list import ModelList
 from bot.own_data import Keeping
 from bot.pictures import Pictures
 from bot.sandbox.driver import Driver, running_discord
-from bot.splitting import MESSAGE_LIMIT
 from tests.doubles import DoubleModel
 from tests.e2e.conftest import GLANCE_SECONDS, Bot, Stage
 from tests.faults.gateway_fuzz import LIMITS

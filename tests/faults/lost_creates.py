@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Final
 
+from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
-from bot.splitting import split
 from tests.e2e.conftest import Message, Stage
 from tests.faults.gateway_fuzz import LIMITS
 from tests.faults.oracle import settled

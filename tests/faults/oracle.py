@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from bot.i18n.sentences import ENGLISH
-from bot.rendering import render
-from bot.splitting import split
+from bot.markdown.renderer import render
+from bot.markdown.splitter import split
 from tests.e2e.conftest import GLANCE_SECONDS, Message, Stage
 
 SETTLED: Final = frozenset({"answered", "failed", "cancelled"})

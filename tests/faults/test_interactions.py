@@ -3,9 +3,9 @@
 import pytest
 
 from bot.i18n.sentences import ENGLISH
+from bot.markdown.splitter import split
 from bot.offers import Offer
 from bot.sandbox.model_script import Script
-from bot.splitting import split
 from tests.e2e.conftest import Stage
 from tests.e2e.test_asking import answer, ask, asked, begun, over, parts
 from tests.faults.failing import writes_fail

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bot.i18n.sentences import ENGLISH
+from bot.markdown.splitter import split
 from bot.offers import Offer
 from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
-from bot.splitting import split
 from tests.e2e.conftest import Stage
 from tests.e2e.test_buttons import offers
 from tests.faults.points import until

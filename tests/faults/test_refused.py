@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bot.i18n.sentences import ENGLISH
+from bot.markdown.splitter import split
 from bot.offers import Offer
 from bot.sandbox.model_script import Script
-from bot.splitting import split
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import ask, parts
 from tests.e2e.test_buttons import offers

@@ -11,9 +11,9 @@ from enum import Enum
 from itertools import zip_longest
 from typing import Final
 
-from bot.inline import MARKED, emphasised, rendered
-from bot.latex import to_unicode
-from bot.links import Link
+from bot.markdown.inline import MARKED, emphasised, rendered
+from bot.markdown.latex import to_unicode
+from bot.markdown.links import Link
 
 # Columns. A line of code that is too long is broken, and then nothing is aligned any more. A phone
 # held upright shows some 40 to 45, held across or on a desktop at least 80. At 60 the usual table

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from bot import latex_symbols as symbols
+from bot.markdown import latex_symbols as symbols
 
 DEEPEST: Final = 20  # groups within groups; nobody reads more in one line
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)\*?\s*|\\(.)", re.DOTALL)

@@ -21,9 +21,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from bot.block_tags import BlockTags
-from bot.doubts import WORD_JOINER, Doubts, closed, unmasked
-from bot.inline import (
+from bot.markdown.html_tags import BlockTags
+from bot.markdown.inline import (
     MARKED,
     SPECIAL,
     UNREAD_LINK,
@@ -36,8 +35,9 @@ from bot.inline import (
     footnote,
     rendered,
 )
-from bot.tables import Table, alignments, cells
-from bot.visible import is_seen
+from bot.markdown.masked_links import WORD_JOINER, Doubts, closed, unmasked
+from bot.markdown.tables import Table, alignments, cells
+from bot.markdown.visible import is_seen
 
 # Characters: a message of Discord's. Beyond that, a line is no heading, rule, fence or row.
 LINE_LENGTH: Final = 2000

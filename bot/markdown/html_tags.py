@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from bot.inline import TAG_LENGTH, Form, Source
+from bot.markdown.inline import TAG_LENGTH, Form, Source
 
 _NAME: Final = "(?:p|div|details|center)"
 _NAME_BEGUN: Final = "(?:p|di?|div|de(?:t(?:a(?:i(?:ls?)?)?)?)?|c(?:e(?:n(?:t(?:er?)?)?)?)?)"

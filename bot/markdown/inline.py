@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from bot.doubts import WORD_JOINER, Doubts, unmasked
-from bot.latex import lowered, raised, to_unicode
-from bot.links import Link, link
-from bot.visible import is_seen
+from bot.markdown.latex import lowered, raised, to_unicode
+from bot.markdown.links import Link, link
+from bot.markdown.masked_links import WORD_JOINER, Doubts, unmasked
+from bot.markdown.visible import is_seen
 
 # Characters from where it begins to where it must have ended.
 CODE_LENGTH: Final = 500

@@ -30,8 +30,8 @@ from itertools import accumulate, count
 from operator import add
 from typing import TYPE_CHECKING, Final
 
-from bot.graphemes import is_boundary, last_boundary
-from bot.visible import is_seen
+from bot.markdown.characters import is_boundary, last_boundary
+from bot.markdown.visible import is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
