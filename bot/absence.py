@@ -12,6 +12,7 @@ import discord
 
 from bot import addressing
 from bot.channels import Channels, channels_of, last_id, readable
+from bot.conversation.snowflakes import seconds_of
 from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.few import SLOW_SECONDS, Few
 from bot.guilds import Guilds, ToRead
@@ -19,7 +20,6 @@ from bot.heard import Gap
 from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
 from bot.pacing import Pacer, Urgency
-from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
 

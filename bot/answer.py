@@ -8,12 +8,12 @@ from enum import Enum, auto
 from typing import Final
 
 from bot.calls import Usage
-from bot.conversation import NOTHING_ABOVE, Above, Exchange, State
+from bot.conversation.exchange import NOTHING_ABOVE, Above, Exchange, State
+from bot.conversation.images import Picture
+from bot.conversation.prompt import Prompt, exchange_tokens
+from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import Sentences
-from bot.images import Picture
-from bot.offers import Offer
 from bot.ports import LookUp
-from bot.prompt import Prompt, exchange_tokens
 from bot.tallies import Used
 
 NOTHING_USED: Final = Used()

@@ -14,7 +14,7 @@ from bot import addressing
 from bot.attachments import attachments_of
 from bot.channels import Channels, readable
 from bot.commands import Commands, Refused, everywhere, is_brought, said
-from bot.conversation import Exchange, scrubbed
+from bot.conversation.exchange import Exchange, scrubbed
 from bot.forms import Forms, open_form
 from bot.interaction_reply import ANSWER_SECONDS
 

@@ -11,7 +11,9 @@ from typing import Final
 from bot.answer import Answer, Stop
 from bot.choosing import Choosing
 from bot.consulting import Consulting
-from bot.conversation import Attempt, Conversation, Exchange, State
+from bot.conversation.exchange import Attempt, Conversation, Exchange, State
+from bot.conversation.prompt import exchange_tokens, kept_files, requoted
+from bot.conversation.reply_actions import NOTHING, Offer, Offers, offered
 from bot.errors import (
     HistoryFailed,
     ModelContextExceeded,
@@ -28,10 +30,8 @@ from bot.history import History
 from bot.i18n.languages import LANGUAGES, Languages
 from bot.i18n.sentences import Sentences
 from bot.notes import Choice, Scope
-from bot.offers import NOTHING, Offer, Offers, offered
 from bot.pictures import Pictures
 from bot.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
-from bot.prompt import exchange_tokens, kept_files, requoted
 from bot.queues import PlaceQueues
 from bot.tallies import NOBODY
 

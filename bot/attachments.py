@@ -11,12 +11,12 @@ import aiohttp
 import discord
 import yarl
 
-from bot.conversation import Files, scrubbed
+from bot.conversation.exchange import Files, scrubbed
+from bot.conversation.images import ALL_BYTES, KINDS, Image, Picture, image_kind
+from bot.conversation.prompt import a_file, a_picture, defused, shown_name
 from bot.few import Few
 from bot.i18n.sentences import ENGLISH, Sentences
-from bot.images import ALL_BYTES, KINDS, Image, Picture, image_kind
 from bot.pdf import End, PdfReader, may_be_pdf
-from bot.prompt import a_file, a_picture, defused, shown_name
 
 log = logging.getLogger(__name__)
 

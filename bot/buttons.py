@@ -5,8 +5,8 @@ from typing import Final
 
 import discord
 
+from bot.conversation.reply_actions import Offer, Offers
 from bot.i18n.sentences import Sentences
-from bot.offers import Offer, Offers
 
 STYLES: Final = {
     Offer.STOP: discord.ButtonStyle.danger,

@@ -13,7 +13,8 @@ import discord
 from bot.absence import Absence
 from bot.changes import ASKING_EDIT_SECONDS
 from bot.comparing import Comparison
-from bot.conversation import OpenQuestion, State
+from bot.conversation.exchange import OpenQuestion, State
+from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed
 from bot.few import Few
@@ -24,7 +25,6 @@ from bot.inbox import Inbox
 from bot.pauses import Pauses
 from bot.questions import Questions
 from bot.recovery import Recovery
-from bot.snowflakes import earlier, seconds_of, snowflake_at
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import discord
 
 from bot import addressing
 from bot.channels import Channels
-from bot.conversation import Above, Conversation, Exchange, scrubbed
+from bot.conversation.exchange import Above, Conversation, Exchange, scrubbed
 from bot.errors import HistoryFailed
 from bot.history import History
 

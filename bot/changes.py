@@ -13,12 +13,12 @@ import discord
 from bot import addressing
 from bot.assistant import Assistant
 from bot.attachments import names_of
-from bot.conversation import Exchange, scrubbed
+from bot.conversation.exchange import Exchange, scrubbed
+from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
 from bot.history import History
 from bot.lately import Lately, Version
 from bot.payloads import is_snowflake
-from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bot.conversation import Conversation
+from bot.conversation.exchange import Conversation
 from bot.notes import Choice, Notes
 
 

@@ -16,7 +16,8 @@ from bot.catch_up import CatchUp
 from bot.changes import Changes, is_edit
 from bot.channels import Channels
 from bot.comparing import Comparison
-from bot.conversation import Exchange
+from bot.conversation.exchange import Exchange
+from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.erasure import HOUR_SECONDS, Erasure
 from bot.errors import HistoryFailed, ReplyDelayed
 from bot.gallery import Gallery
@@ -33,7 +34,6 @@ from bot.payloads import is_message
 from bot.questions import Questions
 from bot.recovery import Recovery
 from bot.renewing import Renewals
-from bot.snowflakes import earlier, snowflake_at
 from bot.whereabouts import whereabouts
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from discord import app_commands
 from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.completing import UNANSWERABLE, CompletingTree
-from bot.conversation import Conversation, Exchange
+from bot.conversation.exchange import Conversation, Exchange
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
 from bot.history import History

@@ -15,7 +15,7 @@ import httpx2
 from bot.api_failures import FOREIGN_ERRORS, Refused
 from bot.calls import Usage
 from bot.completion_stream import Chunk, StreamDecoder
-from bot.context_window import NOTHING_TOLD, Told
+from bot.conversation.context_window import NOTHING_TOLD, Told
 from bot.deadlines import Deadlines
 from bot.errors import (
     ModelContextExceeded,

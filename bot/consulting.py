@@ -11,8 +11,20 @@ from typing import Final
 from bot.answer import Answer
 from bot.calls import Calls
 from bot.choosing import Choosing
-from bot.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
-from bot.conversation import Above, Exchange, Files
+from bot.conversation.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
+from bot.conversation.exchange import Above, Exchange, Files
+from bot.conversation.prompt import (
+    GO_ON,
+    NO_PICTURES,
+    PictureRoom,
+    Prompt,
+    build_prompt,
+    go_on_with,
+    picture_names,
+    with_files,
+)
+from bot.conversation.reply_actions import Offer
+from bot.conversation.token_estimate import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 from bot.errors import (
     HistoryFailed,
     ModelBlind,
@@ -30,22 +42,10 @@ from bot.errors import (
 )
 from bot.history import NEWEST_ID, History
 from bot.learnt_windows import Fitting, LearntWindows
-from bot.offers import Offer
 from bot.pictures import IMAGE_TOKENS, Pictures, Shown
 from bot.ports import ChatModel, Completion, Reply, Whereabouts
-from bot.prompt import (
-    GO_ON,
-    NO_PICTURES,
-    PictureRoom,
-    Prompt,
-    build_prompt,
-    go_on_with,
-    picture_names,
-    with_files,
-)
 from bot.seams import Seam
 from bot.tallies import NO_GUILD, Tally, Used, today
-from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 
 log = logging.getLogger(__name__)
 

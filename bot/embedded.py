@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import discord
 
+from bot.conversation.prompt import EMBED, FORWARDED, defused
 from bot.payloads import tidied_embed
-from bot.prompt import EMBED, FORWARDED, defused
 
 CHARACTERS: Final = 6000  # Discord: in all embeds of a message; a forwarded one counts with them
 

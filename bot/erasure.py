@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from bot.conversation.snowflakes import snowflake_at
 from bot.errors import HistoryFailed
 from bot.history import History
-from bot.snowflakes import snowflake_at
 
 log = logging.getLogger(__name__)
 

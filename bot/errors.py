@@ -39,7 +39,7 @@ BotError
 from collections.abc import Sequence
 from typing import ClassVar
 
-from bot.context_window import NOTHING_TOLD, Told
+from bot.conversation.context_window import NOTHING_TOLD, Told
 from bot.i18n.sentences import Sentences
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import discord
 
-from bot.snowflakes import seconds_of
+from bot.conversation.snowflakes import seconds_of
 
 BEHIND_SECONDS: Final = 10.0  # The client sends both at once.
 KEPT: Final = 1000

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from bot.attachments import Attachments, attachments_of
 from bot.channels import Channels
-from bot.conversation import Exchange
-from bot.images import Picture
-from bot.prompt import PICTURE_LINE, shown_name
+from bot.conversation.exchange import Exchange
+from bot.conversation.images import Picture
+from bot.conversation.prompt import PICTURE_LINE, shown_name
 
 
 class Gallery:

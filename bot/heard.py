@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed
 from bot.history import History
-from bot.snowflakes import earlier, snowflake_at
 
 log = logging.getLogger(__name__)
 

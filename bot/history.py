@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bot.conversation import Attempt, Conversation, Exchange, OpenQuestion, State, scrubbed
+from bot.conversation.exchange import Attempt, Conversation, Exchange, OpenQuestion, State, scrubbed
 from bot.database import Database
 from bot.database_file import DatabaseFile
 from bot.errors import HistoryFailed

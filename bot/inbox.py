@@ -14,7 +14,7 @@ import discord
 from bot import addressing
 from bot.assistant import Assistant
 from bot.channels import Channels
-from bot.conversation import Exchange, State
+from bot.conversation.exchange import Exchange, State
 from bot.discord_reply import Destination, DiscordReply
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.history import History

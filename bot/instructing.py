@@ -10,7 +10,7 @@ from discord import app_commands
 
 from bot.assistant import Assistant
 from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, said, scope_choices
-from bot.conversation import Conversation
+from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed
 from bot.forms import Forms, open_form
 from bot.history import History

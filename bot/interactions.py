@@ -14,7 +14,9 @@ import discord
 from bot.assistant import Assistant
 from bot.attachments import Attachments
 from bot.channels import Channels, readable
-from bot.conversation import Brought, Conversation, Exchange, OpenQuestion, State
+from bot.conversation.exchange import Brought, Conversation, Exchange, OpenQuestion, State
+from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
+from bot.conversation.snowflakes import seconds_of
 from bot.discord_calls import (
     CALL_SECONDS,
     FAILURES,
@@ -37,11 +39,9 @@ from bot.interaction_reply import (
     Press,
 )
 from bot.limits import PersonLimits, Verdict
-from bot.offers import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part
 from bot.ports import LookUp
-from bot.snowflakes import seconds_of
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from bot.conversation import Exchange
-from bot.prompt import kept_files, requoted
+from bot.conversation.exchange import Exchange
+from bot.conversation.prompt import kept_files, requoted
 
 KEPT: Final = 1000  # Far more than can be on their way at once.
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bot.context_window import (
+from bot.conversation.context_window import (
     NOTHING_TOLD,
     UNBOUNDED,
     ContextWindow,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from bot.context_window import SMALLEST
+from bot.conversation.context_window import SMALLEST
 
 NAME_LENGTH: Final = 200  # characters; no name in use is near it
 LIST_LENGTH: Final = 2000  # models; the largest lists in use have some hundreds

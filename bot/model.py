@@ -17,7 +17,8 @@ from openai import AsyncOpenAI
 
 from bot.api_failures import FOREIGN_ERRORS, Refused
 from bot.calls import Calls
-from bot.context_window import LAST_RESORT
+from bot.conversation.context_window import LAST_RESORT
+from bot.conversation.prompt import Prompt, without_system_turn
 from bot.deadlines import Deadlines
 from bot.errors import (
     ModelBusy,
@@ -30,7 +31,6 @@ from bot.errors import (
     ModelUnreachable,
 )
 from bot.listed_models import ListedModel, listed_models
-from bot.prompt import Prompt, without_system_turn
 from bot.request_body import RequestBody
 from bot.request_log import failure_noted, note_end, note_request
 

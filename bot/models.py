@@ -9,7 +9,7 @@ from discord import app_commands
 from bot.assistant import Assistant
 from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, scope_choices
 from bot.completing import CHOICE_LENGTH, CHOICES, CompletingTree
-from bot.conversation import Conversation
+from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.model_list import ModelList
 from bot.notes import Choice, Scope

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bot.context_window import UNBOUNDED, ContextWindow
-from bot.conversation import Conversation, scrubbed
+from bot.conversation.context_window import UNBOUNDED, ContextWindow
+from bot.conversation.exchange import Conversation, scrubbed
+from bot.conversation.token_estimate import Calibration
 from bot.database import Database
 from bot.places import found
-from bot.tokens import Calibration
 
 Scope = Literal["channel", "guild"]
 Table = Literal["system_prompts", "models"]

@@ -13,10 +13,10 @@ from discord import app_commands
 
 from bot.assistant import Assistant
 from bot.commands import Commands, everywhere, said
-from bot.conversation import Exchange
+from bot.conversation.exchange import Exchange
+from bot.conversation.snowflakes import seconds_of
 from bot.history import History
 from bot.i18n.sentences import Sentences
-from bot.snowflakes import seconds_of
 from bot.tallies import Tally, date_of
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.offers import Offers
+from bot.conversation.reply_actions import Offers
 
 SMALL: Final = "\n-# "  # Discord: small print, in which notices stand under a reply
 

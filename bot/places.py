@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bot.conversation import Conversation
+from bot.conversation.exchange import Conversation
 from bot.database import Database, Statement
 
 _FOUND: Final = """

@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
 from bot.calls import Calls, Usage
-from bot.conversation import Brought, Exchange
+from bot.conversation.exchange import Brought, Exchange
+from bot.conversation.prompt import Prompt
+from bot.conversation.reply_actions import NOTHING, Offers
 from bot.listed_models import ListedModel
-from bot.offers import NOTHING, Offers
-from bot.prompt import Prompt
 
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
 Whereabouts = Callable[[Exchange], str]

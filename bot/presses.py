@@ -12,11 +12,11 @@ from bot.assistant import Assistant
 from bot.buttons import buttons
 from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
-from bot.conversation import Exchange, State
+from bot.conversation.exchange import Exchange, State
+from bot.conversation.reply_actions import Offer, offered
 from bot.discord_calls import FAILURES, TRIPPED
 from bot.history import History
 from bot.interaction_reply import Press
-from bot.offers import Offer, offered
 from bot.renewing import Renewals, Renewed
 
 log = logging.getLogger(__name__)

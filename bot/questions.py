@@ -10,7 +10,8 @@ from bot import addressing
 from bot.attachments import PASTED, Attachments, attachments_of
 from bot.chain import Chain
 from bot.channels import Channels
-from bot.conversation import Brought, Conversation, Exchange, Files, State, scrubbed
+from bot.conversation.exchange import Brought, Conversation, Exchange, Files, State, scrubbed
+from bot.conversation.prompt import without_program_lines
 from bot.errors import HistoryFailed
 from bot.forwards import Forwards
 from bot.history import History
@@ -18,7 +19,6 @@ from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.placing import Asked, thread_possible
 from bot.ports import LookUp
-from bot.prompt import without_program_lines
 
 log = logging.getLogger(__name__)
 

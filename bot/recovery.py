@@ -14,7 +14,7 @@ from bot.attachments import names_of
 from bot.buttons import offers_under
 from bot.changes import is_edit
 from bot.channels import Channels
-from bot.conversation import Exchange, OpenQuestion, State, scrubbed
+from bot.conversation.exchange import Exchange, OpenQuestion, State, scrubbed
 from bot.discord_calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
 from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost

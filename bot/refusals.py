@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from bot.context_window import counts_named, told_by
+from bot.conversation.context_window import counts_named, told_by
+from bot.conversation.prompt import Prompt
 from bot.errors import (
     ModelBlind,
     ModelBusy,
@@ -25,7 +26,6 @@ from bot.errors import (
     ModelUnknown,
     ModelWithheld,
 )
-from bot.prompt import Prompt
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300

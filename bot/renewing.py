@@ -4,7 +4,9 @@ from enum import Enum, auto
 
 from bot.assistant import Assistant
 from bot.catch_up import CatchUp
-from bot.conversation import Exchange
+from bot.conversation.exchange import Exchange
+from bot.conversation.reply_actions import Offer
+from bot.conversation.snowflakes import seconds_of
 from bot.discord_reply import DiscordReply
 from bot.errors import PersonBusy
 from bot.history import History
@@ -12,9 +14,7 @@ from bot.inbox import Inbox
 from bot.interaction_reply import Press
 from bot.interactions import Interactions
 from bot.limits import PersonLimits, Verdict
-from bot.offers import Offer
 from bot.questions import Questions
-from bot.snowflakes import seconds_of
 
 
 class Renewed(Enum):

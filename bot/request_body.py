@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
-from bot.conversation import scrubbed
-from bot.images import Image
-from bot.prompt import Turn
+from bot.conversation.exchange import scrubbed
+from bot.conversation.images import Image
+from bot.conversation.prompt import Turn
 
 PIECE: Final = 3 * 65_536  # bytes; a multiple of 3, so that what pieces become is one text
 

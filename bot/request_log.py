@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from bot.conversation.prompt import Prompt
 from bot.errors import ModelError
-from bot.prompt import Prompt
 
 log = logging.getLogger(__name__)
 

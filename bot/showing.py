@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bot.offers import NOTHING, Offers
+from bot.conversation.reply_actions import NOTHING, Offers
 from bot.parts import Part
 
 

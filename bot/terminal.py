@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.assistant import Assistant
-from bot.conversation import Conversation, Exchange, scrubbed
+from bot.conversation.exchange import Conversation, Exchange, scrubbed
+from bot.conversation.reply_actions import NOTHING, Offers, true_with
 from bot.database_file import DatabaseFile
 from bot.decoding import decode
 from bot.errors import (
@@ -32,7 +33,6 @@ from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.logs import set_up_logging
-from bot.offers import NOTHING, Offers, true_with
 from bot.runtime import assistant_on
 from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running

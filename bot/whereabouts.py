@@ -4,8 +4,8 @@ from typing import Final
 
 import discord
 
-from bot.conversation import Exchange
-from bot.prompt import defused
+from bot.conversation.exchange import Exchange
+from bot.conversation.prompt import defused
 
 IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
 IN_CHANNEL: Final = '⟦This conversation is in {place} of the server "{guild}"{topic}⟧'

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from bot.calls import Calls, Usage
-from bot.conversation import Conversation, Exchange, State
+from bot.conversation.exchange import Conversation, Exchange, State
+from bot.conversation.prompt import Prompt, exchange_tokens
+from bot.conversation.reply_actions import NOTHING, Offers
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.history import History
 from bot.listed_models import ListedModel
-from bot.offers import NOTHING, Offers
-from bot.prompt import Prompt, exchange_tokens
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 20.0

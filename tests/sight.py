@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from bot.conversation.reply_actions import Offer
 from bot.discord_reply import ATTACHED
 from bot.i18n.sentences import ENGLISH
-from bot.offers import Offer
 from bot.reply_text import ReplyText
 
 Json = dict[str, Any]

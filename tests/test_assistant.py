@@ -15,8 +15,12 @@ import pytest
 from bot import errors
 from bot.assistant import Assistant
 from bot.calls import CALLS, Usage
-from bot.context_window import Told
-from bot.conversation import Above, Brought, Conversation, Exchange, Files, State
+from bot.conversation.context_window import Told
+from bot.conversation.exchange import Above, Brought, Conversation, Exchange, Files, State
+from bot.conversation.images import Image, Picture
+from bot.conversation.prompt import CUT_MARK, Role
+from bot.conversation.reply_actions import NOTHING, Offer, Offers
+from bot.conversation.token_estimate import Calibration
 from bot.errors import (
     ModelBlind,
     ModelContextExceeded,
@@ -32,13 +36,9 @@ from bot.errors import (
 from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.images import Image, Picture
-from bot.offers import NOTHING, Offer, Offers
 from bot.pictures import Pictures
-from bot.prompt import CUT_MARK, Role
 from bot.queues import WAITING_LIMIT
 from bot.tallies import NOBODY, Used
-from bot.tokens import Calibration
 from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep
 
 HERE = Conversation(1, guild_id=7)

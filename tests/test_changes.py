@@ -13,7 +13,7 @@ import pytest
 from bot import changes
 from bot.assistant import Assistant
 from bot.changes import WAITING, Changes
-from bot.conversation import Exchange
+from bot.conversation.exchange import Exchange
 from bot.history import History
 from bot.i18n.languages import Languages
 from bot.lately import Lately, Version

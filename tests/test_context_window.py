@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.context_window import (
+from bot.conversation.context_window import (
     LAST_RESORT,
     LEAST_REPLY,
     NOTHING_TOLD,
@@ -21,6 +21,7 @@ from bot.context_window import (
     is_smallest,
     told_by,
 )
+from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
@@ -29,7 +30,6 @@ from bot.errors import (
     ModelReplyTooLong,
     ModelRequestRefused,
 )
-from bot.prompt import Prompt, Role, Turn
 from bot.refusals import Private, refusal
 
 PROMPT_TOKENS = 4000  # of the request that is refused, by the estimate

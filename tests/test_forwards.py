@@ -3,8 +3,8 @@
 import pytest
 
 from bot import forwards as forwards_module
+from bot.conversation.snowflakes import snowflake_at
 from bot.forwards import BEHIND_SECONDS, Forwards
-from bot.snowflakes import snowflake_at
 from tests.world import JUN, Json, World, user
 
 NOW = 1_795_608_000.0

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from bot import forgetting
 from bot import history as history_module
-from bot.conversation import Conversation, State
+from bot.conversation.exchange import Conversation, State
+from bot.conversation.token_estimate import Calibration
 from bot.database import APPLICATION_ID, SCHEMA, Database
 from bot.errors import HistoryFailed
 from bot.forgetting import IS_OPEN, Forgetting
 from bot.history import PAGE_ROWS, History
 from bot.notes import Scope
 from bot.tallies import Tally, Used
-from bot.tokens import Calibration
 from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
 from tests.faults.failing import FailingDatabase
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.images import KINDS, Image, image_kind
+from bot.conversation.images import KINDS, Image, image_kind
 from tests.pictures import png
 
 

@@ -22,6 +22,7 @@ from openai import AsyncOpenAI
 from bot import completion as completion_module
 from bot import model as model_module
 from bot.calls import Calls, Usage
+from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
@@ -43,7 +44,6 @@ from bot.errors import (
 )
 from bot.listed_models import ListedModel
 from bot.model import ChatCompletions
-from bot.prompt import Prompt, Role, Turn
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from tests.doubles import PATIENCE_SECONDS

@@ -2,9 +2,9 @@
 
 import pytest
 
+from bot.conversation.reply_actions import EVERYTHING, NOTHING, Offer, true_with
 from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import Sentences
-from bot.offers import EVERYTHING, NOTHING, Offer, true_with
 
 
 @pytest.mark.parametrize("say", LANGUAGES.values(), ids=LANGUAGES)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot import history as history_module
-from bot.conversation import Conversation, Exchange, State
+from bot.conversation.exchange import Conversation, Exchange, State
 from bot.history import History
 from tests.doubles import an_exchange, file_bytes, keep
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.conversation import Above, Exchange
-from bot.gaps import GAP_TOKENS
-from bot.images import Image
-from bot.prompt import (
+from bot.conversation.exchange import Above, Exchange
+from bot.conversation.gaps import GAP_TOKENS
+from bot.conversation.images import Image
+from bot.conversation.prompt import (
     ANSWER_TOKENS,
     CUT_MARK,
     GO_ON,
@@ -36,8 +36,12 @@ from bot.prompt import (
     with_files,
     without_program_lines,
 )
-from bot.snowflakes import snowflake_at
-from bot.tokens import MESSAGE_OVERHEAD_TOKENS, PROMPT_OVERHEAD_TOKENS, estimate_tokens
+from bot.conversation.snowflakes import snowflake_at
+from bot.conversation.token_estimate import (
+    MESSAGE_OVERHEAD_TOKENS,
+    PROMPT_OVERHEAD_TOKENS,
+    estimate_tokens,
+)
 from tests.doubles import an_exchange
 
 NAMES = st.text(max_size=60)

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from bot.context_window import NOTHING_TOLD, Told
+from bot.conversation.context_window import NOTHING_TOLD, Told
+from bot.conversation.images import Image
+from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ModelBlind,
     ModelBusy,
@@ -18,8 +20,6 @@ from bot.errors import (
     ModelRequestRefused,
     ModelUnknown,
 )
-from bot.images import Image
-from bot.prompt import Prompt, Role, Turn
 from bot.refusals import Private, names_system_role, refusal, stream_error
 
 DATA = bytes(range(256)) * 4

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from bot.assistant import Assistant
-from bot.conversation import Conversation, Exchange, State
+from bot.conversation.exchange import Conversation, Exchange, State
+from bot.conversation.images import Image, Picture
+from bot.conversation.prompt import CUT_MARK, GO_ON, Role
+from bot.conversation.reply_actions import NOTHING, Offer, offered
 from bot.errors import (
     ModelBlind,
     ModelBusy,
@@ -23,10 +26,7 @@ from bot.errors import (
 from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.images import Image, Picture
-from bot.offers import NOTHING, Offer, offered
 from bot.pictures import Pictures
-from bot.prompt import CUT_MARK, GO_ON, Role
 from bot.queues import WAITING_LIMIT
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 

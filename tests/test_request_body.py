@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from bot.images import Image
-from bot.prompt import Role, Turn
+from bot.conversation.images import Image
+from bot.conversation.prompt import Role, Turn
 from bot.request_body import PIECE, RequestBody
 
 

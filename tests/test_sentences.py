@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from bot import errors
-from bot.conversation import Conversation, Exchange
+from bot.conversation.exchange import Conversation, Exchange
 from bot.errors import ModelError
 from bot.i18n.languages import LANGUAGES, Languages, of_locale
 from bot.i18n.sentences import ENGLISH, Sentences

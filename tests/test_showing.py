@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.offers import NOTHING, WHILE_STREAMING, Offer, Offers
+from bot.conversation.reply_actions import NOTHING, WHILE_STREAMING, Offer, Offers
 from bot.parts import Part
 from bot.showing import Wanted, at_the_end, next_change, while_streaming
 

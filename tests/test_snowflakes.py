@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.snowflakes import earlier, seconds_of, snowflake_at
+from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 
 NOW = 1_800_000_000.0
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.tokens import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
+from bot.conversation.token_estimate import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 
 COUNTS = Path(__file__).parents[2] / "shared" / "data" / "token_counts.json"
 STRICT_KINDS = {

@@ -6,7 +6,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.conversation import Conversation
+from bot.conversation.exchange import Conversation
 from bot.whereabouts import IN_DIRECT_MESSAGES, whereabouts
 from tests.doubles import an_exchange
 from tests.world import CHANNEL, GUILD, ME, MINA, THREAD, World

@@ -17,13 +17,13 @@ import pytest_asyncio
 
 from bot import model as model_module
 from bot.assistant import Assistant
-from bot.context_window import UNBOUNDED
+from bot.conversation.context_window import UNBOUNDED
+from bot.conversation.reply_actions import Offer
 from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.learnt_windows import DOUBTED_SECONDS, LEARNT_SECONDS
 from bot.model import ChatCompletions
-from bot.offers import Offer
 from bot.pictures import Pictures
 from bot.sandbox.model.rules import DIALECTS
 from bot.sandbox.model_driver import ModelDriver, running_model

@@ -7,12 +7,12 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from bot.conversation.reply_actions import Offer
 from bot.discord_reply import ATTACHED
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.interaction_reply import FOLLOW_UPS
 from bot.markdown.splitter import split
-from bot.offers import Offer
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage, field_of

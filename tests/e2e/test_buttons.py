@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
+from bot.conversation.prompt import GO_ON
+from bot.conversation.reply_actions import Offer
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
-from bot.offers import Offer
-from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
 from tests.e2e.conduct import CREATE
 from tests.e2e.conftest import Bot, Message, Stage

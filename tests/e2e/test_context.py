@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from bot.offers import Offer
-from bot.prompt import defused
+from bot.conversation.prompt import defused
+from bot.conversation.reply_actions import Offer
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage

@@ -3,8 +3,8 @@
 import aiohttp
 import pytest
 
+from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
-from bot.offers import Offer
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
 from tests.faults.points import until

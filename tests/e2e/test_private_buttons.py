@@ -5,13 +5,13 @@ import time
 
 import pytest
 
+from bot.conversation.prompt import GO_ON
+from bot.conversation.reply_actions import Offer
+from bot.conversation.snowflakes import snowflake_at
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
-from bot.offers import Offer
-from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
-from bot.snowflakes import snowflake_at
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import SLOW, answer, ask, asked, begun, over, parts
 from tests.e2e.test_buttons import labels, offers, refusal

@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from bot.calls import Calls
 from bot.completion import CHARACTERS_PER_TOKEN
+from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import ModelError
 from bot.model import ChatCompletions
-from bot.prompt import Prompt, Role, Turn
 
 Counts = dict[str, Any]
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]

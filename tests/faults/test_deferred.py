@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.offers import Offer
+from bot.conversation.reply_actions import Offer
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
 from tests.e2e.test_asking import answer, ask, begun, over, parts

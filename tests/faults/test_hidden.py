@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bot.conversation.reply_actions import Offer
 from bot.i18n.korean import KOREAN
-from bot.offers import Offer
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import answer, ask, asked, begun, elsewhere, over

@@ -2,9 +2,9 @@
 
 import pytest
 
+from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
-from bot.offers import Offer
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
 from tests.e2e.test_asking import answer, ask, asked, begun, over, parts

@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from bot.conversation.prompt import CUT_MARK
 from bot.i18n.sentences import ENGLISH
-from bot.prompt import CUT_MARK
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.faults.stream_fuzz import answer_events, listening

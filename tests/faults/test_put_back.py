@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from bot.conversation.prompt import GO_ON
+from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
-from bot.offers import Offer
-from bot.prompt import GO_ON
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
 from tests.e2e.test_buttons import offers

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
-from bot.offers import Offer
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import ask, parts

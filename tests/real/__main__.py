@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any, Final
 
-from bot.offers import Offer
+from bot.conversation.reply_actions import Offer
 from tests.e2e.conftest import Message, Stage, a_stage
 from tests.faults.points import until
 from tests.real.recorder import Asked, Recorder

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from bot.conversation import State
+from bot.conversation.exchange import State
 from bot.i18n.languages import LANGUAGES
 
 

@@ -8,11 +8,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from bot.context_window import NO_LIMIT
-from bot.conversation import NOTHING_ABOVE, Above, Exchange
-from bot.gaps import GAP_TOKENS, time_gap
-from bot.images import Image
-from bot.tokens import (
+from bot.conversation.context_window import NO_LIMIT
+from bot.conversation.exchange import NOTHING_ABOVE, Above, Exchange
+from bot.conversation.gaps import GAP_TOKENS, time_gap
+from bot.conversation.images import Image
+from bot.conversation.token_estimate import (
     MESSAGE_OVERHEAD_TOKENS,
     PROMPT_OVERHEAD_TOKENS,
     estimate_tokens,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from bot.snowflakes import seconds_of
+from bot.conversation.snowflakes import seconds_of
 
 GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
 GAP_TOKENS: Final = 24  # what such a line costs at most, by the estimate

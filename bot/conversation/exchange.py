@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from bot.images import Picture
+from bot.conversation.images import Picture
 
 
 class State(StrEnum):

@@ -1,0 +1,1 @@
+"""Exchanges, prompts and the token budget, as values."""
