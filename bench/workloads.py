@@ -15,8 +15,8 @@ from bench.crowd import Crowd, percentile, spans
 from bench.crowds import AT_ONCE, channels
 from bench.figures import Figure, Found, at_most, at_most_times, milliseconds
 from bench.stage import LATENCY_SECONDS, ROOT, Stage, Subject, a_stage
-from bot.history import History
 from bot.sandbox.model_script import Script
+from bot.storage.exchanges import History
 
 Workload = Callable[[str, Found], Awaitable[None]]
 ROUND_TRIP_MS: Final = LATENCY_SECONDS * 1000

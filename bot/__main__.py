@@ -65,9 +65,9 @@ def _run() -> int:
     # What is imported stays: looking through it for garbage, again and again, took a third of the
     # start, and 60 ms each time while people wait.
     gc.disable()
-    from bot.database_file import DatabaseFile  # noqa: PLC0415
     from bot.logs import set_up_logging  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
+    from bot.storage.database_file import DatabaseFile  # noqa: PLC0415
 
     settings = Settings.load()
     gc.collect()  # What building them leaves behind, while there is little to look through.

@@ -17,9 +17,9 @@ from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.few import SLOW_SECONDS, Few
 from bot.guilds import Guilds, ToRead
 from bot.heard import Gap
-from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
 from bot.pacing import Pacer, Urgency
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

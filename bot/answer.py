@@ -14,7 +14,7 @@ from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import Sentences
 from bot.ports import LookUp
-from bot.tallies import Used
+from bot.storage.usage import Used
 
 NOTHING_USED: Final = Used()
 

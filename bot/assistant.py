@@ -26,14 +26,14 @@ from bot.errors import (
     ReplyLost,
     SystemPromptTooLong,
 )
-from bot.history import History
 from bot.i18n.languages import LANGUAGES, Languages
 from bot.i18n.sentences import Sentences
-from bot.notes import Choice, Scope
 from bot.pictures import Pictures
 from bot.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
 from bot.queues import PlaceQueues
-from bot.tallies import NOBODY
+from bot.storage.exchanges import History
+from bot.storage.preferences import Choice, Scope
+from bot.storage.usage import NOBODY
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from bot.errors import HistoryFailed
 from bot.few import Few
 from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Gap, Heard
-from bot.history import History
 from bot.inbox import Inbox
 from bot.pauses import Pauses
 from bot.questions import Questions
 from bot.recovery import Recovery
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

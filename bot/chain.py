@@ -11,7 +11,7 @@ from bot import addressing
 from bot.channels import Channels
 from bot.conversation.exchange import Above, Conversation, Exchange, scrubbed
 from bot.errors import HistoryFailed
-from bot.history import History
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from bot.attachments import names_of
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
-from bot.history import History
 from bot.lately import Lately, Version
 from bot.payloads import is_snowflake
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

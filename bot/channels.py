@@ -14,7 +14,7 @@ from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.discord_reply import lost_because
 from bot.errors import HistoryFailed
 from bot.pacing import Pacer, Urgency
-from bot.places import Places
+from bot.storage.places import Places
 
 log = logging.getLogger(__name__)
 

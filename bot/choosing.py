@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bot.conversation.exchange import Conversation
-from bot.notes import Choice, Notes
+from bot.storage.preferences import Choice, Notes
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from bot.completing import UNANSWERABLE, CompletingTree
 from bot.conversation.exchange import Conversation, Exchange
 from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
-from bot.history import History
 from bot.i18n.languages import Languages, of_locale
 from bot.i18n.sentences import ENGLISH, Sentences
 from bot.interaction_reply import ANSWER_SECONDS
-from bot.notes import Scope
+from bot.storage.exchanges import History
+from bot.storage.preferences import Scope
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from bot.discord_calls import (
 )
 from bot.few import Few
 from bot.guilds import Guilds
-from bot.history import History
 from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
 from bot.pacing import Pacer, Urgency
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

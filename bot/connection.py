@@ -11,7 +11,6 @@ from bot.commands import Commands
 from bot.forms import Forms
 from bot.gateway import close, point_at
 from bot.help import Help
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.identifies import Failures, Identifies
 from bot.instructing import Instructing
@@ -21,6 +20,7 @@ from bot.own_data import Keeping, OwnData
 from bot.presses import Presses
 from bot.prices import Prices
 from bot.reconnecting import MessageContentRefused, stay_connected
+from bot.storage.exchanges import History
 from bot.usage import UsageCommand
 
 log = logging.getLogger(__name__)

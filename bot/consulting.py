@@ -40,12 +40,12 @@ from bot.errors import (
     ReplyBlocked,
     ReplyLost,
 )
-from bot.history import NEWEST_ID, History
 from bot.learnt_windows import Fitting, LearntWindows
 from bot.pictures import IMAGE_TOKENS, Pictures, Shown
 from bot.ports import ChatModel, Completion, Reply, Whereabouts
 from bot.seams import Seam
-from bot.tallies import NO_GUILD, Tally, Used, today
+from bot.storage.exchanges import NEWEST_ID, History
+from bot.storage.usage import NO_GUILD, Tally, Used, today
 
 log = logging.getLogger(__name__)
 

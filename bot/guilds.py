@@ -12,7 +12,7 @@ import discord
 from bot.channels import channels_of, last_id
 from bot.errors import HistoryFailed
 from bot.heard import Gap
-from bot.history import History
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from discord import app_commands
 from bot.assistant import Assistant
 from bot.commands import Commands, everywhere, is_brought, said
 from bot.conversation.exchange import Conversation
-from bot.history import History
 from bot.i18n.sentences import Sentences
 from bot.own_data import Keeping
+from bot.storage.exchanges import History
 
 
 class Help:

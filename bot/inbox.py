@@ -17,7 +17,6 @@ from bot.channels import Channels
 from bot.conversation.exchange import Exchange, State
 from bot.discord_reply import Destination, DiscordReply
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.limits import PersonLimits, Verdict
@@ -25,6 +24,7 @@ from bot.pacing import Pacer
 from bot.parts import Part
 from bot.placing import Asked, in_place, open_thread, thread_name
 from bot.questions import Question, Questions, refused
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, said, scope_c
 from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed
 from bot.forms import Forms, open_form
-from bot.history import History
 from bot.i18n.sentences import Sentences
 from bot.interaction_reply import ANSWER_SECONDS
-from bot.notes import Scope
+from bot.storage.exchanges import History
+from bot.storage.preferences import Scope
 
 FORMS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
 

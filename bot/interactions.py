@@ -27,7 +27,6 @@ from bot.discord_calls import (
 )
 from bot.discord_reply import Destination, DiscordReply, lost_because
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interaction_reply import (
@@ -42,6 +41,7 @@ from bot.limits import PersonLimits, Verdict
 from bot.pacing import Pacer, Urgency
 from bot.parts import Part
 from bot.ports import LookUp
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

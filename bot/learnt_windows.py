@@ -19,8 +19,8 @@ from bot.conversation.context_window import (
     with_room,
 )
 from bot.errors import HistoryFailed, ModelContextExceeded, ModelError, ModelSilent
-from bot.notes import Notes
 from bot.ports import ChatModel
+from bot.storage.preferences import Notes
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from bot.completing import CHOICE_LENGTH, CHOICES, CompletingTree
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.model_list import ModelList
-from bot.notes import Choice, Scope
+from bot.storage.preferences import Choice, Scope
 
 DEFAULT: Final = "default"  # what people choose to go back; no model can be chosen by this name
 LOOK_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some

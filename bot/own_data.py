@@ -15,9 +15,9 @@ from bot.assistant import Assistant
 from bot.commands import Commands, everywhere, said
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
-from bot.history import History
 from bot.i18n.sentences import Sentences
-from bot.tallies import Tally, date_of
+from bot.storage.exchanges import History
+from bot.storage.usage import Tally, date_of
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from bot.completing import UNANSWERABLE
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.reply_actions import Offer, offered
 from bot.discord_calls import FAILURES, TRIPPED
-from bot.history import History
 from bot.interaction_reply import Press
 from bot.renewing import Renewals, Renewed
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

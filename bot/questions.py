@@ -14,11 +14,11 @@ from bot.conversation.exchange import Brought, Conversation, Exchange, Files, St
 from bot.conversation.prompt import without_program_lines
 from bot.errors import HistoryFailed
 from bot.forwards import Forwards
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.placing import Asked, thread_possible
 from bot.ports import LookUp
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from bot.conversation.exchange import Exchange, OpenQuestion, State, scrubbed
 from bot.discord_calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
 from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interactions import Interactions
@@ -27,6 +26,7 @@ from bot.pacing import Pacer, Urgency
 from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
 from bot.questions import Questions
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

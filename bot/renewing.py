@@ -9,12 +9,12 @@ from bot.conversation.reply_actions import Offer
 from bot.conversation.snowflakes import seconds_of
 from bot.discord_reply import DiscordReply
 from bot.errors import PersonBusy
-from bot.history import History
 from bot.inbox import Inbox
 from bot.interaction_reply import Press
 from bot.interactions import Interactions
 from bot.limits import PersonLimits, Verdict
 from bot.questions import Questions
+from bot.storage.exchanges import History
 
 
 class Renewed(Enum):

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from bot.assistant import Assistant
-from bot.database_file import DatabaseFile
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.model import ChatCompletions
 from bot.model_list import ModelList
 from bot.pictures import Pictures
 from bot.settings import Settings
+from bot.storage.database_file import DatabaseFile
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from typing import Any, Final, Self
 from bot.assistant import Assistant
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
 from bot.conversation.reply_actions import NOTHING, Offers, true_with
-from bot.database_file import DatabaseFile
 from bot.decoding import decode
 from bot.errors import (
     HistoryFailed,
@@ -29,7 +28,6 @@ from bot.errors import (
     StartRefused,
     SystemPromptTooLong,
 )
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.logs import set_up_logging
@@ -37,6 +35,8 @@ from bot.runtime import assistant_on
 from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running
 from bot.settings import Settings
+from bot.storage.database_file import DatabaseFile
+from bot.storage.exchanges import History
 
 PLACE_ID: Final = 1
 PERSON_ID: Final = 1

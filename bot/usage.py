@@ -9,11 +9,11 @@ import discord
 from discord import app_commands
 
 from bot.commands import Commands, Refused, everywhere, is_brought, said
-from bot.history import History
 from bot.i18n.sentences import Sentences
 from bot.models import enumerated
 from bot.prices import Prices
-from bot.tallies import NOBODY, By, Used, date_of, today
+from bot.storage.exchanges import History
+from bot.storage.usage import NOBODY, By, Used, date_of, today
 
 PERIODS: Final = (0, 6, 29)  # how many days before today each begins: a day, a week, a month
 MONTH: Final = PERIODS[-1]

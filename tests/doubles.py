@@ -14,8 +14,8 @@ from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import NOTHING, Offers
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
-from bot.history import History
 from bot.listed_models import ListedModel
+from bot.storage.exchanges import History
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 20.0

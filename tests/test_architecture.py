@@ -59,8 +59,8 @@ LIBRARIES = {
         "usage",
         "whereabouts",
     },
-    "aiosqlite": {"database"},
-    "sqlite3": {"database", "database_file", "database_lock"},
+    "aiosqlite": {"storage.database"},
+    "sqlite3": {"storage.database", "storage.database_file", "storage.database_lock"},
     "openai": {"api_failures", "model"},
     "httpx2": {"api_failures", "completion", "model"},
     "aiohttp": {
@@ -216,7 +216,16 @@ def test_stand_ins_are_started_by_the_commands_only() -> None:
             },
         ),
         ("model", {"runtime"}),
-        ("database", {"forgetting", "history", "notes", "places", "tallies"}),
+        (
+            "storage.database",
+            {
+                "storage.erasing",
+                "storage.exchanges",
+                "storage.preferences",
+                "storage.places",
+                "storage.usage",
+            },
+        ),
         ("client", {"commands", "connection"}),
         (
             "commands",

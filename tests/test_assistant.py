@@ -33,12 +33,12 @@ from bot.errors import (
     ReplyLost,
     SystemPromptTooLong,
 )
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.pictures import Pictures
 from bot.queues import WAITING_LIMIT
-from bot.tallies import NOBODY, Used
+from bot.storage.exchanges import History
+from bot.storage.usage import NOBODY, Used
 from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep
 
 HERE = Conversation(1, guild_id=7)

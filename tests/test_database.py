@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import database
-from bot.database import APPLICATION_ID, SCHEMA, Database
 from bot.errors import HistoryFailed, HistoryUnusable
-from bot.history import History
+from bot.storage import database
+from bot.storage.database import APPLICATION_ID, SCHEMA, Database
+from bot.storage.exchanges import History
 from tests.doubles import an_exchange, file_bytes, keep
 
 INSERT = "INSERT INTO facts VALUES (?, ?)"

@@ -9,7 +9,7 @@ import pytest
 from bot import heard as heard_module
 from bot.conversation.snowflakes import snowflake_at
 from bot.heard import FACT, Heard
-from bot.history import History
+from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, Clock
 
 NOW = 1_800_000_000.0

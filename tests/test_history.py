@@ -15,16 +15,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bot import forgetting
-from bot import history as history_module
 from bot.conversation.exchange import Conversation, State
 from bot.conversation.token_estimate import Calibration
-from bot.database import APPLICATION_ID, SCHEMA, Database
 from bot.errors import HistoryFailed
-from bot.forgetting import IS_OPEN, Forgetting
-from bot.history import PAGE_ROWS, History
-from bot.notes import Scope
-from bot.tallies import Tally, Used
+from bot.storage import erasing as forgetting
+from bot.storage import exchanges as history_module
+from bot.storage.database import APPLICATION_ID, SCHEMA, Database
+from bot.storage.erasing import IS_OPEN, Forgetting
+from bot.storage.exchanges import PAGE_ROWS, History
+from bot.storage.preferences import Scope
+from bot.storage.usage import Tally, Used
 from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
 from tests.faults.failing import FailingDatabase
 

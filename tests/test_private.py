@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import history as history_module
 from bot.conversation.exchange import Conversation, Exchange, State
-from bot.history import History
+from bot.storage import exchanges as history_module
+from bot.storage.exchanges import History
 from tests.doubles import an_exchange, file_bytes, keep
 
 PLENTY = 1_000_000

@@ -11,7 +11,6 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.gateway_socket import GatewaySocket
-from bot.history import History
 from bot.identifies import Failures, Identifies
 from bot.reconnecting import (
     LONGEST_TOLD_SECONDS,
@@ -22,6 +21,7 @@ from bot.reconnecting import (
     session_after,
     told_to_wait_seconds,
 )
+from bot.storage.exchanges import History
 
 OWN_ADDRESS = yarl.URL("wss://resume.example/")
 SESSION = Session("abc", 7, OWN_ADDRESS)

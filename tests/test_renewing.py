@@ -23,11 +23,11 @@ from bot.errors import (
     ReplyDelayed,
     ReplyLost,
 )
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.pictures import Pictures
 from bot.queues import WAITING_LIMIT
+from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 
 HERE = Conversation(1, guild_id=7)

@@ -19,7 +19,6 @@ from bot import model as model_module
 from bot.assistant import Assistant
 from bot.conversation.context_window import UNBOUNDED
 from bot.conversation.reply_actions import Offer
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.learnt_windows import DOUBTED_SECONDS, LEARNT_SECONDS
@@ -28,6 +27,7 @@ from bot.pictures import Pictures
 from bot.sandbox.model.rules import DIALECTS
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
+from bot.storage.exchanges import History
 from tests.doubles import DoubleReply, an_exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

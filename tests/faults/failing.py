@@ -17,9 +17,7 @@ from typing import Any, Final
 from bot.assistant import Assistant
 from bot.attachments import Attachments
 from bot.connection import Connection
-from bot.database import Database, Row, Statement
 from bot.errors import HistoryFailed
-from bot.history import History
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import MESSAGE_LIMIT
@@ -27,6 +25,8 @@ from bot.model_list import ModelList
 from bot.own_data import Keeping
 from bot.pictures import Pictures
 from bot.sandbox.driver import Driver, running_discord
+from bot.storage.database import Database, Row, Statement
+from bot.storage.exchanges import History
 from tests.doubles import DoubleModel
 from tests.e2e.conftest import GLANCE_SECONDS, Bot, Stage
 from tests.faults.gateway_fuzz import LIMITS

@@ -6,8 +6,8 @@ from typing import Final, Literal
 from bot.conversation.context_window import UNBOUNDED, ContextWindow
 from bot.conversation.exchange import Conversation, scrubbed
 from bot.conversation.token_estimate import Calibration
-from bot.database import Database
-from bot.places import found
+from bot.storage.database import Database
+from bot.storage.places import found
 
 Scope = Literal["channel", "guild"]
 Table = Literal["system_prompts", "models"]

@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from bot.database import Database, Statement
 from bot.errors import HistoryFailed
-from bot.tallies import nameless
+from bot.storage.database import Database, Statement
+from bot.storage.usage import nameless
 
 REWRITE_BYTES: Final = 16_000_000  # SQLite writes 5 MB in 25 ms anew; all else waits meanwhile.
 HOURLY_REWRITE_BYTES: Final = 256_000_000

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bot.conversation.exchange import Conversation
-from bot.database import Database, Statement
+from bot.storage.database import Database, Statement
 
 _FOUND: Final = """
     INSERT INTO places (place_id, parent_id, guild_id, own) VALUES (:place, :parent, :guild, 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Literal
 
-from bot.database import Database, Statement
+from bot.storage.database import Database, Statement
 
 By = Literal["person", "channel", "day"]
 NOBODY: Final = 0  # who asked to be forgotten

@@ -12,8 +12,8 @@ from typing import Any, Final, Self, TypeVar
 
 import aiosqlite
 
-from bot.database_file import LOCKED_SECONDS, DatabaseFile, unusable
 from bot.errors import HistoryFailed, HistoryUnusable
+from bot.storage.database_file import LOCKED_SECONDS, DatabaseFile, unusable
 
 log = logging.getLogger(__name__)
 

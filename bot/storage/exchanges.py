@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.conversation.exchange import Attempt, Conversation, Exchange, OpenQuestion, State, scrubbed
-from bot.database import Database
-from bot.database_file import DatabaseFile
 from bot.errors import HistoryFailed
-from bot.forgetting import (
+from bot.storage.database import Database
+from bot.storage.database_file import DatabaseFile
+from bot.storage.erasing import (
     ERASED_TEXT,
     HOURLY_REWRITE_BYTES,
     IS_OPEN,
@@ -20,9 +20,9 @@ from bot.forgetting import (
     WITHDRAWN,
     Forgetting,
 )
-from bot.notes import Notes
-from bot.places import Places, found
-from bot.tallies import Tallies
+from bot.storage.places import Places, found
+from bot.storage.preferences import Notes
+from bot.storage.usage import Tallies
 
 log = logging.getLogger(__name__)
 

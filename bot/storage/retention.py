@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.conversation.snowflakes import snowflake_at
 from bot.errors import HistoryFailed
-from bot.history import History
+from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Final, Self
 
-from bot.database_lock import only_user_of
 from bot.errors import HistoryUnusable
+from bot.storage.database_lock import only_user_of
 
 log = logging.getLogger(__name__)
 

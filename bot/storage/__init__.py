@@ -1,0 +1,1 @@
+"""Store exchanges, preferences and usage in SQLite, and erase what is forgotten."""
