@@ -14,11 +14,11 @@ from bot.help import Help
 from bot.i18n.languages import Languages
 from bot.identifies import Failures, Identifies
 from bot.instructing import Instructing
-from bot.model_list import ModelList
+from bot.llm.model_catalog import ModelList
+from bot.llm.prices import Prices
 from bot.models import Models
 from bot.own_data import Keeping, OwnData
 from bot.presses import Presses
-from bot.prices import Prices
 from bot.reconnecting import MessageContentRefused, stay_connected
 from bot.storage.exchanges import History
 from bot.usage import UsageCommand

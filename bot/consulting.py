@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 from bot.answer import Answer
-from bot.calls import Calls
 from bot.choosing import Choosing
 from bot.conversation.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
 from bot.conversation.exchange import Above, Exchange, Files
@@ -41,6 +40,7 @@ from bot.errors import (
     ReplyLost,
 )
 from bot.learnt_windows import Fitting, LearntWindows
+from bot.llm.calls import Calls
 from bot.pictures import IMAGE_TOKENS, Pictures, Shown
 from bot.ports import ChatModel, Completion, Reply, Whereabouts
 from bot.seams import Seam

@@ -11,7 +11,7 @@ from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, 
 from bot.completing import CHOICE_LENGTH, CHOICES, CompletingTree
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
-from bot.model_list import ModelList
+from bot.llm.model_catalog import ModelList
 from bot.storage.preferences import Choice, Scope
 
 DEFAULT: Final = "default"  # what people choose to go back; no model can be chosen by this name

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
-from bot.calls import Calls, Usage
 from bot.conversation.exchange import Brought, Exchange
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NOTHING, Offers
-from bot.listed_models import ListedModel
+from bot.llm.calls import Calls, Usage
+from bot.llm.listed_models import ListedModel
 
 AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
 Whereabouts = Callable[[Exchange], str]

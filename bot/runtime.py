@@ -10,8 +10,8 @@ from typing import Final
 
 from bot.assistant import Assistant
 from bot.i18n.languages import Languages
-from bot.model import ChatCompletions
-from bot.model_list import ModelList
+from bot.llm.client import ChatCompletions
+from bot.llm.model_catalog import ModelList
 from bot.pictures import Pictures
 from bot.settings import Settings
 from bot.storage.database_file import DatabaseFile

@@ -23,8 +23,8 @@ from pydantic_core import PydanticCustomError
 
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
-from bot.listed_models import is_model_name
-from bot.prices import Prices, read_prices
+from bot.llm.listed_models import is_model_name
+from bot.llm.prices import Prices, read_prices
 
 DEFAULT_MODEL: Final = "gpt-6-luna"
 OPENAI_HOST: Final = "api.openai.com"

@@ -10,8 +10,8 @@ from discord import app_commands
 
 from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.i18n.sentences import Sentences
+from bot.llm.prices import Prices
 from bot.models import enumerated
-from bot.prices import Prices
 from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY, By, Used, date_of, today
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from bot.calls import Calls, Usage
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import NOTHING, Offers
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
-from bot.listed_models import ListedModel
+from bot.llm.calls import Calls, Usage
+from bot.llm.listed_models import ListedModel
 from bot.storage.exchanges import History
 
 T = TypeVar("T")

@@ -14,7 +14,6 @@ import pytest
 
 from bot import errors
 from bot.assistant import Assistant
-from bot.calls import CALLS, Usage
 from bot.conversation.context_window import Told
 from bot.conversation.exchange import Above, Brought, Conversation, Exchange, Files, State
 from bot.conversation.images import Image, Picture
@@ -35,6 +34,7 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
+from bot.llm.calls import CALLS, Usage
 from bot.pictures import Pictures
 from bot.queues import WAITING_LIMIT
 from bot.storage.exchanges import History

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.calls import Usage
-from bot.completion_stream import LINE_LIMIT, Chunk, Malformed, StreamDecoder
+from bot.llm.calls import Usage
+from bot.llm.stream_decoder import LINE_LIMIT, Chunk, Malformed, StreamDecoder
 
 
 def event(value: object, line_end: str = "\n") -> bytes:

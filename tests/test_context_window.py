@@ -30,7 +30,7 @@ from bot.errors import (
     ModelReplyTooLong,
     ModelRequestRefused,
 )
-from bot.refusals import Private, refusal
+from bot.llm.api_errors import Private, refusal
 
 PROMPT_TOKENS = 4000  # of the request that is refused, by the estimate
 ASKED = Private("key", Prompt((Turn(Role.USER, "What is out there?"),), PROMPT_TOKENS, 0, 100))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.listed_models import LIST_LENGTH, ListedModel, listed_models
+from bot.llm.listed_models import LIST_LENGTH, ListedModel, listed_models
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

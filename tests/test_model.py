@@ -19,9 +19,6 @@ import pytest_asyncio
 import trustme
 from openai import AsyncOpenAI
 
-from bot import completion as completion_module
-from bot import model as model_module
-from bot.calls import Calls, Usage
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ModelBusy,
@@ -42,8 +39,11 @@ from bot.errors import (
     ModelUnreachable,
     ModelWithheld,
 )
-from bot.listed_models import ListedModel
-from bot.model import ChatCompletions
+from bot.llm import client as model_module
+from bot.llm import completion as completion_module
+from bot.llm.calls import Calls, Usage
+from bot.llm.client import ChatCompletions
+from bot.llm.listed_models import ListedModel
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from tests.doubles import PATIENCE_SECONDS

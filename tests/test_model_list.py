@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from bot.errors import ModelFailed
-from bot.listed_models import ListedModel
-from bot.model_list import AGAIN_SECONDS, FRESH_SECONDS, ModelList
+from bot.llm.listed_models import ListedModel
+from bot.llm.model_catalog import AGAIN_SECONDS, FRESH_SECONDS, ModelList
 from tests.doubles import Clock
 
 PATIENT = 20.0

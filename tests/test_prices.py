@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.prices import Prices, read_prices
+from bot.llm.prices import Prices, read_prices
 
 PRICES = Prices({"m": (Decimal("0.15"), Decimal("0.6"))})
 

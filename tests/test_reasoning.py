@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.reasoning import WITHIN_LENGTH, ReasoningFilter
+from bot.llm.reasoning_filter import WITHIN_LENGTH, ReasoningFilter
 
 WORDS = st.sampled_from(
     [

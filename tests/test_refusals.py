@@ -20,7 +20,7 @@ from bot.errors import (
     ModelRequestRefused,
     ModelUnknown,
 )
-from bot.refusals import Private, names_system_role, refusal, stream_error
+from bot.llm.api_errors import Private, names_system_role, refusal, stream_error
 
 DATA = bytes(range(256)) * 4
 PLAIN = Prompt((Turn(Role.USER, "What is out there?"),), 9, 0, 100)

@@ -7,7 +7,7 @@ import pytest
 
 from bot.conversation.images import Image
 from bot.conversation.prompt import Role, Turn
-from bot.request_body import PIECE, RequestBody
+from bot.llm.request_body import PIECE, RequestBody
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 5])

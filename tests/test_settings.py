@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bot.errors import SettingsInvalid
-from bot.prices import Prices
+from bot.llm.prices import Prices
 from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings
 
 FIELDS = set(Settings.model_fields)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bot.i18n.sentences import ENGLISH
+from bot.llm.prices import Prices
 from bot.markdown.splitter import MESSAGE_LIMIT
-from bot.prices import Prices
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, NOBODY, Tally, Used, date_of, today
 from bot.usage import ROWS, guild_report, summed

@@ -20,8 +20,8 @@ from bot.connection import Connection
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
+from bot.llm.model_catalog import ModelList
 from bot.markdown.splitter import MESSAGE_LIMIT
-from bot.model_list import ModelList
 from bot.own_data import Keeping
 from bot.pictures import Pictures
 from bot.sandbox.driver import Driver, running_discord

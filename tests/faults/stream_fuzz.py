@@ -17,11 +17,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.calls import Calls
-from bot.completion import CHARACTERS_PER_TOKEN
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import ModelError
-from bot.model import ChatCompletions
+from bot.llm.calls import Calls
+from bot.llm.client import ChatCompletions
+from bot.llm.completion import CHARACTERS_PER_TOKEN
 
 Counts = dict[str, Any]
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]

@@ -12,11 +12,7 @@ from typing import Final, Self
 
 import httpx2
 
-from bot.api_failures import FOREIGN_ERRORS, Refused
-from bot.calls import Usage
-from bot.completion_stream import Chunk, StreamDecoder
 from bot.conversation.context_window import NOTHING_TOLD, Told
-from bot.deadlines import Deadlines
 from bot.errors import (
     ModelContextExceeded,
     ModelCut,
@@ -30,8 +26,12 @@ from bot.errors import (
     ModelTimeout,
     ModelWithheld,
 )
-from bot.reasoning import ReasoningFilter
-from bot.refusals import Private, stream_error
+from bot.llm.api_errors import Private, stream_error
+from bot.llm.api_failures import FOREIGN_ERRORS, Refused
+from bot.llm.calls import Usage
+from bot.llm.deadlines import Deadlines
+from bot.llm.reasoning_filter import ReasoningFilter
+from bot.llm.stream_decoder import Chunk, StreamDecoder
 
 ENDING_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
 CLOSING_SECONDS: Final = 0.1  # for the end of a complete body, so that the connection can be reused

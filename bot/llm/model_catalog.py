@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final, Self
 
 from bot.errors import ModelError
-from bot.listed_models import ListedModel
+from bot.llm.listed_models import ListedModel
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,8 @@ import httpx2
 import openai
 from openai import AsyncOpenAI
 
-from bot.api_failures import FOREIGN_ERRORS, Refused
-from bot.calls import Calls
 from bot.conversation.context_window import LAST_RESORT
 from bot.conversation.prompt import Prompt, without_system_turn
-from bot.deadlines import Deadlines
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
@@ -30,15 +27,18 @@ from bot.errors import (
     ModelTimeout,
     ModelUnreachable,
 )
-from bot.listed_models import ListedModel, listed_models
-from bot.request_body import RequestBody
-from bot.request_log import failure_noted, note_end, note_request
+from bot.llm.api_failures import FOREIGN_ERRORS, Refused
+from bot.llm.attempts import failure_noted, note_end, note_request
+from bot.llm.calls import Calls
+from bot.llm.deadlines import Deadlines
+from bot.llm.listed_models import ListedModel, listed_models
+from bot.llm.request_body import RequestBody
 
 # These are imported at the first question, in the functions that need them, to save memory in an
 # idle bot.
 if TYPE_CHECKING:
-    from bot.completion import Completion
-    from bot.refusals import Private
+    from bot.llm.api_errors import Private
+    from bot.llm.completion import Completion
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class ChatCompletions:
         return models
 
     def _private(self, prompt: Prompt) -> "Private":
-        from bot.refusals import Private  # noqa: PLC0415
+        from bot.llm.api_errors import Private  # noqa: PLC0415
 
         key = self._client.api_key
         return Private("" if key == NO_KEY else key, prompt)
@@ -228,7 +228,7 @@ class ChatCompletions:
         self, prompt: Prompt, model: str, form: "_Form", deadlines: Deadlines, private: "Private"
     ) -> "Completion":
         """Make one request; return its completion once it has begun."""
-        from bot.completion import Completion  # noqa: PLC0415
+        from bot.llm.completion import Completion  # noqa: PLC0415
 
         limit = min(self.reply_tokens, prompt.reply_tokens)
         begin_by = deadlines.next_at
@@ -280,7 +280,7 @@ class _Form:
 
     def without(self, refusal: str) -> "_Form | None":
         """Return the form without the option that *refusal* names; None if it names none."""
-        from bot.refusals import names_system_role  # noqa: PLC0415
+        from bot.llm.api_errors import names_system_role  # noqa: PLC0415
 
         if self.takes_system_turn and names_system_role(refusal):
             return replace(self, takes_system_turn=False)
@@ -321,7 +321,7 @@ def _translated(private: "Private") -> Iterator[None]:
             raise ModelTimeout("no answer in time") from error
         raise ModelUnreachable(type(causes[-1]).__name__) from error
     except Refused as error:
-        from bot.refusals import refusal  # noqa: PLC0415
+        from bot.llm.api_errors import refusal  # noqa: PLC0415
 
         raise refusal(error.status, error.said, private) from error
     except (*FOREIGN_ERRORS, UnicodeError) as error:  # The latter: a name that is no host's

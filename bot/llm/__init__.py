@@ -1,0 +1,1 @@
+"""Talk to an OpenAI-compatible chat API: requests, streams, errors and the list of models."""
