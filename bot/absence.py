@@ -13,13 +13,13 @@ import discord
 from bot import addressing
 from bot.channels import Channels, channels_of, last_id, readable
 from bot.conversation.snowflakes import seconds_of
-from bot.discord_calls import TRIPPED, DiscordUnavailable, call
-from bot.few import SLOW_SECONDS, Few
 from bot.guilds import Guilds, ToRead
 from bot.heard import Gap
-from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
-from bot.pacing import Pacer, Urgency
 from bot.storage.exchanges import History
+from bot.transport.calls import TRIPPED, DiscordUnavailable, call
+from bot.transport.concurrency import SLOW_SECONDS, Few
+from bot.transport.listing import MESSAGES, THREADS, archived_threads, messages_after
+from bot.transport.pacer import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 

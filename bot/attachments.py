@@ -14,9 +14,9 @@ import yarl
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import ALL_BYTES, KINDS, Image, Picture, image_kind
 from bot.conversation.prompt import a_file, a_picture, defused, shown_name
-from bot.few import Few
 from bot.i18n.sentences import ENGLISH, Sentences
 from bot.pdf import End, PdfReader, may_be_pdf
+from bot.transport.concurrency import Few
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,7 @@ from bot.changes import ASKING_EDIT_SECONDS
 from bot.comparing import Comparison
 from bot.conversation.exchange import OpenQuestion, State
 from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
-from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed
-from bot.few import Few
 from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Gap, Heard
 from bot.inbox import Inbox
@@ -25,6 +23,8 @@ from bot.pauses import Pauses
 from bot.questions import Questions
 from bot.recovery import Recovery
 from bot.storage.exchanges import History
+from bot.transport.calls import TRIPPED
+from bot.transport.concurrency import Few
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from bot.conversation.exchange import Exchange, scrubbed
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
 from bot.lately import Lately, Version
-from bot.payloads import is_snowflake
 from bot.storage.exchanges import History
+from bot.transport.payload_checks import is_snowflake
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 import discord
 
 from bot import addressing
-from bot.discord_calls import TRIPPED, DiscordUnavailable, call
 from bot.discord_reply import lost_because
 from bot.errors import HistoryFailed
-from bot.pacing import Pacer, Urgency
 from bot.storage.places import Places
+from bot.transport.calls import TRIPPED, DiscordUnavailable, call
+from bot.transport.pacer import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 

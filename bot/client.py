@@ -20,20 +20,20 @@ from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed, ReplyDelayed
 from bot.gallery import Gallery
-from bot.gateway import RateLimitTrace
 from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard
 from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interactions import Interactions
 from bot.limits import PersonLimits
-from bot.pacing import Pacer
-from bot.payloads import is_message
 from bot.questions import Questions
 from bot.recovery import Recovery
 from bot.renewing import Renewals
 from bot.storage.exchanges import History
 from bot.storage.retention import HOUR_SECONDS, Erasure
+from bot.transport.pacer import Pacer
+from bot.transport.patches import RateLimitTrace
+from bot.transport.payload_checks import is_message
 from bot.whereabouts import whereabouts
 
 log = logging.getLogger(__name__)

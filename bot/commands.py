@@ -16,13 +16,13 @@ from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.completing import UNANSWERABLE, CompletingTree
 from bot.conversation.exchange import Conversation, Exchange
-from bot.discord_calls import TRIPPED
 from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
 from bot.i18n.languages import Languages, of_locale
 from bot.i18n.sentences import ENGLISH, Sentences
 from bot.interaction_reply import ANSWER_SECONDS
 from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
+from bot.transport.calls import TRIPPED
 
 log = logging.getLogger(__name__)
 

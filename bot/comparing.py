@@ -11,7 +11,9 @@ import discord
 
 from bot.changes import Changes, is_edit
 from bot.channels import Channels, readable
-from bot.discord_calls import (
+from bot.guilds import Guilds
+from bot.storage.exchanges import History
+from bot.transport.calls import (
     MISSING_ACCESS,
     TRIPPED,
     UNKNOWN_CHANNEL,
@@ -20,11 +22,9 @@ from bot.discord_calls import (
     DiscordUnavailable,
     call,
 )
-from bot.few import Few
-from bot.guilds import Guilds
-from bot.listing import MESSAGES, THREADS, archived_threads, messages_after
-from bot.pacing import Pacer, Urgency
-from bot.storage.exchanges import History
+from bot.transport.concurrency import Few
+from bot.transport.listing import MESSAGES, THREADS, archived_threads, messages_after
+from bot.transport.pacer import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 

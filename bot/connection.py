@@ -9,18 +9,18 @@ from bot.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands import Commands
 from bot.forms import Forms
-from bot.gateway import close, point_at
 from bot.help import Help
 from bot.i18n.languages import Languages
-from bot.identifies import Failures, Identifies
 from bot.instructing import Instructing
 from bot.llm.model_catalog import ModelList
 from bot.llm.prices import Prices
 from bot.models import Models
 from bot.own_data import Keeping, OwnData
 from bot.presses import Presses
-from bot.reconnecting import MessageContentRefused, stay_connected
 from bot.storage.exchanges import History
+from bot.transport.identify_budget import Failures, Identifies
+from bot.transport.patches import close, point_at
+from bot.transport.reconnect import MessageContentRefused, stay_connected
 from bot.usage import UsageCommand
 
 log = logging.getLogger(__name__)

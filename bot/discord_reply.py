@@ -14,13 +14,13 @@ import discord
 
 from bot.buttons import buttons, offers_under
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
-from bot.discord_calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
 from bot.interaction_reply import InteractionChannel
-from bot.pacing import WINDOW_SECONDS, Pacer, Urgency
 from bot.parts import SMALL, Part
 from bot.showing import Wanted, as_it_stands, at_the_end, next_change, while_streaming
+from bot.transport.calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
+from bot.transport.pacer import WINDOW_SECONDS, Pacer, Urgency
 
 if TYPE_CHECKING:
     from bot.reply_text import ReplyText

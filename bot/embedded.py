@@ -6,7 +6,7 @@ from typing import Any, Final
 import discord
 
 from bot.conversation.prompt import EMBED, FORWARDED, defused
-from bot.payloads import tidied_embed
+from bot.transport.payload_checks import tidied_embed
 
 CHARACTERS: Final = 6000  # Discord: in all embeds of a message; a forwarded one counts with them
 

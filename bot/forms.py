@@ -9,7 +9,7 @@ import discord
 
 from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
-from bot.payloads import is_snowflake
+from bot.transport.payload_checks import is_snowflake
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.limits import PersonLimits, Verdict
-from bot.pacing import Pacer
 from bot.parts import Part
 from bot.placing import Asked, in_place, open_thread, thread_name
 from bot.questions import Question, Questions, refused
 from bot.storage.exchanges import History
+from bot.transport.pacer import Pacer
 
 log = logging.getLogger(__name__)
 

@@ -17,14 +17,6 @@ from bot.channels import Channels, readable
 from bot.conversation.exchange import Brought, Conversation, Exchange, OpenQuestion, State
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.conversation.snowflakes import seconds_of
-from bot.discord_calls import (
-    CALL_SECONDS,
-    FAILURES,
-    TRIPPED,
-    UNKNOWN_MESSAGE,
-    DiscordUnavailable,
-    call,
-)
 from bot.discord_reply import Destination, DiscordReply, lost_because
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
@@ -38,10 +30,18 @@ from bot.interaction_reply import (
     Press,
 )
 from bot.limits import PersonLimits, Verdict
-from bot.pacing import Pacer, Urgency
 from bot.parts import Part
 from bot.ports import LookUp
 from bot.storage.exchanges import History
+from bot.transport.calls import (
+    CALL_SECONDS,
+    FAILURES,
+    TRIPPED,
+    UNKNOWN_MESSAGE,
+    DiscordUnavailable,
+    call,
+)
+from bot.transport.pacer import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 

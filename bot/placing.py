@@ -7,10 +7,10 @@ from typing import Final
 
 import discord
 
-from bot.discord_calls import DiscordUnavailable, call
 from bot.discord_reply import Destination
 from bot.markdown.characters import last_boundary
-from bot.pacing import Pacer, Urgency
+from bot.transport.calls import DiscordUnavailable, call
+from bot.transport.pacer import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 

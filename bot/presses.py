@@ -14,10 +14,10 @@ from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.reply_actions import Offer, offered
-from bot.discord_calls import FAILURES, TRIPPED
 from bot.interaction_reply import Press
 from bot.renewing import Renewals, Renewed
 from bot.storage.exchanges import History
+from bot.transport.calls import FAILURES, TRIPPED
 
 log = logging.getLogger(__name__)
 

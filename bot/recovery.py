@@ -15,18 +15,18 @@ from bot.buttons import offers_under
 from bot.changes import is_edit
 from bot.channels import Channels
 from bot.conversation.exchange import Exchange, OpenQuestion, State, scrubbed
-from bot.discord_calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
 from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interactions import Interactions
-from bot.listing import MESSAGES, messages_after
-from bot.pacing import Pacer, Urgency
 from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
 from bot.questions import Questions
 from bot.storage.exchanges import History
+from bot.transport.calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
+from bot.transport.listing import MESSAGES, messages_after
+from bot.transport.pacer import Pacer, Urgency
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ import discord
 import pytest
 
 from bot import discord_reply as discord_reply_module
-from bot import pacing
 from bot.discord_reply import Destination, DiscordReply
-from bot.gateway import RateLimitTrace
 from bot.i18n.sentences import ENGLISH
-from bot.pacing import Pacer
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
+from bot.transport import pacer as pacing
+from bot.transport.pacer import Pacer
+from bot.transport.patches import RateLimitTrace
 from tests.doubles import PATIENCE_SECONDS
 
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ import discord
 import pytest
 from discord.http import Ratelimit
 
-from bot.buckets import FullBucket, guard_buckets
+from bot.transport.rate_limit_buckets import FullBucket, guard_buckets
 
 LONGEST_SECONDS = 30.0
 

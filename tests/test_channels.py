@@ -7,11 +7,11 @@ import discord
 import pytest
 
 from bot.channels import Channels
-from bot.pacing import Pacer
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
 from bot.storage.exchanges import History
+from bot.transport.pacer import Pacer
 
 
 @pytest.fixture

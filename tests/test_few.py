@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from bot.few import SLOW_SECONDS, Few
+from bot.transport.concurrency import SLOW_SECONDS, Few
 from tests.doubles import run_virtually
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bot.forms import form_id, read_form_id, written_in
-from bot.payloads import SNOWFLAKE_LIMIT
+from bot.transport.payload_checks import SNOWFLAKE_LIMIT
 
 LARGEST = SNOWFLAKE_LIMIT - 1
 FIELD = {"type": 4, "custom_id": "words", "value": "Hello"}

@@ -13,9 +13,14 @@ import discord
 import pytest
 from aiohttp import web
 
-from bot import gateway, gateway_socket
-from bot.gateway import RateLimitTrace, ReopeningEvent
-from bot.gateway_socket import (
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
+from bot.sandbox.driver import Driver
+from bot.transport import patches as gateway
+from bot.transport import websocket as gateway_socket
+from bot.transport.pacer import Pacer, Urgency
+from bot.transport.patches import RateLimitTrace, ReopeningEvent
+from bot.transport.websocket import (
     CLOSE_SECONDS,
     USUAL_BEAT_SECONDS,
     FrameTooLarge,
@@ -24,10 +29,6 @@ from bot.gateway_socket import (
     KeepAlive,
     PromptSocket,
 )
-from bot.pacing import Pacer, Urgency
-from bot.sandbox.discord.server import serving
-from bot.sandbox.discord.state import State
-from bot.sandbox.driver import Driver
 
 
 @asynccontextmanager

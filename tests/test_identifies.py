@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import HistoryFailed
-from bot.identifies import (
+from bot.transport.identify_budget import (
     CAPACITY,
     REFILL_SECONDS,
     STALE_SECONDS,

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bot import pacing
 from bot.conversation.reply_actions import Offer
 from bot.discord_reply import Destination
 from bot.errors import ReplyDelayed
 from bot.parts import Part
+from bot.transport import pacer as pacing
 from tests.doubles import PATIENCE_SECONDS
 from tests.reply_stage import Stage, hurry, people, stage, state
 from tests.sight import CHANGES, check_sight, essence, final_texts, offered, sights

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from bot.pacing import (
+from bot.transport.pacer import (
     EDIT_SECONDS,
     NEVER_SECONDS,
     REQUESTS_PER_SECOND,

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from bot.addressing import embedded
-from bot.payloads import is_interaction, is_message, is_message_update, is_snowflake, tidied
+from bot.transport.payload_checks import (
+    is_interaction,
+    is_message,
+    is_message_update,
+    is_snowflake,
+    tidied,
+)
 from tests.world import World
 
 AUTHOR: dict[str, Any] = {

@@ -10,9 +10,9 @@ import pytest
 import yarl
 from discord.gateway import DiscordWebSocket
 
-from bot.gateway_socket import GatewaySocket
-from bot.identifies import Failures, Identifies
-from bot.reconnecting import (
+from bot.storage.exchanges import History
+from bot.transport.identify_budget import Failures, Identifies
+from bot.transport.reconnect import (
     LONGEST_TOLD_SECONDS,
     SESSION_IS_OVER,
     Ending,
@@ -21,7 +21,7 @@ from bot.reconnecting import (
     session_after,
     told_to_wait_seconds,
 )
-from bot.storage.exchanges import History
+from bot.transport.websocket import GatewaySocket
 
 OWN_ADDRESS = yarl.URL("wss://resume.example/")
 SESSION = Session("abc", 7, OWN_ADDRESS)

@@ -15,11 +15,11 @@ from bot import pauses
 from bot.catch_up import AT_ONCE, HANDLING_FAILURES
 from bot.i18n.sentences import ENGLISH
 from bot.inbox import Inbox
-from bot.listing import MESSAGES
 from bot.markdown.splitter import split
 from bot.recovery import PAGES, Recovery
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
+from bot.transport.listing import MESSAGES
 from tests.e2e.conftest import PATIENCE_SECONDS, Bot, Message, Stage
 from tests.faults.failing import ANSWER, Log, failing_play, logged
 from tests.faults.kills import play_random_kills

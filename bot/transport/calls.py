@@ -8,7 +8,7 @@ import aiohttp
 import discord
 
 from bot.errors import BotError
-from bot.pacing import Pacer, Urgency
+from bot.transport.pacer import Pacer, Urgency
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
 TOO_MANY_REQUESTS: Final = 429

@@ -10,11 +10,11 @@ import discord
 import yarl
 from discord.gateway import ReconnectWebSocket
 
-from bot.buckets import guard_buckets
 from bot.errors import DiscordRefused
-from bot.gateway import count_identifies, guard_answers, guard_global_limit, guard_parsers
-from bot.gateway_socket import GatewaySocket
-from bot.identifies import Failures, Identifies
+from bot.transport.identify_budget import Failures, Identifies
+from bot.transport.patches import count_identifies, guard_answers, guard_global_limit, guard_parsers
+from bot.transport.rate_limit_buckets import guard_buckets
+from bot.transport.websocket import GatewaySocket
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,16 @@ from discord import VoiceClient
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.buckets import FullBucket
-from bot.gateway_socket import Inflate, KeepAlive, PromptSocket
-from bot.pacing import Pacer
-from bot.payloads import is_interaction, is_message, is_message_update, placed, tidied
+from bot.transport.pacer import Pacer
+from bot.transport.payload_checks import (
+    is_interaction,
+    is_message,
+    is_message_update,
+    placed,
+    tidied,
+)
+from bot.transport.rate_limit_buckets import FullBucket
+from bot.transport.websocket import Inflate, KeepAlive, PromptSocket
 
 log = logging.getLogger(__name__)
 

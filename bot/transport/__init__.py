@@ -1,0 +1,1 @@
+"""Keep the connection to Discord and its rate limits; all that patches discord.py."""
