@@ -16,7 +16,7 @@ from bot.channels import Channels, readable
 from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.forms import Forms, open_form
-from bot.interaction_reply import ANSWER_SECONDS
+from bot.replies.interaction_channel import ANSWER_SECONDS
 
 ABOUT: Final = "about"  # the kind of form
 FORM_SECONDS: Final = 3600.0  # What a form is about is kept for so long,

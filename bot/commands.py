@@ -19,7 +19,7 @@ from bot.conversation.exchange import Conversation, Exchange
 from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
 from bot.i18n.languages import Languages, of_locale
 from bot.i18n.sentences import ENGLISH, Sentences
-from bot.interaction_reply import ANSWER_SECONDS
+from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
 from bot.transport.calls import TRIPPED

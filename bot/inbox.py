@@ -15,14 +15,14 @@ from bot import addressing
 from bot.assistant import Assistant
 from bot.channels import Channels
 from bot.conversation.exchange import Exchange, State
-from bot.discord_reply import Destination, DiscordReply
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.limits import PersonLimits, Verdict
-from bot.parts import Part
 from bot.placing import Asked, in_place, open_thread, thread_name
 from bot.questions import Question, Questions, refused
+from bot.replies.discord_reply import Destination, DiscordReply
+from bot.replies.parts import Part
 from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
 

@@ -14,7 +14,7 @@ from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed
 from bot.forms import Forms, open_form
 from bot.i18n.sentences import Sentences
-from bot.interaction_reply import ANSWER_SECONDS
+from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
 

@@ -17,11 +17,13 @@ from bot.channels import Channels, readable
 from bot.conversation.exchange import Brought, Conversation, Exchange, OpenQuestion, State
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.conversation.snowflakes import seconds_of
-from bot.discord_reply import Destination, DiscordReply, lost_because
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
 from bot.inbox import Inbox
-from bot.interaction_reply import (
+from bot.limits import PersonLimits, Verdict
+from bot.ports import LookUp
+from bot.replies.discord_reply import Destination, DiscordReply, lost_because
+from bot.replies.interaction_channel import (
     ANSWER_SECONDS,
     FOLLOW_UPS,
     LIFE_SECONDS,
@@ -29,9 +31,7 @@ from bot.interaction_reply import (
     Original,
     Press,
 )
-from bot.limits import PersonLimits, Verdict
-from bot.parts import Part
-from bot.ports import LookUp
+from bot.replies.parts import Part
 from bot.storage.exchanges import History
 from bot.transport.calls import (
     CALL_SECONDS,

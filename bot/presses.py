@@ -9,13 +9,13 @@ from typing import Any
 import discord
 
 from bot.assistant import Assistant
-from bot.buttons import buttons
 from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.reply_actions import Offer, offered
-from bot.interaction_reply import Press
 from bot.renewing import Renewals, Renewed
+from bot.replies.buttons import buttons
+from bot.replies.interaction_channel import Press
 from bot.storage.exchanges import History
 from bot.transport.calls import FAILURES, TRIPPED
 

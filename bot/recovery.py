@@ -11,18 +11,18 @@ import discord
 from bot import addressing
 from bot.assistant import Assistant
 from bot.attachments import names_of
-from bot.buttons import offers_under
 from bot.changes import is_edit
 from bot.channels import Channels
 from bot.conversation.exchange import Exchange, OpenQuestion, State, scrubbed
-from bot.discord_reply import Destination, lost_because
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.interactions import Interactions
-from bot.parts import Part, Seen, adopted
 from bot.placing import in_place
 from bot.questions import Questions
+from bot.replies.buttons import offers_under
+from bot.replies.discord_reply import Destination, lost_because
+from bot.replies.parts import Part, Seen, adopted
 from bot.storage.exchanges import History
 from bot.transport.calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
 from bot.transport.listing import MESSAGES, messages_after

@@ -7,13 +7,13 @@ from bot.catch_up import CatchUp
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import Offer
 from bot.conversation.snowflakes import seconds_of
-from bot.discord_reply import DiscordReply
 from bot.errors import PersonBusy
 from bot.inbox import Inbox
-from bot.interaction_reply import Press
 from bot.interactions import Interactions
 from bot.limits import PersonLimits, Verdict
 from bot.questions import Questions
+from bot.replies.discord_reply import DiscordReply
+from bot.replies.interaction_channel import Press
 from bot.storage.exchanges import History
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import discord
 import pytest
 
-from bot import discord_reply as discord_reply_module
-from bot.discord_reply import Destination, DiscordReply
 from bot.i18n.sentences import ENGLISH
+from bot.replies import discord_reply as discord_reply_module
+from bot.replies.discord_reply import Destination, DiscordReply
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from bot.conversation.reply_actions import Offer
-from bot.discord_reply import ATTACHED
 from bot.i18n.sentences import ENGLISH
-from bot.reply_text import ReplyText
+from bot.replies.discord_reply import ATTACHED
+from bot.replies.reply_text import ReplyText
 
 Json = dict[str, Any]
 CHANGES: Final = ("message_create", "message_update", "message_delete")  # in the stand-in's journal

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import discord_reply as discord_reply_module
 from bot.conversation.reply_actions import NOTHING, Offer
-from bot.discord_reply import ATTACHED, Destination, DiscordReply, lost_because
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import MESSAGE_LIMIT
-from bot.parts import Part
-from bot.reply_text import ReplyText, with_notices
+from bot.replies import discord_reply as discord_reply_module
+from bot.replies.discord_reply import ATTACHED, Destination, DiscordReply, lost_because
+from bot.replies.parts import Part
+from bot.replies.reply_text import ReplyText, with_notices
 from bot.transport import calls as discord_calls
 from bot.transport.calls import DiscordUnavailable
 from bot.transport.pacer import REQUESTS_PER_SECOND, Urgency

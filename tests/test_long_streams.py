@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import Offer
-from bot.discord_reply import Destination
 from bot.errors import ReplyDelayed
-from bot.parts import Part
+from bot.replies.discord_reply import Destination
+from bot.replies.parts import Part
 from bot.transport import pacer as pacing
 from tests.doubles import PATIENCE_SECONDS
 from tests.reply_stage import Stage, hurry, people, stage, state

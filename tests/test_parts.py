@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bot.parts import Part, Seen, adopted
+from bot.replies.parts import Part, Seen, adopted
 
 QUESTION = 100
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import NOTHING, WHILE_STREAMING, Offer, Offers
-from bot.parts import Part
-from bot.showing import Wanted, at_the_end, next_change, while_streaming
+from bot.replies.parts import Part
+from bot.replies.showing import Wanted, at_the_end, next_change, while_streaming
 
 STOP = WHILE_STREAMING
 ANEW = frozenset({Offer.REGENERATE})

@@ -8,11 +8,11 @@ import pytest
 import pytest_asyncio
 
 from bot.conversation.reply_actions import Offer
-from bot.discord_reply import ATTACHED
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
-from bot.interaction_reply import FOLLOW_UPS
 from bot.markdown.splitter import split
+from bot.replies.discord_reply import ATTACHED
+from bot.replies.interaction_channel import FOLLOW_UPS
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage, field_of

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import discord
 
-from bot.buttons import buttons, offers_under
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
-from bot.interaction_reply import InteractionChannel
-from bot.parts import SMALL, Part
-from bot.showing import Wanted, as_it_stands, at_the_end, next_change, while_streaming
+from bot.replies.buttons import buttons, offers_under
+from bot.replies.interaction_channel import InteractionChannel
+from bot.replies.parts import SMALL, Part
+from bot.replies.showing import Wanted, as_it_stands, at_the_end, next_change, while_streaming
 from bot.transport.calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
 from bot.transport.pacer import WINDOW_SECONDS, Pacer, Urgency
 
 if TYPE_CHECKING:
-    from bot.reply_text import ReplyText
+    from bot.replies.reply_text import ReplyText
 
 log = logging.getLogger(__name__)
 
@@ -528,14 +528,14 @@ def _without(text: str, notices: Sequence[str]) -> str:
 
 def _under(text: str, notices: Sequence[str], most: int | None) -> list[str]:
     """Return *text* with *notices* under it, in at most *most* messages."""
-    from bot.reply_text import cut_for, with_notices  # noqa: PLC0415  # with the first reply
+    from bot.replies.reply_text import cut_for, with_notices  # noqa: PLC0415  # with the first reply
 
     texts = with_notices([text] if text else [], notices)
     return texts if most is None or len(texts) <= most else [cut_for(text, notices)]
 
 
 def _no_text() -> "ReplyText":
-    from bot.reply_text import ReplyText  # noqa: PLC0415  # with the first reply
+    from bot.replies.reply_text import ReplyText  # noqa: PLC0415  # with the first reply
 
     return ReplyText()
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.markdown.renderer import Renderer
 from bot.markdown.splitter import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
-from bot.parts import SMALL
+from bot.replies.parts import SMALL
 
 # UTF-16 units of text in the last message that may be posted. The rest is for notices, and for the
 # sentence about the file.

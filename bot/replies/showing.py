@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.conversation.reply_actions import NOTHING, Offers
-from bot.parts import Part
+from bot.replies.parts import Part
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Stream a reply into Discord messages."""
