@@ -8,7 +8,7 @@ from typing import Final
 
 import discord
 
-from bot.attachments import attachments_of
+from bot.attachments.reader import attachments_of
 from bot.conversation.images import KINDS
 from bot.conversation.prompt import FILE, a_picture, quote, shown_name, speaker_name
 from bot.embedded import embedded_text

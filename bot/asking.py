@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 
 from bot import addressing
-from bot.attachments import attachments_of
+from bot.attachments.reader import attachments_of
 from bot.channels import Channels, readable
 from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.conversation.exchange import Exchange, scrubbed

@@ -12,7 +12,7 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant
-from bot.attachments import names_of
+from bot.attachments.reader import names_of
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bot.attachments import Attachments, attachments_of
+from bot.attachments.reader import Attachments, attachments_of
 from bot.channels import Channels
 from bot.conversation.exchange import Exchange
 from bot.conversation.images import Picture

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import discord
 
 from bot.assistant import Assistant
-from bot.attachments import Attachments
+from bot.attachments.reader import Attachments
 from bot.channels import Channels, readable
 from bot.conversation.exchange import Brought, Conversation, Exchange, OpenQuestion, State
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers

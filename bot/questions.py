@@ -7,7 +7,7 @@ from functools import partial
 import discord
 
 from bot import addressing
-from bot.attachments import PASTED, Attachments, attachments_of
+from bot.attachments.reader import PASTED, Attachments, attachments_of
 from bot.chain import Chain
 from bot.channels import Channels
 from bot.conversation.exchange import Brought, Conversation, Exchange, Files, State, scrubbed

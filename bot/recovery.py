@@ -10,7 +10,7 @@ import discord
 
 from bot import addressing
 from bot.assistant import Assistant
-from bot.attachments import names_of
+from bot.attachments.reader import names_of
 from bot.changes import is_edit
 from bot.channels import Channels
 from bot.conversation.exchange import Exchange, OpenQuestion, State, scrubbed

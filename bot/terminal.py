@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.assistant import Assistant
+from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
 from bot.conversation.reply_actions import NOTHING, Offers, true_with
-from bot.decoding import decode
 from bot.errors import (
     HistoryFailed,
     HistoryInUse,

@@ -24,7 +24,7 @@ LIBRARIES = {
         "absence",
         "addressing",
         "asking",
-        "attachments",
+        "attachments.reader",
         "transport.rate_limit_buckets",
         "replies.buttons",
         "catch_up",
@@ -66,7 +66,7 @@ LIBRARIES = {
     "aiohttp": {
         *(
             "llm.api_failures",
-            "attachments",
+            "attachments.reader",
             "transport.rate_limit_buckets",
             "commands",
             "completing",
@@ -76,7 +76,7 @@ LIBRARIES = {
     },
     "pydantic": {"settings"},
     "dotenv": {"settings"},
-    "pypdf": {"pdf_worker"},
+    "pypdf": {"attachments.pdf_worker"},
 }
 # Pure: no files, no sockets, no tasks, no clock.
 PURE = {
@@ -85,7 +85,7 @@ PURE = {
     "llm.stream_decoder",
     "conversation.context_window",
     "conversation.exchange",
-    "decoding",
+    "attachments.text_encoding",
     "markdown.masked_links",
     "errors",
     "conversation.gaps",

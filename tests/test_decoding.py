@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from bot.decoding import decode
+from bot.attachments.text_encoding import decode
 
 KOREAN = "안녕하세요, 이것은 한국어 문서입니다.\r\n두 번째 줄: 값 = 12\n"
 ENGLISH = "def main() -> None:\n\tprint('hello')  # café\n"

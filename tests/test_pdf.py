@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.pdf import PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
-from bot.pdf_worker import PIECE, lines
+from bot.attachments.pdf import PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
+from bot.attachments.pdf_worker import PIECE, lines
 from tests.pdfs import drawn, endless, locked, pdf, swelling
 
 LIMIT = 1000
@@ -108,7 +108,7 @@ async def test_the_worker_knows_no_secrets(
         "print(json.dumps(' '.join(os.environ.values())))\nprint('true')\n"
         "print(json.dumps({'end': 'whole'}))\n"
     )
-    monkeypatch.setattr("bot.pdf.WORKER", spy)
+    monkeypatch.setattr("bot.attachments.pdf.WORKER", spy)
     told = await reader.read(b"")
     assert told.end is End.WHOLE
     assert os.environ["PATH"] in told.text

@@ -2,8 +2,8 @@
 
 import pytest
 
+from bot.attachments.pdf import PdfReader
 from bot.i18n.sentences import ENGLISH
-from bot.pdf import PdfReader
 from tests.e2e.conftest import Stage
 from tests.e2e.test_asking import place_of_kind
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.assistant import Assistant
-from bot.attachments import Attachments
+from bot.attachments.reader import Attachments
 from bot.connection import Connection
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages

@@ -11,11 +11,11 @@ import aiohttp
 import discord
 import yarl
 
+from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import ALL_BYTES, KINDS, Image, Picture, image_kind
 from bot.conversation.prompt import a_file, a_picture, defused, shown_name
 from bot.i18n.sentences import ENGLISH, Sentences
-from bot.pdf import End, PdfReader, may_be_pdf
 from bot.transport.concurrency import Few
 
 log = logging.getLogger(__name__)
@@ -316,6 +316,6 @@ def _is_media(attachment: discord.Attachment, kinds: str | tuple[str, ...]) -> b
 
 def _decoded(data: bytes, *, whole: bool) -> str | None:
     # Imported late, to save memory in an idle bot.
-    from bot.decoding import decode  # noqa: PLC0415
+    from bot.attachments.text_encoding import decode  # noqa: PLC0415
 
     return decode(data, cut=not whole)
