@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import discord
 
 from bot import addressing
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.attachments.reader import names_of
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.conversation.snowflakes import seconds_of

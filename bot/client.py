@@ -10,7 +10,7 @@ import discord
 
 from bot import addressing
 from bot.absence import Absence
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.attachments.reader import Attachments
 from bot.catch_up import CatchUp
 from bot.changes import Changes, is_edit

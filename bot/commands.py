@@ -12,7 +12,7 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.client import ChatClient
 from bot.completing import UNANSWERABLE, CompletingTree
 from bot.conversation.exchange import Conversation, Exchange

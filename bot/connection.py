@@ -5,7 +5,7 @@ import logging
 from typing import Any, Self
 
 from bot.asking import Asking
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands import Commands
 from bot.forms import Forms

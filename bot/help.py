@@ -5,7 +5,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.commands import Commands, everywhere, is_brought, said
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences

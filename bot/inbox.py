@@ -12,7 +12,7 @@ from typing import Final
 import discord
 
 from bot import addressing
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.channels import Channels
 from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed

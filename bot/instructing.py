@@ -8,7 +8,7 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, said, scope_choices
 from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed

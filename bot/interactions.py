@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 import discord
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
+from bot.assistant.ports import LookUp
 from bot.attachments.reader import Attachments
 from bot.channels import Channels, readable
 from bot.conversation.exchange import Brought, Conversation, Exchange, OpenQuestion, State
@@ -21,7 +22,6 @@ from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
 from bot.inbox import Inbox
 from bot.limits import PersonLimits, Verdict
-from bot.ports import LookUp
 from bot.replies.discord_reply import Destination, DiscordReply, lost_because
 from bot.replies.interaction_channel import (
     ANSWER_SECONDS,

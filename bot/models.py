@@ -6,7 +6,7 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, scope_choices
 from bot.completing import CHOICE_LENGTH, CHOICES, CompletingTree
 from bot.conversation.exchange import Conversation

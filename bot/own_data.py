@@ -11,7 +11,7 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.commands import Commands, everywhere, said
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of

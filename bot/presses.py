@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.commands import Commands, Refused
 from bot.completing import UNANSWERABLE
 from bot.conversation.exchange import Exchange, State

@@ -7,6 +7,7 @@ from functools import partial
 import discord
 
 from bot import addressing
+from bot.assistant.ports import LookUp
 from bot.attachments.reader import PASTED, Attachments, attachments_of
 from bot.chain import Chain
 from bot.channels import Channels
@@ -17,7 +18,6 @@ from bot.forwards import Forwards
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.placing import Asked, thread_possible
-from bot.ports import LookUp
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import discord
 
 from bot import addressing
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.attachments.reader import names_of
 from bot.changes import is_edit
 from bot.channels import Channels

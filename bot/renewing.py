@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.catch_up import CatchUp
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import Offer

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
+from bot.assistant.prompt_images import Pictures
 from bot.i18n.languages import Languages
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelList
-from bot.pictures import Pictures
 from bot.settings import Settings
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History

@@ -17,7 +17,7 @@ from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
 from bot.conversation.reply_actions import NOTHING, Offers, true_with

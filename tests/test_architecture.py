@@ -203,7 +203,7 @@ def test_stand_ins_are_started_by_the_commands_only() -> None:
     ("below", "above"),
     [
         (
-            "assistant",
+            "assistant.assistant",
             {
                 "changes",
                 "client",

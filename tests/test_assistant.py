@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from bot import errors
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
+from bot.assistant.prompt_images import Pictures
+from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.context_window import Told
 from bot.conversation.exchange import Above, Brought, Conversation, Exchange, Files, State
 from bot.conversation.images import Image, Picture
@@ -35,8 +37,6 @@ from bot.errors import (
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.llm.calls import CALLS, Usage
-from bot.pictures import Pictures
-from bot.queues import WAITING_LIMIT
 from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY, Used
 from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep

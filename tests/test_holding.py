@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.holding import Holding
+from bot.assistant.holding import Holding
 from tests.doubles import run_virtually
 
 

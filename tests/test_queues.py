@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from bot.assistant.queues import WAITING_LIMIT, PlaceQueues
 from bot.errors import PlaceBusy
-from bot.queues import WAITING_LIMIT, PlaceQueues
 from tests.doubles import run_virtually
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
+from bot.assistant.prompt_images import Pictures
+from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.images import Image, Picture
 from bot.conversation.prompt import CUT_MARK, GO_ON, Role
@@ -25,8 +27,6 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.pictures import Pictures
-from bot.queues import WAITING_LIMIT
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 

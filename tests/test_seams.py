@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.seams import HELD, Seam, joined
+from bot.assistant.continuation import HELD, Seam, joined
 
 TEXT = st.text(alphabet="ab |-`\n한.", max_size=60)
 

@@ -15,15 +15,15 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
+from bot.assistant.learned_windows import DOUBTED_SECONDS, LEARNT_SECONDS
+from bot.assistant.prompt_images import Pictures
 from bot.conversation.context_window import UNBOUNDED
 from bot.conversation.reply_actions import Offer
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.learnt_windows import DOUBTED_SECONDS, LEARNT_SECONDS
 from bot.llm import client as model_module
 from bot.llm.client import ChatCompletions
-from bot.pictures import Pictures
 from bot.sandbox.model.rules import DIALECTS
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script

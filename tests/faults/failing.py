@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bot.assistant import Assistant
+from bot.assistant.assistant import Assistant
+from bot.assistant.prompt_images import Pictures
 from bot.attachments.reader import Attachments
 from bot.connection import Connection
 from bot.errors import HistoryFailed
@@ -23,7 +24,6 @@ from bot.i18n.sentences import ENGLISH
 from bot.llm.model_catalog import ModelList
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.own_data import Keeping
-from bot.pictures import Pictures
 from bot.sandbox.driver import Driver, running_discord
 from bot.storage.database import Database, Row, Statement
 from bot.storage.exchanges import History

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from bot.assistant.holding import Holding
 from bot.conversation.exchange import Exchange
 from bot.conversation.images import ALL_BYTES, Image, Picture
 from bot.conversation.prompt import NO_PICTURES, PictureRoom, Prompt
 from bot.conversation.token_estimate import Calibration
-from bot.holding import Holding
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from bot.answer import Answer
-from bot.choosing import Choosing
+from bot.assistant.answer import Answer
+from bot.assistant.continuation import Seam
+from bot.assistant.learned_windows import Fitting, LearntWindows
+from bot.assistant.overrides import Choosing
+from bot.assistant.ports import ChatModel, Completion, Reply, Whereabouts
+from bot.assistant.prompt_images import IMAGE_TOKENS, Pictures, Shown
 from bot.conversation.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
 from bot.conversation.exchange import Above, Exchange, Files
 from bot.conversation.prompt import (
@@ -39,11 +43,7 @@ from bot.errors import (
     ReplyBlocked,
     ReplyLost,
 )
-from bot.learnt_windows import Fitting, LearntWindows
 from bot.llm.calls import Calls
-from bot.pictures import IMAGE_TOKENS, Pictures, Shown
-from bot.ports import ChatModel, Completion, Reply, Whereabouts
-from bot.seams import Seam
 from bot.storage.exchanges import NEWEST_ID, History
 from bot.storage.usage import NO_GUILD, Tally, Used, today
 

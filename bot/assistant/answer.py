@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
+from bot.assistant.ports import LookUp
 from bot.conversation.exchange import NOTHING_ABOVE, Above, Exchange, State
 from bot.conversation.images import Picture
 from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import Sentences
 from bot.llm.calls import Usage
-from bot.ports import LookUp
 from bot.storage.usage import Used
 
 NOTHING_USED: Final = Used()

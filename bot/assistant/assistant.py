@@ -8,9 +8,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Final
 
-from bot.answer import Answer, Stop
-from bot.choosing import Choosing
-from bot.consulting import Consulting
+from bot.assistant.answer import Answer, Stop
+from bot.assistant.generation import Consulting
+from bot.assistant.overrides import Choosing
+from bot.assistant.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
+from bot.assistant.prompt_images import Pictures
+from bot.assistant.queues import PlaceQueues
 from bot.conversation.exchange import Attempt, Conversation, Exchange, State
 from bot.conversation.prompt import exchange_tokens, kept_files, requoted
 from bot.conversation.reply_actions import NOTHING, Offer, Offers, offered
@@ -28,9 +31,6 @@ from bot.errors import (
 )
 from bot.i18n.languages import LANGUAGES, Languages
 from bot.i18n.sentences import Sentences
-from bot.pictures import Pictures
-from bot.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
-from bot.queues import PlaceQueues
 from bot.storage.exchanges import History
 from bot.storage.preferences import Choice, Scope
 from bot.storage.usage import NOBODY

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from bot.assistant.ports import ChatModel
 from bot.conversation.context_window import (
     NOTHING_TOLD,
     UNBOUNDED,
@@ -19,7 +20,6 @@ from bot.conversation.context_window import (
     with_room,
 )
 from bot.errors import HistoryFailed, ModelContextExceeded, ModelError, ModelSilent
-from bot.ports import ChatModel
 from bot.storage.preferences import Notes
 
 log = logging.getLogger(__name__)

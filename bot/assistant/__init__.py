@@ -1,0 +1,1 @@
+"""Turn a question into its stored and shown reply, without knowing Discord."""
