@@ -10,12 +10,12 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from bot import addressing
 from bot.attachments.reader import attachments_of
-from bot.channels import Channels, readable
 from bot.commands import Commands, Refused, everywhere, is_brought, said
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.forms import Forms, open_form
+from bot.inbox import addressing
+from bot.inbox.channels import Channels, readable
 from bot.replies.interaction_channel import ANSWER_SECONDS
 
 ABOUT: Final = "about"  # the kind of form

@@ -8,25 +8,26 @@ from typing import Any, Final
 
 import discord
 
-from bot import addressing
 from bot.absence import Absence
 from bot.assistant.assistant import Assistant
 from bot.attachments.reader import Attachments
 from bot.catch_up import CatchUp
-from bot.changes import Changes, is_edit
-from bot.channels import Channels
 from bot.comparing import Comparison
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed, ReplyDelayed
-from bot.gallery import Gallery
 from bot.guilds import Guilds
 from bot.heard import MARGIN_SECONDS, Heard
 from bot.i18n.languages import Languages
-from bot.inbox import Inbox
-from bot.interactions import Interactions
-from bot.limits import PersonLimits
-from bot.questions import Questions
+from bot.inbox import addressing
+from bot.inbox.channel_context import whereabouts
+from bot.inbox.channels import Channels
+from bot.inbox.edits import Changes, is_edit
+from bot.inbox.interactions import Interactions
+from bot.inbox.messages import Inbox
+from bot.inbox.past_images import Gallery
+from bot.inbox.questions import Questions
+from bot.inbox.user_limits import PersonLimits
 from bot.recovery import Recovery
 from bot.renewing import Renewals
 from bot.storage.exchanges import History
@@ -34,7 +35,6 @@ from bot.storage.retention import HOUR_SECONDS, Erasure
 from bot.transport.pacer import Pacer
 from bot.transport.patches import RateLimitTrace
 from bot.transport.payload_checks import is_message
-from bot.whereabouts import whereabouts
 
 log = logging.getLogger(__name__)
 

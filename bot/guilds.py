@@ -9,9 +9,9 @@ from typing import Final
 
 import discord
 
-from bot.channels import channels_of, last_id
 from bot.errors import HistoryFailed
 from bot.heard import Gap
+from bot.inbox.channels import channels_of, last_id
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)

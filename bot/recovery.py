@@ -8,18 +8,18 @@ from typing import Any, Final
 
 import discord
 
-from bot import addressing
 from bot.assistant.assistant import Assistant
 from bot.attachments.reader import names_of
-from bot.changes import is_edit
-from bot.channels import Channels
 from bot.conversation.exchange import Exchange, OpenQuestion, State, scrubbed
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
-from bot.inbox import Inbox
-from bot.interactions import Interactions
-from bot.placing import in_place
-from bot.questions import Questions
+from bot.inbox import addressing
+from bot.inbox.channels import Channels
+from bot.inbox.edits import is_edit
+from bot.inbox.interactions import Interactions
+from bot.inbox.messages import Inbox
+from bot.inbox.questions import Questions
+from bot.inbox.threads import in_place
 from bot.replies.buttons import offers_under
 from bot.replies.discord_reply import Destination, lost_because
 from bot.replies.parts import Part, Seen, adopted

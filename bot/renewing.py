@@ -8,10 +8,10 @@ from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import Offer
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import PersonBusy
-from bot.inbox import Inbox
-from bot.interactions import Interactions
-from bot.limits import PersonLimits, Verdict
-from bot.questions import Questions
+from bot.inbox.interactions import Interactions
+from bot.inbox.messages import Inbox
+from bot.inbox.questions import Questions
+from bot.inbox.user_limits import PersonLimits, Verdict
 from bot.replies.discord_reply import DiscordReply
 from bot.replies.interaction_channel import Press
 from bot.storage.exchanges import History

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import discord
 import pytest
 
-from bot.addressing import (
+from bot.inbox.addressing import (
     from_a_person,
     guild_id_of,
     mentions_me,
@@ -15,7 +15,7 @@ from bot.addressing import (
     replied_to,
     speaker,
 )
-from bot.placing import in_place, thread_possible
+from bot.inbox.threads import in_place, thread_possible
 from tests.world import (
     CHANNEL,
     GUILD,

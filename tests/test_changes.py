@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from bot import changes
 from bot.assistant.assistant import Assistant
 from bot.assistant.prompt_images import Pictures
-from bot.changes import WAITING, Changes
 from bot.conversation.exchange import Exchange
 from bot.i18n.languages import Languages
-from bot.lately import Lately, Version
+from bot.inbox import edits as changes
+from bot.inbox.edits import WAITING, Changes
+from bot.inbox.recent_edits import Lately, Version
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 from tests.faults.failing import FOR_EVER, FailingDatabase

@@ -6,7 +6,7 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot.channels import Channels
+from bot.inbox.channels import Channels
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver

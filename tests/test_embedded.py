@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bot.addressing import embedded, quotation, readable_text
-from bot.embedded import CHARACTERS
+from bot.inbox.addressing import embedded, quotation, readable_text
+from bot.inbox.embeds import CHARACTERS
 from tests.world import JUN, ME, Json, World, user
 
 ALERT: Json = {

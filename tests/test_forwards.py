@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot import forwards as forwards_module
 from bot.conversation.snowflakes import snowflake_at
-from bot.forwards import BEHIND_SECONDS, Forwards
+from bot.inbox import forwards as forwards_module
+from bot.inbox.forwards import BEHIND_SECONDS, Forwards
 from tests.world import JUN, Json, World, user
 
 NOW = 1_795_608_000.0

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import limits
-from bot.limits import PersonLimits, Verdict
+from bot.inbox import user_limits as limits
+from bot.inbox.user_limits import PersonLimits, Verdict
 
 
 def test_so_many_a_minute_are_admitted_and_one_notice_is_given_a_minute() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.addressing import embedded
+from bot.inbox.addressing import embedded
 from bot.transport.payload_checks import (
     is_interaction,
     is_message,

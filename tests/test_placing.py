@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.inbox.threads import THREAD_NAME_LENGTH, thread_name
 from bot.markdown.characters import is_boundary
-from bot.placing import THREAD_NAME_LENGTH, thread_name
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
 QUESTIONS = st.one_of(

@@ -7,7 +7,7 @@ import discord
 import pytest
 
 from bot.conversation.exchange import Conversation
-from bot.whereabouts import IN_DIRECT_MESSAGES, whereabouts
+from bot.inbox.channel_context import IN_DIRECT_MESSAGES, whereabouts
 from tests.doubles import an_exchange
 from tests.world import CHANNEL, GUILD, ME, MINA, THREAD, World
 

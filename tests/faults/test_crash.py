@@ -14,7 +14,7 @@ import pytest
 from bot import pauses
 from bot.catch_up import AT_ONCE, HANDLING_FAILURES
 from bot.i18n.sentences import ENGLISH
-from bot.inbox import Inbox
+from bot.inbox.messages import Inbox
 from bot.markdown.splitter import split
 from bot.recovery import PAGES, Recovery
 from bot.sandbox.discord.world import ChannelType

@@ -10,13 +10,13 @@ from typing import Final, Protocol
 
 import discord
 
-from bot import addressing
 from bot.assistant.assistant import Assistant
 from bot.attachments.reader import names_of
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
-from bot.lately import Lately, Version
+from bot.inbox import addressing
+from bot.inbox.recent_edits import Lately, Version
 from bot.storage.exchanges import History
 from bot.transport.payload_checks import is_snowflake
 

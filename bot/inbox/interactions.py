@@ -14,14 +14,14 @@ import discord
 from bot.assistant.assistant import Assistant
 from bot.assistant.ports import LookUp
 from bot.attachments.reader import Attachments
-from bot.channels import Channels, readable
 from bot.conversation.exchange import Brought, Conversation, Exchange, OpenQuestion, State
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
-from bot.inbox import Inbox
-from bot.limits import PersonLimits, Verdict
+from bot.inbox.channels import Channels, readable
+from bot.inbox.messages import Inbox
+from bot.inbox.user_limits import PersonLimits, Verdict
 from bot.replies.discord_reply import Destination, DiscordReply, lost_because
 from bot.replies.interaction_channel import (
     ANSWER_SECONDS,

@@ -11,7 +11,7 @@ import discord
 from bot.attachments.reader import attachments_of
 from bot.conversation.images import KINDS
 from bot.conversation.prompt import FILE, a_picture, quote, shown_name, speaker_name
-from bot.embedded import embedded_text
+from bot.inbox.embeds import embedded_text
 
 MARKUP: Final = re.compile(
     r"<@!?(?P<user>\d{1,20})>|<@&(?P<role>\d{1,20})>|<#(?P<channel>\d{1,20})>"

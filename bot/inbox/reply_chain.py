@@ -7,10 +7,10 @@ from typing import Final
 
 import discord
 
-from bot import addressing
-from bot.channels import Channels
 from bot.conversation.exchange import Above, Conversation, Exchange, scrubbed
 from bot.errors import HistoryFailed
+from bot.inbox import addressing
+from bot.inbox.channels import Channels
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)

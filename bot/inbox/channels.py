@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 
 import discord
 
-from bot import addressing
 from bot.errors import HistoryFailed
+from bot.inbox import addressing
 from bot.replies.discord_reply import lost_because
 from bot.storage.places import Places
 from bot.transport.calls import TRIPPED, DiscordUnavailable, call

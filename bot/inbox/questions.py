@@ -6,18 +6,18 @@ from functools import partial
 
 import discord
 
-from bot import addressing
 from bot.assistant.ports import LookUp
 from bot.attachments.reader import PASTED, Attachments, attachments_of
-from bot.chain import Chain
-from bot.channels import Channels
 from bot.conversation.exchange import Brought, Conversation, Exchange, Files, State, scrubbed
 from bot.conversation.prompt import without_program_lines
 from bot.errors import HistoryFailed
-from bot.forwards import Forwards
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
-from bot.placing import Asked, thread_possible
+from bot.inbox import addressing
+from bot.inbox.channels import Channels
+from bot.inbox.forwards import Forwards
+from bot.inbox.reply_chain import Chain
+from bot.inbox.threads import Asked, thread_possible
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from bot.attachments.reader import Attachments, attachments_of
-from bot.channels import Channels
 from bot.conversation.exchange import Exchange
 from bot.conversation.images import Picture
 from bot.conversation.prompt import PICTURE_LINE, shown_name
+from bot.inbox.channels import Channels
 
 
 class Gallery:

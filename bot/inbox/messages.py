@@ -11,16 +11,16 @@ from typing import Final
 
 import discord
 
-from bot import addressing
 from bot.assistant.assistant import Assistant
-from bot.channels import Channels
 from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
-from bot.limits import PersonLimits, Verdict
-from bot.placing import Asked, in_place, open_thread, thread_name
-from bot.questions import Question, Questions, refused
+from bot.inbox import addressing
+from bot.inbox.channels import Channels
+from bot.inbox.questions import Question, Questions, refused
+from bot.inbox.threads import Asked, in_place, open_thread, thread_name
+from bot.inbox.user_limits import PersonLimits, Verdict
 from bot.replies.discord_reply import Destination, DiscordReply
 from bot.replies.parts import Part
 from bot.storage.exchanges import History
