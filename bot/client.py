@@ -8,16 +8,11 @@ from typing import Any, Final
 
 import discord
 
-from bot.absence import Absence
 from bot.assistant.assistant import Assistant
 from bot.attachments.reader import Attachments
-from bot.catch_up import CatchUp
-from bot.comparing import Comparison
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed, ReplyDelayed
-from bot.guilds import Guilds
-from bot.heard import MARGIN_SECONDS, Heard
 from bot.i18n.languages import Languages
 from bot.inbox import addressing
 from bot.inbox.channel_context import whereabouts
@@ -28,7 +23,12 @@ from bot.inbox.messages import Inbox
 from bot.inbox.past_images import Gallery
 from bot.inbox.questions import Questions
 from bot.inbox.user_limits import PersonLimits
-from bot.recovery import Recovery
+from bot.recovery.catch_up import CatchUp
+from bot.recovery.guilds import Guilds
+from bot.recovery.missed import Absence
+from bot.recovery.reconcile import Comparison
+from bot.recovery.unfinished import Recovery
+from bot.recovery.watermark import MARGIN_SECONDS, Heard
 from bot.renewing import Renewals
 from bot.storage.exchanges import History
 from bot.storage.retention import HOUR_SECONDS, Erasure

@@ -3,7 +3,6 @@
 from enum import Enum, auto
 
 from bot.assistant.assistant import Assistant
-from bot.catch_up import CatchUp
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import Offer
 from bot.conversation.snowflakes import seconds_of
@@ -12,6 +11,7 @@ from bot.inbox.interactions import Interactions
 from bot.inbox.messages import Inbox
 from bot.inbox.questions import Questions
 from bot.inbox.user_limits import PersonLimits, Verdict
+from bot.recovery.catch_up import CatchUp
 from bot.replies.discord_reply import DiscordReply
 from bot.replies.interaction_channel import Press
 from bot.storage.exchanges import History

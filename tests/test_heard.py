@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import heard as heard_module
 from bot.conversation.snowflakes import snowflake_at
-from bot.heard import FACT, Heard
+from bot.recovery import watermark as heard_module
+from bot.recovery.watermark import FACT, Heard
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, Clock
 

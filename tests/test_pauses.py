@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bot.pauses import PAUSE_SECONDS, Pauses
+from bot.recovery.backoff import PAUSE_SECONDS, Pauses
 from tests.doubles import run_virtually
 
 SHORTEST, LONGEST = PAUSE_SECONDS

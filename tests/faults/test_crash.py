@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import pytest
 
-from bot import pauses
-from bot.catch_up import AT_ONCE, HANDLING_FAILURES
 from bot.i18n.sentences import ENGLISH
 from bot.inbox.messages import Inbox
 from bot.markdown.splitter import split
-from bot.recovery import PAGES, Recovery
+from bot.recovery import backoff as pauses
+from bot.recovery.catch_up import AT_ONCE, HANDLING_FAILURES
+from bot.recovery.unfinished import PAGES, Recovery
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from bot.transport.listing import MESSAGES

@@ -10,18 +10,18 @@ from typing import Final
 
 import discord
 
-from bot.absence import Absence
-from bot.comparing import Comparison
 from bot.conversation.exchange import OpenQuestion, State
 from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 from bot.errors import HistoryFailed
-from bot.guilds import Guilds
-from bot.heard import MARGIN_SECONDS, Gap, Heard
 from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.inbox.messages import Inbox
 from bot.inbox.questions import Questions
-from bot.pauses import Pauses
-from bot.recovery import Recovery
+from bot.recovery.backoff import Pauses
+from bot.recovery.guilds import Guilds
+from bot.recovery.missed import Absence
+from bot.recovery.reconcile import Comparison
+from bot.recovery.unfinished import Recovery
+from bot.recovery.watermark import MARGIN_SECONDS, Gap, Heard
 from bot.storage.exchanges import History
 from bot.transport.calls import TRIPPED
 from bot.transport.concurrency import Few

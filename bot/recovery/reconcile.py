@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import discord
 
-from bot.guilds import Guilds
 from bot.inbox.channels import Channels, readable
 from bot.inbox.edits import Changes, is_edit
+from bot.recovery.guilds import Guilds
 from bot.storage.exchanges import History
 from bot.transport.calls import (
     MISSING_ACCESS,

@@ -10,8 +10,8 @@ from typing import Final
 import discord
 
 from bot.errors import HistoryFailed
-from bot.heard import Gap
 from bot.inbox.channels import channels_of, last_id
+from bot.recovery.watermark import Gap
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from typing import Any, Final
 import discord
 
 from bot.conversation.snowflakes import seconds_of
-from bot.guilds import Guilds, ToRead
-from bot.heard import Gap
 from bot.inbox import addressing
 from bot.inbox.channels import Channels, channels_of, last_id, readable
+from bot.recovery.guilds import Guilds, ToRead
+from bot.recovery.watermark import Gap
 from bot.storage.exchanges import History
 from bot.transport.calls import TRIPPED, DiscordUnavailable, call
 from bot.transport.concurrency import SLOW_SECONDS, Few

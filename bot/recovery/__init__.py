@@ -1,0 +1,1 @@
+"""Come back after an absence: backfill, unfinished answers, reconciliation."""
