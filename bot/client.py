@@ -10,6 +10,7 @@ import discord
 
 from bot.assistant.assistant import Assistant
 from bot.attachments.reader import Attachments
+from bot.commands.regenerate import Renewals
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed, ReplyDelayed
@@ -29,7 +30,6 @@ from bot.recovery.missed import Absence
 from bot.recovery.reconcile import Comparison
 from bot.recovery.unfinished import Recovery
 from bot.recovery.watermark import MARGIN_SECONDS, Heard
-from bot.renewing import Renewals
 from bot.storage.exchanges import History
 from bot.storage.retention import HOUR_SECONDS, Erasure
 from bot.transport.pacer import Pacer

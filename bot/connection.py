@@ -4,24 +4,24 @@ import asyncio
 import logging
 from typing import Any, Self
 
-from bot.asking import Asking
 from bot.assistant.assistant import Assistant
 from bot.client import ChatClient
-from bot.commands import Commands
-from bot.forms import Forms
-from bot.help import Help
+from bot.commands.ask import Asking
+from bot.commands.base import Commands
+from bot.commands.buttons import Presses
+from bot.commands.help import Help
+from bot.commands.modals import Forms
+from bot.commands.model import Models
+from bot.commands.privacy import Keeping, OwnData
+from bot.commands.system_prompt import Instructing
+from bot.commands.usage import UsageCommand
 from bot.i18n.languages import Languages
-from bot.instructing import Instructing
 from bot.llm.model_catalog import ModelList
 from bot.llm.prices import Prices
-from bot.models import Models
-from bot.own_data import Keeping, OwnData
-from bot.presses import Presses
 from bot.storage.exchanges import History
 from bot.transport.identify_budget import Failures, Identifies
 from bot.transport.patches import close, point_at
 from bot.transport.reconnect import MessageContentRefused, stay_connected
-from bot.usage import UsageCommand
 
 log = logging.getLogger(__name__)
 

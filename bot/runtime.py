@@ -59,8 +59,8 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the memory in *file* until a signal ends it; raises StartRefused."""
     # discord.py takes 0.2 s to import.
     from bot.attachments.reader import Attachments  # noqa: PLC0415
+    from bot.commands.privacy import Keeping  # noqa: PLC0415
     from bot.connection import Connection  # noqa: PLC0415
-    from bot.own_data import Keeping  # noqa: PLC0415
 
     languages = Languages(settings.language)
     reads_files = settings.attachment_bytes > 0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.forms import form_id, read_form_id, written_in
+from bot.commands.modals import form_id, read_form_id, written_in
 from bot.transport.payload_checks import SNOWFLAKE_LIMIT
 
 LARGEST = SNOWFLAKE_LIMIT - 1

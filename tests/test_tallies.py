@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from bot.commands.usage import ROWS, guild_report, summed
 from bot.i18n.sentences import ENGLISH
 from bot.llm.prices import Prices
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, NOBODY, Tally, Used, date_of, today
-from bot.usage import ROWS, guild_report, summed
 
 DAY = 20_000
 MINA, JUN, GUILD, CHANNEL = 10, 11, 7, 1

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from bot.asking import MOST_FORMS
-from bot.forms import WORDS_NAME
+from bot.commands.ask import MOST_FORMS
+from bot.commands.modals import WORDS_NAME
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH, Sentences
 from tests.e2e.conftest import Message, Stage, field_of

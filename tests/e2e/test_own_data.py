@@ -6,9 +6,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bot.commands.privacy import EXPORT_NAME, FORGET, USAGE_NAME
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
-from bot.own_data import EXPORT_NAME, FORGET, USAGE_NAME
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.faults.points import until

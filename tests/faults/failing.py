@@ -17,13 +17,13 @@ from typing import Any, Final
 from bot.assistant.assistant import Assistant
 from bot.assistant.prompt_images import Pictures
 from bot.attachments.reader import Attachments
+from bot.commands.privacy import Keeping
 from bot.connection import Connection
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.llm.model_catalog import ModelList
 from bot.markdown.splitter import MESSAGE_LIMIT
-from bot.own_data import Keeping
 from bot.sandbox.driver import Driver, running_discord
 from bot.storage.database import Database, Row, Statement
 from bot.storage.exchanges import History

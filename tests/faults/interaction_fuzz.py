@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from bot.commands.privacy import FORGET
 from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
-from bot.own_data import FORGET
 from tests.e2e.conftest import GLANCE_SECONDS, NAMES, PATIENCE_SECONDS, Stage, field_of
 from tests.faults.gateway_fuzz import mutant
 from tests.sandbox.wire import Socket

@@ -181,7 +181,7 @@ async def test_06_a_command_that_cannot_be_stored_changes_nothing_and_says_so(
     memory = await stage.memory_at(f"{unique} after")
     assert f"{unique} before" in memory
     assert f"{unique} prompt" not in memory
-    failed = [line for line in stage.log.splitlines() if "bot.commands: A command" in line]
+    failed = [line for line in stage.log.splitlines() if "bot.commands.base: A command" in line]
     assert len(failed) == 3
     assert all(" WARNING " in line and "disk I/O error" in line for line in failed)
 
@@ -421,7 +421,7 @@ async def obeyed_without_a_word(
         async with locked(stage.folder / "bot.db"):
             yield thread, await stage.discord.command(thread, "Mina", "reset")
         await stage.logged(
-            f"WARNING bot.commands: A command cannot be answered any more: code {code}"
+            f"WARNING bot.commands.base: A command cannot be answered any more: code {code}"
         )
         await stage.said(thread, "Mina", f"{unique} after")
     assert f"{unique} before" not in await stage.memory_at(f"{unique} after")

@@ -8,10 +8,10 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from bot.commands import Commands, Refused, everywhere, is_brought, said
+from bot.commands.base import Commands, Refused, everywhere, is_brought, said
+from bot.commands.model import enumerated
 from bot.i18n.sentences import Sentences
 from bot.llm.prices import Prices
-from bot.models import enumerated
 from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY, By, Used, date_of, today
 

@@ -9,10 +9,10 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, said, scope_choices
+from bot.commands.base import CHANNEL_SCOPE, SCOPES, Commands, Refused, said, scope_choices
+from bot.commands.modals import Forms, open_form
 from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed
-from bot.forms import Forms, open_form
 from bot.i18n.sentences import Sentences
 from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.exchanges import History

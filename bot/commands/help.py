@@ -6,10 +6,10 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands import Commands, everywhere, is_brought, said
+from bot.commands.base import Commands, everywhere, is_brought, said
+from bot.commands.privacy import Keeping
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
-from bot.own_data import Keeping
 from bot.storage.exchanges import History
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import discord
 
 from bot.assistant.assistant import Assistant
-from bot.commands import Commands, Refused
-from bot.completing import UNANSWERABLE
+from bot.commands.base import Commands, Refused
+from bot.commands.regenerate import Renewals, Renewed
+from bot.commands.tree import UNANSWERABLE
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.reply_actions import Offer, offered
-from bot.renewing import Renewals, Renewed
 from bot.replies.buttons import buttons
 from bot.replies.interaction_channel import Press
 from bot.storage.exchanges import History

@@ -14,7 +14,7 @@ from discord import app_commands
 
 from bot.assistant.assistant import Assistant
 from bot.client import ChatClient
-from bot.completing import UNANSWERABLE, CompletingTree
+from bot.commands.tree import UNANSWERABLE, CompletingTree
 from bot.conversation.exchange import Conversation, Exchange
 from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
 from bot.i18n.languages import Languages, of_locale

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import discord
 
-from bot.commands import Commands, Refused
-from bot.completing import UNANSWERABLE
+from bot.commands.base import Commands, Refused
+from bot.commands.tree import UNANSWERABLE
 from bot.transport.payload_checks import is_snowflake
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands import Commands, everywhere, said
+from bot.commands.base import Commands, everywhere, said
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import Sentences

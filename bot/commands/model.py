@@ -7,8 +7,8 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, scope_choices
-from bot.completing import CHOICE_LENGTH, CHOICES, CompletingTree
+from bot.commands.base import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, scope_choices
+from bot.commands.tree import CHOICE_LENGTH, CHOICES, CompletingTree
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.llm.model_catalog import ModelList

@@ -11,9 +11,9 @@ import discord
 from discord import app_commands
 
 from bot.attachments.reader import attachments_of
-from bot.commands import Commands, Refused, everywhere, is_brought, said
+from bot.commands.base import Commands, Refused, everywhere, is_brought, said
+from bot.commands.modals import Forms, open_form
 from bot.conversation.exchange import Exchange, scrubbed
-from bot.forms import Forms, open_form
 from bot.inbox import addressing
 from bot.inbox.channels import Channels, readable
 from bot.replies.interaction_channel import ANSWER_SECONDS
