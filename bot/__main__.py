@@ -51,12 +51,54 @@ def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
     """Return the name of the command, and the function that runs it."""
     if not arguments:
         return "run", _run
-    from bot.command_line import options_of  # noqa: PLC0415
-
-    options = options_of(arguments)
+    options = _parser().parse_args(arguments)
     commands = {"chat": partial(_chat, options), "sandbox": partial(_sandbox, options)}
     command = options.command or "run"
     return command, commands.get(command, _run)
+
+
+def _parser() -> "argparse.ArgumentParser":
+    # Imported only if there are arguments, to save memory: a bot on a host is started without any.
+    import argparse  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(
+        prog="python -m bot",
+        description="A Discord bot that answers mentions and direct messages.",
+        epilog="Without a command it runs the bot. Settings: see .env.example.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("run", help="run the bot (the default)")
+    chat = commands.add_parser(
+        "chat", help="chat in the terminal, without Discord, or ask one question"
+    )
+    chat.add_argument(
+        "question",
+        nargs="*",
+        help="ask this one question and exit; piped input is added to it, or is the question",
+    )
+    chat.add_argument("--offline", action="store_true", help="use the stand-in model; needs no key")
+    sandbox = commands.add_parser(
+        "sandbox", help="try the bot with a stand-in Discord, without any account"
+    )
+    sandbox.add_argument(
+        "--real",
+        action="store_true",
+        help="use the chat API of your settings, which costs money, instead of a stand-in model",
+    )
+    sandbox.add_argument("--terminal", action="store_true", help="run in this terminal")
+    sandbox.add_argument(
+        "--no-browser", action="store_true", help="print the address of the page only"
+    )
+    sandbox.add_argument("--port", type=_port, default=0, help="port of the page (default: any)")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+        from argparse import ArgumentTypeError  # noqa: PLC0415
+
+        raise ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
 
 
 def _run() -> int:
@@ -74,7 +116,7 @@ def _run() -> int:
     set_up_logging(settings.log_level, settings.log_format)
     with DatabaseFile.hold(settings.database_path) as file:
         # openai takes a while, in which the file is read through; and settings come first.
-        from bot.runtime import run  # noqa: PLC0415
+        from bot.app import run  # noqa: PLC0415
 
         gc.freeze()
         gc.enable()

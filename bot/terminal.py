@@ -17,6 +17,7 @@ from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any, Final, Self
 
+from bot.app import assistant_on
 from bot.assistant.assistant import Assistant
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
@@ -31,7 +32,6 @@ from bot.errors import (
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.logs import set_up_logging
-from bot.runtime import assistant_on
 from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running
 from bot.settings import Settings

@@ -187,7 +187,7 @@ def test_what_decides_does_nothing_else(name: str) -> None:
 
 
 def test_settings_are_read_at_the_top_only() -> None:
-    assert importers("bot.settings") == {"__main__", "runtime", "terminal"}
+    assert importers("bot.settings") == {"__main__", "app", "terminal"}
 
 
 def test_stand_ins_are_started_by_the_commands_only() -> None:
@@ -218,11 +218,11 @@ def test_stand_ins_are_started_by_the_commands_only() -> None:
                 "commands.buttons",
                 "recovery.unfinished",
                 "commands.regenerate",
-                "runtime",
+                "app",
                 "terminal",
             },
         ),
-        ("llm.client", {"runtime"}),
+        ("llm.client", {"app"}),
         (
             "storage.database",
             {
@@ -249,8 +249,8 @@ def test_stand_ins_are_started_by_the_commands_only() -> None:
                 *("commands.buttons", "commands.usage"),
             },
         ),
-        ("connection", {"runtime"}),
-        ("runtime", {"__main__", "terminal"}),
+        ("connection", {"app"}),
+        ("app", {"__main__", "terminal"}),
         ("terminal", {"__main__"}),
         ("__main__", set()),
     ],

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import main
+from bot.app import stop_signal
 from bot.errors import SettingsInvalid
-from bot.runtime import stop_signal
 from bot.settings import REMEDIES, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -206,7 +206,7 @@ async def test_a_signal_asks_it_to_stop_and_is_as_before_afterwards(number: sign
 def test_a_second_signal_leaves_at_once() -> None:
     code = (
         "import asyncio, os, signal\n"
-        "from bot.runtime import stop_signal\n"
+        "from bot.app import stop_signal\n"
         "async def main():\n"
         "    with stop_signal() as stop:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"

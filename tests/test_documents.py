@@ -116,11 +116,13 @@ def test_links_to_files_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_the_tree_names_modules_that_exist() -> None:
+def test_the_tree_names_every_room() -> None:
     tree = re.search(r"```\nbot/\n(.*?)```", README, re.DOTALL)
     assert tree is not None
-    for name in re.findall(r"\b\w+\.py\b", tree[1]):
-        assert (ROOT / "bot" / name).exists(), name
+    named = re.findall(r"(?m)(?:^|\.py )  (\w+(?:\.py|/))", tree[1])
+    rooms = {f"{path.parent.name}/" for path in (ROOT / "bot").glob("*/__init__.py")}
+    modules = {path.name for path in (ROOT / "bot").glob("*.py")} - {"__init__.py"}
+    assert sorted(named) == sorted(rooms | modules)
 
 
 def test_requirements_pin_what_the_project_depends_on() -> None:

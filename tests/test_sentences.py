@@ -49,8 +49,8 @@ LIMITS = {  # Discord's, in characters
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_sentence_is_used(name: str) -> None:
-    sources = (path.read_text() for path in BOT.glob("*.py") if path.name not in TABLE_FILES)
-    assert any(re.search(rf"\b{name}\b", source) for source in sources)
+    sources = (path.read_text() for path in BOT.rglob("*.py") if path.name not in TABLE_FILES)
+    assert any(re.search(rf"\.{name}\b|\"{name}\"", source) for source in sources)
 
 
 @pytest.mark.parametrize("error", MODEL_ERRORS, ids=lambda error: error.__name__)
