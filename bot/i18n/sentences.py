@@ -1,5 +1,6 @@
 """All that people read, in one place; a second language is a second table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -215,6 +216,10 @@ class Sentences:
     terminal_system: str
     terminal_unknown_command: str
     terminal_without_memory: str
+
+
+# Chooses a sentence from a table and fills in its values, such as `lambda text: text.hint`.
+Explain = Callable[[Sentences], str]
 
 
 ENGLISH: Final = Sentences(
