@@ -223,7 +223,7 @@ class ChatClient(discord.Client):
                 if taken is not None:
                     done = False
                     exchange, reply = taken
-                    await self._catch_up.turn_of(exchange.lane)
+                    await self._catch_up.turn_of(exchange.queue_key)
                     look_up = self._interactions.looking_up(about)
                     done = not self._draining and await self._assistant.answer(
                         exchange, reply, look_up=look_up
@@ -232,7 +232,7 @@ class ChatClient(discord.Client):
                 log.info("Question %d waits: %s", interaction.id, error)
                 done = False
             finally:
-                self._catch_up.released(interaction.id, exchange.lane, done=done)
+                self._catch_up.released(interaction.id, exchange.queue_key, done=done)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Take over what somebody made of their question; an edit may make a question, too."""
@@ -322,7 +322,7 @@ class ChatClient(discord.Client):
 
     async def _take(self, message: discord.Message) -> None:
         """Store a question and see it answered; while draining, the next start does that."""
-        done, place_id = True, message.channel.id
+        done, queue_key = True, (message.channel.id, 0)
         with self._inbox.holding(message.id) as free:
             if not free:
                 return
@@ -333,11 +333,11 @@ class ChatClient(discord.Client):
                 question = await self._inbox.store(message, self.me_id)
                 if question is not None:
                     done = False  # Also where a failure of our own ends this: it is stored.
-                    place_id = question.exchange.place_id
-                    await self._catch_up.turn_of(place_id)
+                    queue_key = question.exchange.queue_key
+                    await self._catch_up.turn_of(queue_key)
                     done = not self._draining and await self._inbox.answer(question, self.me_id)
             finally:
-                self._catch_up.released(message.id, place_id, done=done)
+                self._catch_up.released(message.id, queue_key, done=done)
 
     def _locale_of(self, guild_id: int) -> str | None:
         """Return the locale that a guild chose; only communities can, others are set to en-US."""

@@ -123,9 +123,9 @@ async def test_a_page_costs_what_a_page_holds_in_private_and_beside_it(history: 
 
 
 def test_what_one_person_sees_is_answered_beside_the_rest() -> None:
-    lanes = [an_exchange(1), asked(2), asked(3, by=JUN), asked(4, channel=2), asked(5)]
-    assert len({one.lane for one in lanes}) == 4
-    assert lanes[0].lane == asked(6, private=False).lane == 1
+    exchanges = [an_exchange(1), asked(2), asked(3, by=JUN), asked(4, channel=2), asked(5)]
+    assert len({exchange.queue_key for exchange in exchanges}) == 4
+    assert exchanges[0].queue_key == asked(6, private=False).queue_key == (1, 0)
 
 
 # What is forgotten

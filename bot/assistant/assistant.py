@@ -98,7 +98,7 @@ class Assistant:
         *look_up* is called when its turn comes, with the question as it stands by then. False where
         the reply is not shown whole and is to be gone on with later.
         """
-        turn = self._queues.turn(exchange.lane)
+        turn = self._queues.turn(exchange.queue_key)
         return await self._owned(self._begun(exchange, look_up), reply, turn)
 
     async def go_on(
@@ -113,7 +113,7 @@ class Assistant:
 
         Where it is *too_late* the model is not asked; what there is of an answer says so.
         """
-        turn = self._queues.patient_turn(exchange.lane)
+        turn = self._queues.patient_turn(exchange.queue_key)
         return await self._owned(self._begun(exchange, look_up, too_late=too_late), reply, turn)
 
     async def renew(
@@ -130,7 +130,7 @@ class Assistant:
         The stored reply is replaced once the new one is whole. It counts for *person_id*. The rest
         is as in `answer`, None where there is nothing to renew any more.
         """
-        turn = self._queues.turn(exchange.lane)
+        turn = self._queues.turn(exchange.queue_key)
         answer = self._begun(exchange, look_up, renewal=renewal)
         answer.counts_for = person_id
         is_shown = await self._owned(answer, reply, turn)
@@ -176,7 +176,7 @@ class Assistant:
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
         """Wait for the turn to be answered in a place, and hold it; raises PlaceBusy."""
-        return self._queues.turn(place_id)
+        return self._queues.turn((place_id, 0))
 
     async def reset(self, place: Conversation, before_id: int) -> int:
         """Forget what was asked in a place before *before_id*; return how many exchanges.

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from bot.conversation.exchange import QueueKey
 from bot.errors import PlaceBusy
 
 WAITING_LIMIT: Final = 10
@@ -22,22 +23,22 @@ class PlaceQueues:
     """The queues of all places; one that is empty is gone, and with it that it was too long."""
 
     def __init__(self) -> None:
-        self._queues: dict[int, _Queue] = {}
+        self._queues: dict[QueueKey, _Queue] = {}
 
     @asynccontextmanager
-    async def turn(self, place_id: int) -> AsyncIterator[None]:
-        """Wait for this place's turn and hold it; raises PlaceBusy when too many wait already."""
-        queue = self._queues.setdefault(place_id, _Queue())
+    async def turn(self, key: QueueKey) -> AsyncIterator[None]:
+        """Wait for the turn in this queue and keep it; raises PlaceBusy if too many wait."""
+        queue = self._queues.setdefault(key, _Queue())
         if queue.inside > WAITING_LIMIT:
             first, queue.refused = not queue.refused, True
             raise PlaceBusy(first=first)
-        async with self.patient_turn(place_id):
+        async with self.patient_turn(key):
             yield
 
     @asynccontextmanager
-    async def patient_turn(self, place_id: int) -> AsyncIterator[None]:
-        """Wait for this place's turn, however many wait already, and hold it."""
-        queue = self._queues.setdefault(place_id, _Queue())
+    async def patient_turn(self, key: QueueKey) -> AsyncIterator[None]:
+        """Wait for the turn in this queue, however many wait already, and keep it."""
+        queue = self._queues.setdefault(key, _Queue())
         queue.inside += 1
         try:
             async with queue.lock:
@@ -45,4 +46,4 @@ class PlaceQueues:
         finally:
             queue.inside -= 1
             if not queue.inside:
-                del self._queues[place_id]
+                del self._queues[key]

@@ -71,7 +71,7 @@ class Renewals:
                     else None
                 )
             finally:
-                self._catch_up.released(message_id, exchange.lane, done=is_shown is not False)
+                self._catch_up.released(message_id, exchange.queue_key, done=is_shown is not False)
         if is_shown is None:
             self._catch_up.again()  # If it is open still, and not forgotten.
             return Renewed.FORGOTTEN

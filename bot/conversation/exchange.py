@@ -18,6 +18,10 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+# A place and the one person who sees what is answered there, 0 if everybody does.
+QueueKey = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """What one place remembers.
@@ -81,12 +85,9 @@ class Exchange:
         return self.pressed_id or self.message_id
 
     @property
-    def lane(self) -> int:
-        """What is answered one after the other has this number in common.
-
-        It is the place's, or one for what a person alone sees there.
-        """
-        return self.place_id ^ self.conversation.person_id
+    def queue_key(self) -> QueueKey:
+        """The queue in which it is answered: questions with the same key wait for each other."""
+        return self.place_id, self.conversation.person_id
 
     @property
     def private_locale(self) -> str:

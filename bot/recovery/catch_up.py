@@ -10,7 +10,7 @@ from typing import Final
 
 import discord
 
-from bot.conversation.exchange import OpenQuestion, State
+from bot.conversation.exchange import OpenQuestion, QueueKey, State
 from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox.edits import ASKING_EDIT_SECONDS
@@ -32,10 +32,10 @@ AT_ONCE: Final = 8  # questions of before that are begun side by side
 OWED_SECONDS: Final = 3600.0  # What was delivered is answered, however little is caught up with.
 HANDLING_FAILURES: Final = 3  # of one question, in one run of the program
 HOUR_SECONDS: Final = 3600.0
-# What pauses beside places, whose ids are above 0.
-PASSING: Final = -1
-READING: Final = -2
-COMPARING: Final = -3
+# What pauses beside the queues of places, whose ids are above 0.
+PASSING: Final[QueueKey] = (-1, 0)
+READING: Final[QueueKey] = (-2, 0)
+COMPARING: Final[QueueKey] = (-3, 0)
 
 
 class CatchUp:
@@ -75,13 +75,13 @@ class CatchUp:
         self._returned = False
         self._compared = False
         self._stopped = False
-        self._waiting: dict[int, deque[OpenQuestion]] = {}
-        self._places: dict[int, asyncio.Task[None]] = {}
+        self._waiting: dict[QueueKey, deque[OpenQuestion]] = {}
+        self._places: dict[QueueKey, asyncio.Task[None]] = {}
         self._few = Few(AT_ONCE)
         self._passed_over: set[int] = set()
         self._failures: dict[int, int] = {}
         self._pauses = Pauses(self.again)
-        self._open_at_start: set[int] = set()
+        self._open_at_start: set[QueueKey] = set()
         self._begun = asyncio.Event()
 
     def came_back(self) -> None:
@@ -94,12 +94,12 @@ class CatchUp:
         """Look at what is open."""
         self._wanted.set()
 
-    def released(self, message_id: int, place_id: int, *, done: bool) -> None:
+    def released(self, message_id: int, queue_key: QueueKey, *, done: bool) -> None:
         """Note that a question in a place is in nobody's hands any more."""
         was_passed_over = message_id in self._passed_over
         self._passed_over.discard(message_id)
         if not done:
-            self._pauses.begin(place_id)
+            self._pauses.begin(queue_key)
         elif was_passed_over:
             self.again()
 
@@ -111,16 +111,16 @@ class CatchUp:
     async def look_ahead(self) -> None:
         """Note where something is open before anything is heard; raises HistoryFailed."""
         left = await self._history.open_questions()
-        self._open_at_start = {question.exchange.lane for question in left}
+        self._open_at_start = {question.exchange.queue_key for question in left}
         if left:
             log.info("Questions left open by the last run: %d; going on with them", len(left))
 
-    async def turn_of(self, place_id: int) -> None:
-        """Wait until no older question in this place is left."""
-        if place_id in self._open_at_start:
+    async def turn_of(self, queue_key: QueueKey) -> None:
+        """Wait until no older question is left in this queue."""
+        if queue_key in self._open_at_start:
             await self._begun.wait()
-        while place_id in self._places:
-            await asyncio.wait({self._places[place_id]})
+        while queue_key in self._places:
+            await asyncio.wait({self._places[queue_key]})
 
     async def run(self) -> None:
         """Catch up whenever it is wanted, for ever.
@@ -134,7 +134,7 @@ class CatchUp:
             group.create_task(self._whenever(self._comparing, self._compare, COMPARING))
 
     async def _whenever(
-        self, wanted: asyncio.Event, act: Callable[[], Awaitable[bool]], pause_id: int
+        self, wanted: asyncio.Event, act: Callable[[], Awaitable[bool]], pause_id: QueueKey
     ) -> None:
         """Do *act* whenever it is wanted; where it is not done to its end, again after a pause."""
         while True:
@@ -257,7 +257,7 @@ class CatchUp:
             if question is not None and question.refusal is not None:
                 state, sentence = question.refusal
                 await self._history.complete(question.exchange, state, [sentence])
-        self.released(message.id, message.channel.id, done=True)
+        self.released(message.id, (message.channel.id, 0), done=True)
         return question is not None
 
     async def _go_on(self) -> None:
@@ -269,34 +269,34 @@ class CatchUp:
             if self._inbox.is_held(message_id):
                 self._passed_over.add(message_id)
                 continue
-            place_id = question.exchange.lane
-            if self._pauses.holds(place_id) and not question.withdrawn:
+            queue_key = question.exchange.queue_key
+            if self._pauses.holds(queue_key) and not question.withdrawn:
                 continue
-            queue = self._waiting.setdefault(place_id, deque())
+            queue = self._waiting.setdefault(queue_key, deque())
             if all(one.exchange.message_id != message_id for one in queue):
                 queue.append(question)
-            if place_id not in self._places:
-                task = asyncio.create_task(self._go_on_in(place_id))
-                self._places[place_id] = task
+            if queue_key not in self._places:
+                task = asyncio.create_task(self._go_on_in(queue_key))
+                self._places[queue_key] = task
 
     def _forget_others(self, left: list[OpenQuestion]) -> None:
         """Keep nothing in mind of questions that are not open any more."""
-        self._pauses.forget_others({question.exchange.lane for question in left})
+        self._pauses.forget_others({question.exchange.queue_key for question in left})
         for message_id in self._failures.keys() - {one.exchange.message_id for one in left}:
             del self._failures[message_id]
 
-    async def _go_on_in(self, place_id: int) -> None:
+    async def _go_on_in(self, queue_key: QueueKey) -> None:
         self._in_task()
-        queue = self._waiting[place_id]
+        queue = self._waiting[queue_key]
         try:
             while queue and not self._stopped:
                 async with self._few.turn():
                     question = queue.popleft()
-                    if question.withdrawn or not self._pauses.holds(place_id):
+                    if question.withdrawn or not self._pauses.holds(queue_key):
                         await self._go_on_with(question)
         finally:
-            del self._waiting[place_id]
-            del self._places[place_id]
+            del self._waiting[queue_key]
+            del self._places[queue_key]
 
     async def _go_on_with(self, question: OpenQuestion) -> None:
         message_id = question.exchange.message_id
@@ -319,8 +319,8 @@ class CatchUp:
                 done = await self._failed(question)
         if done:
             self._failures.pop(message_id, None)
-            self._pauses.got_better(question.exchange.lane)
-        self.released(message_id, question.exchange.lane, done=done)
+            self._pauses.got_better(question.exchange.queue_key)
+        self.released(message_id, question.exchange.queue_key, done=done)
 
     async def _failed(self, question: OpenQuestion) -> bool:
         """Count a failure of our own; give the question up after some. Whether it is given up."""
