@@ -39,7 +39,6 @@ LIBRARIES = {
         "replies.discord_reply",
         "inbox.embeds",
         "commands.modals",
-        "inbox.forwards",
         "transport.patches",
         "transport.websocket",
         "recovery.guilds",

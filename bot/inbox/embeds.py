@@ -1,20 +1,53 @@
-"""Put into words what a message holds beside its own: the message that it forwards, and embeds."""
+"""Turn the forwards and embeds of a message into text, and remember recent forwards."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import discord
 
 from bot.conversation.prompt import EMBED, FORWARDED, defused
+from bot.conversation.snowflakes import seconds_of
 from bot.transport.payload_checks import tidied_embed
 
 CHARACTERS: Final = 6000  # Discord: in all embeds of a message; a forwarded one counts with them
+FORWARD_SECONDS: Final = 10.0  # A client sends a forward and its comment at once.
+RECENT_FORWARDS: Final = 1000
+
+
+class RecentForwards:
+    """The newest forward of each author in each channel, unless it was for the bot.
+
+    A client sends a comment on a forward as a message of its own, which refers to nothing.
+    """
+
+    def __init__(self) -> None:
+        self._newest: OrderedDict[tuple[int, int], discord.Message] = OrderedDict()
+
+    def note(self, message: discord.Message) -> None:
+        """Remember *message* if it is a forward; any other message ends the one before it."""
+        key = (message.channel.id, message.author.id)
+        self._newest.pop(key, None)
+        if message.message_snapshots:
+            self._newest[key] = message
+            if len(self._newest) > RECENT_FORWARDS:
+                self._newest.popitem(last=False)
+
+    def sent_with(self, message: discord.Message) -> discord.Message | None:
+        """Return the forward that *message* comments on, if there is one."""
+        if message.reference is not None:
+            return None
+        forward = self._newest.get((message.channel.id, message.author.id))
+        if forward is None:
+            return None
+        seconds = seconds_of(message.id) - seconds_of(forward.id)
+        return forward if 0 <= seconds <= FORWARD_SECONDS else None
 
 
 def embedded_text(message: discord.Message, named: Callable[[str], str]) -> str:
-    """Return what *message* forwards and embeds, ready for the model, "" where that is nothing.
+    """Return what *message* forwards and embeds as text for the model, "" if there is nothing.
 
-    Each embed stands once. *named* puts names in the place of ids.
+    Each embed appears once. *named* replaces ids by names.
     """
     pieces, left = list[str](), CHARACTERS
     for heading, text in dict.fromkeys(_pieces(message)):
@@ -37,7 +70,7 @@ def _pieces(message: discord.Message) -> Iterator[tuple[str, str]]:
 
 def _embeds(embeds: Iterable[discord.Embed]) -> Iterator[tuple[str, str]]:
     for embed in embeds:
-        # What was fetched was looked at by nobody yet.
+        # A fetched message has not passed the checks of gateway events.
         text = "\n".join(_lines(tidied_embed(embed.to_dict())))
         if text:
             yield EMBED, text

@@ -15,7 +15,7 @@ from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
-from bot.inbox.forwards import Forwards
+from bot.inbox.embeds import RecentForwards
 from bot.inbox.reply_chain import Chain
 from bot.inbox.threads import Asked, thread_possible
 from bot.storage.exchanges import History
@@ -67,7 +67,7 @@ class Questions:
         self._attachments = attachments
         self._languages = languages
         self._chain = Chain(channels, history)
-        self._forwards = Forwards()
+        self._forwards = RecentForwards()
 
     async def is_for_me(self, message: discord.Message, me_id: int) -> bool:
         """Whether *message* asks the bot."""
@@ -183,7 +183,7 @@ class Questions:
 
     def _about(self, message: discord.Message) -> discord.Message | None:
         """Return what *message* replies to, or the forward that it was sent with."""
-        return addressing.replied_to(message) or self._forwards.before(message)
+        return addressing.replied_to(message) or self._forwards.sent_with(message)
 
     async def _brought(
         self, message: Asked, about: discord.Message | None, me_id: int, exchange: Exchange
