@@ -225,9 +225,9 @@ class ChatClient(discord.Client):
                     exchange, reply = taken
                     await self._catch_up.turn_of(exchange.queue_key)
                     look_up = self._interactions.looking_up(about)
-                    done = not self._draining and await self._assistant.answer(
-                        exchange, reply, look_up=look_up
-                    )
+                    if not self._draining:
+                        delivery = await self._assistant.answer(exchange, reply, look_up=look_up)
+                        done = delivery.done
             except ReplyDelayed as error:
                 log.info("Question %d waits: %s", interaction.id, error)
                 done = False

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bot import errors
-from bot.assistant.assistant import Assistant
+from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.context_window import Told
@@ -91,7 +91,7 @@ class Stage:
     def __init__(self, assistant: Assistant, history: History) -> None:
         self._assistant = assistant
         self._history = history
-        self.tasks: list[asyncio.Task[bool]] = []
+        self.tasks: list[asyncio.Task[Delivery]] = []
 
     async def ask(self, exchange: Exchange, reply: DoubleReply | None = None) -> DoubleReply:
         """Ask and wait for the end."""
@@ -466,7 +466,7 @@ async def test_a_stored_answer_stays_where_what_is_shown_of_it_cannot_be_read(
     await attempted(history, an_exchange(1), 1)
     await history.complete(an_exchange(1, reply="Because."), State.ANSWERED, [])
     lost = DoubleReply(lost=ReplyLost("the permission View Channel is missing"))
-    assert await assistant.go_on(an_exchange(1), lost)
+    assert await assistant.go_on(an_exchange(1), lost) is Delivery.FINISHED
     assert await remembered(history) == [("Why?", "Because.", False)]
     assert await history.open_questions() == []
 
@@ -510,7 +510,7 @@ async def test_stored_reply_is_replaced_if_discord_later_refuses_to_show_it(
         model.enqueue(*script)
         await stage.ask(an_exchange(message_id), DoubleReply(delayed_end=True))
         late = DoubleReply(refuses="bad", shown=f"Good{ENGLISH.interrupted}")
-        assert await assistant.go_on(an_exchange(message_id), late)
+        assert await assistant.go_on(an_exchange(message_id), late) is Delivery.FINISHED
         assert (late.text, late.notices) == ("Good", [ENGLISH.reply_blocked])
     assert [one[1] for one in await remembered(history)] == ["Good", "Good"]
     assert await history.open_questions() == []
@@ -522,7 +522,7 @@ async def test_a_refusal_is_shown_and_counts_as_the_answer(
 ) -> None:
     await history.receive(an_exchange(1))
     reply = DoubleReply()
-    assert await assistant.refuse(an_exchange(1), reply, State.ANSWERED, "No.")
+    assert await assistant.refuse(an_exchange(1), reply, State.ANSWERED, "No.") is Delivery.FINISHED
     assert (reply.notices, reply.left) == (["No."], True)
     assert states(path) == {1: "answered"}
     assert await remembered(history) == []
@@ -533,7 +533,7 @@ async def test_a_refusal_whose_place_is_gone_is_logged(
 ) -> None:
     await history.receive(an_exchange(1))
     reply = DoubleReply(lost=ReplyLost("it is gone"))
-    assert await assistant.refuse(an_exchange(1), reply, State.FAILED, "No.")
+    assert await assistant.refuse(an_exchange(1), reply, State.FAILED, "No.") is Delivery.FINISHED
     assert "Cannot show answer 1 in 1: it is gone" in caplog.text
     assert await history.open_questions() == [], "it is not tried again"
 
@@ -543,9 +543,9 @@ async def test_a_refusal_that_discord_does_not_take_now_is_said_later(
 ) -> None:
     await history.receive(an_exchange(1))
     failing = DoubleReply(lost=ReplyDelayed("503"))
-    assert not await assistant.refuse(an_exchange(1), failing, State.FAILED, "No.")
+    assert await assistant.refuse(an_exchange(1), failing, State.FAILED, "No.") is Delivery.DEFERRED
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply)
+    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices) == ("", ["No."])
     assert await history.open_questions() == []
 
@@ -671,7 +671,7 @@ async def test_an_answer_that_a_crash_cut_off_is_asked_for_once_more(
 ) -> None:
     await attempted(history, an_exchange(1), 1)
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply)
+    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, len(model.history)) == ("Very well.", [], 1)
     assert states(path) == {1: "answered"}
 
@@ -682,7 +682,7 @@ async def test_a_text_that_was_complete_is_shown_without_asking(
     await attempted(history, an_exchange(1), 1)
     await history.complete(an_exchange(1, reply="Because."), State.ANSWERED, ["A notice."])
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply)
+    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, model.history) == ("Because.", ["A notice."], [])
     assert await history.open_questions() == []
 
@@ -693,7 +693,7 @@ async def test_the_third_attempt_says_so_and_asks_nobody(
     """Two model calls through crashes are the most; what was shown stays, marked as cut."""
     await attempted(history, an_exchange(1), 2)
     reply = DoubleReply(shown="Beca")
-    assert await assistant.go_on(an_exchange(1), reply)
+    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, model.history) == ("Beca", [ENGLISH.given_up], [])
     assert states(path) == {1: "failed"}
     assert await remembered(history) == [("Why?", "Beca", True)]
@@ -704,7 +704,7 @@ async def test_a_question_that_ends_each_attempt_is_left_alone_after_the_third(
 ) -> None:
     await attempted(history, an_exchange(1), 3)
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply)
+    assert await assistant.go_on(an_exchange(1), reply) is Delivery.GONE
     assert (reply.notices, model.history) == (None, [])
     assert states(path) == {1: "failed"}
     assert await history.open_questions() == []
@@ -715,11 +715,16 @@ async def test_what_discord_does_not_take_now_is_shown_later_without_asking(
 ) -> None:
     """An outage of Discord is no attempt, however long it lasts."""
     await history.receive(an_exchange(1))
-    assert not await assistant.answer(an_exchange(1), DoubleReply(delayed_end=True))
+    assert (
+        await assistant.answer(an_exchange(1), DoubleReply(delayed_end=True)) is Delivery.DEFERRED
+    )
     for _ in range(5):
-        assert not await assistant.go_on(an_exchange(1), DoubleReply(delayed_end=True))
+        assert (
+            await assistant.go_on(an_exchange(1), DoubleReply(delayed_end=True))
+            is Delivery.DEFERRED
+        )
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply)
+    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, len(model.history)) == ("Very well.", [], 1)
 
 
@@ -839,7 +844,7 @@ async def test_an_answer_is_given_though_nothing_can_be_stored(
         )
         database.commit()
     reply = DoubleReply()
-    assert await assistant.answer(an_exchange(1), reply)
+    assert await assistant.answer(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices) == ("Very well.", [ENGLISH.memory_not_saved])
     with closing(sqlite3.connect(path)) as database:
         database.execute("DROP TRIGGER full")
@@ -850,7 +855,7 @@ async def test_an_answer_is_given_though_nothing_can_be_stored(
 async def answered_now(assistant: Assistant, history: History, message_id: int) -> DoubleReply:
     await history.receive(an_exchange(message_id))
     reply = DoubleReply()
-    assert await assistant.answer(an_exchange(message_id), reply)
+    assert await assistant.answer(an_exchange(message_id), reply) is Delivery.FINISHED
     return reply
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.prompt_images import Pictures
 from bot.conversation.exchange import Exchange
 from bot.i18n.languages import Languages
@@ -104,7 +104,7 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @asynccontextmanager
-async def running(scene: Scene, message_id: int) -> AsyncIterator[asyncio.Task[bool]]:
+async def running(scene: Scene, message_id: int) -> AsyncIterator[asyncio.Task[Delivery]]:
     """Let a question be answered, without end."""
     scene.model.enqueue("Beca", asyncio.Event())
     reply = DoubleReply()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.exchange import Conversation, Exchange, State
@@ -356,7 +356,7 @@ async def test_a_full_queue_leaves_the_reply_as_it_is(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     model.enqueue("Slow", asyncio.Event())
-    running, waiting = DoubleReply(), list[asyncio.Task[bool]]()
+    running, waiting = DoubleReply(), list[asyncio.Task[Delivery]]()
     for message_id in range(10, 21):
         assert await history.receive(an_exchange(message_id))
         answer = assistant.answer(an_exchange(message_id), running)
@@ -421,7 +421,7 @@ async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: 
     exchange = await stored(history, 2)
     await assistant.forget(2)
     reply = DoubleReply()
-    assert await assistant.renew(exchange, reply, Offer.REGENERATE, 99) is None
+    assert await assistant.renew(exchange, reply, Offer.REGENERATE, 99) is Delivery.GONE
     assert (reply.text, reply.notices) == ("", None)
 
 

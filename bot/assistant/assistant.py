@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
+from enum import Enum, auto
 from typing import Final
 
 from bot.assistant.answer import Answer, Stop
@@ -42,6 +43,19 @@ LAST_ATTEMPT: Final = 3
 INTERRUPTED: Final = [say.interrupted for say in LANGUAGES.values()]
 _Turn = AbstractAsyncContextManager[None]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
+
+
+class Delivery(Enum):
+    """How far an answer came."""
+
+    FINISHED = auto()  # shown, as far as it ever can be
+    DEFERRED = auto()  # to be resumed when Discord accepts messages again
+    GONE = auto()  # nothing to show: the question was deleted, given up or had ended
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self is not Delivery.DEFERRED
 
 
 class Assistant:
@@ -92,11 +106,10 @@ class Assistant:
 
     async def answer(
         self, exchange: Exchange, reply: Reply, *, look_up: LookUp = nothing_more
-    ) -> bool:
+    ) -> Delivery:
         """Answer a received question: from its turn in the queue to the stored, shown reply.
 
-        *look_up* is called when its turn comes, with the question as it stands by then. False where
-        the reply is not shown whole and is to be gone on with later.
+        *look_up* is called when its turn comes, with the question as it stands by then.
         """
         turn = self._queues.turn(exchange.queue_key)
         return await self._owned(self._begun(exchange, look_up), reply, turn)
@@ -108,7 +121,7 @@ class Assistant:
         *,
         look_up: LookUp = nothing_more,
         too_late: bool = False,
-    ) -> bool:
+    ) -> Delivery:
         """Go on with a question that waits since before a restart, as `answer` does.
 
         Where it is *too_late* the model is not asked; what there is of an answer says so.
@@ -124,23 +137,19 @@ class Assistant:
         person_id: int,
         *,
         look_up: LookUp = nothing_more,
-    ) -> bool | None:
+    ) -> Delivery:
         """Make the reply of a stored exchange anew, or go on with it, over what is shown of it.
 
         The stored reply is replaced once the new one is whole. It counts for *person_id*. The rest
-        is as in `answer`, None where there is nothing to renew any more.
+        is as in `answer`.
         """
         turn = self._queues.turn(exchange.queue_key)
         answer = self._begun(exchange, look_up, renewal=renewal)
         answer.counts_for = person_id
-        is_shown = await self._owned(answer, reply, turn)
-        return None if answer.state is None else is_shown
+        return await self._owned(answer, reply, turn)
 
-    async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> bool:
-        """Say *notice* under what there is of an answer; *state* says how the question ends.
-
-        False where it could not be said yet.
-        """
+    async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> Delivery:
+        """Show *notice* under what there is of an answer, and end the question in *state*."""
         try:
             await self._history.complete(exchange, state, [notice])
         except HistoryFailed as error:
@@ -155,11 +164,11 @@ class Assistant:
                     await reply.leave((), NOTHING)
         except ReplyDelayed as error:
             await self._put_off(exchange, error)
-            return False
+            return Delivery.DEFERRED
         except (ReplyLost, ReplyBlocked) as error:
             _log_lost(exchange, error)
         await self._record_shown(exchange)
-        return True
+        return Delivery.FINISHED
 
     def stop(self) -> None:
         """End running and waiting answers where they are; they say so."""
@@ -311,26 +320,25 @@ class Assistant:
         answer.counts_for = exchange.author_id
         return answer
 
-    async def _owned(self, answer: Answer, reply: Reply, turn: _Turn) -> bool:
+    async def _owned(self, answer: Answer, reply: Reply, turn: _Turn) -> Delivery:
         message_id = answer.exchange.message_id
         self._answers[message_id] = answer
         try:
-            is_shown = await self._shown(answer, reply, turn)
+            delivery = await self._shown(answer, reply, turn)
             await self._consulting.learn(answer)
             await self._consulting.count(answer)
         finally:
             del self._answers[message_id]
-        return is_shown
+        return delivery
 
-    async def _shown(self, answer: Answer, reply: Reply, turn: _Turn) -> bool:
-        """Answer; False where the reply is to be shown later."""
+    async def _shown(self, answer: Answer, reply: Reply, turn: _Turn) -> Delivery:
         try:
             async with reply:
                 await self._answer_in_turn(answer, reply, turn)
         except ReplyDelayed as error:
             await self._put_off(answer.exchange, error)
-            return False
-        return True
+            return Delivery.DEFERRED
+        return Delivery.GONE if answer.state is None else Delivery.FINISHED
 
     async def _answer_in_turn(self, answer: Answer, reply: Reply, turn: _Turn) -> None:
         async with AsyncExitStack() as held:

@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import Offer
 from bot.conversation.snowflakes import seconds_of
@@ -59,20 +59,20 @@ class Renewals:
                 return Renewed.RUNNING
             if self._limits.judge(person_id, seconds_of(press.id)) is not Verdict.ADMITTED:
                 raise PersonBusy(self._limits.questions_per_minute)
-            is_shown: bool | None = False
+            delivery = Delivery.DEFERRED
             try:
                 reply = await self._reply(exchange, press)
                 look_up = self._questions.looking_up_again(me_id)
-                is_shown = (
+                delivery = (
                     await self._assistant.renew(
                         exchange, reply, renewal, person_id, look_up=look_up
                     )
                     if reply is not None
-                    else None
+                    else Delivery.GONE
                 )
             finally:
-                self._catch_up.released(message_id, exchange.queue_key, done=is_shown is not False)
-        if is_shown is None:
+                self._catch_up.released(message_id, exchange.queue_key, done=delivery.done)
+        if delivery is Delivery.GONE:
             self._catch_up.again()  # If it is open still, and not forgotten.
             return Renewed.FORGOTTEN
         return Renewed.DONE

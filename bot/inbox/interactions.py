@@ -253,7 +253,7 @@ class Interactions:
             exchange = _as_shown(exchange, original)
         find_place = partial(self._begun_place, exchange, question.parts, original)
         reply = self._inbox.reply_to(exchange, find_place)
-        return await self._assistant.go_on(exchange, reply)
+        return (await self._assistant.go_on(exchange, reply)).done
 
     async def _begun_place(
         self,
@@ -341,7 +341,7 @@ class Interactions:
                 parts.append(Part(part_id, seen.content))
         place = Destination(channel, None, tuple(parts))
         reply = self._inbox.reply_to(exchange, partial(_known, place))
-        return await self._assistant.go_on(exchange, reply, too_late=True)
+        return (await self._assistant.go_on(exchange, reply, too_late=True)).done
 
     async def _withdrawn(self, question: OpenQuestion) -> bool:
         """Withdraw what is shown of a forgotten question; False where that is to be done later."""

@@ -113,13 +113,15 @@ class Inbox:
         question = await self._settled(question, me_id)
         if question.refusal is not None:
             reply = self.reply_to(question.exchange, partial(self._stay, question.message))
-            return await self._assistant.refuse(question.exchange, reply, *question.refusal)
+            delivery = await self._assistant.refuse(question.exchange, reply, *question.refusal)
+            return delivery.done
         exchange = question.exchange
-        done = await self._assistant.answer(
+        delivery = await self._assistant.answer(
             exchange,
             self._fresh_reply(question.message, exchange),
             look_up=self._questions.looking_up(question.message, me_id),
         )
+        done = delivery.done
         if not done and exchange.message_id in self._unstored and len(self._unanswered) < UNSTORED:
             self._unanswered[exchange.message_id] = exchange
         else:
@@ -160,11 +162,12 @@ class Inbox:
             )
             if exchange != stored:
                 await self._history.settle(exchange)
-        return await self._assistant.go_on(
+        delivery = await self._assistant.go_on(
             exchange,
             self._fresh_reply(message, exchange),
             look_up=self._questions.looking_up(message, me_id),
         )
+        return delivery.done
 
     async def refuse_late(self, message: Asked, exchange: Exchange) -> bool:
         """Say that a question is too old to be answered now; False where that is to be said later.
@@ -174,9 +177,10 @@ class Inbox:
         exchange = replace(exchange, place_id=exchange.conversation.channel_id)
         await self._history.answer_in(exchange.message_id, exchange.place_id)
         reply = self.reply_to(exchange, partial(self._stay, message))
-        return await self._assistant.refuse(
+        delivery = await self._assistant.refuse(
             exchange, reply, State.FAILED, self._say(exchange).too_late
         )
+        return delivery.done
 
     def reply_to(
         self, exchange: Exchange, find_place: FindPlace, nonce_id: int | None = None

@@ -104,7 +104,8 @@ class Recovery:
             find_place = partial(_known, destination)
         reply = self._inbox.reply_to(exchange, find_place)
         look_up = self._questions.looking_up(message, me_id)
-        return await self._assistant.go_on(exchange, reply, look_up=look_up, too_late=too_late)
+        delivery = await self._assistant.go_on(exchange, reply, look_up=look_up, too_late=too_late)
+        return delivery.done
 
     async def give_up(self, question: OpenQuestion) -> bool:
         """Say that our own handling of *question* fails; False where that is to be said later.
@@ -127,7 +128,8 @@ class Recovery:
             await self._history.answer_in(exchange.message_id, exchange.place_id)
             reply = self._inbox.reply_to(exchange, partial(_known, place))
         say = self._languages.of_guild(exchange.conversation.guild_id)
-        return await self._assistant.refuse(exchange, reply, State.FAILED, say.answer_failed)
+        delivery = await self._assistant.refuse(exchange, reply, State.FAILED, say.answer_failed)
+        return delivery.done
 
     async def _asked(
         self, exchange: Exchange, me_id: int
