@@ -86,6 +86,8 @@ PURE = {
     "conversation.exchange",
     "attachments.text_encoding",
     "markdown.masked_links",
+    "backoff",
+    "bounded",
     "errors",
     "conversation.gaps",
     "markdown.characters",

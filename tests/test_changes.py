@@ -12,6 +12,7 @@ import pytest
 
 from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.prompt_images import Pictures
+from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange
 from bot.i18n.languages import Languages
 from bot.inbox import edits as changes
@@ -98,7 +99,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(changes, "AGAIN_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(changes, "BACKOFF", Backoff(0.01, 0.02))
     async with FailingDatabase.open(tmp_path / "bot.db") as database:
         yield Scene(database)
 

@@ -19,6 +19,7 @@ import pytest_asyncio
 import trustme
 from openai import AsyncOpenAI
 
+from bot.backoff import Backoff
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ModelBusy,
@@ -76,7 +77,7 @@ async def stand_in() -> AsyncIterator[ModelDriver]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
-    monkeypatch.setattr(model_module, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(model_module, "BACKOFF", Backoff(0.01, 1.0))
     await stand_in.reset()
     return stand_in
 

@@ -18,6 +18,7 @@ import pytest_asyncio
 from bot.assistant.assistant import Assistant
 from bot.assistant.learned_windows import DOUBTED_SECONDS, LEARNT_SECONDS
 from bot.assistant.prompt_images import Pictures
+from bot.backoff import Backoff
 from bot.conversation.context_window import UNBOUNDED
 from bot.conversation.reply_actions import Offer
 from bot.i18n.languages import Languages
@@ -48,7 +49,7 @@ async def stand_in() -> AsyncIterator[ModelDriver]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
-    monkeypatch.setattr(model_module, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(model_module, "BACKOFF", Backoff(0.01, 1.0))
     await stand_in.reset()
     return stand_in
 

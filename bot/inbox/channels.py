@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import discord
 
+from bot.bounded import BoundedDict
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.replies.discord_reply import lost_because
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS: Final = 3.0
 KNOWN: Final = 10_000  # of each kind of knowledge; the oldest is looked up again
-T = TypeVar("T")
 
 
 class Channels:
@@ -30,8 +29,8 @@ class Channels:
         self._client = client
         self._places = places
         self._pacer = pacer
-        self._own_threads: OrderedDict[int, bool] = OrderedDict()
-        self._fetched: OrderedDict[int, Any] = OrderedDict()
+        self._own_threads = BoundedDict[int, bool](KNOWN)
+        self._fetched = BoundedDict[int, Any](KNOWN)
 
     def known(self, message: discord.Message) -> Any:
         """Return the channel of *message*, None where it is not known yet."""
@@ -52,7 +51,7 @@ class Channels:
         except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
             log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
             return channel
-        _keep(self._fetched, channel.id, fetched)
+        self._fetched[channel.id] = fetched
         return fetched
 
     async def parent_id_of(self, message: discord.Message) -> int | None:
@@ -87,7 +86,7 @@ class Channels:
 
     def remember_thread(self, thread_id: int, *, own: bool) -> None:
         """Keep in mind whether a thread is the bot's own."""
-        _keep(self._own_threads, thread_id, own)
+        self._own_threads[thread_id] = own
 
     async def message(self, channel: Any, message_id: int) -> discord.Message | None:
         """Return a message of *channel*, None where it cannot be had now."""
@@ -122,12 +121,6 @@ class Channels:
         return self._client.get_channel(channel_id) or self._client.get_partial_messageable(
             channel_id, guild_id=guild_id
         )
-
-
-def _keep(cache: OrderedDict[int, T], key: int, value: T) -> None:
-    cache[key] = value
-    if len(cache) > KNOWN:
-        cache.popitem(last=False)
 
 
 def channels_of(guild: discord.Guild) -> Iterator[Any]:

@@ -12,6 +12,7 @@ import discord
 
 from bot.assistant.assistant import Assistant
 from bot.attachments.reader import names_of
+from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 ASKING_EDIT_SECONDS: Final = 600.0  # An edit that adds the mention asks; later it only corrects.
 WAITING: Final = 1000  # changes that are kept in mind while the database takes none
-AGAIN_SECONDS: Final = (1.0, 60.0)  # the first pause before trying again, and the longest
+BACKOFF: Final = Backoff(1.0, 60.0)
 ENDING_AGAIN_SECONDS: Final = 0.1  # the pause while the bot is stopping
 
 
@@ -162,13 +163,12 @@ class Changes:
 
     async def keep_making(self) -> None:
         """Make the changes that wait as soon as the database takes them, for ever."""
-        pause_seconds = AGAIN_SECONDS[0]
+        failures = 1
         while True:
             await self._failed.wait()
-            await asyncio.sleep(pause_seconds)
+            await asyncio.sleep(BACKOFF.seconds(failures))
             await self._make_waiting()
-            longer = min(pause_seconds * 2, AGAIN_SECONDS[1])
-            pause_seconds = longer if self._waiting else AGAIN_SECONDS[0]
+            failures = failures + 1 if self._waiting else 1
 
     async def _make(self, change: Callable[[], Awaitable[None]]) -> None:
         if len(self._waiting) >= WAITING:

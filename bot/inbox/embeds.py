@@ -1,11 +1,11 @@
 """Turn the forwards and embeds of a message into text, and remember recent forwards."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import discord
 
+from bot.bounded import BoundedDict
 from bot.conversation.prompt import EMBED, FORWARDED, defused
 from bot.conversation.snowflakes import seconds_of
 from bot.transport.payload_checks import tidied_embed
@@ -22,7 +22,7 @@ class RecentForwards:
     """
 
     def __init__(self) -> None:
-        self._newest: OrderedDict[tuple[int, int], discord.Message] = OrderedDict()
+        self._newest = BoundedDict[tuple[int, int], discord.Message](RECENT_FORWARDS)
 
     def note(self, message: discord.Message) -> None:
         """Remember *message* if it is a forward; any other message ends the one before it."""
@@ -30,8 +30,6 @@ class RecentForwards:
         self._newest.pop(key, None)
         if message.message_snapshots:
             self._newest[key] = message
-            if len(self._newest) > RECENT_FORWARDS:
-                self._newest.popitem(last=False)
 
     def sent_with(self, message: discord.Message) -> discord.Message | None:
         """Return the forward that *message* comments on, if there is one."""

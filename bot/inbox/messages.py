@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Final
 import discord
 
 from bot.assistant.assistant import Assistant
+from bot.bounded import BoundedDict
 from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed, PlaceBusy, ReplyDelayed
 from bot.i18n.languages import Languages
@@ -60,7 +60,7 @@ class Inbox:
         self._languages = languages
         self._message_content = message_content
         self._most_parts = most_parts
-        self._unstored: OrderedDict[int, None] = OrderedDict()
+        self._unstored = BoundedDict[int, None](UNSTORED)
         self._unanswered: dict[int, Exchange] = {}
         self._unrecorded: dict[int, list[int]] = {}
         self._held: dict[int, asyncio.Event] = {}
@@ -247,8 +247,6 @@ class Inbox:
             if can_wait:
                 raise
             self._unstored[message.id] = None
-            if len(self._unstored) > UNSTORED:
-                self._unstored.popitem(last=False)
         else:
             log.debug("In the inbox: question %d", message.id)
         return await self._judged(question)

@@ -1,16 +1,15 @@
 """What people changed last, kept in mind: a list, or the database, may lag behind it."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
+from bot.bounded import BoundedDict
 from bot.conversation.exchange import Exchange
 from bot.conversation.prompt import kept_files, requoted
 
 KEPT: Final = 1000  # Far more than can be on their way at once.
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +27,16 @@ class Lately:
     """The last edits and deletions, each message's newest alone."""
 
     def __init__(self) -> None:
-        self._versions: OrderedDict[int, Version] = OrderedDict()
-        self._deleted: OrderedDict[int, None] = OrderedDict()
-        self._gone: OrderedDict[int, None] = OrderedDict()
+        self._versions = BoundedDict[int, Version](KEPT)
+        self._deleted = BoundedDict[int, None](KEPT)
+        self._gone = BoundedDict[int, None](KEPT)
 
     def edited(self, message_id: int, version: Version) -> bool:
         """Take over an edit; False where a newer one, or the deletion, is known."""
         known = self._versions.get(message_id, version)
         if message_id in self._deleted or known.edited_at > version.edited_at:
             return False
-        _put(self._versions, message_id, version)
+        self._versions[message_id] = version
         return True
 
     def stands(self, message_id: int, version: Version) -> bool:
@@ -47,11 +46,11 @@ class Lately:
     def deleted(self, message_id: int) -> None:
         """Take over a deletion."""
         self._versions.pop(message_id, None)
-        _put(self._deleted, message_id, None)
+        self._deleted[message_id] = None
 
     def gone(self, one_id: int) -> None:
         """Note that a channel, a thread or a guild is gone."""
-        _put(self._gone, one_id, None)
+        self._gone[one_id] = None
 
     def back(self, guild_id: int) -> None:
         """Note that a guild is there again."""
@@ -85,10 +84,3 @@ class Lately:
         if quoted is None:
             return exchange
         return replace(exchange, quoted=requoted(quoted.quotation, exchange.quoted))
-
-
-def _put(kept: OrderedDict[int, T], key: int, value: T) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > KEPT:
-        kept.popitem(last=False)

@@ -1,9 +1,11 @@
 """How many questions one person may ask in a minute."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+from bot.bounded import BoundedDict
 
 MINUTE_SECONDS: Final = 60.0
 KNOWN_PERSONS: Final = 10_000  # Who was silent for longest is forgotten first.
@@ -31,16 +33,14 @@ class PersonLimits:
 
     def __init__(self, questions_per_minute: int) -> None:
         self.questions_per_minute = questions_per_minute
-        self._persons: OrderedDict[int, _Person] = OrderedDict()
+        self._persons = BoundedDict[int, _Person](KNOWN_PERSONS)
 
     def judge(self, person_id: int, at: float) -> Verdict:
         """Count a question of *person_id*, unless it is one too many."""
-        if person_id not in self._persons:
-            self._persons[person_id] = _Person(deque(maxlen=2 * self.questions_per_minute))
-        person = self._persons[person_id]
-        self._persons.move_to_end(person_id)
-        if len(self._persons) > KNOWN_PERSONS:
-            self._persons.popitem(last=False)
+        person = self._persons.get(person_id)
+        if person is None:
+            person = _Person(deque(maxlen=2 * self.questions_per_minute))
+        self._persons[person_id] = person
         if sum(_within_a_minute(at, one) for one in person.asked) < self.questions_per_minute:
             person.asked.append(at)
             return Verdict.ADMITTED

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -15,6 +14,7 @@ import httpx2
 import openai
 from openai import AsyncOpenAI
 
+from bot.backoff import Backoff, jittered
 from bot.conversation.context_window import LAST_RESORT
 from bot.conversation.prompt import Prompt, without_system_turn
 from bot.errors import (
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 JSON: Final = "application/json"
 NO_KEY: Final = "none"  # The openai package insists on a key; servers without keys ignore it.
 RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
-BACKOFF_SECONDS: Final = 0.5
+BACKOFF: Final = Backoff(0.5, 1.0)
 SUSPECTED_SECONDS: Final = 600.0  # for which a system turn is left out that may be taken
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 REFUSAL_SECONDS: Final = 5.0  # for the body of an error, without which its status has to do
@@ -358,4 +358,4 @@ def _retry_delay(error: ModelError, retries: int) -> float:
             told = 0.0
         if told > 0:
             return told
-    return BACKOFF_SECONDS * (1 << retries) * random.uniform(0.75, 1.25)
+    return jittered(BACKOFF.seconds(retries + 1))

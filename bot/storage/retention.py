@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from bot.backoff import Backoff
 from bot.conversation.snowflakes import snowflake_at
 from bot.errors import HistoryFailed
 from bot.storage.exchanges import History
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 # What is forgotten one after the other is erased at once; and who deletes what was just reset
 # expects the answer to go as well, of which nothing is known any more once it is erased.
 SOON_SECONDS: Final = 1.0
-AGAIN_SECONDS: Final = (0.5, 5.0)  # the first pause while it cannot be done, and the longest
+BACKOFF: Final = Backoff(0.5, 5.0)
 HOUR_SECONDS: Final = 3600.0
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
 
@@ -42,18 +43,18 @@ class Erasure:
 
     async def keep_erased(self) -> None:
         """Erase the words of what is forgotten soon after, for ever."""
-        pause_seconds = AGAIN_SECONDS[0]
+        failures = 0
         while True:
             await self._history.forgetting.unerased.wait()
             await asyncio.sleep(SOON_SECONDS)
             why_not = await self._history.forgetting.why_not_erased()
             if why_not is None:
-                pause_seconds = AGAIN_SECONDS[0]
+                failures = 0
                 continue
-            if pause_seconds == AGAIN_SECONDS[0]:
+            failures += 1
+            if failures == 1:
                 log.info("Cannot erase forgotten text yet: %s", why_not)
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, AGAIN_SECONDS[1])
+            await asyncio.sleep(BACKOFF.seconds(failures))
 
     async def keep_pruned(self) -> None:
         """Forget what is kept for too long, drop the ids of what long is forgotten, for ever."""

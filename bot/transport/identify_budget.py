@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import math
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from bot.backoff import Backoff, jittered
 from bot.errors import HistoryFailed
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 CAPACITY: Final = 150.0
 REFILL_SECONDS: Final = 576.0  # One more every so often: 150 a day.
 UNHURRIED: Final = 100.0  # While more than these are left, nobody waits.
-LONGEST_BACKOFF_SECONDS: Final = 60.0
+BACKOFF: Final = Backoff(1.0, 60.0)
 MOST_FAILURES: Final = 10  # More change nothing.
 STALE_SECONDS: Final = 600.0  # After so long without an attempt, what failed before says nothing.
 MEMORY_SECONDS: Final = 2.0  # A database that is locked does not hold up the connection.
@@ -121,7 +121,7 @@ class Failures:
         """Count one more; return how many seconds to wait before the next attempt."""
         failures = min(MOST_FAILURES, (await self._recent()).number + 1)
         await self._failures.set(Noted(failures, self._clock()))
-        return backoff_seconds(int(failures)) * random.uniform(0.75, 1.25)
+        return jittered(backoff_seconds(int(failures)))
 
     async def held(self) -> None:
         """Begin a new count: a connection has held."""
@@ -149,10 +149,8 @@ def budget_pause_seconds(left: float) -> float:
 
 
 def backoff_seconds(failures: int) -> float:
-    """Return the pause after so many failures in a row: none after the first, then it doubles."""
-    if failures < 2:
-        return 0.0
-    return min(LONGEST_BACKOFF_SECONDS, 2.0 ** (failures - 2))
+    """Return the pause after so many failures in a row; after the first there is none."""
+    return BACKOFF.seconds(failures - 1)
 
 
 def _parsed(value: str | None) -> Noted | None:

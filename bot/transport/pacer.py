@@ -11,12 +11,14 @@ from enum import IntEnum
 from itertools import count, islice
 from typing import Final
 
+from bot.bounded import BoundedDict
+
 WINDOW_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 10.0  # A call without an answer for so long no longer keeps others back.
 EDIT_SECONDS: Final = 1.0  # No faster, even where the limit would allow: text should not flicker.
 TYPE_AGAIN_SECONDS: Final = 1.25  # Discord: 5 in 5 s in one channel.
 NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is for its end.
-KNOWN_BUCKETS: Final = 1000  # Beyond, those that have refilled are forgotten.
+KNOWN_BUCKETS: Final = 1000  # At 35 edits a second, some 200 refill within the next 5 s.
 IN_HAND: Final = 2  # Edits left for the end; one alone would put the caller to sleep behind it.
 
 
@@ -56,7 +58,7 @@ class Pacer:
         self._answered: deque[float] = deque()
         self._waiting: list[tuple[Urgency, int, asyncio.Future[int]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._edit_buckets: dict[int, _Bucket] = {}
+        self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_BUCKETS)
         self._typed = OrderedDict[int, float]()
         self._held_until = 0.0
 
@@ -118,12 +120,6 @@ class Pacer:
         except (KeyError, ValueError):
             return
         self._edit_buckets[channel_id] = _Bucket(limit, remaining, reset_at)
-        if len(self._edit_buckets) > KNOWN_BUCKETS:
-            now = self._clock()
-            kept = {
-                one: bucket for one, bucket in self._edit_buckets.items() if bucket.reset_at > now
-            }
-            self._edit_buckets = kept
 
     async def _granted(self, urgency: Urgency) -> int:
         if not self._waiting and self._has_room(urgency):

@@ -1,0 +1,31 @@
+"""The pauses between attempts that fail in a row."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+JITTER: Final = 0.25
+MAX_DOUBLINGS: Final = 64  # Beyond any longest pause; without a bound the power would overflow.
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses that double with each failure in a row, from the first pause to the longest.
+
+    The caller counts the failures and starts at 0 again after a success.
+    """
+
+    first_seconds: float
+    longest_seconds: float
+
+    def seconds(self, failures: int) -> float:
+        """Return the pause after so many failures in a row, 0 if there were none."""
+        if failures < 1:
+            return 0.0
+        doubled = self.first_seconds * 2.0 ** min(failures - 1, MAX_DOUBLINGS)
+        return min(self.longest_seconds, doubled)
+
+
+def jittered(seconds: float) -> float:
+    """Return *seconds* plus or minus up to a quarter, so that clients do not retry in step."""
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)
