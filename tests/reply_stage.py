@@ -1,7 +1,7 @@
 """The stage for tests of a reply: the real discord.py, the stand-in Discord in this process."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import discord
@@ -60,13 +60,13 @@ class Stage:
 
     def reply(
         self,
-        find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]] | None = None,
+        place: AbstractAsyncContextManager[Destination] | None = None,
         reopen: Callable[[int], Awaitable[None]] | None = None,
         most_parts: int = 5,
     ) -> DiscordReply:
         return DiscordReply(
             int(self.asked["id"]),
-            find_place or self.in_place,
+            place or nullcontext(Destination(self.channel, self.question)),
             shown=self._record,
             gone=self._drop,
             reopen=reopen or self._reopen,
@@ -74,9 +74,6 @@ class Stage:
             say=ENGLISH,
             most_parts=most_parts,
         )
-
-    async def in_place(self, _held: AsyncExitStack) -> Destination:
-        return Destination(self.channel, self.question)
 
     async def _reopen(self, thread_id: int) -> None:
         raise AssertionError(f"{thread_id} is not archived")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,11 +175,9 @@ async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
     deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
     await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
 
-    async def narrow(_held: AsyncExitStack) -> Destination:
-        return Destination(stage.channel, stage.question, room=2, offers=NOTHING)
-
+    narrow = Destination(stage.channel, stage.question, room=2, offers=NOTHING)
     words = "".join(f"word{number} " for number in range(900))
-    async with stage.reply(narrow, most_parts=9) as reply:
+    async with stage.reply(nullcontext(narrow), most_parts=9) as reply:
         reply.write(words)
         await stage.until("word200")
         await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
@@ -197,10 +195,8 @@ async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
         await reply.finish()
     begun = tuple(Part(part_id, None) for part_id in stage.shown)
 
-    async def there(_held: AsyncExitStack) -> Destination:
-        return Destination(stage.channel, None, begun)
-
-    async with stage.reply(there, most_parts=2) as reply:
+    place = Destination(stage.channel, None, begun)
+    async with stage.reply(nullcontext(place), most_parts=2) as reply:
         reply.write("Short.")
         await reply.finish()
     assert await stage.texts() == ["Short."]
@@ -230,11 +226,12 @@ async def test_a_place_that_takes_its_time_loses_nothing(stage: Stage) -> None:
     """The thread is made while the model speaks already."""
     found = asyncio.Event()
 
-    async def find_place(_held: AsyncExitStack) -> Destination:
+    @asynccontextmanager
+    async def place() -> AsyncIterator[Destination]:
         await found.wait()
-        return Destination(stage.channel)
+        yield Destination(stage.channel)
 
-    async with stage.reply(find_place) as reply:
+    async with stage.reply(place()) as reply:
         reply.write("One")
         await asyncio.sleep(0.01)
         reply.write(", two.")
@@ -377,11 +374,8 @@ async def begun(stage: Stage, *texts: str) -> tuple[Part, ...]:
     return tuple(Part(message.id, text) for message, text in zip(sent, texts, strict=True))
 
 
-def over(stage: Stage, parts: tuple[Part, ...]) -> Callable[..., Any]:
-    async def find_place(_held: AsyncExitStack) -> Destination:
-        return Destination(stage.channel, stage.question, parts)
-
-    return find_place
+def over(stage: Stage, parts: tuple[Part, ...]) -> AbstractAsyncContextManager[Destination]:
+    return nullcontext(Destination(stage.channel, stage.question, parts))
 
 
 async def test_an_answer_goes_on_in_the_messages_that_were_begun(stage: Stage) -> None:
@@ -495,10 +489,8 @@ async def test_messages_of_a_replaced_text_are_deleted_at_once(stage: Stage) -> 
 async def test_where_few_may_be_posted_those_of_a_text_that_is_taken_back_are_used_again(
     stage: Stage,
 ) -> None:
-    async def narrow(_held: AsyncExitStack) -> Destination:
-        return Destination(stage.channel, stage.question, room=4)
-
-    async with stage.reply(narrow) as reply:
+    narrow = Destination(stage.channel, stage.question, room=4)
+    async with stage.reply(nullcontext(narrow)) as reply:
         reply.write("thought " * 700)
         await eventually(lambda: len(reply._parts) == 3)
         shown = list(stage.shown)
@@ -702,10 +694,11 @@ async def test_a_message_that_is_deleted_while_it_grows_ends_the_reply(stage: St
 
 
 async def test_a_place_that_cannot_be_found_is_the_error_of_the_end(stage: Stage) -> None:
-    async def find_place(_held: AsyncExitStack) -> Destination:
-        raise ReplyLost("nowhere")
+    class Nowhere(nullcontext[Destination]):
+        async def __aenter__(self) -> Destination:
+            raise ReplyLost("nowhere")
 
-    async with stage.reply(find_place) as reply:
+    async with stage.reply(Nowhere(Destination(stage.channel))) as reply:
         reply.write("One")
         with pytest.raises(ReplyLost, match="nowhere"):
             await reply.finish()
@@ -843,10 +836,8 @@ async def test_a_notice_under_a_full_message_has_its_own_if_there_is_room(
 ) -> None:
     parts = await begun(stage, "x" * MESSAGE_LIMIT)
 
-    async def place(_held: AsyncExitStack) -> Destination:
-        return Destination(stage.channel, stage.question, parts, room=room)
-
-    async with stage.reply(place) as reply:
+    place = Destination(stage.channel, stage.question, parts, room=room)
+    async with stage.reply(nullcontext(place)) as reply:
         await reply.leave([BLOCKED], REGENERATE)
     texts = await stage.texts()
     assert len(texts) == count

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
@@ -132,15 +132,12 @@ class Scene:
         self, answer: str, pace: Pace, most: int, begun: tuple[Part, ...] = (), *, end: bool = True
     ) -> None:
         """Stream *answer* over what was *begun*; without an *end* it is left as by a crash."""
-
-        async def place(_held: AsyncExitStack) -> Destination:
-            return Destination(self._stage.channel, self._stage.question, begun)
-
+        place = Destination(self._stage.channel, self._stage.question, begun)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pacing, "EDIT_SECONDS", pace.edit_seconds)
             async with (
                 asyncio.timeout(PATIENCE_SECONDS),
-                self._stage.reply(place, most_parts=most) as reply,
+                self._stage.reply(nullcontext(place), most_parts=most) as reply,
             ):
                 rest_seconds = min(0.01, 0.3 * pace.size / max(len(answer), 1))
                 for at in range(0, len(answer), pace.size):

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -115,7 +115,7 @@ class Interactions:
         exchange = _as_shown(exchange, original)
         await self._record_part(exchange, original.id)
         place = self._destination(exchange, self._channel(exchange), Part(original.id, ""))
-        return exchange, self._inbox.reply_to(exchange, partial(_known, place))
+        return exchange, self._inbox.reply_to(exchange, nullcontext(place))
 
     def looking_up(self, about: Sequence[discord.Attachment]) -> LookUp:
         """Return what reads the files of the message that is asked about, as those of a quoted one.
@@ -144,7 +144,7 @@ class Interactions:
         pressed = replace(exchange, pressed_id=press.id, token=press.token)
         await self._history.answer_by(pressed)
         place = self._destination(pressed, self._channel(pressed, parts), Part(parts[0], None))
-        return self._inbox.reply_to(pressed, partial(_known, place))
+        return self._inbox.reply_to(pressed, nullcontext(place))
 
     async def go_on(self, question: OpenQuestion) -> bool:
         """Bring *question* to its end in the messages that were begun; False where that waits.
@@ -251,17 +251,14 @@ class Interactions:
             channel = self._channel(exchange, question.parts)
             original = await self._call(channel, channel.original)
             exchange = _as_shown(exchange, original)
-        find_place = partial(self._begun_place, exchange, question.parts, original)
-        reply = self._inbox.reply_to(exchange, find_place)
+        place = self._begun_place(exchange, question.parts, original)
+        reply = self._inbox.reply_to(exchange, place)
         return (await self._assistant.go_on(exchange, reply)).done
 
+    @asynccontextmanager
     async def _begun_place(
-        self,
-        exchange: Exchange,
-        part_ids: Sequence[int],
-        original: Original | None,
-        _held: AsyncExitStack,
-    ) -> Destination:
+        self, exchange: Exchange, part_ids: Sequence[int], original: Original | None
+    ) -> AsyncIterator[Destination]:
         channel = self._channel(exchange, part_ids)
         if original is None and not part_ids:
             original = await self._call(channel, channel.original)
@@ -273,7 +270,7 @@ class Interactions:
             if part_id not in texts:
                 texts[part_id] = await self._call(channel, partial(channel.text_of, part_id))
             parts.append(Part(part_id, texts[part_id]))
-        return self._destination(exchange, channel, *parts)
+        yield self._destination(exchange, channel, *parts)
 
     def _destination(
         self, exchange: Exchange, channel: InteractionChannel, *parts: Part
@@ -340,7 +337,7 @@ class Interactions:
             else:
                 parts.append(Part(part_id, seen.content))
         place = Destination(channel, None, tuple(parts))
-        reply = self._inbox.reply_to(exchange, partial(_known, place))
+        reply = self._inbox.reply_to(exchange, nullcontext(place))
         return (await self._assistant.go_on(exchange, reply, too_late=True)).done
 
     async def _withdrawn(self, question: OpenQuestion) -> bool:
@@ -363,7 +360,7 @@ class Interactions:
         return True
 
     async def _withdraw(self, exchange: Exchange, place: Destination) -> None:
-        async with self._inbox.reply_to(exchange, partial(_known, place)) as reply:
+        async with self._inbox.reply_to(exchange, nullcontext(place)) as reply:
             await reply.withdraw()
 
     async def _call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:
@@ -386,7 +383,3 @@ def _as_shown(exchange: Exchange, original: Original) -> Exchange:
         return exchange
     place = replace(exchange.conversation, person_id=exchange.author_id)
     return replace(exchange, conversation=place)
-
-
-async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
-    return place

@@ -2,8 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -29,7 +36,6 @@ from bot.transport.pacer import Pacer
 log = logging.getLogger(__name__)
 
 UNSTORED: Final = 10_000  # messages that are kept in mind while the database takes none
-FindPlace = Callable[[AsyncExitStack], Coroutine[None, None, Destination]]
 
 
 class Inbox:
@@ -112,7 +118,7 @@ class Inbox:
         """See a stored question answered; False where that is to be gone on with later."""
         question = await self._settled(question, me_id)
         if question.refusal is not None:
-            reply = self.reply_to(question.exchange, partial(self._stay, question.message))
+            reply = self.reply_to(question.exchange, nullcontext(in_place(question.message)))
             delivery = await self._assistant.refuse(question.exchange, reply, *question.refusal)
             return delivery.done
         exchange = question.exchange
@@ -176,19 +182,22 @@ class Inbox:
         """
         exchange = replace(exchange, place_id=exchange.conversation.channel_id)
         await self._history.answer_in(exchange.message_id, exchange.place_id)
-        reply = self.reply_to(exchange, partial(self._stay, message))
+        reply = self.reply_to(exchange, nullcontext(in_place(message)))
         delivery = await self._assistant.refuse(
             exchange, reply, State.FAILED, self._say(exchange).too_late
         )
         return delivery.done
 
     def reply_to(
-        self, exchange: Exchange, find_place: FindPlace, nonce_id: int | None = None
+        self,
+        exchange: Exchange,
+        place: AbstractAsyncContextManager[Destination],
+        nonce_id: int | None = None,
     ) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""
         return DiscordReply(
             exchange.message_id,
-            find_place,
+            place,
             shown=partial(self._record_part, exchange),
             gone=partial(self._record_gone, exchange),
             reopen=self._channels.reopen,
@@ -205,12 +214,11 @@ class Inbox:
         channel = self._channels.at(exchange.place_id, exchange.conversation.guild_id)
         parts = tuple(Part(part_id, None) for part_id in part_ids)
         place = Destination(channel, None, parts)
-        return self.reply_to(exchange, partial(_known, place), nonce_id)
+        return self.reply_to(exchange, nullcontext(place), nonce_id)
 
-    async def open_place(
-        self, message: Asked, exchange: Exchange, held: AsyncExitStack
-    ) -> Destination:
-        """Make the thread for the answer; where that fails, wait for the turn in the channel."""
+    @asynccontextmanager
+    async def open_place(self, message: Asked, exchange: Exchange) -> AsyncIterator[Destination]:
+        """Make the thread for the answer; if that fails, have the turn in the channel meanwhile."""
         name = thread_name(self._questions.topic(message, exchange))
         thread = await open_thread(message, name, self._pacer)
         try:
@@ -223,10 +231,12 @@ class Inbox:
         except HistoryFailed as error:
             log.warning("The place of answer %d is not recorded: %s", exchange.message_id, error)
         if thread is not None:
-            return Destination(thread)
-        with suppress(PlaceBusy):  # Better side by side with others than not at all.
-            await held.enter_async_context(self._assistant.turn(message.channel.id))
-        return in_place(message)
+            yield Destination(thread)
+            return
+        async with AsyncExitStack() as turn:
+            with suppress(PlaceBusy):  # Better side by side with others than not at all.
+                await turn.enter_async_context(self._assistant.turn(message.channel.id))
+            yield in_place(message)
 
     async def _store(
         self, message: discord.Message, me_id: int, *, can_wait: bool
@@ -256,11 +266,8 @@ class Inbox:
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
         if exchange.opens_thread:
-            return self.reply_to(exchange, partial(self.open_place, message, exchange))
-        return self.reply_to(exchange, partial(self._stay, message))
-
-    async def _stay(self, message: Asked, _held: AsyncExitStack) -> Destination:
-        return in_place(message)
+            return self.reply_to(exchange, self.open_place(message, exchange))
+        return self.reply_to(exchange, nullcontext(in_place(message)))
 
     async def _judged(self, question: Question) -> Question | None:
         """Return *question* unless its author asks too much; the first of those gets a notice."""
@@ -330,7 +337,3 @@ class Inbox:
             await self._history.drop_part(part_id)
         except HistoryFailed as error:
             raise ReplyDelayed(f"that part {part_id} goes cannot be recorded: {error}") from error
-
-
-async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
-    return place

@@ -1,7 +1,7 @@
 """Go on, after a crash or an outage, with the questions that did not come to their end."""
 
 import logging
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -98,11 +98,12 @@ class Recovery:
             await self._history.complete(exchange, State.FAILED)
             await self._history.shown(exchange.message_id)
             return True
-        if destination is None:
-            find_place = partial(self._inbox.open_place, message, exchange)
-        else:
-            find_place = partial(_known, destination)
-        reply = self._inbox.reply_to(exchange, find_place)
+        place = (
+            self._inbox.open_place(message, exchange)
+            if destination is None
+            else nullcontext(destination)
+        )
+        reply = self._inbox.reply_to(exchange, place)
         look_up = self._questions.looking_up(message, me_id)
         delivery = await self._assistant.go_on(exchange, reply, look_up=look_up, too_late=too_late)
         return delivery.done
@@ -126,7 +127,7 @@ class Recovery:
             place = in_place(channel.get_partial_message(exchange.message_id))
             exchange = replace(exchange, place_id=asked_in.channel_id)
             await self._history.answer_in(exchange.message_id, exchange.place_id)
-            reply = self._inbox.reply_to(exchange, partial(_known, place))
+            reply = self._inbox.reply_to(exchange, nullcontext(place))
         say = self._languages.of_guild(exchange.conversation.guild_id)
         delivery = await self._assistant.refuse(exchange, reply, State.FAILED, say.answer_failed)
         return delivery.done
@@ -264,7 +265,7 @@ class Recovery:
                     found = await self._parts_in(channel, question, me_id)
                     parts = found or parts
                 place = Destination(channel, None, parts)
-                reply = self._inbox.reply_to(exchange, partial(_known, place))
+                reply = self._inbox.reply_to(exchange, nullcontext(place))
                 async with reply:
                     await reply.withdraw()
         except ReplyLost as error:
@@ -282,7 +283,3 @@ class Recovery:
 def _seen(message: discord.Message) -> Seen:
     reference = message.reference.message_id if message.reference is not None else None
     return Seen(message.id, message.content, reference, offers_under(message))
-
-
-async def _known(place: Destination, _held: AsyncExitStack) -> Destination:
-    return place

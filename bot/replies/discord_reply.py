@@ -3,8 +3,8 @@
 import asyncio
 import io
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -79,11 +79,12 @@ class _FileRefused(Exception):
 
 
 class DiscordReply:
-    """One reply. The place is found while the model thinks; *shown* is told of each new part.
+    """One reply. *shown* is told of each new part.
 
+    *place* is entered while the model thinks, and left with the reply; to enter it may raise
+    ReplyLost or ReplyDelayed.
     *gone* is told of a part before it is deleted, or raises ReplyDelayed. *reopen* opens an
-    archived thread, named by its id; it raises HTTPException, DiscordUnavailable or ReplyLost. What
-    *find_place* enters is left at the end, with the reply; it raises ReplyLost or ReplyDelayed.
+    archived thread, named by its id; it raises HTTPException, DiscordUnavailable or ReplyLost.
     *question_id* makes the nonces, by which Discord knows a part that is sent twice, or *nonce_id*
     where it may know those of parts that were deleted since. What is longer than *most_parts* is
     attached as a whole to the last of these.
@@ -92,7 +93,7 @@ class DiscordReply:
     def __init__(
         self,
         question_id: int,
-        find_place: Callable[[AsyncExitStack], Coroutine[None, None, Destination]],
+        place: AbstractAsyncContextManager[Destination],
         shown: Callable[[int], Awaitable[None]],
         gone: Callable[[int], Awaitable[None]],
         reopen: Callable[[int], Awaitable[None]],
@@ -103,14 +104,14 @@ class DiscordReply:
     ) -> None:
         self._question_id = question_id
         self._nonce_id = nonce_id or question_id
-        self._find_place = find_place
+        self._destination = place
         self._shown = shown
         self._gone = gone
         self._reopen = reopen
         self._pacer = pacer
         self._say = say
         self._most_parts = most_parts
-        self._held = AsyncExitStack()
+        self._entered = AsyncExitStack()
         self._text = _no_text()
         self._parts: list[Part] = []
         self._begun = set[int]()  # parts that still show the text of an earlier attempt
@@ -136,7 +137,7 @@ class DiscordReply:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._held.aclose()
+        await self._entered.aclose()
 
     def write(self, delta: str) -> None:
         """Take more of the text; it is shown at the pace the limits allow.
@@ -239,7 +240,7 @@ class DiscordReply:
 
     async def _found_place(self) -> Destination:
         await asyncio.sleep(HEAD_START_SECONDS)
-        place = await self._find_place(self._held)
+        place = await self._entered.enter_async_context(self._destination)
         self._parts = list(place.begun)
         self._begun = {part.message_id for part in place.begun}
         return place
