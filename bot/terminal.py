@@ -138,7 +138,7 @@ class Chat:
     """One person's conversation at the terminal."""
 
     def __init__(self, assistant: Assistant, history: History, sentences: Sentences) -> None:
-        self.sentences = self._say = sentences
+        self.sentences = self._strings = sentences
         self._assistant = assistant
         self._history = history
         # Ids that grow from run to run, like Discord's.
@@ -154,7 +154,7 @@ class Chat:
                 if len(question) > QUOTED_CHARACTERS:
                     question = f"{question[:QUOTED_CHARACTERS]}…"
                 prompt = await self._assistant.system_prompt(HERE)
-                print(self._say.terminal_remembered.format(question=question, prompt=prompt))
+                print(self._strings.terminal_remembered.format(question=question, prompt=prompt))
 
     async def say(self, text: str, *, label: str = "") -> int:
         """Answer *text*, or run it if it is a command; return the exit code.
@@ -170,10 +170,10 @@ class Chat:
             elif command == "/reset":
                 code = await self._reset()
             else:
-                print(self._say.terminal_unknown_command, file=sys.stderr)
+                print(self._strings.terminal_unknown_command, file=sys.stderr)
                 code = FAILED
         except HistoryFailed:
-            print(self._say.memory_failed, file=sys.stderr)
+            print(self._strings.memory_failed, file=sys.stderr)
             code = FAILED
         _show_log()
         return code
@@ -212,7 +212,7 @@ class Chat:
     async def _reset(self) -> int:
         count = await self._assistant.reset(HERE, next(self._ids))
         await self._history.forgetting.erase()
-        print(self._say.terminal_reset.format(count=count))
+        print(self._strings.terminal_reset.format(count=count))
         return DONE
 
     async def _system(self, prompt: str = "") -> int:
@@ -221,9 +221,11 @@ class Chat:
                 new_prompt = "" if prompt == DEFAULT else prompt
                 await self._assistant.instruct("channel", HERE, new_prompt)
             except SystemPromptTooLong as error:
-                print(self._say.system_too_long.format_map(vars(error)), file=sys.stderr)
+                print(self._strings.system_too_long.format_map(vars(error)), file=sys.stderr)
                 return FAILED
-        print(self._say.terminal_system.format(prompt=await self._assistant.system_prompt(HERE)))
+        print(
+            self._strings.terminal_system.format(prompt=await self._assistant.system_prompt(HERE))
+        )
         return DONE
 
 

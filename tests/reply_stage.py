@@ -71,7 +71,7 @@ class Stage:
             gone=self._drop,
             reopen=reopen or self._reopen,
             pacer=self.pacer,
-            say=ENGLISH,
+            strings=ENGLISH,
             most_parts=most_parts,
         )
 

@@ -7,19 +7,26 @@ from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import Sentences
 
 
-@pytest.mark.parametrize("say", LANGUAGES.values(), ids=LANGUAGES)
-def test_a_notice_names_the_button_only_where_there_is_one(say: Sentences) -> None:
+@pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)
+def test_a_notice_names_the_button_only_where_there_is_one(strings: Sentences) -> None:
     """That which is stored, too, whatever language it was stored in."""
-    notices = [say.thought, say.model_length, say.model_cut, say.continue_interrupted]
+    notices = [
+        strings.thought,
+        strings.model_length,
+        strings.model_cut,
+        strings.continue_interrupted,
+    ]
     assert true_with(EVERYTHING, notices) == notices
     for offers in (NOTHING, frozenset({Offer.REGENERATE})):
         told = true_with(offers, notices)
-        assert all(say.continue_label not in sentence for sentence in told)
-        assert told[0] == say.thought
+        assert all(strings.continue_label not in sentence for sentence in told)
+        assert told[0] == strings.thought
 
 
-@pytest.mark.parametrize("say", LANGUAGES.values(), ids=LANGUAGES)
-def test_no_other_notice_names_it(say: Sentences) -> None:
-    names = [name for name in Sentences.__slots__ if say.continue_label in getattr(say, name)]
+@pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)
+def test_no_other_notice_names_it(strings: Sentences) -> None:
+    names = [
+        name for name in Sentences.__slots__ if strings.continue_label in getattr(strings, name)
+    ]
     about_buttons = {"continue_label", "help_buttons", "help_buttons_brought"}
     assert {*names} - about_buttons == {"model_length", "model_cut", "continue_interrupted"}

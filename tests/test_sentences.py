@@ -17,9 +17,9 @@ from bot.settings import SPOKEN, Settings
 from tests.doubles import an_exchange
 
 TABLES = [
-    pytest.param(name, say, id=f"{language} {name}")
-    for language, say in LANGUAGES.items()
-    for name in asdict(say)
+    pytest.param(name, strings, id=f"{language} {name}")
+    for language, strings in LANGUAGES.items()
+    for name in asdict(strings)
 ]
 BOT = Path(errors.__file__).parent
 FIELDS = [one.name for one in fields(Sentences)]
@@ -65,9 +65,9 @@ def test_a_persons_sentence_never_holds_what_is_for_the_log() -> None:
     assert "401 sk-secret" not in errors.ModelKeyRefused("401 sk-secret").explain(ENGLISH)
 
 
-@pytest.mark.parametrize(("name", "say"), TABLES)
-def test_every_sentence_fits_where_it_is_shown(name: str, say: Sentences) -> None:
-    text = getattr(say, name)
+@pytest.mark.parametrize(("name", "strings"), TABLES)
+def test_every_sentence_fits_where_it_is_shown(name: str, strings: Sentences) -> None:
+    text = getattr(strings, name)
     assert text == text.strip() != ""
     assert "\n" not in text, "a notice is one line of small print"
     longest = min((limit for end, limit in LIMITS.items() if name.endswith(end)), default=300)
@@ -78,9 +78,9 @@ def slots(text: str) -> set[str]:
     return {name for _, name, *_ in Formatter().parse(text) if name}
 
 
-@pytest.mark.parametrize(("name", "say"), TABLES)
-def test_every_language_has_the_sentence_with_the_same_slots(name: str, say: Sentences) -> None:
-    english, text = getattr(ENGLISH, name), getattr(say, name)
+@pytest.mark.parametrize(("name", "strings"), TABLES)
+def test_every_language_has_the_sentence_with_the_same_slots(name: str, strings: Sentences) -> None:
+    english, text = getattr(ENGLISH, name), getattr(strings, name)
     assert slots(text) == slots(english)
     settings = re.compile(r"[A-Z]+_[A-Z_]+")
     assert set(settings.findall(text)) == set(settings.findall(english))

@@ -35,7 +35,7 @@ class Answer:
     exchange: Exchange
     task: asyncio.Task[object]
     began: float
-    say: Sentences
+    strings: Sentences
     look_up: LookUp
     too_late: bool = False
     renewal: Offer | None = None  # regenerate or continue: there is a reply already

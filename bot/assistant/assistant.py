@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
 LAST_ATTEMPT: Final = 3
-INTERRUPTED: Final = [say.interrupted for say in LANGUAGES.values()]
+INTERRUPTED: Final = [strings.interrupted for strings in LANGUAGES.values()]
 _Turn = AbstractAsyncContextManager[None]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
@@ -193,9 +193,9 @@ class Assistant:
         That is what all see there, and what the person of *place* alone does. Answers to it that
         run or wait end, and say so.
         """
-        say = self._languages.of_guild(place.guild_id)
+        strings = self._languages.of_guild(place.guild_id)
         count = await self._history.forgetting.reset(
-            place.channel_id, before_id, say.stopped_by_reset, person_id=place.person_id
+            place.channel_id, before_id, strings.stopped_by_reset, person_id=place.person_id
         )
         for answer in self._answers_in({place.channel_id}):
             asked = answer.exchange
@@ -288,9 +288,9 @@ class Assistant:
         await self._history.notes.set_system_prompt(scope, place, prompt)
         self._history.forgetting.note()
 
-    def nothing_read(self, say: Sentences) -> str:
+    def nothing_read(self, strings: Sentences) -> str:
         """Return what is said to a message of which nothing can be read."""
-        return say.hint_unreadable if self.pictures.turns else say.hint_in_place
+        return strings.hint_unreadable if self.pictures.turns else strings.hint_in_place
 
     def _stop_all(self, why: Stop) -> None:
         for answer in self._answers.values():
@@ -314,9 +314,9 @@ class Assistant:
     ) -> Answer:
         task = asyncio.current_task()
         assert task is not None
-        say = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
+        strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
         before = exchange if renewal else None
-        answer = Answer(exchange, task, self._clock(), say, look_up, too_late, renewal, before)
+        answer = Answer(exchange, task, self._clock(), strings, look_up, too_late, renewal, before)
         answer.counts_for = exchange.author_id
         return answer
 
@@ -369,7 +369,7 @@ class Assistant:
                 log.warning("Question %d failed: %s", answer.exchange.message_id, why)
             except Exception:  # the one top handler of an answer
                 answer.state = State.FAILED
-                answer.why.append(answer.say.answer_failed)
+                answer.why.append(answer.strings.answer_failed)
                 log.exception("Question %d failed", answer.exchange.message_id)
         if answer.stopped is Stop.FORGOTTEN:
             if not answer.received:  # Otherwise the stored parts say what to delete.
@@ -394,7 +394,9 @@ class Assistant:
             self._take(answer, reply, exchange.reply)
         elif answer.too_late or attempt.number > ASKING_ATTEMPTS:
             answer.state = State.FAILED
-            answer.notices.append(answer.say.too_late if answer.too_late else answer.say.given_up)
+            answer.notices.append(
+                answer.strings.too_late if answer.too_late else answer.strings.given_up
+            )
             self._take(answer, reply, await reply.shown_text(without=INTERRUPTED))
         else:
             await self._consulting.ask(answer, reply)
@@ -403,7 +405,7 @@ class Assistant:
 
     async def _renew(self, answer: Answer, reply: Reply) -> None:
         """Make the reply anew, or go on with it."""
-        stored = await self._history.renew(answer.exchange.message_id, answer.say.kept_before)
+        stored = await self._history.renew(answer.exchange.message_id, answer.strings.kept_before)
         before = await self._as_it_stands(stored) if stored is not None else None
         if before is None:
             answer.state = None
@@ -441,17 +443,17 @@ class Assistant:
         """Store the reply, then show it whole."""
         if answer.stopped is Stop.INTERRUPTED and answer.renewal is not Offer.CONTINUE:
             if answer.text and answer.renewal is None:
-                await reply.finish([answer.say.interrupted])
+                await reply.finish([answer.strings.interrupted])
             return
         if answer.stopped is Stop.INTERRUPTED:
             state = State.FAILED
         if answer.stopped is not None:
-            answer.why.append(_why_stopped(answer.stopped, answer.say))
+            answer.why.append(_why_stopped(answer.stopped, answer.strings))
         before = answer.kept_before
         if before is None:
             answer.notices += answer.why
         else:  # How long the new one was thought about is not said of it.
-            answer.notices = [answer.say.kept_before, *answer.unread, *answer.why]
+            answer.notices = [answer.strings.kept_before, *answer.unread, *answer.why]
             answer.exchange, answer.recorded = before, True
             reply.restart()
             reply.write(before.reply)
@@ -474,7 +476,7 @@ class Assistant:
                 await self._history.renewed(ending, state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
-            answer.notices.append(answer.say.memory_not_saved)
+            answer.notices.append(answer.strings.memory_not_saved)
             answer.kept = False
         return ending
 
@@ -492,7 +494,7 @@ class Assistant:
         if shown or blocked:
             ending = replace(ending, reply=shown, cut=bool(shown))
             ending = replace(ending, tokens=exchange_tokens(ending))
-        answer.notices = [answer.say.reply_blocked] if blocked else []
+        answer.notices = [answer.strings.reply_blocked] if blocked else []
         await self._record(answer, ending, State.FAILED)
         # No Continue: Discord refused the text that follows.
         offers = _offers(answer, State.CANCELLED, ending) if blocked else NOTHING
@@ -505,9 +507,9 @@ class Assistant:
         before = answer.before
         if before is None or answer.stopped is Stop.FORGOTTEN:
             return
-        answer.notices = [answer.say.kept_before]
+        answer.notices = [answer.strings.kept_before]
         if isinstance(why, ReplyBlocked):
-            answer.notices.append(answer.say.reply_blocked)
+            answer.notices.append(answer.strings.reply_blocked)
         state = State.FAILED if before.cut else State.ANSWERED
         try:
             await self._history.renewed(before, state, answer.notices)
@@ -572,30 +574,30 @@ class Assistant:
     def _explained(
         self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, answer: Answer
     ) -> list[str]:
-        say = answer.say
+        strings = answer.strings
         if isinstance(error, ModelContextExceeded) and answer.exchange.token is not None:
             # There may be no /reset where a command asked, or none for the one who asked.
-            return [say.model_context_asked]
+            return [strings.model_context_asked]
         if isinstance(error, ModelError):
-            return [error.explain(say)]
+            return [error.explain(strings)]
         if isinstance(error, PlaceBusy):
             # What a command asks shows from the beginning that it is being worked on, and who
             # pressed a button waits for what it does: neither can be told by another's notice.
             shown = answer.exchange.token is not None or answer.renewal is not None
-            return [say.place_busy] if error.first or shown else []
+            return [strings.place_busy] if error.first or shown else []
         if isinstance(error, NothingAsked):
-            return [self.nothing_read(say)]
-        return [say.memory_failed]
+            return [self.nothing_read(strings)]
+        return [strings.memory_failed]
 
 
 async def _unchanged(exchange: Exchange) -> Exchange:
     return exchange
 
 
-def _why_stopped(why: Stop, say: Sentences) -> str:
+def _why_stopped(why: Stop, strings: Sentences) -> str:
     if why is Stop.RESET:
-        return say.stopped_by_reset
-    return say.continue_interrupted if why is Stop.INTERRUPTED else say.stopped
+        return strings.stopped_by_reset
+    return strings.continue_interrupted if why is Stop.INTERRUPTED else strings.stopped
 
 
 def _offers(answer: Answer, state: State, ending: Exchange) -> Offers:

@@ -270,10 +270,10 @@ class Consulting:
         if not names or not self._pictures.turns:
             return
         if not self._pictures.seen_by(answer.model):
-            answer.note_unread(answer.say.model_blind)
+            answer.note_unread(answer.strings.model_blind)
             return
         for name in names[prompt.pictures_of(answer.exchange) :]:
-            answer.note_unread(answer.say.picture_left_out.format(name=name))
+            answer.note_unread(answer.strings.picture_left_out.format(name=name))
 
     async def _put(self, asking: "_Asking", prompt: Prompt) -> None:
         """Ask with *prompt* and its pictures; once more without where they are refused."""
@@ -303,11 +303,11 @@ class Consulting:
         try:
             await self._stream(prompt, asking.calls, answer, asking.reply)
         finally:
-            blind, say = isinstance(why, ModelBlind), answer.say
+            blind, strings = isinstance(why, ModelBlind), answer.strings
             if answer.begun and blind:
                 self._pictures.note_blind(answer.model)
             if answer.begun and picture_names(answer.exchange):
-                answer.note_unread(say.model_blind if blind else say.pictures_refused)
+                answer.note_unread(strings.model_blind if blind else strings.pictures_refused)
 
     async def _stream(
         self,
@@ -485,12 +485,12 @@ def _nowhere(_exchange: Exchange) -> str:
 
 def _note_unread(answer: Answer, shown: Shown) -> None:
     """Say which pictures of the question could not be had."""
-    exchange, say, prompt = answer.exchange, answer.say, shown.prompt
+    exchange, strings, prompt = answer.exchange, answer.strings, shown.prompt
     missing = prompt.images_of(exchange) < prompt.pictures_of(exchange)
     if missing and shown.busy:
-        answer.note_unread(say.pictures_busy)
+        answer.note_unread(strings.pictures_busy)
     elif missing and answer.pictures is None:
-        answer.note_unread(say.pictures_unreachable)
+        answer.note_unread(strings.pictures_unreachable)
     elif answer.pictures is not None:
         for sentence in shown.unread:
             answer.note_unread(sentence)
@@ -499,9 +499,9 @@ def _note_unread(answer: Answer, shown: Shown) -> None:
 def _notices(answer: Answer, prompt: Prompt, completion: Completion) -> Iterator[str]:
     """Yield what people are told of how an answer was made."""
     if completion.thought_seconds is not None and completion.thought_seconds >= 1:
-        yield answer.say.thought.format(seconds=round(completion.thought_seconds))
+        yield answer.strings.thought.format(seconds=round(completion.thought_seconds))
     if prompt.read_percent < 100:  # Its files are the end of a question.
         percent = prompt.read_percent * answer.files_percent // 100
-        yield answer.say.question_shortened.format(percent=percent)
+        yield answer.strings.question_shortened.format(percent=percent)
     elif answer.files_percent < 100:
-        yield answer.say.files_shortened.format(percent=answer.files_percent)
+        yield answer.strings.files_shortened.format(percent=answer.files_percent)

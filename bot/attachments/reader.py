@@ -49,9 +49,9 @@ class _NotRead(Exception):
         super().__init__(sentence)
         self.sentence = sentence
 
-    def explain(self, say: Sentences, **values: object) -> str:
+    def explain(self, strings: Sentences, **values: object) -> str:
         """Return why a file is not read, for people."""
-        text: str = getattr(say, self.sentence)
+        text: str = getattr(strings, self.sentence)
         return text.format(**values)
 
 
@@ -132,15 +132,15 @@ class Attachments:
         self,
         own: Sequence[discord.Attachment],
         quoted: Sequence[discord.Attachment],
-        say: Sentences,
+        strings: Sentences,
     ) -> Files:
         """Return what a question's *own* files say, and those of the message that it quotes.
 
         In their order, pictures first. No failure of theirs is raised.
         """
         room = _Room()
-        asked = await self._all(own, room, say)
-        before = await self._all(quoted, room, say)
+        asked = await self._all(own, room, strings)
+        before = await self._all(quoted, room, strings)
         pictures = [one.piece for one in asked if one.text is None]
         pasted = [one.filename for one in own] == [PASTED]
         texts = [one.text if pasted else one.piece for one in asked if one.text is not None]
@@ -156,7 +156,7 @@ class Attachments:
         return [self._picture(one) for one in attachments]
 
     async def _all(
-        self, attachments: Iterable[discord.Attachment], room: _Room, say: Sentences
+        self, attachments: Iterable[discord.Attachment], room: _Room, strings: Sentences
     ) -> list[_Read]:
         read = list[_Read]()
         for attachment in attachments:
@@ -164,13 +164,13 @@ class Attachments:
             try:
                 content = await self._content(attachment)
             except _NotRead as why:
-                room.notices.append(self._explained(why, name, say))
+                room.notices.append(self._explained(why, name, strings))
                 continue
             if content is None:
-                picture = self._picture(attachment, say)
-                read.append(_picture(name, picture, room, say))
+                picture = self._picture(attachment, strings)
+                read.append(_picture(name, picture, room, strings))
             else:
-                read.append(_text(name, content, room, say))
+                read.append(_text(name, content, room, strings))
         return read
 
     async def _content(self, attachment: discord.Attachment) -> _Text | None:
@@ -195,12 +195,12 @@ class Attachments:
             raise _NotRead("file_not_text")
         return _Text(_clean(text), whole)
 
-    def _picture(self, attachment: discord.Attachment, say: Sentences = ENGLISH) -> Picture:
+    def _picture(self, attachment: discord.Attachment, strings: Sentences = ENGLISH) -> Picture:
         async def fetch() -> Image | str:
             try:
                 return await self._image(attachment)
             except _NotRead as why:
-                return self._explained(why, shown_name(attachment.filename), say)
+                return self._explained(why, shown_name(attachment.filename), strings)
 
         return Picture(attachment.size, fetch)
 
@@ -236,8 +236,8 @@ class Attachments:
             return "file_not_text"
         return "file_too_large" if attachment.size > self._most_bytes else None
 
-    def _explained(self, why: _NotRead, name: str, say: Sentences) -> str:
-        return why.explain(say, name=name, limit=self._most_bytes / MEGABYTE)
+    def _explained(self, why: _NotRead, name: str, strings: Sentences) -> str:
+        return why.explain(strings, name=name, limit=self._most_bytes / MEGABYTE)
 
     async def _pdf(self, data: bytes) -> _Text:
         """Return what a PDF says; raises _NotRead."""
@@ -283,20 +283,20 @@ class Attachments:
         return _is_media(attachment, OTHERS if self._pictures else (*OTHERS, PICTURES))
 
 
-def _picture(name: str, picture: Picture, room: _Room, say: Sentences) -> _Read:
+def _picture(name: str, picture: Picture, room: _Room, strings: Sentences) -> _Read:
     if picture.size > room.image_bytes:
-        room.notices.append(say.picture_left_out.format(name=name))
+        room.notices.append(strings.picture_left_out.format(name=name))
         return _Read(name, None)
     room.image_bytes -= picture.size
     return _Read(name, None, picture)
 
 
-def _text(name: str, text: _Text, room: _Room, say: Sentences) -> _Read:
+def _text(name: str, text: _Text, room: _Room, strings: Sentences) -> _Read:
     if not text.whole or len(text.said) > room.characters:
         characters = min(len(text.said), room.characters)
-        room.notices.append(say.file_cut.format(name=name, characters=characters))
+        room.notices.append(strings.file_cut.format(name=name, characters=characters))
     elif text.pages is not None:
-        room.notices.append(say.pdf_cut.format(name=name, pages=text.pages))
+        room.notices.append(strings.pdf_cut.format(name=name, pages=text.pages))
     kept = text.said[: room.characters]
     room.characters -= len(kept)
     return _Read(name, defused(kept))

@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 
 from bot.attachments.reader import attachments_of
-from bot.commands.base import Commands, Refused, everywhere, is_brought, said
+from bot.commands.base import Commands, Refused, everywhere, is_brought, localized
 from bot.commands.modals import Forms, open_form
 from bot.conversation.exchange import Exchange, scrubbed
 from bot.inbox import addressing
@@ -40,20 +40,21 @@ class Asking:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
 
-        @tree.command(name=said("ask_name"), description=said("ask_description"))
+        @tree.command(name=localized("ask_name"), description=localized("ask_description"))
         @everywhere
         @app_commands.rename(
-            question=said("ask_question_option_name"), private=said("ask_private_option_name")
+            question=localized("ask_question_option_name"),
+            private=localized("ask_private_option_name"),
         )
         @app_commands.describe(
-            question=said("ask_question_option"), private=said("ask_private_option")
+            question=localized("ask_question_option"), private=localized("ask_private_option")
         )
         async def ask(
             interaction: discord.Interaction, question: str, *, private: bool = True
         ) -> None:
             await self._ask(interaction, question, private=private)
 
-        @tree.context_menu(name=said("ask_about_menu"))
+        @tree.context_menu(name=localized("ask_about_menu"))
         @everywhere
         async def about(interaction: discord.Interaction, message: discord.Message) -> None:
             await self._open_form(interaction, message)
@@ -67,7 +68,7 @@ class Asking:
         await self._answer(interaction, exchange, ())
 
     async def _open_form(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        say = self._commands.heard(interaction)
+        strings = self._commands.heard(interaction)
         if not quotation(message):
             raise Refused("ask_nothing_to_read")
         self._keep((interaction.user.id, message.id), message)
@@ -76,8 +77,8 @@ class Asking:
             ABOUT,
             message.channel.id,
             message.id,
-            title=say.ask_form_title,
-            label=say.ask_form_label,
+            title=strings.ask_form_title,
+            label=strings.ask_form_label,
         )
 
     def _keep(self, key: tuple[int, int], message: discord.Message) -> None:

@@ -66,9 +66,9 @@ class Translations(app_commands.Translator):
         context: app_commands.TranslationContextTypes,  # noqa: ARG002  # discord.py gives it
     ) -> str | None:
         """Return *string* in a language, None where it is English or not spoken."""
-        say = of_locale(locale.value)
+        strings = of_locale(locale.value)
         name = string.extras.get("sentence")
-        return getattr(say, name) if name and say is not ENGLISH else None
+        return getattr(strings, name) if name and strings is not ENGLISH else None
 
 
 class Commands:
@@ -90,7 +90,7 @@ class Commands:
         self._add_commands()
 
     def _add_commands(self) -> None:
-        @self.tree.command(name=said("reset_name"), description=said("reset_description"))
+        @self.tree.command(name=localized("reset_name"), description=localized("reset_description"))
         @app_commands.default_permissions(manage_guild=True)
         async def reset(interaction: discord.Interaction) -> None:
             await self._reset(interaction)
@@ -124,16 +124,16 @@ class Commands:
             return await self._assistant.reset(place, interaction.id)
 
         count = await self.done(interaction, work())
-        say = self.said_to(interaction)
-        counted = {0: say.reset_nothing, 1: say.reset_one}
-        sentence = counted.get(count, say.reset_done.format(count=count))
+        strings = self.strings_for(interaction)
+        counted = {0: strings.reset_nothing, 1: strings.reset_one}
+        sentence = counted.get(count, strings.reset_done.format(count=count))
         await self.tell(interaction, sentence)
 
-    def said_to(self, interaction: discord.Interaction) -> Sentences:
+    def strings_for(self, interaction: discord.Interaction) -> Sentences:
         """Return the language of the person who gave a command."""
         return of_locale(interaction.locale.value)
 
-    def said_under(self, exchange: Exchange) -> Sentences:
+    def strings_of(self, exchange: Exchange) -> Sentences:
         """Return the language of what is said under an answer."""
         return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
@@ -142,7 +142,7 @@ class Commands:
         self.finish_before_closing()
         if interaction.channel_id is None or not self._client.works_in(interaction.guild_id):
             raise Refused("refused_place")
-        return self.said_to(interaction)
+        return self.strings_for(interaction)
 
     def finish_before_closing(self) -> None:
         """Have a shutdown wait for the current task, within the grace period."""
@@ -192,13 +192,13 @@ class Commands:
 
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
         """Tell the person why nothing was done: only them, where they were not told to wait."""
-        say = self.said_to(interaction)
+        strings = self.strings_for(interaction)
         if isinstance(error, Refused):
-            sentence = getattr(say, error.sentence).format(**error.values)
+            sentence = getattr(strings, error.sentence).format(**error.values)
         elif isinstance(error, PersonBusy):
-            sentence = say.person_busy.format(limit=error.limit)
+            sentence = strings.person_busy.format(limit=error.limit)
         elif isinstance(error, SystemPromptTooLong):
-            sentence = say.system_too_long.format(
+            sentence = strings.system_too_long.format(
                 characters=error.characters,
                 character_limit=error.character_limit,
                 tokens=error.tokens,
@@ -206,16 +206,16 @@ class Commands:
             )
         elif isinstance(error, HistoryFailed):
             log.warning("A command changed nothing: %s", error)
-            sentence = say.command_without_memory
+            sentence = strings.command_without_memory
         elif isinstance(error, discord.HTTPException) and error.code in TOO_LATE:
             log.warning("A command cannot be answered any more: code %d", error.code)
             return
         elif isinstance(error, app_commands.AppCommandError):  # Discord remembers older commands.
             log.warning("A command is not as it was made: %s", type(error).__name__)
-            sentence = say.command_failed
+            sentence = strings.command_failed
         else:
             log.error("A command failed", exc_info=error)
-            sentence = say.command_failed
+            sentence = strings.command_failed
         try:
             if interaction.response.is_done():  # Discord: the first takes the place of a deferral.
                 await interaction.followup.send(sentence, ephemeral=True)
@@ -245,7 +245,7 @@ def is_brought(interaction: discord.Interaction) -> bool:
     return not interaction.is_guild_integration()
 
 
-def said(sentence: str) -> app_commands.locale_str:
+def localized(sentence: str) -> app_commands.locale_str:
     """Return a sentence for Discord to show to each in their language."""
     return app_commands.locale_str(getattr(ENGLISH, sentence), sentence=sentence)
 
@@ -253,6 +253,6 @@ def said(sentence: str) -> app_commands.locale_str:
 def scope_choices() -> list[app_commands.Choice[str]]:
     """Return for what something can be set."""
     return [
-        app_commands.Choice(name=said("system_scope_channel"), value=CHANNEL_SCOPE),
-        app_commands.Choice(name=said("system_scope_server"), value=SERVER_SCOPE),
+        app_commands.Choice(name=localized("system_scope_channel"), value=CHANNEL_SCOPE),
+        app_commands.Choice(name=localized("system_scope_server"), value=SERVER_SCOPE),
     ]

@@ -78,7 +78,7 @@ class Presses:
             if not exchange.conversation.person_id or len(parts) == 1:
                 state = State.FAILED if exchange.cut else State.CANCELLED
                 offers = offered(state, empty=False, cut=exchange.cut)
-                view = buttons(self._commands.said_under(exchange), offers)
+                view = buttons(self._commands.strings_of(exchange), offers)
         with suppress(*UNANSWERABLE):
             await interaction.edit_original_response(view=view)
 

@@ -61,7 +61,7 @@ class Forms:
         """Return to the person what they wrote for nothing: Discord has closed the form."""
         if not interaction.response.is_done():  # Nor could they be told why.
             return
-        sentence = self._commands.said_to(interaction).form_words
+        sentence = self._commands.strings_for(interaction).form_words
         file = discord.File(io.BytesIO(words.encode()), WORDS_NAME)
         try:
             await interaction.followup.send(sentence, file=file, ephemeral=True)

@@ -7,7 +7,15 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import CHANNEL_SCOPE, SCOPES, Commands, Refused, rules, said, scope_choices
+from bot.commands.base import (
+    CHANNEL_SCOPE,
+    SCOPES,
+    Commands,
+    Refused,
+    localized,
+    rules,
+    scope_choices,
+)
 from bot.commands.tree import CHOICE_LENGTH, CHOICES, CompletingTree
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
@@ -31,11 +39,13 @@ class Models:
     def add_to(self, tree: CompletingTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name=said("model_name"), description=said("model_description"))
+        @tree.command(name=localized("model_name"), description=localized("model_description"))
         @app_commands.rename(
-            model=said("model_option_name"), scope=said("system_scope_option_name")
+            model=localized("model_option_name"), scope=localized("system_scope_option_name")
         )
-        @app_commands.describe(model=said("model_name_option"), scope=said("system_scope_option"))
+        @app_commands.describe(
+            model=localized("model_name_option"), scope=localized("system_scope_option")
+        )
         @app_commands.choices(scope=scope_choices())
         async def model(
             interaction: discord.Interaction, model: str | None = None, scope: str = CHANNEL_SCOPE
@@ -50,14 +60,14 @@ class Models:
         tree.complete(model, "model", self._complete)
 
     async def _show(self, interaction: discord.Interaction) -> None:
-        say = self._commands.heard(interaction)
+        strings = self._commands.heard(interaction)
         place = self._commands.place_of(interaction)
         name, choice = await self._assistant.model_in(place)
         await self._models.look(LOOK_SECONDS)
-        sentences = [say.help_model.format(model=shown(name)), _why(choice, place, say)]
+        sentences = [strings.help_model.format(model=shown(name)), _why(choice, place, strings)]
         shutdown = self._models.shutdown_of(name)
         if shutdown is not None:
-            sentences.append(say.model_shutdown.format(date=shutdown))
+            sentences.append(strings.model_shutdown.format(date=shutdown))
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)
 
     async def _set(self, interaction: discord.Interaction, name: str, scope: Scope) -> None:
@@ -70,11 +80,11 @@ class Models:
             return (await self._assistant.model_in(place))[0]
 
         now = await self._commands.done(interaction, work())
-        say = self._commands.said_to(interaction)
+        strings = self._commands.strings_for(interaction)
         if name == DEFAULT:
-            sentence = say.model_cleared.format(model=shown(now))
+            sentence = strings.model_cleared.format(model=shown(now))
         else:
-            sentence = _set_sentence(place, scope, say).format(model=shown(name))
+            sentence = _set_sentence(place, scope, strings).format(model=shown(name))
         await self._commands.tell(interaction, sentence)
 
     async def _check(self, name: str) -> None:
@@ -92,24 +102,24 @@ class Models:
     async def _complete(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
-        say = self._commands.heard(interaction)
+        strings = self._commands.heard(interaction)
         if not rules(interaction):
             return []
         if not self._models.given:
             await self._models.look(LOOK_SECONDS)
-        back = say.model_default_choice.format(model=self._models.default)
+        back = strings.model_default_choice.format(model=self._models.default)
         labels = {DEFAULT: back[:CHOICE_LENGTH]}
-        labels |= {name: self._label(name, say) for name in self._models.names if fits(name)}
+        labels |= {name: self._label(name, strings) for name in self._models.names if fits(name)}
         return [
             app_commands.Choice(name=labels[value], value=value)
             for value in matching(labels, typed)
         ]
 
-    def _label(self, name: str, say: Sentences) -> str:
+    def _label(self, name: str, strings: Sentences) -> str:
         shutdown = self._models.shutdown_of(name)
         if shutdown is None:
             return name
-        label = say.model_until_choice.format(model=name, date=shutdown)
+        label = strings.model_until_choice.format(model=name, date=shutdown)
         return label if fits(label) else name
 
 
@@ -141,18 +151,18 @@ def enumerated(names: Iterable[str], most_characters: int = NAMES_LENGTH) -> str
     return text
 
 
-def _why(choice: Choice | None, place: Conversation, say: Sentences) -> str:
+def _why(choice: Choice | None, place: Conversation, strings: Sentences) -> str:
     if choice is None:
-        return say.model_why_default
+        return strings.model_why_default
     if choice.scope == "guild":
-        return say.model_why_server
+        return strings.model_why_server
     own = choice.scope_id == place.channel_id
-    return say.model_why_own if own else say.model_why_channel
+    return strings.model_why_own if own else strings.model_why_channel
 
 
-def _set_sentence(place: Conversation, scope: Scope, say: Sentences) -> str:
+def _set_sentence(place: Conversation, scope: Scope, strings: Sentences) -> str:
     if scope == "guild":
-        return say.model_set_server
+        return strings.model_set_server
     if place.guild_id is None:
-        return say.model_set_dm
-    return say.model_set_thread if place.parent_id else say.model_set_channel
+        return strings.model_set_dm
+    return strings.model_set_thread if place.parent_id else strings.model_set_channel

@@ -12,7 +12,7 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import Commands, everywhere, said
+from bot.commands.base import Commands, everywhere, localized
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import Sentences
@@ -67,33 +67,35 @@ class OwnData:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
 
-        @tree.command(name=said("privacy_name"), description=said("privacy_description"))
+        @tree.command(name=localized("privacy_name"), description=localized("privacy_description"))
         @everywhere
         async def privacy(interaction: discord.Interaction) -> None:
             await self._privacy(interaction)
 
-        @tree.command(name=said("export_name"), description=said("export_description"))
+        @tree.command(name=localized("export_name"), description=localized("export_description"))
         @everywhere
         async def export(interaction: discord.Interaction) -> None:
             await self._export(interaction)
 
-        @tree.command(name=said("forget_me_name"), description=said("forget_me_description"))
+        @tree.command(
+            name=localized("forget_me_name"), description=localized("forget_me_description")
+        )
         @everywhere
         async def forget_me(interaction: discord.Interaction) -> None:
             await self._ask_whether_to_forget(interaction)
 
-    def add_buttons_to(self, client: discord.Client, say: Sentences) -> None:
+    def add_buttons_to(self, client: discord.Client, strings: Sentences) -> None:
         """Let the button of /forget-me work, on messages from before a restart, too."""
-        client.add_view(ForgetView(self, say))
+        client.add_view(ForgetView(self, strings))
 
     async def forget(self, interaction: discord.Interaction) -> None:
         """Forget all that the person asked, and say how much that was."""
         self._commands.finish_before_closing()
-        say = self._commands.said_to(interaction)
+        strings = self._commands.strings_for(interaction)
         await interaction.response.defer()
         count = await self._assistant.forget_person(interaction.user.id)
         self._withdraw()
-        sentence = say.forget_me_done.format(count=count)
+        sentence = strings.forget_me_done.format(count=count)
         await interaction.edit_original_response(content=sentence, view=None)
         log.info("Forgot all of %d: %d exchanges", interaction.user.id, count)
 
@@ -102,22 +104,22 @@ class OwnData:
         await self._commands.explain(interaction, error)
 
     async def _privacy(self, interaction: discord.Interaction) -> None:
-        say = self._commands.heard(interaction)
+        strings = self._commands.heard(interaction)
         model, _ = await self._assistant.model_in(self._commands.place_of(interaction))
         keeping = self._keeping
-        kept = say.privacy_kept.format(days=keeping.retention_days)
+        kept = strings.privacy_kept.format(days=keeping.retention_days)
         sentences = [
-            say.privacy_what,
-            say.privacy_where.format(host=keeping.host, model=model),
-            *([say.privacy_pictures] if keeping.pictures else []),
-            say.privacy_usage,
-            kept if keeping.retention_days else say.privacy_kept_on,
-            say.privacy_rights,
+            strings.privacy_what,
+            strings.privacy_where.format(host=keeping.host, model=model),
+            *([strings.privacy_pictures] if keeping.pictures else []),
+            strings.privacy_usage,
+            kept if keeping.retention_days else strings.privacy_kept_on,
+            strings.privacy_rights,
         ]
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)
 
     async def _export(self, interaction: discord.Interaction) -> None:
-        say = self._commands.heard(interaction)
+        strings = self._commands.heard(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         entries, size, whole = list[str](), 0, True
         async for exchange in self._history.of_person(interaction.user.id):
@@ -129,9 +131,9 @@ class OwnData:
             entries.append(entry)
         tallies = await self._history.tallies.of_person(interaction.user.id, USAGE_ROWS)
         if not entries and not tallies:
-            await interaction.edit_original_response(content=say.export_nothing)
+            await interaction.edit_original_response(content=strings.export_nothing)
             return
-        sentence = say.export_done if whole else say.export_cut
+        sentence = strings.export_done if whole else strings.export_cut
         used = [json.dumps(counted(tally), indent=1) for tally in tallies]
         await interaction.edit_original_response(
             content=sentence.format(count=len(entries)),
@@ -139,20 +141,20 @@ class OwnData:
         )
 
     async def _ask_whether_to_forget(self, interaction: discord.Interaction) -> None:
-        say = self._commands.heard(interaction)
-        view = ForgetView(self, say)
+        strings = self._commands.heard(interaction)
+        view = ForgetView(self, strings)
         view.stop()  # The lasting view hears the button; this one would be kept for ever.
-        await interaction.response.send_message(say.forget_me_sure, view=view, ephemeral=True)
+        await interaction.response.send_message(strings.forget_me_sure, view=view, ephemeral=True)
 
 
 class ForgetView(discord.ui.View):
     """One button, which forgets all of whoever presses it."""
 
-    def __init__(self, own_data: OwnData, say: Sentences) -> None:
+    def __init__(self, own_data: OwnData, strings: Sentences) -> None:
         super().__init__(timeout=None)
         self._own_data = own_data
         button: discord.ui.Button[ForgetView] = discord.ui.Button(
-            label=say.forget_me_label, style=discord.ButtonStyle.danger, custom_id=FORGET
+            label=strings.forget_me_label, style=discord.ButtonStyle.danger, custom_id=FORGET
         )
         button.callback = self._pressed  # type: ignore[method-assign]  # discord.py's way
         self.add_item(button)

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import CHANNEL_SCOPE, SCOPES, Commands, Refused, said, scope_choices
+from bot.commands.base import CHANNEL_SCOPE, SCOPES, Commands, Refused, localized, scope_choices
 from bot.commands.modals import Forms, open_form
 from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed
@@ -32,13 +32,14 @@ class Instructing:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name=said("system_name"), description=said("system_description"))
+        @tree.command(name=localized("system_name"), description=localized("system_description"))
         @app_commands.default_permissions(manage_guild=True)
         @app_commands.rename(
-            prompt=said("system_prompt_option_name"), scope=said("system_scope_option_name")
+            prompt=localized("system_prompt_option_name"),
+            scope=localized("system_scope_option_name"),
         )
         @app_commands.describe(
-            prompt=said("system_prompt_option"), scope=said("system_scope_option")
+            prompt=localized("system_prompt_option"), scope=localized("system_scope_option")
         )
         @app_commands.choices(scope=scope_choices())
         async def system(
@@ -71,15 +72,15 @@ class Instructing:
                 inherited = await self._assistant.system_prompt(above)
         except TimeoutError as error:  # Who waits for a form cannot be told to.
             raise HistoryFailed("no answer in time for a form") from error
-        say = self._commands.said_to(interaction)
+        strings = self._commands.strings_for(interaction)
         await open_form(
             interaction,
             FORMS[scope],
             scope_id,
-            title=say.system_form_title,
-            label=say.system_form_label,
+            title=strings.system_form_title,
+            label=strings.system_form_label,
             words=own or "",
-            placeholder=say.system_placeholder.format(prompt=" ".join(inherited.split())),
+            placeholder=strings.system_placeholder.format(prompt=" ".join(inherited.split())),
         )
 
     async def _filled_in(
@@ -94,8 +95,8 @@ class Instructing:
         self, interaction: discord.Interaction, scope: Scope, place: Conversation, prompt: str
     ) -> None:
         await self._commands.done(interaction, self._assistant.instruct(scope, place, prompt))
-        say = self._commands.said_to(interaction)
-        await self._commands.tell(interaction, _set_sentence(place, scope, prompt, say))
+        strings = self._commands.strings_for(interaction)
+        await self._commands.tell(interaction, _set_sentence(place, scope, prompt, strings))
 
 
 def scope_id_in(place: Conversation, scope: Scope) -> int:
@@ -106,11 +107,11 @@ def scope_id_in(place: Conversation, scope: Scope) -> int:
     return place.guild_id
 
 
-def _set_sentence(place: Conversation, scope: Scope, prompt: str, say: Sentences) -> str:
+def _set_sentence(place: Conversation, scope: Scope, prompt: str, strings: Sentences) -> str:
     if not prompt.strip():
-        return say.system_cleared
+        return strings.system_cleared
     if scope == "guild":
-        return say.system_set_server
+        return strings.system_set_server
     if place.guild_id is None:
-        return say.system_set_dm
-    return say.system_set_thread if place.parent_id else say.system_set_channel
+        return strings.system_set_dm
+    return strings.system_set_thread if place.parent_id else strings.system_set_channel

@@ -8,7 +8,7 @@ from typing import Any, Final
 import discord
 from discord import app_commands
 
-from bot.commands.base import Commands, Refused, everywhere, is_brought, said
+from bot.commands.base import Commands, Refused, everywhere, is_brought, localized
 from bot.commands.model import enumerated
 from bot.i18n.sentences import Sentences
 from bot.llm.prices import Prices
@@ -43,15 +43,15 @@ class UsageCommand:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the command."""
         choices = [
-            app_commands.Choice(name=said("usage_by_person"), value="person"),
-            app_commands.Choice(name=said("usage_by_channel"), value="channel"),
-            app_commands.Choice(name=said("usage_by_day"), value="day"),
+            app_commands.Choice(name=localized("usage_by_person"), value="person"),
+            app_commands.Choice(name=localized("usage_by_channel"), value="channel"),
+            app_commands.Choice(name=localized("usage_by_day"), value="day"),
         ]
 
-        @tree.command(name=said("usage_name"), description=said("usage_description"))
+        @tree.command(name=localized("usage_name"), description=localized("usage_description"))
         @everywhere
-        @app_commands.rename(by=said("usage_by_option_name"))
-        @app_commands.describe(by=said("usage_by_option"))
+        @app_commands.rename(by=localized("usage_by_option_name"))
+        @app_commands.describe(by=localized("usage_by_option"))
         @app_commands.choices(by=choices)
         async def usage(interaction: discord.Interaction, by: str | None = None) -> None:
             if by is None:
@@ -62,16 +62,16 @@ class UsageCommand:
                 raise Refused("command_failed")
 
     async def _tell_of_person(self, interaction: discord.Interaction) -> None:
-        say = self._commands.heard(interaction)
+        strings = self._commands.heard(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         days = [*(today() - before for before in PERIODS), EVER]
-        labels = (say.usage_today, say.usage_week, say.usage_month, say.usage_ever)
+        labels = (strings.usage_today, strings.usage_week, strings.usage_month, strings.usage_ever)
         used = await self._history.tallies.since(interaction.user.id, days)
         lines = [
-            _line(label, summed(by_model, self._prices), self._prices, say)
+            _line(label, summed(by_model, self._prices), self._prices, strings)
             for label, by_model in zip(labels, used, strict=True)
         ]
-        text = "\n".join([say.usage_mine, *lines, *_notes(used, self._prices, say)])
+        text = "\n".join([strings.usage_mine, *lines, *_notes(used, self._prices, strings)])
         await interaction.edit_original_response(content=text)
 
     async def _tell_of_guild(self, interaction: discord.Interaction, by: By) -> None:
@@ -80,11 +80,11 @@ class UsageCommand:
             raise Refused("refused_usage_by")
         place = self._commands.place_to_rule(interaction)
         assert place.guild_id is not None
-        say = self._commands.said_to(interaction)
+        strings = self._commands.strings_for(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         since = today() - MONTH
         used = await self._history.tallies.in_guild(place.guild_id, since, by)
-        text = guild_report(used, by, self._prices, say) if used else say.usage_nothing
+        text = guild_report(used, by, self._prices, strings) if used else strings.usage_nothing
         await interaction.edit_original_response(content=text)
 
 
@@ -97,7 +97,7 @@ def summed(by_model: Mapping[str, Used], prices: Prices | None) -> Sum:
 
 
 def guild_report(
-    used: Mapping[int, Mapping[str, Used]], by: By, prices: Prices | None, say: Sentences
+    used: Mapping[int, Mapping[str, Used]], by: By, prices: Prices | None, strings: Sentences
 ) -> str:
     """Return what was used in a guild, the largest first, or by day the newest; then the rest.
 
@@ -107,11 +107,13 @@ def guild_report(
     order = sorted(sums, key=_by_day if by == "day" else _by_size(sums), reverse=True)
 
     def report(rows: int) -> str:
-        lines = [_line(_label(key, by, say), sums[key], prices, say) for key in order[:rows]]
-        for label, keys in ((say.usage_rest, order[rows:]), (say.usage_together, order)):
+        lines = [
+            _line(_label(key, by, strings), sums[key], prices, strings) for key in order[:rows]
+        ]
+        for label, keys in ((strings.usage_rest, order[rows:]), (strings.usage_together, order)):
             if keys:
-                lines.append(_line(label, _together(sums[key] for key in keys), prices, say))
-        return "\n".join([say.usage_guild, *lines, *_notes(used.values(), prices, say)])
+                lines.append(_line(label, _together(sums[key] for key in keys), prices, strings))
+        return "\n".join([strings.usage_guild, *lines, *_notes(used.values(), prices, strings)])
 
     rows = ROWS
     while rows > 1 and len(report(rows)) > REPORT_LENGTH:
@@ -119,12 +121,12 @@ def guild_report(
     return report(rows)
 
 
-def _label(key: int, by: By, say: Sentences) -> str:
+def _label(key: int, by: By, strings: Sentences) -> str:
     if by == "day":
         return date_of(key).isoformat()
     if by == "channel":
         return f"<#{key}>"
-    return say.usage_nobody if key == NOBODY else f"<@{key}>"
+    return strings.usage_nobody if key == NOBODY else f"<@{key}>"
 
 
 def _cost(prices: Prices, model: str, used: Used) -> Decimal | None:
@@ -150,9 +152,9 @@ def _together(sums: Iterable[Sum]) -> Sum:
     return Sum(used, sum(costs, Decimal()) if costs else None)
 
 
-def _line(label: str, one: Sum, prices: Prices | None, say: Sentences) -> str:
+def _line(label: str, one: Sum, prices: Prices | None, strings: Sentences) -> str:
     about = "≈" if one.used.estimated else ""
-    line = say.usage_line.format(
+    line = strings.usage_line.format(
         label=label,
         prompt=f"{about}{one.used.prompt_tokens:,}",
         completion=f"{about}{one.used.completion_tokens:,}",
@@ -163,15 +165,15 @@ def _line(label: str, one: Sum, prices: Prices | None, say: Sentences) -> str:
 
 
 def _notes(
-    used: Iterable[Mapping[str, Used]], prices: Prices | None, say: Sentences
+    used: Iterable[Mapping[str, Used]], prices: Prices | None, strings: Sentences
 ) -> Iterable[str]:
     """Yield what is to be known of the figures, in small print."""
     parts = list(used)
     if any(one.estimated for by_model in parts for one in by_model.values()):
-        yield f"-# {say.usage_estimated}"
+        yield f"-# {strings.usage_estimated}"
     if prices is not None:
         models = dict.fromkeys(name for by_model in parts for name in by_model)
         unpriced = [name for name in models if name not in prices.per_million]
         if unpriced:
-            yield f"-# {say.usage_unpriced.format(models=enumerated(unpriced, NOTE_LENGTH))}"
-    yield f"-# {say.usage_days}"
+            yield f"-# {strings.usage_unpriced.format(models=enumerated(unpriced, NOTE_LENGTH))}"
+    yield f"-# {strings.usage_days}"

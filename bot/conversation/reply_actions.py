@@ -24,11 +24,11 @@ WHILE_STREAMING: Final[Offers] = frozenset({Offer.STOP})
 # The sentences that send people to the button, and what is said where there is none.
 _PLAIN: Final = {
     sentence: plain
-    for say in LANGUAGES.values()
+    for strings in LANGUAGES.values()
     for sentence, plain in (
-        (say.model_length, say.model_length_plain),
-        (say.model_cut, say.model_cut_plain),
-        (say.continue_interrupted, say.continue_interrupted_plain),
+        (strings.model_length, strings.model_length_plain),
+        (strings.model_cut, strings.model_cut_plain),
+        (strings.continue_interrupted, strings.continue_interrupted_plain),
     )
 }
 

@@ -126,8 +126,10 @@ class Interactions:
         async def look_up(exchange: Exchange) -> Brought:
             if exchange.files or not about:
                 return Brought()
-            say = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
-            return Brought(await self._attachments.read((), about, say))
+            strings = self._languages.of_answer(
+                exchange.conversation.guild_id, exchange.private_locale
+            )
+            return Brought(await self._attachments.read((), about, strings))
 
         return look_up
 

@@ -184,7 +184,7 @@ class Inbox:
         await self._history.answer_in(exchange.message_id, exchange.place_id)
         reply = self.reply_to(exchange, nullcontext(in_place(message)))
         delivery = await self._assistant.refuse(
-            exchange, reply, State.FAILED, self._say(exchange).too_late
+            exchange, reply, State.FAILED, self._strings_for(exchange).too_late
         )
         return delivery.done
 
@@ -202,7 +202,7 @@ class Inbox:
             gone=partial(self._record_gone, exchange),
             reopen=self._channels.reopen,
             pacer=self._pacer,
-            say=self._say(exchange),
+            strings=self._strings_for(exchange),
             most_parts=self._most_parts,
             nonce_id=nonce_id,
         )
@@ -261,7 +261,7 @@ class Inbox:
             log.debug("In the inbox: question %d", message.id)
         return await self._judged(question)
 
-    def _say(self, exchange: Exchange) -> Sentences:
+    def _strings_for(self, exchange: Exchange) -> Sentences:
         return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
     def _fresh_reply(self, message: Asked, exchange: Exchange) -> DiscordReply:
@@ -286,7 +286,9 @@ class Inbox:
         if verdict is Verdict.IGNORED:
             return None
         limit = self._limits.questions_per_minute
-        return refused(question, State.FAILED, self._say(exchange).person_busy.format(limit=limit))
+        return refused(
+            question, State.FAILED, self._strings_for(exchange).person_busy.format(limit=limit)
+        )
 
     async def _settled(self, question: Question, me_id: int) -> Question:
         """Return *question* with what Discord did not send along, which is stored."""
@@ -306,11 +308,11 @@ class Inbox:
         words cannot be told from those; then it is said once in a thread.
         """
         guild_id = addressing.guild_id_of(message)
-        say = self._languages.of_guild(guild_id)
+        strings = self._languages.of_guild(guild_id)
         if guild_id is None:
-            return self._assistant.nothing_read(say)
+            return self._assistant.nothing_read(strings)
         if addressing.mentions_me(message, me_id):
-            return say.hint
+            return strings.hint
         if self._message_content:
             return None
         try:
@@ -318,7 +320,7 @@ class Inbox:
         except HistoryFailed as error:
             log.warning("Whether a hint was given cannot be read: %s", error)
             return None
-        return say.hint_without_content if first else None
+        return strings.hint_without_content if first else None
 
     async def _record_part(self, exchange: Exchange, part_id: int) -> None:
         try:

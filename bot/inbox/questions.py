@@ -127,7 +127,7 @@ class Questions:
             )
         completed = replace(question, exchange=exchange, unresolved=None)
         if not completed.asks and question.refusal is None:
-            completed = refused(completed, State.ANSWERED, self._say(exchange).hint)
+            completed = refused(completed, State.ANSWERED, self._strings_for(exchange).hint)
         threaded = completed.refusal is None and thread_possible(message, channel, me_id)
         place_id = message.id if threaded else message.channel.id
         return replace(completed, exchange=replace(exchange, place_id=place_id))
@@ -138,7 +138,7 @@ class Questions:
         words = exchange.question or without_program_lines(beside)
         files = self._attachments.of(message) if isinstance(message, discord.Message) else []
         name = files[0].filename if files else ""
-        return words or (self._say(exchange).pasted if name == PASTED else name)
+        return words or (self._strings_for(exchange).pasted if name == PASTED else name)
 
     def looking_up(self, message: Asked, me_id: int) -> LookUp:
         """Return what looks up, when its turn comes, what the question *message* brings."""
@@ -194,8 +194,8 @@ class Questions:
         if not exchange.files:
             others = about is not None and about.author.id != me_id
             quoted = attachments_of(about) if about is not None and others else []
-            say = self._say(exchange)
-            files = await self._attachments.read(attachments_of(message), quoted, say)
+            strings = self._strings_for(exchange)
+            files = await self._attachments.read(attachments_of(message), quoted, strings)
             if about is None and exchange.quoted_id is not None:  # They are found by their ids.
                 files = replace(files, pictures=None)
         return Brought(files, await self._chain.above(message, me_id, exchange.conversation))
@@ -203,7 +203,7 @@ class Questions:
     async def _brought_again(self, me_id: int, exchange: Exchange) -> Brought:
         return Brought(above=await self._chain.above_again(exchange, me_id))
 
-    def _say(self, exchange: Exchange) -> Sentences:
+    def _strings_for(self, exchange: Exchange) -> Sentences:
         return self._languages.of_guild(exchange.conversation.guild_id)
 
 

@@ -128,8 +128,10 @@ class Recovery:
             exchange = replace(exchange, place_id=asked_in.channel_id)
             await self._history.answer_in(exchange.message_id, exchange.place_id)
             reply = self._inbox.reply_to(exchange, nullcontext(place))
-        say = self._languages.of_guild(exchange.conversation.guild_id)
-        delivery = await self._assistant.refuse(exchange, reply, State.FAILED, say.answer_failed)
+        strings = self._languages.of_guild(exchange.conversation.guild_id)
+        delivery = await self._assistant.refuse(
+            exchange, reply, State.FAILED, strings.answer_failed
+        )
         return delivery.done
 
     async def _asked(

@@ -17,7 +17,7 @@ SYMBOLS: Final = {Offer.STOP: "⏹️", Offer.REGENERATE: "🔄", Offer.CONTINUE
 
 
 @lru_cache
-def buttons(say: Sentences, offers: Offers) -> discord.ui.View | None:
+def buttons(strings: Sentences, offers: Offers) -> discord.ui.View | None:
     """Return the row of buttons for *offers*, None where there are none.
 
     It hears nothing itself: discord.py would keep it for each message. See presses.py.
@@ -25,9 +25,9 @@ def buttons(say: Sentences, offers: Offers) -> discord.ui.View | None:
     if not offers:
         return None
     labels = {
-        Offer.STOP: say.stop_label,
-        Offer.REGENERATE: say.regenerate_label,
-        Offer.CONTINUE: say.continue_label,
+        Offer.STOP: strings.stop_label,
+        Offer.REGENERATE: strings.regenerate_label,
+        Offer.CONTINUE: strings.continue_label,
     }
     view = discord.ui.View(timeout=None)
     for offer in sorted(offers):

@@ -98,7 +98,7 @@ class DiscordReply:
         gone: Callable[[int], Awaitable[None]],
         reopen: Callable[[int], Awaitable[None]],
         pacer: Pacer,
-        say: Sentences,
+        strings: Sentences,
         most_parts: int,
         nonce_id: int | None = None,
     ) -> None:
@@ -109,7 +109,7 @@ class DiscordReply:
         self._gone = gone
         self._reopen = reopen
         self._pacer = pacer
-        self._say = say
+        self._strings = strings
         self._most_parts = most_parts
         self._entered = AsyncExitStack()
         self._text = _no_text()
@@ -169,7 +169,7 @@ class DiscordReply:
         count = len(text.with_notices(notices))
         notices = true_with(offers & place.offers_on(count), notices)
         if len(text.parts) > most_parts:
-            attached = self._say.reply_attached.format(name=ATTACHED)
+            attached = self._strings.reply_attached.format(name=ATTACHED)
             first = text.first_parts(most_parts, [attached, *notices])
             whole = text.written.strip() + "\n"
             try:
@@ -181,7 +181,7 @@ class DiscordReply:
                 return
         texts = text.with_notices(notices)
         if place.room is not None and len(texts) > place.room:
-            texts = text.first_parts(place.room, [self._say.reply_full, *notices])
+            texts = text.first_parts(place.room, [self._strings.reply_full, *notices])
         await self._show_whole(place, at_the_end(texts, offers & place.offers_on(len(texts))))
 
     async def leave(
@@ -381,7 +381,7 @@ class DiscordReply:
                 nonce=f"{self._nonce_id}.{self._deleted + number}",
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
-                view=buttons(self._say, offers),  # type: ignore[arg-type]  # The same.
+                view=buttons(self._strings, offers),  # type: ignore[arg-type]  # The same.
             )
             # Within the call, so that an end that comes now does not leave it unrecorded.
             await self._shown(message.id)
@@ -431,7 +431,7 @@ class DiscordReply:
             await message.edit(
                 content=unchanged if wanted.text is None else wanted.text,
                 allowed_mentions=NO_PINGS,
-                view=unchanged if wanted.offers is None else buttons(self._say, wanted.offers),
+                view=unchanged if wanted.offers is None else buttons(self._strings, wanted.offers),
                 attachments=_files(wanted.file) if replaces else unchanged,
             )
 
