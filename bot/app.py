@@ -69,7 +69,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
             assistant_on(settings, file, languages) as (assistant, history, models),
             Attachments(
                 settings.discord_api_url,
-                most_bytes=settings.attachment_bytes,
+                max_bytes=settings.attachment_bytes,
                 pictures=settings.image_turns > 0,
             ) as attachments,
             Connection(

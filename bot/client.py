@@ -100,7 +100,7 @@ class ChatClient(discord.Client):
             limits=limits,
             languages=languages,
             message_content=message_content,
-            most_parts=reply_parts,
+            max_parts=reply_parts,
         )
         self._interactions = Interactions(
             self,

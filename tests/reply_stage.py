@@ -9,7 +9,8 @@ import pytest
 
 from bot.i18n.sentences import ENGLISH
 from bot.replies import discord_reply as discord_reply_module
-from bot.replies.discord_reply import Destination, DiscordReply
+from bot.replies.destination import Destination
+from bot.replies.discord_reply import DiscordReply
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
@@ -62,7 +63,7 @@ class Stage:
         self,
         place: AbstractAsyncContextManager[Destination] | None = None,
         reopen: Callable[[int], Awaitable[None]] | None = None,
-        most_parts: int = 5,
+        max_parts: int = 5,
     ) -> DiscordReply:
         return DiscordReply(
             int(self.asked["id"]),
@@ -72,7 +73,7 @@ class Stage:
             reopen=reopen or self._reopen,
             pacer=self.pacer,
             strings=ENGLISH,
-            most_parts=most_parts,
+            max_parts=max_parts,
         )
 
     async def _reopen(self, thread_id: int) -> None:

@@ -36,6 +36,7 @@ LIBRARIES = {
         "recovery.reconcile",
         "commands.tree",
         "transport.calls",
+        "replies.destination",
         "replies.discord_reply",
         "inbox.embeds",
         "commands.modals",

@@ -17,7 +17,8 @@ from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.replies import discord_reply as discord_reply_module
-from bot.replies.discord_reply import ATTACHED, Destination, DiscordReply, lost_because
+from bot.replies.destination import Destination, lost_because
+from bot.replies.discord_reply import ATTACHED, DiscordReply
 from bot.replies.parts import Part
 from bot.replies.reply_text import ReplyText, with_notices
 from bot.transport import calls as discord_calls
@@ -142,7 +143,7 @@ async def attached(stage: Stage) -> list[str]:
 
 async def test_a_reply_that_is_too_long_ends_in_a_file_with_the_whole(stage: Stage) -> None:
     words = [f"word{number} " for number in range(900)]
-    async with stage.reply(most_parts=2) as reply:
+    async with stage.reply(max_parts=2) as reply:
         for word in words:
             reply.write(word)
         await stage.until("word200")
@@ -160,7 +161,7 @@ async def test_where_it_may_attach_nothing_it_shows_all_in_messages(stage: Stage
     deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
     await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
     words = "".join(f"word{number} " for number in range(900))
-    async with stage.reply(most_parts=2) as reply:
+    async with stage.reply(max_parts=2) as reply:
         reply.write(words)
         await reply.finish(["The end."])
     said = " ".join(await stage.texts())
@@ -177,7 +178,7 @@ async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
 
     narrow = Destination(stage.channel, stage.question, room=2, offers=NOTHING)
     words = "".join(f"word{number} " for number in range(900))
-    async with stage.reply(nullcontext(narrow), most_parts=9) as reply:
+    async with stage.reply(nullcontext(narrow), max_parts=9) as reply:
         reply.write(words)
         await stage.until("word200")
         await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
@@ -190,13 +191,13 @@ async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
 
 
 async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
-    async with stage.reply(most_parts=2) as reply:
+    async with stage.reply(max_parts=2) as reply:
         reply.write("word " * 1200)
         await reply.finish()
     begun = tuple(Part(part_id, None) for part_id in stage.shown)
 
     place = Destination(stage.channel, None, begun)
-    async with stage.reply(nullcontext(place), most_parts=2) as reply:
+    async with stage.reply(nullcontext(place), max_parts=2) as reply:
         reply.write("Short.")
         await reply.finish()
     assert await stage.texts() == ["Short."]
@@ -860,7 +861,7 @@ async def test_where_the_file_is_refused_it_shows_all_in_messages(
 ) -> None:
     await stage.people.refuse(kind, **more)
     words = "".join(f"word{number} " for number in range(900))
-    async with stage.reply(most_parts=2) as reply:
+    async with stage.reply(max_parts=2) as reply:
         reply.write(words)
         await reply.finish(["The end."])
     said = " ".join(await stage.texts())
@@ -871,7 +872,7 @@ async def test_where_the_file_is_refused_it_shows_all_in_messages(
 async def test_a_page_that_says_that_the_file_is_too_large_says_it_for_good(stage: Stage) -> None:
     page = "<html>413 Request Entity Too Large</html>"
     await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=413, body=page)
-    async with stage.reply(most_parts=1) as reply:
+    async with stage.reply(max_parts=1) as reply:
         reply.write("word " * 500)
         await reply.finish()
     assert " ".join(await stage.texts()) == ("word " * 500).strip()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import Offer
 from bot.errors import ReplyDelayed
-from bot.replies.discord_reply import Destination
+from bot.replies.destination import Destination
 from bot.replies.parts import Part
 from bot.transport import pacer as pacing
 from tests.doubles import PATIENCE_SECONDS
@@ -137,7 +137,7 @@ class Scene:
             patch.setattr(pacing, "EDIT_SECONDS", pace.edit_seconds)
             async with (
                 asyncio.timeout(PATIENCE_SECONDS),
-                self._stage.reply(nullcontext(place), most_parts=most) as reply,
+                self._stage.reply(nullcontext(place), max_parts=most) as reply,
             ):
                 rest_seconds = min(0.01, 0.3 * pace.size / max(len(answer), 1))
                 for at in range(0, len(answer), pace.size):

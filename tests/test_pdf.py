@@ -16,7 +16,7 @@ LIMIT = 1000
 
 @pytest.fixture
 def reader() -> PdfReader:
-    return PdfReader(most_characters=LIMIT)
+    return PdfReader(max_characters=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ async def test_a_pdf_that_draws_without_end_ends(reader: PdfReader) -> None:
 
 
 async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept() -> None:
-    reader = PdfReader(most_characters=LIMIT, seconds=6)
+    reader = PdfReader(max_characters=LIMIT, seconds=6)
     began = time.monotonic()
     slow = b"BT /F1 12 Tf () Tj ET\n" * 200_000
     told = await reader.read(drawn([b"BT /F1 12 Tf (First.) Tj ET", *[slow] * 9]))
@@ -67,13 +67,13 @@ async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept() -> Non
 
 async def test_what_takes_too_much_memory_is_stopped() -> None:
     """The page is 4 MB when it is unpacked, and its operators come to fifty times that."""
-    reader = PdfReader(most_characters=LIMIT, memory_bytes=100_000_000)
+    reader = PdfReader(max_characters=LIMIT, memory_bytes=100_000_000)
     assert await reader.read(pdf("Fits.")) == Pdf("Fits.", 1, End.WHOLE)
     assert await reader.read(swelling(4)) == Pdf("", 0, End.STOPPED)
 
 
 async def test_an_answer_that_is_stopped_ends_the_worker() -> None:
-    reader = PdfReader(most_characters=LIMIT)
+    reader = PdfReader(max_characters=LIMIT)
     reading = asyncio.create_task(reader.read(swelling(10)))
     async with asyncio.timeout(20):
         while not workers():  # noqa: ASYNC110  # a process tells nobody that it began

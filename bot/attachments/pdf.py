@@ -51,14 +51,14 @@ def may_be_pdf(data: bytes | bytearray) -> bool:
 
 
 class PdfReader:
-    """Reads few PDFs at a time, of each at most *most_characters*, and so many pages."""
+    """Reads few PDFs at a time, of each at most *max_characters*, and so many pages."""
 
     def __init__(
-        self, *, most_characters: int, memory_bytes: int = MEMORY_BYTES, seconds: float = SECONDS
+        self, *, max_characters: int, memory_bytes: int = MEMORY_BYTES, seconds: float = SECONDS
     ) -> None:
         self.able = find_spec("pypdf") is not None
         self._memory_bytes = memory_bytes
-        self._most_characters = most_characters
+        self._max_characters = max_characters
         self._seconds = seconds
         self._free = asyncio.Semaphore(AT_ONCE)
 
@@ -76,7 +76,7 @@ class PdfReader:
         said = bytearray()
         limits = {
             "pages": PAGES,
-            "characters": self._most_characters,
+            "characters": self._max_characters,
             "bytes": self._memory_bytes,
             "seconds": math.ceil(self._seconds),
         }

@@ -28,17 +28,17 @@ def main() -> None:
         print(json.dumps(line), flush=True)
 
 
-def limit_to(most_bytes: int, seconds: int) -> None:
+def limit_to(max_bytes: int, seconds: int) -> None:
     """Let this process take so much memory and processor time, where the system can hold it."""
     os.nice(10)
     with suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415  # not on every system
 
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
 
 
-def lines(data: bytes, most_pages: int, most_characters: int) -> Iterator[object]:
+def lines(data: bytes, max_pages: int, max_characters: int) -> Iterator[object]:
     """Yield what goes out about a PDF; nothing after what it takes too much for."""
     from pypdf import PdfReader  # noqa: PLC0415  # Where it is missing there is no end to read.
     from pypdf.errors import (  # noqa: PLC0415
@@ -52,7 +52,7 @@ def lines(data: bytes, most_pages: int, most_characters: int) -> Iterator[object
         if reader.is_encrypted and not reader.decrypt(""):
             yield {"end": "locked"}
             return
-        yield from _pages(reader, most_pages, most_characters)
+        yield from _pages(reader, max_pages, max_characters)
     except (FileNotDecryptedError, DependencyError):
         yield {"end": "locked"}
     except (MemoryError, LimitReachedError):
@@ -61,17 +61,17 @@ def lines(data: bytes, most_pages: int, most_characters: int) -> Iterator[object
         yield {"end": "damaged"}
 
 
-def _pages(reader: Any, most_pages: int, most_characters: int) -> Iterator[object]:
+def _pages(reader: Any, max_pages: int, max_characters: int) -> Iterator[object]:
     for number, page in enumerate(reader.pages):
-        if number == most_pages:
+        if number == max_pages:
             yield {"end": "pages"}
             return
-        text = page.extract_text()[: most_characters + 1]
-        most_characters -= len(text)
+        text = page.extract_text()[: max_characters + 1]
+        max_characters -= len(text)
         for at in range(0, len(text), PIECE):
             yield text[at : at + PIECE]
         yield True
-        if most_characters < 0:
+        if max_characters < 0:
             break
     yield {"end": "whole"}
 

@@ -99,17 +99,17 @@ class _Read:
 
 
 class Attachments:
-    """Reads attachments of at most *most_bytes* each, from Discord's CDN.
+    """Reads attachments of at most *max_bytes* each, from Discord's CDN.
 
     A stand-in serves them where its API is, at *api_url*. *pictures* says whether they are wanted.
     """
 
-    def __init__(self, api_url: str, *, most_bytes: int, pictures: bool) -> None:
+    def __init__(self, api_url: str, *, max_bytes: int, pictures: bool) -> None:
         self._origins = CDN | {yarl.URL(api_url).origin()}
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._pictures = pictures
         self._few = Few(AT_ONCE)
-        self._pdfs = PdfReader(most_characters=CHARACTERS)
+        self._pdfs = PdfReader(max_characters=CHARACTERS)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -212,13 +212,13 @@ class Attachments:
         kind = self._image_kind(data)
         if kind is None:
             raise _NotRead("picture_unknown")
-        if len(data) > self._most_bytes:
+        if len(data) > self._max_bytes:
             raise _NotRead("file_too_large")
         return Image(data, kind)
 
     async def _data(self, attachment: discord.Attachment, *, whole_pictures: bool = True) -> bytes:
         """Fetch a file, of what is too much a little more; raises _NotRead."""
-        most = self._most_bytes if whole_pictures else 0
+        most = self._max_bytes if whole_pictures else 0
         try:
             async with asyncio.timeout(FETCH_SECONDS), self._few.turn():
                 return await self._fetched(attachment.url, most_of_picture=most)
@@ -228,22 +228,22 @@ class Attachments:
 
     def _refused(self, attachment: discord.Attachment) -> str | None:
         """Return the sentence for what is not even fetched, None for all else."""
-        if not self._most_bytes:
+        if not self._max_bytes:
             return "files_off"
         if not self._pictures and _is_media(attachment, PICTURES):
             return "pictures_off"
         if self._is_other(attachment):
             return "file_not_text"
-        return "file_too_large" if attachment.size > self._most_bytes else None
+        return "file_too_large" if attachment.size > self._max_bytes else None
 
     def _explained(self, why: _NotRead, name: str, strings: Sentences) -> str:
-        return why.explain(strings, name=name, limit=self._most_bytes / MEGABYTE)
+        return why.explain(strings, name=name, limit=self._max_bytes / MEGABYTE)
 
     async def _pdf(self, data: bytes) -> _Text:
         """Return what a PDF says; raises _NotRead."""
         if not self._pdfs.able:
             raise _NotRead("pdf_not_here")
-        if len(data) > self._most_bytes:
+        if len(data) > self._max_bytes:
             raise _NotRead("file_too_large")
         pdf = await self._pdfs.read(data)
         if not pdf.text:
@@ -270,7 +270,7 @@ class Attachments:
                 if self._image_kind(data) is not None:
                     most = most_of_picture
                 elif self._pdfs.able and may_be_pdf(data):
-                    most = self._most_bytes
+                    most = self._max_bytes
                 if len(data) > most:
                     break
         return bytes(data)

@@ -15,7 +15,7 @@ from bot.commands.tree import UNANSWERABLE
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.reply_actions import Offer, offered
 from bot.replies.buttons import buttons
-from bot.replies.interaction_channel import Press
+from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
 from bot.transport.calls import FAILURES, TRIPPED
 
@@ -57,7 +57,7 @@ class Presses:
         renewed = await self._renewals.renew(
             exchange,
             offer,
-            Press(interaction.id, interaction.token),
+            ButtonPress(interaction.id, interaction.token),
             person_id=interaction.user.id,
             me_id=interaction.client.user.id,
         )

@@ -13,7 +13,7 @@ from bot.inbox.questions import Questions
 from bot.inbox.user_limits import PersonLimits, Verdict
 from bot.recovery.catch_up import CatchUp
 from bot.replies.discord_reply import DiscordReply
-from bot.replies.interaction_channel import Press
+from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
 
 
@@ -47,7 +47,7 @@ class Renewals:
         self._limits = limits
 
     async def renew(
-        self, exchange: Exchange, renewal: Offer, press: Press, *, person_id: int, me_id: int
+        self, exchange: Exchange, renewal: Offer, press: ButtonPress, *, person_id: int, me_id: int
     ) -> Renewed:
         """See a reply renewed that somebody asks for by a press.
 
@@ -77,7 +77,7 @@ class Renewals:
             return Renewed.FORGOTTEN
         return Renewed.DONE
 
-    async def _reply(self, exchange: Exchange, press: Press) -> DiscordReply | None:
+    async def _reply(self, exchange: Exchange, press: ButtonPress) -> DiscordReply | None:
         """Return a reply over what is shown; None where that cannot be changed any more."""
         parts = await self._history.parts_of(exchange.message_id)
         if exchange.conversation.person_id:

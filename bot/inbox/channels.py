@@ -11,7 +11,7 @@ import discord
 from bot.bounded import BoundedDict
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
-from bot.replies.discord_reply import lost_because
+from bot.replies.destination import lost_because
 from bot.storage.places import Places
 from bot.transport.calls import TRIPPED, DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Urgency

@@ -22,14 +22,15 @@ from bot.i18n.languages import Languages
 from bot.inbox.channels import Channels, readable
 from bot.inbox.messages import Inbox
 from bot.inbox.user_limits import PersonLimits, Verdict
-from bot.replies.discord_reply import Destination, DiscordReply, lost_because
+from bot.replies.destination import Destination, lost_because
+from bot.replies.discord_reply import DiscordReply
 from bot.replies.interaction_channel import (
     ANSWER_SECONDS,
     FOLLOW_UPS,
     LIFE_SECONDS,
+    ButtonPress,
     InteractionChannel,
     Original,
-    Press,
 )
 from bot.replies.parts import Part
 from bot.storage.exchanges import History
@@ -134,7 +135,7 @@ class Interactions:
         return look_up
 
     async def reply_by_press(
-        self, exchange: Exchange, press: Press, parts: Sequence[int]
+        self, exchange: Exchange, press: ButtonPress, parts: Sequence[int]
     ) -> DiscordReply | None:
         """Return a reply to *exchange* over the message in which one person alone sees it.
 

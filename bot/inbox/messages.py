@@ -28,7 +28,8 @@ from bot.inbox.channels import Channels
 from bot.inbox.questions import Question, Questions, refused
 from bot.inbox.threads import Asked, in_place, open_thread, thread_name
 from bot.inbox.user_limits import PersonLimits, Verdict
-from bot.replies.discord_reply import Destination, DiscordReply
+from bot.replies.destination import Destination
+from bot.replies.discord_reply import DiscordReply
 from bot.replies.parts import Part
 from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
@@ -41,7 +42,7 @@ UNSTORED: Final = 10_000  # messages that are kept in mind while the database ta
 class Inbox:
     """Takes messages in and sees them answered.
 
-    *message_content*: whether all can be read; *most_parts*: messages that one reply may take.
+    *message_content*: whether all can be read; *max_parts*: messages that one reply may take.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Inbox:
         limits: PersonLimits,
         languages: Languages,
         message_content: bool,
-        most_parts: int,
+        max_parts: int,
     ) -> None:
         self._assistant = assistant
         self._history = history
@@ -65,7 +66,7 @@ class Inbox:
         self._limits = limits
         self._languages = languages
         self._message_content = message_content
-        self._most_parts = most_parts
+        self._max_parts = max_parts
         self._unstored = BoundedDict[int, None](UNSTORED)
         self._unanswered: dict[int, Exchange] = {}
         self._unrecorded: dict[int, list[int]] = {}
@@ -203,7 +204,7 @@ class Inbox:
             reopen=self._channels.reopen,
             pacer=self._pacer,
             strings=self._strings_for(exchange),
-            most_parts=self._most_parts,
+            max_parts=self._max_parts,
             nonce_id=nonce_id,
         )
 

@@ -8,7 +8,7 @@ from typing import Final
 import discord
 
 from bot.markdown.characters import last_boundary
-from bot.replies.discord_reply import Destination
+from bot.replies.destination import Destination
 from bot.transport.calls import DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Urgency
 

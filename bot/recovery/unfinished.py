@@ -21,7 +21,7 @@ from bot.inbox.messages import Inbox
 from bot.inbox.questions import Questions
 from bot.inbox.threads import in_place
 from bot.replies.buttons import offers_under
-from bot.replies.discord_reply import Destination, lost_because
+from bot.replies.destination import Destination, lost_because
 from bot.replies.parts import Part, Seen, adopted
 from bot.storage.exchanges import History
 from bot.transport.calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call

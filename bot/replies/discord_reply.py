@@ -5,21 +5,21 @@ import io
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import discord
 
-from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers, true_with
+from bot.conversation.reply_actions import NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
 from bot.replies.buttons import buttons, offers_under
+from bot.replies.destination import ARCHIVED, Channel, Destination, lost_because, refused
 from bot.replies.interaction_channel import InteractionChannel
 from bot.replies.parts import SMALL, Part
 from bot.replies.showing import Wanted, as_it_stands, at_the_end, next_change, while_streaming
-from bot.transport.calls import CALL_SECONDS, MISSING_ACCESS, DiscordUnavailable, call
+from bot.transport.calls import CALL_SECONDS, DiscordUnavailable, call
 from bot.transport.pacer import WINDOW_SECONDS, Pacer, Urgency
 
 if TYPE_CHECKING:
@@ -32,46 +32,10 @@ HEAD_START_SECONDS: Final = 0.005
 TYPING_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 LAST_CALL_SECONDS: Final = 5.0  # for a call under way when a reply is left before its end
-ARCHIVED: Final = 50083  # Discord: in an archived thread nothing is edited or deleted
 NO_HISTORY_TO_REPLY: Final = 160002  # a reply needs the permission Read Message History
-LOCKED: Final = 160005  # in a locked thread only those write who may unlock it
-# Discord: error codes about the place, with whatever status
-OF_THE_PLACE: Final = frozenset({MISSING_ACCESS, 50007, 50013, 50278, ARCHIVED, LOCKED})
-UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction has expired
 ATTACHED: Final = "reply.md"
 NO_PINGS: Final = discord.AllowedMentions.none()
 T = TypeVar("T")
-
-Channel = (
-    discord.TextChannel
-    | discord.VoiceChannel
-    | discord.StageChannel
-    | discord.Thread
-    | discord.DMChannel
-    | discord.PartialMessageable
-    | InteractionChannel
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a reply is shown. *question* is what its first part refers to, None in a new thread.
-
-    *begun* are the parts that an earlier attempt left there, in order: they are written over.
-    *room* is how many parts may stand there, None for any number; *offers* are the most that may be
-    done with a reply there, *offers_of_many* those of them with one that takes several parts.
-    """
-
-    channel: Channel
-    question: discord.MessageReference | None = None
-    begun: tuple[Part, ...] = ()
-    room: int | None = None
-    offers: Offers = EVERYTHING
-    offers_of_many: Offers = EVERYTHING
-
-    def offers_on(self, count: int) -> Offers:
-        """Return the most that may be done with a reply of so many parts."""
-        return self.offers if count <= 1 else self.offers & self.offers_of_many
 
 
 class _FileRefused(Exception):
@@ -86,7 +50,7 @@ class DiscordReply:
     *gone* is told of a part before it is deleted, or raises ReplyDelayed. *reopen* opens an
     archived thread, named by its id; it raises HTTPException, DiscordUnavailable or ReplyLost.
     *question_id* makes the nonces, by which Discord knows a part that is sent twice, or *nonce_id*
-    where it may know those of parts that were deleted since. What is longer than *most_parts* is
+    where it may know those of parts that were deleted since. What is longer than *max_parts* is
     attached as a whole to the last of these.
     """
 
@@ -99,7 +63,7 @@ class DiscordReply:
         reopen: Callable[[int], Awaitable[None]],
         pacer: Pacer,
         strings: Sentences,
-        most_parts: int,
+        max_parts: int,
         nonce_id: int | None = None,
     ) -> None:
         self._question_id = question_id
@@ -110,7 +74,7 @@ class DiscordReply:
         self._reopen = reopen
         self._pacer = pacer
         self._strings = strings
-        self._most_parts = most_parts
+        self._max_parts = max_parts
         self._entered = AsyncExitStack()
         self._text = _no_text()
         self._parts: list[Part] = []
@@ -164,13 +128,13 @@ class DiscordReply:
         """
         await self._end_streaming()
         place = await asyncio.shield(self._place)
-        text, most_parts = self._text, self._most_parts_in(place)
+        text, max_parts = self._text, self._max_parts_in(place)
         text.finish()
         count = len(text.with_notices(notices))
         notices = true_with(offers & place.offers_on(count), notices)
-        if len(text.parts) > most_parts:
+        if len(text.parts) > max_parts:
             attached = self._strings.reply_attached.format(name=ATTACHED)
-            first = text.first_parts(most_parts, [attached, *notices])
+            first = text.first_parts(max_parts, [attached, *notices])
             whole = text.written.strip() + "\n"
             try:
                 offers_there = offers & place.offers_on(len(first))
@@ -235,8 +199,8 @@ class DiscordReply:
             if part.message_id not in self._begun:
                 part.text = None
 
-    def _most_parts_in(self, place: Destination) -> int:
-        return self._most_parts if place.room is None else min(self._most_parts, place.room)
+    def _max_parts_in(self, place: Destination) -> int:
+        return self._max_parts if place.room is None else min(self._max_parts, place.room)
 
     async def _found_place(self) -> Destination:
         await asyncio.sleep(HEAD_START_SECONDS)
@@ -285,7 +249,7 @@ class DiscordReply:
         Changes are made in order: no part is begun while a message above it is out of date.
         """
         text = self._text
-        texts = text.so_far(self._most_parts_in(place))
+        texts = text.so_far(self._max_parts_in(place))
         edited = False
         while texts and self._text is text and not self._finishing:
             if self._may_delete(place, texts):
@@ -395,7 +359,7 @@ class DiscordReply:
                     raise
                 message = await self._call_in(place, lambda: send(None), urgency)
         except discord.HTTPException as error:
-            raise _refused(error, place.channel) from error
+            raise refused(error, place.channel) from error
         self._typing.cancel()
         shown = (message.content or "").strip()
         same = shown == text.strip()
@@ -440,7 +404,7 @@ class DiscordReply:
         except discord.HTTPException as error:
             if wanted.file:  # If the text is the reason, it is refused without the file, too.
                 raise _FileRefused from error
-            raise _refused(error, place.channel) from error
+            raise refused(error, place.channel) from error
         if wanted.offers is not None:
             part.offers = wanted.offers
         if wanted.text is not None:
@@ -488,37 +452,6 @@ class DiscordReply:
             return await request()
         finally:
             self._calling = False
-
-
-def _refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | ReplyBlocked:
-    """Return the error for a final refusal: ReplyLost if about the place, else ReplyBlocked.
-
-    A refusal not known to be about the place counts as one of the text: the notice can be shown.
-    """
-    of_the_place = (
-        isinstance(error, discord.NotFound)
-        or error.status == UNAUTHORIZED
-        or error.code in OF_THE_PLACE
-    )
-    if of_the_place:
-        return lost_because(error, channel)
-    return ReplyBlocked(f"Discord refuses the text: status {error.status}, code {error.code}")
-
-
-def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
-    """Return what a refusal for good means: which permission is missing, or what is gone."""
-    if error.code == MISSING_ACCESS:
-        return ReplyLost("the permission View Channel is missing")
-    refused = isinstance(error, discord.Forbidden)
-    thread = channel if isinstance(channel, discord.Thread) else None
-    if error.code == LOCKED or (refused and thread is not None and thread.locked):
-        return ReplyLost("the thread is locked, and the permission Manage Threads is missing")
-    if refused:
-        name = "Send Messages" if thread is None else "Send Messages in Threads"
-        return ReplyLost(f"the permission {name} is missing, or the person takes no messages")
-    if isinstance(error, discord.NotFound):
-        return ReplyLost("it is gone")
-    return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
 
 
 def _without(text: str, notices: Sequence[str]) -> str:

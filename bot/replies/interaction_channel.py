@@ -17,7 +17,7 @@ NO_PREVIEWS: Final = discord.MessageFlags(suppress_embeds=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class ButtonPress:
     """That somebody pressed a button; its token changes the message that the button is under."""
 
     id: int

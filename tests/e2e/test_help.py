@@ -28,7 +28,7 @@ async def test_help_says_how_to_ask_here(stage: Stage, unique: str) -> None:
         ENGLISH.help_follow_up,
         ENGLISH.help_about,
         ENGLISH.help_files,
-        *([ENGLISH.help_pdfs] if PdfReader(most_characters=1).able else []),
+        *([ENGLISH.help_pdfs] if PdfReader(max_characters=1).able else []),
         ENGLISH.help_pictures,
         ENGLISH.help_memory,
         ENGLISH.help_buttons,

@@ -234,7 +234,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             languages=Languages("en"),
             pictures=Pictures(0),
         )
-        files = Attachments(discord.api_url, most_bytes=0, pictures=False)
+        files = Attachments(discord.api_url, max_bytes=0, pictures=False)
         async with Connection(
             assistant,
             history,

@@ -1,0 +1,82 @@
+"""Where a reply is shown, and what it means if Discord refuses a message there."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import discord
+
+from bot.conversation.reply_actions import EVERYTHING, Offers
+from bot.errors import ReplyBlocked, ReplyLost
+from bot.replies.interaction_channel import InteractionChannel
+from bot.replies.parts import Part
+from bot.transport.calls import MISSING_ACCESS
+
+ARCHIVED: Final = 50083  # Discord: messages of an archived thread cannot be edited or deleted
+LOCKED: Final = 160005  # Discord: a post in a locked thread needs Manage Threads
+# Discord: error codes that are about the place, whatever their status
+PLACE_CODES: Final = frozenset({MISSING_ACCESS, 50007, 50013, 50278, ARCHIVED, LOCKED})
+UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction has expired
+
+Channel = (
+    discord.TextChannel
+    | discord.VoiceChannel
+    | discord.StageChannel
+    | discord.Thread
+    | discord.DMChannel
+    | discord.PartialMessageable
+    | InteractionChannel
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a reply is shown.
+
+    *question* is what the first part refers to, None in a new thread. *begun* are the parts that an
+    earlier attempt left, in order; the reply is written over them. *room* is the largest number of
+    parts that may be posted, None for no limit. *offers* are the buttons that a reply may have
+    there, *offers_of_many* the buttons that one of several parts may have.
+    """
+
+    channel: Channel
+    question: discord.MessageReference | None = None
+    begun: tuple[Part, ...] = ()
+    room: int | None = None
+    offers: Offers = EVERYTHING
+    offers_of_many: Offers = EVERYTHING
+
+    def offers_on(self, count: int) -> Offers:
+        """Return the buttons that a reply of *count* parts may have."""
+        return self.offers if count <= 1 else self.offers & self.offers_of_many
+
+
+def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | ReplyBlocked:
+    """Return the error for a final refusal: ReplyLost if about the place, else ReplyBlocked.
+
+    A refusal that is not known to be about the place counts as a refusal of the text, because then
+    a notice can still be shown.
+    """
+    about_place = (
+        isinstance(error, discord.NotFound)
+        or error.status == UNAUTHORIZED
+        or error.code in PLACE_CODES
+    )
+    if about_place:
+        return lost_because(error, channel)
+    return ReplyBlocked(f"Discord refuses the text: status {error.status}, code {error.code}")
+
+
+def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
+    """Return the error for a refusal of the place, which names the missing permission if it can."""
+    if error.code == MISSING_ACCESS:
+        return ReplyLost("the permission View Channel is missing")
+    forbidden = isinstance(error, discord.Forbidden)
+    thread = channel if isinstance(channel, discord.Thread) else None
+    if error.code == LOCKED or (forbidden and thread is not None and thread.locked):
+        return ReplyLost("the thread is locked, and the permission Manage Threads is missing")
+    if forbidden:
+        name = "Send Messages" if thread is None else "Send Messages in Threads"
+        return ReplyLost(f"the permission {name} is missing, or the person takes no messages")
+    if isinstance(error, discord.NotFound):
+        return ReplyLost("it is gone")
+    return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
