@@ -4,14 +4,15 @@ import random
 
 import pytest
 
-from bot.replies.parts import Part, Seen, adopted
+from bot.replies.parts import OwnMessage, Part, adopted_parts
 
 QUESTION = 100
 
 
-def chain(*ids: int, first: int | None = QUESTION) -> list[Seen]:
+def chain(*ids: int, first: int | None = QUESTION) -> list[OwnMessage]:
     return [
-        Seen(one, f"text {one}", before) for one, before in zip(ids, (first, *ids), strict=False)
+        OwnMessage(one, f"text {one}", before)
+        for one, before in zip(ids, (first, *ids), strict=False)
     ]
 
 
@@ -21,28 +22,32 @@ def ids(parts: tuple[Part, ...]) -> list[int]:
 
 @pytest.mark.parametrize(("opens_thread", "first"), [(False, QUESTION), (True, None)])
 def test_each_part_refers_to_the_one_before(opens_thread: bool, first: int | None) -> None:
-    seen = [*chain(111, 113, 115, first=first), *chain(112, 114, first=99), Seen(116, "x", 113)]
+    seen = [
+        *chain(111, 113, 115, first=first),
+        *chain(112, 114, first=99),
+        OwnMessage(116, "x", 113),
+    ]
     random.Random(1).shuffle(seen)
-    parts = adopted(seen, question_id=QUESTION, opens_thread=opens_thread, recorded=())
+    parts = adopted_parts(seen, question_id=QUESTION, opens_thread=opens_thread, recorded=())
     assert ids(parts) == [111, 113, 115]
     assert parts[0].text == "text 111"
 
 
 def test_a_part_that_was_recorded_is_one_whatever_it_refers_to() -> None:
     """Where history may not be read, an answer is no reply."""
-    seen = [Seen(111, "a", None), Seen(112, "b", 111), Seen(113, "c", None)]
-    parts = adopted(seen, question_id=QUESTION, opens_thread=False, recorded={111})
+    seen = [OwnMessage(111, "a", None), OwnMessage(112, "b", 111), OwnMessage(113, "c", None)]
+    parts = adopted_parts(seen, question_id=QUESTION, opens_thread=False, recorded={111})
     assert ids(parts) == [111, 112]
 
 
 def test_what_answers_others_is_left_alone() -> None:
-    seen = [Seen(111, "a", None), *chain(112, 113, first=50)]
-    assert adopted(seen, question_id=QUESTION, opens_thread=False, recorded=()) == ()
-    in_thread = adopted(chain(112), question_id=QUESTION, opens_thread=True, recorded=())
+    seen = [OwnMessage(111, "a", None), *chain(112, 113, first=50)]
+    assert adopted_parts(seen, question_id=QUESTION, opens_thread=False, recorded=()) == ()
+    in_thread = adopted_parts(chain(112), question_id=QUESTION, opens_thread=True, recorded=())
     assert in_thread == ()
 
 
 def test_of_two_first_parts_only_one_is_adopted() -> None:
-    seen = [Seen(111, "a", None), Seen(112, "b", None)]
-    parts = adopted(seen, question_id=QUESTION, opens_thread=True, recorded=())
+    seen = [OwnMessage(111, "a", None), OwnMessage(112, "b", None)]
+    parts = adopted_parts(seen, question_id=QUESTION, opens_thread=True, recorded=())
     assert ids(parts) == [111]

@@ -22,7 +22,7 @@ from bot.inbox.questions import Questions
 from bot.inbox.threads import in_place
 from bot.replies.buttons import offers_under
 from bot.replies.destination import Destination, lost_because
-from bot.replies.parts import Part, Seen, adopted
+from bot.replies.parts import OwnMessage, Part, adopted_parts
 from bot.storage.exchanges import History
 from bot.transport.calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
 from bot.transport.listing import MESSAGES, messages_after
@@ -41,7 +41,7 @@ class Forgotten(Exception):
 class _Listing:
     """What stands in a place behind a question; *readable* says whether the bot may know."""
 
-    own: tuple[Seen, ...]
+    own: tuple[OwnMessage, ...]
     readable: bool
 
 
@@ -223,7 +223,7 @@ class Recovery:
         listing = await self._listed(channel, exchange.message_id, me_id)
         if not listing.readable:
             return tuple(Part(part_id, None) for part_id in question.parts)
-        return adopted(
+        return adopted_parts(
             listing.own,
             question_id=exchange.message_id,
             opens_thread=exchange.opens_thread,
@@ -231,7 +231,7 @@ class Recovery:
         )
 
     async def _listed(self, channel: Any, after_id: int, me_id: int) -> _Listing:
-        own: list[Seen] = []
+        own: list[OwnMessage] = []
         readable = False
         for _ in range(PAGES):
             try:
@@ -241,7 +241,7 @@ class Recovery:
             except discord.HTTPException as error:
                 raise lost_because(error, channel) from error
             readable = readable or bool(page)
-            own += [_seen(message) for message in page if message.author.id == me_id]
+            own += [_own_message(message) for message in page if message.author.id == me_id]
             if len(page) < MESSAGES:
                 break
             after_id = page[-1].id
@@ -282,6 +282,6 @@ class Recovery:
             raise ReplyDelayed(str(error)) from error
 
 
-def _seen(message: discord.Message) -> Seen:
+def _own_message(message: discord.Message) -> OwnMessage:
     reference = message.reference.message_id if message.reference is not None else None
-    return Seen(message.id, message.content, reference, offers_under(message))
+    return OwnMessage(message.id, message.content, reference, offers_under(message))

@@ -1,4 +1,4 @@
-"""The messages that show a reply, and which of those in a place an earlier attempt began."""
+"""The messages that show a reply, and which of them an earlier attempt left in a place."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A message of the bot's own as it stands in a place. *refers_to* is what it replies to."""
+class OwnMessage:
+    """A message that the bot posted in a place. *refers_to* is the message that it replies to."""
 
     message_id: int
     text: str
@@ -32,18 +32,22 @@ class Seen:
     offers: Offers | None = None
 
 
-def adopted(
-    seen: Iterable[Seen], *, question_id: int, opens_thread: bool, recorded: Collection[int]
+def adopted_parts(
+    messages: Iterable[OwnMessage],
+    *,
+    question_id: int,
+    opens_thread: bool,
+    recorded: Collection[int],
 ) -> tuple[Part, ...]:
-    """Return the parts of the answer to *question_id* among *seen*, in order.
+    """Return those of *messages* that are parts of the answer to *question_id*, in order.
 
-    The first part refers to the question, or, in the thread that it opens, to nothing; each later
-    one refers to the part before. *recorded* are those that were stored as parts: a crash comes
-    between Discord's taking a part and its being stored, so one more may be there.
+    The first part refers to the question, or to nothing in a thread that the question opens; each
+    later part refers to the part before it. The parts whose ids are *recorded* belong to the answer
+    whatever they refer to. One more may exist if the bot crashed before it recorded a new part.
     """
     parts: list[Part] = []
     first_refers_to = None if opens_thread else question_id
-    for message in sorted(seen, key=lambda one: one.message_id):
+    for message in sorted(messages, key=lambda message: message.message_id):
         expected = parts[-1].message_id if parts else first_refers_to
         if message.message_id in recorded or message.refers_to == expected:
             parts.append(Part(message.message_id, message.text, message.offers))
