@@ -31,7 +31,7 @@ from bot.recovery.reconcile import Comparison
 from bot.recovery.unfinished import Recovery
 from bot.recovery.watermark import MARGIN_SECONDS, Heard
 from bot.storage.exchanges import History
-from bot.storage.retention import HOUR_SECONDS, Erasure
+from bot.storage.retention import HOUR_SECONDS, Retention
 from bot.transport.pacer import Pacer
 from bot.transport.patches import RateLimitTrace
 from bot.transport.payload_checks import is_message
@@ -117,7 +117,7 @@ class ChatClient(discord.Client):
         assistant.follow(self._changes.as_it_stands)
         assistant.locate(partial(whereabouts, self))
         languages.follow(self._locale_of)
-        self._erasure = Erasure(
+        self._erasure = Retention(
             history,
             keep_seconds=(catch_up_hours + 1) * HOUR_SECONDS,
             retention_days=retention_days,

@@ -19,7 +19,7 @@ from bot.i18n.languages import Languages
 from bot.llm.model_catalog import ModelList
 from bot.llm.prices import Prices
 from bot.storage.exchanges import History
-from bot.transport.identify_budget import Failures, Identifies
+from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.patches import close, point_at
 from bot.transport.reconnect import MessageContentRefused, stay_connected
 
@@ -52,8 +52,8 @@ class Connection:
         self._prices = prices
         self._keeping = keeping
         self._client_settings = client_settings
-        self._identifies = Identifies(history.notes)
-        self._failures = Failures(history.notes)
+        self._identifies = IdentifyBudget(history.facts)
+        self._failures = ConnectionFailures(history.facts)
         self._syncing: asyncio.Task[None] | None = None
         self._client = self._make_client(message_content=True)
 

@@ -211,7 +211,7 @@ class Chat:
 
     async def _reset(self) -> int:
         count = await self._assistant.reset(HERE, next(self._ids))
-        await self._history.forgetting.erase()
+        await self._history.erasure.erase()
         print(self._strings.terminal_reset.format(count=count))
         return DONE
 

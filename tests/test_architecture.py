@@ -48,7 +48,6 @@ LIBRARIES = {
         "commands.system_prompt",
         "replies.interaction_channel",
         "inbox.interactions",
-        "transport.listing",
         "commands.model",
         "commands.privacy",
         "inbox.threads",
@@ -60,7 +59,7 @@ LIBRARIES = {
         "inbox.channel_context",
     },
     "aiosqlite": {"storage.database"},
-    "sqlite3": {"storage.database", "storage.database_file", "storage.database_lock"},
+    "sqlite3": {"storage.database", "storage.database_file"},
     "openai": {"llm.api_failures", "llm.client"},
     "httpx2": {"llm.api_failures", "llm.completion", "llm.client"},
     "aiohttp": {
@@ -228,7 +227,8 @@ def test_stand_ins_are_started_by_the_commands_only() -> None:
         (
             "storage.database",
             {
-                "storage.erasing",
+                "storage.erasure",
+                "storage.facts",
                 "storage.exchanges",
                 "storage.preferences",
                 "storage.places",

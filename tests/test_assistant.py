@@ -38,7 +38,7 @@ from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.llm.calls import CALLS, Usage
 from bot.storage.exchanges import History
-from bot.storage.usage import NOBODY, Used
+from bot.storage.usage import NOBODY, UsageTotal
 from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep
 
 HERE = Conversation(1, guild_id=7)
@@ -893,7 +893,7 @@ async def test_a_system_prompt_has_its_limits(
 async def test_the_limit_is_in_the_models_own_tokens(
     made: Callable[..., Assistant], history: History
 ) -> None:
-    await history.notes.set_calibration("double", Calibration(2.0, 1000.0, 9))
+    await history.models.set_calibration("double", Calibration(2.0, 1000.0, 9))
     with pytest.raises(SystemPromptTooLong) as caught:
         await made(token_budget=500).instruct("channel", HERE, "word " * 200)
     assert caught.value.tokens == pytest.approx(400, abs=10)
@@ -904,18 +904,18 @@ async def test_what_the_api_counts_is_learnt_and_kept(
 ) -> None:
     model.enqueue("x", usage=Usage(40, 1))
     await stage.ask(an_exchange(1, "word " * 10))
-    learnt = await history.notes.calibration("double")
+    learnt = await history.models.calibration("double")
     assert learnt.samples == 1
     assert learnt.factor > 1
     model.enqueue("x")
     await stage.ask(an_exchange(2))
-    assert await history.notes.calibration("double") == learnt, "no usage, nothing to learn"
+    assert await history.models.calibration("double") == learnt, "no usage, nothing to learn"
 
 
 async def test_a_model_that_counts_more_gets_shorter_prompts(
     made: Callable[..., Assistant], model: DoubleModel, history: History
 ) -> None:
-    await history.notes.set_calibration("double", Calibration(2.0, 1000.0, 9))
+    await history.models.set_calibration("double", Calibration(2.0, 1000.0, 9))
     await keep(history, *(an_exchange(n, "word " * 50, "word " * 50) for n in range(1, 40)))
     await Stage(made(token_budget=2000), history).ask(an_exchange(100))
     assert 800 < model.history[0].tokens <= 1000
@@ -932,14 +932,14 @@ async def test_the_chosen_model_is_asked_and_learnt_about_alone(
     await stage.ask(an_exchange(1, "word " * 10))
     await stage.ask(an_exchange(2, channel=2))
     assert model.models == ["other", "double"]
-    assert (await history.notes.calibration("other")).samples == 1
-    assert (await history.notes.calibration("double")).samples == 0
+    assert (await history.models.calibration("other")).samples == 1
+    assert (await history.models.calibration("double")).samples == 0
 
 
 async def test_each_model_has_a_budget_by_its_own_count(
     assistant: Assistant, stage: Stage, model: DoubleModel, history: History
 ) -> None:
-    await history.notes.set_calibration("other", Calibration(2.0, 1000.0, 9))
+    await history.models.set_calibration("other", Calibration(2.0, 1000.0, 9))
     await assistant.choose_model("channel", HERE, "other")
     for channel in (1, 2):
         await keep(
@@ -957,8 +957,8 @@ async def test_each_model_has_a_budget_by_its_own_count(
 async def test_a_model_that_is_no_longer_offered_gives_way_to_the_next(
     made: Callable[..., Assistant], history: History
 ) -> None:
-    await history.notes.set_model("guild", HERE, "server's")
-    await history.notes.set_model("channel", HERE, "channel's")
+    await history.preferences.set_model("guild", HERE, "server's")
+    await history.preferences.set_model("channel", HERE, "channel's")
 
     async def answers(*offered: str) -> tuple[str, str | None]:
         name, choice = await made(models=offered).model_in(HERE)
@@ -973,9 +973,9 @@ async def test_a_model_that_is_no_longer_offered_gives_way_to_the_next(
 # What is used
 
 
-async def used(history: History, person: int = 99) -> list[tuple[str, Used]]:
+async def used(history: History, person: int = 99) -> list[tuple[str, UsageTotal]]:
     """Return what is counted for a person, by model."""
-    return [(one.model, one.used) for one in await history.tallies.of_person(person, 100)]
+    return [(one.model, one.used) for one in await history.usage.rows_of(person, 100)]
 
 
 async def test_what_the_api_counts_is_counted_for_who_asked(
@@ -987,8 +987,8 @@ async def test_what_the_api_counts_is_counted_for_who_asked(
         await stage.ask(an_exchange(number))
     model.enqueue("x", usage=Usage(7, 1))
     await stage.ask(an_exchange(3, channel=30, parent=5))
-    assert await used(history) == [("double", Used(90, 7, 2)), ("other", Used(7, 1, 1))]
-    places = {(one.guild_id, one.channel_id) for one in await history.tallies.of_person(99, 9)}
+    assert await used(history) == [("double", UsageTotal(90, 7, 2)), ("other", UsageTotal(7, 1, 1))]
+    places = {(one.guild_id, one.channel_id) for one in await history.usage.rows_of(99, 9)}
     assert places == {(7, 1), (7, 5)}, "a thread counts for its channel"
 
 
@@ -1020,7 +1020,7 @@ async def test_a_reply_that_cannot_be_shown_was_used_all_the_same(
     for number, reply in enumerate((DoubleReply(delayed_end=True), DoubleReply()), start=1):
         model.enqueue("x", usage=Usage(40, 3))
         await stage.ask(an_exchange(number), reply)
-    assert await used(history) == [("double", Used(80, 6, 2))]
+    assert await used(history) == [("double", UsageTotal(80, 6, 2))]
 
 
 async def test_an_answer_that_is_stopped_counts_as_far_as_it_came(
@@ -1068,7 +1068,7 @@ async def test_an_answer_in_a_place_that_goes_meanwhile_is_not_counted(
     await assistant.forget_places([30])
     gone.set()
     await stage.end()
-    left = [one.channel_id for one in await history.tallies.of_person(99, 9)]
+    left = [one.channel_id for one in await history.usage.rows_of(99, 9)]
     assert left == [5]
 
 
@@ -1295,14 +1295,14 @@ async def test_what_pictures_cost_is_learnt_apart_from_text(
 ) -> None:
     model.enqueue("Yes.", usage=Usage(prompt_tokens=1600, completion_tokens=2))
     await stage.ask(with_picture(1))
-    learnt = await history.notes.calibration("double pictures")
+    learnt = await history.models.calibration("double pictures")
     assert 1.8 < learnt.factor < 2.2
-    assert await history.notes.calibration("double") == Calibration()
+    assert await history.models.calibration("double") == Calibration()
     model.enqueue("Yes.", usage=Usage(prompt_tokens=60, completion_tokens=2))
     album.lost = True
     await stage.ask(an_exchange(2))
-    assert await history.notes.calibration("double pictures") == learnt
-    assert (await history.notes.calibration("double")).samples == 1
+    assert await history.models.calibration("double pictures") == learnt
+    assert (await history.models.calibration("double")).samples == 1
 
 
 async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(

@@ -160,7 +160,7 @@ async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
     assert await scene.remembered(1, 2, 3) == [True] * 3
     await scene.changes.deleted([3])
     assert await scene.remembered(1, 2, 3) == [False] * 3
-    await scene.history.forgetting.erase()
+    await scene.history.erasure.erase()
     assert await scene.remembered(102, 105) == [False] * 2
     assert await scene.history.places.guilds() == {}
     assert scene.withdrawals == 3
@@ -304,7 +304,7 @@ async def test_what_is_stored_after_its_place_was_deleted_is_forgotten(
     await scene.history.receive(question)
     await scene.asked(question)
     assert scene.model.history == []
-    await scene.history.forgetting.erase()
+    await scene.history.erasure.erase()
     assert await scene.remembered(1) == [False]
 
 

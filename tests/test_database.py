@@ -105,7 +105,7 @@ async def test_a_damaged_database_is_refused(path: Path) -> None:
     """The first page is whole, the others are garbled: seen at the start, not weeks later."""
     async with History.open(path) as history:
         await keep(history, *(an_exchange(number, reply="x" * 2000) for number in range(1, 50)))
-        await history.forgetting.reset(1, 2, "Reset.")
+        await history.erasure.reset(1, 2, "Reset.")
     await asyncio.to_thread(overwrite, path, 4096)
     assert "is damaged or not a database" in await refusal(path)
 

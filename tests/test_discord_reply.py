@@ -23,7 +23,7 @@ from bot.replies.parts import Part
 from bot.replies.reply_text import ReplyText, with_notices
 from bot.transport import calls as discord_calls
 from bot.transport.calls import DiscordUnavailable
-from bot.transport.pacer import REQUESTS_PER_SECOND, Urgency
+from bot.transport.pacer import REQUESTS_PER_SECOND, Priority
 from tests.doubles import PATIENCE_SECONDS
 from tests.reply_stage import Json, Stage, hurry, people, stage, state
 from tests.sight import offered
@@ -274,8 +274,8 @@ async def test_leaving_early_leaves_what_was_shown(stage: Stage) -> None:
 
 async def test_a_busy_bot_types_nowhere(stage: Stage) -> None:
     """Words go first: typing is for when there is room."""
-    for _ in range(REQUESTS_PER_SECOND[Urgency.TYPING]):
-        async with stage.pacer.turn(Urgency.LAST_WORDS):
+    for _ in range(REQUESTS_PER_SECOND[Priority.TYPING]):
+        async with stage.pacer.slot(Priority.FINAL):
             pass
     async with written(stage) as reply:
         await asyncio.sleep(0.02)

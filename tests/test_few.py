@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from bot.transport.concurrency import SLOW_SECONDS, Few
+from bot.transport.concurrency import SLOW_SECONDS, ConcurrencyLimit
 from tests.doubles import run_virtually
 
 
@@ -17,7 +17,9 @@ def test_so_many_are_at_it_side_by_side_and_a_slow_one_does_not_count() -> None:
         await asyncio.sleep(seconds)
 
     async def scene() -> None:
-        await Few(2).each([partial(act, seconds) for seconds in (100.0, 100.0, 1.0, 1.0, 1.0)])
+        await ConcurrencyLimit(2).run_all(
+            [partial(act, seconds) for seconds in (100.0, 100.0, 1.0, 1.0, 1.0)]
+        )
 
     run_virtually(scene())
     assert [round(at - began[0], 3) for at in began] == [
@@ -43,7 +45,7 @@ def test_a_failure_ends_them_all_and_is_the_one_that_is_raised() -> None:
 
     async def scene() -> None:
         with pytest.raises(ValueError, match="mine"):
-            await Few(3).each([go_on, fail, go_on])
+            await ConcurrencyLimit(3).run_all([go_on, fail, go_on])
         assert ended == ["went on"] * 2
 
     run_virtually(scene())

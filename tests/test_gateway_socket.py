@@ -18,7 +18,7 @@ from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
 from bot.transport import patches as gateway
 from bot.transport import websocket as gateway_socket
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.pacer import Pacer, Priority
 from bot.transport.patches import RateLimitTrace, ReopeningEvent
 from bot.transport.websocket import (
     CLOSE_SECONDS,
@@ -217,5 +217,5 @@ async def test_a_global_limit_that_is_too_long_for_the_gate_holds_back_all_calls
             with pytest.raises(discord.RateLimited):
                 await client.fetch_user(int(people.user_id("Mina")))
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1), pacer.turn(Urgency.LAST_WORDS):
+            async with asyncio.timeout(0.1), pacer.slot(Priority.FINAL):
                 raise AssertionError("a call went while Discord takes none")

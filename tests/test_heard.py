@@ -50,7 +50,7 @@ async def test_the_first_message_ever_is_noted_at_once(history: History) -> None
 
 
 async def test_a_mark_from_before_that_was_noted_is_enough(history: History) -> None:
-    await history.notes.set_fact(FACT, str(at(0)))
+    await history.facts.set(FACT, str(at(0)))
     heard = Heard(history, Clock(NOW))
     await heard.begin(at(1))
     assert heard.first_id == 0
@@ -67,7 +67,7 @@ async def test_a_frozen_mark_stays_until_all_absences_are_made_good(history: His
     heard.thaw(first)
     assert heard.mark == at(1)
     await heard.write()
-    assert await history.notes.fact(FACT) == str(at(1))
+    assert await history.facts.get(FACT) == str(at(1))
     heard.thaw(heard.absences)
     assert heard.mark == at(2)
 
@@ -78,14 +78,14 @@ async def test_an_id_from_the_future_is_made_up(history: History) -> None:
     heard.hear(at(1))
     heard.hear(at(86_400))
     assert heard.mark == at(1)
-    await history.notes.set_fact(FACT, str(at(86_400)))
+    await history.facts.set(FACT, str(at(86_400)))
     await heard.load()
     assert heard.mark <= at(3600)
 
 
 @pytest.mark.parametrize("stored", ["", "x", "-5", "1e9"])
 async def test_a_mark_that_is_none_counts_as_absent(history: History, stored: str) -> None:
-    await history.notes.set_fact(FACT, stored)
+    await history.facts.set(FACT, stored)
     heard = Heard(history, Clock(NOW))
     await heard.load()
     assert heard.mark == 0
@@ -101,7 +101,7 @@ async def test_the_mark_is_written_again_and_again(
     for seconds in (1, 2):
         heard.hear(at(seconds))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await history.notes.fact(FACT) != str(at(seconds)):  # noqa: ASYNC110  # a file
+            while await history.facts.get(FACT) != str(at(seconds)):  # noqa: ASYNC110  # a file
                 await asyncio.sleep(0.01)
     writing.cancel()
     await asyncio.wait([writing])

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from bot.conversation.exchange import Conversation, State
 from bot.conversation.token_estimate import Calibration
 from bot.errors import HistoryFailed
-from bot.storage import erasing as forgetting
+from bot.storage import erasure as forgetting
 from bot.storage import exchanges as history_module
 from bot.storage.database import APPLICATION_ID, SCHEMA, Database
-from bot.storage.erasing import IS_OPEN, Forgetting
+from bot.storage.erasure import IS_OPEN, Erasure
 from bot.storage.exchanges import PAGE_ROWS, History
 from bot.storage.preferences import Scope
-from bot.storage.usage import Tally, Used
+from bot.storage.usage import UsageRow, UsageTotal
 from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
 from tests.faults.failing import FailingDatabase
 
@@ -123,11 +123,11 @@ async def test_what_was_never_received_cannot_be_completed(history: History) -> 
 async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> None:
     odd = an_exchange(1, "a\ud800\0b", "c\udfff\0d", author="e\ud800", quoted="\0f", embedded="\0")
     await keep(history, odd)
-    await history.notes.set_system_prompt("channel", Conversation(1), "g\ud800\0")
+    await history.preferences.set_system_prompt("channel", Conversation(1), "g\ud800\0")
     [found] = await history.context(CHANNEL, token_budget=PLENTY)
     assert (found.question, found.reply, found.author, found.quoted) == ("a?b", "c?d", "e?", "f")
     assert found.embedded == ""
-    assert await history.notes.system_prompt(CHANNEL) == "g?"
+    assert await history.preferences.system_prompt(CHANNEL) == "g?"
 
 
 # Who sees what
@@ -186,9 +186,9 @@ def test_the_law_of_contexts(
                 await keep(history, an_exchange(number, reply="x", channel=channel, parent=parent))
                 await history.add_part(number, 100 + number)
             for channel, before in resets.items():
-                await history.forgetting.reset(channel, before, "Reset.")
+                await history.erasure.reset(channel, before, "Reset.")
             if erased:
-                await history.forgetting.erase()
+                await history.erasure.erase()
             places = {one: Conversation(one, None if one == 1 else 1) for one in (1, 5, 9)}
             for place in places.values():
                 parts = [100 + number for number, _ in sorted(kept)]
@@ -257,18 +257,18 @@ async def test_only_what_is_older_where_that_is_asked_for(history: History) -> N
     assert [exchange.message_id for exchange in found] == [1, 2, 3]
 
 
-# Forgetting
+# Erasure
 
 
 async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> None:
     """Below it: neither received nor completed, ever; from it on, as if nothing had been."""
     await keep(history, an_exchange(10, reply="x"))
     await history.receive(an_exchange(20))
-    assert await history.forgetting.reset(1, 50, "Reset.") == 1
+    assert await history.erasure.reset(1, 50, "Reset.") == 1
     assert await seen(history, CHANNEL) == []
     assert not await history.receive(an_exchange(30)), "asked before, delivered after"
     assert not await history.complete(an_exchange(20, reply="late"), State.ANSWERED)
-    await history.forgetting.erase()
+    await history.erasure.erase()
     assert not await history.complete(an_exchange(20, reply="later"), State.ANSWERED)
     assert not await history.receive(an_exchange(20)), "nor asked again"
     assert await history.receive(an_exchange(50))
@@ -277,8 +277,8 @@ async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> No
 
 
 async def test_a_reset_never_moves_back(history: History) -> None:
-    await history.forgetting.reset(1, 50, "Reset.")
-    await history.forgetting.reset(1, 40, "Reset.")
+    await history.erasure.reset(1, 50, "Reset.")
+    await history.erasure.reset(1, 40, "Reset.")
     assert not await history.receive(an_exchange(45))
 
 
@@ -289,10 +289,10 @@ async def test_a_reset_says_how_much_it_forgot(history: History) -> None:
     await keep(history, an_exchange(5, reply="x", channel=2))
     await history.receive(an_exchange(6))
     await keep(history, an_exchange(70, reply="x"))
-    assert await history.forgetting.reset(1, 50, "Reset.") == 3
-    assert await history.forgetting.reset(1, 60, "Reset.") == 0
-    await history.forgetting.erase()
-    assert await history.forgetting.reset(1, 80, "Reset.") == 1
+    assert await history.erasure.reset(1, 50, "Reset.") == 3
+    assert await history.erasure.reset(1, 60, "Reset.") == 0
+    await history.erasure.erase()
+    assert await history.erasure.reset(1, 80, "Reset.") == 1
 
 
 async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
@@ -300,10 +300,10 @@ async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100, 110)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
-    assert await history.forgetting.reset(100, 500, "Reset.") == 2
+    assert await history.erasure.reset(100, 500, "Reset.") == 2
     assert await seen(history, THREAD) == []
     assert await seen(history, CHANNEL) == [50, 110], "the opening exchange belongs to both"
-    await history.forgetting.erase()
+    await history.erasure.erase()
     assert await seen(history, CHANNEL) == [50, 110]
     await keep(history, an_exchange(501, reply="x", channel=100, parent=1))
     assert await seen(history, THREAD) == [501]
@@ -314,8 +314,8 @@ async def test_resetting_a_channel_leaves_what_was_said_inside_its_threads(
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
-    assert await history.forgetting.reset(1, 500, "Reset.") == 2
-    await history.forgetting.erase()
+    assert await history.erasure.reset(1, 500, "Reset.") == 2
+    await history.erasure.erase()
     assert await seen(history, CHANNEL) == []
     assert await seen(history, THREAD) == [120]
     assert await history.receive(an_exchange(130, channel=100, parent=1)), "it goes on"
@@ -325,7 +325,7 @@ async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept
     history: History,
 ) -> None:
     await history.receive(an_exchange(100, place=100))
-    await history.forgetting.reset(100, 500, "Reset.")
+    await history.erasure.reset(100, 500, "Reset.")
     assert not await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
     assert await seen(history, CHANNEL) == []
 
@@ -350,8 +350,8 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
         await keep(history, an_exchange(80, "KEPTQUESTION", "x", channel=2))
         before = file_bytes(path)
         assert all(word.encode() in before for word in SECRETS)
-        assert await history.forgetting.reset(1, 75, "Reset.") == 59
-        await history.forgetting.erase()
+        assert await history.erasure.reset(1, 75, "Reset.") == 59
+        await history.erasure.erase()
         after = file_bytes(path)
         assert not any(word.encode() in after for word in SECRETS)
         assert b"KEPTQUESTION" in after
@@ -376,8 +376,8 @@ async def test_copies_of_rows_that_were_moved_go_too(history: History, path: Pat
             reply = "r" * dice.randint(1, 1500)
             await history.complete(an_exchange(number, question, reply), State.ANSWERED)
     for number in numbers:
-        await history.forgetting.forget(number)
-    assert await history.forgetting.erase()
+        await history.erasure.forget(number)
+    assert await history.erasure.erase()
     assert SECRETS[0].encode() not in file_bytes(path)
 
 
@@ -386,7 +386,7 @@ async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: P
     async with Database.open(path) as database:
         history = History(database)
         await keep(history, an_exchange(1, SECRETS[0], "x"))
-        await history.forgetting.reset(1, 50, "Reset.")
+        await history.erasure.reset(1, 50, "Reset.")
     assert SECRETS[0].encode() in file_bytes(path)
     async with History.open(path):
         assert SECRETS[0].encode() not in file_bytes(path)
@@ -398,8 +398,8 @@ async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: P
 async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path, how: str) -> None:
     async with History.open(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
-        await history.shown(1)
-        forgetting = history.forgetting
+        await history.mark_shown(1)
+        forgetting = history.erasure
         if how == "reset":
             await forgetting.reset(1, 50, "Reset.")
         elif how == "one":
@@ -411,13 +411,13 @@ async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path
         elif how == "age":
             await forgetting.expire(50)
         elif how == "turned away":
-            await history.turn_away(1)
+            await history.reject(1)
         elif how == "amended":
             await history.amend(an_exchange(1, "other words"))
         else:
-            await history.notes.set_system_prompt("channel", CHANNEL, SECRETS[0])
-            await history.notes.set_system_prompt("channel", CHANNEL, "")
-            forgetting.note()
+            await history.preferences.set_system_prompt("channel", CHANNEL, SECRETS[0])
+            await history.preferences.set_system_prompt("channel", CHANNEL, "")
+            forgetting.mark_pending()
             await forgetting.forget(1)
         assert SECRETS[0].encode() in file_bytes(path)
     assert SECRETS[0].encode() not in file_bytes(path)
@@ -432,8 +432,8 @@ async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: P
             question = f"{SECRETS[0]}{number} {'q' * dice.randint(1, 400)}"
             await history.receive(an_exchange(number, question))
         for number in numbers:
-            await history.forgetting.forget(number)
-        assert await history.forgetting.erase(most_bytes=0), "as where the file is large"
+            await history.erasure.forget(number)
+        assert await history.erasure.erase(most_bytes=0), "as where the file is large"
         assert SECRETS[0].encode() in file_bytes(path)
     assert SECRETS[0].encode() not in file_bytes(path)
 
@@ -447,7 +447,7 @@ async def test_who_reads_the_file_keeps_nobody_from_closing_it(
             await keep(history, an_exchange(1, SECRETS[0], "x"))
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM exchanges").fetchall()
-            await history.forgetting.forget(1)
+            await history.erasure.forget(1)
             closing_since = time.monotonic()
         assert time.monotonic() - closing_since < 2 * history_module.ERASING_SECONDS
         assert (
@@ -464,7 +464,7 @@ async def test_who_locks_the_file_for_a_moment_holds_up_the_erasing_at_the_end(p
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         async with History.open(path) as history:
             await keep(history, an_exchange(1, SECRETS[0], "x"))
-            await history.forgetting.reset(1, 50, "Reset.")
+            await history.erasure.reset(1, 50, "Reset.")
             other.execute("BEGIN IMMEDIATE")
             asyncio.get_running_loop().call_later(0.5, other.execute, "ROLLBACK")
         assert SECRETS[0].encode() not in file_bytes(path)
@@ -475,7 +475,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
 ) -> None:
     async with History.open(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
-        await history.forgetting.forget(1)
+        await history.erasure.forget(1)
         monkeypatch.setattr(history_module, "ERASING_SECONDS", 0.0)
     assert "Left forgotten text in the database file: it takes too long" in caplog.text
     copies = "SELECT value FROM facts WHERE name = 'copies'"
@@ -484,8 +484,8 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
     caplog.clear()
     async with History.open(path) as history:
         assert SECRETS[0].encode() not in file_bytes(path)
-        assert not history.forgetting.may_have_copies, "it was written anew"
-        history.forgetting.note()
+        assert not history.erasure.may_have_copies, "it was written anew"
+        history.erasure.mark_pending()
     assert "Left forgotten text" not in caplog.text
     assert rows(path, copies) == [("",)]
 
@@ -504,8 +504,8 @@ async def test_a_large_erasure_goes_in_batches(
 ) -> None:
     monkeypatch.setattr(forgetting, "ERASE_ROWS", 7)
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, 31)))
-    await history.forgetting.reset(1, 30, "Reset.")
-    erasing = asyncio.create_task(history.forgetting.erase())
+    await history.erasure.reset(1, 30, "Reset.")
+    erasing = asyncio.create_task(history.erasure.erase())
     assert await history.receive(an_exchange(40)), "others get their turn"
     await erasing
     assert await seen(history, CHANNEL) == [30]
@@ -514,10 +514,10 @@ async def test_a_large_erasure_goes_in_batches(
 async def test_a_start_whose_erasure_fails_goes_on_without(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def full_disk(_self: Forgetting, _most_bytes: int) -> bool:
+    async def full_disk(_self: Erasure, _most_bytes: int) -> bool:
         raise HistoryFailed("OperationalError: database or disk is full")
 
-    monkeypatch.setattr(Forgetting, "erase", full_disk)
+    monkeypatch.setattr(Erasure, "erase", full_disk)
     async with History.open(path) as history:
         await keep(history, an_exchange(1, reply="x"))
     assert "Cannot erase forgotten text yet" in caplog.text
@@ -531,23 +531,23 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         await keep(history, an_exchange(1, reply="x"), an_exchange(60, reply="y"))
         await history.receive(an_exchange(70))
         await history.add_part(60, 61)
-        await history.forgetting.reset(1, 50, "Reset.")
-        await history.notes.set_system_prompt("channel", Conversation(1), "Be brief.")
-        await history.notes.set_calibration("m", Calibration(1.25, 300.0, 4))
-        await history.notes.set_fact("commands", "abc")
+        await history.erasure.reset(1, 50, "Reset.")
+        await history.preferences.set_system_prompt("channel", Conversation(1), "Be brief.")
+        await history.models.set_calibration("m", Calibration(1.25, 300.0, 4))
+        await history.facts.set("commands", "abc")
         await history.places.remember_thread(60, 1, 7)
-        await history.places.first_hint(9)
+        await history.places.claim_first_hint(9)
     async with History.open(path) as history:
         assert await seen(history, CHANNEL) == [60]
         assert not await history.receive(an_exchange(70))
         assert await history.complete(an_exchange(70, reply="z"), State.ANSWERED)
         assert not await history.receive(an_exchange(45))
         assert await history.question_of(61) is not None
-        assert await history.notes.system_prompt(CHANNEL) == "Be brief."
-        assert await history.notes.calibration("m") == Calibration(1.25, 300.0, 4)
-        assert await history.notes.fact("commands") == "abc"
-        assert await history.places.own_place(60)
-        assert not await history.places.first_hint(9)
+        assert await history.preferences.system_prompt(CHANNEL) == "Be brief."
+        assert await history.models.calibration("m") == Calibration(1.25, 300.0, 4)
+        assert await history.facts.get("commands") == "abc"
+        assert await history.places.is_own_thread(60)
+        assert not await history.places.claim_first_hint(9)
 
 
 async def test_a_history_that_is_closed_says_so(path: Path) -> None:
@@ -580,8 +580,8 @@ async def test_parts_are_known(history: History) -> None:
 
 async def test_a_part_of_what_was_forgotten_is_not_recorded(history: History) -> None:
     await keep(history, an_exchange(1, reply="x"))
-    await history.forgetting.reset(1, 50, "Reset.")
-    await history.forgetting.erase()
+    await history.erasure.reset(1, 50, "Reset.")
+    await history.erasure.erase()
     await history.add_part(1, 11)
     await history.add_part(999, 12)
     assert await history.question_of(11) is None
@@ -590,26 +590,26 @@ async def test_a_part_of_what_was_forgotten_is_not_recorded(history: History) ->
 
 async def test_an_answer_may_appear_elsewhere_than_planned(history: History) -> None:
     await history.receive(an_exchange(100, place=100))
-    await history.answer_in(100, 1)
+    await history.set_place(100, 1)
     await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
     [found] = await history.context(CHANNEL, token_budget=PLENTY)
     assert found.place_id == 1
 
 
 async def test_own_places_stay_own(history: History) -> None:
-    assert not await history.places.own_place(100)
+    assert not await history.places.is_own_thread(100)
     await history.receive(an_exchange(150, channel=100, parent=1))
-    assert not await history.places.own_place(100)
+    assert not await history.places.is_own_thread(100)
     await history.places.remember_thread(100, 1, 7)
     await history.receive(an_exchange(160, channel=100, parent=1))
-    assert await history.places.own_place(100)
+    assert await history.places.is_own_thread(100)
 
 
 async def test_one_hint_per_place(history: History) -> None:
     await history.places.remember_thread(100, 1, 7)
-    assert [await history.places.first_hint(100) for _ in range(3)] == [True, False, False]
-    assert await history.places.first_hint(200)
-    assert await history.places.own_place(100)
+    assert [await history.places.claim_first_hint(100) for _ in range(3)] == [True, False, False]
+    assert await history.places.claim_first_hint(200)
+    assert await history.places.is_own_thread(100)
 
 
 async def test_places_are_found_below_their_channel_and_in_their_guild(history: History) -> None:
@@ -619,7 +619,7 @@ async def test_places_are_found_below_their_channel_and_in_their_guild(history: 
     await history.receive(an_exchange(30, channel=2, guild=8))
     await history.receive(an_exchange(40, channel=3, guild=None))
     places = history.places
-    assert sorted(await places.below(1)) == [200, 300]
+    assert sorted(await places.threads_below(1)) == [200, 300]
     assert sorted(await places.places_of(7)) == [1, 200, 300]
     assert await places.guilds_with_places() == {7, 8}
     assert await places.direct_places() == [3]
@@ -658,7 +658,7 @@ async def test_a_question_is_open_until_all_of_its_reply_is_shown(
     attempt = await history.begin(an_exchange(1))
     assert attempt is not None
     assert (attempt.exchange.reply, attempt.unshown) == ("x", ("A notice.",))
-    await history.shown(1)
+    await history.mark_shown(1)
     assert await open_ids(history) == []
     assert await history.begin(an_exchange(1)) is None
 
@@ -678,7 +678,7 @@ async def test_an_outage_of_discord_counts_as_no_attempt(history: History) -> No
         attempt = await history.begin(an_exchange(1))
         assert attempt is not None
         assert attempt.number == number
-        await history.put_off(1)
+        await history.undo_attempt(1)
 
 
 async def test_open_questions_come_out_of_an_index(path: Path) -> None:
@@ -694,17 +694,17 @@ async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
 ) -> None:
     await keep(history, an_exchange(1, SECRETS[0], "x"))
     await history.add_part(1, 11)
-    await history.shown(1)
-    assert await history.forgetting.forget(1)
-    assert not await history.forgetting.forget(2)
-    assert await history.forgetting.erase()
+    await history.mark_shown(1)
+    assert await history.erasure.forget(1)
+    assert not await history.erasure.forget(2)
+    assert await history.erasure.erase()
     assert SECRETS[0].encode() not in file_bytes(path)
     [question] = await history.open_questions()
     assert (question.withdrawn, question.parts, question.attempts) == (True, (11,), 0)
     assert await history.begin(an_exchange(1)) is None, "it is not answered any more"
-    await history.shown(1)
+    await history.mark_shown(1)
     assert await open_ids(history) == [1], "who shows it now comes too late"
-    await history.withdrawn(1)
+    await history.mark_reply_deleted(1)
     assert await open_ids(history) == []
     assert rows(path, "SELECT * FROM parts") == []
     assert not await history.receive(an_exchange(1))
@@ -714,20 +714,20 @@ async def test_a_reset_leaves_what_is_not_shown_whole_to_be_ended(history: Histo
     await history.receive(an_exchange(1))
     await history.begin(an_exchange(1))
     await history.add_part(1, 11)
-    await history.forgetting.reset(1, 50, "Reset.")
-    await history.forgetting.erase()
+    await history.erasure.reset(1, 50, "Reset.")
+    await history.erasure.erase()
     [question] = await history.open_questions()
     assert question.parts == (11,)
     attempt = await history.begin(an_exchange(1))
     assert attempt is not None
     assert (attempt.unshown, attempt.exchange.question) == (("Reset.",), "")
-    await history.shown(1)
+    await history.mark_shown(1)
     assert await open_ids(history) == []
-    await history.forgetting.erase()
-    assert await history.forgetting.forget(1), "who deletes it takes its answer along"
+    await history.erasure.erase()
+    assert await history.erasure.forget(1), "who deletes it takes its answer along"
     [question] = await history.open_questions()
     assert (question.withdrawn, question.parts) == (True, (11,))
-    await history.withdrawn(1)
+    await history.mark_reply_deleted(1)
     assert await history.question_of(11) is None
 
 
@@ -735,12 +735,12 @@ async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history:
     await keep(history, an_exchange(100, place=100, reply="x"), an_exchange(90, reply="y"))
     await keep(history, an_exchange(120, channel=100, parent=1, reply="z"))
     await history.receive(an_exchange(130, channel=100, parent=1))
-    await history.notes.set_system_prompt("channel", Conversation(100), "Be brief.")
-    await history.forgetting.forget_places([100])
+    await history.preferences.set_system_prompt("channel", Conversation(100), "Be brief.")
+    await history.erasure.forget_places([100])
     assert await seen(history, CHANNEL) == [90]
     assert await open_ids(history) == []
-    assert await history.notes.own_system_prompt("channel", 100) is None
-    await history.forgetting.erase()
+    assert await history.preferences.own_system_prompt("channel", 100) is None
+    await history.erasure.erase()
     assert await history.find(120) is None
     assert await history.find(90) is not None
 
@@ -755,28 +755,28 @@ async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path
         await keep(history, an_exchange(1000, place=1000, reply="x"))
         await keep(history, an_exchange(5000, channel=3999, parent=1, reply="y"))
         database.recover()
-        await history.forgetting.forget_places(places)
+        await history.erasure.forget_places(places)
         assert database.units < 10
         assert await history.places.places_of(7) == [1]
-        await history.forgetting.erase()
+        await history.erasure.erase()
         assert [await history.find(one) for one in (1000, 5000)] == [None, None]
         for one in (1000, 5000):
-            await history.withdrawn(one)
-        await history.forgetting.prune(6000)
+            await history.mark_reply_deleted(one)
+        await history.erasure.prune(6000)
         assert await database.fetch("SELECT count(*) FROM resets") == [(0,)]
 
 
 async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path: Path) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
     await history.receive(an_exchange(3))
-    await history.turn_away(3)
+    await history.reject(3)
     for message_id in (1, 2):
-        await history.shown(message_id)
-    await history.forgetting.forget(1)
-    await history.forgetting.prune(50)
+        await history.mark_shown(message_id)
+    await history.erasure.forget(1)
+    await history.erasure.prune(50)
     assert await open_ids(history) == [1], "its parts are not deleted yet"
-    await history.withdrawn(1)
-    await history.forgetting.prune(50)
+    await history.mark_reply_deleted(1)
+    await history.erasure.prune(50)
     assert rows(path, "SELECT message_id FROM exchanges") == [(2,)]
 
 
@@ -787,14 +787,14 @@ async def test_who_reads_the_file_keeps_nobody_from_writing_and_the_log_is_empti
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM exchanges").fetchall()
-        await history.forgetting.forget(1)
-        erasing = asyncio.create_task(history.forgetting.erase())
+        await history.erasure.forget(1)
+        erasing = asyncio.create_task(history.erasure.erase())
         assert await asyncio.wait_for(history.receive(an_exchange(2)), PATIENCE_SECONDS)
         assert not await asyncio.wait_for(erasing, PATIENCE_SECONDS)
-        assert history.forgetting.unerased.is_set()
+        assert history.erasure.pending.is_set()
         reader.execute("ROLLBACK")
-    assert await history.forgetting.erase()
-    assert not history.forgetting.unerased.is_set()
+    assert await history.erasure.erase()
+    assert not history.erasure.pending.is_set()
     assert SECRETS[0].encode() not in file_bytes(path)
 
 
@@ -807,7 +807,7 @@ async def test_what_a_question_quotes_is_found_by_the_message_that_it_replies_to
     assert await history.quoting(1) == [quoting]
     await history.amend(replace(quoting, quoted="", tokens=4))
     assert await history.quoting(1) == [replace(quoting, quoted="", tokens=4)]
-    await history.forgetting.forget(2)
+    await history.erasure.forget(2)
     assert await history.quoting(1) == []
 
 
@@ -836,53 +836,53 @@ async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) ->
 
 async def test_the_nearest_system_prompt_holds(history: History) -> None:
     """The thread's own, else its channel's, else the guild's."""
-    assert await history.notes.system_prompt(THREAD) is None
+    assert await history.preferences.system_prompt(THREAD) is None
     steps: tuple[tuple[Scope, Conversation, str], ...] = (
         ("guild", CHANNEL, "guild"),
         ("channel", CHANNEL, "channel"),
         ("channel", THREAD, "thread"),
     )
     for scope, place, prompt in steps:
-        await history.notes.set_system_prompt(scope, place, prompt)
-        assert await history.notes.system_prompt(THREAD) == prompt
-    assert await history.notes.system_prompt(CHANNEL) == "channel"
-    assert await history.notes.system_prompt(Conversation(2, guild_id=7)) == "guild"
-    assert await history.notes.system_prompt(Conversation(2, guild_id=8)) is None
-    assert await history.notes.system_prompt(Conversation(2)) is None
+        await history.preferences.set_system_prompt(scope, place, prompt)
+        assert await history.preferences.system_prompt(THREAD) == prompt
+    assert await history.preferences.system_prompt(CHANNEL) == "channel"
+    assert await history.preferences.system_prompt(Conversation(2, guild_id=7)) == "guild"
+    assert await history.preferences.system_prompt(Conversation(2, guild_id=8)) is None
+    assert await history.preferences.system_prompt(Conversation(2)) is None
 
 
 async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> None:
     """As guilds had with their first channel: the two prompts are still two."""
-    await history.notes.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
-    assert await history.notes.system_prompt(Conversation(7, guild_id=9)) is None
-    await history.notes.set_system_prompt("channel", Conversation(7), "channel")
-    assert await history.notes.system_prompt(Conversation(7, guild_id=7)) == "channel"
-    assert await history.notes.system_prompt(Conversation(8, guild_id=7)) == "guild"
-    assert await history.notes.own_system_prompt("guild", 7) == "guild"
-    assert await history.notes.own_system_prompt("channel", 7) == "channel"
+    await history.preferences.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
+    assert await history.preferences.system_prompt(Conversation(7, guild_id=9)) is None
+    await history.preferences.set_system_prompt("channel", Conversation(7), "channel")
+    assert await history.preferences.system_prompt(Conversation(7, guild_id=7)) == "channel"
+    assert await history.preferences.system_prompt(Conversation(8, guild_id=7)) == "guild"
+    assert await history.preferences.own_system_prompt("guild", 7) == "guild"
+    assert await history.preferences.own_system_prompt("channel", 7) == "channel"
 
 
 async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: History) -> None:
-    await history.notes.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
-    await history.notes.set_system_prompt("channel", Conversation(1), "first")
-    await history.notes.set_system_prompt("channel", Conversation(1), "second")
-    assert await history.notes.own_system_prompt("channel", 1) == "second"
-    await history.notes.set_system_prompt("channel", Conversation(1), "")
-    assert await history.notes.own_system_prompt("channel", 1) is None
-    assert await history.notes.system_prompt(CHANNEL) == "guild"
+    await history.preferences.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
+    await history.preferences.set_system_prompt("channel", Conversation(1), "first")
+    await history.preferences.set_system_prompt("channel", Conversation(1), "second")
+    assert await history.preferences.own_system_prompt("channel", 1) == "second"
+    await history.preferences.set_system_prompt("channel", Conversation(1), "")
+    assert await history.preferences.own_system_prompt("channel", 1) is None
+    assert await history.preferences.system_prompt(CHANNEL) == "guild"
 
 
 async def test_models_are_chosen_as_system_prompts_are(history: History) -> None:
     """The nearest first, each beside the other, and an empty one goes back."""
-    choose = history.notes.set_model
+    choose = history.preferences.set_model
     await choose("guild", Conversation(5, guild_id=7), "guild's")
     await choose("channel", Conversation(1), "first")
     await choose("channel", Conversation(1), "channel's")
     await choose("channel", THREAD, "thread's")
-    await history.notes.set_system_prompt("channel", Conversation(1), "Rhyme.")
+    await history.preferences.set_system_prompt("channel", Conversation(1), "Rhyme.")
 
     async def models(place: Conversation) -> list[tuple[str, str]]:
-        chosen = (await history.notes.choices(place)).models
+        chosen = (await history.preferences.overrides(place)).models
         return [(choice.scope, choice.value) for choice in chosen]
 
     above = [("channel", "channel's"), ("guild", "guild's")]
@@ -890,7 +890,7 @@ async def test_models_are_chosen_as_system_prompts_are(history: History) -> None
     assert await models(CHANNEL) == above
     assert await models(Conversation(2, guild_id=7)) == above[1:]
     assert await models(Conversation(7)) == [], "a channel with the id of a guild"
-    assert await history.notes.system_prompt(THREAD) == "Rhyme."
+    assert await history.preferences.system_prompt(THREAD) == "Rhyme."
     await choose("channel", THREAD, "")
     assert await models(THREAD) == above
 
@@ -899,8 +899,8 @@ async def test_a_model_is_forgotten_with_its_channel_and_its_guild(
     history: History, path: Path
 ) -> None:
     for scope, place in (("channel", CHANNEL), ("guild", CHANNEL), ("channel", Conversation(3))):
-        await history.notes.set_model(scope, place, "m")  # type: ignore[arg-type]  # a Scope
-    await history.forgetting.forget_places([CHANNEL.channel_id])
+        await history.preferences.set_model(scope, place, "m")  # type: ignore[arg-type]  # a Scope
+    await history.erasure.forget_places([CHANNEL.channel_id])
     left = "SELECT scope, scope_id FROM models ORDER BY scope"
     assert rows(path, left) == [("channel", 3), ("guild", 7)]
     await history.places.leave_guild(7)
@@ -908,18 +908,18 @@ async def test_a_model_is_forgotten_with_its_channel_and_its_guild(
 
 
 async def test_a_calibration_is_kept_per_model(history: History) -> None:
-    assert await history.notes.calibration("m") == Calibration()
-    await history.notes.set_calibration("m", Calibration(1.5, 10.0, 1))
-    await history.notes.set_calibration("m", Calibration(1.75, 20.0, 2))
-    assert await history.notes.calibration("m") == Calibration(1.75, 20.0, 2)
-    assert await history.notes.calibration("other") == Calibration()
+    assert await history.models.calibration("m") == Calibration()
+    await history.models.set_calibration("m", Calibration(1.5, 10.0, 1))
+    await history.models.set_calibration("m", Calibration(1.75, 20.0, 2))
+    assert await history.models.calibration("m") == Calibration(1.75, 20.0, 2)
+    assert await history.models.calibration("other") == Calibration()
 
 
 async def test_a_fact_is_the_last_that_was_set(history: History) -> None:
-    assert await history.notes.fact("a") is None
-    await history.notes.set_fact("a", "1")
-    await history.notes.set_fact("a", "2")
-    assert await history.notes.fact("a") == "2"
+    assert await history.facts.get("a") is None
+    await history.facts.set("a", "1")
+    await history.facts.set("a", "2")
+    assert await history.facts.get("a") == "2"
 
 
 async def test_a_page_costs_what_a_page_holds(path: Path) -> None:
@@ -957,14 +957,14 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     for each in (one, thread, private):
         await history.receive(each)
         await history.begin(each)
-        await history.settle(each)
-        await history.answer_in(each.message_id, 20)
+        await history.store_resolved(each)
+        await history.set_place(each.message_id, 20)
         await history.add_part(each.message_id, each.message_id + 1)
         await history.context(each.conversation, token_budget=PLENTY)
         await history.complete(replace(each, reply="Because."), State.ANSWERED)
-        await history.shown(each.message_id)
-    await history.put_off(20)
-    await history.exhaust(20, 3)
+        await history.mark_shown(each.message_id)
+    await history.undo_attempt(20)
+    await history.raise_attempts(20, 3)
     assert await history.knows(21)
     assert await history.question_of(21) == 20
     assert await history.parts_of(20) == (21,)
@@ -972,35 +972,35 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.find(20)
     await history.was_received(20)
     assert await history.is_open(30) is False
-    await history.renew(20, "Not whole.")
-    await history.answer_by(an_exchange(40, token="y", pressed_id=50))
-    await history.renewed(replace(one, reply="Since."), State.ANSWERED, [])
+    await history.begin_regeneration(20, "Not whole.")
+    await history.set_reply_token(an_exchange(40, token="y", pressed_id=50))
+    await history.complete_regeneration(replace(one, reply="Since."), State.ANSWERED, [])
     await history.quoting(20)
     await history.amend(one)
     await history.open_questions()
     await history.recent_questions(10)
-    await history.drop_part(31)
-    await history.attach(one, quoted_before=one.quoted)
-    assert [each.message_id async for each in history.of_person(one.author_id)] == [40, 30, 20]
-    await history.notes.set_model("channel", one.conversation, "m")
-    await history.notes.choices(thread.conversation)
-    await history.notes.set_model("channel", one.conversation, "")
-    await history.tallies.add(Tally(5, 7, 20, 99, "m", Used(1, 1, 1)))
-    await history.tallies.since(99, [5, 4, 3, 0])
+    await history.remove_part(31)
+    await history.store_files(one, quoted_before=one.quoted)
+    assert [each.message_id async for each in history.by_author(one.author_id)] == [40, 30, 20]
+    await history.preferences.set_model("channel", one.conversation, "m")
+    await history.preferences.overrides(thread.conversation)
+    await history.preferences.set_model("channel", one.conversation, "")
+    await history.usage.add(UsageRow(5, 7, 20, 99, "m", UsageTotal(1, 1, 1)))
+    await history.usage.totals_since(99, [5, 4, 3, 0])
     for by in ("person", "channel", "day"):
-        await history.tallies.in_guild(7, 5, by)
-    await history.tallies.of_person(99, 10)
-    await history.tallies.expire(5)
-    await history.forgetting.forget(30)
-    await history.forgetting.forget_person(one.author_id)
-    await history.forgetting.expire(10)
-    await history.forgetting.reset(1, 90, "Reset.", person_id=one.author_id)
-    await history.forgetting.forget_places([1, 2])
-    await history.forgetting.erase()
-    await history.forgetting.prune(10)
+        await history.usage.totals_in_guild(7, 5, by)
+    await history.usage.rows_of(99, 10)
+    await history.usage.expire(5)
+    await history.erasure.forget(30)
+    await history.erasure.forget_person(one.author_id)
+    await history.erasure.expire(10)
+    await history.erasure.reset(1, 90, "Reset.", person_id=one.author_id)
+    await history.erasure.forget_places([1, 2])
+    await history.erasure.erase()
+    await history.erasure.prune(10)
     places = history.places
     await places.join_guilds({7: 1})
-    await places.below(1)
+    await places.threads_below(1)
     await places.guilds_with_places()
     await places.places_of(7)
     await places.channels_of(7)

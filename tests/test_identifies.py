@@ -12,8 +12,8 @@ from bot.transport.identify_budget import (
     REFILL_SECONDS,
     STALE_SECONDS,
     UNHURRIED,
-    Failures,
-    Identifies,
+    ConnectionFailures,
+    IdentifyBudget,
     Noted,
     backoff_seconds,
     budget_pause_seconds,
@@ -45,22 +45,22 @@ class Facts:
         self.values: dict[str, str] = {}
         self.failing = failing
 
-    async def fact(self, name: str) -> str | None:
+    async def get(self, name: str) -> str | None:
         if self.failing:
             raise HistoryFailed("disk I/O error")
         return self.values.get(name)
 
-    async def set_fact(self, name: str, value: str) -> None:
+    async def set(self, name: str, value: str) -> None:
         if self.failing:
             raise HistoryFailed("disk I/O error")
         self.values[name] = value
 
 
-def restarting(facts: Facts, clock: Clock) -> Callable[[], Identifies]:
-    return lambda: Identifies(facts, clock=clock, sleep=clock.sleep)
+def restarting(facts: Facts, clock: Clock) -> Callable[[], IdentifyBudget]:
+    return lambda: IdentifyBudget(facts, clock=clock, sleep=clock.sleep)
 
 
-async def identify(identifies: Identifies) -> None:
+async def identify(identifies: IdentifyBudget) -> None:
     await identifies.wait()
     await identifies.count()
 
@@ -127,7 +127,7 @@ def test_after_the_pause_there_is_one(left: float, seconds: float) -> None:
 
 
 async def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
-    failures = Failures(Facts(), clock=Clock())
+    failures = ConnectionFailures(Facts(), clock=Clock())
     pauses = [await failures.failed() for _ in range(12)]
     assert pauses[0] == 0
     assert 0.75 <= pauses[1] <= 1.25
@@ -138,22 +138,24 @@ async def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
 async def test_a_process_that_is_restarted_goes_on_with_the_pause_where_it_was() -> None:
     facts, clock = Facts(), Clock()
     for _ in range(6):
-        await Failures(facts, clock=clock).failed()
+        await ConnectionFailures(facts, clock=clock).failed()
     clock.now += 5
-    assert await Failures(facts, clock=clock).pause_left_seconds() == backoff_seconds(6) - 5
+    assert (
+        await ConnectionFailures(facts, clock=clock).pause_left_seconds() == backoff_seconds(6) - 5
+    )
     clock.now += 60
-    failures = Failures(facts, clock=clock)
+    failures = ConnectionFailures(facts, clock=clock)
     assert await failures.pause_left_seconds() == 0
     assert await failures.failed() >= 20
 
 
 async def test_a_connection_that_held_begins_a_new_count() -> None:
     facts, clock = Facts(), Clock()
-    failures = Failures(facts, clock=clock)
+    failures = ConnectionFailures(facts, clock=clock)
     for _ in range(6):
         await failures.failed()
     await failures.held()
-    assert await Failures(facts, clock=clock).pause_left_seconds() == 0
+    assert await ConnectionFailures(facts, clock=clock).pause_left_seconds() == 0
     assert await failures.failed() == 0
 
 
@@ -162,12 +164,12 @@ async def test_failures_of_another_time_delay_nothing(later: float) -> None:
     """Neither old ones nor those of a clock that was set back since."""
     facts, clock = Facts(), Clock()
     for _ in range(9):
-        await Failures(facts, clock=clock).failed()
+        await ConnectionFailures(facts, clock=clock).failed()
     clock.now += later
-    failures = Failures(facts, clock=clock)
+    failures = ConnectionFailures(facts, clock=clock)
     assert await failures.pause_left_seconds() == 0
     assert await failures.failed() == 0
 
 
 async def test_a_first_start_waits_for_nothing() -> None:
-    assert await Failures(Facts(), clock=Clock()).pause_left_seconds() == 0
+    assert await ConnectionFailures(Facts(), clock=Clock()).pause_left_seconds() == 0

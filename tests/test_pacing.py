@@ -14,41 +14,41 @@ from bot.transport.pacer import (
     TYPE_AGAIN_SECONDS,
     WINDOW_SECONDS,
     Pacer,
-    Urgency,
+    Priority,
 )
 from tests.doubles import Clock, run_virtually
 
-Sent = list[tuple[float, Urgency]]
+Sent = list[tuple[float, Priority]]
 
 
-async def take_turn(pacer: Pacer, urgency: Urgency) -> None:
-    async with pacer.turn(urgency):
+async def take_turn(pacer: Pacer, priority: Priority) -> None:
+    async with pacer.slot(priority):
         pass
 
 
-def sent_by(*waves: tuple[float, Urgency, int]) -> Sent:
+def sent_by(*waves: tuple[float, Priority, int]) -> Sent:
     """Return when each call went that came in *waves* of so many at a time."""
 
     async def scene() -> Sent:
         loop = asyncio.get_running_loop()
-        pacer, sent = Pacer(loop.time), list[tuple[float, Urgency]]()
+        pacer, sent = Pacer(loop.time), list[tuple[float, Priority]]()
 
-        async def call(at: float, urgency: Urgency) -> None:
+        async def call(at: float, priority: Priority) -> None:
             await asyncio.sleep(at)
-            async with pacer.turn(urgency):
-                sent.append((loop.time(), urgency))
+            async with pacer.slot(priority):
+                sent.append((loop.time(), priority))
 
-        calls = [call(at, urgency) for at, urgency, count in waves for _ in range(count)]
+        calls = [call(at, priority) for at, priority, count in waves for _ in range(count)]
         await asyncio.gather(*calls)
         return sent
 
     return run_virtually(scene())
 
 
-@pytest.mark.parametrize("urgency", list(Urgency))
-def test_no_second_holds_more_than_its_share(urgency: Urgency) -> None:
-    sent = [at for at, _ in sent_by((0.0, urgency, 150), (0.3, urgency, 50))]
-    limit = REQUESTS_PER_SECOND[urgency]
+@pytest.mark.parametrize("priority", list(Priority))
+def test_no_second_holds_more_than_its_share(priority: Priority) -> None:
+    sent = [at for at, _ in sent_by((0.0, priority, 150), (0.3, priority, 50))]
+    limit = REQUESTS_PER_SECOND[priority]
     for start in sent:
         assert sum(start <= at < start + WINDOW_SECONDS for at in sent) <= limit
     assert sent == sorted(sent)
@@ -66,7 +66,7 @@ def test_no_second_at_discord_holds_more_however_long_the_way(seed: int) -> None
 
         async def call() -> None:
             await asyncio.sleep(chance.uniform(0, 3))
-            async with pacer.turn(chance.choice(list(Urgency))):
+            async with pacer.slot(chance.choice(list(Priority))):
                 await asyncio.sleep(chance.expovariate(5))
                 counted.append(loop.time())
                 await asyncio.sleep(chance.expovariate(5))
@@ -86,12 +86,12 @@ def test_a_call_without_an_answer_does_not_keep_others_back_for_ever() -> None:
         pacer = Pacer(loop.time)
 
         async def stall() -> None:
-            async with pacer.turn(Urgency.LAST_WORDS):
+            async with pacer.slot(Priority.FINAL):
                 await asyncio.sleep(3600)
 
         stalled = [asyncio.create_task(stall()) for _ in range(45)]
         await asyncio.sleep(0)
-        await take_turn(pacer, Urgency.LAST_WORDS)
+        await take_turn(pacer, Priority.FINAL)
         for task in stalled:
             task.cancel()
         return loop.time()
@@ -100,43 +100,43 @@ def test_a_call_without_an_answer_does_not_keep_others_back_for_ever() -> None:
 
 
 def test_a_quiet_bot_waits_for_nothing() -> None:
-    sent = sent_by((0.0, Urgency.TYPING, 5), (0.0, Urgency.EDIT, 5))
+    sent = sent_by((0.0, Priority.TYPING, 5), (0.0, Priority.EDIT, 5))
     assert max(at for at, _ in sent) < 0.001
 
 
 def test_the_most_urgent_goes_first() -> None:
     """Whatever waited before; and each kind in the order it came."""
     sent = sent_by(
-        (0.0, Urgency.LAST_WORDS, 45),
-        (0.1, Urgency.TYPING, 5),
-        (0.2, Urgency.EDIT, 5),
-        (0.3, Urgency.FIRST_WORDS, 5),
-        (0.4, Urgency.LAST_WORDS, 5),
+        (0.0, Priority.FINAL, 45),
+        (0.1, Priority.TYPING, 5),
+        (0.2, Priority.EDIT, 5),
+        (0.3, Priority.RESPONSE, 5),
+        (0.4, Priority.FINAL, 5),
     )
-    assert [urgency for _, urgency in sent[45:]] == [
-        urgency for urgency in Urgency for _ in range(5)
+    assert [priority for _, priority in sent[45:]] == [
+        priority for priority in Priority for _ in range(5)
     ]
 
 
 def test_edits_and_typing_leave_room_for_words() -> None:
-    sent = sent_by((0.0, Urgency.EDIT, 60), (0.1, Urgency.FIRST_WORDS, 8), (0.2, Urgency(0), 2))
-    at_once = Counter(urgency for at, urgency in sent if at < 0.5)
-    assert at_once == {Urgency.EDIT: 35, Urgency.FIRST_WORDS: 8, Urgency.LAST_WORDS: 2}
+    sent = sent_by((0.0, Priority.EDIT, 60), (0.1, Priority.RESPONSE, 8), (0.2, Priority(0), 2))
+    at_once = Counter(priority for at, priority in sent if at < 0.5)
+    assert at_once == {Priority.EDIT: 35, Priority.RESPONSE: 8, Priority.FINAL: 2}
 
 
 def test_who_gives_up_waiting_holds_up_nobody() -> None:
     async def scene() -> float:
         loop = asyncio.get_running_loop()
         pacer = Pacer(loop.time)
-        for _ in range(REQUESTS_PER_SECOND[Urgency.LAST_WORDS]):
-            await take_turn(pacer, Urgency.LAST_WORDS)
-        leaver = asyncio.create_task(take_turn(pacer, Urgency.LAST_WORDS))
-        stayer = asyncio.create_task(take_turn(pacer, Urgency.EDIT))
+        for _ in range(REQUESTS_PER_SECOND[Priority.FINAL]):
+            await take_turn(pacer, Priority.FINAL)
+        leaver = asyncio.create_task(take_turn(pacer, Priority.FINAL))
+        stayer = asyncio.create_task(take_turn(pacer, Priority.EDIT))
         await asyncio.sleep(0.5)
         leaver.cancel()
         await stayer
         assert leaver.cancelled()
-        assert pacer.may_type(1)
+        assert pacer.try_typing(1)
         return loop.time()
 
     assert run_virtually(scene()) == pytest.approx(1.0)
@@ -146,7 +146,7 @@ def test_only_one_timer_runs_however_many_wait() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         pacer = Pacer(loop.time)
-        calls = [asyncio.create_task(take_turn(pacer, Urgency.EDIT)) for _ in range(200)]
+        calls = [asyncio.create_task(take_turn(pacer, Priority.EDIT)) for _ in range(200)]
         await asyncio.sleep(0.1)
         timers = [one for one in loop._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
         assert len(timers) == 1
@@ -158,24 +158,24 @@ def test_only_one_timer_runs_however_many_wait() -> None:
 def test_spare_is_what_nobody_waits_for() -> None:
     clock = Clock()
     pacer = Pacer(clock)
-    assert pacer.may_type(1)
+    assert pacer.try_typing(1)
 
     async def scene() -> None:
-        for _ in range(REQUESTS_PER_SECOND[Urgency.TYPING]):
-            await take_turn(pacer, Urgency.FIRST_WORDS)
+        for _ in range(REQUESTS_PER_SECOND[Priority.TYPING]):
+            await take_turn(pacer, Priority.RESPONSE)
 
     run_virtually(scene())
-    assert not pacer.may_type(2)
+    assert not pacer.try_typing(2)
     clock.now += WINDOW_SECONDS
-    assert pacer.may_type(2)
+    assert pacer.try_typing(2)
 
 
 def test_typing_is_not_repeated_at_once_in_the_same_channel() -> None:
     clock = Clock()
     pacer = Pacer(clock)
-    assert [pacer.may_type(channel_id) for channel_id in (1, 2, 1)] == [True, True, False]
+    assert [pacer.try_typing(channel_id) for channel_id in (1, 2, 1)] == [True, True, False]
     clock.now += TYPE_AGAIN_SECONDS
-    assert pacer.may_type(1)
+    assert pacer.try_typing(1)
 
 
 def headers(limit: int, remaining: int, reset_after: float) -> dict[str, str]:

@@ -82,7 +82,7 @@ async def test_what_comes_back_is_whose_it_is(history: History) -> None:
     begun = await history.begin(question.exchange)
     assert begun is not None
     assert question.exchange == begun.exchange == replace(asked(20, reply=""), tokens=0)
-    assert [one async for one in history.of_person(MINA)] == [question.exchange]
+    assert [one async for one in history.by_author(MINA)] == [question.exchange]
 
 
 async def test_what_discord_shows_to_one_person_becomes_theirs_as_it_is_begun(
@@ -133,11 +133,11 @@ def test_what_one_person_sees_is_answered_beside_the_rest() -> None:
 
 async def test_a_reset_takes_what_its_giver_alone_sees_and_nobody_elses(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20), asked(21, by=JUN), asked(600))
-    assert await history.forgetting.reset(1, 500, "Reset.", person_id=MINA) == 2
+    assert await history.erasure.reset(1, 500, "Reset.", person_id=MINA) == 2
     assert await seen(history, CHANNEL) == []
     assert await seen(history, of(MINA)) == [600]
     assert await seen(history, of(JUN)) == [21]
-    await history.forgetting.erase()
+    await history.erasure.erase()
     assert await seen(history, of(JUN)) == [21]
     assert await history.receive(asked(30, by=JUN)), "it is no boundary for them"
     assert await history.complete(asked(30, by=JUN), State.ANSWERED)
@@ -145,14 +145,14 @@ async def test_a_reset_takes_what_its_giver_alone_sees_and_nobody_elses(history:
 
 async def test_a_reset_by_nobody_takes_nothing_private(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20))
-    assert await history.forgetting.reset(1, 500, "Reset.") == 1
+    assert await history.erasure.reset(1, 500, "Reset.") == 1
     assert await seen(history, of(MINA)) == [20]
 
 
 async def test_what_runs_at_a_reset_says_so_and_is_not_kept(history: History) -> None:
     await history.receive(asked(20, reply=""))
     await history.receive(asked(21, by=JUN, reply=""))
-    await history.forgetting.reset(1, 500, "Reset.", person_id=MINA)
+    await history.erasure.reset(1, 500, "Reset.", person_id=MINA)
     assert not await history.complete(asked(20, reply="late"), State.ANSWERED)
     begun = await history.begin(asked(20))
     assert begun is not None
@@ -168,8 +168,8 @@ async def test_whatever_forgets_the_rest_forgets_what_is_private(
 ) -> None:
     secret = replace(asked(20), question="a secret question", reply="a secret answer")
     await keep(history, secret, asked(21, by=JUN, channel=2))
-    await history.shown(20)
-    forgetting = history.forgetting
+    await history.mark_shown(20)
+    forgetting = history.erasure
     if how == "place":
         await forgetting.forget_places([1])
     elif how == "person":
@@ -197,15 +197,15 @@ async def test_a_token_goes_as_soon_as_it_is_of_no_use(history: History, how: st
     if how == "shown":
         await history.complete(asked(20), State.ANSWERED, [])
         assert await tokens(history) == [TOKEN, None]
-        await history.shown(20)
+        await history.mark_shown(20)
     elif how == "turned away":
-        await history.turn_away(20)
+        await history.reject(20)
     elif how == "place gone":
-        await history.forgetting.forget_places([1])
+        await history.erasure.forget_places([1])
     else:
-        await history.forgetting.forget_person(MINA)
+        await history.erasure.forget_person(MINA)
         assert [one.exchange.token for one in await history.open_questions()] == [TOKEN, None]
-        await history.withdrawn(20)
+        await history.mark_reply_deleted(20)
     assert await tokens(history) == ["", None]
 
 
@@ -218,7 +218,7 @@ async def test_a_token_is_in_no_text_of_its_exchange() -> None:
 
 async def test_an_interaction_is_no_message_that_could_be_looked_for(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20), asked(21, private=False))
-    await history.shown(21)
+    await history.mark_shown(21)
     assert await history.recent_questions(5) == [(10, 1, 7)]
 
 
@@ -238,7 +238,7 @@ async def test_what_is_asked_outside_of_servers_names_no_place_to_read(history: 
 async def test_what_is_withdrawn_is_known_as_such(history: History) -> None:
     await history.receive(asked(20))
     await history.add_part(20, 30)
-    await history.forgetting.forget_person(MINA)
+    await history.erasure.forget_person(MINA)
     [open_question] = await history.open_questions()
     assert open_question.withdrawn
     assert open_question.parts == (30,)

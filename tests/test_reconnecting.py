@@ -11,7 +11,7 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.storage.exchanges import History
-from bot.transport.identify_budget import Failures, Identifies
+from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.reconnect import (
     LONGEST_TOLD_SECONDS,
     SESSION_IS_OVER,
@@ -122,7 +122,9 @@ async def test_a_stop_in_the_moment_of_a_failure_is_heard(
     monkeypatch.setattr(GatewaySocket, "from_client", refused)
     async with History.open(tmp_path / "bot.db") as history:
         client = discord.Client(intents=discord.Intents.none())
-        connecting = _Connecting(client, Identifies(history.notes), Failures(history.notes))
+        connecting = _Connecting(
+            client, IdentifyBudget(history.facts), ConnectionFailures(history.facts)
+        )
         running = asyncio.create_task(connecting.run())
         await asyncio.sleep(0.05)
         fails.set()

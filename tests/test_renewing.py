@@ -156,7 +156,7 @@ async def test_until_the_new_reply_is_whole_the_old_one_is_kept(
 async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
     assistant: Assistant, history: History
 ) -> None:
-    assert await history.renew(2, ENGLISH.kept_before)
+    assert await history.begin_regeneration(2, ENGLISH.kept_before)
     [question] = await history.open_questions()
     assert question.complete
     reply = DoubleReply(shown="Anoth")
@@ -344,7 +344,7 @@ def with_budget(tokens: int, model: DoubleModel, history: History) -> Assistant:
 async def test_what_the_api_finds_too_long_is_not_gone_on_with_from_nothing(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
-    await history.forgetting.reset(1, 4, "Reset.")
+    await history.erasure.reset(1, 4, "Reset.")
     await cut(history, 5, "It begins")
     model.enqueue_refusal(ModelContextExceeded("400"))
     reply = await renewed(assistant, history, 5, Offer.CONTINUE)
@@ -473,5 +473,5 @@ async def test_what_was_there_before_is_not_counted_as_said_once_more(
     await cut(history, 4, "word " * 200)
     model.enqueue("more " * 50)
     await renewed(assistant, history, 4, Offer.CONTINUE)
-    [counted] = await history.tallies.of_person(99, 9)
+    [counted] = await history.usage.rows_of(99, 9)
     assert counted.used.completion_tokens == pytest.approx(50, abs=5)

@@ -14,11 +14,11 @@ from bot.i18n.sentences import ENGLISH
 from bot.llm.prices import Prices
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.storage.exchanges import History
-from bot.storage.usage import NO_GUILD, NOBODY, Tally, Used, date_of, today
+from bot.storage.usage import NO_GUILD, NOBODY, UsageRow, UsageTotal, date_of, today
 
 DAY = 20_000
 MINA, JUN, GUILD, CHANNEL = 10, 11, 7, 1
-ONE = Tally(DAY, GUILD, CHANNEL, MINA, "m", Used(100, 20, 1))
+ONE = UsageRow(DAY, GUILD, CHANNEL, MINA, "m", UsageTotal(100, 20, 1))
 CHANGES: list[dict[str, Any]] = [{"model": "n"}, {"day": DAY - 1}, {"channel_id": 2}]
 PRICES = Prices({"m": (Decimal(1), Decimal(10))})
 
@@ -31,56 +31,58 @@ async def history(tmp_path: Path) -> AsyncIterator[History]:
 
 async def test_what_is_used_adds_up_by_day_place_person_and_model(history: History) -> None:
     for _ in range(3):
-        await history.tallies.add(ONE)
+        await history.usage.add(ONE)
     for change in CHANGES:
-        await history.tallies.add(replace(ONE, **change))
-    await history.tallies.add(replace(ONE, person_id=JUN, used=Used(1, 1, 1, estimated=1)))
-    kept = await history.tallies.of_person(MINA, 100)
+        await history.usage.add(replace(ONE, **change))
+    await history.usage.add(replace(ONE, person_id=JUN, used=UsageTotal(1, 1, 1, estimated=1)))
+    kept = await history.usage.rows_of(MINA, 100)
     assert kept[0] == replace(ONE, day=DAY - 1), "the oldest first"
     assert sorted(kept, key=repr) == sorted(
         [
-            replace(ONE, used=Used(300, 60, 3)),
+            replace(ONE, used=UsageTotal(300, 60, 3)),
             *(replace(ONE, **change) for change in CHANGES),
         ],
         key=repr,
     )
-    assert await history.tallies.in_guild(GUILD, DAY, "person") == {
-        MINA: {"m": Used(400, 80, 4), "n": Used(100, 20, 1)},
-        JUN: {"m": Used(1, 1, 1, 1)},
+    assert await history.usage.totals_in_guild(GUILD, DAY, "person") == {
+        MINA: {"m": UsageTotal(400, 80, 4), "n": UsageTotal(100, 20, 1)},
+        JUN: {"m": UsageTotal(1, 1, 1, 1)},
     }
-    by_channel = await history.tallies.in_guild(GUILD, DAY - 1, "channel")
-    assert by_channel[2] == {"m": Used(100, 20, 1)}
-    by_day = await history.tallies.in_guild(GUILD, DAY - 1, "day")
-    assert by_day[DAY - 1] == {"m": Used(100, 20, 1)}
-    assert await history.tallies.in_guild(8, 0, "person") == {}
+    by_channel = await history.usage.totals_in_guild(GUILD, DAY - 1, "channel")
+    assert by_channel[2] == {"m": UsageTotal(100, 20, 1)}
+    by_day = await history.usage.totals_in_guild(GUILD, DAY - 1, "day")
+    assert by_day[DAY - 1] == {"m": UsageTotal(100, 20, 1)}
+    assert await history.usage.totals_in_guild(8, 0, "person") == {}
 
 
 async def test_each_period_holds_the_shorter_ones(history: History) -> None:
     for before, tokens in ((0, 1), (6, 10), (7, 100), (29, 1000), (30, 10_000), (5000, 100_000)):
-        await history.tallies.add(replace(ONE, day=DAY - before, used=Used(tokens, 0, 1)))
-    await history.tallies.add(replace(ONE, person_id=JUN))
+        await history.usage.add(replace(ONE, day=DAY - before, used=UsageTotal(tokens, 0, 1)))
+    await history.usage.add(replace(ONE, person_id=JUN))
     days = [DAY, DAY - 6, DAY - 29, 0]
-    found = [by_model["m"].prompt_tokens for by_model in await history.tallies.since(MINA, days)]
+    found = [
+        by_model["m"].prompt_tokens for by_model in await history.usage.totals_since(MINA, days)
+    ]
     assert found == [1, 11, 1111, 111_111]
-    assert await history.tallies.since(99, days) == [{}, {}, {}, {}]
+    assert await history.usage.totals_since(99, days) == [{}, {}, {}, {}]
 
 
 async def test_who_is_forgotten_leaves_the_sums_of_servers_and_nothing_of_direct_messages(
     history: History,
 ) -> None:
-    await history.tallies.add(ONE)
-    await history.tallies.add(replace(ONE, person_id=NOBODY, used=Used(1, 2, 3, 1)))
-    await history.tallies.add(replace(ONE, person_id=JUN))
-    await history.tallies.add(replace(ONE, guild_id=NO_GUILD, channel_id=5))
-    await history.forgetting.forget_person(MINA)
-    assert await history.tallies.of_person(MINA, 100) == []
-    assert await history.tallies.in_guild(GUILD, 0, "person") == {
-        NOBODY: {"m": Used(101, 22, 4, 1)},
+    await history.usage.add(ONE)
+    await history.usage.add(replace(ONE, person_id=NOBODY, used=UsageTotal(1, 2, 3, 1)))
+    await history.usage.add(replace(ONE, person_id=JUN))
+    await history.usage.add(replace(ONE, guild_id=NO_GUILD, channel_id=5))
+    await history.erasure.forget_person(MINA)
+    assert await history.usage.rows_of(MINA, 100) == []
+    assert await history.usage.totals_in_guild(GUILD, 0, "person") == {
+        NOBODY: {"m": UsageTotal(101, 22, 4, 1)},
         JUN: {"m": ONE.used},
     }
-    assert await history.tallies.in_guild(NO_GUILD, 0, "person") == {}
-    await history.forgetting.forget_person(NOBODY)
-    assert (await history.tallies.in_guild(GUILD, 0, "person"))[NOBODY]["m"].answers == 4
+    assert await history.usage.totals_in_guild(NO_GUILD, 0, "person") == {}
+    await history.erasure.forget_person(NOBODY)
+    assert (await history.usage.totals_in_guild(GUILD, 0, "person"))[NOBODY]["m"].answers == 4
 
 
 async def test_what_was_used_goes_with_its_channel_its_server_and_its_time(
@@ -88,22 +90,22 @@ async def test_what_was_used_goes_with_its_channel_its_server_and_its_time(
 ) -> None:
     other_guild = replace(ONE, guild_id=8, channel_id=3)
     for tally in (ONE, replace(ONE, channel_id=2), replace(ONE, day=DAY - 1), other_guild):
-        await history.tallies.add(tally)
-    await history.forgetting.reset(CHANNEL, 2**60, "Reset.")
-    assert len(await history.tallies.of_person(MINA, 100)) == 4, "a reset is about words"
-    await history.tallies.expire(DAY)
-    assert {one.day for one in await history.tallies.of_person(MINA, 100)} == {DAY}
-    await history.forgetting.forget_places([CHANNEL])
-    left = {(one.guild_id, one.channel_id) for one in await history.tallies.of_person(MINA, 100)}
+        await history.usage.add(tally)
+    await history.erasure.reset(CHANNEL, 2**60, "Reset.")
+    assert len(await history.usage.rows_of(MINA, 100)) == 4, "a reset is about words"
+    await history.usage.expire(DAY)
+    assert {one.day for one in await history.usage.rows_of(MINA, 100)} == {DAY}
+    await history.erasure.forget_places([CHANNEL])
+    left = {(one.guild_id, one.channel_id) for one in await history.usage.rows_of(MINA, 100)}
     assert left == {(GUILD, 2), (8, 3)}
     await history.places.leave_guild(8)
-    assert [one.channel_id for one in await history.tallies.of_person(MINA, 100)] == [2]
+    assert [one.channel_id for one in await history.usage.rows_of(MINA, 100)] == [2]
 
 
 async def test_the_newest_of_a_person_come_first_into_what_is_bounded(history: History) -> None:
     for day in range(10):
-        await history.tallies.add(replace(ONE, day=day))
-    assert [one.day for one in await history.tallies.of_person(MINA, 3)] == [7, 8, 9]
+        await history.usage.add(replace(ONE, day=day))
+    assert [one.day for one in await history.usage.rows_of(MINA, 3)] == [7, 8, 9]
 
 
 def test_days_are_those_of_utc() -> None:
@@ -116,15 +118,15 @@ def test_days_are_those_of_utc() -> None:
 
 
 def test_models_without_a_price_count_but_cost_nothing() -> None:
-    by_model = {"m": Used(1_000_000, 100_000, 1), "n": Used(5, 5, 1)}
+    by_model = {"m": UsageTotal(1_000_000, 100_000, 1), "n": UsageTotal(5, 5, 1)}
     assert summed(by_model, PRICES).cost == 2
-    assert summed(by_model, PRICES).used == Used(1_000_005, 100_005, 2)
-    assert summed({"n": Used(5, 5, 1)}, PRICES).cost is None
+    assert summed(by_model, PRICES).used == UsageTotal(1_000_005, 100_005, 2)
+    assert summed({"n": UsageTotal(5, 5, 1)}, PRICES).cost is None
     assert summed(by_model, None).cost is None
 
 
 def test_the_largest_come_first_and_the_rest_together() -> None:
-    used = {person: {"m": Used(person, 0, 1)} for person in range(1, ROWS + 4)}
+    used = {person: {"m": UsageTotal(person, 0, 1)} for person in range(1, ROWS + 4)}
     lines = guild_report(used, "person", None, ENGLISH).splitlines()
     named = [line.partition(":")[0] for line in lines]
     largest = range(ROWS + 3, 3, -1)
@@ -134,7 +136,11 @@ def test_the_largest_come_first_and_the_rest_together() -> None:
 
 
 def test_by_money_where_there_are_prices_and_by_day_the_newest() -> None:
-    used = {1: {"n": Used(900, 900, 1)}, 2: {"m": Used(5, 0, 1)}, 3: {"m": Used(9, 0, 1)}}
+    used = {
+        1: {"n": UsageTotal(900, 900, 1)},
+        2: {"m": UsageTotal(5, 0, 1)},
+        3: {"m": UsageTotal(9, 0, 1)},
+    }
     lines = guild_report(used, "channel", PRICES, ENGLISH).splitlines()
     assert [line[2:6] for line in lines[1:4]] == ["<#3>", "<#2>", "<#1>"]
     assert lines[-2] == "-# Without price: `n`"
@@ -143,7 +149,7 @@ def test_by_money_where_there_are_prices_and_by_day_the_newest() -> None:
 
 
 def test_what_is_estimated_in_part_says_so() -> None:
-    used = {NOBODY: {"m": Used(5, 1, 2, estimated=1)}, 2: {"m": Used(5, 0, 1)}}
+    used = {NOBODY: {"m": UsageTotal(5, 1, 2, estimated=1)}, 2: {"m": UsageTotal(5, 0, 1)}}
     text = guild_report(used, "person", None, ENGLISH)
     assert "* forgotten people: ≈5 tokens in, ≈1 out, answers: 2" in text
     assert "* <@2>: 5 tokens in" in text
@@ -152,8 +158,8 @@ def test_what_is_estimated_in_part_says_so() -> None:
 
 def test_the_longest_report_fits_into_a_message() -> None:
     """With more tokens than anybody can use, and names of models without a price."""
-    few = {2**63 - n: {"m": Used(900, 90, 9)} for n in range(1, 500)}
+    few = {2**63 - n: {"m": UsageTotal(900, 90, 9)} for n in range(1, 500)}
     assert len(guild_report(few, "person", PRICES, ENGLISH).splitlines()) == ROWS + 4
-    most = Used(10**15, 10**15, 10**9, estimated=1)
+    most = UsageTotal(10**15, 10**15, 10**9, estimated=1)
     used = {2**63 - n: {"m": most, "x" * 200 + str(n): most} for n in range(1, 500)}
     assert len(guild_report(used, "person", PRICES, ENGLISH)) <= MESSAGE_LIMIT

@@ -172,10 +172,10 @@ async def test_a_window_that_is_told_is_kept_for_its_model(
     assert first.body["max_tokens"] == 2000
     assert 1500 < second.body["max_tokens"] < 2048
     async with History.open(tmp_path / "bot.db") as history:
-        window, _ = await history.notes.context_window("stand-in")
+        window, _ = await history.models.context_window("stand-in")
         assert 1900 < window.total <= 2048
         assert 1400 < window.prompt <= 1536
-        assert (await history.notes.context_window("another")) == (UNBOUNDED, 0)
+        assert (await history.models.context_window("another")) == (UNBOUNDED, 0)
 
 
 async def test_the_list_of_models_tells_what_a_refusal_does_not(
@@ -188,7 +188,7 @@ async def test_the_list_of_models_tells_what_a_refusal_does_not(
     assert reply.text
     assert await refusals(server) == 1
     async with History.open(tmp_path / "bot.db") as history:
-        window, _ = await history.notes.context_window("stand-in")
+        window, _ = await history.models.context_window("stand-in")
         assert 1900 < window.total <= 2048
 
 
@@ -566,7 +566,7 @@ async def test_what_a_template_adds_is_no_share_of_the_window(
     async with opened(server, tmp_path / "bot.db") as assistant:
         await asked(assistant, 1, "Hi")
     async with History.open(tmp_path / "bot.db") as history:
-        window, _ = await history.notes.context_window("stand-in")
+        window, _ = await history.models.context_window("stand-in")
     assert 1900 < window.total <= 2048
 
 

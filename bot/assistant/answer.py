@@ -14,9 +14,9 @@ from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import Sentences
 from bot.llm.calls import Usage
-from bot.storage.usage import Used
+from bot.storage.usage import UsageTotal
 
-NOTHING_USED: Final = Used()
+NOTHING_USED: Final = UsageTotal()
 
 
 class Stop(Enum):
@@ -55,7 +55,7 @@ class Answer:
     counts_for: int | None = None  # whose use it is; None where it is not counted
     thought: bool = False  # and said nothing
     usage: Usage | None = None
-    spent: Used = NOTHING_USED  # by answers that were discarded
+    spent: UsageTotal = NOTHING_USED  # by answers that were discarded
     whole: bool = False
     at_limit: bool = False
     state: State | None = State.CANCELLED  # how it ends; None where it had ended already

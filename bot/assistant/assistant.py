@@ -33,7 +33,7 @@ from bot.errors import (
 from bot.i18n.languages import LANGUAGES, Languages
 from bot.i18n.sentences import Sentences
 from bot.storage.exchanges import History
-from bot.storage.preferences import Choice, Scope
+from bot.storage.preferences import Override, Scope
 from bot.storage.usage import NOBODY
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Assistant:
         self.pictures = pictures
         self._history = history
         self._choosing = Choosing(
-            history.notes, system_prompt=system_prompt, model=model.name, models=models
+            history.preferences, system_prompt=system_prompt, model=model.name, models=models
         )
         self._consulting = Consulting(
             model,
@@ -194,7 +194,7 @@ class Assistant:
         run or wait end, and say so.
         """
         strings = self._languages.of_guild(place.guild_id)
-        count = await self._history.forgetting.reset(
+        count = await self._history.erasure.reset(
             place.channel_id, before_id, strings.stopped_by_reset, person_id=place.person_id
         )
         for answer in self._answers_in({place.channel_id}):
@@ -210,7 +210,7 @@ class Assistant:
             if answer.exchange.author_id == author_id:
                 in_guild = answer.exchange.conversation.guild_id is not None
                 answer.counts_for = NOBODY if in_guild else None
-        count = await self._history.forgetting.forget_person(author_id)
+        count = await self._history.erasure.forget_person(author_id)
         for answer in [*self._answers.values()]:
             if answer.exchange.author_id == author_id:
                 answer.stop(Stop.FORGOTTEN)
@@ -227,7 +227,7 @@ class Assistant:
         What was shown of it is to be deleted.
         """
         self.abandon(message_id)
-        return await self._history.forgetting.forget(message_id)
+        return await self._history.erasure.forget(message_id)
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in places that are gone; answers there end without a word."""
@@ -236,7 +236,7 @@ class Assistant:
         for answer in self._answers.values():
             if answer.exchange.conversation.top_id in place_ids:
                 answer.counts_for = None
-        await self._history.forgetting.forget_places(place_ids)
+        await self._history.erasure.forget_places(place_ids)
 
     async def amend(
         self, message_id: int, question: str, *, embedded: str, files: Collection[str]
@@ -265,14 +265,14 @@ class Assistant:
         """Return the system prompt that holds in *conversation*."""
         return (await self._choosing.at(conversation)).system_prompt
 
-    async def model_in(self, conversation: Conversation) -> tuple[str, Choice | None]:
+    async def model_in(self, conversation: Conversation) -> tuple[str, Override | None]:
         """Return the model that answers in *conversation*, and the choice that makes it so."""
         chosen = await self._choosing.at(conversation)
         return chosen.model, chosen.choice
 
     async def choose_model(self, scope: Scope, place: Conversation, model: str) -> None:
         """Set the model of *place*, or of its guild, an empty name back to the default."""
-        await self._history.notes.set_model(scope, place, model)
+        await self._history.preferences.set_model(scope, place, model)
 
     async def instruct(self, scope: Scope, place: Conversation, prompt: str) -> None:
         """Set the system prompt of *place*, or of its guild, an empty one back to the default.
@@ -285,8 +285,8 @@ class Assistant:
         token_limit = self._most_prompt_tokens
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
-        await self._history.notes.set_system_prompt(scope, place, prompt)
-        self._history.forgetting.note()
+        await self._history.preferences.set_system_prompt(scope, place, prompt)
+        self._history.erasure.mark_pending()
 
     def nothing_read(self, strings: Sentences) -> str:
         """Return what is said to a message of which nothing can be read."""
@@ -405,7 +405,9 @@ class Assistant:
 
     async def _renew(self, answer: Answer, reply: Reply) -> None:
         """Make the reply anew, or go on with it."""
-        stored = await self._history.renew(answer.exchange.message_id, answer.strings.kept_before)
+        stored = await self._history.begin_regeneration(
+            answer.exchange.message_id, answer.strings.kept_before
+        )
         before = await self._as_it_stands(stored) if stored is not None else None
         if before is None:
             answer.state = None
@@ -437,7 +439,7 @@ class Assistant:
         message_id = answer.exchange.message_id
         log.warning("Question %d is given up: each attempt ended the program", message_id)
         await self._history.complete(answer.exchange, State.FAILED)
-        await self._history.shown(message_id)
+        await self._history.mark_shown(message_id)
 
     async def _end(self, answer: Answer, reply: Reply, state: State) -> None:
         """Store the reply, then show it whole."""
@@ -473,7 +475,7 @@ class Assistant:
                 await self._history.receive(answer.exchange)
             # Replaces a reply that was stored whole but never shown.
             if answer.renewal or not await self._history.complete(ending, state, answer.notices):
-                await self._history.renewed(ending, state, answer.notices)
+                await self._history.complete_regeneration(ending, state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
             answer.notices.append(answer.strings.memory_not_saved)
@@ -512,7 +514,7 @@ class Assistant:
             answer.notices.append(answer.strings.reply_blocked)
         state = State.FAILED if before.cut else State.ANSWERED
         try:
-            await self._history.renewed(before, state, answer.notices)
+            await self._history.complete_regeneration(before, state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", before.message_id, error)
         offers = _offers(answer, state, before)
@@ -544,14 +546,14 @@ class Assistant:
 
     async def _record_shown(self, exchange: Exchange) -> None:
         try:
-            await self._history.shown(exchange.message_id)
+            await self._history.mark_shown(exchange.message_id)
         except HistoryFailed as error:  # It is shown once more after the next start: no harm.
             log.warning("That %d is shown is not stored: %s", exchange.message_id, error)
 
     async def _put_off(self, exchange: Exchange, why: ReplyDelayed) -> None:
         log.warning("Discord does not take answer %d now: %s", exchange.message_id, why)
         try:
-            await self._history.put_off(exchange.message_id)
+            await self._history.undo_attempt(exchange.message_id)
         except HistoryFailed as error:
             log.warning("The attempts at %d are not stored: %s", exchange.message_id, error)
 

@@ -45,7 +45,7 @@ from bot.errors import (
 )
 from bot.llm.calls import Calls
 from bot.storage.exchanges import NEWEST_ID, History
-from bot.storage.usage import NO_GUILD, Tally, Used, today
+from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Consulting:
         self._token_budget = token_budget
         self._pictures = pictures
         self._clock = clock
-        self._windows = LearntWindows(model, history.notes)
+        self._windows = LearntWindows(model, history.models)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._calibrations: dict[str, Calibration] = {}
         self._whereabouts: Whereabouts = _nowhere
@@ -259,7 +259,7 @@ class Consulting:
         if answer.exchange == exchange:
             return
         try:
-            await self._history.attach(answer.exchange, quoted_before=exchange.quoted)
+            await self._history.store_files(answer.exchange, quoted_before=exchange.quoted)
         except HistoryFailed as error:
             message_id = exchange.message_id
             log.warning("What the files of %d say is not stored: %s", message_id, error)
@@ -356,13 +356,13 @@ class Consulting:
         """Return what is known of a model's counts, or of those *of* something else than text."""
         name = f"{model} {of}".strip()
         if name not in self._calibrations:
-            self._calibrations[name] = await self._history.notes.calibration(name)
+            self._calibrations[name] = await self._history.models.calibration(name)
         return self._calibrations[name]
 
     async def _keep(self, name: str, learnt: Calibration) -> None:
         self._calibrations[name] = learnt
         try:
-            await self._history.notes.set_calibration(name, learnt)
+            await self._history.models.set_calibration(name, learnt)
         except HistoryFailed as error:
             log.warning("Cannot store the calibration of %s: %s", name, error)
 
@@ -392,28 +392,30 @@ class Consulting:
         """Count what the model used for an answer, however that ended."""
         try:
             used = await self._used(answer)
-            if answer.spent != Used():
-                used = answer.spent + (used or Used(answers=1))
+            if answer.spent != UsageTotal():
+                used = answer.spent + (used or UsageTotal(answers=1))
             if used is not None and answer.counts_for is not None:
                 place = answer.exchange.conversation
                 guild_id = NO_GUILD if place.guild_id is None else place.guild_id
                 person_id, model = answer.counts_for, answer.model
-                tally = Tally(today(), guild_id, place.top_id, person_id, model, used)
-                await self._history.tallies.add(tally)
+                tally = UsageRow(today(), guild_id, place.top_id, person_id, model, used)
+                await self._history.usage.add(tally)
         except HistoryFailed as error:
             log.warning("What %d used is not counted: %s", answer.exchange.message_id, error)
 
-    async def _used(self, answer: Answer) -> Used | None:
+    async def _used(self, answer: Answer) -> UsageTotal | None:
         """Return what the API counted, or else the estimate where it said anything."""
         if answer.prompt is None:
             return None
         if answer.usage is not None:
-            return Used(answer.usage.prompt_tokens, answer.usage.completion_tokens, 1)
+            return UsageTotal(answer.usage.prompt_tokens, answer.usage.completion_tokens, 1)
         if not answer.said:
             return None
         calibration = await self._calibration(answer.model)
         prompt_tokens = calibration.apply(answer.prompt.tokens)
-        return Used(prompt_tokens, calibration.apply(estimate_tokens(answer.said)), 1, estimated=1)
+        return UsageTotal(
+            prompt_tokens, calibration.apply(estimate_tokens(answer.said)), 1, estimated=1
+        )
 
 
 @dataclass(slots=True)

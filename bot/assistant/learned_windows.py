@@ -20,7 +20,7 @@ from bot.conversation.context_window import (
     with_room,
 )
 from bot.errors import HistoryFailed, ModelContextExceeded, ModelError, ModelSilent
-from bot.storage.preferences import Notes
+from bot.storage.facts import ModelStore
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ class LearntWindows:
     """
 
     def __init__(
-        self, model: ChatModel, notes: Notes, now: Callable[[], float] = time.time
+        self, model: ChatModel, models: ModelStore, now: Callable[[], float] = time.time
     ) -> None:
         self._model = model
-        self._notes = notes
+        self._models = models
         self._now = now
         self._learnt: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
         self._accepted: dict[str, Size] = {}
@@ -53,7 +53,7 @@ class LearntWindows:
     async def of(self, name: str) -> ContextWindow:
         """Return the window of a model, as far as it is known; raises HistoryFailed."""
         if name not in self._learnt:
-            self._learnt[name] = await self._notes.context_window(name)
+            self._learnt[name] = await self._models.context_window(name)
         window, until = self._learnt[name]
         if until <= self._now():
             window = UNBOUNDED
@@ -122,7 +122,7 @@ class LearntWindows:
     async def _store(self, name: str) -> None:
         window, until = self._learnt[name]
         try:
-            await self._notes.set_context_window(name, window, until=int(until))
+            await self._models.set_context_window(name, window, until=int(until))
         except HistoryFailed as error:
             log.warning("Cannot store the context window of %s: %s", name, error)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bot.conversation.exchange import Conversation
-from bot.storage.preferences import Choice, Notes
+from bot.storage.preferences import Override, Preferences
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,16 +13,16 @@ class Chosen:
 
     system_prompt: str
     model: str
-    choice: Choice | None
+    choice: Override | None
 
 
 class Choosing:
     """Knows the operator's defaults, and from which *models* may be chosen: none means any."""
 
     def __init__(
-        self, notes: Notes, *, system_prompt: str, model: str, models: Collection[str]
+        self, preferences: Preferences, *, system_prompt: str, model: str, models: Collection[str]
     ) -> None:
-        self._notes = notes
+        self._preferences = preferences
         self._system_prompt = system_prompt
         self._model = model
         self._choosable = models
@@ -33,7 +33,7 @@ class Choosing:
         Of the choices of a model the nearest counts that may still be made: the operator may take
         models back.
         """
-        choices = await self._notes.choices(place)
+        choices = await self._preferences.overrides(place)
         prompts = choices.system_prompts
         system_prompt = prompts[0].value if prompts else self._system_prompt
         for choice in choices.models:

@@ -16,7 +16,7 @@ from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import ALL_BYTES, KINDS, Image, Picture, image_kind
 from bot.conversation.prompt import a_file, a_picture, defused, shown_name
 from bot.i18n.sentences import ENGLISH, Sentences
-from bot.transport.concurrency import Few
+from bot.transport.concurrency import ConcurrencyLimit
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Attachments:
         self._origins = CDN | {yarl.URL(api_url).origin()}
         self._max_bytes = max_bytes
         self._pictures = pictures
-        self._few = Few(AT_ONCE)
+        self._limit = ConcurrencyLimit(AT_ONCE)
         self._pdfs = PdfReader(max_characters=CHARACTERS)
         self._session: aiohttp.ClientSession | None = None
 
@@ -220,7 +220,7 @@ class Attachments:
         """Fetch a file, of what is too much a little more; raises _NotRead."""
         most = self._max_bytes if whole_pictures else 0
         try:
-            async with asyncio.timeout(FETCH_SECONDS), self._few.turn():
+            async with asyncio.timeout(FETCH_SECONDS), self._limit.slot():
                 return await self._fetched(attachment.url, most_of_picture=most)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.info("Attachment %d cannot be fetched: %s", attachment.id, type(error).__name__)

@@ -106,10 +106,10 @@ class Commands:
         described = json.dumps([self._client.application_id, payload], sort_keys=True)
         fingerprint = hashlib.sha256(described.encode()).hexdigest()
         try:
-            if await self._history.notes.fact(FINGERPRINT) == fingerprint:
+            if await self._history.facts.get(FINGERPRINT) == fingerprint:
                 return
             await self.tree.sync()
-            await self._history.notes.set_fact(FINGERPRINT, fingerprint)
+            await self._history.facts.set(FINGERPRINT, fingerprint)
         except (HistoryFailed, discord.DiscordException, aiohttp.ClientError, OSError) as error:
             log.warning("The commands could not be synced: %s", type(error).__name__)
             return

@@ -35,7 +35,7 @@ class Help:
     async def _tell(self, interaction: discord.Interaction) -> None:
         strings = self._commands.heard(interaction)
         place = self._commands.place_of(interaction)
-        choices = await self._history.notes.choices(place)
+        choices = await self._history.preferences.overrides(place)
         scope = choices.system_prompts[0].scope if choices.system_prompts else None
         prompts = {
             "channel": strings.help_prompt_own,
@@ -80,7 +80,7 @@ class Help:
         """Whether a thread is a conversation with the bot."""
         if client.user is not None and thread.owner_id == client.user.id:
             return True
-        return bool(await self._history.places.own_place(thread.id))
+        return bool(await self._history.places.is_own_thread(thread.id))
 
     def _what_is_read(self, strings: Sentences) -> list[str]:
         keeping = self._keeping

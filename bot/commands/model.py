@@ -20,7 +20,7 @@ from bot.commands.tree import CHOICE_LENGTH, CHOICES, CompletingTree
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.llm.model_catalog import ModelList
-from bot.storage.preferences import Choice, Scope
+from bot.storage.preferences import Override, Scope
 
 DEFAULT: Final = "default"  # what people choose to go back; no model can be chosen by this name
 LOOK_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some
@@ -151,7 +151,7 @@ def enumerated(names: Iterable[str], most_characters: int = NAMES_LENGTH) -> str
     return text
 
 
-def _why(choice: Choice | None, place: Conversation, strings: Sentences) -> str:
+def _why(choice: Override | None, place: Conversation, strings: Sentences) -> str:
     if choice is None:
         return strings.model_why_default
     if choice.scope == "guild":

@@ -17,7 +17,7 @@ from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import Sentences
 from bot.storage.exchanges import History
-from bot.storage.usage import Tally, date_of
+from bot.storage.usage import UsageRow, date_of
 
 log = logging.getLogger(__name__)
 
@@ -122,14 +122,14 @@ class OwnData:
         strings = self._commands.heard(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         entries, size, whole = list[str](), 0, True
-        async for exchange in self._history.of_person(interaction.user.id):
+        async for exchange in self._history.by_author(interaction.user.id):
             entry = json.dumps(exported(exchange), ensure_ascii=False, indent=1)
             size += len(entry.encode())
             if size > EXPORT_BYTES:
                 whole = False
                 break
             entries.append(entry)
-        tallies = await self._history.tallies.of_person(interaction.user.id, USAGE_ROWS)
+        tallies = await self._history.usage.rows_of(interaction.user.id, USAGE_ROWS)
         if not entries and not tallies:
             await interaction.edit_original_response(content=strings.export_nothing)
             return
@@ -175,7 +175,7 @@ def _file(name: str, entries: Iterable[str]) -> discord.File:
     return discord.File(io.BytesIO(data.encode()), name)
 
 
-def counted(tally: Tally) -> dict[str, object]:
+def counted(tally: UsageRow) -> dict[str, object]:
     """Return what somebody used on a day as they get it."""
     return {
         "day": date_of(tally.day).isoformat(),

@@ -68,7 +68,7 @@ class Instructing:
             above = Conversation(0)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                own = await self._history.notes.own_system_prompt(scope, scope_id)
+                own = await self._history.preferences.own_system_prompt(scope, scope_id)
                 inherited = await self._assistant.system_prompt(above)
         except TimeoutError as error:  # Who waits for a form cannot be told to.
             raise HistoryFailed("no answer in time for a form") from error

@@ -13,7 +13,7 @@ from bot.commands.model import enumerated
 from bot.i18n.sentences import Sentences
 from bot.llm.prices import Prices
 from bot.storage.exchanges import History
-from bot.storage.usage import NOBODY, By, Used, date_of, today
+from bot.storage.usage import NOBODY, By, UsageTotal, date_of, today
 
 PERIODS: Final = (0, 6, 29)  # how many days before today each begins: a day, a week, a month
 MONTH: Final = PERIODS[-1]
@@ -28,7 +28,7 @@ BY: Final[dict[str, By]] = {"person": "person", "channel": "channel", "day": "da
 class Sum:
     """What was used, and what that comes to; *cost* is None where nothing has a price."""
 
-    used: Used
+    used: UsageTotal
     cost: Decimal | None
 
 
@@ -66,7 +66,7 @@ class UsageCommand:
         await interaction.response.defer(ephemeral=True, thinking=True)
         days = [*(today() - before for before in PERIODS), EVER]
         labels = (strings.usage_today, strings.usage_week, strings.usage_month, strings.usage_ever)
-        used = await self._history.tallies.since(interaction.user.id, days)
+        used = await self._history.usage.totals_since(interaction.user.id, days)
         lines = [
             _line(label, summed(by_model, self._prices), self._prices, strings)
             for label, by_model in zip(labels, used, strict=True)
@@ -83,21 +83,21 @@ class UsageCommand:
         strings = self._commands.strings_for(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         since = today() - MONTH
-        used = await self._history.tallies.in_guild(place.guild_id, since, by)
+        used = await self._history.usage.totals_in_guild(place.guild_id, since, by)
         text = guild_report(used, by, self._prices, strings) if used else strings.usage_nothing
         await interaction.edit_original_response(content=text)
 
 
-def summed(by_model: Mapping[str, Used], prices: Prices | None) -> Sum:
+def summed(by_model: Mapping[str, UsageTotal], prices: Prices | None) -> Sum:
     """Return what models used together, and what those that have a price cost."""
-    used = sum(by_model.values(), Used())
+    used = sum(by_model.values(), UsageTotal())
     costs = [] if prices is None else [_cost(prices, *one) for one in by_model.items()]
     known = [cost for cost in costs if cost is not None]
     return Sum(used, sum(known, Decimal()) if known else None)
 
 
 def guild_report(
-    used: Mapping[int, Mapping[str, Used]], by: By, prices: Prices | None, strings: Sentences
+    used: Mapping[int, Mapping[str, UsageTotal]], by: By, prices: Prices | None, strings: Sentences
 ) -> str:
     """Return what was used in a guild, the largest first, or by day the newest; then the rest.
 
@@ -129,7 +129,7 @@ def _label(key: int, by: By, strings: Sentences) -> str:
     return strings.usage_nobody if key == NOBODY else f"<@{key}>"
 
 
-def _cost(prices: Prices, model: str, used: Used) -> Decimal | None:
+def _cost(prices: Prices, model: str, used: UsageTotal) -> Decimal | None:
     return prices.cost(model, used.prompt_tokens, used.completion_tokens)
 
 
@@ -148,7 +148,7 @@ def _by_size(sums: Mapping[int, Sum]) -> Callable[[int], tuple[Decimal, int]]:
 def _together(sums: Iterable[Sum]) -> Sum:
     sums = list(sums)
     costs = [one.cost for one in sums if one.cost is not None]
-    used = sum((one.used for one in sums), Used())
+    used = sum((one.used for one in sums), UsageTotal())
     return Sum(used, sum(costs, Decimal()) if costs else None)
 
 
@@ -165,7 +165,7 @@ def _line(label: str, one: Sum, prices: Prices | None, strings: Sentences) -> st
 
 
 def _notes(
-    used: Iterable[Mapping[str, Used]], prices: Prices | None, strings: Sentences
+    used: Iterable[Mapping[str, UsageTotal]], prices: Prices | None, strings: Sentences
 ) -> Iterable[str]:
     """Yield what is to be known of the figures, in small print."""
     parts = list(used)

@@ -14,7 +14,7 @@ from bot.inbox import addressing
 from bot.replies.destination import lost_because
 from bot.storage.places import Places
 from bot.transport.calls import TRIPPED, DiscordUnavailable, call
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Channels:
             if channel is not None and not isinstance(channel, discord.Thread):
                 return False
             try:
-                own = await self._places.own_place(place_id)
+                own = await self._places.is_own_thread(place_id)
             except HistoryFailed as error:
                 log.warning("Whose thread %d is cannot be read: %s", place_id, error)
                 own = False
@@ -93,7 +93,7 @@ class Channels:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 request = partial(channel.fetch_message, message_id)
-                fetched: discord.Message = await call(request, self._pacer, Urgency.FIRST_WORDS)
+                fetched: discord.Message = await call(request, self._pacer, Priority.RESPONSE)
         except (discord.DiscordException, DiscordUnavailable, TimeoutError):
             return None
         return fetched
@@ -101,7 +101,7 @@ class Channels:
     async def fetched(self, channel_id: int) -> Any:
         """Return a channel as Discord knows it; raises HTTPException or DiscordUnavailable."""
         request = partial(self._client.fetch_channel, channel_id)
-        return await call(request, self._pacer, Urgency.FIRST_WORDS)
+        return await call(request, self._pacer, Priority.RESPONSE)
 
     async def thread(self, thread_id: int) -> Any:
         """Return a thread; raises HTTPException or DiscordUnavailable."""
@@ -112,7 +112,7 @@ class Channels:
         # What is cached was open; whether the thread was locked as well, its event may not say yet.
         thread = await self.fetched(thread_id)
         try:
-            await call(lambda: thread.edit(archived=False), self._pacer, Urgency.FIRST_WORDS)
+            await call(lambda: thread.edit(archived=False), self._pacer, Priority.RESPONSE)
         except discord.Forbidden as error:
             raise lost_because(error, thread) from error
 

@@ -222,16 +222,16 @@ class Changes:
             if await self._assistant.forget(message_id if answered is None else answered):
                 self._withdraw()
             if answered is not None:
-                await self._history.drop_part(message_id)
+                await self._history.remove_part(message_id)
             await self._assistant.requote(message_id, "")
 
     async def _forget_place(self, place_id: int) -> None:
-        below = await self._history.places.below(place_id)
+        below = await self._history.places.threads_below(place_id)
         await self._assistant.forget_places([place_id, *below])
 
     async def _forget_guild(self, guild_id: int) -> None:
         places = await self._history.places.places_of(guild_id)
         await self._assistant.forget_places(places)
         await self._history.places.leave_guild(guild_id)
-        self._history.forgetting.note()
+        self._history.erasure.mark_pending()
         log.info("Left server %d; what was said there is forgotten", guild_id)

@@ -42,7 +42,7 @@ from bot.transport.calls import (
     DiscordUnavailable,
     call,
 )
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Interactions:
         if len(parts) != 1:
             return None
         pressed = replace(exchange, pressed_id=press.id, token=press.token)
-        await self._history.answer_by(pressed)
+        await self._history.set_reply_token(pressed)
         place = self._destination(pressed, self._channel(pressed, parts), Part(parts[0], None))
         return self._inbox.reply_to(pressed, nullcontext(place))
 
@@ -176,10 +176,10 @@ class Interactions:
         """End *question* without a word; what is shown of it stays."""
         message_id = question.exchange.message_id
         if question.withdrawn:
-            await self._history.withdrawn(message_id)
+            await self._history.mark_reply_deleted(message_id)
         else:
             await self._history.complete(question.exchange, State.FAILED)
-            await self._history.shown(message_id)
+            await self._history.mark_shown(message_id)
         return True
 
     async def _received(self, exchange: Exchange) -> bool:
@@ -203,7 +203,7 @@ class Interactions:
     async def _turned_away(self, exchange: Exchange, receiving: asyncio.Task[bool]) -> None:
         await receiving
         try:
-            await self._history.turn_away(exchange.message_id)
+            await self._history.reject(exchange.message_id)
         except HistoryFailed as error:
             log.warning("Question %d is not recorded: %s", exchange.message_id, error)
 
@@ -233,7 +233,7 @@ class Interactions:
     async def _over(self, exchange: Exchange) -> None:
         try:
             await self._history.complete(exchange, State.FAILED)
-            await self._history.shown(exchange.message_id)
+            await self._history.mark_shown(exchange.message_id)
         except HistoryFailed as error:
             log.warning("Question %d is not recorded: %s", exchange.message_id, error)
 
@@ -327,7 +327,7 @@ class Interactions:
         for part_id in question.parts:
             try:
                 seen = await call(
-                    partial(channel.fetch_message, part_id), self._pacer, Urgency.FIRST_WORDS
+                    partial(channel.fetch_message, part_id), self._pacer, Priority.RESPONSE
                 )
             except DiscordUnavailable as error:
                 log.info("Question %d waits: %s", exchange.message_id, error)
@@ -359,7 +359,7 @@ class Interactions:
             return False
         except ReplyLost as error:
             log.info("The answer to %d cannot be deleted: %s", exchange.message_id, error)
-        await self._history.withdrawn(exchange.message_id)
+        await self._history.mark_reply_deleted(exchange.message_id)
         return True
 
     async def _withdraw(self, exchange: Exchange, place: Destination) -> None:
@@ -369,7 +369,7 @@ class Interactions:
     async def _call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:
         """Make a call of Discord's; raises ReplyLost where it is refused, or ReplyDelayed."""
         try:
-            return await call(request, self._pacer, Urgency.FIRST_WORDS)
+            return await call(request, self._pacer, Priority.RESPONSE)
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
         except discord.HTTPException as error:

@@ -143,7 +143,7 @@ class Inbox:
         waiting = dict(self._unanswered)
         for message_id, exchange in waiting.items():
             await self._history.receive(exchange)
-            await self._history.exhaust(message_id, 1)
+            await self._history.raise_attempts(message_id, 1)
             for part_id in self._unrecorded.get(message_id, ()):
                 await self._history.add_part(message_id, part_id)
             self._unrecorded.pop(message_id, None)
@@ -168,7 +168,7 @@ class Inbox:
                 quoted_author_id=quoting.quoted_author_id,
             )
             if exchange != stored:
-                await self._history.settle(exchange)
+                await self._history.store_resolved(exchange)
         delivery = await self._assistant.go_on(
             exchange,
             self._fresh_reply(message, exchange),
@@ -182,7 +182,7 @@ class Inbox:
         That stands where it was asked.
         """
         exchange = replace(exchange, place_id=exchange.conversation.channel_id)
-        await self._history.answer_in(exchange.message_id, exchange.place_id)
+        await self._history.set_place(exchange.message_id, exchange.place_id)
         reply = self.reply_to(exchange, nullcontext(in_place(message)))
         delivery = await self._assistant.refuse(
             exchange, reply, State.FAILED, self._strings_for(exchange).too_late
@@ -224,7 +224,7 @@ class Inbox:
         thread = await open_thread(message, name, self._pacer)
         try:
             if thread is None:
-                await self._history.answer_in(exchange.message_id, message.channel.id)
+                await self._history.set_place(exchange.message_id, message.channel.id)
             else:
                 self._channels.remember_thread(thread.id, own=True)
                 guild_id = exchange.conversation.guild_id
@@ -279,9 +279,9 @@ class Inbox:
         log.info("Question %d is one too many of its author's", message.id)
         try:
             if verdict is Verdict.IGNORED:
-                await self._history.turn_away(exchange.message_id)
+                await self._history.reject(exchange.message_id)
             else:  # What it is told stands where it was asked.
-                await self._history.answer_in(message.id, message.channel.id)
+                await self._history.set_place(message.id, message.channel.id)
         except HistoryFailed as error:
             log.warning("Question %d is not recorded: %s", message.id, error)
         if verdict is Verdict.IGNORED:
@@ -296,7 +296,7 @@ class Inbox:
         completed = await self._questions.completed(question, me_id)
         if completed.exchange != question.exchange:
             try:
-                await self._history.settle(completed.exchange)
+                await self._history.store_resolved(completed.exchange)
             except HistoryFailed as error:
                 message_id = question.exchange.message_id
                 log.warning("What belongs to %d is not stored: %s", message_id, error)
@@ -317,7 +317,7 @@ class Inbox:
         if self._message_content:
             return None
         try:
-            first = await self._history.places.first_hint(message.channel.id)
+            first = await self._history.places.claim_first_hint(message.channel.id)
         except HistoryFailed as error:
             log.warning("Whether a hint was given cannot be read: %s", error)
             return None
@@ -337,6 +337,6 @@ class Inbox:
             unrecorded.remove(part_id)
             return
         try:
-            await self._history.drop_part(part_id)
+            await self._history.remove_part(part_id)
         except HistoryFailed as error:
             raise ReplyDelayed(f"that part {part_id} goes cannot be recorded: {error}") from error

@@ -10,7 +10,7 @@ import discord
 from bot.markdown.characters import last_boundary
 from bot.replies.destination import Destination
 from bot.transport.calls import DiscordUnavailable, call
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ async def open_thread(message: Asked, name: str, pacer: Pacer) -> discord.Thread
     """Return the thread made from *message*, within 3 s, or None where that fails."""
     try:
         async with asyncio.timeout(THREAD_SECONDS):
-            return await call(lambda: _thread_from(message, name), pacer, Urgency.FIRST_WORDS)
+            return await call(lambda: _thread_from(message, name), pacer, Priority.RESPONSE)
     except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
         log.info("No thread can be made from %d: %s", message.id, type(error).__name__)
         return None

@@ -24,7 +24,7 @@ from bot.recovery.unfinished import Recovery
 from bot.recovery.watermark import MARGIN_SECONDS, Gap, Heard
 from bot.storage.exchanges import History
 from bot.transport.calls import TRIPPED
-from bot.transport.concurrency import Few
+from bot.transport.concurrency import ConcurrencyLimit
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class CatchUp:
         self._stopped = False
         self._waiting: dict[QueueKey, deque[OpenQuestion]] = {}
         self._places: dict[QueueKey, asyncio.Task[None]] = {}
-        self._few = Few(AT_ONCE)
+        self._limit = ConcurrencyLimit(AT_ONCE)
         self._passed_over: set[int] = set()
         self._failures: dict[int, int] = {}
         self._pauses = Pauses(self.again)
@@ -290,7 +290,7 @@ class CatchUp:
         queue = self._waiting[queue_key]
         try:
             while queue and not self._stopped:
-                async with self._few.turn():
+                async with self._limit.slot():
                     question = queue.popleft()
                     if question.withdrawn or not self._pauses.holds(queue_key):
                         await self._go_on_with(question)
@@ -341,7 +341,7 @@ class CatchUp:
         message_id = question.exchange.message_id
         try:
             await self._history.complete(question.exchange, State.FAILED)
-            await self._history.withdrawn(message_id)
+            await self._history.mark_reply_deleted(message_id)
         except HistoryFailed as error:
             log.warning("That %d is dropped is not stored: %s", message_id, error)
 

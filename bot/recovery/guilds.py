@@ -149,7 +149,7 @@ class Guilds:
         async with self._loading:
             if self._unseen is None:
                 try:
-                    stored = json.loads(await self._history.notes.fact(UNSEEN) or "{}")
+                    stored = json.loads(await self._history.facts.get(UNSEEN) or "{}")
                     self._unseen = {int(guild_id): int(after) for guild_id, after in stored.items()}
                 except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
                     self._unseen = {}
@@ -159,5 +159,5 @@ class Guilds:
     async def _set_unseen(self, unseen: dict[int, int]) -> None:
         self._unseen = unseen
         if unseen != self._written:
-            await self._history.notes.set_fact(UNSEEN, json.dumps(unseen))
+            await self._history.facts.set(UNSEEN, json.dumps(unseen))
             self._written = unseen

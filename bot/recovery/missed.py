@@ -16,10 +16,17 @@ from bot.inbox.channels import Channels, channels_of, last_id, readable
 from bot.recovery.guilds import Guilds, ToRead
 from bot.recovery.watermark import Gap
 from bot.storage.exchanges import History
-from bot.transport.calls import TRIPPED, DiscordUnavailable, call
-from bot.transport.concurrency import SLOW_SECONDS, Few
-from bot.transport.listing import MESSAGES, THREADS, archived_threads, messages_after
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.calls import (
+    MESSAGES,
+    THREADS,
+    TRIPPED,
+    DiscordUnavailable,
+    archived_threads,
+    call,
+    messages_after,
+)
+from bot.transport.concurrency import SLOW_SECONDS, ConcurrencyLimit
+from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +115,7 @@ class Search:
         self.whole = True
         self._pacer = pacer
         self._is_wanted = is_wanted
-        self._few = Few(AT_ONCE)
+        self._limit = ConcurrencyLimit(AT_ONCE)
         self._lists: list[_List] = []
         self._looked_into = set[int]()
         self._members = dict[tuple[int, int], discord.Member | None]()
@@ -148,7 +155,7 @@ class Search:
 
     async def _read(self, read: _List) -> _Found:
         """Return what a list holds. What may not be read is nothing."""
-        async with self._few.turn():
+        async with self._limit.slot():
             try:
                 return await read()
             except discord.DiscordException as error:
@@ -221,7 +228,7 @@ class Search:
         return member
 
     async def _call(self, request: Any) -> Any:
-        return await call(request, self._pacer, Urgency.EDIT)
+        return await call(request, self._pacer, Priority.EDIT)
 
 
 def _may_hold_news(channel: Any, gap: Gap, known: set[int]) -> bool:

@@ -14,17 +14,20 @@ from bot.inbox.edits import Changes, is_edit
 from bot.recovery.guilds import Guilds
 from bot.storage.exchanges import History
 from bot.transport.calls import (
+    MESSAGES,
     MISSING_ACCESS,
+    THREADS,
     TRIPPED,
     UNKNOWN_CHANNEL,
     UNKNOWN_GUILD,
     UNKNOWN_MESSAGE,
     DiscordUnavailable,
+    archived_threads,
     call,
+    messages_after,
 )
-from bot.transport.concurrency import Few
-from bot.transport.listing import MESSAGES, THREADS, archived_threads, messages_after
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.concurrency import ConcurrencyLimit
+from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,7 @@ class Comparison:
         acts += [partial(self._miss_channels, guild) for guild in there]
         if since_id is not None:
             acts += await self._comparisons_since(since_id)
-        await Few(AT_ONCE).each([partial(self._tried, act) for act in acts])
+        await ConcurrencyLimit(AT_ONCE).run_all([partial(self._tried, act) for act in acts])
         return self._whole
 
     async def _tried(self, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -216,4 +219,4 @@ class Comparison:
             self._refused[guild_id] += 1
 
     async def _call(self, request: Any) -> Any:
-        return await call(request, self._pacer, Urgency.EDIT)
+        return await call(request, self._pacer, Priority.EDIT)

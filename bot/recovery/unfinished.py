@@ -24,9 +24,15 @@ from bot.replies.buttons import offers_under
 from bot.replies.destination import Destination, lost_because
 from bot.replies.parts import OwnMessage, Part, adopted_parts
 from bot.storage.exchanges import History
-from bot.transport.calls import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, DiscordUnavailable, call
-from bot.transport.listing import MESSAGES, messages_after
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.calls import (
+    MESSAGES,
+    UNKNOWN_CHANNEL,
+    UNKNOWN_MESSAGE,
+    DiscordUnavailable,
+    call,
+    messages_after,
+)
+from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +102,7 @@ class Recovery:
         except ReplyLost as error:
             log.warning("Cannot resume question %d: %s", exchange.message_id, error)
             await self._history.complete(exchange, State.FAILED)
-            await self._history.shown(exchange.message_id)
+            await self._history.mark_shown(exchange.message_id)
             return True
         place = (
             self._inbox.open_place(message, exchange)
@@ -117,7 +123,7 @@ class Recovery:
         if exchange.token is not None:
             return await self._interactions.give_up(question)
         if question.withdrawn:
-            await self._history.withdrawn(exchange.message_id)
+            await self._history.mark_reply_deleted(exchange.message_id)
             return True
         asked_in = exchange.conversation
         if question.parts:
@@ -126,7 +132,7 @@ class Recovery:
             channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
             place = in_place(channel.get_partial_message(exchange.message_id))
             exchange = replace(exchange, place_id=asked_in.channel_id)
-            await self._history.answer_in(exchange.message_id, exchange.place_id)
+            await self._history.set_place(exchange.message_id, exchange.place_id)
             reply = self._inbox.reply_to(exchange, nullcontext(place))
         strings = self._languages.of_guild(exchange.conversation.guild_id)
         delivery = await self._assistant.refuse(
@@ -272,12 +278,12 @@ class Recovery:
                     await reply.withdraw()
         except ReplyLost as error:
             log.info("The answer to %d cannot be deleted: %s", exchange.message_id, error)
-        await self._history.withdrawn(exchange.message_id)
+        await self._history.mark_reply_deleted(exchange.message_id)
 
     async def _call(self, request: Any, *arguments: Any) -> Any:
         """Make a call of Discord's; raises HTTPException where it is refused, or ReplyDelayed."""
         try:
-            return await call(partial(request, *arguments), self._pacer, Urgency.FIRST_WORDS)
+            return await call(partial(request, *arguments), self._pacer, Priority.RESPONSE)
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
 

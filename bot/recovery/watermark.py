@@ -70,7 +70,7 @@ class Heard:
             try:
                 self.first_id = await self._stored_first()
                 if self.first_id is None:
-                    await self._history.notes.set_fact(FIRST_FACT, str(message_id))
+                    await self._history.facts.set(FIRST_FACT, str(message_id))
                     self.first_id = message_id
             except HistoryFailed as error:
                 log.warning("From when on messages were heard is not stored: %s", error)
@@ -81,7 +81,7 @@ class Heard:
         return 0 if is_older else first_id  # A database from before this was noted.
 
     async def _stored(self, name: str) -> int | None:
-        value = await self._history.notes.fact(name)
+        value = await self._history.facts.get(name)
         return int(value) if value is not None and value.isdecimal() else None
 
     @property
@@ -113,7 +113,7 @@ class Heard:
         mark = self.mark
         if mark > self._written:
             try:
-                await self._history.notes.set_fact(FACT, str(mark))
+                await self._history.facts.set(FACT, str(mark))
             except HistoryFailed as error:
                 log.warning("Up to where messages were heard is not stored: %s", error)
             else:

@@ -20,7 +20,7 @@ from bot.replies.interaction_channel import InteractionChannel
 from bot.replies.parts import SMALL, Part
 from bot.replies.showing import Wanted, as_it_stands, at_the_end, next_change, while_streaming
 from bot.transport.calls import CALL_SECONDS, DiscordUnavailable, call
-from bot.transport.pacer import WINDOW_SECONDS, Pacer, Urgency
+from bot.transport.pacer import WINDOW_SECONDS, Pacer, Priority
 
 if TYPE_CHECKING:
     from bot.replies.reply_text import ReplyText
@@ -220,11 +220,11 @@ class DiscordReply:
     async def _type(self) -> None:
         place = await asyncio.shield(self._place)
         while True:
-            if not self._pacer.may_type(place.channel.id):
+            if not self._pacer.try_typing(place.channel.id):
                 await asyncio.sleep(WINDOW_SECONDS)
                 continue
             with suppress(DiscordUnavailable):
-                await call(lambda: _typing(place.channel), self._pacer, Urgency.TYPING)
+                await call(lambda: _typing(place.channel), self._pacer, Priority.TYPING)
             await asyncio.sleep(TYPING_SECONDS)
 
     async def _stream(self) -> None:
@@ -265,7 +265,7 @@ class DiscordReply:
                 self._news.set()
                 return
             edited = edited or changes_text
-            await self._change(place, number, wanted[number], Urgency.EDIT)
+            await self._change(place, number, wanted[number], Priority.EDIT)
             if self._text is not text:  # The text was replaced during the call.
                 self._take_back()
 
@@ -285,7 +285,7 @@ class DiscordReply:
     async def _show_whole(self, place: Destination, wanted: Sequence[Wanted]) -> None:
         """Bring the messages in line with *wanted*, and no others; raises _FileRefused."""
         while (number := next_change(self._parts, wanted)) is not None:
-            await self._change(place, number, wanted[number], Urgency.LAST_WORDS)
+            await self._change(place, number, wanted[number], Priority.FINAL)
         await self._delete_from(place, len(wanted))
 
     async def _show_buttons(self, place: Destination, offers: Offers) -> None:
@@ -295,16 +295,16 @@ class DiscordReply:
         await self._show_whole(place, as_it_stands(self._parts, texts, offers))
 
     async def _change(
-        self, place: Destination, number: int, wanted: Wanted, urgency: Urgency
+        self, place: Destination, number: int, wanted: Wanted, priority: Priority
     ) -> None:
         """Post or edit a part; raises ReplyLost, ReplyBlocked, ReplyDelayed or _FileRefused."""
         if number == len(self._parts):
-            await self._create(place, number, wanted, min(urgency, Urgency.FIRST_WORDS))
+            await self._create(place, number, wanted, min(priority, Priority.RESPONSE))
             return
         if self._closed is not None:
             raise self._closed
         try:
-            await self._edit(place, self._parts[number], wanted, urgency)
+            await self._edit(place, self._parts[number], wanted, priority)
         except ReplyLost as error:
             self._closed = error
             raise
@@ -321,7 +321,7 @@ class DiscordReply:
             self._deleted += 1
             message = place.channel.get_partial_message(part.message_id)
             try:
-                await self._call_in(place, message.delete, Urgency.FIRST_WORDS)
+                await self._call_in(place, message.delete, Priority.RESPONSE)
             except discord.NotFound:
                 continue
             except ReplyDelayed:  # It stands there still, and is to be found again.
@@ -332,7 +332,7 @@ class DiscordReply:
                 raise lost_because(error, place.channel) from error
 
     async def _create(
-        self, place: Destination, number: int, wanted: Wanted, urgency: Urgency
+        self, place: Destination, number: int, wanted: Wanted, priority: Priority
     ) -> None:
         before = self._parts[-1].message_id if self._parts else None
         reference = place.question if before is None else _reference(place.channel, before)
@@ -353,11 +353,11 @@ class DiscordReply:
 
         try:
             try:
-                message = await self._call_in(place, lambda: send(reference), urgency)
+                message = await self._call_in(place, lambda: send(reference), priority)
             except discord.HTTPException as error:
                 if error.code != NO_HISTORY_TO_REPLY:
                     raise
-                message = await self._call_in(place, lambda: send(None), urgency)
+                message = await self._call_in(place, lambda: send(None), priority)
         except discord.HTTPException as error:
             raise refused(error, place.channel) from error
         self._typing.cancel()
@@ -384,7 +384,9 @@ class DiscordReply:
             raise ReplyDelayed("Discord puts new posts into an existing message")
         self._refilled = True
 
-    async def _edit(self, place: Destination, part: Part, wanted: Wanted, urgency: Urgency) -> None:
+    async def _edit(
+        self, place: Destination, part: Part, wanted: Wanted, priority: Priority
+    ) -> None:
         # A message got from its id sends no flags with its edits, so that link previews stay off.
         message = place.channel.get_partial_message(part.message_id)
         unchanged = discord.utils.MISSING
@@ -400,7 +402,7 @@ class DiscordReply:
             )
 
         try:
-            await self._call_in(place, edit, urgency)
+            await self._call_in(place, edit, priority)
         except discord.HTTPException as error:
             if wanted.file:  # If the text is the reason, it is refused without the file, too.
                 raise _FileRefused from error
@@ -412,11 +414,11 @@ class DiscordReply:
             self._begun.discard(part.message_id)
 
     async def _call_in(
-        self, place: Destination, request: Callable[[], Awaitable[T]], urgency: Urgency
+        self, place: Destination, request: Callable[[], Awaitable[T]], priority: Priority
     ) -> T:
         """Make a call in *place*; where that was archived, once more when it is open again."""
         try:
-            return await self._call(request, urgency)
+            return await self._call(request, priority)
         except discord.HTTPException as error:
             if error.code != ARCHIVED:
                 raise
@@ -427,17 +429,17 @@ class DiscordReply:
             )
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
-        return await self._call(request, urgency)
+        return await self._call(request, priority)
 
-    async def _call(self, request: Callable[[], Awaitable[T]], urgency: Urgency) -> T:
+    async def _call(self, request: Callable[[], Awaitable[T]], priority: Priority) -> T:
         """Make a call, again where that can help; what is stale by then is not repeated.
 
         Raises ReplyDelayed where nothing helps now, HTTPException where Discord refuses it.
         """
-        waits = () if urgency is Urgency.EDIT else RETRY_SECONDS
+        waits = () if priority is Priority.EDIT else RETRY_SECONDS
         for wait_seconds in (*waits, None):
             try:
-                return await call(partial(self._noted, request), self._pacer, urgency)
+                return await call(partial(self._noted, request), self._pacer, priority)
             except DiscordUnavailable as error:
                 log.info("Discord did not take a part: %s", error)
                 if wait_seconds is None or error.retry_after > CALL_SECONDS:

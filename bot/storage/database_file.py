@@ -10,12 +10,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Final, Self
 
-from bot.errors import HistoryUnusable
-from bot.storage.database_lock import only_user_of
+from bot.errors import HistoryInUse, HistoryUnusable
 
 log = logging.getLogger(__name__)
 
 LEAST_BYTES: Final = 512  # SQLite: the smallest page
+PATIENCE_SECONDS: Final = 1.0  # An instance that is just leaving may still hold it.
 LOCKED_SECONDS: Final = 60.0  # Another program may lock the file; so long it is waited for.
 
 
@@ -35,7 +35,7 @@ class DatabaseFile:
         with ExitStack() as held:
             with unusable(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                held.enter_context(only_user_of(path))
+                held.enter_context(_locked(path))
             yield cls(path)
 
     async def checked(self) -> None:
@@ -73,6 +73,29 @@ def unusable(path: Path) -> Iterator[None]:
             f"The file {path} is damaged or not a database ({error}). It was left as it is: move "
             "it aside to start afresh, or name another file in DATABASE_URL."
         ) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock the database *path* for this process; raises HistoryInUse if another one has it.
+
+    The lock is an open transaction on an empty file beside the database: it works on every system,
+    ends with the process, however that ends, and leaves the database readable for others.
+    """
+    lock_path = Path(f"{path.resolve()}.lock")
+    lock_path.touch(mode=0o600)
+    lock = sqlite3.connect(lock_path, isolation_level=None, timeout=PATIENCE_SECONDS)
+    with closing(lock):
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise HistoryInUse(
+                f"Another instance of this program is using the database {path}. Stop it first, "
+                "or name another file in DATABASE_URL."
+            ) from None
+        yield
 
 
 def _read_through(path: Path) -> None:

@@ -12,17 +12,18 @@ from bot.conversation.exchange import Attempt, Conversation, Exchange, OpenQuest
 from bot.errors import HistoryFailed
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
-from bot.storage.erasing import (
+from bot.storage.erasure import (
+    DELETION_PENDING,
     ERASED_TEXT,
     HOURLY_REWRITE_BYTES,
     IS_OPEN,
-    SPENT,
-    WITHDRAWN,
-    Forgetting,
+    TOKEN_CLEARED,
+    Erasure,
 )
-from bot.storage.places import Places, found
-from bot.storage.preferences import Notes
-from bot.storage.usage import Tallies
+from bot.storage.facts import Facts, ModelStore
+from bot.storage.places import Places, upsert_place
+from bot.storage.preferences import Preferences
+from bot.storage.usage import UsageStore
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,12 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.forgetting = Forgetting(database)
-        self.notes = Notes(database)
+        self.erasure = Erasure(database)
+        self.preferences = Preferences(database)
+        self.facts = Facts(database)
+        self.models = ModelStore(database)
         self.places = Places(database)
-        self.tallies = Tallies(database)
+        self.usage = UsageStore(database)
 
     @classmethod
     @asynccontextmanager
@@ -101,36 +104,36 @@ class History:
     async def _erase_at_the_start(self) -> None:
         """Erase what the last run forgot but did not erase."""
         try:
-            if await self.notes.fact(COPIES):
-                self.forgetting.note()
+            if await self.facts.get(COPIES):
+                self.erasure.mark_pending()
         except HistoryFailed as error:
             log.warning("Cannot read whether the last run left forgotten text: %s", error)
-        self.forgetting.unerased.set()
-        why_not = await self.forgetting.why_not_erased()
+        self.erasure.pending.set()
+        why_not = await self.erasure.why_not_erased()
         if why_not is not None:  # A full disk can still be read.
             log.warning("Cannot erase forgotten text yet: %s", why_not)
 
     async def _erase_at_the_end(self) -> None:
         """Erase what was forgotten before closing the file; log if there is no time."""
-        forgetting = self.forgetting
-        if not (forgetting.unerased.is_set() or forgetting.may_have_copies):
+        erasure = self.erasure
+        if not (erasure.pending.is_set() or erasure.may_have_copies):
             return
         self.hurry()
-        forgetting.unerased.set()
+        erasure.pending.set()
         why_not: str | None = "it takes too long"
         with suppress(TimeoutError):
             async with asyncio.timeout(ERASING_SECONDS):
-                while forgetting.unerased.is_set():
-                    why_not = await forgetting.why_not_erased(HOURLY_REWRITE_BYTES)
+                while erasure.pending.is_set():
+                    why_not = await erasure.why_not_erased(HOURLY_REWRITE_BYTES)
                     if why_not is not None:
                         await asyncio.sleep(AGAIN_SECONDS)
         try:
-            copies = "yes" if forgetting.may_have_copies else ""
-            if copies != (await self.notes.fact(COPIES) or ""):
-                await self.notes.set_fact(COPIES, copies)
+            copies = "yes" if erasure.may_have_copies else ""
+            if copies != (await self.facts.get(COPIES) or ""):
+                await self.facts.set(COPIES, copies)
         except HistoryFailed as error:
             why_not = why_not or str(error)
-        if forgetting.unerased.is_set() or forgetting.may_have_copies:
+        if erasure.pending.is_set() or erasure.may_have_copies:
             reason = why_not or f"the file is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
             log.warning("Left forgotten text in the database file: %s", reason)
 
@@ -141,7 +144,9 @@ class History:
         """
         place = exchange.conversation
         # What a command asks outside of servers may be in a place that the bot can never read.
-        places = () if exchange.token is not None and place.guild_id is None else (found(place),)
+        places = (
+            () if exchange.token is not None and place.guild_id is None else (upsert_place(place),)
+        )
         stored, *_ = await self._database.change_all(
             (
                 """
@@ -161,7 +166,7 @@ class History:
         )
         return stored == 1
 
-    async def settle(self, exchange: Exchange) -> None:
+    async def store_resolved(self, exchange: Exchange) -> None:
         """Store what had to be looked up after the question was received."""
         place = exchange.conversation
         await self._database.change_all(
@@ -173,10 +178,10 @@ class History:
                 """,
                 _named(exchange),
             ),
-            found(place),
+            upsert_place(place),
         )
 
-    async def attach(self, exchange: Exchange, *, quoted_before: str) -> None:
+    async def store_files(self, exchange: Exchange, *, quoted_before: str) -> None:
         """Store what the files of a question say, and those that it quotes.
 
         What it quotes stays as it is where it is not as it was *before* these were read.
@@ -192,13 +197,16 @@ class History:
             message=exchange.message_id,
         )
 
-    async def turn_away(self, message_id: int) -> None:
+    async def reject(self, message_id: int) -> None:
         """Record that a question is not answered, and keep no word of it."""
         await self._database.change(
-            f"UPDATE exchanges SET {ERASED_TEXT}, {SPENT}, state = 'failed' WHERE message_id = ?",
+            f"""
+            UPDATE exchanges SET {ERASED_TEXT}, {TOKEN_CLEARED}, state = 'failed'
+            WHERE message_id = ?
+            """,
             message_id,
         )
-        self.forgetting.unerased.set()
+        self.erasure.pending.set()
 
     async def begin(self, exchange: Exchange) -> Attempt | None:
         """Begin the next attempt at a question, as it is stored by now.
@@ -217,7 +225,7 @@ class History:
             UPDATE exchanges SET attempts = attempts + 1,
                 state = CASE state WHEN 'received' THEN 'answering' ELSE state END,
                 private_to = max(private_to, ?)
-            WHERE message_id = ? AND {IS_OPEN} AND unshown IS NOT '{WITHDRAWN}'
+            WHERE message_id = ? AND {IS_OPEN} AND unshown IS NOT '{DELETION_PENDING}'
             RETURNING {_COLUMNS}, {_PLACE}, attempts, unshown, state
             """,
             exchange.conversation.person_id,
@@ -229,7 +237,7 @@ class History:
         notices = None if unshown is None else tuple(json.loads(unshown))
         return Attempt(_with_place(columns), attempts, notices, State(state))
 
-    async def exhaust(self, message_id: int, attempts: int) -> None:
+    async def raise_attempts(self, message_id: int, attempts: int) -> None:
         """Let the next attempt at a question come after at least *attempts*."""
         await self._database.change(
             "UPDATE exchanges SET attempts = max(attempts, ?) WHERE message_id = ?",
@@ -237,7 +245,7 @@ class History:
             message_id,
         )
 
-    async def put_off(self, message_id: int) -> None:
+    async def undo_attempt(self, message_id: int) -> None:
         """Take back an attempt: that it failed is not the question's fault.
 
         The first one stays: it may have begun a message.
@@ -293,7 +301,7 @@ class History:
             )
         }
 
-    async def answer_in(self, message_id: int, place_id: int) -> None:
+    async def set_place(self, message_id: int, place_id: int) -> None:
         """Record that the answer appears in another place than was planned."""
         await self._database.change(
             "UPDATE exchanges SET place_id = ? WHERE message_id = ?", place_id, message_id
@@ -310,7 +318,7 @@ class History:
             message_id,
         )
 
-    async def drop_part(self, part_id: int) -> None:
+    async def remove_part(self, part_id: int) -> None:
         """Record that a message shows no part of a reply any more."""
         await self._database.change("DELETE FROM parts WHERE part_id = ?", part_id)
 
@@ -390,7 +398,7 @@ class History:
         )
         return [_with_place(row) for row in rows]
 
-    async def of_person(self, author_id: int) -> AsyncIterator[Exchange]:
+    async def by_author(self, author_id: int) -> AsyncIterator[Exchange]:
         """Return what somebody asked, in whatever place, newest first, a page at a time."""
         before_id = NEWEST_ID
         while True:
@@ -425,14 +433,14 @@ class History:
             exchange.tokens,
             exchange.message_id,
         )
-        self.forgetting.note()
+        self.erasure.mark_pending()
 
     async def complete(
         self, exchange: Exchange, state: State, notices: Sequence[str] | None = None
     ) -> bool:
         """Store the reply of *exchange* and how it ended; an answer may turn out not to be shown.
 
-        *notices* are to be shown under it, until `shown`; None if nothing is to be shown. A reply
+        *notices* are pending under it until `mark_shown`; None if nothing is to be shown. A reply
         that only one person sees becomes theirs in the statement that makes it part of the history.
         Returns False, and stores nothing, if the question was forgotten meanwhile.
         """
@@ -455,11 +463,11 @@ class History:
         )
         return changed == 1
 
-    async def renew(self, message_id: int, notice: str) -> Exchange | None:
-        """Note that the reply to *message_id* is being made anew, and return what is stored of it.
+    async def begin_regeneration(self, message_id: int, notice: str) -> Exchange | None:
+        """Record that the reply to *message_id* is being regenerated; return the stored exchange.
 
-        Until `renewed` or `shown` the stored reply is to be shown again, with *notice* under it,
-        whatever ends the program. None where there is none to renew, or it is open still.
+        If the program ends before `complete_regeneration` or `mark_shown`, the stored reply is
+        shown again with *notice* under it. None if there is no reply, or if it is still open.
         """
         rows = await self._database.fetch(
             f"""
@@ -472,8 +480,8 @@ class History:
         )
         return _with_place(rows[0]) if rows else None
 
-    async def answer_by(self, exchange: Exchange) -> None:
-        """Let the press of *exchange* stand for the command that asked, until `shown`."""
+    async def set_reply_token(self, exchange: Exchange) -> None:
+        """Let the press of *exchange* stand for the command that asked, until `mark_shown`."""
         await self._database.change(
             "UPDATE exchanges SET pressed_id = ?, token = ?, locale = ?"
             " WHERE message_id = ? AND author_id <> 0",
@@ -483,7 +491,9 @@ class History:
             exchange.message_id,
         )
 
-    async def renewed(self, exchange: Exchange, state: State, notices: Sequence[str]) -> bool:
+    async def complete_regeneration(
+        self, exchange: Exchange, state: State, notices: Sequence[str]
+    ) -> bool:
         """Store the reply that takes the place of an earlier one; the rest is as in `complete`."""
         changed = await self._database.change(
             f"""
@@ -498,24 +508,27 @@ class History:
             unshown=json.dumps(notices),
             message=exchange.message_id,
         )
-        self.forgetting.note()
+        self.erasure.mark_pending()
         return changed == 1
 
-    async def shown(self, message_id: int) -> None:
+    async def mark_shown(self, message_id: int) -> None:
         """Record that people see all there is to see of the reply to *message_id*."""
         await self._database.change(
             f"""
-            UPDATE exchanges SET unshown = NULL, attempts = 0, {SPENT}
-            WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
+            UPDATE exchanges SET unshown = NULL, attempts = 0, {TOKEN_CLEARED}
+            WHERE message_id = ? AND unshown IS NOT '{DELETION_PENDING}'
             """,
             message_id,
         )
 
-    async def withdrawn(self, message_id: int) -> None:
+    async def mark_reply_deleted(self, message_id: int) -> None:
         """Record that nothing is shown any more of the reply to a forgotten question."""
         await self._database.change_all(
             (
-                f"UPDATE exchanges SET unshown = NULL, attempts = 0, {SPENT} WHERE message_id = ?",
+                f"""
+                UPDATE exchanges SET unshown = NULL, attempts = 0, {TOKEN_CLEARED}
+                WHERE message_id = ?
+                """,
                 (message_id,),
             ),
             (
@@ -542,7 +555,7 @@ class History:
                 attempts=attempts,
                 parts=tuple(sorted(map(int, (parts or "").split(",")))) if parts else (),
                 complete=unshown is not None,
-                withdrawn=unshown == WITHDRAWN,
+                withdrawn=unshown == DELETION_PENDING,
             )
             for *columns, attempts, unshown, parts in rows
         ]

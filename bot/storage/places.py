@@ -6,7 +6,7 @@ from typing import Final
 from bot.conversation.exchange import Conversation
 from bot.storage.database import Database, Statement
 
-_FOUND: Final = """
+_UPSERT: Final = """
     INSERT INTO places (place_id, parent_id, guild_id, own) VALUES (:place, :parent, :guild, 0)
     ON CONFLICT DO UPDATE SET guild_id = excluded.guild_id,
         parent_id = coalesce(excluded.parent_id, parent_id)
@@ -15,10 +15,10 @@ _FOUND: Final = """
 """
 
 
-def found(place: Conversation) -> Statement:
+def upsert_place(place: Conversation) -> Statement:
     """Return what records a place; nothing is written where it is known already."""
     return (
-        _FOUND,
+        _UPSERT,
         {"place": place.channel_id, "parent": place.parent_id, "guild": place.guild_id},
     )
 
@@ -41,7 +41,7 @@ class Places:
             guild_id,
         )
 
-    async def below(self, channel_id: int) -> list[int]:
+    async def threads_below(self, channel_id: int) -> list[int]:
         """Return the known threads of a channel."""
         rows = await self._database.fetch(
             "SELECT place_id FROM places WHERE parent_id = ?", channel_id
@@ -123,12 +123,12 @@ class Places:
             ("DELETE FROM usage WHERE guild_id = ?", (guild_id,)),
         )
 
-    async def own_place(self, place_id: int) -> bool:
+    async def is_own_thread(self, place_id: int) -> bool:
         """Whether *place_id* is a thread that the bot answered into when it was made."""
         rows = await self._database.fetch("SELECT own FROM places WHERE place_id = ?", place_id)
         return bool(rows and rows[0][0])
 
-    async def first_hint(self, place_id: int) -> bool:
+    async def claim_first_hint(self, place_id: int) -> bool:
         """Whether no hint was given in *place_id* before, a thread of its own; now one was."""
         changed = await self._database.change(
             "INSERT INTO places (place_id, own, hinted) VALUES (?, 1, 1)"

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bot.conversation.context_window import UNBOUNDED, ContextWindow
 from bot.conversation.exchange import Conversation, scrubbed
-from bot.conversation.token_estimate import Calibration
 from bot.storage.database import Database
-from bot.storage.places import found
+from bot.storage.places import upsert_place
 
 Scope = Literal["channel", "guild"]
 Table = Literal["system_prompts", "models"]
@@ -21,7 +19,7 @@ _CHOSEN: Final = " UNION ALL ".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Override:
     """What somebody chose, and for what: the channel or guild *scope_id*."""
 
     scope: Scope
@@ -30,20 +28,20 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class PlaceOverrides:
     """What was chosen for a place, nearest first: for itself, for its channel, for its guild."""
 
-    system_prompts: tuple[Choice, ...]
-    models: tuple[Choice, ...]
+    system_prompts: tuple[Override, ...]
+    models: tuple[Override, ...]
 
 
-class Notes:
+class Preferences:
     """Small things to remember. Every method raises HistoryFailed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def choices(self, conversation: Conversation) -> Choices:
+    async def overrides(self, conversation: Conversation) -> PlaceOverrides:
         """Return what was chosen for a conversation, its channel and its guild."""
         rows = await self._database.fetch(
             _CHOSEN,
@@ -58,18 +56,18 @@ class Notes:
         )
         values = {tuple(key): str(value) for *key, value in rows}
 
-        def nearest_first(table: Table) -> tuple[Choice, ...]:
+        def nearest_first(table: Table) -> tuple[Override, ...]:
             return tuple(
-                Choice(scope, scope_id, values[table, scope, scope_id])
+                Override(scope, scope_id, values[table, scope, scope_id])
                 for scope, scope_id in order
                 if scope_id is not None and (table, scope, scope_id) in values
             )
 
-        return Choices(nearest_first("system_prompts"), nearest_first("models"))
+        return PlaceOverrides(nearest_first("system_prompts"), nearest_first("models"))
 
     async def system_prompt(self, conversation: Conversation) -> str | None:
         """Return the system prompt that holds here: the thread's, its channel's or the guild's."""
-        prompts = (await self.choices(conversation)).system_prompts
+        prompts = (await self.overrides(conversation)).system_prompts
         return prompts[0].value if prompts else None
 
     async def own_system_prompt(self, scope: Scope, scope_id: int) -> str | None:
@@ -94,50 +92,6 @@ class Notes:
         scope_id = place.guild_id if scope == "guild" else place.channel_id
         delete = (f"DELETE FROM {table} WHERE scope = ? AND scope_id = ?", (scope, scope_id))
         insert = (f"INSERT INTO {table} VALUES (?, ?, ?)", (scope, scope_id, value))
-        await self._database.change_all(*((delete, insert, found(place)) if value else (delete,)))
-
-    async def calibration(self, model: str) -> Calibration:
-        """Return what was learnt about *model*'s token counts."""
-        rows = await self._database.fetch(
-            "SELECT factor, weight, samples FROM calibrations WHERE model = ?", model
+        await self._database.change_all(
+            *((delete, insert, upsert_place(place)) if value else (delete,))
         )
-        return Calibration(*rows[0]) if rows else Calibration()
-
-    async def set_calibration(self, model: str, calibration: Calibration) -> None:
-        """Keep what was learnt about *model*'s token counts."""
-        await self._database.change(
-            "INSERT OR REPLACE INTO calibrations VALUES (?, ?, ?, ?)",
-            model,
-            calibration.factor,
-            calibration.weight,
-            calibration.samples,
-        )
-
-    async def context_window(self, model: str) -> tuple[ContextWindow, int]:
-        """Return the learnt context window of *model* and when it expires, as a unix time."""
-        rows = await self._database.fetch(
-            "SELECT prompt_tokens, total_tokens, reply_tokens, until FROM context_windows"
-            " WHERE model = ?",
-            model,
-        )
-        return (ContextWindow(*rows[0][:3]), rows[0][3]) if rows else (UNBOUNDED, 0)
-
-    async def set_context_window(self, model: str, window: ContextWindow, *, until: int) -> None:
-        """Store the context window of *model* *until* a unix time."""
-        await self._database.change(
-            "INSERT OR REPLACE INTO context_windows VALUES (?, ?, ?, ?, ?)",
-            model,
-            window.prompt,
-            window.total,
-            window.reply,
-            until,
-        )
-
-    async def fact(self, name: str) -> str | None:
-        """Return a small thing to remember, such as the fingerprint of the commands."""
-        rows = await self._database.fetch("SELECT value FROM facts WHERE name = ?", name)
-        return str(rows[0][0]) if rows else None
-
-    async def set_fact(self, name: str, value: str) -> None:
-        """Remember a small thing."""
-        await self._database.change("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)

@@ -21,7 +21,7 @@ HOUR_SECONDS: Final = 3600.0
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
 
 
-class Erasure:
+class Retention:
     """Keeps the file free of what is forgotten. *keep_seconds*: how old a message may come again.
 
     Until then the ids of what is forgotten stay, so that it is not answered anew. After
@@ -45,9 +45,9 @@ class Erasure:
         """Erase the words of what is forgotten soon after, for ever."""
         failures = 0
         while True:
-            await self._history.forgetting.unerased.wait()
+            await self._history.erasure.pending.wait()
             await asyncio.sleep(SOON_SECONDS)
-            why_not = await self._history.forgetting.why_not_erased()
+            why_not = await self._history.erasure.why_not_erased()
             if why_not is None:
                 failures = 0
                 continue
@@ -62,11 +62,11 @@ class Erasure:
             try:
                 if self._retention_seconds:
                     oldest_id = snowflake_at(self._now() - self._retention_seconds)
-                    await self._history.forgetting.expire(oldest_id)
+                    await self._history.erasure.expire(oldest_id)
                     oldest_day = (self._now() - self._retention_seconds) // DAY_SECONDS
-                    await self._history.tallies.expire(int(oldest_day))
-                await self._history.forgetting.prune(snowflake_at(self._now() - self._keep_seconds))
-                await self._history.forgetting.tidy()
+                    await self._history.usage.expire(int(oldest_day))
+                await self._history.erasure.prune(snowflake_at(self._now() - self._keep_seconds))
+                await self._history.erasure.tidy()
             except HistoryFailed as error:
                 log.warning("What was forgotten is not dropped yet: %s", error)
             await asyncio.sleep(HOUR_SECONDS)

@@ -23,7 +23,7 @@ _ADDED: Final = """
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class UsageTotal:
     """Tokens of prompts and completions in so many answers.
 
     *estimated*: for how many of these the API did not tell the tokens.
@@ -34,8 +34,8 @@ class Used:
     answers: int = 0
     estimated: int = 0
 
-    def __add__(self, other: "Used") -> "Used":
-        return Used(
+    def __add__(self, other: "UsageTotal") -> "UsageTotal":
+        return UsageTotal(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.answers + other.answers,
@@ -44,7 +44,7 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class UsageRow:
     """What was used on a day, in days since 1970 by UTC. A thread counts for its channel."""
 
     day: int
@@ -52,7 +52,7 @@ class Tally:
     channel_id: int
     person_id: int
     model: str
-    used: Used
+    used: UsageTotal
 
 
 def today() -> int:
@@ -65,7 +65,7 @@ def date_of(day: int) -> date:
     return EPOCH + timedelta(day)
 
 
-def nameless(person_id: int) -> tuple[Statement, ...]:
+def anonymise_usage(person_id: int) -> tuple[Statement, ...]:
     """Return what lets a person's tokens count for nobody.
 
     Those in direct messages go: their channel would name the person.
@@ -86,13 +86,13 @@ def nameless(person_id: int) -> tuple[Statement, ...]:
     )
 
 
-class Tallies:
+class UsageStore:
     """What was used. Every method raises HistoryFailed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, tally: Tally) -> None:
+    async def add(self, tally: UsageRow) -> None:
         """Count what was used."""
         used = tally.used
         await self._database.change(
@@ -101,7 +101,9 @@ class Tallies:
             *(used.prompt_tokens, used.completion_tokens, used.answers, used.estimated),
         )
 
-    async def since(self, person_id: int, days: Sequence[int]) -> list[dict[str, Used]]:
+    async def totals_since(
+        self, person_id: int, days: Sequence[int]
+    ) -> list[dict[str, UsageTotal]]:
         """Return what a person used since each of *days*, by model."""
         reached = " + ".join("(day >= ?)" for _ in days)
         rows = await self._database.fetch(
@@ -111,13 +113,15 @@ class Tallies:
             person_id,
         )
         order = sorted(days)
-        found: dict[int, dict[str, Used]] = {day: {} for day in days}
+        found: dict[int, dict[str, UsageTotal]] = {day: {} for day in days}
         for reached_days, model, *sums in rows:
             for day in order[:reached_days]:
-                found[day][model] = found[day].get(model, Used()) + Used(*sums)
+                found[day][model] = found[day].get(model, UsageTotal()) + UsageTotal(*sums)
         return [found[day] for day in days]
 
-    async def in_guild(self, guild_id: int, since: int, by: By) -> dict[int, dict[str, Used]]:
+    async def totals_in_guild(
+        self, guild_id: int, since: int, by: By
+    ) -> dict[int, dict[str, UsageTotal]]:
         """Return what was used in a guild since a day, by model for each person, channel or day."""
         key = _COLUMNS[by]
         rows = await self._database.fetch(
@@ -126,12 +130,12 @@ class Tallies:
             guild_id,
             since,
         )
-        found: dict[int, dict[str, Used]] = {}
+        found: dict[int, dict[str, UsageTotal]] = {}
         for one, model, *sums in rows:
-            found.setdefault(one, {})[model] = Used(*sums)
+            found.setdefault(one, {})[model] = UsageTotal(*sums)
         return found
 
-    async def of_person(self, person_id: int, most: int) -> list[Tally]:
+    async def rows_of(self, person_id: int, most: int) -> list[UsageRow]:
         """Return the newest of what is kept of a person, at most so many, oldest first."""
         rows: Sequence[Any] = await self._database.fetch(
             "SELECT day, guild_id, channel_id, model, prompt_tokens, completion_tokens, answers,"
@@ -140,7 +144,7 @@ class Tallies:
             most,
         )
         return [
-            Tally(day, guild_id, channel_id, person_id, model, Used(*used))
+            UsageRow(day, guild_id, channel_id, person_id, model, UsageTotal(*used))
             for day, guild_id, channel_id, model, *used in reversed(rows)
         ]
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import discord
 
 from bot.errors import BotError
-from bot.transport.pacer import Pacer, Urgency
+from bot.transport.pacer import Pacer, Priority
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
 TOO_MANY_REQUESTS: Final = 429
@@ -19,6 +20,8 @@ UNKNOWN_GUILD: Final = 10004
 UNKNOWN_MESSAGE: Final = 10008
 MISSING_ACCESS: Final = 50001
 BAN_SECONDS: Final = (5.0, 300.0)  # the least and the most that Cloudflare's own 429 is waited for
+MESSAGES: Final = 100  # Discord: in one page
+THREADS: Final = 100
 T = TypeVar("T")
 
 FAILURES: Final = (discord.DiscordServerError, aiohttp.ClientError, OSError, TimeoutError)
@@ -38,7 +41,7 @@ class DiscordUnavailable(BotError):
 async def call(
     request: Callable[[], Awaitable[T]],
     pacer: Pacer,
-    urgency: Urgency,
+    priority: Priority,
     *,
     deadline_seconds: float = CALL_SECONDS,
 ) -> T:
@@ -47,7 +50,7 @@ async def call(
     Raises discord.HTTPException where Discord refuses it, discord.InvalidData where discord.py
     knows no such thing, DiscordUnavailable where it fails.
     """
-    async with pacer.turn(urgency):
+    async with pacer.slot(priority):
         try:
             async with asyncio.timeout(deadline_seconds):
                 return await request()
@@ -63,12 +66,25 @@ async def call(
             seconds = _told_seconds(error)
             if _is_own(error):  # discord.py has waited for it, again and again.
                 raise DiscordUnavailable("limited again and again", seconds) from error
-            pacer.hold(seconds)
+            pacer.block(seconds)
             raise DiscordUnavailable("refused by Cloudflare", seconds) from error
         except discord.InvalidData:  # A kind of channel that discord.py does not know.
             raise
         except TRIPPED as error:
             raise DiscordUnavailable(f"garbled answer: {type(error).__name__}") from error
+
+
+async def messages_after(channel: Any, after_id: int) -> list[discord.Message]:
+    """Return the next page of what stands in *channel*, oldest first; the last one is not full."""
+    after = discord.Object(after_id)
+    return [one async for one in channel.history(limit=MESSAGES, after=after, oldest_first=True)]
+
+
+async def archived_threads(
+    channel: discord.TextChannel | discord.ForumChannel, before: datetime | None = None
+) -> list[discord.Thread]:
+    """Return the threads that were archived last, or last before a time, newest first."""
+    return [thread async for thread in channel.archived_threads(limit=THREADS, before=before)]
 
 
 def _is_page(error: discord.HTTPException) -> bool:

@@ -8,14 +8,14 @@ from typing import Any, Final
 SLOW_SECONDS: Final = 5.0  # What takes longer does not count any more: others go on beside it.
 
 
-class Few:
+class ConcurrencyLimit:
     """Lets *at_once* go on side by side."""
 
     def __init__(self, at_once: int) -> None:
         self._free = asyncio.Semaphore(at_once)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait until few others are at it."""
         await self._free.acquire()
         counted = ExitStack()
@@ -27,14 +27,14 @@ class Few:
             timer.cancel()
             counted.close()
 
-    async def each(self, acts: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    async def run_all(self, acts: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         """Do all of these, and wait until they are done; what fails first is raised.
 
         Each gets its task when its turn comes: thousands that wait would be thousands of tasks.
         """
 
         async def done(act: Callable[[], Coroutine[Any, Any, None]]) -> None:
-            async with self.turn():
+            async with self.slot():
                 begun.set()
                 await act()
 

@@ -27,10 +27,10 @@ MEMORY_SECONDS: Final = 2.0  # A database that is locked does not hold up the co
 class Facts(Protocol):
     """Where small things are remembered; both raise HistoryFailed."""
 
-    async def fact(self, name: str) -> str | None:
+    async def get(self, name: str) -> str | None:
         """Return what was remembered under *name*."""
 
-    async def set_fact(self, name: str, value: str) -> None:
+    async def set(self, name: str, value: str) -> None:
         """Remember *value*."""
 
 
@@ -56,7 +56,7 @@ class Remembered:
         if not self._read:
             try:
                 async with asyncio.timeout(MEMORY_SECONDS):
-                    self._noted = _parsed(await self._facts.fact(self._name))
+                    self._noted = _parsed(await self._facts.get(self._name))
             except (HistoryFailed, TimeoutError) as error:
                 log.warning("What is known of %s cannot be read: %s", self._name, error)
             self._read = True
@@ -67,12 +67,12 @@ class Remembered:
         self._noted, self._read = noted, True
         try:
             async with asyncio.timeout(MEMORY_SECONDS):
-                await self._facts.set_fact(self._name, f"{noted.number!r} {noted.at!r}")
+                await self._facts.set(self._name, f"{noted.number!r} {noted.at!r}")
         except (HistoryFailed, TimeoutError) as error:
             log.warning("What is known of %s cannot be stored: %s", self._name, error)
 
 
-class Identifies:
+class IdentifyBudget:
     """The budget of IDENTIFYs: `wait` before one is prepared, `count` right before it is sent."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Identifies:
         await self._left.set(Noted(max(0.0, left.number - 1), left.at))
 
 
-class Failures:
+class ConnectionFailures:
     """Attempts to reach Discord that failed in a row, and the pause after each."""
 
     def __init__(self, facts: Facts, *, clock: Callable[[], float] = time.time) -> None:

@@ -22,11 +22,11 @@ KNOWN_BUCKETS: Final = 1000  # At 35 edits a second, some 200 refill within the 
 IN_HAND: Final = 2  # Edits left for the end; one alone would put the caller to sleep behind it.
 
 
-class Urgency(IntEnum):
+class Priority(IntEnum):
     """What a call is for; the lower goes first when the budget is short."""
 
-    LAST_WORDS = 0
-    FIRST_WORDS = 1
+    FINAL = 0
+    RESPONSE = 1
     EDIT = 2
     TYPING = 3
 
@@ -34,10 +34,10 @@ class Urgency(IntEnum):
 # Discord: 50 requests a second for the whole bot. The rest is left for what discord.py sends by
 # itself, and for requests that bunch up on the way; edits and typing leave room for what matters.
 REQUESTS_PER_SECOND: Final = {
-    Urgency.LAST_WORDS: 45,
-    Urgency.FIRST_WORDS: 43,
-    Urgency.EDIT: 35,
-    Urgency.TYPING: 20,
+    Priority.FINAL: 45,
+    Priority.RESPONSE: 43,
+    Priority.EDIT: 35,
+    Priority.TYPING: 20,
 }
 
 
@@ -56,30 +56,30 @@ class Pacer:
         self._number = count()
         self._under_way: dict[int, float] = {}
         self._answered: deque[float] = deque()
-        self._waiting: list[tuple[Urgency, int, asyncio.Future[int]]] = []
+        self._waiting: list[tuple[Priority, int, asyncio.Future[int]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_BUCKETS)
         self._typed = OrderedDict[int, float]()
-        self._held_until = 0.0
+        self._blocked_until = 0.0
 
     @asynccontextmanager
-    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+    async def slot(self, priority: Priority) -> AsyncIterator[None]:
         """Wait until a call may go, the most urgent first; the call is made within the block.
 
         Discord counts a call somewhere between its beginning and its answer. So a call counts here
         until a second after its answer: however long the way, no second there sees more calls.
         """
-        call = await self._granted(urgency)
+        call = await self._granted(priority)
         try:
             yield
         finally:
             self._end(call)
 
-    def hold(self, seconds: float) -> None:
+    def block(self, seconds: float) -> None:
         """Let no call go for so long: Discord takes none."""
-        self._held_until = max(self._held_until, self._clock() + seconds)
+        self._blocked_until = max(self._blocked_until, self._clock() + seconds)
 
-    def may_type(self, channel_id: int) -> bool:
+    def try_typing(self, channel_id: int) -> bool:
         """Whether there is room for what nobody waits for; if so, the bot types there next.
 
         Not soon again: an answer that comes at once ends the call before Discord says what it
@@ -88,7 +88,7 @@ class Pacer:
         now = self._clock()
         while self._typed and next(iter(self._typed.values())) <= now - TYPE_AGAIN_SECONDS:
             self._typed.popitem(last=False)
-        if channel_id in self._typed or self._waiting or not self._has_room(Urgency.TYPING):
+        if channel_id in self._typed or self._waiting or not self._has_room(Priority.TYPING):
             return False
         self._typed[channel_id] = now
         return True
@@ -121,11 +121,11 @@ class Pacer:
             return
         self._edit_buckets[channel_id] = _Bucket(limit, remaining, reset_at)
 
-    async def _granted(self, urgency: Urgency) -> int:
-        if not self._waiting and self._has_room(urgency):
+    async def _granted(self, priority: Priority) -> int:
+        if not self._waiting and self._has_room(priority):
             return self._begin()
         granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (urgency, next(self._number), granted))
+        heapq.heappush(self._waiting, (priority, next(self._number), granted))
         self._grant()
         try:
             return await granted
@@ -144,15 +144,15 @@ class Pacer:
             self._answered.append(self._clock())
             self._grant()
 
-    def _has_room(self, urgency: Urgency) -> bool:
+    def _has_room(self, priority: Priority) -> bool:
         now = self._clock()
-        if now < self._held_until:
+        if now < self._blocked_until:
             return False
         while self._answered and self._answered[0] <= now - WINDOW_SECONDS:
             self._answered.popleft()
         while self._under_way and next(iter(self._under_way.values())) <= now - STALLED_SECONDS:
             del self._under_way[next(iter(self._under_way))]
-        return len(self._under_way) + len(self._answered) < REQUESTS_PER_SECOND[urgency]
+        return len(self._under_way) + len(self._answered) < REQUESTS_PER_SECOND[priority]
 
     def _grant(self) -> None:
         """Let go who may, and look again when there may be room."""
@@ -166,6 +166,6 @@ class Pacer:
         if self._waiting:
             free_at = [at + WINDOW_SECONDS for at in islice(self._answered, 1)]
             free_at += [at + STALLED_SECONDS for at in islice(self._under_way.values(), 1)]
-            free_at = [min(free_at, default=0.0), self._held_until]
+            free_at = [min(free_at, default=0.0), self._blocked_until]
             delay = max(0.0, max(free_at) - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self._grant)

@@ -117,7 +117,7 @@ class RateLimitTrace(aiohttp.TraceConfig):
             except (LookupError, ValueError):
                 self._told_seconds = None
             if self._told_seconds is not None and self._told_seconds > SLEPT_SECONDS:
-                self._pacer.hold(self._told_seconds)  # discord.py gives up, and shuts no gate.
+                self._pacer.block(self._told_seconds)  # discord.py gives up, and shuts no gate.
 
 
 def guard_parsers(client: discord.Client) -> None:

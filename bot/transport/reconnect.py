@@ -11,7 +11,7 @@ import yarl
 from discord.gateway import ReconnectWebSocket
 
 from bot.errors import DiscordRefused
-from bot.transport.identify_budget import Failures, Identifies
+from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.patches import count_identifies, guard_answers, guard_global_limit, guard_parsers
 from bot.transport.rate_limit_buckets import guard_buckets
 from bot.transport.websocket import GatewaySocket
@@ -79,7 +79,7 @@ class Ending:
 
 
 async def stay_connected(
-    client: discord.Client, token: str, *, identifies: Identifies, failures: Failures
+    client: discord.Client, token: str, *, identifies: IdentifyBudget, failures: ConnectionFailures
 ) -> None:
     """Log in and keep *client* connected until it is closed.
 
@@ -99,7 +99,9 @@ async def stay_connected(
 class _Connecting:
     """Connects a client that has logged in, again and again."""
 
-    def __init__(self, client: discord.Client, identifies: Identifies, failures: Failures) -> None:
+    def __init__(
+        self, client: discord.Client, identifies: IdentifyBudget, failures: ConnectionFailures
+    ) -> None:
         self._client = client
         self._identifies = identifies
         self._failures = failures
@@ -210,7 +212,7 @@ def _ending_of(ws: discord.gateway.DiscordWebSocket, *, invalid: bool) -> Ending
     return Ending(asked=code is None and not invalid, invalid=invalid, code=code)
 
 
-async def _log_in(client: discord.Client, token: str, failures: Failures) -> None:
+async def _log_in(client: discord.Client, token: str, failures: ConnectionFailures) -> None:
     while True:
         try:
             async with asyncio.timeout(LOGIN_SECONDS):

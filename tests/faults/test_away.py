@@ -8,7 +8,7 @@ import pytest
 
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
-from bot.transport.listing import MESSAGES, THREADS
+from bot.transport.calls import MESSAGES, THREADS
 from tests.doubles import file_bytes
 from tests.e2e.conftest import Message, Stage
 from tests.faults.failing import writes_fail

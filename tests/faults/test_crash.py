@@ -19,7 +19,7 @@ from bot.recovery.catch_up import AT_ONCE, HANDLING_FAILURES
 from bot.recovery.unfinished import PAGES, Recovery
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
-from bot.transport.listing import MESSAGES
+from bot.transport.calls import MESSAGES
 from tests.e2e.conftest import PATIENCE_SECONDS, Bot, Message, Stage
 from tests.faults.failing import ANSWER, Log, failing_play, logged
 from tests.faults.kills import play_random_kills

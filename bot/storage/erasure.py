@@ -7,15 +7,15 @@ from typing import Final
 
 from bot.errors import HistoryFailed
 from bot.storage.database import Database, Statement
-from bot.storage.usage import nameless
+from bot.storage.usage import anonymise_usage
 
 REWRITE_BYTES: Final = 16_000_000  # SQLite writes 5 MB in 25 ms anew; all else waits meanwhile.
 HOURLY_REWRITE_BYTES: Final = 256_000_000
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
 PLACES: Final = 500  # The same, of places that are gone.
-WITHDRAWN: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
+DELETION_PENDING: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
 # '' of what an interaction had; the NULL of a message stays
-SPENT: Final = "token = substr(token, 1, 0), locale = ''"
+TOKEN_CLEARED: Final = "token = substr(token, 1, 0), locale = ''"
 IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
 
 ERASED_TEXT: Final = (
@@ -47,7 +47,7 @@ _FORGET_PLACES: Final = (
     ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
     """,
     f"""
-    UPDATE exchanges SET unshown = NULL, {SPENT},
+    UPDATE exchanges SET unshown = NULL, {TOKEN_CLEARED},
         state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
     WHERE {IS_OPEN} AND (channel_id IN {_THESE} OR message_id IN {_THESE})
     """,
@@ -67,23 +67,23 @@ _FORGET_PLACES: Final = (
 )
 
 
-class Forgetting:
+class Erasure:
     """What is forgotten of the exchanges. Every method raises HistoryFailed.
 
-    While *unerased* is set, words that are forgotten may still stand in the file. What was
+    While *pending* is set, words that are forgotten may still stand in the file. What was
     overwritten may also stand between rows, where SQLite moved a row from: only a file that is
     rewritten is free of that. *may_have_copies*: such copies may exist.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.unerased = asyncio.Event()
+        self.pending = asyncio.Event()
         self.may_have_copies = False
 
-    def note(self) -> None:
+    def mark_pending(self) -> None:
         """Note that something was forgotten, or replaced."""
         self.may_have_copies = True
-        self.unerased.set()
+        self.pending.set()
 
     async def reset(
         self, channel_id: int, before_id: int, notice: str, *, person_id: int = 0
@@ -113,7 +113,7 @@ class Forgetting:
                 UPDATE exchanges SET state = 'cancelled', unshown = :unshown
                 WHERE {IS_OPEN} AND :channel IN (channel_id, message_id)
                     AND private_to IN (0, :person)
-                    AND message_id < :before AND unshown IS NOT '{WITHDRAWN}'
+                    AND message_id < :before AND unshown IS NOT '{DELETION_PENDING}'
                 """,
                 {**named, "unshown": json.dumps([notice])},
             ),
@@ -125,20 +125,20 @@ class Forgetting:
                 named,
             ),
         )
-        self.note()
+        self.mark_pending()
         return int(count)
 
     async def forget(self, message_id: int) -> bool:
         """Forget a question with its reply; False where there was none. See `erase`.
 
         Its id stays, so that it is not answered when it comes again, and those of its parts until
-        `History.withdrawn` says that these are deleted.
+        `History.mark_reply_deleted` says that these are deleted.
         """
         [changed] = await self._database.change_all(
             (
                 f"""
-                UPDATE exchanges SET {_ERASED}, unshown = '{WITHDRAWN}'
-                WHERE message_id = ? AND unshown IS NOT '{WITHDRAWN}'
+                UPDATE exchanges SET {_ERASED}, unshown = '{DELETION_PENDING}'
+                WHERE message_id = ? AND unshown IS NOT '{DELETION_PENDING}'
                     AND (author_id <> 0 OR unshown IS NOT NULL OR EXISTS
                         (SELECT 1 FROM parts WHERE parts.message_id = exchanges.message_id))
                 """,
@@ -146,7 +146,7 @@ class Forgetting:
             )
         )
         if changed:
-            self.note()
+            self.mark_pending()
         return changed == 1
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
@@ -158,7 +158,7 @@ class Forgetting:
         for start in range(0, len(place_ids), PLACES):
             places = {"places": json.dumps(place_ids[start : start + PLACES])}
             await self._database.change_all(*[(sql, places) for sql in _FORGET_PLACES])
-            self.note()
+            self.mark_pending()
 
     async def forget_person(self, author_id: int) -> int:
         """Forget what somebody asked in all places, and where others quote them; return how much.
@@ -170,7 +170,7 @@ class Forgetting:
             (
                 f"""
                 UPDATE exchanges SET {_ERASED},
-                    unshown = CASE WHEN {IS_OPEN} THEN '{WITHDRAWN}' END
+                    unshown = CASE WHEN {IS_OPEN} THEN '{DELETION_PENDING}' END
                 WHERE author_id = ? AND author_id <> 0
                 """,
                 (author_id,),
@@ -182,9 +182,9 @@ class Forgetting:
                 """,
                 (author_id,),
             ),
-            *nameless(author_id),
+            *anonymise_usage(author_id),
         )
-        self.note()
+        self.mark_pending()
         return forgotten
 
     async def expire(self, before_id: int) -> None:
@@ -200,7 +200,7 @@ class Forgetting:
                 before_id,
             )
             if expired:
-                self.note()
+                self.mark_pending()
 
     async def why_not_erased(self, most_bytes: int = REWRITE_BYTES) -> str | None:
         """Erase what was forgotten; return why that is not possible now, or None if it is done."""
@@ -222,9 +222,9 @@ class Forgetting:
             await self._database.change_all(
                 (f"UPDATE exchanges SET {_ERASED} WHERE message_id IN ({marks})", forgotten)
             )
-            self.note()
-        if self.unerased.is_set():
-            self.unerased.clear()
+            self.mark_pending()
+        if self.pending.is_set():
+            self.pending.clear()
             emptied = False
             try:
                 await self._database.empty_log()  # Also where the file cannot be written anew.
@@ -232,13 +232,13 @@ class Forgetting:
                 emptied = await self._database.empty_log()
             finally:
                 if not emptied:
-                    self.unerased.set()
-        return not self.unerased.is_set()
+                    self.pending.set()
+        return not self.pending.is_set()
 
     async def tidy(self) -> None:
         """Write a larger file anew, too, if something was forgotten."""
         if await self._rewrite(HOURLY_REWRITE_BYTES):
-            self.unerased.set()
+            self.pending.set()
 
     async def _rewrite(self, most_bytes: int) -> bool:
         """Write a file of at most so many bytes anew, where that is of use; whether it was."""
