@@ -1,4 +1,4 @@
-"""The errors this program tells apart; each names the sentence that people read about it.
+"""The errors this program tells apart; each says what people read about it.
 
 BotError
 ├── StartRefused              ends the program with its sentence, exit code 2
@@ -37,7 +37,6 @@ BotError
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from bot.conversation.context_window import NOTHING_TOLD, Told
 from bot.i18n.sentences import Sentences
@@ -45,6 +44,10 @@ from bot.i18n.sentences import Sentences
 
 class BotError(Exception):
     """Base of all errors that this program raises itself; its text is for the log."""
+
+    def explain(self, strings: Sentences) -> str:
+        """Return what happened and what to do now, for the person who asked."""
+        return strings.answer_failed
 
 
 class StartRefused(BotError):
@@ -85,6 +88,9 @@ class HistoryFailed(BotError):
         super().__init__(why)
         self.may_pass = may_pass
 
+    def explain(self, strings: Sentences) -> str:
+        return strings.memory_failed
+
 
 class SystemPromptTooLong(BotError):
     """A system prompt is over a limit; the numbers are in characters and tokens."""
@@ -98,6 +104,9 @@ class SystemPromptTooLong(BotError):
         self.tokens = tokens
         self.token_limit = token_limit
 
+    def explain(self, strings: Sentences) -> str:
+        return strings.system_too_long.format_map(vars(self))
+
 
 class PersonBusy(BotError):
     """Somebody asks more than *limit* questions in a minute."""
@@ -105,6 +114,9 @@ class PersonBusy(BotError):
     def __init__(self, limit: int) -> None:
         super().__init__("more questions in a minute than one person may ask")
         self.limit = limit
+
+    def explain(self, strings: Sentences) -> str:
+        return strings.person_busy.format(limit=self.limit)
 
 
 class PlaceBusy(BotError):
@@ -116,6 +128,9 @@ class PlaceBusy(BotError):
     def __init__(self, *, first: bool = True) -> None:
         super().__init__("too many questions wait")
         self.first = first
+
+    def explain(self, strings: Sentences) -> str:
+        return strings.place_busy
 
 
 class NothingAsked(BotError):
@@ -135,56 +150,59 @@ class ReplyDelayed(BotError):
 
 
 class ModelError(BotError):
-    """A completion failed; *sentence* names what the person reads, the text what the log says."""
+    """A completion failed; the text of the error is for the log, `explain` is for people."""
 
-    sentence: ClassVar[str] = "model_failed"
-
-    def explain(self, sentences: Sentences) -> str:
-        """Return what happened and what to do now, for the person who asked."""
-        text: str = getattr(sentences, self.sentence)
-        return text
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_failed
 
 
 class ModelKeyRefused(ModelError):
     """The API does not accept the key (401, 403)."""
 
-    sentence = "model_key_refused"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_key_refused
 
 
 class ModelQuotaUsedUp(ModelError):
     """The account behind the key has no credit left."""
 
-    sentence = "model_quota_used_up"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_quota_used_up
 
 
 class ModelUnknown(ModelError):
     """The API does not know the model, or this path (404)."""
 
-    sentence = "model_unknown"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_unknown
 
 
 class ModelBusy(ModelError):
     """Too many requests, or the API is overloaded (429, 503)."""
 
-    sentence = "model_busy"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_busy
 
 
 class ModelUnreachable(ModelError):
     """No connection to the API."""
 
-    sentence = "model_unreachable"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_unreachable
 
 
 class ModelTimeout(ModelError):
     """The API was silent for longer than it may be."""
 
-    sentence = "model_timeout"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_timeout
 
 
 class ModelContextExceeded(ModelError):
     """The request is longer than the context window; *told* has the counts that the API named."""
 
-    sentence = "model_context_exceeded"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_context_exceeded
 
     def __init__(self, why: str = "", told: Told = NOTHING_TOLD) -> None:
         super().__init__(why)
@@ -194,55 +212,64 @@ class ModelContextExceeded(ModelError):
 class ModelReplyTooLong(ModelContextExceeded):
     """The reply limit that was sent is more than the model allows."""
 
-    sentence = "model_reply_too_long"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_reply_too_long
 
 
 class ModelRequestRefused(ModelError):
     """The API calls the request malformed (400, 422)."""
 
-    sentence = "model_request_refused"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_request_refused
 
 
 class ModelBlind(ModelError):
     """The model takes no pictures, whatever they show."""
 
-    sentence = "model_blind"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_blind
 
 
 class ModelWithheld(ModelError):
     """The API's content filter stopped the answer."""
 
-    sentence = "model_withheld"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_withheld
 
 
 class ModelEmpty(ModelError):
     """The answer ended without any text."""
 
-    sentence = "model_empty"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_empty
 
 
 class ModelLength(ModelError):
     """The answer reached the limit on its length."""
 
-    sentence = "model_length"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_length
 
 
 class ModelThoughtOnly(ModelError):
     """Thinking used up the limit on the answer's length before the answer began."""
 
-    sentence = "model_thought_only"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_thought_only
 
 
 class ModelThoughtCramped(ModelThoughtOnly):
     """Thinking filled the context window before the answer began."""
 
-    sentence = "model_thought_cramped"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_thought_cramped
 
 
 class ModelCut(ModelError):
     """The stream ended before the answer did."""
 
-    sentence = "model_cut"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_cut
 
 
 class ModelFailed(ModelError):
@@ -252,4 +279,5 @@ class ModelFailed(ModelError):
 class ModelSilent(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
-    sentence = "model_silent"
+    def explain(self, strings: Sentences) -> str:
+        return strings.model_silent

@@ -172,8 +172,8 @@ class Chat:
             else:
                 print(self._strings.terminal_unknown_command, file=sys.stderr)
                 code = FAILED
-        except HistoryFailed:
-            print(self._strings.memory_failed, file=sys.stderr)
+        except HistoryFailed as error:
+            print(error.explain(self._strings), file=sys.stderr)
             code = FAILED
         _show_log()
         return code
@@ -221,7 +221,7 @@ class Chat:
                 new_prompt = "" if prompt == DEFAULT else prompt
                 await self._assistant.instruct("channel", HERE, new_prompt)
             except SystemPromptTooLong as error:
-                print(self._strings.system_too_long.format_map(vars(error)), file=sys.stderr)
+                print(error.explain(self._strings), file=sys.stderr)
                 return FAILED
         print(
             self._strings.terminal_system.format(prompt=await self._assistant.system_prompt(HERE))

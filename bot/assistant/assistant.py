@@ -576,20 +576,17 @@ class Assistant:
     def _explained(
         self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, answer: Answer
     ) -> list[str]:
-        strings = answer.strings
-        if isinstance(error, ModelContextExceeded) and answer.exchange.token is not None:
-            # There may be no /reset where a command asked, or none for the one who asked.
-            return [strings.model_context_asked]
-        if isinstance(error, ModelError):
-            return [error.explain(strings)]
-        if isinstance(error, PlaceBusy):
-            # What a command asks shows from the beginning that it is being worked on, and who
-            # pressed a button waits for what it does: neither can be told by another's notice.
-            shown = answer.exchange.token is not None or answer.renewal is not None
-            return [strings.place_busy] if error.first or shown else []
+        strings, by_command = answer.strings, answer.exchange.token is not None
         if isinstance(error, NothingAsked):
             return [self.nothing_read(strings)]
-        return [strings.memory_failed]
+        if isinstance(error, ModelContextExceeded) and by_command:
+            # There may be no /reset where a command asked, or none for the one who asked.
+            return [strings.model_context_asked]
+        if isinstance(error, PlaceBusy) and not (error.first or by_command or answer.renewal):
+            # Another question's notice says it already. Whoever used a command or a button has
+            # seen that it is being worked on, and needs a notice in its place.
+            return []
+        return [error.explain(strings)]
 
 
 async def _unchanged(exchange: Exchange) -> Exchange:

@@ -40,21 +40,24 @@ class Asking:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
 
-        @tree.command(name=localized("ask_name"), description=localized("ask_description"))
+        @tree.command(
+            name=localized(lambda t: t.ask_name), description=localized(lambda t: t.ask_description)
+        )
         @everywhere
         @app_commands.rename(
-            question=localized("ask_question_option_name"),
-            private=localized("ask_private_option_name"),
+            question=localized(lambda t: t.ask_question_option_name),
+            private=localized(lambda t: t.ask_private_option_name),
         )
         @app_commands.describe(
-            question=localized("ask_question_option"), private=localized("ask_private_option")
+            question=localized(lambda t: t.ask_question_option),
+            private=localized(lambda t: t.ask_private_option),
         )
         async def ask(
             interaction: discord.Interaction, question: str, *, private: bool = True
         ) -> None:
             await self._ask(interaction, question, private=private)
 
-        @tree.context_menu(name=localized("ask_about_menu"))
+        @tree.context_menu(name=localized(lambda t: t.ask_about_menu))
         @everywhere
         async def about(interaction: discord.Interaction, message: discord.Message) -> None:
             await self._open_form(interaction, message)
@@ -70,7 +73,7 @@ class Asking:
     async def _open_form(self, interaction: discord.Interaction, message: discord.Message) -> None:
         strings = self._commands.heard(interaction)
         if not quotation(message):
-            raise Refused("ask_nothing_to_read")
+            raise Refused(lambda t: t.ask_nothing_to_read)
         self._keep((interaction.user.id, message.id), message)
         await open_form(
             interaction,
@@ -103,7 +106,7 @@ class Asking:
         if message is None:
             message = await self._looked_up(interaction, channel_id, message_id)
         if message is None or not quotation(message):
-            raise Refused("ask_about_lost")
+            raise Refused(lambda t: t.ask_about_lost)
         about = replace(
             exchange,
             quoted=quotation(message),

@@ -16,9 +16,9 @@ from bot.assistant.assistant import Assistant
 from bot.client import ChatClient
 from bot.commands.tree import UNANSWERABLE, CompletingTree
 from bot.conversation.exchange import Conversation, Exchange
-from bot.errors import HistoryFailed, PersonBusy, SystemPromptTooLong
+from bot.errors import BotError, HistoryFailed
 from bot.i18n.languages import Languages, of_locale
-from bot.i18n.sentences import ENGLISH, Sentences
+from bot.i18n.sentences import ENGLISH, Explain, Sentences
 from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
@@ -38,12 +38,11 @@ TOO_LATE: Final = frozenset({10062, 40060, 50027, 10008})
 
 
 class Refused(app_commands.AppCommandError):
-    """The person may not do this; *sentence* names what they read, *values* are put into it."""
+    """The person may not do this, or not here; *explain* returns what they read about it."""
 
-    def __init__(self, sentence: str, **values: object) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.values = values
+    def __init__(self, explain: Explain) -> None:
+        super().__init__(explain(ENGLISH))
+        self.explain: Final = explain
 
 
 class Tree(CompletingTree[ChatClient]):
@@ -66,9 +65,8 @@ class Translations(app_commands.Translator):
         context: app_commands.TranslationContextTypes,  # noqa: ARG002  # discord.py gives it
     ) -> str | None:
         """Return *string* in a language, None where it is English or not spoken."""
-        strings = of_locale(locale.value)
-        name = string.extras.get("sentence")
-        return getattr(strings, name) if name and strings is not ENGLISH else None
+        strings, explain = of_locale(locale.value), string.extras.get("explain")
+        return explain(strings) if explain is not None and strings is not ENGLISH else None
 
 
 class Commands:
@@ -90,7 +88,10 @@ class Commands:
         self._add_commands()
 
     def _add_commands(self) -> None:
-        @self.tree.command(name=localized("reset_name"), description=localized("reset_description"))
+        @self.tree.command(
+            name=localized(lambda t: t.reset_name),
+            description=localized(lambda t: t.reset_description),
+        )
         @app_commands.default_permissions(manage_guild=True)
         async def reset(interaction: discord.Interaction) -> None:
             await self._reset(interaction)
@@ -141,7 +142,7 @@ class Commands:
         """Return the language to answer a command in, which anybody may give; raises Refused."""
         self.finish_before_closing()
         if interaction.channel_id is None or not self._client.works_in(interaction.guild_id):
-            raise Refused("refused_place")
+            raise Refused(lambda t: t.refused_place)
         return self.strings_for(interaction)
 
     def finish_before_closing(self) -> None:
@@ -172,9 +173,9 @@ class Commands:
         """Return where a command was given that is for those who rule there; raises Refused."""
         self.heard(interaction)
         if not rules(interaction):
-            raise Refused("refused_permission")
+            raise Refused(lambda t: t.refused_permission)
         if scope == "guild" and interaction.guild_id is None:
-            raise Refused("refused_server_scope")
+            raise Refused(lambda t: t.refused_server_scope)
         return self.place_of(interaction)
 
     def place_of(self, interaction: discord.Interaction) -> Conversation:
@@ -193,20 +194,11 @@ class Commands:
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
         """Tell the person why nothing was done: only them, where they were not told to wait."""
         strings = self.strings_for(interaction)
-        if isinstance(error, Refused):
-            sentence = getattr(strings, error.sentence).format(**error.values)
-        elif isinstance(error, PersonBusy):
-            sentence = strings.person_busy.format(limit=error.limit)
-        elif isinstance(error, SystemPromptTooLong):
-            sentence = strings.system_too_long.format(
-                characters=error.characters,
-                character_limit=error.character_limit,
-                tokens=error.tokens,
-                token_limit=error.token_limit,
-            )
-        elif isinstance(error, HistoryFailed):
+        if isinstance(error, HistoryFailed):
             log.warning("A command changed nothing: %s", error)
             sentence = strings.command_without_memory
+        elif isinstance(error, Refused | BotError):
+            sentence = error.explain(strings)
         elif isinstance(error, discord.HTTPException) and error.code in TOO_LATE:
             log.warning("A command cannot be answered any more: code %d", error.code)
             return
@@ -245,14 +237,14 @@ def is_brought(interaction: discord.Interaction) -> bool:
     return not interaction.is_guild_integration()
 
 
-def localized(sentence: str) -> app_commands.locale_str:
-    """Return a sentence for Discord to show to each in their language."""
-    return app_commands.locale_str(getattr(ENGLISH, sentence), sentence=sentence)
+def localized(explain: Explain) -> app_commands.locale_str:
+    """Return what Discord shows to each person in their language."""
+    return app_commands.locale_str(explain(ENGLISH), explain=explain)
 
 
 def scope_choices() -> list[app_commands.Choice[str]]:
     """Return for what something can be set."""
     return [
-        app_commands.Choice(name=localized("system_scope_channel"), value=CHANNEL_SCOPE),
-        app_commands.Choice(name=localized("system_scope_server"), value=SERVER_SCOPE),
+        app_commands.Choice(name=localized(lambda t: t.system_scope_channel), value=CHANNEL_SCOPE),
+        app_commands.Choice(name=localized(lambda t: t.system_scope_server), value=SERVER_SCOPE),
     ]

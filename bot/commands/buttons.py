@@ -51,7 +51,7 @@ class Presses:
         if offer is Offer.STOP:
             if not self._assistant.stop_answer(exchange.message_id):
                 await self._mend(interaction, exchange)
-                raise Refused("nothing_to_stop")
+                raise Refused(lambda t: t.nothing_to_stop)
             return
         assert interaction.client.user is not None
         renewed = await self._renewals.renew(
@@ -62,7 +62,8 @@ class Presses:
             me_id=interaction.client.user.id,
         )
         if renewed is not Renewed.DONE:
-            raise Refused("answer_running" if renewed is Renewed.RUNNING else "answer_forgotten")
+            running = renewed is Renewed.RUNNING
+            raise Refused(lambda t: t.answer_running if running else t.answer_forgotten)
 
     async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
         """Tell the person, and nobody else, why nothing was done."""
@@ -93,11 +94,11 @@ class Presses:
         exchange = await self._history.find(message_id) if message_id is not None else None
         if exchange is None or exchange.place_id != interaction.channel_id:
             await self._mend(interaction, None)
-            raise Refused("answer_forgotten")
+            raise Refused(lambda t: t.answer_forgotten)
         allowed = interaction.permissions
         in_charge = allowed.manage_messages or allowed.administrator
         if interaction.user.id != exchange.author_id and not in_charge:
-            raise Refused("refused_button")
+            raise Refused(lambda t: t.refused_button)
         private = exchange.conversation.person_id
         return replace(exchange, locale=interaction.locale.value) if private else exchange
 

@@ -27,7 +27,10 @@ class Help:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name=localized("help_name"), description=localized("help_description"))
+        @tree.command(
+            name=localized(lambda t: t.help_name),
+            description=localized(lambda t: t.help_description),
+        )
         @everywhere
         async def tell(interaction: discord.Interaction) -> None:
             await self._tell(interaction)

@@ -50,7 +50,7 @@ class Forms:
             kind, ids = read_form_id(interaction.data)
             reader = self._readers.get((kind, len(ids)))
             if reader is None or words is None:  # It is an older version's, or garbled.
-                raise Refused("form_unknown")
+                raise Refused(lambda t: t.form_unknown)
             await reader(interaction, ids, words)
         except Exception as error:  # noqa: BLE001  # explaining logs what nobody expected
             await self._commands.explain(interaction, error)

@@ -39,19 +39,24 @@ class Models:
     def add_to(self, tree: CompletingTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name=localized("model_name"), description=localized("model_description"))
+        @tree.command(
+            name=localized(lambda t: t.model_name),
+            description=localized(lambda t: t.model_description),
+        )
         @app_commands.rename(
-            model=localized("model_option_name"), scope=localized("system_scope_option_name")
+            model=localized(lambda t: t.model_option_name),
+            scope=localized(lambda t: t.system_scope_option_name),
         )
         @app_commands.describe(
-            model=localized("model_name_option"), scope=localized("system_scope_option")
+            model=localized(lambda t: t.model_name_option),
+            scope=localized(lambda t: t.system_scope_option),
         )
         @app_commands.choices(scope=scope_choices())
         async def model(
             interaction: discord.Interaction, model: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
             if scope not in SCOPES:
-                raise Refused("command_failed")
+                raise Refused(lambda t: t.command_failed)
             if model is None:
                 await self._show(interaction)
             else:
@@ -94,10 +99,10 @@ class Models:
         if not self._models.given:
             await self._models.look(PATIENT_SECONDS)
         if not self._models.known:
-            raise Refused("model_list_missing")
+            raise Refused(lambda t: t.model_list_missing)
         if name not in self._models.names:
             names = enumerated(self._models.names)
-            raise Refused("model_not_offered", model=shown(name), models=names)
+            raise Refused(lambda t: t.model_not_offered.format(model=shown(name), models=names))
 
     async def _complete(
         self, interaction: discord.Interaction, typed: str

@@ -67,18 +67,25 @@ class OwnData:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the commands."""
 
-        @tree.command(name=localized("privacy_name"), description=localized("privacy_description"))
+        @tree.command(
+            name=localized(lambda t: t.privacy_name),
+            description=localized(lambda t: t.privacy_description),
+        )
         @everywhere
         async def privacy(interaction: discord.Interaction) -> None:
             await self._privacy(interaction)
 
-        @tree.command(name=localized("export_name"), description=localized("export_description"))
+        @tree.command(
+            name=localized(lambda t: t.export_name),
+            description=localized(lambda t: t.export_description),
+        )
         @everywhere
         async def export(interaction: discord.Interaction) -> None:
             await self._export(interaction)
 
         @tree.command(
-            name=localized("forget_me_name"), description=localized("forget_me_description")
+            name=localized(lambda t: t.forget_me_name),
+            description=localized(lambda t: t.forget_me_description),
         )
         @everywhere
         async def forget_me(interaction: discord.Interaction) -> None:

@@ -32,21 +32,25 @@ class Instructing:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the command."""
 
-        @tree.command(name=localized("system_name"), description=localized("system_description"))
+        @tree.command(
+            name=localized(lambda t: t.system_name),
+            description=localized(lambda t: t.system_description),
+        )
         @app_commands.default_permissions(manage_guild=True)
         @app_commands.rename(
-            prompt=localized("system_prompt_option_name"),
-            scope=localized("system_scope_option_name"),
+            prompt=localized(lambda t: t.system_prompt_option_name),
+            scope=localized(lambda t: t.system_scope_option_name),
         )
         @app_commands.describe(
-            prompt=localized("system_prompt_option"), scope=localized("system_scope_option")
+            prompt=localized(lambda t: t.system_prompt_option),
+            scope=localized(lambda t: t.system_scope_option),
         )
         @app_commands.choices(scope=scope_choices())
         async def system(
             interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
             if scope not in SCOPES:
-                raise Refused("command_failed")
+                raise Refused(lambda t: t.command_failed)
             place = self._commands.place_to_rule(interaction, SCOPES[scope])
             if prompt is None:
                 await self._open_form(interaction, SCOPES[scope], place)
@@ -88,7 +92,7 @@ class Instructing:
     ) -> None:
         place = self._commands.place_to_rule(interaction, scope)
         if [scope_id_in(place, scope)] != [*ids]:
-            raise Refused("refused_place")
+            raise Refused(lambda t: t.refused_place)
         await self._set(interaction, scope, place, prompt)
 
     async def _set(

@@ -43,15 +43,18 @@ class UsageCommand:
     def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
         """Add the command."""
         choices = [
-            app_commands.Choice(name=localized("usage_by_person"), value="person"),
-            app_commands.Choice(name=localized("usage_by_channel"), value="channel"),
-            app_commands.Choice(name=localized("usage_by_day"), value="day"),
+            app_commands.Choice(name=localized(lambda t: t.usage_by_person), value="person"),
+            app_commands.Choice(name=localized(lambda t: t.usage_by_channel), value="channel"),
+            app_commands.Choice(name=localized(lambda t: t.usage_by_day), value="day"),
         ]
 
-        @tree.command(name=localized("usage_name"), description=localized("usage_description"))
+        @tree.command(
+            name=localized(lambda t: t.usage_name),
+            description=localized(lambda t: t.usage_description),
+        )
         @everywhere
-        @app_commands.rename(by=localized("usage_by_option_name"))
-        @app_commands.describe(by=localized("usage_by_option"))
+        @app_commands.rename(by=localized(lambda t: t.usage_by_option_name))
+        @app_commands.describe(by=localized(lambda t: t.usage_by_option))
         @app_commands.choices(by=choices)
         async def usage(interaction: discord.Interaction, by: str | None = None) -> None:
             if by is None:
@@ -59,7 +62,7 @@ class UsageCommand:
             elif by in BY:
                 await self._tell_of_guild(interaction, BY[by])
             else:
-                raise Refused("command_failed")
+                raise Refused(lambda t: t.command_failed)
 
     async def _tell_of_person(self, interaction: discord.Interaction) -> None:
         strings = self._commands.heard(interaction)
@@ -77,7 +80,7 @@ class UsageCommand:
     async def _tell_of_guild(self, interaction: discord.Interaction, by: By) -> None:
         if interaction.guild_id is None or is_brought(interaction):
             self._commands.heard(interaction)
-            raise Refused("refused_usage_by")
+            raise Refused(lambda t: t.refused_usage_by)
         place = self._commands.place_to_rule(interaction)
         assert place.guild_id is not None
         strings = self._commands.strings_for(interaction)

@@ -218,7 +218,7 @@ class Sentences:
     terminal_without_memory: str
 
 
-# Chooses a sentence from a table and fills in its values, such as `lambda text: text.hint`.
+# Chooses a sentence and fills in its values, such as `lambda t: t.file_cut.format(name=name)`.
 Explain = Callable[[Sentences], str]
 
 
