@@ -305,7 +305,7 @@ class ChatClient(discord.Client):
         if self._answering:
             log.info("Finishing %d answers", len(self._answering))
             await asyncio.wait(set(self._answering), timeout=grace_seconds)
-        self._history.hurry()
+        self._history.stop_waiting()
         if self._answering:
             log.info("Going on after the next start: %d answers", len(self._answering))
             self._assistant.interrupt()

@@ -59,7 +59,7 @@ LIBRARIES = {
         "inbox.channel_context",
     },
     "aiosqlite": {"storage.database"},
-    "sqlite3": {"storage.database", "storage.database_file"},
+    "sqlite3": {"storage.database", "storage.database_file", "storage.schema"},
     "openai": {"llm.api_failures", "llm.client"},
     "httpx2": {"llm.api_failures", "llm.completion", "llm.client"},
     "aiohttp": {

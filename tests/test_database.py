@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from bot.errors import HistoryFailed, HistoryUnusable
-from bot.storage import database
-from bot.storage.database import APPLICATION_ID, SCHEMA, Database
+from bot.storage import database, schema
+from bot.storage.database import Database
 from bot.storage.exchanges import History
+from bot.storage.schema import APPLICATION_ID, MIGRATIONS, Migration
 from tests.doubles import an_exchange, file_bytes, keep
 
 INSERT = "INSERT INTO facts VALUES (?, ?)"
@@ -62,7 +63,7 @@ async def test_a_new_file_is_private_and_says_whose_it_is(tmp_path: Path) -> Non
     path = tmp_path / "new" / "folders" / "bot.db"
     async with Database.open(path) as opened:
         assert await opened.fetch("PRAGMA application_id") == [(APPLICATION_ID,)]
-        assert await opened.fetch("PRAGMA user_version") == [(len(SCHEMA),)]
+        assert await opened.fetch("PRAGMA user_version") == [(len(MIGRATIONS),)]
         await opened.change(INSERT, "a", "b")
         modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
         assert set(modes.values()) == {0o600}
@@ -84,7 +85,7 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     async with Database.open(path):
         pass
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {len(SCHEMA) + 1}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     assert "was written by a newer version of this program. Run that version" in await refusal(path)
 
 
@@ -183,24 +184,32 @@ async def test_an_upgrade_that_fails_leaves_the_old_version(
         await opened.change(INSERT, "a", "b")
     with monkeypatch.context() as patch:
         patch.setattr(
-            database, "SCHEMA", (*SCHEMA, "CREATE TABLE more (x); CREATE TABLE facts (x);")
+            schema,
+            "MIGRATIONS",
+            (*MIGRATIONS, Migration("Fail", "CREATE TABLE more (x); CREATE TABLE facts (x);")),
         )
         with pytest.raises(HistoryUnusable):
             async with Database.open(path):
                 pass
     async with Database.open(path) as opened:
-        assert await opened.fetch("PRAGMA user_version") == [(len(SCHEMA),)]
+        assert await opened.fetch("PRAGMA user_version") == [(len(MIGRATIONS),)]
         assert not await opened.fetch("SELECT 1 FROM sqlite_schema WHERE name = 'more'")
         assert await opened.fetch("SELECT * FROM facts") == [("a", "b")]
 
 
-async def test_an_upgrade_keeps_what_there_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_migration_keeps_what_there_is_and_is_logged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", schema.__name__)
     async with Database.open(path) as opened:
         await opened.change(INSERT, "a", "b")
-    monkeypatch.setattr(database, "SCHEMA", (*SCHEMA, "CREATE TABLE more (x);"))
+    more = Migration("Add a table", "CREATE TABLE more (x);")
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, more))
     async with Database.open(path) as opened:
-        assert await opened.fetch("PRAGMA user_version") == [(len(SCHEMA) + 1,)]
+        assert await opened.fetch("PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
         assert await opened.fetch("SELECT * FROM facts, more") == []
+        number = len(MIGRATIONS) + 1
+        assert caplog.messages == [f"Migrate database {path} to version {number}: Add a table"]
         assert await opened.fetch("SELECT * FROM facts") == [("a", "b")]
 
 
@@ -284,18 +293,20 @@ async def test_a_lock_that_lasts_is_waited_for_once(
         other.execute("ROLLBACK")
     assert await writing == 1
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        "Another program locks the database; what is to be stored waits for it"
+        "Wait for the database: another program locks it"
     ]
 
 
-async def test_whoever_hurries_waits_for_no_lock(opened: Database, path: Path) -> None:
-    """Nor does who waits already."""
+async def test_no_unit_waits_for_a_lock_once_waiting_is_stopped(
+    opened: Database, path: Path
+) -> None:
+    """A unit that waits already fails, too."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         waiting = asyncio.create_task(opened.change(INSERT, "a", "b"))
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done
-        opened.hurry()
+        opened.stop_waiting()
         for unit in (waiting, opened.change_all((INSERT, ("c", "d")))):
             async with asyncio.timeout(20):
                 with pytest.raises(HistoryFailed, match="locked"):

@@ -20,10 +20,11 @@ from bot.conversation.token_estimate import Calibration
 from bot.errors import HistoryFailed
 from bot.storage import erasure as forgetting
 from bot.storage import exchanges as history_module
-from bot.storage.database import APPLICATION_ID, SCHEMA, Database
+from bot.storage.database import Database
 from bot.storage.erasure import IS_OPEN, Erasure
 from bot.storage.exchanges import PAGE_ROWS, History
 from bot.storage.preferences import Scope
+from bot.storage.schema import APPLICATION_ID, MIGRATIONS
 from bot.storage.usage import UsageRow, UsageTotal
 from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
 from tests.faults.failing import FailingDatabase
@@ -813,7 +814,7 @@ async def test_what_a_question_quotes_is_found_by_the_message_that_it_replies_to
 
 async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
-        database.executescript(SCHEMA[0])
+        database.executescript(MIGRATIONS[0].sql)
         database.execute("PRAGMA user_version = 1")
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         for row in ((1, 1, 1, 7, None), (20, 200, 200, 7, 1), (30, 3, 3, None, None)):

@@ -227,9 +227,9 @@ class Erasure:
             self.pending.clear()
             emptied = False
             try:
-                await self._database.empty_log()  # Also where the file cannot be written anew.
+                await self._database.truncate_log()  # Also where the file cannot be written anew.
                 await self._rewrite(most_bytes)
-                emptied = await self._database.empty_log()
+                emptied = await self._database.truncate_log()
             finally:
                 if not emptied:
                     self.pending.set()

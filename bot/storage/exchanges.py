@@ -97,9 +97,9 @@ class History:
             finally:
                 await history._erase_at_the_end()
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Wait no longer for other programs that lock the file: the bot is to end."""
-        self._database.hurry()
+        self._database.stop_waiting()
 
     async def _erase_at_the_start(self) -> None:
         """Erase what the last run forgot but did not erase."""
@@ -118,7 +118,7 @@ class History:
         erasure = self.erasure
         if not (erasure.pending.is_set() or erasure.may_have_copies):
             return
-        self.hurry()
+        self.stop_waiting()
         erasure.pending.set()
         why_not: str | None = "it takes too long"
         with suppress(TimeoutError):

@@ -92,10 +92,10 @@ class FailingDatabase(Database):
         self._count()
         return await super().change_all(*statements)
 
-    async def empty_log(self) -> bool:
+    async def truncate_log(self) -> bool:
         """Work the log into the file, as Database does."""
         self._count()
-        return await super().empty_log()
+        return await super().truncate_log()
 
     async def rewrite(self) -> None:
         """Write the file anew, as Database does."""
