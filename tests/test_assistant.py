@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -48,17 +48,6 @@ MODEL_ERRORS = [
     for one in vars(errors).values()
     if isinstance(one, type) and issubclass(one, ModelError) and one is not ModelContextExceeded
 ]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-@pytest.fixture
-async def history(path: Path) -> AsyncIterator[History]:
-    async with History.open(path) as one:
-        yield one
 
 
 @pytest.fixture

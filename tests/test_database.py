@@ -24,11 +24,6 @@ INSERT = "INSERT INTO facts VALUES (?, ?)"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-@pytest.fixture
 async def opened(path: Path) -> AsyncIterator[Database]:
     async with Database.open(path) as one:
         yield one

@@ -1,8 +1,6 @@
 """The mark of what was heard: it never runs ahead of what was, and survives a restart."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +11,6 @@ from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, Clock
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture
-async def history(tmp_path: Path) -> AsyncIterator[History]:
-    async with History.open(tmp_path / "bot.db") as one:
-        yield one
 
 
 def at(seconds: float) -> int:

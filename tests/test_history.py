@@ -5,7 +5,6 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -32,17 +31,6 @@ from tests.faults.failing import FailingDatabase
 PLENTY = 1_000_000
 CHANNEL = Conversation(1, guild_id=7)
 THREAD = Conversation(100, parent_id=1, guild_id=7)  # made from message 100 of channel 1
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-@pytest.fixture
-async def history(path: Path) -> AsyncIterator[History]:
-    async with History.open(path) as one:
-        yield one
 
 
 async def seen(history: History, conversation: Conversation, budget: int = PLENTY) -> list[int]:

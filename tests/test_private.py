@@ -1,7 +1,6 @@
 """What one person alone sees: nobody else's prompt knows of it, and it is forgotten as all is."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,17 +15,6 @@ PLENTY = 1_000_000
 MINA, JUN = 99, 98  # an_exchange is of author 99
 CHANNEL = Conversation(1, guild_id=7)
 TOKEN = "aW50ZXJhY3Rpb24"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-@pytest.fixture
-async def history(path: Path) -> AsyncIterator[History]:
-    async with History.open(path) as one:
-        yield one
 
 
 def asked(

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -37,16 +36,10 @@ ANEW = frozenset({Offer.REGENERATE})
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-@pytest.fixture
-async def history(path: Path) -> AsyncIterator[History]:
-    async with History.open(path) as one:
-        await keep(one, an_exchange(1, "First?", "One."), an_exchange(2, "Second?", "Two."))
-        await keep(one, an_exchange(3, "Third?", "Three."))
-        yield one
+async def history(history: History) -> History:
+    await keep(history, an_exchange(1, "First?", "One."), an_exchange(2, "Second?", "Two."))
+    await keep(history, an_exchange(3, "Third?", "Three."))
+    return history
 
 
 @pytest.fixture

@@ -1,13 +1,9 @@
 """What was used, counted and forgotten, on a real file."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from bot.commands.usage import ROWS, guild_report, summed
 from bot.i18n.sentences import ENGLISH
@@ -21,12 +17,6 @@ MINA, JUN, GUILD, CHANNEL = 10, 11, 7, 1
 ONE = UsageRow(DAY, GUILD, CHANNEL, MINA, "m", UsageTotal(100, 20, 1))
 CHANGES: list[dict[str, Any]] = [{"model": "n"}, {"day": DAY - 1}, {"channel_id": 2}]
 PRICES = Prices({"m": (Decimal(1), Decimal(10))})
-
-
-@pytest.fixture
-async def history(tmp_path: Path) -> AsyncIterator[History]:
-    async with History.open(tmp_path / "bot.db") as one:
-        yield one
 
 
 async def test_what_is_used_adds_up_by_day_place_person_and_model(history: History) -> None:
