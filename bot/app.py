@@ -1,102 +1,90 @@
-"""The life of the process: open, wire, run, drain, close."""
+"""Build the bot, run it, drain it and close it."""
 
 import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import Pictures
+from bot.attachments.reader import Attachments
+from bot.client import ChatClient, Handlers
+from bot.commands.ask import Asking
+from bot.commands.base import Commands
+from bot.commands.buttons import Presses
+from bot.commands.help import Help
+from bot.commands.modals import Forms
+from bot.commands.model import Models
+from bot.commands.privacy import Keeping, OwnData
+from bot.commands.regenerate import Renewals
+from bot.commands.system_prompt import Instructing
+from bot.commands.usage import UsageCommand
+from bot.connection import Connection
 from bot.i18n.languages import Languages
+from bot.inbox.access import Access
+from bot.inbox.channel_context import whereabouts
+from bot.inbox.channels import Channels
+from bot.inbox.edits import Changes
+from bot.inbox.in_flight import InFlight
+from bot.inbox.interactions import Interactions
+from bot.inbox.messages import Inbox
+from bot.inbox.past_images import Gallery
+from bot.inbox.questions import Questions
+from bot.inbox.user_limits import PersonLimits
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelList
+from bot.recovery.catch_up import CatchUp
+from bot.recovery.guilds import Guilds
+from bot.recovery.missed import Absence
+from bot.recovery.reconcile import Comparison
+from bot.recovery.unfinished import Recovery
+from bot.recovery.watermark import Heard
 from bot.settings import Settings
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.retention import HOUR_SECONDS, Retention
+from bot.transport.pacer import Pacer
+from bot.transport.patches import point_at
 
 log = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-@asynccontextmanager
-async def assistant_on(
-    settings: Settings, file: DatabaseFile, languages: Languages
-) -> AsyncIterator[tuple[Assistant, History, ModelList]]:
-    """Open the history and the model, and put the assistant on top of them."""
-    api_key = settings.openai_api_key
-    async with (
-        History.of(file) as history,
-        ChatCompletions.open(
-            base_url=settings.openai_base_url,
-            api_key=api_key.get_secret_value() if api_key is not None else None,
-            name=settings.openai_model,
-            options=settings.request_options,
-            reply_tokens=settings.reply_tokens,
-            length_option="max_completion_tokens" if settings.at_openai else "max_tokens",
-            first_token_seconds=settings.first_token_timeout,
-            idle_seconds=settings.stream_idle_timeout,
-            reply_seconds=settings.reply_timeout,
-        ) as model,
-        ModelList(model.name, settings.offered_models, model.listed) as models,
-    ):
-        assistant = Assistant(
-            model,
-            history,
-            system_prompt=settings.system_prompt,
-            token_budget=settings.context_tokens,
-            languages=languages,
-            pictures=Pictures(settings.image_turns),
-            models=models.given,
-        )
-        yield assistant, history, models
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What stays open while the process runs, whichever client is connected."""
+
+    history: History
+    model: ChatModel
+    models: ModelList
+    attachments: Attachments
 
 
 async def run(settings: Settings, file: DatabaseFile) -> None:
-    """Run the bot with the memory in *file* until a signal ends it; raises StartRefused."""
-    # discord.py takes 0.2 s to import.
-    from bot.attachments.reader import Attachments  # noqa: PLC0415
-    from bot.commands.privacy import Keeping  # noqa: PLC0415
-    from bot.connection import Connection  # noqa: PLC0415
-
-    languages = Languages(settings.language)
-    reads_files = settings.attachment_bytes > 0
+    """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
     with stop_signal() as stop:  # From before the database is opened: that may take long.
         async with (
-            assistant_on(settings, file, languages) as (assistant, history, models),
+            History.of(file) as history,
+            ChatCompletions.open(settings.api) as model,
+            ModelList(model.name, settings.offered_models, model.listed) as models,
             Attachments(
                 settings.discord_api_url,
                 max_bytes=settings.attachment_bytes,
                 pictures=settings.image_turns > 0,
             ) as attachments,
-            Connection(
-                assistant,
-                history,
-                token=settings.discord_token.get_secret_value(),
-                api_url=settings.discord_api_url,
-                gateway_url=settings.discord_gateway_url,
-                languages=languages,
-                models=models,
-                prices=settings.token_prices,
-                keeping=Keeping(
-                    settings.openai_host,
-                    settings.retention_days,
-                    files=reads_files,
-                    pictures=reads_files and settings.image_turns > 0,
-                    pdfs=reads_files and attachments.reads_pdfs,
-                ),
-                allowed_guilds=settings.allowed_guilds,
-                allow_dms=settings.allow_dms,
-                catch_up_hours=settings.catch_up_hours,
-                questions_per_minute=settings.user_messages_per_minute,
-                reply_parts=settings.reply_parts,
-                attachments=attachments,
-            ) as connection,
+            connection(
+                settings,
+                Resources(history=history, model=model, models=models, attachments=attachments),
+            ) as connected,
         ):
-            running = asyncio.create_task(connection.run())
+            running = asyncio.create_task(connected.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -104,9 +92,154 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 running.result()
             else:
                 log.info("Stopping")
-                await connection.drain(settings.shutdown_grace)
+                await connected.drain(settings.shutdown_grace)
                 running.cancel()
                 await asyncio.wait({running})
+
+
+def connection(settings: Settings, resources: Resources) -> Connection:
+    """Return a connection that is not open yet, for the bot that `build` builds."""
+    point_at(settings.discord_api_url, settings.discord_gateway_url)
+    return Connection(
+        partial(ChatClient, partial(build, settings, resources)),
+        token=settings.discord_token.get_secret_value(),
+        facts=resources.history.facts,
+    )
+
+
+def build(settings: Settings, resources: Resources, client: ChatClient, pacer: Pacer) -> Handlers:
+    """Build all that handles the events of *client*, from the bottom to the top.
+
+    This is long because the wiring of the whole program stands in this one place.
+    """
+    history, attachments = resources.history, resources.attachments
+    languages = Languages(settings.language, client.locale_of)
+    access = Access(settings.allowed_guilds, settings.allow_dms)
+    limits = PersonLimits(settings.user_messages_per_minute)
+    in_flight = InFlight()
+
+    channels = Channels(client, history.places, pacer)
+    assistant = Assistant(
+        resources.model,
+        history,
+        system_prompt=settings.system_prompt,
+        token_budget=settings.context_tokens,
+        languages=languages,
+        pictures=Pictures(settings.image_turns, Gallery(channels, attachments)),
+        models=resources.models.given,
+        whereabouts=partial(whereabouts, client),
+    )
+
+    questions = Questions(history, channels, attachments=attachments, languages=languages)
+    inbox = Inbox(
+        assistant,
+        history,
+        questions,
+        channels,
+        pacer,
+        limits=limits,
+        languages=languages,
+        message_content=client.intents.message_content,
+        max_parts=settings.reply_parts,
+    )
+    interactions = Interactions(
+        client,
+        assistant,
+        history,
+        inbox,
+        channels,
+        pacer,
+        attachments=attachments,
+        limits=limits,
+        languages=languages,
+    )
+
+    heard = Heard(history)
+    guilds = Guilds(client, history, access)
+    look_again = asyncio.Event()
+    changes = Changes(assistant, history, arrivals=inbox, withdraw=look_again.set)
+    assistant.follow(changes.as_it_stands)
+    catch_up = CatchUp(
+        client,
+        history,
+        questions,
+        inbox,
+        Recovery(
+            assistant,
+            history,
+            questions,
+            inbox,
+            interactions,
+            channels,
+            pacer,
+            languages=languages,
+        ),
+        guilds,
+        Absence(client, history, channels, guilds, pacer),
+        Comparison(client, history, channels, guilds, changes, pacer),
+        heard,
+        hours=settings.catch_up_hours,
+        in_flight=in_flight,
+        look_again=look_again,
+    )
+    retention = Retention(
+        history,
+        keep_seconds=(settings.catch_up_hours + 1) * HOUR_SECONDS,
+        retention_days=settings.retention_days,
+    )
+
+    commands = Commands(client, assistant, history, languages, access, changes, in_flight)
+    renewals = Renewals(assistant, history, questions, inbox, interactions, catch_up, limits)
+    keeping = _keeping(settings, attachments)
+    own_data = OwnData(commands, assistant, history, keeping, withdraw=look_again.set)
+    own_data.add_to(commands.tree)
+    own_data.add_buttons_to(client, languages.default)
+    Help(commands, assistant, history, keeping).add_to(commands.tree)
+    Models(commands, assistant, resources.models).add_to(commands.tree)
+    UsageCommand(commands, history, settings.token_prices).add_to(commands.tree)
+    instructing = Instructing(commands, assistant, history)
+    instructing.add_to(commands.tree)
+    asking = Asking(commands, channels, client.answer_interaction)
+    asking.add_to(commands.tree)
+    forms = Forms(commands)
+    instructing.read_forms(forms)
+    asking.read_forms(forms)
+    forms.hear(client)
+    Presses(commands, assistant, history, renewals).hear(client)
+
+    return Handlers(
+        access=access,
+        assistant=assistant,
+        background=(
+            catch_up.run,
+            changes.keep_making,
+            retention.keep_erased,
+            retention.keep_pruned,
+            guilds.keep_recorded,
+            heard.keep_written,
+            commands.sync,
+        ),
+        catch_up=catch_up,
+        changes=changes,
+        guilds=guilds,
+        heard=heard,
+        history=history,
+        in_flight=in_flight,
+        inbox=inbox,
+        interactions=interactions,
+        questions=questions,
+    )
+
+
+def _keeping(settings: Settings, attachments: Attachments) -> Keeping:
+    reads_files = settings.attachment_bytes > 0
+    return Keeping(
+        settings.openai_host,
+        settings.retention_days,
+        files=reads_files,
+        pictures=reads_files and settings.image_turns > 0,
+        pdfs=reads_files and attachments.reads_pdfs,
+    )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
+from bot.llm.api_config import ApiConfig
 from bot.llm.listed_models import is_model_name
 from bot.llm.prices import Prices, read_prices
 
@@ -266,6 +267,22 @@ class Settings(BaseModel):
     def at_openai(self) -> bool:
         """Whether requests go to OpenAI's own address rather than a compatible server."""
         return self.openai_host == OPENAI_HOST
+
+    @property
+    def api(self) -> ApiConfig:
+        """How the chat API is asked."""
+        key = self.openai_api_key
+        return ApiConfig(
+            base_url=self.openai_base_url,
+            api_key=key.get_secret_value() if key is not None else None,
+            model=self.openai_model,
+            options=self.request_options,
+            reply_tokens=self.reply_tokens,
+            length_option="max_completion_tokens" if self.at_openai else "max_tokens",
+            first_token_seconds=self.first_token_timeout,
+            idle_seconds=self.stream_idle_timeout,
+            reply_seconds=self.reply_timeout,
+        )
 
     def request_options(self, model: str) -> dict[str, Any]:
         """Return what is merged into each request to *model*.

@@ -17,8 +17,8 @@ from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bot.app import assistant_on
 from bot.assistant.assistant import Assistant
+from bot.assistant.prompt_images import Pictures
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
 from bot.conversation.reply_actions import NOTHING, Offers, true_with
@@ -31,6 +31,7 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
+from bot.llm.client import ChatCompletions
 from bot.logs import set_up_logging
 from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running
@@ -310,8 +311,8 @@ def _text(data: bytes, name: str) -> str:
 async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     given: dict[str, Any] = {"discord_token": "not-needed"}
     if offline:
-        model = running("bot.sandbox.model.server", "--settings", OFFLINE)
-        ready = await stack.enter_async_context(model)
+        stand_in = running("bot.sandbox.model.server", "--settings", OFFLINE)
+        ready = await stack.enter_async_context(stand_in)
         given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
         given |= {"openai_model": "offline", "openai_options": {}}
         os.environ |= NO_PROXY
@@ -324,7 +325,16 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         print(languages.default.terminal_without_memory, file=sys.stderr)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-"))
         file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
-    assistant, history, _ = await stack.enter_async_context(assistant_on(settings, file, languages))
+    history = await stack.enter_async_context(History.of(file))
+    model = await stack.enter_async_context(ChatCompletions.open(settings.api))
+    assistant = Assistant(
+        model,
+        history,
+        system_prompt=settings.system_prompt,
+        token_budget=settings.context_tokens,
+        languages=languages,
+        pictures=Pictures(settings.image_turns),
+    )
     return Chat(assistant, history, languages.default)
 
 

@@ -18,105 +18,52 @@ MODULES = {
 OWN = [name for name in MODULES if not name.startswith("bot.sandbox")]
 STAND_INS = [name for name in MODULES if name.startswith("bot.sandbox")]
 
+# The rooms and the modules beside them, from the top down. Each imports only from what is below it,
+# and rooms on one floor do not know each other.
+FLOORS = (
+    {"__main__"},
+    {"app"},
+    {"connection"},
+    {"client", "commands"},
+    {"recovery"},
+    {"inbox", "terminal"},
+    {"assistant", "attachments", "replies", "settings"},
+    {"llm", "storage", "transport"},
+    {"errors"},
+    {"conversation"},
+    {"backoff", "bounded", "i18n", "logs", "markdown"},
+)
 # Whose business a library is. The others are given plain values.
 LIBRARIES = {
     "discord": {
-        "recovery.missed",
-        "inbox.addressing",
-        "commands.ask",
-        "attachments.reader",
-        "transport.rate_limit_buckets",
-        "replies.buttons",
-        "recovery.catch_up",
-        "inbox.reply_chain",
-        "inbox.edits",
-        "inbox.channels",
-        "client",
-        "commands.base",
-        "recovery.reconcile",
-        "commands.tree",
-        "transport.calls",
-        "replies.destination",
-        "replies.discord_reply",
-        "inbox.embeds",
-        "commands.modals",
-        "transport.patches",
-        "transport.websocket",
-        "recovery.guilds",
-        "commands.help",
-        "inbox.messages",
-        "commands.system_prompt",
-        "replies.interaction_channel",
-        "inbox.interactions",
-        "commands.model",
-        "commands.privacy",
-        "inbox.threads",
-        "commands.buttons",
-        "inbox.questions",
-        "transport.reconnect",
-        "recovery.unfinished",
-        "commands.usage",
-        "inbox.channel_context",
+        *("attachments", "client", "commands", "inbox", "recovery", "replies", "transport"),
     },
-    "aiosqlite": {"storage.database"},
-    "sqlite3": {"storage.database", "storage.database_file", "storage.schema"},
-    "openai": {"llm.api_failures", "llm.client"},
-    "httpx2": {"llm.api_failures", "llm.completion", "llm.client"},
-    "aiohttp": {
-        *(
-            "llm.api_failures",
-            "attachments.reader",
-            "transport.rate_limit_buckets",
-            "commands.base",
-            "commands.tree",
-            "transport.calls",
-        ),
-        *("transport.patches", "llm.client"),
-    },
+    "aiosqlite": {"storage"},
+    "sqlite3": {"storage"},
+    "openai": {"llm"},
+    "httpx2": {"llm"},
+    "aiohttp": {"attachments", "commands", "llm", "transport"},
     "pydantic": {"settings"},
     "dotenv": {"settings"},
-    "pypdf": {"attachments.pdf_worker"},
+    "pypdf": {"attachments"},
 }
 # Pure: no files, no sockets, no tasks, no clock.
-PURE = {
-    "markdown.html_tags",
-    "llm.calls",
-    "llm.stream_decoder",
-    "conversation.context_window",
-    "conversation.exchange",
+PURE = {"backoff", "bounded", "conversation", "errors", "i18n", "markdown"}
+PURE_MODULES = {
     "attachments.text_encoding",
-    "markdown.masked_links",
-    "backoff",
-    "bounded",
-    "errors",
-    "conversation.gaps",
-    "markdown.characters",
-    "conversation.images",
-    "markdown.inline",
-    "i18n.korean",
-    "i18n.languages",
     "inbox.recent_edits",
-    "markdown.latex",
-    "markdown.latex_symbols",
     "inbox.user_limits",
-    "markdown.links",
-    "llm.listed_models",
-    "conversation.reply_actions",
-    "replies.parts",
-    "transport.payload_checks",
-    "llm.prices",
-    "conversation.prompt",
-    "llm.reasoning_filter",
+    "llm.api_config",
     "llm.api_errors",
-    "markdown.renderer",
+    "llm.calls",
+    "llm.listed_models",
+    "llm.prices",
+    "llm.reasoning_filter",
+    "llm.stream_decoder",
+    "replies.parts",
     "replies.reply_text",
-    "i18n.sentences",
     "replies.showing",
-    "conversation.snowflakes",
-    "markdown.splitter",
-    "markdown.tables",
-    "conversation.token_estimate",
-    "markdown.visible",
+    "transport.payload_checks",
 }
 IMPURE = {"aiohttp", "aiosqlite", "asyncio", "discord", "logging", "os", "pathlib", "time"}
 
@@ -162,18 +109,38 @@ def own_imports(name: str, *, at_start: bool = False) -> set[str]:
     return {one for one in imported(name, at_start=at_start) if one in MODULES}
 
 
+def room_of(name: str) -> str:
+    """Return the room of a module, or the module itself if it is beside the rooms."""
+    return name.split(".")[1] if "." in name else name
+
+
 def importers(wanted: str) -> set[str]:
-    return {name.removeprefix("bot.") for name in OWN if wanted in imported(name)}
+    return {room_of(name) for name in OWN if wanted in imported(name)}
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_is_the_business_of_few(library: str) -> None:
     users = {
-        name.removeprefix("bot.")
+        room_of(name)
         for name in OWN
         if any(one.partition(".")[0] == library for one in imported(name))
     }
     assert users == LIBRARIES[library]
+
+
+def test_each_room_has_a_floor() -> None:
+    rooms = {room_of(name) for name in OWN if name != "bot"}
+    assert rooms == set().union(*FLOORS)
+    assert len(FLOORS) <= 12
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if name != "bot"])
+def test_imports_point_downwards(name: str) -> None:
+    room = room_of(name)
+    floor = next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+    below = set().union(*FLOORS[floor + 1 :])
+    used = {room_of(one) for one in own_imports(name) - set(STAND_INS)} - {room}
+    assert used <= below
 
 
 @pytest.mark.parametrize("name", STAND_INS)
@@ -181,10 +148,14 @@ def test_stand_ins_share_no_code_with_the_bot(name: str) -> None:
     assert own_imports(name) <= set(STAND_INS)
 
 
-@pytest.mark.parametrize("name", sorted(PURE))
+def is_pure(name: str) -> bool:
+    return room_of(name) in PURE or name.removeprefix("bot.") in PURE_MODULES
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if is_pure(name)])
 def test_what_decides_does_nothing_else(name: str) -> None:
-    assert not {one.partition(".")[0] for one in imported(f"bot.{name}")} & IMPURE
-    assert all(one.removeprefix("bot.") in PURE for one in own_imports(f"bot.{name}"))
+    assert not {one.partition(".")[0] for one in imported(name)} & IMPURE
+    assert all(map(is_pure, own_imports(name)))
 
 
 def test_settings_are_read_at_the_top_only() -> None:
@@ -192,73 +163,8 @@ def test_settings_are_read_at_the_top_only() -> None:
 
 
 def test_stand_ins_are_started_by_the_commands_only() -> None:
-    users = {
-        name.removeprefix("bot.")
-        for name in OWN
-        if any(one in STAND_INS for one in own_imports(name))
-    }
+    users = {room_of(name) for name in OWN if own_imports(name) & set(STAND_INS)}
     assert users == {"__main__", "terminal"}
-
-
-@pytest.mark.parametrize(
-    ("below", "above"),
-    [
-        (
-            "assistant.assistant",
-            {
-                "inbox.edits",
-                "client",
-                "commands.base",
-                "connection",
-                "commands.help",
-                "inbox.messages",
-                "commands.system_prompt",
-                "inbox.interactions",
-                "commands.model",
-                "commands.privacy",
-                "commands.buttons",
-                "recovery.unfinished",
-                "commands.regenerate",
-                "app",
-                "terminal",
-            },
-        ),
-        ("llm.client", {"app"}),
-        (
-            "storage.database",
-            {
-                "storage.erasure",
-                "storage.facts",
-                "storage.exchanges",
-                "storage.preferences",
-                "storage.places",
-                "storage.usage",
-            },
-        ),
-        ("client", {"commands.base", "connection"}),
-        (
-            "commands.base",
-            {
-                *(
-                    "commands.ask",
-                    "connection",
-                    "commands.modals",
-                    "commands.help",
-                    "commands.system_prompt",
-                    "commands.model",
-                    "commands.privacy",
-                ),
-                *("commands.buttons", "commands.usage"),
-            },
-        ),
-        ("connection", {"app"}),
-        ("app", {"__main__", "terminal"}),
-        ("terminal", {"__main__"}),
-        ("__main__", set()),
-    ],
-)
-def test_arrows_point_downwards(below: str, above: set[str]) -> None:
-    assert importers(f"bot.{below}") == above
 
 
 @pytest.mark.parametrize("at_start", [True, False])

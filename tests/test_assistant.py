@@ -56,13 +56,13 @@ def model() -> DoubleModel:
 
 
 @pytest.fixture
-def made(model: DoubleModel, history: History) -> Callable[..., Assistant]:
+def made(model: DoubleModel, history: History, album: "Album") -> Callable[..., Assistant]:
     def made(**changes: Any) -> Assistant:
         values: dict[str, Any] = {
             "system_prompt": "Be brief.",
             "token_budget": 4000,
             "languages": Languages("en"),
-            "pictures": Pictures(3),
+            "pictures": Pictures(3, album),
         }
         return Assistant(model, history, **values | changes)
 
@@ -767,8 +767,8 @@ async def test_the_replies_above_are_told_once_and_not_stored(
     assert second.text == "above 2\n⟦Mina writes⟧\nWhy?"
 
 
-async def test_the_place_is_told(assistant: Assistant, model: DoubleModel) -> None:
-    assistant.locate(lambda exchange: f"⟦in {exchange.place_id}⟧")
+async def test_the_place_is_told(made: Callable[..., Assistant], model: DoubleModel) -> None:
+    assistant = made(whereabouts=lambda exchange: f"⟦in {exchange.place_id}⟧")
     await assistant.answer(an_exchange(1, author="Mina"), DoubleReply())
     assert model.history[0].turns[0].text.endswith("\n\n⟦in 1⟧")
 
@@ -1138,10 +1138,8 @@ class Album:
 
 
 @pytest.fixture
-def album(assistant: Assistant) -> Album:
-    album = Album()
-    assistant.pictures.come_from(album)
-    return album
+def album() -> Album:
+    return Album()
 
 
 def with_picture(message_id: int) -> Exchange:

@@ -42,6 +42,7 @@ from bot.errors import (
 )
 from bot.llm import client as model_module
 from bot.llm import completion as completion_module
+from bot.llm.api_config import ApiConfig
 from bot.llm.calls import Calls, Usage
 from bot.llm.client import ChatCompletions
 from bot.llm.listed_models import ListedModel
@@ -57,7 +58,7 @@ QUESTION = "Why is the sky of my secret planet green?"
 PROMPT = Prompt((Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, QUESTION)), 20, 0, 100)
 SOON = 0.3  # seconds; the deadlines of tests that wait for them
 VALUES: dict[str, Any] = {
-    "name": "any-name",
+    "model": "any-name",
     "options": lambda _model: {},
     "reply_tokens": 500,
     "length_option": "max_completion_tokens",
@@ -86,7 +87,7 @@ async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> Mode
 async def client(stand_in: ModelDriver) -> AsyncIterator[AsyncOpenAI]:
     """One for all tests, as making one takes longer than most of them."""
     async with ChatCompletions.open(
-        base_url=stand_in.base_url, api_key=stand_in.api_key, **VALUES
+        ApiConfig(base_url=stand_in.base_url, api_key=stand_in.api_key, **VALUES)
     ) as model:
         yield model._client
 
@@ -100,10 +101,12 @@ def opened(server: ModelDriver, client: AsyncOpenAI) -> Open:
         base_url: str = "", api_key: str | None = "", **changes: Any
     ) -> AsyncIterator[ChatCompletions]:
         if api_key == "":
-            yield ChatCompletions(client, **VALUES | changes)
+            config = ApiConfig(base_url="", api_key=None, **VALUES | changes)
+            yield ChatCompletions(client, config)
         else:
             url = base_url or server.base_url
-            async with ChatCompletions.open(base_url=url, api_key=api_key, **VALUES) as model:
+            config = ApiConfig(base_url=url, api_key=api_key, **VALUES)
+            async with ChatCompletions.open(config) as model:
                 yield model
 
     return opened
@@ -957,7 +960,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
     """Open a model behind a server that answers so."""
     async with (
         listening(answer) as url,
-        ChatCompletions.open(base_url=url, api_key="x", **VALUES | changes) as model,
+        ChatCompletions.open(ApiConfig(base_url=url, api_key="x", **VALUES | changes)) as model,
         asyncio.timeout(10),
     ):
         yield model

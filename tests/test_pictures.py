@@ -49,13 +49,12 @@ async def shown(pictures: Pictures, prompt: Prompt, at_hand: Sequence[Picture] |
 
 
 async def test_pictures_are_bounded_in_all_and_the_newest_go_first() -> None:
-    pictures = Pictures(3)
-    pictures.come_from(Album(ALL_BYTES // 4))
+    pictures = Pictures(3, Album(ALL_BYTES // 4))
     assert await shown(pictures, a_prompt(2, 2, 1), None) == ["1/0", "2/0", "2/1", "3/0"]
     at_hand = [a_picture_of(ALL_BYTES // 2, "hand")]
     assert await shown(pictures, a_prompt(2, 2, 1), at_hand) == ["2/0", "2/1", "hand"]
-    pictures.come_from(Album(ALL_BYTES + 1))
-    assert await shown(pictures, a_prompt(1, 1), None) == []
+    too_large = Pictures(3, Album(ALL_BYTES + 1))
+    assert await shown(too_large, a_prompt(1, 1), None) == []
 
 
 async def test_without_a_source_there_are_those_at_hand() -> None:

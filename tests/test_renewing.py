@@ -47,6 +47,16 @@ def model() -> DoubleModel:
     return DoubleModel()
 
 
+class Album:
+    """A source with one picture for each question."""
+
+    async def of(self, _exchange: Exchange) -> list[Picture]:
+        async def fetch() -> Image:
+            return Image(b"picture", "image/png")
+
+        return [Picture(7, fetch)]
+
+
 @pytest.fixture
 def assistant(model: DoubleModel, history: History) -> Assistant:
     return Assistant(
@@ -55,7 +65,7 @@ def assistant(model: DoubleModel, history: History) -> Assistant:
         system_prompt="Be brief.",
         token_budget=4000,
         languages=Languages("en"),
-        pictures=Pictures(3),
+        pictures=Pictures(3, Album()),
     )
 
 
@@ -330,7 +340,7 @@ def with_budget(tokens: int, model: DoubleModel, history: History) -> Assistant:
         system_prompt="",
         token_budget=tokens,
         languages=Languages("en"),
-        pictures=Pictures(3),
+        pictures=Pictures(3, Album()),
     )
 
 
@@ -429,21 +439,10 @@ def test_a_hint_is_no_reply_to_be_made_anew() -> None:
     assert offered(State.ANSWERED, empty=True, cut=False) == NOTHING
 
 
-class Album:
-    """A source with one picture for each question."""
-
-    async def of(self, _exchange: Exchange) -> list[Picture]:
-        async def fetch() -> Image:
-            return Image(b"picture", "image/png")
-
-        return [Picture(7, fetch)]
-
-
 @pytest.mark.parametrize(("renewal", "turn"), [(Offer.REGENERATE, -1), (Offer.CONTINUE, -3)])
 async def test_the_pictures_of_the_question_are_seen_again(
     assistant: Assistant, history: History, model: DoubleModel, renewal: Offer, turn: int
 ) -> None:
-    assistant.pictures.come_from(Album())
     exchange = replace(an_exchange(4, "Long?", "It", files="⟦picture a.png⟧"), cut=True)
     assert await history.receive(exchange)
     assert await history.complete(exchange, State.FAILED)

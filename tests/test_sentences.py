@@ -132,10 +132,9 @@ def test_the_setting_takes_each_language_and_no_other() -> None:
 
 
 def test_a_language_is_chosen_by_place_and_person() -> None:
-    english, korean = Languages("en"), Languages("ko")
-    assert [one.of_guild(None) for one in (english, korean)] == [*LANGUAGES.values()]
     locales = {1: "ko", 2: "en-US", 3: "fr", 4: None}
-    korean.follow(locales.get)
+    english, korean = Languages("en"), Languages("ko", locales.get)
+    assert [one.of_guild(None) for one in (english, korean)] == [*LANGUAGES.values()]
     assert [korean.of_guild(one) for one in (1, 2, 3, 4, 5)] == [
         LANGUAGES["ko"],
         ENGLISH,

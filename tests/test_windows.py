@@ -24,6 +24,7 @@ from bot.conversation.reply_actions import Offer
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.llm import client as model_module
+from bot.llm.api_config import ApiConfig
 from bot.llm.client import ChatCompletions
 from bot.sandbox.model.rules import DIALECTS
 from bot.sandbox.model_driver import ModelDriver, running_model
@@ -62,15 +63,17 @@ async def opened(
     async with (
         History.open(path) as history,
         ChatCompletions.open(
-            base_url=server.base_url,
-            api_key=server.api_key,
-            name="stand-in",
-            options=lambda _model: {},
-            reply_tokens=reply_tokens,
-            length_option="max_tokens",
-            first_token_seconds=20.0,
-            idle_seconds=20.0,
-            reply_seconds=40.0,
+            ApiConfig(
+                base_url=server.base_url,
+                api_key=server.api_key,
+                model="stand-in",
+                options=lambda _model: {},
+                reply_tokens=reply_tokens,
+                length_option="max_tokens",
+                first_token_seconds=20.0,
+                idle_seconds=20.0,
+                reply_seconds=40.0,
+            )
         ) as model,
     ):
         yield Assistant(

@@ -12,7 +12,15 @@ from typing import Final
 from bot.assistant.answer import Answer, Stop
 from bot.assistant.generation import Consulting
 from bot.assistant.overrides import Choosing
-from bot.assistant.ports import AsItStands, ChatModel, LookUp, Reply, Whereabouts, nothing_more
+from bot.assistant.ports import (
+    AsItStands,
+    ChatModel,
+    LookUp,
+    Reply,
+    Whereabouts,
+    nothing_more,
+    nowhere,
+)
 from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import PlaceQueues
 from bot.conversation.exchange import Attempt, Conversation, Exchange, State
@@ -61,7 +69,8 @@ class Delivery(Enum):
 class Assistant:
     """Answers questions with a model and a history. *token_budget* bounds each prompt.
 
-    *models* are those that may be chosen; where it is empty, all that the API has.
+    *models* are those that may be chosen; where it is empty, all that the API has. *whereabouts*
+    says of a question's place what the model is told about it, in one line.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Assistant:
         languages: Languages,
         pictures: Pictures,
         models: Collection[str] = (),
+        whereabouts: Whereabouts = nowhere,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pictures = pictures
@@ -87,6 +97,7 @@ class Assistant:
             self._choosing,
             token_budget=token_budget,
             pictures=pictures,
+            whereabouts=whereabouts,
             clock=clock,
         )
         self._most_prompt_tokens = token_budget // 2
@@ -99,10 +110,6 @@ class Assistant:
     def follow(self, as_it_stands: AsItStands) -> None:
         """Ask *as_it_stands* of each question when its turn comes; None says that it is gone."""
         self._as_it_stands = as_it_stands
-
-    def locate(self, whereabouts: Whereabouts) -> None:
-        """Tell the model what *whereabouts* says of the place of each question, in one line."""
-        self._consulting.locate(whereabouts)
 
     async def answer(
         self, exchange: Exchange, reply: Reply, *, look_up: LookUp = nothing_more

@@ -69,6 +69,7 @@ class Consulting:
         *,
         token_budget: int,
         pictures: Pictures,
+        whereabouts: Whereabouts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._choosing = choosing
@@ -80,10 +81,6 @@ class Consulting:
         self._windows = LearntWindows(model, history.models)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._calibrations: dict[str, Calibration] = {}
-        self._whereabouts: Whereabouts = _nowhere
-
-    def locate(self, whereabouts: Whereabouts) -> None:
-        """Tell the model what *whereabouts* says of the place of each question, in one line."""
         self._whereabouts = whereabouts
 
     async def tokens_of(self, text: str, model: str) -> int:
@@ -479,10 +476,6 @@ def _built(
         sum(exchange.tokens for exchange in exchanges[:left_out]),
     )
     return prompt
-
-
-def _nowhere(_exchange: Exchange) -> str:
-    return ""
 
 
 def _note_unread(answer: Answer, shown: Shown) -> None:

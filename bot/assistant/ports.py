@@ -97,3 +97,8 @@ class Reply(Protocol):
 async def nothing_more(_exchange: Exchange) -> Brought:
     """Return what a question brings that is all in its words."""
     return Brought()
+
+
+def nowhere(_exchange: Exchange) -> str:
+    """Return what is told about the place of a question that has none."""
+    return ""

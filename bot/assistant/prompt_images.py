@@ -44,17 +44,16 @@ class Source(Protocol):
 
 
 class Pictures:
-    """Puts pictures into prompts: those of the newest *turns* exchanges that have some."""
+    """Puts pictures into prompts: those of the newest *turns* exchanges that have some.
 
-    def __init__(self, turns: int) -> None:
+    *source* has the pictures of earlier questions.
+    """
+
+    def __init__(self, turns: int, source: Source | None = None) -> None:
         self.turns = turns
-        self._source: Source | None = None
+        self._source = source
         self._blind: set[str] = set()
         self._holding = Holding(HELD_BYTES)
-
-    def come_from(self, source: Source) -> None:
-        """Get the pictures of earlier questions from *source*."""
-        self._source = source
 
     def seen_by(self, model: str) -> bool:
         """Whether *model* may see pictures, as far as is known."""

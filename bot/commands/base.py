@@ -13,12 +13,14 @@ import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.client import ChatClient
 from bot.commands.tree import UNANSWERABLE, CompletingTree
 from bot.conversation.exchange import Conversation, Exchange
 from bot.errors import BotError, HistoryFailed
 from bot.i18n.languages import Languages, of_locale
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
+from bot.inbox.access import Access
+from bot.inbox.edits import Changes
+from bot.inbox.in_flight import InFlight
 from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
@@ -45,10 +47,10 @@ class Refused(app_commands.AppCommandError):
         self.explain: Final = explain
 
 
-class Tree(CompletingTree[ChatClient]):
+class Tree(CompletingTree[discord.Client]):
     """Takes what discord.py trips over in a command for one that is not as it was made."""
 
-    async def _call(self, interaction: discord.Interaction[ChatClient]) -> None:
+    async def _call(self, interaction: discord.Interaction[discord.Client]) -> None:
         try:
             await super()._call(interaction)
         except TRIPPED as error:
@@ -73,9 +75,19 @@ class Commands:
     """The commands of one client."""
 
     def __init__(
-        self, client: ChatClient, assistant: Assistant, history: History, languages: Languages
+        self,
+        client: discord.Client,
+        assistant: Assistant,
+        history: History,
+        languages: Languages,
+        access: Access,
+        changes: Changes,
+        in_flight: InFlight,
     ) -> None:
         self._client = client
+        self._access = access
+        self._changes = changes
+        self._in_flight = in_flight
         self._assistant = assistant
         self._history = history
         self._languages = languages
@@ -121,7 +133,7 @@ class Commands:
         place = replace(self.place_to_rule(interaction), person_id=interaction.user.id)
 
         async def work() -> int:
-            await self._client.changes_made()
+            await self._changes.made()
             return await self._assistant.reset(place, interaction.id)
 
         count = await self.done(interaction, work())
@@ -141,13 +153,13 @@ class Commands:
     def heard(self, interaction: discord.Interaction) -> Sentences:
         """Return the language to answer a command in, which anybody may give; raises Refused."""
         self.finish_before_closing()
-        if interaction.channel_id is None or not self._client.works_in(interaction.guild_id):
+        if interaction.channel_id is None or not self._access.allows(interaction.guild_id):
             raise Refused(lambda t: t.refused_place)
         return self.strings_for(interaction)
 
     def finish_before_closing(self) -> None:
         """Have a shutdown wait for the current task, within the grace period."""
-        self._client.finish_before_closing()
+        self._in_flight.track()
 
     async def done(self, interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
         """Return what *work* returns; where that takes long, Discord is told to wait for it."""

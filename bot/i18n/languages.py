@@ -10,14 +10,16 @@ LANGUAGES: Final = {"en": ENGLISH, "ko": KOREAN}
 
 
 class Languages:
-    """Chooses sentences by place and by locale; *default* is a key of LANGUAGES."""
+    """Chooses sentences by place and by locale.
 
-    def __init__(self, default: str) -> None:
+    *default* is a key of LANGUAGES. *locale_of* returns the locale that a guild prefers, None if it
+    prefers none.
+    """
+
+    def __init__(
+        self, default: str, locale_of: Callable[[int], str | None] = lambda _guild_id: None
+    ) -> None:
         self.default: Final = LANGUAGES[default]
-        self._locale_of: Callable[[int], str | None] = _unknown
-
-    def follow(self, locale_of: Callable[[int], str | None]) -> None:
-        """Ask *locale_of* for the locale that a guild prefers; None where it has no preference."""
         self._locale_of = locale_of
 
     def of_guild(self, guild_id: int | None) -> Sentences:
@@ -43,7 +45,3 @@ def of_locale(locale: str) -> Sentences:
 
 def _language_of(locale: str) -> str:
     return locale.partition("-")[0]
-
-
-def _unknown(_guild_id: int) -> None:
-    return None

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -27,6 +27,7 @@ from bot.errors import (
     ModelTimeout,
     ModelUnreachable,
 )
+from bot.llm.api_config import ApiConfig
 from bot.llm.api_failures import FOREIGN_ERRORS, Refused
 from bot.llm.attempts import failure_noted, note_end, note_request
 from bot.llm.calls import Calls
@@ -66,37 +67,24 @@ class ChatCompletions:
     the list of models named them last.
     """
 
-    def __init__(
-        self,
-        client: AsyncOpenAI,
-        *,
-        name: str,
-        options: Callable[[str], Mapping[str, Any]],
-        reply_tokens: int,
-        length_option: str,
-        first_token_seconds: float,
-        idle_seconds: float,
-        reply_seconds: float,
-    ) -> None:
-        self.name = name
+    def __init__(self, client: AsyncOpenAI, config: ApiConfig) -> None:
+        self.name = config.model
         self._client = client
-        self._options = options
-        self.reply_tokens = reply_tokens
+        self._options = config.options
+        self.reply_tokens = config.reply_tokens
         self.windows: Mapping[str, int] = {}
-        self._first_form = _Form(length_option)
+        self._first_form = _Form(config.length_option)
         self._forms: dict[str, _Form] = {}
         self._suspected: dict[str, float] = {}  # models by when they answered without that turn
-        self._seconds = (first_token_seconds, idle_seconds, reply_seconds)
+        self._seconds = (config.first_token_seconds, config.idle_seconds, config.reply_seconds)
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, *, base_url: str, api_key: str | None, **values: Any
-    ) -> AsyncIterator[Self]:
-        """Make the client; *values* are those of the class, times in seconds."""
+    async def open(cls, config: ApiConfig) -> AsyncIterator[Self]:
+        """Open the connections to the chat API; leaving the block closes them."""
         client = AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or NO_KEY,
+            base_url=config.base_url,
+            api_key=config.api_key or NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
             # Who follows a redirect hands the conversation to an address that nobody set.
@@ -105,7 +93,7 @@ class ChatCompletions:
             ),
         )
         async with client:
-            yield cls(client, **values)
+            yield cls(client, config)
 
     @asynccontextmanager
     async def stream(

@@ -14,6 +14,7 @@ from bot.conversation.exchange import OpenQuestion, QueueKey, State
 from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox.edits import ASKING_EDIT_SECONDS
+from bot.inbox.in_flight import InFlight
 from bot.inbox.messages import Inbox
 from bot.inbox.questions import Questions
 from bot.recovery.backoff import Pauses
@@ -54,7 +55,8 @@ class CatchUp:
         heard: Heard,
         *,
         hours: float,
-        in_task: Callable[[], None],
+        in_flight: InFlight,
+        look_again: asyncio.Event,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -67,9 +69,9 @@ class CatchUp:
         self._comparison = comparison
         self._heard = heard
         self._hours = hours
-        self._in_task = in_task
+        self._in_flight = in_flight
         self._now = now
-        self._wanted = asyncio.Event()
+        self._wanted = look_again
         self._reading = asyncio.Event()
         self._comparing = asyncio.Event()
         self._returned = False
@@ -286,7 +288,7 @@ class CatchUp:
             del self._failures[message_id]
 
     async def _go_on_in(self, queue_key: QueueKey) -> None:
-        self._in_task()
+        self._in_flight.track()
         queue = self._waiting[queue_key]
         try:
             while queue and not self._stopped:

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import discord
 
 from bot.errors import HistoryFailed
+from bot.inbox.access import Access
 from bot.inbox.channels import channels_of, last_id
 from bot.recovery.watermark import Gap
 from bot.storage.exchanges import History
@@ -29,14 +29,12 @@ class ToRead:
 
 
 class Guilds:
-    """Remembers guilds beyond a connection. *works_in*: where the operator lets the bot work."""
+    """Remembers guilds beyond a connection."""
 
-    def __init__(
-        self, client: discord.Client, history: History, *, works_in: Callable[[int | None], bool]
-    ) -> None:
+    def __init__(self, client: discord.Client, history: History, access: Access) -> None:
         self._client = client
         self._history = history
-        self.works_in = works_in
+        self.access = access
         self._known = set[int]()
         self._to_record: dict[int, int] = {}
         self._noted = asyncio.Event()
@@ -115,7 +113,7 @@ class Guilds:
         away = self._unavailable()
         read = ToRead({}, {})
         for guild in self._client.guilds:
-            if not self.works_in(guild.id) or guild.id not in since:
+            if not self.access.allows(guild.id) or guild.id not in since:
                 continue
             heard_id = min(after_id, unseen.get(guild.id, after_id))
             oldest_here = max(oldest_id, since[guild.id])

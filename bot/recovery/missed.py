@@ -76,7 +76,7 @@ class Absence:
         )
         search = Search(self._pacer, is_wanted, guilds)
         await self._look_into_guilds(search, guilds.there)
-        if self._guilds.works_in(None):
+        if self._guilds.access.allows(None):
             gap = Gap.behind(after_id, oldest_id=oldest_id, edits_seconds=edits_seconds)
             for channel_id in await self._history.places.direct_places():
                 search.look_into(self._channels.at(channel_id, None), gap)

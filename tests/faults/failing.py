@@ -14,17 +14,14 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bot.assistant.assistant import Assistant
-from bot.assistant.prompt_images import Pictures
+from bot.app import Resources, connection
 from bot.attachments.reader import Attachments
-from bot.commands.privacy import Keeping
-from bot.connection import Connection
 from bot.errors import HistoryFailed
-from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.llm.model_catalog import ModelList
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.sandbox.driver import Driver, running_discord
+from bot.settings import Settings
 from bot.storage.database import Database, Row, Statement
 from bot.storage.exchanges import History
 from tests.doubles import DoubleModel
@@ -226,39 +223,29 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
     ):
         history = History(database)
         model = DoubleModel()
-        assistant = Assistant(
-            model,
-            history,
-            system_prompt="",
-            token_budget=4000,
-            languages=Languages("en"),
-            pictures=Pictures(0),
+        settings = Settings.load(
+            discord_token=discord.token,
+            discord_api_url=discord.api_url,
+            discord_gateway_url=discord.gateway_url,
+            openai_api_key="not-needed",
+            user_messages_per_minute=MESSAGE_LIMIT,
+            attachment_bytes=0,
+            image_turns=0,
         )
-        files = Attachments(discord.api_url, max_bytes=0, pictures=False)
-        async with Connection(
-            assistant,
-            history,
-            token=discord.token,
-            api_url=discord.api_url,
-            gateway_url=discord.gateway_url,
-            languages=Languages("en"),
-            allowed_guilds=frozenset(),
-            allow_dms=True,
-            catch_up_hours=24.0,
-            questions_per_minute=MESSAGE_LIMIT,
-            reply_parts=5,
-            attachments=files,
+        resources = Resources(
+            history=history,
+            model=model,
             models=ModelList(model.name, (model.name,), model.listed),
-            prices=None,
-            keeping=Keeping("localhost", 0, files=False, pictures=False, pdfs=False),
-        ) as connection:
-            running = asyncio.create_task(connection.run())
+            attachments=Attachments(discord.api_url, max_bytes=0, pictures=False),
+        )
+        async with connection(settings, resources) as connected:
+            running = asyncio.create_task(connected.run())
             try:
                 await discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
                 await database.quiet()
                 yield FailingPlay(discord, database, history, log)
             finally:
-                await connection.drain(PATIENCE_SECONDS)
+                await connected.drain(PATIENCE_SECONDS)
                 running.cancel()
                 await asyncio.wait([running])
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import ModelError
+from bot.llm.api_config import ApiConfig
 from bot.llm.calls import Calls
 from bot.llm.client import ChatCompletions
 from bot.llm.completion import CHARACTERS_PER_TOKEN
@@ -307,7 +308,7 @@ async def _tried(answers: Iterator[Answer], check: Callable[[int, Ending], str |
 
     began, endings, failures = time.monotonic(), Counter[str](), list[str]()
     values: dict[str, Any] = {
-        "name": "any",
+        "model": "any",
         "options": lambda _model: {},
         "reply_tokens": REPLY_TOKENS,
         "length_option": "max_tokens",
@@ -317,7 +318,7 @@ async def _tried(answers: Iterator[Answer], check: Callable[[int, Ending], str |
     }
     async with (
         listening(answer) as address,
-        ChatCompletions.open(base_url=address, api_key="x", **values) as model,
+        ChatCompletions.open(ApiConfig(base_url=address, api_key="x", **values)) as model,
     ):
         for number, current in enumerate(answers):  # noqa: B007  # the server reads it
             ending = await ending_of(model)
