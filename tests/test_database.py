@@ -1,6 +1,7 @@
 """The file: opened with care, private, one unit of work at a time."""
 
 import asyncio
+import gc
 import os
 import sqlite3
 import stat
@@ -238,6 +239,19 @@ async def test_who_is_cancelled_within_a_unit_leaves_it_whole(opened: Database, 
     await asyncio.wait({unit})
     assert await opened.fetch("SELECT count(*) FROM facts") in ([(0,)], [(2,)])
     assert await opened.change_all((INSERT, ("c", ""))) == [1]
+
+
+async def test_a_failure_of_a_unit_whose_caller_was_cancelled_is_not_logged(
+    opened: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    unit = asyncio.create_task(opened.change_all((INSERT, ("a", "")), (INSERT, ("a", ""))))
+    await asyncio.sleep(0)
+    unit.cancel()
+    await asyncio.wait({unit})
+    assert unit.cancelled()
+    del unit
+    gc.collect()  # asyncio logs what nobody has looked at when it goes.
+    assert caplog.records == []
 
 
 async def test_a_closed_database_fails_as_a_failing_one(path: Path) -> None:

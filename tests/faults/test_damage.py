@@ -69,7 +69,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     code = (
         "import asyncio, os, sys\n"
         "from pathlib import Path\n"
-        "from bot.history import History\n"
+        "from bot.storage.exchanges import History\n"
         "from tests.doubles import an_exchange, keep\n"
         "async def main():\n"
         "    path = Path(sys.argv[1])\n"
@@ -83,7 +83,8 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
         "asyncio.run(main())\n"
     )
     path = tmp_path_factory.mktemp("healthy") / "bot.db"
-    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert ended.returncode == 9
     return path.read_bytes(), path.with_name("bot.db-wal").read_bytes()
 
 
