@@ -183,7 +183,8 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         look_again=look_again,
     )
     retention = Retention(
-        history,
+        history.erasure,
+        history.usage,
         keep_seconds=(settings.catch_up_hours + 1) * HOUR_SECONDS,
         retention_days=settings.retention_days,
     )
@@ -213,8 +214,8 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         background=(
             catch_up.run,
             changes.keep_making,
-            retention.keep_erased,
-            retention.keep_pruned,
+            retention.erase_forever,
+            retention.prune_forever,
             guilds.keep_recorded,
             heard.keep_written,
             commands.sync,

@@ -18,10 +18,12 @@ from bot.conversation.exchange import Conversation, State
 from bot.conversation.token_estimate import Calibration
 from bot.errors import HistoryFailed
 from bot.storage import erasure as forgetting
-from bot.storage import exchanges as history_module
+from bot.storage import retention
 from bot.storage.database import Database
-from bot.storage.erasure import IS_OPEN, Erasure
-from bot.storage.exchanges import PAGE_ROWS, History
+from bot.storage.erasure import Erasure
+from bot.storage.exchange_queries import CONTEXT_SQL, PAGE_ROWS
+from bot.storage.exchange_rows import IS_OPEN
+from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
 from bot.storage.schema import APPLICATION_ID, MIGRATIONS
 from bot.storage.usage import UsageRow, UsageTotal
@@ -400,7 +402,7 @@ async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path
         elif how == "age":
             await forgetting.expire(50)
         elif how == "turned away":
-            await history.reject(1)
+            await history.erasure.reject(1)
         elif how == "amended":
             await history.amend(an_exchange(1, "other words"))
         else:
@@ -422,7 +424,7 @@ async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: P
             await history.receive(an_exchange(number, question))
         for number in numbers:
             await history.erasure.forget(number)
-        assert await history.erasure.erase(most_bytes=0), "as where the file is large"
+        assert await history.erasure.erase(max_bytes=0), "as where the file is large"
         assert SECRETS[0].encode() in file_bytes(path)
     assert SECRETS[0].encode() not in file_bytes(path)
 
@@ -438,7 +440,7 @@ async def test_who_reads_the_file_keeps_nobody_from_closing_it(
             reader.execute("SELECT * FROM exchanges").fetchall()
             await history.erasure.forget(1)
             closing_since = time.monotonic()
-        assert time.monotonic() - closing_since < 2 * history_module.ERASING_SECONDS
+        assert time.monotonic() - closing_since < 2 * retention.END_SECONDS
         assert (
             "Left forgotten text in the database file: another program reads the database"
             in caplog.text
@@ -465,7 +467,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
     async with History.open(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.erasure.forget(1)
-        monkeypatch.setattr(history_module, "ERASING_SECONDS", 0.0)
+        monkeypatch.setattr(retention, "END_SECONDS", 0.0)
     assert "Left forgotten text in the database file: it takes too long" in caplog.text
     copies = "SELECT value FROM facts WHERE name = 'copies'"
     assert rows(path, copies) == [("yes",)]
@@ -484,7 +486,7 @@ async def test_nothing_is_written_at_the_end_where_nothing_was_forgotten(path: P
         history = History(database)
         await keep(history, an_exchange(1, reply="x"))
         database.recover()
-        await history._erase_at_the_end()
+        await retention.erase_at_end(database, history.erasure, history.facts)
         assert database.units == 0
 
 
@@ -503,7 +505,7 @@ async def test_a_large_erasure_goes_in_batches(
 async def test_a_start_whose_erasure_fails_goes_on_without(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def full_disk(_self: Erasure, _most_bytes: int) -> bool:
+    async def full_disk(_self: Erasure, _max_bytes: int) -> bool:
         raise HistoryFailed("OperationalError: database or disk is full")
 
     monkeypatch.setattr(Erasure, "erase", full_disk)
@@ -758,7 +760,7 @@ async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path
 async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path: Path) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
     await history.receive(an_exchange(3))
-    await history.reject(3)
+    await history.erasure.reject(3)
     for message_id in (1, 2):
         await history.mark_shown(message_id)
     await history.erasure.forget(1)
@@ -917,7 +919,7 @@ async def test_a_page_costs_what_a_page_holds(path: Path) -> None:
         values = dict.fromkeys(
             ("channel", "person", "parent", "forgotten", "parent_forgotten", "before", "rows"), 1
         )
-        plan = await database.fetch(f"EXPLAIN QUERY PLAN {history_module._CONTEXT}", **values)
+        plan = await database.fetch(f"EXPLAIN QUERY PLAN {CONTEXT_SQL}", **values)
     steps = [str(step[3]) for step in plan]
     assert sum("exchanges_by_channel" in step for step in steps) == 2
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP B-TREE"))]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.conversation.exchange import Conversation, Exchange, State
-from bot.storage import exchanges as history_module
+from bot.storage.exchange_queries import CONTEXT_SQL
 from bot.storage.exchanges import History
 from tests.doubles import an_exchange, file_bytes, keep
 
@@ -104,7 +104,7 @@ async def test_a_page_costs_what_a_page_holds_in_private_and_beside_it(history: 
     """However much of the other kind is stored: both arms begin at their place in the index."""
     values = dict.fromkeys(("channel", "person", "parent", "forgotten", "parent_forgotten"), 1)
     plan = await history._database.fetch(
-        f"EXPLAIN QUERY PLAN {history_module._CONTEXT}", **values, before=1, rows=1
+        f"EXPLAIN QUERY PLAN {CONTEXT_SQL}", **values, before=1, rows=1
     )
     used = "USING INDEX exchanges_by_channel (channel_id=? AND private_to=? AND message_id"
     assert sum(used in str(step[3]) for step in plan) == 2
@@ -187,7 +187,7 @@ async def test_a_token_goes_as_soon_as_it_is_of_no_use(history: History, how: st
         assert await tokens(history) == [TOKEN, None]
         await history.mark_shown(20)
     elif how == "turned away":
-        await history.reject(20)
+        await history.erasure.reject(20)
     elif how == "place gone":
         await history.erasure.forget_places([1])
     else:

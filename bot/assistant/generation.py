@@ -44,7 +44,8 @@ from bot.errors import (
     ReplyLost,
 )
 from bot.llm.calls import Calls
-from bot.storage.exchanges import NEWEST_ID, History
+from bot.storage.exchange_queries import NEWEST_ID
+from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
 
 log = logging.getLogger(__name__)

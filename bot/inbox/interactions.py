@@ -203,7 +203,7 @@ class Interactions:
     async def _turned_away(self, exchange: Exchange, receiving: asyncio.Task[bool]) -> None:
         await receiving
         try:
-            await self._history.reject(exchange.message_id)
+            await self._history.erasure.reject(exchange.message_id)
         except HistoryFailed as error:
             log.warning("Question %d is not recorded: %s", exchange.message_id, error)
 

@@ -279,7 +279,7 @@ class Inbox:
         log.info("Question %d is one too many of its author's", message.id)
         try:
             if verdict is Verdict.IGNORED:
-                await self._history.reject(exchange.message_id)
+                await self._history.erasure.reject(exchange.message_id)
             else:  # What it is told stands where it was asked.
                 await self._history.set_place(message.id, message.channel.id)
         except HistoryFailed as error:

@@ -1,4 +1,4 @@
-"""Forget what was said: at once for whoever asks, and in the file as soon as it can be."""
+"""Forget exchanges at once, and erase their text from the file as soon as possible."""
 
 import asyncio
 import json
@@ -7,27 +7,26 @@ from typing import Final
 
 from bot.errors import HistoryFailed
 from bot.storage.database import Database, Statement
+from bot.storage.exchange_rows import DELETION_PENDING, IS_OPEN, TOKEN_CLEARED
 from bot.storage.usage import anonymise_usage
 
-REWRITE_BYTES: Final = 16_000_000  # SQLite writes 5 MB in 25 ms anew; all else waits meanwhile.
+# SQLite rewrites 5 MB in 25 ms (measured), while everything else waits. A larger file is rewritten
+# once an hour.
+REWRITE_BYTES: Final = 16_000_000
 HOURLY_REWRITE_BYTES: Final = 256_000_000
-ERASE_ROWS: Final = 500  # A batch takes some 10 ms, so that other work gets its turn in between.
-PLACES: Final = 500  # The same, of places that are gone.
-DELETION_PENDING: Final = "withdrawn"  # in the place of notices: what was shown is to be deleted
-# '' of what an interaction had; the NULL of a message stays
-TOKEN_CLEARED: Final = "token = substr(token, 1, 0), locale = ''"
-IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
+ERASE_ROWS: Final = 500  # A batch takes some 10 ms (measured); other work runs between batches.
+PLACES: Final = 500  # per batch, for the same reason
 
-ERASED_TEXT: Final = (
+_TEXT_ERASED: Final = (
     "author_id = 0, author = '', question = '', embedded = '', quoted = '', quoted_id = NULL,"
     " quoted_author_id = NULL, files = '', reply = '', tokens = 0"
 )
 _ERASED: Final = f"""
-    {ERASED_TEXT},
+    {_TEXT_ERASED},
     state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
 """
 
-# CROSS JOIN: from the few resets to what they end, not through all that is stored.
+# CROSS JOIN makes SQLite look up the exchanges of the few resets instead of reading all exchanges.
 _FORGOTTEN: Final = """
     SELECT e.message_id FROM resets r CROSS JOIN exchanges e
         ON e.channel_id = r.channel_id AND e.private_to = 0 AND e.message_id < r.before_id
@@ -59,7 +58,7 @@ _FORGET_PLACES: Final = (
     DELETE FROM parts WHERE message_id IN {_THESE} OR message_id IN
         (SELECT message_id FROM exchanges WHERE channel_id IN {_THESE} AND author_id <> 0)
     """,
-    # A reset is a boundary of what all see: what one person alone sees is erased at once.
+    # A reset forgets what everybody sees; what one person alone sees is erased at once.
     f"""
     UPDATE exchanges SET {_ERASED}
     WHERE channel_id IN {_THESE} AND private_to > 0 AND author_id <> 0
@@ -68,11 +67,11 @@ _FORGET_PLACES: Final = (
 
 
 class Erasure:
-    """What is forgotten of the exchanges. Every method raises HistoryFailed.
+    """Forgets exchanges and erases their text. Every method raises HistoryFailed.
 
-    While *pending* is set, words that are forgotten may still stand in the file. What was
-    overwritten may also stand between rows, where SQLite moved a row from: only a file that is
-    rewritten is free of that. *may_have_copies*: such copies may exist.
+    While *pending* is set, the file may still hold forgotten text. SQLite may also have left copies
+    of it between the rows, where a row was before it was moved; *may_have_copies* says so. Only a
+    rewrite of the file removes these.
     """
 
     def __init__(self, database: Database) -> None:
@@ -80,8 +79,13 @@ class Erasure:
         self.pending = asyncio.Event()
         self.may_have_copies = False
 
+    @property
+    def is_due(self) -> bool:
+        """Whether anything is left to erase."""
+        return self.pending.is_set() or self.may_have_copies
+
     def mark_pending(self) -> None:
-        """Note that something was forgotten, or replaced."""
+        """Note that text was forgotten or replaced."""
         self.may_have_copies = True
         self.pending.set()
 
@@ -90,8 +94,8 @@ class Erasure:
     ) -> int:
         """Forget what was asked in *channel_id* before *before_id*; return how many exchanges.
 
-        From now on they are neither read nor answered; `erase` removes their text. What is not
-        shown whole yet is to end with *notice*. What *person_id* alone sees there goes as well.
+        From now on they are neither read nor answered; `erase` removes their text. Answers that
+        are not shown whole yet end with *notice*. What *person_id* alone sees there goes as well.
         """
         named = {"channel": channel_id, "before": before_id, "person": person_id}
         [(count,)] = await self._database.fetch(
@@ -129,10 +133,10 @@ class Erasure:
         return int(count)
 
     async def forget(self, message_id: int) -> bool:
-        """Forget a question with its reply; False where there was none. See `erase`.
+        """Forget a question with its reply; False if there was none. `erase` removes the text.
 
-        Its id stays, so that it is not answered when it comes again, and those of its parts until
-        `History.mark_reply_deleted` says that these are deleted.
+        Its id stays, so that the question is not answered if it arrives again. The ids of its parts
+        stay until `History.mark_reply_deleted`.
         """
         [changed] = await self._database.change_all(
             (
@@ -149,11 +153,22 @@ class Erasure:
             self.mark_pending()
         return changed == 1
 
-    async def forget_places(self, place_ids: Sequence[int]) -> None:
-        """Forget what was said in these places, which are gone; `erase` removes it.
+    async def reject(self, message_id: int) -> None:
+        """Record that a question is not answered, and erase its text."""
+        await self._database.change(
+            f"""
+            UPDATE exchanges SET {_TEXT_ERASED}, {TOKEN_CLEARED}, state = 'failed'
+            WHERE message_id = ?
+            """,
+            message_id,
+        )
+        self.pending.set()
 
-        A thread's opening question goes with it. System prompts, models and
-        what was used there go at once.
+    async def forget_places(self, place_ids: Sequence[int]) -> None:
+        """Forget what was said in these deleted places; `erase` removes the text.
+
+        The question that opened a thread goes with the thread. System prompts, models and usage of
+        the places are deleted at once.
         """
         for start in range(0, len(place_ids), PLACES):
             places = {"places": json.dumps(place_ids[start : start + PLACES])}
@@ -161,10 +176,10 @@ class Erasure:
             self.mark_pending()
 
     async def forget_person(self, author_id: int) -> int:
-        """Forget what somebody asked in all places, and where others quote them; return how much.
+        """Forget what a person asked anywhere and where others quote them; return how many.
 
-        What they and the bot wrote at Discord stays there, but for answers that are not whole. What
-        they used counts for nobody.
+        Their messages and the bot's at Discord stay there, except for unfinished answers. Their
+        usage is anonymised.
         """
         forgotten, *_ = await self._database.change_all(
             (
@@ -188,7 +203,7 @@ class Erasure:
         return forgotten
 
     async def expire(self, before_id: int) -> None:
-        """Forget what was asked before *before_id* and is over."""
+        """Forget the exchanges before *before_id*, except for open ones."""
         expired = 1
         while expired:
             expired = await self._database.change(
@@ -202,19 +217,19 @@ class Erasure:
             if expired:
                 self.mark_pending()
 
-    async def why_not_erased(self, most_bytes: int = REWRITE_BYTES) -> str | None:
+    async def try_erase(self, max_bytes: int = REWRITE_BYTES) -> str | None:
         """Erase what was forgotten; return why that is not possible now, or None if it is done."""
         try:
-            erased = await self.erase(most_bytes)
+            erased = await self.erase(max_bytes)
         except HistoryFailed as error:
             return str(error)
         return None if erased else "another program reads the database"
 
-    async def erase(self, most_bytes: int = REWRITE_BYTES) -> bool:
-        """Erase text and names of all that was forgotten; ids and states stay.
+    async def erase(self, max_bytes: int = REWRITE_BYTES) -> bool:
+        """Erase text and names of all forgotten exchanges; ids and states stay.
 
-        A file of at most *most_bytes* is rewritten. False if another program is reading the file:
-        that keeps the overwritten text in the log.
+        A file of at most *max_bytes* is rewritten. False if another program is reading the file,
+        which keeps the overwritten text in SQLite's write-ahead log.
         """
         while ids := await self._database.fetch(f"{_FORGOTTEN} LIMIT {ERASE_ROWS}"):
             marks = ",".join("?" * len(ids))
@@ -227,22 +242,22 @@ class Erasure:
             self.pending.clear()
             emptied = False
             try:
-                await self._database.truncate_log()  # Also where the file cannot be written anew.
-                await self._rewrite(most_bytes)
+                await self._database.truncate_log()  # even if the rewrite fails
+                await self._rewrite(max_bytes)
                 emptied = await self._database.truncate_log()
             finally:
                 if not emptied:
                     self.pending.set()
         return not self.pending.is_set()
 
-    async def tidy(self) -> None:
-        """Write a larger file anew, too, if something was forgotten."""
+    async def rewrite_large_file(self) -> None:
+        """Rewrite the file if it may hold copies of forgotten text, even if it is large."""
         if await self._rewrite(HOURLY_REWRITE_BYTES):
             self.pending.set()
 
-    async def _rewrite(self, most_bytes: int) -> bool:
-        """Write a file of at most so many bytes anew, where that is of use; whether it was."""
-        if not self.may_have_copies or await self._database.size_bytes() > most_bytes:
+    async def _rewrite(self, max_bytes: int) -> bool:
+        """Rewrite a file of at most *max_bytes* if it may hold copies; return whether it did."""
+        if not self.may_have_copies or await self._database.size_bytes() > max_bytes:
             return False
         self.may_have_copies = False
         try:
@@ -253,7 +268,7 @@ class Erasure:
         return True
 
     async def prune(self, before_id: int) -> None:
-        """Drop what is left of forgotten exchanges before *before_id*: nobody asks for it again."""
+        """Drop the ids of forgotten exchanges before *before_id*: they cannot arrive again."""
         await self._database.change_all(
             (
                 """
@@ -283,7 +298,7 @@ class Erasure:
 
 
 def _boundary(channel_id: int, before_id: int) -> Statement:
-    """Return what makes all in a channel before *before_id* forgotten."""
+    """Return the statement that forgets everything in a channel before *before_id*."""
     return (
         """
         INSERT INTO resets VALUES (?, ?)

@@ -1,53 +1,64 @@
-"""Erase what is forgotten: its words at once, the rest of it when nobody asks for it again."""
+"""When forgotten text is erased from the file: at the start, in the background, at the end."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from bot.backoff import Backoff
 from bot.conversation.snowflakes import snowflake_at
 from bot.errors import HistoryFailed
-from bot.storage.exchanges import History
+from bot.storage.database import Database
+from bot.storage.erasure import HOURLY_REWRITE_BYTES, Erasure
+from bot.storage.facts import Facts
+from bot.storage.usage import UsageStore
 
 log = logging.getLogger(__name__)
 
-# What is forgotten one after the other is erased at once; and who deletes what was just reset
-# expects the answer to go as well, of which nothing is known any more once it is erased.
-SOON_SECONDS: Final = 1.0
+# Collects what is forgotten in quick succession. Also, somebody who deletes a message right after a
+# reset expects the bot's answer to be deleted; once it is erased, the bot cannot find it any more.
+ERASE_DELAY_SECONDS: Final = 1.0
 BACKOFF: Final = Backoff(0.5, 5.0)
 HOUR_SECONDS: Final = 3600.0
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
+# This fact is set if an earlier run had no time to erase copies of forgotten text between the rows.
+COPIES: Final = "copies"
+END_SECONDS: Final = 2.0  # The shutdown waits for it.
+END_RETRY_SECONDS: Final = 0.1
 
 
 class Retention:
-    """Keeps the file free of what is forgotten. *keep_seconds*: how old a message may come again.
+    """Keeps the file free of forgotten text.
 
-    Until then the ids of what is forgotten stay, so that it is not answered anew. After
-    *retention_days* all is forgotten; 0 keeps it.
+    *keep_seconds* is how old a message may be that arrives again: for so long the ids of forgotten
+    questions stay, so that they are not answered again. Exchanges and usage older than
+    *retention_days* are forgotten; 0 keeps them.
     """
 
     def __init__(
         self,
-        history: History,
+        erasure: Erasure,
+        usage: UsageStore,
         *,
         keep_seconds: float,
         retention_days: int,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._history = history
+        self._erasure = erasure
+        self._usage = usage
         self._keep_seconds = keep_seconds
         self._retention_seconds = retention_days * DAY_SECONDS
         self._now = now
 
-    async def keep_erased(self) -> None:
-        """Erase the words of what is forgotten soon after, for ever."""
+    async def erase_forever(self) -> None:
+        """Erase forgotten text shortly after it was forgotten; runs until it is cancelled."""
         failures = 0
         while True:
-            await self._history.erasure.pending.wait()
-            await asyncio.sleep(SOON_SECONDS)
-            why_not = await self._history.erasure.why_not_erased()
+            await self._erasure.pending.wait()
+            await asyncio.sleep(ERASE_DELAY_SECONDS)
+            why_not = await self._erasure.try_erase()
             if why_not is None:
                 failures = 0
                 continue
@@ -56,17 +67,53 @@ class Retention:
                 log.info("Cannot erase forgotten text yet: %s", why_not)
             await asyncio.sleep(BACKOFF.seconds(failures))
 
-    async def keep_pruned(self) -> None:
-        """Forget what is kept for too long, drop the ids of what long is forgotten, for ever."""
+    async def prune_forever(self) -> None:
+        """Forget what is older than the retention period, and drop ids, until it is cancelled."""
         while True:
             try:
                 if self._retention_seconds:
-                    oldest_id = snowflake_at(self._now() - self._retention_seconds)
-                    await self._history.erasure.expire(oldest_id)
-                    oldest_day = (self._now() - self._retention_seconds) // DAY_SECONDS
-                    await self._history.usage.expire(int(oldest_day))
-                await self._history.erasure.prune(snowflake_at(self._now() - self._keep_seconds))
-                await self._history.erasure.tidy()
+                    oldest = self._now() - self._retention_seconds
+                    await self._erasure.expire(snowflake_at(oldest))
+                    await self._usage.expire(int(oldest // DAY_SECONDS))
+                await self._erasure.prune(snowflake_at(self._now() - self._keep_seconds))
+                await self._erasure.rewrite_large_file()
             except HistoryFailed as error:
-                log.warning("What was forgotten is not dropped yet: %s", error)
+                log.warning("Cannot prune forgotten exchanges yet: %s", error)
             await asyncio.sleep(HOUR_SECONDS)
+
+
+async def erase_at_start(erasure: Erasure, facts: Facts) -> None:
+    """Erase what the last run forgot but did not erase."""
+    try:
+        if await facts.get(COPIES):
+            erasure.mark_pending()
+    except HistoryFailed as error:
+        log.warning("Cannot read whether the last run left forgotten text: %s", error)
+    erasure.pending.set()
+    why_not = await erasure.try_erase()
+    if why_not is not None:  # The bot starts anyway: a full disk can still be read.
+        log.warning("Cannot erase forgotten text yet: %s", why_not)
+
+
+async def erase_at_end(database: Database, erasure: Erasure, facts: Facts) -> None:
+    """Erase what was forgotten before the file is closed; log if there is no time."""
+    if not erasure.is_due:
+        return
+    database.stop_waiting()
+    erasure.pending.set()
+    why_not: str | None = "it takes too long"
+    with suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            while erasure.pending.is_set():
+                why_not = await erasure.try_erase(HOURLY_REWRITE_BYTES)
+                if why_not is not None:
+                    await asyncio.sleep(END_RETRY_SECONDS)
+    try:
+        copies = "yes" if erasure.may_have_copies else ""
+        if copies != (await facts.get(COPIES) or ""):
+            await facts.set(COPIES, copies)
+    except HistoryFailed as error:
+        why_not = why_not or str(error)
+    if erasure.is_due:
+        reason = why_not or f"the file is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
+        log.warning("Left forgotten text in the database file: %s", reason)

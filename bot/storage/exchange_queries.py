@@ -1,0 +1,214 @@
+"""Read exchanges: what a conversation remembers, whose reply a message shows, what is open."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from bot.conversation.exchange import Conversation, Exchange, OpenQuestion
+from bot.storage.database import Database
+from bot.storage.exchange_rows import (
+    COLUMNS,
+    DELETION_PENDING,
+    IS_COMPLETE,
+    IS_NOT_RESET,
+    IS_OPEN,
+    exchange_of,
+)
+
+PAGE_ROWS: Final = 64  # More than a prompt usually takes, few enough to decode at once.
+NEWEST_ID: Final = 2**63 - 1
+_OPENED_A_RESET_THREAD: Final = """EXISTS
+    (SELECT 1 FROM resets r
+        WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)"""
+# A thread's own rows and, before them, its parent's up to the message that started the thread. Each
+# half is read in the order of an index, so a page costs the same however long the history is.
+CONTEXT_SQL: Final = f"""
+    SELECT {COLUMNS} FROM exchanges
+    WHERE channel_id = :channel AND private_to = :person
+        AND message_id > :forgotten AND message_id < :before
+        AND {IS_COMPLETE} AND NOT {_OPENED_A_RESET_THREAD}
+    UNION ALL
+    SELECT {COLUMNS} FROM exchanges
+    WHERE channel_id = :parent AND private_to = 0
+        AND message_id <= :channel AND message_id < :before
+        AND message_id > max(:forgotten, :parent_forgotten)
+        AND {IS_COMPLETE} AND NOT {_OPENED_A_RESET_THREAD}
+    ORDER BY message_id DESC LIMIT :rows
+"""
+
+
+class ExchangeQueries:
+    """Reads exchanges. Every method raises HistoryFailed if the file fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def context(
+        self, conversation: Conversation, *, before_id: int = NEWEST_ID, token_budget: int
+    ) -> list[Exchange]:
+        """Return the newest complete exchanges before *before_id*, oldest first.
+
+        Reads until their estimates exceed *token_budget*; the first one may not fit any more.
+        """
+        person_id = conversation.person_id
+        resets = {} if person_id else await self._resets_of(conversation)
+        newest_first: list[Exchange] = []
+        while token_budget >= 0:
+            rows = await self._database.fetch(
+                CONTEXT_SQL,
+                channel=conversation.channel_id,
+                person=person_id,
+                parent=None if person_id else conversation.parent_id,
+                forgotten=resets.get(conversation.channel_id, -1),
+                parent_forgotten=resets.get(conversation.parent_id, -1),
+                before=before_id,
+                rows=PAGE_ROWS,
+            )
+            for row in rows:
+                exchange = exchange_of(row)
+                newest_first.append(exchange)
+                token_budget -= exchange.tokens
+                before_id = exchange.message_id
+                if token_budget < 0:
+                    break
+            if len(rows) < PAGE_ROWS:
+                break
+        return newest_first[::-1]
+
+    async def _resets_of(self, conversation: Conversation) -> dict[int | None, int]:
+        """Return the last forgotten message id of the channel and of its parent."""
+        return {
+            channel_id: before_id - 1
+            for channel_id, before_id in await self._database.fetch(
+                "SELECT channel_id, before_id FROM resets WHERE channel_id IN (?, ?)",
+                conversation.channel_id,
+                conversation.parent_id,
+            )
+        }
+
+    async def find(self, message_id: int) -> Exchange | None:
+        """Return the exchange of *message_id*, None if there is none or it was forgotten."""
+        rows = await self._database.fetch(
+            f"SELECT {COLUMNS} FROM exchanges WHERE message_id = ? AND author_id <> 0"
+            f" AND {IS_NOT_RESET}",
+            message_id,
+        )
+        return exchange_of(rows[0]) if rows else None
+
+    async def is_open(self, message_id: int) -> bool:
+        """Whether a question is not answered yet, or its answer not shown whole."""
+        return bool(
+            await self._database.fetch(
+                f"SELECT 1 FROM exchanges WHERE message_id = ? AND {IS_OPEN}", message_id
+            )
+        )
+
+    async def was_received(self, message_id: int) -> bool:
+        """Whether *message_id* was stored before, even if it was forgotten since."""
+        return bool(
+            await self._database.fetch("SELECT 1 FROM exchanges WHERE message_id = ?", message_id)
+        )
+
+    async def knows(self, message_id: int) -> bool:
+        """Whether a message is a question, a part of a reply, or quoted by a question."""
+        return bool(
+            await self._database.fetch(
+                """
+                SELECT 1 FROM exchanges WHERE message_id = :message
+                UNION ALL SELECT 1 FROM parts WHERE part_id = :message
+                UNION ALL SELECT 1 FROM exchanges WHERE quoted_id = :message LIMIT 1
+                """,
+                message=message_id,
+            )
+        )
+
+    async def parts_of(self, message_id: int) -> tuple[int, ...]:
+        """Return the messages that show the reply to *message_id*, in order."""
+        rows = await self._database.fetch(
+            "SELECT part_id FROM parts WHERE message_id = ? ORDER BY part_id", message_id
+        )
+        return tuple(int(row[0]) for row in rows)
+
+    async def question_of(self, part_id: int) -> int | None:
+        """Return the question that the message *part_id* answers, None if it shows no reply."""
+        rows = await self._database.fetch("SELECT message_id FROM parts WHERE part_id = ?", part_id)
+        return int(rows[0][0]) if rows else None
+
+    async def shown_in(self, part_id: int, conversation: Conversation) -> Exchange | None:
+        """Return the exchange whose reply the message *part_id* shows, if *conversation* sees it.
+
+        That is one of the exchanges that `context` returns for what everybody sees there.
+        """
+        rows = await self._database.fetch(
+            f"""
+            SELECT {COLUMNS} FROM exchanges
+            WHERE message_id = (SELECT message_id FROM parts WHERE part_id = :part)
+                AND {IS_COMPLETE} AND private_to = 0
+                AND (channel_id = :channel OR channel_id = :parent AND message_id <= :channel)
+                AND NOT EXISTS (SELECT 1 FROM resets r WHERE r.before_id > exchanges.message_id
+                    AND r.channel_id IN (:channel, exchanges.channel_id, exchanges.message_id))
+            """,
+            part=part_id,
+            channel=conversation.channel_id,
+            parent=conversation.parent_id,
+        )
+        return exchange_of(rows[0]) if rows else None
+
+    async def quoting(self, message_id: int) -> list[Exchange]:
+        """Return the exchanges whose question replies to somebody else's *message_id*."""
+        rows = await self._database.fetch(
+            f"SELECT {COLUMNS} FROM exchanges WHERE quoted_id = ?", message_id
+        )
+        return [exchange_of(row) for row in rows]
+
+    async def by_author(self, author_id: int) -> AsyncIterator[Exchange]:
+        """Return what a person asked anywhere, newest first, read a page at a time."""
+        before_id = NEWEST_ID
+        while True:
+            rows = await self._database.fetch(
+                f"""
+                SELECT {COLUMNS} FROM exchanges
+                WHERE author_id = ? AND author_id <> 0 AND message_id < ?
+                ORDER BY message_id DESC LIMIT ?
+                """,
+                author_id,
+                before_id,
+                PAGE_ROWS,
+            )
+            for row in rows:
+                exchange = exchange_of(row)
+                before_id = exchange.message_id
+                yield exchange
+            if len(rows) < PAGE_ROWS:
+                return
+
+    async def open_questions(self) -> list[OpenQuestion]:
+        """Return the questions that are not answered, or not shown whole, oldest first."""
+        rows = await self._database.fetch(
+            f"""
+            SELECT {COLUMNS}, attempts, unshown,
+                (SELECT group_concat(part_id) FROM parts WHERE parts.message_id = e.message_id)
+            FROM exchanges e WHERE {IS_OPEN} ORDER BY message_id
+            """
+        )
+        return [
+            OpenQuestion(
+                exchange=exchange_of(columns),
+                attempts=attempts,
+                parts=tuple(sorted(map(int, parts.split(",")))) if parts else (),
+                complete=unshown is not None,
+                withdrawn=unshown == DELETION_PENDING,
+            )
+            for *columns, attempts, unshown, parts in rows
+        ]
+
+    async def recent_questions(self, since_id: int) -> list[tuple[int, int, int | None]]:
+        """Return the messages since *since_id* that asked and are not forgotten, oldest first.
+
+        Each is a message id, the channel in which it was asked, and the guild.
+        """
+        rows = await self._database.fetch(
+            "SELECT message_id, channel_id, guild_id FROM exchanges"
+            " WHERE message_id >= ? AND author_id <> 0 AND token IS NULL ORDER BY message_id",
+            since_id,
+        )
+        return [(int(row[0]), int(row[1]), row[2]) for row in rows]

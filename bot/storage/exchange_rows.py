@@ -1,0 +1,55 @@
+"""How an exchange is stored: its columns, and the conditions that several statements share."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bot.conversation.exchange import Conversation, Exchange, scrubbed
+
+_PLACE_COLUMNS: Final = ("channel_id", "parent_id", "guild_id", "private_to")
+# Each of these has the name of the field of Exchange that it stores.
+_FIELDS: Final = (
+    *("message_id", "place_id", "author_id", "author", "question", "embedded"),
+    *("quoted", "quoted_id", "quoted_author_id", "files", "reply", "cut", "tokens"),
+    *("token", "pressed_id", "locale"),
+)
+# What is known of an exchange when its question is received; the rest has defaults until then.
+_RECEIVED: Final = tuple(
+    column
+    for column in (*_PLACE_COLUMNS, *_FIELDS)
+    if column not in {"reply", "cut", "tokens", "pressed_id"}
+)
+COLUMNS: Final = ", ".join((*_PLACE_COLUMNS, *_FIELDS))
+RECEIVED_COLUMNS: Final = ", ".join(_RECEIVED)
+RECEIVED_PARAMETERS: Final = ", ".join(f":{column}" for column in _RECEIVED)
+
+# The column "unshown" holds the notices that are still to be shown under a reply, as JSON, or this
+# word in their place.
+DELETION_PENDING: Final = "withdrawn"  # The parts of the reply are still to be deleted.
+IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
+IS_COMPLETE: Final = "author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')"
+# A reset forgets what everybody sees; what one person alone sees is erased at once.
+IS_NOT_RESET: Final = """(private_to <> 0 OR NOT EXISTS
+    (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
+        AND resets.channel_id IN (exchanges.channel_id, exchanges.message_id)))"""
+# A token becomes '' if the exchange came from an interaction, and stays NULL if it did not.
+TOKEN_CLEARED: Final = "token = substr(token, 1, 0), locale = ''"
+
+
+def parameters_of(exchange: Exchange) -> dict[str, object]:
+    """Return the values of *exchange* by column, its texts without what SQLite cannot store."""
+    place = exchange.conversation
+    values = {column: getattr(exchange, column) for column in _FIELDS}
+    values |= {
+        column: scrubbed(values[column])
+        for column in ("author", "question", "embedded", "quoted", "reply")
+    }
+    place_values = (place.channel_id, place.parent_id, place.guild_id, place.person_id)
+    return values | dict(zip(_PLACE_COLUMNS, place_values, strict=True))
+
+
+def exchange_of(row: Sequence[Any]) -> Exchange:
+    """Return the exchange of a row with the columns COLUMNS."""
+    place, fields = row[: len(_PLACE_COLUMNS)], row[len(_PLACE_COLUMNS) :]
+    values = dict(zip(_FIELDS, fields, strict=True))
+    values["cut"] = bool(values["cut"])
+    return Exchange(conversation=Conversation(*place), **values)
