@@ -120,7 +120,7 @@ def test_the_largest_come_first_and_the_rest_together() -> None:
     lines = guild_report(used, "person", None, ENGLISH).splitlines()
     named = [line.partition(":")[0] for line in lines]
     largest = range(ROWS + 3, 3, -1)
-    assert named[1:-1] == [*(f"* <@{person}>" for person in largest), "* The rest", "* Together"]
+    assert named[1:-1] == [*(f"* <@{person}>" for person in largest), "* Others", "* Total"]
     assert "6 tokens in, 0 out, answers: 3" in lines[-3]
     assert f"{sum(used):,} tokens in" in lines[-2]
 
@@ -133,7 +133,7 @@ def test_by_money_where_there_are_prices_and_by_day_the_newest() -> None:
     }
     lines = guild_report(used, "channel", PRICES, ENGLISH).splitlines()
     assert [line[2:6] for line in lines[1:4]] == ["<#3>", "<#2>", "<#1>"]
-    assert lines[-2] == "-# Without price: `n`"
+    assert lines[-2] == "-# No price is set for: `n`"
     lines = guild_report(used, "day", PRICES, ENGLISH).splitlines()
     assert [line[2:12] for line in lines[1:4]] == ["1970-01-04", "1970-01-03", "1970-01-02"]
 
@@ -141,7 +141,7 @@ def test_by_money_where_there_are_prices_and_by_day_the_newest() -> None:
 def test_what_is_estimated_in_part_says_so() -> None:
     used = {NOBODY: {"m": UsageTotal(5, 1, 2, estimated=1)}, 2: {"m": UsageTotal(5, 0, 1)}}
     text = guild_report(used, "person", None, ENGLISH)
-    assert "* forgotten people: ≈5 tokens in, ≈1 out, answers: 2" in text
+    assert "* people who were forgotten: ≈5 tokens in, ≈1 out, answers: 2" in text
     assert "* <@2>: 5 tokens in" in text
     assert f"-# {ENGLISH.usage_estimated}" in text
 

@@ -5,52 +5,52 @@ from typing import Final
 from bot.i18n.sentences import Sentences
 
 KOREAN: Final = Sentences(
-    hint="안녕하세요! 무엇이든 물어보세요. 저를 멘션한 메시지에 질문을 함께 써 주세요.",
-    hint_in_place="안녕하세요! 저는 글만 읽을 수 있어요. 질문을 글로 써 주세요.",
+    hint="안녕하세요! 무엇이 궁금하세요? 저를 멘션한 메시지에 질문을 함께 적어 주세요.",
+    hint_in_place="안녕하세요! 저는 글만 읽을 수 있어요. 질문을 글로 적어 주세요.",
     hint_unreadable=(
-        "안녕하세요! 저는 글과 텍스트 파일, 그림을 읽을 수 있는데 여기서는 찾지 못했어요. 질문을 "
-        "글로 써 주세요."
+        "안녕하세요! 저는 글과 텍스트 파일, 이미지를 읽을 수 있는데 이 메시지에는 아무것도 없네요. "
+        "질문을 글로 적어 주세요."
     ),
     hint_without_content=(
         "여기서는 저를 멘션한 메시지만 읽을 수 있어요. 메시지에서 저를 멘션하거나, 관리자에게 "
-        "Message Content Intent를 켜 달라고 해 주세요."
+        "Message Content Intent를 켜 달라고 부탁해 주세요."
     ),
     place_busy="여기에는 이미 기다리는 질문이 너무 많아요. 답변이 끝나면 다시 물어봐 주세요.",
     person_busy=(
         "제가 답할 수 있는 것보다 빠르게 질문하고 있어요(1분에 {limit}개까지). 이 질문은 "
         "건너뛰었으니 1분 뒤에 다시 물어봐 주세요."
     ),
-    memory_failed="지금은 기억을 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요.",
+    memory_failed="지금은 저장된 대화를 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요.",
     memory_not_saved="지금은 기억을 저장할 수 없어서 이 대화는 기억하지 못해요.",
-    file_not_text="{name} 파일은 읽지 않았어요. 제가 읽을 수 있는 글이 들어 있지 않아요.",
-    files_off="{name} 파일은 읽지 않았어요. 여기서는 파일을 읽지 않도록 설정되어 있어요.",
+    file_not_text="{name} 파일은 읽지 않았어요. 제가 읽을 수 있는 텍스트가 없어요.",
+    files_off="{name} 파일은 읽지 않았어요. 저는 파일을 읽지 않도록 설정되어 있어요.",
     file_too_large="{name} 파일은 읽지 않았어요. {limit:g} MB보다 커요.",
-    file_unreachable="Discord에서 {name} 파일을 받지 못했어요. 한 번 더 보내 주세요.",
-    file_cut="{name} 파일은 처음 {characters:,}자만 읽었어요. 나머지는 너무 많아요.",
-    pdf_not_here="{name} 파일은 읽지 않았어요. 이 봇은 PDF를 읽도록 설정되어 있지 않아요.",
-    pdf_locked="{name} 파일은 읽지 않았어요. 비밀번호로 잠겨 있어요.",
+    file_unreachable="Discord에서 {name} 파일을 내려받지 못했어요. 다시 보내 주세요.",
+    file_cut="{name} 파일은 처음 {characters:,}자만 읽었어요. 나머지는 다 읽기에 너무 길어요.",
+    pdf_not_here="{name} 파일은 읽지 않았어요. 저는 PDF를 읽도록 설정되어 있지 않아요.",
+    pdf_locked="{name} 파일은 읽지 않았어요. 비밀번호로 보호되어 있어요.",
     pdf_damaged="{name} 파일은 읽지 않았어요. PDF가 손상되었어요.",
-    pdf_without_text="{name} 파일은 읽지 않았어요. 쪽이 모두 그림이라 글이 없어요.",
-    pdf_too_hard=(
-        "{name} 파일은 읽지 않았어요. 제가 쓸 수 있는 것보다 많은 시간이나 메모리가 필요해요."
+    pdf_without_text=(
+        "{name} 파일은 읽지 않았어요. 모든 페이지가 이미지라서 읽을 수 있는 텍스트가 없어요."
     ),
-    pdf_cut="{name} 파일은 읽을 수 있는 데까지 앞쪽만 읽었어요({pages}쪽).",
-    pictures_off="{name} 그림은 보지 않았어요. 여기서는 그림을 보지 않도록 설정되어 있어요.",
-    picture_unknown=("{name} 그림은 보지 않았어요. PNG, JPEG, GIF, WebP 그림만 볼 수 있어요."),
-    picture_left_out="{name} 그림은 보지 않았어요. 그림을 더 넣을 자리가 없어요.",
-    pictures_unreachable=("Discord에서 그림을 모두 받지는 못했어요. 한 번 더 보내 주세요."),
+    pdf_too_hard="{name} 파일은 읽지 않았어요. 읽는 데 시간이나 메모리가 너무 많이 필요해요.",
+    pdf_cut="{name} 파일은 앞부분만 읽었어요({pages}페이지).",
+    pictures_off="{name} 이미지는 보지 않았어요. 저는 이미지를 보지 않도록 설정되어 있어요.",
+    picture_unknown="{name} 이미지는 보지 않았어요. PNG, JPEG, GIF, WebP 이미지만 볼 수 있어요.",
+    picture_left_out="{name} 이미지는 보지 않았어요. 이미지를 더 넣을 자리가 없어요.",
+    pictures_unreachable="Discord에서 일부 이미지를 내려받지 못했어요. 다시 보내 주세요.",
     pictures_busy=(
-        "그림은 보지 않았어요. 지금 AI 모델로 보내는 그림이 너무 많아요. "
-        "조금 뒤에 다시 물어봐 주세요."
+        "이미지는 보지 않았어요. 지금 AI 모델로 보내는 이미지가 너무 많아요. 1분 뒤에 다시 물어봐 "
+        "주세요."
     ),
-    pictures_refused="AI 서비스가 그림을 받아들이지 않아서 그림 없이 답했어요.",
-    files_shortened="파일 내용이 한 번에 읽을 수 있는 것보다 많아서 처음 {percent}%만 읽었어요.",
+    pictures_refused="AI 서비스가 이미지를 받지 않아서 이미지 없이 답했어요.",
+    files_shortened="파일이 한 번에 읽을 수 있는 것보다 길어서 앞의 {percent}%만 읽었어요.",
     question_shortened=(
-        "질문이 한 번에 읽을 수 있는 것보다 길어서 처음 {percent}%만 읽었어요. 나머지는 따로 "
+        "질문이 한 번에 읽을 수 있는 것보다 길어서 앞의 {percent}%만 읽었어요. 나머지는 따로 "
         "물어봐 주세요."
     ),
-    stopped="요청에 따라 여기서 멈췄어요.",
-    stopped_by_reset="멈췄어요. 이 대화는 초기화되었어요.",
+    stopped="요청하신 대로 여기서 멈췄어요.",
+    stopped_by_reset="이 대화가 초기화되어 멈췄어요.",
     interrupted="다시 시작해야 해요. 돌아오는 대로 이 답변을 이어 갈게요.",
     given_up="여러 번 중단되어 이 답변을 끝내지 못했어요. 다시 물어봐 주세요.",
     too_late="너무 오래 자리를 비워서 제때 답하지 못했어요. 다시 물어봐 주세요.",
@@ -62,266 +62,278 @@ KOREAN: Final = Sentences(
         "있다고 알려 주세요."
     ),
     model_unknown=(
-        "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 /모델(/model)에서 다른 모델을 "
-        "고르거나 OPENAI_MODEL 또는 OPENAI_BASE_URL을 확인해 달라고 해 주세요."
+        "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 /모델(/model)로 다른 모델을 "
+        "고르거나 OPENAI_MODEL과 OPENAI_BASE_URL을 확인해 달라고 부탁해 주세요."
     ),
     model_busy="지금은 AI 서비스가 너무 바빠요. 1분 뒤에 다시 시도해 주세요.",
     model_unreachable="지금은 AI 서비스에 연결할 수 없어요. 1분 뒤에 다시 시도해 주세요.",
     model_timeout="AI 서비스의 응답이 너무 늦어요. 1분 뒤에 다시 시도해 주세요.",
     model_context_exceeded=(
-        "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 하거나 /초기화(/reset)로 새로 "
-        "시작해 보세요. 서버에서는 서버를 관리하는 사람만 초기화할 수 있어요. 계속 그러면 "
-        "관리자에게 알려 주세요. CONTEXT_TOKENS를 낮춰야 해요."
+        "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 줄이거나 /초기화(/reset)로 새로 "
+        "시작해 보세요. 서버에서는 서버 관리자만 초기화할 수 있어요. 계속 이러면 관리자에게 "
+        "CONTEXT_TOKENS를 낮춰야 한다고 알려 주세요."
     ),
     model_context_asked=(
-        "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 해 보세요. 계속 그러면 관리자에게 "
-        "알려 주세요. CONTEXT_TOKENS를 낮춰야 해요."
+        "이 대화는 AI 모델이 다루기에 너무 길어요. 질문을 짧게 줄여 보세요. 계속 이러면 관리자에게 "
+        "CONTEXT_TOKENS를 낮춰야 한다고 알려 주세요."
     ),
     model_reply_too_long=(
-        "AI 모델이 허용하는 것보다 긴 답변을 요청했어요. 관리자에게 알려 주세요. REPLY_TOKENS를 "
-        "낮춰야 해요."
+        "AI 모델이 허용하는 것보다 긴 답변을 요청했어요. 관리자에게 REPLY_TOKENS를 낮춰야 한다고 "
+        "알려 주세요."
     ),
     model_request_refused=(
         "AI 서비스가 제 요청을 받아들이지 않았어요. 관리자에게 알려 주세요. 이유는 로그에 있어요."
     ),
-    model_blind="AI 모델이 그림을 볼 수 없어요. 그림은 빼고 답할게요.",
+    model_blind="AI 모델이 이미지를 볼 수 없어요. 이미지는 빼고 답할게요.",
     model_withheld=(
-        "AI 서비스가 콘텐츠 규정 때문에 답변을 보류했어요. 다른 말로 물어보면 될 수도 있어요."
+        "AI 서비스가 콘텐츠 규정 때문에 답변을 보류했어요. 표현을 바꿔서 물어보면 될 수도 있어요."
     ),
-    model_empty="AI 서비스가 빈 답변을 보냈어요. 다시, 가능하면 다른 말로 물어봐 주세요.",
+    model_empty="AI 서비스가 빈 답변을 보냈어요. 표현을 바꿔서 다시 물어봐 주세요.",
     model_length=(
-        "답변이 길이 제한에 닿아 여기서 끝나요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요."
+        "답변이 길이 제한에 닿아 여기서 끝나요. 이어 쓰기를 누르거나 계속해 달라고 말해 주세요."
     ),
-    model_length_plain="답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 해 주세요.",
+    model_length_plain="답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 말해 주세요.",
     model_thought_only=(
-        "AI 모델이 길이 제한에 닿을 때까지 생각만 해서 답변이 없어요. 질문을 더 간단하게 해 "
-        "보시고, 관리자에게도 알려 주세요. 이 모델에는 REPLY_TOKENS를 높여야 해요."
+        "AI 모델이 길이 제한에 닿을 때까지 생각만 해서 답변이 없어요. 더 간단하게 물어보시고, "
+        "관리자에게 이 모델에는 REPLY_TOKENS를 높여야 한다고 알려 주세요."
     ),
     model_thought_cramped=(
-        "AI 모델이 컨텍스트 창이 가득 찰 때까지 생각만 해서 답변이 없어요. 질문을 더 짧게 해 "
-        "보세요. 관리자에게 알려 주세요. CONTEXT_TOKENS를 낮추거나 모델의 컨텍스트 창을 "
-        "늘려야 해요."
+        "AI 모델이 컨텍스트 창이 가득 찰 때까지 생각만 해서 답변이 없어요. 질문을 더 짧게 줄여 "
+        "보세요. 관리자에게는 CONTEXT_TOKENS를 낮추거나 컨텍스트 창이 더 큰 모델을 써야 한다고 "
+        "알려 주세요."
     ),
-    model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 이어 쓰기를 누르거나 계속해 달라고 해 주세요.",
-    model_cut_plain="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 해 주세요.",
+    model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 이어 쓰기를 누르거나 계속해 달라고 말해 주세요.",
+    model_cut_plain="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 말해 주세요.",
     model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
     model_silent=(
-        "AI 서비스가 아무것도 보내지 않았어요. 대화가 너무 길면 그러는 서비스가 있어요. 질문을 "
-        "짧게 해 보세요. 계속 그러면 관리자에게 알려 주세요. CONTEXT_TOKENS를 낮춰야 할 수 있어요."
+        "AI 서비스가 아무것도 보내지 않았어요. 대화가 너무 길면 그러는 서비스도 있어요. 질문을 "
+        "짧게 줄여 보세요. 계속 이러면 관리자에게 CONTEXT_TOKENS를 낮춰야 할 수도 있다고 알려 "
+        "주세요."
     ),
-    answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 무엇이었는지는 로그에 있어요.",
+    answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 자세한 내용은 로그에 있어요.",
     ask_name="질문",
-    ask_description="제가 읽을 수 없는 곳에서도 저에게 물어봅니다",
+    ask_description="질문해 주세요. 제가 메시지를 읽을 수 없는 곳에서도 답해요",
     ask_question_option_name="질문",
-    ask_question_option="알고 싶은 것",
+    ask_question_option="궁금한 것",
     ask_private_option_name="나만보기",
-    ask_private_option="나만 볼지(기본) 여기 있는 모두가 볼지",
+    ask_private_option="답변을 나만 볼지(기본) 여기 있는 모두가 볼지",
     ask_about_menu="이 메시지에 대해 묻기",
     ask_form_title="이 메시지에 대해 묻기",
-    ask_form_label="질문. 비우면 제가 알아서 이야기해요",
+    ask_form_label="질문 (비워 두어도 돼요)",
     pasted="질문",
     ask_nothing_to_read="이 메시지에는 제가 읽을 수 있는 글이 없어요.",
     ask_about_lost=(
-        "어느 메시지에 대한 질문이었는지 더는 알 수 없어요. 제가 다시 시작했거나, 메시지가 "
+        "어느 메시지에 대한 질문인지 알 수 없게 되었어요. 제가 다시 시작했거나, 메시지가 "
         "삭제되었거나, 양식이 한 시간 넘게 열려 있었어요. 그 메시지에 대해 다시 물어봐 주세요."
     ),
     reset_name="초기화",
-    reset_description="이 대화를 잊습니다",
+    reset_description="이 대화를 잊어요",
     reset_done="이곳에서 나눈 대화 {count}개를 잊었어요. 새로 시작해요.",
     reset_one="이곳에서 나눈 대화 1개를 잊었어요. 새로 시작해요.",
-    reset_nothing="이곳에는 잊을 것이 없었어요.",
+    reset_nothing="이곳에는 잊을 대화가 없었어요.",
     system_name="시스템",
-    system_description="이곳의 모든 대화에 앞서 제가 받는 지시를 보거나 정합니다",
+    system_description="제가 여기서 따르는 지시(시스템 프롬프트)를 보거나 바꿔요",
     system_prompt_option_name="프롬프트",
-    system_prompt_option="새 시스템 프롬프트. 비우면 지금 것을 읽고 고칠 수 있어요",
+    system_prompt_option="새 시스템 프롬프트. 비워 두면 지금 것을 보고 고칠 수 있어요",
     system_scope_option_name="범위",
     system_scope_option="적용 범위: 이곳(기본) 또는 서버 전체",
     system_scope_channel="채널",
     system_scope_server="서버",
     system_form_title="시스템 프롬프트",
-    system_form_label="비우면 따로 정하지 않은 상태로 돌아갑니다",
-    system_placeholder="지금: {prompt}",
-    system_set_channel="이 채널의 시스템 프롬프트를 정했어요. 이 채널의 스레드도 따라요.",
-    system_set_thread="이 스레드의 시스템 프롬프트를 정했어요.",
-    system_set_dm="다이렉트 메시지의 시스템 프롬프트를 정했어요.",
-    system_set_server="이 서버의 시스템 프롬프트를 정했어요. 따로 정한 채널은 그대로예요.",
+    system_form_label="비우면 상위 시스템 프롬프트를 따라요",
+    system_placeholder="현재: {prompt}",
+    system_set_channel="이 채널의 시스템 프롬프트를 설정했어요. 채널의 스레드에도 적용돼요.",
+    system_set_thread="이 스레드의 시스템 프롬프트를 설정했어요.",
+    system_set_dm="다이렉트 메시지의 시스템 프롬프트를 설정했어요.",
+    system_set_server="이 서버의 시스템 프롬프트를 설정했어요. 따로 설정한 채널은 그대로예요.",
     system_cleared=(
-        "이제 여기에는 따로 정한 시스템 프롬프트가 없어요. 채널이나 서버의 것, 또는 기본값을 "
+        "따로 설정한 시스템 프롬프트를 지웠어요. 이제 여기서는 채널이나 서버의 것, 없으면 기본값을 "
         "따라요."
     ),
     system_too_long=(
-        "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. 최대 "
-        "{character_limit}자, {token_limit}토큰까지 들어가요. 바뀐 것은 없어요."
+        "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. "
+        "{character_limit}자, {token_limit}토큰까지 쓸 수 있어요. 바뀐 것은 없어요."
     ),
     model_name="모델",
-    model_description="여기서 답하는 모델을 보거나 다른 모델을 고릅니다",
+    model_description="여기서 답하는 모델을 보거나 다른 모델을 골라요",
     model_option_name="모델",
-    model_name_option="고를 모델 또는 default. 비우면 지금 답하는 모델을 보여 줍니다",
+    model_name_option="사용할 모델 또는 default. 비워 두면 지금 모델을 보여 줘요",
     model_default_choice="기본값 ({model})",
     model_until_choice="{model} ({date}까지)",
-    model_why_own="이곳에 정해진 모델이에요.",
-    model_why_channel="이 스레드가 속한 채널에 정해진 모델이에요.",
-    model_why_server="이 서버에 정해진 모델이에요.",
-    model_why_default="기본 모델이에요. 이곳에는 따로 정해진 모델이 없어요.",
-    model_shutdown="AI 서비스에 따르면 이 모델은 {date}에 종료돼요.",
-    model_set_channel="이제부터 이 채널과 스레드에서는 {model} 모델이 답해요.",
+    model_why_own="이곳에 설정된 모델이에요.",
+    model_why_channel="이 스레드가 속한 채널에 설정된 모델이에요.",
+    model_why_server="이 서버에 설정된 모델이에요.",
+    model_why_default="기본 모델이에요. 이곳에는 따로 설정된 모델이 없어요.",
+    model_shutdown="AI 서비스에 따르면 이 모델은 {date}에 종료될 예정이에요.",
+    model_set_channel="이제부터 이 채널과 채널의 스레드에서는 {model} 모델이 답해요.",
     model_set_thread="이제부터 이 스레드에서는 {model} 모델이 답해요.",
     model_set_dm="이제부터 여기서는 {model} 모델이 답해요.",
     model_set_server=(
-        "이제부터 이 서버에서는 {model} 모델이 답해요. 모델을 따로 정한 채널은 그대로예요."
+        "이제부터 이 서버에서는 {model} 모델이 답해요. 모델을 따로 설정한 채널은 그대로예요."
     ),
-    model_cleared="정한 것을 되돌렸어요. 이제부터 여기서는 {model} 모델이 답해요.",
-    model_not_offered="{model} 모델은 쓸 수 없어서 바뀐 것이 없어요. 고를 수 있는 모델: {models}",
+    model_cleared="따로 고른 모델을 취소했어요. 이제부터 여기서는 {model} 모델이 답해요.",
+    model_not_offered=(
+        "{model} 모델은 쓸 수 없어서 아무것도 바꾸지 않았어요. 고를 수 있는 모델: {models}"
+    ),
     model_list_missing=(
-        "지금은 AI 서비스가 어떤 모델이 있는지 알려 주지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 "
-        "시도하거나, 이 봇의 운영자에게 OPENAI_MODELS를 정해 달라고 해 주세요."
+        "지금은 AI 서비스가 어떤 모델이 있는지 알려 주지 않아서 아무것도 바꾸지 않았어요. 1분 뒤에 "
+        "다시 시도하거나, 이 봇의 운영자에게 OPENAI_MODELS를 설정해 달라고 부탁해 주세요."
     ),
     usage_name="사용량",
-    usage_description="내가 쓴 토큰과 그 비용을 보여 줍니다",
+    usage_description="내가 쓴 토큰과 비용을 보여 줘요",
     usage_by_option_name="기준",
-    usage_by_option="서버 관리자용: 이 서버의 모든 사용량을 사람, 채널, 날짜별로 봅니다",
+    usage_by_option="서버 관리자용: 이 서버의 전체 사용량을 사람, 채널, 날짜별로 보여 줘요",
     usage_by_person="사람",
     usage_by_channel="채널",
     usage_by_day="날짜",
-    usage_mine="모든 장소에서 쓴 양이에요.",
+    usage_mine="모든 곳에서 쓴 양이에요.",
     usage_guild="최근 30일 동안 이 서버에서 쓴 양이에요.",
     usage_today="오늘",
     usage_week="최근 7일",
     usage_month="최근 30일",
     usage_ever="전체",
     usage_line="{label}: 입력 {prompt}토큰, 출력 {completion}토큰, 답변 {answers}개",
-    usage_nobody="잊은 사람들",
+    usage_nobody="기록을 지운 사람들",
     usage_rest="나머지",
     usage_together="합계",
     usage_nothing="최근 30일 동안 이 서버에서 쓴 것이 없어요.",
-    usage_estimated="≈는 AI 서비스가 토큰 수를 알려 주지 않아 일부를 어림한 값이에요.",
-    usage_unpriced="가격을 모르는 모델: {models}",
-    usage_days="하루는 UTC 자정에 시작해요. 스레드는 채널에 더해요.",
+    usage_estimated="≈는 AI 서비스가 토큰 수를 알려 주지 않아 일부를 추정한 값이에요.",
+    usage_unpriced="가격이 설정되지 않은 모델: {models}",
+    usage_days="하루는 UTC 자정에 시작해요. 스레드에서 쓴 양은 그 채널에 더해요.",
     help_name="도움말",
-    help_description="제가 여기서 하는 일과 묻는 방법",
-    help_ask_channel="메시지에서 저를 멘션하면 그 메시지로 만든 스레드에서 답해요.",
+    help_description="제가 여기서 할 수 있는 일과 질문하는 방법",
+    help_ask_channel="메시지에서 저를 멘션하면 그 메시지에서 시작하는 스레드에 답해요.",
     help_follow_up="스레드 안에서는 다시 멘션하지 않고 이어서 쓰면 돼요.",
-    help_follow_up_mention="스레드 안에서도 저를 멘션하거나 제가 쓴 글에 답장해 주세요.",
+    help_follow_up_mention="스레드 안에서도 저를 멘션하거나 제 메시지에 답장해 주세요.",
     help_ask_in_place="저를 멘션하거나 제 메시지에 답장하면 바로 여기서 답해요.",
-    help_ask_own_thread="그냥 쓰세요. 이 스레드는 저와 나누는 대화예요.",
-    help_ask_dm="그냥 쓰세요. 여기서는 모든 메시지에 답해요.",
+    help_ask_own_thread="그냥 쓰시면 돼요. 이 스레드는 저와 나누는 대화예요.",
+    help_ask_dm="그냥 쓰시면 돼요. 여기서는 모든 메시지에 답해요.",
     help_ask_brought=(
-        "여기서는 메시지를 읽을 수 없으니 /질문으로 물어보세요. 모두에게 보이게 하지 않는 한 답은 "
-        "혼자만 볼 수 있어요."
+        "여기서는 메시지를 읽을 수 없으니 /질문으로 물어봐 주세요. 모두에게 공개하지 않는 한 "
+        "답변은 혼자만 볼 수 있어요."
     ),
     help_about=(
-        "어떤 메시지든 메뉴의 앱 > '이 메시지에 대해 묻기'로 물을 수 있어요. 답은 혼자만 볼 수 "
-        "있어요."
+        "메시지 메뉴에서 앱 > '이 메시지에 대해 묻기'를 고르면 그 메시지에 대해 물을 수 있어요. "
+        "답변은 혼자만 볼 수 있어요."
     ),
-    help_files="질문, 질문에서 답장한 메시지, 따로 묻는 메시지에 있는 텍스트 파일을 읽어요.",
-    help_pdfs="거기에 있는 PDF의 글도 읽어요.",
-    help_pictures="거기에 있는 그림(PNG, JPEG, GIF, WebP)도 봐요.",
+    help_files=(
+        "질문, 질문에서 답장한 메시지, '이 메시지에 대해 묻기'로 고른 메시지에 첨부된 텍스트 "
+        "파일을 읽어요."
+    ),
+    help_pdfs="거기에 첨부된 PDF의 텍스트도 읽어요.",
+    help_pictures="거기에 첨부된 이미지(PNG, JPEG, GIF, WebP)도 봐요.",
     help_memory="여기서 나눈 이야기를 기억해요.",
     help_buttons=(
-        "답 아래에 버튼이 있어요. 쓰는 동안에는 멈추기, 다 쓰면 다시 쓰기, 답이 잘렸으면 이어 "
-        "쓰기예요. 혼자만 보는 답이 메시지 여러 개이면 멈추기만 있어요."
+        "답변 아래에 버튼이 있어요. 쓰는 동안에는 멈추기, 다 쓰면 다시 쓰기, 답변이 잘렸으면 이어 "
+        "쓰기예요. 혼자만 보는 답변이 메시지 여러 개로 나뉘면 멈추기만 있어요."
     ),
     help_buttons_brought=(
-        "혼자만 보는 답 아래에 버튼이 있어요. 쓰는 동안에는 멈추기, 다 쓴 답이 메시지 하나이면 "
-        "다시 쓰기, 잘렸으면 이어 쓰기예요."
+        "혼자만 보는 답변 아래에 버튼이 있어요. 쓰는 동안에는 멈추기, 메시지 하나에 다 썼으면 다시 "
+        "쓰기, 답변이 잘렸으면 이어 쓰기예요."
     ),
-    help_model="답하는 모델: {model}",
-    help_prompt_own="이곳이나 이곳이 속한 채널에 따로 정한 시스템 프롬프트를 따라요.",
-    help_prompt_server="이곳은 서버의 시스템 프롬프트를 따라요.",
-    help_prompt_default="이곳은 기본 시스템 프롬프트를 따라요.",
-    help_commands="모두의 명령: /질문, /모델, /사용량, /개인정보, /내보내기, /잊어줘.",
+    help_model="여기서 답하는 모델: {model}",
+    help_prompt_own="이곳이나 이곳이 속한 채널에 설정된 시스템 프롬프트를 따라요.",
+    help_prompt_server="이 서버의 시스템 프롬프트를 따라요.",
+    help_prompt_default="기본 시스템 프롬프트를 따라요.",
+    help_commands="누구나 쓸 수 있는 명령어: /질문, /모델, /사용량, /개인정보, /내보내기, /잊어줘.",
     help_commands_managers=(
-        "서버 관리자의 명령: /초기화는 이 대화를 잊고, /시스템은 대화에 앞서 제가 받는 지시를 "
-        "정하고, /모델은 답할 모델을 고르고, /사용량은 모두의 사용량을 보여 줘요."
+        "서버 관리자용 명령어: /초기화는 이 대화를 잊고, /시스템은 제가 따를 지시를 설정하고, "
+        "/모델은 답할 모델을 고르고, /사용량은 모두의 사용량을 보여 줘요."
     ),
     help_commands_dm=(
-        "여기서는 자기 것을 정할 수 있어요. /초기화는 이 대화를 잊고, /시스템은 대화에 앞서 제가 "
-        "받는 지시를 정하고, /모델은 답할 모델을 골라요."
+        "다이렉트 메시지에서는 직접 관리할 수 있어요. /초기화는 이 대화를 잊고, /시스템은 제가 "
+        "따를 지시를 설정하고, /모델은 답할 모델을 골라요."
     ),
-    help_commands_brought="여기서 쓸 수 있는 명령: /질문, /사용량, /개인정보, /내보내기, /잊어줘.",
+    help_commands_brought=(
+        "여기서 쓸 수 있는 명령어: /질문, /사용량, /개인정보, /내보내기, /잊어줘."
+    ),
     privacy_name="개인정보",
-    privacy_description="제가 무엇을 기억하고, 어디로 보내고, 얼마나 두는지",
+    privacy_description="제가 무엇을 저장하고, 어디로 보내고, 얼마나 보관하는지",
     privacy_what=(
-        "장소마다 나눈 이야기를 기억하려고, 저에게 물은 것과 그때 전달하거나 답장하거나 가리킨 "
-        "메시지, 함께 온 파일의 글, 제 답변을 이름과 함께 보관해요."
+        "어디서 무슨 이야기를 나눴는지 기억하려고, 저에게 하신 질문, 그 질문과 관련된 "
+        "메시지(전달하거나 답장한 메시지, 질문 대상이 된 메시지), 함께 온 파일의 텍스트, 제 답변을 "
+        "이름과 함께 저장해요."
     ),
     privacy_where=(
-        "답하기 위해 같은 장소에서 앞서 나눈 이야기, 위로 이어진 답장, 장소의 이름과 주제와 함께 "
-        "{host}(모델 {model})에 보내요."
+        "답변하려고 이것을 {host}(모델 {model})에 보내요. 같은 곳에서 앞서 나눈 대화, 위로 이어진 "
+        "답장, 그곳의 이름과 주제도 함께 보내요."
     ),
     privacy_pictures=(
-        "그림도 그곳으로 보내고, Discord에 남아 있는 동안 이어지는 질문과 함께 다시 보내기도 "
-        "해요. 그림은 저장하지 않고 이름만 저장해요."
+        "이미지도 그곳으로 보내고, Discord에 남아 있는 동안에는 다음 질문과 함께 다시 보내요. "
+        "이미지는 저장하지 않고 이름만 저장해요."
     ),
     privacy_usage=(
-        "쓴 토큰도 날짜, 채널, 모델별로 세고, /사용량으로 볼 수 있어요. /잊어줘를 하면 누가 썼는지 "
-        "남지 않아요."
+        "사용한 토큰도 날짜, 채널, 모델별로 세요. /사용량으로 볼 수 있어요. /잊어줘를 쓰면 누가 "
+        "썼는지 남지 않아요."
     ),
     privacy_kept="{days}일이 지나면 잊어요.",
-    privacy_kept_on="초기화하거나 지울 때까지 보관해요.",
+    privacy_kept_on="초기화하거나 삭제할 때까지 보관해요.",
     privacy_rights=(
-        "Discord에서 고치거나 지운 것은 저도 고치거나 잊어요. /내보내기는 저에게 물은 것과 제 "
-        "답변을 모두 드리고, /잊어줘는 모든 장소에서 잊게 해요."
+        "Discord에서 메시지를 수정하거나 삭제하면 저도 따라서 고치거나 잊어요. /내보내기는 저에게 "
+        "하신 질문과 제 답변을 모두 드리고, /잊어줘는 모든 곳에서 잊게 해요."
     ),
     export_name="내보내기",
-    export_description="내가 물은 것과 그 답변을 모두 나만 볼 수 있는 파일로 받습니다",
-    export_done="저에게 물은 것과 제 답변은 이게 전부예요. 대화 {count}개예요.",
-    export_cut="최근 대화 {count}개예요. 파일 하나에 다 들어가지 않아요.",
-    export_nothing="저에게 물은 것 가운데 보관한 것이 없어요.",
+    export_description="내 질문과 그 답변을 모두 나만 볼 수 있는 파일로 받아요",
+    export_done="저에게 하신 질문과 제 답변 전부예요. 대화 {count}개예요.",
+    export_cut="최근 대화 {count}개예요. 그보다 오래된 대화는 파일에 다 들어가지 않아요.",
+    export_nothing="저장된 질문이 없어요.",
     forget_me_name="잊어줘",
-    forget_me_description="내가 물은 것을 모든 장소에서 모두 잊게 합니다",
+    forget_me_description="내 질문을 모든 곳에서 모두 잊게 해요",
     forget_me_sure=(
-        "저에게 물은 것과 제 답변을 모든 장소에서 영원히 잊을게요. Discord에 있는 글은 직접 지울 "
-        "때까지 그대로 남아요."
+        "저에게 하신 질문과 제 답변을 모든 곳에서 영구히 잊을게요. Discord에 있는 메시지는 직접 "
+        "삭제할 때까지 남아요."
     ),
     forget_me_label="모두 잊기",
-    forget_me_done="모든 장소에서 대화 {count}개를 잊었어요.",
+    forget_me_done="모든 곳에서 대화 {count}개를 잊었어요.",
     thought="{seconds}초 동안 생각했어요.",
-    reply_attached="여기까지는 앞부분이에요. 전체 답변은 첨부한 {name}에 있어요.",
+    reply_attached="여기까지는 앞부분이에요. 전체 답변은 첨부한 {name} 파일에 있어요.",
     reply_blocked=(
-        "이 서버나 Discord의 규칙 때문에 나머지 답변이 차단되어 여기서 멈췄어요. "
-        "다른 말로 다시 물어봐 주세요."
+        "이 서버나 Discord의 규칙 때문에 나머지 답변이 차단되어 여기서 멈췄어요. 표현을 바꿔서 "
+        "다시 물어봐 주세요."
     ),
     reply_full=(
-        "내용이 더 있지만 Discord가 여기서는 더 보여 주지 못하게 해요. 계속해 달라고 말해 주세요."
+        "내용이 더 있지만 Discord에서는 여기까지만 보여 줄 수 있어요. 계속해 달라고 말해 주세요."
     ),
     stop_label="멈추기",
     regenerate_label="다시 쓰기",
     continue_label="이어 쓰기",
     kept_before="새 답변을 만들지 못해서 이전 답변을 그대로 두었어요.",
     continue_interrupted="다시 시작해야 해요. 제가 돌아오면 이어 쓰기를 다시 눌러 주세요.",
-    continue_interrupted_plain="다시 시작해야 해요. 제가 돌아오면 계속해 달라고 해 주세요.",
-    nothing_to_stop="멈출 것이 없어요. 이 답은 지금 쓰고 있지 않아요.",
-    answer_running="이 답은 이미 쓰고 있어요.",
-    answer_forgotten="이 답은 이제 기억하지 못해요. 다시 물어봐 주세요.",
+    continue_interrupted_plain="다시 시작해야 해요. 제가 돌아오면 계속해 달라고 말해 주세요.",
+    nothing_to_stop="멈출 것이 없어요. 이 답변은 이제 쓰고 있지 않아요.",
+    answer_running="이 답변은 이미 쓰고 있어요.",
+    answer_forgotten="이 답변은 더 이상 기억하지 못해요. 다시 물어봐 주세요.",
     refused_button=(
-        "질문한 분과 메시지를 관리할 수 있는 분만 쓸 수 있어요. 직접 저에게 물어보셔도 돼요."
+        "질문한 사람과 메시지를 관리할 수 있는 사람만 이 버튼을 쓸 수 있어요. 직접 저에게 "
+        "물어보셔도 돼요."
     ),
     refused_permission="여기서는 서버 관리 권한이 있는 사람만 할 수 있어요.",
-    refused_server_scope=(
-        "여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두면 자신의 것으로 정해져요."
+    refused_server_scope="여기에는 서버가 없어요. 다이렉트 메시지에서는 범위를 비워 두세요.",
+    refused_usage_by=(
+        "저를 추가한 서버에서만 쓸 수 있어요. 옵션을 비워 두면 내 사용량을 볼 수 있어요."
     ),
-    refused_usage_by="저를 추가한 서버에서만 돼요. 옵션을 비우면 자신의 사용량을 볼 수 있어요.",
-    refused_place="저는 여기서 일하도록 설정되지 않았어요. 이 봇의 운영자가 정하는 일이에요.",
+    refused_place=(
+        "저는 여기서 답하도록 설정되지 않았어요. 어디서 답할지는 이 봇의 운영자가 정해요."
+    ),
     command_without_memory=(
         "지금은 기억이 작동하지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 시도해 주세요."
     ),
-    command_failed="잘 되지 않았어요. 다시 시도해 주세요. 무엇이 잘못됐는지는 로그에 있어요.",
+    command_failed="잘되지 않았어요. 다시 시도해 주세요. 무엇이 잘못됐는지는 로그에 있어요.",
     form_unknown=(
-        "이 양식을 연 뒤에 제가 업데이트되어 무엇을 위한 양식이었는지 알 수 없어요. 다시 열어 "
+        "이 양식이 열려 있는 동안 제가 업데이트되어 무엇을 위한 양식인지 알 수 없어요. 다시 열어 "
         "주세요."
     ),
     form_words="쓰신 내용이 사라지지 않도록 여기에 돌려 드려요.",
     terminal_greeting=(
-        "질문을 입력하세요. 나눈 대화는 다음 실행 때까지도 기억하고, /reset을 하면 잊습니다. "
-        "/system은 시스템 프롬프트를 보여 주고, /system 글은 새로 정하고, /system default는 "
-        "기본값으로 되돌리며, /quit은 끝냅니다."
+        "질문을 입력하세요. 나눈 대화는 종료한 뒤에도 /reset을 할 때까지 기억해요. /system은 "
+        "시스템 프롬프트를 보여 주고, /system 뒤에 글을 쓰면 새로 설정하고, /system default는 "
+        "기본값으로 되돌리고, /quit은 종료해요."
     ),
     terminal_remembered="(마지막 질문: “{question}”, 시스템 프롬프트: “{prompt}”)",
-    terminal_reset="(잊은 대화: {count})",
+    terminal_reset="(잊은 대화: {count}개)",
     terminal_system="(시스템 프롬프트: {prompt})",
-    terminal_unknown_command="(모르는 명령입니다. /reset, /system, /quit이 있습니다)",
+    terminal_unknown_command="(없는 명령어예요. /reset, /system, /quit을 쓸 수 있어요)",
     terminal_without_memory=(
-        "(다른 채팅이 저장된 대화를 쓰고 있어서, 이 채팅은 처음부터 시작하고 저장하지 않습니다.)"
+        "(다른 채팅이 저장된 대화를 쓰고 있어서, 이 채팅은 처음부터 시작하고 저장하지 않아요.)"
     ),
 )

@@ -223,53 +223,55 @@ Explain = Callable[[Sentences], str]
 
 
 ENGLISH: Final = Sentences(
-    hint="Hi! Ask me something: write your question into the message that mentions me.",
-    hint_in_place="Hi! I can only read text. Write me your question in words.",
+    hint=(
+        "Hi! What would you like to know? Write your question in the same message that mentions me."
+    ),
+    hint_in_place="Hi! I can only read text. Please write your question in words.",
     hint_unreadable=(
-        "Hi! I can read words, text files and pictures, and found none of them here. "
-        "Write me your question in words."
+        "Hi! I can read text, text files and pictures, but I found none of them here. Please write "
+        "your question in words."
     ),
     hint_without_content=(
-        "I can only read messages here that mention me. Mention me in your message, "
-        "or ask an admin to switch on the Message Content Intent for me."
+        "Here I can only read messages that mention me. Mention me in your message, or ask an "
+        "admin to turn on the Message Content Intent for me."
     ),
     place_busy=(
         "Too many questions are waiting here already. Please ask again when they are answered."
     ),
     person_busy=(
-        "You are asking faster than I may answer: {limit} questions a minute. "
-        "I left this one out; please ask again in a minute."
+        "You are asking faster than I may answer: the limit is {limit} questions a minute. I "
+        "skipped this one; please ask it again in a minute."
     ),
-    memory_failed="My memory cannot be read right now. Please try again in a minute.",
+    memory_failed="I cannot read my memory right now. Please try again in a minute.",
     memory_not_saved="My memory cannot be written right now: I will not remember this.",
-    file_not_text="I did not read {name}: there is no text in it that I can read.",
+    file_not_text="I did not read {name}: it contains no text that I can read.",
     files_off="I did not read {name}: I am not set up to read files.",
     file_too_large="I did not read {name}: it is larger than {limit:g} MB.",
-    file_unreachable="I could not get {name} from Discord. Please send it once more.",
-    file_cut="I read the first {characters:,} characters of {name}; the rest is more than fits.",
-    pdf_not_here="I did not read {name}: this bot is not set up to read PDFs.",
-    pdf_locked="I did not read {name}: it is locked with a password.",
-    pdf_damaged="I did not read {name}: this PDF is damaged.",
-    pdf_without_text="I did not read {name}: its pages are pictures, with no text in them.",
-    pdf_too_hard="I did not read {name}: that takes more time or memory than I may use.",
-    pdf_cut="I read the first pages of {name}, as far as I could: {pages}.",
+    file_unreachable="I could not download {name} from Discord. Please send it again.",
+    file_cut="I read only the first {characters:,} characters of {name}; the rest does not fit.",
+    pdf_not_here="I did not read {name}: I am not set up to read PDFs.",
+    pdf_locked="I did not read {name}: it is protected with a password.",
+    pdf_damaged="I did not read {name}: the PDF is damaged.",
+    pdf_without_text="I did not read {name}: its pages are pictures without text.",
+    pdf_too_hard="I did not read {name}: reading it takes more time or memory than I may use.",
+    pdf_cut="I read only the beginning of {name}. Pages read: {pages}.",
     pictures_off="I did not look at {name}: I am not set up to look at pictures.",
     picture_unknown="I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures.",
     picture_left_out="I did not look at {name}: there is no room for more pictures.",
-    pictures_unreachable=("I could not get all pictures from Discord. Please send them once more."),
+    pictures_unreachable="I could not download all pictures from Discord. Please send them again.",
     pictures_busy=(
         "I did not look at the pictures: too many are on their way to the AI model just now. "
         "Please try again in a minute."
     ),
     pictures_refused="The AI service did not take the pictures, so I answered without them.",
     files_shortened=(
-        "There is more in your files than I can read at once, so I read the first {percent} %."
+        "Your files are longer than I can read at once, so I read the first {percent} % of them."
     ),
     question_shortened=(
         "Your question was longer than I can read at once, so I read the first {percent} % of it. "
         "Please ask about the rest separately."
     ),
-    stopped="Stopped here, as asked.",
+    stopped="Stopped here, as requested.",
     stopped_by_reset="Stopped: this conversation was reset.",
     interrupted="I have to restart. This answer goes on as soon as I am back.",
     given_up="I was interrupted here more than once and cannot finish this. Please ask me again.",
@@ -282,16 +284,16 @@ ENGLISH: Final = Sentences(
         "credit before I can answer."
     ),
     model_unknown=(
-        "The AI service does not know the model that I am set to use. Please tell an admin: "
-        "/model chooses another one, or OPENAI_MODEL or OPENAI_BASE_URL needs a look."
+        "The AI service does not know the model that I am set to use. Please ask an admin to "
+        "choose another one with /model, or to check OPENAI_MODEL and OPENAI_BASE_URL."
     ),
     model_busy="The AI service is too busy right now. Please try again in a minute.",
     model_unreachable="I cannot reach the AI service right now. Please try again in a minute.",
     model_timeout="The AI service took too long. Please try again in a minute.",
     model_context_exceeded=(
         "This conversation is too long for the AI model. Try a shorter question, or start a new "
-        "conversation with /reset (in a server, only those who manage it can). If it happens "
-        "again, please tell an admin: CONTEXT_TOKENS needs to be lower."
+        "conversation with /reset (in a server, only its managers can). If it happens again, "
+        "please tell an admin: CONTEXT_TOKENS needs to be lower."
     ),
     model_context_asked=(
         "This conversation is too long for the AI model. Try a shorter question. If it happens "
@@ -329,230 +331,235 @@ ENGLISH: Final = Sentences(
     model_cut_plain="The answer was cut off here by a lost connection. Ask me to go on.",
     model_failed="The AI service had a problem. Please try again in a minute.",
     model_silent=(
-        "The AI service sent nothing back. Some services do that if a conversation is too long. "
+        "The AI service sent nothing back. Some services do that when a conversation is too long. "
         "Try a shorter question. If it happens again, please tell an admin: CONTEXT_TOKENS may "
         "need to be lower."
     ),
-    answer_failed="Something went wrong on my side. Please try again; the log says what it was.",
+    answer_failed="Something went wrong on my side. Please try again; the log has the details.",
     ask_name="ask",
-    ask_description="Ask me something, also where I cannot read along",
+    ask_description="Ask me something, even where I cannot read messages",
     ask_question_option_name="question",
     ask_question_option="What you want to know",
     ask_private_option_name="private",
-    ask_private_option="Whether only you see it (default), or all who are here",
+    ask_private_option="Show the answer only to you (default), or to everyone here",
     ask_about_menu="Ask about this",
     ask_form_title="Ask about this message",
-    ask_form_label="Your question; empty: whatever I make of it",
+    ask_form_label="Your question (optional)",
     pasted="Question",
-    ask_nothing_to_read="There is no text in this message that I could read.",
+    ask_nothing_to_read="This message has no text that I can read.",
     ask_about_lost=(
-        "I cannot tell any more which message this was about: I was restarted, it was deleted, or "
-        "the form was open for more than an hour. Please ask about the message again."
+        "I no longer know which message this was about: I was restarted, the message was deleted, "
+        "or the form was open for more than an hour. Please ask about the message again."
     ),
     reset_name="reset",
     reset_description="Forget this conversation",
-    reset_done="Forgotten: {count} exchanges in this place. We start afresh.",
-    reset_one="Forgotten: 1 exchange in this place. We start afresh.",
+    reset_done="I have forgotten {count} exchanges in this place. We start afresh.",
+    reset_one="I have forgotten 1 exchange in this place. We start afresh.",
     reset_nothing="There was nothing to forget in this place.",
     system_name="system",
-    system_description="Show or set what I am told before every conversation here",
+    system_description="Show or change the instructions that I follow here (the system prompt)",
     system_prompt_option_name="prompt",
-    system_prompt_option="The new system prompt; leave it out to read and edit the present one",
+    system_prompt_option="The new system prompt; leave it out to view and edit the current one",
     system_scope_option_name="scope",
-    system_scope_option="Where it holds: this place (default) or the whole server",
+    system_scope_option="What it applies to: this place (default) or the whole server",
     system_scope_channel="channel",
     system_scope_server="server",
     system_form_title="System prompt",
-    system_form_label="Empty: go back to what holds without it",
-    system_placeholder="Now: {prompt}",
-    system_set_channel="The system prompt of this channel is set. Its threads follow it.",
+    system_form_label="Leave empty to use the inherited prompt",
+    system_placeholder="Current: {prompt}",
+    system_set_channel="The system prompt of this channel is set. It applies to its threads, too.",
     system_set_thread="The system prompt of this thread is set.",
     system_set_dm="The system prompt of our direct messages is set.",
     system_set_server=(
-        "The system prompt of this server is set. Channels with one of their own keep it."
+        "The system prompt of this server is set. Channels with their own prompt keep it."
     ),
     system_cleared=(
-        "There is no system prompt of its own here any more. What holds now is the channel's, the "
-        "server's or the default."
+        "Cleared. The system prompt of the channel or the server applies here now, or else the "
+        "default one."
     ),
     system_too_long=(
         "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
-        "At most {character_limit} characters and {token_limit} tokens fit. Nothing was changed."
+        "The limit is {character_limit} characters and {token_limit} tokens. Nothing was changed."
     ),
     model_name="model",
     model_description="Show which model answers here, or choose another one",
     model_option_name="model",
-    model_name_option="The model to choose, or default; leave it out to see which one answers now",
+    model_name_option="The model to use, or default; leave it out to see the current one",
     model_default_choice="default ({model})",
     model_until_choice="{model} (until {date})",
     model_why_own="It was chosen for this place.",
     model_why_channel="It was chosen for the channel that this thread belongs to.",
     model_why_server="It was chosen for this server.",
-    model_why_default="It is the default: no other one was chosen here.",
-    model_shutdown="The AI service says that it shuts this model down on {date}.",
+    model_why_default="It is the default; no other model was chosen here.",
+    model_shutdown="According to the AI service, this model will be shut down on {date}.",
     model_set_channel="From now on {model} answers in this channel and its threads.",
     model_set_thread="From now on {model} answers in this thread.",
     model_set_dm="From now on {model} answers you here.",
     model_set_server=(
-        "From now on {model} answers in this server. Channels with a model of their own keep it."
+        "From now on {model} answers in this server. Channels with their own model keep it."
     ),
-    model_cleared="That choice is taken back. From now on {model} answers here.",
-    model_not_offered="I cannot use {model}, so nothing was changed. You can choose from: {models}",
+    model_cleared="Choice cleared. From now on {model} answers here.",
+    model_not_offered="I cannot use {model}, so nothing was changed. Choose one of these: {models}",
     model_list_missing=(
         "The AI service does not tell me right now which models it has, so nothing was changed. "
         "Please try again in a minute, or ask the operator of this bot to set OPENAI_MODELS."
     ),
     usage_name="usage",
-    usage_description="See how many tokens you used, and what they cost",
+    usage_description="See how many tokens you have used, and what they cost",
     usage_by_option_name="by",
-    usage_by_option="For those who manage the server: what all people used, sorted in this way",
+    usage_by_option="For server managers: the usage of everyone in this server, grouped by this",
     usage_by_person="person",
     usage_by_channel="channel",
     usage_by_day="day",
-    usage_mine="What you used, in every place:",
-    usage_guild="What was used in this server in the last 30 days:",
+    usage_mine="Your usage in all places:",
+    usage_guild="Usage in this server in the last 30 days:",
     usage_today="Today",
     usage_week="Last 7 days",
     usage_month="Last 30 days",
-    usage_ever="In all",
+    usage_ever="All time",
     usage_line="{label}: {prompt} tokens in, {completion} out, answers: {answers}",
-    usage_nobody="forgotten people",
-    usage_rest="The rest",
-    usage_together="Together",
-    usage_nothing="Nothing was used in this server in the last 30 days.",
-    usage_estimated="≈ is partly an estimate, where the AI service did not tell the tokens.",
-    usage_unpriced="Without price: {models}",
-    usage_days="Days begin at midnight UTC. Threads count for their channel.",
+    usage_nobody="people who were forgotten",
+    usage_rest="Others",
+    usage_together="Total",
+    usage_nothing="There was no usage in this server in the last 30 days.",
+    usage_estimated=(
+        "≈ marks figures that are partly estimated, because the AI service did not report the "
+        "tokens."
+    ),
+    usage_unpriced="No price is set for: {models}",
+    usage_days="Days begin at midnight UTC. Usage in a thread counts for its channel.",
     help_name="help",
     help_description="What I do here, and how to ask me",
-    help_ask_channel="Mention me in a message, and I answer in a thread made from it.",
-    help_follow_up="In the thread just write on: you need not mention me again.",
-    help_follow_up_mention="In the thread mention me again, or reply to what I wrote.",
-    help_ask_in_place="Mention me, or reply to one of my messages: I answer right here.",
+    help_ask_channel="Mention me in a message, and I answer in a thread that starts from it.",
+    help_follow_up="In the thread, just keep writing: you do not need to mention me again.",
+    help_follow_up_mention="In the thread, mention me again or reply to one of my messages.",
+    help_ask_in_place="Mention me or reply to one of my messages, and I answer right here.",
     help_ask_own_thread="Just write: this thread is a conversation with me.",
     help_ask_dm="Just write: I answer every message here.",
     help_ask_brought=(
-        "I cannot read along here: ask me with /ask. Only you see the answer, unless you want all "
-        "to."
+        "I cannot read messages here, so ask me with /ask. Only you see the answer, unless you "
+        "choose to show it to everyone."
     ),
     help_about=(
         'In the menu of any message, Apps > "Ask about this" asks me about it. Only you see the '
         "answer."
     ),
     help_files=(
-        "I read the text files of a question, of the message that it replies to, and of a message "
-        "that you ask about."
+        "I read text files that are attached to a question, to the message that it replies to, or "
+        "to a message that you ask about."
     ),
-    help_pdfs="I read the text of their PDFs, too.",
-    help_pictures="I look at their pictures (PNG, JPEG, GIF, WebP), too.",
+    help_pdfs="I also read the text of PDFs attached there.",
+    help_pictures="I also look at pictures attached there (PNG, JPEG, GIF, WebP).",
     help_memory="I remember what was said here.",
     help_buttons=(
-        "Buttons under an answer: Stop while I write it, then Regenerate, and Continue where it "
-        "was cut. Under one that only you see and that takes several messages there is Stop alone."
+        "Buttons under an answer: Stop while I write it, then Regenerate, and Continue if it was "
+        "cut off. If only you see the answer and it takes several messages, there is only Stop."
     ),
     help_buttons_brought=(
-        "Buttons under an answer that only you see: Stop while I write it, then, where it is one "
-        "message, Regenerate, and Continue where it was cut."
+        "Buttons under an answer that only you see: Stop while I write it and, if it is a single "
+        "message, then Regenerate, and Continue if it was cut off."
     ),
-    help_model="The model that answers is {model}.",
-    help_prompt_own="A system prompt that was set for this place, or for its channel, holds here.",
-    help_prompt_server="The system prompt of this server holds here.",
-    help_prompt_default="The default system prompt holds here.",
-    help_commands="Commands for all: /ask, /model, /usage, /privacy, /export, /forget-me.",
+    help_model="The model that answers here is {model}.",
+    help_prompt_own="The system prompt that was set for this place or its channel applies here.",
+    help_prompt_server="The system prompt of this server applies here.",
+    help_prompt_default="The default system prompt applies here.",
+    help_commands="Commands for everyone: /ask, /model, /usage, /privacy, /export, /forget-me.",
     help_commands_managers=(
-        "For those who manage the server: /reset forgets this conversation, /system sets what I "
-        "am told before it, /model chooses who answers, and /usage shows what all used."
+        "For server managers: /reset forgets this conversation, /system sets the instructions that "
+        "I follow, /model chooses the model that answers, and /usage shows the usage of everyone."
     ),
     help_commands_dm=(
-        "Here you rule your own: /reset forgets this conversation, /system sets what I am told "
-        "before it, and /model chooses who answers."
+        "In direct messages you are in charge: /reset forgets this conversation, /system sets the "
+        "instructions that I follow, and /model chooses the model that answers."
     ),
     help_commands_brought="Commands here: /ask, /usage, /privacy, /export, /forget-me.",
     privacy_name="privacy",
-    privacy_description="What I keep of you, where it goes, and for how long",
+    privacy_description="What I store about you, where it goes, and for how long",
     privacy_what=(
-        "I keep what you ask me, the messages that it forwards, replies to or is about, the text "
-        "of files that come with it, and my answers, with your name, so that I remember what was "
-        "said in each place."
+        "I store what you ask me, the messages that your question forwards, replies to or is "
+        "about, the text of the files that come with it, and my answers, together with your name. "
+        "That is how I remember the conversation in each place."
     ),
     privacy_where=(
-        "To be answered it is sent to {host} (model {model}), with what was said before in the "
+        "To answer, I send it to {host} (model {model}), together with what was said before in the "
         "same place, the replies above it, and the name and topic of the place."
     ),
     privacy_pictures=(
-        "Pictures are sent there, too, also with later questions while they stand in Discord. "
-        "I do not keep them, only their names."
+        "Pictures are sent there, too, and again with later questions while they are still in "
+        "Discord. I do not store them, only their names."
     ),
     privacy_usage=(
-        "I also count the tokens that you use, by day, channel and model: /usage shows them. After "
-        "/forget-me they count for nobody."
+        "I also count the tokens that you use, by day, channel and model; /usage shows them. After "
+        "/forget-me they are no longer linked to you."
     ),
-    privacy_kept="After {days} days I forget it.",
+    privacy_kept="I forget it after {days} days.",
     privacy_kept_on="I keep it until it is reset or deleted.",
     privacy_rights=(
-        "What you edit or delete in Discord, I change or forget as well. /export gives you all "
-        "that you asked me and what I answered, /forget-me makes me forget it, in every place."
+        "If you edit or delete something in Discord, I change or forget it, too. /export gives you "
+        "everything that you asked me and what I answered; /forget-me makes me forget it, in every "
+        "place."
     ),
     export_name="export",
-    export_description="Get all that you asked me and what I answered, as files that only you see",
-    export_done="Here is all that you asked me and what I answered. Exchanges: {count}.",
-    export_cut="Here are your newest {count} exchanges; all of them do not fit into one file.",
-    export_nothing="You asked me nothing that I still keep.",
-    forget_me_name="forget-me",
-    forget_me_description="Make me forget all that you asked, in every place",
-    forget_me_sure=(
-        "I will forget all that you asked me and what I answered, in every place, for ever. What "
-        "stands in Discord stays there until you delete it."
+    export_description=(
+        "Get everything that you asked me and what I answered, as files that only you see"
     ),
-    forget_me_label="Forget all of it",
-    forget_me_done="Forgotten in every place. Exchanges: {count}.",
+    export_done="Here is everything that you asked me and what I answered. Exchanges: {count}.",
+    export_cut="Here are your newest {count} exchanges; the older ones do not fit into the file.",
+    export_nothing="I have nothing stored that you asked me.",
+    forget_me_name="forget-me",
+    forget_me_description="Make me forget everything that you asked me, in every place",
+    forget_me_sure=(
+        "I will permanently forget everything that you asked me and what I answered, in every "
+        "place. Messages in Discord stay there until you delete them."
+    ),
+    forget_me_label="Forget everything",
+    forget_me_done="I have forgotten everything, in every place. Exchanges: {count}.",
     thought="Thought for {seconds} s.",
-    reply_attached="This is only the beginning: the whole answer is in the attached {name}.",
+    reply_attached="This is only the beginning: the full answer is in the attached {name}.",
     reply_blocked=(
         "A rule of this server or of Discord blocked the rest of my answer, so I stopped here. "
         "Try asking in other words."
     ),
-    reply_full="There is more, but Discord lets me show no more of it here. Ask me to go on.",
+    reply_full="There is more, but Discord does not let me show it here. Ask me to go on.",
     stop_label="Stop",
     regenerate_label="Regenerate",
     continue_label="Continue",
     kept_before="I could not produce a new answer, so I kept the previous one.",
     continue_interrupted="I have to restart. Press Continue again when I am back.",
     continue_interrupted_plain="I have to restart. Ask me to go on when I am back.",
-    nothing_to_stop="There is nothing to stop: this answer is not being written any more.",
-    answer_running="This answer is being written already.",
-    answer_forgotten="I do not remember this answer any more. Please ask me again.",
+    nothing_to_stop="There is nothing to stop: I am no longer writing this answer.",
+    answer_running="I am already writing this answer.",
+    answer_forgotten="I no longer remember this answer. Please ask me again.",
     refused_button=(
-        "Only the person who asked, and people who may manage messages, can do this here. "
-        "You can ask me yourself."
+        "Only the person who asked, and people who may manage messages, can use this button. You "
+        "can ask me yourself."
     ),
     refused_permission="Only people with the Manage Server permission can do this here.",
-    refused_server_scope=(
-        "There is no server here: in direct messages, leave the scope out to choose for yourself."
-    ),
+    refused_server_scope="There is no server here. In direct messages, leave the scope out.",
     refused_usage_by=(
-        "That is for servers that I was added to. Leave the option out to see what you used."
+        "This only works in servers that I was added to. Leave the option out to see your own "
+        "usage."
     ),
-    refused_place="I am not set up to work here. The operator of this bot decides where.",
+    refused_place="I am not set up to work here. The operator of this bot decides where I work.",
     command_without_memory=(
         "My memory does not work right now, so nothing was changed. Please try again in a minute."
     ),
     command_failed="That did not work. Please try again; the log says what went wrong.",
     form_unknown=(
-        "I was updated since this form was opened, and cannot tell any more what it was for. "
-        "Please open it again."
+        "I was updated after this form was opened and no longer know what it was for. Please open "
+        "it again."
     ),
-    form_words="So that it is not lost, here is what you wrote.",
+    form_words="Here is what you wrote, so that it is not lost.",
     terminal_greeting=(
-        "Type your question. What was said is remembered, also from run to run, until /reset. "
-        "/system shows the system prompt, /system TEXT sets it, /system default goes back, "
-        "/quit leaves."
+        "Type your question. I remember the conversation, also after you quit, until /reset. "
+        "/system shows the system prompt, /system TEXT sets it, /system default restores the "
+        "default, and /quit quits."
     ),
     terminal_remembered="(your last question: “{question}”; system prompt: “{prompt}”)",
     terminal_reset="(exchanges forgotten: {count})",
     terminal_system="(system prompt: {prompt})",
-    terminal_unknown_command="(unknown command; there are /reset, /system and /quit)",
+    terminal_unknown_command="(unknown command; the commands are /reset, /system and /quit)",
     terminal_without_memory=(
-        "(Another chat is using the saved conversation, so this one starts empty and is not saved.)"
+        "(Another chat has the saved conversation open, so this one starts empty and is not saved.)"
     ),
 )

@@ -64,9 +64,9 @@ async def test_what_is_kept_can_be_seen_taken_and_forgotten(tmp_path: Path) -> N
         "(Regenerate: /press regenerate)",
         "I keep it until it is reset or deleted.",
         "Exchanges: 1.\n(my-exchanges.json: http://127.0.0.1:",
-        "(Forget all of it: /press forget-me)",
-        "Forgotten in every place. Exchanges: 1.",
-        "You asked me nothing that I still keep.",
+        "(Forget everything: /press forget-me)",
+        "I have forgotten everything, in every place. Exchanges: 1.",
+        "I have nothing stored that you asked me.",
     ]
     assert sorted(found, key=out.index) == found
 
@@ -78,7 +78,7 @@ async def test_a_question_for_one_and_one_about_a_message(tmp_path: Path) -> Non
     found = [
         "There is no message here yet.",
         "[#general, only you can see this] ChatBot: Hello! You asked: “a secret”.",
-        "Your question; empty: whatever I make of it",
+        "Your question (optional)",
         "[#general, only you can see this] ChatBot: Hello! You asked: “hard words what is that?”",
     ]
     assert sorted(found, key=out.index) == found
@@ -90,7 +90,7 @@ async def test_commands_have_the_names_of_the_persons_language(tmp_path: Path) -
     assert (err, code) == ("", 0)
     assert "There is no" not in out
     assert "“뭐 해?”" in out
-    assert out.count("* 모두의 명령: /질문") == 2
+    assert out.count("* 누구나 쓸 수 있는 명령어: /질문") == 2
     assert "서버 관리 권한이 있는 사람만 할 수 있어요." in out
     assert out.count("/as NAME") == 3
 
@@ -102,12 +102,12 @@ async def test_the_model_is_chosen_and_what_was_used_is_shown(tmp_path: Path) ->
     out, err, code = await played(tmp_path, typed, **settings)
     assert (err, code) == ("", 0)
     found = [
-        "ChatBot: The model that answers is `offline`.",
+        "ChatBot: The model that answers here is `offline`.",
         "From now on `second` answers in this server.",
         "Hello! You asked",
-        "ChatBot: The model that answers is `second`.",
-        "ChatBot: What you used, in every place:",
-        "ChatBot: What was used in this server in the last 30 days:",
+        "ChatBot: The model that answers here is `second`.",
+        "ChatBot: Your usage in all places:",
+        "ChatBot: Usage in this server in the last 30 days:",
     ]
     assert sorted(found, key=out.index) == found
     assert " EUR" in out
