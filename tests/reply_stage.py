@@ -8,7 +8,7 @@ import discord
 import pytest
 
 from bot.i18n.sentences import ENGLISH
-from bot.replies import discord_reply as discord_reply_module
+from bot.replies import reply_requests
 from bot.replies.destination import Destination
 from bot.replies.discord_reply import DiscordReply
 from bot.sandbox.discord.server import serving
@@ -38,7 +38,7 @@ async def people(state: State) -> AsyncIterator[Driver]:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "EDIT_SECONDS", 0.02)
-    monkeypatch.setattr(discord_reply_module, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(reply_requests, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
 
 
 class Stage:
@@ -66,10 +66,8 @@ class Stage:
         max_parts: int = 5,
     ) -> DiscordReply:
         return DiscordReply(
-            int(self.asked["id"]),
+            StagedRecord(self),
             place or nullcontext(Destination(self.channel, self.question)),
-            shown=self._record,
-            gone=self._drop,
             reopen=reopen or self._reopen,
             pacer=self.pacer,
             strings=ENGLISH,
@@ -78,12 +76,6 @@ class Stage:
 
     async def _reopen(self, thread_id: int) -> None:
         raise AssertionError(f"{thread_id} is not archived")
-
-    async def _record(self, part_id: int) -> None:
-        self.shown.append(part_id)
-
-    async def _drop(self, part_id: int) -> None:
-        self.shown.remove(part_id)
 
     async def messages(self) -> list[Json]:
         """Return what the bot has posted."""
@@ -101,6 +93,20 @@ class Stage:
     async def until(self, text: str) -> None:
         """Wait until *text* stands in a message of the bot."""
         await self.people.wait_for_bot(text, timeout_seconds=PATIENCE_SECONDS)
+
+
+class StagedRecord:
+    """Records the messages of a reply in the stage's list."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.exchange_id = int(stage.asked["id"])
+        self._shown = stage.shown
+
+    async def add(self, message_id: int) -> None:
+        self._shown.append(message_id)
+
+    async def remove(self, message_id: int) -> None:
+        self._shown.remove(message_id)
 
 
 @pytest.fixture

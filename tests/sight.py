@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
-from bot.replies.discord_reply import ATTACHED
+from bot.replies.message_sync import FILE_NAME
 from bot.replies.reply_text import ReplyText
 
 Json = dict[str, Any]
@@ -50,7 +50,7 @@ def final_texts(answer: str, most: int) -> list[str]:
     text.write(answer)
     text.finish()
     if len(text.parts) > most:
-        return text.first_parts(most, [ENGLISH.reply_attached.format(name=ATTACHED)])
+        return text.first_parts(most, [ENGLISH.reply_attached.format(name=FILE_NAME)])
     return text.parts
 
 

@@ -62,7 +62,7 @@ PURE_MODULES = {
     "llm.stream_decoder",
     "replies.parts",
     "replies.reply_text",
-    "replies.showing",
+    "replies.plan",
     "transport.payload_checks",
 }
 IMPURE = {"aiohttp", "aiosqlite", "asyncio", "discord", "logging", "os", "pathlib", "time"}

@@ -16,16 +16,17 @@ from bot.conversation.reply_actions import NOTHING, Offer
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import MESSAGE_LIMIT
-from bot.replies import discord_reply as discord_reply_module
+from bot.replies import reply_requests
 from bot.replies.destination import Destination, lost_because
-from bot.replies.discord_reply import ATTACHED, DiscordReply
+from bot.replies.discord_reply import DiscordReply
+from bot.replies.message_sync import FILE_NAME
 from bot.replies.parts import Part
 from bot.replies.reply_text import ReplyText, with_notices
 from bot.transport import calls as discord_calls
 from bot.transport.calls import DiscordUnavailable
 from bot.transport.pacer import REQUESTS_PER_SECOND, Priority
 from tests.doubles import PATIENCE_SECONDS
-from tests.reply_stage import Json, Stage, hurry, people, stage, state
+from tests.reply_stage import Json, Stage, StagedRecord, hurry, people, stage, state
 from tests.sight import offered
 
 __all__ = ["hurry", "people", "stage", "state"]
@@ -149,7 +150,7 @@ async def test_a_reply_that_is_too_long_ends_in_a_file_with_the_whole(stage: Sta
         await stage.until("word200")
         await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
     first, last = await stage.messages()
-    ending = f"\n-# {ENGLISH.reply_attached.format(name=ATTACHED)}\n-# The end."
+    ending = f"\n-# {ENGLISH.reply_attached.format(name=FILE_NAME)}\n-# The end."
     assert last["content"].endswith(ending)
     assert len(last["content"]) <= MESSAGE_LIMIT
     assert "".join(words).startswith(f"{first['content']} {last['content'].removesuffix(ending)}")
@@ -269,7 +270,7 @@ async def test_leaving_early_leaves_what_was_shown(stage: Stage) -> None:
         await stage.until("One")
         reply.write(", two")
     assert (await stage.texts())[0].startswith("One")
-    assert all(task.done() for task in (reply._typing, reply._streaming, reply._place))
+    assert all(task.done() for task in (reply._typing, reply._streaming, reply._opening))
 
 
 async def test_a_busy_bot_types_nowhere(stage: Stage) -> None:
@@ -286,7 +287,7 @@ async def test_a_busy_bot_types_nowhere(stage: Stage) -> None:
 async def test_the_end_does_not_wait_for_what_it_replaces(stage: Stage) -> None:
     """Of what is shown on the way, only the call that runs already is awaited."""
     async with written(stage, "word " * 1500) as reply:
-        await eventually(lambda: reply._calling)
+        await eventually(lambda: reply._requests.in_flight)
         await reply.finish(["The end."])
     creates, edits = await stage.calls("POST"), await stage.calls("PATCH")
     assert (len(creates), len(edits)) == (len(await stage.messages()), 0)
@@ -310,11 +311,11 @@ async def test_an_end_that_comes_while_a_lost_create_is_pondered_shows_whole(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discord returns the earlier message for the nonce, with the earlier words."""
-    monkeypatch.setattr(discord_reply_module, "RETRY_SECONDS", (60.0,) * 4)
+    monkeypatch.setattr(reply_requests, "RETRY_SECONDS", (60.0,) * 4)
     await stage.people.fault("drop_after", method="POST", path=MESSAGES)
     async with written(stage, "One") as reply:
         await stage.until("One")
-        await eventually(lambda: not reply._calling)
+        await eventually(lambda: not reply._requests.in_flight)
         reply.write(", two.")
         await reply.finish()
     assert await stage.texts() == ["One, two."]
@@ -343,7 +344,7 @@ async def test_next_message_waits_until_the_full_one_has_its_final_text(stage: S
     """Otherwise both messages would show its end."""
     async with written(stage, "word " * 395) as reply:
         await stage.until("word")
-        await eventually(lambda: bool(reply._parts))
+        await eventually(lambda: bool(stage.shown))
         await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503, count=3)
         reply.write("\n\n" + "more " * 100)
         await stage.until("more")
@@ -409,7 +410,7 @@ async def test_text_of_a_lost_create_stays_until_the_new_text_is_as_long(stage: 
     await stage.channel.send("As much as was written before", nonce=nonce)
     async with stage.reply() as reply:
         reply.write("As")
-        await eventually(lambda: bool(reply._parts))
+        await eventually(lambda: bool(stage.shown))
         assert await stage.texts() == ["As much as was written before"]
         reply.write(" much as was written before, and more")
         await stage.until("and more")
@@ -474,14 +475,14 @@ async def test_what_is_written_again_knows_nothing_of_what_was_held_back(stage: 
 async def test_messages_of_a_replaced_text_are_deleted_at_once(stage: Stage) -> None:
     """Thinking may fill many messages and the answer few; people see only the answer."""
     async with written(stage, "thought " * 700) as reply:
-        await eventually(lambda: len(reply._parts) > 2)
+        await eventually(lambda: len(stage.shown) > 2)
         reply.restart()
         reply.write("New")
         await stage.until("New")
         [message] = await stage.messages()
         assert (message["content"], offered(message)) == ("New", [Offer.STOP])
         reply.write(" words" * 500)
-        await eventually(lambda: len(reply._parts) > 1)
+        await eventually(lambda: len(stage.shown) > 1)
         assert all("thought" not in text for text in await stage.texts())
         await reply.finish()
     assert " ".join(await stage.texts()) == "New" + " words" * 500
@@ -493,7 +494,7 @@ async def test_where_few_may_be_posted_those_of_a_text_that_is_taken_back_are_us
     narrow = Destination(stage.channel, stage.question, room=4)
     async with stage.reply(nullcontext(narrow)) as reply:
         reply.write("thought " * 700)
-        await eventually(lambda: len(reply._parts) == 3)
+        await eventually(lambda: len(stage.shown) == 3)
         shown = list(stage.shown)
         reply.restart()
         reply.write("New" + " words" * 500)
@@ -516,10 +517,10 @@ async def test_what_cannot_be_recorded_as_gone_is_not_deleted(
     """Discord tells of the deletion, and it would pass for one by a person."""
     parts = await begun(stage, "Beca", "use")
 
-    async def fail(_part_id: int) -> None:
+    async def fail(_record: StagedRecord, _message_id: int) -> None:
         raise ReplyDelayed("no memory")
 
-    monkeypatch.setattr(stage, "_drop", fail)
+    monkeypatch.setattr(StagedRecord, "remove", fail)
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("Because.")
         with pytest.raises(ReplyDelayed, match="no memory"):
@@ -755,7 +756,7 @@ async def test_what_stands_is_kept_where_the_rest_is_refused(stage: Stage) -> No
 async def test_messages_before_the_one_that_is_refused_stand_as_they_are(stage: Stage) -> None:
     await refuse(stage, "bad")
     async with written(stage, "word " * 1000) as reply:
-        await eventually(lambda: len(reply._parts) == 3)
+        await eventually(lambda: len(stage.shown) == 3)
         before = await stage.texts()
         reply.write("bad " + "word " * 1000)
         with pytest.raises(ReplyBlocked):
@@ -821,7 +822,7 @@ async def test_text_that_replaces_a_refused_one_is_shown(stage: Stage) -> None:
 async def test_a_text_taken_back_is_not_kept_where_the_next_is_refused(stage: Stage) -> None:
     await refuse(stage, "bad")
     async with written(stage, "thought " * 400) as reply:
-        await eventually(lambda: len(reply._parts) == 2)
+        await eventually(lambda: len(stage.shown) == 2)
         reply.restart()
         reply.write("bad")
         with pytest.raises(ReplyBlocked):

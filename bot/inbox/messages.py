@@ -12,7 +12,6 @@ from contextlib import (
     suppress,
 )
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 import discord
@@ -197,10 +196,8 @@ class Inbox:
     ) -> DiscordReply:
         """Return the reply to *exchange*, whose parts are recorded as they come and go."""
         return DiscordReply(
-            exchange.message_id,
+            PartRecord(exchange.message_id, self._history, self._unrecorded),
             place,
-            shown=partial(self._record_part, exchange),
-            gone=partial(self._record_gone, exchange),
             reopen=self._channels.reopen,
             pacer=self._pacer,
             strings=self._strings_for(exchange),
@@ -323,20 +320,35 @@ class Inbox:
             return None
         return strings.hint_without_content if first else None
 
-    async def _record_part(self, exchange: Exchange, part_id: int) -> None:
+
+class PartRecord:
+    """Records the parts of one reply in *history*, or in *unrecorded* while that fails."""
+
+    def __init__(
+        self, exchange_id: int, history: History, unrecorded: dict[int, list[int]]
+    ) -> None:
+        self.exchange_id = exchange_id
+        self._history = history
+        self._unrecorded = unrecorded
+
+    async def add(self, message_id: int) -> None:
+        """Record a message that was posted."""
         try:
-            await self._history.add_part(exchange.message_id, part_id)
+            await self._history.add_part(self.exchange_id, message_id)
         except HistoryFailed as error:
             if len(self._unrecorded) < UNSTORED:
-                self._unrecorded.setdefault(exchange.message_id, []).append(part_id)
-            log.warning("A part of answer %d is not recorded: %s", exchange.message_id, error)
+                self._unrecorded.setdefault(self.exchange_id, []).append(message_id)
+            log.warning("A part of answer %d is not recorded: %s", self.exchange_id, error)
 
-    async def _record_gone(self, exchange: Exchange, part_id: int) -> None:
-        unrecorded = self._unrecorded.get(exchange.message_id, [])
-        if part_id in unrecorded:
-            unrecorded.remove(part_id)
+    async def remove(self, message_id: int) -> None:
+        """Record that a message is about to be deleted; raises ReplyDelayed if that fails."""
+        unrecorded = self._unrecorded.get(self.exchange_id, [])
+        if message_id in unrecorded:
+            unrecorded.remove(message_id)
             return
         try:
-            await self._history.remove_part(part_id)
+            await self._history.remove_part(message_id)
         except HistoryFailed as error:
-            raise ReplyDelayed(f"that part {part_id} goes cannot be recorded: {error}") from error
+            raise ReplyDelayed(
+                f"the deletion of part {message_id} cannot be recorded: {error}"
+            ) from error

@@ -11,8 +11,8 @@ from bot.conversation.reply_actions import Offer
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
-from bot.replies.discord_reply import ATTACHED
 from bot.replies.interaction_channel import FOLLOW_UPS
+from bot.replies.message_sync import FILE_NAME
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage, field_of
@@ -467,9 +467,9 @@ async def test_what_does_not_fit_where_a_person_brought_it_is_attached(
         shown = await asked(stage, place, person, unique)
     assert len(shown) == 1 + FOLLOW_UPS < len(split(text))
     assert [one["content"] for one in shown[:-1]] == split(text)[:FOLLOW_UPS]
-    said = ENGLISH.reply_attached.format(name=ATTACHED)
+    said = ENGLISH.reply_attached.format(name=FILE_NAME)
     assert shown[-1]["content"].endswith(f"-# {said}")
-    assert [one["filename"] for one in shown[-1]["attachments"]] == [ATTACHED]
+    assert [one["filename"] for one in shown[-1]["attachments"]] == [FILE_NAME]
     assert shown[-1]["flags"] & SUPPRESSED
     assert all(one["ephemeral"] and one["components"] == [] for one in shown)
     [(reply,)] = stage.rows("SELECT reply FROM exchanges WHERE question = ?", unique)

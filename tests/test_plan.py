@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import NOTHING, WHILE_STREAMING, Offer, Offers
 from bot.replies.parts import Part
-from bot.replies.showing import Wanted, at_the_end, next_change, while_streaming
+from bot.replies.plan import PlannedPart, final_plan, next_change, streaming_plan
 
 STOP = WHILE_STREAMING
 ANEW = frozenset({Offer.REGENERATE})
@@ -16,23 +16,27 @@ def parts(*shown: tuple[str | None, Offers | None]) -> list[Part]:
 
 
 def test_the_last_message_alone_has_a_button() -> None:
-    wanted = while_streaming([], ["full", "full", "grows"], STOP)
+    wanted = streaming_plan([], ["full", "full", "grows"], STOP)
     assert [one.offers for one in wanted] == [NOTHING, NOTHING, STOP]
 
 
 def test_a_part_that_another_follows_is_cut_to_what_it_is_and_one_that_grows_is_not() -> None:
     shown = parts(("full, and how the next begins", STOP))
-    assert while_streaming(shown, ["full"], STOP) == [Wanted(None, STOP)]
-    assert next_change(shown, while_streaming(shown, ["full"], STOP)) is None
-    wanted = while_streaming(shown, ["full", "how the next begins"], STOP)
-    assert wanted == [Wanted("full", NOTHING), Wanted("how the next begins", STOP)]
+    assert streaming_plan(shown, ["full"], STOP) == [PlannedPart(None, STOP)]
+    assert next_change(shown, streaming_plan(shown, ["full"], STOP)) is None
+    wanted = streaming_plan(shown, ["full", "how the next begins"], STOP)
+    assert wanted == [PlannedPart("full", NOTHING), PlannedPart("how the next begins", STOP)]
     assert next_change(shown, wanted) == 0
 
 
 def test_what_an_earlier_attempt_left_below_has_the_button() -> None:
     shown = parts(("old", None), ("old", STOP), ("old", ANEW))
-    wanted = while_streaming(shown, ["new"], STOP)
-    assert wanted == [Wanted("new", NOTHING), Wanted(None, NOTHING), Wanted(None, STOP)]
+    wanted = streaming_plan(shown, ["new"], STOP)
+    assert wanted == [
+        PlannedPart("new", NOTHING),
+        PlannedPart(None, NOTHING),
+        PlannedPart(None, STOP),
+    ]
     assert next_change(shown, wanted) == 1, "two would be one too many"
     shown[1].offers = NOTHING
     assert next_change(shown, wanted) == 2, "for a button alone nobody waits long"
@@ -42,14 +46,14 @@ def test_what_an_earlier_attempt_left_below_has_the_button() -> None:
 
 def test_at_the_end_each_shows_what_is_wanted_however_little_that_is() -> None:
     shown = parts(("as long as it was", STOP))
-    wanted = at_the_end(["short"], ANEW, "file")
-    assert wanted == [Wanted("short", ANEW, "file")]
+    wanted = final_plan(["short"], ANEW, "file")
+    assert wanted == [PlannedPart("short", ANEW, "file")]
     assert next_change(shown, wanted) == 0
     shown = [Part(0, "short", ANEW, file="")]
     assert next_change(shown, wanted) == 0, "the file is missing"
     shown[0].file = "file"
     assert next_change(shown, wanted) is None
-    assert at_the_end([], ANEW) == []
+    assert final_plan([], ANEW) == []
 
 
 texts = st.text(alphabet="ab", min_size=1, max_size=4)
@@ -69,7 +73,7 @@ def test_single_changes_lead_to_the_wanted_messages(
     there = parts(*shown)
     stops = [one.offers for one in there].count(STOP)
     for _ in range(2 * len(new) + len(shown)):
-        wanted = at_the_end(new, ANEW) if at_end else while_streaming(there, new, STOP)
+        wanted = final_plan(new, ANEW) if at_end else streaming_plan(there, new, STOP)
         number = next_change(there, wanted)
         if number is None:
             break

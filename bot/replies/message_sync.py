@@ -1,0 +1,242 @@
+"""Bring the messages of a reply in line with a plan: post, edit and delete them."""
+
+import io
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from typing import Final, Protocol
+
+import discord
+
+from bot.conversation.reply_actions import NOTHING, Offers
+from bot.errors import ReplyDelayed, ReplyLost
+from bot.i18n.sentences import Sentences
+from bot.replies.buttons import buttons, offers_under
+from bot.replies.destination import Destination, lost_because, refused
+from bot.replies.parts import Part
+from bot.replies.plan import PlannedPart, kept_plan, next_change
+from bot.replies.reply_requests import ReplyRequests
+from bot.transport.pacer import Priority
+
+NO_HISTORY_TO_REPLY: Final = 160002  # Discord: a reply needs Read Message History
+FILE_NAME: Final = "reply.md"
+NO_PINGS: Final = discord.AllowedMentions.none()
+
+
+class FileRefused(Exception):
+    """Discord refuses the file of a reply, or the text that goes with it."""
+
+
+class ReplyRecord(Protocol):
+    """What is stored of the messages that show the reply to one exchange."""
+
+    @property
+    def exchange_id(self) -> int:
+        """The id of the exchange."""
+
+    async def add(self, message_id: int) -> None:
+        """Record a message that was posted."""
+
+    async def remove(self, message_id: int) -> None:
+        """Record that a message is about to be deleted; raises ReplyDelayed if that fails."""
+
+
+class MessageSync:
+    """The messages of one reply in *place*, as Discord shows them and as *record* knows them.
+
+    Discord returns the earlier message if a post repeats its nonce; *nonce_id* makes the nonces.
+    *on_post* is called after each post.
+    """
+
+    def __init__(
+        self,
+        place: Destination,
+        requests: ReplyRequests,
+        record: ReplyRecord,
+        strings: Sentences,
+        nonce_id: int,
+        on_post: Callable[[], object],
+    ) -> None:
+        self.place = place
+        self.parts = list(place.begun)
+        self._requests = requests
+        self._record = record
+        self._strings = strings
+        self._nonce_id = nonce_id
+        self._on_post = on_post
+        # Parts that still show the text of an earlier attempt.
+        self._earlier = {part.message_id for part in place.begun}
+        self._deleted = 0
+        self._refilled = False
+        self._edits_refused: ReplyLost | None = None
+
+    def replace_text(self) -> None:
+        """Mark the shown text of this attempt as outdated."""
+        for part in self.parts:
+            if part.message_id not in self._earlier:
+                part.text = None
+
+    def valid_parts(self) -> list[Part]:
+        """Return the parts before the first one whose text is outdated."""
+        return list(takewhile(self._is_valid, self.parts))
+
+    def may_delete_last(self, planned: int) -> bool:
+        """Whether to delete the last part because it is outdated and not among *planned* parts.
+
+        If the number of posts is limited, the part is kept and written over instead.
+        """
+        if len(self.parts) <= planned or self.place.room is not None:
+            return False
+        return not self._is_valid(self.parts[-1])
+
+    async def show(self, plan: Sequence[PlannedPart]) -> None:
+        """Show exactly what is planned, and delete all other parts.
+
+        Raises ReplyLost, ReplyBlocked, ReplyDelayed or FileRefused.
+        """
+        while (number := next_change(self.parts, plan)) is not None:
+            await self.change(number, plan[number], Priority.FINAL)
+        await self.delete_from(len(plan))
+
+    async def show_buttons(self, offers: Offers) -> None:
+        """Keep the text of all parts, and show *offers* under the last one."""
+        offers &= self.place.offers_on(len(self.parts))
+        await self.show(kept_plan(self.parts, [None for _ in self.parts[-1:]], offers))
+
+    async def change(self, number: int, planned: PlannedPart, priority: Priority) -> None:
+        """Post or edit a part; raises ReplyLost, ReplyBlocked, ReplyDelayed or FileRefused."""
+        if number == len(self.parts):
+            await self._post(planned, min(priority, Priority.RESPONSE))
+            return
+        if self._edits_refused is not None:
+            raise self._edits_refused
+        try:
+            await self._edit(self.parts[number], planned, priority)
+        except ReplyLost as error:
+            self._edits_refused = error
+            raise
+
+    async def delete_from(self, number: int) -> None:
+        """Delete the parts from *number* on, the last one first, so that no reference breaks.
+
+        Each is recorded as removed before Discord reports its deletion, which would otherwise count
+        as a deletion by a person. Raises ReplyLost or ReplyDelayed.
+        """
+        channel = self.place.channel
+        while len(self.parts) > number:
+            part = self.parts[-1]
+            await self._record.remove(part.message_id)
+            self.parts.pop()
+            self._deleted += 1
+            message = channel.get_partial_message(part.message_id)
+            try:
+                await self._requests.make(channel, message.delete, Priority.RESPONSE)
+            except discord.NotFound:
+                continue
+            except ReplyDelayed:  # It still exists, and recovery has to find it.
+                self.parts.append(part)
+                await self._record.add(part.message_id)
+                raise
+            except discord.HTTPException as error:
+                raise lost_because(error, channel) from error
+
+    def _is_valid(self, part: Part) -> bool:
+        return part.text is not None or part.message_id in self._earlier
+
+    async def _post(self, planned: PlannedPart, priority: Priority) -> None:
+        channel = self.place.channel
+        text, offers = planned.text or "", planned.offers or NOTHING
+        nonce = f"{self._nonce_id}.{self._deleted + len(self.parts)}"
+
+        async def send(reference: discord.MessageReference | None) -> discord.Message:
+            message = await channel.send(
+                text,
+                reference=reference,  # type: ignore[arg-type]  # None is allowed, not annotated.
+                nonce=nonce,
+                suppress_embeds=True,
+                allowed_mentions=NO_PINGS,
+                view=buttons(self._strings, offers),  # type: ignore[arg-type]  # The same.
+            )
+            # Within the request, so that a reply that is left now does not lose the message.
+            await self._record.add(message.id)
+            return message
+
+        reference = self._reference()
+        try:
+            try:
+                message = await self._requests.make(channel, lambda: send(reference), priority)
+            except discord.HTTPException as error:
+                if error.code != NO_HISTORY_TO_REPLY:
+                    raise
+                message = await self._requests.make(channel, lambda: send(None), priority)
+        except discord.HTTPException as error:
+            raise refused(error, channel) from error
+        self._on_post()
+        self._take_posted(message, text)
+
+    def _reference(self) -> discord.MessageReference | None:
+        """Return what the next part replies to: the part before it, or the question."""
+        if not self.parts:
+            return self.place.question
+        return discord.MessageReference(
+            message_id=self.parts[-1].message_id,
+            channel_id=self.place.channel.id,
+            fail_if_not_exists=False,
+        )
+
+    def _take_posted(self, message: discord.Message, text: str) -> None:
+        """Take note of the message that Discord returned for a post of *text*.
+
+        Raises ReplyDelayed if that is an existing part, as a message that is still loading, for the
+        second time.
+        """
+        content = (message.content or "").strip()
+        is_same = content == text.strip()
+        posted = Part(message.id, text if is_same else content, offers_under(message))
+        for part in self.parts:
+            if part.message_id == posted.message_id:
+                part.text, part.offers = posted.text, posted.offers
+                if self._refilled:
+                    raise ReplyDelayed("Discord puts new posts into an existing message")
+                self._refilled = True
+                return
+        self.parts.append(posted)
+        if is_same:
+            posted.file = ""
+        else:  # Discord knows the nonce: an earlier post succeeded, with the text of that time.
+            self._earlier.add(message.id)
+
+    async def _edit(self, part: Part, planned: PlannedPart, priority: Priority) -> None:
+        channel = self.place.channel
+        # A partial message sends no flags with its edits, so that link previews stay off.
+        message = channel.get_partial_message(part.message_id)
+        unchanged = discord.utils.MISSING
+        # A part of an earlier attempt may have a file that must be removed.
+        replaces_file = planned.text is not None and part.file != planned.file
+
+        async def edit() -> None:
+            await message.edit(
+                content=unchanged if planned.text is None else planned.text,
+                allowed_mentions=NO_PINGS,
+                view=(
+                    unchanged if planned.offers is None else buttons(self._strings, planned.offers)
+                ),
+                attachments=_files(planned.file) if replaces_file else unchanged,
+            )
+
+        try:
+            await self._requests.make(channel, edit, priority)
+        except discord.HTTPException as error:
+            if planned.file:  # If the text is the reason, Discord refuses it without the file, too.
+                raise FileRefused from error
+            raise refused(error, channel) from error
+        if planned.offers is not None:
+            part.offers = planned.offers
+        if planned.text is not None:
+            part.text, part.file = planned.text, planned.file
+            self._earlier.discard(part.message_id)
+
+
+def _files(text: str) -> list[discord.File]:
+    """Return *text* as a file, none for ""; each request closes the file that it sends."""
+    data = io.BytesIO(text.encode(errors="replace"))
+    return [discord.File(data, FILE_NAME)] if text else []

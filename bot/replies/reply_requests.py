@@ -1,0 +1,75 @@
+"""Make the requests of a reply: repeat those that fail, and reopen a thread that is archived."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+import discord
+
+from bot.errors import ReplyDelayed
+from bot.replies.destination import ARCHIVED, Channel
+from bot.replies.interaction_channel import InteractionChannel
+from bot.transport.calls import CALL_SECONDS, DiscordUnavailable, call
+from bot.transport.pacer import Pacer, Priority
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)  # Longer outages are the business of recovery.
+T = TypeVar("T")
+
+
+class ReplyRequests:
+    """Makes requests at the pace of *pacer*; *in_flight* is True while Discord has one.
+
+    *reopen* unarchives the thread with a given id; it raises HTTPException, DiscordUnavailable or
+    ReplyLost.
+    """
+
+    def __init__(self, pacer: Pacer, reopen: Callable[[int], Awaitable[None]]) -> None:
+        self._pacer = pacer
+        self._reopen = reopen
+        self.in_flight = False
+
+    async def make(
+        self, channel: Channel, request: Callable[[], Awaitable[T]], priority: Priority
+    ) -> T:
+        """Make *request*, a second time if *channel* was archived and could be reopened.
+
+        Raises ReplyDelayed if Discord is unavailable, HTTPException if it refuses the request.
+        """
+        try:
+            return await self._retried(request, priority)
+        except discord.HTTPException as error:
+            if error.code != ARCHIVED:
+                raise
+        thread_id = channel.place_id if isinstance(channel, InteractionChannel) else channel.id
+        try:
+            await self._reopen(thread_id)
+        except DiscordUnavailable as error:
+            raise ReplyDelayed(str(error)) from error
+        return await self._retried(request, priority)
+
+    async def _retried(self, request: Callable[[], Awaitable[T]], priority: Priority) -> T:
+        """Make *request* until it succeeds or RETRY_SECONDS are used up.
+
+        An edit of a text that is still growing is tried once: the next edit replaces it.
+        """
+        waits = () if priority is Priority.EDIT else RETRY_SECONDS
+        for wait_seconds in (*waits, None):
+            try:
+                return await call(partial(self._tracked, request), self._pacer, priority)
+            except DiscordUnavailable as error:
+                log.info("Discord did not take a part: %s", error)
+                if wait_seconds is None or error.retry_after > CALL_SECONDS:
+                    raise ReplyDelayed(str(error)) from error
+                await asyncio.sleep(max(wait_seconds, error.retry_after))
+        raise AssertionError("unreachable")
+
+    async def _tracked(self, request: Callable[[], Awaitable[T]]) -> T:
+        self.in_flight = True
+        try:
+            return await request()
+        finally:
+            self.in_flight = False
