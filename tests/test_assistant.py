@@ -17,7 +17,15 @@ from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.context_window import Told
-from bot.conversation.exchange import Above, Brought, Conversation, Exchange, Files, State
+from bot.conversation.exchange import (
+    Above,
+    Brought,
+    Conversation,
+    Exchange,
+    Files,
+    FromInteraction,
+    State,
+)
 from bot.conversation.images import Image, Picture
 from bot.conversation.prompt import CUT_MARK, Role
 from bot.conversation.reply_actions import NOTHING, Offer, Offers
@@ -244,7 +252,10 @@ async def test_each_command_that_is_one_too_many_is_told_so(
 ) -> None:
     door = asyncio.Event()
     model.enqueue("first", door)
-    asked = [replace(an_exchange(number), token="secret") for number in range(1, WAITING_LIMIT + 5)]
+    asked = [
+        an_exchange(number, origin=FromInteraction("secret"))
+        for number in range(1, WAITING_LIMIT + 5)
+    ]
     replies = [await stage.start(exchange) for exchange in asked]
     await asyncio.wait_for(asyncio.gather(*stage.tasks[-3:]), PATIENCE_SECONDS)
     assert [reply.notices for reply in replies[-3:]] == [[ENGLISH.place_busy]] * 3
@@ -336,7 +347,7 @@ async def test_what_a_command_asked_is_not_sent_to_a_reset_that_may_not_be_there
     """Where a person brought the bot it is not, and what they alone see others do not reset."""
     for _ in range(4):
         model.enqueue_refusal(ModelContextExceeded())
-    reply = await stage.ask(an_exchange(1, token="x"))
+    reply = await stage.ask(an_exchange(1, origin=FromInteraction("x")))
     assert reply.notices == [ENGLISH.model_context_asked]
     assert "/" not in ENGLISH.model_context_asked
 

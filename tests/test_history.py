@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bot.conversation.exchange import Conversation, State
+from bot.conversation.exchange import Conversation, FromInteraction, State
 from bot.conversation.token_estimate import Calibration
 from bot.errors import HistoryFailed
 from bot.storage import erasure as forgetting
@@ -204,7 +204,9 @@ def test_the_law_of_contexts(
 
 
 async def test_what_one_person_alone_sees_is_seen_from_nowhere_else(history: History) -> None:
-    private = replace(an_exchange(3, token="x"), conversation=Conversation(1, None, 7, 99))
+    private = replace(
+        an_exchange(3, origin=FromInteraction("x")), conversation=Conversation(1, None, 7, 99)
+    )
     await keep(history, replace(private, reply="x"))
     await history.add_part(3, 4)
     assert await history.shown_in(4, CHANNEL) is None
@@ -943,7 +945,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     connection = history._database._connection
     await connection.set_trace_callback(statements.add)
     one, thread = an_exchange(20), an_exchange(30, channel=20, parent=1)
-    private = an_exchange(40, token="x")
+    private = an_exchange(40, origin=FromInteraction("x"))
     private = replace(private, conversation=Conversation(1, None, 7, person_id=one.author_id))
     for each in (one, thread, private):
         await history.receive(each)
@@ -964,7 +966,7 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.was_received(20)
     assert await history.is_open(30) is False
     await history.begin_regeneration(20, "Not whole.")
-    await history.set_reply_token(an_exchange(40, token="y", pressed_id=50))
+    await history.set_reply_token(an_exchange(40, origin=FromInteraction("y", pressed_id=50)))
     await history.complete_regeneration(replace(one, reply="Since."), State.ANSWERED, [])
     await history.quoting(20)
     await history.amend(one)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.conversation.exchange import Conversation, Exchange, State
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction, FromMessage, State
 from bot.storage.exchange_queries import CONTEXT_SQL
 from bot.storage.exchanges import History
 from tests.doubles import an_exchange, file_bytes, keep
@@ -21,7 +21,7 @@ def asked(
     number: int, *, by: int = MINA, channel: int = 1, private: bool = True, reply: str = "x"
 ) -> Exchange:
     """Return what somebody asked by a command, in private or for all to see."""
-    one = an_exchange(number, channel=channel, reply=reply, token=TOKEN)
+    one = an_exchange(number, channel=channel, reply=reply, origin=FromInteraction(TOKEN))
     place = replace(one.conversation, person_id=by if private else 0)
     return replace(one, conversation=place, author_id=by)
 
@@ -192,7 +192,8 @@ async def test_a_token_goes_as_soon_as_it_is_of_no_use(history: History, how: st
         await history.erasure.forget_places([1])
     else:
         await history.erasure.forget_person(MINA)
-        assert [one.exchange.token for one in await history.open_questions()] == [TOKEN, None]
+        origins = [question.exchange.origin for question in await history.open_questions()]
+        assert origins == [FromInteraction(TOKEN), FromMessage()]
         await history.mark_reply_deleted(20)
     assert await tokens(history) == ["", None]
 

@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from bot import errors
-from bot.conversation.exchange import Conversation, Exchange
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction
 from bot.errors import ModelError
 from bot.i18n.languages import LANGUAGES, Languages, of_locale
 from bot.i18n.sentences import ENGLISH, Sentences
@@ -152,9 +152,9 @@ def test_an_answer_speaks_to_the_person_who_alone_sees_it() -> None:
     korean = Languages("ko")
     locales = ("", "ko", "en-GB", "de")
     alone = Conversation(1, None, 7, person_id=99)
-    asked = [replace(an_exchange(1, locale=one), conversation=alone) for one in locales]
-    spoken = [_spoken(korean, one) for one in asked]
-    assert _spoken(korean, an_exchange(1, locale="en-GB")) == LANGUAGES["ko"]
+    asked = [an_exchange(1, origin=FromInteraction("x", locale)) for locale in locales]
+    spoken = [_spoken(korean, replace(exchange, conversation=alone)) for exchange in asked]
+    assert _spoken(korean, asked[2]) == LANGUAGES["ko"]
     assert spoken == [LANGUAGES["ko"], LANGUAGES["ko"], ENGLISH, ENGLISH]
 
 

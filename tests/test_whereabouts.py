@@ -6,7 +6,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.conversation.exchange import Conversation
+from bot.conversation.exchange import Conversation, FromInteraction, FromMessage
 from bot.inbox.channel_context import IN_DIRECT_MESSAGES, whereabouts
 from tests.doubles import an_exchange
 from tests.world import CHANNEL, GUILD, ME, MINA, THREAD, World
@@ -22,8 +22,9 @@ def world() -> World:
     return World()
 
 
-def told_in(world: World, place: Conversation, token: str | None = None) -> str:
-    question = replace(an_exchange(1000, token=token), conversation=place)
+def told_in(world: World, place: Conversation, *, by_command: bool = False) -> str:
+    origin = FromInteraction("x") if by_command else FromMessage()
+    question = replace(an_exchange(1000, origin=origin), conversation=place)
     return whereabouts(world.client, question)
 
 
@@ -97,4 +98,4 @@ def test_a_direct_message_is_told_as_one(world: World) -> None:
 
 
 def test_outside_of_servers_a_command_may_come_from_a_group(world: World) -> None:
-    assert told_in(world, Conversation(5), token="x") == ""
+    assert told_in(world, Conversation(5), by_command=True) == ""

@@ -23,7 +23,7 @@ from bot.assistant.ports import (
 )
 from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import PlaceQueues
-from bot.conversation.exchange import Attempt, Conversation, Exchange, State
+from bot.conversation.exchange import Attempt, Conversation, Exchange, FromInteraction, State
 from bot.conversation.prompt import exchange_tokens, kept_files, requoted
 from bot.conversation.reply_actions import NOTHING, Offer, Offers, offered
 from bot.errors import (
@@ -583,7 +583,8 @@ class Assistant:
     def _explained(
         self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, answer: Answer
     ) -> list[str]:
-        strings, by_command = answer.strings, answer.exchange.token is not None
+        strings, origin = answer.strings, answer.exchange.origin
+        by_command = isinstance(origin, FromInteraction)
         if isinstance(error, NothingAsked):
             return [self.nothing_read(strings)]
         if isinstance(error, ModelContextExceeded) and by_command:

@@ -13,7 +13,7 @@ from discord import app_commands
 from bot.attachments.reader import attachments_of
 from bot.commands.base import Commands, Refused, everywhere, is_brought, localized
 from bot.commands.modals import Forms, open_form
-from bot.conversation.exchange import Exchange, scrubbed
+from bot.conversation.exchange import Exchange, FromInteraction, scrubbed
 from bot.inbox import addressing
 from bot.inbox.channels import Channels, readable
 from bot.replies.interaction_channel import ANSWER_SECONDS
@@ -143,8 +143,7 @@ class Asking:
             author_id=asker.id,
             author=addressing.speaker(asker),
             question=scrubbed(addressing.readable(words, interaction.guild)),
-            token=interaction.token,
-            locale=interaction.locale.value,
+            origin=FromInteraction(interaction.token, interaction.locale.value),
         )
 
 

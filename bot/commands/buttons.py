@@ -12,7 +12,7 @@ from bot.assistant.assistant import Assistant
 from bot.commands.base import Commands, Refused
 from bot.commands.regenerate import Renewals, Renewed
 from bot.commands.tree import UNANSWERABLE
-from bot.conversation.exchange import Exchange, State
+from bot.conversation.exchange import Exchange, FromInteraction, State
 from bot.conversation.reply_actions import Offer, offered
 from bot.replies.buttons import buttons
 from bot.replies.interaction_channel import ButtonPress
@@ -99,8 +99,10 @@ class Presses:
         in_charge = allowed.manage_messages or allowed.administrator
         if interaction.user.id != exchange.author_id and not in_charge:
             raise Refused(lambda t: t.refused_button)
-        private = exchange.conversation.person_id
-        return replace(exchange, locale=interaction.locale.value) if private else exchange
+        if not isinstance(exchange.origin, FromInteraction):
+            return exchange
+        origin = replace(exchange.origin, locale=interaction.locale.value)
+        return replace(exchange, origin=origin)
 
 
 class _Row(discord.ui.View):

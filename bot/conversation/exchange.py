@@ -45,6 +45,25 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class FromMessage:
+    """Asked by a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromInteraction:
+    """Asked by a command, whose interaction has its id in the place of a message's.
+
+    The answer is sent with *token*, "" once that has expired. The token is the command's own, or
+    that of the button press *pressed_id*. *locale* is the language of the person who gave the
+    command, known as long as the token; it counts if they alone see the answer.
+    """
+
+    token: str = field(repr=False)
+    locale: str = ""
+    pressed_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """A question and its reply: the unit that is stored, fitted and dropped.
 
@@ -54,11 +73,6 @@ class Exchange:
     well and "" for the bot's own words, *quoted_id* that message, *quoted_author_id* which person
     wrote that; so is *files*, which is what its files say. *tokens* is the estimate for both turns,
     without calibration.
-
-    What a command asked has its interaction's id in the place of a message's, and a *token* to
-    answer it with, "" once that is over; None where a message asked. *pressed_id* is the press of a
-    button whose token that is, None where it is the command's own. *locale* is that of the person
-    who gave the command, for as long as there is a token, in case they alone see the answer.
     """
 
     message_id: int
@@ -75,14 +89,7 @@ class Exchange:
     reply: str = ""
     cut: bool = False
     tokens: int = 0
-    token: str | None = field(default=None, repr=False)
-    pressed_id: int | None = None
-    locale: str = ""
-
-    @property
-    def answered_by(self) -> int:
-        """The interaction whose token it is."""
-        return self.pressed_id or self.message_id
+    origin: FromMessage | FromInteraction = FromMessage()
 
     @property
     def queue_key(self) -> QueueKey:
@@ -92,7 +99,9 @@ class Exchange:
     @property
     def private_locale(self) -> str:
         """The locale of the only person who sees the answer, "" if everybody sees it."""
-        return self.locale if self.conversation.person_id else ""
+        if isinstance(self.origin, FromInteraction) and self.conversation.person_id:
+            return self.origin.locale
+        return ""
 
     @property
     def asks(self) -> bool:

@@ -4,7 +4,7 @@ from typing import Final
 
 import discord
 
-from bot.conversation.exchange import Exchange
+from bot.conversation.exchange import Exchange, FromMessage
 from bot.conversation.prompt import defused
 
 IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
@@ -24,7 +24,7 @@ def whereabouts(client: discord.Client, exchange: Exchange) -> str:
     place = exchange.conversation
     if place.guild_id is None:
         # A command may come from a group; discord.py keeps none in mind.
-        return IN_DIRECT_MESSAGES if exchange.token is None else ""
+        return IN_DIRECT_MESSAGES if isinstance(exchange.origin, FromMessage) else ""
     guild = client.get_guild(place.guild_id)
     if guild is None:
         return ""

@@ -14,7 +14,14 @@ import discord
 from bot.assistant.assistant import Assistant
 from bot.assistant.ports import LookUp
 from bot.attachments.reader import Attachments
-from bot.conversation.exchange import Brought, Conversation, Exchange, OpenQuestion, State
+from bot.conversation.exchange import (
+    Brought,
+    Conversation,
+    Exchange,
+    FromInteraction,
+    OpenQuestion,
+    State,
+)
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
@@ -144,7 +151,8 @@ class Interactions:
         """
         if len(parts) != 1:
             return None
-        pressed = replace(exchange, pressed_id=press.id, token=press.token)
+        origin = replace(_origin(exchange), token=press.token, pressed_id=press.id)
+        pressed = replace(exchange, origin=origin)
         await self._history.set_reply_token(pressed)
         place = self._destination(pressed, self._channel(pressed, parts), Part(parts[0], None))
         return self._inbox.reply_to(pressed, nullcontext(place))
@@ -304,18 +312,20 @@ class Interactions:
 
     def _channel(self, exchange: Exchange, parts: Sequence[int] = ()) -> InteractionChannel:
         """Return by what an exchange is answered; *parts* are what shows the answer already."""
+        origin = _origin(exchange)
         return InteractionChannel(
             self._client,
-            exchange.answered_by,
-            exchange.token or "",
+            origin.pressed_id or exchange.message_id,
+            origin.token,
             place_id=exchange.place_id,
             private=bool(exchange.conversation.person_id),
-            pressed_on=parts[0] if exchange.pressed_id is not None and parts else None,
+            pressed_on=parts[0] if origin.pressed_id is not None and parts else None,
         )
 
     def _is_answerable(self, exchange: Exchange) -> bool:
-        age_seconds = self._now() - seconds_of(exchange.answered_by)
-        return bool(exchange.token) and age_seconds < LIFE_SECONDS
+        origin = _origin(exchange)
+        age_seconds = self._now() - seconds_of(origin.pressed_id or exchange.message_id)
+        return bool(origin.token) and age_seconds < LIFE_SECONDS
 
     async def _finish(self, question: OpenQuestion) -> bool:
         """End *question* in messages that the bot sees by itself; the model is not asked any more.
@@ -386,3 +396,8 @@ def _as_shown(exchange: Exchange, original: Original) -> Exchange:
         return exchange
     place = replace(exchange.conversation, person_id=exchange.author_id)
     return replace(exchange, conversation=place)
+
+
+def _origin(exchange: Exchange) -> FromInteraction:
+    assert isinstance(exchange.origin, FromInteraction), "a command asked it"
+    return exchange.origin

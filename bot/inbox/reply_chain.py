@@ -7,7 +7,7 @@ from typing import Final
 
 import discord
 
-from bot.conversation.exchange import Above, Conversation, Exchange, scrubbed
+from bot.conversation.exchange import Above, Conversation, Exchange, FromInteraction, scrubbed
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
@@ -81,7 +81,7 @@ class Chain:
         self, exchange: Exchange, me_id: int, found: list[str]
     ) -> Exchange | None:
         """Do the same for a question whose message is not at hand."""
-        if exchange.quoted_id is None or exchange.token is not None:
+        if exchange.quoted_id is None or isinstance(exchange.origin, FromInteraction):
             return None
         place = exchange.conversation
         answer = await self._history.shown_in(exchange.quoted_id, place)

@@ -10,7 +10,7 @@ import discord
 
 from bot.assistant.assistant import Assistant
 from bot.attachments.reader import names_of
-from bot.conversation.exchange import Exchange, OpenQuestion, State, scrubbed
+from bot.conversation.exchange import Exchange, FromInteraction, OpenQuestion, State, scrubbed
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
 from bot.inbox import addressing
@@ -82,7 +82,7 @@ class Recovery:
         HistoryFailed.
         """
         exchange = question.exchange
-        if exchange.token is not None:
+        if isinstance(exchange.origin, FromInteraction):
             return await self._interactions.go_on(question)
         if question.withdrawn:
             return await self._withdrawn(question, me_id)
@@ -120,7 +120,7 @@ class Recovery:
         Asks Discord for as little as can be, since what it says may be what we fail at.
         """
         exchange = question.exchange
-        if exchange.token is not None:
+        if isinstance(exchange.origin, FromInteraction):
             return await self._interactions.give_up(question)
         if question.withdrawn:
             await self._history.mark_reply_deleted(exchange.message_id)

@@ -3,22 +3,21 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from bot.conversation.exchange import Conversation, Exchange, scrubbed
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction, FromMessage, scrubbed
 
 _PLACE_COLUMNS: Final = ("channel_id", "parent_id", "guild_id", "private_to")
 # Each of these has the name of the field of Exchange that it stores.
 _FIELDS: Final = (
     *("message_id", "place_id", "author_id", "author", "question", "embedded"),
     *("quoted", "quoted_id", "quoted_author_id", "files", "reply", "cut", "tokens"),
-    *("token", "pressed_id", "locale"),
 )
+_ORIGIN_COLUMNS: Final = ("token", "locale", "pressed_id")
+_COLUMNS: Final = (*_PLACE_COLUMNS, *_FIELDS, *_ORIGIN_COLUMNS)
 # What is known of an exchange when its question is received; the rest has defaults until then.
 _RECEIVED: Final = tuple(
-    column
-    for column in (*_PLACE_COLUMNS, *_FIELDS)
-    if column not in {"reply", "cut", "tokens", "pressed_id"}
+    column for column in _COLUMNS if column not in {"reply", "cut", "tokens", "pressed_id"}
 )
-COLUMNS: Final = ", ".join((*_PLACE_COLUMNS, *_FIELDS))
+COLUMNS: Final = ", ".join(_COLUMNS)
 RECEIVED_COLUMNS: Final = ", ".join(_RECEIVED)
 RECEIVED_PARAMETERS: Final = ", ".join(f":{column}" for column in _RECEIVED)
 
@@ -44,12 +43,28 @@ def parameters_of(exchange: Exchange) -> dict[str, object]:
         for column in ("author", "question", "embedded", "quoted", "reply")
     }
     place_values = (place.channel_id, place.parent_id, place.guild_id, place.person_id)
-    return values | dict(zip(_PLACE_COLUMNS, place_values, strict=True))
+    values |= zip(_PLACE_COLUMNS, place_values, strict=True)
+    return values | dict(zip(_ORIGIN_COLUMNS, _origin_values(exchange), strict=True))
 
 
 def exchange_of(row: Sequence[Any]) -> Exchange:
     """Return the exchange of a row with the columns COLUMNS."""
-    place, fields = row[: len(_PLACE_COLUMNS)], row[len(_PLACE_COLUMNS) :]
-    values = dict(zip(_FIELDS, fields, strict=True))
+    fields_at, origin_at = len(_PLACE_COLUMNS), -len(_ORIGIN_COLUMNS)
+    values = dict(zip(_FIELDS, row[fields_at:origin_at], strict=True))
     values["cut"] = bool(values["cut"])
-    return Exchange(conversation=Conversation(*place), **values)
+    return Exchange(
+        conversation=Conversation(*row[:fields_at]), origin=_origin(*row[origin_at:]), **values
+    )
+
+
+def _origin_values(exchange: Exchange) -> tuple[str | None, str, int | None]:
+    origin = exchange.origin
+    if isinstance(origin, FromMessage):
+        return None, "", None
+    return origin.token, origin.locale, origin.pressed_id
+
+
+def _origin(
+    token: str | None, locale: str, pressed_id: int | None
+) -> FromMessage | FromInteraction:
+    return FromMessage() if token is None else FromInteraction(token, locale, pressed_id)

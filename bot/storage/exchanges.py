@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from bot.conversation.exchange import Attempt, Exchange, State, scrubbed
+from bot.conversation.exchange import Attempt, Exchange, FromInteraction, State, scrubbed
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
 from bot.storage.erasure import Erasure
@@ -75,7 +75,8 @@ class History(ExchangeQueries):
         """
         place = exchange.conversation
         # A command outside of servers may be used in a place that the bot can never read.
-        unreadable = exchange.token is not None and place.guild_id is None
+        by_command = isinstance(exchange.origin, FromInteraction)
+        unreadable = by_command and place.guild_id is None
         stored, *_ = await self._database.change_all(
             (
                 f"""
@@ -266,12 +267,9 @@ class History(ExchangeQueries):
     async def set_reply_token(self, exchange: Exchange) -> None:
         """Answer by the button press of *exchange* instead of its command, until `mark_shown`."""
         await self._database.change(
-            "UPDATE exchanges SET pressed_id = ?, token = ?, locale = ?"
-            " WHERE message_id = ? AND author_id <> 0",
-            exchange.pressed_id,
-            exchange.token,
-            exchange.locale,
-            exchange.message_id,
+            "UPDATE exchanges SET token = :token, pressed_id = :pressed_id, locale = :locale"
+            " WHERE message_id = :message_id AND author_id <> 0",
+            **parameters_of(exchange),
         )
 
     async def mark_shown(self, message_id: int) -> None:
