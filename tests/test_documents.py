@@ -14,7 +14,7 @@ from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import ENGLISH
 from bot.settings import Settings
 from docs.picture import PICTURE, picture
-from tests.test_sentences import COMMANDS, FIELDS, OPTIONS
+from tests.i18n.test_sentences import COMMANDS, FIELDS, OPTIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

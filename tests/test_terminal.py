@@ -21,7 +21,7 @@ from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from bot.settings import Settings
 from tests.doubles import PATIENCE_SECONDS
-from tests.sandbox.pages import snares
+from tests.standin.pages import snares
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

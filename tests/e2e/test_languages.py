@@ -6,7 +6,7 @@ from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
-from tests.test_sentences import COMMANDS, OPTIONS
+from tests.i18n.test_sentences import COMMANDS, OPTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from tests.e2e.conftest import NAMES, Message, Stage
-from tests.sandbox.wire import Socket
+from tests.standin.wire import Socket
 
 Json = dict[str, Any]
 Path = tuple[str | int, ...]

@@ -23,7 +23,7 @@ from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import GLANCE_SECONDS, NAMES, PATIENCE_SECONDS, Stage, field_of
 from tests.faults.gateway_fuzz import mutant
-from tests.sandbox.wire import Socket
+from tests.standin.wire import Socket
 
 Json = dict[str, Any]
 Key = tuple[str, int]  # what a system prompt or a reset is for: "channel" or "guild", and which

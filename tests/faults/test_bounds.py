@@ -15,7 +15,7 @@ from tests.e2e.conftest import Message, Stage
 from tests.faults.interaction_fuzz import fast, overheard, play_fuzzed
 from tests.faults.oracle import check_invariants, settled
 from tests.faults.points import until
-from tests.sandbox.wire import Socket
+from tests.standin.wire import Socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,7 +13,7 @@ from tests.faults.interaction_fuzz import fast
 from tests.faults.interleavings import play_interleavings
 from tests.faults.oracle import check_invariants, settled
 from tests.faults.points import until
-from tests.sandbox.wire import Socket
+from tests.standin.wire import Socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,7 +9,7 @@ import pytest
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
-from tests.sandbox.wire import Api, Socket
+from tests.standin.wire import Api, Socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.sandbox.wire import code_at
+from tests.standin.wire import code_at
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.state import State
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Answer, Api, Socket
+    from tests.standin.wire import Answer, Api, Socket
 
 SUPPRESS_EMBEDS = 1 << 2
 EPOCH_MS = 1420070400000

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientError
 
-from tests.sandbox.wire import ALL_INTENTS, MESSAGE_CONTENT, Socket
+from tests.standin.wire import ALL_INTENTS, MESSAGE_CONTENT, Socket
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api
+    from tests.standin.wire import Api
 
 GUILDS_ONLY = 1
 

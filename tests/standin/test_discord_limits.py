@@ -13,7 +13,7 @@ from bot.sandbox.driver import ControlError
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api
+    from tests.standin.wire import Api
 
 
 async def test_the_sixth_message_within_five_seconds_is_too_many(api: Api, people: Driver) -> None:

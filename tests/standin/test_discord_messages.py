@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from bot.sandbox.driver import ControlError
-from tests.sandbox.wire import code_at
+from tests.standin.wire import code_at
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api
+    from tests.standin.wire import Api
 
 SUPPRESS_EMBEDS = 4
 EMBED_LINKS, ATTACH_FILES = 1 << 14, 1 << 15

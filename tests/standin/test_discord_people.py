@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api, Socket
+    from tests.standin.wire import Api, Socket
 
 GUILDS, MEMBERS = 1 << 0, 1 << 1
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.wire import code_at
+from tests.standin.wire import code_at
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api
+    from tests.standin.wire import Api
 
 LINK, V2 = 5, 1 << 15
 BUTTON = {"type": 2, "style": 1, "label": "Go on", "custom_id": "go"}

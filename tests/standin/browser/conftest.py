@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
-from tests.sandbox.pages import Page as Served
-from tests.sandbox.pages import opened
+from tests.standin.pages import Page as Served
+from tests.standin.pages import opened
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM: Final = next(filter(None, map(shutil.which, NAMES)), None)
@@ -29,7 +29,7 @@ expect.set_options(timeout=PATIENCE_MS)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     skipped = pytest.mark.skip(reason="no Chromium is installed: apt install chromium")
     for item in items:
-        if CHROMIUM is None and "tests/browser/" in item.path.as_posix():
+        if CHROMIUM is None and "tests/standin/browser/" in item.path.as_posix():
             item.add_marker(skipped)
 
 

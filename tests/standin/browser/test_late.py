@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.conftest import Opening, become, go_to, messages, newest, use, write
-from tests.sandbox.pages import Page as Served
+from tests.standin.browser.conftest import Opening, become, go_to, messages, newest, use, write
+from tests.standin.pages import Page as Served
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 

@@ -4,8 +4,8 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import Opening, ask, go_to, looked_at, newest, write
-from tests.sandbox.pages import Page as Served
+from tests.standin.browser.conftest import Opening, ask, go_to, looked_at, newest, write
+from tests.standin.pages import Page as Served
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 

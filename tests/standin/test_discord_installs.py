@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.sandbox.driver import ControlError
-from tests.sandbox.wire import Bot
+from tests.standin.wire import Bot
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api, Socket
+    from tests.standin.wire import Api, Socket
 
 EPHEMERAL = 1 << 6
 GUILD, BOT_DM, PRIVATE = 0, 1, 2

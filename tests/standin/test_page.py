@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from bot.sandbox.model_driver import running_model
 from bot.sandbox.model_script import Script
-from tests.sandbox.pages import PATIENCE_SECONDS, Json, Page, opened, snares, started
+from tests.standin.pages import PATIENCE_SECONDS, Json, Page, opened, snares, started
 
 SESSION = pytest.mark.asyncio(loop_scope="module")
 

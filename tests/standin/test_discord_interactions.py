@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.sandbox.driver import ControlError
-from tests.sandbox.wire import Bot
+from tests.standin.wire import Bot
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api, Socket
+    from tests.standin.wire import Api, Socket
 
 MANAGE_GUILD, VIEW_CHANNEL = 1 << 5, 1 << 10
 ASK = {

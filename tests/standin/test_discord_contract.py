@@ -10,7 +10,7 @@ from tests.openapi import check_request, check_response, description
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api
+    from tests.standin.wire import Api
 
 BUTTON = {"type": 2, "style": 1, "label": "Go on", "custom_id": "go"}
 COMMAND = {

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Opening, go_to, messages, newest, write
+from tests.standin.browser.conftest import Opening, go_to, messages, newest, write
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 

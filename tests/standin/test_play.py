@@ -14,7 +14,7 @@ import pytest
 
 from bot.sandbox.model_driver import running_model
 from bot.sandbox.screen import Screen, wrapped
-from tests.sandbox.pages import snares
+from tests.standin.pages import snares
 
 PATIENCE_SECONDS = 60.0
 

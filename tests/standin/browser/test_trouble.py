@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bot.i18n.sentences import ENGLISH
-from tests.browser.conftest import Opening, ask, messages, newest, use
+from tests.standin.browser.conftest import Opening, ask, messages, newest, use
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 

@@ -8,10 +8,18 @@ from typing import Final
 
 from playwright.async_api import async_playwright, expect
 
-from tests.browser.conftest import CHROMIUM, arguments, ask, become, looked_at, newest, write
-from tests.sandbox.pages import opened
+from tests.standin.browser.conftest import (
+    CHROMIUM,
+    arguments,
+    ask,
+    become,
+    looked_at,
+    newest,
+    write,
+)
+from tests.standin.pages import opened
 
-DOCS: Final = Path(__file__).parents[2] / "docs"
+DOCS: Final = Path(__file__).parents[3] / "docs"
 SIZE: Final = {"width": 1200, "height": 760}
 
 

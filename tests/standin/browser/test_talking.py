@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
-from tests.browser.conftest import ask, become, go_to, messages, newest, use, write
+from tests.standin.browser.conftest import ask, become, go_to, messages, newest, use, write
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 

@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from bot.sandbox.driver import ControlError
-from tests.sandbox.wire import Answer, Bot, code_at
+from tests.standin.wire import Answer, Bot, code_at
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api, Socket
+    from tests.standin.wire import Api, Socket
 
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
 MESSAGE, DEFERRED, UPDATE = 4, 5, 7

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.sandbox.wire import code_at
+from tests.standin.wire import code_at
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Answer, Api, Socket
+    from tests.standin.wire import Answer, Api, Socket
 
 NOBODY = "4"
 

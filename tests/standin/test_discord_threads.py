@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api, Socket
+    from tests.standin.wire import Api, Socket
 
 HAS_THREAD = 1 << 5
 

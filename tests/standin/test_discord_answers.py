@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.sandbox.driver import ControlError
-from tests.sandbox.wire import Bot, code_at
+from tests.standin.wire import Bot, code_at
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from bot.sandbox.driver import Driver
-    from tests.sandbox.wire import Api, Socket
+    from tests.standin.wire import Api, Socket
 
 EPHEMERAL = 1 << 6
 CHOOSE = {
