@@ -17,7 +17,7 @@ BotError
 ├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
     ├── ModelKeyRefused
-    ├── ModelQuotaUsedUp
+    ├── ModelQuotaExceeded
     ├── ModelUnknown
     ├── ModelBusy
     ├── ModelUnreachable
@@ -25,15 +25,15 @@ BotError
     ├── ModelContextExceeded  the request is too long
     │   └── ModelReplyTooLong     the reply limit alone is too large
     ├── ModelRequestRefused
-    ├── ModelBlind            it takes no pictures
-    ├── ModelWithheld
+    ├── ImagesUnsupported     the model takes no images
+    ├── ContentFiltered       the API's content filter stopped the answer
     ├── ModelEmpty
-    ├── ModelLength           cut at the limit of REPLY_TOKENS
+    ├── OutputTruncated       cut at the limit of REPLY_TOKENS
     ├── ModelThoughtOnly      thinking used up that limit before the answer began
     │   └── ModelThoughtCramped   thinking filled the context window
     ├── ModelCut              the stream ended before the answer did
     └── ModelFailed           everything else that the API can do wrong
-        └── ModelSilent       a response of status 200 with an empty body
+        └── ModelEmptyBody    a response of status 200 with an empty body
 """
 
 from collections.abc import Sequence
@@ -163,7 +163,7 @@ class ModelKeyRefused(ModelError):
         return strings.model_key_refused
 
 
-class ModelQuotaUsedUp(ModelError):
+class ModelQuotaExceeded(ModelError):
     """The account behind the key has no credit left."""
 
     def explain(self, strings: Sentences) -> str:
@@ -223,14 +223,14 @@ class ModelRequestRefused(ModelError):
         return strings.model_request_refused
 
 
-class ModelBlind(ModelError):
-    """The model takes no pictures, whatever they show."""
+class ImagesUnsupported(ModelError):
+    """The model takes no images, whatever they show."""
 
     def explain(self, strings: Sentences) -> str:
         return strings.model_blind
 
 
-class ModelWithheld(ModelError):
+class ContentFiltered(ModelError):
     """The API's content filter stopped the answer."""
 
     def explain(self, strings: Sentences) -> str:
@@ -244,7 +244,7 @@ class ModelEmpty(ModelError):
         return strings.model_empty
 
 
-class ModelLength(ModelError):
+class OutputTruncated(ModelError):
     """The answer reached the limit on its length."""
 
     def explain(self, strings: Sentences) -> str:
@@ -276,7 +276,7 @@ class ModelFailed(ModelError):
     """The API failed in a way that no other class names."""
 
 
-class ModelSilent(ModelFailed):
+class ModelEmptyBody(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
     def explain(self, strings: Sentences) -> str:

@@ -30,8 +30,8 @@ from bot.errors import (
     HistoryFailed,
     ModelContextExceeded,
     ModelError,
-    ModelLength,
     NothingAsked,
+    OutputTruncated,
     PlaceBusy,
     ReplyBlocked,
     ReplyDelayed,
@@ -370,7 +370,7 @@ class Assistant:
             except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
                 hint = isinstance(error, NothingAsked)
                 answer.state = State.ANSWERED if hint else State.FAILED
-                answer.at_limit = isinstance(error, ModelLength)
+                answer.at_limit = isinstance(error, OutputTruncated)
                 answer.why += self._explained(error, answer)
                 why = f"{type(error).__name__} {error}".rstrip()
                 log.warning("Question %d failed: %s", answer.exchange.message_id, why)

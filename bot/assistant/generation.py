@@ -30,16 +30,16 @@ from bot.conversation.reply_actions import Offer
 from bot.conversation.token_estimate import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
 from bot.errors import (
     HistoryFailed,
-    ModelBlind,
+    ImagesUnsupported,
     ModelContextExceeded,
     ModelEmpty,
+    ModelEmptyBody,
     ModelError,
-    ModelLength,
     ModelRequestRefused,
-    ModelSilent,
     ModelThoughtCramped,
     ModelThoughtOnly,
     NothingAsked,
+    OutputTruncated,
     ReplyBlocked,
     ReplyLost,
 )
@@ -177,16 +177,16 @@ class Consulting:
 
     async def _too_much(
         self, asking: "_Asking", prompt: Prompt, size: Size
-    ) -> ModelContextExceeded | ModelSilent | None:
+    ) -> ModelContextExceeded | ModelEmptyBody | None:
         """Ask with *prompt*; return why it was too much, None if the model answered."""
         answer, too_much = asking.answer, None
         try:
             await self._put(asking, prompt)
-        except (ModelContextExceeded, ModelSilent) as error:
+        except (ModelContextExceeded, ModelEmptyBody) as error:
             if answer.begun:
                 raise
             too_much = error
-        except (ModelLength, ModelThoughtOnly) as error:
+        except (OutputTruncated, ModelThoughtOnly) as error:
             too_much = await self._cramped(asking, prompt, error)
         finally:
             if too_much is None and (answer.begun or answer.thought):
@@ -199,7 +199,7 @@ class Consulting:
         return too_much
 
     async def _cramped(
-        self, asking: "_Asking", prompt: Prompt, ended: ModelLength | ModelThoughtOnly
+        self, asking: "_Asking", prompt: Prompt, ended: OutputTruncated | ModelThoughtOnly
     ) -> ModelContextExceeded:
         """Return the reason to ask again with less history: the answer had hardly any room.
 
@@ -286,7 +286,7 @@ class Consulting:
             _note_unread(answer, shown)
             try:
                 await self._stream(shown.prompt, calls, answer, reply, shown.let_go)
-            except (ModelBlind, ModelRequestRefused, ModelContextExceeded) as error:
+            except (ImagesUnsupported, ModelRequestRefused, ModelContextExceeded) as error:
                 names_room = isinstance(error, ModelContextExceeded) and error.told != NOTHING_TOLD
                 if not shown.prompt.images or answer.begun or not calls.left or names_room:
                     raise
@@ -301,7 +301,7 @@ class Consulting:
         try:
             await self._stream(prompt, asking.calls, answer, asking.reply)
         finally:
-            blind, strings = isinstance(why, ModelBlind), answer.strings
+            blind, strings = isinstance(why, ImagesUnsupported), answer.strings
             if answer.begun and blind:
                 self._pictures.note_blind(answer.model)
             if answer.begun and picture_names(answer.exchange):

@@ -19,7 +19,7 @@ from bot.conversation.context_window import (
     in_estimate,
     with_room,
 )
-from bot.errors import HistoryFailed, ModelContextExceeded, ModelError, ModelSilent
+from bot.errors import HistoryFailed, ModelContextExceeded, ModelEmptyBody, ModelError
 from bot.storage.facts import ModelStore
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class Fitting:
         """Note that a request of this *size* was refused as too long."""
         refused = size.counted(factor)
         self._refusals += 1
-        self._refused, self._silent = size, isinstance(error, ModelSilent)
+        self._refused, self._silent = size, isinstance(error, ModelEmptyBody)
         self._told = told = await self._named(refused, error)
         if told.cramped:
             self.cramped = True

@@ -13,18 +13,18 @@ from typing import Any, Final
 from bot.conversation.context_window import counts_named, told_by
 from bot.conversation.prompt import Prompt
 from bot.errors import (
-    ModelBlind,
+    ContentFiltered,
+    ImagesUnsupported,
     ModelBusy,
     ModelContextExceeded,
     ModelError,
     ModelFailed,
     ModelKeyRefused,
-    ModelQuotaUsedUp,
+    ModelQuotaExceeded,
     ModelReplyTooLong,
     ModelRequestRefused,
     ModelTimeout,
     ModelUnknown,
-    ModelWithheld,
 )
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
@@ -32,12 +32,12 @@ DETAIL_LENGTH: Final = 300
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
 SAID_LENGTH: Final = 4000  # characters of what the server says that are looked at
 ERRORS_BY_CODE: Final = (
-    (re.compile(r"insufficient_quota|billing"), ModelQuotaUsedUp),
+    (re.compile(r"insufficient_quota|billing"), ModelQuotaExceeded),
     (
         re.compile(r"context_length_exceeded|exceed_context_size|string_above_max_length"),
         ModelContextExceeded,
     ),
-    (re.compile(r"content_filter|content_policy"), ModelWithheld),
+    (re.compile(r"content_filter|content_policy"), ContentFiltered),
     (re.compile(r"model_not_found|invalid_model"), ModelUnknown),
     (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
     (re.compile(r"rate_limit|overloaded"), ModelBusy),
@@ -50,7 +50,7 @@ ERRORS_BY_MESSAGE: Final = (
         re.compile(
             r"exceeded your current quota|insufficient[ _](credit|balance|quota)", re.IGNORECASE
         ),
-        ModelQuotaUsedUp,
+        ModelQuotaExceeded,
     ),
     (
         re.compile(
@@ -102,7 +102,7 @@ NO_SYSTEM_ROLE: Final = re.compile(
 )
 ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
     401: ModelKeyRefused,
-    402: ModelQuotaUsedUp,
+    402: ModelQuotaExceeded,
     403: ModelKeyRefused,
     404: ModelUnknown,
     405: ModelUnknown,  # The address is no chat API's.
@@ -255,7 +255,7 @@ def _may_be_of_the_request(status: int | None) -> bool:
 
 def _picture_class(message: str) -> type[ModelError] | None:
     if NO_PICTURES.search(message) or TEXT_ALONE.search(message):
-        return ModelBlind
+        return ImagesUnsupported
     return ModelRequestRefused if OF_PICTURES.search(message) else None
 
 

@@ -20,10 +20,10 @@ from bot.conversation.prompt import Prompt, without_system_turn
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
+    ModelEmptyBody,
     ModelError,
     ModelFailed,
     ModelRequestRefused,
-    ModelSilent,
     ModelTimeout,
     ModelUnreachable,
 )
@@ -159,7 +159,7 @@ class ChatCompletions:
                 # The server read this form, so the smaller request uses it.
                 self._keep(model, form, suspected=suspected)
                 raise
-            except ModelSilent:
+            except ModelEmptyBody:
                 # llama-cpp-python sends an empty body if a prompt is too long, which a small
                 # one is not, or if its template refuses the system turn.
                 untried = form.takes_system_turn and model not in self._forms

@@ -14,17 +14,17 @@ import httpx2
 
 from bot.conversation.context_window import NOTHING_TOLD, Told
 from bot.errors import (
+    ContentFiltered,
     ModelContextExceeded,
     ModelCut,
     ModelEmpty,
+    ModelEmptyBody,
     ModelError,
     ModelFailed,
-    ModelLength,
     ModelRequestRefused,
-    ModelSilent,
     ModelThoughtOnly,
     ModelTimeout,
-    ModelWithheld,
+    OutputTruncated,
 )
 from bot.llm.api_errors import Private, stream_error
 from bot.llm.api_failures import FOREIGN_ERRORS, Refused
@@ -51,7 +51,7 @@ CUT_REASONS: Final = frozenset(
     }
 )
 # Raised before any text: a request in another form, or a smaller one, may succeed.
-ASK_OTHERWISE: Final = (ModelRequestRefused, ModelContextExceeded, ModelSilent)
+ASK_OTHERWISE: Final = (ModelRequestRefused, ModelContextExceeded, ModelEmptyBody)
 
 
 class Completion:
@@ -154,7 +154,9 @@ class Completion:
                 yield ""
             thinks = self._thinks_since is not None
             if self._any_text and isinstance(self._failure, ModelContextExceeded):
-                raise ModelLength(str(self._failure))  # Asking again would begin the answer twice.
+                raise OutputTruncated(
+                    str(self._failure)
+                )  # Asking again would begin the answer twice.
             if self._failure is not None:  # Text of the same read was yielded before.
                 raise self._failure
         self._check_end()
@@ -210,17 +212,17 @@ class Completion:
         if not self._any_text and shown.strip():
             self._any_text, self._speaks_since = True, self._deadlines.now()
         if len(shown) < len(text):
-            self._failure = ModelLength("the server goes on beyond the limit")
+            self._failure = OutputTruncated("the server goes on beyond the limit")
         return shown
 
     def _check_end(self) -> None:
         reason = self.finish_reason.lower() if self.finish_reason is not None else None
         if reason in WITHHELD_REASONS:
-            raise ModelWithheld
+            raise ContentFiltered
         if reason in LENGTH_REASONS:
-            raise ModelLength if self._any_text else self._without_a_word()
+            raise OutputTruncated if self._any_text else self._without_a_word()
         if not self._any_data:
-            raise ModelSilent("an empty body")
+            raise ModelEmptyBody("an empty body")
         if reason is None or reason in CUT_REASONS:
             raise self._incomplete(f"finish_reason: {reason}")
         if not self._any_text:

@@ -31,13 +31,13 @@ from bot.conversation.prompt import CUT_MARK, Role
 from bot.conversation.reply_actions import NOTHING, Offer, Offers
 from bot.conversation.token_estimate import Calibration
 from bot.errors import (
-    ModelBlind,
+    ImagesUnsupported,
     ModelContextExceeded,
     ModelCut,
     ModelError,
     ModelKeyRefused,
-    ModelLength,
     ModelRequestRefused,
+    OutputTruncated,
     ReplyDelayed,
     ReplyLost,
     SystemPromptTooLong,
@@ -289,7 +289,7 @@ async def test_a_failure_is_one_sentence_and_the_partial_is_kept_as_cut(
 
 
 async def test_the_model_is_told_that_an_answer_was_cut(stage: Stage, model: DoubleModel) -> None:
-    model.enqueue("One, two", ModelLength())
+    model.enqueue("One, two", OutputTruncated())
     await stage.ask(an_exchange(1, "Count."))
     await stage.ask(an_exchange(2, "Go on."))
     assert model.history[1].turns[2].text == f"One, two\n{CUT_MARK}"
@@ -506,7 +506,7 @@ async def test_stored_reply_is_replaced_if_discord_later_refuses_to_show_it(
     stage: Stage, model: DoubleModel, history: History, assistant: Assistant
 ) -> None:
     """However it had ended; text that an earlier attempt showed is kept."""
-    for message_id, script in ((1, ["Good bad"]), (2, ["Good bad", ModelLength()])):
+    for message_id, script in ((1, ["Good bad"]), (2, ["Good bad", OutputTruncated()])):
         model.enqueue(*script)
         await stage.ask(an_exchange(message_id), DoubleReply(delayed_end=True))
         late = DoubleReply(refuses="bad", shown=f"Good{ENGLISH.interrupted}")
@@ -1003,7 +1003,7 @@ async def test_where_the_api_counts_nothing_the_estimate_counts(
     assert counted.completion_tokens == pytest.approx(100, abs=5)
 
 
-@pytest.mark.parametrize("error", [ModelError, ModelLength])
+@pytest.mark.parametrize("error", [ModelError, OutputTruncated])
 async def test_who_got_no_word_and_no_count_used_nothing(
     stage: Stage, model: DoubleModel, history: History, error: type[ModelError]
 ) -> None:
@@ -1187,7 +1187,7 @@ async def test_pictures_of_the_question_that_cannot_be_had_are_said(
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (ModelBlind(), ENGLISH.model_blind),
+        (ImagesUnsupported(), ENGLISH.model_blind),
         (ModelRequestRefused(), ENGLISH.pictures_refused),
         (ModelContextExceeded(), ENGLISH.pictures_refused),
     ],
@@ -1199,7 +1199,7 @@ async def test_refused_pictures_are_left_out_and_that_is_said(
     reply = await stage.ask(with_picture(1))
     assert (reply.text, reply.notices) == ("Very well.", [sentence])
     assert images(model) == [1, 0]
-    blind = isinstance(error, ModelBlind)
+    blind = isinstance(error, ImagesUnsupported)
     after = await stage.ask(with_picture(2))
     assert images(model)[2:] == [0 if blind else 2]
     assert after.notices == ([ENGLISH.model_blind] if blind else [])
@@ -1209,7 +1209,7 @@ async def test_a_request_that_is_refused_without_pictures_too_was_not_refused_fo
     stage: Stage, model: DoubleModel, album: Album
 ) -> None:
     for _ in range(2):
-        model.enqueue_refusal(ModelBlind())
+        model.enqueue_refusal(ImagesUnsupported())
     reply = await stage.ask(with_picture(1))
     assert reply.notices == [ENGLISH.model_blind]
     await stage.ask(with_picture(2))

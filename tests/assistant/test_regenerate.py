@@ -16,11 +16,11 @@ from bot.conversation.images import Image, Picture
 from bot.conversation.prompt import CUT_MARK, GO_ON, Role
 from bot.conversation.reply_actions import NOTHING, Offer, offered
 from bot.errors import (
-    ModelBlind,
+    ImagesUnsupported,
     ModelBusy,
     ModelContextExceeded,
     ModelCut,
-    ModelLength,
+    OutputTruncated,
     ReplyDelayed,
     ReplyLost,
 )
@@ -227,7 +227,7 @@ async def test_the_old_reply_comes_back_when_the_new_one_is_stopped(
 async def test_a_new_reply_that_the_limit_cuts_is_the_reply(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
-    model.enqueue("Another two, at len", ModelLength())
+    model.enqueue("Another two, at len", OutputTruncated())
     reply = await renewed(assistant, history, 2)
     assert (reply.text, reply.notices) == ("Another two, at len", [ENGLISH.model_length])
     assert reply.offers == BOTH
@@ -284,7 +284,7 @@ async def test_what_is_gone_on_with_is_one_text(
 ) -> None:
     """Models repeat the last line, as they are asked to, or leave out what stands between both."""
     await cut(history, 4, "| a |\n|---|\n| 1 |\n")
-    model.enqueue("| 1 |", "\n| 2 |", ModelLength())
+    model.enqueue("| 1 |", "\n| 2 |", OutputTruncated())
     reply = await renewed(assistant, history, 4, Offer.CONTINUE)
     assert reply.text == "| a |\n|---|\n| 1 |\n| 2 |"
     model.enqueue("| 3 |")
@@ -446,7 +446,7 @@ async def test_the_pictures_of_the_question_are_seen_again(
     exchange = replace(an_exchange(4, "Long?", "It", files="⟦picture a.png⟧"), cut=True)
     assert await history.receive(exchange)
     assert await history.complete(exchange, State.FAILED)
-    for error, sentence in ((None, []), (ModelBlind(), [ENGLISH.model_blind])):
+    for error, sentence in ((None, []), (ImagesUnsupported(), [ENGLISH.model_blind])):
         if error is not None:
             model.enqueue_refusal(error)
         model.enqueue(" is.", ModelCut("reset"))

@@ -86,7 +86,7 @@ async def cut_at_each_byte(*, step: int = 1) -> Counts:
         cut, _ = cuts[number]
         if not text.startswith(ending.text):
             return f"cut at {cut}: another text"
-        if cut < finished and ending.error not in {"ModelCut", "ModelFailed", "ModelSilent"}:
+        if cut < finished and ending.error not in {"ModelCut", "ModelFailed", "ModelEmptyBody"}:
             return f"cut at {cut}: {ending.error}"
         return f"cut at {cut}: not all" if cut > finished and ending.text != text else None
 

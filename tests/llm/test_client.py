@@ -22,23 +22,23 @@ from openai import AsyncOpenAI
 from bot.backoff import Backoff
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
+    ContentFiltered,
     ModelBusy,
     ModelContextExceeded,
     ModelCut,
     ModelEmpty,
+    ModelEmptyBody,
     ModelError,
     ModelFailed,
     ModelKeyRefused,
-    ModelLength,
-    ModelQuotaUsedUp,
+    ModelQuotaExceeded,
     ModelReplyTooLong,
     ModelRequestRefused,
-    ModelSilent,
     ModelThoughtOnly,
     ModelTimeout,
     ModelUnknown,
     ModelUnreachable,
-    ModelWithheld,
+    OutputTruncated,
 )
 from bot.llm import client as model_module
 from bot.llm import completion as completion_module
@@ -252,10 +252,10 @@ async def test_text_that_json_cannot_carry_is_scrubbed(
         (401, {"code": "invalid_api_key"}, ModelKeyRefused),
         (401, {}, ModelKeyRefused),
         (403, {}, ModelKeyRefused),
-        (402, {}, ModelQuotaUsedUp),
-        (429, {"code": "insufficient_quota"}, ModelQuotaUsedUp),
-        (429, {"type": "insufficient_quota"}, ModelQuotaUsedUp),
-        (403, {"code": "billing_not_active"}, ModelQuotaUsedUp),
+        (402, {}, ModelQuotaExceeded),
+        (429, {"code": "insufficient_quota"}, ModelQuotaExceeded),
+        (429, {"type": "insufficient_quota"}, ModelQuotaExceeded),
+        (403, {"code": "billing_not_active"}, ModelQuotaExceeded),
         (404, {"code": "model_not_found"}, ModelUnknown),
         (404, {}, ModelUnknown),
         (400, {"code": "model_not_found"}, ModelUnknown),
@@ -268,8 +268,8 @@ async def test_text_that_json_cannot_carry_is_scrubbed(
         (400, {"type": "exceed_context_size_error"}, ModelContextExceeded),
         (400, {"message": "This model's maximum context length is 8"}, ModelContextExceeded),
         (400, {"message": "prompt is too long: 9 tokens > 8"}, ModelContextExceeded),
-        (400, {"code": "content_filter"}, ModelWithheld),
-        (400, {"code": "content_policy_violation"}, ModelWithheld),
+        (400, {"code": "content_filter"}, ContentFiltered),
+        (400, {"code": "content_policy_violation"}, ContentFiltered),
     ],
 )
 async def test_a_refusal_for_good_is_asked_once(
@@ -506,9 +506,9 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
 @pytest.mark.parametrize(
     ("script", "text", "kind"),
     [
-        (Script(text="and so", finish_reason="length"), "and so", ModelLength),
-        (Script(text="and so", finish_reason="content_filter"), "and so", ModelWithheld),
-        (Script(text="", finish_reason="content_filter"), "", ModelWithheld),
+        (Script(text="and so", finish_reason="length"), "and so", OutputTruncated),
+        (Script(text="and so", finish_reason="content_filter"), "and so", ContentFiltered),
+        (Script(text="", finish_reason="content_filter"), "", ContentFiltered),
         (Script(text="", finish_reason="length"), "", ModelContextExceeded),
         (Script(text="", reasoning="Hm.", finish_reason="length"), "", ModelThoughtOnly),
         (Script(text="<think>Hm.", finish_reason="length"), "", ModelThoughtOnly),
@@ -522,7 +522,7 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
         (Script(text="abcdefgh", disconnect_after_chunks=1), "abcd", ModelCut),
         (Script(text="abcdefgh", disconnect_after_chunks=0), "", ModelFailed),
         (Script(text="half", events_after=(error_body(),)), "half", ModelFailed),
-        (Script(events_before=(error_body(code="insufficient_quota"),)), "", ModelQuotaUsedUp),
+        (Script(events_before=(error_body(code="insufficient_quota"),)), "", ModelQuotaExceeded),
         (Script(events_before=({"error": "overloaded"},)), "", ModelFailed),
         (Script(text="half", events_after=(None,)), "half", ModelCut),
         (Script(text="half", events_after=("text",)), "half", ModelCut),
@@ -555,10 +555,10 @@ async def test_an_empty_body_is_asked_once_more_without_a_system_turn(
     """Not remembered if it does not help, nor tried if the model has accepted a system turn."""
     await server.reply(script, script)
     said, error = await failure(model)
-    assert (said, type(error)) == ("", ModelSilent)
+    assert (said, type(error)) == ("", ModelEmptyBody)
     await server.reply("fine", script)
     assert (await asked(model))[0] == "fine"
-    assert type((await failure(model))[1]) is ModelSilent
+    assert type((await failure(model))[1]) is ModelEmptyBody
     roles = [one.body["messages"][0]["role"] for one in await server.completions()]
     assert roles == ["system", "user", "system", "system"]
 
@@ -773,7 +773,7 @@ async def test_what_comes_in_one_read_with_a_failure_is_kept(
 
 @pytest.mark.parametrize(
     ("reason", "expected"),
-    [("max_tokens", ModelLength), ("error", ModelCut), ("SAFETY", ModelWithheld)],
+    [("max_tokens", OutputTruncated), ("error", ModelCut), ("SAFETY", ContentFiltered)],
 )
 async def test_other_servers_words_for_the_end_are_understood(
     server: ModelDriver, model: ChatCompletions, reason: str, expected: type[ModelError]
@@ -787,7 +787,7 @@ async def test_other_servers_words_for_the_end_are_understood(
     [
         (400, "Model Not Exist", ModelUnknown),
         (400, "foo/bar is not a valid model ID", ModelUnknown),
-        (429, "You exceeded your current quota, please check your plan", ModelQuotaUsedUp),
+        (429, "You exceeded your current quota, please check your plan", ModelQuotaExceeded),
     ],
 )
 async def test_other_servers_words_for_a_failure_are_understood(
@@ -833,7 +833,7 @@ async def test_an_error_within_a_stream_may_say_anything(
 
 @pytest.mark.parametrize(
     ("begun", "kind"),
-    [("", ModelContextExceeded), ("So", ModelLength)],
+    [("", ModelContextExceeded), ("So", OutputTruncated)],
 )
 async def test_a_context_that_fills_up_within_an_answer_is_its_end(
     server: ModelDriver, model: ChatCompletions, begun: str, kind: type[ModelError]
@@ -879,7 +879,7 @@ async def test_the_log_follows_a_request_by_its_question(
     ("script", "end"),
     [
         (Script(text="cut", finish_reason=None), "failed: ModelCut finish_reason: None"),
-        (Script(text="cut", finish_reason="length"), "failed: ModelLength "),
+        (Script(text="cut", finish_reason="length"), "failed: OutputTruncated "),
         (Script(text="said", finish_reason="eos"), "ended: eos, 4 characters"),
         (Script(text="said", finish_reason="SECRET\nwords"), "ended: a reason of its own, 4 char"),
     ],
@@ -977,7 +977,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
         (without_end(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 999), ModelUnreachable),
         (without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.01), ModelTimeout),
         (sent(http(101, "Upgrade: x", "Connection: upgrade")), ModelFailed),
-        (sent(http(204)), ModelSilent),
+        (sent(http(204)), ModelEmptyBody),
         (sent(http(206, body=b"part")), ModelFailed),
         (sent(http(300)), ModelUnknown),
         (sent(http(302, "Location: /v1/elsewhere")), ModelUnknown),
@@ -1000,7 +1000,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
         (sent(http(400, body=DEEP)), ModelRequestRefused),
         (sent(http(400, body=b'{"error":{"code":' + b"9" * 5000 + b"}}")), ModelRequestRefused),
         (sent(http(500, body=b"\xff\xfe\x00\xd8" * 99)), ModelFailed),
-        (sent(http(429, body=b'{"error": "insufficient_quota"}')), ModelQuotaUsedUp),
+        (sent(http(429, body=b'{"error": "insufficient_quota"}')), ModelQuotaExceeded),
         (sent(http(200, "Content-Encoding: gzip", body=data("no", "stop"))), ModelFailed),
         (sent(http(200, "Content-Length: 999", body=data("so"))), ModelCut),
         (sent(http(200, "Transfer-Encoding: chunked"), b"zz\r\n", pause=0.1), ModelTimeout),
@@ -1111,7 +1111,7 @@ async def test_a_text_beyond_the_limit_is_cut_there(
     await server.reply(Script(text="x" * 100_000, chunk_size=size))
     async with opened(reply_tokens=20) as model:
         text, error = await failure(model)
-    assert (text, type(error)) == ("x" * 160, ModelLength)
+    assert (text, type(error)) == ("x" * 160, OutputTruncated)
     if size == 1:
         await server.next_request(outcomes=["disconnected"])
 
