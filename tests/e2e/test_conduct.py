@@ -10,12 +10,6 @@ from tests.e2e.conftest import Stage
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture(scope="module")
-def described() -> None:
-    """Skip where Discord's description is not there."""
-    openapi.description()
-
-
 async def play(stage: Stage, unique: str) -> None:
     """Let the bot send every kind of request that it knows."""
     text = "And on it goes. " * 200
@@ -33,7 +27,6 @@ async def play(stage: Stage, unique: str) -> None:
     await stage.use(channel, "reset")
 
 
-@pytest.mark.usefixtures("described")
 async def test_every_request_is_as_discord_describes_it_and_can_ping_nobody(
     stage: Stage, unique: str
 ) -> None:
@@ -49,7 +42,6 @@ async def test_every_request_is_as_discord_describes_it_and_can_ping_nobody(
     assert all(one["status"] < 300 for one in requests)
 
 
-@pytest.mark.usefixtures("described")
 async def test_the_log_holds_no_contents_and_no_secrets(stage: Stage, unique: str) -> None:
     await stage.model.reply_when(f"failing {unique}", Script(status=401))
     await stage.asked(f"failing {unique}")

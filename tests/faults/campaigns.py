@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from tests.e2e.conftest import Stage, a_stage
+from tests.e2e.conftest import Stage, a_stage, forking
 from tests.faults.failing import play_failing_database
 from tests.faults.gateway_fuzz import play_malformed
 from tests.faults.interaction_fuzz import play_fuzzed
@@ -44,7 +44,9 @@ def on_a_stage(
     async def played(tries: int, seed: int) -> Counts:
         counts = Counts()
         try:
-            async with a_stage() as stage, AsyncExitStack() as running:
+            async with AsyncExitStack() as running:
+                start = running.enter_context(forking())
+                stage = await running.enter_async_context(a_stage(start))
                 if with_bot:
                     await running.enter_async_context(stage.bot())
                 counts = await _counted_play(play, stage, tries, seed)

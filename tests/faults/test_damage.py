@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.conftest import Stage, run_bot
+from tests.e2e.conftest import Stage, Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -90,7 +90,11 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("log_beside", [False, True])
 async def test_08_a_damaged_file_is_found_at_the_start(
-    shared_stage: Stage, healthy: tuple[bytes, bytes], tmp_path: Path, log_beside: bool
+    start: Start,
+    shared_stage: Stage,
+    healthy: tuple[bytes, bytes],
+    tmp_path: Path,
+    log_beside: bool,
 ) -> None:
     """It ends with a sentence that says how to set it aside, and leaves every byte as it is."""
     data, log = healthy
@@ -109,18 +113,16 @@ async def test_08_a_damaged_file_is_found_at_the_start(
         path, before = files[name]
         async with at_once:
             settings = shared_stage.environment(DATABASE_URL=f"sqlite:///{path}")
-            process = await run_bot(
-                env=settings,
-                cwd=path.parent,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
+            log_path = path.with_name("bot.log")
+            with log_path.open("wb") as log_file:
+                process = await start(env=settings, cwd=path.parent, stderr=log_file)
             try:
-                said, _ = await asyncio.wait_for(process.communicate(), 30)
+                await asyncio.wait_for(process.wait(), 30)
             except TimeoutError:
                 process.kill()
                 await process.wait()
                 return f"{name}: it runs"
+            said = log_path.read_bytes()
         problems = []
         if process.returncode != 2:
             problems.append(f"exit code {process.returncode}")

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import NAMES, Message, Stage, a_stage
+from tests.e2e.conftest import NAMES, Message, Stage, Start, a_stage
 from tests.faults.lost_creates import play_lost_creates
 from tests.faults.oracle import Ending, check_invariants, outcome
 from tests.faults.points import TEXT, THREAD, until
@@ -192,17 +192,17 @@ class Background:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
-async def background(shared_stage: Stage) -> AsyncIterator[Background]:
+async def background(shared_stage: Stage, start: Start) -> AsyncIterator[Background]:
     async def cases() -> Played:
         played = Played(shared_stage, "suffering")
         await played.play()
         return played
 
-    outage = asyncio.create_task(play_outage())
-    cut_short = asyncio.create_task(play_cut_short())
+    outage = asyncio.create_task(play_outage(start))
+    cut_short = asyncio.create_task(play_cut_short(start))
     limited = {
-        "Discord": asyncio.create_task(play_limit("Discord", after=outage)),
-        "Cloudflare": asyncio.create_task(play_limit("Cloudflare", after=cut_short)),
+        "Discord": asyncio.create_task(play_limit(start, "Discord", after=outage)),
+        "Cloudflare": asyncio.create_task(play_limit(start, "Cloudflare", after=cut_short)),
     }
     tasks = Background(asyncio.create_task(cases()), outage, cut_short, limited)
     yield tasks
@@ -210,9 +210,9 @@ async def background(shared_stage: Stage) -> AsyncIterator[Background]:
     await asyncio.gather(*others, *tasks.limited.values(), return_exceptions=True)
 
 
-async def play_outage() -> None:
+async def play_outage(start: Start) -> None:
     """Let all that Discord is asked for fail, for longer than all attempts of one call take."""
-    async with a_stage() as stage, stage.bot():
+    async with a_stage(start) as stage, stage.bot():
         outage = refused(503) | ALL | {"path": "^/channels/"}
         await stage.discord.fault(**outage)
         questions = [await stage.ask(f"unlucky {number}?") for number in range(4)]
@@ -221,9 +221,9 @@ async def play_outage() -> None:
         await check_invariants(stage, *questions, model_calls=1)
 
 
-async def play_cut_short() -> float:
+async def play_cut_short(start: Start) -> float:
     """Let a global limit be hit by what our own deadline ends; return when the bot is back."""
-    async with a_stage() as stage, stage.bot():
+    async with a_stage(start) as stage, stage.bot():
         hit = limited(8, **{"global": True}) | {"method": "POST", "path": THREAD}
         await stage.discord.fault(**hit)
         began = time.monotonic()
@@ -236,10 +236,10 @@ async def play_cut_short() -> float:
         return seconds
 
 
-async def play_limit(name: str, *, after: asyncio.Task[Any]) -> None:
+async def play_limit(start: Start, name: str, *, after: asyncio.Task[Any]) -> None:
     """Let a limit for all calls strike one of each kind; more stages at once would be slow."""
     await asyncio.wait([after])
-    async with a_stage() as stage, stage.bot():
+    async with a_stage(start) as stage, stage.bot():
         await stage.model.reply_when("limited", STREAM)
         for kind, call in (("create", CREATE), ("edit", EDIT), ("typing", TYPING)):
             await check_limit(stage, f"limited at {kind}", FOR_ALL[name] | call)
@@ -427,9 +427,9 @@ async def test_16_where_no_thread_can_be_made_the_answer_is_there_soon(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def own_stage_running() -> AsyncIterator[Stage]:
+async def own_stage_running(start: Start) -> AsyncIterator[Stage]:
     """Return a stage for the tests of threads, whose limits must not meet with those of others."""
-    async with a_stage() as stage, stage.bot():
+    async with a_stage(start) as stage, stage.bot():
         yield stage
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from tests.e2e.conftest import Message, Stage, a_stage
+from tests.e2e.conftest import Message, Stage, Start, a_stage
 from tests.faults.gateway_fuzz import malformed, play_malformed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -143,11 +143,11 @@ SESSION_ENDINGS: Final[list[tuple[Fault, ...]]] = [
 ]
 
 
-async def test_10_where_the_session_is_over_it_identifies(unique: str) -> None:
+async def test_10_where_the_session_is_over_it_identifies(start: Start, unique: str) -> None:
     """One IDENTIFY every 5 s is allowed, so all cases wait for that side by side."""
 
     async def play(faults: tuple[Fault, ...]) -> None:
-        async with a_stage() as stage, stage.bot():
+        async with a_stage(start) as stage, stage.bot():
             before = await stage.discord.last_event()
             for action, more in faults:
                 await stage.discord.gateway(action, **more)

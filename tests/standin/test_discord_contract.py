@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.openapi import check_request, check_response, description
+from tests.openapi import check_request, check_response
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
@@ -21,11 +21,6 @@ COMMAND = {
     "integration_types": [0],
     "options": [{"type": 3, "name": "text", "description": "What", "required": True}],
 }
-
-
-@pytest.fixture(autouse=True)
-def _described() -> None:
-    description()
 
 
 async def exchange(api: Api, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
