@@ -111,7 +111,7 @@ def test_readme_begins_with_the_two_commands() -> None:
 
 
 def test_links_to_files_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+    for document in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
@@ -123,6 +123,14 @@ def test_the_tree_names_every_room() -> None:
     rooms = {f"{path.parent.name}/" for path in (ROOT / "bot").glob("*/__init__.py")}
     modules = {path.name for path in (ROOT / "bot").glob("*.py")} - {"__init__.py"}
     assert sorted(named) == sorted(rooms | modules)
+
+
+def test_each_fault_of_the_list_is_played_by_a_test() -> None:
+    faults = ROOT / "tests" / "faults"
+    listed = re.findall(r"^\| (\d+) \|", (faults / "README.md").read_text(), re.MULTILINE)
+    tests = "".join(path.read_text() for path in faults.glob("test_*.py"))
+    assert {*map(int, listed)} == {*map(int, re.findall(r"def test_(\d\d)_", tests))}
+    assert len(listed) == 30
 
 
 def test_requirements_pin_what_the_project_depends_on() -> None:
