@@ -158,7 +158,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     guilds = Guilds(client, history, access)
     look_again = asyncio.Event()
     changes = Changes(assistant, history, arrivals=inbox, withdraw=look_again.set)
-    assistant.follow(changes.as_it_stands)
+    assistant.follow(changes.refresh)
     catch_up = CatchUp(
         client,
         history,

@@ -136,9 +136,11 @@ class ChatClient(discord.Client):
                     done = False
                     exchange, reply = taken
                     await self._to.catch_up.turn_of(exchange.queue_key)
-                    look_up = self._to.interactions.looking_up(about)
+                    load_context = self._to.interactions.context_loader(about)
                     if not self._to.in_flight.draining:
-                        delivery = await self._to.assistant.answer(exchange, reply, look_up=look_up)
+                        delivery = await self._to.assistant.answer(
+                            exchange, reply, load_context=load_context
+                        )
                         done = delivery.done
             except ReplyDelayed as error:
                 log.info("Question %d waits: %s", interaction.id, error)

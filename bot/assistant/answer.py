@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
-from bot.assistant.ports import LookUp
-from bot.conversation.exchange import NOTHING_ABOVE, Above, Exchange, State
+from bot.assistant.ports import ContextLoader
+from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext, State
 from bot.conversation.images import Picture
 from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import Offer
@@ -36,7 +36,7 @@ class Answer:
     task: asyncio.Task[object]
     began: float
     strings: Sentences
-    look_up: LookUp
+    load_context: ContextLoader
     too_late: bool = False
     renewal: Offer | None = None  # regenerate or continue: there is a reply already
     before: Exchange | None = None  # the exchange with that reply
@@ -45,7 +45,7 @@ class Answer:
     why: list[str] = field(default_factory=list)  # it ended before it was whole, in sentences
     unread: list[str] = field(default_factory=list)  # those of the notices that are about files
     files_percent: int = 100  # how much of its files goes into the prompt
-    above: Above = NOTHING_ABOVE
+    reply_context: ReplyContext = NO_REPLY_CONTEXT
     pictures: tuple[Picture, ...] | None = None  # of the question; None: not at hand
     first_words_seconds: float | None = None
     model: str = ""

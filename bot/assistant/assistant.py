@@ -13,12 +13,12 @@ from bot.assistant.answer import Answer, Stop
 from bot.assistant.generation import Consulting
 from bot.assistant.overrides import Choosing
 from bot.assistant.ports import (
-    AsItStands,
     ChatModel,
-    LookUp,
+    ContextLoader,
+    Refresh,
     Reply,
     Whereabouts,
-    nothing_more,
+    no_context,
     nowhere,
 )
 from bot.assistant.prompt_images import Pictures
@@ -105,28 +105,28 @@ class Assistant:
         self._clock = clock
         self._queues = PlaceQueues()
         self._answers: dict[int, Answer] = {}
-        self._as_it_stands: AsItStands = _unchanged
+        self._refresh: Refresh = _unchanged
 
-    def follow(self, as_it_stands: AsItStands) -> None:
-        """Ask *as_it_stands* of each question when its turn comes; None says that it is gone."""
-        self._as_it_stands = as_it_stands
+    def follow(self, refresh: Refresh) -> None:
+        """Ask *refresh* of each question when its turn comes; None says that it is gone."""
+        self._refresh = refresh
 
     async def answer(
-        self, exchange: Exchange, reply: Reply, *, look_up: LookUp = nothing_more
+        self, exchange: Exchange, reply: Reply, *, load_context: ContextLoader = no_context
     ) -> Delivery:
         """Answer a received question: from its turn in the queue to the stored, shown reply.
 
-        *look_up* is called when its turn comes, with the question as it stands by then.
+        *load_context* is called when its turn comes, with the question as it stands by then.
         """
         turn = self._queues.turn(exchange.queue_key)
-        return await self._owned(self._begun(exchange, look_up), reply, turn)
+        return await self._owned(self._begun(exchange, load_context), reply, turn)
 
     async def go_on(
         self,
         exchange: Exchange,
         reply: Reply,
         *,
-        look_up: LookUp = nothing_more,
+        load_context: ContextLoader = no_context,
         too_late: bool = False,
     ) -> Delivery:
         """Go on with a question that waits since before a restart, as `answer` does.
@@ -134,7 +134,9 @@ class Assistant:
         Where it is *too_late* the model is not asked; what there is of an answer says so.
         """
         turn = self._queues.patient_turn(exchange.queue_key)
-        return await self._owned(self._begun(exchange, look_up, too_late=too_late), reply, turn)
+        return await self._owned(
+            self._begun(exchange, load_context, too_late=too_late), reply, turn
+        )
 
     async def renew(
         self,
@@ -143,7 +145,7 @@ class Assistant:
         renewal: Offer,
         person_id: int,
         *,
-        look_up: LookUp = nothing_more,
+        load_context: ContextLoader = no_context,
     ) -> Delivery:
         """Make the reply of a stored exchange anew, or go on with it, over what is shown of it.
 
@@ -151,7 +153,7 @@ class Assistant:
         is as in `answer`.
         """
         turn = self._queues.turn(exchange.queue_key)
-        answer = self._begun(exchange, look_up, renewal=renewal)
+        answer = self._begun(exchange, load_context, renewal=renewal)
         answer.counts_for = person_id
         return await self._owned(answer, reply, turn)
 
@@ -314,7 +316,7 @@ class Assistant:
     def _begun(
         self,
         exchange: Exchange,
-        look_up: LookUp = nothing_more,
+        load_context: ContextLoader = no_context,
         *,
         too_late: bool = False,
         renewal: Offer | None = None,
@@ -323,7 +325,9 @@ class Assistant:
         assert task is not None
         strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
         before = exchange if renewal else None
-        answer = Answer(exchange, task, self._clock(), strings, look_up, too_late, renewal, before)
+        answer = Answer(
+            exchange, task, self._clock(), strings, load_context, too_late, renewal, before
+        )
         answer.counts_for = exchange.author_id
         return answer
 
@@ -387,7 +391,7 @@ class Assistant:
     async def _attempt(self, answer: Answer, reply: Reply) -> None:
         """Make the reply, or take what is stored of it."""
         attempt = await self._begin(answer)
-        exchange = await self._as_it_stands(attempt.exchange) if attempt is not None else None
+        exchange = await self._refresh(attempt.exchange) if attempt is not None else None
         if attempt is None or exchange is None:
             answer.state = None
             return
@@ -415,7 +419,7 @@ class Assistant:
         stored = await self._history.begin_regeneration(
             answer.exchange.message_id, answer.strings.kept_before
         )
-        before = await self._as_it_stands(stored) if stored is not None else None
+        before = await self._refresh(stored) if stored is not None else None
         if before is None:
             answer.state = None
             return

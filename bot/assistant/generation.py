@@ -15,7 +15,7 @@ from bot.assistant.overrides import Choosing
 from bot.assistant.ports import ChatModel, Completion, Reply, Whereabouts
 from bot.assistant.prompt_images import IMAGE_TOKENS, Pictures, Shown
 from bot.conversation.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
-from bot.conversation.exchange import Above, Exchange, Files
+from bot.conversation.exchange import Exchange, Files, ReplyContext
 from bot.conversation.prompt import (
     GO_ON,
     NO_PICTURES,
@@ -115,7 +115,7 @@ class Consulting:
             exchanges,
             exchange,
             place=self._whereabouts(exchange),
-            above=answer.above,
+            reply_context=answer.reply_context,
         )
         calls = Calls(exchange.message_id)
         await self._put_until_it_fits(_Asking(build, calls, fitting, answer, reply))
@@ -238,9 +238,9 @@ class Consulting:
 
     async def _look_up(self, answer: Answer, files_token_limit: int) -> None:
         """Put in what the question brings, and what its files say as far as it fits."""
-        brought = await answer.look_up(answer.exchange)
-        answer.above = brought.above
-        await self._attach(answer, brought.files, files_token_limit)
+        context = await answer.load_context(answer.exchange)
+        answer.reply_context = context.reply_context
+        await self._attach(answer, context.files, files_token_limit)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
         exchange = answer.exchange
@@ -450,7 +450,7 @@ def _built(
     *,
     token_budget: int,
     place: str,
-    above: Above,
+    reply_context: ReplyContext,
     picture_room: PictureRoom = NO_PICTURES,
 ) -> Prompt:
     """Build the prompt; the log says at DEBUG what of *exchanges* is in it, in numbers alone."""
@@ -460,7 +460,7 @@ def _built(
         question,
         token_budget=token_budget,
         place=place,
-        above=above,
+        reply_context=reply_context,
         picture_room=picture_room,
     )
     if question.quoted == GO_ON and not prompt.exchanges:

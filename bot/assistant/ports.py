@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
-from bot.conversation.exchange import Brought, Exchange
+from bot.conversation.exchange import Exchange, QuestionContext
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NOTHING, Offers
 from bot.llm.calls import Calls, Usage
 from bot.llm.listed_models import ListedModel
 
-AsItStands = Callable[[Exchange], Awaitable[Exchange | None]]
+Refresh = Callable[[Exchange], Awaitable[Exchange | None]]
 Whereabouts = Callable[[Exchange], str]
-LookUp = Callable[[Exchange], Awaitable[Brought]]
+ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
 
 
 class Completion(Protocol):
@@ -94,9 +94,9 @@ class Reply(Protocol):
         """Delete the shown messages; raises ReplyLost or ReplyDelayed."""
 
 
-async def nothing_more(_exchange: Exchange) -> Brought:
+async def no_context(_exchange: Exchange) -> QuestionContext:
     """Return what a question brings that is all in its words."""
-    return Brought()
+    return QuestionContext()
 
 
 def nowhere(_exchange: Exchange) -> str:

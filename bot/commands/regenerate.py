@@ -62,10 +62,10 @@ class Renewals:
             delivery = Delivery.DEFERRED
             try:
                 reply = await self._reply(exchange, press)
-                look_up = self._questions.looking_up_again(me_id)
+                load_context = self._questions.context_reloader(me_id)
                 delivery = (
                     await self._assistant.renew(
-                        exchange, reply, renewal, person_id, look_up=look_up
+                        exchange, reply, renewal, person_id, load_context=load_context
                     )
                     if reply is not None
                     else Delivery.GONE

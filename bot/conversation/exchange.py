@@ -130,7 +130,7 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
-class Above:
+class ReplyContext:
     """What a question is about besides what it quotes.
 
     *quotations* are the replies above the message that it replies to, oldest first and ready for
@@ -141,18 +141,18 @@ class Above:
     answer: Exchange | None = None
 
 
-NOTHING_ABOVE: Final = Above()
+NO_REPLY_CONTEXT: Final = ReplyContext()
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class QuestionContext:
     """What is looked up for a question when its turn comes: what its files say, what it is about.
 
-    *above* is told once and not stored.
+    *reply_context* is not stored.
     """
 
     files: Files = Files()
-    above: Above = NOTHING_ABOVE
+    reply_context: ReplyContext = NO_REPLY_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from bot.conversation.context_window import NO_LIMIT
-from bot.conversation.exchange import NOTHING_ABOVE, Above, Exchange
+from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext
 from bot.conversation.gaps import GAP_TOKENS, time_gap
 from bot.conversation.images import Image
 from bot.conversation.token_estimate import (
@@ -318,13 +318,13 @@ def build_prompt(
     *,
     token_budget: int,
     place: str = "",
-    above: Above = NOTHING_ABOVE,
+    reply_context: ReplyContext = NO_REPLY_CONTEXT,
     picture_room: PictureRoom = NO_PICTURES,
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
-    *place* says where that is, *above* what it is about besides what it quotes; what goes on with
-    the last of *exchanges* (`go_on_with`) leaves that to it, and gets the end of its reply alone if
+    *place* says where that is, *reply_context* what it is about besides what it quotes; what
+    continues the last of *exchanges* (`go_on_with`) gets the end of its reply alone if
     there is no room for more. Costs at most *token_budget*, an
     estimate without calibration, unless the system turn alone leaves no room: it always stays, and
     so does the beginning of the question. The pictures of the question go before all others, as
@@ -349,10 +349,10 @@ def build_prompt(
     about = len(exchanges) - (1 if goes_on else 0)
     about_turn = _turns(exchanges[about])[0] if about < len(exchanges) else asked
     spare = room - sum(costs[about:])
-    reserved = album.price(question) + (most_above if above.quotations else 0)
+    reserved = album.price(question) + (most_above if reply_context.quotations else 0)
     if about and costs[about - 1] + reserved <= spare:
-        above = _without(exchanges[about - 1], above)
-    below, above_tokens = _below(above, about_turn, min(spare, most_above))
+        reply_context = _without(exchanges[about - 1], reply_context)
+    below, above_tokens = _below(reply_context, about_turn, min(spare, most_above))
     room -= above_tokens
     kept = fit(
         costs,
@@ -400,25 +400,29 @@ def _after(gap: str, turn: Turn) -> Turn:
     return replace(turn, text=f"{gap}\n{turn.text}") if gap else turn
 
 
-def _without(exchange: Exchange, above: Above) -> Above:
-    """Return *above* for a prompt in which *exchange* comes right before: that needs no quoting."""
-    is_there = above.answer is not None and above.answer.message_id == exchange.message_id
-    return replace(above, answer=None) if is_there else above
+def _without(exchange: Exchange, reply_context: ReplyContext) -> ReplyContext:
+    """Return *reply_context* without *exchange*, which comes right before the question."""
+    is_there = (
+        reply_context.answer is not None and reply_context.answer.message_id == exchange.message_id
+    )
+    return replace(reply_context, answer=None) if is_there else reply_context
 
 
-def _below(above: Above, turn: Turn, room: int) -> tuple[Turn, int]:
-    """Return *turn* below as much of *above* as there is *room* for, and what that costs."""
+def _below(reply_context: ReplyContext, turn: Turn, room: int) -> tuple[Turn, int]:
+    """Return *turn* below as much of *reply_context* as fits into *room*, and what that costs."""
     tokens = _turn_tokens(turn)
-    if above.answer is not None:
-        bare = _under((_answered(above.answer, 0), *above.quotations), turn)
+    if reply_context.answer is not None:
+        bare = _under((_answered(reply_context.answer, 0), *reply_context.quotations), turn)
         words_room = min(room - (_turn_tokens(bare) - tokens), ANSWER_TOKENS)
         while words_room > 0:
-            whole = _under((_answered(above.answer, words_room), *above.quotations), turn)
+            whole = _under(
+                (_answered(reply_context.answer, words_room), *reply_context.quotations), turn
+            )
             if (cost := _turn_tokens(whole) - tokens) <= room:
                 return whole, cost
             words_room -= cost - room  # Texts may cost a token or two more together than apart.
-    for start in range(len(above.quotations)):
-        whole = _under(above.quotations[start:], turn)
+    for start in range(len(reply_context.quotations)):
+        whole = _under(reply_context.quotations[start:], turn)
         if (cost := _turn_tokens(whole) - tokens) <= room:
             return whole, cost
     return turn, 0

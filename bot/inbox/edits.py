@@ -143,7 +143,7 @@ class Changes:
         """Note that the bot is in a guild again: what is said there from now on is kept."""
         self._lately.back(guild_id)
 
-    async def as_it_stands(self, exchange: Exchange) -> Exchange | None:
+    async def refresh(self, exchange: Exchange) -> Exchange | None:
         """Return a stored question as it stands by now, None where it is to be forgotten.
 
         What was changed while it was on its way into the database is made good there.

@@ -12,14 +12,14 @@ from typing import Final, TypeVar
 import discord
 
 from bot.assistant.assistant import Assistant
-from bot.assistant.ports import LookUp
+from bot.assistant.ports import ContextLoader
 from bot.attachments.reader import Attachments
 from bot.conversation.exchange import (
-    Brought,
     Conversation,
     Exchange,
     FromInteraction,
     OpenQuestion,
+    QuestionContext,
     State,
 )
 from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
@@ -125,21 +125,21 @@ class Interactions:
         place = self._destination(exchange, self._channel(exchange), Part(original.id, ""))
         return exchange, self._inbox.reply_to(exchange, nullcontext(place))
 
-    def looking_up(self, about: Sequence[discord.Attachment]) -> LookUp:
+    def context_loader(self, about: Sequence[discord.Attachment]) -> ContextLoader:
         """Return what reads the files of the message that is asked about, as those of a quoted one.
 
         A restart does not know them any more; what was read by then is stored.
         """
 
-        async def look_up(exchange: Exchange) -> Brought:
+        async def load_context(exchange: Exchange) -> QuestionContext:
             if exchange.files or not about:
-                return Brought()
+                return QuestionContext()
             strings = self._languages.of_answer(
                 exchange.conversation.guild_id, exchange.private_locale
             )
-            return Brought(await self._attachments.read((), about, strings))
+            return QuestionContext(await self._attachments.read((), about, strings))
 
-        return look_up
+        return load_context
 
     async def reply_by_press(
         self, exchange: Exchange, press: ButtonPress, parts: Sequence[int]

@@ -125,7 +125,7 @@ class Inbox:
         delivery = await self._assistant.answer(
             exchange,
             self._fresh_reply(question.message, exchange),
-            look_up=self._questions.looking_up(question.message, me_id),
+            load_context=self._questions.context_loader(question.message, me_id),
         )
         done = delivery.done
         if not done and exchange.message_id in self._unstored and len(self._unanswered) < UNSTORED:
@@ -171,7 +171,7 @@ class Inbox:
         delivery = await self._assistant.go_on(
             exchange,
             self._fresh_reply(message, exchange),
-            look_up=self._questions.looking_up(message, me_id),
+            load_context=self._questions.context_loader(message, me_id),
         )
         return delivery.done
 

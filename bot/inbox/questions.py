@@ -6,9 +6,16 @@ from functools import partial
 
 import discord
 
-from bot.assistant.ports import LookUp
+from bot.assistant.ports import ContextLoader
 from bot.attachments.reader import PASTED, Attachments, attachments_of
-from bot.conversation.exchange import Brought, Conversation, Exchange, Files, State, scrubbed
+from bot.conversation.exchange import (
+    Conversation,
+    Exchange,
+    Files,
+    QuestionContext,
+    State,
+    scrubbed,
+)
 from bot.conversation.prompt import without_program_lines
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
@@ -140,14 +147,14 @@ class Questions:
         name = files[0].filename if files else ""
         return words or (self._strings_for(exchange).pasted if name == PASTED else name)
 
-    def looking_up(self, message: Asked, me_id: int) -> LookUp:
+    def context_loader(self, message: Asked, me_id: int) -> ContextLoader:
         """Return what looks up, when its turn comes, what the question *message* brings."""
         about = self._about(message) if isinstance(message, discord.Message) else None
-        return partial(self._brought, message, about, me_id)
+        return partial(self._load_context, message, about, me_id)
 
-    def looking_up_again(self, me_id: int) -> LookUp:
+    def context_reloader(self, me_id: int) -> ContextLoader:
         """Return what does so for a question that was answered; what its files say is stored."""
-        return partial(self._brought_again, me_id)
+        return partial(self._reload_context, me_id)
 
     async def _replies_to_me(self, message: discord.Message, me_id: int) -> bool:
         reference = message.reference
@@ -185,11 +192,11 @@ class Questions:
         """Return what *message* replies to, or the forward that it was sent with."""
         return addressing.replied_to(message) or self._forwards.sent_with(message)
 
-    async def _brought(
+    async def _load_context(
         self, message: Asked, about: discord.Message | None, me_id: int, exchange: Exchange
-    ) -> Brought:
+    ) -> QuestionContext:
         if not isinstance(message, discord.Message):  # It may not be read any more.
-            return Brought()
+            return QuestionContext()
         files = Files()
         if not exchange.files:
             others = about is not None and about.author.id != me_id
@@ -198,10 +205,12 @@ class Questions:
             files = await self._attachments.read(attachments_of(message), quoted, strings)
             if about is None and exchange.quoted_id is not None:  # They are found by their ids.
                 files = replace(files, pictures=None)
-        return Brought(files, await self._chain.above(message, me_id, exchange.conversation))
+        return QuestionContext(
+            files, await self._chain.above(message, me_id, exchange.conversation)
+        )
 
-    async def _brought_again(self, me_id: int, exchange: Exchange) -> Brought:
-        return Brought(above=await self._chain.above_again(exchange, me_id))
+    async def _reload_context(self, me_id: int, exchange: Exchange) -> QuestionContext:
+        return QuestionContext(reply_context=await self._chain.above_again(exchange, me_id))
 
     def _strings_for(self, exchange: Exchange) -> Sentences:
         return self._languages.of_guild(exchange.conversation.guild_id)

@@ -7,7 +7,13 @@ from typing import Final
 
 import discord
 
-from bot.conversation.exchange import Above, Conversation, Exchange, FromInteraction, scrubbed
+from bot.conversation.exchange import (
+    Conversation,
+    Exchange,
+    FromInteraction,
+    ReplyContext,
+    scrubbed,
+)
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
@@ -26,7 +32,9 @@ class Chain:
         self._channels = channels
         self._history = history
 
-    async def above(self, question: discord.Message, me_id: int, place: Conversation) -> Above:
+    async def above(
+        self, question: discord.Message, me_id: int, place: Conversation
+    ) -> ReplyContext:
         """Return what *question*, asked in *place*, is about besides what it quotes.
 
         What cannot be had in time is left out; nothing is raised.
@@ -34,7 +42,7 @@ class Chain:
         found = list[str]()
         return await self._in_time(question.id, self._climb(question, me_id, place, found), found)
 
-    async def above_again(self, exchange: Exchange, me_id: int) -> Above:
+    async def above_again(self, exchange: Exchange, me_id: int) -> ReplyContext:
         """Return the same for a stored question. Discord is asked only where it quotes somebody."""
         found = list[str]()
         climb = self._climb_again(exchange, me_id, found)
@@ -42,7 +50,7 @@ class Chain:
 
     async def _in_time(
         self, question_id: int, climb: Coroutine[None, None, Exchange | None], found: list[str]
-    ) -> Above:
+    ) -> ReplyContext:
         answer = None
         try:
             async with asyncio.timeout(CHAIN_SECONDS):
@@ -51,7 +59,7 @@ class Chain:
             log.info("What stands above %d comes too late", question_id)
         except HistoryFailed as error:
             log.warning("What stands above %d cannot be told: %s", question_id, error)
-        return Above(tuple(reversed(found[1:])), answer)
+        return ReplyContext(tuple(reversed(found[1:])), answer)
 
     async def _climb(
         self, question: discord.Message, me_id: int, place: Conversation, found: list[str]

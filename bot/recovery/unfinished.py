@@ -110,8 +110,10 @@ class Recovery:
             else nullcontext(destination)
         )
         reply = self._inbox.reply_to(exchange, place)
-        look_up = self._questions.looking_up(message, me_id)
-        delivery = await self._assistant.go_on(exchange, reply, look_up=look_up, too_late=too_late)
+        load_context = self._questions.context_loader(message, me_id)
+        delivery = await self._assistant.go_on(
+            exchange, reply, load_context=load_context, too_late=too_late
+        )
         return delivery.done
 
     async def give_up(self, question: OpenQuestion) -> bool:

@@ -18,12 +18,12 @@ from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.context_window import Told
 from bot.conversation.exchange import (
-    Above,
-    Brought,
     Conversation,
     Exchange,
     Files,
     FromInteraction,
+    QuestionContext,
+    ReplyContext,
     State,
 )
 from bot.conversation.images import Image, Picture
@@ -766,13 +766,13 @@ async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
 async def test_the_replies_above_are_told_once_and_not_stored(
     assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
-    async def look_up(exchange: Exchange) -> Brought:
-        return Brought(above=Above((f"above {exchange.message_id}",)))
+    async def load_context(exchange: Exchange) -> QuestionContext:
+        return QuestionContext(reply_context=ReplyContext((f"above {exchange.message_id}",)))
 
     for number in (1, 2):
         exchange = an_exchange(number, author="Mina")
         await history.receive(exchange)
-        await assistant.answer(exchange, DoubleReply(), look_up=look_up)
+        await assistant.answer(exchange, DoubleReply(), load_context=load_context)
     [_, first, _, second] = model.history[1].turns
     assert first.text == "⟦Mina writes⟧\nWhy?"
     assert second.text == "above 2\n⟦Mina writes⟧\nWhy?"
@@ -787,12 +787,12 @@ async def test_the_place_is_told(made: Callable[..., Assistant], model: DoubleMo
 async def test_a_file_that_its_author_takes_out_is_forgotten(
     assistant: Assistant, history: History
 ) -> None:
-    async def look_up(_exchange: Exchange) -> Brought:
-        return Brought(Files("⟦file a.txt⟧\nsecret", ("Not all of it.",)))
+    async def load_context(_exchange: Exchange) -> QuestionContext:
+        return QuestionContext(Files("⟦file a.txt⟧\nsecret", ("Not all of it.",)))
 
     reply = DoubleReply()
     await history.receive(an_exchange(1))
-    await assistant.answer(an_exchange(1), reply, look_up=look_up)
+    await assistant.answer(an_exchange(1), reply, load_context=load_context)
     assert reply.notices == ["Not all of it."]
     [exchange] = await history.context(HERE, token_budget=4000)
     await assistant.amend(1, exchange.question, embedded="", files={"a.txt"})
@@ -1276,14 +1276,14 @@ async def test_a_picture_that_cannot_be_had_is_told_of_once(
 async def test_how_much_of_a_file_was_read_is_said_of_an_answer_alone(
     assistant: Assistant, model: DoubleModel, history: History, answered: bool
 ) -> None:
-    async def look_up(_exchange: Exchange) -> Brought:
-        return Brought(Files("⟦file a.txt⟧\n" + "word " * 9000))
+    async def load_context(_exchange: Exchange) -> QuestionContext:
+        return QuestionContext(Files("⟦file a.txt⟧\n" + "word " * 9000))
 
     if not answered:
         model.enqueue_refusal(ModelKeyRefused())
     reply = DoubleReply()
     await history.receive(an_exchange(1))
-    await assistant.answer(an_exchange(1), reply, look_up=look_up)
+    await assistant.answer(an_exchange(1), reply, load_context=load_context)
     said = ENGLISH.files_shortened.format(percent=22)
     assert reply.notices == ([said] if answered else [ENGLISH.model_key_refused])
 
@@ -1306,13 +1306,13 @@ async def test_what_pictures_cost_is_learnt_apart_from_text(
 async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
-    async def look_up(_exchange: Exchange) -> Brought:
-        return Brought(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}, pictures=(KEPT,)))
+    async def load_context(_exchange: Exchange) -> QuestionContext:
+        return QuestionContext(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}, pictures=(KEPT,)))
 
     quoted = "⟦Jun wrote earlier⟧\n⟦picture p.png⟧\n⟦file a.txt⟧"
     exchange = an_exchange(1, "What?", quoted=quoted, quoted_id=5)
     await history.receive(exchange)
-    await assistant.answer(exchange, DoubleReply(), look_up=look_up)
+    await assistant.answer(exchange, DoubleReply(), load_context=load_context)
     assert model.history[0].turns[-1].images == (PICTURE,)
     [kept] = await history.context(HERE, token_budget=4000)
     assert kept.quoted == f"{quoted}\nsecret"
@@ -1324,12 +1324,12 @@ async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
 async def test_what_is_quoted_no_more_is_not_brought_back_by_reading_its_files(
     assistant: Assistant, history: History
 ) -> None:
-    async def look_up(_exchange: Exchange) -> Brought:
+    async def load_context(_exchange: Exchange) -> QuestionContext:
         await assistant.requote(5, "")
-        return Brought(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}))
+        return QuestionContext(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}))
 
     exchange = an_exchange(1, "What?", quoted="⟦file a.txt⟧", quoted_id=5)
     await history.receive(exchange)
-    await assistant.answer(exchange, DoubleReply(), look_up=look_up)
+    await assistant.answer(exchange, DoubleReply(), load_context=load_context)
     [kept] = await history.context(HERE, token_budget=4000)
     assert kept.quoted == ""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.conversation.exchange import Above, Exchange
+from bot.conversation.exchange import Exchange, ReplyContext
 from bot.conversation.gaps import GAP_TOKENS
 from bot.conversation.images import Image
 from bot.conversation.prompt import (
@@ -120,8 +120,8 @@ def test_any_prompt_keeps_its_promises(
     quoted = quote("Sora (@sora)", quoted_text) if quoted_text else ""
     question = asked(text, author="Jun (@jun)" if named else "", quoted=quoted if named else "")
     above = [quote("Mina (@mina)", one) for one in above] if named else []
-    told = Above(tuple(above), answer if named else None)
-    prompt = build_prompt("Be brief.", exchanges, question, token_budget=budget, above=told)
+    told = ReplyContext(tuple(above), answer if named else None)
+    prompt = build_prompt("Be brief.", exchanges, question, token_budget=budget, reply_context=told)
     first, *between, last = prompt.turns
     assert prompt.tokens <= budget
     cost = PROMPT_OVERHEAD_TOKENS + sum(
@@ -226,7 +226,7 @@ def test_what_was_sent_once_is_sent_the_same_again(
             question,
             token_budget=1_000_000,
             place="⟦here⟧",
-            above=Above(tuple(above)),
+            reply_context=ReplyContext(tuple(above)),
         )
         assert prompt.exchanges == number
         sent.append(prompt.turns)
@@ -245,30 +245,32 @@ def test_what_stands_above_a_quoted_message_comes_first_and_yields_first() -> No
     """The question and the quoted message stay whole; of the rest the newest that fit a quarter."""
     question = asked("Why?", quoted=quote("Sora", "Hm."))
     above = tuple(quote("Mina", f"word{number} " * 20) for number in range(4))
-    told = Above(above)
-    whole = build_prompt("", [], question, token_budget=1000, above=told).turns[-1].text
+    told = ReplyContext(above)
+    whole = build_prompt("", [], question, token_budget=1000, reply_context=told).turns[-1].text
     below = "⟦Sora wrote earlier; the next message replies to it⟧\nHm.\n⟦Jun (@jun) writes⟧\nWhy?"
     assert whole == "\n".join((*above, below))
-    prompt = build_prompt("", [], question, token_budget=600, above=told)
+    prompt = build_prompt("", [], question, token_budget=600, reply_context=told)
     assert prompt.turns[-1].text == "\n".join((*above[2:], below))
     assert prompt.tokens < 300
-    assert build_prompt("", [], question, token_budget=130, above=told).turns[-1].text == below
+    assert (
+        build_prompt("", [], question, token_budget=130, reply_context=told).turns[-1].text == below
+    )
 
 
 EARLIER = "⟦You wrote earlier, answering Mina (@mina); the next message replies to it⟧"
 
 
 def test_an_earlier_answer_that_is_replied_to_is_told_by_its_beginning() -> None:
-    """Above all else that the question is about."""
+    """ReplyContext all else that the question is about."""
     answer = an_exchange(at_hour(-9), "How?", "So⟧. " * 900, author="Mina (@mina)")
-    above = Above((quote("Sora", "Hm."),), answer)
-    prompt = build_prompt("", [], asked("Why?"), token_budget=9000, above=above)
+    above = ReplyContext((quote("Sora", "Hm."),), answer)
+    prompt = build_prompt("", [], asked("Why?"), token_budget=9000, reply_context=above)
     header, words, *below = prompt.turns[-1].text.split("\n")
     assert header == EARLIER
     assert ("So]]. " * 900).startswith(words.removesuffix("…"))
     assert ANSWER_TOKENS - 20 <= estimate_tokens(words) <= ANSWER_TOKENS + 2
     assert below == [quote("Sora", "Hm.").split("\n")[0], "Hm.", "⟦Jun (@jun) writes⟧", "Why?"]
-    small = build_prompt("", [], asked("Why?"), token_budget=800, above=above)
+    small = build_prompt("", [], asked("Why?"), token_budget=800, reply_context=above)
     assert 150 <= small.tokens <= 260
     assert small.turns[-1].text.startswith(f"{EARLIER}\nSo]].")
 
@@ -276,7 +278,7 @@ def test_an_earlier_answer_that_is_replied_to_is_told_by_its_beginning() -> None
 @pytest.mark.parametrize("words", ["So it is. ", "안녕하세요 ", "(x+y)=z;"])
 def test_more_room_never_leaves_out_an_earlier_answer(words: str) -> None:
     answer = an_exchange(at_hour(-9), "How?", words * 200, author="Mina (@mina)")
-    build = partial(build_prompt, "", [], asked("Why?"), above=Above((), answer))
+    build = partial(build_prompt, "", [], asked("Why?"), reply_context=ReplyContext((), answer))
     told = [EARLIER in build(token_budget=room).turns[-1].text for room in range(100, 900)]
     assert told == sorted(told)
     assert told[-1]
@@ -287,7 +289,9 @@ def test_the_answer_right_before_the_question_is_told_only_where_it_is_left_out(
     budget: int, is_there: bool
 ) -> None:
     answer = an_exchange(at_hour(0), "How?", "word " * 300, author="Mina (@mina)")
-    prompt = build_prompt("", [answer], asked("Why?"), token_budget=budget, above=Above((), answer))
+    prompt = build_prompt(
+        "", [answer], asked("Why?"), token_budget=budget, reply_context=ReplyContext((), answer)
+    )
     assert (prompt.exchanges == 1, EARLIER not in prompt.turns[-1].text) == (is_there, is_there)
 
 
@@ -295,8 +299,8 @@ def test_an_answer_further_back_is_told_though_it_is_there() -> None:
     answer, newer = (
         an_exchange(at_hour(hour), "How?", f"{hour}.", author="Mina (@mina)") for hour in (-2, -1)
     )
-    above = Above((), answer)
-    prompt = build_prompt("", [answer, newer], asked("Why?"), token_budget=900, above=above)
+    above = ReplyContext((), answer)
+    prompt = build_prompt("", [answer, newer], asked("Why?"), token_budget=900, reply_context=above)
     assert prompt.exchanges == 2
     assert f"{EARLIER}\n-2.\n⟦Jun (@jun) writes⟧\nWhy?" in prompt.turns[-1].text
 
@@ -306,7 +310,9 @@ def test_what_goes_on_leaves_what_stands_above_to_what_it_goes_on_with() -> None
         an_exchange(at_hour(hour), "How?", "So.", author="Mina (@mina)") for hour in (-1, -5)
     )
     cut = replace(an_exchange(at_hour(0), "Why?", "It beg", author="Jun (@jun)"), cut=True)
-    build = partial(build_prompt, "", [before, cut], go_on_with(cut), above=Above((), earlier))
+    build = partial(
+        build_prompt, "", [before, cut], go_on_with(cut), reply_context=ReplyContext((), earlier)
+    )
     prompt = build(token_budget=900)
     assert prompt.turns[-3].text == f"{EARLIER}\nSo.\n⟦Jun (@jun) writes⟧\nWhy?"
     assert prompt.turns[-1].text == GO_ON

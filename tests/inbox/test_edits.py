@@ -61,7 +61,7 @@ class Scene:
         self.changes = Changes(
             self.assistant, self.history, arrivals=self.arrivals, withdraw=self._withdraw
         )
-        self.assistant.follow(self.changes.as_it_stands)
+        self.assistant.follow(self.changes.refresh)
 
     def _withdraw(self) -> None:
         self.withdrawals += 1
