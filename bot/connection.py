@@ -25,7 +25,7 @@ class Connection:
     def __init__(self, make_client: MakeClient, *, token: str, facts: Facts) -> None:
         self._make_client = make_client
         self._token = token
-        self._identifies = IdentifyBudget(facts)
+        self._identify_budget = IdentifyBudget(facts)
         self._failures = ConnectionFailures(facts)
         self._client = make_client(message_content=True)
 
@@ -55,5 +55,5 @@ class Connection:
 
     async def _stay_connected(self) -> None:
         await stay_connected(
-            self._client, self._token, identifies=self._identifies, failures=self._failures
+            self._client, self._token, budget=self._identify_budget, failures=self._failures
         )

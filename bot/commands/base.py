@@ -24,7 +24,7 @@ from bot.inbox.in_flight import InFlight
 from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
-from bot.transport.calls import TRIPPED
+from bot.transport.calls import GARBLED
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Tree(CompletingTree[discord.Client]):
     async def _call(self, interaction: discord.Interaction[discord.Client]) -> None:
         try:
             await super()._call(interaction)
-        except TRIPPED as error:
+        except GARBLED as error:
             raise app_commands.AppCommandError(type(error).__name__) from error
 
 

@@ -17,7 +17,7 @@ from bot.conversation.reply_actions import Offer, offered
 from bot.replies.buttons import buttons
 from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
-from bot.transport.calls import FAILURES, TRIPPED
+from bot.transport.calls import FAILURES, GARBLED
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Presses:
         self._commands.heard(interaction)
         try:
             await interaction.response.defer()
-        except (*FAILURES, *TRIPPED) as failure:  # Discord may have heard it all the same.
+        except (*FAILURES, *GARBLED) as failure:  # Discord may have heard it all the same.
             log.info("Whether a button is answered is not known: %s", type(failure).__name__)
         except UNANSWERABLE as failure:
             log.warning("A button cannot be answered: %s", type(failure).__name__)

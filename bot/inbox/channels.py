@@ -13,7 +13,7 @@ from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.replies.destination import lost_because
 from bot.storage.places import Places
-from bot.transport.calls import TRIPPED, DiscordUnavailable, call
+from bot.transport.calls import GARBLED, DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,6 @@ def readable(channel: Any) -> bool:
         return True
     try:
         allowed = channel.permissions_for(channel.guild.me)
-    except TRIPPED:  # Discord has not sent it, or garbled.
+    except GARBLED:  # Discord has not sent it, or sent it garbled.
         return True
     return bool(allowed.view_channel and allowed.read_message_history)

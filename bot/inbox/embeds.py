@@ -8,7 +8,7 @@ import discord
 from bot.bounded import BoundedDict
 from bot.conversation.prompt import EMBED, FORWARDED, defused
 from bot.conversation.snowflakes import seconds_of
-from bot.transport.payload_checks import tidied_embed
+from bot.transport.payload_checks import known_fields
 
 CHARACTERS: Final = 6000  # Discord: in all embeds of a message; a forwarded one counts with them
 FORWARD_SECONDS: Final = 10.0  # A client sends a forward and its comment at once.
@@ -69,7 +69,7 @@ def _pieces(message: discord.Message) -> Iterator[tuple[str, str]]:
 def _embeds(embeds: Iterable[discord.Embed]) -> Iterator[tuple[str, str]]:
     for embed in embeds:
         # A fetched message has not passed the checks of gateway events.
-        text = "\n".join(_lines(tidied_embed(embed.to_dict())))
+        text = "\n".join(_lines(known_fields(embed.to_dict())))
         if text:
             yield EMBED, text
 

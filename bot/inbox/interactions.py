@@ -44,7 +44,7 @@ from bot.storage.exchanges import History
 from bot.transport.calls import (
     CALL_SECONDS,
     FAILURES,
-    TRIPPED,
+    GARBLED,
     UNKNOWN_MESSAGE,
     DiscordUnavailable,
     call,
@@ -226,7 +226,7 @@ class Interactions:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 begun = await interaction.response.defer(ephemeral=private, thinking=True)
-        except (*FAILURES, *TRIPPED) as error:
+        except (*FAILURES, *GARBLED) as error:
             kind = type(error).__name__
             log.info("Whether %d may be answered is not known: %s", interaction.id, kind)
         except discord.HTTPException as error:

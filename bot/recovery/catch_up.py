@@ -24,7 +24,7 @@ from bot.recovery.reconcile import Comparison
 from bot.recovery.unfinished import Recovery
 from bot.recovery.watermark import MARGIN_SECONDS, Gap, Heard
 from bot.storage.exchanges import History
-from bot.transport.calls import TRIPPED
+from bot.transport.calls import GARBLED
 from bot.transport.concurrency import ConcurrencyLimit
 
 log = logging.getLogger(__name__)
@@ -217,7 +217,7 @@ class CatchUp:
                     return False
                 is_new = not await self._history.was_received(message.id)
                 return is_new and await self._questions.is_for_me(message, me_id)
-            except TRIPPED as error:
+            except GARBLED as error:
                 log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
                 return False
 
@@ -246,7 +246,7 @@ class CatchUp:
         for message in messages:
             try:
                 count += await self._stored(message, me_id)
-            except TRIPPED as error:
+            except GARBLED as error:
                 log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
         return count
 

@@ -17,9 +17,9 @@ from bot.recovery.guilds import Guilds, ToRead
 from bot.recovery.watermark import Gap
 from bot.storage.exchanges import History
 from bot.transport.calls import (
+    GARBLED,
     MESSAGES,
     THREADS,
-    TRIPPED,
     DiscordUnavailable,
     archived_threads,
     call,
@@ -160,7 +160,7 @@ class Search:
                 return await read()
             except discord.DiscordException as error:
                 log.info("What was missed cannot be listed: %s", type(error).__name__)
-            except TRIPPED as error:
+            except GARBLED as error:
                 log.warning("What was missed makes no sense: %s", type(error).__name__)
             except DiscordUnavailable as error:
                 log.info("What was missed is listed later: %s", error)

@@ -14,10 +14,10 @@ from bot.inbox.edits import Changes, is_edit
 from bot.recovery.guilds import Guilds
 from bot.storage.exchanges import History
 from bot.transport.calls import (
+    GARBLED,
     MESSAGES,
     MISSING_ACCESS,
     THREADS,
-    TRIPPED,
     UNKNOWN_CHANNEL,
     UNKNOWN_GUILD,
     UNKNOWN_MESSAGE,
@@ -79,7 +79,7 @@ class Comparison:
         """Do *act*; what Discord garbles there keeps no other from being done."""
         try:
             await act()
-        except TRIPPED as error:
+        except GARBLED as error:
             log.warning("Something cannot be compared: %s", type(error).__name__)
 
     async def _miss_guild(self, guild_id: int) -> None:
@@ -191,7 +191,7 @@ class Comparison:
         try:
             if is_edit(message):
                 await self._changes.edited(message, self._client.user.id)
-        except TRIPPED as error:
+        except GARBLED as error:
             log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
 
     async def _forget_if_gone(self, channel: Any, guild_id: int | None, message_id: int) -> None:

@@ -1,48 +1,50 @@
-"""Few at a time, without those that take long: one that hangs holds up nobody else."""
+"""Limit how many tasks run at a time, without letting one that hangs block the rest."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final
 
-SLOW_SECONDS: Final = 5.0  # What takes longer does not count any more: others go on beside it.
+Call = Callable[[], Coroutine[Any, Any, None]]
+SLOW_SECONDS: Final = 5.0  # A task that runs longer gives up its slot and runs on without it.
 
 
 class ConcurrencyLimit:
-    """Lets *at_once* go on side by side."""
+    """Has *slots* for tasks that run side by side."""
 
-    def __init__(self, at_once: int) -> None:
-        self._free = asyncio.Semaphore(at_once)
+    def __init__(self, slots: int) -> None:
+        self._free = asyncio.Semaphore(slots)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait until few others are at it."""
+        """Wait for a free slot and occupy it within the block, for SLOW_SECONDS at most."""
         await self._free.acquire()
-        counted = ExitStack()
-        counted.callback(self._free.release)
-        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, counted.close)
+        occupied = ExitStack()
+        occupied.callback(self._free.release)
+        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, occupied.close)
         try:
             yield
         finally:
             timer.cancel()
-            counted.close()
+            occupied.close()
 
-    async def run_all(self, acts: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-        """Do all of these, and wait until they are done; what fails first is raised.
+    async def run_all(self, calls: Iterable[Call]) -> None:
+        """Run all *calls* and wait until they are done; raises the first error.
 
-        Each gets its task when its turn comes: thousands that wait would be thousands of tasks.
+        A call gets its task when there is a slot for it, so that thousands of waiting calls are not
+        thousands of tasks.
         """
 
-        async def done(act: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async def run(call: Call, started: asyncio.Event) -> None:
             async with self.slot():
-                begun.set()
-                await act()
+                started.set()
+                await call()
 
         try:
             async with asyncio.TaskGroup() as group:
-                for act in acts:
-                    begun = asyncio.Event()
-                    group.create_task(done(act))
-                    await begun.wait()
+                for call in calls:
+                    started = asyncio.Event()
+                    group.create_task(run(call, started))
+                    await started.wait()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None

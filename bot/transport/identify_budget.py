@@ -1,4 +1,4 @@
-"""How often the bot knocks at Discord's gateway: a budget and a pause that outlive the process."""
+"""The budget of IDENTIFYs and the backoff of reconnects, both kept across restarts."""
 
 import asyncio
 import logging
@@ -13,134 +13,135 @@ from bot.errors import HistoryFailed
 
 log = logging.getLogger(__name__)
 
-# Discord resets the token of who identifies more than 1000 times a day. Starting full, this lets
-# 150 + 150 pass in any 24 hours.
+# Discord resets the token of a bot that identifies more than 1000 times a day. A full budget at the
+# start allows 150 + 150 in any 24 hours.
 CAPACITY: Final = 150.0
-REFILL_SECONDS: Final = 576.0  # One more every so often: 150 a day.
+REFILL_SECONDS: Final = 576.0  # One more every 576 s is 150 a day.
 UNHURRIED: Final = 100.0  # While more than these are left, nobody waits.
 BACKOFF: Final = Backoff(1.0, 60.0)
-MOST_FAILURES: Final = 10  # More change nothing.
-STALE_SECONDS: Final = 600.0  # After so long without an attempt, what failed before says nothing.
-MEMORY_SECONDS: Final = 2.0  # A database that is locked does not hold up the connection.
+MAX_FAILURES: Final = 10  # The pause is at its longest by then.
+STALE_SECONDS: Final = 600.0  # After so long without an attempt, earlier failures do not count.
+STORE_SECONDS: Final = 2.0  # A locked database does not hold up the connection for longer.
 
 
-class Facts(Protocol):
-    """Where small things are remembered; both raise HistoryFailed."""
+class FactStore(Protocol):
+    """A store of named values; both methods raise HistoryFailed."""
 
     async def get(self, name: str) -> str | None:
-        """Return what was remembered under *name*."""
+        """Return the value that was stored under *name*."""
 
     async def set(self, name: str, value: str) -> None:
-        """Remember *value*."""
+        """Store *value*."""
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """A number and when it was noted, in seconds of the wall clock."""
+class TimedValue:
+    """A number and when it was set, in seconds of the wall clock."""
 
     number: float
     at: float
 
 
-class Remembered:
-    """A `Noted` that outlives the process; while the file fails, it lives as long as this."""
+class PersistentValue:
+    """A `TimedValue` that is kept in memory and, as far as the store takes it, across restarts."""
 
-    def __init__(self, facts: Facts, name: str) -> None:
+    def __init__(self, facts: FactStore, name: str) -> None:
         self._facts = facts
         self._name = name
-        self._noted: Noted | None = None
-        self._read = False
+        self._value: TimedValue | None = None
+        self._was_read = False
 
-    async def get(self) -> Noted | None:
-        """Return what was last set, by this process or one before it."""
-        if not self._read:
+    async def get(self) -> TimedValue | None:
+        """Return what was last set, by this process or an earlier one."""
+        if not self._was_read:
             try:
-                async with asyncio.timeout(MEMORY_SECONDS):
-                    self._noted = _parsed(await self._facts.get(self._name))
+                async with asyncio.timeout(STORE_SECONDS):
+                    self._value = _parsed(await self._facts.get(self._name))
             except (HistoryFailed, TimeoutError) as error:
-                log.warning("What is known of %s cannot be read: %s", self._name, error)
-            self._read = True
-        return self._noted
+                log.warning("Cannot read the stored %s: %s", self._name, error)
+            self._was_read = True
+        return self._value
 
-    async def set(self, noted: Noted) -> None:
-        """Remember *noted*."""
-        self._noted, self._read = noted, True
+    async def set(self, value: TimedValue) -> None:
+        """Store *value*."""
+        self._value, self._was_read = value, True
         try:
-            async with asyncio.timeout(MEMORY_SECONDS):
-                await self._facts.set(self._name, f"{noted.number!r} {noted.at!r}")
+            async with asyncio.timeout(STORE_SECONDS):
+                await self._facts.set(self._name, f"{value.number!r} {value.at!r}")
         except (HistoryFailed, TimeoutError) as error:
-            log.warning("What is known of %s cannot be stored: %s", self._name, error)
+            log.warning("Cannot store the %s: %s", self._name, error)
 
 
 class IdentifyBudget:
-    """The budget of IDENTIFYs: `wait` before one is prepared, `count` right before it is sent."""
+    """The IDENTIFYs that are left: `wait` before preparing one, `spend` right before sending it."""
 
     def __init__(
         self,
-        facts: Facts,
+        facts: FactStore,
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._left = Remembered(facts, "identifies")
+        self._left = PersistentValue(facts, "identifies")
         self._clock = clock
         self._sleep = sleep
 
     async def wait(self) -> None:
-        """Return when the budget allows another one."""
+        """Return when the budget allows another IDENTIFY."""
         left = refilled(await self._left.get(), self._clock())
         pause = budget_pause_seconds(left.number)
         if pause:
             log.warning(
-                "%d of %d sign-ins at Discord's gateway are left for today: waiting %.0f s",
+                "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
+                "for today",
+                pause,
                 left.number,
                 CAPACITY,
-                pause,
             )
             await self._sleep(pause)
 
-    async def count(self) -> None:
-        """Take one from the budget."""
+    async def spend(self) -> None:
+        """Take one IDENTIFY from the budget."""
         left = refilled(await self._left.get(), self._clock())
-        await self._left.set(Noted(max(0.0, left.number - 1), left.at))
+        await self._left.set(TimedValue(max(0.0, left.number - 1), left.at))
 
 
 class ConnectionFailures:
-    """Attempts to reach Discord that failed in a row, and the pause after each."""
+    """Counts failed attempts in a row to reach Discord, and says how long to pause after each."""
 
-    def __init__(self, facts: Facts, *, clock: Callable[[], float] = time.time) -> None:
-        self._failures = Remembered(facts, "connection failures")
+    def __init__(self, facts: FactStore, *, clock: Callable[[], float] = time.time) -> None:
+        self._failures = PersistentValue(facts, "connection failures")
         self._clock = clock
 
-    async def pause_left_seconds(self) -> float:
-        """Return what is left of the pause that a process before this one did not live to end."""
-        noted = await self._recent()
-        return max(0.0, backoff_seconds(int(noted.number)) - (self._clock() - noted.at))
+    async def remaining_pause_seconds(self) -> float:
+        """Return the rest of the pause that an earlier process began but did not end."""
+        failures = await self._recent()
+        return max(0.0, pause_seconds(int(failures.number)) - (self._clock() - failures.at))
 
-    async def failed(self) -> float:
-        """Count one more; return how many seconds to wait before the next attempt."""
-        failures = min(MOST_FAILURES, (await self._recent()).number + 1)
-        await self._failures.set(Noted(failures, self._clock()))
-        return jittered(backoff_seconds(int(failures)))
+    async def add(self) -> float:
+        """Count a failure; return how many seconds to wait before the next attempt."""
+        failures = min(MAX_FAILURES, (await self._recent()).number + 1)
+        await self._failures.set(TimedValue(failures, self._clock()))
+        return jittered(pause_seconds(int(failures)))
 
-    async def held(self) -> None:
-        """Begin a new count: a connection has held."""
+    async def reset(self) -> None:
+        """Start counting anew, because a connection proved stable."""
         if (await self._recent()).number:
-            await self._failures.set(Noted(0.0, self._clock()))
+            await self._failures.set(TimedValue(0.0, self._clock()))
 
-    async def _recent(self) -> Noted:
-        noted, now = await self._failures.get(), self._clock()
-        if noted is None or not 0 <= now - noted.at <= STALE_SECONDS:
-            return Noted(0.0, now)
-        return noted
+    async def _recent(self) -> TimedValue:
+        failures, now = await self._failures.get(), self._clock()
+        if failures is None or not 0 <= now - failures.at <= STALE_SECONDS:
+            return TimedValue(0.0, now)
+        return failures
 
 
-def refilled(noted: Noted | None, now: float) -> Noted:
-    """Return the budget at *now*; a clock that was set back refills nothing and takes nothing."""
-    if noted is None:
-        return Noted(CAPACITY, now)
-    since = max(0.0, now - noted.at)
-    return Noted(min(CAPACITY, noted.number + since / REFILL_SECONDS), now)
+def refilled(left: TimedValue | None, now: float) -> TimedValue:
+    """Return the budget at *now*. If the clock was set back, the budget stays as it was."""
+    if left is None:
+        return TimedValue(CAPACITY, now)
+    since = max(0.0, now - left.at)
+    return TimedValue(min(CAPACITY, left.number + since / REFILL_SECONDS), now)
 
 
 def budget_pause_seconds(left: float) -> float:
@@ -148,16 +149,16 @@ def budget_pause_seconds(left: float) -> float:
     return 0.0 if left > UNHURRIED else REFILL_SECONDS * (1 - left / UNHURRIED)
 
 
-def backoff_seconds(failures: int) -> float:
+def pause_seconds(failures: int) -> float:
     """Return the pause after so many failures in a row; after the first there is none."""
     return BACKOFF.seconds(failures - 1)
 
 
-def _parsed(value: str | None) -> Noted | None:
+def _parsed(value: str | None) -> TimedValue | None:
     try:
         number, at = map(float, (value or "").split())
     except ValueError:
         return None
     if not (math.isfinite(at) and 0 <= number <= CAPACITY):
         return None
-    return Noted(number, at)
+    return TimedValue(number, at)

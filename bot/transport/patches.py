@@ -1,4 +1,21 @@
-"""What we bend in discord.py: addresses, parsers, rate limits."""
+"""Everything that this program changes in discord.py 2.7, with what is known upstream.
+
+What is wrong with discord.py, by its private names:
+
+* `http.Ratelimit`, `HTTPClient._buckets`: see `rate_limit_buckets`. Rapptz/discord.py#10287, open.
+* `HTTPClient._global_over`: requests hang forever after a cancellation. Part of the same rewrite;
+  DisnakeDev/disnake#1585 describes it for the same code.
+* `ConnectionState.parsers`: a malformed event ends the connection. Rapptz/discord.py#2429, closed.
+* `gateway.KeepAliveHandler`: a quick ACK counts as late. Rapptz/discord.py#10448, merged after 2.7.
+* `Client.connect`: fails for good if the first connection fails. Rapptz/discord.py#10520, open.
+* `ConnectionState._ready_task`: runs on when the client is closed. No issue known.
+* `ConnectionState.hooks`: sleeps 5 s before each IDENTIFY. No issue known.
+* `http.DiscordClientWebSocketResponse`: takes 30 s or longer to close. No issue known.
+* `utils._ActiveDecompressionContext`: inflates frames of any size. No issue known.
+* `DiscordWebSocket.received_message`: fails on a READY without an address. No issue known.
+
+The module `websocket` has the changes of the socket, `reconnect` replaces `Client.connect`.
+"""
 
 import asyncio
 import logging
@@ -16,44 +33,45 @@ from discord.http import Route
 
 from bot.transport.pacer import Pacer
 from bot.transport.payload_checks import (
+    corrected_interaction,
+    corrected_message,
     is_interaction,
     is_message,
     is_message_update,
-    placed,
-    tidied,
 )
-from bot.transport.rate_limit_buckets import FullBucket
-from bot.transport.websocket import Inflate, KeepAlive, PromptSocket
+from bot.transport.rate_limit_buckets import StrictBucket
+from bot.transport.websocket import Inflate, KeepAlive, QuickCloseSocket
 
 log = logging.getLogger(__name__)
 
-SLEPT_SECONDS: Final = 30.0  # discord.py sleeps for at most max_ratelimit_timeout.
+SLEPT_SECONDS: Final = 30.0  # the longest that discord.py sleeps: max_ratelimit_timeout
 GLOBAL_LIMIT_SECONDS: Final = SLEPT_SECONDS + 1
-GLOBAL_LIMIT_MARGIN_SECONDS: Final = 0.5  # Retry-After may be rounded; its sleep ends first.
-# What discord.py's parsers would let through, to fail where it is used.
+# Retry-After may be rounded. With this margin discord.py's own sleep ends first.
+GLOBAL_LIMIT_MARGIN_SECONDS: Final = 0.5
+# Checks of events that discord.py would parse without noticing that a field has the wrong type.
 WELL_FORMED: Final = {
     "MESSAGE_CREATE": is_message,
     "MESSAGE_UPDATE": is_message_update,
     "INTERACTION_CREATE": is_interaction,
 }
-# What is put right before discord.py reads it.
-TIDIED: Final = {
-    "MESSAGE_CREATE": tidied,
-    "MESSAGE_UPDATE": tidied,
-    "INTERACTION_CREATE": placed,
+# Corrections that an event needs before discord.py can parse it.
+CORRECTIONS: Final = {
+    "MESSAGE_CREATE": corrected_message,
+    "MESSAGE_UPDATE": corrected_message,
+    "INTERACTION_CREATE": corrected_interaction,
 }
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
 
 class MalformedEvent(Exception):
-    """An event is not made as Discord says."""
+    """An event is not as Discord documents it."""
 
 
 class ReopeningEvent(asyncio.Event):
-    """discord.py's gate for all requests while the global rate limit is hit; opens by itself.
+    """The gate that holds all requests while the global rate limit lasts; it reopens by itself.
 
-    Its own stays shut for ever when the request that shut it is cancelled before it opens it.
-    *seconds* says, when it is shut, for how long that is at most.
+    In discord.py, the request that closes the gate also opens it. If that request is cancelled, the
+    gate stays closed forever. *seconds* returns for how long a gate that closes now may stay so.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
@@ -62,13 +80,13 @@ class ReopeningEvent(asyncio.Event):
         self._opening: asyncio.TimerHandle | None = None
 
     def set(self) -> None:
-        """Let requests pass."""
+        """Open the gate."""
         super().set()
         if self._opening is not None:
             self._opening.cancel()
 
     def clear(self) -> None:
-        """Hold requests back."""
+        """Close the gate, and open it after the time that *seconds* returns."""
         super().clear()
         if self._opening is not None:
             self._opening.cancel()
@@ -76,31 +94,31 @@ class ReopeningEvent(asyncio.Event):
 
 
 def point_at(api_url: str, gateway_url: str) -> None:
-    """Make discord.py talk to these addresses, by our buckets and sockets in place of its own."""
+    """Point discord.py at these addresses and replace its buckets and sockets by ours."""
     Route.BASE = api_url
-    discord.http.Ratelimit = FullBucket  # type: ignore[misc]  # where it takes its buckets from
-    discord.http.DiscordClientWebSocketResponse = PromptSocket  # type: ignore[attr-defined]  # as above
+    discord.http.Ratelimit = StrictBucket  # type: ignore[misc]  # discord.py makes its buckets of it
+    discord.http.DiscordClientWebSocketResponse = QuickCloseSocket  # type: ignore[attr-defined]  # as above
     discord.gateway.KeepAliveHandler = KeepAlive  # type: ignore[assignment,misc]  # as above
     discord.utils._ActiveDecompressionContext = Inflate  # type: ignore[assignment]  # as above
-    VoiceClient.warn_nacl = VoiceClient.warn_dave = False  # It does not speak; no need to say so.
+    VoiceClient.warn_nacl = VoiceClient.warn_dave = False  # This bot does not use voice.
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
 
 class RateLimitTrace(aiohttp.TraceConfig):
-    """Shows *pacer* what discord.py's requests are told of limits; keeps the global one itself."""
+    """Passes the rate limits in Discord's responses on to *pacer*, and remembers the global one."""
 
     def __init__(self, pacer: Pacer) -> None:
         super().__init__()
         self._pacer = pacer
-        self._told_seconds: float | None = None
+        self._retry_after_seconds: float | None = None
         self.on_request_end.append(self._on_end)
 
     def global_limit_seconds(self) -> float:
-        """Return how long the global limit that was just hit holds."""
-        told, self._told_seconds = self._told_seconds, None
-        if told is None:
+        """Return how long the global limit lasts that was just hit."""
+        seconds, self._retry_after_seconds = self._retry_after_seconds, None
+        if seconds is None:
             return GLOBAL_LIMIT_SECONDS
-        return min(told + GLOBAL_LIMIT_MARGIN_SECONDS, GLOBAL_LIMIT_SECONDS)
+        return min(seconds + GLOBAL_LIMIT_MARGIN_SECONDS, GLOBAL_LIMIT_SECONDS)
 
     async def _on_end(
         self,
@@ -113,29 +131,30 @@ class RateLimitTrace(aiohttp.TraceConfig):
             self._pacer.observe_edit(int(path[1]), headers)
         if "X-RateLimit-Global" in headers:
             try:
-                self._told_seconds = max(0.0, float(headers["Retry-After"]))
+                self._retry_after_seconds = max(0.0, float(headers["Retry-After"]))
             except (LookupError, ValueError):
-                self._told_seconds = None
-            if self._told_seconds is not None and self._told_seconds > SLEPT_SECONDS:
-                self._pacer.block(self._told_seconds)  # discord.py gives up, and shuts no gate.
+                self._retry_after_seconds = None
+            if self._retry_after_seconds is not None and self._retry_after_seconds > SLEPT_SECONDS:
+                # discord.py raises instead of sleeping for so long, and leaves the gate open.
+                self._pacer.block(self._retry_after_seconds)
 
 
 def guard_parsers(client: discord.Client) -> None:
-    """Let a malformed event be skipped; unguarded it ends the connection.
+    """Skip malformed events, which would end the connection otherwise.
 
-    READY stays as it is: a connection without what it says is of no use.
+    READY is not guarded: a connection without its data is of no use.
     """
 
     def guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
-        well_formed, tidy = WELL_FORMED.get(event), TIDIED.get(event)
+        is_well_formed, correct = WELL_FORMED.get(event), CORRECTIONS.get(event)
 
         def parse_or_skip(data: Any) -> None:
             try:
-                if well_formed is not None and not well_formed(data):
+                if is_well_formed is not None and not is_well_formed(data):
                     raise MalformedEvent
-                parse(data if tidy is None else tidy(data))
-            except Exception as error:  # noqa: BLE001  # the one top handler of what Discord sends
-                log.warning("Skipped a malformed %s event: %s", event, type(error).__name__)
+                parse(data if correct is None else correct(data))
+            except Exception as error:  # noqa: BLE001  # the top handler of events
+                log.warning("Skip malformed %s event: %s", event, type(error).__name__)
 
         return parse_or_skip
 
@@ -145,44 +164,45 @@ def guard_parsers(client: discord.Client) -> None:
     )
 
 
-def guard_answers(client: discord.Client) -> None:
-    """Let the messages in Discord's answers to *client* be read as those that it sends are.
+def guard_responses(client: discord.Client) -> None:
+    """Correct the messages in Discord's responses in the same way as those in its events.
 
-    Otherwise an answer is posted and not known to be, where the question that it replies to comes
-    along with an embed that discord.py trips over.
+    A response to a post contains the message that it replies to. If that message has an embed that
+    discord.py cannot parse, the post succeeds and its id is lost.
     """
     request = client.http.request
 
-    async def tidied_request(route: Route, **given: Any) -> Any:
-        answer = await request(route, **given)
-        return [*map(_tidied, answer)] if isinstance(answer, list) else _tidied(answer)
+    async def corrected_request(route: Route, **options: Any) -> Any:
+        response = await request(route, **options)
+        return [*map(_corrected, response)] if isinstance(response, list) else _corrected(response)
 
-    client.http.request = tidied_request  # type: ignore[method-assign]
+    client.http.request = corrected_request  # type: ignore[method-assign]
 
 
-def _tidied(answer: Any) -> Any:
-    return tidied(answer) if isinstance(answer, dict) and "embeds" in answer else answer
+def _corrected(response: Any) -> Any:
+    has_embeds = isinstance(response, dict) and "embeds" in response
+    return corrected_message(response) if has_embeds else response
 
 
 def guard_global_limit(client: discord.Client) -> None:
-    """Let no request of *client*, which has logged in, shut the gate for ever."""
+    """Replace the gate of the global rate limit of *client*, which has logged in."""
     trace = client.http.http_trace
-    told = trace.global_limit_seconds if isinstance(trace, RateLimitTrace) else None
-    client.http._global_over = ReopeningEvent(told or (lambda: GLOBAL_LIMIT_SECONDS))
+    seconds = trace.global_limit_seconds if isinstance(trace, RateLimitTrace) else None
+    client.http._global_over = ReopeningEvent(seconds or (lambda: GLOBAL_LIMIT_SECONDS))
     client.http._global_over.set()
 
 
 def count_identifies(client: discord.Client, count: Callable[[], Awaitable[None]]) -> None:
-    """Await *count* before each IDENTIFY, in place of the 5 s that discord.py waits there."""
+    """Await *count* before each IDENTIFY, instead of the 5 s that discord.py waits there."""
 
-    async def before_identify(_shard_id: int | None, *, initial: bool = False) -> None:  # noqa: ARG001  # discord.py names it
+    async def before_identify(_shard_id: int | None, *, initial: bool = False) -> None:  # noqa: ARG001  # discord.py passes it by name
         await count()
 
     client._connection.hooks["before_identify"] = before_identify
 
 
 async def close(client: discord.Client) -> None:
-    """Close *client* with its wait for further guilds, which discord.py leaves behind to fail."""
+    """Close *client*, and cancel its wait for further guilds, which discord.py leaves running."""
     waiting = client._connection._ready_task
     if waiting is not None:
         waiting.cancel()

@@ -1,7 +1,7 @@
-"""Whether what the gateway sent is made as Discord says, where this program relies on it.
+"""Check the fields of gateway events that this program uses, and correct what can be corrected.
 
-discord.py takes over most fields unlooked at, so that a number in place of a text fails only where
-the text is used. What this program does not use may be anything.
+discord.py takes over most fields unchecked. A number in place of a text would only fail later,
+where the text is used. Fields that this program does not use are not checked.
 """
 
 import re
@@ -12,11 +12,11 @@ Check = Callable[[Any], bool]
 
 SNOWFLAKE_LIMIT: Final = 2**63
 SNOWFLAKE_DIGITS: Final = 20
-TOKEN: Final = re.compile(r"[A-Za-z0-9_.=-]+")  # It becomes part of an address.
+TOKEN: Final = re.compile(r"[A-Za-z0-9_.=-]+")  # It becomes part of a URL.
 _ROW: Final = 1  # Discord: kinds of components
 _LABEL: Final = 18
 _TEXT_OPTION: Final = 3  # Discord: kinds of options
-_SWITCH_OPTION: Final = 5
+_BOOLEAN_OPTION: Final = 5
 _MESSAGE_MENU: Final = 3  # Discord: a kind of command
 
 
@@ -29,20 +29,20 @@ def is_snowflake(value: Any) -> bool:
 
 
 def is_message(data: Any) -> bool:
-    """Whether *data* is a message that was posted."""
+    """Whether *data* is a posted message."""
     return _has(data, required=_ALWAYS | _POSTED, optional=_OPTIONAL)
 
 
 def is_message_update(data: Any) -> bool:
-    """Whether *data* is what changed of a message: any of its fields."""
+    """Whether *data* is an update of a message, with any of its fields."""
     return _has(data, required=_ALWAYS, optional=_POSTED | _OPTIONAL)
 
 
-def tidied(message: Any) -> Any:
-    """Return a message that passed with what makes sense of what it holds and forwards.
+def corrected_message(message: Any) -> Any:
+    """Return a checked message without its malformed files, embeds and forwards.
 
-    discord.py trips over a colour that is none, a member that is none or a file that lacks the
-    address of its copy, and the message would be lost with it.
+    discord.py fails on an invalid colour, a member that is null or a file without the address of
+    its proxy, and the whole message would be lost.
     """
     kept = dict(message)
     if kept.get("member", kept) is None:
@@ -51,46 +51,46 @@ def tidied(message: Any) -> Any:
         files = [{"proxy_url": one.get("url"), **one} for one in _objects(kept["attachments"])]
         kept["attachments"] = [one for one in files if _is_attachment(one)]
     if "embeds" in kept:
-        kept["embeds"] = [*map(tidied_embed, _objects(kept["embeds"]))]
+        kept["embeds"] = [*map(known_fields, _objects(kept["embeds"]))]
     if "message_snapshots" in kept:
         forwarded = [one.get("message") for one in _objects(kept["message_snapshots"])]
         kept["message_snapshots"] = [{"message": _snapshot(one)} for one in forwarded]
     if kept.get("referenced_message"):
-        kept["referenced_message"] = tidied(kept["referenced_message"])
+        kept["referenced_message"] = corrected_message(kept["referenced_message"])
     return kept
 
 
-def tidied_embed(embed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what this program reads of *embed*, and of that what is made as Discord says."""
+def known_fields(embed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of *embed* that this program uses and that are well-formed."""
     return _only(embed, _EMBED)
 
 
 def is_interaction(data: Any) -> bool:
-    """Whether *data* is a command, a form or a button that somebody used, or types a command.
+    """Whether *data* is a command, a modal, a button press or a request to autocomplete.
 
-    In a guild a member did, elsewhere a user.
+    The person is a member in a guild and a user elsewhere.
     """
-    optional = _OPTIONAL | {"channel": _is_place, "locale": _is_text}
+    optional = _OPTIONAL | {"channel": _is_channel, "locale": _is_text}
     if not _has(data, required=_INTERACTION, optional=optional):
         return False
     in_guild = data.get("guild_id") is not None
-    somebody: dict[str, Check] = {"member": _is_acting} if in_guild else {"user": _is_user}
+    person: dict[str, Check] = {"member": _is_acting_member} if in_guild else {"user": _is_user}
     if in_guild is not ("member" in data):
         return False
-    chosen = _CHOSEN.get(data["type"])
-    return chosen is not None and _has(data, required={**somebody, "data": chosen}, optional={})
+    is_valid = _DATA_CHECKS.get(data["type"])
+    return is_valid is not None and _has(data, required={**person, "data": is_valid}, optional={})
 
 
-def placed(interaction: Any) -> Any:
-    """Return an interaction that passed with a whole channel; Discord promises a part of one.
+def corrected_interaction(interaction: Any) -> Any:
+    """Return a checked interaction with a complete channel: Discord sends only some fields of it.
 
-    discord.py asks for all of it where it does not know the channel: in a guild without the bot, or
-    in a thread that it was not told of. What is added is of no use here.
+    discord.py needs all of them if it does not know the channel: in a guild without the bot, or in
+    a thread that it got no event about. This program does not use the values that are added.
     """
     if not isinstance(interaction.get("channel"), dict):
         return interaction
-    told = {name: value for name, value in interaction["channel"].items() if value is not None}
-    channel = {**_CHANNEL, **told}
+    given = interaction["channel"].items()
+    channel = _CHANNEL | {name: value for name, value in given if value is not None}
     channel["thread_metadata"] = _THREAD | dict(channel["thread_metadata"])
     return {**interaction, "channel": channel}
 
@@ -124,11 +124,11 @@ def _is_reference(value: Any) -> bool:
     return _has(value, required={}, optional=dict.fromkeys(ids, _or_none(is_snowflake)))
 
 
-def _is_place(value: Any) -> bool:
+def _is_channel(value: Any) -> bool:
     return _has(value, required={"id": is_snowflake}, optional={})
 
 
-def _is_acting(value: Any) -> bool:
+def _is_acting_member(value: Any) -> bool:
     # Permissions are a number in a text, as ids are.
     return _has(value, required={"user": _is_user, "permissions": is_snowflake}, optional={})
 
@@ -141,7 +141,7 @@ def _is_command(value: Any) -> bool:
 
 
 def _points_at_message(value: dict[str, Any]) -> bool:
-    """Whether a command that is used on a message says on which, and brings it along."""
+    """Whether a command on a message contains the id of the message and the message."""
     if not _has(value, required={"target_id": is_snowflake, "resolved": _is_object}, optional={}):
         return False
     target_id, messages = str(value["target_id"]), value["resolved"].get("messages")
@@ -154,8 +154,8 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _is_typed(value: Any) -> bool:
-    """Whether *value* is a command of which one option, and no other, is being typed."""
+def _is_autocomplete(value: Any) -> bool:
+    """Whether *value* is a command of which exactly one option has the focus."""
     if not _is_command(value):
         return False
     focused = [option.get("focused", False) for option in value.get("options", [])]
@@ -167,25 +167,25 @@ def _is_command_kind(value: Any) -> bool:
 
 
 def _is_option(value: Any) -> bool:
-    # The commands take texts and switches; a subcommand is one of a command that was there once.
+    # The commands take texts and booleans. A subcommand belongs to a command of an older version.
     if _has(value, required={"name": _is_text, "options": _each(_is_option)}, optional={}):
         return bool(value.get("type") in (1, 2))
     if not _has(value, required={"name": _is_text, "type": _is_number}, optional={}):
         return False
-    taken = {_TEXT_OPTION: _is_text, _SWITCH_OPTION: _is_switch}.get(value["type"])
-    return taken is not None and _has(value, required={"value": taken}, optional={})
+    is_valid = {_TEXT_OPTION: _is_text, _BOOLEAN_OPTION: _is_boolean}.get(value["type"])
+    return is_valid is not None and _has(value, required={"value": is_valid}, optional={})
 
 
-def _is_switch(value: Any) -> bool:
+def _is_boolean(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _is_used(value: Any) -> bool:
+def _is_press(value: Any) -> bool:
     return _has(value, required={"custom_id": _is_text}, optional={})
 
 
-def _is_form(value: Any) -> bool:
-    return _is_used(value) and _has(value, required={"components": _each(_is_field)}, optional={})
+def _is_modal(value: Any) -> bool:
+    return _is_press(value) and _has(value, required={"components": _each(_is_field)}, optional={})
 
 
 def _is_field(value: Any) -> bool:
@@ -200,14 +200,19 @@ def _is_field(value: Any) -> bool:
 
 
 def _snapshot(message: Any) -> dict[str, Any]:
-    """Return a forwarded message with all that discord.py asks for."""
-    least: dict[str, Any] = {"type": 0, "content": "", "timestamp": None, "edited_timestamp": None}
-    told = message if isinstance(message, dict) else {}
-    attached = [one for one in _objects(told.get("attachments")) if _is_attachment(one)]
+    """Return a forwarded message with all fields that discord.py needs."""
+    defaults: dict[str, Any] = {
+        "type": 0,
+        "content": "",
+        "timestamp": None,
+        "edited_timestamp": None,
+    }
+    given = message if isinstance(message, dict) else {}
+    attached = [one for one in _objects(given.get("attachments")) if _is_attachment(one)]
     return {
-        **least,
-        **_only(told, {"content": _is_text}),
-        "embeds": [*map(tidied_embed, _objects(told.get("embeds")))],
+        **defaults,
+        **_only(given, {"content": _is_text}),
+        "embeds": [*map(known_fields, _objects(given.get("embeds")))],
         "attachments": [_only(one, _ATTACHMENT | {"content_type": _is_text}) for one in attached],
     }
 
@@ -254,7 +259,7 @@ def _has(data: Any, *, required: Mapping[str, Check], optional: Mapping[str, Che
 
 
 _ALWAYS: Final[dict[str, Check]] = {"id": is_snowflake, "channel_id": is_snowflake}
-# Where discord.py misses one of these it leaves out the author, or whoever is mentioned.
+# Without one of these discord.py drops the author or the mention.
 _USER: Final[dict[str, Check]] = {
     "id": is_snowflake,
     "username": _is_text,
@@ -311,4 +316,9 @@ _THREAD: Final[dict[str, Any]] = {
     "archive_timestamp": None,
 }
 # Discord: kinds of interactions.
-_CHOSEN: Final[dict[int, Check]] = {2: _is_command, 3: _is_used, 4: _is_typed, 5: _is_form}
+_DATA_CHECKS: Final[dict[int, Check]] = {
+    2: _is_command,
+    3: _is_press,
+    4: _is_autocomplete,
+    5: _is_modal,
+}

@@ -1,4 +1,9 @@
-"""Discord's rate limits as its answers tell them: a bucket is used up, and never beyond that."""
+"""Replace discord.py's rate limit buckets by ones that are used to their limit, never beyond it.
+
+A bucket is what Discord counts requests in, by route and channel or guild: so many in a window of
+time. Each response says how many are left and when the window ends. Known upstream as
+Rapptz/discord.py#10287, a rewrite of the rate limits that is still open.
+"""
 
 import asyncio
 from typing import Final
@@ -7,32 +12,33 @@ import aiohttp
 import discord
 from discord.http import Ratelimit
 
-UNKNOWN_SECONDS: Final = 30.0  # as discord.py waits for the first answer about a bucket
+UNKNOWN_SECONDS: Final = 30.0  # discord.py waits as long for the first response of a bucket
 
 
-class FullBucket(Ratelimit):
-    """A bucket that is used up, and never more than that; refuses only when it is empty for long.
+class StrictBucket(Ratelimit):
+    """A bucket that gives what it has, and refuses only if it stays empty for too long.
 
-    One that refills later than max_ratelimit_timeout discord.py 2.7 refuses to use at all, however
-    much is left: of the threads made from one channel's messages, whose bucket lasts minutes, it
-    lets one through. And where many wait, it lets them in again before it has refilled: each of
-    them that wakes takes it for full, and the first answer for what was not counted yet.
+    discord.py 2.7 has two faults here. It refuses to use a bucket that refills later than
+    max_ratelimit_timeout, even if requests are left; so only one thread could be made from a
+    channel's messages within minutes. If many requests wait, it lets them in before the bucket has
+    refilled: each one that wakes takes the bucket for full, and the first response overwrites the
+    count of those that are in flight.
     """
 
     def update(self, response: aiohttp.ClientResponse, *, use_clock: bool = False) -> None:
-        """Learn from an answer, which does not know of what is still on its way."""
+        """Learn from a response, which does not count the requests that are still in flight."""
         taken = self.limit - self.remaining
         before = (self.limit, self.remaining, self.expires)
         try:
             super().update(response, use_clock=use_clock)
-            int(self.reset_after)  # neither infinite nor no number
+            int(self.reset_after)  # raises for infinity and NaN
         except (LookupError, ValueError, OverflowError):
             self.limit, self.remaining, self.expires = before
         else:
             self.remaining = min(self.remaining, self.limit - taken)
 
     async def acquire(self) -> None:
-        """Take one request; raises RateLimited where none is left for too long."""
+        """Take one request; raises RateLimited if none will be left for too long."""
         self._last_request = self._loop.time()
         while not self._has_one():
             seconds = self._refill_seconds()
@@ -49,9 +55,9 @@ class FullBucket(Ratelimit):
 
     async def __aexit__(self, *_details: object) -> None:
         self.outgoing -= 1
-        if self.expires is None:  # No answer told of this request: it may not have been counted.
+        if self.expires is None:  # No response: the request may not have been counted.
             self.reset()  # type: ignore[no-untyped-call]
-        self._wake(len(self._pending_requests))  # Who is woken looks again.
+        self._wake(len(self._pending_requests))  # Each one that wakes checks again.
 
     def _has_one(self) -> bool:
         if self.is_expired():
@@ -59,16 +65,16 @@ class FullBucket(Ratelimit):
         return self.remaining > 0
 
     def _refill_seconds(self) -> float:
-        if self.expires is None:  # Nothing is known before the first answer.
+        if self.expires is None:  # There was no response yet.
             return UNKNOWN_SECONDS
         return max(0.0, self.expires - self._loop.time())
 
 
 def guard_buckets(client: discord.Client) -> None:
-    """Let requests of *client* that began before a bucket's name was known share it with the rest.
+    """Let requests that began before their bucket's name was known share the bucket with the rest.
 
-    discord.py learns the name of a route's bucket from the first answer, in whatever channel, and
-    makes a second bucket, as full as the first, for each channel in which others wait by then.
+    discord.py learns the name of a route's bucket from the first response in any channel. For each
+    channel in which requests wait by then, it makes a second bucket, as full as the first.
     """
     http = client.http
     get_ratelimit = http.get_ratelimit

@@ -1,4 +1,4 @@
-"""What we bend in discord.py's gateway socket: closing, heartbeats, sequence, inflating."""
+"""The gateway's websocket: closes quickly, checks heartbeats and sizes, knows if it is alive."""
 
 import asyncio
 import json
@@ -17,27 +17,27 @@ from discord.gateway import (
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 2.0
-READY_SECONDS: Final = 45.0  # Time for READY or RESUMED; Discord is slow on a bad day.
-USUAL_BEAT_SECONDS: Final = 41.25  # Discord's own for years
+READY_SECONDS: Final = 45.0  # for READY or RESUMED, which Discord delays on a bad day
+USUAL_BEAT_SECONDS: Final = 41.25  # Discord has named this interval for years.
 SHORTEST_BEAT_SECONDS: Final = 0.2
 LONGEST_BEAT_SECONDS: Final = 300.0
 LATE_ACK_SECONDS: Final = 5.0
-LARGEST_FRAME: Final = 64 * 2**20  # bytes, inflated; the largest guilds take some 10 MB
+LARGEST_FRAME: Final = 64 * 2**20  # bytes, inflated; the largest guilds have some 10 MB
 SYNC_FLUSH: Final = b"\x00\x00\xff\xff"  # zlib: ends each of Discord's messages
 
 
 class FrameTooLarge(Exception):
-    """A frame holds more than Discord sends."""
+    """A frame is larger than any of Discord's."""
 
 
-class PromptSocket(DiscordClientWebSocketResponse):
-    """A websocket that closes within CLOSE_SECONDS, whatever the other side does.
+class QuickCloseSocket(DiscordClientWebSocketResponse):
+    """A websocket that closes within CLOSE_SECONDS, whatever the server does.
 
-    discord.py waits 30 s for the other's close frame, and anew with each frame that comes instead.
+    discord.py waits 30 s for the server's close frame, and again after each other frame.
     """
 
     async def close(self, *, code: int = 4000, message: bytes = b"") -> bool:
-        """Say goodbye; where that is not answered in time, cut the wire."""
+        """Send a close frame; abort the connection if it is not answered in time."""
         transport = None if self._conn is None else self._conn.transport
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -49,11 +49,11 @@ class PromptSocket(DiscordClientWebSocketResponse):
 
 
 class KeepAlive(KeepAliveHandler):
-    """Sends heartbeats at a sane pace; where HELLO comes again, in place of the one before."""
+    """Sends heartbeats at a plausible interval; a second HELLO replaces the first."""
 
     def __init__(self, *, ws: DiscordWebSocket, interval: float, shard_id: int | None) -> None:
         if not SHORTEST_BEAT_SECONDS <= interval <= LONGEST_BEAT_SECONDS:
-            log.warning("Discord named a heartbeat interval of %s s: taking the usual", interval)
+            log.warning("Use the usual heartbeat interval: Discord named one of %s s", interval)
             interval = USUAL_BEAT_SECONDS
         super().__init__(ws=ws, interval=interval, shard_id=shard_id)
         before = ws._keep_alive
@@ -62,16 +62,16 @@ class KeepAlive(KeepAliveHandler):
             self._last_ack = before._last_ack
 
     def get_payload(self) -> dict[str, Any]:
-        """Return the next heartbeat. It counts as sent from now on.
+        """Return the next heartbeat and record it as sent.
 
-        discord.py notes that only afterwards: a quick ACK looked late by a whole interval.
+        discord.py 2.7 does that after sending: a quick ACK then counts as late by a whole interval.
         """
         self._last_send = time.perf_counter()
         return super().get_payload()
 
 
 class Inflate:
-    """Discord's zlib stream. discord.py's own inflates whatever a frame claims to hold."""
+    """Inflates Discord's zlib stream up to LARGEST_FRAME; discord.py's own has no limit."""
 
     COMPRESSION_TYPE: Final = "zlib-stream"
 
@@ -94,10 +94,10 @@ class Inflate:
 
 
 class GatewaySocket(DiscordWebSocket):
-    """A connection to the gateway that knows whether it lives.
+    """A connection to the gateway that knows whether it is alive.
 
-    *proven* says that its session exists: READY was taken in, or anything came after a RESUME.
-    *resuming* says that RESUME was sent.
+    *proven* means that its session exists: READY was processed, or any event after a RESUME.
+    *resuming* means that RESUME was sent.
     """
 
     _sequence: int | None = None
@@ -110,7 +110,7 @@ class GatewaySocket(DiscordWebSocket):
 
     @property
     def sequence(self) -> int | None:
-        """The number of the newest event. Nonsense is not taken over: a resume would fail by it."""
+        """The number of the newest event. Invalid ones are ignored: they would break a resume."""
         return self._sequence
 
     @sequence.setter
@@ -121,7 +121,7 @@ class GatewaySocket(DiscordWebSocket):
 
     @property
     def close_code(self) -> int | None:
-        """The code that Discord closed with; None where this side did."""
+        """The code with which Discord closed the connection; None if this side closed it."""
         return self.socket.close_code if self._close_code is None else None
 
     async def resume(self) -> None:
@@ -130,12 +130,12 @@ class GatewaySocket(DiscordWebSocket):
         await super().resume()
 
     async def poll_event(self) -> None:
-        """Take in a frame. From the first one on the client knows this socket, to hang it up."""
+        """Process a frame. From the first one on, the client can close this socket."""
         self._connection._get_client().ws = self
         await super().poll_event()
 
     async def received_message(self, msg: Any, /) -> None:
-        """Take in what a frame holds."""
+        """Process the content of a frame."""
         before = self._sequence
         if self.session_id is None:
             if isinstance(msg, bytes):
@@ -147,9 +147,9 @@ class GatewaySocket(DiscordWebSocket):
             self.proven = True
 
     def seconds_left(self) -> float:
-        """Return how long from now until it counts as dead, unless something comes.
+        """Return the time until the connection counts as dead if nothing arrives.
 
-        That is two heartbeats without an ACK, or no session within READY_SECONDS.
+        It is dead after two heartbeats without an ACK, or without a session in READY_SECONDS.
         """
         beats = self._keep_alive
         dead_at = float("inf") if self.proven and beats else self._opened + READY_SECONDS
@@ -161,9 +161,10 @@ class GatewaySocket(DiscordWebSocket):
 
 
 def _with_address(msg: str | None, address: yarl.URL) -> str | None:
-    """Return READY with where to resume, all else as it is. A proxy may leave that out.
+    """Return READY with an address to resume at, and any other event unchanged.
 
-    discord.py takes no READY without it, and would sign in anew again and again.
+    A proxy may leave the address out. discord.py rejects a READY without one, and would identify
+    again and again.
     """
     if msg is None or '"READY"' not in msg:
         return msg

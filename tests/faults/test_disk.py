@@ -357,8 +357,8 @@ async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, un
     assert formless["content"] == ENGLISH.command_without_memory
     warnings = [line for line in stage.log.splitlines() if " WARNING " in line]
     assert [line.partition(" bot.")[2].partition(":")[0] for line in warnings] == [
-        "database",
-        "commands",
+        "storage.database",
+        "commands.base",
     ]
 
 

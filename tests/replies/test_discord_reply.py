@@ -551,7 +551,7 @@ async def test_a_part_that_discord_takes_while_the_reply_is_left_is_known(stage:
 async def test_an_answer_that_is_none_is_asked_for_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, status: int, body: Any, headers: Json
 ) -> None:
-    monkeypatch.setattr(discord_calls, "BAN_SECONDS", (0.05, 1.0))
+    monkeypatch.setattr(discord_calls, "CLOUDFLARE_SECONDS", (0.05, 1.0))
     spec = {"status": status, "body": body, "headers": headers}
     await stage.people.fault("answer", method="POST", path=MESSAGES, **spec)
     async with written(stage, "One.") as reply:

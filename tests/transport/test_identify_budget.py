@@ -14,9 +14,9 @@ from bot.transport.identify_budget import (
     UNHURRIED,
     ConnectionFailures,
     IdentifyBudget,
-    Noted,
-    backoff_seconds,
+    TimedValue,
     budget_pause_seconds,
+    pause_seconds,
     refilled,
 )
 
@@ -62,7 +62,7 @@ def restarting(facts: Facts, clock: Clock) -> Callable[[], IdentifyBudget]:
 
 async def identify(identifies: IdentifyBudget) -> None:
     await identifies.wait()
-    await identifies.count()
+    await identifies.spend()
 
 
 @pytest.mark.parametrize("restarts", [True, False])
@@ -119,7 +119,7 @@ async def test_a_fact_of_nonsense_counts_as_none(value: str) -> None:
 
 @given(st.floats(0, CAPACITY), st.floats(-1e9, 1e9))
 def test_after_the_pause_there_is_one(left: float, seconds: float) -> None:
-    now = refilled(Noted(left, 1e9), 1e9 + seconds)
+    now = refilled(TimedValue(left, 1e9), 1e9 + seconds)
     pause = budget_pause_seconds(now.number)
     assert 0 <= pause <= REFILL_SECONDS
     assert (pause == 0) == (now.number > UNHURRIED) or now.number == UNHURRIED
@@ -128,7 +128,7 @@ def test_after_the_pause_there_is_one(left: float, seconds: float) -> None:
 
 async def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
     failures = ConnectionFailures(Facts(), clock=Clock())
-    pauses = [await failures.failed() for _ in range(12)]
+    pauses = [await failures.add() for _ in range(12)]
     assert pauses[0] == 0
     assert 0.75 <= pauses[1] <= 1.25
     assert 12 <= pauses[5] <= 20
@@ -138,25 +138,26 @@ async def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
 async def test_a_process_that_is_restarted_goes_on_with_the_pause_where_it_was() -> None:
     facts, clock = Facts(), Clock()
     for _ in range(6):
-        await ConnectionFailures(facts, clock=clock).failed()
+        await ConnectionFailures(facts, clock=clock).add()
     clock.now += 5
     assert (
-        await ConnectionFailures(facts, clock=clock).pause_left_seconds() == backoff_seconds(6) - 5
+        await ConnectionFailures(facts, clock=clock).remaining_pause_seconds()
+        == pause_seconds(6) - 5
     )
     clock.now += 60
     failures = ConnectionFailures(facts, clock=clock)
-    assert await failures.pause_left_seconds() == 0
-    assert await failures.failed() >= 20
+    assert await failures.remaining_pause_seconds() == 0
+    assert await failures.add() >= 20
 
 
 async def test_a_connection_that_held_begins_a_new_count() -> None:
     facts, clock = Facts(), Clock()
     failures = ConnectionFailures(facts, clock=clock)
     for _ in range(6):
-        await failures.failed()
-    await failures.held()
-    assert await ConnectionFailures(facts, clock=clock).pause_left_seconds() == 0
-    assert await failures.failed() == 0
+        await failures.add()
+    await failures.reset()
+    assert await ConnectionFailures(facts, clock=clock).remaining_pause_seconds() == 0
+    assert await failures.add() == 0
 
 
 @pytest.mark.parametrize("later", [-3600.0, -1.0, STALE_SECONDS + 1, 1e9])
@@ -164,12 +165,12 @@ async def test_failures_of_another_time_delay_nothing(later: float) -> None:
     """Neither old ones nor those of a clock that was set back since."""
     facts, clock = Facts(), Clock()
     for _ in range(9):
-        await ConnectionFailures(facts, clock=clock).failed()
+        await ConnectionFailures(facts, clock=clock).add()
     clock.now += later
     failures = ConnectionFailures(facts, clock=clock)
-    assert await failures.pause_left_seconds() == 0
-    assert await failures.failed() == 0
+    assert await failures.remaining_pause_seconds() == 0
+    assert await failures.add() == 0
 
 
 async def test_a_first_start_waits_for_nothing() -> None:
-    assert await ConnectionFailures(Facts(), clock=Clock()).pause_left_seconds() == 0
+    assert await ConnectionFailures(Facts(), clock=Clock()).remaining_pause_seconds() == 0

@@ -7,11 +7,11 @@ import pytest
 
 from bot.inbox.addressing import embedded
 from bot.transport.payload_checks import (
+    corrected_message,
     is_interaction,
     is_message,
     is_message_update,
     is_snowflake,
-    tidied,
 )
 from tests.world import World
 
@@ -322,13 +322,15 @@ def test_what_is_no_object_is_nothing(data: Any) -> None:
 
 
 def test_of_embeds_and_forwards_stays_what_is_read() -> None:
-    told = tidied(MESSAGE | {"embeds": [EMBED], "message_snapshots": [{"message": FORWARDED}]})
+    told = corrected_message(
+        MESSAGE | {"embeds": [EMBED], "message_snapshots": [{"message": FORWARDED}]}
+    )
     assert told["embeds"] == [READ]
     [snapshot] = told["message_snapshots"]
     assert snapshot["message"]["embeds"] == [READ]
     assert snapshot["message"]["attachments"] == [ATTACHMENT]
     assert snapshot["message"]["content"] == "Look"
-    assert tidied(MESSAGE) == MESSAGE
+    assert corrected_message(MESSAGE) == MESSAGE
 
 
 @pytest.mark.parametrize("value", NONSENSE)
@@ -359,14 +361,14 @@ def test_nonsense_in_an_embed_or_a_forward_loses_no_message(
     }
     garbled = changed(message, way, value)
     assert is_message(garbled)
-    taken = World().say("x", **tidied(garbled))
+    taken = World().say("x", **corrected_message(garbled))
     embedded(taken)
     assert taken.content == "x"
 
 
 def test_what_a_message_may_lack_is_made_up_for() -> None:
     file = {name: value for name, value in ATTACHMENT.items() if name != "proxy_url"}
-    taken = World().say("x", **tidied(LEAST | {"member": None, "attachments": [file]}))
+    taken = World().say("x", **corrected_message(LEAST | {"member": None, "attachments": [file]}))
     [attachment] = taken.attachments
     assert attachment.proxy_url == attachment.url == ATTACHMENT["url"]
 

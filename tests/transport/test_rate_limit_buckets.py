@@ -10,7 +10,7 @@ import discord
 import pytest
 from discord.http import Ratelimit
 
-from bot.transport.rate_limit_buckets import FullBucket, guard_buckets
+from bot.transport.rate_limit_buckets import StrictBucket, guard_buckets
 
 LONGEST_SECONDS = 30.0
 
@@ -45,12 +45,12 @@ def told(limit: object, remaining: object, reset_after: object) -> dict[str, str
     }
 
 
-def learn(bucket: FullBucket, headers: dict[str, str]) -> None:
+def learn(bucket: StrictBucket, headers: dict[str, str]) -> None:
     """Let *bucket* see an answer with these headers."""
     bucket.update(cast("aiohttp.ClientResponse", SimpleNamespace(headers=headers)))
 
 
-async def request(bucket: FullBucket, server: Server, way: random.Random) -> None:
+async def request(bucket: StrictBucket, server: Server, way: random.Random) -> None:
     """Send a request that takes its time there and back, so that answers overtake one another."""
     async with bucket:
         await asyncio.sleep(way.uniform(0.0, 0.01))
@@ -63,7 +63,7 @@ async def request(bucket: FullBucket, server: Server, way: random.Random) -> Non
 @pytest.mark.parametrize("seed", range(4))
 async def test_many_at_once_are_let_through_as_far_as_the_limit_goes(limit: int, seed: int) -> None:
     way = random.Random(seed)
-    bucket, server = FullBucket(LONGEST_SECONDS), Server(limit, window_seconds=0.1)
+    bucket, server = StrictBucket(LONGEST_SECONDS), Server(limit, window_seconds=0.1)
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         for _ in range(4 * limit + 1):
             group.create_task(request(bucket, server, way))
@@ -72,7 +72,7 @@ async def test_many_at_once_are_let_through_as_far_as_the_limit_goes(limit: int,
 
 
 async def test_of_a_bucket_that_refills_late_all_is_used_and_no_more() -> None:
-    bucket, server = FullBucket(LONGEST_SECONDS), Server(5, window_seconds=300.0)
+    bucket, server = StrictBucket(LONGEST_SECONDS), Server(5, window_seconds=300.0)
     sent = [request(bucket, server, random.Random(one)) for one in range(20)]
     async with asyncio.timeout(30):
         results = await asyncio.gather(*sent, return_exceptions=True)
@@ -82,7 +82,7 @@ async def test_of_a_bucket_that_refills_late_all_is_used_and_no_more() -> None:
 
 
 async def test_a_first_request_without_an_answer_lets_the_next_one_go() -> None:
-    bucket = FullBucket(LONGEST_SECONDS)
+    bucket = StrictBucket(LONGEST_SECONDS)
 
     async def fails() -> None:
         async with bucket:
@@ -95,7 +95,7 @@ async def test_a_first_request_without_an_answer_lets_the_next_one_go() -> None:
 
 
 async def test_who_gives_up_waiting_takes_nobody_s_place() -> None:
-    bucket, server = FullBucket(LONGEST_SECONDS), Server(1, window_seconds=0.05)
+    bucket, server = StrictBucket(LONGEST_SECONDS), Server(1, window_seconds=0.05)
     way = random.Random(1)
     waiting = [asyncio.create_task(request(bucket, server, way)) for _ in range(6)]
     await asyncio.sleep(0.01)
@@ -122,7 +122,7 @@ async def test_who_gives_up_waiting_takes_nobody_s_place() -> None:
 async def test_an_answer_that_tells_nothing_leaves_requests_one_at_a_time(
     headers: dict[str, str],
 ) -> None:
-    bucket = FullBucket(LONGEST_SECONDS)
+    bucket = StrictBucket(LONGEST_SECONDS)
     under_way = most = 0
 
     async def send() -> None:

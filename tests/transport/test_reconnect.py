@@ -13,13 +13,13 @@ from discord.gateway import DiscordWebSocket
 from bot.storage.exchanges import History
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.reconnect import (
-    LONGEST_TOLD_SECONDS,
-    SESSION_IS_OVER,
-    Ending,
+    MAX_RETRY_AFTER_SECONDS,
+    SESSION_ENDED,
+    Disconnect,
+    ReconnectLoop,
     Session,
-    _Connecting,
+    retry_after_seconds,
     session_after,
-    told_to_wait_seconds,
 )
 from bot.transport.websocket import GatewaySocket
 
@@ -37,34 +37,42 @@ async def socket(
 
 
 @pytest.mark.parametrize(
-    ("session", "ending", "ws", "after"),
+    ("session", "disconnect", "ws", "after"),
     [
-        (None, Ending(), {"proven": True}, replace(SESSION, sequence=9)),
-        (SESSION, Ending(), {"proven": True, "resuming": True}, replace(SESSION, sequence=9)),
-        (None, Ending(asked=True), {"proven": True}, replace(SESSION, sequence=9)),
-        (None, Ending(code=1000), {"proven": True}, replace(SESSION, sequence=9)),
-        (None, Ending(invalid=True), {"proven": True}, None),
-        (None, Ending(), {"proven": True, "session": None}, None),
-        (None, Ending(), {"proven": True, "sequence": None}, None),
-        (None, Ending(), {}, None),  # READY was malformed.
-        (None, Ending(), None, None),
-        (SESSION, Ending(), {"resuming": True}, replace(SESSION, sequence=9, in_vain=1)),
-        (replace(SESSION, in_vain=1), Ending(), {"resuming": True}, None),
-        (replace(SESSION, in_vain=1), Ending(), {"proven": True}, replace(SESSION, sequence=9)),
+        (None, Disconnect(), {"proven": True}, replace(SESSION, sequence=9)),
+        (SESSION, Disconnect(), {"proven": True, "resuming": True}, replace(SESSION, sequence=9)),
+        (None, Disconnect(requested=True), {"proven": True}, replace(SESSION, sequence=9)),
+        (None, Disconnect(code=1000), {"proven": True}, replace(SESSION, sequence=9)),
+        (None, Disconnect(invalid=True), {"proven": True}, None),
+        (None, Disconnect(), {"proven": True, "session": None}, None),
+        (None, Disconnect(), {"proven": True, "sequence": None}, None),
+        (None, Disconnect(), {}, None),  # READY was malformed.
+        (None, Disconnect(), None, None),
+        (SESSION, Disconnect(), {"resuming": True}, replace(SESSION, sequence=9, failed_resumes=1)),
+        (replace(SESSION, failed_resumes=1), Disconnect(), {"resuming": True}, None),
+        (
+            replace(SESSION, failed_resumes=1),
+            Disconnect(),
+            {"proven": True},
+            replace(SESSION, sequence=9),
+        ),
     ],
 )
 async def test_what_is_resumed(
-    session: Session | None, ending: Ending, ws: dict[str, Any] | None, after: Session | None
+    session: Session | None,
+    disconnect: Disconnect,
+    ws: dict[str, Any] | None,
+    after: Session | None,
 ) -> None:
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("wss://gateway.discord.gg/")
     ended = None if ws is None else await socket(**ws)
-    assert session_after(session, ending, ended) == after
+    assert session_after(session, disconnect, ended) == after
 
 
-@pytest.mark.parametrize("code", sorted(SESSION_IS_OVER))
+@pytest.mark.parametrize("code", sorted(SESSION_ENDED))
 async def test_codes_that_end_the_session(code: int) -> None:
     ws = await socket(proven=True)
-    assert session_after(SESSION, Ending(code=code), ws) is None
+    assert session_after(SESSION, Disconnect(code=code), ws) is None
 
 
 @pytest.mark.parametrize("heard", [True, False])
@@ -73,13 +81,13 @@ async def test_where_nobody_answers_the_session_is_kept_for_the_usual_address(he
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("wss://gateway.discord.gg/")
     for _ in range(5):
         ws = await socket() if heard else None
-        after = session_after(SESSION, Ending(), ws)
+        after = session_after(SESSION, Disconnect(), ws)
         assert after == replace(SESSION, gateway=DiscordWebSocket.DEFAULT_GATEWAY)
 
 
 async def test_behind_a_proxy_the_address_of_ready_is_not_taken() -> None:
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("ws://127.0.0.1:1/")
-    after = session_after(None, Ending(), await socket(proven=True))
+    after = session_after(None, Disconnect(), await socket(proven=True))
     assert after is not None
     assert after.gateway == yarl.URL("ws://127.0.0.1:1/")
 
@@ -96,16 +104,23 @@ class Response:
 
 @pytest.mark.parametrize(
     ("told", "seconds"),
-    [("5", 5.0), ("0.5", 0.5), ("-3", 0.0), ("nan", 0.0), ("1e12", LONGEST_TOLD_SECONDS), ("x", 0)],
+    [
+        ("5", 5.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("nan", 0.0),
+        ("1e12", MAX_RETRY_AFTER_SECONDS),
+        ("x", 0),
+    ],
 )
 def test_a_login_waits_as_long_as_it_is_told(told: str, seconds: float) -> None:
     error = discord.HTTPException(Response(told), "slow down")
-    assert told_to_wait_seconds(error) == seconds
+    assert retry_after_seconds(error) == seconds
 
 
 def test_what_a_login_is_told_otherwise() -> None:
-    assert told_to_wait_seconds(discord.RateLimited(280.0)) == 280.0
-    assert told_to_wait_seconds(TimeoutError()) == 0.0
+    assert retry_after_seconds(discord.RateLimited(280.0)) == 280.0
+    assert retry_after_seconds(TimeoutError()) == 0.0
 
 
 @pytest.mark.parametrize("steps", range(6))
@@ -122,7 +137,7 @@ async def test_a_stop_in_the_moment_of_a_failure_is_heard(
     monkeypatch.setattr(GatewaySocket, "from_client", refused)
     async with History.open(tmp_path / "bot.db") as history:
         client = discord.Client(intents=discord.Intents.none())
-        connecting = _Connecting(
+        connecting = ReconnectLoop(
             client, IdentifyBudget(history.facts), ConnectionFailures(history.facts)
         )
         running = asyncio.create_task(connecting.run())

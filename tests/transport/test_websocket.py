@@ -27,7 +27,7 @@ from bot.transport.websocket import (
     GatewaySocket,
     Inflate,
     KeepAlive,
-    PromptSocket,
+    QuickCloseSocket,
 )
 
 
@@ -52,7 +52,7 @@ async def connected(*, flood: bool) -> AsyncIterator[aiohttp.ClientWebSocketResp
     await site.start()
     try:
         async with (
-            aiohttp.ClientSession(ws_response_class=PromptSocket) as session,
+            aiohttp.ClientSession(ws_response_class=QuickCloseSocket) as session,
             session.ws_connect(
                 f"http://127.0.0.1:{runner.addresses[0][1]}/", autoclose=False
             ) as ws,
