@@ -106,7 +106,7 @@ async def test_where_discord_is_out_of_reach_at_first_it_keeps_trying(own_stage:
     await own_stage.discord.gateway("refuse", status=503)
     async with own_stage.bot(connected=False):
         await own_stage.logged("Cannot log in to Discord")
-        await own_stage.logged("The connection to Discord failed")
+        await own_stage.logged("Lost the connection to Discord")
         await own_stage.discord.clear_faults()
         await own_stage.discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
         await own_stage.asked("Are you there at last?")
