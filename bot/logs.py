@@ -1,30 +1,26 @@
-"""Set up the log: one event a line, as text or JSON, without contents and secrets."""
+"""Set up logging: one event a line, as text or JSON, without secrets or what people wrote."""
 
 import json
 import logging
 import re
 import sys
 import traceback
-from types import TracebackType
-from typing import Literal
+from typing import Final, Literal
 
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
-
-
-INTERACTION_TOKEN = re.compile(r"(/(?:interactions|webhooks)/\d+/)[\w.-]+")
+INTERACTION_TOKEN: Final = re.compile(r"(/(?:interactions|webhooks)/\d+/)[\w.-]+")
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, module, message. Of an exception: where it came from, never what it says.
+    """Formats time, level, module and message; of an exception its types and places.
 
-    What an exception says may be what somebody wrote.
+    The text of an exception is left out, because it may quote what somebody wrote.
     """
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        """Return the line, without the tokens that discord.py's warnings show in addresses."""
+        """Return the line without interaction tokens, which discord.py's warnings show in URLs."""
         return _without_tokens(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
@@ -34,7 +30,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(TextFormatter):
-    """The same as one JSON object a line."""
+    """Formats the same as one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as JSON."""
@@ -63,7 +59,7 @@ def _without_tokens(line: str) -> str:
 
 
 def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
-    """Whether to log *record*, also where a library sets its own level, as OPENAI_LOG makes it."""
+    """Whether to log *record*, whatever level a library sets for itself, as with OPENAI_LOG."""
     ours = record.name == "bot" or record.name.startswith("bot.")
     return ours or record.levelno >= logging.WARNING
 

@@ -4,9 +4,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
 
+from annotated_types import Ge, Le
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -33,9 +34,10 @@ RESERVED_OPTIONS: Final = frozenset(
     {"messages", "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"}
 )
 ENV_FILE: Final = Path(".env")
-TOKEN_LENGTH_LIMIT: Final = 500  # No key or token in use is near this; a pasted file is over it.
+TOKEN_LENGTH_LIMIT: Final = 500  # Longer than any key or token in use, shorter than a pasted file.
 
-SPOKEN: Final = ("en", "ko")
+LANGUAGE_CODES: Final = ("en", "ko")
+# What to do about a setting whose type and bounds do not say it; `remedy` derives the others.
 REMEDIES: Final = {
     "discord_token": (
         "set it to the bot's token: Discord Developer Portal > your application > Bot > Reset Token"
@@ -56,28 +58,13 @@ REMEDIES: Final = {
         + " (they have settings of their own)"
     ),
     "system_prompt": "shorten it to at most half of CONTEXT_TOKENS, or raise CONTEXT_TOKENS",
-    "context_tokens": "give a whole number from 500 to 2000000",
-    "reply_tokens": "give a whole number from 16 to 200000",
     "allowed_guilds": "give server ids separated by commas, or leave it empty for all",
     "allow_dms": "give true or false",
-    "user_messages_per_minute": "give a whole number from 1 to 10000",
     "token_prices": (
         f'give a JSON object like {{"{DEFAULT_MODEL}": [0.15, 0.6], "currency": "$"}}: for each '
         "model what a million tokens cost, in and out"
     ),
-    "language": "give en or ko",
-    "retention_days": "give a whole number from 0 to 3650",
-    "reply_parts": "give a whole number from 1 to 100",
-    "image_turns": "give a whole number from 0 to 10",
-    "attachment_bytes": "give a whole number from 0 to 100000000",
-    "catch_up_hours": "give a number of hours from 0 to 168",
     "database_url": "give an address like sqlite:///data/bot.db",
-    "first_token_timeout": "give a number of seconds from 1 to 3600",
-    "stream_idle_timeout": "give a number of seconds from 1 to 3600",
-    "reply_timeout": "give a number of seconds from 1 to 86400",
-    "shutdown_grace": "give a number of seconds from 0 to 3600",
-    "log_level": "give DEBUG, INFO, WARNING or ERROR",
-    "log_format": "give text or json",
     "discord_api_url": "give an address like https://discord.com/api/v10",
     "discord_gateway_url": "give an address like wss://gateway.discord.gg/",
 }
@@ -119,7 +106,7 @@ def _models(value: object) -> object:
 
 
 def _no_json(_constant: str) -> object:
-    raise ValueError  # NaN and Infinity: Python reads them, an API does not.
+    raise ValueError  # Python accepts NaN and Infinity, an API does not.
 
 
 def _json_object(value: object) -> object:
@@ -154,11 +141,11 @@ def _lower(value: object) -> object:
 
 
 def _language(value: object) -> object:
-    """Take one of ours, or what a desktop sets for gettext, such as ko_KR:ko:en_US."""
+    """Accept one of LANGUAGE_CODES, or a list as desktops set it for gettext: ko_KR:ko:en_US."""
     if not isinstance(value, str) or not {"_", ":"} & set(value):
         return _lower(value)
     wanted = [one.partition("_")[0].strip() for one in value.lower().split(":")]
-    return next((one for one in wanted if one in SPOKEN), "en")
+    return next((one for one in wanted if one in LANGUAGE_CODES), "en")
 
 
 Secret = Annotated[SecretStr, AfterValidator(_header_safe)]
@@ -169,13 +156,13 @@ Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 
 def _in_file() -> dict[str, str | None]:
     try:
-        # Notepad's byte order mark would hide the first name.
+        # utf-8-sig: Notepad writes a byte order mark, which would become part of the first name.
         with ENV_FILE.open(encoding="utf-8-sig") as lines:
-            # Imported late: a container has no such file, and this takes 0.1 MB.
+            # Imported late: it takes 0.1 MB, and a container has no such file.
             from dotenv import dotenv_values  # noqa: PLC0415
 
             return dotenv_values(stream=lines)
-    except (FileNotFoundError, IsADirectoryError):  # Docker mounts a folder for a file not there.
+    except (FileNotFoundError, IsADirectoryError):  # Docker mounts a folder if the file is missing.
         return {}
 
 
@@ -184,7 +171,7 @@ def _named(values: Mapping[str, str | None]) -> dict[str, object]:
 
 
 class Settings(BaseModel):
-    """What the operator decides. Times are in seconds, lengths in tokens."""
+    """The settings of the operator. Times are in seconds."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -253,7 +240,7 @@ class Settings(BaseModel):
 
     @property
     def offered_models(self) -> tuple[str, ...]:
-        """The models that may be chosen, the default among them; none where all may."""
+        """The models that people may choose, with the default; empty if they may choose any."""
         if not self.openai_models:
             return ()
         return tuple(dict.fromkeys((self.openai_model, *self.openai_models)))
@@ -270,7 +257,7 @@ class Settings(BaseModel):
 
     @property
     def api(self) -> ApiConfig:
-        """How the chat API is asked."""
+        """The configuration of the chat API."""
         key = self.openai_api_key
         return ApiConfig(
             base_url=self.openai_base_url,
@@ -285,9 +272,10 @@ class Settings(BaseModel):
         )
 
     def request_options(self, model: str) -> dict[str, Any]:
-        """Return what is merged into each request to *model*.
+        """Return the options that are merged into each request to *model*.
 
-        The default model reasons unless told otherwise, slowly and out of the reply's tokens.
+        Without options, the default model would reason first: slowly, and within the tokens that
+        are meant for the reply.
         """
         if self.openai_options is not None:
             return self.openai_options
@@ -297,10 +285,10 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, **given: object) -> Self:
-        """Read the settings; *given* wins over the environment, that over `.env` in this folder.
+        """Read the settings from *given*, the environment and `.env` in this folder.
 
-        Upper and lower case are the same in names, and an empty value is none.
-        Raises SettingsInvalid with a sentence for each problem.
+        They take precedence in this order. Names may be in upper or lower case; an empty value
+        counts as missing. Raises SettingsInvalid with a sentence for each problem.
         """
         try:
             return cls.model_validate({**_named(_in_file()), **_named(os.environ), **given})
@@ -314,10 +302,24 @@ class Settings(BaseModel):
             raise SettingsInvalid([problem]) from None
 
 
+def remedy(field: str) -> str:
+    """Return what to do about a setting that is missing or not valid."""
+    if field in REMEDIES:
+        return REMEDIES[field]
+    info = Settings.model_fields[field]
+    if get_origin(info.annotation) is Literal:
+        *others, last = get_args(info.annotation)
+        return f"give {', '.join(others)} or {last}"
+    lowest = next(bound.ge for bound in info.metadata if isinstance(bound, Ge))
+    highest = next(bound.le for bound in info.metadata if isinstance(bound, Le))
+    unit = "hours" if field.endswith("_hours") else "seconds"
+    number = "a whole number" if info.annotation is int else f"a number of {unit}"
+    return f"give {number} from {lowest} to {highest}"
+
+
 def _problem(field: str, kind: str) -> str:
-    name = field.upper()
-    if kind == "missing":
-        return f"{name} is missing: {REMEDIES[field]}."
-    if kind == "other_database":
-        return f"{name} names another database, but only SQLite is supported: {REMEDIES[field]}."
-    return f"{name} is not valid: {REMEDIES[field]}."
+    problem = {
+        "missing": "is missing",
+        "other_database": "names another database, but only SQLite is supported",
+    }.get(kind, "is not valid")
+    return f"{field.upper()} {problem}: {remedy(field)}."

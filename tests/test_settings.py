@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.errors import SettingsInvalid
 from bot.llm.prices import Prices
-from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings
+from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings, remedy
 
 FIELDS = set(Settings.model_fields)
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
@@ -115,7 +115,7 @@ CASES = [(name, value) for name, values in BAD.items() for value in values]
 
 def test_every_setting_has_bad_values_here_and_a_remedy() -> None:
     assert set(BAD) == {name.upper() for name in FIELDS}
-    assert set(REMEDIES) == FIELDS
+    assert all(remedy(name) for name in FIELDS)
 
 
 @pytest.mark.parametrize(("name", "value"), CASES, ids=lambda text: text[:30])
@@ -124,8 +124,28 @@ def test_a_bad_value_is_named_with_its_remedy_and_not_shown(
 ) -> None:
     [problem] = problems(**{name: value})
     assert problem.startswith(f"{name} is ")
-    assert problem.endswith(f"{REMEDIES[name.lower()]}.")
+    assert problem.endswith(f"{remedy(name.lower())}.")
     assert SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("context_tokens", "give a whole number from 500 to 2000000"),
+        ("catch_up_hours", "give a number of hours from 0 to 168"),
+        ("reply_timeout", "give a number of seconds from 1 to 86400"),
+        ("log_level", "give DEBUG, INFO, WARNING or ERROR"),
+        ("language", "give en or ko"),
+    ],
+)
+def test_a_remedy_names_the_bounds_or_choices_of_the_field(name: str, words: str) -> None:
+    assert remedy(name) == words
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(FIELDS) if " from " in remedy(name)])
+def test_both_bounds_that_a_remedy_names_are_accepted(load: Load, name: str) -> None:
+    for bound in re.findall(r"\d+", remedy(name)):
+        assert getattr(load(**{name.upper(): bound}), name) == int(bound)
 
 
 def test_all_problems_are_reported_at_once(problems: Callable[..., tuple[str, ...]]) -> None:

@@ -13,7 +13,7 @@ from bot.conversation.exchange import Conversation, Exchange, FromInteraction
 from bot.errors import ModelError
 from bot.i18n.languages import LANGUAGES, Languages, of_locale
 from bot.i18n.sentences import ENGLISH, Sentences
-from bot.settings import SPOKEN, Settings
+from bot.settings import LANGUAGE_CODES, Settings
 from tests.doubles import an_exchange
 
 TABLES = [
@@ -128,7 +128,7 @@ def test_no_korean_particle_depends_on_what_is_put_before_it(name: str) -> None:
 
 
 def test_the_setting_takes_each_language_and_no_other() -> None:
-    assert tuple(LANGUAGES) == SPOKEN == get_args(get_type_hints(Settings)["language"])
+    assert tuple(LANGUAGES) == LANGUAGE_CODES == get_args(get_type_hints(Settings)["language"])
 
 
 def test_a_language_is_chosen_by_place_and_person() -> None:
