@@ -15,15 +15,16 @@ from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import Pictures
 from bot.attachments.reader import Attachments
 from bot.client import ChatClient, Handlers
-from bot.commands.ask import Asking
-from bot.commands.base import Commands
-from bot.commands.buttons import Presses
-from bot.commands.help import Help
-from bot.commands.modals import Forms
-from bot.commands.model import Models
-from bot.commands.privacy import Keeping, OwnData
-from bot.commands.regenerate import Renewals
-from bot.commands.system_prompt import Instructing
+from bot.commands.ask import AskCommand
+from bot.commands.base import Authorizer
+from bot.commands.buttons import ReplyButtons
+from bot.commands.help import HelpCommand
+from bot.commands.model import ModelCommand
+from bot.commands.privacy import DataPolicy, PrivacyCommands
+from bot.commands.regenerate import Regenerator
+from bot.commands.reset import ResetCommand
+from bot.commands.surface import Command, Surface
+from bot.commands.system_prompt import SystemPromptCommand
 from bot.commands.usage import UsageCommand
 from bot.connection import Connection
 from bot.i18n.languages import Languages
@@ -189,24 +190,22 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         retention_days=settings.retention_days,
     )
 
-    commands = Commands(client, assistant, history, languages, access, changes, in_flight)
-    renewals = Renewals(assistant, history, questions, inbox, interactions, catch_up, limits)
-    keeping = _keeping(settings, attachments)
-    own_data = OwnData(commands, assistant, history, keeping, withdraw=look_again.set)
-    own_data.add_to(commands.tree)
-    own_data.add_buttons_to(client, languages.default)
-    Help(commands, assistant, history, keeping).add_to(commands.tree)
-    Models(commands, assistant, resources.models).add_to(commands.tree)
-    UsageCommand(commands, history, settings.token_prices).add_to(commands.tree)
-    instructing = Instructing(commands, assistant, history)
-    instructing.add_to(commands.tree)
-    asking = Asking(commands, channels, client.answer_interaction)
-    asking.add_to(commands.tree)
-    forms = Forms(commands)
-    instructing.read_forms(forms)
-    asking.read_forms(forms)
-    forms.hear(client)
-    Presses(commands, assistant, history, renewals).hear(client)
+    authorizer = Authorizer(access, in_flight)
+    regenerator = Regenerator(assistant, history, questions, inbox, interactions, catch_up, limits)
+    policy = _data_policy(settings, attachments)
+    commands: list[Command] = [
+        ResetCommand(authorizer, assistant, changes),
+        PrivacyCommands(authorizer, assistant, history, policy, withdraw=look_again.set),
+        HelpCommand(authorizer, assistant, history, policy),
+        ModelCommand(authorizer, assistant, resources.models),
+        UsageCommand(authorizer, history.usage, settings.token_prices),
+        SystemPromptCommand(authorizer, assistant, history.preferences),
+        AskCommand(authorizer, channels, client.answer_interaction),
+        ReplyButtons(authorizer, assistant, history, regenerator, languages),
+    ]
+    surface = Surface(client, history.facts)
+    for command in commands:
+        command.register(surface)
 
     return Handlers(
         access=access,
@@ -218,7 +217,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
             retention.prune_forever,
             guilds.keep_recorded,
             heard.keep_written,
-            commands.sync,
+            surface.tree.sync_if_changed,
         ),
         catch_up=catch_up,
         changes=changes,
@@ -232,9 +231,9 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     )
 
 
-def _keeping(settings: Settings, attachments: Attachments) -> Keeping:
+def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:
     reads_files = settings.attachment_bytes > 0
-    return Keeping(
+    return DataPolicy(
         settings.openai_host,
         settings.retention_days,
         files=reads_files,

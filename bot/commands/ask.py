@@ -1,49 +1,58 @@
-"""The command /ask, and "Ask about this" on a message: for where the bot cannot read."""
+"""The command /ask, and "Ask about this" on a message: for places where the bot cannot read."""
 
 import asyncio
 from asyncio import TimerHandle
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import app_commands
 
 from bot.attachments.reader import attachments_of
-from bot.commands.base import Commands, Refused, everywhere, is_brought, localized
-from bot.commands.modals import Forms, open_form
-from bot.conversation.exchange import Exchange, FromInteraction, scrubbed
+from bot.commands.base import (
+    Authorizer,
+    Refused,
+    is_user_install,
+    localized,
+    strings_for,
+    user_installable,
+)
+from bot.commands.modals import open_modal
+from bot.commands.surface import Surface
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction, scrubbed
 from bot.inbox import addressing
 from bot.inbox.channels import Channels, readable
 from bot.replies.interaction_channel import ANSWER_SECONDS
 
-ABOUT: Final = "about"  # the kind of form
-FORM_SECONDS: Final = 3600.0  # What a form is about is kept for so long,
-MOST_FORMS: Final = 1000  # for so many of the newest forms: each message takes some 17 KB.
+ABOUT: Final = "about"  # the kind of modal
+MODAL_SECONDS: Final = 3600.0  # The message that a modal is about is kept for so long,
+MAX_MODALS: Final = 1000  # and for so many of the newest modals: each takes some 17 KB.
+# Stores a question and answers it, with the attachments of the message that it is about.
 Answer = Callable[[discord.Interaction, Exchange, Sequence[discord.Attachment]], Awaitable[None]]
 
 
-class Asking:
-    """Takes questions wherever there are commands.
+class AskCommand:
+    """Takes questions by a command, and about a message by its menu.
 
-    *answer* sees one stored and answered, with the files of what it is about. What a form is about
-    is kept in memory; where that was lost it is looked up in *channels*, if the bot can read there.
+    The message that a modal is about is kept in memory. If it is lost, it is fetched from
+    *channels*, provided that the bot can read there.
     """
 
-    def __init__(self, commands: Commands, channels: Channels, answer: Answer) -> None:
-        self._commands = commands
+    def __init__(self, authorizer: Authorizer, channels: Channels, answer: Answer) -> None:
+        self._authorizer = authorizer
         self._channels = channels
         self._answer = answer
-        self._asked_about = OrderedDict[tuple[int, int], tuple[discord.Message, TimerHandle]]()
+        self._messages = OrderedDict[tuple[int, int], tuple[discord.Message, TimerHandle]]()
 
-    def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
-        """Add the commands."""
+    def register(self, surface: Surface) -> None:
+        """Add the command, the entry in the menu of messages, and its modal."""
 
-        @tree.command(
+        @surface.tree.command(
             name=localized(lambda t: t.ask_name), description=localized(lambda t: t.ask_description)
         )
-        @everywhere
+        @user_installable
         @app_commands.rename(
             question=localized(lambda t: t.ask_question_option_name),
             private=localized(lambda t: t.ask_private_option_name),
@@ -57,25 +66,27 @@ class Asking:
         ) -> None:
             await self._ask(interaction, question, private=private)
 
-        @tree.context_menu(name=localized(lambda t: t.ask_about_menu))
-        @everywhere
+        @surface.tree.context_menu(name=localized(lambda t: t.ask_about_menu))
+        @user_installable
         async def about(interaction: discord.Interaction, message: discord.Message) -> None:
-            await self._open_form(interaction, message)
+            await self._open_modal(interaction, message)
 
-    def read_forms(self, forms: Forms) -> None:
-        """Answer what people write into the form."""
-        forms.read(ABOUT, self._filled_in, ids=2)
+        surface.modals.on_submit(ABOUT, self._submitted, ids=2)
 
-    async def _ask(self, interaction: discord.Interaction, words: str, *, private: bool) -> None:
-        exchange = self._exchange(interaction, words, private=private or only_private(interaction))
-        await self._answer(interaction, exchange, ())
+    async def _ask(self, interaction: discord.Interaction, question: str, *, private: bool) -> None:
+        place = self._authorizer.authorize(interaction)
+        private = private or only_private(interaction)
+        await self._answer(
+            interaction, _exchange(interaction, place, question, private=private), ()
+        )
 
-    async def _open_form(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        strings = self._commands.heard(interaction)
+    async def _open_modal(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        self._authorizer.authorize(interaction)
         if not quotation(message):
             raise Refused(lambda t: t.ask_nothing_to_read)
         self._keep((interaction.user.id, message.id), message)
-        await open_form(
+        strings = strings_for(interaction)
+        await open_modal(
             interaction,
             ABOUT,
             message.channel.id,
@@ -85,42 +96,46 @@ class Asking:
         )
 
     def _keep(self, key: tuple[int, int], message: discord.Message) -> None:
-        self._forget(key)
-        forgetting = asyncio.get_running_loop().call_later(FORM_SECONDS, self._forget, key)
-        self._asked_about[key] = message, forgetting
-        if len(self._asked_about) > MOST_FORMS:
-            self._forget(next(iter(self._asked_about)))
+        self._drop(key)
+        timer = asyncio.get_running_loop().call_later(MODAL_SECONDS, self._drop, key)
+        self._messages[key] = message, timer
+        if len(self._messages) > MAX_MODALS:
+            self._drop(next(iter(self._messages)))
 
-    def _forget(self, key: tuple[int, int]) -> None:
-        if key in self._asked_about:
-            _, forgetting = self._asked_about.pop(key)
-            forgetting.cancel()
+    def _drop(self, key: tuple[int, int]) -> None:
+        if key in self._messages:
+            _, timer = self._messages.pop(key)
+            timer.cancel()
 
-    async def _filled_in(
-        self, interaction: discord.Interaction, ids: Sequence[int], words: str
+    async def _submitted(
+        self, interaction: discord.Interaction, ids: Sequence[int], question: str
     ) -> None:
-        """Answer *words* about a message, for the person alone; raises Refused."""
-        exchange = self._exchange(interaction, words, private=True)
+        """Answer a question about a message, for the person alone; raises Refused."""
+        place = self._authorizer.authorize(interaction)
         channel_id, message_id = ids
-        message, _ = self._asked_about.get((interaction.user.id, message_id), (None, None))
+        message, _ = self._messages.get((interaction.user.id, message_id), (None, None))
         if message is None:
-            message = await self._looked_up(interaction, channel_id, message_id)
+            message = await self._fetched(interaction, place, channel_id, message_id)
         if message is None or not quotation(message):
             raise Refused(lambda t: t.ask_about_lost)
-        about = replace(
-            exchange,
+        exchange = replace(
+            _exchange(interaction, place, question, private=True),
             quoted=quotation(message),
             quoted_id=message.id,
             quoted_author_id=message.author.id,
         )
-        await self._answer(interaction, about, attachments_of(message))
+        await self._answer(interaction, exchange, attachments_of(message))
 
-    async def _looked_up(
-        self, interaction: discord.Interaction, channel_id: int, message_id: int
+    async def _fetched(
+        self,
+        interaction: discord.Interaction,
+        place: Conversation,
+        channel_id: int,
+        message_id: int,
     ) -> discord.Message | None:
         """Return a message that both the person and the bot can read here, if it can be had."""
-        place, allowed = self._commands.place_of(interaction), interaction.permissions
-        if channel_id not in {place.channel_id, place.parent_id} or is_brought(interaction):
+        allowed = interaction.permissions
+        if channel_id not in {place.channel_id, place.parent_id} or is_user_install(interaction):
             return None
         channel = self._channels.at(channel_id, place.guild_id)
         if not readable(channel) or not (place.guild_id is None or allowed.read_message_history):
@@ -131,20 +146,21 @@ class Asking:
         except TimeoutError:
             return None
 
-    def _exchange(self, interaction: discord.Interaction, words: str, *, private: bool) -> Exchange:
-        """Return what is asked where a command was given; raises Refused."""
-        self._commands.heard(interaction)
-        asker = interaction.user
-        place = self._commands.place_of(interaction)
-        return Exchange(
-            message_id=interaction.id,
-            conversation=replace(place, person_id=asker.id if private else 0),
-            place_id=place.channel_id,
-            author_id=asker.id,
-            author=addressing.speaker(asker),
-            question=scrubbed(addressing.readable(words, interaction.guild)),
-            origin=FromInteraction(interaction.token, interaction.locale.value),
-        )
+
+def _exchange(
+    interaction: discord.Interaction, place: Conversation, question: str, *, private: bool
+) -> Exchange:
+    """Return the exchange that a question in *place* begins."""
+    asker = interaction.user
+    return Exchange(
+        message_id=interaction.id,
+        conversation=replace(place, person_id=asker.id if private else 0),
+        place_id=place.channel_id,
+        author_id=asker.id,
+        author=addressing.speaker(asker),
+        question=scrubbed(addressing.readable(question, interaction.guild)),
+        origin=FromInteraction(interaction.token, interaction.locale.value),
+    )
 
 
 def only_private(interaction: discord.Interaction) -> bool:
@@ -163,5 +179,8 @@ def only_private(interaction: discord.Interaction) -> bool:
 
 
 def quotation(message: discord.Message) -> str:
-    """Return *message* ready for the model; the bot's own, too: nothing else tells of them here."""
+    """Return *message* as the model reads it.
+
+    That includes the bot's own messages, since the model is shown no earlier exchanges of them.
+    """
     return scrubbed(addressing.quotation(message, me_id=0))

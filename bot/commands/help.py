@@ -1,45 +1,49 @@
-"""The command /help: what the bot does here, with the place's own settings."""
-
-from typing import Any
+"""The command /help: how to ask the bot in a place, and which settings apply there."""
 
 import discord
-from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import Commands, everywhere, is_brought, localized
-from bot.commands.privacy import Keeping
+from bot.commands.base import (
+    Authorizer,
+    is_user_install,
+    localized,
+    strings_for,
+    user_installable,
+)
+from bot.commands.privacy import DataPolicy
+from bot.commands.surface import Surface
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.storage.exchanges import History
 
 
-class Help:
-    """Tells anybody how to ask where they are, and what holds there."""
+class HelpCommand:
+    """Tells anybody how to ask in a place, and which settings apply there."""
 
     def __init__(
-        self, commands: Commands, assistant: Assistant, history: History, keeping: Keeping
+        self, authorizer: Authorizer, assistant: Assistant, history: History, policy: DataPolicy
     ) -> None:
-        self._commands = commands
+        self._authorizer = authorizer
         self._assistant = assistant
         self._history = history
-        self._keeping = keeping
+        self._policy = policy
 
-    def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
+    def register(self, surface: Surface) -> None:
         """Add the command."""
 
-        @tree.command(
+        @surface.tree.command(
             name=localized(lambda t: t.help_name),
             description=localized(lambda t: t.help_description),
         )
-        @everywhere
-        async def tell(interaction: discord.Interaction) -> None:
-            await self._tell(interaction)
+        @user_installable
+        async def help_command(interaction: discord.Interaction) -> None:
+            await self._help(interaction)
 
-    async def _tell(self, interaction: discord.Interaction) -> None:
-        strings = self._commands.heard(interaction)
-        place = self._commands.place_of(interaction)
-        choices = await self._history.preferences.overrides(place)
-        scope = choices.system_prompts[0].scope if choices.system_prompts else None
+    async def _help(self, interaction: discord.Interaction) -> None:
+        place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
+        user_install = is_user_install(interaction)
+        overrides = await self._history.preferences.overrides(place)
+        scope = overrides.system_prompts[0].scope if overrides.system_prompts else None
         prompts = {
             "channel": strings.help_prompt_own,
             "guild": strings.help_prompt_server,
@@ -49,9 +53,9 @@ class Help:
         sentences = [
             *await self._how_to_ask(interaction, place, strings),
             strings.help_about,
-            *self._what_is_read(strings),
+            *_what_is_read(self._policy, strings),
             strings.help_memory,
-            strings.help_buttons_brought if is_brought(interaction) else strings.help_buttons,
+            strings.help_buttons_brought if user_install else strings.help_buttons,
             strings.help_model.format(model=model),
             prompts[scope],
             *_commands(interaction, strings),
@@ -62,21 +66,21 @@ class Help:
     async def _how_to_ask(
         self, interaction: discord.Interaction, place: Conversation, strings: Sentences
     ) -> list[str]:
-        allowed, hears_all = interaction.app_permissions, interaction.client.intents.message_content
-        if is_brought(interaction):
+        allowed, channel = interaction.app_permissions, interaction.channel
+        reads_all = interaction.client.intents.message_content
+        if is_user_install(interaction):
             return [strings.help_ask_brought]
         if place.guild_id is None:
             return [strings.help_ask_dm]
         if not allowed.view_channel:
             return [strings.help_ask_brought]
-        channel = interaction.channel
         if isinstance(channel, discord.Thread):
-            own = hears_all and await self._is_own(channel, interaction.client)
+            own = reads_all and await self._is_own(channel, interaction.client)
             return [strings.help_ask_own_thread if own else strings.help_ask_in_place]
         threads = allowed.create_public_threads and allowed.send_messages_in_threads
         if not isinstance(channel, discord.TextChannel) or not threads:
             return [strings.help_ask_in_place]
-        follow_up = strings.help_follow_up if hears_all else strings.help_follow_up_mention
+        follow_up = strings.help_follow_up if reads_all else strings.help_follow_up_mention
         return [strings.help_ask_channel, follow_up]
 
     async def _is_own(self, thread: discord.Thread, client: discord.Client) -> bool:
@@ -85,21 +89,21 @@ class Help:
             return True
         return bool(await self._history.places.is_own_thread(thread.id))
 
-    def _what_is_read(self, strings: Sentences) -> list[str]:
-        keeping = self._keeping
-        read = {
-            strings.help_files: keeping.files,
-            strings.help_pdfs: keeping.pdfs,
-            strings.help_pictures: keeping.pictures,
-        }
-        return [sentence for sentence, is_so in read.items() if is_so]
+
+def _what_is_read(policy: DataPolicy, strings: Sentences) -> list[str]:
+    kinds = {
+        strings.help_files: policy.files,
+        strings.help_pdfs: policy.pdfs,
+        strings.help_pictures: policy.pictures,
+    }
+    return [sentence for sentence, is_read in kinds.items() if is_read]
 
 
 def _commands(interaction: discord.Interaction, strings: Sentences) -> list[str]:
-    if is_brought(interaction):
+    if is_user_install(interaction):
         return [strings.help_commands_brought]
-    of_guild = interaction.guild_id is not None
+    in_guild = interaction.guild_id is not None
     return [
         strings.help_commands,
-        strings.help_commands_managers if of_guild else strings.help_commands_dm,
+        strings.help_commands_managers if in_guild else strings.help_commands_dm,
     ]

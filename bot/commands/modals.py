@@ -1,4 +1,4 @@
-"""Forms that people fill in: what each is for stands in its id, which outlives the program."""
+"""Modals: each says by its id what it is for, so that one from before a restart still works."""
 
 import io
 import logging
@@ -7,102 +7,87 @@ from typing import Any, Final
 
 import discord
 
-from bot.commands.base import Commands, Refused
-from bot.commands.tree import UNANSWERABLE
+from bot.commands.base import Refused, strings_for
+from bot.commands.responses import UNANSWERABLE, report_error
 from bot.transport.payload_checks import is_snowflake
 
 log = logging.getLogger(__name__)
 
-WORDS_LENGTH: Final = 4000  # Discord: text input of a form
-PLACEHOLDER_LENGTH: Final = 100  # Discord: placeholder of a text input
-WORDS: Final = "words"  # what the one field of a form is called
-WORDS_NAME: Final = "form.txt"
-# Is given what the form is about, by ids, and what was written; raises what is to be explained.
-Reader = Callable[[discord.Interaction, Sequence[int], str], Awaitable[None]]
+TEXT_LENGTH: Final = 4000  # Discord: the text input of a modal
+PLACEHOLDER_LENGTH: Final = 100  # Discord: the placeholder of a text input
+FIELD_ID: Final = "words"  # the id of the one text input of each modal
+FILE_NAME: Final = "form.txt"
+# Is given the ids that the modal is about and the text that was entered; raises what is reported.
+Submit = Callable[[discord.Interaction, Sequence[int], str], Awaitable[None]]
 
 
-class Forms:
-    """Opens forms of one field, and has them read by those who `read` their kind.
+class Modals:
+    """Passes each submitted modal to the handler of its kind.
 
-    discord.py would know a form only as long as it runs; here nothing is kept of an open one.
+    discord.py would keep every modal that was ever opened, and would forget them all at a restart.
     """
 
-    def __init__(self, commands: Commands) -> None:
-        self._commands = commands
-        self._readers: dict[tuple[str, int], Reader] = {}
-
-    def read(self, kind: str, reader: Reader, *, ids: int) -> None:
-        """Let *reader* read the forms of a kind, which are about so many *ids*."""
-        self._readers[kind, ids] = reader
-
-    def hear(self, client: discord.Client) -> None:
-        """Hear of forms that are sent off, those from before a restart too."""
+    def __init__(self, client: discord.Client) -> None:
+        self._handlers: dict[tuple[str, int], Submit] = {}
 
         @client.event
         async def on_interaction(interaction: discord.Interaction) -> None:
             if interaction.type is discord.InteractionType.modal_submit:
-                await self._sent_off(interaction)
+                await self._submitted(interaction)
 
-    async def _sent_off(self, interaction: discord.Interaction) -> None:
-        words = None
+    def on_submit(self, kind: str, handler: Submit, *, ids: int) -> None:
+        """Pass modals of a *kind* that are about so many *ids* to *handler*."""
+        self._handlers[kind, ids] = handler
+
+    async def _submitted(self, interaction: discord.Interaction) -> None:
+        text = None
         try:
-            words = written_in(interaction.data)
-            kind, ids = read_form_id(interaction.data)
-            reader = self._readers.get((kind, len(ids)))
-            if reader is None or words is None:  # It is an older version's, or garbled.
+            text = entered_text(interaction.data)
+            kind, ids = parse_modal_id(interaction.data)
+            handler = self._handlers.get((kind, len(ids)))
+            if handler is None or text is None:  # An older version opened it, or it is garbled.
                 raise Refused(lambda t: t.form_unknown)
-            await reader(interaction, ids, words)
-        except Exception as error:  # noqa: BLE001  # explaining logs what nobody expected
-            await self._commands.explain(interaction, error)
-            if words:
-                await self._give_back(interaction, words)
-
-    async def _give_back(self, interaction: discord.Interaction, words: str) -> None:
-        """Return to the person what they wrote for nothing: Discord has closed the form."""
-        if not interaction.response.is_done():  # Nor could they be told why.
-            return
-        sentence = self._commands.strings_for(interaction).form_words
-        file = discord.File(io.BytesIO(words.encode()), WORDS_NAME)
-        try:
-            await interaction.followup.send(sentence, file=file, ephemeral=True)
-        except UNANSWERABLE as failure:
-            log.warning("The words of a form cannot be given back: %s", type(failure).__name__)
+            await handler(interaction, ids, text)
+        except Exception as error:  # noqa: BLE001  # report_error logs what nobody expected
+            await report_error(interaction, error)
+            if text:
+                await _return_text(interaction, text)
 
 
-async def open_form(
+async def open_modal(
     interaction: discord.Interaction,
     kind: str,
     *ids: int,
     title: str,
     label: str,
-    words: str = "",
+    text: str = "",
     placeholder: str = "",
 ) -> None:
-    """Answer *interaction* with a form about *ids*, in which *words* stand already."""
-    form = discord.ui.Modal(title=title, custom_id=form_id(kind, *ids))
+    """Answer *interaction* with a modal about *ids*, whose text input holds *text* already."""
+    modal = discord.ui.Modal(title=title, custom_id=modal_id(kind, *ids))
     field: discord.ui.TextInput[discord.ui.Modal] = discord.ui.TextInput(
         label=label,
-        custom_id=WORDS,
+        custom_id=FIELD_ID,
         style=discord.TextStyle.paragraph,
-        default=words[:WORDS_LENGTH] or None,
+        default=text[:TEXT_LENGTH] or None,
         placeholder=placeholder[:PLACEHOLDER_LENGTH] or None,
         required=False,
-        max_length=WORDS_LENGTH,
+        max_length=TEXT_LENGTH,
     )
-    form.add_item(field)
-    form.stop()  # discord.py would keep it for ever.
-    await interaction.response.send_modal(form)
+    modal.add_item(field)
+    modal.stop()  # discord.py would keep it for ever.
+    await interaction.response.send_modal(modal)
 
 
-def form_id(kind: str, *ids: int) -> str:
-    """Return the id of a form, which says what it is for. Discord takes 100 characters."""
+def modal_id(kind: str, *ids: int) -> str:
+    """Return the custom id of a modal. Discord allows 100 characters."""
     return ":".join((kind, *map(str, ids)))
 
 
-def read_form_id(data: Any) -> tuple[str, tuple[int, ...]]:
-    """Return the kind of a form that was sent off, and the ids that it is about.
+def parse_modal_id(data: Any) -> tuple[str, tuple[int, ...]]:
+    """Return the kind of a submitted modal and the ids that it is about.
 
-    Both are empty where there is no such thing.
+    Both are empty if the id is not one of `modal_id`.
     """
     custom_id = data.get("custom_id") if isinstance(data, dict) else None
     if not isinstance(custom_id, str):
@@ -111,17 +96,34 @@ def read_form_id(data: Any) -> tuple[str, tuple[int, ...]]:
     return (kind, tuple(map(int, ids))) if all(map(is_snowflake, ids)) else ("", ())
 
 
-def written_in(data: Any) -> str | None:
-    """Return what stands in the one field of a form that was sent off, None where none is there."""
+def entered_text(data: Any) -> str | None:
+    """Return the text in the one input of a submitted modal, None if it has no input."""
     return next(_values(data), None)
 
 
 def _values(part: Any) -> Iterator[str]:
-    """Yield the values within a form: Discord puts fields into rows or labels."""
+    """Yield the values within a modal: Discord puts inputs into rows or labels."""
     if not isinstance(part, dict):
         return
     if isinstance(part.get("value"), str):
         yield part["value"]
-    below = part.get("components")
-    for one in [*(below if isinstance(below, list) else ()), part.get("component")]:
-        yield from _values(one)
+    components = part.get("components")
+    for component in [
+        *(components if isinstance(components, list) else ()),
+        part.get("component"),
+    ]:
+        yield from _values(component)
+
+
+async def _return_text(interaction: discord.Interaction, text: str) -> None:
+    """Send people the text that they entered in vain: Discord has closed the modal."""
+    if not interaction.response.is_done():  # The error could not be reported either.
+        return
+    file = discord.File(io.BytesIO(text.encode()), FILE_NAME)
+    try:
+        await interaction.followup.send(
+            strings_for(interaction).form_words, file=file, ephemeral=True
+        )
+    except UNANSWERABLE as failure:
+        reason = type(failure).__name__
+        log.warning("Cannot return the text of modal %d: %s", interaction.id, reason)

@@ -1,45 +1,40 @@
-"""The command /model: which model answers here, and for those who rule here, another one."""
+"""The command /model: which model answers in a place, and for its managers another one."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import (
-    CHANNEL_SCOPE,
-    SCOPES,
-    Commands,
-    Refused,
-    localized,
-    rules,
-    scope_choices,
-)
-from bot.commands.tree import CHOICE_LENGTH, CHOICES, CompletingTree
+from bot.commands.base import Authorizer, Refused, is_manager, localized, strings_for
+from bot.commands.responses import confirm, run_or_defer
+from bot.commands.scopes import CHANNEL_SCOPE, Target, chosen_scope, scope_choices, target_of
+from bot.commands.surface import Surface
+from bot.commands.tree import CHOICE_LENGTH, CHOICES
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.llm.model_catalog import ModelList
+from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.preferences import Override, Scope
 
 DEFAULT: Final = "default"  # what people choose to go back; no model can be chosen by this name
-LOOK_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some
-PATIENT_SECONDS: Final = 15.0  # where somebody is told to wait; the look itself ends before
-NAMES_LENGTH: Final = 600  # characters of names in a sentence
+DEFERRED_LOOK_SECONDS: Final = 15.0  # for a deferred answer; the request itself ends sooner
+NAMES_LENGTH: Final = 600  # characters of model names in a sentence
 
 
-class Models:
+class ModelCommand:
     """Shows and sets the model of a place."""
 
-    def __init__(self, commands: Commands, assistant: Assistant, models: ModelList) -> None:
-        self._commands = commands
+    def __init__(self, authorizer: Authorizer, assistant: Assistant, models: ModelList) -> None:
+        self._authorizer = authorizer
         self._assistant = assistant
         self._models = models
 
-    def add_to(self, tree: CompletingTree[Any]) -> None:
-        """Add the command."""
+    def register(self, surface: Surface) -> None:
+        """Add the command and the autocomplete of its option."""
 
-        @tree.command(
+        @surface.tree.command(
             name=localized(lambda t: t.model_name),
             description=localized(lambda t: t.model_description),
         )
@@ -55,28 +50,29 @@ class Models:
         async def model(
             interaction: discord.Interaction, model: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
-            if scope not in SCOPES:
-                raise Refused(lambda t: t.command_failed)
+            chosen = chosen_scope(scope)
             if model is None:
                 await self._show(interaction)
             else:
-                await self._set(interaction, model.strip(), SCOPES[scope])
+                await self._set(interaction, model.strip(), chosen)
 
-        tree.complete(model, "model", self._complete)
+        surface.tree.complete(model, "model", self._complete)
 
     async def _show(self, interaction: discord.Interaction) -> None:
-        strings = self._commands.heard(interaction)
-        place = self._commands.place_of(interaction)
-        name, choice = await self._assistant.model_in(place)
-        await self._models.look(LOOK_SECONDS)
-        sentences = [strings.help_model.format(model=shown(name)), _why(choice, place, strings)]
+        place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
+        name, override = await self._assistant.model_in(place)
+        await self._models.look(ANSWER_SECONDS)
+        sentences = [
+            strings.help_model.format(model=quoted(name)),
+            _reason(override, place, strings),
+        ]
         shutdown = self._models.shutdown_of(name)
         if shutdown is not None:
             sentences.append(strings.model_shutdown.format(date=shutdown))
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)
 
     async def _set(self, interaction: discord.Interaction, name: str, scope: Scope) -> None:
-        place = self._commands.place_to_rule(interaction, scope)
+        place = self._authorizer.authorize_manager(interaction, scope)
 
         async def work() -> str:
             if name != DEFAULT:
@@ -84,36 +80,43 @@ class Models:
             await self._assistant.choose_model(scope, place, "" if name == DEFAULT else name)
             return (await self._assistant.model_in(place))[0]
 
-        now = await self._commands.done(interaction, work())
-        strings = self._commands.strings_for(interaction)
+        now = await run_or_defer(interaction, work())
+        strings = strings_for(interaction)
         if name == DEFAULT:
-            sentence = strings.model_cleared.format(model=shown(now))
+            sentence = strings.model_cleared.format(model=quoted(now))
         else:
-            sentence = _set_sentence(place, scope, strings).format(model=shown(name))
-        await self._commands.tell(interaction, sentence)
+            sentences = {
+                Target.CHANNEL: strings.model_set_channel,
+                Target.THREAD: strings.model_set_thread,
+                Target.DM: strings.model_set_dm,
+                Target.SERVER: strings.model_set_server,
+            }
+            sentence = sentences[target_of(place, scope)].format(model=quoted(name))
+        await confirm(interaction, sentence)
 
     async def _check(self, name: str) -> None:
-        """Raise Refused for what is no model that may be chosen."""
+        """Raise Refused unless *name* is a model that may be chosen."""
         if name == self._models.default:
             return
         if not self._models.given:
-            await self._models.look(PATIENT_SECONDS)
+            await self._models.look(DEFERRED_LOOK_SECONDS)
         if not self._models.known:
             raise Refused(lambda t: t.model_list_missing)
         if name not in self._models.names:
             names = enumerated(self._models.names)
-            raise Refused(lambda t: t.model_not_offered.format(model=shown(name), models=names))
+            raise Refused(lambda t: t.model_not_offered.format(model=quoted(name), models=names))
 
     async def _complete(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
-        strings = self._commands.heard(interaction)
-        if not rules(interaction):
+        self._authorizer.authorize(interaction)
+        if not is_manager(interaction):
             return []
         if not self._models.given:
-            await self._models.look(LOOK_SECONDS)
-        back = strings.model_default_choice.format(model=self._models.default)
-        labels = {DEFAULT: back[:CHOICE_LENGTH]}
+            await self._models.look(ANSWER_SECONDS)
+        strings = strings_for(interaction)
+        default = strings.model_default_choice.format(model=self._models.default)
+        labels = {DEFAULT: default[:CHOICE_LENGTH]}
         labels |= {name: self._label(name, strings) for name in self._models.names if fits(name)}
         return [
             app_commands.Choice(name=labels[value], value=value)
@@ -129,45 +132,37 @@ class Models:
 
 
 def fits(text: str) -> bool:
-    """Whether a choice may be called so."""
+    """Whether *text* is short enough for a choice."""
     return len(text) <= CHOICE_LENGTH
 
 
 def matching(names: Iterable[str], typed: str) -> Sequence[str]:
-    """Return the names that hold what is *typed*, those that begin with it first, 25 at most."""
+    """Return up to 25 names that contain *typed*, those that begin with it first."""
     wanted = typed.strip().casefold()
     found = [name for name in names if wanted in name.casefold()]
     return sorted(found, key=lambda name: not name.casefold().startswith(wanted))[:CHOICES]
 
 
-def shown(name: str) -> str:
-    """Return the name of a model, or what somebody took for one, as it stands in a message."""
+def quoted(name: str) -> str:
+    """Return the name of a model, or what somebody typed as one, as inline code."""
     plain = name.replace("`", "'")[:CHOICE_LENGTH]
     return f"`{plain}`"
 
 
-def enumerated(names: Iterable[str], most_characters: int = NAMES_LENGTH) -> str:
-    """Return names of models in a row, as many as fit into a sentence."""
+def enumerated(names: Iterable[str], max_characters: int = NAMES_LENGTH) -> str:
+    """Return the names of models separated by commas, as many as fit into a sentence."""
     text = ""
-    for name in map(shown, names):
-        if len(text) + len(name) > most_characters:
+    for name in map(quoted, names):
+        if len(text) + len(name) > max_characters:
             return f"{text} …"
         text = f"{text}, {name}" if text else name
     return text
 
 
-def _why(choice: Override | None, place: Conversation, strings: Sentences) -> str:
-    if choice is None:
+def _reason(override: Override | None, place: Conversation, strings: Sentences) -> str:
+    if override is None:
         return strings.model_why_default
-    if choice.scope == "guild":
+    if override.scope == "guild":
         return strings.model_why_server
-    own = choice.scope_id == place.channel_id
+    own = override.scope_id == place.channel_id
     return strings.model_why_own if own else strings.model_why_channel
-
-
-def _set_sentence(place: Conversation, scope: Scope, strings: Sentences) -> str:
-    if scope == "guild":
-        return strings.model_set_server
-    if place.guild_id is None:
-        return strings.model_set_dm
-    return strings.model_set_thread if place.parent_id else strings.model_set_channel

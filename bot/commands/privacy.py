@@ -1,4 +1,4 @@
-"""The commands /privacy, /export and /forget-me: what is kept of a person is theirs."""
+"""The commands /privacy, /export and /forget-me: people own what is stored about them."""
 
 import io
 import json
@@ -6,22 +6,23 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import discord
-from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import Commands, everywhere, localized
+from bot.commands.base import Authorizer, localized, strings_for, user_installable
+from bot.commands.surface import Surface
+from bot.commands.views import PersistentView
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
-from bot.i18n.sentences import Sentences
+from bot.i18n.sentences import ENGLISH, Sentences
 from bot.storage.exchanges import History
 from bot.storage.usage import UsageRow, date_of
 
 log = logging.getLogger(__name__)
 
-FORGET: Final = "forget-me"  # Discord: what the button is called, also after a restart
+FORGET: Final = "forget-me"  # the custom id of the button, which outlives the program
 EXPORT_BYTES: Final = 8_000_000  # Discord: 10 MB for the whole request, the other file included
 EXPORT_NAME: Final = "my-exchanges.json"
 USAGE_NAME: Final = "my-usage.json"
@@ -29,11 +30,10 @@ USAGE_ROWS: Final = 5000  # some 200 bytes each
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
-    """Where what people ask goes, and for how many days it stays; 0: until it is forgotten.
+class DataPolicy:
+    """Which host questions are sent to, and for how many days they are kept; 0: without limit.
 
-    *files* says whether text files are read, *pdfs* whether PDFs are, *pictures* whether pictures
-    go there, too.
+    *files*, *pictures* and *pdfs* say whether those are read and sent, too.
     """
 
     host: str
@@ -43,90 +43,74 @@ class Keeping:
     pdfs: bool
 
 
-class OwnData:
-    """What anybody may do with what is kept of them, wherever the bot works.
+class PrivacyCommands:
+    """Lets people see, export and delete what is stored about them, wherever the bot works.
 
-    *withdraw* is called when something that is shown at Discord is to be deleted there.
+    *withdraw* is called when messages at Discord are to be deleted.
     """
 
     def __init__(
         self,
-        commands: Commands,
+        authorizer: Authorizer,
         assistant: Assistant,
         history: History,
-        keeping: Keeping,
+        policy: DataPolicy,
         *,
         withdraw: Callable[[], None],
     ) -> None:
-        self._commands = commands
+        self._authorizer = authorizer
         self._assistant = assistant
         self._history = history
-        self._keeping = keeping
+        self._policy = policy
         self._withdraw = withdraw
 
-    def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
-        """Add the commands."""
+    def register(self, surface: Surface) -> None:
+        """Add the commands, and the button of /forget-me, also on messages before a restart."""
 
-        @tree.command(
+        @surface.tree.command(
             name=localized(lambda t: t.privacy_name),
             description=localized(lambda t: t.privacy_description),
         )
-        @everywhere
+        @user_installable
         async def privacy(interaction: discord.Interaction) -> None:
             await self._privacy(interaction)
 
-        @tree.command(
+        @surface.tree.command(
             name=localized(lambda t: t.export_name),
             description=localized(lambda t: t.export_description),
         )
-        @everywhere
+        @user_installable
         async def export(interaction: discord.Interaction) -> None:
             await self._export(interaction)
 
-        @tree.command(
+        @surface.tree.command(
             name=localized(lambda t: t.forget_me_name),
             description=localized(lambda t: t.forget_me_description),
         )
-        @everywhere
+        @user_installable
         async def forget_me(interaction: discord.Interaction) -> None:
-            await self._ask_whether_to_forget(interaction)
+            await self._ask_to_confirm(interaction)
 
-    def add_buttons_to(self, client: discord.Client, strings: Sentences) -> None:
-        """Let the button of /forget-me work, on messages from before a restart, too."""
-        client.add_view(ForgetView(self, strings))
-
-    async def forget(self, interaction: discord.Interaction) -> None:
-        """Forget all that the person asked, and say how much that was."""
-        self._commands.finish_before_closing()
-        strings = self._commands.strings_for(interaction)
-        await interaction.response.defer()
-        count = await self._assistant.forget_person(interaction.user.id)
-        self._withdraw()
-        sentence = strings.forget_me_done.format(count=count)
-        await interaction.edit_original_response(content=sentence, view=None)
-        log.info("Forgot all of %d: %d exchanges", interaction.user.id, count)
-
-    async def explain(self, interaction: discord.Interaction, error: Exception) -> None:
-        """Tell the person why nothing was done."""
-        await self._commands.explain(interaction, error)
+        surface.add_view(self._forget_button(ENGLISH))  # People see the one of `_ask_to_confirm`.
 
     async def _privacy(self, interaction: discord.Interaction) -> None:
-        strings = self._commands.heard(interaction)
-        model, _ = await self._assistant.model_in(self._commands.place_of(interaction))
-        keeping = self._keeping
-        kept = strings.privacy_kept.format(days=keeping.retention_days)
+        place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
+        model, _ = await self._assistant.model_in(place)
+        policy = self._policy
+        kept = strings.privacy_kept.format(days=policy.retention_days)
         sentences = [
             strings.privacy_what,
-            strings.privacy_where.format(host=keeping.host, model=model),
-            *([strings.privacy_pictures] if keeping.pictures else []),
+            strings.privacy_where.format(host=policy.host, model=model),
+            *([strings.privacy_pictures] if policy.pictures else []),
             strings.privacy_usage,
-            kept if keeping.retention_days else strings.privacy_kept_on,
+            kept if policy.retention_days else strings.privacy_kept_on,
             strings.privacy_rights,
         ]
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)
 
     async def _export(self, interaction: discord.Interaction) -> None:
-        strings = self._commands.heard(interaction)
+        self._authorizer.authorize(interaction)
+        strings = strings_for(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         entries, size, whole = list[str](), 0, True
         async for exchange in self._history.by_author(interaction.user.id):
@@ -136,60 +120,55 @@ class OwnData:
                 whole = False
                 break
             entries.append(entry)
-        tallies = await self._history.usage.rows_of(interaction.user.id, USAGE_ROWS)
-        if not entries and not tallies:
+        rows = await self._history.usage.rows_of(interaction.user.id, USAGE_ROWS)
+        if not entries and not rows:
             await interaction.edit_original_response(content=strings.export_nothing)
             return
         sentence = strings.export_done if whole else strings.export_cut
-        used = [json.dumps(counted(tally), indent=1) for tally in tallies]
+        usage = [json.dumps(exported_usage(row), indent=1) for row in rows]
         await interaction.edit_original_response(
             content=sentence.format(count=len(entries)),
-            attachments=[_file(EXPORT_NAME, reversed(entries)), _file(USAGE_NAME, used)],
+            attachments=[_file(EXPORT_NAME, reversed(entries)), _file(USAGE_NAME, usage)],
         )
 
-    async def _ask_whether_to_forget(self, interaction: discord.Interaction) -> None:
-        strings = self._commands.heard(interaction)
-        view = ForgetView(self, strings)
-        view.stop()  # The lasting view hears the button; this one would be kept for ever.
+    async def _ask_to_confirm(self, interaction: discord.Interaction) -> None:
+        self._authorizer.authorize(interaction)
+        strings = strings_for(interaction)
+        view = self._forget_button(strings)
+        view.stop()  # The registered view receives the press; this one would be kept for ever.
         await interaction.response.send_message(strings.forget_me_sure, view=view, ephemeral=True)
 
+    def _forget_button(self, strings: Sentences) -> PersistentView:
+        view = PersistentView()
+        danger = discord.ButtonStyle.danger
+        view.add_button(FORGET, self._forget, label=strings.forget_me_label, style=danger)
+        return view
 
-class ForgetView(discord.ui.View):
-    """One button, which forgets all of whoever presses it."""
-
-    def __init__(self, own_data: OwnData, strings: Sentences) -> None:
-        super().__init__(timeout=None)
-        self._own_data = own_data
-        button: discord.ui.Button[ForgetView] = discord.ui.Button(
-            label=strings.forget_me_label, style=discord.ButtonStyle.danger, custom_id=FORGET
-        )
-        button.callback = self._pressed  # type: ignore[method-assign]  # discord.py's way
-        self.add_item(button)
-
-    async def _pressed(self, interaction: discord.Interaction) -> None:
-        await self._own_data.forget(interaction)
-
-    async def on_error(
-        self, interaction: discord.Interaction, error: Exception, _item: discord.ui.Item[Any], /
-    ) -> None:
-        """Say what went wrong."""
-        await self._own_data.explain(interaction, error)
+    async def _forget(self, interaction: discord.Interaction) -> None:
+        """Forget all that the person asked, and say how much that was."""
+        self._authorizer.track()  # Forgetting is allowed even where the bot may not work any more.
+        await interaction.response.defer()
+        count = await self._assistant.forget_person(interaction.user.id)
+        self._withdraw()
+        sentence = strings_for(interaction).forget_me_done.format(count=count)
+        await interaction.edit_original_response(content=sentence, view=None)
+        log.info("Forgot person %d: %d exchanges", interaction.user.id, count)
 
 
 def _file(name: str, entries: Iterable[str]) -> discord.File:
-    """Return a file with a list of what is JSON already."""
+    """Return a file with a JSON list of *entries*, which are JSON already."""
     data = "[\n" + ",\n".join(entries) + "\n]\n"
     return discord.File(io.BytesIO(data.encode()), name)
 
 
-def counted(tally: UsageRow) -> dict[str, object]:
-    """Return what somebody used on a day as they get it."""
+def exported_usage(row: UsageRow) -> dict[str, object]:
+    """Return what somebody used in a day, as they get it."""
     return {
-        "day": date_of(tally.day).isoformat(),
-        "server": str(tally.guild_id) if tally.guild_id else None,
-        "channel": str(tally.channel_id),
-        "model": tally.model,
-        **asdict(tally.used),
+        "day": date_of(row.day).isoformat(),
+        "server": str(row.guild_id) if row.guild_id else None,
+        "channel": str(row.channel_id),
+        "model": row.model,
+        **asdict(row.used),
     }
 
 

@@ -1,4 +1,4 @@
-"""A stored reply that is made anew, or gone on with, in the messages that show it."""
+"""Regenerate or continue a stored reply, in the messages that show it."""
 
 from enum import Enum, auto
 
@@ -17,16 +17,19 @@ from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
 
 
-class Renewed(Enum):
-    """What became of a renewal."""
+class RegenerateResult(Enum):
+    """What became of a press of Regenerate or Continue."""
 
     DONE = auto()
-    RUNNING = auto()  # the reply is being made already
+    RUNNING = auto()  # the reply is being written already
     FORGOTTEN = auto()
 
 
-class Renewals:
-    """Renews replies, each in nobody else's hands meanwhile. A renewal counts as a question."""
+class Regenerator:
+    """Regenerates or continues a reply while it holds the claim on the question.
+
+    That counts against the person's rate limit like a question.
+    """
 
     def __init__(
         self,
@@ -46,17 +49,14 @@ class Renewals:
         self._catch_up = catch_up
         self._limits = limits
 
-    async def renew(
+    async def regenerate(
         self, exchange: Exchange, renewal: Offer, press: ButtonPress, *, person_id: int, me_id: int
-    ) -> Renewed:
-        """See a reply renewed that somebody asks for by a press.
-
-        Raises PersonBusy, or HistoryFailed.
-        """
+    ) -> RegenerateResult:
+        """Write a reply anew, or go on with it; raises PersonBusy or HistoryFailed."""
         message_id = exchange.message_id
         with self._inbox.holding(message_id, is_stored=True) as free:
             if not free:
-                return Renewed.RUNNING
+                return RegenerateResult.RUNNING
             if self._limits.judge(person_id, seconds_of(press.id)) is not Verdict.ADMITTED:
                 raise PersonBusy(self._limits.questions_per_minute)
             delivery = Delivery.DEFERRED
@@ -73,12 +73,12 @@ class Renewals:
             finally:
                 self._catch_up.released(message_id, exchange.queue_key, done=delivery.done)
         if delivery is Delivery.GONE:
-            self._catch_up.again()  # If it is open still, and not forgotten.
-            return Renewed.FORGOTTEN
-        return Renewed.DONE
+            self._catch_up.again()  # The question may still be open.
+            return RegenerateResult.FORGOTTEN
+        return RegenerateResult.DONE
 
     async def _reply(self, exchange: Exchange, press: ButtonPress) -> DiscordReply | None:
-        """Return a reply over what is shown; None where that cannot be changed any more."""
+        """Return a reply over the messages that show it, None if they cannot be edited any more."""
         parts = await self._history.parts_of(exchange.message_id)
         if exchange.conversation.person_id:
             return await self._interactions.reply_by_press(exchange, press, parts)

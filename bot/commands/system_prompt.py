@@ -1,38 +1,48 @@
-"""The command /system: what the model is told first where it is given, for those who rule there."""
+"""The command /system: the system prompt of a place, shown to its managers and set by them."""
 
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import app_commands
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import CHANNEL_SCOPE, SCOPES, Commands, Refused, localized, scope_choices
-from bot.commands.modals import Forms, open_form
+from bot.commands.base import Authorizer, Refused, localized, strings_for
+from bot.commands.modals import open_modal
+from bot.commands.responses import confirm, run_or_defer
+from bot.commands.scopes import (
+    CHANNEL_SCOPE,
+    Target,
+    chosen_scope,
+    scope_choices,
+    scope_id_in,
+    target_of,
+)
+from bot.commands.surface import Surface
 from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed
-from bot.i18n.sentences import Sentences
 from bot.replies.interaction_channel import ANSWER_SECONDS
-from bot.storage.exchanges import History
-from bot.storage.preferences import Scope
+from bot.storage.preferences import Preferences, Scope
 
-FORMS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
+MODALS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
 
 
-class Instructing:
+class SystemPromptCommand:
     """Shows and sets the system prompt of a place."""
 
-    def __init__(self, commands: Commands, assistant: Assistant, history: History) -> None:
-        self._commands = commands
+    def __init__(
+        self, authorizer: Authorizer, assistant: Assistant, preferences: Preferences
+    ) -> None:
+        self._authorizer = authorizer
         self._assistant = assistant
-        self._history = history
+        self._preferences = preferences
 
-    def add_to(self, tree: app_commands.CommandTree[Any]) -> None:
-        """Add the command."""
+    def register(self, surface: Surface) -> None:
+        """Add the command, and the modals that it opens."""
 
-        @tree.command(
+        @surface.tree.command(
             name=localized(lambda t: t.system_name),
             description=localized(lambda t: t.system_description),
         )
@@ -49,48 +59,45 @@ class Instructing:
         async def system(
             interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
         ) -> None:
-            if scope not in SCOPES:
-                raise Refused(lambda t: t.command_failed)
-            place = self._commands.place_to_rule(interaction, SCOPES[scope])
+            chosen = chosen_scope(scope)
+            place = self._authorizer.authorize_manager(interaction, chosen)
             if prompt is None:
-                await self._open_form(interaction, SCOPES[scope], place)
+                await self._open_modal(interaction, chosen, place)
             else:
-                await self._set(interaction, SCOPES[scope], place, prompt)
+                await self._set(interaction, chosen, place, prompt)
 
-    def read_forms(self, forms: Forms) -> None:
-        """Set what people write into the form."""
-        for scope, kind in FORMS.items():
-            forms.read(kind, partial(self._filled_in, scope), ids=1)
+        for scope, kind in MODALS.items():
+            surface.modals.on_submit(kind, partial(self._submitted, scope), ids=1)
 
-    async def _open_form(
+    async def _open_modal(
         self, interaction: discord.Interaction, scope: Scope, place: Conversation
     ) -> None:
-        """Show the place's own prompt to edit, and an inherited one as placeholder."""
+        """Show the place's own prompt to edit, with the inherited one as the placeholder."""
         scope_id = scope_id_in(place, scope)
-        above = Conversation(place.parent_id or 0, guild_id=place.guild_id)
+        parent = Conversation(place.parent_id or 0, guild_id=place.guild_id)
         if scope == "guild":
-            above = Conversation(0)
+            parent = Conversation(0)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                own = await self._history.preferences.own_system_prompt(scope, scope_id)
-                inherited = await self._assistant.system_prompt(above)
-        except TimeoutError as error:  # Who waits for a form cannot be told to.
-            raise HistoryFailed("no answer in time for a form") from error
-        strings = self._commands.strings_for(interaction)
-        await open_form(
+                own = await self._preferences.own_system_prompt(scope, scope_id)
+                inherited = await self._assistant.system_prompt(parent)
+        except TimeoutError as error:  # Discord: no modal can follow a deferral.
+            raise HistoryFailed("no answer in time for a modal") from error
+        strings = strings_for(interaction)
+        await open_modal(
             interaction,
-            FORMS[scope],
+            MODALS[scope],
             scope_id,
             title=strings.system_form_title,
             label=strings.system_form_label,
-            words=own or "",
+            text=own or "",
             placeholder=strings.system_placeholder.format(prompt=" ".join(inherited.split())),
         )
 
-    async def _filled_in(
+    async def _submitted(
         self, scope: Scope, interaction: discord.Interaction, ids: Sequence[int], prompt: str
     ) -> None:
-        place = self._commands.place_to_rule(interaction, scope)
+        place = self._authorizer.authorize_manager(interaction, scope)
         if [scope_id_in(place, scope)] != [*ids]:
             raise Refused(lambda t: t.refused_place)
         await self._set(interaction, scope, place, prompt)
@@ -98,24 +105,14 @@ class Instructing:
     async def _set(
         self, interaction: discord.Interaction, scope: Scope, place: Conversation, prompt: str
     ) -> None:
-        await self._commands.done(interaction, self._assistant.instruct(scope, place, prompt))
-        strings = self._commands.strings_for(interaction)
-        await self._commands.tell(interaction, _set_sentence(place, scope, prompt, strings))
-
-
-def scope_id_in(place: Conversation, scope: Scope) -> int:
-    """Return for which channel or guild something is set in *place*."""
-    if scope == "channel":
-        return place.channel_id
-    assert place.guild_id is not None
-    return place.guild_id
-
-
-def _set_sentence(place: Conversation, scope: Scope, prompt: str, strings: Sentences) -> str:
-    if not prompt.strip():
-        return strings.system_cleared
-    if scope == "guild":
-        return strings.system_set_server
-    if place.guild_id is None:
-        return strings.system_set_dm
-    return strings.system_set_thread if place.parent_id else strings.system_set_channel
+        await run_or_defer(interaction, self._assistant.instruct(scope, place, prompt))
+        strings = strings_for(interaction)
+        sentences = {
+            Target.CHANNEL: strings.system_set_channel,
+            Target.THREAD: strings.system_set_thread,
+            Target.DM: strings.system_set_dm,
+            Target.SERVER: strings.system_set_server,
+        }
+        is_set = prompt.strip()
+        sentence = sentences[target_of(place, scope)] if is_set else strings.system_cleared
+        await confirm(interaction, sentence)

@@ -1,46 +1,79 @@
-"""Complete what somebody types into an option of a command: in time, or not at all."""
+"""The slash commands of a client: autocompleted, translated, and synced if they changed."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiohttp
 import discord
 from discord import app_commands
 
+from bot.commands.responses import UNANSWERABLE, report_error
+from bot.errors import HistoryFailed
+from bot.i18n.languages import of_locale
+from bot.i18n.sentences import ENGLISH
+from bot.storage.facts import Facts
+from bot.transport.calls import GARBLED
+
 log = logging.getLogger(__name__)
 
-CHOICES: Final = 25  # Discord: of one answer
+CHOICES: Final = 25  # Discord: in one autocomplete response
 CHOICE_LENGTH: Final = 100  # Discord: the name of a choice, and its value
-UNANSWERABLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError)
+FINGERPRINT: Final = "commands"
 
-ClientT = TypeVar("ClientT", bound=discord.Client)
 Complete = Callable[[discord.Interaction, str], Coroutine[Any, Any, list[app_commands.Choice[str]]]]
 
 
-class CompletingTree(app_commands.CommandTree[ClientT]):
-    """The commands of a client, which completes what is typed by itself.
+class CommandTree(app_commands.CommandTree[discord.Client]):
+    """The commands of a client; *facts* keeps the fingerprint of those that Discord knows.
 
-    discord.py would log each of its failures as an error: that it came too late, as many do, or
-    that an older definition of a command completed something.
+    It answers autocomplete by itself: discord.py would log as an error that an answer came too
+    late, as many do, or that Discord still offers an older definition of a command.
     """
 
-    def __init__(self, client: ClientT, **more: Any) -> None:
-        super().__init__(client, **more)
+    def __init__(self, client: discord.Client, facts: Facts) -> None:
+        super().__init__(
+            client,
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        )
+        self._facts = facts
         self._completions: dict[tuple[str, str], Complete] = {}
 
     def complete(
         self, command: app_commands.Command[Any, ..., Any], option: str, complete: Complete
     ) -> None:
-        """Offer for *option* what *complete* returns for what is typed there.
+        """Offer for *option* the choices that *complete* returns for what is typed so far.
 
-        It raises AppCommandError where nothing is to be offered.
+        It raises AppCommandError if there is nothing to offer.
         """
         self._completions[command.name, option] = complete
-        command.autocomplete(option)(complete)  # So that Discord is told that it is completed.
+        command.autocomplete(option)(complete)  # So Discord is told that it has autocomplete.
 
-    async def interaction_check(self, interaction: discord.Interaction[ClientT], /) -> bool:
-        """Let commands pass, and answer what is typed."""
+    async def sync_if_changed(self) -> None:
+        """Register the commands at Discord, unless it has them already."""
+        translator = Translator()
+        await self.set_translator(translator)
+        payload = [
+            await command.get_translated_payload(self, translator)
+            for command in self.get_commands()
+        ]
+        described = json.dumps([self.client.application_id, payload], sort_keys=True)
+        fingerprint = hashlib.sha256(described.encode()).hexdigest()
+        try:
+            if await self._facts.get(FINGERPRINT) == fingerprint:
+                return
+            await self.sync()
+            await self._facts.set(FINGERPRINT, fingerprint)
+        except (HistoryFailed, discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            log.warning("Cannot sync the commands: %s", type(error).__name__)
+            return
+        log.info("Synced the commands")
+
+    async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
+        """Answer autocomplete here, and let everything else pass on to its command."""
         if interaction.type is not discord.InteractionType.autocomplete:
             return True
         name, option, typed = _focused(interaction)
@@ -50,15 +83,43 @@ class CompletingTree(app_commands.CommandTree[ClientT]):
                 choices = await complete(interaction, typed)
                 await interaction.response.autocomplete(choices[:CHOICES])
             except app_commands.AppCommandError:
-                log.debug("What is typed is not completed: %s", name)
+                log.debug("Nothing to autocomplete: %s", name)
             except UNANSWERABLE as failure:
-                log.info("What is typed is not completed: %s", type(failure).__name__)
+                log.info("Cannot autocomplete %s: %s", name, type(failure).__name__)
         return False
+
+    async def _call(self, interaction: discord.Interaction) -> None:
+        """Report a command that discord.py cannot parse as an outdated one."""
+        try:
+            await super()._call(interaction)
+        except GARBLED as error:
+            raise app_commands.AppCommandError(type(error).__name__) from error
+
+    async def on_error(
+        self, interaction: discord.Interaction, error: app_commands.AppCommandError, /
+    ) -> None:
+        """Tell the person why a command failed."""
+        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        await report_error(interaction, cause)
+
+
+class Translator(app_commands.Translator):
+    """Gives Discord the names and descriptions of commands in languages other than English."""
+
+    async def translate(
+        self,
+        string: app_commands.locale_str,
+        locale: discord.Locale,
+        context: app_commands.TranslationContextTypes,  # noqa: ARG002  # discord.py gives it
+    ) -> str | None:
+        """Return *string* in the language of *locale*, None if Discord shows the English one."""
+        strings, explain = of_locale(locale.value), string.extras.get("explain")
+        return explain(strings) if explain is not None and strings is not ENGLISH else None
 
 
 def _focused(interaction: discord.Interaction) -> tuple[str, str, str]:
-    """Return the command, the option that is typed into, and what stands there."""
+    """Return the command, the option that somebody is typing into, and its text so far."""
     data: Any = interaction.data
     options = data.get("options", [])
-    focused: dict[str, Any] = next(filter(lambda one: one.get("focused"), options), {})
+    focused: dict[str, Any] = next((one for one in options if one.get("focused")), {})
     return data["name"], focused.get("name", ""), focused.get("value", "")

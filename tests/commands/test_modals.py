@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.commands.modals import form_id, read_form_id, written_in
+from bot.commands.modals import entered_text, modal_id, parse_modal_id
 from bot.transport.payload_checks import SNOWFLAKE_LIMIT
 
 LARGEST = SNOWFLAKE_LIMIT - 1
@@ -16,9 +16,9 @@ DISPLAY = {"type": 10, "id": 1}
 
 @pytest.mark.parametrize("ids", [(), (1,), (LARGEST, LARGEST)])
 def test_an_id_says_what_it_was_made_of_and_fits(ids: tuple[int, ...]) -> None:
-    custom_id = form_id("system-channel", *ids)
+    custom_id = modal_id("system-channel", *ids)
     assert len(custom_id) <= 100
-    assert read_form_id({"custom_id": custom_id}) == ("system-channel", ids)
+    assert parse_modal_id({"custom_id": custom_id}) == ("system-channel", ids)
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,15 @@ def test_an_id_says_what_it_was_made_of_and_fits(ids: tuple[int, ...]) -> None:
     ],
 )
 def test_what_is_no_id_of_ours_is_about_nothing(data: Any) -> None:
-    assert read_form_id(data) == ("", ())
+    assert parse_modal_id(data) == ("", ())
 
 
 @pytest.mark.parametrize("parts", [[IN_ROW], [IN_LABEL], [DISPLAY, IN_LABEL], [None, IN_ROW]])
 def test_the_field_is_found_in_a_row_or_a_label(parts: list[Any]) -> None:
-    assert written_in({"components": parts}) == "Hello"
+    assert entered_text({"components": parts}) == "Hello"
 
 
 @pytest.mark.parametrize("parts", [None, "x", [], [DISPLAY], [{"component": FIELD | {"value": 1}}]])
 def test_where_there_is_no_field_nothing_was_written_not_even_an_empty_text(parts: Any) -> None:
-    assert written_in({"components": parts}) is None
-    assert written_in(parts) is None
+    assert entered_text({"components": parts}) is None
+    assert entered_text(parts) is None

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from bot.commands.ask import MOST_FORMS
-from bot.commands.modals import WORDS_NAME
+from bot.commands.ask import MAX_MODALS
+from bot.commands.modals import FILE_NAME
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH, Sentences
 from tests.e2e.conftest import Message, Stage, field_of
@@ -55,7 +55,7 @@ async def check_given_back(stage: Stage, interaction: str, why: str, words: str)
     assert told["ephemeral"]
     assert back["ephemeral"]
     [file] = back["attachments"]
-    assert file["filename"] == WORDS_NAME
+    assert file["filename"] == FILE_NAME
     async with ClientSession() as http, http.get(file["url"]) as download:
         assert await download.text() == words
 
@@ -168,7 +168,7 @@ async def test_of_forms_without_end_the_oldest_is_forgotten(stage: Stage, unique
     place = await elsewhere(stage, person, unique)
     said = [
         await stage.discord.say(place, person, f"{unique} {number}")
-        for number in range(MOST_FORMS + 1)
+        for number in range(MAX_MODALS + 1)
     ]
     first, second = [await opened_about(stage, one, person) for one in said[:2]]
     menu = ENGLISH.ask_about_menu

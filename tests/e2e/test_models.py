@@ -296,7 +296,7 @@ async def test_what_comes_too_late_for_who_types_is_no_failure(choosy: Stage) ->
     late = {"message": "Unknown interaction", "code": 10062}
     await choosy.discord.fault("answer", method="POST", path="/callback", status=404, body=late)
     await choosy.discord.autocomplete(await choosy.channel(), "Mina", "model", "model", "")
-    await choosy.logged("What is typed is not completed: NotFound")
+    await choosy.logged("Cannot autocomplete model: NotFound")
 
 
 async def test_a_choice_goes_with_its_channel_and_its_server(choosy: Stage, unique: str) -> None:

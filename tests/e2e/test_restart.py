@@ -36,7 +36,7 @@ async def restarted(stand_ins: Stage) -> AsyncIterator[Restarted]:
         played.first_request = len(await stage.discord.requests())
         async with stage.bot() as first:
             await played.before()
-            await stage.logged("The commands are synced")
+            await stage.logged("Synced the commands")
             assert await first.stop() == 0
         async with stage.bot():
             yield played
@@ -77,7 +77,7 @@ async def test_what_was_answered_is_not_answered_again(restarted: Restarted) -> 
 
 async def test_commands_are_synced_only_when_they_changed(restarted: Restarted) -> None:
     stage = restarted.stage
-    assert stage.log.count("The commands are synced") == 1
+    assert stage.log.count("Synced the commands") == 1
     synced = await stage.discord.requests(after=restarted.first_request, method="PUT")
     assert [one["route"] for one in synced] == ["/applications/{application_id}/commands"]
     assert {command["name"] for command in await stage.discord.commands()} >= {"reset", "system"}

@@ -181,7 +181,7 @@ async def test_06_a_command_that_cannot_be_stored_changes_nothing_and_says_so(
     memory = await stage.memory_at(f"{unique} after")
     assert f"{unique} before" in memory
     assert f"{unique} prompt" not in memory
-    failed = [line for line in stage.log.splitlines() if "bot.commands.base: A command" in line]
+    failed = [line for line in stage.log.splitlines() if "bot.commands.responses: Command " in line]
     assert len(failed) == 3
     assert all(" WARNING " in line and "disk I/O error" in line for line in failed)
 
@@ -377,7 +377,8 @@ async def test_07_a_command_that_waited_in_vain_says_so_where_it_waited(
         assert (await stage.discord.interaction(interaction))["followups"] == []
         await stage.said(thread, "Mina", f"{unique} after")
     assert f"{unique} before" in await stage.memory_at(f"{unique} after")
-    assert "A command changed nothing: OperationalError: disk I/O error" in stage.log
+    failed = f"Command {interaction} changed nothing: OperationalError: disk I/O error"
+    assert failed in stage.log
 
 
 async def test_07_a_stop_waits_for_a_command_that_waits(own_stage: Stage, unique: str) -> None:
@@ -419,9 +420,11 @@ async def obeyed_without_a_word(
     async with stage.bot():
         thread = (await stage.asked(f"{unique} before"))["id"]
         async with locked(stage.folder / "bot.db"):
-            yield thread, await stage.discord.command(thread, "Mina", "reset")
+            interaction = await stage.discord.command(thread, "Mina", "reset")
+            yield thread, interaction
         await stage.logged(
-            f"WARNING bot.commands.base: A command cannot be answered any more: code {code}"
+            f"WARNING bot.commands.responses: Cannot answer command {interaction} any more: "
+            f"code {code}"
         )
         await stage.said(thread, "Mina", f"{unique} after")
     assert f"{unique} before" not in await stage.memory_at(f"{unique} after")
@@ -434,7 +437,7 @@ async def test_07_a_command_that_discord_calls_failed_is_obeyed(
     await own_stage.discord.fault("drop", method="POST", path="/callback$")
     async with obeyed_without_a_word(own_stage, unique, 10062) as (_, interaction):
         assert (await own_stage.discord.wait_for_answer(interaction))["state"] == "failed"
-    assert "A command cannot be told to wait: ServerDisconnectedError" in own_stage.log
+    assert f"Cannot defer command {interaction}: ServerDisconnectedError" in own_stage.log
 
 
 async def test_07_a_command_is_obeyed_though_somebody_deleted_what_says_that_it_waits(

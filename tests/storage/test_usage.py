@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from bot.commands.usage import ROWS, guild_report, summed
+from bot.commands.usage import ROWS, guild_report, priced
 from bot.i18n.sentences import ENGLISH
 from bot.llm.prices import Prices
 from bot.markdown.splitter import MESSAGE_LIMIT
@@ -109,10 +109,10 @@ def test_days_are_those_of_utc() -> None:
 
 def test_models_without_a_price_count_but_cost_nothing() -> None:
     by_model = {"m": UsageTotal(1_000_000, 100_000, 1), "n": UsageTotal(5, 5, 1)}
-    assert summed(by_model, PRICES).cost == 2
-    assert summed(by_model, PRICES).used == UsageTotal(1_000_005, 100_005, 2)
-    assert summed({"n": UsageTotal(5, 5, 1)}, PRICES).cost is None
-    assert summed(by_model, None).cost is None
+    assert priced(by_model, PRICES).cost == 2
+    assert priced(by_model, PRICES).total == UsageTotal(1_000_005, 100_005, 2)
+    assert priced({"n": UsageTotal(5, 5, 1)}, PRICES).cost is None
+    assert priced(by_model, None).cost is None
 
 
 def test_the_largest_come_first_and_the_rest_together() -> None:

@@ -1,0 +1,77 @@
+"""How commands answer an interaction: at once or deferred, for everyone, or with an error."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import discord
+from discord import app_commands
+
+from bot.commands.base import Refused, strings_for
+from bot.errors import BotError, HistoryFailed
+from bot.replies.interaction_channel import ANSWER_SECONDS
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+# What discord.py raises if an interaction cannot be answered.
+UNANSWERABLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError)
+# Discord's codes for an interaction that is unknown, as after 3 s, or answered already; and for a
+# deferred one after 15 minutes, or whose "thinking" message was deleted.
+EXPIRED_CODES: Final = frozenset({10062, 40060, 50027, 10008})
+
+
+async def run_or_defer(interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of *work*; if it takes long, Discord is told to wait for the answer."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=ANSWER_SECONDS)
+    if not done:
+        try:
+            await interaction.response.defer(thinking=True)
+        except UNANSWERABLE as failure:
+            log.warning("Cannot defer command %d: %s", interaction.id, type(failure).__name__)
+    return await task
+
+
+async def confirm(interaction: discord.Interaction, sentence: str) -> None:
+    """Tell everyone in the place what a command did."""
+    if interaction.response.is_done():  # It was deferred: this replaces the "thinking" message.
+        await interaction.edit_original_response(content=sentence)
+    else:
+        await interaction.response.send_message(sentence)
+
+
+async def report_error(interaction: discord.Interaction, error: Exception) -> None:
+    """Tell the person why nothing was done, in a message that nobody else sees.
+
+    Everyone sees it if it replaces the "thinking" message of a deferred command.
+    """
+    if isinstance(error, discord.HTTPException) and error.code in EXPIRED_CODES:
+        log.warning("Cannot answer command %d any more: code %d", interaction.id, error.code)
+        return
+    sentence = _explained(interaction, error)
+    try:
+        if interaction.response.is_done():  # Discord: the first one replaces the deferral.
+            await interaction.followup.send(sentence, ephemeral=True)
+        else:
+            await interaction.response.send_message(sentence, ephemeral=True)
+    except UNANSWERABLE as failure:
+        log.warning("Cannot answer command %d: %s", interaction.id, type(failure).__name__)
+
+
+def _explained(interaction: discord.Interaction, error: Exception) -> str:
+    """Log *error* if an operator needs it, and return what the person reads about it."""
+    strings = strings_for(interaction)
+    if isinstance(error, HistoryFailed):
+        log.warning("Command %d changed nothing: %s", interaction.id, error)
+        return strings.command_without_memory
+    if isinstance(error, Refused | BotError):
+        return error.explain(strings)
+    if isinstance(error, app_commands.AppCommandError):
+        # Discord goes on offering a command as an older version of the bot defined it.
+        log.warning("Cannot read command %d: %s", interaction.id, type(error).__name__)
+    else:
+        log.error("Command %d failed", interaction.id, exc_info=error)
+    return strings.command_failed

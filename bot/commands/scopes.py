@@ -1,0 +1,56 @@
+"""What a setting of a command applies to: a channel with its threads, or a server."""
+
+from enum import Enum, auto
+from typing import Final
+
+from discord import app_commands
+
+from bot.commands.base import Refused, localized
+from bot.conversation.exchange import Conversation
+from bot.storage.preferences import Scope
+
+# People choose a "server", which is called a guild in code.
+CHANNEL_SCOPE: Final = "channel"
+SERVER_SCOPE: Final = "server"
+SCOPES: Final[dict[str, Scope]] = {CHANNEL_SCOPE: "channel", SERVER_SCOPE: "guild"}
+
+
+class Target(Enum):
+    """What a setting was made for, as the confirmation names it."""
+
+    CHANNEL = auto()
+    THREAD = auto()
+    DM = auto()
+    SERVER = auto()
+
+
+def target_of(place: Conversation, scope: Scope) -> Target:
+    """Return what a setting with *scope* that was made in *place* applies to."""
+    if scope == "guild":
+        return Target.SERVER
+    if place.guild_id is None:
+        return Target.DM
+    return Target.THREAD if place.parent_id else Target.CHANNEL
+
+
+def scope_id_in(place: Conversation, scope: Scope) -> int:
+    """Return the id of the channel or guild that a setting made in *place* applies to."""
+    if scope == "channel":
+        return place.channel_id
+    assert place.guild_id is not None
+    return place.guild_id
+
+
+def scope_choices() -> list[app_commands.Choice[str]]:
+    """Return the choices of an option `scope`."""
+    return [
+        app_commands.Choice(name=localized(lambda t: t.system_scope_channel), value=CHANNEL_SCOPE),
+        app_commands.Choice(name=localized(lambda t: t.system_scope_server), value=SERVER_SCOPE),
+    ]
+
+
+def chosen_scope(value: str) -> Scope:
+    """Return the scope that was chosen; raises Refused for one that is not among the choices."""
+    if value not in SCOPES:
+        raise Refused(lambda t: t.command_failed)
+    return SCOPES[value]
