@@ -358,7 +358,7 @@ async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, un
     warnings = [line for line in stage.log.splitlines() if " WARNING " in line]
     assert [line.partition(" bot.")[2].partition(":")[0] for line in warnings] == [
         "storage.database",
-        "commands.base",
+        "commands.responses",
     ]
 
 
