@@ -1,0 +1,49 @@
+"""An interaction that keeps what it is answered."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import discord
+
+
+@dataclass
+class DoubleInteraction:
+    """Stands in for discord.Interaction, which is made of a payload and a connection.
+
+    *shown* holds the answers in order, each with whether only the person sees it; a deferral is
+    "…". *failure* is raised instead of sending.
+    """
+
+    id: int = 77
+    guild_id: int | None = 7
+    channel_id: int | None = 1
+    channel: Any = None
+    locale: discord.Locale = discord.Locale.british_english
+    permissions: discord.Permissions = field(default_factory=discord.Permissions.none)
+    failure: Exception | None = None
+    shown: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def response(self) -> "DoubleInteraction":
+        return self
+
+    @property
+    def followup(self) -> "DoubleInteraction":
+        return self
+
+    def is_done(self) -> bool:
+        return bool(self.shown)
+
+    async def defer(self, *, thinking: bool, ephemeral: bool = False) -> None:
+        assert thinking
+        await self.send_message("…", ephemeral=ephemeral)
+
+    async def send_message(self, content: str, *, ephemeral: bool = False) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.shown.append((content, ephemeral))
+
+    send = send_message
+
+    async def edit_original_response(self, *, content: str) -> None:
+        self.shown[0] = content, self.shown[0][1]

@@ -1,0 +1,67 @@
+"""Who may use a command where."""
+
+from dataclasses import replace
+from typing import Any
+
+import discord
+import pytest
+
+from bot.commands.base import Authorizer, Refused
+from bot.conversation.exchange import Conversation
+from bot.i18n.sentences import ENGLISH
+from bot.inbox.access import Access
+from bot.inbox.in_flight import InFlight
+from tests.commands.doubles import DoubleInteraction
+
+IN_GUILD = DoubleInteraction()
+IN_DM = DoubleInteraction(guild_id=None)
+BY_MANAGER = replace(IN_GUILD, permissions=discord.Permissions(manage_guild=True))
+BY_ADMIN = replace(IN_GUILD, permissions=discord.Permissions(administrator=True))
+
+
+@pytest.fixture
+def in_flight() -> InFlight:
+    return InFlight()
+
+
+@pytest.fixture
+def authorizer(in_flight: InFlight) -> Authorizer:
+    return Authorizer(Access(frozenset({7}), direct_messages=True), in_flight)
+
+
+@pytest.mark.parametrize("interaction", [IN_GUILD, IN_DM])
+async def test_anybody_may_use_a_command_where_the_bot_works(
+    authorizer: Authorizer, in_flight: InFlight, interaction: Any
+) -> None:
+    """A shutdown waits for it."""
+    assert authorizer.authorize(interaction) == Conversation(1, None, interaction.guild_id)
+    assert len(in_flight) == 1
+
+
+@pytest.mark.parametrize("elsewhere", [{"guild_id": 8}, {"channel_id": None}])
+async def test_nobody_may_use_a_command_elsewhere(
+    authorizer: Authorizer, elsewhere: dict[str, Any]
+) -> None:
+    interaction: Any = replace(BY_MANAGER, **elsewhere)
+    with pytest.raises(Refused, match=ENGLISH.refused_place):
+        authorizer.authorize_manager(interaction)
+
+
+@pytest.mark.parametrize("interaction", [BY_MANAGER, BY_ADMIN, IN_DM])
+async def test_a_place_is_managed_by_who_manages_the_server_and_a_dm_by_its_person(
+    authorizer: Authorizer, interaction: Any
+) -> None:
+    place = Conversation(1, None, interaction.guild_id)
+    assert authorizer.authorize_manager(interaction) == place
+
+
+async def test_others_may_not_use_a_command_for_managers(authorizer: Authorizer) -> None:
+    interaction: Any = IN_GUILD
+    with pytest.raises(Refused, match=ENGLISH.refused_permission):
+        authorizer.authorize_manager(interaction)
+
+
+async def test_a_direct_message_has_no_server_to_set_anything_for(authorizer: Authorizer) -> None:
+    interaction: Any = IN_DM
+    with pytest.raises(Refused, match="There is no server here"):
+        authorizer.authorize_manager(interaction, "guild")
