@@ -1,4 +1,4 @@
-"""Hold the database's file: for one process alone, and only when all of it can be read."""
+"""Lock the database's file for this process, and check that the whole file can be read."""
 
 import asyncio
 import logging
@@ -14,32 +14,32 @@ from bot.errors import HistoryInUse, HistoryUnusable
 
 log = logging.getLogger(__name__)
 
-LEAST_BYTES: Final = 512  # SQLite: the smallest page
-PATIENCE_SECONDS: Final = 1.0  # An instance that is just leaving may still hold it.
-LOCKED_SECONDS: Final = 60.0  # Another program may lock the file; so long it is waited for.
+SMALLEST_PAGE: Final = 512  # SQLite, in bytes
+LOCK_SECONDS: Final = 1.0  # An instance that is about to exit may still hold the lock.
+LOCKED_SECONDS: Final = 60.0  # the wait for another program, such as a backup, that locks the file
 
 
 class DatabaseFile:
-    """A file that is read through by a thread of its own, since that may take long."""
+    """A locked file. A thread checks it, because reading a large file takes long."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._checking: Future[None] = Future()
-        # It holds up nobody who leaves meanwhile.
+        # A daemon: the process may exit before it has read the whole file.
         Thread(target=self._check, daemon=True).start()
 
     @classmethod
     @contextmanager
     def hold(cls, path: Path) -> Iterator[Self]:
-        """Hold *path* for this process, made if it does not exist; raises HistoryUnusable."""
-        with ExitStack() as held:
+        """Lock *path* for this process and create its folder; raises HistoryUnusable."""
+        with ExitStack() as locks:
             with unusable(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                held.enter_context(_locked(path))
+                locks.enter_context(_locked(path))
             yield cls(path)
 
     async def checked(self) -> None:
-        """Wait until all of it is read; raises HistoryUnusable where that cannot be."""
+        """Wait until the whole file has been read; raises HistoryUnusable if it cannot be."""
         with unusable(self.path):
             await asyncio.wrap_future(self._checking)
 
@@ -47,7 +47,7 @@ class DatabaseFile:
         self._checking.set_running_or_notify_cancel()
         try:
             _read_through(self.path)
-        except Exception as error:  # noqa: BLE001  # It is raised where it is waited for.
+        except Exception as error:  # noqa: BLE001  # `checked` raises it.
             self._checking.set_exception(error)
         else:
             self._checking.set_result(None)
@@ -55,7 +55,7 @@ class DatabaseFile:
 
 @contextmanager
 def unusable(path: Path) -> Iterator[None]:
-    """Raise HistoryUnusable, which says what to do, for what is wrong with a file."""
+    """Translate errors of a file into HistoryUnusable, which says what to do."""
     try:
         yield
     except OSError as error:
@@ -77,14 +77,15 @@ def unusable(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lock the database *path* for this process; raises HistoryInUse if another one has it.
+    """Lock the database *path* within the block; raises HistoryInUse if another process has it.
 
-    The lock is an open transaction on an empty file beside the database: it works on every system,
-    ends with the process, however that ends, and leaves the database readable for others.
+    Two processes would answer everything twice. The lock is an open transaction on an empty file
+    beside the database: it works on every system, ends with the process, however that ends, and
+    leaves the database readable for others.
     """
     lock_path = Path(f"{path.resolve()}.lock")
     lock_path.touch(mode=0o600)
-    lock = sqlite3.connect(lock_path, isolation_level=None, timeout=PATIENCE_SECONDS)
+    lock = sqlite3.connect(lock_path, isolation_level=None, timeout=LOCK_SECONDS)
     with closing(lock):
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -99,19 +100,19 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _read_through(path: Path) -> None:
-    """Read the whole file before anything may write into it; a new one is made private."""
+    """Read the whole file before anything may write to it. A new file is created private."""
     size = path.stat().st_size if path.exists() else 0
     log_path = Path(f"{path}-wal")
     is_logged = log_path.exists() and log_path.stat().st_size > 0
-    if size < LEAST_BYTES and (size or is_logged):
-        # SQLite would take it for a new file, and delete the log.
+    if size < SMALLEST_PAGE and (size or is_logged):
+        # SQLite would treat it as a new file, and delete the write-ahead log.
         raise sqlite3.DatabaseError("the file is cut short")
     if not size:
-        log.info("The memory is empty: %s is a new database", path)
-        path.touch(mode=0o600)  # What people wrote is nobody else's to read.
-    # Where this fails, aiosqlite would fail too and leave its thread behind, to die noisily. Who
-    # only reads does not work the log of a crash into a damaged file. Without a log nobody has the
-    # file open, and reading it needs no files beside it.
+        log.info("Create database %s: there is none", path)
+        path.touch(mode=0o600)  # Other users of the system must not read it.
+    # If the file cannot be read, aiosqlite would fail as well, and its thread would die with a
+    # traceback. A read-only connection does not move the log of a crash into a damaged file. If
+    # there is no log, no process has the file open, and "immutable" creates no files beside it.
     how = "mode=ro" if is_logged else "immutable=1"
     address = f"{path.resolve().as_uri()}?{how}"
     reader = sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)

@@ -1,4 +1,4 @@
-"""What the bot remembers besides conversations: named facts, and what it learned of models."""
+"""Store small values by name, and what the bot learned about each model."""
 
 from bot.conversation.context_window import UNBOUNDED, ContextWindow
 from bot.conversation.token_estimate import Calibration
@@ -6,18 +6,18 @@ from bot.storage.database import Database
 
 
 class Facts:
-    """Values that outlive the process, by name. Every method raises HistoryFailed."""
+    """Small values by name, kept across restarts. Every method raises HistoryFailed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, name: str) -> str | None:
-        """Return a small thing to remember, such as the fingerprint of the commands."""
+        """Return the value of *name*, None if it was never set."""
         rows = await self._database.fetch("SELECT value FROM facts WHERE name = ?", name)
         return str(rows[0][0]) if rows else None
 
     async def set(self, name: str, value: str) -> None:
-        """Remember a small thing."""
+        """Set the value of *name*."""
         await self._database.change("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)
 
 
@@ -28,14 +28,14 @@ class ModelStore:
         self._database = database
 
     async def calibration(self, model: str) -> Calibration:
-        """Return what was learnt about *model*'s token counts."""
+        """Return the calibration of the token estimates for *model*."""
         rows = await self._database.fetch(
             "SELECT factor, weight, samples FROM calibrations WHERE model = ?", model
         )
         return Calibration(*rows[0]) if rows else Calibration()
 
     async def set_calibration(self, model: str, calibration: Calibration) -> None:
-        """Keep what was learnt about *model*'s token counts."""
+        """Store the calibration of the token estimates for *model*."""
         await self._database.change(
             "INSERT OR REPLACE INTO calibrations VALUES (?, ?, ?, ?)",
             model,
@@ -45,7 +45,7 @@ class ModelStore:
         )
 
     async def context_window(self, model: str) -> tuple[ContextWindow, int]:
-        """Return the learnt context window of *model* and when it expires, as a unix time."""
+        """Return the learned context window of *model* and when it expires, in Unix time."""
         rows = await self._database.fetch(
             "SELECT prompt_tokens, total_tokens, reply_tokens, until FROM context_windows"
             " WHERE model = ?",
@@ -54,7 +54,7 @@ class ModelStore:
         return (ContextWindow(*rows[0][:3]), rows[0][3]) if rows else (UNBOUNDED, 0)
 
     async def set_context_window(self, model: str, window: ContextWindow, *, until: int) -> None:
-        """Store the context window of *model* *until* a unix time."""
+        """Store the context window of *model*, valid *until* a Unix time."""
         await self._database.change(
             "INSERT OR REPLACE INTO context_windows VALUES (?, ?, ?, ?, ?)",
             model,

@@ -1,4 +1,4 @@
-"""The places where people ask, and the guilds that the bot is in, kept in SQLite."""
+"""Store the channels and threads where people ask, and the guilds that the bot is in."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,7 +16,7 @@ _UPSERT: Final = """
 
 
 def upsert_place(place: Conversation) -> Statement:
-    """Return what records a place; nothing is written where it is known already."""
+    """Return the statement that records a place; it writes nothing if the place is known."""
     return (
         _UPSERT,
         {"place": place.channel_id, "parent": place.parent_id, "guild": place.guild_id},
@@ -24,7 +24,7 @@ def upsert_place(place: Conversation) -> Statement:
 
 
 class Places:
-    """Where something may have been missed. Every method raises HistoryFailed."""
+    """The known places and guilds. Every method raises HistoryFailed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class Places:
     async def remember_thread(
         self, place_id: int, parent_id: int | None, guild_id: int | None
     ) -> None:
-        """Record a thread of the bot's own: follow-ups in it need no mention."""
+        """Record a thread of the bot's own, in which follow-ups need no mention."""
         await self._database.change(
             "INSERT INTO places (place_id, parent_id, guild_id, own) VALUES (?, ?, ?, 1)"
             " ON CONFLICT DO UPDATE SET own = 1",
@@ -63,14 +63,14 @@ class Places:
         return {int(guild_id) for (guild_id,) in rows}
 
     async def channels_of(self, guild_id: int) -> list[int]:
-        """Return the known channels of a guild, without what is below them."""
+        """Return the known channels of a guild, without threads."""
         rows = await self._database.fetch(
             "SELECT place_id FROM places WHERE guild_id = ? AND parent_id IS NULL", guild_id
         )
         return [int(place_id) for (place_id,) in rows]
 
     async def threads_of(self, guild_id: int) -> dict[int, list[int]]:
-        """Return the known threads of a guild, by the channel that they are in."""
+        """Return the known threads of a guild by channel."""
         threads: dict[int, list[int]] = {}
         for place_id, parent_id in await self._database.fetch(
             "SELECT place_id, parent_id FROM places"
@@ -81,7 +81,7 @@ class Places:
         return threads
 
     async def direct_places(self) -> list[int]:
-        """Return the direct messages that are known."""
+        """Return the known direct message channels."""
         rows = await self._database.fetch(
             "SELECT place_id FROM places WHERE guild_id IS NULL AND parent_id IS NULL AND own = 0"
         )
@@ -95,27 +95,28 @@ class Places:
         return [int(parent_id) for (parent_id,) in rows]
 
     async def parent_of(self, place_id: int) -> int | None:
-        """Return the channel above a known thread."""
+        """Return the channel of a known thread."""
         rows = await self._database.fetch(
             "SELECT parent_id FROM places WHERE place_id = ?", place_id
         )
         return rows[0][0] if rows else None
 
     async def guilds(self) -> dict[int, int]:
-        """Return the known guilds, each with the message id after which the bot was there."""
+        """Return the known guilds, each with the message id after which the bot was in it."""
         rows = await self._database.fetch("SELECT guild_id, since_id FROM guilds")
         return {int(guild_id): int(since_id) for guild_id, since_id in rows}
 
     async def join_guilds(self, since: Mapping[int, int]) -> None:
-        """Record that the bot is in guilds, in each of which what is older is not for it.
+        """Record the guilds that the bot is in.
 
-        *since*: the message id after which the bot was there, by guild.
+        *since* has for each guild the message id after which the bot was in it; older messages are
+        not for the bot.
         """
         insert = "INSERT INTO guilds VALUES (?, ?) ON CONFLICT DO NOTHING"
         await self._database.change_all(*((insert, row) for row in since.items()))
 
     async def leave_guild(self, guild_id: int) -> None:
-        """Forget that the bot was in a guild, its system prompt and model, and what was used."""
+        """Delete a guild with its system prompt, its model and its usage."""
         await self._database.change_all(
             ("DELETE FROM guilds WHERE guild_id = ?", (guild_id,)),
             ("DELETE FROM system_prompts WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
@@ -124,12 +125,12 @@ class Places:
         )
 
     async def is_own_thread(self, place_id: int) -> bool:
-        """Whether *place_id* is a thread that the bot answered into when it was made."""
+        """Whether *place_id* is a thread that was recorded as the bot's own."""
         rows = await self._database.fetch("SELECT own FROM places WHERE place_id = ?", place_id)
         return bool(rows and rows[0][0])
 
     async def claim_first_hint(self, place_id: int) -> bool:
-        """Whether no hint was given in *place_id* before, a thread of its own; now one was."""
+        """Record a hint in a thread of the bot's own; return whether it is the first one there."""
         changed = await self._database.change(
             "INSERT INTO places (place_id, own, hinted) VALUES (?, 1, 1)"
             " ON CONFLICT DO UPDATE SET hinted = 1 WHERE hinted = 0",

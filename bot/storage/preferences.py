@@ -1,4 +1,4 @@
-"""What is stored besides conversations: system prompts, models, their learnt limits, facts."""
+"""Store the system prompts and models that people set for channels and guilds."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -9,8 +9,8 @@ from bot.storage.places import upsert_place
 
 Scope = Literal["channel", "guild"]
 Table = Literal["system_prompts", "models"]
-# Both in one statement: each question asks for both on its way to the model.
-_CHOSEN: Final = " UNION ALL ".join(
+# One statement reads both, because each question needs both before the model is asked.
+_OVERRIDES: Final = " UNION ALL ".join(
     f"SELECT '{table}', scope, scope_id, {value} FROM {table}"
     " WHERE scope = 'channel' AND scope_id IN (:channel, :parent)"
     " OR scope = 'guild' AND scope_id = :guild"
@@ -20,7 +20,7 @@ _CHOSEN: Final = " UNION ALL ".join(
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What somebody chose, and for what: the channel or guild *scope_id*."""
+    """A value that somebody set for the channel or guild *scope_id*."""
 
     scope: Scope
     scope_id: int
@@ -29,22 +29,22 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class PlaceOverrides:
-    """What was chosen for a place, nearest first: for itself, for its channel, for its guild."""
+    """The values set for a place, nearest first: its own, its parent channel's, its guild's."""
 
     system_prompts: tuple[Override, ...]
     models: tuple[Override, ...]
 
 
 class Preferences:
-    """Small things to remember. Every method raises HistoryFailed."""
+    """The system prompts and models of channels and guilds. Every method raises HistoryFailed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def overrides(self, conversation: Conversation) -> PlaceOverrides:
-        """Return what was chosen for a conversation, its channel and its guild."""
+        """Return the values set for a conversation, its parent channel and its guild."""
         rows = await self._database.fetch(
-            _CHOSEN,
+            _OVERRIDES,
             channel=conversation.channel_id,
             parent=conversation.parent_id,
             guild=conversation.guild_id,
@@ -65,27 +65,22 @@ class Preferences:
 
         return PlaceOverrides(nearest_first("system_prompts"), nearest_first("models"))
 
-    async def system_prompt(self, conversation: Conversation) -> str | None:
-        """Return the system prompt that holds here: the thread's, its channel's or the guild's."""
-        prompts = (await self.overrides(conversation)).system_prompts
-        return prompts[0].value if prompts else None
-
     async def own_system_prompt(self, scope: Scope, scope_id: int) -> str | None:
-        """Return the system prompt that was set for just this channel or guild."""
+        """Return the system prompt that was set for exactly this channel or guild."""
         rows = await self._database.fetch(
             "SELECT prompt FROM system_prompts WHERE scope = ? AND scope_id = ?", scope, scope_id
         )
         return str(rows[0][0]) if rows else None
 
     async def set_system_prompt(self, scope: Scope, place: Conversation, prompt: str) -> None:
-        """Set the system prompt of a channel or guild; an empty one goes back to the default.
+        """Set the system prompt of a channel or guild; an empty one restores the default.
 
-        The place is recorded, so that it is known what goes with a guild or channel that goes.
+        The place is recorded, so that the prompt is deleted with its channel or guild.
         """
         await self._set("system_prompts", scope, place, scrubbed(prompt))
 
     async def set_model(self, scope: Scope, place: Conversation, model: str) -> None:
-        """Set the model of a channel or guild, as `set_system_prompt` does the prompt."""
+        """Set the model of a channel or guild; an empty one restores the default."""
         await self._set("models", scope, place, model)
 
     async def _set(self, table: Table, scope: Scope, place: Conversation, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Keep in SQLite what was used: tokens and answers by day, place, person and model."""
+"""Store usage: tokens and answers by day, place, person and model."""
 
 import time
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from bot.storage.database import Database, Statement
 
 By = Literal["person", "channel", "day"]
-NOBODY: Final = 0  # who asked to be forgotten
+NOBODY: Final = 0  # the person of anonymised usage
 NO_GUILD: Final = 0  # direct messages
 DAY_SECONDS: Final = 86_400
 EPOCH: Final = date(1970, 1, 1)
@@ -24,9 +24,9 @@ _ADDED: Final = """
 
 @dataclass(frozen=True, slots=True)
 class UsageTotal:
-    """Tokens of prompts and completions in so many answers.
+    """Tokens of prompts and completions, and the number of answers.
 
-    *estimated*: for how many of these the API did not tell the tokens.
+    For *estimated* of the answers the tokens are an estimate, because the API did not report them.
     """
 
     prompt_tokens: int = 0
@@ -45,7 +45,7 @@ class UsageTotal:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What was used on a day, in days since 1970 by UTC. A thread counts for its channel."""
+    """A person's usage on a day, in days since 1970 by UTC. Threads count for their channel."""
 
     day: int
     guild_id: int
@@ -66,9 +66,9 @@ def date_of(day: int) -> date:
 
 
 def anonymise_usage(person_id: int) -> tuple[Statement, ...]:
-    """Return what lets a person's tokens count for nobody.
+    """Return the statements that anonymise a person's usage.
 
-    Those in direct messages go: their channel would name the person.
+    Usage in direct messages is deleted: their channel would identify the person.
     """
     named = {"person": person_id, "nobody": NOBODY, "no_guild": NO_GUILD}
     return (
@@ -87,24 +87,24 @@ def anonymise_usage(person_id: int) -> tuple[Statement, ...]:
 
 
 class UsageStore:
-    """What was used. Every method raises HistoryFailed."""
+    """The stored usage. Every method raises HistoryFailed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, tally: UsageRow) -> None:
-        """Count what was used."""
-        used = tally.used
+    async def add(self, row: UsageRow) -> None:
+        """Add a row to the usage of its day, place, person and model."""
+        used = row.used
         await self._database.change(
             f"INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_ADDED}",
-            *(tally.person_id, tally.day, tally.guild_id, tally.channel_id, tally.model),
+            *(row.person_id, row.day, row.guild_id, row.channel_id, row.model),
             *(used.prompt_tokens, used.completion_tokens, used.answers, used.estimated),
         )
 
     async def totals_since(
         self, person_id: int, days: Sequence[int]
     ) -> list[dict[str, UsageTotal]]:
-        """Return what a person used since each of *days*, by model."""
+        """Return a person's usage since each of *days*, by model."""
         reached = " + ".join("(day >= ?)" for _ in days)
         rows = await self._database.fetch(
             f"SELECT {reached} AS reached, model, {_SUMS} FROM usage"
@@ -122,7 +122,7 @@ class UsageStore:
     async def totals_in_guild(
         self, guild_id: int, since: int, by: By
     ) -> dict[int, dict[str, UsageTotal]]:
-        """Return what was used in a guild since a day, by model for each person, channel or day."""
+        """Return the usage in a guild since a day, by model for each person, channel or day."""
         key = _COLUMNS[by]
         rows = await self._database.fetch(
             f"SELECT {key}, model, {_SUMS} FROM usage"
@@ -135,13 +135,13 @@ class UsageStore:
             found.setdefault(one, {})[model] = UsageTotal(*sums)
         return found
 
-    async def rows_of(self, person_id: int, most: int) -> list[UsageRow]:
-        """Return the newest of what is kept of a person, at most so many, oldest first."""
+    async def rows_of(self, person_id: int, max_rows: int) -> list[UsageRow]:
+        """Return the newest rows of a person, at most *max_rows*, oldest first."""
         rows: Sequence[Any] = await self._database.fetch(
             "SELECT day, guild_id, channel_id, model, prompt_tokens, completion_tokens, answers,"
             " estimated FROM usage WHERE person_id = ? ORDER BY day DESC LIMIT ?",
             person_id,
-            most,
+            max_rows,
         )
         return [
             UsageRow(day, guild_id, channel_id, person_id, model, UsageTotal(*used))
@@ -149,5 +149,5 @@ class UsageStore:
         ]
 
     async def expire(self, before: int) -> None:
-        """Forget what was used before a day."""
+        """Delete the usage before a day."""
         await self._database.change("DELETE FROM usage WHERE day < ?", before)

@@ -35,6 +35,12 @@ CHANNEL = Conversation(1, guild_id=7)
 THREAD = Conversation(100, parent_id=1, guild_id=7)  # made from message 100 of channel 1
 
 
+async def system_prompt(history: History, place: Conversation) -> str | None:
+    """Return the system prompt that was set nearest to *place*."""
+    prompts = (await history.preferences.overrides(place)).system_prompts
+    return prompts[0].value if prompts else None
+
+
 async def seen(history: History, conversation: Conversation, budget: int = PLENTY) -> list[int]:
     """Return the ids of what *conversation* remembers."""
     exchanges = await history.context(conversation, token_budget=budget)
@@ -118,7 +124,7 @@ async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> No
     [found] = await history.context(CHANNEL, token_budget=PLENTY)
     assert (found.question, found.reply, found.author, found.quoted) == ("a?b", "c?d", "e?", "f")
     assert found.embedded == ""
-    assert await history.preferences.system_prompt(CHANNEL) == "g?"
+    assert await system_prompt(history, CHANNEL) == "g?"
 
 
 # Who sees what
@@ -536,7 +542,7 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         assert await history.complete(an_exchange(70, reply="z"), State.ANSWERED)
         assert not await history.receive(an_exchange(45))
         assert await history.question_of(61) is not None
-        assert await history.preferences.system_prompt(CHANNEL) == "Be brief."
+        assert await system_prompt(history, CHANNEL) == "Be brief."
         assert await history.models.calibration("m") == Calibration(1.25, 300.0, 4)
         assert await history.facts.get("commands") == "abc"
         assert await history.places.is_own_thread(60)
@@ -829,7 +835,7 @@ async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) ->
 
 async def test_the_nearest_system_prompt_holds(history: History) -> None:
     """The thread's own, else its channel's, else the guild's."""
-    assert await history.preferences.system_prompt(THREAD) is None
+    assert await system_prompt(history, THREAD) is None
     steps: tuple[tuple[Scope, Conversation, str], ...] = (
         ("guild", CHANNEL, "guild"),
         ("channel", CHANNEL, "channel"),
@@ -837,20 +843,20 @@ async def test_the_nearest_system_prompt_holds(history: History) -> None:
     )
     for scope, place, prompt in steps:
         await history.preferences.set_system_prompt(scope, place, prompt)
-        assert await history.preferences.system_prompt(THREAD) == prompt
-    assert await history.preferences.system_prompt(CHANNEL) == "channel"
-    assert await history.preferences.system_prompt(Conversation(2, guild_id=7)) == "guild"
-    assert await history.preferences.system_prompt(Conversation(2, guild_id=8)) is None
-    assert await history.preferences.system_prompt(Conversation(2)) is None
+        assert await system_prompt(history, THREAD) == prompt
+    assert await system_prompt(history, CHANNEL) == "channel"
+    assert await system_prompt(history, Conversation(2, guild_id=7)) == "guild"
+    assert await system_prompt(history, Conversation(2, guild_id=8)) is None
+    assert await system_prompt(history, Conversation(2)) is None
 
 
 async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> None:
     """As guilds had with their first channel: the two prompts are still two."""
     await history.preferences.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
-    assert await history.preferences.system_prompt(Conversation(7, guild_id=9)) is None
+    assert await system_prompt(history, Conversation(7, guild_id=9)) is None
     await history.preferences.set_system_prompt("channel", Conversation(7), "channel")
-    assert await history.preferences.system_prompt(Conversation(7, guild_id=7)) == "channel"
-    assert await history.preferences.system_prompt(Conversation(8, guild_id=7)) == "guild"
+    assert await system_prompt(history, Conversation(7, guild_id=7)) == "channel"
+    assert await system_prompt(history, Conversation(8, guild_id=7)) == "guild"
     assert await history.preferences.own_system_prompt("guild", 7) == "guild"
     assert await history.preferences.own_system_prompt("channel", 7) == "channel"
 
@@ -862,7 +868,7 @@ async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: Hist
     assert await history.preferences.own_system_prompt("channel", 1) == "second"
     await history.preferences.set_system_prompt("channel", Conversation(1), "")
     assert await history.preferences.own_system_prompt("channel", 1) is None
-    assert await history.preferences.system_prompt(CHANNEL) == "guild"
+    assert await system_prompt(history, CHANNEL) == "guild"
 
 
 async def test_models_are_chosen_as_system_prompts_are(history: History) -> None:
@@ -883,7 +889,7 @@ async def test_models_are_chosen_as_system_prompts_are(history: History) -> None
     assert await models(CHANNEL) == above
     assert await models(Conversation(2, guild_id=7)) == above[1:]
     assert await models(Conversation(7)) == [], "a channel with the id of a guild"
-    assert await history.preferences.system_prompt(THREAD) == "Rhyme."
+    assert await system_prompt(history, THREAD) == "Rhyme."
     await choose("channel", THREAD, "")
     assert await models(THREAD) == above
 
