@@ -8,6 +8,7 @@ from typing import Final
 import discord
 
 from bot.markdown.characters import last_boundary
+from bot.markdown.syntax import EMPHASIS
 from bot.replies.destination import Destination
 from bot.transport.calls import DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
@@ -21,11 +22,6 @@ THREAD_EXISTS: Final = 160004
 Asked = discord.Message | discord.PartialMessage
 
 JOINERS: Final = "\u200c\u200d"  # They make one emoji of several, and shape Persian words.
-# Markup as Discord reads it: a lone star or underscore is a character like any other.
-EMPHASIS: Final = re.compile(
-    r"(\*{1,3}|~~|\|\|)(?=[^\s*])(.+?)(?<=\S)\1|(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\3(?!\w)",
-    re.DOTALL,
-)
 LINK: Final = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)|<(https?://[^>\s]+)>")
 NAME_MARKUP: Final = re.compile(r"```\w*|`|^[ \t]*(?:[>#*-]+[ \t]+)+|https?://", re.MULTILINE)
 NESTED: Final = 3  # ***~~||so much||~~***

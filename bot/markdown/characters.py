@@ -1,10 +1,10 @@
-"""Where a text may be cut without tearing what people see as one character.
+"""Characters as people see them: which are visible, where one ends, how long Discord counts them.
 
-A compact approximation of Unicode's extended grapheme clusters (UAX #29) on `unicodedata`. Where it
-differs it errs towards keeping characters together: it never allows a boundary between a zero-width
-joiner and anything but ASCII, nor between a virama and a letter of any script. So a cut at a
-boundary found here tears no cluster of the standard (as far as Python's Unicode version knows its
-characters), while a few clusters here hold two of the standard's.
+The boundaries are a compact approximation of Unicode's extended grapheme clusters (UAX #29) on
+`unicodedata`. Where they differ, they keep characters together: there is no boundary between a
+zero-width joiner and anything but ASCII, nor between a virama and a letter of any script. So a cut
+at a boundary found here tears no cluster of the standard, as far as Python's Unicode version knows
+its characters, while a few clusters found here hold two of the standard's.
 """
 
 from __future__ import annotations
@@ -23,10 +23,29 @@ _PREPENDED: Final = frozenset(
     "\U00011a84\U00011a85\U00011a86\U00011a87\U00011a88\U00011a89\U00011d46\U00011f02"
 )
 _VIRAMA_CLASS: Final = 9  # Canonical_Combining_Class of all viramas
+# Letters and signs that fonts leave blank: Hangul fillers, the empty Braille pattern, two Khmer
+# vowels, the grapheme joiner.
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+
+
+def is_visible_char(char: str) -> bool:
+    """Whether *char* shows anything by itself; white space and variation selectors do not."""
+    if char.isascii():
+        return char.isprintable() and char != " "
+    is_selector = "\u180b" <= char <= "\u180f" or "\ufe00" <= char <= "\ufe0f"
+    is_selector = is_selector or "\U000e0100" <= char <= "\U000e01ef"
+    invisible = is_selector or char in _BLANK
+    return not (invisible or unicodedata.category(char) in _INVISIBLE_CATEGORIES)
+
+
+def utf16_units(text: str) -> int:
+    """Return the length of *text* in UTF-16 units; a lone surrogate counts as one."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def is_boundary(text: str, index: int) -> bool:
-    """Say whether *text* may be cut before *index*; both of its ends are boundaries."""
+    """Whether *text* may be cut before *index*; both of its ends are boundaries."""
     if not 0 < index < len(text):
         return True
     before, after = text[index - 1], text[index]
@@ -82,7 +101,7 @@ def _regionals_before(text: str, index: int) -> int:
 
 
 def _joins_syllable(before: str, after: str) -> bool:
-    """Say whether two Hangul characters are of one syllable (rules GB6 to GB8)."""
+    """Whether two Hangul characters belong to one syllable (rules GB6 to GB8)."""
     follows = {"L": {"L", "V", "LV", "LVT"}, "LV": {"V", "T"}, "V": {"V", "T"}}
     follows |= {"LVT": {"T"}, "T": {"T"}}
     return _hangul(after) in follows.get(_hangul(before), ())
@@ -101,7 +120,7 @@ def _hangul(char: str) -> str:
 
 
 def _joins_conjunct(text: str, index: int) -> bool:
-    """Say whether the letter at *index* is bound by a virama before it (rule GB9c, any script)."""
+    """Whether a virama binds the letter at *index* to what precedes (rule GB9c, any script)."""
     if unicodedata.category(text[index]) != "Lo":
         return False
     while index and _extends(text[index - 1]):

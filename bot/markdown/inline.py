@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from bot.markdown.characters import is_visible_char
 from bot.markdown.latex import lowered, raised, to_unicode
 from bot.markdown.links import Link, link
 from bot.markdown.masked_links import WORD_JOINER, Doubts, unmasked
-from bot.markdown.visible import is_seen
+from bot.markdown.syntax import MARKER
 
 # Characters from where it begins to where it must have ended.
 CODE_LENGTH: Final = 500
@@ -27,9 +28,7 @@ LONGEST_RUN: Final = 32  # backticks that may begin a span of code
 SPECIAL: Final = re.compile(r"[\\`$\[\]!&<\n]")
 _TICKS: Final = re.compile(r"`+")
 # What ends a paragraph in spite of an open span: a blank line, or another block.
-_PARAGRAPH_END: Final = re.compile(
-    r"\n[ \t>]*+(?:\r?\n|\||(?:[-*+•]|#{1,6}|\d{1,9}[.)])\s|`{3}|~{3})"
-)
+_PARAGRAPH_END: Final = re.compile(rf"\n[ \t>]*+(?:\r?\n|\||(?:{MARKER}|#{{1,6}})\s|`{{3}}|~{{3}})")
 _NOT_BLANK_LINE: Final = r"\n(?![ \t\r]*\n)"
 _URL: Final = re.compile(r"[!-;=?-~]*")
 
@@ -525,7 +524,7 @@ class Marked:
 
     def tagged(self, mark: str, content: str) -> str:
         """Return *content* between marks, which are not in it a second time."""
-        if not mark or not any(map(is_seen, content)):
+        if not mark or not any(map(is_visible_char, content)):
             return content
         before, _, after = content.partition(content.strip())
         return f"{before}{emphasised(mark, content)}{after}"

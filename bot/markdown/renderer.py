@@ -21,6 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from bot.markdown.characters import is_visible_char
 from bot.markdown.html_tags import BlockTags
 from bot.markdown.inline import (
     MARKED,
@@ -36,8 +37,8 @@ from bot.markdown.inline import (
     rendered,
 )
 from bot.markdown.masked_links import WORD_JOINER, Doubts, closed, unmasked
+from bot.markdown.syntax import FENCE, MARGIN, MARKER, SMALL_PRINT
 from bot.markdown.tables import Table, alignments, cells
-from bot.markdown.visible import is_seen
 
 # Characters: a message of Discord's. Beyond that, a line is no heading, rule, fence or row.
 LINE_LENGTH: Final = 2000
@@ -47,15 +48,11 @@ RULE: Final = "─" * 20
 OPEN_BOX: Final = "☐"
 TICKED_BOX: Final = "☑"
 ZERO_WIDTH_SPACE: Final = "\u200b"
-SMALL: Final = "-# "  # Discord: small print
-_DISCORD_FENCE: Final = "```"
 
-_MARKER: Final = r"(?:[-*+•]|\d{1,9}[.)])"
 _QUOTE_PATTERN: Final = r"[ \t]*+(?:>[ \t]*+)*+"
-_MARGIN_PATTERN: Final = rf"[ \t]*+(?:(?:>|{_MARKER})[ \t]++|>)*+"
 _QUOTE: Final = re.compile(_QUOTE_PATTERN)
-_MARGIN: Final = re.compile(_MARGIN_PATTERN)
-_FENCE: Final = re.compile(rf"{_MARGIN_PATTERN}(`{{3,}}(?=[^`]*$)|~{{3,}})")
+_MARGIN: Final = re.compile(MARGIN)
+_FENCE: Final = re.compile(rf"{MARGIN}(`{{3,}}(?=[^`]*$)|~{{3,}})")
 _CLOSING: Final = re.compile(r"([> \t]*+)(`+|~+)([ \t\r]*)")
 _CLOSING_BEGUN: Final = re.compile(r"[> \t]*+(?:`*|~*)[ \t\r]*")
 # What Discord takes for a block of code in the middle of a line.
@@ -66,14 +63,14 @@ _SUDDEN_FENCE: Final = Form.of(
 _PLAIN_CODE: Final = re.compile(r"[^`\]\n]*\n?")
 _SPECIAL_CODE: Final = re.compile(r"[`\]\n]")
 _LONG_RUN: Final = Form.of(r"``(?=`)", r"`{1,2}", 3)
-_DEEP_HEADING: Final = re.compile(rf"({_MARGIN_PATTERN})#{{4,6}}(?:[ \t\r]+|$)")
+_DEEP_HEADING: Final = re.compile(rf"({MARGIN})#{{4,6}}(?:[ \t\r]+|$)")
 _RULE: Final = re.compile(rf"({_QUOTE_PATTERN})([-*_])(?:[ \t]*\2){{2,}}[ \t\r]*")
-_TASK: Final = re.compile(rf"({_MARGIN_PATTERN})(?<=[ \t])\[([ xX])\](?=[ \t])")
-_ENDS_WITH_MARKER: Final = re.compile(rf"{_MARKER}[ \t]+\Z")
-_FOOTNOTE: Final = re.compile(rf"({_MARGIN_PATTERN})\[\^([\w-]{{1,40}})\]:[ \t]*")
+_TASK: Final = re.compile(rf"({MARGIN})(?<=[ \t])\[([ xX])\](?=[ \t])")
+_ENDS_WITH_MARKER: Final = re.compile(rf"{MARKER}[ \t]+\Z")
+_FOOTNOTE: Final = re.compile(rf"({MARGIN})\[\^([\w-]{{1,40}})\]:[ \t]*")
 # Each beginning of a line that may become one of these. Prose that no longer can is not held.
 _BEGUN: Final = re.compile(
-    rf"{_MARGIN_PATTERN}(?:\d{{0,9}}[.)]?|[-*+•]"
+    rf"{MARGIN}(?:\d{{0,9}}[.)]?|[-*+•]"
     r"|`{1,2}|`{3,}[^`\n]*|~{1,2}|~{3,}[^\n]*"
     r"|#{1,6}|#{4,6}[ \t][^\n]*"
     r"|\|(?:[^|\n][^\n]*)?"
@@ -84,16 +81,16 @@ _DELIMITER_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}(?:\|[ \t]*)?(?::?-[-:| 
 # The line under a heading of two lines, which has been passed on as prose by then.
 _UNDERLINE: Final = re.compile(rf"({_QUOTE_PATTERN})={{3,}}[ \t\r]*")
 _UNDERLINE_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}=*[ \t\r]*")
-_HEADER: Final = re.compile(rf"({_MARGIN_PATTERN})\|(?!\|)")
+_HEADER: Final = re.compile(rf"({MARGIN})\|(?!\|)")
 # A header without an outer pipe: its first cell has three words at most, so that prose is held no
 # longer than that. The first line is not held at all: people wait for it.
 _CELL: Final = r"[^\s|;!?。、]{1,20}(?:[ \t]+[^\s|;!?。、]{1,20}){0,2}[ \t]*"
-_OPEN_HEADER_PATTERN: Final = rf"{_QUOTE_PATTERN}(?!{_MARKER}[ \t]|#{{1,6}}[ \t]){_CELL}"
+_OPEN_HEADER_PATTERN: Final = rf"{_QUOTE_PATTERN}(?!{MARKER}[ \t]|#{{1,6}}[ \t]){_CELL}"
 _OPEN_HEADER: Final = re.compile(rf"{_OPEN_HEADER_PATTERN}\|(?!\|)")
 _OPEN_HEADER_BEGUN: Final = re.compile(rf"{_OPEN_HEADER_PATTERN}(?:\|(?:[^|\n][^\n]*)?)?")
 _ROW: Final = re.compile(rf"({_QUOTE_PATTERN})[^|\n]{{0,200}}\|")
 _ROW_BEGUN: Final = re.compile(rf"{_QUOTE_PATTERN}[^|\n]{{0,200}}(?:\|[^\n]*)?")
-_NO_ROW: Final = re.compile(rf"{_QUOTE_PATTERN}(?:{_MARKER}[ \t]|#{{1,6}}[ \t]|`{{3}}|~{{3}})")
+_NO_ROW: Final = re.compile(rf"{_QUOTE_PATTERN}(?:{MARKER}[ \t]|#{{1,6}}[ \t]|`{{3}}|~{{3}})")
 
 
 def render(text: str) -> str:
@@ -109,8 +106,8 @@ def is_visible(text: str) -> bool:
     """
     renderer = Renderer()
     pieces = (text[at : at + LINE_LENGTH] for at in range(0, len(text), LINE_LENGTH))
-    return any(any(map(is_seen, renderer.write(piece))) for piece in pieces) or any(
-        map(is_seen, renderer.finish())
+    return any(any(map(is_visible_char, renderer.write(piece))) for piece in pieces) or any(
+        map(is_visible_char, renderer.finish())
     )
 
 
@@ -237,7 +234,7 @@ class Renderer:
             self._fence = _Fence(fence[1], is_sudden=False, is_doubtful=self._doubts.block())
             self._begins_line = False
             info = line[fence.end() :].replace("`", "").replace("](", f"]{WORD_JOINER}(")
-            return Piece(end, line[: fence.start(1)] + _DISCORD_FENCE + info)
+            return Piece(end, line[: fence.start(1)] + FENCE + info)
         if heading := _DEEP_HEADING.match(line):
             text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))
             bold = emphasised("**", text)
@@ -273,7 +270,7 @@ class Renderer:
             box = OPEN_BOX if task[2] == " " else TICKED_BOX
             return self._marked(Piece(task.end(), task[1] + box), task[1])
         if note := _FOOTNOTE.match(text, at, limit):
-            small = "" if note[1] else SMALL
+            small = "" if note[1] else SMALL_PRINT
             shown = f"{note[1]}{small}{MARKED.literal(footnote(note[2]))} "
             return self._marked(Piece(note.end(), shown), note[1])
         margin = _MARGIN.match(text, at, limit)
@@ -367,7 +364,7 @@ class Renderer:
 
     def _closed(self, table: _OpenTable) -> str:
         shown = table.shown()
-        if not shown.startswith(table.first_margin + _DISCORD_FENCE):
+        if not shown.startswith(table.first_margin + FENCE):
             self._doubts.follow(shown)
             return shown
         return unmasked(shown) if self._doubts.block() else closed(shown)
@@ -392,7 +389,7 @@ class _Fence:
         match = _CLOSING.fullmatch(line)
         if match is None or not match[2].startswith(self.run):
             return None
-        shown = f"{match[1]}{_DISCORD_FENCE}{match[3]}"
+        shown = f"{match[1]}{FENCE}{match[3]}"
         # Of a block without code Discord makes one that lasts until the next.
         return shown if self.has_code else f"{match[1]}{ZERO_WIDTH_SPACE}\n{shown}"
 

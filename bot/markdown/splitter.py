@@ -30,8 +30,13 @@ from itertools import accumulate, count
 from operator import add
 from typing import TYPE_CHECKING, Final
 
-from bot.markdown.characters import is_boundary, last_boundary
-from bot.markdown.visible import is_seen
+from bot.markdown.characters import (
+    is_boundary,
+    is_visible_char,
+    last_boundary,
+    utf16_units,
+)
+from bot.markdown.syntax import FENCE, MARGIN, MARKER, closes_fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,20 +51,18 @@ MINIMUM_LIMIT: Final = 16
 # how much a streamed reply may lag behind when a part is full.
 LOOKAHEAD: Final = 64
 
-_DISCORD_FENCE: Final = "```"
-_MARGIN: Final = r"[ \t]*(?:(?:>|[-*+•]|\d{1,9}[.)])[ \t]+|>)*"
-_OPENING: Final = re.compile(rf"({_MARGIN})(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
-_OPENING_BEGUN: Final = re.compile(rf"{_MARGIN}(?:`{{1,2}}|`{{3,}}[^`]*|~{{1,2}}|~{{3,}}.*)$")
+_OPENING: Final = re.compile(rf"({MARGIN})(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
+_OPENING_BEGUN: Final = re.compile(rf"{MARGIN}(?:`{{1,2}}|`{{3,}}[^`]*|~{{1,2}}|~{{3,}}.*)$")
 # What Discord takes for a code block in the middle of a line.
 _DISCORD_OPENING: Final = re.compile(r"```[\w+#.-]*\r?\n")
 _HEADING: Final = re.compile(r" {0,3}(?:#{1,6}|-#)\s")
 _BOLD_LINE: Final = re.compile(r"\s*(\*\*|__)[^*_]+\1\s*$")
-_ITEM: Final = re.compile(r"\s*(?:[-*+•]|\d{1,9}[.)])\s+\S")
+_ITEM: Final = re.compile(rf"\s*{MARKER}\s+\S")
 _BLOCK_BEGINNING: Final = re.compile(
-    r"(?:#{1,6}|-#|[-*+•]|\d{1,9}[.)])\s|>|\|(?!\|)|`{3,}[^`\n]*$|~{3,}", re.MULTILINE
+    rf"(?:#{{1,6}}|-#|{MARKER})\s|>|\|(?!\|)|`{{3,}}[^`\n]*$|~{{3,}}", re.MULTILINE
 )
 _NOT_SPACE: Final = re.compile(r"\S")
-_LINE_MARKER: Final = re.compile(rf"{_MARGIN}(?:\[[ xX]\]\s+)?")
+_LINE_MARKER: Final = re.compile(rf"{MARGIN}(?:\[[ xX]\]\s+)?")
 
 # Scripts written without spaces may be cut between any two characters but for these.
 _UNSPACED: Final = (
@@ -123,10 +126,10 @@ def beginning(text: str, limit: int) -> str:
         if end < len(text) and (fence is None or has_code):
             cuts.append(end)
         for cut in cuts:
-            if at[cut] + _units(closing) <= limit:
+            if at[cut] + utf16_units(closing) <= limit:
                 best = cut, closing
     shown = text[: best[0]]
-    return shown.rstrip() + best[1] if any(map(is_seen, shown)) else ""
+    return shown.rstrip() + best[1] if any(map(is_visible_char, shown)) else ""
 
 
 def _word_ends(text: str, start: int, end: int) -> list[int]:
@@ -240,7 +243,7 @@ class Splitter:
             end = min(len(text), start + longest)
         for whole in torn.cuts_before:
             row = text[start + whole.resume : end]
-            if _units(_framed(row, whole.fence, torn.closing, self._limit)) <= self._limit:
+            if utf16_units(_framed(row, whole.fence, torn.closing, self._limit)) <= self._limit:
                 return whole
         return cut
 
@@ -278,8 +281,7 @@ class _Fence:
         return self.margin + self.run
 
     def is_closed_by(self, line: str) -> bool:
-        run = line.rstrip(" \t\r").lstrip("> \t")
-        return run.startswith(self.run) and not run.strip(self.run[0])
+        return closes_fence(line, self.run)
 
     def fitted(self, limit: int) -> _Fence:
         """Return this fence, shortened until it leaves room for code in a part."""
@@ -293,7 +295,7 @@ class _Fence:
         return _Fence("", self.run[:3], "")
 
     def _frame(self) -> int:
-        return _units(self.opening) + _units(self.closing) + 2
+        return utf16_units(self.opening) + utf16_units(self.closing) + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +321,7 @@ class _Scan:
 
     def __init__(self, fence: _Fence | None) -> None:
         self.fence = fence
-        self._ticks = fence.opening.count(_DISCORD_FENCE) if fence else 0
+        self._ticks = fence.opening.count(FENCE) if fence else 0
         self._has_code = False
         self._parted = False
         self._blank = False
@@ -343,7 +345,7 @@ class _Scan:
     def _rank_in_code(self, fence: _Fence, line: str) -> _Rank:
         if not self._has_code or fence.is_closed_by(line):
             return _Rank.EMPTY
-        if (self._ticks + fence.closing.count(_DISCORD_FENCE)) % 2:
+        if (self._ticks + fence.closing.count(FENCE)) % 2:
             return _Rank.UNEVEN
         return _Rank.NESTED if self._blank else _Rank.INNER
 
@@ -358,7 +360,7 @@ class _Scan:
     def take(self, line: str) -> None:
         before = self.fence
         self.fence = _fence_after(before, line)
-        self._ticks += line.count(_DISCORD_FENCE)
+        self._ticks += line.count(FENCE)
         self._blank = not line.strip()
         self._parted = self._blank or (before is not None and self.fence is None)
         if self.fence is not None:
@@ -377,7 +379,7 @@ class _Page:
         self._limit = limit
         self._fence = fence
         self._at = _units_before(text)
-        self._room = limit - (_units(fence.opening) + 1 if fence else 0)
+        self._room = limit - (utf16_units(fence.opening) + 1 if fence else 0)
 
     def cut(self) -> tuple[_Cut, _TornRow | None]:
         """Return the best cut and the row that it tears."""
@@ -406,7 +408,7 @@ class _Page:
         return _Cut(_Rank.PARAGRAPH, shown, len(self._text), closing), None
 
     def _fits(self, end: int, closing: str) -> bool:
-        return self._at[end] + (1 + _units(closing) if closing else 0) <= self._room
+        return self._at[end] + (1 + utf16_units(closing) if closing else 0) <= self._room
 
     def _best(self, cuts: list[_Cut]) -> _Cut:
         filled = [
@@ -465,7 +467,7 @@ class _Page:
         index = min(bisect_right(self._at, self._room) - 1, end)
         while index > start:
             fence = _fence_after(before, self._text[start:index])
-            over = self._at[index] - self._room + (1 + _units(fence.closing) if fence else 0)
+            over = self._at[index] - self._room + (1 + utf16_units(fence.closing) if fence else 0)
             if over <= 0:
                 break
             # Half of it, because a torn run of backticks is closed by one as long.
@@ -478,7 +480,7 @@ class _Page:
         run = index
         while run > start and text[run] in "`~" and text[run - 1] == text[run]:
             run -= 1
-        makes_fence = text.startswith((_DISCORD_FENCE, "~~~"), run)
+        makes_fence = text.startswith((FENCE, "~~~"), run)
         if makes_fence and (before is not None or not _DISCORD_OPENING.match(text, run)):
             run = last_boundary(text, max(run - 1, start), start)
         return run if self._at[run] * 2 >= self._room else index
@@ -555,7 +557,7 @@ def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
 def _rendered(text: str, start: int, cut: _Cut, fence: _Fence | None) -> str:
     """Return the part from *start* up to *cut*, or "" if nothing of it is visible."""
     shown = text[start : start + cut.shown]
-    if cut.fence is None and not any(map(is_seen, shown)):
+    if cut.fence is None and not any(map(is_visible_char, shown)):
         return ""
     if not cut.closing:
         return _reopened(fence, shown.rstrip())
@@ -636,10 +638,6 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
 def _skip_space(text: str, start: int) -> int:
     match = _NOT_SPACE.search(text, start)
     return match.start() if match else len(text)
-
-
-def _units(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _units_before(text: str) -> Sequence[int]:

@@ -14,6 +14,7 @@ from typing import Final
 from bot.markdown.inline import MARKED, emphasised, rendered
 from bot.markdown.latex import to_unicode
 from bot.markdown.links import Link
+from bot.markdown.syntax import EMPHASIS, FENCE
 
 # Columns. A line of code that is too long is broken, and then nothing is aligned any more. A phone
 # held upright shows some 40 to 45, held across or on a desktop at least 80. At 60 the usual table
@@ -21,15 +22,11 @@ from bot.markdown.links import Link
 WIDEST: Final = 60
 MOST_COLUMNS: Final = 60  # More are no table: they never fit, and each row is filled up to all.
 GAP: Final = "  "
-_FENCE: Final = "```"
 _CELL_END: Final = re.compile(r"\\.|(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)|(?P<pipe>\|)")
 _PIPE: Final = re.compile(r"\\.|(?P<pipe>\|)")
 _DELIMITER: Final = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?")
 _KEPT: Final = re.compile("\ue000(\\d+)\ue001")
 _KEPT_SIGNS: Final = re.compile("[\ue000\ue001]")
-_EMPHASIS: Final = re.compile(
-    r"(\*{1,3}|~~|\|\|)(?=\S)(.+?)(?<=\S)\1|(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\3(?!\w)", re.DOTALL
-)
 _BREAK: Final = "\n"
 _JOINER: Final = "\u200d"
 _EMOJI_SIGN: Final = "\ufe0f"
@@ -61,7 +58,7 @@ class Table:
         columns = [self.header, *self.rows]
         block = _block([[_plain(cell) for cell in row] for row in columns], self.alignments)
         if all(width(line) <= WIDEST for line in block):
-            return [_FENCE, *block, _FENCE]
+            return [FENCE, *block, FENCE]
         return _list(self.header, self.rows)
 
 
@@ -174,7 +171,7 @@ def _plain(cell: str) -> list[str]:
         return [""]
     style = _Plain()
     text = rendered(_KEPT_SIGNS.sub("", cell), style)
-    while (bare := _EMPHASIS.sub(r"\2\4", text)) != text:
+    while (bare := EMPHASIS.sub(r"\2\4", text)) != text:
         text = bare
     text = _KEPT.sub(lambda found: style.kept_as(found[1]), text)
     # Backticks in a row would end the block.

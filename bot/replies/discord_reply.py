@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, Self
 from bot.conversation.reply_actions import NOTHING, WHILE_STREAMING, Offers, true_with
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
+from bot.markdown.syntax import SMALL_PRINT
 from bot.replies.destination import Channel, Destination
 from bot.replies.message_sync import FILE_NAME, FileRefused, MessageSync, ReplyRecord
-from bot.replies.parts import SMALL, Part
+from bot.replies.parts import Part
 from bot.replies.plan import final_plan, kept_plan, next_change, streaming_plan
 from bot.replies.reply_requests import ReplyRequests
 from bot.transport.calls import DiscordUnavailable, call
@@ -264,7 +265,7 @@ def _last_texts(
 
 def _without(text: str, notices: Sequence[str]) -> str:
     for notice in notices:
-        text = text.removesuffix(notice).removesuffix(SMALL)
+        text = text.removesuffix(notice).removesuffix(f"\n{SMALL_PRINT}")
     return text.strip()
 
 

@@ -2,11 +2,8 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from bot.conversation.reply_actions import Offers
-
-SMALL: Final = "\n-# "  # Discord: small print, in which notices stand under a reply
 
 
 @dataclass(slots=True)

@@ -6,9 +6,10 @@ Imported with the first reply: a bot that only waits saves the memory of what it
 from collections.abc import Sequence
 from typing import Final
 
+from bot.markdown.characters import utf16_units
 from bot.markdown.renderer import Renderer
 from bot.markdown.splitter import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
-from bot.replies.parts import SMALL
+from bot.markdown.syntax import SMALL_PRINT
 
 # UTF-16 units of text in the last message that may be posted. The rest is for notices, and for the
 # sentence about the file.
@@ -44,7 +45,7 @@ class ReplyText:
     def _last_so_far(self, most: int) -> str:
         if len(self._splitter.sealed) < most:
             text = self._splitter.open_part
-            if _units(text) * 2 <= LAST_ROOM:  # Short enough, however the text continues.
+            if utf16_units(text) * 2 <= LAST_ROOM:  # Short enough, however the text continues.
                 return text
         return self._splitter.beginning_of(most - 1, LAST_ROOM)
 
@@ -68,30 +69,30 @@ class ReplyText:
     def first_parts(self, most: int, notices: Sequence[str]) -> list[str]:
         """Return the first *most* parts, the last one cut so that *notices* fit under it."""
         *before, last = self.parts[:most]
-        small = "".join(SMALL + notice for notice in notices)
-        room = max(min(MESSAGE_LIMIT - _units(small), LAST_ROOM), MINIMUM_LIMIT)
+        small = _small_print(notices)
+        room = max(min(MESSAGE_LIMIT - utf16_units(small), LAST_ROOM), MINIMUM_LIMIT)
         shown = self._splitter.beginning_of(len(before), room)
-        if _units(shown) * 2 < room:  # A single word is that long: cut within it.
+        if utf16_units(shown) * 2 < room:  # A single word is that long: cut within it.
             shown = split(last, room)[0]
         return [*before, shown + small]
 
 
 def cut_for(text: str, notices: Sequence[str]) -> str:
     """Return the message *text* with *notices* below, cut so that they fit."""
-    small = "".join(SMALL + notice for notice in notices)
-    return split(text, max(MESSAGE_LIMIT - _units(small), MINIMUM_LIMIT))[0] + small
+    small = _small_print(notices)
+    return split(text, max(MESSAGE_LIMIT - utf16_units(small), MINIMUM_LIMIT))[0] + small
 
 
 def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:
     """Return *parts* with *notices* below: in small print, or alone where there is no text."""
     if not parts:
         return ["\n".join(notices)] if notices else []
-    small = "".join(SMALL + notice for notice in notices)
+    small = _small_print(notices)
     *before, last = parts
-    if _units(last) + _units(small) <= MESSAGE_LIMIT:
+    if utf16_units(last) + utf16_units(small) <= MESSAGE_LIMIT:
         return [*before, last + small]
     return [*parts, small.lstrip("\n")]
 
 
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
+def _small_print(notices: Sequence[str]) -> str:
+    return "".join(f"\n{SMALL_PRINT}{notice}" for notice in notices)
