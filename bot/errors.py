@@ -89,7 +89,7 @@ class HistoryFailed(BotError):
         self.may_pass = may_pass
 
     def explain(self, strings: Sentences) -> str:
-        return strings.memory_failed
+        return strings.memory_unreadable
 
 
 class SystemPromptTooLong(BotError):
@@ -116,7 +116,7 @@ class PersonBusy(BotError):
         self.limit = limit
 
     def explain(self, strings: Sentences) -> str:
-        return strings.person_busy.format(limit=self.limit)
+        return strings.rate_limited.format(limit=self.limit)
 
 
 class PlaceBusy(BotError):
@@ -130,7 +130,7 @@ class PlaceBusy(BotError):
         self.first = first
 
     def explain(self, strings: Sentences) -> str:
-        return strings.place_busy
+        return strings.queue_full
 
 
 class NothingAsked(BotError):
@@ -167,7 +167,7 @@ class ModelQuotaExceeded(ModelError):
     """The account behind the key has no credit left."""
 
     def explain(self, strings: Sentences) -> str:
-        return strings.model_quota_used_up
+        return strings.model_quota_exceeded
 
 
 class ModelUnknown(ModelError):
@@ -227,14 +227,14 @@ class ImagesUnsupported(ModelError):
     """The model takes no images, whatever they show."""
 
     def explain(self, strings: Sentences) -> str:
-        return strings.model_blind
+        return strings.model_images_unsupported
 
 
 class ContentFiltered(ModelError):
     """The API's content filter stopped the answer."""
 
     def explain(self, strings: Sentences) -> str:
-        return strings.model_withheld
+        return strings.model_content_filtered
 
 
 class ModelEmpty(ModelError):
@@ -248,7 +248,7 @@ class OutputTruncated(ModelError):
     """The answer reached the limit on its length."""
 
     def explain(self, strings: Sentences) -> str:
-        return strings.model_length
+        return strings.model_output_truncated
 
 
 class ModelThoughtOnly(ModelError):
@@ -262,7 +262,7 @@ class ModelThoughtCramped(ModelThoughtOnly):
     """Thinking filled the context window before the answer began."""
 
     def explain(self, strings: Sentences) -> str:
-        return strings.model_thought_cramped
+        return strings.model_thought_filled_window
 
 
 class ModelCut(ModelError):
@@ -280,4 +280,4 @@ class ModelEmptyBody(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
     def explain(self, strings: Sentences) -> str:
-        return strings.model_silent
+        return strings.model_empty_body

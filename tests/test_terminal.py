@@ -183,7 +183,7 @@ async def test_an_answer_that_is_cut_is_a_failure(model: ModelDriver, tmp_path: 
     await model.reply(Script(text="One, two", finish_reason="length"))
     out, err, code = await chatted(with_model(model, tmp_path), "Count.")
     assert (out, code) == ("One, two\n", 1)
-    assert err.startswith(f"({ENGLISH.model_length_plain})\n")
+    assert err.startswith(f"({ENGLISH.model_output_truncated_plain})\n")
 
 
 async def test_closing_the_pipe_stops_the_answer(model: ModelDriver, tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ async def test_a_memory_that_fails_is_said_so_and_the_talk_goes_on(
             connection.commit()
         for line in (b"/reset\n", b"/system\n", b"/system Rhyme.\n", b"Hello?\n"):
             screen.type(line)
-            await screen.until(re.escape(ENGLISH.memory_failed))
+            await screen.until(re.escape(ENGLISH.memory_unreadable))
             await screen.until("user : ")
         screen.type(b"/quit\n")
         assert await asyncio.wait_for(screen.process.wait(), PATIENCE_SECONDS) == 0
@@ -471,7 +471,10 @@ async def test_a_conversation_with_all_its_commands(model: ModelDriver, tmp_path
         (f"/system {'x' * 4001}", too_long),
         ("/system", r"\(system prompt: Be  brief\.\)"),
         ("Sure?", "ChatBot : " + re.escape(ENGLISH.model_key_refused)),
-        ("Count.", r"ChatBot : One, two\s+" + re.escape(f"({ENGLISH.model_length_plain})")),
+        (
+            "Count.",
+            r"ChatBot : One, two\s+" + re.escape(f"({ENGLISH.model_output_truncated_plain})"),
+        ),
         ("/reset", r"\(exchanges forgotten: 2\)"),
         ("/reset", r"\(exchanges forgotten: 0\)"),
         ("Still there?", r"ChatBot : Yes\."),

@@ -299,7 +299,7 @@ class Assistant:
 
     def nothing_read(self, strings: Sentences) -> str:
         """Return what is said to a message of which nothing can be read."""
-        return strings.hint_unreadable if self.pictures.turns else strings.hint_in_place
+        return strings.hint_nothing_readable if self.pictures.turns else strings.hint_text_only
 
     def _stop_all(self, why: Stop) -> None:
         for answer in self._answers.values():
@@ -406,7 +406,7 @@ class Assistant:
         elif answer.too_late or attempt.number > ASKING_ATTEMPTS:
             answer.state = State.FAILED
             answer.notices.append(
-                answer.strings.too_late if answer.too_late else answer.strings.given_up
+                answer.strings.too_late if answer.too_late else answer.strings.interrupted_too_often
             )
             self._take(answer, reply, await reply.shown_text(without=INTERRUPTED))
         else:
@@ -417,7 +417,7 @@ class Assistant:
     async def _renew(self, answer: Answer, reply: Reply) -> None:
         """Make the reply anew, or go on with it."""
         stored = await self._history.begin_regeneration(
-            answer.exchange.message_id, answer.strings.kept_before
+            answer.exchange.message_id, answer.strings.previous_answer_kept
         )
         before = await self._refresh(stored) if stored is not None else None
         if before is None:
@@ -466,7 +466,7 @@ class Assistant:
         if before is None:
             answer.notices += answer.why
         else:  # How long the new one was thought about is not said of it.
-            answer.notices = [answer.strings.kept_before, *answer.unread, *answer.why]
+            answer.notices = [answer.strings.previous_answer_kept, *answer.unread, *answer.why]
             answer.exchange, answer.recorded = before, True
             reply.restart()
             reply.write(before.reply)
@@ -489,7 +489,7 @@ class Assistant:
                 await self._history.complete_regeneration(ending, state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
-            answer.notices.append(answer.strings.memory_not_saved)
+            answer.notices.append(answer.strings.memory_unwritable)
             answer.kept = False
         return ending
 
@@ -520,7 +520,7 @@ class Assistant:
         before = answer.before
         if before is None or answer.stopped is Stop.FORGOTTEN:
             return
-        answer.notices = [answer.strings.kept_before]
+        answer.notices = [answer.strings.previous_answer_kept]
         if isinstance(why, ReplyBlocked):
             answer.notices.append(answer.strings.reply_blocked)
         state = State.FAILED if before.cut else State.ANSWERED

@@ -268,7 +268,7 @@ class Consulting:
         if not names or not self._pictures.turns:
             return
         if not self._pictures.seen_by(answer.model):
-            answer.note_unread(answer.strings.model_blind)
+            answer.note_unread(answer.strings.model_images_unsupported)
             return
         for name in names[prompt.pictures_of(answer.exchange) :]:
             answer.note_unread(answer.strings.picture_left_out.format(name=name))
@@ -305,7 +305,9 @@ class Consulting:
             if answer.begun and blind:
                 self._pictures.note_blind(answer.model)
             if answer.begun and picture_names(answer.exchange):
-                answer.note_unread(strings.model_blind if blind else strings.pictures_refused)
+                answer.note_unread(
+                    strings.model_images_unsupported if blind else strings.pictures_refused
+                )
 
     async def _stream(
         self,

@@ -38,7 +38,7 @@ UNREAD_PDFS: Final = {  # the sentences about those of which nothing was read
     End.PAGES: "pdf_without_text",
     End.LOCKED: "pdf_locked",
     End.DAMAGED: "pdf_damaged",
-    End.STOPPED: "pdf_too_hard",
+    End.STOPPED: "pdf_too_complex",
 }
 
 
@@ -186,7 +186,7 @@ class Attachments:
         if self._image_kind(data) is not None:
             return None
         if _is_media(attachment, PICTURES):
-            raise _NotRead("picture_unknown")
+            raise _NotRead("picture_unsupported")
         whole = len(data) <= BYTES
         text = _decoded(data[:BYTES], whole=whole)
         if text is None and may_be_pdf(data):
@@ -211,7 +211,7 @@ class Attachments:
         data = await self._data(attachment)
         kind = self._image_kind(data)
         if kind is None:
-            raise _NotRead("picture_unknown")
+            raise _NotRead("picture_unsupported")
         if len(data) > self._max_bytes:
             raise _NotRead("file_too_large")
         return Image(data, kind)
@@ -242,7 +242,7 @@ class Attachments:
     async def _pdf(self, data: bytes) -> _Text:
         """Return what a PDF says; raises _NotRead."""
         if not self._pdfs.able:
-            raise _NotRead("pdf_not_here")
+            raise _NotRead("pdfs_off")
         if len(data) > self._max_bytes:
             raise _NotRead("file_too_large")
         pdf = await self._pdfs.read(data)

@@ -91,8 +91,8 @@ class AskCommand:
             ABOUT,
             message.channel.id,
             message.id,
-            title=strings.ask_form_title,
-            label=strings.ask_form_label,
+            title=strings.ask_modal_title,
+            label=strings.ask_modal_label,
         )
 
     def _keep(self, key: tuple[int, int], message: discord.Message) -> None:

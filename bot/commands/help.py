@@ -55,7 +55,7 @@ class HelpCommand:
             strings.help_about,
             *_what_is_read(self._policy, strings),
             strings.help_memory,
-            strings.help_buttons_brought if user_install else strings.help_buttons,
+            strings.help_buttons_user_install if user_install else strings.help_buttons,
             strings.help_model.format(model=model),
             prompts[scope],
             *_commands(interaction, strings),
@@ -69,11 +69,11 @@ class HelpCommand:
         allowed, channel = interaction.app_permissions, interaction.channel
         reads_all = interaction.client.intents.message_content
         if is_user_install(interaction):
-            return [strings.help_ask_brought]
+            return [strings.help_ask_user_install]
         if place.guild_id is None:
             return [strings.help_ask_dm]
         if not allowed.view_channel:
-            return [strings.help_ask_brought]
+            return [strings.help_ask_user_install]
         if isinstance(channel, discord.Thread):
             own = reads_all and await self._is_own(channel, interaction.client)
             return [strings.help_ask_own_thread if own else strings.help_ask_in_place]
@@ -101,7 +101,7 @@ def _what_is_read(policy: DataPolicy, strings: Sentences) -> list[str]:
 
 def _commands(interaction: discord.Interaction, strings: Sentences) -> list[str]:
     if is_user_install(interaction):
-        return [strings.help_commands_brought]
+        return [strings.help_commands_user_install]
     in_guild = interaction.guild_id is not None
     return [
         strings.help_commands,

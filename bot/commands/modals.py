@@ -46,7 +46,7 @@ class Modals:
             kind, ids = parse_modal_id(interaction.data)
             handler = self._handlers.get((kind, len(ids)))
             if handler is None or text is None:  # An older version opened it, or it is garbled.
-                raise Refused(lambda t: t.form_unknown)
+                raise Refused(lambda t: t.modal_outdated)
             await handler(interaction, ids, text)
         except Exception as error:  # noqa: BLE001  # report_error logs what nobody expected
             await report_error(interaction, error)
@@ -122,7 +122,7 @@ async def _return_text(interaction: discord.Interaction, text: str) -> None:
     file = discord.File(io.BytesIO(text.encode()), FILE_NAME)
     try:
         await interaction.followup.send(
-            strings_for(interaction).form_words, file=file, ephemeral=True
+            strings_for(interaction).modal_text_returned, file=file, ephemeral=True
         )
     except UNANSWERABLE as failure:
         reason = type(failure).__name__

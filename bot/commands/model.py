@@ -40,11 +40,11 @@ class ModelCommand:
         )
         @app_commands.rename(
             model=localized(lambda t: t.model_option_name),
-            scope=localized(lambda t: t.system_scope_option_name),
+            scope=localized(lambda t: t.scope_option_name),
         )
         @app_commands.describe(
-            model=localized(lambda t: t.model_name_option),
-            scope=localized(lambda t: t.system_scope_option),
+            model=localized(lambda t: t.model_option),
+            scope=localized(lambda t: t.scope_option),
         )
         @app_commands.choices(scope=scope_choices())
         async def model(
@@ -161,8 +161,8 @@ def enumerated(names: Iterable[str], max_characters: int = NAMES_LENGTH) -> str:
 
 def _reason(override: Override | None, place: Conversation, strings: Sentences) -> str:
     if override is None:
-        return strings.model_why_default
+        return strings.model_reason_default
     if override.scope == "guild":
-        return strings.model_why_server
+        return strings.model_reason_server
     own = override.scope_id == place.channel_id
-    return strings.model_why_own if own else strings.model_why_channel
+    return strings.model_reason_own if own else strings.model_reason_channel

@@ -97,13 +97,13 @@ class PrivacyCommands:
         place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
         model, _ = await self._assistant.model_in(place)
         policy = self._policy
-        kept = strings.privacy_kept.format(days=policy.retention_days)
+        kept = strings.privacy_kept_days.format(days=policy.retention_days)
         sentences = [
             strings.privacy_what,
             strings.privacy_where.format(host=policy.host, model=model),
             *([strings.privacy_pictures] if policy.pictures else []),
             strings.privacy_usage,
-            kept if policy.retention_days else strings.privacy_kept_on,
+            kept if policy.retention_days else strings.privacy_kept_until_deleted,
             strings.privacy_rights,
         ]
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)

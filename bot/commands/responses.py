@@ -66,7 +66,7 @@ def _explained(interaction: discord.Interaction, error: Exception) -> str:
     strings = strings_for(interaction)
     if isinstance(error, HistoryFailed):
         log.warning("Command %d changed nothing: %s", interaction.id, error)
-        return strings.command_without_memory
+        return strings.command_memory_failed
     if isinstance(error, Refused | BotError):
         return error.explain(strings)
     if isinstance(error, app_commands.AppCommandError):

@@ -44,8 +44,8 @@ def scope_id_in(place: Conversation, scope: Scope) -> int:
 def scope_choices() -> list[app_commands.Choice[str]]:
     """Return the choices of an option `scope`."""
     return [
-        app_commands.Choice(name=localized(lambda t: t.system_scope_channel), value=CHANNEL_SCOPE),
-        app_commands.Choice(name=localized(lambda t: t.system_scope_server), value=SERVER_SCOPE),
+        app_commands.Choice(name=localized(lambda t: t.scope_channel), value=CHANNEL_SCOPE),
+        app_commands.Choice(name=localized(lambda t: t.scope_server), value=SERVER_SCOPE),
     ]
 
 

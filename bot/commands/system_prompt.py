@@ -49,11 +49,11 @@ class SystemPromptCommand:
         @app_commands.default_permissions(manage_guild=True)
         @app_commands.rename(
             prompt=localized(lambda t: t.system_prompt_option_name),
-            scope=localized(lambda t: t.system_scope_option_name),
+            scope=localized(lambda t: t.scope_option_name),
         )
         @app_commands.describe(
             prompt=localized(lambda t: t.system_prompt_option),
-            scope=localized(lambda t: t.system_scope_option),
+            scope=localized(lambda t: t.scope_option),
         )
         @app_commands.choices(scope=scope_choices())
         async def system(
@@ -88,8 +88,8 @@ class SystemPromptCommand:
             interaction,
             MODALS[scope],
             scope_id,
-            title=strings.system_form_title,
-            label=strings.system_form_label,
+            title=strings.system_modal_title,
+            label=strings.system_modal_label,
             text=own or "",
             placeholder=strings.system_placeholder.format(prompt=" ".join(inherited.split())),
         )

@@ -76,13 +76,18 @@ class UsageCommand:
         strings = strings_for(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         days = [*(today() - before for before in PERIODS), ALL_TIME]
-        labels = (strings.usage_today, strings.usage_week, strings.usage_month, strings.usage_ever)
+        labels = (
+            strings.usage_today,
+            strings.usage_week,
+            strings.usage_month,
+            strings.usage_all_time,
+        )
         totals = await self._usage.totals_since(interaction.user.id, days)
         lines = [
             _line(label, priced(by_model, self._prices), self._prices, strings)
             for label, by_model in zip(labels, totals, strict=True)
         ]
-        text = "\n".join([strings.usage_mine, *lines, *_notes(totals, self._prices, strings)])
+        text = "\n".join([strings.usage_own, *lines, *_notes(totals, self._prices, strings)])
         await interaction.edit_original_response(content=text)
 
     async def _show_guild(self, interaction: discord.Interaction, by: By) -> None:
@@ -123,7 +128,7 @@ def guild_report(
         lines = [
             _line(_label(key, by, strings), sums[key], prices, strings) for key in order[:rows]
         ]
-        for label, keys in ((strings.usage_rest, order[rows:]), (strings.usage_together, order)):
+        for label, keys in ((strings.usage_others, order[rows:]), (strings.usage_total, order)):
             if keys:
                 lines.append(_line(label, _added(sums[key] for key in keys), prices, strings))
         return "\n".join([strings.usage_guild, *lines, *_notes(totals.values(), prices, strings)])
@@ -139,7 +144,7 @@ def _label(key: int, by: By, strings: Sentences) -> str:
         return date_of(key).isoformat()
     if by == "channel":
         return f"<#{key}>"
-    return strings.usage_nobody if key == NOBODY else f"<@{key}>"
+    return strings.usage_forgotten_people if key == NOBODY else f"<@{key}>"
 
 
 def _cost(prices: Prices, model: str, total: UsageTotal) -> Decimal | None:

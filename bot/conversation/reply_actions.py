@@ -26,7 +26,7 @@ _PLAIN: Final = {
     sentence: plain
     for strings in LANGUAGES.values()
     for sentence, plain in (
-        (strings.model_length, strings.model_length_plain),
+        (strings.model_output_truncated, strings.model_output_truncated_plain),
         (strings.model_cut, strings.model_cut_plain),
         (strings.continue_interrupted, strings.continue_interrupted_plain),
     )

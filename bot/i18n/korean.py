@@ -5,38 +5,40 @@ from typing import Final
 from bot.i18n.sentences import Sentences
 
 KOREAN: Final = Sentences(
-    hint="안녕하세요! 무엇이 궁금하세요? 저를 멘션한 메시지에 질문을 함께 적어 주세요.",
-    hint_in_place="안녕하세요! 저는 글만 읽을 수 있어요. 질문을 글로 적어 주세요.",
-    hint_unreadable=(
+    hint_no_question="안녕하세요! 무엇이 궁금하세요? 저를 멘션한 메시지에 질문을 함께 적어 주세요.",
+    hint_text_only="안녕하세요! 저는 글만 읽을 수 있어요. 질문을 글로 적어 주세요.",
+    hint_nothing_readable=(
         "안녕하세요! 저는 글과 텍스트 파일, 이미지를 읽을 수 있는데 이 메시지에는 아무것도 없네요. "
         "질문을 글로 적어 주세요."
     ),
-    hint_without_content=(
+    hint_needs_mention=(
         "여기서는 저를 멘션한 메시지만 읽을 수 있어요. 메시지에서 저를 멘션하거나, 관리자에게 "
         "Message Content Intent를 켜 달라고 부탁해 주세요."
     ),
-    place_busy="여기에는 이미 기다리는 질문이 너무 많아요. 답변이 끝나면 다시 물어봐 주세요.",
-    person_busy=(
+    queue_full="여기에는 이미 기다리는 질문이 너무 많아요. 답변이 끝나면 다시 물어봐 주세요.",
+    rate_limited=(
         "제가 답할 수 있는 것보다 빠르게 질문하고 있어요(1분에 {limit}개까지). 이 질문은 "
         "건너뛰었으니 1분 뒤에 다시 물어봐 주세요."
     ),
-    memory_failed="지금은 저장된 대화를 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요.",
-    memory_not_saved="지금은 기억을 저장할 수 없어서 이 대화는 기억하지 못해요.",
+    memory_unreadable="지금은 저장된 대화를 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요.",
+    memory_unwritable="지금은 기억을 저장할 수 없어서 이 대화는 기억하지 못해요.",
     file_not_text="{name} 파일은 읽지 않았어요. 제가 읽을 수 있는 텍스트가 없어요.",
     files_off="{name} 파일은 읽지 않았어요. 저는 파일을 읽지 않도록 설정되어 있어요.",
     file_too_large="{name} 파일은 읽지 않았어요. {limit:g} MB보다 커요.",
     file_unreachable="Discord에서 {name} 파일을 내려받지 못했어요. 다시 보내 주세요.",
     file_cut="{name} 파일은 처음 {characters:,}자만 읽었어요. 나머지는 다 읽기에 너무 길어요.",
-    pdf_not_here="{name} 파일은 읽지 않았어요. 저는 PDF를 읽도록 설정되어 있지 않아요.",
+    pdfs_off="{name} 파일은 읽지 않았어요. 저는 PDF를 읽도록 설정되어 있지 않아요.",
     pdf_locked="{name} 파일은 읽지 않았어요. 비밀번호로 보호되어 있어요.",
     pdf_damaged="{name} 파일은 읽지 않았어요. PDF가 손상되었어요.",
     pdf_without_text=(
         "{name} 파일은 읽지 않았어요. 모든 페이지가 이미지라서 읽을 수 있는 텍스트가 없어요."
     ),
-    pdf_too_hard="{name} 파일은 읽지 않았어요. 읽는 데 시간이나 메모리가 너무 많이 필요해요.",
+    pdf_too_complex="{name} 파일은 읽지 않았어요. 읽는 데 시간이나 메모리가 너무 많이 필요해요.",
     pdf_cut="{name} 파일은 앞부분만 읽었어요({pages}페이지).",
     pictures_off="{name} 이미지는 보지 않았어요. 저는 이미지를 보지 않도록 설정되어 있어요.",
-    picture_unknown="{name} 이미지는 보지 않았어요. PNG, JPEG, GIF, WebP 이미지만 볼 수 있어요.",
+    picture_unsupported=(
+        "{name} 이미지는 보지 않았어요. PNG, JPEG, GIF, WebP 이미지만 볼 수 있어요."
+    ),
     picture_left_out="{name} 이미지는 보지 않았어요. 이미지를 더 넣을 자리가 없어요.",
     pictures_unreachable="Discord에서 일부 이미지를 내려받지 못했어요. 다시 보내 주세요.",
     pictures_busy=(
@@ -52,12 +54,12 @@ KOREAN: Final = Sentences(
     stopped="요청하신 대로 여기서 멈췄어요.",
     stopped_by_reset="이 대화가 초기화되어 멈췄어요.",
     interrupted="다시 시작해야 해요. 돌아오는 대로 이 답변을 이어 갈게요.",
-    given_up="여러 번 중단되어 이 답변을 끝내지 못했어요. 다시 물어봐 주세요.",
+    interrupted_too_often="여러 번 중단되어 이 답변을 끝내지 못했어요. 다시 물어봐 주세요.",
     too_late="너무 오래 자리를 비워서 제때 답하지 못했어요. 다시 물어봐 주세요.",
     model_key_refused=(
         "AI 서비스가 제 키를 거부했어요. 관리자에게 API 키를 바꿔야 한다고 알려 주세요."
     ),
-    model_quota_used_up=(
+    model_quota_exceeded=(
         "AI 서비스의 크레딧이 다 떨어졌어요. 관리자에게 계정에 크레딧을 충전해야 제가 답할 수 "
         "있다고 알려 주세요."
     ),
@@ -84,20 +86,22 @@ KOREAN: Final = Sentences(
     model_request_refused=(
         "AI 서비스가 제 요청을 받아들이지 않았어요. 관리자에게 알려 주세요. 이유는 로그에 있어요."
     ),
-    model_blind="AI 모델이 이미지를 볼 수 없어요. 이미지는 빼고 답할게요.",
-    model_withheld=(
+    model_images_unsupported="AI 모델이 이미지를 볼 수 없어요. 이미지는 빼고 답할게요.",
+    model_content_filtered=(
         "AI 서비스가 콘텐츠 규정 때문에 답변을 보류했어요. 표현을 바꿔서 물어보면 될 수도 있어요."
     ),
     model_empty="AI 서비스가 빈 답변을 보냈어요. 표현을 바꿔서 다시 물어봐 주세요.",
-    model_length=(
+    model_output_truncated=(
         "답변이 길이 제한에 닿아 여기서 끝나요. 이어 쓰기를 누르거나 계속해 달라고 말해 주세요."
     ),
-    model_length_plain="답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 말해 주세요.",
+    model_output_truncated_plain=(
+        "답변이 길이 제한에 닿아 여기서 끝나요. 계속해 달라고 말해 주세요."
+    ),
     model_thought_only=(
         "AI 모델이 길이 제한에 닿을 때까지 생각만 해서 답변이 없어요. 더 간단하게 물어보시고, "
         "관리자에게 이 모델에는 REPLY_TOKENS를 높여야 한다고 알려 주세요."
     ),
-    model_thought_cramped=(
+    model_thought_filled_window=(
         "AI 모델이 컨텍스트 창이 가득 찰 때까지 생각만 해서 답변이 없어요. 질문을 더 짧게 줄여 "
         "보세요. 관리자에게는 CONTEXT_TOKENS를 낮추거나 컨텍스트 창이 더 큰 모델을 써야 한다고 "
         "알려 주세요."
@@ -105,7 +109,7 @@ KOREAN: Final = Sentences(
     model_cut="연결이 끊겨 답변이 여기서 잘렸어요. 이어 쓰기를 누르거나 계속해 달라고 말해 주세요.",
     model_cut_plain="연결이 끊겨 답변이 여기서 잘렸어요. 계속해 달라고 말해 주세요.",
     model_failed="AI 서비스에 문제가 생겼어요. 1분 뒤에 다시 시도해 주세요.",
-    model_silent=(
+    model_empty_body=(
         "AI 서비스가 아무것도 보내지 않았어요. 대화가 너무 길면 그러는 서비스도 있어요. 질문을 "
         "짧게 줄여 보세요. 계속 이러면 관리자에게 CONTEXT_TOKENS를 낮춰야 할 수도 있다고 알려 "
         "주세요."
@@ -118,9 +122,9 @@ KOREAN: Final = Sentences(
     ask_private_option_name="나만보기",
     ask_private_option="답변을 나만 볼지(기본) 여기 있는 모두가 볼지",
     ask_about_menu="이 메시지에 대해 묻기",
-    ask_form_title="이 메시지에 대해 묻기",
-    ask_form_label="질문 (비워 두어도 돼요)",
-    pasted="질문",
+    ask_modal_title="이 메시지에 대해 묻기",
+    ask_modal_label="질문 (비워 두어도 돼요)",
+    pasted_question="질문",
     ask_nothing_to_read="이 메시지에는 제가 읽을 수 있는 글이 없어요.",
     ask_about_lost=(
         "어느 메시지에 대한 질문인지 알 수 없게 되었어요. 제가 다시 시작했거나, 메시지가 "
@@ -135,12 +139,12 @@ KOREAN: Final = Sentences(
     system_description="제가 여기서 따르는 지시(시스템 프롬프트)를 보거나 바꿔요",
     system_prompt_option_name="프롬프트",
     system_prompt_option="새 시스템 프롬프트. 비워 두면 지금 것을 보고 고칠 수 있어요",
-    system_scope_option_name="범위",
-    system_scope_option="적용 범위: 이곳(기본) 또는 서버 전체",
-    system_scope_channel="채널",
-    system_scope_server="서버",
-    system_form_title="시스템 프롬프트",
-    system_form_label="비우면 상위 시스템 프롬프트를 따라요",
+    scope_option_name="범위",
+    scope_option="적용 범위: 이곳(기본) 또는 서버 전체",
+    scope_channel="채널",
+    scope_server="서버",
+    system_modal_title="시스템 프롬프트",
+    system_modal_label="비우면 상위 시스템 프롬프트를 따라요",
     system_placeholder="현재: {prompt}",
     system_set_channel="이 채널의 시스템 프롬프트를 설정했어요. 채널의 스레드에도 적용돼요.",
     system_set_thread="이 스레드의 시스템 프롬프트를 설정했어요.",
@@ -157,13 +161,13 @@ KOREAN: Final = Sentences(
     model_name="모델",
     model_description="여기서 답하는 모델을 보거나 다른 모델을 골라요",
     model_option_name="모델",
-    model_name_option="사용할 모델 또는 default. 비워 두면 지금 모델을 보여 줘요",
+    model_option="사용할 모델 또는 default. 비워 두면 지금 모델을 보여 줘요",
     model_default_choice="기본값 ({model})",
     model_until_choice="{model} ({date}까지)",
-    model_why_own="이곳에 설정된 모델이에요.",
-    model_why_channel="이 스레드가 속한 채널에 설정된 모델이에요.",
-    model_why_server="이 서버에 설정된 모델이에요.",
-    model_why_default="기본 모델이에요. 이곳에는 따로 설정된 모델이 없어요.",
+    model_reason_own="이곳에 설정된 모델이에요.",
+    model_reason_channel="이 스레드가 속한 채널에 설정된 모델이에요.",
+    model_reason_server="이 서버에 설정된 모델이에요.",
+    model_reason_default="기본 모델이에요. 이곳에는 따로 설정된 모델이 없어요.",
     model_shutdown="AI 서비스에 따르면 이 모델은 {date}에 종료될 예정이에요.",
     model_set_channel="이제부터 이 채널과 채널의 스레드에서는 {model} 모델이 답해요.",
     model_set_thread="이제부터 이 스레드에서는 {model} 모델이 답해요.",
@@ -186,16 +190,16 @@ KOREAN: Final = Sentences(
     usage_by_person="사람",
     usage_by_channel="채널",
     usage_by_day="날짜",
-    usage_mine="모든 곳에서 쓴 양이에요.",
+    usage_own="모든 곳에서 쓴 양이에요.",
     usage_guild="최근 30일 동안 이 서버에서 쓴 양이에요.",
     usage_today="오늘",
     usage_week="최근 7일",
     usage_month="최근 30일",
-    usage_ever="전체",
+    usage_all_time="전체",
     usage_line="{label}: 입력 {prompt}토큰, 출력 {completion}토큰, 답변 {answers}개",
-    usage_nobody="기록을 지운 사람들",
-    usage_rest="나머지",
-    usage_together="합계",
+    usage_forgotten_people="기록을 지운 사람들",
+    usage_others="나머지",
+    usage_total="합계",
     usage_nothing="최근 30일 동안 이 서버에서 쓴 것이 없어요.",
     usage_estimated="≈는 AI 서비스가 토큰 수를 알려 주지 않아 일부를 추정한 값이에요.",
     usage_unpriced="가격이 설정되지 않은 모델: {models}",
@@ -208,7 +212,7 @@ KOREAN: Final = Sentences(
     help_ask_in_place="저를 멘션하거나 제 메시지에 답장하면 바로 여기서 답해요.",
     help_ask_own_thread="그냥 쓰시면 돼요. 이 스레드는 저와 나누는 대화예요.",
     help_ask_dm="그냥 쓰시면 돼요. 여기서는 모든 메시지에 답해요.",
-    help_ask_brought=(
+    help_ask_user_install=(
         "여기서는 메시지를 읽을 수 없으니 /질문으로 물어봐 주세요. 모두에게 공개하지 않는 한 "
         "답변은 혼자만 볼 수 있어요."
     ),
@@ -227,7 +231,7 @@ KOREAN: Final = Sentences(
         "답변 아래에 버튼이 있어요. 쓰는 동안에는 멈추기, 다 쓰면 다시 쓰기, 답변이 잘렸으면 이어 "
         "쓰기예요. 혼자만 보는 답변이 메시지 여러 개로 나뉘면 멈추기만 있어요."
     ),
-    help_buttons_brought=(
+    help_buttons_user_install=(
         "혼자만 보는 답변 아래에 버튼이 있어요. 쓰는 동안에는 멈추기, 메시지 하나에 다 썼으면 다시 "
         "쓰기, 답변이 잘렸으면 이어 쓰기예요."
     ),
@@ -244,7 +248,7 @@ KOREAN: Final = Sentences(
         "다이렉트 메시지에서는 직접 관리할 수 있어요. /초기화는 이 대화를 잊고, /시스템은 제가 "
         "따를 지시를 설정하고, /모델은 답할 모델을 골라요."
     ),
-    help_commands_brought=(
+    help_commands_user_install=(
         "여기서 쓸 수 있는 명령어: /질문, /사용량, /개인정보, /내보내기, /잊어줘."
     ),
     privacy_name="개인정보",
@@ -266,8 +270,8 @@ KOREAN: Final = Sentences(
         "사용한 토큰도 날짜, 채널, 모델별로 세요. /사용량으로 볼 수 있어요. /잊어줘를 쓰면 누가 "
         "썼는지 남지 않아요."
     ),
-    privacy_kept="{days}일이 지나면 잊어요.",
-    privacy_kept_on="초기화하거나 삭제할 때까지 보관해요.",
+    privacy_kept_days="{days}일이 지나면 잊어요.",
+    privacy_kept_until_deleted="초기화하거나 삭제할 때까지 보관해요.",
     privacy_rights=(
         "Discord에서 메시지를 수정하거나 삭제하면 저도 따라서 고치거나 잊어요. /내보내기는 저에게 "
         "하신 질문과 제 답변을 모두 드리고, /잊어줘는 모든 곳에서 잊게 해요."
@@ -291,13 +295,13 @@ KOREAN: Final = Sentences(
         "이 서버나 Discord의 규칙 때문에 나머지 답변이 차단되어 여기서 멈췄어요. 표현을 바꿔서 "
         "다시 물어봐 주세요."
     ),
-    reply_full=(
+    reply_too_long=(
         "내용이 더 있지만 Discord에서는 여기까지만 보여 줄 수 있어요. 계속해 달라고 말해 주세요."
     ),
     stop_label="멈추기",
     regenerate_label="다시 쓰기",
     continue_label="이어 쓰기",
-    kept_before="새 답변을 만들지 못해서 이전 답변을 그대로 두었어요.",
+    previous_answer_kept="새 답변을 만들지 못해서 이전 답변을 그대로 두었어요.",
     continue_interrupted="다시 시작해야 해요. 제가 돌아오면 이어 쓰기를 다시 눌러 주세요.",
     continue_interrupted_plain="다시 시작해야 해요. 제가 돌아오면 계속해 달라고 말해 주세요.",
     nothing_to_stop="멈출 것이 없어요. 이 답변은 이제 쓰고 있지 않아요.",
@@ -315,15 +319,15 @@ KOREAN: Final = Sentences(
     refused_place=(
         "저는 여기서 답하도록 설정되지 않았어요. 어디서 답할지는 이 봇의 운영자가 정해요."
     ),
-    command_without_memory=(
+    command_memory_failed=(
         "지금은 기억이 작동하지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 시도해 주세요."
     ),
     command_failed="잘되지 않았어요. 다시 시도해 주세요. 무엇이 잘못됐는지는 로그에 있어요.",
-    form_unknown=(
+    modal_outdated=(
         "이 양식이 열려 있는 동안 제가 업데이트되어 무엇을 위한 양식인지 알 수 없어요. 다시 열어 "
         "주세요."
     ),
-    form_words="쓰신 내용이 사라지지 않도록 여기에 돌려 드려요.",
+    modal_text_returned="쓰신 내용이 사라지지 않도록 여기에 돌려 드려요.",
     terminal_greeting=(
         "질문을 입력하세요. 나눈 대화는 종료한 뒤에도 /reset을 할 때까지 기억해요. /system은 "
         "시스템 프롬프트를 보여 주고, /system 뒤에 글을 쓰면 새로 설정하고, /system default는 "

@@ -10,14 +10,14 @@ class Sentences:
     """One language. Braces are filled in by name; each field is a whole sentence or a label."""
 
     # When nothing was asked, or it cannot be answered now
-    hint: str
-    hint_in_place: str
-    hint_unreadable: str
-    hint_without_content: str
-    place_busy: str
-    person_busy: str
-    memory_failed: str
-    memory_not_saved: str
+    hint_no_question: str
+    hint_text_only: str
+    hint_nothing_readable: str
+    hint_needs_mention: str
+    queue_full: str
+    rate_limited: str
+    memory_unreadable: str
+    memory_unwritable: str
 
     # Notices under an answer
     file_not_text: str
@@ -25,14 +25,14 @@ class Sentences:
     file_too_large: str
     file_unreachable: str
     file_cut: str
-    pdf_not_here: str
+    pdfs_off: str
     pdf_locked: str
     pdf_damaged: str
     pdf_without_text: str
-    pdf_too_hard: str
+    pdf_too_complex: str
     pdf_cut: str
     pictures_off: str
-    picture_unknown: str
+    picture_unsupported: str
     picture_left_out: str
     pictures_unreachable: str
     pictures_busy: str
@@ -42,12 +42,12 @@ class Sentences:
     stopped: str
     stopped_by_reset: str
     interrupted: str
-    given_up: str
+    interrupted_too_often: str
     too_late: str
 
     # What went wrong with the model
     model_key_refused: str
-    model_quota_used_up: str
+    model_quota_exceeded: str
     model_unknown: str
     model_busy: str
     model_unreachable: str
@@ -56,17 +56,17 @@ class Sentences:
     model_context_asked: str
     model_reply_too_long: str
     model_request_refused: str
-    model_blind: str
-    model_withheld: str
+    model_images_unsupported: str
+    model_content_filtered: str
     model_empty: str
-    model_length: str
-    model_length_plain: str
+    model_output_truncated: str
+    model_output_truncated_plain: str
     model_thought_only: str
-    model_thought_cramped: str
+    model_thought_filled_window: str
     model_cut: str
     model_cut_plain: str
     model_failed: str
-    model_silent: str
+    model_empty_body: str
     answer_failed: str
 
     # Commands
@@ -77,9 +77,9 @@ class Sentences:
     ask_private_option_name: str
     ask_private_option: str
     ask_about_menu: str
-    ask_form_title: str
-    ask_form_label: str
-    pasted: str
+    ask_modal_title: str
+    ask_modal_label: str
+    pasted_question: str
     ask_nothing_to_read: str
     ask_about_lost: str
     reset_name: str
@@ -91,12 +91,12 @@ class Sentences:
     system_description: str
     system_prompt_option_name: str
     system_prompt_option: str
-    system_scope_option_name: str
-    system_scope_option: str
-    system_scope_channel: str
-    system_scope_server: str
-    system_form_title: str
-    system_form_label: str
+    scope_option_name: str
+    scope_option: str
+    scope_channel: str
+    scope_server: str
+    system_modal_title: str
+    system_modal_label: str
     system_placeholder: str
     system_set_channel: str
     system_set_thread: str
@@ -107,13 +107,13 @@ class Sentences:
     model_name: str
     model_description: str
     model_option_name: str
-    model_name_option: str
+    model_option: str
     model_default_choice: str
     model_until_choice: str
-    model_why_own: str
-    model_why_channel: str
-    model_why_server: str
-    model_why_default: str
+    model_reason_own: str
+    model_reason_channel: str
+    model_reason_server: str
+    model_reason_default: str
     model_shutdown: str
     model_set_channel: str
     model_set_thread: str
@@ -129,16 +129,16 @@ class Sentences:
     usage_by_person: str
     usage_by_channel: str
     usage_by_day: str
-    usage_mine: str
+    usage_own: str
     usage_guild: str
     usage_today: str
     usage_week: str
     usage_month: str
-    usage_ever: str
+    usage_all_time: str
     usage_line: str
-    usage_nobody: str
-    usage_rest: str
-    usage_together: str
+    usage_forgotten_people: str
+    usage_others: str
+    usage_total: str
     usage_nothing: str
     usage_estimated: str
     usage_unpriced: str
@@ -151,14 +151,14 @@ class Sentences:
     help_ask_in_place: str
     help_ask_own_thread: str
     help_ask_dm: str
-    help_ask_brought: str
+    help_ask_user_install: str
     help_about: str
     help_files: str
     help_pdfs: str
     help_pictures: str
     help_memory: str
     help_buttons: str
-    help_buttons_brought: str
+    help_buttons_user_install: str
     help_model: str
     help_prompt_own: str
     help_prompt_server: str
@@ -166,15 +166,15 @@ class Sentences:
     help_commands: str
     help_commands_managers: str
     help_commands_dm: str
-    help_commands_brought: str
+    help_commands_user_install: str
     privacy_name: str
     privacy_description: str
     privacy_what: str
     privacy_where: str
     privacy_pictures: str
     privacy_usage: str
-    privacy_kept: str
-    privacy_kept_on: str
+    privacy_kept_days: str
+    privacy_kept_until_deleted: str
     privacy_rights: str
     export_name: str
     export_description: str
@@ -188,12 +188,12 @@ class Sentences:
     forget_me_done: str
     thought: str
     reply_attached: str
-    reply_full: str
+    reply_too_long: str
     reply_blocked: str
     stop_label: str
     regenerate_label: str
     continue_label: str
-    kept_before: str
+    previous_answer_kept: str
     continue_interrupted: str
     continue_interrupted_plain: str
     nothing_to_stop: str
@@ -204,10 +204,10 @@ class Sentences:
     refused_server_scope: str
     refused_usage_by: str
     refused_place: str
-    command_without_memory: str
+    command_memory_failed: str
     command_failed: str
-    form_unknown: str
-    form_words: str
+    modal_outdated: str
+    modal_text_returned: str
 
     # The terminal
     terminal_greeting: str
@@ -223,40 +223,42 @@ Explain = Callable[[Sentences], str]
 
 
 ENGLISH: Final = Sentences(
-    hint=(
+    hint_no_question=(
         "Hi! What would you like to know? Write your question in the same message that mentions me."
     ),
-    hint_in_place="Hi! I can only read text. Please write your question in words.",
-    hint_unreadable=(
+    hint_text_only="Hi! I can only read text. Please write your question in words.",
+    hint_nothing_readable=(
         "Hi! I can read text, text files and pictures, but I found none of them here. Please write "
         "your question in words."
     ),
-    hint_without_content=(
+    hint_needs_mention=(
         "Here I can only read messages that mention me. Mention me in your message, or ask an "
         "admin to turn on the Message Content Intent for me."
     ),
-    place_busy=(
+    queue_full=(
         "Too many questions are waiting here already. Please ask again when they are answered."
     ),
-    person_busy=(
+    rate_limited=(
         "You are asking faster than I may answer: the limit is {limit} questions a minute. I "
         "skipped this one; please ask it again in a minute."
     ),
-    memory_failed="I cannot read my memory right now. Please try again in a minute.",
-    memory_not_saved="My memory cannot be written right now: I will not remember this.",
+    memory_unreadable="I cannot read my memory right now. Please try again in a minute.",
+    memory_unwritable="My memory cannot be written right now: I will not remember this.",
     file_not_text="I did not read {name}: it contains no text that I can read.",
     files_off="I did not read {name}: I am not set up to read files.",
     file_too_large="I did not read {name}: it is larger than {limit:g} MB.",
     file_unreachable="I could not download {name} from Discord. Please send it again.",
     file_cut="I read only the first {characters:,} characters of {name}; the rest does not fit.",
-    pdf_not_here="I did not read {name}: I am not set up to read PDFs.",
+    pdfs_off="I did not read {name}: I am not set up to read PDFs.",
     pdf_locked="I did not read {name}: it is protected with a password.",
     pdf_damaged="I did not read {name}: the PDF is damaged.",
     pdf_without_text="I did not read {name}: its pages are pictures without text.",
-    pdf_too_hard="I did not read {name}: reading it takes more time or memory than I may use.",
+    pdf_too_complex="I did not read {name}: reading it takes more time or memory than I may use.",
     pdf_cut="I read only the beginning of {name}. Pages read: {pages}.",
     pictures_off="I did not look at {name}: I am not set up to look at pictures.",
-    picture_unknown="I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures.",
+    picture_unsupported=(
+        "I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures."
+    ),
     picture_left_out="I did not look at {name}: there is no room for more pictures.",
     pictures_unreachable="I could not download all pictures from Discord. Please send them again.",
     pictures_busy=(
@@ -274,12 +276,14 @@ ENGLISH: Final = Sentences(
     stopped="Stopped here, as requested.",
     stopped_by_reset="Stopped: this conversation was reset.",
     interrupted="I have to restart. This answer goes on as soon as I am back.",
-    given_up="I was interrupted here more than once and cannot finish this. Please ask me again.",
+    interrupted_too_often=(
+        "I was interrupted here more than once and cannot finish this. Please ask me again."
+    ),
     too_late="I was away for too long to answer this in time. Please ask me again.",
     model_key_refused=(
         "The AI service refused my key. Please tell an admin: the API key needs to be replaced."
     ),
-    model_quota_used_up=(
+    model_quota_exceeded=(
         "The AI service says that my credit is used up. Please tell an admin: the account needs "
         "credit before I can answer."
     ),
@@ -306,21 +310,23 @@ ENGLISH: Final = Sentences(
     model_request_refused=(
         "The AI service did not accept my request. Please tell an admin: the log says why."
     ),
-    model_blind="The AI model cannot see pictures. I leave them out.",
-    model_withheld=(
+    model_images_unsupported="The AI model cannot see pictures. I leave them out.",
+    model_content_filtered=(
         "The AI service withheld the answer because of its content rules. "
         "Asking in other words may help."
     ),
     model_empty="The AI service sent an empty answer. Please try again, perhaps in other words.",
-    model_length=(
+    model_output_truncated=(
         "The answer reached its length limit and stops here. Press Continue, or ask me to go on."
     ),
-    model_length_plain="The answer reached its length limit and stops here. Ask me to go on.",
+    model_output_truncated_plain=(
+        "The answer reached its length limit and stops here. Ask me to go on."
+    ),
     model_thought_only=(
         "The AI model used up its length limit by thinking, so there is no answer. Try a simpler "
         "question, and tell an admin: REPLY_TOKENS needs to be higher for this model."
     ),
-    model_thought_cramped=(
+    model_thought_filled_window=(
         "The AI model thought until its context window was full, so there is no answer. A shorter "
         "question may help. Please tell an admin: CONTEXT_TOKENS needs to be lower, or the model "
         "needs a larger context window."
@@ -330,7 +336,7 @@ ENGLISH: Final = Sentences(
     ),
     model_cut_plain="The answer was cut off here by a lost connection. Ask me to go on.",
     model_failed="The AI service had a problem. Please try again in a minute.",
-    model_silent=(
+    model_empty_body=(
         "The AI service sent nothing back. Some services do that when a conversation is too long. "
         "Try a shorter question. If it happens again, please tell an admin: CONTEXT_TOKENS may "
         "need to be lower."
@@ -343,9 +349,9 @@ ENGLISH: Final = Sentences(
     ask_private_option_name="private",
     ask_private_option="Show the answer only to you (default), or to everyone here",
     ask_about_menu="Ask about this",
-    ask_form_title="Ask about this message",
-    ask_form_label="Your question (optional)",
-    pasted="Question",
+    ask_modal_title="Ask about this message",
+    ask_modal_label="Your question (optional)",
+    pasted_question="Question",
     ask_nothing_to_read="This message has no text that I can read.",
     ask_about_lost=(
         "I no longer know which message this was about: I was restarted, the message was deleted, "
@@ -360,12 +366,12 @@ ENGLISH: Final = Sentences(
     system_description="Show or change the instructions that I follow here (the system prompt)",
     system_prompt_option_name="prompt",
     system_prompt_option="The new system prompt; leave it out to view and edit the current one",
-    system_scope_option_name="scope",
-    system_scope_option="What it applies to: this place (default) or the whole server",
-    system_scope_channel="channel",
-    system_scope_server="server",
-    system_form_title="System prompt",
-    system_form_label="Leave empty to use the inherited prompt",
+    scope_option_name="scope",
+    scope_option="What it applies to: this place (default) or the whole server",
+    scope_channel="channel",
+    scope_server="server",
+    system_modal_title="System prompt",
+    system_modal_label="Leave empty to use the inherited prompt",
     system_placeholder="Current: {prompt}",
     system_set_channel="The system prompt of this channel is set. It applies to its threads, too.",
     system_set_thread="The system prompt of this thread is set.",
@@ -384,13 +390,13 @@ ENGLISH: Final = Sentences(
     model_name="model",
     model_description="Show which model answers here, or choose another one",
     model_option_name="model",
-    model_name_option="The model to use, or default; leave it out to see the current one",
+    model_option="The model to use, or default; leave it out to see the current one",
     model_default_choice="default ({model})",
     model_until_choice="{model} (until {date})",
-    model_why_own="It was chosen for this place.",
-    model_why_channel="It was chosen for the channel that this thread belongs to.",
-    model_why_server="It was chosen for this server.",
-    model_why_default="It is the default; no other model was chosen here.",
+    model_reason_own="It was chosen for this place.",
+    model_reason_channel="It was chosen for the channel that this thread belongs to.",
+    model_reason_server="It was chosen for this server.",
+    model_reason_default="It is the default; no other model was chosen here.",
     model_shutdown="According to the AI service, this model will be shut down on {date}.",
     model_set_channel="From now on {model} answers in this channel and its threads.",
     model_set_thread="From now on {model} answers in this thread.",
@@ -411,16 +417,16 @@ ENGLISH: Final = Sentences(
     usage_by_person="person",
     usage_by_channel="channel",
     usage_by_day="day",
-    usage_mine="Your usage in all places:",
+    usage_own="Your usage in all places:",
     usage_guild="Usage in this server in the last 30 days:",
     usage_today="Today",
     usage_week="Last 7 days",
     usage_month="Last 30 days",
-    usage_ever="All time",
+    usage_all_time="All time",
     usage_line="{label}: {prompt} tokens in, {completion} out, answers: {answers}",
-    usage_nobody="people who were forgotten",
-    usage_rest="Others",
-    usage_together="Total",
+    usage_forgotten_people="people who were forgotten",
+    usage_others="Others",
+    usage_total="Total",
     usage_nothing="There was no usage in this server in the last 30 days.",
     usage_estimated=(
         "≈ marks figures that are partly estimated, because the AI service did not report the "
@@ -436,7 +442,7 @@ ENGLISH: Final = Sentences(
     help_ask_in_place="Mention me or reply to one of my messages, and I answer right here.",
     help_ask_own_thread="Just write: this thread is a conversation with me.",
     help_ask_dm="Just write: I answer every message here.",
-    help_ask_brought=(
+    help_ask_user_install=(
         "I cannot read messages here, so ask me with /ask. Only you see the answer, unless you "
         "choose to show it to everyone."
     ),
@@ -455,7 +461,7 @@ ENGLISH: Final = Sentences(
         "Buttons under an answer: Stop while I write it, then Regenerate, and Continue if it was "
         "cut off. If only you see the answer and it takes several messages, there is only Stop."
     ),
-    help_buttons_brought=(
+    help_buttons_user_install=(
         "Buttons under an answer that only you see: Stop while I write it and, if it is a single "
         "message, then Regenerate, and Continue if it was cut off."
     ),
@@ -472,7 +478,7 @@ ENGLISH: Final = Sentences(
         "In direct messages you are in charge: /reset forgets this conversation, /system sets the "
         "instructions that I follow, and /model chooses the model that answers."
     ),
-    help_commands_brought="Commands here: /ask, /usage, /privacy, /export, /forget-me.",
+    help_commands_user_install="Commands here: /ask, /usage, /privacy, /export, /forget-me.",
     privacy_name="privacy",
     privacy_description="What I store about you, where it goes, and for how long",
     privacy_what=(
@@ -492,8 +498,8 @@ ENGLISH: Final = Sentences(
         "I also count the tokens that you use, by day, channel and model; /usage shows them. After "
         "/forget-me they are no longer linked to you."
     ),
-    privacy_kept="I forget it after {days} days.",
-    privacy_kept_on="I keep it until it is reset or deleted.",
+    privacy_kept_days="I forget it after {days} days.",
+    privacy_kept_until_deleted="I keep it until it is reset or deleted.",
     privacy_rights=(
         "If you edit or delete something in Discord, I change or forget it, too. /export gives you "
         "everything that you asked me and what I answered; /forget-me makes me forget it, in every "
@@ -520,11 +526,11 @@ ENGLISH: Final = Sentences(
         "A rule of this server or of Discord blocked the rest of my answer, so I stopped here. "
         "Try asking in other words."
     ),
-    reply_full="There is more, but Discord does not let me show it here. Ask me to go on.",
+    reply_too_long="There is more, but Discord does not let me show it here. Ask me to go on.",
     stop_label="Stop",
     regenerate_label="Regenerate",
     continue_label="Continue",
-    kept_before="I could not produce a new answer, so I kept the previous one.",
+    previous_answer_kept="I could not produce a new answer, so I kept the previous one.",
     continue_interrupted="I have to restart. Press Continue again when I am back.",
     continue_interrupted_plain="I have to restart. Ask me to go on when I am back.",
     nothing_to_stop="There is nothing to stop: I am no longer writing this answer.",
@@ -541,15 +547,15 @@ ENGLISH: Final = Sentences(
         "usage."
     ),
     refused_place="I am not set up to work here. The operator of this bot decides where I work.",
-    command_without_memory=(
+    command_memory_failed=(
         "My memory does not work right now, so nothing was changed. Please try again in a minute."
     ),
     command_failed="That did not work. Please try again; the log says what went wrong.",
-    form_unknown=(
+    modal_outdated=(
         "I was updated after this form was opened and no longer know what it was for. Please open "
         "it again."
     ),
-    form_words="Here is what you wrote, so that it is not lost.",
+    modal_text_returned="Here is what you wrote, so that it is not lost.",
     terminal_greeting=(
         "Type your question. I remember the conversation, also after you quit, until /reset. "
         "/system shows the system prompt, /system TEXT sets it, /system default restores the "

@@ -285,7 +285,7 @@ class Inbox:
             return None
         limit = self._limits.questions_per_minute
         return refused(
-            question, State.FAILED, self._strings_for(exchange).person_busy.format(limit=limit)
+            question, State.FAILED, self._strings_for(exchange).rate_limited.format(limit=limit)
         )
 
     async def _settled(self, question: Question, me_id: int) -> Question:
@@ -310,7 +310,7 @@ class Inbox:
         if guild_id is None:
             return self._assistant.nothing_read(strings)
         if addressing.mentions_me(message, me_id):
-            return strings.hint
+            return strings.hint_no_question
         if self._message_content:
             return None
         try:
@@ -318,7 +318,7 @@ class Inbox:
         except HistoryFailed as error:
             log.warning("Whether a hint was given cannot be read: %s", error)
             return None
-        return strings.hint_without_content if first else None
+        return strings.hint_needs_mention if first else None
 
 
 class PartRecord:

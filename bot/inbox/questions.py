@@ -134,7 +134,9 @@ class Questions:
             )
         completed = replace(question, exchange=exchange, unresolved=None)
         if not completed.asks and question.refusal is None:
-            completed = refused(completed, State.ANSWERED, self._strings_for(exchange).hint)
+            completed = refused(
+                completed, State.ANSWERED, self._strings_for(exchange).hint_no_question
+            )
         threaded = completed.refusal is None and thread_possible(message, channel, me_id)
         place_id = message.id if threaded else message.channel.id
         return replace(completed, exchange=replace(exchange, place_id=place_id))
@@ -145,7 +147,7 @@ class Questions:
         words = exchange.question or without_program_lines(beside)
         files = self._attachments.of(message) if isinstance(message, discord.Message) else []
         name = files[0].filename if files else ""
-        return words or (self._strings_for(exchange).pasted if name == PASTED else name)
+        return words or (self._strings_for(exchange).pasted_question if name == PASTED else name)
 
     def context_loader(self, message: Asked, me_id: int) -> ContextLoader:
         """Return what looks up, when its turn comes, what the question *message* brings."""

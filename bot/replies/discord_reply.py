@@ -123,7 +123,7 @@ class DiscordReply:
                 return
         texts = text.with_notices(notices)
         if place.room is not None and len(texts) > place.room:
-            texts = text.first_parts(place.room, [self._strings.reply_full, *notices])
+            texts = text.first_parts(place.room, [self._strings.reply_too_long, *notices])
         await messages.show(final_plan(texts, offers & place.offers_on(len(texts))))
 
     async def leave(

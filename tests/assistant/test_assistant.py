@@ -241,7 +241,7 @@ async def test_too_many_in_one_place_are_told_so(stage: Stage, model: DoubleMode
     model.enqueue("first", door)
     replies = [await stage.start(an_exchange(number)) for number in range(1, WAITING_LIMIT + 3)]
     await asyncio.wait_for(stage.tasks[-1], PATIENCE_SECONDS)
-    assert replies[-1].notices == [ENGLISH.place_busy]
+    assert replies[-1].notices == [ENGLISH.queue_full]
     door.set()
     await stage.end()
     assert all(reply.notices == [] for reply in replies[:-1])
@@ -258,7 +258,7 @@ async def test_each_command_that_is_one_too_many_is_told_so(
     ]
     replies = [await stage.start(exchange) for exchange in asked]
     await asyncio.wait_for(asyncio.gather(*stage.tasks[-3:]), PATIENCE_SECONDS)
-    assert [reply.notices for reply in replies[-3:]] == [[ENGLISH.place_busy]] * 3
+    assert [reply.notices for reply in replies[-3:]] == [[ENGLISH.queue_full]] * 3
     door.set()
     await stage.end()
 
@@ -405,7 +405,7 @@ async def test_a_memory_that_cannot_be_read_is_said_so(
 ) -> None:
     broken(path, "system_prompts")
     reply = await stage.ask(an_exchange(1))
-    assert reply.notices == [ENGLISH.memory_failed]
+    assert reply.notices == [ENGLISH.memory_unreadable]
     assert model.history == []
 
 
@@ -419,7 +419,7 @@ async def test_an_answer_that_cannot_be_kept_is_shown_and_says_so(
     broken(path, "exchanges")
     door.set()
     await stage.end()
-    assert (reply.text, reply.notices) == ("Because.", [ENGLISH.memory_not_saved])
+    assert (reply.text, reply.notices) == ("Because.", [ENGLISH.memory_unwritable])
 
 
 async def test_a_lesson_that_cannot_be_kept_hurts_no_answer(
@@ -694,7 +694,11 @@ async def test_the_third_attempt_says_so_and_asks_nobody(
     await attempted(history, an_exchange(1), 2)
     reply = DoubleReply(shown="Beca")
     assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
-    assert (reply.text, reply.notices, model.history) == ("Beca", [ENGLISH.given_up], [])
+    assert (reply.text, reply.notices, model.history) == (
+        "Beca",
+        [ENGLISH.interrupted_too_often],
+        [],
+    )
     assert states(path) == {1: "failed"}
     assert await remembered(history) == [("Why?", "Beca", True)]
 
@@ -845,7 +849,7 @@ async def test_an_answer_is_given_though_nothing_can_be_stored(
         database.commit()
     reply = DoubleReply()
     assert await assistant.answer(an_exchange(1), reply) is Delivery.FINISHED
-    assert (reply.text, reply.notices) == ("Very well.", [ENGLISH.memory_not_saved])
+    assert (reply.text, reply.notices) == ("Very well.", [ENGLISH.memory_unwritable])
     with closing(sqlite3.connect(path)) as database:
         database.execute("DROP TRIGGER full")
         database.execute("DROP TRIGGER full2")
@@ -1187,7 +1191,7 @@ async def test_pictures_of_the_question_that_cannot_be_had_are_said(
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (ImagesUnsupported(), ENGLISH.model_blind),
+        (ImagesUnsupported(), ENGLISH.model_images_unsupported),
         (ModelRequestRefused(), ENGLISH.pictures_refused),
         (ModelContextExceeded(), ENGLISH.pictures_refused),
     ],
@@ -1202,7 +1206,7 @@ async def test_refused_pictures_are_left_out_and_that_is_said(
     blind = isinstance(error, ImagesUnsupported)
     after = await stage.ask(with_picture(2))
     assert images(model)[2:] == [0 if blind else 2]
-    assert after.notices == ([ENGLISH.model_blind] if blind else [])
+    assert after.notices == ([ENGLISH.model_images_unsupported] if blind else [])
 
 
 async def test_a_request_that_is_refused_without_pictures_too_was_not_refused_for_them(
@@ -1211,7 +1215,7 @@ async def test_a_request_that_is_refused_without_pictures_too_was_not_refused_fo
     for _ in range(2):
         model.enqueue_refusal(ImagesUnsupported())
     reply = await stage.ask(with_picture(1))
-    assert reply.notices == [ENGLISH.model_blind]
+    assert reply.notices == [ENGLISH.model_images_unsupported]
     await stage.ask(with_picture(2))
     assert images(model) == [1, 0, 1], "what was not answered without them shows nothing"
 

@@ -270,7 +270,7 @@ async def test_a_server_that_never_says_anything_is_told_of(
     await server.reply(*[Script(body="")] * 4)
     async with opened(server, tmp_path / "bot.db") as assistant:
         reply = await asked(assistant, 1, question(1))
-        assert (reply.text, reply.notices) == ("", [ENGLISH.model_silent])
+        assert (reply.text, reply.notices) == ("", [ENGLISH.model_empty_body])
         assert len(await server.completions()) == 4
         assert (await asked(assistant, 2, question(2))).notices == []
 
@@ -650,7 +650,7 @@ async def test_a_server_that_always_writes_little_is_asked_for_it_once_more_alon
         before = len(await server.completions())
         for number in (6, 7):
             reply = await asked(assistant, number, question(number))
-            assert (reply.text, reply.notices) == ("It is", [ENGLISH.model_length])
+            assert (reply.text, reply.notices) == ("It is", [ENGLISH.model_output_truncated])
         assert len(await server.completions()) == before + 3
     assert learnt_for(path) == 0
 
@@ -673,4 +673,4 @@ async def test_thinking_that_fills_the_window_is_tried_with_less_history(
         alone = an_exchange(13, "Why?", channel=THREAD + 1, author="Mina (@mina)")
         cramped = DoubleReply()
         await assistant.answer(alone, cramped)
-    assert (cramped.text, cramped.notices) == ("", [ENGLISH.model_thought_cramped])
+    assert (cramped.text, cramped.notices) == ("", [ENGLISH.model_thought_filled_window])

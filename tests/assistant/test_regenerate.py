@@ -135,7 +135,7 @@ async def test_each_renewal_that_finds_no_room_says_why(
     await asyncio.sleep(0)
     for message_id in (1, 2, 3):
         reply = await renewed(assistant, history, message_id)
-        assert reply.notices == [ENGLISH.kept_before, ENGLISH.place_busy]
+        assert reply.notices == [ENGLISH.previous_answer_kept, ENGLISH.queue_full]
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -159,12 +159,12 @@ async def test_until_the_new_reply_is_whole_the_old_one_is_kept(
 async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
     assistant: Assistant, history: History
 ) -> None:
-    assert await history.begin_regeneration(2, ENGLISH.kept_before)
+    assert await history.begin_regeneration(2, ENGLISH.previous_answer_kept)
     [question] = await history.open_questions()
     assert question.complete
     reply = DoubleReply(shown="Anoth")
     await assistant.go_on(question.exchange, reply)
-    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before])
+    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.previous_answer_kept])
     assert reply.offers == ANEW
     assert not await history.open_questions()
 
@@ -175,7 +175,10 @@ async def test_an_answer_that_shows_nothing_takes_no_place(
 ) -> None:
     model.enqueue(unseen)
     reply = await renewed(assistant, history, 2)
-    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before, ENGLISH.model_empty])
+    assert (reply.text, reply.notices) == (
+        "Two.",
+        [ENGLISH.previous_answer_kept, ENGLISH.model_empty],
+    )
     assert (await stored(history, 2)).reply == "Two."
     assert await history.receive(an_exchange(4, "Fourth?"))
     model.enqueue(unseen)
@@ -195,7 +198,10 @@ async def test_the_old_reply_comes_back_when_the_new_one_fails(
 ) -> None:
     model.enqueue("Another", error)
     reply = await renewed(assistant, history, 2)
-    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before, error.explain(ENGLISH)])
+    assert (reply.text, reply.notices) == (
+        "Two.",
+        [ENGLISH.previous_answer_kept, error.explain(ENGLISH)],
+    )
     assert (await stored(history, 2)).reply == "Two."
     assert not is_open(path)
 
@@ -205,7 +211,7 @@ async def test_how_long_a_new_reply_was_thought_about_is_not_said_of_the_old_one
 ) -> None:
     model.enqueue("Another", ModelCut("reset"), thought_seconds=12.0)
     reply = await renewed(assistant, history, 2)
-    assert reply.notices == [ENGLISH.kept_before, ENGLISH.model_cut]
+    assert reply.notices == [ENGLISH.previous_answer_kept, ENGLISH.model_cut]
     model.enqueue("Another two.", thought_seconds=12.0)
     reply = await renewed(assistant, history, 2)
     assert reply.notices == [ENGLISH.thought.format(seconds=12)]
@@ -220,7 +226,7 @@ async def test_the_old_reply_comes_back_when_the_new_one_is_stopped(
     await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
     assert assistant.stop_answer(2)
     await task
-    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.kept_before, ENGLISH.stopped])
+    assert (reply.text, reply.notices) == ("Two.", [ENGLISH.previous_answer_kept, ENGLISH.stopped])
     assert (await stored(history, 2)).reply == "Two."
 
 
@@ -229,7 +235,7 @@ async def test_a_new_reply_that_the_limit_cuts_is_the_reply(
 ) -> None:
     model.enqueue("Another two, at len", OutputTruncated())
     reply = await renewed(assistant, history, 2)
-    assert (reply.text, reply.notices) == ("Another two, at len", [ENGLISH.model_length])
+    assert (reply.text, reply.notices) == ("Another two, at len", [ENGLISH.model_output_truncated])
     assert reply.offers == BOTH
     exchange = await stored(history, 2)
     assert (exchange.reply, exchange.cut) == ("Another two, at len", True)
@@ -368,7 +374,7 @@ async def test_a_full_queue_leaves_the_reply_as_it_is(
     for renewal in (Offer.REGENERATE, Offer.CONTINUE):
         reply = await renewed(assistant, history, 2, renewal)
         assert reply.text == "Two."
-        assert (reply.notices or [])[0] == ENGLISH.kept_before
+        assert (reply.notices or [])[0] == ENGLISH.previous_answer_kept
         assert (await stored(history, 2)).reply == "Two."
     for task in waiting:
         task.cancel()
@@ -390,7 +396,7 @@ async def test_a_reply_whose_new_words_are_refused_is_there_again(
     model.enqueue(*script)
     reply = await renewed(assistant, history, 4, renewal, DoubleReply(refuses="bad"))
     assert reply.text == "The beginning"
-    assert reply.notices == [ENGLISH.kept_before, ENGLISH.reply_blocked]
+    assert reply.notices == [ENGLISH.previous_answer_kept, ENGLISH.reply_blocked]
     assert reply.offers == BOTH
     assert (await stored(history, 4)).reply == "The beginning"
     assert (await stored(history, 4)).cut
@@ -446,7 +452,7 @@ async def test_the_pictures_of_the_question_are_seen_again(
     exchange = replace(an_exchange(4, "Long?", "It", files="⟦picture a.png⟧"), cut=True)
     assert await history.receive(exchange)
     assert await history.complete(exchange, State.FAILED)
-    for error, sentence in ((None, []), (ImagesUnsupported(), [ENGLISH.model_blind])):
+    for error, sentence in ((None, []), (ImagesUnsupported(), [ENGLISH.model_images_unsupported])):
         if error is not None:
             model.enqueue_refusal(error)
         model.enqueue(" is.", ModelCut("reset"))

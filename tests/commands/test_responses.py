@@ -54,10 +54,10 @@ async def test_work_goes_on_although_it_cannot_be_deferred(
     ("error", "sentence", "level"),
     [
         (Refused(lambda t: t.refused_place), ENGLISH.refused_place, None),
-        (PersonBusy(3), ENGLISH.person_busy.format(limit=3), None),
+        (PersonBusy(3), ENGLISH.rate_limited.format(limit=3), None),
         (SystemPromptTooLong(9, 8, 7, 6), SystemPromptTooLong(9, 8, 7, 6).explain(ENGLISH), None),
         (BotError("?"), ENGLISH.answer_failed, None),
-        (HistoryFailed("disk full"), ENGLISH.command_without_memory, logging.WARNING),
+        (HistoryFailed("disk full"), ENGLISH.command_memory_failed, logging.WARNING),
         (app_commands.AppCommandError("?"), ENGLISH.command_failed, logging.WARNING),
         (ZeroDivisionError(), ENGLISH.command_failed, logging.ERROR),
     ],

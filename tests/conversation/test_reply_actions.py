@@ -12,7 +12,7 @@ def test_a_notice_names_the_button_only_where_there_is_one(strings: Sentences) -
     """That which is stored, too, whatever language it was stored in."""
     notices = [
         strings.thought,
-        strings.model_length,
+        strings.model_output_truncated,
         strings.model_cut,
         strings.continue_interrupted,
     ]
@@ -28,5 +28,9 @@ def test_no_other_notice_names_it(strings: Sentences) -> None:
     names = [
         name for name in Sentences.__slots__ if strings.continue_label in getattr(strings, name)
     ]
-    about_buttons = {"continue_label", "help_buttons", "help_buttons_brought"}
-    assert {*names} - about_buttons == {"model_length", "model_cut", "continue_interrupted"}
+    about_buttons = {"continue_label", "help_buttons", "help_buttons_user_install"}
+    assert {*names} - about_buttons == {
+        "model_output_truncated",
+        "model_cut",
+        "continue_interrupted",
+    }

@@ -183,7 +183,7 @@ async def test_what_is_kept_of_a_person_is_theirs_where_they_bring_the_bot(
     privacy = await stage.use(place, "privacy", by=traveller)
     assert ENGLISH.privacy_rights in privacy["content"]
     used = await told(stage, await stage.discord.command(place, traveller, "usage", {}))
-    assert used["content"].startswith(ENGLISH.usage_mine)
+    assert used["content"].startswith(ENGLISH.usage_own)
     assert [one["question"] for one in await exported(stage, place, traveller)] == [unique]
     assert await forget(stage, place, traveller) == ENGLISH.forget_me_done.format(count=1)
 
@@ -351,7 +351,7 @@ async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(
     assert offers((await begun(stage, interaction))[0]) == []
     [shown] = await answer(stage, interaction)
     assert offers(shown) == []
-    assert shown["content"].endswith(f"-# {ENGLISH.model_length_plain}")
+    assert shown["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
 
 
 async def test_a_private_question_waits_for_nobody_in_the_channel(
@@ -448,7 +448,7 @@ async def test_it_is_offered_in_korean(stage: Stage, unique: str) -> None:
     opened = await stage.discord.command(
         said["channel_id"], person, ENGLISH.ask_about_menu, {}, target=said["id"]
     )
-    assert (await stage.answered(opened))["modal"]["title"] == KOREAN.ask_form_title
+    assert (await stage.answered(opened))["modal"]["title"] == KOREAN.ask_modal_title
 
 
 # What it costs, and what is too much
@@ -483,7 +483,7 @@ async def test_asking_too_much_is_said_to_the_person_alone(own_stage: Stage, uni
         await asked(stage, place, "Jun", f"{unique} first")
         for _ in range(2):
             told = await stage.answered(await ask(stage, place, "Jun", f"{unique} more"))
-            assert told["content"] == ENGLISH.person_busy.format(limit=1)
+            assert told["content"] == ENGLISH.rate_limited.format(limit=1)
             assert told["ephemeral"]
         assert await stage.requests_with(f"{unique} more") == []
         words = "SELECT count(*) FROM exchanges WHERE question LIKE ?"

@@ -184,7 +184,7 @@ async def test_what_the_limit_cut_is_continued(stage: Stage, unique: str) -> Non
     await stage.model.reply_when(GO_ON, " and ends.", times=1)
     await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.CONTINUE)
     whole = await shows(stage, part, "It begins and ends.")
-    assert ENGLISH.model_length not in whole["content"]
+    assert ENGLISH.model_output_truncated not in whole["content"]
     await until(partial(has_ended, stage, part))
     assert stage.rows(
         "SELECT reply, cut FROM exchanges WHERE message_id = ?", int(question["id"])
@@ -215,7 +215,7 @@ async def test_killed_while_it_regenerates_it_shows_the_old_reply_again(
         await kill(bot)
     async with own_stage.bot():
         back = await shows(own_stage, part, "The old reply.")
-        assert ENGLISH.kept_before in back["content"]
+        assert ENGLISH.previous_answer_kept in back["content"]
         assert own_stage.rows("SELECT reply FROM exchanges") == [("The old reply.",)]
         assert len(await own_stage.parts_of(question)) == 1
 
@@ -282,7 +282,7 @@ async def test_who_asks_too_fast_does_not_regenerate_either(own_stage: Stage, un
         pressed = await own_stage.discord.press(
             part["channel_id"], "Mina", part["id"], Offer.REGENERATE
         )
-        said = ENGLISH.person_busy.format(limit=1)
+        said = ENGLISH.rate_limited.format(limit=1)
         assert (await refusal(own_stage, pressed))["content"] == said
 
 

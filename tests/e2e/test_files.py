@@ -58,7 +58,7 @@ async def test_a_paste_that_discord_made_a_file_is_the_question(stage: Stage, un
     [*_, asked] = await stage.prompt_with(unique)
     assert asked["content"] == f"⟦Mina (@mina) writes⟧\n{text.strip()}"
     [thread] = await stage.discord.threads(question["channel_id"])
-    assert thread["name"] == ENGLISH.pasted, "the file's name says nothing"
+    assert thread["name"] == ENGLISH.pasted_question, "the file's name says nothing"
 
 
 async def test_what_a_file_says_cannot_be_taken_for_the_program(stage: Stage, unique: str) -> None:
@@ -109,7 +109,7 @@ async def test_where_nothing_can_be_read_the_model_is_not_asked(stage: Stage) ->
     question = await asked_with(stage, "", a_file(bytes(100), "data.bin", content_type=None))
     answer = await stage.text_on(question)
     assert ENGLISH.file_not_text.format(name="data.bin") in answer
-    assert ENGLISH.hint_unreadable in answer
+    assert ENGLISH.hint_nothing_readable in answer
     assert len(await stage.completions()) == before
 
 

@@ -94,7 +94,7 @@ async def test_ask_about_this_survives_a_restart_where_the_bot_can_read(
     async with stage.bot() as bot:
         said = await stage.discord.say(place, person, f"{unique} hard", attachments=[file])
         form = await opened_about(stage, said, person)
-        assert form["modal"]["title"] == say.ask_form_title
+        assert form["modal"]["title"] == say.ask_modal_title
         await killed(bot)
     await stage.discord.edit(place, said["id"], f"{unique} hard words")
     async with stage.bot():
@@ -205,7 +205,7 @@ async def test_a_form_of_another_version_is_said_to_be_one(
     person, channel = await speaker(stage, locale), await stage.channel()
     form = await stage.use(channel, "system", by=person)
     interaction = await sent(stage, form, unique, custom_id=custom_id)
-    await check_given_back(stage, interaction, say.form_unknown, unique)
+    await check_given_back(stage, interaction, say.modal_outdated, unique)
 
 
 async def test_a_form_is_for_the_place_that_it_was_opened_in(stage: Stage, unique: str) -> None:
@@ -230,7 +230,7 @@ async def test_an_empty_form_that_does_nothing_is_not_given_back(stage: Stage, u
     person, channel = await speaker(stage, "en-US"), await stage.channel()
     form = await stage.use(channel, "system", by=person)
     interaction = await sent(stage, form, "", custom_id=unique)
-    assert (await stage.answered(interaction))["content"] == ENGLISH.form_unknown
+    assert (await stage.answered(interaction))["content"] == ENGLISH.modal_outdated
     assert len(await parts(stage, interaction)) == 1
 
 
@@ -257,7 +257,7 @@ async def test_one_too_many_is_given_back(
         first, second = [await opened_about(stage, said, person) for _ in range(2)]
         await answer(stage, await sent(stage, first, unique))
         interaction = await sent(stage, second, words)
-        await check_given_back(stage, interaction, say.person_busy.format(limit=1), words)
+        await check_given_back(stage, interaction, say.rate_limited.format(limit=1), words)
 
         async def forgotten() -> bool:
             sql = "SELECT count(*) FROM exchanges WHERE question = ?"

@@ -46,7 +46,7 @@ async def test_help_says_how_to_ask_here(stage: Stage, unique: str) -> None:
 
 @pytest.mark.parametrize(
     ("denied", "first"),
-    [("VIEW_CHANNEL", "help_ask_brought"), ("CREATE_PUBLIC_THREADS", "help_ask_in_place")],
+    [("VIEW_CHANNEL", "help_ask_user_install"), ("CREATE_PUBLIC_THREADS", "help_ask_in_place")],
 )
 async def test_help_knows_what_the_bot_may_not_do_here(
     stage: Stage, denied: str, first: str
@@ -65,9 +65,9 @@ async def test_help_where_only_the_person_brought_the_bot(
     person = await stage.person()
     await stage.discord.edit_user(person, installed_bot=True)
     lines = await helped(stage, await place_of_kind(stage, person, unique, kind), by=person)
-    assert lines[:2] == [ENGLISH.help_ask_brought, ENGLISH.help_about]
-    assert lines[-1] == ENGLISH.help_commands_brought
-    assert ENGLISH.help_buttons_brought in lines
+    assert lines[:2] == [ENGLISH.help_ask_user_install, ENGLISH.help_about]
+    assert lines[-1] == ENGLISH.help_commands_user_install
+    assert ENGLISH.help_buttons_user_install in lines
     others = (ENGLISH.help_buttons, ENGLISH.help_commands, ENGLISH.help_commands_managers)
     assert not set(others) & set(lines)
 

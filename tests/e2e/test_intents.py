@@ -45,12 +45,12 @@ async def test_a_follow_up_that_arrives_empty_is_hinted_at_once_in_its_thread(
 ) -> None:
     thread = (await blind.asked(f"first {unique}"))["id"]
     follow_up = await blind.discord.say(thread, "Mina", "Can you read this?")
-    hint = await blind.shown(ENGLISH.hint_without_content, thread)
+    hint = await blind.shown(ENGLISH.hint_needs_mention, thread)
     assert hint["message_reference"]["message_id"] == follow_up["id"]
     await blind.left_alone(await blind.discord.say(thread, "Mina", "And can you read that?"))
     other = (await blind.asked(f"other {unique}"))["id"]
     await blind.discord.say(other, "Mina", "Can you read it here?")
-    await blind.shown(ENGLISH.hint_without_content, other)
+    await blind.shown(ENGLISH.hint_needs_mention, other)
 
 
 async def test_a_mention_in_its_thread_is_answered_without_the_intent(

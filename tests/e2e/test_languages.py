@@ -25,7 +25,7 @@ async def test_a_command_is_answered_in_the_language_of_whoever_gives_it(
     finally:
         await stage.discord.edit_user("Mina", locale="en-US")
     assert refused["content"] == ENGLISH.refused_permission
-    assert form["modal"]["title"] == KOREAN.system_form_title
+    assert form["modal"]["title"] == KOREAN.system_modal_title
 
 
 async def test_discord_shows_the_commands_in_korean_too(stage: Stage) -> None:
@@ -43,8 +43,8 @@ async def test_discord_shows_the_commands_in_korean_too(stage: Stage) -> None:
     prompt, scope = system["options"]
     assert prompt["description_localizations"] == {"ko": KOREAN.system_prompt_option}
     assert [one["name_localizations"] for one in scope["choices"]] == [
-        {"ko": KOREAN.system_scope_channel},
-        {"ko": KOREAN.system_scope_server},
+        {"ko": KOREAN.scope_channel},
+        {"ko": KOREAN.scope_server},
     ]
 
 
@@ -68,7 +68,7 @@ async def test_notices_are_in_the_language_that_a_community_prefers(
     guild = await stage.discord.create_guild(f"Guild {unique}", locale="ko")
     await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
     question = await stage.asked(unique, channel=str(guild["channels"]["general"]))
-    assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_length}")
+    assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_output_truncated}")
 
 
 async def test_elsewhere_the_operator_chooses(own_stage: Stage, unique: str) -> None:
@@ -78,7 +78,7 @@ async def test_elsewhere_the_operator_chooses(own_stage: Stage, unique: str) -> 
         dm = await stage.discord.dm(person)
         await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
         question = await stage.said(dm, person, unique)
-        assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_length}")
+        assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_output_truncated}")
 
 
 async def test_whose_language_is_not_spoken_is_told_of_commands_as_they_see_them(

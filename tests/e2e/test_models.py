@@ -66,7 +66,7 @@ async def test_everybody_may_see_which_model_answers_and_why(choosy: Stage) -> N
     assert answer["ephemeral"]
     assert answer["content"].splitlines() == [
         ENGLISH.help_model.format(model="`stand-in`"),
-        ENGLISH.model_why_default,
+        ENGLISH.model_reason_default,
     ]
 
 
@@ -83,7 +83,7 @@ async def test_a_chosen_model_answers_in_the_channel_and_its_threads(
     await choosy.asked(f"fourth {unique}", channel=other)
     models = [await model_at(choosy, f"{n} {unique}") for n in ("second", "third", "fourth")]
     assert models == ["org/beta:2", "org/beta:2", "stand-in"]
-    for place, why in ((channel, ENGLISH.model_why_own), (thread, ENGLISH.model_why_channel)):
+    for place, why in ((channel, ENGLISH.model_reason_own), (thread, ENGLISH.model_reason_channel)):
         lines = (await choosy.use(place, "model", by="Jun"))["content"].splitlines()
         assert lines == [ENGLISH.help_model.format(model="`org/beta:2`"), why]
 
@@ -104,7 +104,7 @@ async def test_the_nearest_choice_holds_and_default_takes_it_back(
     thread = (await choosy.asked(unique, channel=channel))["id"]
     answer = await choosy.use(channel, "model", model="alpha", scope="server")
     assert answer["content"] == ENGLISH.model_set_server.format(model="`alpha`")
-    assert ENGLISH.model_why_server in (await choosy.use(thread, "model"))["content"]
+    assert ENGLISH.model_reason_server in (await choosy.use(thread, "model"))["content"]
     await choosy.use(channel, "model", model="org/beta:2")
     answer = await choosy.use(thread, "model", model="stand-in")
     assert answer["content"] == ENGLISH.model_set_thread.format(model="`stand-in`")
@@ -184,7 +184,7 @@ async def test_a_choice_and_its_sentences_in_korean_and_after_a_restart(
     async with stage.bot(OPENAI_MODELS="alpha"):
         await stage.asked(f"first {unique}", channel=channel)
         told = (await stage.use(channel, "model", by=person))["content"].splitlines()
-        assert told == [KOREAN.help_model.format(model="`alpha`"), KOREAN.model_why_own]
+        assert told == [KOREAN.help_model.format(model="`alpha`"), KOREAN.model_reason_own]
     async with stage.bot(OPENAI_MODELS="beta"):  # The operator took that model back.
         await stage.asked(f"second {unique}", channel=channel)
     assert await model_at(stage, f"first {unique}") == "alpha"

@@ -71,7 +71,7 @@ async def test_privacy_says_what_is_kept_where_it_goes_and_for_how_long(stage: S
     answer = await stage.use(await stage.channel(), "privacy", by="Jun")
     assert answer["ephemeral"]
     assert ENGLISH.privacy_where.format(host="127.0.0.1", model="stand-in") in answer["content"]
-    assert ENGLISH.privacy_kept_on in answer["content"]
+    assert ENGLISH.privacy_kept_until_deleted in answer["content"]
     assert ENGLISH.privacy_usage in answer["content"]
 
 
@@ -196,4 +196,4 @@ async def test_what_is_kept_too_long_is_forgotten(own_stage: Stage, unique: str)
 
         await until(forgotten)
         privacy = await stage.use(await stage.channel(), "privacy")
-        assert ENGLISH.privacy_kept.format(days=2) in privacy["content"]
+        assert ENGLISH.privacy_kept_days.format(days=2) in privacy["content"]

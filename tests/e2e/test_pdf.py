@@ -93,7 +93,7 @@ async def test_a_pdf_that_takes_too_much_holds_up_nobody(stage: Stage, unique: s
     question = await stage.discord.say(channel, "Mina", text, attachments=bomb)
     await stage.asked(f"{unique}b")
     assert await stage.requests_with(unique) == await stage.requests_with(f"{unique}b")
-    sentence = ENGLISH.pdf_too_hard.format(name="bomb.pdf")
+    sentence = ENGLISH.pdf_too_complex.format(name="bomb.pdf")
     await stage.discord.wait_for_bot(sentence, channel=question["id"], timeout_seconds=90)
     [*_, asked] = await stage.prompt_with(unique)
     assert "bomb.pdf" not in asked["content"]
@@ -108,7 +108,7 @@ async def test_a_bot_without_the_extra_says_so(own_stage: Stage, unique: str) ->
     path = stage.environment()["PYTHONPATH"]
     async with stage.bot(PYTHONPATH=f"{folder}:{path}"):
         question = await asked_with(stage, unique, a_pdf(pdf("Unread.")))
-        assert ENGLISH.pdf_not_here.format(name="notes.pdf") in await stage.text_on(question)
+        assert ENGLISH.pdfs_off.format(name="notes.pdf") in await stage.text_on(question)
         answer = await stage.use(question["channel_id"], "help")
         assert ENGLISH.help_pdfs not in answer["content"]
 

@@ -219,8 +219,8 @@ async def test_pictures_that_are_not_seen_are_said_with_the_reason(
     )
     answer = await stage.text_on(question)
     for sentence in (
-        ENGLISH.picture_unknown.format(name="phone.heic"),
-        ENGLISH.picture_unknown.format(name="drawing.svg"),
+        ENGLISH.picture_unsupported.format(name="phone.heic"),
+        ENGLISH.picture_unsupported.format(name="drawing.svg"),
         ENGLISH.file_not_text.format(name="clip.mp4"),
         ENGLISH.file_too_large.format(name="big.png", limit=10),
         ENGLISH.file_too_large.format(name="bigger.png", limit=10),
@@ -285,16 +285,16 @@ async def test_a_question_whose_pictures_are_refused_is_asked_without(
     async with stage.bot():
         dm = await stage.discord.dm(person := await stage.person())
         first = await stage.said(dm, person, f"{unique} a", attachments=[a_picture(png(3))])
-        sentence = ENGLISH.model_blind if for_good else ENGLISH.pictures_refused
+        sentence = ENGLISH.model_images_unsupported if for_good else ENGLISH.pictures_refused
         assert (await stage.text_on(first)).endswith(f"\n-# {sentence}")
         requests = await stage.requests_with(f"{unique} a")
         assert [len(urls(one.body["messages"][-1])) for one in requests] == [1, 0]
         second = await stage.said(dm, person, f"{unique} b", attachments=[a_picture(png(4))])
         requests = await stage.requests_with(f"{unique} b")
         assert [len(urls(one.body["messages"][-1])) for one in requests] == [1 - for_good]
-        assert (ENGLISH.model_blind in await stage.text_on(second)) == for_good
+        assert (ENGLISH.model_images_unsupported in await stage.text_on(second)) == for_good
         third = await stage.said(dm, person, f"{unique} c")
-        assert ENGLISH.model_blind not in await stage.text_on(third)
+        assert ENGLISH.model_images_unsupported not in await stage.text_on(third)
         assert data_url(png(3))[40:] not in stage.log
 
 
@@ -305,7 +305,7 @@ async def test_a_model_that_takes_no_pictures_answers_without_them(
     await stage.model.change(takes_images=False)
     async with stage.bot():
         question = await asked_with(stage, unique, a_picture(png(1)))
-        assert ENGLISH.model_blind in await stage.text_on(question)
+        assert ENGLISH.model_images_unsupported in await stage.text_on(question)
         assert "⟦picture photo.png⟧" in text_of((await stage.prompt_with(unique))[-1])
 
 
@@ -367,7 +367,7 @@ async def test_without_image_turns_pictures_are_not_looked_at(
         assert await seen(stage, unique) == [[]]
         dm = await stage.discord.dm(person := await stage.person())
         await stage.discord.say(dm, person, "", attachments=[a_picture(png(2))])
-        await stage.shown(ENGLISH.hint_in_place, dm)
+        await stage.shown(ENGLISH.hint_text_only, dm)
         assert await fetches(stage) == before
 
 

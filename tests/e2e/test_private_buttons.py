@@ -106,19 +106,19 @@ async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: 
     await stage.model.reply_when(f"{unique} long", cut, times=1)
     shown = await asked(stage, place, person, f"{unique} long")
     assert [offers(one) for one in shown] == [[], []]
-    assert shown[-1]["content"].endswith(f"-# {ENGLISH.model_length_plain}")
+    assert shown[-1]["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
     begun_with = Script(text="The beginning.", finish_reason="length")
     await stage.model.reply_when(f"{unique} short", begun_with, times=2)
     interaction = await ask(stage, place, person, f"{unique} short")
     [short] = await answer(stage, interaction)
-    assert short["content"].endswith(f"-# {ENGLISH.model_length}")
+    assert short["content"].endswith(f"-# {ENGLISH.model_output_truncated}")
     await over(stage, interaction, "failed")
     await stage.model.reply_when(GO_ON, cut, times=1)
     pressed = await press(stage, person, short, Offer.CONTINUE)
     await shows(stage, interaction, "harbour")
     await over(stage, interaction, "failed")
     last = (await followups(stage, pressed))[-1]
-    assert last["content"].endswith(f"-# {ENGLISH.model_length_plain}")
+    assert last["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
     assert offers(last) == []
 
 
@@ -159,8 +159,8 @@ async def test_killed_while_it_is_made_anew_the_one_before_is_shown_again(
     stage.write("UPDATE exchanges SET pressed_id = ?", pressed_id)
     first = (await stage.discord.requests())[-1]["seq"]
     async with stage.bot(**hours_later(stage, LATER_HOURS)):
-        kept = await shows(stage, interaction, ENGLISH.kept_before)
-        assert kept["content"] == f"The first one.\n-# {ENGLISH.kept_before}"
+        kept = await shows(stage, interaction, ENGLISH.previous_answer_kept)
+        assert kept["content"] == f"The first one.\n-# {ENGLISH.previous_answer_kept}"
         await over(stage, interaction, "answered")
         [kept] = await parts(stage, interaction)
         assert (kept["id"], offers(kept)) == (shown["id"], [Offer.REGENERATE])
@@ -246,14 +246,14 @@ async def test_it_speaks_the_persons_language_after_a_restart_and_a_press_brings
         await killed(bot)
     async with stage.bot():
         [shown] = await answer(stage, interaction)
-        assert shown["content"] == f"Begun\n-# {KOREAN.model_length}"
+        assert shown["content"] == f"Begun\n-# {KOREAN.model_output_truncated}"
         assert labels(shown) == [KOREAN.continue_label, KOREAN.regenerate_label]
         await over(stage, interaction, "failed")
         kept = "SELECT locale FROM exchanges WHERE message_id = ?"
         assert stage.rows(kept, int(interaction)) == [("",)], "it goes with the token"
         await stage.discord.edit_user(person, locale="en-GB")
         await press(stage, person, shown, Offer.REGENERATE)
-        again = await shows(stage, interaction, ENGLISH.model_length)
+        again = await shows(stage, interaction, ENGLISH.model_output_truncated)
         assert labels(again) == [ENGLISH.continue_label, ENGLISH.regenerate_label]
 
 
@@ -265,10 +265,10 @@ async def test_what_all_see_speaks_the_servers_language_whoever_asks(
     await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
     async with stage.bot(LANGUAGE="ko"):
         [private] = await asked(stage, place, person, f"{unique} private")
-        assert private["content"] == f"Begun\n-# {ENGLISH.model_length}"
+        assert private["content"] == f"Begun\n-# {ENGLISH.model_output_truncated}"
         assert labels(private) == [ENGLISH.continue_label, ENGLISH.regenerate_label]
         [public] = await asked(stage, place, person, f"{unique} public", private=False)
-        assert public["content"] == f"Begun\n-# {KOREAN.model_length}"
+        assert public["content"] == f"Begun\n-# {KOREAN.model_output_truncated}"
         assert labels(public) == [KOREAN.continue_label, KOREAN.regenerate_label]
 
 

@@ -85,7 +85,7 @@ async def test_people_see_what_they_used_in_every_place(priced: Stage, unique: s
     await counted(priced, 4)
     for place in (dm, channel, thread["id"]):
         text = await told(priced, place, person)
-        assert text.startswith(f"{ENGLISH.usage_mine}\n")
+        assert text.startswith(f"{ENGLISH.usage_own}\n")
         assert list(figures(text).values()) == [("3,702", "168", "3", "€5.38")] * 4
         assert ENGLISH.usage_estimated not in text
         assert ENGLISH.usage_unpriced.partition("{")[0] not in text
@@ -113,7 +113,7 @@ async def test_what_is_older_counts_in_longer_periods(own_stage: Stage, unique: 
         )
     async with stage.bot():
         found = figures(await told(stage, dm, person))
-    labels = (ENGLISH.usage_today, ENGLISH.usage_week, ENGLISH.usage_month, ENGLISH.usage_ever)
+    labels = (ENGLISH.usage_today, ENGLISH.usage_week, ENGLISH.usage_month, ENGLISH.usage_all_time)
     assert [found[label][0] for label in labels] == ["10", "20", "30", "40"]
     assert all(figure[-1] == "" for figure in found.values()), "no price, no money"
 
@@ -136,7 +136,7 @@ async def test_those_who_manage_the_server_see_it_by_person_channel_and_day(
     assert figures(by_person) == {
         f"<@{mina}>": ("5,000", "0", "1", "€5.00"),
         f"<@{jun}>": ("200", "20", "2", "€0.4000"),
-        ENGLISH.usage_together: ("5,200", "20", "3", "€5.40"),
+        ENGLISH.usage_total: ("5,200", "20", "3", "€5.40"),
     }
     by_channel = figures(await told(priced, thread["id"], "Mina", by="channel"))
     assert by_channel[f"<#{channel}>"] == ("5,100", "10", "2", "€5.20")
@@ -161,7 +161,7 @@ async def test_a_server_without_use_is_told_so_in_korean(priced: Stage, unique: 
     await priced.discord.invite(person, guild)
     await priced.discord.permit(person, ["MANAGE_GUILD"], guild)
     assert await told(priced, channel, person, by="day") == KOREAN.usage_nothing
-    assert (await told(priced, channel, person)).startswith(KOREAN.usage_mine)
+    assert (await told(priced, channel, person)).startswith(KOREAN.usage_own)
 
 
 async def test_a_model_without_a_price_counts_and_is_named(priced: Stage, unique: str) -> None:
@@ -172,7 +172,7 @@ async def test_a_model_without_a_price_counts_and_is_named(priced: Stage, unique
     await priced.asked(unique, author=person, channel=channel)
     await counted(priced, 2)
     text = await told(priced, channel, person)
-    assert figures(text)[ENGLISH.usage_ever] == ("2,000", "0", "2", "€1.00")
+    assert figures(text)[ENGLISH.usage_all_time] == ("2,000", "0", "2", "€1.00")
     assert ENGLISH.usage_unpriced.format(models="`other`") in text
 
 
@@ -185,7 +185,7 @@ async def test_what_the_api_does_not_count_is_estimated_also_of_an_answer_that_i
     await priced.asked(unique, author=person, channel=channel)
     await counted(priced, 1)
     text = await told(priced, channel, person)
-    prompt, completion, answers, cost = figures(text)[ENGLISH.usage_ever]
+    prompt, completion, answers, cost = figures(text)[ENGLISH.usage_all_time]
     assert prompt.startswith("≈")
     assert 20 < int(completion.removeprefix("≈")) < 60
     assert (answers, cost[:2]) == ("1", "≈€")
@@ -206,7 +206,7 @@ async def test_what_was_used_survives_a_restart_and_goes_with_its_place(
         await stage.use(channel, "reset")
     async with stage.bot():
         before = figures(await told(stage, channel, "Mina", by="channel"))
-        assert set(before) == {f"<#{channel}>", f"<#{other}>", ENGLISH.usage_together}
+        assert set(before) == {f"<#{channel}>", f"<#{other}>", ENGLISH.usage_total}
         await stage.discord.delete_channel(other)
         await counted(stage, 1)
         await stage.discord.kick(stage.discord.bot_id, guild)
@@ -230,5 +230,5 @@ async def test_who_is_forgotten_is_nobody_in_the_sums(priced: Stage, unique: str
     await counted(priced, 1)
     await priced.discord.wait_for_answer(pressed)
     by_person: dict[str, Any] = figures(await told(priced, channel, "Mina", by="person"))
-    assert by_person[ENGLISH.usage_nobody][:3] == ("10", "1", "1")
+    assert by_person[ENGLISH.usage_forgotten_people][:3] == ("10", "1", "1")
     assert list(figures(await told(priced, channel, person)).values()) == [("0", "0", "0", "")] * 4

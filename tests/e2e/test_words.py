@@ -23,11 +23,11 @@ async def test_a_mention_without_text_gets_a_friendly_hint(stage: Stage) -> None
     channel = await stage.channel()
     asked_before = len(await stage.completions())
     bare = await stage.discord.say(channel, "Mina", stage.discord.bot_mention)
-    hint = await stage.shown(ENGLISH.hint, channel)
+    hint = await stage.shown(ENGLISH.hint_no_question, channel)
     assert hint["message_reference"]["message_id"] == bare["id"]
     of_role = await stage.channel()
     await stage.discord.say(of_role, "Mina", f"<@&{role_of(stage, 'ChatBot')}>  ")
-    await stage.shown(ENGLISH.hint, of_role)
+    await stage.shown(ENGLISH.hint_no_question, of_role)
     assert len(await stage.completions()) == asked_before
 
 

@@ -32,9 +32,9 @@ Message = dict[str, Any]
 ANSWER: Final = "Very well."  # the double's
 ENDINGS: Final = (
     ANSWER,
-    f"{ANSWER}\n-# {ENGLISH.memory_not_saved}",
-    ENGLISH.memory_failed,
-    f"{ENGLISH.memory_failed}\n{ENGLISH.memory_not_saved}",
+    f"{ANSWER}\n-# {ENGLISH.memory_unwritable}",
+    ENGLISH.memory_unreadable,
+    f"{ENGLISH.memory_unreadable}\n{ENGLISH.memory_unwritable}",
 )
 FAILURES: Final = ("disk I/O error", "database or disk is full", "readonly database")
 QUIET_SECONDS: Final = 0.025  # Nothing is done with the file for so long: all is over.

@@ -366,7 +366,7 @@ class Fuzz:
 
 def _is_for_all(form: Json | None) -> bool:
     """Whether anybody may be shown *form*: that of a question."""
-    return form is not None and form["title"] == ENGLISH.ask_form_title
+    return form is not None and form["title"] == ENGLISH.ask_modal_title
 
 
 def moved(payload: Json, channel: int) -> Json:

@@ -257,8 +257,8 @@ async def test_29_a_hundred_messages_at_once_are_bounded_with_one_notice_of_each
         assert [ending.state for ending in told[: waiting + 1]] == ["answered"] * len(answered)
         assert {ending.state for ending in told[waiting + 1 : 100]} == {"failed"}
         assert not any(ending.reply for ending in told[waiting + 1 : 100])
-        sentence = ENGLISH.person_busy.format(limit=limit)
-        assert await notices(stage.discord, dm, ENGLISH.place_busy) == [full[0]["id"]]
+        sentence = ENGLISH.rate_limited.format(limit=limit)
+        assert await notices(stage.discord, dm, ENGLISH.queue_full) == [full[0]["id"]]
         assert await notices(stage.discord, dm, sentence) == [refused[0]["id"]]
         asked = [one for one in await stage.completions() if unique in str(one.body)]
         assert len(asked) == waiting + 1
@@ -283,7 +283,7 @@ async def test_29_an_event_that_comes_twice_counts_once(own_stage: Stage, unique
         await stage.discord.gateway("duplicate", count=4, event="MESSAGE_CREATE")
         sent = [await stage.discord.say(dm, person, f"{unique} {n} end") for n in range(4)]
         endings = await check_invariants(stage, *sent, model_calls=1)
-        sentence = ENGLISH.person_busy.format(limit=3)
+        sentence = ENGLISH.rate_limited.format(limit=3)
     assert [ending.state for ending in endings] == ["answered"] * 3 + ["failed"]
     assert endings[3].shown == (sentence,)
 

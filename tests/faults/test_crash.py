@@ -330,7 +330,7 @@ async def test_04_a_question_that_kills_each_attempt_is_given_up_after_the_third
         await check_invariants(stage, question, await stage.asked("And others?"))
     assert ending.state == "failed"
     assert ending.reply.startswith("poison")
-    assert ending.shown[-1].endswith(f"\n-# {ENGLISH.given_up}")
+    assert ending.shown[-1].endswith(f"\n-# {ENGLISH.interrupted_too_often}")
     async with stage.bot():
         await check_invariants(stage, question, await stage.asked("And now?"), like=None)
     assert len(await stage.requests_with(unique)) == 2

@@ -21,7 +21,7 @@ from tests.faults.points import CREATE, TEXT, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-NOT_SAVED: Final = f"\n-# {ENGLISH.memory_not_saved}"
+NOT_SAVED: Final = f"\n-# {ENGLISH.memory_unwritable}"
 SMALL_DISK: Final = 1_000_000  # bytes
 LOCKED_SECONDS: Final = 5.0  # longer than Discord waits for an answer
 
@@ -176,7 +176,7 @@ async def test_06_a_command_that_cannot_be_stored_changes_nothing_and_says_so(
                 await stage.submit(form, f"{unique} prompt"),
             ):
                 assert answer["ephemeral"]
-                assert answer["content"] == ENGLISH.command_without_memory
+                assert answer["content"] == ENGLISH.command_memory_failed
         await stage.said(thread, "Mina", f"{unique} after")
     memory = await stage.memory_at(f"{unique} after")
     assert f"{unique} before" in memory
@@ -312,7 +312,7 @@ async def test_07_the_file_is_locked_by_another_program(
     assert [ending.state for ending in endings] == [ending.state for ending in like]
     expected = [ending.reply.replace("usual", "locked") for ending in like]
     assert [ending.reply for ending in endings] == expected
-    assert ENGLISH.memory_not_saved not in str(await outcome(stage, *questions))
+    assert ENGLISH.memory_unwritable not in str(await outcome(stage, *questions))
 
 
 async def told_to_wait(stage: Stage, interaction: str) -> None:
@@ -354,7 +354,7 @@ async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, un
     ]
     assert not any(answer["ephemeral"] for answer in done)
     assert formless["ephemeral"]
-    assert formless["content"] == ENGLISH.command_without_memory
+    assert formless["content"] == ENGLISH.command_memory_failed
     warnings = [line for line in stage.log.splitlines() if " WARNING " in line]
     assert [line.partition(" bot.")[2].partition(":")[0] for line in warnings] == [
         "storage.database",
@@ -373,7 +373,7 @@ async def test_07_a_command_that_waited_in_vain_says_so_where_it_waited(
                 interaction = await stage.discord.command(thread, "Mina", "reset")
                 await told_to_wait(stage, interaction)
             answer = await stage.answered(interaction)
-        assert answer["content"] == ENGLISH.command_without_memory
+        assert answer["content"] == ENGLISH.command_memory_failed
         assert (await stage.discord.interaction(interaction))["followups"] == []
         await stage.said(thread, "Mina", f"{unique} after")
     assert f"{unique} before" in await stage.memory_at(f"{unique} after")

@@ -149,7 +149,7 @@ async def test_it_speaks_the_persons_language(hiding: Stage, unique: str) -> Non
             [shown] = await asked(stage, await stage.channel(), "Jun", unique, private=False)
     finally:
         await stage.discord.edit_user("Jun", locale="en-US")
-    assert KOREAN.model_length in shown["content"]
+    assert KOREAN.model_output_truncated in shown["content"]
 
 
 async def test_all_parts_of_a_long_one_are_theirs(hiding: Stage, unique: str) -> None:

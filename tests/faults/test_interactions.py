@@ -34,7 +34,7 @@ async def test_the_database_is_late_and_discord_is_told_to_wait(
 
             await until(waits)
         [shown] = await answer(stage, interaction)
-        assert ENGLISH.memory_not_saved not in shown["content"]
+        assert ENGLISH.memory_unwritable not in shown["content"]
         assert f"{unique} before" in await stage.memory_at(f"{unique} meanwhile")
 
 
@@ -47,7 +47,7 @@ async def test_the_database_is_late_and_who_asks_too_much_is_told_in_time(
         await asked(stage, place, "Jun", f"{unique} before")
         async with locked(stage.folder / "bot.db"):
             told = await stage.answered(await ask(stage, place, "Jun", f"{unique} meanwhile"))
-            assert told["content"] == ENGLISH.person_busy.format(limit=1)
+            assert told["content"] == ENGLISH.rate_limited.format(limit=1)
 
         async def forgotten() -> bool:
             sql = "SELECT question, state FROM exchanges WHERE message_id = ?"
@@ -64,9 +64,9 @@ async def test_what_cannot_be_stored_is_answered_and_says_so(own_stage: Stage, u
         await asked(stage, place, "Jun", f"{unique} before")
         with writes_fail(stage, bot):
             [shown] = await asked(stage, place, "Jun", f"{unique} meanwhile")
-            assert shown["content"].endswith(f"-# {ENGLISH.memory_not_saved}")
+            assert shown["content"].endswith(f"-# {ENGLISH.memory_unwritable}")
         [shown] = await asked(stage, place, "Jun", f"{unique} after")
-        assert ENGLISH.memory_not_saved not in shown["content"]
+        assert ENGLISH.memory_unwritable not in shown["content"]
     assert f"{unique} meanwhile" not in await stage.memory_at(f"{unique} after")
 
 

@@ -64,11 +64,11 @@ REFUSED: Final[Mapping[str, Way]] = {
         Script(status=307, headers={"location": "/v1/chat/completions"}),
         ENGLISH.model_unknown,
     ),
-    "402": (refused(402), ENGLISH.model_quota_used_up),
+    "402": (refused(402), ENGLISH.model_quota_exceeded),
     "408": (refused(408), ENGLISH.model_timeout),
     "413": (refused(413), ENGLISH.model_context_exceeded),
     "422": (refused(422), ENGLISH.model_request_refused),
-    "429 in words": (refused(429, message="insufficient_quota"), ENGLISH.model_quota_used_up),
+    "429 in words": (refused(429, message="insufficient_quota"), ENGLISH.model_quota_exceeded),
     "502": (refused(502, body=f"<html>{LEAKED_KEY}</html>"), ENGLISH.model_failed),
     "504": (refused(504, body="upstream request timeout"), ENGLISH.model_failed),
     "529": (refused(529, type="overloaded_error"), ENGLISH.model_busy),
@@ -125,14 +125,14 @@ READ_ALL_THE_SAME: Final = {
     "reset behind": event(WHOLE) + FINISH + b'data: {"us',
 }
 LIMITED: Final[Mapping[str, Way]] = {
-    "endless": (Script(text=BEGUN * 99, finish_reason=None), ENGLISH.model_length),
-    "endless at once": (Script(text=BEGUN * 99, chunk_size=9999), ENGLISH.model_length),
-    "another word": (begun(finish_reason="MAX_TOKENS"), ENGLISH.model_length),
+    "endless": (Script(text=BEGUN * 99, finish_reason=None), ENGLISH.model_output_truncated),
+    "endless at once": (Script(text=BEGUN * 99, chunk_size=9999), ENGLISH.model_output_truncated),
+    "another word": (begun(finish_reason="MAX_TOKENS"), ENGLISH.model_output_truncated),
     "full within": (
         Script(text=BEGUN, events_after=({"error": {"code": "context_length_exceeded"}},)),
-        ENGLISH.model_length,
+        ENGLISH.model_output_truncated,
     ),
-    "refusal": (begun(finish_reason="PROHIBITED_CONTENT"), ENGLISH.model_withheld),
+    "refusal": (begun(finish_reason="PROHIBITED_CONTENT"), ENGLISH.model_content_filtered),
 }
 NOTHING: Final = {**REFUSED, **STALLED}
 KEPT: Final = {**STALLED_LATE, **CUT, **GARBLED, **LIMITED}
@@ -329,7 +329,7 @@ async def test_23_an_odd_stream_is_read_all_the_same(ended: Mapping[str, Ended],
 @pytest.mark.parametrize("case", ["endless", "endless at once"])
 async def test_24_endless_text_stops_at_the_limit(ended: Mapping[str, Ended], case: str) -> None:
     """Exactly, and the model reads where, so that it can be asked to continue."""
-    check_kept(ended[case], ENGLISH.model_length, (BEGUN * 99)[:CHARACTER_LIMIT].strip())
+    check_kept(ended[case], ENGLISH.model_output_truncated, (BEGUN * 99)[:CHARACTER_LIMIT].strip())
     assert ended[case].times_asked == 1
 
 

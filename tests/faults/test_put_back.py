@@ -20,7 +20,7 @@ from tests.faults.test_refused import Asked, asked, bad
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 OLD = "The old reply. "
-KEPT = f"-# {ENGLISH.kept_before}"
+KEPT = f"-# {ENGLISH.previous_answer_kept}"
 BLOCKED = f"-# {ENGLISH.reply_blocked}"
 NEW = "All is well in the harbour. "
 PLACES = ("thread", "in place", "direct message", "private", "for all")

@@ -42,8 +42,8 @@ LIMITS = {  # Discord's, in characters
     "_menu": 32,
     "_name": 32,
     "_choice": 100,
-    "system_scope_channel": 100,
-    "system_scope_server": 100,
+    "scope_channel": 100,
+    "scope_server": 100,
 }
 
 

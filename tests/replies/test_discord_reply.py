@@ -184,7 +184,7 @@ async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
         await stage.until("word200")
         await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
     first, last = await stage.messages()
-    ending = f"\n-# {ENGLISH.reply_full}\n-# The end."
+    ending = f"\n-# {ENGLISH.reply_too_long}\n-# The end."
     assert last["content"].endswith(ending)
     assert words.startswith(f"{first['content']} {last['content'].removesuffix(ending)}")
     assert [len(one["components"]) for one in (first, last)] == [0, 0]
