@@ -13,7 +13,8 @@ from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import NOTHING, Offers
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
-from bot.llm.calls import Calls, Usage
+from bot.llm.attempts import AttemptBudget
+from bot.llm.events import TokenUsage
 from bot.llm.listed_models import ListedModel
 from bot.storage.exchanges import History
 
@@ -36,8 +37,8 @@ class DoubleCompletion:
     """What a double model says: texts, events to wait for, errors to raise."""
 
     script: Sequence[str | asyncio.Event | Exception]
-    final_usage: Usage | None
-    usage: Usage | None = None
+    final_usage: TokenUsage | None
+    usage: TokenUsage | None = None
     thought_seconds: float | None = None
     takes_back: bool = False
 
@@ -66,7 +67,7 @@ class DoubleModel:
     def enqueue(
         self,
         *script: str | asyncio.Event | Exception,
-        usage: Usage | None = None,
+        usage: TokenUsage | None = None,
         thought_seconds: float | None = None,
     ) -> None:
         """Let the next answer be *script*; the words "Very well." where nothing is enqueued."""
@@ -81,7 +82,7 @@ class DoubleModel:
 
     @asynccontextmanager
     async def stream(
-        self, prompt: Prompt, calls: Calls, *, model: str
+        self, prompt: Prompt, calls: AttemptBudget, *, model: str
     ) -> AsyncIterator[DoubleCompletion]:
         assert calls.left
         calls.left -= 1

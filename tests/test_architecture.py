@@ -55,7 +55,7 @@ PURE_MODULES = {
     "inbox.user_limits",
     "llm.api_config",
     "llm.api_errors",
-    "llm.calls",
+    "llm.events",
     "llm.listed_models",
     "llm.prices",
     "llm.reasoning_filter",

@@ -13,7 +13,7 @@ from bot.conversation.images import Picture
 from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import Sentences
-from bot.llm.calls import Usage
+from bot.llm.events import TokenUsage
 from bot.storage.usage import UsageTotal
 
 NOTHING_USED: Final = UsageTotal()
@@ -54,7 +54,7 @@ class Answer:
     taken: int = 0  # pieces that were there before the model said any
     counts_for: int | None = None  # whose use it is; None where it is not counted
     thought: bool = False  # and said nothing
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     spent: UsageTotal = NOTHING_USED  # by answers that were discarded
     whole: bool = False
     at_limit: bool = False

@@ -24,7 +24,8 @@ from bot.assistant.ports import (
 from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import PlaceQueues
 from bot.conversation.exchange import Attempt, Conversation, Exchange, FromInteraction, State
-from bot.conversation.prompt import exchange_tokens, kept_files, requoted
+from bot.conversation.prompt import exchange_tokens
+from bot.conversation.prompt_markup import kept_files, requoted
 from bot.conversation.reply_actions import NOTHING, Offer, Offers, offered
 from bot.errors import (
     HistoryFailed,

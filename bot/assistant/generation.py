@@ -14,20 +14,14 @@ from bot.assistant.learned_windows import Fitting, LearntWindows
 from bot.assistant.overrides import Choosing
 from bot.assistant.ports import ChatModel, Completion, Reply, Whereabouts
 from bot.assistant.prompt_images import IMAGE_TOKENS, Pictures, Shown
+from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
 from bot.conversation.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
 from bot.conversation.exchange import Exchange, Files, ReplyContext
-from bot.conversation.prompt import (
-    GO_ON,
-    NO_PICTURES,
-    PictureRoom,
-    Prompt,
-    build_prompt,
-    go_on_with,
-    picture_names,
-    with_files,
-)
+from bot.conversation.image_selection import NO_PICTURES, PictureRoom
+from bot.conversation.prompt import Prompt, build_prompt
+from bot.conversation.prompt_markup import GO_ON, go_on_with, picture_names, with_files
 from bot.conversation.reply_actions import Offer
-from bot.conversation.token_estimate import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
+from bot.conversation.token_estimate import estimate_tokens, shorten
 from bot.errors import (
     HistoryFailed,
     ImagesUnsupported,
@@ -43,7 +37,7 @@ from bot.errors import (
     ReplyBlocked,
     ReplyLost,
 )
-from bot.llm.calls import Calls
+from bot.llm.attempts import AttemptBudget
 from bot.storage.exchange_queries import NEWEST_ID
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
@@ -117,8 +111,8 @@ class Consulting:
             place=self._whereabouts(exchange),
             reply_context=answer.reply_context,
         )
-        calls = Calls(exchange.message_id)
-        await self._put_until_it_fits(_Asking(build, calls, fitting, answer, reply))
+        attempts = AttemptBudget(exchange.message_id)
+        await self._put_until_it_fits(_Asking(build, attempts, fitting, answer, reply))
         if not _is_visible(answer.text):
             answer.pieces.clear()
             reply.restart()
@@ -151,8 +145,8 @@ class Consulting:
         return replace(prompt, reply_tokens=limit), Size(tokens, prompt.history_tokens, limit)
 
     async def _put_until_it_fits(self, asking: "_Asking") -> None:
-        """Ask with a prompt, then with smaller ones while it is too long and calls are left."""
-        calls, fitting, answer = asking.calls, asking.fitting, asking.answer
+        """Ask with a prompt, then with smaller ones while it is too long and attempts are left."""
+        attempts, fitting, answer = asking.attempts, asking.fitting, asking.answer
         prompt, size = await self._fitted(asking)
         while (error := await self._too_much(asking, prompt, size)) is not None:
             told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
@@ -162,16 +156,16 @@ class Consulting:
             if is_smallest(size):
                 raise error
             factor = (await self._calibration(answer.model)).factor
-            await fitting.refuse(size, factor, error, last_attempt=calls.left <= 1)
-            if not calls.left:
+            await fitting.refuse(size, factor, error, last_attempt=attempts.left <= 1)
+            if not attempts.left:
                 await fitting.give_up(error)
                 raise error
             log.info(
                 "Asking again for question %d with less: %d + %d tokens were too many",
-                *(calls.question_id, size.prompt, size.reply),
+                *(attempts.question_id, size.prompt, size.reply),
             )
             # Leave pictures out if the room is unknown, or if they did not fit into it.
-            if prompt.pictured and (calls.left <= 2 or told == NOTHING_TOLD):
+            if prompt.pictured and (attempts.left <= 2 or told == NOTHING_TOLD):
                 asking.refused_pictures = error
             prompt, size = await self._fitted(asking)
 
@@ -220,7 +214,7 @@ class Consulting:
             # The second answer is as short: the server limits them, not the window.
             self._short.add(answer.model)
             fitting.forget()
-        if fitting.cramped or not prompt.history_tokens or not asking.calls.left:
+        if fitting.cramped or not prompt.history_tokens or not asking.attempts.left:
             if thought:
                 raise ModelThoughtCramped from ended
             raise ended
@@ -275,20 +269,20 @@ class Consulting:
 
     async def _put(self, asking: "_Asking", prompt: Prompt) -> None:
         """Ask with *prompt* and its pictures; once more without where they are refused."""
-        calls, answer, reply = asking.calls, asking.answer, asking.reply
+        attempts, answer, reply = asking.attempts, asking.answer, asking.reply
         if asking.refused_pictures is not None:
             await self._put_without(asking, prompt, asking.refused_pictures)
             return
         if not prompt.pictured:
-            await self._stream(prompt, calls, answer, reply)
+            await self._stream(prompt, attempts, answer, reply)
             return
         async with self._pictures.in_prompt(prompt, answer.pictures) as shown:
             _note_unread(answer, shown)
             try:
-                await self._stream(shown.prompt, calls, answer, reply, shown.let_go)
+                await self._stream(shown.prompt, attempts, answer, reply, shown.let_go)
             except (ImagesUnsupported, ModelRequestRefused, ModelContextExceeded) as error:
                 names_room = isinstance(error, ModelContextExceeded) and error.told != NOTHING_TOLD
-                if not shown.prompt.images or answer.begun or not calls.left or names_room:
+                if not shown.prompt.images or answer.begun or not attempts.left or names_room:
                     raise
                 asking.refused_pictures = refused = error
             else:
@@ -299,7 +293,7 @@ class Consulting:
         """Ask without pictures *why* they were refused; where that is answered, it was they."""
         answer = asking.answer
         try:
-            await self._stream(prompt, asking.calls, answer, asking.reply)
+            await self._stream(prompt, asking.attempts, answer, asking.reply)
         finally:
             blind, strings = isinstance(why, ImagesUnsupported), answer.strings
             if answer.begun and blind:
@@ -312,7 +306,7 @@ class Consulting:
     async def _stream(
         self,
         prompt: Prompt,
-        calls: Calls,
+        attempts: AttemptBudget,
         answer: Answer,
         reply: Reply,
         sent: Callable[[], None] = _nothing_held,
@@ -321,7 +315,7 @@ class Consulting:
         answer.prompt, answer.images_sent = prompt, prompt.images
         answer.taken = len(answer.pieces)
         seam = Seam("".join(answer.pieces))
-        async with self._model.stream(prompt, calls, model=answer.model) as completion:
+        async with self._model.stream(prompt, attempts, model=answer.model) as completion:
             sent()
             try:
                 async for delta in completion:
@@ -426,7 +420,7 @@ class _Asking:
     """
 
     build: Build
-    calls: Calls
+    attempts: AttemptBudget
     fitting: Fitting
     answer: Answer
     reply: Reply

@@ -7,7 +7,8 @@ from typing import Protocol, Self
 from bot.conversation.exchange import Exchange, QuestionContext
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NOTHING, Offers
-from bot.llm.calls import Calls, Usage
+from bot.llm.attempts import AttemptBudget
+from bot.llm.events import TokenUsage
 from bot.llm.listed_models import ListedModel
 
 Refresh = Callable[[Exchange], Awaitable[Exchange | None]]
@@ -19,7 +20,7 @@ class Completion(Protocol):
     """A running completion: its deltas, and at their end what the API counted."""
 
     @property
-    def usage(self) -> Usage | None:
+    def usage(self) -> TokenUsage | None:
         """What the API counted, if it says so."""
 
     @property
@@ -39,7 +40,7 @@ class ChatModel(Protocol):
 
     @property
     def name(self) -> str:
-        """What the API calls the model that answers where no other was chosen."""
+        """The name of the model that answers if no other was chosen."""
 
     @property
     def reply_tokens(self) -> int:
@@ -53,9 +54,9 @@ class ChatModel(Protocol):
         """Read the list of models; raises ModelError."""
 
     def stream(
-        self, prompt: Prompt, calls: Calls, *, model: str
+        self, prompt: Prompt, attempts: AttemptBudget, *, model: str
     ) -> AbstractAsyncContextManager[Completion]:
-        """Ask *model* in no more requests than *calls* has left; raises ModelError."""
+        """Ask *model* in no more requests than *attempts* has left; raises ModelError."""
 
 
 class Reply(Protocol):

@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from bot.assistant.holding import Holding
+from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
+from bot.conversation.image_selection import NO_PICTURES, PictureRoom
 from bot.conversation.images import ALL_BYTES, Image, Picture
-from bot.conversation.prompt import NO_PICTURES, PictureRoom, Prompt
-from bot.conversation.token_estimate import Calibration
+from bot.conversation.prompt import Prompt
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Pictures:
         self.turns = turns
         self._source = source
         self._blind: set[str] = set()
-        self._holding = Holding(HELD_BYTES)
+        self._holding = MemoryBudget(HELD_BYTES)
 
     def seen_by(self, model: str) -> bool:
         """Whether *model* may see pictures, as far as is known."""
@@ -91,9 +92,9 @@ class Pictures:
             wanted[one.turn] = _within(there[: one.count], left)
             left -= sum(picture.size for picture in wanted[one.turn])
         async with AsyncExitStack() as stack:
-            share = self._holding.share(ALL_BYTES - left, within_seconds=HELD_SECONDS)
+            reserve = self._holding.reserve(ALL_BYTES - left, within_seconds=HELD_SECONDS)
             try:
-                held = await stack.enter_async_context(share)
+                held = await stack.enter_async_context(reserve)
             except TimeoutError:
                 yield Shown(prompt, busy=True)
                 return
@@ -130,3 +131,46 @@ def _within(pictures: Iterable[Picture], most_bytes: int) -> list[Picture]:
             break
         kept.append(picture)
     return kept
+
+
+class MemoryBudget:
+    """Shares out *most_bytes*, first come first served."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def reserve(self, count: int, *, within_seconds: float) -> AsyncIterator[ExitStack]:
+        """Wait for *count* bytes and hold them; closing what this yields gives them back early.
+
+        Raises TimeoutError where they are not free *within_seconds*.
+        """
+        async with asyncio.timeout(within_seconds):
+            await self._take(count)
+        with ExitStack() as held:
+            held.callback(self._give, count)
+            yield held
+
+    async def _take(self, count: int) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((count, turn))
+        self._give(0)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting.remove((count, turn))
+            self._give(0 if turn.cancelled() else count)
+            raise
+
+    def _give(self, count: int) -> None:
+        """Take *count* back, and give what there is to those who wait, in their order."""
+        self._left += count
+        while self._waiting and self._waiting[0][0] <= self._left:
+            wanted, turn = self._waiting[0]
+            if turn.cancelled():
+                return  # It takes itself out.
+            self._waiting.popleft()
+            self._left -= wanted
+            turn.set_result(None)

@@ -14,7 +14,7 @@ import yarl
 from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import ALL_BYTES, KINDS, Image, Picture, image_kind
-from bot.conversation.prompt import a_file, a_picture, defused, shown_name
+from bot.conversation.prompt_markup import a_file, a_picture, defused, shown_name
 from bot.i18n.sentences import ENGLISH, Sentences
 from bot.transport.concurrency import ConcurrencyLimit
 

@@ -1,7 +1,6 @@
 """Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -10,8 +9,18 @@ from typing import Final
 
 from bot.conversation.context_window import NO_LIMIT
 from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext
-from bot.conversation.gaps import GAP_TOKENS, time_gap
+from bot.conversation.image_selection import NO_PICTURES, ImageSelection, Pictured, PictureRoom
 from bot.conversation.images import Image
+from bot.conversation.prompt_markup import (
+    ANSWERED_EARLIER,
+    CUT_MARK,
+    GAP_TOKENS,
+    GO_ON,
+    SPEAKERS_NOTE,
+    WRITES,
+    defused,
+    time_gap,
+)
 from bot.conversation.token_estimate import (
     MESSAGE_OVERHEAD_TOKENS,
     PROMPT_OVERHEAD_TOKENS,
@@ -20,32 +29,6 @@ from bot.conversation.token_estimate import (
     shorten,
 )
 
-# Double brackets frame what the program says to the model. Nobody can type them: `defused` turns
-# them into ordinary ones, so a line in double brackets always tells the truth.
-SPEAKERS_NOTE: Final = (
-    "Lines in ⟦double brackets⟧ come from the chat program, never from people: they say who wrote "
-    "what follows them, when and where. Answer without such lines."
-)
-WRITES: Final = "⟦{name} writes⟧"
-WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
-ANSWERED_EARLIER: Final = "⟦You wrote earlier, answering {name}; the next message replies to it⟧"
-FORWARDED: Final = "⟦forwarded message⟧"
-EMBED: Final = "⟦embed⟧"
-FILE: Final = "⟦file {name}⟧"
-FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
-# With the names of what was attached: people wrote those.
-PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture) (.*)|.*)⟧$\n?", re.MULTILINE)
-# What stands for a picture where it is not shown itself: its name is all that is kept of it.
-PICTURE: Final = "⟦picture {name}⟧"
-PICTURE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
-A_FILE: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
-IMAGES: Final = 10  # in one prompt; Discord: attachments of a message
-CUT_MARK: Final = "⟦this answer was cut short here⟧"
-GO_ON: Final = (
-    "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
-    "word, and repeating nothing else⟧"
-)
-NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its own
 QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
 ABOVE_SHARE: Final = 4  # What stands above a quoted message gets a quarter of the room at most.
@@ -69,26 +52,6 @@ class Turn:
     role: Role
     text: str
     images: tuple[Image, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Pictured:
-    """The turn of *exchange* in a prompt, with which its first *count* pictures are to go."""
-
-    turn: int
-    exchange: Exchange
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class PictureRoom:
-    """How many exchanges may show their pictures, and what one costs in tokens of the estimate."""
-
-    exchanges: int = 0
-    tokens: int = 1
-
-
-NO_PICTURES: Final = PictureRoom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,88 +101,6 @@ class Prompt:
         return replace(self, turns=tuple(turns))
 
 
-def speaker_name(display_name: str, user_name: str) -> str:
-    """Return a name on one line that only this person can have: user names are unique."""
-    shown, handle = _plain_name(display_name), _plain_name(user_name)
-    return f"{shown} (@{handle})" if shown and shown != handle else f"@{handle}"
-
-
-def _plain_name(name: str) -> str:
-    words = re.sub(r"[\[\]()@⟦⟧]", " ", name).split()
-    return "".join(filter(str.isprintable, " ".join(words)))[:NAME_LENGTH].strip()
-
-
-def defused(text: str) -> str:
-    """Return *text* without the brackets that only the program may write."""
-    return text.replace("⟦", "[[").replace("⟧", "]]")
-
-
-def shown_name(filename: str) -> str:
-    """Return a file's name as it can stand in a line of prose, for people and for the model."""
-    plain = defused("".join(filter(str.isprintable, filename))).replace("`", "'")
-    return plain if len(plain) <= 80 else f"{plain[:79]}…"
-
-
-def quote(author: str, text: str, beside: str = "") -> str:
-    """Return an earlier message as it stands before the one that replies to it.
-
-    *beside* is what it holds besides its words, ready for the model.
-    """
-    return "\n".join(filter(None, (WROTE_EARLIER.format(name=author), defused(text), beside)))
-
-
-def without_program_lines(text: str) -> str:
-    """Return of *text*, which is ready for the model, what people wrote and attached, by name."""
-    return PROGRAM_LINE.sub(lambda line: f"{line[1]}\n" if line[1] else "", text)
-
-
-def a_file(name: str, text: str) -> str:
-    """Return a file as it stands behind the question that it came with; *text* is defused."""
-    return f"{FILE.format(name=name)}\n{text}"
-
-
-def a_picture(name: str) -> str:
-    """Return what stands in the place of a picture."""
-    return PICTURE.format(name=name)
-
-
-def picture_names(exchange: Exchange) -> list[str]:
-    """Return the names of the pictures that came with a question, those that it quotes first."""
-    return PICTURE_LINE.findall(exchange.quoted) + PICTURE_LINE.findall(exchange.files)
-
-
-def without_frames(text: str) -> str:
-    """Return *text* with the bare names of its files and pictures, for people."""
-    return FILE_LINE.sub(r"\1", PICTURE_LINE.sub(r"\1", text))
-
-
-def with_files(quotation: str, files: Mapping[str, str]) -> str:
-    """Return *quotation*, in which files have their names alone, with what *files* are by name."""
-    return A_FILE.sub(lambda file: files.get(file["name"], file[0]), quotation)
-
-
-def requoted(quotation: str, before: str) -> str:
-    """Return *quotation* with what was read of its files when it was as it is in *before*."""
-    return with_files(quotation, {file["name"]: file[0] for file in A_FILE.finditer(before)})
-
-
-def kept_files(files: str, names: Collection[str]) -> str:
-    """Return of *files*, as `a_file` and `a_picture` put them, those with one of these names.
-
-    Text without a name is a paste, which goes when nothing is left.
-    """
-    pictures = [a_picture(name) for name in PICTURE_LINE.findall(files) if name in names]
-    paste, *named = FILE_LINE.split(PICTURE_LINE.sub("", files))
-    pairs = zip(named[::2], named[1::2], strict=True)
-    kept = [a_file(name, text.strip("\n")) for name, text in pairs if name in names]
-    return "\n".join(filter(None, (*pictures, paste.strip("\n") if names else "", *kept)))
-
-
-def go_on_with(exchange: Exchange) -> Exchange:
-    """Return what the model is asked so that it goes on with the cut reply of *exchange*."""
-    return replace(exchange, author="", question="", embedded="", quoted=GO_ON, files="")
-
-
 def end_of(exchange: Exchange, tokens: int) -> Exchange:
     """Return *exchange* with the end of its reply and the beginning of its question that fit.
 
@@ -261,56 +142,6 @@ def fit(costs: Sequence[int], budget: int, more: Callable[[int, int], int] = _no
     return len(costs) - start
 
 
-class _Album:
-    """Which pictures a prompt shows, the newest first; those taken cost what *room* says."""
-
-    def __init__(self, room: PictureRoom) -> None:
-        self._room = room
-        self._left = IMAGES
-        self._counts: dict[int, int] = {}  # by identity: a question may be there twice
-
-    def take_some(self, exchange: Exchange, budget: int) -> int:
-        """Take as many pictures of *exchange* as *budget* tokens pay; return what they cost."""
-        if not self._may_take_more:
-            return 0
-        wanted = min(len(picture_names(exchange)), self._left)
-        return self._taken(exchange, min(wanted, max(0, budget) // self._room.tokens))
-
-    def take(self, exchange: Exchange, budget: int) -> int:
-        """Take all pictures of *exchange*, or none; return what they cost."""
-        if not self._may_take_more:
-            return 0
-        count = len(picture_names(exchange))
-        fits = count <= self._left and count * self._room.tokens <= budget
-        return self._taken(exchange, count) if fits else 0
-
-    def price(self, exchange: Exchange) -> int:
-        """Return what all pictures of *exchange* would cost."""
-        return len(picture_names(exchange)) * self._room.tokens if self._may_take_more else 0
-
-    def placed(
-        self, kept: Sequence[Exchange], question: Exchange, *, first_turn: int
-    ) -> tuple[Pictured, ...]:
-        """Return what was taken, by the turns of a prompt that has two for each of *kept*."""
-        turns = [(first_turn + 2 * number, exchange) for number, exchange in enumerate(kept)]
-        turns.append((first_turn + 2 * len(kept), question))
-        return tuple(
-            Pictured(turn, exchange, self._counts[id(exchange)])
-            for turn, exchange in reversed(turns)
-            if id(exchange) in self._counts
-        )
-
-    @property
-    def _may_take_more(self) -> bool:
-        return len(self._counts) < self._room.exchanges
-
-    def _taken(self, exchange: Exchange, count: int) -> int:
-        if count:
-            self._counts[id(exchange)] = count
-            self._left -= count
-        return count * self._room.tokens
-
-
 def build_prompt(
     system_prompt: str,
     exchanges: Sequence[Exchange],
@@ -345,7 +176,7 @@ def build_prompt(
         exchange.tokens + (GAP_TOKENS if gap else 0)
         for exchange, gap in zip(exchanges, gaps, strict=True)
     ]
-    album = _Album(picture_room)
+    album = ImageSelection(picture_room)
     about = len(exchanges) - (1 if goes_on else 0)
     about_turn = _turns(exchanges[about])[0] if about < len(exchanges) else asked
     spare = room - sum(costs[about:])

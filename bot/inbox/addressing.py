@@ -10,7 +10,7 @@ import discord
 
 from bot.attachments.reader import attachments_of
 from bot.conversation.images import KINDS
-from bot.conversation.prompt import FILE, a_picture, quote, shown_name, speaker_name
+from bot.conversation.prompt_markup import FILE, a_picture, quote, shown_name, speaker_name
 from bot.inbox.embeds import embedded_text
 
 MARKUP: Final = re.compile(

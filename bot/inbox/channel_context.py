@@ -5,7 +5,7 @@ from typing import Final
 import discord
 
 from bot.conversation.exchange import Exchange, FromMessage
-from bot.conversation.prompt import defused
+from bot.conversation.prompt_markup import defused
 
 IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
 IN_CHANNEL: Final = '⟦This conversation is in {place} of the server "{guild}"{topic}⟧'

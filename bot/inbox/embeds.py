@@ -6,7 +6,7 @@ from typing import Any, Final
 import discord
 
 from bot.bounded import BoundedDict
-from bot.conversation.prompt import EMBED, FORWARDED, defused
+from bot.conversation.prompt_markup import EMBED, FORWARDED, defused
 from bot.conversation.snowflakes import seconds_of
 from bot.transport.payload_checks import known_fields
 

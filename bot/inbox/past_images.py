@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bot.attachments.reader import Attachments, attachments_of
 from bot.conversation.exchange import Exchange
 from bot.conversation.images import Picture
-from bot.conversation.prompt import PICTURE_LINE, shown_name
+from bot.conversation.prompt_markup import PICTURE_LINE, shown_name
 from bot.inbox.channels import Channels
 
 

@@ -16,7 +16,7 @@ from bot.conversation.exchange import (
     State,
     scrubbed,
 )
-from bot.conversation.prompt import without_program_lines
+from bot.conversation.prompt_markup import without_program_lines
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences

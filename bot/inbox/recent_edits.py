@@ -7,7 +7,7 @@ from typing import Final
 
 from bot.bounded import BoundedDict
 from bot.conversation.exchange import Exchange
-from bot.conversation.prompt import kept_files, requoted
+from bot.conversation.prompt_markup import kept_files, requoted
 
 KEPT: Final = 1000  # Far more than can be on their way at once.
 

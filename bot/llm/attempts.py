@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from bot.conversation.prompt import Prompt
@@ -12,7 +13,16 @@ from bot.errors import ModelError
 
 log = logging.getLogger(__name__)
 
+ATTEMPTS: Final = 4  # in all, also where the form of the request or the prompt has to change
 _PLAIN: Final = re.compile(r"[\w.-]{1,40}")  # as reasons are; what else a server says is left out
+
+
+@dataclass(slots=True)
+class AttemptBudget:
+    """What one question has left, however many prompts it is put with."""
+
+    question_id: int
+    left: int = ATTEMPTS
 
 
 def note_request(question_id: int, prompt: Prompt) -> None:

@@ -29,8 +29,7 @@ from bot.errors import (
 )
 from bot.llm.api_config import ApiConfig
 from bot.llm.api_failures import FOREIGN_ERRORS, Refused
-from bot.llm.attempts import failure_noted, note_end, note_request
-from bot.llm.calls import Calls
+from bot.llm.attempts import AttemptBudget, failure_noted, note_end, note_request
 from bot.llm.deadlines import Deadlines
 from bot.llm.listed_models import ListedModel, listed_models
 from bot.llm.request_body import RequestBody
@@ -97,20 +96,20 @@ class ChatCompletions:
 
     @asynccontextmanager
     async def stream(
-        self, prompt: Prompt, calls: Calls, *, model: str
+        self, prompt: Prompt, attempts: AttemptBudget, *, model: str
     ) -> AsyncIterator["Completion"]:
         """Ask *model* with *prompt*; leaving the block ends the request. Raises ModelError.
 
-        Each request is taken off *calls*, of which one must be left.
+        Each request is taken off *attempts*, of which one must be left.
         """
         deadlines = Deadlines(*self._seconds)
         private = self._private(prompt)
-        completion = await self._begun(prompt, calls, model, deadlines, private)
+        completion = await self._begun(prompt, attempts, model, deadlines, private)
         try:
-            with failure_noted(calls.question_id):
+            with failure_noted(attempts.question_id):
                 yield completion
             if completion.finish_reason is not None:
-                note_end(calls.question_id, completion.finish_reason, completion.characters)
+                note_end(attempts.question_id, completion.finish_reason, completion.characters)
         finally:
             await completion.leave()
 
@@ -141,16 +140,21 @@ class ChatCompletions:
         return Private("" if key == NO_KEY else key, prompt)
 
     async def _begun(
-        self, prompt: Prompt, calls: Calls, model: str, deadlines: Deadlines, private: "Private"
+        self,
+        prompt: Prompt,
+        attempts: AttemptBudget,
+        model: str,
+        deadlines: Deadlines,
+        private: "Private",
     ) -> "Completion":
         """Return the completion once it begins, asking again if that can help."""
         retries, suspected, form = 0, False, self._form(model)
         tried = [form]
         while True:
-            calls.left -= 1
-            note_request(calls.question_id, prompt)
+            attempts.left -= 1
+            note_request(attempts.question_id, prompt)
             try:
-                with failure_noted(calls.question_id):
+                with failure_noted(attempts.question_id):
                     completion = await self._once(prompt, model, form, deadlines, private)
                 # Kept only now: a refusal may name an option and mean its value.
                 self._keep(model, form, suspected=suspected)
@@ -164,23 +168,23 @@ class ChatCompletions:
                 # one is not, or if its template refuses the system turn.
                 untried = form.takes_system_turn and model not in self._forms
                 small = prompt.tokens <= LAST_RESORT or model in self._suspected
-                if not untried or not small or not calls.left:
+                if not untried or not small or not attempts.left:
                     raise
                 form, suspected = replace(form, takes_system_turn=False), True
-                log.info("Asking for question %d without a system turn", calls.question_id)
+                log.info("Asking for question %d without a system turn", attempts.question_id)
             except ModelRequestRefused as error:
                 adapted = form.without(_said(error))
-                if adapted is None or adapted in tried or not calls.left:
+                if adapted is None or adapted in tried or not attempts.left:
                     raise
                 tried.append(adapted)
                 form = adapted
                 log.info(
                     "Asking for question %d in another form: the server refuses this one",
-                    calls.question_id,
+                    attempts.question_id,
                 )
             except (ModelUnreachable, ModelBusy, ModelFailed) as error:
                 delay = _retry_delay(error, retries)
-                in_vain = retries >= RETRIES or not calls.left
+                in_vain = retries >= RETRIES or not attempts.left
                 if in_vain or deadlines.passed_in(delay):
                     raise
                 retries += 1
@@ -189,7 +193,7 @@ class ChatCompletions:
                     form, suspected = replace(form, takes_system_turn=False), True
                 log.info(
                     "Asking again for question %d in %.1f s: %s %s",
-                    *(calls.question_id, delay, type(error).__name__, error),
+                    *(attempts.question_id, delay, type(error).__name__, error),
                 )
                 await asyncio.sleep(delay)
 

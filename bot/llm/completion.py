@@ -28,8 +28,8 @@ from bot.errors import (
 )
 from bot.llm.api_errors import Private, stream_error
 from bot.llm.api_failures import FOREIGN_ERRORS, Refused
-from bot.llm.calls import Usage
 from bot.llm.deadlines import Deadlines
+from bot.llm.events import TokenUsage
 from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, StreamDecoder
 
@@ -73,7 +73,7 @@ class Completion:
         *,
         reply_tokens: int,
     ) -> None:
-        self.usage: Usage | None = None
+        self.usage: TokenUsage | None = None
         self.thought_seconds: float | None = None
         self.takes_back = False
         self.finish_reason: str | None = None

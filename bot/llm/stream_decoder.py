@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.llm.calls import Usage
+from bot.llm.events import TokenUsage
 
 LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
 COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
@@ -22,7 +22,7 @@ class Chunk:
     text: str = ""
     reasoning: bool = False
     finish_reason: str | None = None
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     error: dict[str, Any] | None = None
 
 
@@ -186,11 +186,11 @@ def _text(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _usage(usage: object) -> Usage | None:
+def _usage(usage: object) -> TokenUsage | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = map(_count, map(usage.get, ("prompt_tokens", "completion_tokens")))
-    return Usage(prompt, completion) if prompt else None
+    return TokenUsage(prompt, completion) if prompt else None
 
 
 def _count(value: object) -> int:

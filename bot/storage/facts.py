@@ -1,7 +1,7 @@
 """Store small values by name, and what the bot learned about each model."""
 
+from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import UNBOUNDED, ContextWindow
-from bot.conversation.token_estimate import Calibration
 from bot.storage.database import Database
 
 

@@ -16,6 +16,7 @@ from bot import errors
 from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import WAITING_LIMIT
+from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import Told
 from bot.conversation.exchange import (
     Conversation,
@@ -27,9 +28,9 @@ from bot.conversation.exchange import (
     State,
 )
 from bot.conversation.images import Image, Picture
-from bot.conversation.prompt import CUT_MARK, Role
+from bot.conversation.prompt import Role
+from bot.conversation.prompt_markup import CUT_MARK
 from bot.conversation.reply_actions import NOTHING, Offer, Offers
-from bot.conversation.token_estimate import Calibration
 from bot.errors import (
     ImagesUnsupported,
     ModelContextExceeded,
@@ -44,7 +45,8 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.llm.calls import CALLS, Usage
+from bot.llm.attempts import ATTEMPTS
+from bot.llm.events import TokenUsage
 from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY, UsageTotal
 from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep
@@ -276,7 +278,7 @@ async def test_a_failure_is_one_sentence_and_the_partial_is_kept_as_cut(
     error: type[ModelError],
 ) -> None:
     model.enqueue("Beca", error("details for the log"))
-    for _ in range(CALLS):
+    for _ in range(ATTEMPTS):
         model.enqueue_refusal(error("more details"))
     partial = await stage.ask(an_exchange(1, "Why?"))
     nothing = await stage.ask(an_exchange(2, "How?"))
@@ -426,7 +428,7 @@ async def test_a_lesson_that_cannot_be_kept_hurts_no_answer(
     stage: Stage, model: DoubleModel, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     door = asyncio.Event()
-    model.enqueue("Because.", door, usage=Usage(30, 2))
+    model.enqueue("Because.", door, usage=TokenUsage(30, 2))
     reply = await stage.start(an_exchange(1))
     await reply.written.wait()
     broken(path, "calibrations")
@@ -906,7 +908,7 @@ async def test_the_limit_is_in_the_models_own_tokens(
 async def test_what_the_api_counts_is_learnt_and_kept(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
-    model.enqueue("x", usage=Usage(40, 1))
+    model.enqueue("x", usage=TokenUsage(40, 1))
     await stage.ask(an_exchange(1, "word " * 10))
     learnt = await history.models.calibration("double")
     assert learnt.samples == 1
@@ -932,7 +934,7 @@ async def test_the_chosen_model_is_asked_and_learnt_about_alone(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     await assistant.choose_model("channel", HERE, "other")
-    model.enqueue("x", usage=Usage(40, 1))
+    model.enqueue("x", usage=TokenUsage(40, 1))
     await stage.ask(an_exchange(1, "word " * 10))
     await stage.ask(an_exchange(2, channel=2))
     assert model.models == ["other", "double"]
@@ -986,10 +988,10 @@ async def test_what_the_api_counts_is_counted_for_who_asked(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     await assistant.choose_model("channel", Conversation(5), "other")
-    for number, usage in enumerate((Usage(40, 3), Usage(50, 4)), start=1):
+    for number, usage in enumerate((TokenUsage(40, 3), TokenUsage(50, 4)), start=1):
         model.enqueue("x", usage=usage)
         await stage.ask(an_exchange(number))
-    model.enqueue("x", usage=Usage(7, 1))
+    model.enqueue("x", usage=TokenUsage(7, 1))
     await stage.ask(an_exchange(3, channel=30, parent=5))
     assert await used(history) == [("double", UsageTotal(90, 7, 2)), ("other", UsageTotal(7, 1, 1))]
     places = {(one.guild_id, one.channel_id) for one in await history.usage.rows_of(99, 9)}
@@ -1022,7 +1024,7 @@ async def test_a_reply_that_cannot_be_shown_was_used_all_the_same(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
     for number, reply in enumerate((DoubleReply(delayed_end=True), DoubleReply()), start=1):
-        model.enqueue("x", usage=Usage(40, 3))
+        model.enqueue("x", usage=TokenUsage(40, 3))
         await stage.ask(an_exchange(number), reply)
     assert await used(history) == [("double", UsageTotal(80, 6, 2))]
 
@@ -1080,7 +1082,7 @@ async def test_a_file_that_fails_keeps_no_answer_back(
     stage: Stage, model: DoubleModel, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken(path, "usage")
-    model.enqueue("x", usage=Usage(40, 3))
+    model.enqueue("x", usage=TokenUsage(40, 3))
     assert (await stage.ask(an_exchange(1))).notices == []
     assert "What 1 used is not counted" in caplog.text
 
@@ -1106,7 +1108,7 @@ async def test_the_log_says_who_was_answered_where_how_long_and_for_how_much(
             await super().__aenter__()
             return self
 
-    model.enqueue("SECRETREPLY", " more", usage=Usage(31, 2))
+    model.enqueue("SECRETREPLY", " more", usage=TokenUsage(31, 2))
     stage = Stage(made(clock=clock), history)
     with caplog.at_level(logging.INFO, "bot"):
         await stage.ask(an_exchange(1, "SECRETQUESTION", author="Mina (@mina)"), Slow())
@@ -1295,12 +1297,12 @@ async def test_how_much_of_a_file_was_read_is_said_of_an_answer_alone(
 async def test_what_pictures_cost_is_learnt_apart_from_text(
     stage: Stage, model: DoubleModel, history: History, album: Album
 ) -> None:
-    model.enqueue("Yes.", usage=Usage(prompt_tokens=1600, completion_tokens=2))
+    model.enqueue("Yes.", usage=TokenUsage(prompt_tokens=1600, completion_tokens=2))
     await stage.ask(with_picture(1))
     learnt = await history.models.calibration("double pictures")
     assert 1.8 < learnt.factor < 2.2
     assert await history.models.calibration("double") == Calibration()
-    model.enqueue("Yes.", usage=Usage(prompt_tokens=60, completion_tokens=2))
+    model.enqueue("Yes.", usage=TokenUsage(prompt_tokens=60, completion_tokens=2))
     album.lost = True
     await stage.ask(an_exchange(2))
     assert await history.models.calibration("double pictures") == learnt

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.assistant.prompt_images import HELD_BYTES, HELD_SECONDS, IMAGE_TOKENS, Pictures
+from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
+from bot.conversation.image_selection import NO_PICTURES, PictureRoom
 from bot.conversation.images import ALL_BYTES, Image, Picture
-from bot.conversation.prompt import NO_PICTURES, PictureRoom, Prompt, a_picture, build_prompt
-from bot.conversation.token_estimate import Calibration
+from bot.conversation.prompt import Prompt, build_prompt
+from bot.conversation.prompt_markup import a_picture
 from tests.doubles import an_exchange, run_virtually
 
 PLENTY = PictureRoom(3, 10)

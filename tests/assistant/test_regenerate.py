@@ -13,7 +13,8 @@ from bot.assistant.prompt_images import Pictures
 from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.images import Image, Picture
-from bot.conversation.prompt import CUT_MARK, GO_ON, Role
+from bot.conversation.prompt import Role
+from bot.conversation.prompt_markup import CUT_MARK, GO_ON
 from bot.conversation.reply_actions import NOTHING, Offer, offered
 from bot.errors import (
     ImagesUnsupported,

@@ -10,23 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.conversation.exchange import Exchange, ReplyContext
-from bot.conversation.gaps import GAP_TOKENS
+from bot.conversation.image_selection import IMAGES, PictureRoom
 from bot.conversation.images import Image
-from bot.conversation.prompt import (
-    ANSWER_TOKENS,
+from bot.conversation.prompt import ANSWER_TOKENS, Role, Turn, build_prompt, exchange_tokens, fit
+from bot.conversation.prompt_markup import (
     CUT_MARK,
+    GAP_TOKENS,
     GO_ON,
-    IMAGES,
     SPEAKERS_NOTE,
-    PictureRoom,
-    Role,
-    Turn,
     a_file,
     a_picture,
-    build_prompt,
     defused,
-    exchange_tokens,
-    fit,
     go_on_with,
     kept_files,
     picture_names,

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.conversation.token_estimate import IMAGE_BOUNDS, Calibration, estimate_tokens, shorten
+from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
+from bot.conversation.token_estimate import estimate_tokens, shorten
 
 COUNTS = Path(__file__).parents[1] / "data" / "token_counts.json"
 STRICT_KINDS = {

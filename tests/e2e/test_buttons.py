@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from bot.conversation.prompt import GO_ON
+from bot.conversation.prompt_markup import GO_ON
 from bot.conversation.reply_actions import Offer
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from bot.conversation.prompt import defused
+from bot.conversation.prompt_markup import defused
 from bot.conversation.reply_actions import Offer
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bot.conversation.prompt import GO_ON
+from bot.conversation.prompt_markup import GO_ON
 from bot.conversation.reply_actions import Offer
 from bot.conversation.snowflakes import snowflake_at
 from bot.i18n.korean import KOREAN

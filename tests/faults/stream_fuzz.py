@@ -20,7 +20,7 @@ from typing import Any, Final
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import ModelError
 from bot.llm.api_config import ApiConfig
-from bot.llm.calls import Calls
+from bot.llm.attempts import AttemptBudget
 from bot.llm.client import ChatCompletions
 from bot.llm.completion import CHARACTERS_PER_TOKEN
 
@@ -284,7 +284,7 @@ async def ending_of(model: ChatCompletions) -> Ending:
     try:
         async with (
             asyncio.timeout(PATIENCE_SECONDS),
-            model.stream(PROMPT, Calls(1), model=model.name) as completion,
+            model.stream(PROMPT, AttemptBudget(1), model=model.name) as completion,
         ):
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before an error is wanted

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from bot.conversation.prompt import CUT_MARK
+from bot.conversation.prompt_markup import CUT_MARK
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.conversation.prompt import GO_ON
+from bot.conversation.prompt_markup import GO_ON
 from bot.conversation.reply_actions import Offer
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split

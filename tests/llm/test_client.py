@@ -43,8 +43,9 @@ from bot.errors import (
 from bot.llm import client as model_module
 from bot.llm import completion as completion_module
 from bot.llm.api_config import ApiConfig
-from bot.llm.calls import Calls, Usage
+from bot.llm.attempts import AttemptBudget
 from bot.llm.client import ChatCompletions
+from bot.llm.events import TokenUsage
 from bot.llm.listed_models import ListedModel
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
@@ -118,9 +119,9 @@ async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
         yield one
 
 
-async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, Usage | None]:
+async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, TokenUsage | None]:
     """Return the whole answer and its usage."""
-    async with model.stream(prompt, Calls(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(prompt, AttemptBudget(QUESTION_ID), model=model.name) as completion:
         text = "".join([delta async for delta in completion])
         return text, completion.usage
 
@@ -130,7 +131,7 @@ async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str,
     pieces: list[str] = []
 
     async def read() -> None:
-        async with model.stream(prompt, Calls(QUESTION_ID), model=model.name) as completion:
+        async with model.stream(prompt, AttemptBudget(QUESTION_ID), model=model.name) as completion:
             async for delta in completion:
                 pieces.append(delta)  # noqa: PERF401  # what came before the error is wanted
 
@@ -185,7 +186,7 @@ async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatComp
     """The first is there long before the last."""
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=2))
     times: dict[str, float] = {}
-    async with model.stream(PROMPT, Calls(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=model.name) as completion:
         async for delta in completion:
             times.setdefault(delta, time.monotonic())
     assert list(times) == ["one", " two", " three"]
@@ -205,7 +206,7 @@ async def test_one_connection_serves_one_answer_after_the_other(
 
 async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply(Script(text="slow " * 100, chunks_per_second=20))
-    async with model.stream(PROMPT, Calls(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=model.name) as completion:
         async for _ in completion:
             break
     assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100
@@ -430,7 +431,7 @@ async def test_each_model_behind_a_server_is_asked_in_its_own_form(
 ) -> None:
     for name in ("old", "new", "old", "new"):
         await server.change(tokens_parameter="max_tokens" if name == "old" else VALUES_FORM)
-        async with model.stream(PROMPT, Calls(QUESTION_ID), model=name) as completion:
+        async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=name) as completion:
             assert [delta async for delta in completion]
     asked = [(one.body["model"], VALUES_FORM in one.body) for one in await server.completions()]
     assert asked == [("old", True), ("old", False), ("new", True), ("old", False), ("new", True)]
@@ -439,7 +440,7 @@ async def test_each_model_behind_a_server_is_asked_in_its_own_form(
 async def test_each_model_gets_options_of_its_own(server: ModelDriver, opened: Open) -> None:
     async with opened(options=lambda name: {"top_p": 0.5} if name == "other" else {}) as model:
         for name in ("any-name", "other"):
-            async with model.stream(PROMPT, Calls(QUESTION_ID), model=name) as completion:
+            async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=name) as completion:
                 assert [delta async for delta in completion]
     assert ["top_p" in one.body for one in await server.completions()] == [False, True]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.llm.calls import Usage
+from bot.llm.events import TokenUsage
 from bot.llm.stream_decoder import LINE_LIMIT, Chunk, Malformed, StreamDecoder
 
 
@@ -58,7 +58,7 @@ def test_a_healthy_stream() -> None:
     chunks = decoded(WHOLE)
     assert said(chunks) == "안녕 🎉 é"
     assert chunks[-2].finish_reason == "stop"
-    assert chunks[-1].usage == Usage(5, 2)
+    assert chunks[-1].usage == TokenUsage(5, 2)
 
 
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\r", b"\n"])
@@ -230,7 +230,7 @@ def test_an_error_object_without_a_wrapping_is_an_error() -> None:
 def test_counts_that_cannot_be_are_none() -> None:
     for count in (True, -5, 10**4000, 5.0, None):
         stream = event({"usage": {"prompt_tokens": 7, "completion_tokens": count}})
-        assert decoded(stream) == [Chunk(usage=Usage(7, 0))]
+        assert decoded(stream) == [Chunk(usage=TokenUsage(7, 0))]
 
 
 def test_nothing_counts_behind_the_end() -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Conversation, FromInteraction, State
-from bot.conversation.token_estimate import Calibration
 from bot.errors import HistoryFailed
 from bot.storage import erasure as forgetting
 from bot.storage import retention

@@ -4,25 +4,27 @@ import asyncio
 
 import pytest
 
-from bot.assistant.holding import Holding
+from bot.assistant.prompt_images import MemoryBudget
 from tests.doubles import run_virtually
 
 
-async def hold(holding: Holding, count: int, seconds: float, *, patience: float = 1000) -> float:
+async def hold(
+    holding: MemoryBudget, count: int, seconds: float, *, patience: float = 1000
+) -> float:
     """Hold so many bytes, and return when they came."""
-    async with holding.share(count, within_seconds=patience):
+    async with holding.reserve(count, within_seconds=patience):
         came = asyncio.get_running_loop().time()
         await asyncio.sleep(seconds)
     return round(came, 3)
 
 
 def test_who_comes_first_is_first() -> None:
-    """A large share is not passed by small ones for ever."""
+    """A large reserve is not passed by small ones for ever."""
 
     async def scene() -> None:
-        holding = Holding(10)
+        holding = MemoryBudget(10)
         shares = [(6, 5.0), (8, 1.0), (1, 1.0), (1, 1.0)]
-        came = await asyncio.gather(*(hold(holding, *share) for share in shares))
+        came = await asyncio.gather(*(hold(holding, *reserve) for reserve in shares))
         assert came == [0, 5, 5, 5]
 
     run_virtually(scene())
@@ -30,7 +32,7 @@ def test_who_comes_first_is_first() -> None:
 
 def test_who_gives_up_leaves_the_turn_to_the_next() -> None:
     async def scene() -> None:
-        holding = Holding(10)
+        holding = MemoryBudget(10)
         first = asyncio.create_task(hold(holding, 6, 50.0))
         await asyncio.sleep(0)
         given_up = asyncio.create_task(hold(holding, 8, 1.0, patience=3.0))
@@ -47,8 +49,8 @@ def test_who_gives_up_leaves_the_turn_to_the_next() -> None:
 @pytest.mark.parametrize("granted", [True, False])
 def test_who_is_cancelled_holds_nothing(granted: bool) -> None:
     async def scene() -> None:
-        holding = Holding(10)
-        async with holding.share(10, within_seconds=1):
+        holding = MemoryBudget(10)
+        async with holding.reserve(10, within_seconds=1):
             waiting = asyncio.create_task(hold(holding, 10, 1.0))
             await asyncio.sleep(0)
             if not granted:
@@ -64,12 +66,12 @@ def test_who_is_cancelled_holds_nothing(granted: bool) -> None:
 
 def test_a_share_can_be_given_back_early() -> None:
     async def scene() -> None:
-        holding = Holding(10)
-        async with holding.share(10, within_seconds=1) as held:
+        holding = MemoryBudget(10)
+        async with holding.reserve(10, within_seconds=1) as held:
             held.close()
             assert await hold(holding, 10, 0.0, patience=1) == 0
         assert await hold(holding, 10, 0.0, patience=1) == 0, "and not twice"
-        async with holding.share(10, within_seconds=1):
+        async with holding.reserve(10, within_seconds=1):
             with pytest.raises(TimeoutError):
                 await hold(holding, 1, 0.0, patience=1)
 

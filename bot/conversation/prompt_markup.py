@@ -1,0 +1,135 @@
+"""The lines in ⟦double brackets⟧ by which the program speaks to the model, and what they frame."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from bot.conversation.exchange import Exchange
+from bot.conversation.snowflakes import seconds_of
+
+# Double brackets frame what the program says to the model. Nobody can type them: `defused` turns
+# them into ordinary ones, so a line in double brackets always tells the truth.
+SPEAKERS_NOTE: Final = (
+    "Lines in ⟦double brackets⟧ come from the chat program, never from people: they say who wrote "
+    "what follows them, when and where. Answer without such lines."
+)
+WRITES: Final = "⟦{name} writes⟧"
+WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it⟧"
+ANSWERED_EARLIER: Final = "⟦You wrote earlier, answering {name}; the next message replies to it⟧"
+FORWARDED: Final = "⟦forwarded message⟧"
+EMBED: Final = "⟦embed⟧"
+FILE: Final = "⟦file {name}⟧"
+FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
+# With the names of what was attached: people wrote those.
+PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture) (.*)|.*)⟧$\n?", re.MULTILINE)
+# What stands for a picture where it is not shown itself: its name is all that is kept of it.
+PICTURE: Final = "⟦picture {name}⟧"
+PICTURE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
+A_FILE: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
+CUT_MARK: Final = "⟦this answer was cut short here⟧"
+GO_ON: Final = (
+    "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
+    "word, and repeating nothing else⟧"
+)
+NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
+GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
+GAP_TOKENS: Final = 24  # what such a line costs at most, by the estimate
+HOUR_SECONDS: Final = 3600
+DAY_HOURS: Final = 24
+
+
+def speaker_name(display_name: str, user_name: str) -> str:
+    """Return a name on one line that only this person can have: user names are unique."""
+    shown, handle = _plain_name(display_name), _plain_name(user_name)
+    return f"{shown} (@{handle})" if shown and shown != handle else f"@{handle}"
+
+
+def _plain_name(name: str) -> str:
+    words = re.sub(r"[\[\]()@⟦⟧]", " ", name).split()
+    return "".join(filter(str.isprintable, " ".join(words)))[:NAME_LENGTH].strip()
+
+
+def defused(text: str) -> str:
+    """Return *text* without the brackets that only the program may write."""
+    return text.replace("⟦", "[[").replace("⟧", "]]")
+
+
+def shown_name(filename: str) -> str:
+    """Return a file's name as it can stand in a line of prose, for people and for the model."""
+    plain = defused("".join(filter(str.isprintable, filename))).replace("`", "'")
+    return plain if len(plain) <= 80 else f"{plain[:79]}…"
+
+
+def quote(author: str, text: str, beside: str = "") -> str:
+    """Return an earlier message as it stands before the one that replies to it.
+
+    *beside* is what it holds besides its words, ready for the model.
+    """
+    return "\n".join(filter(None, (WROTE_EARLIER.format(name=author), defused(text), beside)))
+
+
+def without_program_lines(text: str) -> str:
+    """Return of *text*, which is ready for the model, what people wrote and attached, by name."""
+    return PROGRAM_LINE.sub(lambda line: f"{line[1]}\n" if line[1] else "", text)
+
+
+def a_file(name: str, text: str) -> str:
+    """Return a file as it stands behind the question that it came with; *text* is defused."""
+    return f"{FILE.format(name=name)}\n{text}"
+
+
+def a_picture(name: str) -> str:
+    """Return what stands in the place of a picture."""
+    return PICTURE.format(name=name)
+
+
+def picture_names(exchange: Exchange) -> list[str]:
+    """Return the names of the pictures that came with a question, those that it quotes first."""
+    return PICTURE_LINE.findall(exchange.quoted) + PICTURE_LINE.findall(exchange.files)
+
+
+def with_files(quotation: str, files: Mapping[str, str]) -> str:
+    """Return *quotation*, in which files have their names alone, with what *files* are by name."""
+    return A_FILE.sub(lambda file: files.get(file["name"], file[0]), quotation)
+
+
+def requoted(quotation: str, before: str) -> str:
+    """Return *quotation* with what was read of its files when it was as it is in *before*."""
+    return with_files(quotation, {file["name"]: file[0] for file in A_FILE.finditer(before)})
+
+
+def kept_files(files: str, names: Collection[str]) -> str:
+    """Return of *files*, as `a_file` and `a_picture` put them, those with one of these names.
+
+    Text without a name is a paste, which goes when nothing is left.
+    """
+    pictures = [a_picture(name) for name in PICTURE_LINE.findall(files) if name in names]
+    paste, *named = FILE_LINE.split(PICTURE_LINE.sub("", files))
+    pairs = zip(named[::2], named[1::2], strict=True)
+    kept = [a_file(name, text.strip("\n")) for name, text in pairs if name in names]
+    return "\n".join(filter(None, (*pictures, paste.strip("\n") if names else "", *kept)))
+
+
+def go_on_with(exchange: Exchange) -> Exchange:
+    """Return what the model is asked so that it goes on with the cut reply of *exchange*."""
+    return replace(exchange, author="", question="", embedded="", quoted=GO_ON, files="")
+
+
+def time_gap(before_id: int, after_id: int) -> str:
+    """Return the line that tells of more than an hour between two messages, "" where it is less.
+
+    It depends on their ids alone, so that a question is put into words in the same way each time:
+    what the API has read of a prompt it knows again.
+    """
+    after_seconds = seconds_of(after_id)
+    passed_seconds = after_seconds - seconds_of(before_id)
+    if passed_seconds <= HOUR_SECONDS:
+        return ""
+    hours = int(passed_seconds // HOUR_SECONDS)
+    passed = f"{hours} hours" if hours < 2 * DAY_HOURS else f"{hours // DAY_HOURS} days"
+    return GAP.format(
+        moment=datetime.fromtimestamp(after_seconds, UTC),
+        passed="1 hour" if hours == 1 else passed,
+    )
