@@ -18,7 +18,7 @@ from bot.storage.schema import prepare
 
 log = logging.getLogger(__name__)
 
-LOGGED_LOCK_SECONDS: Final = 1.0  # A shorter lock is not worth a line in the log.
+LOGGED_LOCK_SECONDS: Final = 1.0  # Shorter locks are not logged.
 RETRY_SECONDS: Final = 0.05  # while another program locks the file
 PRIMARY_CODE: Final = 0xFF  # SQLite: the low byte of an error code is its kind
 
@@ -42,7 +42,7 @@ class Database:
         self._unit = asyncio.Lock()
         self._locked_since: float | None = None
         self._lock_logged = False
-        self._waits_no_longer = False
+        self._waiting_allowed = True
 
     @classmethod
     @asynccontextmanager
@@ -64,14 +64,14 @@ class Database:
         try:
             database = cls(connection)
             with unusable(file.path):
-                await database._work(partial(prepare, path=file.path))
+                await database._in_thread(partial(prepare, path=file.path))
             yield database
         finally:
             await connection.close()
 
     def stop_waiting(self) -> None:
         """Fail at once from now on if another program locks the file."""
-        self._waits_no_longer = True
+        self._waiting_allowed = False
 
     async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
         """Run one statement as a unit of work and return its rows."""
@@ -81,7 +81,7 @@ class Database:
     async def change(self, sql: str, *parameters: object, **named: object) -> int:
         """Run one statement as a unit of work and return how many rows it changed."""
         change = partial(_change, (sql, named or parameters))
-        changed = await self._run(partial(self._work, change))
+        changed = await self._run(partial(self._in_thread, change))
         self._note_unlocked()
         return changed
 
@@ -90,7 +90,7 @@ class Database:
 
         If the caller is cancelled, the cancellation takes effect once the transaction has ended.
         """
-        transaction = partial(self._work, partial(_transact, statements))
+        transaction = partial(self._in_thread, partial(_transact, statements))
         unit = asyncio.ensure_future(self._run(transaction))
         try:
             changed = await asyncio.shield(unit)
@@ -141,11 +141,11 @@ class Database:
                     try:
                         return await work()
                     except sqlite3.OperationalError as error:
-                        if not _is_locked(error) or not self._may_wait():
+                        if not _is_locked(error) or not self._waits():
                             raise
                     await asyncio.sleep(RETRY_SECONDS)
 
-    def _may_wait(self) -> bool:
+    def _waits(self) -> bool:
         """Whether to wait for the program that locks the file; each lock is logged once."""
         now = self._clock()
         if self._locked_since is None:
@@ -154,7 +154,7 @@ class Database:
         if locked_seconds >= LOGGED_LOCK_SECONDS and not self._lock_logged:
             self._lock_logged = True
             log.warning("Wait for the database: another program locks it")
-        return locked_seconds < LOCKED_SECONDS and not self._waits_no_longer
+        return locked_seconds < LOCKED_SECONDS and self._waiting_allowed
 
     def _note_unlocked(self) -> None:
         """Note that no other program locks the file, which only a write can show."""
@@ -162,7 +162,7 @@ class Database:
             log.info("Resume writing to the database: the lock is gone")
         self._locked_since, self._lock_logged = None, False
 
-    async def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work* in the thread of the connection.
 
         aiosqlite has a method for each step, and each switches threads twice, which takes 30

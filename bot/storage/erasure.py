@@ -10,12 +10,12 @@ from bot.storage.database import Database, Statement
 from bot.storage.exchange_rows import DELETION_PENDING, IS_OPEN, TOKEN_CLEARED
 from bot.storage.usage import anonymise_usage
 
-# SQLite rewrites 5 MB in 25 ms (measured), while everything else waits. A larger file is rewritten
-# once an hour.
+# SQLite rewrites 5 MB in 25 ms (measured), while everything else waits. A file above the first
+# limit is rewritten once an hour, one above the second never: decision 009.
 REWRITE_BYTES: Final = 16_000_000
 HOURLY_REWRITE_BYTES: Final = 256_000_000
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms (measured); other work runs between batches.
-PLACES: Final = 500  # per batch, for the same reason
+FORGET_PLACES: Final = 500  # in a batch, for the same reason
 
 _TEXT_ERASED: Final = (
     "author_id = 0, author = '', question = '', embedded = '', quoted = '', quoted_id = NULL,"
@@ -170,8 +170,8 @@ class Erasure:
         The question that opened a thread goes with the thread. System prompts, models and usage of
         the places are deleted at once.
         """
-        for start in range(0, len(place_ids), PLACES):
-            places = {"places": json.dumps(place_ids[start : start + PLACES])}
+        for start in range(0, len(place_ids), FORGET_PLACES):
+            places = {"places": json.dumps(place_ids[start : start + FORGET_PLACES])}
             await self._database.change_all(*[(sql, places) for sql in _FORGET_PLACES])
             self.mark_pending()
 

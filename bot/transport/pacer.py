@@ -1,4 +1,7 @@
-"""A rate limiter for all REST calls, with priorities, and the pace of edits in each channel."""
+"""A rate limiter for all REST calls, with priorities, and the pace of edits in each channel.
+
+Decision 007 has the reasons.
+"""
 
 import asyncio
 import heapq
@@ -6,7 +9,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import count, islice
 from typing import Final
@@ -14,12 +17,12 @@ from typing import Final
 from bot.bounded import BoundedDict
 
 WINDOW_SECONDS: Final = 1.0
-STALLED_SECONDS: Final = 10.0  # A call that takes longer no longer keeps others back.
+STALLED_SECONDS: Final = 10.0  # A call that takes longer gives up its slot.
 EDIT_SECONDS: Final = 1.0  # at least, between two edits: the text should not flicker
 TYPING_SECONDS: Final = 1.25  # Discord: 5 typing calls in 5 s in one channel; one to spare
 NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is the final one.
 KNOWN_BUCKETS: Final = 1000  # At 35 edits a second, some 200 refill within the next 5 s.
-RESERVED_EDITS: Final = 2  # for the end; with one alone, discord.py would sleep after using it
+RESERVED_EDITS: Final = 2  # for the final edit, which must not wait behind one in flight
 
 
 class Priority(IntEnum):
@@ -42,7 +45,14 @@ REQUESTS_PER_SECOND: Final = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(order=True, frozen=True, slots=True)
+class _Waiter:
+    priority: Priority
+    number: int
+    granted: asyncio.Future[int] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class _Bucket:
     limit: int
     remaining: int
@@ -57,7 +67,7 @@ class Pacer:
         self._number = count()
         self._in_flight: dict[int, float] = {}
         self._completed: deque[float] = deque()
-        self._waiting: list[tuple[Priority, int, asyncio.Future[int]]] = []
+        self._waiting: list[_Waiter] = []
         self._timer: asyncio.TimerHandle | None = None
         self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_BUCKETS)
         self._typed = OrderedDict[int, float]()
@@ -127,7 +137,7 @@ class Pacer:
         if not self._waiting and self._has_room(priority):
             return self._start()
         granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, next(self._number), granted))
+        heapq.heappush(self._waiting, _Waiter(priority, next(self._number), granted))
         self._grant()
         try:
             return await granted
@@ -161,10 +171,13 @@ class Pacer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._waiting and (self._waiting[0][2].done() or self._has_room(self._waiting[0][0])):
-            granted = heapq.heappop(self._waiting)[2]
-            if not granted.done():
-                granted.set_result(self._start())
+        while self._waiting:
+            first = self._waiting[0]
+            if not first.granted.done():
+                if not self._has_room(first.priority):
+                    break
+                first.granted.set_result(self._start())
+            heapq.heappop(self._waiting)
         if self._waiting:
             free_at = [at + WINDOW_SECONDS for at in islice(self._completed, 1)]
             free_at += [at + STALLED_SECONDS for at in islice(self._in_flight.values(), 1)]

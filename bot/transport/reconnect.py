@@ -23,15 +23,15 @@ from bot.transport.websocket import GatewaySocket
 
 log = logging.getLogger(__name__)
 
-LOGIN_SECONDS: Final = 30.0
+LOGIN_SECONDS: Final = 30.0  # for a login, within which discord.py retries
 LOGIN_PAUSE_SECONDS: Final = 1.0  # at least, between two logins
 MAX_RETRY_AFTER_SECONDS: Final = 900.0  # A longer Retry-After of a failed login is cut to this.
-OPEN_SECONDS: Final = 15.0
+OPEN_SECONDS: Final = 15.0  # to open the socket and receive HELLO
 STABLE_SECONDS: Final = 60.0  # A connection that lasts so long resets the count of failures.
 REQUESTED_SECONDS: Final = 5.0  # A request to reconnect that comes sooner counts as a failure.
 SPACING_SECONDS: Final = 5.0  # Discord: one IDENTIFY every 5 s
 INVALID_SECONDS: Final = (1.0, 5.0)  # Discord: wait a random time after an invalid session
-MAX_FAILED_RESUMES: Final = 2
+MAX_FAILED_RESUMES: Final = 2  # in a row; then the bot identifies
 SESSION_ENDED: Final = frozenset({4003, 4007, 4009})  # Discord: close codes
 TOKEN_REFUSED: Final = (
     "Discord refused DISCORD_TOKEN: copy the token anew from the Discord Developer Portal "
@@ -192,7 +192,7 @@ def session_after(
     *ws* is None if no server answered.
     """
     if session is not None and (ws is None or not (ws.proven or ws.resuming)):
-        # The address that READY named may be the reason.
+        # The address in READY may be the reason: resume at the usual one.
         return replace(session, gateway=GatewaySocket.DEFAULT_GATEWAY)
     if ws is None or disconnect.invalid or disconnect.code in SESSION_ENDED:
         return None

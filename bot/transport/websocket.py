@@ -16,6 +16,7 @@ from discord.gateway import (
 
 log = logging.getLogger(__name__)
 
+# The times are decision 005.
 CLOSE_SECONDS: Final = 2.0
 READY_SECONDS: Final = 45.0  # for READY or RESUMED, which Discord delays on a bad day
 USUAL_BEAT_SECONDS: Final = 41.25  # Discord has named this interval for years.
