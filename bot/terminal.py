@@ -21,7 +21,7 @@ from bot.assistant.assistant import Assistant
 from bot.assistant.prompt_images import Pictures
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
-from bot.conversation.reply_actions import NOTHING, Offers, true_with
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions, notices_for
 from bot.errors import (
     HistoryFailed,
     HistoryInUse,
@@ -97,24 +97,24 @@ class TerminalReply:
             self._print("\n")
         self._begun, self._space = False, ""
 
-    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:  # noqa: ARG002  # the port's
+    async def finish(self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS) -> None:  # noqa: ARG002  # the port's
         """End the line and print *notices*."""
         if self.lost is not None:
             return
         if self._begun:
             self._print("\n")
-        for notice in true_with(NOTHING, notices):  # There is nothing to press.
+        for notice in notices_for(NO_ACTIONS, notices):  # There is nothing to press.
             print(f"({notice})" if self._begun else notice, file=sys.stderr, flush=True)
 
     async def leave(
         self,
         notices: Sequence[str],
-        offers: Offers,
+        actions: ReplyActions,
         *,
         without: Sequence[str] = (),  # noqa: ARG002  # the port's
     ) -> None:
         """End the line and print *notices*."""
-        await self.finish(notices, offers)
+        await self.finish(notices, actions)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:  # noqa: ARG002  # the port's
         """Return nothing: a terminal is not read back."""

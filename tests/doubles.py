@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, exchange_tokens
-from bot.conversation.reply_actions import NOTHING, Offers
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.llm.attempts import AttemptBudget
 from bot.llm.events import TokenUsage
@@ -112,7 +112,7 @@ class DoubleReply:
     ) -> None:
         self.text = ""
         self.notices: Sequence[str] | None = None  # None until it is finished
-        self.offers: Offers | None = None  # None until it is finished
+        self.actions: ReplyActions | None = None  # None until it is finished
         self.begun = asyncio.Event()
         self.written = asyncio.Event()
         self.left = False
@@ -140,18 +140,18 @@ class DoubleReply:
     def restart(self) -> None:
         self.text, self._refused = "", False
 
-    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
+    async def finish(self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS) -> None:
         self._check()
         if self._delayed_end:
             raise ReplyDelayed("503")
-        self.notices, self.offers = list(notices), offers
+        self.notices, self.actions = list(notices), actions
 
     async def leave(
-        self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
+        self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
     ) -> None:
         self._refused = False
         self.text = await self.shown_text(without)
-        self.notices, self.offers = list(notices), offers
+        self.notices, self.actions = list(notices), actions
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         for notice in without:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.replies.message_sync import FILE_NAME
 from bot.replies.reply_text import ReplyText
@@ -59,7 +59,7 @@ def check_sight(messages: list[Json], final: list[str], begun: Iterable[str] = (
 
     *begun* is what an earlier attempt wrote, which may stand until it is written over.
     """
-    stops = [Offer.STOP in offered(message) for message in messages]
+    stops = [ReplyAction.STOP in offered(message) for message in messages]
     assert stops.count(True) <= 1
     assert True not in stops[:-1], "it is under the last message"
     new = _new_ones([message["content"] for message in messages], list(begun))

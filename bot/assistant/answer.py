@@ -11,7 +11,7 @@ from bot.assistant.ports import ContextLoader
 from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext, State
 from bot.conversation.images import Picture
 from bot.conversation.prompt import Prompt, exchange_tokens
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import Sentences
 from bot.llm.events import TokenUsage
 from bot.storage.usage import UsageTotal
@@ -38,7 +38,7 @@ class Answer:
     strings: Sentences
     load_context: ContextLoader
     too_late: bool = False
-    renewal: Offer | None = None  # regenerate or continue: there is a reply already
+    renewal: ReplyAction | None = None  # regenerate or continue: there is a reply already
     before: Exchange | None = None  # the exchange with that reply
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Answer:
     @property
     def kept_before(self) -> Exchange | None:
         """What is shown again, where the new reply did not come to its end."""
-        longer = self.renewal is Offer.CONTINUE and bool(self.pieces)
+        longer = self.renewal is ReplyAction.CONTINUE and bool(self.pieces)
         return None if self.whole or self.at_limit or longer else self.before
 
     def stop(self, why: Stop) -> bool:

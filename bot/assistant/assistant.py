@@ -26,7 +26,7 @@ from bot.assistant.queues import PlaceQueues
 from bot.conversation.exchange import Attempt, Conversation, Exchange, FromInteraction, State
 from bot.conversation.prompt import exchange_tokens
 from bot.conversation.prompt_markup import kept_files, requoted
-from bot.conversation.reply_actions import NOTHING, Offer, Offers, offered
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions, actions_after
 from bot.errors import (
     HistoryFailed,
     ModelContextExceeded,
@@ -143,7 +143,7 @@ class Assistant:
         self,
         exchange: Exchange,
         reply: Reply,
-        renewal: Offer,
+        renewal: ReplyAction,
         person_id: int,
         *,
         load_context: ContextLoader = no_context,
@@ -171,7 +171,7 @@ class Assistant:
                     await reply.finish([notice])
                 except ReplyBlocked as error:
                     _log_lost(exchange, error)
-                    await reply.leave((), NOTHING)
+                    await reply.leave((), NO_ACTIONS)
         except ReplyDelayed as error:
             await self._put_off(exchange, error)
             return Delivery.DEFERRED
@@ -320,7 +320,7 @@ class Assistant:
         load_context: ContextLoader = no_context,
         *,
         too_late: bool = False,
-        renewal: Offer | None = None,
+        renewal: ReplyAction | None = None,
     ) -> Answer:
         task = asyncio.current_task()
         assert task is not None
@@ -425,7 +425,7 @@ class Assistant:
             answer.state = None
             return
         answer.before = before
-        if answer.renewal is Offer.CONTINUE:
+        if answer.renewal is ReplyAction.CONTINUE:
             answer.exchange = before
             self._take(answer, reply, before.reply)
         else:
@@ -455,7 +455,7 @@ class Assistant:
 
     async def _end(self, answer: Answer, reply: Reply, state: State) -> None:
         """Store the reply, then show it whole."""
-        if answer.stopped is Stop.INTERRUPTED and answer.renewal is not Offer.CONTINUE:
+        if answer.stopped is Stop.INTERRUPTED and answer.renewal is not ReplyAction.CONTINUE:
             if answer.text and answer.renewal is None:
                 await reply.finish([answer.strings.interrupted])
             return
@@ -476,7 +476,7 @@ class Assistant:
             if answer.recorded
             else await self._record(answer, answer.outcome(), state)
         )
-        await reply.finish(answer.notices, _offers(answer, state, ending))
+        await reply.finish(answer.notices, _actions(answer, state, ending))
         await self._record_shown(answer.exchange)
         self._report(answer, state)
 
@@ -511,8 +511,8 @@ class Assistant:
         answer.notices = [answer.strings.reply_blocked] if blocked else []
         await self._record(answer, ending, State.FAILED)
         # No Continue: Discord refused the text that follows.
-        offers = _offers(answer, State.CANCELLED, ending) if blocked else NOTHING
-        await self._left(answer, reply, answer.notices, offers, why)
+        actions = _actions(answer, State.CANCELLED, ending) if blocked else NO_ACTIONS
+        await self._left(answer, reply, answer.notices, actions, why)
         await self._record_shown(ending)
         self._report(answer, State.FAILED)
 
@@ -529,15 +529,15 @@ class Assistant:
             await self._history.complete_regeneration(before, state, answer.notices)
         except HistoryFailed as error:
             log.warning("Answer %d is not stored: %s", before.message_id, error)
-        offers = _offers(answer, state, before)
+        actions = _actions(answer, state, before)
         try:
             reply.restart()
             reply.write(before.reply)
-            await reply.finish(answer.notices, offers)
+            await reply.finish(answer.notices, actions)
         except ReplyLost as error:
             _log_lost(before, error)
         except ReplyBlocked:
-            await self._left(answer, reply, (), offers, why)
+            await self._left(answer, reply, (), actions, why)
         await self._record_shown(before)
         self._report(answer, State.FAILED)
 
@@ -546,12 +546,12 @@ class Assistant:
         answer: Answer,
         reply: Reply,
         notices: Sequence[str],
-        offers: Offers,
+        actions: ReplyActions,
         why: ReplyLost | ReplyBlocked,
     ) -> None:
         """Keep the text that is shown; log what keeps its notices away, unless *why* says that."""
         try:
-            await reply.leave(notices, offers, without=INTERRUPTED)
+            await reply.leave(notices, actions, without=INTERRUPTED)
         except (ReplyLost, ReplyBlocked) as error:
             if str(error) != str(why):
                 _log_lost(answer.exchange, error)
@@ -612,11 +612,11 @@ def _why_stopped(why: Stop, strings: Sentences) -> str:
     return strings.continue_interrupted if why is Stop.INTERRUPTED else strings.stopped
 
 
-def _offers(answer: Answer, state: State, ending: Exchange) -> Offers:
+def _actions(answer: Answer, state: State, ending: Exchange) -> ReplyActions:
     """Return the buttons for *answer* in its final state; none unless it is stored."""
     if not answer.kept or answer.stopped is Stop.RESET:
-        return NOTHING
-    return offered(state, empty=not ending.reply, cut=ending.cut)
+        return NO_ACTIONS
+    return actions_after(state, empty=not ending.reply, cut=ending.cut)
 
 
 def _log_lost(exchange: Exchange, error: ReplyLost | ReplyBlocked) -> None:

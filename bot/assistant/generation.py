@@ -20,7 +20,7 @@ from bot.conversation.exchange import Exchange, Files, ReplyContext
 from bot.conversation.image_selection import NO_PICTURES, PictureRoom
 from bot.conversation.prompt import Prompt, build_prompt
 from bot.conversation.prompt_markup import GO_ON, go_on_with, picture_names, with_files
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
 from bot.errors import (
     HistoryFailed,
@@ -101,7 +101,7 @@ class Consulting:
             before_id=exchange.message_id if answer.renewal else NEWEST_ID,
             token_budget=budget,
         )
-        if answer.renewal is Offer.CONTINUE:
+        if answer.renewal is ReplyAction.CONTINUE:
             exchanges, exchange = [*exchanges, exchange], go_on_with(exchange)
         build = partial(
             _built,

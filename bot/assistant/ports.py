@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 from bot.conversation.exchange import Exchange, QuestionContext
 from bot.conversation.prompt import Prompt
-from bot.conversation.reply_actions import NOTHING, Offers
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.llm.attempts import AttemptBudget
 from bot.llm.events import TokenUsage
 from bot.llm.listed_models import ListedModel
@@ -74,18 +74,18 @@ class Reply(Protocol):
     def restart(self) -> None:
         """Begin a new text in place of the one so far, even if that was refused."""
 
-    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
-        """Show the whole text now, with *notices* and *offers* under it.
+    async def finish(self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS) -> None:
+        """Show the whole text now, with *notices* and *actions* under it.
 
         Raises ReplyLost, ReplyBlocked or ReplyDelayed.
         """
 
     async def leave(
-        self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
+        self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
     ) -> None:
         """End with the text that is shown, without the notices *without*, and with *notices*.
 
-        If *notices* are refused too, only *offers* are shown.
+        If *notices* are refused too, only *actions* are shown.
         """
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:

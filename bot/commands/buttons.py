@@ -14,7 +14,7 @@ from bot.commands.responses import UNANSWERABLE
 from bot.commands.surface import Surface
 from bot.commands.views import PersistentView
 from bot.conversation.exchange import Exchange, FromInteraction, State
-from bot.conversation.reply_actions import Offer, offered
+from bot.conversation.reply_actions import ReplyAction, actions_after
 from bot.i18n.languages import Languages
 from bot.replies.buttons import buttons
 from bot.replies.interaction_channel import ButtonPress
@@ -44,12 +44,12 @@ class ReplyButtons:
     def register(self, surface: Surface) -> None:
         """Receive presses of the buttons under all replies, also those from before a restart."""
         view = PersistentView()
-        for offer in Offer:
+        for offer in ReplyAction:
             # People see the buttons of replies.buttons; these have the same custom ids.
             view.add_button(offer, partial(self._pressed, offer), label=offer)
         surface.add_view(view)
 
-    async def _pressed(self, offer: Offer, interaction: discord.Interaction) -> None:
+    async def _pressed(self, offer: ReplyAction, interaction: discord.Interaction) -> None:
         """Do what a button says; raises Refused, PersonBusy or HistoryFailed."""
         self._authorizer.authorize(interaction)
         try:
@@ -62,7 +62,7 @@ class ReplyButtons:
             log.warning("Cannot acknowledge button press %d: %s", interaction.id, reason)
             return
         exchange = await self._exchange(interaction)
-        if offer is Offer.STOP:
+        if offer is ReplyAction.STOP:
             if not self._assistant.stop_answer(exchange.message_id):
                 await self._update_buttons(interaction, exchange)
                 raise Refused(lambda t: t.nothing_to_stop)
@@ -92,9 +92,9 @@ class ReplyButtons:
             parts = await self._history.parts_of(exchange.message_id)
             if not place.person_id or len(parts) == 1:
                 state = State.FAILED if exchange.cut else State.CANCELLED
-                offers = offered(state, empty=False, cut=exchange.cut)
+                actions = actions_after(state, empty=False, cut=exchange.cut)
                 strings = self._languages.of_answer(place.guild_id, exchange.private_locale)
-                view = buttons(strings, offers)
+                view = buttons(strings, actions)
         with suppress(*UNANSWERABLE):
             await interaction.edit_original_response(view=view)
 

@@ -4,7 +4,7 @@ from enum import Enum, auto
 
 from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import Exchange
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import PersonBusy
 from bot.inbox.interactions import Interactions
@@ -50,7 +50,13 @@ class Regenerator:
         self._limits = limits
 
     async def regenerate(
-        self, exchange: Exchange, renewal: Offer, press: ButtonPress, *, person_id: int, me_id: int
+        self,
+        exchange: Exchange,
+        renewal: ReplyAction,
+        press: ButtonPress,
+        *,
+        person_id: int,
+        me_id: int,
     ) -> RegenerateResult:
         """Write a reply anew, or go on with it; raises PersonBusy or HistoryFailed."""
         message_id = exchange.message_id

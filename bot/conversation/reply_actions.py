@@ -8,7 +8,7 @@ from bot.conversation.exchange import State
 from bot.i18n.languages import LANGUAGES
 
 
-class Offer(StrEnum):
+class ReplyAction(StrEnum):
     """One thing to do; the words are the ids of the buttons, which outlive the program."""
 
     STOP = "stop"
@@ -16,11 +16,11 @@ class Offer(StrEnum):
     CONTINUE = "continue"
 
 
-Offers = frozenset[Offer]
+ReplyActions = frozenset[ReplyAction]
 
-NOTHING: Final[Offers] = frozenset()
-EVERYTHING: Final[Offers] = frozenset(Offer)
-WHILE_STREAMING: Final[Offers] = frozenset({Offer.STOP})
+NO_ACTIONS: Final[ReplyActions] = frozenset()
+ALL_ACTIONS: Final[ReplyActions] = frozenset(ReplyAction)
+WHILE_STREAMING: Final[ReplyActions] = frozenset({ReplyAction.STOP})
 # The sentences that send people to the button, and what is said where there is none.
 _PLAIN: Final = {
     sentence: plain
@@ -33,21 +33,21 @@ _PLAIN: Final = {
 }
 
 
-def offered(state: State, *, empty: bool, cut: bool) -> Offers:
+def actions_after(state: State, *, empty: bool, cut: bool) -> ReplyActions:
     """Return what may be done with a reply that ended in *state*.
 
     One that somebody stopped is not to be continued: they had enough of it. One that answers
     without a word of the model's is a hint.
     """
     if empty and state is State.ANSWERED:
-        return NOTHING
+        return NO_ACTIONS
     if cut and state is State.FAILED:
-        return frozenset({Offer.REGENERATE, Offer.CONTINUE})
-    return frozenset({Offer.REGENERATE})
+        return frozenset({ReplyAction.REGENERATE, ReplyAction.CONTINUE})
+    return frozenset({ReplyAction.REGENERATE})
 
 
-def true_with(offers: Offers, notices: Sequence[str]) -> list[str]:
-    """Return *notices* without a word of Continue where that is not among *offers*."""
-    if Offer.CONTINUE in offers:
+def notices_for(actions: ReplyActions, notices: Sequence[str]) -> list[str]:
+    """Return *notices* without a word of Continue where that is not among *actions*."""
+    if ReplyAction.CONTINUE in actions:
         return [*notices]
     return [_PLAIN.get(notice, notice) for notice in notices]

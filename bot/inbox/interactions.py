@@ -22,7 +22,7 @@ from bot.conversation.exchange import (
     QuestionContext,
     State,
 )
-from bot.conversation.reply_actions import EVERYTHING, NOTHING, WHILE_STREAMING, Offers
+from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, WHILE_STREAMING, ReplyActions
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed, PersonBusy, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
@@ -288,21 +288,21 @@ class Interactions:
     ) -> Destination:
         place = exchange.conversation
         room = None if self._is_at_home(place) else 1 + FOLLOW_UPS
-        of_many = WHILE_STREAMING if place.person_id else EVERYTHING
+        of_many = WHILE_STREAMING if place.person_id else ALL_ACTIONS
         return Destination(channel, None, parts, room, self._offers_in(place), of_many)
 
     def _is_at_home(self, place: Conversation) -> bool:
         """Whether the bot is in the guild of that place."""
         return place.guild_id is not None and self._client.get_guild(place.guild_id) is not None
 
-    def _offers_in(self, place: Conversation) -> Offers:
+    def _offers_in(self, place: Conversation) -> ReplyActions:
         """Return what may be done with an answer there.
 
         What is offered when it has ended is to work when the token is over, too: where the bot sees
         it by itself, or by the token of the press, which nobody but the person can give.
         """
         seen = self._is_at_home(place) and self._is_seen(place)
-        return EVERYTHING if place.person_id or seen else NOTHING
+        return ALL_ACTIONS if place.person_id or seen else NO_ACTIONS
 
     def _is_seen(self, place: Conversation) -> bool:
         """Whether the bot, too, sees what is shown there: then it can go on with it for ever."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import discord
 
-from bot.conversation.reply_actions import EVERYTHING, Offers
+from bot.conversation.reply_actions import ALL_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyLost
 from bot.replies.interaction_channel import InteractionChannel
 from bot.replies.parts import Part
@@ -34,20 +34,20 @@ class Destination:
 
     *question* is what the first part refers to, None in a new thread. *begun* are the parts that an
     earlier attempt left, in order; the reply is written over them. *room* is the largest number of
-    parts that may be posted, None for no limit. *offers* are the buttons that a reply may have
-    there, *offers_of_many* the buttons that one of several parts may have.
+    parts that may be posted, None for no limit. *actions* are the buttons that a reply may have
+    there, *actions_of_many* the buttons that one of several parts may have.
     """
 
     channel: Channel
     question: discord.MessageReference | None = None
     begun: tuple[Part, ...] = ()
     room: int | None = None
-    offers: Offers = EVERYTHING
-    offers_of_many: Offers = EVERYTHING
+    actions: ReplyActions = ALL_ACTIONS
+    actions_of_many: ReplyActions = ALL_ACTIONS
 
-    def offers_on(self, count: int) -> Offers:
+    def actions_on(self, count: int) -> ReplyActions:
         """Return the buttons that a reply of *count* parts may have."""
-        return self.offers if count <= 1 else self.offers & self.offers_of_many
+        return self.actions if count <= 1 else self.actions & self.actions_of_many
 
 
 def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | ReplyBlocked:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from bot.conversation.reply_actions import NOTHING, WHILE_STREAMING, Offers, true_with
+from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyActions, notices_for
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
 from bot.markdown.syntax import SMALL_PRINT
@@ -97,8 +97,8 @@ class DiscordReply:
         if self._streaming.done():
             self._streaming = asyncio.create_task(self._stream())
 
-    async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
-        """Show the whole text now, with *notices* and *offers* under it.
+    async def finish(self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS) -> None:
+        """Show the whole text now, with *notices* and *actions* under it.
 
         Raises ReplyLost, ReplyBlocked or ReplyDelayed.
         """
@@ -107,14 +107,16 @@ class DiscordReply:
         place, text = messages.place, self._text
         text.finish()
         count = len(text.with_notices(notices))
-        notices = true_with(offers & place.offers_on(count), notices)
+        notices = notices_for(actions & place.actions_on(count), notices)
         max_parts = self._max_parts_in(place)
         if len(text.parts) > max_parts:
             attached = self._strings.reply_attached.format(name=FILE_NAME)
             texts = text.first_parts(max_parts, [attached, *notices])
             whole = text.written.strip() + "\n"
             try:
-                await messages.show(final_plan(texts, offers & place.offers_on(len(texts)), whole))
+                await messages.show(
+                    final_plan(texts, actions & place.actions_on(len(texts)), whole)
+                )
             except FileRefused:
                 log.info(
                     "Show reply %d in parts: Discord refuses the file", self._record.exchange_id
@@ -124,14 +126,14 @@ class DiscordReply:
         texts = text.with_notices(notices)
         if place.room is not None and len(texts) > place.room:
             texts = text.first_parts(place.room, [self._strings.reply_too_long, *notices])
-        await messages.show(final_plan(texts, offers & place.offers_on(len(texts))))
+        await messages.show(final_plan(texts, actions & place.actions_on(len(texts))))
 
     async def leave(
-        self, notices: Sequence[str], offers: Offers, *, without: Sequence[str] = ()
+        self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
     ) -> None:
         """End with the text that is shown, without the notices *without*, and with *notices*.
 
-        If *notices* are refused too, shows only *offers* and raises ReplyBlocked. Also raises
+        If *notices* are refused too, shows only *actions* and raises ReplyBlocked. Also raises
         ReplyLost or ReplyDelayed.
         """
         self._error = None
@@ -140,17 +142,17 @@ class DiscordReply:
         messages = await asyncio.shield(self._opening)
         place, kept = messages.place, messages.valid_parts()
         if not kept and not notices:
-            await messages.show_buttons(offers)
+            await messages.show_buttons(actions)
             return
         texts = _last_texts(kept, notices, without, place.room)
         count = len(kept[:-1]) + len(texts)
         try:
-            await messages.show(kept_plan(kept, texts, offers & place.offers_on(count)))
+            await messages.show(kept_plan(kept, texts, actions & place.actions_on(count)))
         except ReplyBlocked:
             parts = messages.parts
             if parts and parts[-1].text == "":  # Otherwise it would show "thinking" for ever.
                 await messages.delete_from(len(parts) - 1)
-            await messages.show_buttons(offers)
+            await messages.show_buttons(actions)
             raise
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:
@@ -230,7 +232,7 @@ class DiscordReply:
             if messages.may_delete_last(len(texts)):
                 await messages.delete_from(len(parts) - 1)
                 continue
-            stop = WHILE_STREAMING & messages.place.offers_on(max(len(texts), len(parts)))
+            stop = WHILE_STREAMING & messages.place.actions_on(max(len(texts), len(parts)))
             plan = streaming_plan(parts, texts, stop)
             number = next_change(parts, plan)
             if number is None:

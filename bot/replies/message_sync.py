@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import discord
 
-from bot.conversation.reply_actions import NOTHING, Offers
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
 from bot.replies.buttons import buttons, offers_under
@@ -97,10 +97,10 @@ class MessageSync:
             await self.change(number, plan[number], Priority.FINAL)
         await self.delete_from(len(plan))
 
-    async def show_buttons(self, offers: Offers) -> None:
-        """Keep the text of all parts, and show *offers* under the last one."""
-        offers &= self.place.offers_on(len(self.parts))
-        await self.show(kept_plan(self.parts, [None for _ in self.parts[-1:]], offers))
+    async def show_buttons(self, actions: ReplyActions) -> None:
+        """Keep the text of all parts, and show *actions* under the last one."""
+        actions &= self.place.actions_on(len(self.parts))
+        await self.show(kept_plan(self.parts, [None for _ in self.parts[-1:]], actions))
 
     async def change(self, number: int, planned: PlannedPart, priority: Priority) -> None:
         """Post or edit a part; raises ReplyLost, ReplyBlocked, ReplyDelayed or FileRefused."""
@@ -144,7 +144,7 @@ class MessageSync:
 
     async def _post(self, planned: PlannedPart, priority: Priority) -> None:
         channel = self.place.channel
-        text, offers = planned.text or "", planned.offers or NOTHING
+        text, actions = planned.text or "", planned.actions or NO_ACTIONS
         nonce = f"{self._nonce_id}.{self._deleted + len(self.parts)}"
 
         async def send(reference: discord.MessageReference | None) -> discord.Message:
@@ -154,7 +154,7 @@ class MessageSync:
                 nonce=nonce,
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
-                view=buttons(self._strings, offers),  # type: ignore[arg-type]  # The same.
+                view=buttons(self._strings, actions),  # type: ignore[arg-type]  # The same.
             )
             # Within the request, so that a reply that is left now does not lose the message.
             await self._record.add(message.id)
@@ -194,7 +194,7 @@ class MessageSync:
         posted = Part(message.id, text if is_same else content, offers_under(message))
         for part in self.parts:
             if part.message_id == posted.message_id:
-                part.text, part.offers = posted.text, posted.offers
+                part.text, part.actions = posted.text, posted.actions
                 if self._refilled:
                     raise ReplyDelayed("Discord puts new posts into an existing message")
                 self._refilled = True
@@ -218,7 +218,9 @@ class MessageSync:
                 content=unchanged if planned.text is None else planned.text,
                 allowed_mentions=NO_PINGS,
                 view=(
-                    unchanged if planned.offers is None else buttons(self._strings, planned.offers)
+                    unchanged
+                    if planned.actions is None
+                    else buttons(self._strings, planned.actions)
                 ),
                 attachments=_files(planned.file) if replaces_file else unchanged,
             )
@@ -229,8 +231,8 @@ class MessageSync:
             if planned.file:  # If the text is the reason, Discord refuses it without the file, too.
                 raise FileRefused from error
             raise refused(error, channel) from error
-        if planned.offers is not None:
-            part.offers = planned.offers
+        if planned.actions is not None:
+            part.actions = planned.actions
         if planned.text is not None:
             part.text, part.file = planned.text, planned.file
             self._earlier.discard(part.message_id)

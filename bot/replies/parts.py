@@ -3,19 +3,19 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from bot.conversation.reply_actions import Offers
+from bot.conversation.reply_actions import ReplyActions
 
 
 @dataclass(slots=True)
 class Part:
     """A message that shows a part of a reply. None means unknown.
 
-    *offers* are the buttons under it; *file* is the attached text, "" if there is none.
+    *actions* are the buttons under it; *file* is the attached text, "" if there is none.
     """
 
     message_id: int
     text: str | None
-    offers: Offers | None = None
+    actions: ReplyActions | None = None
     file: str | None = field(default=None, repr=False)
 
 
@@ -26,7 +26,7 @@ class OwnMessage:
     message_id: int
     text: str
     refers_to: int | None
-    offers: Offers | None = None
+    actions: ReplyActions | None = None
 
 
 def adopted_parts(
@@ -47,5 +47,5 @@ def adopted_parts(
     for message in sorted(messages, key=lambda message: message.message_id):
         expected = parts[-1].message_id if parts else first_refers_to
         if message.message_id in recorded or message.refers_to == expected:
-            parts.append(Part(message.message_id, message.text, message.offers))
+            parts.append(Part(message.message_id, message.text, message.actions))
     return tuple(parts)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bot.conversation.reply_actions import NOTHING, Offers
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.replies.parts import Part
 
 
@@ -12,47 +12,47 @@ class PlannedPart:
     """What a part should show; None leaves it as it is. *file* is attached, "" for no file."""
 
     text: str | None
-    offers: Offers | None
+    actions: ReplyActions | None
     file: str = field(default="", repr=False)
 
 
 def streaming_plan(
-    parts: Sequence[Part], texts: Sequence[str], offers: Offers
+    parts: Sequence[Part], texts: Sequence[str], actions: ReplyActions
 ) -> list[PlannedPart]:
     """Plan each part while the last of *texts* is still growing.
 
     All other texts are complete and have no buttons. The growing text never makes a message
-    shorter: the text of an earlier attempt stays until the new text is as long. *offers* are under
+    shorter: the text of an earlier attempt stays until the new text is as long. *actions* are under
     the last message only.
     """
-    plan = [PlannedPart(text, NOTHING) for text in texts]
+    plan = [PlannedPart(text, NO_ACTIONS) for text in texts]
     growing = len(texts) - 1
     if growing < len(parts) and len(texts[growing]) < len(parts[growing].text or ""):
-        plan[growing] = PlannedPart(None, NOTHING)
+        plan[growing] = PlannedPart(None, NO_ACTIONS)
     plan += map(_kept, parts[len(texts) :])
-    plan[-1] = replace(plan[-1], offers=offers)
+    plan[-1] = replace(plan[-1], actions=actions)
     return plan
 
 
-def final_plan(texts: Sequence[str], offers: Offers, file: str = "") -> list[PlannedPart]:
-    """Plan each part of a whole reply; the last has *offers* and *file*."""
-    plan = [PlannedPart(text, NOTHING) for text in texts]
+def final_plan(texts: Sequence[str], actions: ReplyActions, file: str = "") -> list[PlannedPart]:
+    """Plan each part of a whole reply; the last has *actions* and *file*."""
+    plan = [PlannedPart(text, NO_ACTIONS) for text in texts]
     if plan:
-        plan[-1] = replace(plan[-1], offers=offers, file=file)
+        plan[-1] = replace(plan[-1], actions=actions, file=file)
     return plan
 
 
 def kept_plan(
-    parts: Sequence[Part], last_texts: Sequence[str | None], offers: Offers
+    parts: Sequence[Part], last_texts: Sequence[str | None], actions: ReplyActions
 ) -> list[PlannedPart]:
     """Plan parts that keep their text, except that *last_texts* replace the last one.
 
-    None among *last_texts* keeps the text of the last part too. *offers* are under the last
+    None among *last_texts* keeps the text of the last part too. *actions* are under the last
     message.
     """
-    plan = [*map(_kept, parts[:-1]), *(PlannedPart(text, NOTHING) for text in last_texts)]
+    plan = [*map(_kept, parts[:-1]), *(PlannedPart(text, NO_ACTIONS) for text in last_texts)]
     if plan:
-        plan[-1] = replace(plan[-1], offers=offers)
+        plan[-1] = replace(plan[-1], actions=actions)
     return plan
 
 
@@ -67,8 +67,8 @@ def next_change(parts: Sequence[Part], plan: Sequence[PlannedPart]) -> int | Non
     def rank(number: int) -> int:
         if plan[number].text is not None:
             return 1
-        others = (parts[other].offers for other in changes if other != number)
-        return 2 if plan[number].offers and any(others) else 0
+        others = (parts[other].actions for other in changes if other != number)
+        return 2 if plan[number].actions and any(others) else 0
 
     if changes:
         return min(changes, key=rank)
@@ -77,12 +77,12 @@ def next_change(parts: Sequence[Part], plan: Sequence[PlannedPart]) -> int | Non
 
 def _kept(part: Part) -> PlannedPart:
     """Return the plan for a part that keeps its text and loses its buttons."""
-    return PlannedPart(None, NOTHING if part.offers else None)
+    return PlannedPart(None, NO_ACTIONS if part.actions else None)
 
 
 def _differs(part: Part, planned: PlannedPart) -> bool:
     return (
         (planned.text is not None and part.text != planned.text)
-        or (planned.offers is not None and part.offers != planned.offers)
+        or (planned.actions is not None and part.actions != planned.actions)
         or (bool(planned.file) and part.file != planned.file)
     )

@@ -30,7 +30,7 @@ from bot.conversation.exchange import (
 from bot.conversation.images import Image, Picture
 from bot.conversation.prompt import Role
 from bot.conversation.prompt_markup import CUT_MARK
-from bot.conversation.reply_actions import NOTHING, Offer, Offers
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions
 from bot.errors import (
     ImagesUnsupported,
     ModelContextExceeded,
@@ -178,9 +178,11 @@ async def test_an_answer_is_shown_and_kept(
 
 async def test_the_answer_is_committed_before_it_is_shown_whole(stage: Stage, path: Path) -> None:
     class Watching(DoubleReply):
-        async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
+        async def finish(
+            self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS
+        ) -> None:
             assert states(path) == {1: "answered"}
-            await super().finish(notices, offers)
+            await super().finish(notices, actions)
 
     assert (await stage.ask(an_exchange(1), Watching())).notices == []
 
@@ -485,7 +487,7 @@ async def test_of_words_that_are_refused_only_those_shown_are_kept(
     model.enqueue("Good ", "bad", *more)
     reply = await stage.ask(an_exchange(1), DoubleReply(refuses="bad"))
     assert (reply.text, reply.notices) == ("Good", [ENGLISH.reply_blocked])
-    assert reply.offers == frozenset({Offer.REGENERATE})
+    assert reply.actions == frozenset({ReplyAction.REGENERATE})
     assert states(path) == {1: "failed"}
     assert await remembered(history) == [("Why?", "Good", True)]
     assert await history.open_questions() == []
@@ -593,10 +595,12 @@ async def test_an_answer_that_is_being_recorded_is_no_longer_stopped(
     """Whole is whole: a stop that comes too late changes nothing."""
 
     class Late(DoubleReply):
-        async def finish(self, notices: Sequence[str] = (), offers: Offers = NOTHING) -> None:
+        async def finish(
+            self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS
+        ) -> None:
             assistant.stop()
             await asyncio.sleep(0)
-            await super().finish(notices, offers)
+            await super().finish(notices, actions)
 
     assert (await stage.ask(an_exchange(1), Late())).notices == []
     assert await remembered(history) == [("Why?", "Very well.", False)]

@@ -20,7 +20,7 @@ from bot.assistant.learned_windows import DOUBTED_SECONDS, LEARNT_SECONDS
 from bot.assistant.prompt_images import Pictures
 from bot.backoff import Backoff
 from bot.conversation.context_window import UNBOUNDED
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.llm import client as model_module
@@ -316,11 +316,11 @@ async def test_an_answer_that_fills_the_window_is_continued_from_its_end(
     async with opened(server, tmp_path / "bot.db") as assistant:
         await server.reply(Script(text=text, finish_reason="length"))
         first = await asked(assistant, 1, "Write.")
-        assert first.offers == frozenset({Offer.REGENERATE, Offer.CONTINUE})
+        assert first.actions == frozenset({ReplyAction.REGENERATE, ReplyAction.CONTINUE})
         await server.reply("Line 249 of the answer is here.\nLine 250, and the end.")
         reply = DoubleReply()
         exchange = an_exchange(1, "Write.", channel=THREAD, author="Mina (@mina)")
-        await assistant.renew(exchange, reply, Offer.CONTINUE, 99)
+        await assistant.renew(exchange, reply, ReplyAction.CONTINUE, 99)
     assert reply.text == text + "Line 250, and the end."
     assert reply.notices == []
     *_, last = await server.completions()
@@ -408,7 +408,7 @@ async def test_a_limit_used_up_by_thinking_is_said_and_not_to_be_continued(
     async with opened(server, tmp_path / "bot.db") as assistant:
         reply = await asked(assistant, 1, "Why?")
     assert (reply.text, reply.notices) == ("", [ENGLISH.model_thought_only])
-    assert reply.offers == frozenset({Offer.REGENERATE})
+    assert reply.actions == frozenset({ReplyAction.REGENERATE})
     assert "REPLY_TOKENS" in ENGLISH.model_thought_only
 
 

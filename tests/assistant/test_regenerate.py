@@ -15,7 +15,7 @@ from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.images import Image, Picture
 from bot.conversation.prompt import Role
 from bot.conversation.prompt_markup import CUT_MARK, GO_ON
-from bot.conversation.reply_actions import NOTHING, Offer, offered
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, actions_after
 from bot.errors import (
     ImagesUnsupported,
     ModelBusy,
@@ -32,8 +32,8 @@ from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchang
 
 HERE = Conversation(1, guild_id=7)
 PLENTY = 1_000_000
-BOTH = frozenset({Offer.REGENERATE, Offer.CONTINUE})
-ANEW = frozenset({Offer.REGENERATE})
+BOTH = frozenset({ReplyAction.REGENERATE, ReplyAction.CONTINUE})
+ANEW = frozenset({ReplyAction.REGENERATE})
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def renewed(
     assistant: Assistant,
     history: History,
     message_id: int,
-    renewal: Offer = Offer.REGENERATE,
+    renewal: ReplyAction = ReplyAction.REGENERATE,
     reply: DoubleReply | None = None,
 ) -> DoubleReply:
     """Return what a renewal showed."""
@@ -119,7 +119,7 @@ async def test_a_reply_is_made_anew_from_what_was_said_before_it(
         "Second?",
     ]
     assert (reply.text, reply.notices) == ("Another two.", [])
-    assert reply.offers == ANEW
+    assert reply.actions == ANEW
     kept = await history.context(HERE, token_budget=PLENTY)
     assert [one.reply for one in kept] == ["One.", "Another two.", "Three."]
     assert not is_open(path)
@@ -166,7 +166,7 @@ async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
     reply = DoubleReply(shown="Anoth")
     await assistant.go_on(question.exchange, reply)
     assert (reply.text, reply.notices) == ("Two.", [ENGLISH.previous_answer_kept])
-    assert reply.offers == ANEW
+    assert reply.actions == ANEW
     assert not await history.open_questions()
 
 
@@ -237,7 +237,7 @@ async def test_a_new_reply_that_the_limit_cuts_is_the_reply(
     model.enqueue("Another two, at len", OutputTruncated())
     reply = await renewed(assistant, history, 2)
     assert (reply.text, reply.notices) == ("Another two, at len", [ENGLISH.model_output_truncated])
-    assert reply.offers == BOTH
+    assert reply.actions == BOTH
     exchange = await stored(history, 2)
     assert (exchange.reply, exchange.cut) == ("Another two, at len", True)
 
@@ -249,7 +249,7 @@ async def test_a_question_that_failed_is_asked_again(
     model.enqueue_refusal(ModelBusy("429"))
     first = DoubleReply()
     await assistant.answer(an_exchange(4, "Fourth?"), first)
-    assert first.offers == ANEW
+    assert first.actions == ANEW
     model.enqueue("Four.")
     reply = await renewed(assistant, history, 4)
     assert (reply.text, reply.notices) == ("Four.", [])
@@ -261,14 +261,14 @@ async def test_a_cut_reply_is_gone_on_with(
 ) -> None:
     await cut(history, 4, "It begins")
     model.enqueue(" and ends.")
-    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    reply = await renewed(assistant, history, 4, ReplyAction.CONTINUE)
     assert [(turn.role, turn.text) for turn in model.history[0].turns[-3:]] == [
         (Role.USER, "Long?"),
         (Role.ASSISTANT, f"It begins\n{CUT_MARK}"),
         (Role.USER, GO_ON),
     ]
     assert (reply.text, reply.notices) == ("It begins and ends.", [])
-    assert reply.offers == ANEW
+    assert reply.actions == ANEW
     exchange = await stored(history, 4)
     assert (exchange.reply, exchange.cut) == ("It begins and ends.", False)
     assert not is_open(path)
@@ -279,9 +279,9 @@ async def test_what_was_added_to_a_cut_reply_stays_when_that_is_cut_again(
 ) -> None:
     await cut(history, 4, "It begins")
     model.enqueue(" and goes on", ModelCut("reset"))
-    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    reply = await renewed(assistant, history, 4, ReplyAction.CONTINUE)
     assert (reply.text, reply.notices) == ("It begins and goes on", [ENGLISH.model_cut])
-    assert reply.offers == BOTH
+    assert reply.actions == BOTH
     exchange = await stored(history, 4)
     assert (exchange.reply, exchange.cut) == ("It begins and goes on", True)
 
@@ -292,10 +292,10 @@ async def test_what_is_gone_on_with_is_one_text(
     """Models repeat the last line, as they are asked to, or leave out what stands between both."""
     await cut(history, 4, "| a |\n|---|\n| 1 |\n")
     model.enqueue("| 1 |", "\n| 2 |", OutputTruncated())
-    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    reply = await renewed(assistant, history, 4, ReplyAction.CONTINUE)
     assert reply.text == "| a |\n|---|\n| 1 |\n| 2 |"
     model.enqueue("| 3 |")
-    reply = await renewed(assistant, history, 4, Offer.CONTINUE)
+    reply = await renewed(assistant, history, 4, ReplyAction.CONTINUE)
     assert reply.text == "| a |\n|---|\n| 1 |\n| 2 |\n| 3 |"
 
 
@@ -305,7 +305,7 @@ async def test_what_was_added_before_a_restart_is_kept(
     await cut(history, 4, "It begins")
     model.enqueue(" and goes on " * 30, asyncio.Event())
     reply = DoubleReply()
-    task = asyncio.create_task(renewed(assistant, history, 4, Offer.CONTINUE, reply))
+    task = asyncio.create_task(renewed(assistant, history, 4, ReplyAction.CONTINUE, reply))
     async with asyncio.timeout(PATIENCE_SECONDS):
         while "goes on" not in reply.text:
             reply.written.clear()
@@ -313,7 +313,7 @@ async def test_what_was_added_before_a_restart_is_kept(
     assistant.interrupt()
     await task
     assert reply.notices == [ENGLISH.continue_interrupted]
-    assert reply.offers == BOTH
+    assert reply.actions == BOTH
     assert "goes on" in (await stored(history, 4)).reply
     assert not is_open(path)
 
@@ -322,7 +322,7 @@ async def test_a_reply_that_does_not_fit_is_continued_from_its_end(
     model: DoubleModel, history: History
 ) -> None:
     await cut(history, 4, "word " * 99 + "and")
-    reply = await renewed(with_budget(80, model, history), history, 4, Offer.CONTINUE)
+    reply = await renewed(with_budget(80, model, history), history, 4, ReplyAction.CONTINUE)
     assert reply.text == "word " * 99 + "and Very well."
     [prompt] = model.history
     sent = prompt.turns[-2].text
@@ -334,7 +334,7 @@ async def test_a_budget_without_room_for_the_end_of_a_reply_continues_nothing(
     model: DoubleModel, history: History
 ) -> None:
     await cut(history, 4, "word " * 100)
-    reply = await renewed(with_budget(30, model, history), history, 4, Offer.CONTINUE)
+    reply = await renewed(with_budget(30, model, history), history, 4, ReplyAction.CONTINUE)
     assert reply.text == "word " * 100
     assert reply.notices == [ENGLISH.model_context_exceeded]
     assert model.history == []
@@ -357,7 +357,7 @@ async def test_what_the_api_finds_too_long_is_not_gone_on_with_from_nothing(
     await history.erasure.reset(1, 4, "Reset.")
     await cut(history, 5, "It begins")
     model.enqueue_refusal(ModelContextExceeded("400"))
-    reply = await renewed(assistant, history, 5, Offer.CONTINUE)
+    reply = await renewed(assistant, history, 5, ReplyAction.CONTINUE)
     assert (reply.text, len(model.history)) == ("It begins", 1)
     assert reply.notices == [ENGLISH.model_context_exceeded]
 
@@ -372,7 +372,7 @@ async def test_a_full_queue_leaves_the_reply_as_it_is(
         answer = assistant.answer(an_exchange(message_id), running)
         waiting.append(asyncio.create_task(answer))
     await asyncio.wait_for(running.written.wait(), PATIENCE_SECONDS)
-    for renewal in (Offer.REGENERATE, Offer.CONTINUE):
+    for renewal in (ReplyAction.REGENERATE, ReplyAction.CONTINUE):
         reply = await renewed(assistant, history, 2, renewal)
         assert reply.text == "Two."
         assert (reply.notices or [])[0] == ENGLISH.previous_answer_kept
@@ -382,14 +382,14 @@ async def test_a_full_queue_leaves_the_reply_as_it_is(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-@pytest.mark.parametrize("renewal", [Offer.REGENERATE, Offer.CONTINUE])
+@pytest.mark.parametrize("renewal", [ReplyAction.REGENERATE, ReplyAction.CONTINUE])
 @pytest.mark.parametrize("script", [["New ", "bad", " more"], ["New bad"]])
 async def test_a_reply_whose_new_words_are_refused_is_there_again(
     assistant: Assistant,
     history: History,
     model: DoubleModel,
     path: Path,
-    renewal: Offer,
+    renewal: ReplyAction,
     script: list[str],
 ) -> None:
     """Even if the new reply was stored already."""
@@ -398,7 +398,7 @@ async def test_a_reply_whose_new_words_are_refused_is_there_again(
     reply = await renewed(assistant, history, 4, renewal, DoubleReply(refuses="bad"))
     assert reply.text == "The beginning"
     assert reply.notices == [ENGLISH.previous_answer_kept, ENGLISH.reply_blocked]
-    assert reply.offers == BOTH
+    assert reply.actions == BOTH
     assert (await stored(history, 4)).reply == "The beginning"
     assert (await stored(history, 4)).cut
     assert not is_open(path)
@@ -423,7 +423,7 @@ async def test_a_reset_ends_a_renewal(
     await assistant.reset(HERE, 9)
     await task
     assert (reply.notices or [])[-1] == ENGLISH.stopped_by_reset
-    assert reply.offers == NOTHING
+    assert reply.actions == NO_ACTIONS
     assert await history.context(HERE, token_budget=PLENTY) == []
 
 
@@ -431,24 +431,26 @@ async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: 
     exchange = await stored(history, 2)
     await assistant.forget(2)
     reply = DoubleReply()
-    assert await assistant.renew(exchange, reply, Offer.REGENERATE, 99) is Delivery.GONE
+    assert await assistant.renew(exchange, reply, ReplyAction.REGENERATE, 99) is Delivery.GONE
     assert (reply.text, reply.notices) == ("", None)
 
 
 def test_only_what_was_cut_short_may_be_gone_on_with() -> None:
-    assert offered(State.FAILED, empty=False, cut=True) == BOTH
-    assert offered(State.CANCELLED, empty=False, cut=True) == {Offer.REGENERATE}
-    assert offered(State.ANSWERED, empty=False, cut=False) == ANEW
-    assert offered(State.FAILED, empty=True, cut=False) == ANEW
+    assert actions_after(State.FAILED, empty=False, cut=True) == BOTH
+    assert actions_after(State.CANCELLED, empty=False, cut=True) == {ReplyAction.REGENERATE}
+    assert actions_after(State.ANSWERED, empty=False, cut=False) == ANEW
+    assert actions_after(State.FAILED, empty=True, cut=False) == ANEW
 
 
 def test_a_hint_is_no_reply_to_be_made_anew() -> None:
-    assert offered(State.ANSWERED, empty=True, cut=False) == NOTHING
+    assert actions_after(State.ANSWERED, empty=True, cut=False) == NO_ACTIONS
 
 
-@pytest.mark.parametrize(("renewal", "turn"), [(Offer.REGENERATE, -1), (Offer.CONTINUE, -3)])
+@pytest.mark.parametrize(
+    ("renewal", "turn"), [(ReplyAction.REGENERATE, -1), (ReplyAction.CONTINUE, -3)]
+)
 async def test_the_pictures_of_the_question_are_seen_again(
-    assistant: Assistant, history: History, model: DoubleModel, renewal: Offer, turn: int
+    assistant: Assistant, history: History, model: DoubleModel, renewal: ReplyAction, turn: int
 ) -> None:
     exchange = replace(an_exchange(4, "Long?", "It", files="⟦picture a.png⟧"), cut=True)
     assert await history.receive(exchange)
@@ -471,6 +473,6 @@ async def test_what_was_there_before_is_not_counted_as_said_once_more(
     """Where the API counts nothing."""
     await cut(history, 4, "word " * 200)
     model.enqueue("more " * 50)
-    await renewed(assistant, history, 4, Offer.CONTINUE)
+    await renewed(assistant, history, 4, ReplyAction.CONTINUE)
     [counted] = await history.usage.rows_of(99, 9)
     assert counted.used.completion_tokens == pytest.approx(50, abs=5)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.conversation.reply_actions import EVERYTHING, NOTHING, Offer, true_with
+from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, ReplyAction, notices_for
 from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import Sentences
 
@@ -16,9 +16,9 @@ def test_a_notice_names_the_button_only_where_there_is_one(strings: Sentences) -
         strings.model_cut,
         strings.continue_interrupted,
     ]
-    assert true_with(EVERYTHING, notices) == notices
-    for offers in (NOTHING, frozenset({Offer.REGENERATE})):
-        told = true_with(offers, notices)
+    assert notices_for(ALL_ACTIONS, notices) == notices
+    for actions in (NO_ACTIONS, frozenset({ReplyAction.REGENERATE})):
+        told = notices_for(actions, notices)
         assert all(strings.continue_label not in sentence for sentence in told)
         assert told[0] == strings.thought
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
@@ -16,7 +16,7 @@ from bot.replies.message_sync import FILE_NAME
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage, field_of
-from tests.e2e.test_buttons import offers
+from tests.e2e.test_buttons import actions
 from tests.e2e.test_own_data import exported, forget, told
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later, killed
@@ -137,7 +137,7 @@ async def test_a_private_answer_is_for_the_person_alone(
     assert shown["content"] == f"Here: https://example.org {unique}"
     assert shown["ephemeral"]
     assert shown["flags"] & SUPPRESSED
-    assert offers(shown) == [Offer.REGENERATE]
+    assert actions(shown) == [ReplyAction.REGENERATE]
     assert await stage.discord.messages(place) == []
 
 
@@ -310,10 +310,10 @@ async def test_a_public_answer_has_buttons_that_outlive_its_token(
         interaction = await ask(stage, place, "Jun", unique, private=False)
         [shown] = await answer(stage, interaction)
         [row] = shown["components"]
-        assert [one["custom_id"] for one in row["components"]] == [Offer.REGENERATE]
+        assert [one["custom_id"] for one in row["components"]] == [ReplyAction.REGENERATE]
         await over(stage, interaction, "answered")
         pressed_at = await stage.discord.last_event()
-        await stage.discord.press(place, "Jun", shown["id"], Offer.REGENERATE)
+        await stage.discord.press(place, "Jun", shown["id"], ReplyAction.REGENERATE)
         again = await stage.discord.wait_for_bot("Another.", channel=place, after=pressed_at)
         assert again["id"] == shown["id"]
         await over(stage, interaction, "answered")
@@ -327,19 +327,19 @@ async def test_a_private_answer_can_be_stopped_and_made_anew(
     await stage.model.reply_when(unique, SLOW, times=1)
     interaction = await ask(stage, place, traveller, unique)
     shown = await begun(stage, interaction)
-    assert [offers(one) for one in shown] == [[Offer.STOP]]
-    await stage.discord.press(place, traveller, shown[0]["id"], Offer.STOP)
+    assert [actions(one) for one in shown] == [[ReplyAction.STOP]]
+    await stage.discord.press(place, traveller, shown[0]["id"], ReplyAction.STOP)
     await over(stage, interaction, "cancelled")
     [after] = await parts(stage, interaction)
     assert after["content"].endswith(f"-# {ENGLISH.stopped}")
-    assert offers(after) == [Offer.REGENERATE]
+    assert actions(after) == [ReplyAction.REGENERATE]
     await stage.model.reply_when(unique, Script(text="Another one."))
-    await stage.discord.press(place, traveller, after["id"], Offer.REGENERATE)
+    await stage.discord.press(place, traveller, after["id"], ReplyAction.REGENERATE)
     await over(stage, interaction, "answered")
     [anew] = await parts(stage, interaction)
     assert (anew["id"], anew["content"]) == (after["id"], "Another one.")
     assert anew["ephemeral"]
-    assert offers(anew) == [Offer.REGENERATE]
+    assert actions(anew) == [ReplyAction.REGENERATE]
 
 
 async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(
@@ -348,9 +348,9 @@ async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(
     place = await place_of_kind(stage, traveller, unique, "group")
     await stage.model.reply_when(unique, replace(SLOW, finish_reason="length"))
     interaction = await ask(stage, place, traveller, unique, private=False)
-    assert offers((await begun(stage, interaction))[0]) == []
+    assert actions((await begun(stage, interaction))[0]) == []
     [shown] = await answer(stage, interaction)
-    assert offers(shown) == []
+    assert actions(shown) == []
     assert shown["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
 
 
@@ -619,11 +619,11 @@ async def test_older_than_its_token_it_says_so_where_the_bot_sees_it(
         after = await stage.discord.message(place, shown["id"])
         assert after["content"].startswith("It goes on")
         assert after["content"].endswith(f"-# {ENGLISH.too_late}")
-        assert offers(after) == [Offer.CONTINUE, Offer.REGENERATE]
+        assert actions(after) == [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
         assert len(await stage.requests_with(unique)) == 1
         await stage.model.reply_when(unique, Script(text="Whole."))
         pressed_at = await stage.discord.last_event()
-        await stage.discord.press(place, "Jun", shown["id"], Offer.REGENERATE)
+        await stage.discord.press(place, "Jun", shown["id"], ReplyAction.REGENERATE)
         again = await stage.discord.wait_for_bot("Whole.", channel=place, after=pressed_at)
         assert again["id"] == shown["id"]
         await over(stage, interaction, "answered")

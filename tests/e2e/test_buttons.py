@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from bot.conversation.prompt_markup import GO_ON
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 ENDLESS = Script(text="word " * 400, chunk_size=5, chunks_per_second=20)
 
 
-def offers(message: Message) -> list[str]:
+def actions(message: Message) -> list[str]:
     """Return what the buttons under *message* do, in order."""
     return [one["custom_id"] for row in message["components"] for one in row["components"]]
 
@@ -63,23 +63,23 @@ async def test_stop_is_there_while_it_streams_and_regenerate_afterwards(
 ) -> None:
     script = Script(text="One, two, three.", chunk_size=5, chunks_per_second=4)
     part = await streaming(stage, f"count {unique}", script)
-    assert offers(part) == [Offer.STOP]
+    assert actions(part) == [ReplyAction.STOP]
     whole = await shows(stage, part, "three.")
     await until(partial(has_ended, stage, whole))
     after = await stage.discord.message(part["channel_id"], part["id"])
-    assert (offers(after), labels(after)) == ([Offer.REGENERATE], [ENGLISH.regenerate_label])
+    assert (actions(after), labels(after)) == ([ReplyAction.REGENERATE], [ENGLISH.regenerate_label])
 
 
 async def has_ended(stage: Stage, part: Message) -> bool:
     message = await stage.discord.message(part["channel_id"], part["id"])
-    return Offer.STOP not in offers(message)
+    return ReplyAction.STOP not in actions(message)
 
 
 async def test_who_asked_stops_an_answer_and_it_says_so(stage: Stage, unique: str) -> None:
     part = await streaming(stage, f"long {unique}", ENDLESS, author="Jun")
-    await stage.discord.press(part["channel_id"], "Jun", part["id"], Offer.STOP)
+    await stage.discord.press(part["channel_id"], "Jun", part["id"], ReplyAction.STOP)
     stopped = await shows(stage, part, ENGLISH.stopped)
-    assert offers(stopped) == [Offer.REGENERATE]
+    assert actions(stopped) == [ReplyAction.REGENERATE]
     [(state, cut)] = stage.rows(
         "SELECT state, cut FROM exchanges WHERE message_id = ?", int(part["channel_id"])
     )
@@ -93,12 +93,12 @@ async def test_others_are_refused_politely_unless_they_may_manage_messages(
     await stage.discord.permit(manager, ["MANAGE_MESSAGES"])
     part = await streaming(stage, f"long {unique}", ENDLESS, author=person)
     place = part["channel_id"]
-    pressed = await stage.discord.press(place, other, part["id"], Offer.STOP)
+    pressed = await stage.discord.press(place, other, part["id"], ReplyAction.STOP)
     assert (await refusal(stage, pressed))["content"] == ENGLISH.refused_button
     assert not await has_ended(stage, part)
-    await stage.discord.press(place, manager, part["id"], Offer.STOP)
+    await stage.discord.press(place, manager, part["id"], ReplyAction.STOP)
     await shows(stage, part, ENGLISH.stopped)
-    pressed = await stage.discord.press(place, other, part["id"], Offer.REGENERATE)
+    pressed = await stage.discord.press(place, other, part["id"], ReplyAction.REGENERATE)
     assert (await refusal(stage, pressed))["content"] == ENGLISH.refused_button
     assert len(await stage.requests_with(f"long {unique}")) == 1
 
@@ -111,11 +111,11 @@ async def test_a_reply_is_regenerated_in_the_same_messages_from_what_was_before(
     thread = question["id"]
     first, *others = await stage.parts_of(question)
     assert others, "it takes several messages"
-    assert (offers(first), offers(others[-1])) == ([], [Offer.REGENERATE])
+    assert (actions(first), actions(others[-1])) == ([], [ReplyAction.REGENERATE])
     await stage.model.reply_when(f"then {unique}", "Later words.", times=1)
     await stage.said(thread, "Mina", f"then {unique}")
     await stage.model.reply_when(f"first {unique}", "Quite short.", times=1)
-    await stage.discord.press(thread, "Mina", others[-1]["id"], Offer.REGENERATE)
+    await stage.discord.press(thread, "Mina", others[-1]["id"], ReplyAction.REGENERATE)
     await shows(stage, first, "Quite short.")
 
     async def alone() -> bool:
@@ -143,7 +143,7 @@ async def test_a_part_that_was_deleted_is_posted_anew_by_a_nonce_of_its_own(
     question = await stage.asked(f"first {unique}")
     thread = question["id"]
     first, *others = await stage.parts_of(question)
-    await stage.discord.press(thread, "Mina", others[-1]["id"], Offer.REGENERATE)
+    await stage.discord.press(thread, "Mina", others[-1]["id"], ReplyAction.REGENERATE)
 
     async def renewed() -> bool:  # What it used is counted last.
         rows = "SELECT sum(answers) FROM usage WHERE channel_id = ?"
@@ -151,11 +151,11 @@ async def test_a_part_that_was_deleted_is_posted_anew_by_a_nonce_of_its_own(
 
     await until(renewed)
     assert [part["id"] for part in await stage.parts_of(question)] == [first["id"]]
-    await stage.discord.press(thread, "Mina", first["id"], Offer.REGENERATE)
+    await stage.discord.press(thread, "Mina", first["id"], ReplyAction.REGENERATE)
 
     async def whole() -> bool:
         parts = await stage.parts_of(question)
-        return len(parts) == 1 + len(others) and offers(parts[-1]) == [Offer.REGENERATE]
+        return len(parts) == 1 + len(others) and actions(parts[-1]) == [ReplyAction.REGENERATE]
 
     await until(whole)
     posted = await stage.discord.requests(method="POST", route=CREATE)
@@ -171,7 +171,7 @@ async def test_a_reply_in_a_direct_message_is_regenerated(stage: Stage, unique: 
     await stage.said(dm, person, f"tell {unique}")
     part = await stage.shown("Old words.", dm)
     await stage.model.reply_when(unique, "New words.", times=1)
-    await stage.discord.press(dm, person, part["id"], Offer.REGENERATE)
+    await stage.discord.press(dm, person, part["id"], ReplyAction.REGENERATE)
     await shows(stage, part, "New words.")
 
 
@@ -180,9 +180,9 @@ async def test_what_the_limit_cut_is_continued(stage: Stage, unique: str) -> Non
     await stage.model.reply_when(f"long {unique}", script, times=1)
     question = await stage.asked(f"long {unique}")
     [part] = await stage.parts_of(question)
-    assert offers(part) == [Offer.CONTINUE, Offer.REGENERATE]
+    assert actions(part) == [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
     await stage.model.reply_when(GO_ON, " and ends.", times=1)
-    await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.CONTINUE)
+    await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.CONTINUE)
     whole = await shows(stage, part, "It begins and ends.")
     assert ENGLISH.model_output_truncated not in whole["content"]
     await until(partial(has_ended, stage, part))
@@ -198,7 +198,9 @@ async def test_buttons_work_after_a_restart(own_stage: Stage, unique: str) -> No
         [part] = await own_stage.parts_of(question)
     async with own_stage.bot():
         await own_stage.model.reply_when(unique, "After.", times=1)
-        await own_stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.REGENERATE)
+        await own_stage.discord.press(
+            part["channel_id"], "Mina", part["id"], ReplyAction.REGENERATE
+        )
         await shows(own_stage, part, "After.")
 
 
@@ -210,7 +212,9 @@ async def test_killed_while_it_regenerates_it_shows_the_old_reply_again(
         question = await own_stage.asked(f"tell {unique}")
         [part] = await own_stage.parts_of(question)
         await own_stage.model.reply_when(unique, ENDLESS, times=1)
-        await own_stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.REGENERATE)
+        await own_stage.discord.press(
+            part["channel_id"], "Mina", part["id"], ReplyAction.REGENERATE
+        )
         await shows(own_stage, part, "word word")
         await kill(bot)
     async with own_stage.bot():
@@ -230,15 +234,15 @@ async def test_what_is_forgotten_is_not_regenerated(stage: Stage, unique: str) -
     question = await stage.asked(f"tell {unique}")
     [part] = await stage.parts_of(question)
     await stage.use(question["channel_id"], "reset")
-    pressed = await stage.discord.press(question["id"], "Mina", part["id"], Offer.REGENERATE)
+    pressed = await stage.discord.press(question["id"], "Mina", part["id"], ReplyAction.REGENERATE)
     assert (await refusal(stage, pressed))["content"] == ENGLISH.answer_forgotten
-    assert offers(await stage.discord.message(question["id"], part["id"])) == []
+    assert actions(await stage.discord.message(question["id"], part["id"])) == []
 
 
 async def test_a_stop_that_comes_too_late_says_so(stage: Stage, unique: str) -> None:
     part = await streaming(stage, f"long {unique}", ENDLESS)
-    first = await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.STOP)
-    second = await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.STOP)
+    first = await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.STOP)
+    second = await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.STOP)
     assert first != second
     assert (await refusal(stage, second))["content"] == ENGLISH.nothing_to_stop
 
@@ -253,10 +257,10 @@ async def test_a_stop_that_was_left_over_goes_when_it_is_pressed(
     own_stage.write("UPDATE exchanges SET state = 'failed', reply = 'It', cut = 1")
     async with own_stage.bot():
         place = part["channel_id"]
-        pressed = await own_stage.discord.press(place, "Mina", part["id"], Offer.STOP)
+        pressed = await own_stage.discord.press(place, "Mina", part["id"], ReplyAction.STOP)
         assert (await refusal(own_stage, pressed))["content"] == ENGLISH.nothing_to_stop
         message = await own_stage.discord.message(place, part["id"])
-        assert offers(message) == [Offer.CONTINUE, Offer.REGENERATE]
+        assert actions(message) == [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
 
 
 async def test_a_renewal_is_used_by_who_asks_for_it(stage: Stage, unique: str) -> None:
@@ -265,7 +269,7 @@ async def test_a_renewal_is_used_by_who_asks_for_it(stage: Stage, unique: str) -
     question = await stage.asked(f"tell {unique}", author=person)
     [part] = await stage.parts_of(question)
     await stage.model.reply_when(unique, "Once more.", times=1)
-    await stage.discord.press(question["id"], manager, part["id"], Offer.REGENERATE)
+    await stage.discord.press(question["id"], manager, part["id"], ReplyAction.REGENERATE)
     await shows(stage, part, "Once more.")
 
     async def counted() -> bool:
@@ -280,7 +284,7 @@ async def test_who_asks_too_fast_does_not_regenerate_either(own_stage: Stage, un
         question = await own_stage.asked(f"tell {unique}")
         [part] = await own_stage.parts_of(question)
         pressed = await own_stage.discord.press(
-            part["channel_id"], "Mina", part["id"], Offer.REGENERATE
+            part["channel_id"], "Mina", part["id"], ReplyAction.REGENERATE
         )
         said = ENGLISH.rate_limited.format(limit=1)
         assert (await refusal(own_stage, pressed))["content"] == said

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from bot.conversation.prompt_markup import defused
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
@@ -301,7 +301,7 @@ async def test_a_reply_to_an_older_answer_tells_which_one(own_stage: Stage, uniq
         assert f"{unique} old" not in await stage.memory_at(f"{unique} what is that?")
 
         [shown] = await stage.parts_of(meant)
-        await stage.discord.press(dm, person, shown["id"], Offer.REGENERATE)
+        await stage.discord.press(dm, person, shown["id"], ReplyAction.REGENERATE)
         await asked_times(stage, f"{unique} what is that?", 2)
         again = (await question_of(stage, f"{unique} what is that?")).splitlines()
         assert (again[0], again[1][:100], again[2:]) == (told[0], told[1][:100], told[2:])
@@ -347,9 +347,9 @@ async def test_an_answer_that_was_reset_is_not_told_to_who_replies_to_it(
         assert "You wrote" not in await question_of(stage, text)
 
 
-@pytest.mark.parametrize("offer", [Offer.REGENERATE, Offer.CONTINUE])
+@pytest.mark.parametrize("offer", [ReplyAction.REGENERATE, ReplyAction.CONTINUE])
 async def test_a_reply_that_is_renewed_is_told_the_replies_above(
-    stage: Stage, unique: str, offer: Offer
+    stage: Stage, unique: str, offer: ReplyAction
 ) -> None:
     talk = Talk(stage, await stage.channel())
     for number in range(3):
@@ -375,7 +375,7 @@ async def test_nothing_is_fetched_to_renew_the_answer_to_what_replies_to_nothing
     question = await stage.asked(f"{unique} why?")
     [part] = await stage.parts_of(question)
     before = len(await stage.discord.requests())
-    await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.REGENERATE)
+    await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.REGENERATE)
     await asked_times(stage, f"{unique} why?", 2)
     assert not await stage.discord.requests(after=before, method="GET", route=MESSAGE)
 

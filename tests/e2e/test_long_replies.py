@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
@@ -31,7 +31,7 @@ async def test_a_reply_of_many_messages_is_attached_as_a_whole(stage: Stage, uni
     await stage.said(question["id"], "Mina", f"and {unique}")
     assert "Part 8" in await stage.memory_at(f"and {unique}"), "it remembers all of it"
     await stage.model.reply_when(f"long {unique}", "Short.", times=1)
-    await stage.discord.press(question["id"], "Mina", last["id"], Offer.REGENERATE)
+    await stage.discord.press(question["id"], "Mina", last["id"], ReplyAction.REGENERATE)
 
     async def short() -> bool:
         return await stage.shown_of(question) == "Short."

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bot.conversation.prompt_markup import GO_ON
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.snowflakes import snowflake_at
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
@@ -14,7 +14,7 @@ from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import SLOW, answer, ask, asked, begun, over, parts
-from tests.e2e.test_buttons import labels, offers, refusal
+from tests.e2e.test_buttons import actions, labels, refusal
 from tests.e2e.test_own_data import forget
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later, killed
@@ -26,7 +26,7 @@ TOKEN_SECONDS = 6.0
 LATER_HOURS = 0.3  # Discord: a token is good for 0.25
 
 
-async def press(stage: Stage, by: str, shown: Message, offer: Offer) -> str:
+async def press(stage: Stage, by: str, shown: Message, offer: ReplyAction) -> str:
     return await stage.discord.press(shown["channel_id"], by, shown["id"], offer)
 
 
@@ -65,11 +65,11 @@ async def test_it_is_made_anew_after_a_restart_and_when_the_commands_token_is_ov
         async with stage.bot():
             for text in ("Another.", "A third."):
                 await asyncio.sleep(TOKEN_SECONDS)
-                await press(stage, person, shown, Offer.REGENERATE)
+                await press(stage, person, shown, ReplyAction.REGENERATE)
                 assert (await shows(stage, interaction, text))["id"] == shown["id"]
                 await over(stage, interaction, "answered")
                 [after] = await parts(stage, interaction)
-                assert (after["content"], offers(after)) == (text, [Offer.REGENERATE])
+                assert (after["content"], actions(after)) == (text, [ReplyAction.REGENERATE])
                 assert after["ephemeral"]
     finally:
         await stage.discord.settings(interaction_lifetime_seconds=900)
@@ -83,9 +83,9 @@ async def test_one_that_its_limit_cut_is_continued(stage: Stage, unique: str) ->
     )
     interaction = await ask(stage, place, person, unique)
     [shown] = await answer(stage, interaction)
-    assert offers(shown) == [Offer.CONTINUE, Offer.REGENERATE]
+    assert actions(shown) == [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
     await stage.model.reply_when(GO_ON, " and the end.", times=1)
-    await press(stage, person, shown, Offer.CONTINUE)
+    await press(stage, person, shown, ReplyAction.CONTINUE)
     whole = await shows(stage, interaction, "The beginning and the end.")
     assert whole["content"] == "The beginning and the end."
     await over(stage, interaction, "answered")
@@ -96,7 +96,7 @@ async def test_what_takes_several_messages_has_no_button_that_could_change_one_a
 ) -> None:
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, Script(text=LONG), times=1)
-    assert [offers(one) for one in await asked(stage, place, person, unique)] == [[], []]
+    assert [actions(one) for one in await asked(stage, place, person, unique)] == [[], []]
 
 
 async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: str) -> None:
@@ -105,7 +105,7 @@ async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: 
     cut = Script(text=LONG, finish_reason="length")
     await stage.model.reply_when(f"{unique} long", cut, times=1)
     shown = await asked(stage, place, person, f"{unique} long")
-    assert [offers(one) for one in shown] == [[], []]
+    assert [actions(one) for one in shown] == [[], []]
     assert shown[-1]["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
     begun_with = Script(text="The beginning.", finish_reason="length")
     await stage.model.reply_when(f"{unique} short", begun_with, times=2)
@@ -114,12 +114,12 @@ async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: 
     assert short["content"].endswith(f"-# {ENGLISH.model_output_truncated}")
     await over(stage, interaction, "failed")
     await stage.model.reply_when(GO_ON, cut, times=1)
-    pressed = await press(stage, person, short, Offer.CONTINUE)
+    pressed = await press(stage, person, short, ReplyAction.CONTINUE)
     await shows(stage, interaction, "harbour")
     await over(stage, interaction, "failed")
     last = (await followups(stage, pressed))[-1]
     assert last["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
-    assert offers(last) == []
+    assert actions(last) == []
 
 
 async def test_one_that_becomes_longer_goes_on_in_messages_of_the_press(
@@ -130,12 +130,12 @@ async def test_one_that_becomes_longer_goes_on_in_messages_of_the_press(
     await stage.model.reply_when(unique, Script(text=LONG), times=1)
     interaction = await ask(stage, place, person, unique)
     [shown] = await answer(stage, interaction)
-    pressed = await press(stage, person, shown, Offer.REGENERATE)
+    pressed = await press(stage, person, shown, ReplyAction.REGENERATE)
     await shows(stage, interaction, "harbour")
     await over(stage, interaction, "answered")
     after = [*await parts(stage, interaction), *await followups(stage, pressed)]
     assert [one["content"] for one in after] == split(LONG)
-    assert [offers(one) for one in after] == [[], []]
+    assert [actions(one) for one in after] == [[], []]
     assert all(one["ephemeral"] for one in after)
     assert await stage.discord.messages(place) == []
 
@@ -151,8 +151,8 @@ async def test_killed_while_it_is_made_anew_the_one_before_is_shown_again(
         interaction = await ask(stage, place, person, unique)
         [shown] = await answer(stage, interaction)
         await over(stage, interaction, "answered")
-        await press(stage, person, shown, Offer.REGENERATE)
-        assert offers(await shows(stage, interaction, "It goes on")) == [Offer.STOP]
+        await press(stage, person, shown, ReplyAction.REGENERATE)
+        assert actions(await shows(stage, interaction, "It goes on")) == [ReplyAction.STOP]
         await killed(bot)
     # As if it was pressed long after it was asked.
     pressed_id = snowflake_at(time.time() + LATER_HOURS * 3600)
@@ -163,7 +163,7 @@ async def test_killed_while_it_is_made_anew_the_one_before_is_shown_again(
         assert kept["content"] == f"The first one.\n-# {ENGLISH.previous_answer_kept}"
         await over(stage, interaction, "answered")
         [kept] = await parts(stage, interaction)
-        assert (kept["id"], offers(kept)) == (shown["id"], [Offer.REGENERATE])
+        assert (kept["id"], actions(kept)) == (shown["id"], [ReplyAction.REGENERATE])
     sent = [one["path"] for one in await stage.discord.requests(after=first)]
     of_press = [path for path in sent if "/webhooks/" in path]
     assert of_press
@@ -184,11 +184,11 @@ async def test_a_stop_that_a_crash_left_becomes_what_can_be_done(
         await killed(bot)
     async with stage.bot(**hours_later(stage, LATER_HOURS)):
         await over(stage, interaction, "failed")
-        pressed = await press(stage, person, shown, Offer.STOP)
+        pressed = await press(stage, person, shown, ReplyAction.STOP)
         assert (await refusal(stage, pressed))["content"] == ENGLISH.nothing_to_stop
         [left] = await parts(stage, interaction)
-        assert offers(left) == [Offer.REGENERATE]
-        await press(stage, person, left, Offer.REGENERATE)
+        assert actions(left) == [ReplyAction.REGENERATE]
+        await press(stage, person, left, ReplyAction.REGENERATE)
         await over(stage, interaction, "answered")
         [after] = await parts(stage, interaction)
         assert after["content"] == "At last."
@@ -201,7 +201,7 @@ async def test_forget_me_takes_back_one_that_is_being_made_anew(stage: Stage, un
     interaction = await ask(stage, place, person, unique)
     [shown] = await answer(stage, interaction)
     await over(stage, interaction, "answered")
-    await press(stage, person, shown, Offer.REGENERATE)
+    await press(stage, person, shown, ReplyAction.REGENERATE)
     await shows(stage, interaction, "It goes on")
     await forget(stage, place, person)
 
@@ -222,7 +222,7 @@ async def test_one_that_was_forgotten_is_not_made_anew(stage: Stage, unique: str
     [shown] = await answer(stage, interaction)
     await over(stage, interaction, "answered")
     await forget(stage, place, person)
-    pressed = await press(stage, person, shown, Offer.REGENERATE)
+    pressed = await press(stage, person, shown, ReplyAction.REGENERATE)
     assert (await refusal(stage, pressed))["content"] == ENGLISH.answer_forgotten
     assert stage.rows("SELECT token FROM exchanges WHERE message_id = ?", int(interaction)) == [
         ("",)
@@ -252,7 +252,7 @@ async def test_it_speaks_the_persons_language_after_a_restart_and_a_press_brings
         kept = "SELECT locale FROM exchanges WHERE message_id = ?"
         assert stage.rows(kept, int(interaction)) == [("",)], "it goes with the token"
         await stage.discord.edit_user(person, locale="en-GB")
-        await press(stage, person, shown, Offer.REGENERATE)
+        await press(stage, person, shown, ReplyAction.REGENERATE)
         again = await shows(stage, interaction, ENGLISH.model_output_truncated)
         assert labels(again) == [ENGLISH.continue_label, ENGLISH.regenerate_label]
 
@@ -285,6 +285,6 @@ async def test_a_stop_that_a_crash_left_is_replaced_in_the_persons_language(
         await killed(bot)
     async with stage.bot(**hours_later(stage, LATER_HOURS)):
         await over(stage, interaction, "failed")
-        pressed = await press(stage, person, shown, Offer.STOP)
+        pressed = await press(stage, person, shown, ReplyAction.STOP)
         assert (await refusal(stage, pressed))["content"] == KOREAN.nothing_to_stop
         assert labels((await parts(stage, interaction))[0]) == [KOREAN.regenerate_label]

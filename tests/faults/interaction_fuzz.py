@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 from bot.commands.privacy import FORGET
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import GLANCE_SECONDS, NAMES, PATIENCE_SECONDS, Stage, field_of
 from tests.faults.gateway_fuzz import mutant
@@ -180,7 +180,7 @@ def _change_kind(payload: Json, dice: random.Random) -> None:
     data = payload["data"]
     payload["type"] = dice.choice([1, COMPONENT, AUTOCOMPLETE, FORM, 6, 99])
     data |= {"component_type": dice.choice([2, 2, 3, 8, 99]), "components": []}
-    data["custom_id"] = dice.choice(["unknown", FORGET, *Offer])
+    data["custom_id"] = dice.choice(["unknown", FORGET, *ReplyAction])
     data["type"] = dice.choice([1, 2, 3, 99])
     if payload["type"] == AUTOCOMPLETE:
         data["type"] = 1

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
 from tests.e2e.test_asking import answer, ask, begun, over, parts
-from tests.e2e.test_buttons import offers
+from tests.e2e.test_buttons import actions
 from tests.faults.test_interactions import HOOK
 from tests.sight import CHANGES, check_sight, final_texts, sights
 
@@ -72,8 +72,8 @@ async def test_text_that_discord_puts_into_the_loading_message_is_moved(
         shown = await answer(stage, interaction)
         await over(stage, interaction, "answered")
     assert [one["content"] for one in shown] == final_texts(LONG, PARTS)
-    many = [] if private else [Offer.REGENERATE]
-    assert [offers(one) for one in shown] == [[], [], [], many]
+    many = [] if private else [ReplyAction.REGENERATE]
+    assert [actions(one) for one in shown] == [[], [], [], many]
 
 
 async def test_answer_waits_if_discord_puts_every_post_into_the_loading_message(

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.korean import KOREAN
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import answer, ask, asked, begun, elsewhere, over
-from tests.e2e.test_buttons import offers
+from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed
 from tests.faults.test_interactions import CALLBACK
@@ -129,9 +129,9 @@ async def test_it_waits_for_nobody_in_the_channel_and_has_the_buttons_of_its_kin
         interaction = await ask(stage, place, "Jun", f"{unique} second", private=False)
         [shown] = await answer(stage, interaction)
         assert stage.state_of(question) == "answering"
-        assert offers(shown) == [Offer.REGENERATE]
+        assert actions(shown) == [ReplyAction.REGENERATE]
         await stage.model.reply_when(f"{unique} second", "Once more.", times=1)
-        await stage.discord.press(place, "Jun", shown["id"], Offer.REGENERATE)
+        await stage.discord.press(place, "Jun", shown["id"], ReplyAction.REGENERATE)
 
         async def renewed() -> bool:
             [message] = await answer(stage, interaction)

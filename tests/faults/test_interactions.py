@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
@@ -111,7 +111,7 @@ async def test_discords_word_on_a_button_is_lost(
         [part] = await stage.parts_of(question)
         await stage.model.reply_when(unique, "Once more.", times=1)
         await stage.discord.fault(action, method="POST", path=CALLBACK, status=200, after=True)
-        await stage.discord.press(question["id"], "Mina", part["id"], Offer.REGENERATE)
+        await stage.discord.press(question["id"], "Mina", part["id"], ReplyAction.REGENERATE)
 
         async def renewed() -> bool:
             message = await stage.discord.message(question["id"], part["id"])

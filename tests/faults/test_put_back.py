@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from bot.conversation.prompt_markup import GO_ON
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
-from tests.e2e.test_buttons import offers
+from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed
 from tests.faults.test_refused import Asked, asked, bad
@@ -42,7 +42,7 @@ async def answered(stage: Stage, place: str, unique: str, script: Script) -> Ask
     return question
 
 
-async def press(question: Asked, offer: Offer) -> None:
+async def press(question: Asked, offer: ReplyAction) -> None:
     """Press a button under the last message."""
     last = (await question.parts())[-1]
     by = "Jun" if question.message is None else "Mina"
@@ -67,7 +67,7 @@ async def check_back(question: Asked, old: str, *notices: str, buttons: list[str
 
     await until(closed)
     shown = await question.parts()
-    assert [offers(one) for one in shown] == [[]] * (len(shown) - 1) + [buttons]
+    assert [actions(one) for one in shown] == [[]] * (len(shown) - 1) + [buttons]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -81,8 +81,8 @@ async def test_a_reply_whose_new_words_are_refused_is_there_again(
     chunks = (f"{NEW}{bad(unique)}",) if at_once else (NEW, bad(unique))
     script = Script(chunks=chunks, chunks_per_second=2.0)
     await stage.model.reply_when(f"tell {unique}", script, times=1)
-    await press(question, Offer.REGENERATE)
-    await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+    await press(question, ReplyAction.REGENERATE)
+    await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[ReplyAction.REGENERATE])
     assert len(await stage.requests_with(f"tell {unique}")) == 2
 
 
@@ -94,9 +94,9 @@ async def test_a_long_reply_is_there_again_in_all_its_messages(
     question = await answered(stage, place, unique, Script(text=OLD * 300))
     script = Script(chunks=(NEW * 20, NEW * 90, f"\n\n{bad(unique)}"), chunks_per_second=2.0)
     await stage.model.reply_when(f"tell {unique}", script, times=1)
-    await press(question, Offer.REGENERATE)
+    await press(question, ReplyAction.REGENERATE)
     old = "\n".join(split(OLD * 300))
-    await check_back(question, old, KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+    await check_back(question, old, KEPT, BLOCKED, buttons=[ReplyAction.REGENERATE])
 
 
 @pytest.mark.parametrize("place", ["thread", "private"])
@@ -106,8 +106,8 @@ async def test_what_cannot_be_continued_can_be_again(stage: Stage, unique: str, 
     question = await answered(stage, place, unique, cut)
     script = Script(chunks=(" and goes on", f" {bad(unique)}"), chunks_per_second=2.0)
     await stage.model.reply_when(GO_ON, script, times=1)
-    await press(question, Offer.CONTINUE)
-    both: list[str] = [Offer.CONTINUE, Offer.REGENERATE]
+    await press(question, ReplyAction.CONTINUE)
+    both: list[str] = [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
     await check_back(question, f"{unique} begins", KEPT, BLOCKED, buttons=both)
 
 
@@ -121,13 +121,13 @@ async def test_old_reply_is_restored_if_the_bot_may_no_longer_post(
         chunks = (NEW, NEW * 40, NEW * 40, NEW * 40)
         script = Script(chunks=chunks, chunks_per_second=1.0)
         await stage.model.reply_when(f"tell {unique}", script, times=1)
-        await press(question, Offer.REGENERATE)
+        await press(question, ReplyAction.REGENERATE)
         await question.shows(NEW.strip())
         deny = {"code": 50013, "message": "Missing Permissions"}
         path = r"/channels/\d+/messages$"
         spec: dict[str, Any] = {"status": 403, "body": deny, "count": None}
         await stage.discord.fault("answer", method="POST", path=path, **spec)
-        await check_back(question, OLD.strip(), KEPT, buttons=[Offer.REGENERATE])
+        await check_back(question, OLD.strip(), KEPT, buttons=[ReplyAction.REGENERATE])
         await stage.discord.clear_faults()
 
 
@@ -139,7 +139,7 @@ async def test_where_it_may_not_look_any_more_the_old_reply_is_what_is_remembere
     body = {"code": 50001, "message": "Missing Access"}
     script = Script(text=NEW * 100, chunk_size=20, chunks_per_second=10.0)
     await stage.model.reply_when(f"tell {unique}", script, times=1)
-    await press(question, Offer.REGENERATE)
+    await press(question, ReplyAction.REGENERATE)
     await question.shows(NEW.strip())
     before = (await stage.discord.requests())[-1]["seq"]
     path = rf"/channels/{question.place}/"
@@ -155,15 +155,15 @@ async def test_where_it_may_not_look_any_more_the_old_reply_is_what_is_remembere
     refused = await stage.discord.requests(after=before, method="PATCH")
     assert len([one for one in refused if question.place in one["path"]]) <= 3
     await stage.discord.clear_faults()
-    await press(question, Offer.STOP)
+    await press(question, ReplyAction.STOP)
 
     async def mended() -> bool:
         [shown] = await question.parts()
-        return offers(shown) == [Offer.REGENERATE]
+        return actions(shown) == [ReplyAction.REGENERATE]
 
     await until(mended)
     await stage.model.reply_when(f"tell {unique}", "Another reply.", times=1)
-    await press(question, Offer.REGENERATE)
+    await press(question, ReplyAction.REGENERATE)
     await question.shows("Another reply.")
 
 
@@ -174,12 +174,12 @@ async def test_where_the_old_words_are_refused_too_the_buttons_are_there_again(
     await stage.discord.refuse("automod", pattern=f"{bad(unique)}|{OLD}{unique}")
     script = Script(chunks=(NEW, bad(unique)), chunks_per_second=2.0)
     await stage.model.reply_when(f"tell {unique}", script, times=1)
-    await press(question, Offer.REGENERATE)
+    await press(question, ReplyAction.REGENERATE)
     await stage.logged(f"Cannot show answer {question.id}")
 
     async def over() -> bool:
         [shown] = await question.parts()
-        return offers(shown) == [Offer.REGENERATE]
+        return actions(shown) == [ReplyAction.REGENERATE]
 
     await until(over)
     [shown] = await question.parts()
@@ -212,14 +212,14 @@ async def test_what_is_not_put_back_at_once_is_put_back_later(
         question = await answered(stage, "thread", unique, Script(text=OLD))
         script = Script(chunks=(NEW, bad(unique)), chunks_per_second=1.0)
         await stage.model.reply_when(f"tell {unique}", script, times=1)
-        await press(question, Offer.REGENERATE)
+        await press(question, ReplyAction.REGENERATE)
         await question.shows(NEW.strip())
         await stage.discord.refuse("automod", pattern=OLD.strip(), status=503)
         await stage.logged(f"Cannot show answer {question.id}")
         await end(stage, bot)
         await stage.discord.clear_refusals()
         if bot.process.returncode is None:
-            await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+            await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[ReplyAction.REGENERATE])
     async with stage.bot():
-        await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[Offer.REGENERATE])
+        await check_back(question, OLD.strip(), KEPT, BLOCKED, buttons=[ReplyAction.REGENERATE])
     assert len(await stage.requests_with(f"tell {unique}")) == 2

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.e2e.test_asking import ask, parts
-from tests.e2e.test_buttons import offers
+from tests.e2e.test_buttons import actions
 from tests.faults.points import POINTS, until
 from tests.faults.test_crash import killed
 
@@ -88,8 +88,8 @@ async def check_kept(question: Asked, kept: str, unique: str) -> None:
     shown = await question.parts()
     whole = f"{kept}\n{NOTICE}" if kept else ENGLISH.reply_blocked
     assert "\n".join(one["content"] for one in shown) == whole
-    last = [] if shown[0]["ephemeral"] and len(shown) > 1 else [Offer.REGENERATE]
-    assert [offers(one) for one in shown] == [[]] * (len(shown) - 1) + [last]
+    last = [] if shown[0]["ephemeral"] and len(shown) > 1 else [ReplyAction.REGENERATE]
+    assert [actions(one) for one in shown] == [[]] * (len(shown) - 1) + [last]
     assert stored == kept
     if question.message is None:
         private = bool(shown[0]["ephemeral"])
@@ -217,7 +217,7 @@ async def test_where_the_sentence_is_refused_too_there_is_none_and_no_button_to_
     question = await asked(stage, place, f"first {unique}")
     assert await question.kept() == GOOD.strip()
     [shown] = await question.parts()
-    assert (shown["content"], offers(shown)) == (GOOD.strip(), [Offer.REGENERATE])
+    assert (shown["content"], actions(shown)) == (GOOD.strip(), [ReplyAction.REGENERATE])
     silent = await asked(stage, place, f"second {unique}")
     assert await silent.kept() == ""
     if silent.message is not None:
@@ -253,7 +253,7 @@ async def test_after_a_crash_what_stands_is_kept_and_no_third_attempt_is_made(
         assert await question.kept() == before["content"]
         [shown] = await question.parts()
         assert shown["content"] == f"{before['content']}\n{NOTICE}"
-        assert offers(shown) == [Offer.REGENERATE]
+        assert actions(shown) == [ReplyAction.REGENERATE]
     async with stage.bot():
         await stage.asked("Are you there?")
     assert len(await stage.requests_with(f"first {unique}")) == 2
@@ -287,7 +287,7 @@ async def test_where_no_file_is_taken_all_is_shown_in_messages(
     message = await stage.asked(f"first {unique}")
     shown = await stage.parts_of(message)
     assert [one["content"] for one in shown] == split(GOOD * 400)
-    assert offers(shown[-1]) == [Offer.REGENERATE]
+    assert actions(shown[-1]) == [ReplyAction.REGENERATE]
     await stage.discord.clear_refusals()
 
 

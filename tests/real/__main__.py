@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any, Final
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from tests.e2e.conftest import Message, Stage, a_stage
 from tests.faults.points import until
 from tests.real.recorder import Asked, Recorder
@@ -147,10 +147,10 @@ async def _pasted(stage: Stage, thread: str, result: Result) -> Message:
 async def _continued(stage: Stage, asked: Message) -> str:
     """Have the answer go on, if that is offered; return what came of it."""
     [*_, part] = await stage.parts_of(asked)
-    if Offer.CONTINUE not in _offers(part):
+    if ReplyAction.CONTINUE not in _offers(part):
         return "not offered"
     [(before,)] = stage.rows("SELECT reply FROM exchanges WHERE message_id = ?", int(asked["id"]))
-    await stage.discord.press(part["channel_id"], "Mina", part["id"], Offer.CONTINUE)
+    await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.CONTINUE)
 
     async def ended() -> bool:
         return stage.log.count(f"Question {asked['id']} by ") == 2

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.conversation.reply_actions import NOTHING, Offer
+from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import MESSAGE_LIMIT
@@ -113,26 +113,26 @@ async def test_buttons_go_with_the_requests_that_are_made_anyway(stage: Stage) -
     async with written(stage, "One") as reply:
         await stage.until("One")
         reply.write(", two.")
-        await reply.finish((), frozenset({Offer.REGENERATE}))
+        await reply.finish((), frozenset({ReplyAction.REGENERATE}))
     created, edited = await stage.calls("POST"), await stage.calls("PATCH")
-    assert [offered(one["body"]) for one in created] == [[Offer.STOP]]
-    assert [offered(one["body"]) for one in edited] == [[Offer.REGENERATE]]
+    assert [offered(one["body"]) for one in created] == [[ReplyAction.STOP]]
+    assert [offered(one["body"]) for one in edited] == [[ReplyAction.REGENERATE]]
 
 
 async def test_buttons_of_a_reply_that_is_there_at_once_are_there_with_it(stage: Stage) -> None:
     async with written(stage, "All at once.") as reply:
-        await reply.finish((), frozenset({Offer.REGENERATE}))
+        await reply.finish((), frozenset({ReplyAction.REGENERATE}))
     [created] = await stage.calls("POST")
-    assert offered(created["body"]) == [Offer.REGENERATE]
+    assert offered(created["body"]) == [ReplyAction.REGENERATE]
     assert await stage.calls("PATCH") == []
 
 
 async def test_stop_goes_also_where_the_last_words_were_shown_already(stage: Stage) -> None:
     async with written(stage, "All.") as reply:
         await stage.until("All.")
-        await reply.finish((), frozenset({Offer.REGENERATE}))
+        await reply.finish((), frozenset({ReplyAction.REGENERATE}))
     [message] = await stage.messages()
-    assert offered(message) == [Offer.REGENERATE]
+    assert offered(message) == [ReplyAction.REGENERATE]
 
 
 async def attached(stage: Stage) -> list[str]:
@@ -148,7 +148,7 @@ async def test_a_reply_that_is_too_long_ends_in_a_file_with_the_whole(stage: Sta
         for word in words:
             reply.write(word)
         await stage.until("word200")
-        await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
+        await reply.finish(["The end."], frozenset({ReplyAction.REGENERATE}))
     first, last = await stage.messages()
     ending = f"\n-# {ENGLISH.reply_attached.format(name=FILE_NAME)}\n-# The end."
     assert last["content"].endswith(ending)
@@ -177,12 +177,12 @@ async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
     deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
     await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
 
-    narrow = Destination(stage.channel, stage.question, room=2, offers=NOTHING)
+    narrow = Destination(stage.channel, stage.question, room=2, actions=NO_ACTIONS)
     words = "".join(f"word{number} " for number in range(900))
     async with stage.reply(nullcontext(narrow), max_parts=9) as reply:
         reply.write(words)
         await stage.until("word200")
-        await reply.finish(["The end."], frozenset({Offer.REGENERATE}))
+        await reply.finish(["The end."], frozenset({ReplyAction.REGENERATE}))
     first, last = await stage.messages()
     ending = f"\n-# {ENGLISH.reply_too_long}\n-# The end."
     assert last["content"].endswith(ending)
@@ -351,7 +351,7 @@ async def test_next_message_waits_until_the_full_one_has_its_final_text(stage: S
         edits = [call["status"] for call in await stage.calls("PATCH")]
         assert edits == [503, 503, 503, 200]
         [first, second] = await stage.messages()
-        assert [offered(first), offered(second)] == [[], [Offer.STOP]]
+        assert [offered(first), offered(second)] == [[], [ReplyAction.STOP]]
         await reply.finish()
     assert await stage.texts() == [("word " * 395).strip(), ("more " * 100).strip()]
 
@@ -427,7 +427,7 @@ async def test_begun_message_without_a_button_gets_one(stage: Stage) -> None:
         reply.write("As")
         await stage.people.wait_for(is_edit, types=["message_update"])
         [message] = await stage.messages()
-        assert offered(message) == [Offer.STOP]
+        assert offered(message) == [ReplyAction.STOP]
         assert message["content"] == "As much as was written before\n-# It goes on."
         await reply.finish()
 
@@ -438,18 +438,18 @@ async def test_last_message_has_the_button_while_the_text_grows_above_it(
     """The old reply's buttons are replaced even before the new text reaches its message."""
     async with stage.reply() as reply:
         reply.write("word " * 1000)
-        await reply.finish((), frozenset({Offer.REGENERATE}))
+        await reply.finish((), frozenset({ReplyAction.REGENERATE}))
     old = await stage.texts()
     parts = tuple(Part(part_id, None) for part_id in stage.shown)
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("New")
         await stage.until("New")
-        assert [offered(one) for one in await stage.messages()] == [[], [], [Offer.STOP]]
+        assert [offered(one) for one in await stage.messages()] == [[], [], [ReplyAction.STOP]]
         assert await stage.texts() == ["New", *old[1:]]
         reply.write(" words.")
-        await reply.finish((), frozenset({Offer.REGENERATE}))
+        await reply.finish((), frozenset({ReplyAction.REGENERATE}))
     [message] = await stage.messages()
-    assert (message["content"], offered(message)) == ("New words.", [Offer.REGENERATE])
+    assert (message["content"], offered(message)) == ("New words.", [ReplyAction.REGENERATE])
 
 
 def is_edit(event: Json) -> bool:
@@ -480,7 +480,7 @@ async def test_messages_of_a_replaced_text_are_deleted_at_once(stage: Stage) -> 
         reply.write("New")
         await stage.until("New")
         [message] = await stage.messages()
-        assert (message["content"], offered(message)) == ("New", [Offer.STOP])
+        assert (message["content"], offered(message)) == ("New", [ReplyAction.STOP])
         reply.write(" words" * 500)
         await eventually(lambda: len(stage.shown) > 1)
         assert all("thought" not in text for text in await stage.texts())
@@ -616,7 +616,7 @@ async def test_where_nothing_can_be_edited_nothing_more_is_tried(stage: Stage) -
         )
         reply.write(", two")
         await asyncio.wait({reply._streaming})
-        for end in (reply.finish(), reply.leave(["Sorry."], NOTHING)):
+        for end in (reply.finish(), reply.leave(["Sorry."], NO_ACTIONS)):
             with pytest.raises(ReplyLost, match="View Channel"):
                 await end
         reply.restart()
@@ -636,7 +636,7 @@ async def test_where_nothing_can_be_posted_the_button_to_stop_goes(stage: Stage)
         reply.write("word " * 500)
         with pytest.raises(ReplyLost, match="Send Messages"):
             await reply.finish()
-        await reply.leave((), NOTHING)
+        await reply.leave((), NO_ACTIONS)
     [message] = await stage.messages()
     assert offered(message) == []
     assert message["content"].startswith("word")
@@ -709,7 +709,7 @@ async def test_a_place_that_cannot_be_found_is_the_error_of_the_end(stage: Stage
 # What Discord does not let it say
 
 BLOCKED = "Blocked here."
-REGENERATE = frozenset({Offer.REGENERATE})
+REGENERATE = frozenset({ReplyAction.REGENERATE})
 REFUSALS = [
     *((status, code) for status in (400, 403) for code in (200000, 240000, 20009, 50035)),
     *((400, 0), (400, 99999), (409, 0), (422, 0)),
@@ -735,7 +735,7 @@ async def test_refused_text_ends_the_reply_which_can_still_show_a_notice(
         assert await reply.shown_text() == ""
         await reply.leave([BLOCKED], REGENERATE)
     [message] = await stage.messages()
-    assert (message["content"], offered(message)) == (BLOCKED, [Offer.REGENERATE])
+    assert (message["content"], offered(message)) == (BLOCKED, [ReplyAction.REGENERATE])
     assert len(await stage.calls("POST")) == 2
 
 
@@ -750,7 +750,7 @@ async def test_what_stands_is_kept_where_the_rest_is_refused(stage: Stage) -> No
         await reply.leave([BLOCKED], REGENERATE)
     [message] = await stage.messages()
     assert message["content"] == f"One\n-# {BLOCKED}"
-    assert offered(message) == [Offer.REGENERATE]
+    assert offered(message) == [ReplyAction.REGENERATE]
 
 
 async def test_messages_before_the_one_that_is_refused_stand_as_they_are(stage: Stage) -> None:
@@ -763,7 +763,7 @@ async def test_messages_before_the_one_that_is_refused_stand_as_they_are(stage: 
             await reply.finish()
         await reply.leave([BLOCKED], REGENERATE)
     assert await stage.texts() == [*before[:2], f"{before[2]}\n-# {BLOCKED}"]
-    assert [offered(one) for one in await stage.messages()] == [[], [], [Offer.REGENERATE]]
+    assert [offered(one) for one in await stage.messages()] == [[], [], [ReplyAction.REGENERATE]]
 
 
 async def test_where_the_notice_is_refused_too_the_button_to_stop_goes(stage: Stage) -> None:
@@ -776,7 +776,7 @@ async def test_where_the_notice_is_refused_too_the_button_to_stop_goes(stage: St
         with pytest.raises(ReplyBlocked):
             await reply.leave([BLOCKED], REGENERATE)
     [message] = await stage.messages()
-    assert (message["content"], offered(message)) == ("One", [Offer.REGENERATE])
+    assert (message["content"], offered(message)) == ("One", [ReplyAction.REGENERATE])
 
 
 async def test_where_nothing_can_be_said_nothing_stands(stage: Stage) -> None:
@@ -816,7 +816,10 @@ async def test_text_that_replaces_a_refused_one_is_shown(stage: Stage) -> None:
         reply.write("Old.")
         await reply.finish([BLOCKED], REGENERATE)
     [message] = await stage.messages()
-    assert (message["content"], offered(message)) == (f"Old.\n-# {BLOCKED}", [Offer.REGENERATE])
+    assert (message["content"], offered(message)) == (
+        f"Old.\n-# {BLOCKED}",
+        [ReplyAction.REGENERATE],
+    )
 
 
 async def test_a_text_taken_back_is_not_kept_where_the_next_is_refused(stage: Stage) -> None:

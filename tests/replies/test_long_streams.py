@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bot.conversation.reply_actions import Offer
+from bot.conversation.reply_actions import ReplyAction
 from bot.errors import ReplyDelayed
 from bot.replies.destination import Destination
 from bot.replies.parts import Part
@@ -24,7 +24,7 @@ from tests.sight import CHANGES, check_sight, essence, final_texts, offered, sig
 __all__ = ["hurry", "people", "stage", "state"]
 
 PLENTY = 99
-REGENERATE = frozenset({Offer.REGENERATE})
+REGENERATE = frozenset({ReplyAction.REGENERATE})
 NUMBERS = count()
 WORDS = ("harbour", "of", "a", "the weather", "boats,", "keeper's", "promise;", "항구", "등대", "é")
 
@@ -203,7 +203,7 @@ async def test_an_answer_that_goes_on_after_a_crash_shows_no_more_than_both_atte
     await scene.check(final_texts(answer, PLENTY))
     messages = await stage.messages()
     begun = tuple(
-        Part(int(one["id"]), one["content"], frozenset(map(Offer, offered(one))))
+        Part(int(one["id"]), one["content"], frozenset(map(ReplyAction, offered(one))))
         if known
         else Part(int(one["id"]), None)
         for one in messages

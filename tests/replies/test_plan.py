@@ -3,21 +3,21 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.conversation.reply_actions import NOTHING, WHILE_STREAMING, Offer, Offers
+from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyAction, ReplyActions
 from bot.replies.parts import Part
 from bot.replies.plan import PlannedPart, final_plan, next_change, streaming_plan
 
 STOP = WHILE_STREAMING
-ANEW = frozenset({Offer.REGENERATE})
+ANEW = frozenset({ReplyAction.REGENERATE})
 
 
-def parts(*shown: tuple[str | None, Offers | None]) -> list[Part]:
-    return [Part(number, text, offers) for number, (text, offers) in enumerate(shown)]
+def parts(*shown: tuple[str | None, ReplyActions | None]) -> list[Part]:
+    return [Part(number, text, actions) for number, (text, actions) in enumerate(shown)]
 
 
 def test_the_last_message_alone_has_a_button() -> None:
     wanted = streaming_plan([], ["full", "full", "grows"], STOP)
-    assert [one.offers for one in wanted] == [NOTHING, NOTHING, STOP]
+    assert [one.actions for one in wanted] == [NO_ACTIONS, NO_ACTIONS, STOP]
 
 
 def test_a_part_that_another_follows_is_cut_to_what_it_is_and_one_that_grows_is_not() -> None:
@@ -25,7 +25,7 @@ def test_a_part_that_another_follows_is_cut_to_what_it_is_and_one_that_grows_is_
     assert streaming_plan(shown, ["full"], STOP) == [PlannedPart(None, STOP)]
     assert next_change(shown, streaming_plan(shown, ["full"], STOP)) is None
     wanted = streaming_plan(shown, ["full", "how the next begins"], STOP)
-    assert wanted == [PlannedPart("full", NOTHING), PlannedPart("how the next begins", STOP)]
+    assert wanted == [PlannedPart("full", NO_ACTIONS), PlannedPart("how the next begins", STOP)]
     assert next_change(shown, wanted) == 0
 
 
@@ -33,14 +33,14 @@ def test_what_an_earlier_attempt_left_below_has_the_button() -> None:
     shown = parts(("old", None), ("old", STOP), ("old", ANEW))
     wanted = streaming_plan(shown, ["new"], STOP)
     assert wanted == [
-        PlannedPart("new", NOTHING),
-        PlannedPart(None, NOTHING),
+        PlannedPart("new", NO_ACTIONS),
+        PlannedPart(None, NO_ACTIONS),
         PlannedPart(None, STOP),
     ]
     assert next_change(shown, wanted) == 1, "two would be one too many"
-    shown[1].offers = NOTHING
+    shown[1].actions = NO_ACTIONS
     assert next_change(shown, wanted) == 2, "for a button alone nobody waits long"
-    shown[2].offers = STOP
+    shown[2].actions = STOP
     assert next_change(shown, wanted) == 0
 
 
@@ -57,21 +57,21 @@ def test_at_the_end_each_shows_what_is_wanted_however_little_that_is() -> None:
 
 
 texts = st.text(alphabet="ab", min_size=1, max_size=4)
-offers = st.sampled_from((None, NOTHING, STOP, ANEW))
+actions = st.sampled_from((None, NO_ACTIONS, STOP, ANEW))
 
 
 @settings(deadline=None)
 @given(
-    shown=st.lists(st.tuples(st.none() | texts, offers), max_size=4),
+    shown=st.lists(st.tuples(st.none() | texts, actions), max_size=4),
     new=st.lists(texts, min_size=1, max_size=4),
     at_end=st.booleans(),
 )
 def test_single_changes_lead_to_the_wanted_messages(
-    shown: list[tuple[str | None, Offers | None]], new: list[str], at_end: bool
+    shown: list[tuple[str | None, ReplyActions | None]], new: list[str], at_end: bool
 ) -> None:
     """In order, and with never more Stop buttons than before."""
     there = parts(*shown)
-    stops = [one.offers for one in there].count(STOP)
+    stops = [one.actions for one in there].count(STOP)
     for _ in range(2 * len(new) + len(shown)):
         wanted = final_plan(new, ANEW) if at_end else streaming_plan(there, new, STOP)
         number = next_change(there, wanted)
@@ -79,18 +79,18 @@ def test_single_changes_lead_to_the_wanted_messages(
             break
         one = wanted[number]
         if number == len(there):
-            there.append(Part(number, one.text, one.offers))
+            there.append(Part(number, one.text, one.actions))
         if one.text is not None:
             assert all(wanted[n].text in {None, there[n].text} for n in range(number))
             there[number].text = one.text
-        if one.offers is not None:
-            there[number].offers = one.offers
-        now = [part.offers for part in there].count(STOP)
+        if one.actions is not None:
+            there[number].actions = one.actions
+        now = [part.actions for part in there].count(STOP)
         assert now <= max(stops, 1)
         stops = now
     else:
         raise AssertionError("it does not come to an end")
     assert [one.text for one in there[: len(new) - 1]] == new[:-1]
     if not at_end:
-        assert [one.offers for one in there if one.offers].count(STOP) == 1
-        assert there[-1].offers == STOP
+        assert [one.actions for one in there if one.actions].count(STOP) == 1
+        assert there[-1].actions == STOP
