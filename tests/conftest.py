@@ -1,11 +1,39 @@
 """Fixtures that the tests of several rooms share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from bot.storage.exchanges import History
+from tests.fork_server import ForkServer, Start
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all", action="store_true", help="also run the variations that seldom tell anything new"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("variation")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("variation")]
+
+
+@pytest.fixture
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Return whether --all was given: who tries examples by the thousand tries fewer without."""
+    return bool(request.config.getoption("--all"))
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Start]:
+    """Return what starts a bot like `run_bot`, in a fifth of the time."""
+    with ForkServer() as server:
+        yield server.start
 
 
 @pytest.fixture

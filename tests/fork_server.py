@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
@@ -30,9 +30,15 @@ IMPORTED: Final = (
     "bot.logs",
     "bot.settings",
     "bot.storage.database_file",
+    "bot.terminal",
 )
 MESSAGE_BYTES: Final = 100_000  # an environment
-STANDARD_ERROR: Final = 2
+STANDARD_FILES: Final = 3  # input, output, errors
+DISCORDS_WARNINGS: Final = ("'audioop'", "'asyncio.iscoroutinefunction'")  # As in pyproject.toml.
+WARNINGS_AS_ERRORS: Final = (
+    "-Werror",
+    *(f"-Wignore:{name} is deprecated:DeprecationWarning" for name in DISCORDS_WARNINGS),
+)
 
 
 class Forked:
@@ -86,14 +92,18 @@ class Forked:
 class ForkServer:
     """The process that forks. On leaving, what it forked and still runs is killed."""
 
-    def __init__(self, *flags: str) -> None:
-        self._flags = flags
-
     def __enter__(self) -> Self:
+        self._nothing = os.open(os.devnull, os.O_RDWR)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *self._flags, "-m", "tests.fork_server", str(theirs.fileno())],
+                [
+                    sys.executable,
+                    *WARNINGS_AS_ERRORS,
+                    "-m",
+                    "tests.fork_server",
+                    str(theirs.fileno()),
+                ],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -103,17 +113,25 @@ class ForkServer:
     def __exit__(self, *_: object) -> None:
         self._control.close()
         self._process.wait()
+        os.close(self._nothing)
 
     async def start(
-        self, *arguments: str, env: Mapping[str, str], cwd: Path, stderr: IO[bytes]
+        self,
+        *arguments: str,
+        env: Mapping[str, str],
+        cwd: Path,
+        stderr: IO[bytes],
+        stdin: int | None = None,
+        stdout: IO[bytes] | None = None,
     ) -> Forked:
-        """Run `python -m bot` with *arguments*."""
+        """Run `python -m bot` with *arguments*; without *stdin* and *stdout* they are nothing."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = {"arguments": arguments, "env": dict(env), "cwd": str(cwd)}
         with theirs:
-            socket.send_fds(
-                self._control, [json.dumps(request).encode()], [theirs.fileno(), stderr.fileno()]
-            )
+            given = self._nothing if stdin is None else stdin
+            shown = self._nothing if stdout is None else stdout.fileno()
+            files = [theirs.fileno(), given, shown, stderr.fileno()]
+            socket.send_fds(self._control, [json.dumps(request).encode()], files)
         ours.setblocking(False)
         await _readable(ours)
         pid, [pid_file], *_ = socket.recv_fds(ours, MESSAGE_BYTES, 1)
@@ -128,6 +146,18 @@ async def _readable(channel: socket.socket) -> None:
         await readable.wait()
     finally:
         loop.remove_reader(channel)
+
+
+Process = asyncio.subprocess.Process | Forked
+Start = Callable[..., Awaitable[Process]]
+
+
+async def run_bot(*arguments: str, **more: Any) -> asyncio.subprocess.Process:
+    """Run `python -m bot` with warnings as errors; *more* as for `create_subprocess_exec`."""
+    more = {"stdin": asyncio.subprocess.DEVNULL} | more
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *WARNINGS_AS_ERRORS, "-m", "bot", *arguments, **more
+    )
 
 
 class _Server:
@@ -146,7 +176,9 @@ class _Server:
                 if key.fileobj is not self._control:
                     self._end(key.fd)
                     continue
-                message, files, *_ = socket.recv_fds(self._control, MESSAGE_BYTES, 2)
+                message, files, *_ = socket.recv_fds(
+                    self._control, MESSAGE_BYTES, 1 + STANDARD_FILES
+                )
                 if not message:
                     self._kill_all()
                     self._close()
@@ -154,15 +186,17 @@ class _Server:
                 if self._fork(*files):
                     return dict(json.loads(message))
 
-    def _fork(self, channel: int, stderr: int) -> bool:
+    def _fork(self, channel: int, *standard_files: int) -> bool:
         pid = os.fork()
         if pid == 0:
-            os.dup2(stderr, STANDARD_ERROR)
-            os.close(stderr)
+            for number, file in enumerate(standard_files):
+                os.dup2(file, number)
+                os.close(file)
             os.close(channel)
             self._close()
             return True
-        os.close(stderr)
+        for file in standard_files:
+            os.close(file)
         ours = socket.socket(fileno=channel)
         pid_file = os.pidfd_open(pid)
         self._channels[pid_file] = pid, ours

@@ -8,9 +8,10 @@ import re
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -21,10 +22,12 @@ from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from bot.settings import Settings
 from tests.doubles import PATIENCE_SECONDS
+from tests.fork_server import Start, run_bot
 from tests.standin.pages import snares
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+Chatted = Callable[..., Awaitable[tuple[str, str, int]]]
 ROOT = Path(__file__).parents[1]
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 
@@ -57,22 +60,46 @@ def with_model(model: ModelDriver, folder: Path, **settings: str) -> dict[str, s
     return environment(folder, **given | {"OPENAI_MODEL": "stand-in"} | settings)
 
 
-async def chatted(
-    env: dict[str, str], *words: str, piped: str | bytes = b""
-) -> tuple[str, str, int]:
-    """Return what one question gets on standard output and standard error, and the exit code."""
-    process = await asking(env, *words)
-    data = piped.encode() if isinstance(piped, str) else piped
-    out, err = await asyncio.wait_for(process.communicate(data), PATIENCE_SECONDS)
-    assert process.returncode is not None
-    return out.decode(), err.decode(), process.returncode
+@pytest.fixture
+def chatted(start: Start) -> Chatted:
+    """Return what asks one question and returns what is printed, complained of, the exit code."""
+
+    async def chatted(
+        env: dict[str, str], *words: str, piped: str | bytes = b""
+    ) -> tuple[str, str, int]:
+        # How to encode is read before the first import.
+        begin = run_bot if "PYTHONIOENCODING" in env else start
+        reading, writing = os.pipe()
+        with TemporaryFile() as out, TemporaryFile() as err:
+            given = {"stdin": reading, "stdout": out, "stderr": err}
+            process = await begin("chat", *words, env=env, cwd=folder_of(env), **given)
+            os.close(reading)
+            data = piped.encode() if isinstance(piped, str) else piped
+            await asyncio.to_thread(write_all, writing, data)
+            code = await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+            out.seek(0)
+            err.seek(0)
+            return out.read().decode(), err.read().decode(), code
+
+    return chatted
+
+
+def write_all(pipe: int, data: bytes) -> None:
+    """Write *data* until its reader leaves, and close the pipe."""
+    with suppress(BrokenPipeError), open(pipe, "wb") as file:
+        file.write(data)
+
+
+def folder_of(env: dict[str, str]) -> Path:
+    """Return where the database of a chat stands."""
+    return Path(env["DATABASE_URL"].removeprefix("sqlite:///")).parent
 
 
 async def asking(env: dict[str, str], *words: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "chat", *words),
         env=env,
-        cwd=Path(env["DATABASE_URL"].removeprefix("sqlite:///")).parent,
+        cwd=folder_of(env),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -89,7 +116,7 @@ async def asked(model: ModelDriver) -> list[str]:
 
 
 async def test_what_is_piped_in_is_one_question_and_the_answer_alone_comes_out(
-    model: ModelDriver, tmp_path: Path
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply(Script(chunks=("\n\nTe", "a. ", "\n Or", " not.\n\n")))
     piped = "  summarise:\n\nline a\n/reset\nline b\n\n"
@@ -111,7 +138,12 @@ async def test_what_is_piped_in_is_one_question_and_the_answer_alone_comes_out(
     ],
 )
 async def test_words_come_before_what_is_piped_in(
-    model: ModelDriver, tmp_path: Path, words: list[str], piped: str, question: str
+    chatted: Chatted,
+    model: ModelDriver,
+    tmp_path: Path,
+    words: list[str],
+    piped: str,
+    question: str,
 ) -> None:
     await model.reply("Tea.")
     assert await chatted(with_model(model, tmp_path), *words, piped=piped) == ("Tea.\n", "", 0)
@@ -129,7 +161,7 @@ async def test_words_come_before_what_is_piped_in(
     ids=["nothing", "white space", "a program", "too much"],
 )
 async def test_what_cannot_be_asked_is_refused_with_a_sentence(
-    model: ModelDriver, tmp_path: Path, words: list[str], piped: bytes, why: str
+    chatted: Chatted, model: ModelDriver, tmp_path: Path, words: list[str], piped: bytes, why: str
 ) -> None:
     out, err, code = await chatted(with_model(model, tmp_path), *words, piped=piped)
     assert (out, code) == ("", 2)
@@ -149,7 +181,7 @@ async def test_what_cannot_be_asked_is_refused_with_a_sentence(
     ids=["CP949", "UTF-16", "cut", "control characters"],
 )
 async def test_text_in_other_encodings_is_read(
-    model: ModelDriver, tmp_path: Path, piped: bytes, question: str
+    chatted: Chatted, model: ModelDriver, tmp_path: Path, piped: bytes, question: str
 ) -> None:
     await model.reply("Tea.")
     assert await chatted(with_model(model, tmp_path), piped=piped) == ("Tea.\n", "", 0)
@@ -157,7 +189,7 @@ async def test_text_in_other_encodings_is_read(
 
 
 async def test_what_is_longer_than_the_model_may_take_says_so(
-    model: ModelDriver, tmp_path: Path
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Many.")
     out, err, code = await chatted(with_model(model, tmp_path), "How many?", piped="word " * 50_000)
@@ -168,7 +200,9 @@ async def test_what_is_longer_than_the_model_may_take_says_so(
     assert question.startswith("How many?\n\nword word")
 
 
-async def test_a_failure_differs_from_an_answer(model: ModelDriver, tmp_path: Path) -> None:
+async def test_a_failure_differs_from_an_answer(
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
+) -> None:
     """No standard output, exit code 1, and the log, because the person is the operator."""
     error = {"code": "invalid_api_key", "message": f"Incorrect API key provided: {model.api_key}"}
     await model.reply(Script(status=401, body={"error": error}))
@@ -179,14 +213,18 @@ async def test_a_failure_differs_from_an_answer(model: ModelDriver, tmp_path: Pa
     assert why.endswith("ModelKeyRefused 401 invalid_api_key Incorrect API key provided: (key)")
 
 
-async def test_an_answer_that_is_cut_is_a_failure(model: ModelDriver, tmp_path: Path) -> None:
+async def test_an_answer_that_is_cut_is_a_failure(
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
+) -> None:
     await model.reply(Script(text="One, two", finish_reason="length"))
     out, err, code = await chatted(with_model(model, tmp_path), "Count.")
     assert (out, code) == ("One, two\n", 1)
     assert err.startswith(f"({ENGLISH.model_output_truncated_plain})\n")
 
 
-async def test_closing_the_pipe_stops_the_answer(model: ModelDriver, tmp_path: Path) -> None:
+async def test_closing_the_pipe_stops_the_answer(
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
+) -> None:
     """As in `chat | head -1`: no message is printed and no more tokens are paid for."""
     await model.reply(Script(text=f"One.\n{'More. ' * 999}", chunks_per_second=20.0))
     reading, writing = os.pipe()
@@ -208,7 +246,9 @@ async def test_closing_the_pipe_stops_the_answer(model: ModelDriver, tmp_path: P
     assert len(second.body["messages"][-2]["content"]) < 999, "no more than was asked for"
 
 
-async def test_ctrl_c_keeps_what_was_answered(model: ModelDriver, tmp_path: Path) -> None:
+async def test_ctrl_c_keeps_what_was_answered(
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
+) -> None:
     await model.reply(Script(text="One, two, three", stall_after_chunks=2, stall_seconds=600), "Ok")
     process = await asking(with_model(model, tmp_path), "Count.")
     assert process.stdin is not None
@@ -254,7 +294,7 @@ async def test_without_standard_input_the_words_are_asked(
 
 
 async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
-    model: ModelDriver, tmp_path: Path
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.", "Quite.")
     env = with_model(model, tmp_path)
@@ -269,7 +309,9 @@ async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
     assert files(tmp_path) == {"chat.db", "chat.db.lock"}
 
 
-async def test_commands_work_from_a_script_as_well(model: ModelDriver, tmp_path: Path) -> None:
+async def test_commands_work_from_a_script_as_well(
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
+) -> None:
     env = with_model(model, tmp_path)
     await model.reply("Tea.")
     default = Settings.model_fields["system_prompt"].default
@@ -281,14 +323,16 @@ async def test_commands_work_from_a_script_as_well(model: ModelDriver, tmp_path:
     assert await chatted(env, "/nonsense") == ("", f"{ENGLISH.terminal_unknown_command}\n", 1)
 
 
-async def test_offline_nothing_is_needed_and_no_model_remembers_it(tmp_path: Path) -> None:
+async def test_offline_nothing_is_needed_and_no_model_remembers_it(
+    chatted: Chatted, tmp_path: Path
+) -> None:
     out, err, code = await chatted(environment(tmp_path), "Hello?", "--offline", piped="Hi.\n")
     assert (err, code) == ("", 0)
     assert "“Hello? Hi.”" in out
     assert files(tmp_path) == {"chat-offline.db", "chat-offline.db.lock"}
 
 
-async def test_offline_nothing_leaves_the_machine(tmp_path: Path) -> None:
+async def test_offline_nothing_leaves_the_machine(chatted: Chatted, tmp_path: Path) -> None:
     """Whichever key, address, proxy and options the environment has."""
     async with snares() as (settings, heard):
         out, err, code = await chatted(environment(tmp_path, **settings), "Hello?", "--offline")
@@ -297,7 +341,7 @@ async def test_offline_nothing_leaves_the_machine(tmp_path: Path) -> None:
 
 
 async def test_characters_that_standard_output_cannot_show_do_not_end_it(
-    model: ModelDriver, tmp_path: Path
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea 🎉.")
     env = with_model(model, tmp_path, PYTHONIOENCODING="ascii:strict")
@@ -305,7 +349,7 @@ async def test_characters_that_standard_output_cannot_show_do_not_end_it(
 
 
 async def test_beside_an_open_chat_it_answers_without_its_memory(
-    model: ModelDriver, tmp_path: Path
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.", "Quite.", "No.")
     env = with_model(model, tmp_path)
@@ -540,7 +584,7 @@ async def test_a_paste_during_an_answer_is_the_next_question(
 
 
 async def test_what_is_remembered_is_said_and_can_be_asked_again(
-    model: ModelDriver, tmp_path: Path
+    chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     env = with_model(model, tmp_path)
     await model.reply("Tea.", "Yes.", "Tea.")

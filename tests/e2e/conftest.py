@@ -9,10 +9,9 @@ import asyncio
 import itertools
 import os
 import sqlite3
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,11 +25,9 @@ from bot.sandbox.model.state import Record
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.settings import Settings
 from tests.e2e.conduct import all_logs, check_conduct
-from tests.fork_server import Forked, ForkServer
+from tests.fork_server import Process, Start, run_bot
 
 Message = dict[str, Any]
-Process = asyncio.subprocess.Process | Forked
-Start = Callable[..., Awaitable[Process]]
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 20.0
 # Discord lets a bot identify every 5 s and sync its commands 5 times in 20 s: few for these tests.
@@ -314,28 +311,6 @@ def bare_environment() -> dict[str, str]:
     return inherited | {"PYTHONPATH": str(ROOT)}
 
 
-DISCORDS_WARNINGS: Final = ("'audioop'", "'asyncio.iscoroutinefunction'")  # As in pyproject.toml.
-WARNINGS_AS_ERRORS: Final = (
-    "-Werror",
-    *(f"-Wignore:{name} is deprecated:DeprecationWarning" for name in DISCORDS_WARNINGS),
-)
-
-
-async def run_bot(*arguments: str, **more: Any) -> asyncio.subprocess.Process:
-    """Run `python -m bot` with warnings as errors; *more* as for `create_subprocess_exec`."""
-    more = {"stdin": asyncio.subprocess.DEVNULL} | more
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *WARNINGS_AS_ERRORS, "-m", "bot", *arguments, **more
-    )
-
-
-@contextmanager
-def forking() -> Iterator[Start]:
-    """Yield a function like `run_bot` that takes a tenth of its time."""
-    with ForkServer(*WARNINGS_AS_ERRORS) as server:
-        yield server.start
-
-
 @asynccontextmanager
 async def a_stage(
     start: Start = run_bot,
@@ -350,13 +325,6 @@ async def a_stage(
         stage = Stage(discord, model, Path(folder), start)
         yield stage
         await check_conduct(discord, all_logs(stage.all_log_paths), [discord.token, model.api_key])
-
-
-@pytest.fixture(scope="session")
-def start() -> Iterator[Start]:
-    """Return what starts the bots."""
-    with forking() as start:
-        yield start
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

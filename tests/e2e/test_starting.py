@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from bot.i18n.sentences import ENGLISH
-from tests.e2e.conftest import PATIENCE_SECONDS, Stage, bare_environment, run_bot
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage, bare_environment
+from tests.fork_server import run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

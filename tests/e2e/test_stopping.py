@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import PATIENCE_SECONDS, Stage, run_bot
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage
+from tests.fork_server import run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from tests.e2e.conftest import Stage, a_stage, forking
+from tests.e2e.conftest import Stage, a_stage
 from tests.faults.failing import play_failing_database
 from tests.faults.gateway_fuzz import play_malformed
 from tests.faults.interaction_fuzz import play_fuzzed
@@ -22,6 +22,7 @@ from tests.faults.kills import Counts, play_named_points, play_random_kills
 from tests.faults.lost_creates import play_lost_creates
 from tests.faults.points import POINTS
 from tests.faults.stream_fuzz import cut_at_each_byte, garbled_streams
+from tests.fork_server import ForkServer
 
 HEAD: Final = ("fault", "tries", "lost", "doubled", "worst recovery", "seed", "took")
 
@@ -45,7 +46,7 @@ def on_a_stage(
         counts = Counts()
         try:
             async with AsyncExitStack() as running:
-                start = running.enter_context(forking())
+                start = running.enter_context(ForkServer()).start
                 stage = await running.enter_async_context(a_stage(start))
                 if with_bot:
                     await running.enter_async_context(stage.bot())

@@ -10,7 +10,8 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.conftest import Stage, Start
+from tests.e2e.conftest import Stage
+from tests.fork_server import Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

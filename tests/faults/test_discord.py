@@ -15,10 +15,11 @@ import pytest
 import pytest_asyncio
 
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import NAMES, Message, Stage, Start, a_stage
+from tests.e2e.conftest import NAMES, Message, Stage, a_stage
 from tests.faults.lost_creates import play_lost_creates
 from tests.faults.oracle import Ending, check_invariants, outcome
 from tests.faults.points import TEXT, THREAD, until
+from tests.fork_server import Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -15,8 +15,9 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from tests.e2e.conftest import Message, Stage, Start, a_stage
+from tests.e2e.conftest import Message, Stage, a_stage
 from tests.faults.gateway_fuzz import malformed, play_malformed
+from tests.fork_server import Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
