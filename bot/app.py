@@ -12,7 +12,7 @@ from typing import Final
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.ports import ChatModel
-from bot.assistant.prompt_images import Pictures
+from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
 from bot.client import ChatClient, Handlers
 from bot.commands.ask import AskCommand
@@ -39,7 +39,7 @@ from bot.inbox.past_images import Gallery
 from bot.inbox.questions import Questions
 from bot.inbox.user_limits import PersonLimits
 from bot.llm.client import ChatCompletions
-from bot.llm.model_catalog import ModelList
+from bot.llm.model_catalog import ModelCatalog
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
 from bot.recovery.missed import Absence
@@ -64,7 +64,7 @@ class Resources:
 
     history: History
     model: ChatModel
-    models: ModelList
+    models: ModelCatalog
     attachments: Attachments
 
 
@@ -74,7 +74,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
         async with (
             History.of(file) as history,
             ChatCompletions.open(settings.api) as model,
-            ModelList(model.name, settings.offered_models, model.listed) as models,
+            ModelCatalog(model.name, settings.offered_models, model.listed) as models,
             Attachments(
                 settings.discord_api_url,
                 max_bytes=settings.attachment_bytes,
@@ -126,7 +126,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         system_prompt=settings.system_prompt,
         token_budget=settings.context_tokens,
         languages=languages,
-        pictures=Pictures(settings.image_turns, Gallery(channels, attachments)),
+        pictures=PromptImages(settings.image_turns, Gallery(channels, attachments)),
         models=resources.models.given,
         whereabouts=partial(whereabouts, client),
     )

@@ -38,7 +38,7 @@ BotError
 
 from collections.abc import Sequence
 
-from bot.conversation.context_window import NOTHING_TOLD, Told
+from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
 from bot.i18n.sentences import Sentences
 
 
@@ -199,14 +199,14 @@ class ModelTimeout(ModelError):
 
 
 class ModelContextExceeded(ModelError):
-    """The request is longer than the context window; *told* has the counts that the API named."""
+    """The request is longer than the context window; *reported* are the counts in the error."""
 
     def explain(self, strings: Sentences) -> str:
         return strings.model_context_exceeded
 
-    def __init__(self, why: str = "", told: Told = NOTHING_TOLD) -> None:
+    def __init__(self, why: str = "", reported: ReportedLimits = NO_REPORTED_LIMITS) -> None:
         super().__init__(why)
-        self.told = told
+        self.reported = reported
 
 
 class ModelReplyTooLong(ModelContextExceeded):

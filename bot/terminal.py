@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.assistant.assistant import Assistant
-from bot.assistant.prompt_images import Pictures
+from bot.assistant.prompt_images import PromptImages
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions, notices_for
@@ -333,7 +333,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         system_prompt=settings.system_prompt,
         token_budget=settings.context_tokens,
         languages=languages,
-        pictures=Pictures(settings.image_turns),
+        pictures=PromptImages(settings.image_turns),
     )
     return Chat(assistant, history, languages.default)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from bot.assistant.ports import ContextLoader
 from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext, State
-from bot.conversation.images import Picture
+from bot.conversation.images import PendingImage
 from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import Sentences
@@ -19,7 +19,7 @@ from bot.storage.usage import UsageTotal
 NOTHING_USED: Final = UsageTotal()
 
 
-class Stop(Enum):
+class StopReason(Enum):
     """Why an answer ends before it is whole."""
 
     ASKED = auto()  # it is kept as it is, and says so
@@ -46,7 +46,7 @@ class Answer:
     unread: list[str] = field(default_factory=list)  # those of the notices that are about files
     files_percent: int = 100  # how much of its files goes into the prompt
     reply_context: ReplyContext = NO_REPLY_CONTEXT
-    pictures: tuple[Picture, ...] | None = None  # of the question; None: not at hand
+    pictures: tuple[PendingImage, ...] | None = None  # of the question; None: not at hand
     first_words_seconds: float | None = None
     model: str = ""
     prompt: Prompt | None = None
@@ -63,7 +63,7 @@ class Answer:
     recorded: bool = False
     kept: bool = True  # what is shown is stored, too
     stoppable: bool = True
-    stopped: Stop | None = None
+    stopped: StopReason | None = None
 
     @property
     def text(self) -> str:
@@ -93,7 +93,7 @@ class Answer:
         longer = self.renewal is ReplyAction.CONTINUE and bool(self.pieces)
         return None if self.whole or self.at_limit or longer else self.before
 
-    def stop(self, why: Stop) -> bool:
+    def stop(self, why: StopReason) -> bool:
         """End the answer where it is; False where it ends already."""
         stops = self.stoppable and self.stopped is None
         if stops:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
-from bot.assistant.answer import Answer, Stop
-from bot.assistant.generation import Consulting
-from bot.assistant.overrides import Choosing
+from bot.assistant.answer import Answer, StopReason
+from bot.assistant.generation import Generator
+from bot.assistant.overrides import Overrides
 from bot.assistant.ports import (
     ChatModel,
     ContextLoader,
@@ -21,7 +21,7 @@ from bot.assistant.ports import (
     no_context,
     nowhere,
 )
-from bot.assistant.prompt_images import Pictures
+from bot.assistant.prompt_images import PromptImages
 from bot.assistant.queues import PlaceQueues
 from bot.conversation.exchange import Attempt, Conversation, Exchange, FromInteraction, State
 from bot.conversation.prompt import exchange_tokens
@@ -82,17 +82,17 @@ class Assistant:
         system_prompt: str,
         token_budget: int,
         languages: Languages,
-        pictures: Pictures,
+        pictures: PromptImages,
         models: Collection[str] = (),
         whereabouts: Whereabouts = nowhere,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pictures = pictures
         self._history = history
-        self._choosing = Choosing(
+        self._choosing = Overrides(
             history.preferences, system_prompt=system_prompt, model=model.name, models=models
         )
-        self._consulting = Consulting(
+        self._consulting = Generator(
             model,
             history,
             self._choosing,
@@ -182,16 +182,16 @@ class Assistant:
 
     def stop(self) -> None:
         """End running and waiting answers where they are; they say so."""
-        self._stop_all(Stop.ASKED)
+        self._stop_all(StopReason.ASKED)
 
     def stop_answer(self, message_id: int) -> bool:
         """End the answer to a question where it is; False where none runs."""
         answer = self._answers.get(message_id)
-        return answer is not None and answer.stop(Stop.ASKED)
+        return answer is not None and answer.stop(StopReason.ASKED)
 
     def interrupt(self) -> None:
         """End running and waiting answers, to be gone on with after a restart."""
-        self._stop_all(Stop.INTERRUPTED)
+        self._stop_all(StopReason.INTERRUPTED)
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
         """Wait for the turn to be answered in a place, and hold it; raises PlaceBusy."""
@@ -211,7 +211,7 @@ class Assistant:
             asked = answer.exchange
             seen = asked.conversation.person_id in {0, place.person_id}
             if seen and asked.message_id < before_id:
-                answer.stop(Stop.RESET)
+                answer.stop(StopReason.RESET)
         return count
 
     async def forget_person(self, author_id: int) -> int:
@@ -223,13 +223,13 @@ class Assistant:
         count = await self._history.erasure.forget_person(author_id)
         for answer in [*self._answers.values()]:
             if answer.exchange.author_id == author_id:
-                answer.stop(Stop.FORGOTTEN)
+                answer.stop(StopReason.FORGOTTEN)
         return count
 
     def abandon(self, message_id: int) -> None:
         """End the answer to a question, if there is one, without a word."""
         if message_id in self._answers:
-            self._answers[message_id].stop(Stop.FORGOTTEN)
+            self._answers[message_id].stop(StopReason.FORGOTTEN)
 
     async def forget(self, message_id: int) -> bool:
         """Forget a question; False where there was none. An answer to it ends without a word.
@@ -242,7 +242,7 @@ class Assistant:
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in places that are gone; answers there end without a word."""
         for answer in self._answers_in(set(place_ids)):
-            answer.stop(Stop.FORGOTTEN)
+            answer.stop(StopReason.FORGOTTEN)
         for answer in self._answers.values():
             if answer.exchange.conversation.top_id in place_ids:
                 answer.counts_for = None
@@ -302,7 +302,7 @@ class Assistant:
         """Return what is said to a message of which nothing can be read."""
         return strings.hint_nothing_readable if self.pictures.turns else strings.hint_text_only
 
-    def _stop_all(self, why: Stop) -> None:
+    def _stop_all(self, why: StopReason) -> None:
         for answer in self._answers.values():
             answer.stop(why)
 
@@ -383,7 +383,7 @@ class Assistant:
                 answer.state = State.FAILED
                 answer.why.append(answer.strings.answer_failed)
                 log.exception("Question %d failed", answer.exchange.message_id)
-        if answer.stopped is Stop.FORGOTTEN:
+        if answer.stopped is StopReason.FORGOTTEN:
             if not answer.received:  # Otherwise the stored parts say what to delete.
                 await reply.withdraw()
         elif answer.state is not None:
@@ -455,11 +455,11 @@ class Assistant:
 
     async def _end(self, answer: Answer, reply: Reply, state: State) -> None:
         """Store the reply, then show it whole."""
-        if answer.stopped is Stop.INTERRUPTED and answer.renewal is not ReplyAction.CONTINUE:
+        if answer.stopped is StopReason.INTERRUPTED and answer.renewal is not ReplyAction.CONTINUE:
             if answer.text and answer.renewal is None:
                 await reply.finish([answer.strings.interrupted])
             return
-        if answer.stopped is Stop.INTERRUPTED:
+        if answer.stopped is StopReason.INTERRUPTED:
             state = State.FAILED
         if answer.stopped is not None:
             answer.why.append(_why_stopped(answer.stopped, answer.strings))
@@ -498,7 +498,7 @@ class Assistant:
         self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked
     ) -> None:
         """End an answer that Discord does not take: store only the text that is shown."""
-        if answer.stopped is Stop.FORGOTTEN:
+        if answer.stopped is StopReason.FORGOTTEN:
             return
         blocked = isinstance(why, ReplyBlocked)
         shown = ""
@@ -519,7 +519,7 @@ class Assistant:
     async def _put_back(self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked) -> None:
         """Restore the previous reply, stored and shown, with its buttons."""
         before = answer.before
-        if before is None or answer.stopped is Stop.FORGOTTEN:
+        if before is None or answer.stopped is StopReason.FORGOTTEN:
             return
         answer.notices = [answer.strings.previous_answer_kept]
         if isinstance(why, ReplyBlocked):
@@ -606,15 +606,15 @@ async def _unchanged(exchange: Exchange) -> Exchange:
     return exchange
 
 
-def _why_stopped(why: Stop, strings: Sentences) -> str:
-    if why is Stop.RESET:
+def _why_stopped(why: StopReason, strings: Sentences) -> str:
+    if why is StopReason.RESET:
         return strings.stopped_by_reset
-    return strings.continue_interrupted if why is Stop.INTERRUPTED else strings.stopped
+    return strings.continue_interrupted if why is StopReason.INTERRUPTED else strings.stopped
 
 
 def _actions(answer: Answer, state: State, ending: Exchange) -> ReplyActions:
     """Return the buttons for *answer* in its final state; none unless it is stored."""
-    if not answer.kept or answer.stopped is Stop.RESET:
+    if not answer.kept or answer.stopped is StopReason.RESET:
         return NO_ACTIONS
     return actions_after(state, empty=not ending.reply, cut=ending.cut)
 

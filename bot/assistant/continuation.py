@@ -11,7 +11,7 @@ _UNSPACED: Final = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _WORD: Final = re.compile(r"\w")
 
 
-class Seam:
+class Continuation:
     """Takes the text that is to follow *before*, of which a model often repeats the end.
 
     It is asked to begin with the last line, so that what is missing between both is known: half a

@@ -9,17 +9,23 @@ from functools import partial
 from typing import Final
 
 from bot.assistant.answer import Answer
-from bot.assistant.continuation import Seam
-from bot.assistant.learned_windows import Fitting, LearntWindows
-from bot.assistant.overrides import Choosing
+from bot.assistant.continuation import Continuation
+from bot.assistant.learned_windows import LearnedWindows, WindowSearch
+from bot.assistant.overrides import Overrides
 from bot.assistant.ports import ChatModel, Completion, Reply, Whereabouts
-from bot.assistant.prompt_images import IMAGE_TOKENS, Pictures, Shown
+from bot.assistant.prompt_images import IMAGE_TOKENS, PromptImages, PromptWithImages
 from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
-from bot.conversation.context_window import NOTHING_TOLD, Size, Told, is_full, is_smallest
+from bot.conversation.context_window import (
+    NO_REPORTED_LIMITS,
+    ReportedLimits,
+    RequestSize,
+    is_full,
+    is_smallest,
+)
 from bot.conversation.exchange import Exchange, Files, ReplyContext
-from bot.conversation.image_selection import NO_PICTURES, PictureRoom
+from bot.conversation.image_selection import NO_IMAGES, ImageRoom
 from bot.conversation.prompt import Prompt, build_prompt
-from bot.conversation.prompt_markup import GO_ON, go_on_with, picture_names, with_files
+from bot.conversation.prompt_markup import GO_ON, go_on_with, image_names, with_files
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
 from bot.errors import (
@@ -53,17 +59,17 @@ def _nothing_held() -> None:
     pass
 
 
-class Consulting:
+class Generator:
     """Asks the model that holds in a place. *token_budget* bounds each prompt."""
 
     def __init__(
         self,
         model: ChatModel,
         history: History,
-        choosing: Choosing,
+        choosing: Overrides,
         *,
         token_budget: int,
-        pictures: Pictures,
+        pictures: PromptImages,
         whereabouts: Whereabouts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,7 +79,7 @@ class Consulting:
         self._token_budget = token_budget
         self._pictures = pictures
         self._clock = clock
-        self._windows = LearntWindows(model, history.models)
+        self._windows = LearnedWindows(model, history.models)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._calibrations: dict[str, Calibration] = {}
         self._whereabouts = whereabouts
@@ -90,7 +96,7 @@ class Consulting:
         chosen = await self._choosing.at(answer.exchange.conversation)
         answer.model = chosen.model
         calibration = await self._calibration(answer.model)
-        fitting = Fitting(self._windows, answer.model, await self._windows.of(answer.model))
+        fitting = WindowSearch(self._windows, answer.model, await self._windows.of(answer.model))
         budget = self._budget(fitting.window.prompt_budget, calibration)
         await self._look_up(answer, budget // FILES_SHARE)
         exchange = answer.exchange
@@ -122,7 +128,7 @@ class Consulting:
         """Return the budget of a prompt that may have *tokens*, in estimated tokens."""
         return int(min(self._token_budget, tokens) / calibration.factor)
 
-    async def _fitted(self, asking: "_Asking") -> tuple[Prompt, Size]:
+    async def _fitted(self, asking: "_Asking") -> tuple[Prompt, RequestSize]:
         """Return the prompt that fits into the window, with the reply limit that it leaves.
 
         The reply gets less room if only then the question fits whole, or hardly any of it fits.
@@ -131,7 +137,7 @@ class Consulting:
         calibration = await self._calibration(model)
         pictures = await self._calibration(model, PICTURES)
         pictured = asking.refused_pictures is None
-        room = self._pictures.room(model, calibration, pictures) if pictured else NO_PICTURES
+        room = self._pictures.room(model, calibration, pictures) if pictured else NO_IMAGES
         build = partial(asking.build, picture_room=room)
         prompt = build(token_budget=self._budget(window.prompt_budget, calibration))
         if prompt.read_percent < 100:
@@ -142,15 +148,19 @@ class Consulting:
             self._note_left_out(asking.answer, prompt)
         tokens = prompt.tokens + prompt.pictures * room.tokens
         limit = window.reply_limit(calibration.apply(tokens), self._model.reply_tokens)
-        return replace(prompt, reply_tokens=limit), Size(tokens, prompt.history_tokens, limit)
+        return replace(prompt, reply_tokens=limit), RequestSize(
+            tokens, prompt.history_tokens, limit
+        )
 
     async def _put_until_it_fits(self, asking: "_Asking") -> None:
         """Ask with a prompt, then with smaller ones while it is too long and attempts are left."""
         attempts, fitting, answer = asking.attempts, asking.fitting, asking.answer
         prompt, size = await self._fitted(asking)
         while (error := await self._too_much(asking, prompt, size)) is not None:
-            told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
-            await self._learn_counts(answer, told.prompt)
+            reported = (
+                error.reported if isinstance(error, ModelContextExceeded) else NO_REPORTED_LIMITS
+            )
+            await self._learn_counts(answer, reported.prompt)
             await self._take_back(answer, asking.reply)
             size = _sent(size, prompt, answer)
             if is_smallest(size):
@@ -165,12 +175,12 @@ class Consulting:
                 *(attempts.question_id, size.prompt, size.reply),
             )
             # Leave pictures out if the room is unknown, or if they did not fit into it.
-            if prompt.pictured and (attempts.left <= 2 or told == NOTHING_TOLD):
+            if prompt.pictured and (attempts.left <= 2 or reported == NO_REPORTED_LIMITS):
                 asking.refused_pictures = error
             prompt, size = await self._fitted(asking)
 
     async def _too_much(
-        self, asking: "_Asking", prompt: Prompt, size: Size
+        self, asking: "_Asking", prompt: Prompt, size: RequestSize
     ) -> ModelContextExceeded | ModelEmptyBody | None:
         """Ask with *prompt*; return why it was too much, None if the model answered."""
         answer, too_much = asking.answer, None
@@ -219,7 +229,9 @@ class Consulting:
                 raise ModelThoughtCramped from ended
             raise ended
         window = used.prompt_tokens + used.completion_tokens if used else 0
-        return ModelContextExceeded("hardly any room was left", Told(window, cramped=True))
+        return ModelContextExceeded(
+            "hardly any room was left", ReportedLimits(window, cramped=True)
+        )
 
     async def _take_back(self, answer: Answer, reply: Reply) -> None:
         """Discard what the model said to a prompt; its tokens still count as used."""
@@ -258,10 +270,10 @@ class Consulting:
 
     def _note_left_out(self, answer: Answer, prompt: Prompt) -> None:
         """Say which pictures of the question the model does not get."""
-        names = picture_names(answer.exchange)
+        names = image_names(answer.exchange)
         if not names or not self._pictures.turns:
             return
-        if not self._pictures.seen_by(answer.model):
+        if not self._pictures.supported_by(answer.model):
             answer.note_unread(answer.strings.model_images_unsupported)
             return
         for name in names[prompt.pictures_of(answer.exchange) :]:
@@ -276,12 +288,14 @@ class Consulting:
         if not prompt.pictured:
             await self._stream(prompt, attempts, answer, reply)
             return
-        async with self._pictures.in_prompt(prompt, answer.pictures) as shown:
+        async with self._pictures.attach_to(prompt, answer.pictures) as shown:
             _note_unread(answer, shown)
             try:
-                await self._stream(shown.prompt, attempts, answer, reply, shown.let_go)
+                await self._stream(shown.prompt, attempts, answer, reply, shown.release)
             except (ImagesUnsupported, ModelRequestRefused, ModelContextExceeded) as error:
-                names_room = isinstance(error, ModelContextExceeded) and error.told != NOTHING_TOLD
+                names_room = (
+                    isinstance(error, ModelContextExceeded) and error.reported != NO_REPORTED_LIMITS
+                )
                 if not shown.prompt.images or answer.begun or not attempts.left or names_room:
                     raise
                 asking.refused_pictures = refused = error
@@ -297,8 +311,8 @@ class Consulting:
         finally:
             blind, strings = isinstance(why, ImagesUnsupported), answer.strings
             if answer.begun and blind:
-                self._pictures.note_blind(answer.model)
-            if answer.begun and picture_names(answer.exchange):
+                self._pictures.note_unsupported(answer.model)
+            if answer.begun and image_names(answer.exchange):
                 answer.note_unread(
                     strings.model_images_unsupported if blind else strings.pictures_refused
                 )
@@ -314,7 +328,7 @@ class Consulting:
         """Bring the model's answer; *sent* is called once it needs the prompt no more."""
         answer.prompt, answer.images_sent = prompt, prompt.images
         answer.taken = len(answer.pieces)
-        seam = Seam("".join(answer.pieces))
+        seam = Continuation("".join(answer.pieces))
         async with self._model.stream(prompt, attempts, model=answer.model) as completion:
             sent()
             try:
@@ -338,13 +352,13 @@ class Consulting:
                 if answer.begun:
                     answer.notices += _notices(answer, prompt, completion)
 
-    def _begin_anew(self, answer: Answer, reply: Reply) -> Seam:
+    def _begin_anew(self, answer: Answer, reply: Reply) -> Continuation:
         """Take back what the model said in this answer so far."""
         del answer.pieces[answer.taken :]
         before = "".join(answer.pieces)
         reply.restart()
         reply.write(before)
-        return Seam(before)
+        return Continuation(before)
 
     async def _calibration(self, model: str, of: str = "") -> Calibration:
         """Return what is known of a model's counts, or of those *of* something else than text."""
@@ -421,13 +435,13 @@ class _Asking:
 
     build: Build
     attempts: AttemptBudget
-    fitting: Fitting
+    fitting: WindowSearch
     answer: Answer
     reply: Reply
     refused_pictures: ModelError | None = None
 
 
-def _sent(size: Size, prompt: Prompt, answer: Answer) -> Size:
+def _sent(size: RequestSize, prompt: Prompt, answer: Answer) -> RequestSize:
     """Return the size of the newest request: that of *prompt*, perhaps without its pictures."""
     return size if answer.images_sent else replace(size, prompt=prompt.tokens)
 
@@ -447,7 +461,7 @@ def _built(
     token_budget: int,
     place: str,
     reply_context: ReplyContext,
-    picture_room: PictureRoom = NO_PICTURES,
+    picture_room: ImageRoom = NO_IMAGES,
 ) -> Prompt:
     """Build the prompt; the log says at DEBUG what of *exchanges* is in it, in numbers alone."""
     prompt = build_prompt(
@@ -475,7 +489,7 @@ def _built(
     return prompt
 
 
-def _note_unread(answer: Answer, shown: Shown) -> None:
+def _note_unread(answer: Answer, shown: PromptWithImages) -> None:
     """Say which pictures of the question could not be had."""
     exchange, strings, prompt = answer.exchange, answer.strings, shown.prompt
     missing = prompt.images_of(exchange) < prompt.pictures_of(exchange)
@@ -489,7 +503,7 @@ def _note_unread(answer: Answer, shown: Shown) -> None:
 
 
 def _notices(answer: Answer, prompt: Prompt, completion: Completion) -> Iterator[str]:
-    """Yield what people are told of how an answer was made."""
+    """Yield what people are reported of how an answer was made."""
     if completion.thought_seconds is not None and completion.thought_seconds >= 1:
         yield answer.strings.thought.format(seconds=round(completion.thought_seconds))
     if prompt.read_percent < 100:  # Its files are the end of a question.

@@ -9,11 +9,11 @@ from typing import Final
 
 from bot.assistant.ports import ChatModel
 from bot.conversation.context_window import (
-    NOTHING_TOLD,
+    NO_REPORTED_LIMITS,
     UNBOUNDED,
     ContextWindow,
-    Size,
-    Told,
+    ReportedLimits,
+    RequestSize,
     after_acceptance,
     after_refusal,
     in_estimate,
@@ -33,7 +33,7 @@ DOUBTED_SECONDS: Final = 600
 LIST_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an answer
 
 
-class LearntWindows:
+class LearnedWindows:
     """Knows the context windows of all models, in memory and in the database.
 
     *now* returns the time in seconds since 1970.
@@ -46,7 +46,7 @@ class LearntWindows:
         self._models = models
         self._now = now
         self._learnt: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
-        self._accepted: dict[str, Size] = {}
+        self._accepted: dict[str, RequestSize] = {}
         self._cut_short = set[str]()
         self._listed_at = -math.inf
 
@@ -102,7 +102,7 @@ class LearntWindows:
         """
         self._cut_short.add(name)
 
-    def largest_accepted(self, name: str) -> Size | None:
+    def largest_accepted(self, name: str) -> RequestSize | None:
         """Return the largest request that a model accepted since the start, by the estimate."""
         return self._accepted.get(name)
 
@@ -110,7 +110,7 @@ class LearntWindows:
         """Forget which requests a model accepted: its server may accept less by now."""
         self._accepted.pop(name, None)
 
-    async def accept(self, name: str, size: Size, factor: float) -> None:
+    async def accept(self, name: str, size: RequestSize, factor: float) -> None:
         """Note that a model accepted a request of this estimated *size*, *factor* times that."""
         largest = self._accepted.get(name)
         if largest is None or size.prompt > largest.prompt:
@@ -127,56 +127,60 @@ class LearntWindows:
             log.warning("Cannot store the context window of %s: %s", name, error)
 
 
-class Fitting:
+class WindowSearch:
     """Makes the requests for one question smaller until one fits, and learns from that.
 
     The next request must fit into *window*. Sizes are estimates; *factor* is how many tokens the
     model counts for each estimated one, as far as that is known.
     """
 
-    def __init__(self, windows: LearntWindows, model: str, window: ContextWindow) -> None:
+    def __init__(self, windows: LearnedWindows, model: str, window: ContextWindow) -> None:
         self.window = window
         self._windows = windows
         self._model = model
         self._known = window  # what the server named before, and its reply limit
-        self._told = NOTHING_TOLD
-        self._refused: Size | None = None
+        self._reported = NO_REPORTED_LIMITS
+        self._refused: RequestSize | None = None
         self._refusals = 0
         self._silent = False
         self.cramped = False  # An accepted request left hardly any room.
         self._sure = False  # The server named the limit itself.
 
     async def refuse(
-        self, size: Size, factor: float, error: ModelError, *, last_attempt: bool
+        self, size: RequestSize, factor: float, error: ModelError, *, last_attempt: bool
     ) -> None:
         """Note that a request of this *size* was refused as too long."""
         refused = size.counted(factor)
         self._refusals += 1
         self._refused, self._silent = size, isinstance(error, ModelEmptyBody)
-        self._told = told = await self._named(refused, error)
-        if told.cramped:
+        self._reported = reported = await self._named(refused, error)
+        if reported.cramped:
             self.cramped = True
-            self.window = with_room(self.window, refused, told.window)
+            self.window = with_room(self.window, refused, reported.window)
             return
-        explained = told.explains(refused)
-        self._sure = self._sure or (explained and not told.guessed)
-        if told.reply:
-            self._known = self._known.within(ContextWindow(reply=told.reply))
+        explained = reported.explains(refused)
+        self._sure = self._sure or (explained and not reported.guessed)
+        if reported.reply:
+            self._known = self._known.within(ContextWindow(reply=reported.reply))
         self.window = after_refusal(
-            self.window, refused, told, last_attempt=last_attempt and not explained
+            self.window, refused, reported, last_attempt=last_attempt and not explained
         )
 
-    async def _named(self, refused: Size, error: ModelError) -> Told:
+    async def _named(self, refused: RequestSize, error: ModelError) -> ReportedLimits:
         """Return the counts that the server named, or else its list if that explains a refusal."""
-        told = error.told if isinstance(error, ModelContextExceeded) else NOTHING_TOLD
-        if told.cramped:
-            return told
-        if told.window or told.reply:
-            return told if told.explains(refused) or not told.guessed else NOTHING_TOLD
-        listed = Told(await self._windows.listed(self._model))
-        return listed if listed.explains(refused) else NOTHING_TOLD
+        reported = error.reported if isinstance(error, ModelContextExceeded) else NO_REPORTED_LIMITS
+        if reported.cramped:
+            return reported
+        if reported.window or reported.reply:
+            return (
+                reported
+                if reported.explains(refused) or not reported.guessed
+                else NO_REPORTED_LIMITS
+            )
+        listed = ReportedLimits(await self._windows.listed(self._model))
+        return listed if listed.explains(refused) else NO_REPORTED_LIMITS
 
-    async def accept(self, size: Size, factor: float, counted: int) -> None:
+    async def accept(self, size: RequestSize, factor: float, counted: int) -> None:
         """Note that a request of this *size* was accepted, and learn from it.
 
         *counted* is the number of tokens that the API counted for its prompt, 0 if unknown.
@@ -207,22 +211,22 @@ class Fitting:
         await self._windows.learn(self._model, window, seconds)
 
     def _taught(
-        self, refused: Size, accepted: Size, counted: int, largest: Size | None
+        self, refused: RequestSize, accepted: RequestSize, counted: int, largest: RequestSize | None
     ) -> ContextWindow | None:
         """Return the window to keep to after *refused* and *accepted*; None if nothing was learnt.
 
         *largest* was accepted before. If the server named no limit, it may contradict a refusal.
         """
-        told = self._told
+        reported = self._reported
         if self.cramped:
             return self.window
-        if told.window and told.explains(refused):  # The factor may only be known now.
+        if reported.window and reported.explains(refused):  # The factor may only be known now.
             tokens = min(
-                in_estimate(told.window, refused.prompt, told.prompt),
-                in_estimate(told.window, accepted.prompt, counted),
+                in_estimate(reported.window, refused.prompt, reported.prompt),
+                in_estimate(reported.window, accepted.prompt, counted),
             )
             return self._known.within(ContextWindow.of(tokens))
-        if told.window or told.reply:
+        if reported.window or reported.reply:
             return self.window
         if largest is not None and largest.covers(refused) and self._refusals == 1:
             self._windows.forget_accepted(self._model)

@@ -8,7 +8,7 @@ from bot.storage.preferences import Override, Preferences
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Effective:
     """What holds in a place; *choice* is the one that makes it this model, if anybody's does."""
 
     system_prompt: str
@@ -16,7 +16,7 @@ class Chosen:
     choice: Override | None
 
 
-class Choosing:
+class Overrides:
     """Knows the operator's defaults, and from which *models* may be chosen: none means any."""
 
     def __init__(
@@ -27,7 +27,7 @@ class Choosing:
         self._model = model
         self._choosable = models
 
-    async def at(self, place: Conversation) -> Chosen:
+    async def at(self, place: Conversation) -> Effective:
         """Return what holds in *place*; raises HistoryFailed.
 
         Of the choices of a model the nearest counts that may still be made: the operator may take
@@ -38,5 +38,5 @@ class Choosing:
         system_prompt = prompts[0].value if prompts else self._system_prompt
         for choice in choices.models:
             if not self._choosable or choice.value in self._choosable:
-                return Chosen(system_prompt, choice.value, choice)
-        return Chosen(system_prompt, self._model, None)
+                return Effective(system_prompt, choice.value, choice)
+        return Effective(system_prompt, self._model, None)

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
-from bot.conversation.image_selection import NO_PICTURES, PictureRoom
-from bot.conversation.images import ALL_BYTES, Image, Picture
+from bot.conversation.image_selection import NO_IMAGES, ImageRoom
+from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt
 
 log = logging.getLogger(__name__)
@@ -24,58 +24,58 @@ HELD_SECONDS: Final = 60.0  # for which a question waits until others have sent 
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PromptWithImages:
     """A *prompt* with its pictures, as far as they could be had.
 
     *unread* is what people are told of those of the question; *busy* says that there was no room
-    for any. *let_go* forgets the pictures, when nobody needs them any more.
+    for any. *release* forgets the pictures, when nobody needs them any more.
     """
 
     prompt: Prompt
     unread: tuple[str, ...] = ()
     busy: bool = False
-    let_go: Callable[[], None] = field(default=lambda: None, repr=False)
+    release: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Where pictures are when a question is remembered: only their names are kept here."""
 
-    async def of(self, exchange: Exchange) -> Sequence[Picture]:
+    async def of(self, exchange: Exchange) -> Sequence[PendingImage]:
         """Return the pictures of a question that are still there, those that it quotes first."""
 
 
-class Pictures:
+class PromptImages:
     """Puts pictures into prompts: those of the newest *turns* exchanges that have some.
 
     *source* has the pictures of earlier questions.
     """
 
-    def __init__(self, turns: int, source: Source | None = None) -> None:
+    def __init__(self, turns: int, source: ImageSource | None = None) -> None:
         self.turns = turns
         self._source = source
         self._blind: set[str] = set()
         self._holding = MemoryBudget(HELD_BYTES)
 
-    def seen_by(self, model: str) -> bool:
+    def supported_by(self, model: str) -> bool:
         """Whether *model* may see pictures, as far as is known."""
         return self.turns > 0 and model not in self._blind
 
-    def note_blind(self, model: str) -> None:
+    def note_unsupported(self, model: str) -> None:
         """Keep in mind that *model* takes no pictures."""
         log.warning("The model %s takes no pictures: it gets none any more", model)
         self._blind.add(model)
 
-    def room(self, model: str, text: Calibration, pictures: Calibration) -> PictureRoom:
+    def room(self, model: str, text: Calibration, pictures: Calibration) -> ImageRoom:
         """Return what *model* may be shown, at its price in tokens of the estimate for text."""
-        if not self.seen_by(model):
-            return NO_PICTURES
+        if not self.supported_by(model):
+            return NO_IMAGES
         tokens = pictures.apply(IMAGE_TOKENS) / text.factor
-        return PictureRoom(self.turns, max(1, round(tokens)))
+        return ImageRoom(self.turns, max(1, round(tokens)))
 
     @asynccontextmanager
-    async def in_prompt(
-        self, prompt: Prompt, at_hand: Sequence[Picture] | None
-    ) -> AsyncIterator[Shown]:
+    async def attach_to(
+        self, prompt: Prompt, at_hand: Sequence[PendingImage] | None
+    ) -> AsyncIterator[PromptWithImages]:
         """Yield *prompt* with its pictures; a bounded number of bytes is held by all together.
 
         *at_hand* are those of the question, None where they are yet to be found.
@@ -87,28 +87,30 @@ class Pictures:
                 for one in prompt.pictured
             )
         )
-        wanted, left = dict[int, list[Picture]](), ALL_BYTES
+        wanted, left = dict[int, list[PendingImage]](), PROMPT_IMAGE_BYTES
         for one, there in zip(prompt.pictured, found, strict=True):
             wanted[one.turn] = _within(there[: one.count], left)
             left -= sum(picture.size for picture in wanted[one.turn])
         async with AsyncExitStack() as stack:
-            reserve = self._holding.reserve(ALL_BYTES - left, within_seconds=HELD_SECONDS)
+            reserve = self._holding.reserve(PROMPT_IMAGE_BYTES - left, within_seconds=HELD_SECONDS)
             try:
                 held = await stack.enter_async_context(reserve)
             except TimeoutError:
-                yield Shown(prompt, busy=True)
+                yield PromptWithImages(prompt, busy=True)
                 return
             yield await _fetched(prompt, wanted, held)
 
-    async def _of(self, exchange: Exchange, at_hand: Sequence[Picture] | None) -> Sequence[Picture]:
+    async def _of(
+        self, exchange: Exchange, at_hand: Sequence[PendingImage] | None
+    ) -> Sequence[PendingImage]:
         if at_hand is not None:
             return at_hand
         return await self._source.of(exchange) if self._source is not None else ()
 
 
 async def _fetched(
-    prompt: Prompt, wanted: Mapping[int, Sequence[Picture]], held: ExitStack
-) -> Shown:
+    prompt: Prompt, wanted: Mapping[int, Sequence[PendingImage]], held: ExitStack
+) -> PromptWithImages:
     images, unread = dict[int, list[Image]](), list[str]()
     for turn, pictures in wanted.items():
         images[turn] = []
@@ -116,15 +118,15 @@ async def _fetched(
             image = await picture.fetch()
             if isinstance(image, Image):
                 images[turn].append(image)
-                held.callback(image.let_go)
+                held.callback(image.release)
             elif turn == len(prompt.turns) - 1:
                 unread.append(image)
-    return Shown(prompt.with_images(images), tuple(unread), let_go=held.close)
+    return PromptWithImages(prompt.with_images(images), tuple(unread), release=held.close)
 
 
-def _within(pictures: Iterable[Picture], most_bytes: int) -> list[Picture]:
+def _within(pictures: Iterable[PendingImage], most_bytes: int) -> list[PendingImage]:
     """Return *pictures* up to the first that is one too many for so many bytes."""
-    kept = list[Picture]()
+    kept = list[PendingImage]()
     for picture in pictures:
         most_bytes -= picture.size
         if most_bytes < 0:

@@ -13,8 +13,8 @@ import yarl
 
 from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
-from bot.conversation.images import ALL_BYTES, KINDS, Image, Picture, image_kind
-from bot.conversation.prompt_markup import a_file, a_picture, defused, shown_name
+from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
+from bot.conversation.prompt_markup import defused, file_block, image_line, shown_name
 from bot.i18n.sentences import ENGLISH, Sentences
 from bot.transport.concurrency import ConcurrencyLimit
 
@@ -71,7 +71,7 @@ class _Room:
     """What of a question's files has room yet, and what people are to be told of the others."""
 
     characters: int = CHARACTERS
-    image_bytes: int = ALL_BYTES
+    image_bytes: int = PROMPT_IMAGE_BYTES
     notices: list[str] = field(default_factory=list)
 
 
@@ -90,12 +90,12 @@ class _Read:
 
     name: str
     text: str | None
-    picture: Picture | None = None
+    picture: PendingImage | None = None
 
     @property
     def piece(self) -> str:
         """How it stands behind what somebody wrote."""
-        return a_picture(self.name) if self.text is None else a_file(self.name, self.text)
+        return image_line(self.name) if self.text is None else file_block(self.name, self.text)
 
 
 class Attachments:
@@ -151,7 +151,7 @@ class Attachments:
             tuple(one.picture for one in (*before, *asked) if one.picture is not None),
         )
 
-    def pictures(self, attachments: Iterable[discord.Attachment]) -> list[Picture]:
+    def pictures(self, attachments: Iterable[discord.Attachment]) -> list[PendingImage]:
         """Return *attachments* as the pictures that they are to be, yet to be fetched."""
         return [self._picture(one) for one in attachments]
 
@@ -180,7 +180,7 @@ class Attachments:
         """
         if (why := self._refused(attachment)) is not None:
             raise _NotRead(why)
-        if self._pictures and _kind(attachment) in KINDS:
+        if self._pictures and _kind(attachment) in IMAGE_TYPES:
             return None
         data = await self._data(attachment, whole_pictures=False)
         if self._image_kind(data) is not None:
@@ -195,14 +195,16 @@ class Attachments:
             raise _NotRead("file_not_text")
         return _Text(_clean(text), whole)
 
-    def _picture(self, attachment: discord.Attachment, strings: Sentences = ENGLISH) -> Picture:
+    def _picture(
+        self, attachment: discord.Attachment, strings: Sentences = ENGLISH
+    ) -> PendingImage:
         async def fetch() -> Image | str:
             try:
                 return await self._image(attachment)
             except _NotRead as why:
                 return self._explained(why, shown_name(attachment.filename), strings)
 
-        return Picture(attachment.size, fetch)
+        return PendingImage(attachment.size, fetch)
 
     async def _image(self, attachment: discord.Attachment) -> Image:
         """Fetch a picture; raises _NotRead."""
@@ -276,14 +278,14 @@ class Attachments:
         return bytes(data)
 
     def _image_kind(self, data: bytes | bytearray) -> str | None:
-        return image_kind(data) if self._pictures else None
+        return image_type(data) if self._pictures else None
 
     def _is_other(self, attachment: discord.Attachment) -> bool:
         """Whether Discord calls it what is not read: video, audio, or pictures unless wanted."""
         return _is_media(attachment, OTHERS if self._pictures else (*OTHERS, PICTURES))
 
 
-def _picture(name: str, picture: Picture, room: _Room, strings: Sentences) -> _Read:
+def _picture(name: str, picture: PendingImage, room: _Room, strings: Sentences) -> _Read:
     if picture.size > room.image_bytes:
         room.notices.append(strings.picture_left_out.format(name=name))
         return _Read(name, None)

@@ -14,7 +14,7 @@ from bot.commands.surface import Surface
 from bot.commands.tree import CHOICE_LENGTH, CHOICES
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
-from bot.llm.model_catalog import ModelList
+from bot.llm.model_catalog import ModelCatalog
 from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.storage.preferences import Override, Scope
 
@@ -26,7 +26,7 @@ NAMES_LENGTH: Final = 600  # characters of model names in a sentence
 class ModelCommand:
     """Shows and sets the model of a place."""
 
-    def __init__(self, authorizer: Authorizer, assistant: Assistant, models: ModelList) -> None:
+    def __init__(self, authorizer: Authorizer, assistant: Assistant, models: ModelCatalog) -> None:
         self._authorizer = authorizer
         self._assistant = assistant
         self._models = models

@@ -26,7 +26,7 @@ LEAST_REPLY: Final = 16  # tokens; OpenAI: the least that some models take
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedLimits:
     """The token counts that a refusal names; 0 if it does not name one.
 
     *window* bounds prompt and reply together, *reply* the reply alone; *prompt* is what the server
@@ -40,18 +40,18 @@ class Told:
     guessed: bool = field(default=False, compare=False)
     cramped: bool = False
 
-    def explains(self, refused: "Size") -> bool:
+    def explains(self, refused: "RequestSize") -> bool:
         """Whether a request of that size exceeds these counts."""
         if self.reply:
             return self.reply < refused.reply
         return 0 < self.window < max(refused.prompt, self.prompt) + refused.reply
 
 
-NOTHING_TOLD: Final = Told()
+NO_REPORTED_LIMITS: Final = ReportedLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class RequestSize:
     """The size of a request in tokens: *prompt*, including *history*, and *reply*.
 
     *prompt* and *history* are estimates; history may be left out. *reply* is the limit that was
@@ -67,11 +67,11 @@ class Size:
         """Prompt and reply limit together."""
         return self.prompt + self.reply
 
-    def covers(self, other: "Size") -> bool:
+    def covers(self, other: "RequestSize") -> bool:
         """Whether this request is as large as another."""
         return self.prompt >= other.prompt and self.total >= other.total
 
-    def counted(self, factor: float) -> "Size":
+    def counted(self, factor: float) -> "RequestSize":
         """Return this size for a model that counts *factor* tokens for each estimated one."""
         return replace(
             self, prompt=math.ceil(self.prompt * factor), history=math.ceil(self.history * factor)
@@ -110,7 +110,7 @@ class ContextWindow:
             self, prompt=max(self.prompt, least.prompt), total=max(self.total, least.total)
         )
 
-    def holds(self, size: Size) -> bool:
+    def holds(self, size: RequestSize) -> bool:
         """Whether a request of this size is within it."""
         return size.prompt <= self.prompt and size.total <= self.total
 
@@ -139,25 +139,27 @@ UNBOUNDED: Final = ContextWindow()
 
 
 def after_refusal(
-    window: ContextWindow, refused: Size, told: Told, *, last_attempt: bool
+    window: ContextWindow, refused: RequestSize, reported: ReportedLimits, *, last_attempt: bool
 ) -> ContextWindow:
     """Return the smaller window to keep to after a request was refused as too long.
 
-    If the server named a window (*told*), keep to it, or to half of it if the request should have
+    If the server *reported* a window, keep to it, or to half of it if the request should have
     fitted. If not, halve the history, then the question. The *last_attempt* fits into the smallest
     windows.
     """
-    if told.reply:
+    if reported.reply:
         # Some servers name the limit that was sent, not their own.
-        reply = told.reply if told.reply < refused.reply else refused.reply // 2
+        reply = reported.reply if reported.reply < refused.reply else refused.reply // 2
         return window.within(ContextWindow(reply=max(reply, LEAST_REPLY)))
-    smaller = _told(window, refused, told) if told.window else _halved(window, refused)
+    smaller = (
+        _within_reported(window, refused, reported) if reported.window else _halved(window, refused)
+    )
     if not last_attempt:
         return smaller
     return smaller.within(ContextWindow.of(min(LAST_RESORT, refused.total)))
 
 
-def after_acceptance(refused: Size, accepted: Size) -> ContextWindow:
+def after_acceptance(refused: RequestSize, accepted: RequestSize) -> ContextWindow:
     """Return the window to keep to after *refused* and *accepted*, if the server named none.
 
     If the same prompt was accepted with a lower reply limit, the server counts both together, and
@@ -184,7 +186,7 @@ def is_full(prompt: int, said: int, limit: int, *, thought: bool) -> bool:
     return said * 2 < limit and said * (2 if thought else SHORT_SHARE) < window >= SMALLEST_GUESS
 
 
-def with_room(window: ContextWindow, cramped: Size, full: int) -> ContextWindow:
+def with_room(window: ContextWindow, cramped: RequestSize, full: int) -> ContextWindow:
     """Return the window to keep to after a request left too little room for its answer.
 
     *full* is the size of the full window, 0 if unknown.
@@ -207,13 +209,15 @@ def in_estimate(window: int, expected: int, counted: int) -> int:
     return max(window - (counted - expected), window * expected // counted, SMALLEST)
 
 
-def is_smallest(refused: Size) -> bool:
+def is_smallest(refused: RequestSize) -> bool:
     """Whether a refused request fits into every window, so that a smaller one will not help."""
     return refused.total <= SMALLEST
 
 
-def _told(window: ContextWindow, refused: Size, told: Told) -> ContextWindow:
-    tokens = min(in_estimate(told.window, refused.prompt, told.prompt), window.total)
+def _within_reported(
+    window: ContextWindow, refused: RequestSize, reported: ReportedLimits
+) -> ContextWindow:
+    tokens = min(in_estimate(reported.window, refused.prompt, reported.prompt), window.total)
     fitting = window.within(ContextWindow.of(tokens))
     while tokens > SMALLEST and not _is_less(fitting, refused):
         tokens //= 2
@@ -221,7 +225,7 @@ def _told(window: ContextWindow, refused: Size, told: Told) -> ContextWindow:
     return fitting
 
 
-def _halved(window: ContextWindow, refused: Size) -> ContextWindow:
+def _halved(window: ContextWindow, refused: RequestSize) -> ContextWindow:
     if refused.history:
         prompt = refused.prompt - refused.history + refused.history // 2
     else:
@@ -235,7 +239,7 @@ def _halved(window: ContextWindow, refused: Size) -> ContextWindow:
     return window.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total))
 
 
-def _is_less(window: ContextWindow, refused: Size) -> bool:
+def _is_less(window: ContextWindow, refused: RequestSize) -> bool:
     if window.prompt_budget < refused.prompt:
         return True
     return window.reply_limit(refused.prompt, refused.reply) < refused.reply
@@ -297,16 +301,16 @@ _COUNT_OF_TOKENS: Final = re.compile(
 )
 
 
-def told_by(message: str, fields: Mapping[str, Any]) -> Told:
+def reported_limits(message: str, fields: Mapping[str, Any]) -> ReportedLimits:
     """Return the counts that a refusal names, in its *message* or in *fields* beside it."""
-    if reply := _reply_told(message):
-        return Told(reply=reply)
-    window = _field(fields, "n_ctx") or _window_told(message)
+    if reply := _reply_within_reported(message):
+        return ReportedLimits(reply=reply)
+    window = _field(fields, "n_ctx") or _window_within_reported(message)
     prompt = _field(fields, "n_prompt_tokens") or _first(_PROMPT, message)
-    return Told(window if SMALLEST <= window <= LARGEST else 0, prompt)
+    return ReportedLimits(window if SMALLEST <= window <= LARGEST else 0, prompt)
 
 
-def counts_named(message: str, prompt_tokens: int, reply_tokens: int = NO_LIMIT) -> bool:
+def names_counts(message: str, prompt_tokens: int, reply_tokens: int = NO_LIMIT) -> bool:
     """Whether a refusal in unknown words names the size of a request and a smaller limit.
 
     The request was estimated to have *prompt_tokens* and asked for *reply_tokens*, so that other
@@ -318,7 +322,7 @@ def counts_named(message: str, prompt_tokens: int, reply_tokens: int = NO_LIMIT)
     return prompt_tokens <= 5 * counts[-1] <= 25 * (prompt_tokens + reply_tokens)
 
 
-def _reply_told(message: str) -> int:
+def _reply_within_reported(message: str) -> int:
     if not _REPLY.search(message) or not _OVER.search(message) or _NOT_THE_REPLY.search(message):
         return 0
     if (bounds := re.search(_RANGE, message)) is not None:
@@ -326,7 +330,7 @@ def _reply_told(message: str) -> int:
     return next((count for count in _counts(message) if count >= LEAST_REPLY), 0)
 
 
-def _window_told(message: str) -> int:
+def _window_within_reported(message: str) -> int:
     """Return the window that a refusal names, 0 if that is not clear."""
     if (bounds := re.search(_RANGE, message)) is not None:
         return _value(bounds[1])

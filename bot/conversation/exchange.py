@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from bot.conversation.images import Picture
+from bot.conversation.images import PendingImage
 
 
 class State(StrEnum):
@@ -126,7 +126,7 @@ class Files:
     text: str = ""
     notices: tuple[str, ...] = ()
     quoted: Mapping[str, str] = field(default_factory=dict)
-    pictures: tuple[Picture, ...] | None = None
+    pictures: tuple[PendingImage, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-ALL_BYTES: Final = 20_000_000  # of the pictures of a prompt; as base64 a third more
+PROMPT_IMAGE_BYTES: Final = 20_000_000  # of the pictures of a prompt; as base64 a third more
 _WEBP: Final = (b"RIFF", b"WEBP")  # with the size in between
 _BEGINNINGS: Final = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -12,7 +12,7 @@ _BEGINNINGS: Final = {
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
 }
-KINDS: Final = frozenset({*_BEGINNINGS.values(), "image/webp"})
+IMAGE_TYPES: Final = frozenset({*_BEGINNINGS.values(), "image/webp"})
 
 
 @dataclass(slots=True)
@@ -22,13 +22,13 @@ class Image:
     data: bytes = field(repr=False)
     content_type: str
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Forget what is in it, whoever still has it: it is sent."""
         self.data = b""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PendingImage:
     """A picture that is yet to be fetched, of *size* bytes.
 
     *fetch* returns it, or what people are told where it cannot be had.
@@ -38,7 +38,7 @@ class Picture:
     fetch: Callable[[], Awaitable[Image | str]] = field(repr=False)
 
 
-def image_kind(data: bytes | bytearray) -> str | None:
+def image_type(data: bytes | bytearray) -> str | None:
     """Return the content type of the picture that begins with *data*, None where it is none."""
     if (data[:4], data[8:12]) == _WEBP:
         return "image/webp"

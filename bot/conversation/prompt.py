@@ -9,7 +9,7 @@ from typing import Final
 
 from bot.conversation.context_window import NO_LIMIT
 from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext
-from bot.conversation.image_selection import NO_PICTURES, ImageSelection, Pictured, PictureRoom
+from bot.conversation.image_selection import NO_IMAGES, ImageRoom, ImageSelection, TurnImages
 from bot.conversation.images import Image
 from bot.conversation.prompt_markup import (
     ANSWERED_EARLIER,
@@ -69,7 +69,7 @@ class Prompt:
     tokens: int
     exchanges: int
     read_percent: int
-    pictured: tuple[Pictured, ...] = ()
+    pictured: tuple[TurnImages, ...] = ()
     history_tokens: int = 0
     reply_tokens: int = NO_LIMIT
 
@@ -150,7 +150,7 @@ def build_prompt(
     token_budget: int,
     place: str = "",
     reply_context: ReplyContext = NO_REPLY_CONTEXT,
-    picture_room: PictureRoom = NO_PICTURES,
+    picture_room: ImageRoom = NO_IMAGES,
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 

@@ -25,9 +25,9 @@ FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
 # With the names of what was attached: people wrote those.
 PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture) (.*)|.*)⟧$\n?", re.MULTILINE)
 # What stands for a picture where it is not shown itself: its name is all that is kept of it.
-PICTURE: Final = "⟦picture {name}⟧"
-PICTURE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
-A_FILE: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
+IMAGE: Final = "⟦picture {name}⟧"
+IMAGE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
+FILE_BLOCK: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 GO_ON: Final = (
     "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
@@ -75,40 +75,40 @@ def without_program_lines(text: str) -> str:
     return PROGRAM_LINE.sub(lambda line: f"{line[1]}\n" if line[1] else "", text)
 
 
-def a_file(name: str, text: str) -> str:
+def file_block(name: str, text: str) -> str:
     """Return a file as it stands behind the question that it came with; *text* is defused."""
     return f"{FILE.format(name=name)}\n{text}"
 
 
-def a_picture(name: str) -> str:
+def image_line(name: str) -> str:
     """Return what stands in the place of a picture."""
-    return PICTURE.format(name=name)
+    return IMAGE.format(name=name)
 
 
-def picture_names(exchange: Exchange) -> list[str]:
+def image_names(exchange: Exchange) -> list[str]:
     """Return the names of the pictures that came with a question, those that it quotes first."""
-    return PICTURE_LINE.findall(exchange.quoted) + PICTURE_LINE.findall(exchange.files)
+    return IMAGE_LINE.findall(exchange.quoted) + IMAGE_LINE.findall(exchange.files)
 
 
 def with_files(quotation: str, files: Mapping[str, str]) -> str:
     """Return *quotation*, in which files have their names alone, with what *files* are by name."""
-    return A_FILE.sub(lambda file: files.get(file["name"], file[0]), quotation)
+    return FILE_BLOCK.sub(lambda file: files.get(file["name"], file[0]), quotation)
 
 
 def requoted(quotation: str, before: str) -> str:
     """Return *quotation* with what was read of its files when it was as it is in *before*."""
-    return with_files(quotation, {file["name"]: file[0] for file in A_FILE.finditer(before)})
+    return with_files(quotation, {file["name"]: file[0] for file in FILE_BLOCK.finditer(before)})
 
 
 def kept_files(files: str, names: Collection[str]) -> str:
-    """Return of *files*, as `a_file` and `a_picture` put them, those with one of these names.
+    """Return of *files*, as `file_block` and `image_line` put them, those with one of these names.
 
     Text without a name is a paste, which goes when nothing is left.
     """
-    pictures = [a_picture(name) for name in PICTURE_LINE.findall(files) if name in names]
-    paste, *named = FILE_LINE.split(PICTURE_LINE.sub("", files))
+    pictures = [image_line(name) for name in IMAGE_LINE.findall(files) if name in names]
+    paste, *named = FILE_LINE.split(IMAGE_LINE.sub("", files))
     pairs = zip(named[::2], named[1::2], strict=True)
-    kept = [a_file(name, text.strip("\n")) for name, text in pairs if name in names]
+    kept = [file_block(name, text.strip("\n")) for name, text in pairs if name in names]
     return "\n".join(filter(None, (*pictures, paste.strip("\n") if names else "", *kept)))
 
 

@@ -9,8 +9,8 @@ from typing import Final
 import discord
 
 from bot.attachments.reader import attachments_of
-from bot.conversation.images import KINDS
-from bot.conversation.prompt_markup import FILE, a_picture, quote, shown_name, speaker_name
+from bot.conversation.images import IMAGE_TYPES
+from bot.conversation.prompt_markup import FILE, image_line, quote, shown_name, speaker_name
 from bot.inbox.embeds import embedded_text
 
 MARKUP: Final = re.compile(
@@ -94,7 +94,7 @@ def quotation(message: discord.Message, me_id: int) -> str:
 def _attached(attachment: discord.Attachment) -> str:
     name = shown_name(attachment.filename)
     kind = (attachment.content_type or "").partition(";")[0]
-    return a_picture(name) if kind in KINDS else FILE.format(name=name)
+    return image_line(name) if kind in IMAGE_TYPES else FILE.format(name=name)
 
 
 def _named(text: str, message: discord.Message, me_id: int) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from bot.attachments.reader import Attachments, attachments_of
 from bot.conversation.exchange import Exchange
-from bot.conversation.images import Picture
-from bot.conversation.prompt_markup import PICTURE_LINE, shown_name
+from bot.conversation.images import PendingImage
+from bot.conversation.prompt_markup import IMAGE_LINE, shown_name
 from bot.inbox.channels import Channels
 
 
@@ -16,7 +16,7 @@ class Gallery:
         self._channels = channels
         self._attachments = attachments
 
-    async def of(self, exchange: Exchange) -> Sequence[Picture]:
+    async def of(self, exchange: Exchange) -> Sequence[PendingImage]:
         """Return the pictures of a question that are still there, those that it quotes first."""
         quoted = await self._in_message(exchange, exchange.quoted_id, exchange.quoted)
         return [
@@ -26,9 +26,9 @@ class Gallery:
 
     async def _in_message(
         self, exchange: Exchange, message_id: int | None, kept: str
-    ) -> Sequence[Picture]:
+    ) -> Sequence[PendingImage]:
         """Return the pictures of a message whose names are *kept*."""
-        names = set(PICTURE_LINE.findall(kept))
+        names = set(IMAGE_LINE.findall(kept))
         if message_id is None or not names:
             return ()
         place = exchange.conversation

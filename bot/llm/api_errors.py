@@ -1,4 +1,4 @@
-"""Tell which error a chat API means by what it says, and leave out what is private.
+"""Tell which error a chat API means by what it says, and leave out what is redactor.
 
 Codes say more than the status, and compatible servers have words of their own.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from bot.conversation.context_window import counts_named, told_by
+from bot.conversation.context_window import names_counts, reported_limits
 from bot.conversation.prompt import Prompt
 from bot.errors import (
     ContentFiltered,
@@ -118,8 +118,8 @@ ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
 # What counts only where the request has pictures: that these are meant, and that the model takes
 # none whatever they show. So say OpenAI, OpenRouter, Ollama, llama.cpp, vLLM, LM Studio, Mistral,
 # DeepSeek and Groq.
-OF_PICTURES: Final = re.compile(r"image|vision|multi-?modal|mmproj", re.IGNORECASE)
-NO_PICTURES: Final = re.compile(
+OF_IMAGES: Final = re.compile(r"image|vision|multi-?modal|mmproj", re.IGNORECASE)
+NO_IMAGES: Final = re.compile(
     r"at most 0 image|not a (multi-?modal|vision)|missing data required for image"
     r"|(image(?! (format|size|type))|vision|multi-?modal).{0,40}\b(not|only) (support|enabl)"
     r"|(not|n't|that) support.{0,40}\b(image|vision|multi-?modal)"
@@ -138,7 +138,7 @@ TAG: Final = re.compile(r"</?[A-Za-z!][^>]*>")
 MOST_SENTENCES: Final = 8
 
 
-class Private:
+class Redactor:
     """What an API's error message may not carry into the log: the key and what people wrote.
 
     *api_key* is "" if there is none.
@@ -150,7 +150,7 @@ class Private:
         self.with_images = prompt.images > 0
         self.tokens = prompt.tokens, prompt.reply_tokens
 
-    def removed(self, message: str) -> str:
+    def redact(self, message: str) -> str:
         """Return *message* on one line of bounded length without them."""
         line = self._without_key(message)
         plain = line.lower()
@@ -173,19 +173,19 @@ class Private:
         return {" ".join(text.split()).lower() for text in (*self._turns, *escaped)}
 
 
-def refusal(status: int, said: str, private: Private) -> ModelError:
+def response_error(status: int, said: str, redactor: Redactor) -> ModelError:
     """Return the error for an answer of *status* whose body is *said*."""
     body = _object(said)
     problem = body.get("error")
     body = problem if isinstance(problem, dict) else body
-    return _error(status, {**body, "message": sentences_of(said)}, private)
+    return _error(status, {**body, "message": sentences_of(said)}, redactor)
 
 
-def stream_error(problem: Mapping[str, Any], private: Private) -> ModelError:
+def stream_error(problem: Mapping[str, Any], redactor: Redactor) -> ModelError:
     """Return the error for an error object within a stream; its code may be a status."""
     code = _word(problem.get("code"))
     status = int(code) if re.fullmatch(r"[1-9][0-9]{2}", code) else None
-    return _error(status, {**problem, "message": " ".join(_words(problem))}, private)
+    return _error(status, {**problem, "message": " ".join(_words(problem))}, redactor)
 
 
 def sentences_of(said: str) -> str:
@@ -228,23 +228,23 @@ def _word(value: object) -> str:
     return str(value)[:SAID_LENGTH] if value and isinstance(value, str | int | float) else ""
 
 
-def _error(status: int | None, body: Mapping[str, Any], private: Private) -> ModelError:
+def _error(status: int | None, body: Mapping[str, Any], redactor: Redactor) -> ModelError:
     words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
     code, kind, _, message = words
-    said = dict.fromkeys(filter(None, (str(status or ""), *map(private.removed, words))))
+    said = dict.fromkeys(filter(None, (str(status or ""), *map(redactor.redact, words))))
     named = _named_class(status, f"{code} {kind}", message)
     guessed = named is None
-    if named is None and private.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
+    if named is None and redactor.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
         named = _picture_class(message)
     if named is None and _may_be_of_the_request(status):
         if names_system_role(message):
             named = ModelRequestRefused
-        elif not OF_A_TIME.search(message) and counts_named(message, *private.tokens):
+        elif not OF_A_TIME.search(message) and names_counts(message, *redactor.tokens):
             named = ModelContextExceeded
     kind_of = named or _class_by_status(status)
     if issubclass(kind_of, ModelContextExceeded):
-        told = replace(told_by(message, body), guessed=guessed)
-        return (ModelReplyTooLong if told.reply else kind_of)(" ".join(said), told)
+        reported = replace(reported_limits(message, body), guessed=guessed)
+        return (ModelReplyTooLong if reported.reply else kind_of)(" ".join(said), reported)
     return kind_of(" ".join(said))
 
 
@@ -254,9 +254,9 @@ def _may_be_of_the_request(status: int | None) -> bool:
 
 
 def _picture_class(message: str) -> type[ModelError] | None:
-    if NO_PICTURES.search(message) or TEXT_ALONE.search(message):
+    if NO_IMAGES.search(message) or TEXT_ALONE.search(message):
         return ImagesUnsupported
-    return ModelRequestRefused if OF_PICTURES.search(message) else None
+    return ModelRequestRefused if OF_IMAGES.search(message) else None
 
 
 def _named_class(status: int | None, code: str, message: str) -> type[ModelError] | None:
@@ -270,7 +270,7 @@ def _named_class(status: int | None, code: str, message: str) -> type[ModelError
             return named
     if status in NOT_OF_THE_REQUEST or OF_A_TIME.search(message):
         return None
-    too_long = TOO_LONG.search(message) or told_by(message, {}).reply
+    too_long = TOO_LONG.search(message) or reported_limits(message, {}).reply
     return ModelContextExceeded if too_long else None
 
 

@@ -12,7 +12,7 @@ FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp 
 )
 
 
-class Refused(openai.OpenAIError):
+class ErrorResponse(openai.OpenAIError):
     """The API answered with an error status. openai lets an OpenAIError pass."""
 
     def __init__(self, status: int, retry_after: str, said: str) -> None:

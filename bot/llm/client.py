@@ -28,7 +28,7 @@ from bot.errors import (
     ModelUnreachable,
 )
 from bot.llm.api_config import ApiConfig
-from bot.llm.api_failures import FOREIGN_ERRORS, Refused
+from bot.llm.api_failures import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.attempts import AttemptBudget, failure_noted, note_end, note_request
 from bot.llm.deadlines import Deadlines
 from bot.llm.listed_models import ListedModel, listed_models
@@ -37,7 +37,7 @@ from bot.llm.request_body import RequestBody
 # These are imported at the first question, in the functions that need them, to save memory in an
 # idle bot.
 if TYPE_CHECKING:
-    from bot.llm.api_errors import Private
+    from bot.llm.api_errors import Redactor
     from bot.llm.completion import Completion
 
 log = logging.getLogger(__name__)
@@ -103,8 +103,8 @@ class ChatCompletions:
         Each request is taken off *attempts*, of which one must be left.
         """
         deadlines = Deadlines(*self._seconds)
-        private = self._private(prompt)
-        completion = await self._begun(prompt, attempts, model, deadlines, private)
+        redactor = self._redactor(prompt)
+        completion = await self._begun(prompt, attempts, model, deadlines, redactor)
         try:
             with failure_noted(attempts.question_id):
                 yield completion
@@ -115,8 +115,8 @@ class ChatCompletions:
 
     async def listed(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
-        private = self._private(Prompt((), 0, 0, 100))
-        with _translated(private):
+        redactor = self._redactor(Prompt((), 0, 0, 100))
+        with _translated(redactor):
             async with (
                 asyncio.timeout(LIST_SECONDS),
                 self._client.models.with_streaming_response.list() as response,
@@ -133,11 +133,11 @@ class ChatCompletions:
         self.windows = {model.name: model.window for model in models if model.window}
         return models
 
-    def _private(self, prompt: Prompt) -> "Private":
-        from bot.llm.api_errors import Private  # noqa: PLC0415
+    def _redactor(self, prompt: Prompt) -> "Redactor":
+        from bot.llm.api_errors import Redactor  # noqa: PLC0415
 
         key = self._client.api_key
-        return Private("" if key == NO_KEY else key, prompt)
+        return Redactor("" if key == NO_KEY else key, prompt)
 
     async def _begun(
         self,
@@ -145,7 +145,7 @@ class ChatCompletions:
         attempts: AttemptBudget,
         model: str,
         deadlines: Deadlines,
-        private: "Private",
+        redactor: "Redactor",
     ) -> "Completion":
         """Return the completion once it begins, asking again if that can help."""
         retries, suspected, form = 0, False, self._form(model)
@@ -155,7 +155,7 @@ class ChatCompletions:
             note_request(attempts.question_id, prompt)
             try:
                 with failure_noted(attempts.question_id):
-                    completion = await self._once(prompt, model, form, deadlines, private)
+                    completion = await self._once(prompt, model, form, deadlines, redactor)
                 # Kept only now: a refusal may name an option and mean its value.
                 self._keep(model, form, suspected=suspected)
                 return completion
@@ -217,17 +217,17 @@ class ChatCompletions:
             self._suspected.pop(model, None)
 
     async def _once(
-        self, prompt: Prompt, model: str, form: "_Form", deadlines: Deadlines, private: "Private"
+        self, prompt: Prompt, model: str, form: "_Form", deadlines: Deadlines, redactor: "Redactor"
     ) -> "Completion":
         """Make one request; return its completion once it has begun."""
         from bot.llm.completion import Completion  # noqa: PLC0415
 
         limit = min(self.reply_tokens, prompt.reply_tokens)
         begin_by = deadlines.next_at
-        with _translated(private):
+        with _translated(redactor):
             async with asyncio.timeout_at(deadlines.next_at):
                 response = await self._request(prompt, model, form, limit)
-        completion = Completion(response, deadlines, private, reply_tokens=limit)
+        completion = Completion(response, deadlines, redactor, reply_tokens=limit)
         try:
             if not prompt.images:  # The caller frees these when the response begins.
                 await completion.begin()
@@ -284,7 +284,7 @@ class _Form:
 
 
 async def _refuse(response: httpx2.Response) -> None:
-    """Raise Refused unless the status is a success, with the beginning of the body.
+    """Raise ErrorResponse unless the status is a success, with the beginning of the body.
 
     The package would read all of it, however long it is and takes, in the encoding that it claims.
     """
@@ -298,11 +298,11 @@ async def _refuse(response: httpx2.Response) -> None:
                 if len(body) >= REFUSAL_BYTES:
                     break
     said = body[:REFUSAL_BYTES].decode(errors="replace")
-    raise Refused(response.status_code, response.headers.get("retry-after", ""), said)
+    raise ErrorResponse(response.status_code, response.headers.get("retry-after", ""), said)
 
 
 @contextmanager
-def _translated(private: "Private") -> Iterator[None]:
+def _translated(redactor: "Redactor") -> Iterator[None]:
     try:
         yield
     except (TimeoutError, aiohttp.ClientError, openai.APIConnectionError) as error:
@@ -312,10 +312,10 @@ def _translated(private: "Private") -> Iterator[None]:
         if any(isinstance(one, TimeoutError) and one.errno is None for one in causes):
             raise ModelTimeout("no answer in time") from error
         raise ModelUnreachable(type(causes[-1]).__name__) from error
-    except Refused as error:
-        from bot.llm.api_errors import refusal  # noqa: PLC0415
+    except ErrorResponse as error:
+        from bot.llm.api_errors import response_error  # noqa: PLC0415
 
-        raise refusal(error.status, error.said, private) from error
+        raise response_error(error.status, error.said, redactor) from error
     except (*FOREIGN_ERRORS, UnicodeError) as error:  # The latter: a name that is no host's
         raise ModelFailed(type(error).__name__) from error
 
@@ -332,18 +332,18 @@ def _is_bare(error: ModelError) -> bool:
 
     `transformers serve` then only says "Internal Server Error".
     """
-    return isinstance(error.__cause__, Refused) and error.__cause__.status == 500
+    return isinstance(error.__cause__, ErrorResponse) and error.__cause__.status == 500
 
 
 def _said(error: ModelError) -> str:
-    """Return what the server said; the error's own text leaves out what is private."""
+    """Return what the server said; the error's own text leaves out what is redactor."""
     cause = error.__cause__
-    return cause.said if isinstance(cause, Refused) else ""
+    return cause.said if isinstance(cause, ErrorResponse) else ""
 
 
 def _retry_delay(error: ModelError, retries: int) -> float:
     """Return the seconds to wait before asking again: the server's own figure, if it gives one."""
-    if isinstance(error.__cause__, Refused):
+    if isinstance(error.__cause__, ErrorResponse):
         try:
             told = float(error.__cause__.retry_after)
         except ValueError:

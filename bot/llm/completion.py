@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import httpx2
 
-from bot.conversation.context_window import NOTHING_TOLD, Told
+from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
 from bot.errors import (
     ContentFiltered,
     ModelContextExceeded,
@@ -26,8 +26,8 @@ from bot.errors import (
     ModelTimeout,
     OutputTruncated,
 )
-from bot.llm.api_errors import Private, stream_error
-from bot.llm.api_failures import FOREIGN_ERRORS, Refused
+from bot.llm.api_errors import Redactor, stream_error
+from bot.llm.api_failures import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.deadlines import Deadlines
 from bot.llm.events import TokenUsage
 from bot.llm.reasoning_filter import ReasoningFilter
@@ -69,7 +69,7 @@ class Completion:
         self,
         response: httpx2.Response,
         deadlines: Deadlines,
-        private: Private,
+        redactor: Redactor,
         *,
         reply_tokens: int,
     ) -> None:
@@ -83,7 +83,7 @@ class Completion:
         self._response = response
         self._body = response.aiter_bytes()
         self._deadlines = deadlines
-        self._private = private
+        self._redactor = redactor
         self._reply_tokens = reply_tokens
         self._character_limit = reply_tokens * CHARACTERS_PER_TOKEN
         self._decoder = StreamDecoder()
@@ -184,8 +184,8 @@ class Completion:
 
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
-            self._failure = stream_error(chunk.error, self._private)
-            self._failure.__cause__ = Refused(0, "", json.dumps(chunk.error))
+            self._failure = stream_error(chunk.error, self._redactor)
+            self._failure.__cause__ = ErrorResponse(0, "", json.dumps(chunk.error))
         if self._failure is not None:
             return ""
         self.usage = chunk.usage or self.usage
@@ -234,7 +234,11 @@ class Completion:
         spent = usage.completion_tokens if usage else 0
         if self._thinks_since is not None or spent * 2 >= self._reply_tokens:
             return ModelThoughtOnly()
-        window = Told(usage.prompt_tokens + spent, usage.prompt_tokens) if usage else NOTHING_TOLD
+        window = (
+            ReportedLimits(usage.prompt_tokens + spent, usage.prompt_tokens)
+            if usage
+            else NO_REPORTED_LIMITS
+        )
         return ModelContextExceeded("no room for a word", replace(window, guessed=True))
 
     def _incomplete(self, why: str) -> ModelError:

@@ -16,7 +16,7 @@ FRESH_SECONDS: Final = 300.0
 AGAIN_SECONDS: Final = 5.0  # after a failure, as everybody who types would ask again
 
 
-class ModelList:
+class ModelCatalog:
     """The models to choose from. Leaving the block ends a look that goes on.
 
     *default* may always be chosen. Where none are *given*, all may that the API lists, by *ask*.

@@ -14,10 +14,10 @@ import pytest
 
 from bot import errors
 from bot.assistant.assistant import Assistant, Delivery
-from bot.assistant.prompt_images import Pictures
+from bot.assistant.prompt_images import PromptImages
 from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.calibration import Calibration
-from bot.conversation.context_window import Told
+from bot.conversation.context_window import ReportedLimits
 from bot.conversation.exchange import (
     Conversation,
     Exchange,
@@ -27,7 +27,7 @@ from bot.conversation.exchange import (
     ReplyContext,
     State,
 )
-from bot.conversation.images import Image, Picture
+from bot.conversation.images import Image, PendingImage
 from bot.conversation.prompt import Role
 from bot.conversation.prompt_markup import CUT_MARK
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions
@@ -72,7 +72,7 @@ def made(model: DoubleModel, history: History, album: "Album") -> Callable[..., 
             "system_prompt": "Be brief.",
             "token_budget": 4000,
             "languages": Languages("en"),
-            "pictures": Pictures(3, album),
+            "pictures": PromptImages(3, album),
         }
         return Assistant(model, history, **values | changes)
 
@@ -1143,7 +1143,7 @@ async def a_fetch() -> Image:
     return PICTURE
 
 
-KEPT = Picture(7, a_fetch)
+KEPT = PendingImage(7, a_fetch)
 
 
 class Album:
@@ -1153,7 +1153,7 @@ class Album:
         self.asked: list[int] = []
         self.lost = False
 
-    async def of(self, exchange: Exchange) -> list[Picture]:
+    async def of(self, exchange: Exchange) -> list[PendingImage]:
         self.asked.append(exchange.message_id)
         return [] if self.lost else [KEPT]
 
@@ -1255,7 +1255,7 @@ async def test_pictures_stay_if_a_refusal_names_how_much_room_there_is(
 ) -> None:
     """The history makes room for them; they go if that was not enough."""
     await keep(history, *(an_exchange(number, reply="word " * 300) for number in range(1, 5)))
-    model.enqueue_refusal(ModelContextExceeded("", Told(2048, 2100)))
+    model.enqueue_refusal(ModelContextExceeded("", ReportedLimits(2048, 2100)))
     assert (await stage.ask(with_picture(8))).notices == []
     assert (await stage.ask(with_picture(9))).notices == []
     assert images(model)[:2] == [1, 1]
@@ -1263,7 +1263,7 @@ async def test_pictures_stay_if_a_refusal_names_how_much_room_there_is(
     before, after, _ = (prompt.exchanges for prompt in model.history)
     assert after < before
     for _ in range(2):
-        model.enqueue_refusal(ModelContextExceeded("", Told(2048, 2100)))
+        model.enqueue_refusal(ModelContextExceeded("", ReportedLimits(2048, 2100)))
     reply = await stage.ask(with_picture(10))
     assert images(model)[-1] == 0
     assert reply.notices in (
@@ -1276,7 +1276,7 @@ async def test_a_picture_that_cannot_be_had_is_told_of_once(
     stage: Stage, model: DoubleModel, album: Album
 ) -> None:
     album.lost = True
-    model.enqueue_refusal(ModelContextExceeded("", Told(2048, 2400)))
+    model.enqueue_refusal(ModelContextExceeded("", ReportedLimits(2048, 2400)))
     reply = await stage.ask(with_picture(1))
     assert reply.notices is not None
     assert reply.notices.count(ENGLISH.pictures_unreachable) == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.assistant.continuation import HELD, Seam, joined
+from bot.assistant.continuation import HELD, Continuation, joined
 
 TEXT = st.text(alphabet="ab |-`\n한.", max_size=60)
 
@@ -39,7 +39,7 @@ TEXT = st.text(alphabet="ab |-`\n한.", max_size=60)
 )
 def test_both_are_one_text(before: str, after: str, whole: str) -> None:
     for size in (1, 3, len(after)):
-        seam = Seam(before)
+        seam = Continuation(before)
         pieces = [seam.write(after[at : at + size]) for at in range(0, len(after), size)]
         assert before + "".join(pieces) + seam.finish() == whole
 
@@ -51,7 +51,7 @@ def test_what_is_said_behind_the_seam_is_never_lost(before: str, after: str, res
 
 
 def test_it_streams_again_once_it_is_known_how_it_goes_on() -> None:
-    seam = Seam("It begins")
+    seam = Continuation("It begins")
     assert seam.write("and") == ""
     assert seam.write("x" * (HELD + 20)).startswith(" andxxx")
     assert seam.write(" more") == " more"

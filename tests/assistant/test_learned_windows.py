@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.learned_windows import DOUBTED_SECONDS, LEARNT_SECONDS
-from bot.assistant.prompt_images import Pictures
+from bot.assistant.prompt_images import PromptImages
 from bot.backoff import Backoff
 from bot.conversation.context_window import UNBOUNDED
 from bot.conversation.reply_actions import ReplyAction
@@ -92,7 +92,7 @@ async def opened(
             system_prompt="You are a helpful assistant.",
             token_budget=context_tokens,
             languages=Languages("en"),
-            pictures=Pictures(0),
+            pictures=PromptImages(0),
         )
 
 

@@ -3,23 +3,23 @@
 import asyncio
 from collections.abc import Sequence
 
-from bot.assistant.prompt_images import HELD_BYTES, HELD_SECONDS, IMAGE_TOKENS, Pictures
+from bot.assistant.prompt_images import HELD_BYTES, HELD_SECONDS, IMAGE_TOKENS, PromptImages
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
-from bot.conversation.image_selection import NO_PICTURES, PictureRoom
-from bot.conversation.images import ALL_BYTES, Image, Picture
+from bot.conversation.image_selection import NO_IMAGES, ImageRoom
+from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt, build_prompt
-from bot.conversation.prompt_markup import a_picture
+from bot.conversation.prompt_markup import image_line
 from tests.doubles import an_exchange, run_virtually
 
-PLENTY = PictureRoom(3, 10)
+PLENTY = ImageRoom(3, 10)
 
 
-def a_picture_of(size: int, name: str) -> Picture:
+def a_picture_of(size: int, name: str) -> PendingImage:
     async def fetch() -> Image:
         return Image(bytes(size), name)
 
-    return Picture(size, fetch)
+    return PendingImage(size, fetch)
 
 
 class Album:
@@ -28,14 +28,14 @@ class Album:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    async def of(self, exchange: Exchange) -> Sequence[Picture]:
+    async def of(self, exchange: Exchange) -> Sequence[PendingImage]:
         names = [f"{exchange.message_id}/{one}" for one in range(3)]
         pictures = [a_picture_of(self._size, name) for name in names]
         return pictures[: exchange.files.count("picture")]
 
 
 def pictured(number: int, count: int) -> Exchange:
-    files = "\n".join(a_picture(f"{one}.png") for one in range(count))
+    files = "\n".join(image_line(f"{one}.png") for one in range(count))
     return an_exchange(number, "Why?", "So.", files=files)
 
 
@@ -45,53 +45,55 @@ def a_prompt(*counts: int) -> Prompt:
     return build_prompt("", before, question, token_budget=9000, picture_room=PLENTY)
 
 
-async def shown(pictures: Pictures, prompt: Prompt, at_hand: Sequence[Picture] | None) -> list[str]:
-    async with pictures.in_prompt(prompt, at_hand) as whole:
+async def shown(
+    pictures: PromptImages, prompt: Prompt, at_hand: Sequence[PendingImage] | None
+) -> list[str]:
+    async with pictures.attach_to(prompt, at_hand) as whole:
         return [image.content_type for turn in whole.prompt.turns for image in turn.images]
 
 
 async def test_pictures_are_bounded_in_all_and_the_newest_go_first() -> None:
-    pictures = Pictures(3, Album(ALL_BYTES // 4))
+    pictures = PromptImages(3, Album(PROMPT_IMAGE_BYTES // 4))
     assert await shown(pictures, a_prompt(2, 2, 1), None) == ["1/0", "2/0", "2/1", "3/0"]
-    at_hand = [a_picture_of(ALL_BYTES // 2, "hand")]
+    at_hand = [a_picture_of(PROMPT_IMAGE_BYTES // 2, "hand")]
     assert await shown(pictures, a_prompt(2, 2, 1), at_hand) == ["2/0", "2/1", "hand"]
-    too_large = Pictures(3, Album(ALL_BYTES + 1))
+    too_large = PromptImages(3, Album(PROMPT_IMAGE_BYTES + 1))
     assert await shown(too_large, a_prompt(1, 1), None) == []
 
 
 async def test_without_a_source_there_are_those_at_hand() -> None:
-    assert await shown(Pictures(3), a_prompt(1, 1), [a_picture_of(1, "hand")]) == ["hand"]
+    assert await shown(PromptImages(3), a_prompt(1, 1), [a_picture_of(1, "hand")]) == ["hand"]
 
 
 class Questions:
     """Questions with pictures of *size* bytes, which are held for so many seconds each."""
 
     def __init__(self, size: int) -> None:
-        self.pictures = Pictures(3)
+        self.pictures = PromptImages(3)
         self.begun = list[float]()
         self._size = size
 
     async def ask(self, seconds: float, *, sent_after: float | None = None) -> int:
         """Return how many pictures there were for one."""
         loop, at_hand = asyncio.get_running_loop(), [a_picture_of(self._size, "x")]
-        async with self.pictures.in_prompt(a_prompt(1), at_hand) as shown:
+        async with self.pictures.attach_to(a_prompt(1), at_hand) as shown:
             self.begun.append(round(loop.time()))
             count = shown.prompt.images
             assert (count == 0) == shown.busy
             if sent_after is not None:
-                loop.call_later(sent_after, shown.let_go)
+                loop.call_later(sent_after, shown.release)
             await asyncio.sleep(seconds)
             if sent_after is not None:
                 assert [image.data for image in shown.prompt.turns[-1].images] == [b""] * count
         return count
 
 
-AT_ONCE = HELD_BYTES // ALL_BYTES
+AT_ONCE = HELD_BYTES // PROMPT_IMAGE_BYTES
 
 
 def test_so_many_bytes_of_pictures_are_held_and_others_wait() -> None:
     async def scene() -> None:
-        large = Questions(ALL_BYTES)
+        large = Questions(PROMPT_IMAGE_BYTES)
         await asyncio.gather(*(large.ask(30) for _ in range(AT_ONCE + 1)))
         assert large.begun == [0] * AT_ONCE + [30]
         small = Questions(1000)
@@ -103,7 +105,7 @@ def test_so_many_bytes_of_pictures_are_held_and_others_wait() -> None:
 
 def test_who_waits_in_vain_goes_without_pictures() -> None:
     async def scene() -> None:
-        large = Questions(ALL_BYTES)
+        large = Questions(PROMPT_IMAGE_BYTES)
         asked = [large.ask(2 * HELD_SECONDS) for _ in range(AT_ONCE + 1)]
         assert await asyncio.gather(*asked) == [1] * AT_ONCE + [0]
         assert large.begun == [0] * AT_ONCE + [HELD_SECONDS]
@@ -114,7 +116,7 @@ def test_who_waits_in_vain_goes_without_pictures() -> None:
 
 def test_what_is_sent_is_not_held_any_more() -> None:
     async def scene() -> None:
-        large = Questions(ALL_BYTES)
+        large = Questions(PROMPT_IMAGE_BYTES)
         await asyncio.gather(*(large.ask(100, sent_after=5) for _ in range(AT_ONCE + 1)))
         assert large.begun == [0] * AT_ONCE + [5]
 
@@ -125,18 +127,18 @@ async def test_what_cannot_be_fetched_is_told_of_the_question_alone() -> None:
     async def fetch() -> str:
         return "It is gone."
 
-    gone = Picture(1, fetch)
-    pictures = Pictures(3)
-    async with pictures.in_prompt(a_prompt(1), [gone]) as shown:
+    gone = PendingImage(1, fetch)
+    pictures = PromptImages(3)
+    async with pictures.attach_to(a_prompt(1), [gone]) as shown:
         assert (shown.prompt.images, shown.unread) == (0, ("It is gone.",))
 
 
 def test_the_price_is_in_tokens_of_the_estimate_for_text() -> None:
-    pictures, none = Pictures(3), Pictures(0)
+    pictures, none = PromptImages(3), PromptImages(0)
     fresh = Calibration()
-    assert pictures.room("a", fresh, fresh) == PictureRoom(3, IMAGE_TOKENS)
+    assert pictures.room("a", fresh, fresh) == ImageRoom(3, IMAGE_TOKENS)
     assert pictures.room("a", Calibration(2.0), fresh).tokens == round(IMAGE_TOKENS / 2)
     assert pictures.room("a", fresh, Calibration(2.0)).tokens == IMAGE_TOKENS * 2
-    pictures.note_blind("a")
-    assert pictures.room("a", fresh, fresh) == none.room("b", fresh, fresh) == NO_PICTURES
-    assert pictures.room("b", fresh, fresh) != NO_PICTURES
+    pictures.note_unsupported("a")
+    assert pictures.room("a", fresh, fresh) == none.room("b", fresh, fresh) == NO_IMAGES
+    assert pictures.room("b", fresh, fresh) != NO_IMAGES

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bot.assistant.assistant import Assistant, Delivery
-from bot.assistant.prompt_images import Pictures
+from bot.assistant.prompt_images import PromptImages
 from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.exchange import Conversation, Exchange, State
-from bot.conversation.images import Image, Picture
+from bot.conversation.images import Image, PendingImage
 from bot.conversation.prompt import Role
 from bot.conversation.prompt_markup import CUT_MARK, GO_ON
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, actions_after
@@ -51,11 +51,11 @@ def model() -> DoubleModel:
 class Album:
     """A source with one picture for each question."""
 
-    async def of(self, _exchange: Exchange) -> list[Picture]:
+    async def of(self, _exchange: Exchange) -> list[PendingImage]:
         async def fetch() -> Image:
             return Image(b"picture", "image/png")
 
-        return [Picture(7, fetch)]
+        return [PendingImage(7, fetch)]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def assistant(model: DoubleModel, history: History) -> Assistant:
         system_prompt="Be brief.",
         token_budget=4000,
         languages=Languages("en"),
-        pictures=Pictures(3, Album()),
+        pictures=PromptImages(3, Album()),
     )
 
 
@@ -347,7 +347,7 @@ def with_budget(tokens: int, model: DoubleModel, history: History) -> Assistant:
         system_prompt="",
         token_budget=tokens,
         languages=Languages("en"),
-        pictures=Pictures(3, Album()),
+        pictures=PromptImages(3, Album()),
     )
 
 

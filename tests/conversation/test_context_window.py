@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from bot.conversation.context_window import (
     LAST_RESORT,
     LEAST_REPLY,
-    NOTHING_TOLD,
+    NO_REPORTED_LIMITS,
     SMALLEST,
     UNBOUNDED,
     ContextWindow,
-    Size,
-    Told,
+    ReportedLimits,
+    RequestSize,
     after_acceptance,
     after_refusal,
-    counts_named,
     is_smallest,
-    told_by,
+    names_counts,
+    reported_limits,
 )
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
@@ -30,18 +30,18 @@ from bot.errors import (
     ModelReplyTooLong,
     ModelRequestRefused,
 )
-from bot.llm.api_errors import Private, refusal
+from bot.llm.api_errors import Redactor, response_error
 
 PROMPT_TOKENS = 4000  # of the request that is refused, by the estimate
-ASKED = Private("key", Prompt((Turn(Role.USER, "What is out there?"),), PROMPT_TOKENS, 0, 100))
+ASKED = Redactor("key", Prompt((Turn(Role.USER, "What is out there?"),), PROMPT_TOKENS, 0, 100))
 
 
 def refused(status: int, message: str) -> ModelError:
-    return refusal(status, json.dumps({"error": {"message": message}}), ASKED)
+    return response_error(status, json.dumps({"error": {"message": message}}), ASKED)
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "told"),
+    ("status", "message", "reported"),
     [
         # OpenAI
         (
@@ -51,7 +51,7 @@ def refused(status: int, message: str) -> ModelError:
                 "tokens (3360 in the messages, 2000 in the completion). Please reduce the length "
                 "of the messages or completion."
             ),
-            Told(4097, 3360),
+            ReportedLimits(4097, 3360),
         ),
         (
             400,
@@ -59,7 +59,7 @@ def refused(status: int, message: str) -> ModelError:
                 "This model's maximum context length is 8,192 tokens. However, your messages "
                 "resulted in 9,230 tokens. Please reduce the length of the messages."
             ),
-            Told(8192, 9230),
+            ReportedLimits(8192, 9230),
         ),
         # llama.cpp
         (
@@ -68,7 +68,7 @@ def refused(status: int, message: str) -> ModelError:
                 "request (4133 tokens) exceeds the available context size (4096 tokens), try "
                 "increasing it"
             ),
-            Told(4096, 4133),
+            ReportedLimits(4096, 4133),
         ),
         # vLLM; what it counts of a long prompt ends where the window does
         (
@@ -79,7 +79,7 @@ def refused(status: int, message: str) -> ModelError:
                 "tokens. Please reduce the length of the input prompt or the number of requested "
                 "output tokens."
             ),
-            Told(2048, 107),
+            ReportedLimits(2048, 107),
         ),
         (
             400,
@@ -89,7 +89,7 @@ def refused(status: int, message: str) -> ModelError:
                 "at least 2049 tokens. Please reduce the length of the input prompt or the number"
                 " of requested output tokens."
             ),
-            Told(2048),
+            ReportedLimits(2048),
         ),
         (
             400,
@@ -98,17 +98,21 @@ def refused(status: int, message: str) -> ModelError:
                 " context length is 2048 tokens and your request has 107 input tokens (2000 > "
                 "2048 - 107)."
             ),
-            Told(2048, 107),
+            ReportedLimits(2048, 107),
         ),
         # LM Studio
-        (400, "Cannot truncate prompt with n_keep (11378) >= n_ctx (4096)", Told(4096, 11378)),
+        (
+            400,
+            "Cannot truncate prompt with n_keep (11378) >= n_ctx (4096)",
+            ReportedLimits(4096, 11378),
+        ),
         (
             400,
             (
                 "Trying to keep the first 5120 tokens when context the overflows. However, the "
                 "model is loaded with context length of only 4096 tokens, which is not enough."
             ),
-            Told(4096),
+            ReportedLimits(4096),
         ),
         (
             400,
@@ -116,17 +120,21 @@ def refused(status: int, message: str) -> ModelError:
                 "The number of tokens to keep from the initial prompt is greater than the context"
                 " length"
             ),
-            NOTHING_TOLD,
+            NO_REPORTED_LIMITS,
         ),
         # dasllama
-        (400, "the rendered prompt is 2107 tokens; the model context is 2048", Told(2048, 2107)),
+        (
+            400,
+            "the rendered prompt is 2107 tokens; the model context is 2048",
+            ReportedLimits(2048, 2107),
+        ),
         (
             400,
             (
                 "the rendered prompt is 1317 tokens; the model context is 1024 — shorten the "
                 "conversation or raise --ctx"
             ),
-            Told(1024, 1317),
+            ReportedLimits(1024, 1317),
         ),
         # LiteLLM, before llama.cpp
         (
@@ -136,10 +144,10 @@ def refused(status: int, message: str) -> ModelError:
                 "ContextWindowExceededError: OpenAIException - request (1316 tokens) exceeds the "
                 "available context size (1024 tokens), try increasing it"
             ),
-            Told(1024, 1316),
+            ReportedLimits(1024, 1316),
         ),
         # llama-cpp-python
-        (400, "Requested tokens (2107) exceed context window of 2048", Told(2048)),
+        (400, "Requested tokens (2107) exceed context window of 2048", ReportedLimits(2048)),
         # text-generation-inference
         (
             422,
@@ -147,18 +155,18 @@ def refused(status: int, message: str) -> ModelError:
                 "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. "
                 "Given: 5120 `inputs` tokens and 2000 `max_new_tokens`"
             ),
-            Told(4096, 5120),
+            ReportedLimits(4096, 5120),
         ),
         (
             422,
             "Input validation error: `inputs` must have less than 4095 tokens. Given: 5120",
-            Told(4095, 5120),
+            ReportedLimits(4095, 5120),
         ),
         # xAI, Gemini, Moonshot, DashScope
         (
             400,
             "This model's maximum prompt length is 131072 but the request contains 150000 tokens.",
-            Told(131072, 150000),
+            ReportedLimits(131072, 150000),
         ),
         (
             400,
@@ -166,23 +174,27 @@ def refused(status: int, message: str) -> ModelError:
                 "The input token count (1150000) exceeds the maximum number of tokens allowed "
                 "(1048576)."
             ),
-            Told(1048576, 1150000),
+            ReportedLimits(1048576, 1150000),
         ),
-        (400, "Invalid request: Your request exceeded model token limit: 8192", Told(8192)),
+        (
+            400,
+            "Invalid request: Your request exceeded model token limit: 8192",
+            ReportedLimits(8192),
+        ),
         (
             400,
             "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 6000]",
-            Told(6000),
+            ReportedLimits(6000),
         ),
         # Anthropic
-        (400, "prompt is too long: 205000 tokens > 200000 maximum", Told(200000, 205000)),
+        (400, "prompt is too long: 205000 tokens > 200000 maximum", ReportedLimits(200000, 205000)),
         (
             400,
             (
                 "input length and `max_tokens` exceed context limit: 199000 + 2000 > 200000, "
                 "decrease input length or `max_tokens` and try again"
             ),
-            Told(200000, 199000),
+            ReportedLimits(200000, 199000),
         ),
         # Cohere, Mistral, OpenRouter, Groq, GitHub
         (
@@ -191,7 +203,7 @@ def refused(status: int, message: str) -> ModelError:
                 "too many tokens: total number of tokens in the prompt cannot exceed 4081 - "
                 "received 5000. Try using a shorter prompt."
             ),
-            Told(4081, 5000),
+            ReportedLimits(4081, 5000),
         ),
         (
             400,
@@ -199,7 +211,7 @@ def refused(status: int, message: str) -> ModelError:
                 "Prompt contains 33000 tokens and 0 draft tokens, too large for model with 32768 "
                 "maximum context length"
             ),
-            Told(32768, 33000),
+            ReportedLimits(32768, 33000),
         ),
         (
             400,
@@ -207,19 +219,21 @@ def refused(status: int, message: str) -> ModelError:
                 "This endpoint's maximum context length is 32768 tokens. However, you requested "
                 "about 40000 tokens (38000 of text input, 2000 in the output)."
             ),
-            Told(32768, 38000),
+            ReportedLimits(32768, 38000),
         ),
-        (400, "Please reduce the length of the messages or completion.", NOTHING_TOLD),
-        (400, "prompt token count of 130000 exceeds the limit of 128000", Told(128000)),
+        (400, "Please reduce the length of the messages or completion.", NO_REPORTED_LIMITS),
+        (400, "prompt token count of 130000 exceeds the limit of 128000", ReportedLimits(128000)),
         # Words that no pattern knows, with two counts
-        (500, "3012 tokens are beyond my 2048", Told(2048)),
-        (413, "Payload Too Large", NOTHING_TOLD),
+        (500, "3012 tokens are beyond my 2048", ReportedLimits(2048)),
+        (413, "Payload Too Large", NO_REPORTED_LIMITS),
     ],
 )
-def test_a_refusal_as_too_long_tells_the_window(status: int, message: str, told: Told) -> None:
+def test_a_refusal_as_too_long_tells_the_window(
+    status: int, message: str, reported: ReportedLimits
+) -> None:
     error = refused(status, message)
     assert type(error) is ModelContextExceeded
-    assert error.told == told
+    assert error.reported == reported
 
 
 @pytest.mark.parametrize(
@@ -235,7 +249,7 @@ def test_a_refusal_as_too_long_tells_the_window(status: int, message: str, told:
 def test_a_refusal_of_the_reply_limit_alone_tells_that(message: str, reply: int) -> None:
     error = refused(400, message)
     assert type(error) is ModelReplyTooLong
-    assert error.told == Told(reply=reply)
+    assert error.reported == ReportedLimits(reply=reply)
 
 
 @pytest.mark.parametrize(
@@ -280,12 +294,15 @@ def test_other_refusals_are_none_of_the_length(
 
 def test_the_window_may_stand_in_a_field_of_its_own() -> None:
     fields = {"n_prompt_tokens": 4133, "n_ctx": 4096}
-    assert told_by("too large", fields) == Told(4096, 4133)
-    assert told_by("too large", {"n_prompt_tokens": "4133", "n_ctx": True}) == NOTHING_TOLD
+    assert reported_limits("too large", fields) == ReportedLimits(4096, 4133)
+    assert (
+        reported_limits("too large", {"n_prompt_tokens": "4133", "n_ctx": True})
+        == NO_REPORTED_LIMITS
+    )
 
 
 def test_a_number_below_every_window_is_none() -> None:
-    assert told_by("the context is 12 tokens", {}) == NOTHING_TOLD
+    assert reported_limits("the context is 12 tokens", {}) == NO_REPORTED_LIMITS
 
 
 @pytest.mark.parametrize(
@@ -300,77 +317,85 @@ def test_a_number_below_every_window_is_none() -> None:
     ],
 )
 def test_two_counts_of_tokens_tell_of_the_length_in_any_words(message: str, named: bool) -> None:
-    assert counts_named(message, PROMPT_TOKENS) is named
+    assert names_counts(message, PROMPT_TOKENS) is named
 
 
 def test_a_window_that_is_told_is_kept_with_room_for_the_reply() -> None:
-    window = after_refusal(UNBOUNDED, Size(3000, 2500, 2000), Told(2048), last_attempt=False)
+    window = after_refusal(
+        UNBOUNDED, RequestSize(3000, 2500, 2000), ReportedLimits(2048), last_attempt=False
+    )
     assert window == ContextWindow(1536, 2048)
     assert window.prompt_budget == 1413
     assert 300 < window.reply_limit(window.prompt_budget, 2000) < 2048 - 1413
 
 
 def test_a_window_that_is_told_once_more_means_that_the_estimate_is_too_low() -> None:
-    size = Size(1400, 1000, 400)
-    window = after_refusal(ContextWindow.of(2048), size, Told(2048), last_attempt=False)
+    size = RequestSize(1400, 1000, 400)
+    window = after_refusal(ContextWindow.of(2048), size, ReportedLimits(2048), last_attempt=False)
     assert window == ContextWindow.of(1024)
 
 
 def test_a_server_that_counts_more_than_the_estimate_is_believed() -> None:
-    size = Size(1000, 500, 400)
-    window = after_refusal(UNBOUNDED, size, Told(2048, 2500), last_attempt=False)
+    size = RequestSize(1000, 500, 400)
+    window = after_refusal(UNBOUNDED, size, ReportedLimits(2048, 2500), last_attempt=False)
     assert window == ContextWindow.of(2048 * 1000 // 2500)
 
 
 def test_history_is_halved_if_nothing_is_told_and_then_the_question() -> None:
-    window = after_refusal(UNBOUNDED, Size(3000, 2000, 2000), NOTHING_TOLD, last_attempt=False)
+    window = after_refusal(
+        UNBOUNDED, RequestSize(3000, 2000, 2000), NO_REPORTED_LIMITS, last_attempt=False
+    )
     assert window.prompt_budget == pytest.approx(2000, abs=2)
-    window = after_refusal(window, Size(1000, 0, 1500), NOTHING_TOLD, last_attempt=False)
+    window = after_refusal(
+        window, RequestSize(1000, 0, 1500), NO_REPORTED_LIMITS, last_attempt=False
+    )
     assert window.prompt_budget == pytest.approx(500, abs=2)
 
 
 def test_a_reply_limit_that_alone_is_over_leaves_the_prompt_as_it_is() -> None:
-    size = Size(3000, 2000, 2000)
-    assert after_refusal(UNBOUNDED, size, Told(reply=512), last_attempt=False) == ContextWindow(
-        reply=512
-    )
-    repeated = after_refusal(UNBOUNDED, size, Told(reply=2000), last_attempt=False)
+    size = RequestSize(3000, 2000, 2000)
+    assert after_refusal(
+        UNBOUNDED, size, ReportedLimits(reply=512), last_attempt=False
+    ) == ContextWindow(reply=512)
+    repeated = after_refusal(UNBOUNDED, size, ReportedLimits(reply=2000), last_attempt=False)
     assert repeated.reply == 1000
 
 
 sizes = st.builds(
-    lambda prompt, share, reply: Size(prompt, int(prompt * share), reply),
+    lambda prompt, share, reply: RequestSize(prompt, int(prompt * share), reply),
     st.integers(SMALLEST, 200_000),
     st.floats(0, 1),
     st.integers(LEAST_REPLY, 32_000),
 )
 tolds = st.builds(
-    Told, st.one_of(st.just(0), st.integers(SMALLEST, 200_000)), st.integers(0, 200_000)
+    ReportedLimits, st.one_of(st.just(0), st.integers(SMALLEST, 200_000)), st.integers(0, 200_000)
 )
 
 
 @given(sizes, tolds)
-def test_what_is_asked_after_a_refusal_is_always_less(size: Size, told: Told) -> None:
-    window = after_refusal(UNBOUNDED, size, told, last_attempt=False)
+def test_what_is_asked_after_a_refusal_is_always_less(
+    size: RequestSize, reported: ReportedLimits
+) -> None:
+    window = after_refusal(UNBOUNDED, size, reported, last_attempt=False)
     smaller = window.prompt_budget < size.prompt
     assert smaller or window.reply_limit(size.prompt, size.reply) < size.reply or is_smallest(size)
 
 
 @given(sizes, tolds)
-def test_the_last_attempt_fits_everywhere(size: Size, told: Told) -> None:
-    window = after_refusal(UNBOUNDED, size, told, last_attempt=True)
+def test_the_last_attempt_fits_everywhere(size: RequestSize, reported: ReportedLimits) -> None:
+    window = after_refusal(UNBOUNDED, size, reported, last_attempt=True)
     assert window.total <= LAST_RESORT
     assert window.prompt_budget + LEAST_REPLY < LAST_RESORT
 
 
 def test_what_went_through_is_the_bound_where_nothing_is_told() -> None:
-    window = after_acceptance(Size(4000, 3000, 2000), Size(2500, 1500, 1250))
+    window = after_acceptance(RequestSize(4000, 3000, 2000), RequestSize(2500, 1500, 1250))
     assert 2500 <= window.prompt_budget <= 2502
     assert window.reply_limit(2500, 2000) >= 1250
-    near = after_acceptance(Size(4000, 3000, 2000), Size(3900, 2900, 2000))
+    near = after_acceptance(RequestSize(4000, 3000, 2000), RequestSize(3900, 2900, 2000))
     assert near.prompt_budget == pytest.approx(3000, abs=2)
 
 
 def test_a_prompt_that_went_through_with_a_lower_limit_shares_its_window_with_the_reply() -> None:
-    window = after_acceptance(Size(500, 0, 2000), Size(500, 0, 1000))
+    window = after_acceptance(RequestSize(500, 0, 2000), RequestSize(500, 0, 1000))
     assert window == ContextWindow.of(1500)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.conversation.images import KINDS, Image, image_kind
+from bot.conversation.images import IMAGE_TYPES, Image, image_type
 from tests.pictures import png
 
 
@@ -24,8 +24,8 @@ from tests.pictures import png
     ],
 )
 def test_a_picture_is_known_by_its_first_bytes(data: bytes, kind: str | None) -> None:
-    assert image_kind(data) == image_kind(bytearray(data)) == kind
-    assert kind is None or kind in KINDS
+    assert image_type(data) == image_type(bytearray(data)) == kind
+    assert kind is None or kind in IMAGE_TYPES
 
 
 def test_what_a_picture_shows_is_in_no_message_about_it() -> None:

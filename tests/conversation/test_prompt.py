@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.conversation.exchange import Exchange, ReplyContext
-from bot.conversation.image_selection import IMAGES, PictureRoom
+from bot.conversation.image_selection import IMAGES, ImageRoom
 from bot.conversation.images import Image
 from bot.conversation.prompt import ANSWER_TOKENS, Role, Turn, build_prompt, exchange_tokens, fit
 from bot.conversation.prompt_markup import (
@@ -18,12 +18,12 @@ from bot.conversation.prompt_markup import (
     GAP_TOKENS,
     GO_ON,
     SPEAKERS_NOTE,
-    a_file,
-    a_picture,
     defused,
+    file_block,
     go_on_with,
+    image_line,
+    image_names,
     kept_files,
-    picture_names,
     quote,
     requoted,
     speaker_name,
@@ -419,7 +419,9 @@ def test_names(display_name: str, user_name: str, name: str) -> None:
 
 
 def test_files_are_kept_by_name() -> None:
-    files = "\n".join([a_file("a.txt", "one\n\ntwo"), a_file("b [x].py", ""), a_file("c", "three")])
+    files = "\n".join(
+        [file_block("a.txt", "one\n\ntwo"), file_block("b [x].py", ""), file_block("c", "three")]
+    )
     assert kept_files(files, {"a.txt", "b [x].py", "c", "photo.png"}) == files
     assert kept_files(files, {"b [x].py", "c"}) == "⟦file b [x].py⟧\n\n⟦file c⟧\nthree"
     assert kept_files(files, {"photo.png"}) == ""
@@ -430,7 +432,7 @@ def test_files_are_kept_by_name() -> None:
 
 def pictured(number: int, own: int, quoted: int = 0) -> Exchange:
     """Return an exchange with so many pictures of its own and so many that it quotes."""
-    names = [a_picture(f"{one}.png") for one in range(own + quoted)]
+    names = [image_line(f"{one}.png") for one in range(own + quoted)]
     quotation = "\n".join([quote("Sora", "Look:"), *names[:quoted]]) if quoted else ""
     return an_exchange(
         number, "Why?", "So.", author="Mina", quoted=quotation, files="\n".join(names[quoted:])
@@ -453,7 +455,7 @@ def test_pictures_keep_to_the_budget_and_the_newest_go_first(
     exchanges: list[Exchange], own: int, turns: int, cost: int, budget: int
 ) -> None:
     question = pictured(1000, own)
-    room = PictureRoom(turns, cost)
+    room = ImageRoom(turns, cost)
     prompt = build_prompt("", exchanges, question, token_budget=budget, picture_room=room)
     counts = [one.count for one in prompt.pictured]
     assert prompt.tokens + cost * sum(counts) <= budget
@@ -462,8 +464,8 @@ def test_pictures_keep_to_the_budget_and_the_newest_go_first(
     numbers = [one.turn for one in prompt.pictured]
     assert numbers == sorted(numbers, reverse=True)
     for one in prompt.pictured:
-        assert 0 < one.count <= len(picture_names(one.exchange))
-        assert one.count == len(picture_names(one.exchange)) or one.exchange is question
+        assert 0 < one.count <= len(image_names(one.exchange))
+        assert one.count == len(image_names(one.exchange)) or one.exchange is question
         assert one.exchange.files in prompt.turns[one.turn].text
     if turns and budget > 11_000:
         assert prompt.pictures_of(question) == min(own, IMAGES)
@@ -472,7 +474,7 @@ def test_pictures_keep_to_the_budget_and_the_newest_go_first(
 def test_pictures_that_do_not_fit_leave_their_words() -> None:
     """The pictures of what is newer go before the words of what is older, where they fit."""
     exchanges = [pictured(1, 1), an_exchange(2, "word " * 300, "Well."), pictured(3, 4)]
-    room = PictureRoom(3, 100)
+    room = ImageRoom(3, 100)
     prompt = build_prompt("", exchanges, asked("So?"), token_budget=440, picture_room=room)
     assert prompt.exchanges > 1
     assert prompt.pictured == ()
@@ -487,7 +489,7 @@ def test_without_room_for_pictures_there_are_none() -> None:
 
 
 def test_images_are_put_into_their_turns() -> None:
-    room = PictureRoom(3, 10)
+    room = ImageRoom(3, 10)
     prompt = build_prompt(
         "x", [pictured(1, 1), an_exchange(2)], pictured(3, 2), token_budget=900, picture_room=room
     )
@@ -500,20 +502,20 @@ def test_images_are_put_into_their_turns() -> None:
 
 
 def test_pictures_are_kept_by_name() -> None:
-    files = "\n".join([a_picture("a.png"), a_picture("b.png"), a_file("c.txt", "three")])
+    files = "\n".join([image_line("a.png"), image_line("b.png"), file_block("c.txt", "three")])
     assert kept_files(files, {"a.png", "b.png", "c.txt"}) == files
-    assert kept_files(files, {"b.png"}) == a_picture("b.png")
-    assert kept_files(files, {"c.txt"}) == a_file("c.txt", "three")
+    assert kept_files(files, {"b.png"}) == image_line("b.png")
+    assert kept_files(files, {"c.txt"}) == file_block("c.txt", "three")
     assert kept_files(files, set()) == ""
 
 
 def test_what_is_quoted_is_told_with_what_its_files_say() -> None:
-    named = "\n".join([quote("Sora", "See:"), a_picture("p.png"), "⟦file a⟧", "⟦file b⟧"])
-    read = with_files(named, {"a": a_file("a", "one\n\ntwo"), "b": a_picture("b")})
+    named = "\n".join([quote("Sora", "See:"), image_line("p.png"), "⟦file a⟧", "⟦file b⟧"])
+    read = with_files(named, {"a": file_block("a", "one\n\ntwo"), "b": image_line("b")})
     assert read == "\n".join(
-        [quote("Sora", "See:"), a_picture("p.png"), "⟦file a⟧", "one\n\ntwo", a_picture("b")]
+        [quote("Sora", "See:"), image_line("p.png"), "⟦file a⟧", "one\n\ntwo", image_line("b")]
     )
-    assert requoted(named, read) == read.replace(a_picture("b"), "⟦file b⟧")
+    assert requoted(named, read) == read.replace(image_line("b"), "⟦file b⟧")
     again = "\n".join([quote("Sora", "Look:"), "⟦file a⟧", "⟦file c⟧"])
     edited = "\n".join([quote("Sora", "Look:"), "⟦file a⟧", "one\n\ntwo", "⟦file c⟧"])
     assert requoted(again, read) == edited

@@ -18,7 +18,7 @@ from bot.app import Resources, connection
 from bot.attachments.reader import Attachments
 from bot.errors import HistoryFailed
 from bot.i18n.sentences import ENGLISH
-from bot.llm.model_catalog import ModelList
+from bot.llm.model_catalog import ModelCatalog
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.sandbox.driver import Driver, running_discord
 from bot.settings import Settings
@@ -235,7 +235,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
         resources = Resources(
             history=history,
             model=model,
-            models=ModelList(model.name, (model.name,), model.listed),
+            models=ModelCatalog(model.name, (model.name,), model.listed),
             attachments=Attachments(discord.api_url, max_bytes=0, pictures=False),
         )
         async with connection(settings, resources) as connected:

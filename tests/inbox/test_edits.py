@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.assistant.assistant import Assistant, Delivery
-from bot.assistant.prompt_images import Pictures
+from bot.assistant.prompt_images import PromptImages
 from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange
 from bot.i18n.languages import Languages
@@ -56,7 +56,7 @@ class Scene:
             system_prompt="",
             token_budget=4000,
             languages=Languages("en"),
-            pictures=Pictures(3),
+            pictures=PromptImages(3),
         )
         self.changes = Changes(
             self.assistant, self.history, arrivals=self.arrivals, withdraw=self._withdraw

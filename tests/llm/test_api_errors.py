@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bot.conversation.context_window import NOTHING_TOLD, Told
+from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
 from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
@@ -20,15 +20,15 @@ from bot.errors import (
     ModelRequestRefused,
     ModelUnknown,
 )
-from bot.llm.api_errors import Private, names_system_role, refusal, stream_error
+from bot.llm.api_errors import Redactor, names_system_role, response_error, stream_error
 
 DATA = bytes(range(256)) * 4
 PLAIN = Prompt((Turn(Role.USER, "What is out there?"),), 9, 0, 100)
 PICTURED = PLAIN.with_images({0: [Image(DATA, "image/png")]})
 
 
-def private(prompt: Prompt) -> Private:
-    return Private("key", prompt)
+def private(prompt: Prompt) -> Redactor:
+    return Redactor("key", prompt)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,15 @@ def test_what_is_said_of_pictures_counts_where_there_are_some(
     status: int, message: str, named: type[ModelError], otherwise: type[ModelError] | None
 ) -> None:
     said = json.dumps({"error": {"message": message}})
-    assert type(refusal(status, said, private(PICTURED))) is named
-    assert type(refusal(status, said, private(PLAIN))) is (otherwise or ModelRequestRefused)
+    assert type(response_error(status, said, private(PICTURED))) is named
+    assert type(response_error(status, said, private(PLAIN))) is (otherwise or ModelRequestRefused)
 
 
 def test_a_picture_that_an_error_repeats_is_left_out() -> None:
     data = base64.b64encode(DATA).decode()
     for at in (0, 1, 400):
         said = json.dumps({"error": {"message": f"Bad: data:image/png;base64,{data[at:]}"}})
-        assert str(refusal(400, said, private(PICTURED))) == (
+        assert str(response_error(400, said, private(PICTURED))) == (
             "400 Bad: data:image/png;base64,(data)"
         )
 
@@ -98,7 +98,7 @@ OPENAI = (
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "told"),
+    ("status", "body", "reported"),
     [
         # OpenRouter, with the words of another provider
         (
@@ -110,7 +110,7 @@ OPENAI = (
                     "metadata": {"raw": json.dumps({"message": OPENAI}), "provider_name": "X"},
                 }
             },
-            Told(8192, 8050),
+            ReportedLimits(8192, 8050),
         ),
         # Mistral, KoboldCpp and Cloudflare have places of their own
         (
@@ -127,12 +127,12 @@ OPENAI = (
                     ]
                 },
             },
-            Told(4096, 4200),
+            ReportedLimits(4096, 4200),
         ),
         (
             400,
             {"detail": {"msg": "Max context length exceeded: 5000 / 4096 tokens"}},
-            Told(4096),
+            ReportedLimits(4096),
         ),
         (
             413,
@@ -146,7 +146,7 @@ OPENAI = (
                     }
                 ],
             },
-            Told(7968),
+            ReportedLimits(7968),
         ),
         # More than a minute allows: waiting is in vain
         (
@@ -158,7 +158,7 @@ OPENAI = (
                     "code": "rate_limit_exceeded",
                 }
             },
-            Told(6000),
+            ReportedLimits(6000),
         ),
         (
             429,
@@ -169,18 +169,18 @@ OPENAI = (
                     "code": "rate_limit_exceeded",
                 }
             },
-            Told(3000),
+            ReportedLimits(3000),
         ),
         # TabbyAPI and LMDeploy name the request first
         (
             400,
             {"error": {"message": "Context length 5123 is greater than max_seq_len 4096."}},
-            Told(4096),
+            ReportedLimits(4096),
         ),
         (
             400,
             {"message": "Input length 5000 exceeds the maximum session_len 4096."},
-            Told(4096),
+            ReportedLimits(4096),
         ),
         # Cohere names the excess too, new-api the request's id
         (
@@ -189,7 +189,7 @@ OPENAI = (
                 "message": "too many tokens: size limit exceeded by 5919 tokens. The limit for "
                 "this model is 128000 tokens."
             },
-            Told(128000),
+            ReportedLimits(128000),
         ),
         (
             400,
@@ -199,17 +199,17 @@ OPENAI = (
                     "20261130194334123456789012345678)"
                 }
             },
-            Told(4096),
+            ReportedLimits(4096),
         ),
-        (400, {"error": {"message": "Prompt 超长", "code": "1261"}}, NOTHING_TOLD),
+        (400, {"error": {"message": "Prompt 超长", "code": "1261"}}, NO_REPORTED_LIMITS),
     ],
 )
 def test_too_long_is_understood_wherever_it_is_said(
-    status: int, body: dict[str, object], told: Told
+    status: int, body: dict[str, object], reported: ReportedLimits
 ) -> None:
-    error = refusal(status, json.dumps(body), private(LONG))
+    error = response_error(status, json.dumps(body), private(LONG))
     assert type(error) is ModelContextExceeded
-    assert error.told == told
+    assert error.reported == reported
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def test_too_long_is_understood_wherever_it_is_said(
     ],
 )
 def test_a_limit_of_the_reply_is_understood_by_other_names(message: str, reply: int) -> None:
-    error = refusal(400, json.dumps({"error": {"message": message}}), private(LONG))
+    error = response_error(400, json.dumps({"error": {"message": message}}), private(LONG))
     assert type(error) is ModelReplyTooLong
-    assert error.told == Told(reply=reply)
+    assert error.reported == ReportedLimits(reply=reply)
 
 
 def test_the_page_of_a_proxy_tells_no_window() -> None:
@@ -245,9 +245,9 @@ def test_the_page_of_a_proxy_tells_no_window() -> None:
         "<center><h1>413 Request Entity Too Large</h1></center>\r\n<hr>"
         "<center>nginx/1.18.0 (Ubuntu)</center>\r\n</body>\r\n</html>"
     )
-    error = refusal(413, page, private(LONG))
+    error = response_error(413, page, private(LONG))
     assert type(error) is ModelContextExceeded
-    assert error.told == NOTHING_TOLD
+    assert error.reported == NO_REPORTED_LIMITS
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_the_page_of_a_proxy_tells_no_window() -> None:
 def test_what_an_account_may_use_is_not_what_a_model_takes(
     status: int, message: str, kind: type[ModelError]
 ) -> None:
-    error = refusal(status, json.dumps({"error": {"message": message}}), private(LONG))
+    error = response_error(status, json.dumps({"error": {"message": message}}), private(LONG))
     assert type(error) is kind
 
 
@@ -286,7 +286,7 @@ def test_what_a_server_repeats_of_the_request_says_nothing() -> None:
         "input": "The maximum context length is 4096 tokens, of 8192. System role not supported.",
     }
     body = json.dumps({"detail": [detail]})
-    assert type(refusal(422, body, private(LONG))) is ModelRequestRefused
+    assert type(response_error(422, body, private(LONG))) is ModelRequestRefused
     assert not names_system_role(body)
     assert names_system_role(json.dumps({"detail": "System role not supported"}))
     limit = stream_error({"message": "limit 3000 tokens per minute, used 4000"}, private(LONG))

@@ -7,7 +7,7 @@ from datetime import date
 
 from bot.errors import ModelFailed
 from bot.llm.listed_models import ListedModel
-from bot.llm.model_catalog import AGAIN_SECONDS, FRESH_SECONDS, ModelList
+from bot.llm.model_catalog import AGAIN_SECONDS, FRESH_SECONDS, ModelCatalog
 from tests.doubles import Clock
 
 PATIENT = 20.0
@@ -37,7 +37,7 @@ def ready(says: Sequence[ListedModel] | ModelFailed = Api.says) -> Api:
 
 
 async def test_the_default_comes_first_and_is_there_before_anything_is_known() -> None:
-    async with ModelList("d", (), ready()) as models:
+    async with ModelCatalog("d", (), ready()) as models:
         assert (models.names, models.known) == (("d",), False)
         await models.look(PATIENT)
         assert (models.names, models.known) == (("d", "a", "b"), True)
@@ -45,7 +45,7 @@ async def test_the_default_comes_first_and_is_there_before_anything_is_known() -
 
 
 async def test_what_the_operator_gives_stands_and_the_api_tells_dates_alone() -> None:
-    async with ModelList("d", ("a", "d"), ready()) as models:
+    async with ModelCatalog("d", ("a", "d"), ready()) as models:
         assert (models.names, models.known) == (("d", "a"), True)
         await models.look(PATIENT)
         assert models.names == ("d", "a")
@@ -54,7 +54,7 @@ async def test_what_the_operator_gives_stands_and_the_api_tells_dates_alone() ->
 
 async def test_who_comes_meanwhile_waits_for_the_same_answer() -> None:
     api = Api()
-    async with ModelList("d", (), api) as models:
+    async with ModelCatalog("d", (), api) as models:
         looks = [asyncio.create_task(models.look(PATIENT)) for _ in range(5)]
         await asyncio.sleep(0.01)
         api.may_answer.set()
@@ -65,7 +65,7 @@ async def test_who_comes_meanwhile_waits_for_the_same_answer() -> None:
 
 async def test_who_cannot_wait_leaves_and_the_look_goes_on() -> None:
     api = Api()
-    async with ModelList("d", (), api) as models:
+    async with ModelCatalog("d", (), api) as models:
         await models.look(0.01)
         assert not models.known
         looking = asyncio.create_task(models.look(PATIENT))
@@ -78,7 +78,7 @@ async def test_who_cannot_wait_leaves_and_the_look_goes_on() -> None:
 
 async def test_it_is_asked_again_when_what_it_said_is_old() -> None:
     api, clock = ready(), Clock()
-    async with ModelList("d", (), api, clock=clock) as models:
+    async with ModelCatalog("d", (), api, clock=clock) as models:
         await models.look(PATIENT)
         clock.now += FRESH_SECONDS - 1
         await models.look(PATIENT)
@@ -91,7 +91,7 @@ async def test_it_is_asked_again_when_what_it_said_is_old() -> None:
 
 async def test_a_failure_leaves_what_is_known_and_is_not_repeated_at_once() -> None:
     api, clock = ready(), Clock()
-    async with ModelList("d", (), api, clock=clock) as models:
+    async with ModelCatalog("d", (), api, clock=clock) as models:
         await models.look(PATIENT)
         api.says = ModelFailed("500")
         clock.now += FRESH_SECONDS
@@ -105,6 +105,6 @@ async def test_a_failure_leaves_what_is_known_and_is_not_repeated_at_once() -> N
 
 async def test_a_look_ends_with_the_block() -> None:
     api = Api()
-    async with ModelList("d", (), api) as models:
+    async with ModelCatalog("d", (), api) as models:
         await models.look(0.01)
     assert asyncio.all_tasks() == {asyncio.current_task()}

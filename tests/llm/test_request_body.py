@@ -39,5 +39,5 @@ async def test_pictures_that_are_let_go_meanwhile_are_sent_whole() -> None:
     async for piece in body:
         sent += len(piece)
         for image in images:
-            image.let_go()
+            image.release()
     assert sent == body.length
