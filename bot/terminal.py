@@ -39,21 +39,21 @@ from bot.settings import Settings
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 
-PLACE_ID: Final = 1
+CHANNEL_ID: Final = 1  # There is one conversation, with one person.
 PERSON_ID: Final = 1
-HERE: Final = Conversation(PLACE_ID)
+CONVERSATION: Final = Conversation(CHANNEL_ID)
 DATABASE_NAME: Final = "chat.db"
-OFFLINE_DATABASE_NAME: Final = "chat-offline.db"  # What no model said is not for one to remember.
+OFFLINE_DATABASE_NAME: Final = "chat-offline.db"  # Keeps stand-in answers out of the other.
 DEFAULT: Final = "default"  # /system default
 PROMPT: Final = "user : "
 LABEL: Final = "ChatBot : "
 COMMAND: Final = re.compile(r"/[\w?-]*")  # /usr/bin is not a command.
-PIPED_BYTES: Final = 10_000_000  # More than fits into the largest CONTEXT_TOKENS.
-DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
-LOG_RECORDS: Final = 1000
-RECALLED_TOKENS: Final = 100_000
+MAX_PIPED_BYTES: Final = 10_000_000  # More than fits into the largest CONTEXT_TOKENS.
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes; a shell has 128 + SIGINT
+LOG_RECORDS: Final = 1000  # held back while an answer is printed
+RECALLED_TOKENS: Final = 100_000  # of earlier questions for the arrow keys
 QUOTED_CHARACTERS: Final = 60
-OFFLINE: Final = json.dumps(
+OFFLINE_MODEL: Final = json.dumps(
     {
         "mode": "offline",
         "api_key": None,
@@ -66,15 +66,15 @@ OFFLINE: Final = json.dumps(
 class TerminalReply:
     """Prints a reply as it streams, after *label*; its notices go to standard error.
 
-    If the text cannot be printed, *lost* has the reason and *stop* is called to end the answer.
+    If the text cannot be printed, *error* has the reason and *stop* is called to end the answer.
     """
 
     def __init__(self, label: str, stop: Callable[[], None]) -> None:
-        self.lost: OSError | None = None
+        self.error: OSError | None = None
         self._label = label
         self._stop = stop
         self._begun = False
-        self._space = ""  # trailing white space, printed when more text follows
+        self._pending = ""  # trailing white space, printed when more text follows
 
     async def __aenter__(self) -> Self:
         self._print(self._label)
@@ -85,25 +85,25 @@ class TerminalReply:
 
     def write(self, delta: str) -> None:
         """Print more of the text, without leading and trailing white space."""
-        text = self._space + delta if self._begun else delta.lstrip()
-        words = text.rstrip()
-        self._space = text[len(words) :]
-        self._begun = self._begun or bool(words)
-        self._print(words)
+        text = self._pending + delta if self._begun else delta.lstrip()
+        complete = text.rstrip()
+        self._pending = text[len(complete) :]
+        self._begun = self._begun or bool(complete)
+        self._print(complete)
 
     def restart(self) -> None:
         """Begin on a new line: printed text cannot be deleted."""
         if self._begun:
             self._print("\n")
-        self._begun, self._space = False, ""
+        self._begun, self._pending = False, ""
 
     async def finish(self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS) -> None:  # noqa: ARG002  # the port's
         """End the line and print *notices*."""
-        if self.lost is not None:
+        if self.error is not None:
             return
         if self._begun:
             self._print("\n")
-        for notice in notices_for(NO_ACTIONS, notices):  # There is nothing to press.
+        for notice in notices_for(NO_ACTIONS, notices):  # A terminal has no buttons.
             print(f"({notice})" if self._begun else notice, file=sys.stderr, flush=True)
 
     async def leave(
@@ -117,19 +117,19 @@ class TerminalReply:
         await self.finish(notices, actions)
 
     async def shown_text(self, without: Sequence[str] = ()) -> str:  # noqa: ARG002  # the port's
-        """Return nothing: a terminal is not read back."""
+        """Return nothing: printed text cannot be read back."""
         return ""
 
     async def withdraw(self) -> None:
         """Do nothing: printed text cannot be deleted."""
 
     def _print(self, text: str) -> None:
-        if not text or self.lost is not None:
+        if not text or self.error is not None:
             return
         try:
             print(text, end="", flush=True)
         except OSError as error:  # The pipe is closed, or the disk is full.
-            self.lost = error
+            self.error = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             # Not now: the answer may just be reaching the point after which `stop` has no effect.
             asyncio.get_running_loop().call_soon(self._stop)
@@ -138,26 +138,27 @@ class TerminalReply:
 class Chat:
     """One person's conversation at the terminal."""
 
-    def __init__(self, assistant: Assistant, history: History, sentences: Sentences) -> None:
-        self.sentences = self._strings = sentences
+    def __init__(self, assistant: Assistant, history: History, strings: Sentences) -> None:
+        self._strings = strings
         self._assistant = assistant
         self._history = history
-        # Ids that grow from run to run, like Discord's.
+        # Message ids grow from run to run, like Discord's.
         self._ids = itertools.count(time.time_ns() // 1_000_000)
 
-    async def recall(self) -> None:
-        """Print what is remembered, and let the arrow keys bring back earlier questions."""
+    async def greet(self) -> None:
+        """Print how to use the chat and what is remembered; recall questions by the arrow keys."""
+        print(self._strings.terminal_greeting)
         with suppress(HistoryFailed):
-            exchanges = await self._history.context(HERE, token_budget=RECALLED_TOKENS)
+            exchanges = await self._history.context(CONVERSATION, token_budget=RECALLED_TOKENS)
             recall(exchange.question for exchange in exchanges)
             if exchanges:
                 question = " ".join(exchanges[-1].question.split())
                 if len(question) > QUOTED_CHARACTERS:
                     question = f"{question[:QUOTED_CHARACTERS]}…"
-                prompt = await self._assistant.system_prompt(HERE)
+                prompt = await self._assistant.system_prompt(CONVERSATION)
                 print(self._strings.terminal_remembered.format(question=question, prompt=prompt))
 
-    async def say(self, text: str, *, label: str = "") -> int:
+    async def respond(self, text: str, *, label: str = "") -> int:
         """Answer *text*, or run it if it is a command; return the exit code.
 
         Raises BrokenPipeError or StartRefused if the answer cannot be printed.
@@ -173,14 +174,14 @@ class Chat:
             else:
                 print(self._strings.terminal_unknown_command, file=sys.stderr)
                 code = FAILED
-        except HistoryFailed as error:
+        except (HistoryFailed, SystemPromptTooLong) as error:
             print(error.explain(self._strings), file=sys.stderr)
             code = FAILED
-        _show_log()
+        _flush_log()
         return code
 
     async def _ask(self, question: str, label: str) -> int:
-        exchange = Exchange(next(self._ids), HERE, PLACE_ID, PERSON_ID, "", question)
+        exchange = Exchange(next(self._ids), CONVERSATION, CHANNEL_ID, PERSON_ID, "", question)
         reply = TerminalReply(label, self._assistant.stop)
         loop = asyncio.get_running_loop()
         interrupted = asyncio.Event()
@@ -196,37 +197,33 @@ class Chat:
             await self._assistant.answer(exchange, reply)
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-        if isinstance(reply.lost, BrokenPipeError):
-            raise reply.lost
-        if reply.lost is not None:
-            raise StartRefused(f"Cannot write to standard output: {reply.lost.strerror}.")
+        if isinstance(reply.error, BrokenPipeError):
+            raise reply.error
+        if reply.error is not None:
+            raise StartRefused(f"Cannot write to standard output: {reply.error.strerror}.")
         if interrupted.is_set():
             return INTERRUPTED
-        return DONE if await self._is_whole(exchange.message_id) else FAILED
+        return DONE if await self._is_complete(exchange.message_id) else FAILED
 
-    async def _is_whole(self, message_id: int) -> bool:
+    async def _is_complete(self, message_id: int) -> bool:
         with suppress(HistoryFailed):
             exchange = await self._history.find(message_id)
             return exchange is not None and bool(exchange.reply) and not exchange.cut
         return False
 
     async def _reset(self) -> int:
-        count = await self._assistant.reset(HERE, next(self._ids))
+        count = await self._assistant.reset(CONVERSATION, next(self._ids))
         await self._history.erasure.erase()
         print(self._strings.terminal_reset.format(count=count))
         return DONE
 
     async def _system(self, prompt: str = "") -> int:
+        """Set the system prompt, unless it is empty, and print it."""
         if prompt:
-            try:
-                new_prompt = "" if prompt == DEFAULT else prompt
-                await self._assistant.instruct("channel", HERE, new_prompt)
-            except SystemPromptTooLong as error:
-                print(error.explain(self._strings), file=sys.stderr)
-                return FAILED
-        print(
-            self._strings.terminal_system.format(prompt=await self._assistant.system_prompt(HERE))
-        )
+            new_prompt = "" if prompt == DEFAULT else prompt
+            await self._assistant.instruct("channel", CONVERSATION, new_prompt)
+        current = await self._assistant.system_prompt(CONVERSATION)
+        print(self._strings.terminal_system.format(prompt=current))
         return DONE
 
 
@@ -240,19 +237,18 @@ def chat(words: Sequence[str], *, offline: bool) -> int:
     stack = AsyncExitStack()
     with asyncio.Runner() as runner:
         try:
-            talk = runner.run(_open(stack, offline=offline))
+            conversation = runner.run(_open(stack, offline=offline))
             if question is not None:
-                return runner.run(talk.say(question))
-            print(talk.sentences.terminal_greeting)
-            runner.run(talk.recall())
-            _loop(runner, talk)
+                return runner.run(conversation.respond(question))
+            runner.run(conversation.greet())
+            _loop(runner, conversation)
         finally:
             runner.run(stack.aclose())
     return DONE
 
 
 def _set_up() -> None:
-    """Make the streams accept any character, and hold the log back until after the answer."""
+    """Make the streams accept any character, and hold the log back while an answer is printed."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -260,11 +256,11 @@ def _set_up() -> None:
     set_up_logging("WARNING", "text")
     [handler] = logging.root.handlers
     never = logging.CRITICAL + 1
-    waiting = MemoryHandler(LOG_RECORDS, flushLevel=never, target=handler, flushOnClose=False)
-    logging.root.handlers = [waiting]
+    buffer = MemoryHandler(LOG_RECORDS, flushLevel=never, target=handler, flushOnClose=False)
+    logging.root.handlers = [buffer]
 
 
-def _show_log() -> None:
+def _flush_log() -> None:
     for handler in logging.root.handlers:
         handler.flush()
 
@@ -275,7 +271,7 @@ def _at_keyboard() -> bool:
 
 def _question(words: Sequence[str]) -> str:
     """Return *words*, followed by the piped input; raises QuestionRefused."""
-    parts = [_text(os.fsencode(" ".join(words)), "The question").strip(), _piped()]
+    parts = [_decoded(os.fsencode(" ".join(words)), "The question").strip(), _piped()]
     question = "\n\n".join(filter(None, parts))
     if not question:
         raise QuestionRefused(
@@ -286,37 +282,40 @@ def _question(words: Sequence[str]) -> str:
 
 
 def _piped() -> str:
+    """Return the text on standard input, "" at a keyboard; raises QuestionRefused."""
     if sys.stdin is None or _at_keyboard():
         return ""
-    data = sys.stdin.buffer.read(PIPED_BYTES + 1)
-    if len(data) > PIPED_BYTES:
+    data = sys.stdin.buffer.read(MAX_PIPED_BYTES + 1)
+    if len(data) > MAX_PIPED_BYTES:
         raise QuestionRefused(
-            f"Standard input is longer than {PIPED_BYTES // 1_000_000} MB, which is more than a "
-            "model can read. Pipe in less."
+            f"Standard input is longer than {MAX_PIPED_BYTES // 1_000_000} MB, which is more than "
+            "a model can read. Pipe in less."
         )
-    text = _text(data, "Standard input")
+    text = _decoded(data, "Standard input")
     return text.rstrip().lstrip("\r\n") if text.strip() else ""
 
 
-def _text(data: bytes, name: str) -> str:
+def _decoded(data: bytes, name: str) -> str:
+    """Return *data* as text; raises QuestionRefused with its *name*."""
     text = decode(data)
     if text is None and b"\0" not in data:
         with suppress(UnicodeDecodeError):
-            text = data.decode()  # Output of programs may have control characters, such as bells.
+            text = data.decode()  # Programs print control characters, too.
     if text is None:
         raise QuestionRefused(f"{name} is not text, or its encoding is unknown. Give it as UTF-8.")
     return scrubbed(text)
 
 
 async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
-    given: dict[str, Any] = {"discord_token": "not-needed"}
+    """Open the model and the database of the chat; *stack* closes them."""
+    overrides: dict[str, Any] = {"discord_token": "not-needed"}
     if offline:
-        stand_in = running("bot.sandbox.model.server", "--settings", OFFLINE)
+        stand_in = running("bot.sandbox.model.server", "--settings", OFFLINE_MODEL)
         ready = await stack.enter_async_context(stand_in)
-        given |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
-        given |= {"openai_model": "offline", "openai_options": {}}
+        overrides |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
+        overrides |= {"openai_model": "offline", "openai_options": {}}
         os.environ |= NO_PROXY
-    settings = Settings.load(**given)
+    settings = Settings.load(**overrides)
     languages = Languages(settings.language)
     name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
     try:
@@ -338,17 +337,18 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     return Chat(assistant, history, languages.default)
 
 
-def _loop(runner: asyncio.Runner, talk: Chat) -> None:
+def _loop(runner: asyncio.Runner, conversation: Chat) -> None:
+    """Respond to each text that is entered, until /quit or the end of the input."""
     while True:
         try:
             text = scrubbed(read_text(PROMPT)).strip()
         except EOFError:
             print()
             return
-        except KeyboardInterrupt:  # Ctrl-C gives up the line, not the conversation.
+        except KeyboardInterrupt:  # Ctrl-C cancels the line, not the conversation.
             print()
             continue
         if text == "/quit":
             return
         if text:
-            runner.run(talk.say(text, label=LABEL))
+            runner.run(conversation.respond(text, label=LABEL))
