@@ -37,6 +37,17 @@ _FORGOTTEN: Final = """
         WHERE e.author_id <> 0
 """
 
+# How many exchanges a reset forgets, without those that an earlier reset forgot.
+_COUNT_RESET: Final = """
+    SELECT count(*) FROM exchanges WHERE message_id IN (
+        SELECT message_id FROM exchanges WHERE channel_id = :channel
+            AND private_to IN (0, :person) AND message_id < :before AND author_id <> 0
+        UNION SELECT :channel)
+    AND author_id <> 0 AND reply <> '' AND message_id < :before
+    AND (private_to <> 0 OR message_id >=
+        coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0))
+"""
+
 _THESE: Final = "(SELECT value FROM json_each(:places))"
 _FORGET_PLACES: Final = (
     """
@@ -98,18 +109,7 @@ class Erasure:
         are not shown whole yet end with *notice*. What *person_id* alone sees there goes as well.
         """
         named = {"channel": channel_id, "before": before_id, "person": person_id}
-        [(count,)] = await self._database.fetch(
-            """
-            SELECT count(*) FROM exchanges WHERE message_id IN (
-                SELECT message_id FROM exchanges WHERE channel_id = :channel
-                    AND private_to IN (0, :person) AND message_id < :before AND author_id <> 0
-                UNION SELECT :channel)
-            AND author_id <> 0 AND reply <> '' AND message_id < :before
-            AND (private_to <> 0 OR message_id >=
-                coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0))
-            """,
-            **named,
-        )
+        [(count,)] = await self._database.fetch(_COUNT_RESET, **named)
         await self._database.change_all(
             _boundary(channel_id, before_id),
             (

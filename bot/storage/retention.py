@@ -68,18 +68,25 @@ class Retention:
             await asyncio.sleep(BACKOFF.seconds(failures))
 
     async def prune_forever(self) -> None:
-        """Forget what is older than the retention period, and drop ids, until it is cancelled."""
+        """Prune once an hour; runs until it is cancelled."""
         while True:
             try:
-                if self._retention_seconds:
-                    oldest = self._now() - self._retention_seconds
-                    await self._erasure.expire(snowflake_at(oldest))
-                    await self._usage.expire(int(oldest // DAY_SECONDS))
-                await self._erasure.prune(snowflake_at(self._now() - self._keep_seconds))
-                await self._erasure.rewrite_large_file()
+                await self.prune()
             except HistoryFailed as error:
                 log.warning("Cannot prune forgotten exchanges yet: %s", error)
             await asyncio.sleep(HOUR_SECONDS)
+
+    async def prune(self) -> None:
+        """Forget what is older than the retention period, and drop ids that are old enough.
+
+        Raises HistoryFailed.
+        """
+        if self._retention_seconds:
+            oldest = self._now() - self._retention_seconds
+            await self._erasure.expire(snowflake_at(oldest))
+            await self._usage.expire(int(oldest // DAY_SECONDS))
+        await self._erasure.prune(snowflake_at(self._now() - self._keep_seconds))
+        await self._erasure.rewrite_large_file()
 
 
 async def erase_at_start(erasure: Erasure, facts: Facts) -> None:
