@@ -29,23 +29,35 @@ from bot.commands.usage import UsageCommand
 from bot.connection import Connection
 from bot.i18n.languages import Languages
 from bot.inbox.access import Access
+from bot.inbox.admission import Admission
 from bot.inbox.channel_context import whereabouts
 from bot.inbox.channels import Channels
-from bot.inbox.edits import Changes
+from bot.inbox.claims import Claims
+from bot.inbox.edits import Edits
+from bot.inbox.identity import Identity
 from bot.inbox.in_flight import InFlight
+from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.interactions import Interactions
 from bot.inbox.messages import Inbox
 from bot.inbox.past_images import Gallery
 from bot.inbox.questions import Questions
-from bot.inbox.user_limits import PersonLimits
+from bot.inbox.reply_factory import ReplyFactory
+from bot.inbox.thread_opener import ThreadOpener
+from bot.inbox.unsaved import Unsaved
+from bot.inbox.user_limits import UserRateLimit
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
+from bot.recovery.backfill import Backfill
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
-from bot.recovery.missed import Absence
-from bot.recovery.reconcile import Comparison
-from bot.recovery.unfinished import Recovery
-from bot.recovery.watermark import Heard
+from bot.recovery.interactions import UnfinishedInteractions
+from bot.recovery.period import CatchUpPeriod
+from bot.recovery.reconcile import Reconciliation
+from bot.recovery.resume import Resumption
+from bot.recovery.schedule import Schedule
+from bot.recovery.search import SearchPlanner
+from bot.recovery.unfinished import Unfinished
+from bot.recovery.watermark import Watermark
 from bot.settings import Settings
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
@@ -116,8 +128,10 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     history, attachments = resources.history, resources.attachments
     languages = Languages(settings.language, client.locale_of)
     access = Access(settings.allowed_guilds, settings.allow_dms)
-    limits = PersonLimits(settings.user_messages_per_minute)
-    in_flight = InFlight()
+    limit = UserRateLimit(settings.user_messages_per_minute)
+    in_flight, identity = InFlight(), Identity(client)
+    schedule = Schedule(in_flight)
+    claims = Claims(in_flight, schedule.released)
 
     channels = Channels(client, history.places, pacer)
     assistant = Assistant(
@@ -131,57 +145,47 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         whereabouts=partial(whereabouts, client),
     )
 
-    questions = Questions(history, channels, attachments=attachments, languages=languages)
-    inbox = Inbox(
-        assistant,
-        history,
-        questions,
-        channels,
-        pacer,
-        limits=limits,
-        languages=languages,
-        message_content=client.intents.message_content,
-        max_parts=settings.reply_parts,
-    )
-    interactions = Interactions(
-        client,
-        assistant,
-        history,
-        inbox,
-        channels,
-        pacer,
-        attachments=attachments,
-        limits=limits,
-        languages=languages,
-    )
+    edits = Edits(assistant, history, identity, arrivals=claims, withdraw=schedule.resume)
+    assistant.follow(edits.refresh)
 
-    heard = Heard(history)
+    questions = Questions(history, channels, identity, attachments=attachments, languages=languages)
+    opener = ThreadOpener(assistant, history, questions, channels, pacer)
+    unsaved = Unsaved(history)
+    replies = ReplyFactory(channels, opener, unsaved, pacer, languages, settings.reply_parts)
+    admission = Admission(
+        assistant,
+        history,
+        identity,
+        limit,
+        languages,
+        message_content=client.intents.message_content,
+    )
+    inbox = Inbox(assistant, history, questions, claims, admission, replies, unsaved)
+    places = InteractionPlaces(client, channels)
+    interactions = Interactions(assistant, history, questions, claims, limit, replies, places)
+
+    watermark = Watermark(history.facts)
     guilds = Guilds(client, history, access)
-    look_again = asyncio.Event()
-    changes = Changes(assistant, history, arrivals=inbox, withdraw=look_again.set)
-    assistant.follow(changes.refresh)
-    catch_up = CatchUp(
-        client,
+    period = CatchUpPeriod(settings.catch_up_hours)
+    unfinished = Unfinished(
+        assistant,
         history,
         questions,
-        inbox,
-        Recovery(
-            assistant,
-            history,
-            questions,
-            inbox,
-            interactions,
-            channels,
-            pacer,
-            languages=languages,
-        ),
-        guilds,
-        Absence(client, history, channels, guilds, pacer),
-        Comparison(client, history, channels, guilds, changes, pacer),
-        heard,
-        hours=settings.catch_up_hours,
-        in_flight=in_flight,
-        look_again=look_again,
+        replies,
+        UnfinishedInteractions(assistant, history, replies, places, channels),
+        channels,
+        identity,
+    )
+    resumption = Resumption(history, unfinished, claims, schedule, in_flight, period)
+    planner = SearchPlanner(client, history.places, channels, guilds, pacer)
+    catch_up = CatchUp(
+        history,
+        claims,
+        unsaved,
+        schedule,
+        resumption,
+        Backfill(planner, inbox, resumption, schedule, guilds, watermark, period),
+        Reconciliation(client, history, channels, guilds, edits, pacer, period),
     )
     retention = Retention(
         history.erasure,
@@ -191,16 +195,16 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     )
 
     authorizer = Authorizer(access, in_flight)
-    regenerator = Regenerator(assistant, history, questions, inbox, interactions, catch_up, limits)
+    regenerator = Regenerator(assistant, history, questions, claims, limit, replies, interactions)
     policy = _data_policy(settings, attachments)
     commands: list[Command] = [
-        ResetCommand(authorizer, assistant, changes),
-        PrivacyCommands(authorizer, assistant, history, policy, withdraw=look_again.set),
+        ResetCommand(authorizer, assistant, edits),
+        PrivacyCommands(authorizer, assistant, history, policy, withdraw=schedule.resume),
         HelpCommand(authorizer, assistant, history, policy),
         ModelCommand(authorizer, assistant, resources.models),
         UsageCommand(authorizer, history.usage, settings.token_prices),
         SystemPromptCommand(authorizer, assistant, history.preferences),
-        AskCommand(authorizer, channels, client.answer_interaction),
+        AskCommand(authorizer, channels, interactions.handle),
         ReplyButtons(authorizer, assistant, history, regenerator, languages),
     ]
     surface = Surface(client, history.facts)
@@ -212,22 +216,21 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         assistant=assistant,
         background=(
             catch_up.run,
-            changes.keep_making,
+            edits.keep_applied,
             retention.erase_forever,
             retention.prune_forever,
             guilds.keep_recorded,
-            heard.keep_written,
+            watermark.keep_written,
             surface.tree.sync_if_changed,
         ),
         catch_up=catch_up,
-        changes=changes,
+        edits=edits,
         guilds=guilds,
-        heard=heard,
+        watermark=watermark,
         history=history,
         in_flight=in_flight,
         inbox=inbox,
         interactions=interactions,
-        questions=questions,
     )
 
 

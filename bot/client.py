@@ -9,19 +9,17 @@ from typing import Final
 import discord
 
 from bot.assistant.assistant import Assistant
-from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import earlier, snowflake_at
-from bot.errors import HistoryFailed, ReplyDelayed
+from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.inbox.access import Access
-from bot.inbox.edits import Changes, is_edit
+from bot.inbox.edits import Edits, is_edit
 from bot.inbox.in_flight import InFlight
 from bot.inbox.interactions import Interactions
 from bot.inbox.messages import Inbox
-from bot.inbox.questions import Questions
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
-from bot.recovery.watermark import MARGIN_SECONDS, Heard
+from bot.recovery.watermark import MARGIN_SECONDS, Watermark
 from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
 from bot.transport.patches import RateLimitTrace
@@ -46,14 +44,13 @@ class Handlers:
     assistant: Assistant
     background: Sequence[Background]
     catch_up: CatchUp
-    changes: Changes
+    edits: Edits
     guilds: Guilds
-    heard: Heard
     history: History
     in_flight: InFlight
     inbox: Inbox
     interactions: Interactions
-    questions: Questions
+    watermark: Watermark
 
 
 class ChatClient(discord.Client):
@@ -90,22 +87,22 @@ class ChatClient(discord.Client):
     async def setup_hook(self) -> None:
         """Prepare what is done once, before the gateway is connected."""
         try:
-            await self._to.heard.load()
+            await self._to.watermark.load()
             await self._to.guilds.load()
             await self._to.catch_up.look_ahead()
         except HistoryFailed as error:
-            log.warning("What the last run left open cannot be read: %s", error)
+            log.warning("Cannot read what the last run left open: %s", error)
         self._background = [asyncio.create_task(run()) for run in self._to.background]
 
     async def on_connect(self) -> None:
         """Keep in mind that something was missed: this is a new session, not a resumed one."""
-        self._to.heard.freeze()
+        self._to.watermark.pin()
 
     async def on_ready(self) -> None:
         """Say that the bot is there, and catch up."""
         log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
         for guild in self.guilds:
-            self._to.changes.guild_back(guild.id)
+            self._to.edits.guild_restored(guild.id)
         self._to.catch_up.came_back()
 
     async def on_message(self, message: discord.Message) -> None:
@@ -113,40 +110,9 @@ class ChatClient(discord.Client):
         served = self._to.access.allows(addressing.guild_id_of(message))
         if served and addressing.from_a_person(message):
             self._to.in_flight.track()
-            await self._take(message)
-        self._to.heard.hear(message.id)
-
-    async def answer_interaction(
-        self,
-        interaction: discord.Interaction,
-        exchange: Exchange,
-        about: Sequence[discord.Attachment],
-    ) -> None:
-        """Store what a command asked and see it answered; while draining, the next start does.
-
-        *about* are the files of the message that it asks about. Raises PersonBusy.
-        """
-        done = True
-        with self._to.inbox.holding(interaction.id) as free:
-            if not free:
-                return
-            try:
-                taken = await self._to.interactions.take(interaction, exchange)
-                if taken is not None:
-                    done = False
-                    exchange, reply = taken
-                    await self._to.catch_up.turn_of(exchange.queue_key)
-                    load_context = self._to.interactions.context_loader(about)
-                    if not self._to.in_flight.draining:
-                        delivery = await self._to.assistant.answer(
-                            exchange, reply, load_context=load_context
-                        )
-                        done = delivery.done
-            except ReplyDelayed as error:
-                log.info("Question %d waits: %s", interaction.id, error)
-                done = False
-            finally:
-                self._to.catch_up.released(interaction.id, exchange.queue_key, done=done)
+            await self._to.watermark.initialise(message.id)
+            await self._to.inbox.handle(message)
+        self._to.watermark.advance(message.id)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Take over what somebody made of their question; an edit may make a question, too."""
@@ -155,24 +121,24 @@ class ChatClient(discord.Client):
             return
         if not addressing.from_a_person(message) or not is_edit(message):
             return
-        if await self._to.changes.edited(message, self.me_id):
+        if await self._to.edits.edited(message):
             await self.on_message(message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """Forget what somebody deleted."""
-        await self._to.changes.deleted({payload.message_id})
+        await self._to.edits.deleted({payload.message_id})
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         """Forget what somebody deleted at once."""
-        await self._to.changes.deleted(payload.message_ids)
+        await self._to.edits.deleted(payload.message_ids)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Forget what was said in a thread."""
-        await self._to.changes.place_gone(payload.thread_id)
+        await self._to.edits.place_deleted(payload.thread_id)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Forget what was said in a channel and its threads."""
-        await self._to.changes.place_gone(channel.id)
+        await self._to.edits.place_deleted(channel.id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note from when on the bot is there: nothing older is for it."""
@@ -182,20 +148,22 @@ class ChatClient(discord.Client):
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Note a guild that was not there before, and look whether something was missed in it."""
         self._to.guilds.see(guild, snowflake_at(discord.utils.utcnow().timestamp()))
-        self._to.changes.guild_back(guild.id)
-        if self._to.guilds.waits_for(guild.id):
+        self._to.edits.guild_restored(guild.id)
+        if self._to.guilds.is_unsearched(guild.id):
             self._to.catch_up.came_back()
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
         """Keep in mind from when on nothing is heard of a guild."""
         try:
-            await self._to.guilds.lost(guild.id, earlier(self._to.heard.mark, MARGIN_SECONDS))
+            await self._to.guilds.lost(
+                guild.id, earlier(self._to.watermark.position, MARGIN_SECONDS)
+            )
         except HistoryFailed as error:
-            log.warning("That server %d is unavailable is not recorded: %s", guild.id, error)
+            log.warning("Cannot record server %d as unavailable: %s", guild.id, error)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Forget what was said in a guild that the bot left."""
-        await self._to.changes.guild_gone(guild.id)
+        await self._to.edits.guild_left(guild.id)
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
         """Log what no other handler expected; what people wrote stays out of it."""
@@ -214,8 +182,8 @@ class ChatClient(discord.Client):
             log.info("Going on after the next start: %d answers", len(in_flight))
             self._to.assistant.interrupt()
             await in_flight.wait(STOPPING_SECONDS)
-        await self._to.changes.finish(FORGETTING_SECONDS)
-        await self._to.heard.write()
+        await self._to.edits.finish(FORGETTING_SECONDS)
+        await self._to.watermark.write()
 
     async def close(self) -> None:
         """Close the connection and end what runs beside it."""
@@ -223,26 +191,6 @@ class ChatClient(discord.Client):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await super().close()
-
-    async def _take(self, message: discord.Message) -> None:
-        """Store a question and see it answered; while draining, the next start does that."""
-        done, queue_key = True, (message.channel.id, 0)
-        with self._to.inbox.holding(message.id) as free:
-            if not free:
-                return
-            await self._to.heard.begin(message.id)
-            if not await self._to.questions.is_for_me(message, self.me_id):
-                return
-            try:
-                question = await self._to.inbox.store(message, self.me_id)
-                if question is not None:
-                    done = False  # Also where a failure of our own ends this: it is stored.
-                    queue_key = question.exchange.queue_key
-                    await self._to.catch_up.turn_of(queue_key)
-                    if not self._to.in_flight.draining:
-                        done = await self._to.inbox.answer(question, self.me_id)
-            finally:
-                self._to.catch_up.released(message.id, queue_key, done=done)
 
     def locale_of(self, guild_id: int) -> str | None:
         """Return the locale that a guild chose; only communities can, others are set to en-US."""

@@ -67,14 +67,8 @@ class ReplyButtons:
                 await self._update_buttons(interaction, exchange)
                 raise Refused(lambda t: t.nothing_to_stop)
             return
-        assert interaction.client.user is not None
-        result = await self._regenerator.regenerate(
-            exchange,
-            offer,
-            ButtonPress(interaction.id, interaction.token),
-            person_id=interaction.user.id,
-            me_id=interaction.client.user.id,
-        )
+        press = ButtonPress(interaction.id, interaction.token)
+        result = await self._regenerator.regenerate(exchange, offer, press, interaction.user.id)
         if result is RegenerateResult.RUNNING:
             raise Refused(lambda t: t.answer_running)
         if result is RegenerateResult.FORGOTTEN:

@@ -5,13 +5,12 @@ from enum import Enum, auto
 from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
-from bot.conversation.snowflakes import seconds_of
 from bot.errors import PersonBusy
+from bot.inbox.claims import Claims
 from bot.inbox.interactions import Interactions
-from bot.inbox.messages import Inbox
 from bot.inbox.questions import Questions
-from bot.inbox.user_limits import PersonLimits, Verdict
-from bot.recovery.catch_up import CatchUp
+from bot.inbox.reply_factory import ReplyFactory
+from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.replies.discord_reply import DiscordReply
 from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
@@ -36,56 +35,52 @@ class Regenerator:
         assistant: Assistant,
         history: History,
         questions: Questions,
-        inbox: Inbox,
+        claims: Claims,
+        limit: UserRateLimit,
+        replies: ReplyFactory,
         interactions: Interactions,
-        catch_up: CatchUp,
-        limits: PersonLimits,
     ) -> None:
         self._assistant = assistant
         self._history = history
         self._questions = questions
-        self._inbox = inbox
+        self._claims = claims
+        self._limit = limit
+        self._replies = replies
         self._interactions = interactions
-        self._catch_up = catch_up
-        self._limits = limits
 
     async def regenerate(
-        self,
-        exchange: Exchange,
-        renewal: ReplyAction,
-        press: ButtonPress,
-        *,
-        person_id: int,
-        me_id: int,
+        self, exchange: Exchange, renewal: ReplyAction, press: ButtonPress, person_id: int
     ) -> RegenerateResult:
         """Write a reply anew, or go on with it; raises PersonBusy or HistoryFailed."""
-        message_id = exchange.message_id
-        with self._inbox.holding(message_id, is_stored=True) as free:
-            if not free:
+        with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
+            if claim is None:
                 return RegenerateResult.RUNNING
-            if self._limits.judge(person_id, seconds_of(press.id)) is not Verdict.ADMITTED:
-                raise PersonBusy(self._limits.questions_per_minute)
-            delivery = Delivery.DEFERRED
-            try:
-                reply = await self._reply(exchange, press)
-                load_context = self._questions.context_reloader(me_id)
-                delivery = (
-                    await self._assistant.renew(
-                        exchange, reply, renewal, person_id, load_context=load_context
-                    )
-                    if reply is not None
-                    else Delivery.GONE
-                )
-            finally:
-                self._catch_up.released(message_id, exchange.queue_key, done=delivery.done)
-        if delivery is Delivery.GONE:
-            self._catch_up.again()  # The question may still be open.
-            return RegenerateResult.FORGOTTEN
-        return RegenerateResult.DONE
+            claim.arrived()
+            if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
+                raise PersonBusy(self._limit.questions_per_minute)
+            claim.opened(exchange.queue_key)
+            delivery = await self._deliver(exchange, renewal, press, person_id)
+            if delivery.done:
+                claim.finished()
+            if delivery is Delivery.GONE:
+                self._claims.contest(exchange.message_id)  # Recovery looks: it may be open still.
+                return RegenerateResult.FORGOTTEN
+            return RegenerateResult.DONE
+
+    async def _deliver(
+        self, exchange: Exchange, renewal: ReplyAction, press: ButtonPress, person_id: int
+    ) -> Delivery:
+        reply = await self._reply(exchange, press)
+        if reply is None:
+            return Delivery.GONE
+        load_context = self._questions.reload_context
+        return await self._assistant.renew(
+            exchange, reply, renewal, person_id, load_context=load_context
+        )
 
     async def _reply(self, exchange: Exchange, press: ButtonPress) -> DiscordReply | None:
-        """Return a reply over the messages that show it, None if they cannot be edited any more."""
+        """Return a reply over the messages of the last one; None if those cannot be changed."""
         parts = await self._history.parts_of(exchange.message_id)
         if exchange.conversation.person_id:
             return await self._interactions.reply_by_press(exchange, press, parts)
-        return self._inbox.reply_over(exchange, parts, nonce_id=press.id)
+        return self._replies.over(exchange, parts, nonce_id=press.id)

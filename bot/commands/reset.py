@@ -9,16 +9,16 @@ from bot.assistant.assistant import Assistant
 from bot.commands.base import Authorizer, localized, strings_for
 from bot.commands.responses import confirm, run_or_defer
 from bot.commands.surface import Surface
-from bot.inbox.edits import Changes
+from bot.inbox.edits import Edits
 
 
 class ResetCommand:
     """Forgets the conversation of a place, for those who manage it."""
 
-    def __init__(self, authorizer: Authorizer, assistant: Assistant, changes: Changes) -> None:
+    def __init__(self, authorizer: Authorizer, assistant: Assistant, edits: Edits) -> None:
         self._authorizer = authorizer
         self._assistant = assistant
-        self._changes = changes
+        self._edits = edits
 
     def register(self, surface: Surface) -> None:
         """Add the command."""
@@ -37,7 +37,7 @@ class ResetCommand:
         place = replace(place, person_id=interaction.user.id)
 
         async def work() -> int:
-            await self._changes.made()
+            await self._edits.applied()
             return await self._assistant.reset(place, interaction.id)
 
         count = await run_or_defer(interaction, work())

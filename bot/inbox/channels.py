@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import discord
 
 from bot.bounded import BoundedDict
-from bot.errors import HistoryFailed
+from bot.errors import HistoryFailed, ReplyDelayed
 from bot.inbox import addressing
 from bot.replies.destination import lost_because
 from bot.storage.places import Places
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS: Final = 3.0
 KNOWN: Final = 10_000  # of each kind of knowledge; the oldest is looked up again
+T = TypeVar("T")
 
 
 class Channels:
@@ -115,6 +116,13 @@ class Channels:
             await call(lambda: thread.edit(archived=False), self._pacer, Priority.RESPONSE)
         except discord.Forbidden as error:
             raise lost_because(error, thread) from error
+
+    async def call(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Make a request that a reply needs; raises HTTPException or ReplyDelayed."""
+        try:
+            return await call(request, self._pacer, Priority.RESPONSE)
+        except DiscordUnavailable as error:
+            raise ReplyDelayed(str(error)) from error
 
     def at(self, channel_id: int, guild_id: int | None) -> Any:
         """Return the channel with this id, or what can be written to where it is not cached."""

@@ -1,6 +1,7 @@
-"""What a message asks: whether the bot is meant, what it says, replies to and brings along."""
+"""Read messages as questions: is one for the bot, what does it ask, and what is it about."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,7 +24,8 @@ from bot.i18n.sentences import Sentences
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.embeds import RecentForwards
-from bot.inbox.reply_chain import Chain
+from bot.inbox.identity import Identity
+from bot.inbox.reply_chain import ReplyChain
 from bot.inbox.threads import Asked, thread_possible
 from bot.storage.exchanges import History
 
@@ -32,9 +34,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A stored message that is for the bot; *refusal* says what it is told in place of an answer.
+    """A message that is for the bot, as an exchange.
 
-    *unresolved* is the message that it replies to, where Discord did not send that along.
+    *refusal* is the state and the notice with which it ends if it is not answered. *unresolved* is
+    the id of the message that it replies to, if the event left that out.
     """
 
     message: discord.Message
@@ -51,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Quoted:
-    """What a question replies to, ready for the model; "" where there is nothing to quote."""
+    """What a question replies to, as text for the model, which is "" if there is nothing."""
 
     text: str = ""
     message_id: int | None = None
@@ -65,41 +68,45 @@ class Questions:
         self,
         history: History,
         channels: Channels,
+        identity: Identity,
         *,
         attachments: Attachments,
         languages: Languages,
     ) -> None:
         self._history = history
         self._channels = channels
+        self._identity = identity
         self._attachments = attachments
         self._languages = languages
-        self._chain = Chain(channels, history)
+        self._chain = ReplyChain(channels, history, identity)
         self._forwards = RecentForwards()
 
-    async def is_for_me(self, message: discord.Message, me_id: int) -> bool:
+    async def is_for_me(self, message: discord.Message) -> bool:
         """Whether *message* asks the bot."""
+        me_id = self._identity.user_id
         is_direct = addressing.guild_id_of(message) is None
         if is_direct or addressing.mentions_me(message, me_id):
             return True
-        if await self._replies_to_me(message, me_id):
+        if await self._replies_to_me(message):
             return True
-        own = await self._channels.is_own_thread(message)
-        wanted = own and not addressing.mentions_only_others(message, me_id)
-        if not wanted:
-            self._forwards.note(message)
-        return wanted
+        is_own = await self._channels.is_own_thread(message)
+        if is_own and not addressing.mentions_only_others(message, me_id):
+            return True
+        self._forwards.note(message)
+        return False
 
-    async def read(self, message: discord.Message, me_id: int) -> Question:
-        """Return what *message* asks, as far as is known without asking Discord."""
+    async def read(self, message: discord.Message) -> Question:
+        """Return what *message* asks, as far as that is known without a request to Discord."""
+        me_id = self._identity.user_id
         guild_id = addressing.guild_id_of(message)
         question = scrubbed(addressing.readable_text(message, me_id))
         embedded = scrubbed(addressing.embedded(message, me_id))
-        quoted = _quoted(self._about(message), me_id)
+        quoted = _quoted(self._subject_of(message), me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
         has_files = bool(self._attachments.of(message))
-        asked = bool(question or embedded or quoted.text or unresolved or has_files)
-        threaded = asked and thread_possible(message, channel, me_id)
+        asks = bool(question or embedded or quoted.text or unresolved or has_files)
+        threaded = asks and thread_possible(message, channel, me_id)
         exchange = Exchange(
             message_id=message.id,
             conversation=Conversation(message.channel.id, await self._parent(message), guild_id),
@@ -108,30 +115,38 @@ class Questions:
             author=addressing.speaker(message.author),
             question=question,
             embedded=embedded,
-            quoted=quoted.text,
-            quoted_id=quoted.message_id,
-            quoted_author_id=quoted.author_id,
         )
+        exchange = _quoting(exchange, quoted)
         return Question(message, exchange, unresolved=unresolved, has_files=has_files)
 
-    async def completed(self, question: Question, me_id: int) -> Question:
-        """Return *question* with what Discord did not send along looked up."""
+    async def read_again(self, stored: Exchange, message: discord.Message) -> Exchange:
+        """Return a *stored* question with the place and the quote that *message* has by now."""
+        question = await self.read(message)
+        read = question.exchange
+        # A forward that a question comments on is known only for a short time.
+        is_unknown = question.unresolved is not None or message.reference is None
+        quoting = stored if is_unknown else read
+        return replace(
+            stored,
+            conversation=read.conversation,
+            place_id=read.place_id,
+            quoted=quoting.quoted,
+            quoted_id=quoting.quoted_id,
+            quoted_author_id=quoting.quoted_author_id,
+        )
+
+    async def completed(self, question: Question) -> Question:
+        """Return *question* with what its event left out, which is fetched from Discord."""
         message = question.message
         if self._channels.known(message) is not None and question.unresolved is None:
             return question
         channel = await self._channels.of(message)
-        exchange = question.exchange
+        exchange, me_id = question.exchange, self._identity.user_id
         if isinstance(channel, discord.Thread):
             conversation = replace(exchange.conversation, parent_id=channel.parent_id)
             exchange = replace(exchange, conversation=conversation)
         if question.unresolved is not None:
-            quoted = _quoted(await self._resolve(message), me_id)
-            exchange = replace(
-                exchange,
-                quoted=quoted.text,
-                quoted_id=quoted.message_id,
-                quoted_author_id=quoted.author_id,
-            )
+            exchange = _quoting(exchange, _quoted(await self._resolve(message), me_id))
         completed = replace(question, exchange=exchange, unresolved=None)
         if not completed.asks and question.refusal is None:
             completed = refused(
@@ -142,25 +157,35 @@ class Questions:
         return replace(completed, exchange=replace(exchange, place_id=place_id))
 
     def topic(self, message: Asked, exchange: Exchange) -> str:
-        """Return what the thread of an answer may be named after."""
-        beside = exchange.quoted or exchange.embedded
-        words = exchange.question or without_program_lines(beside)
+        """Return the text after which the thread of an answer is named."""
+        context = exchange.quoted or exchange.embedded
+        words = exchange.question or without_program_lines(context)
         files = self._attachments.of(message) if isinstance(message, discord.Message) else []
         name = files[0].filename if files else ""
         return words or (self._strings_for(exchange).pasted_question if name == PASTED else name)
 
-    def context_loader(self, message: Asked, me_id: int) -> ContextLoader:
-        """Return what looks up, when its turn comes, what the question *message* brings."""
-        about = self._about(message) if isinstance(message, discord.Message) else None
-        return partial(self._load_context, message, about, me_id)
+    def context_loader(self, message: Asked) -> ContextLoader:
+        """Return the loader for the context of *message*: its files and the replies above it.
 
-    def context_reloader(self, me_id: int) -> ContextLoader:
-        """Return what does so for a question that was answered; what its files say is stored."""
-        return partial(self._reload_context, me_id)
+        It is called when the question reaches the head of its queue.
+        """
+        subject = self._subject_of(message) if isinstance(message, discord.Message) else None
+        return partial(self._load_context, message, subject)
 
-    async def _replies_to_me(self, message: discord.Message, me_id: int) -> bool:
+    async def reload_context(self, exchange: Exchange) -> QuestionContext:
+        """Load the context of a question that was answered before; its files are stored."""
+        return QuestionContext(reply_context=await self._chain.above_again(exchange))
+
+    def file_loader(self, files: Sequence[discord.Attachment]) -> ContextLoader:
+        """Return the loader for the *files* of the message that a command asks about.
+
+        After a restart they are not known; what was read of them until then is stored.
+        """
+        return partial(self._load_files, files)
+
+    async def _replies_to_me(self, message: discord.Message) -> bool:
         reference = message.reference
-        if message.type is not discord.MessageType.reply:  # A forward refers, too.
+        if message.type is not discord.MessageType.reply:  # A forward has a reference, too.
             return False
         if reference is None or reference.message_id is None:
             return False
@@ -170,12 +195,12 @@ class Questions:
                 if await self._history.question_of(reference.message_id) is not None:
                     return True
             except HistoryFailed as error:
-                log.warning("Whether %d is a part cannot be read: %s", reference.message_id, error)
+                log.warning("Cannot read what message %d is: %s", reference.message_id, error)
             target = await self._resolve(message)
-        return target is not None and target.author.id == me_id
+        return target is not None and target.author.id == self._identity.user_id
 
     async def _resolve(self, message: discord.Message) -> discord.Message | None:
-        """Return the message that *message* replies to; fetched, where Discord left it out."""
+        """Return the message that *message* replies to; fetch it if the event left it out."""
         reference = message.reference
         if reference is None or message.type is not discord.MessageType.reply:
             return None
@@ -187,51 +212,62 @@ class Questions:
         try:
             return await self._channels.parent_id_of(message)
         except HistoryFailed as error:
-            log.warning("The place of %d cannot be read: %s", message.id, error)
+            log.warning("Cannot read the channel above %d: %s", message.channel.id, error)
             return None
 
-    def _about(self, message: discord.Message) -> discord.Message | None:
-        """Return what *message* replies to, or the forward that it was sent with."""
+    def _subject_of(self, message: discord.Message) -> discord.Message | None:
+        """Return the message that *message* replies to, or the forward that it comments on."""
         return addressing.replied_to(message) or self._forwards.sent_with(message)
 
     async def _load_context(
-        self, message: Asked, about: discord.Message | None, me_id: int, exchange: Exchange
+        self, message: Asked, subject: discord.Message | None, exchange: Exchange
     ) -> QuestionContext:
-        if not isinstance(message, discord.Message):  # It may not be read any more.
+        if not isinstance(message, discord.Message):  # The bot may not read it any more.
             return QuestionContext()
         files = Files()
         if not exchange.files:
-            others = about is not None and about.author.id != me_id
-            quoted = attachments_of(about) if about is not None and others else []
+            by_others = subject is not None and subject.author.id != self._identity.user_id
+            quoted = attachments_of(subject) if subject is not None and by_others else []
             strings = self._strings_for(exchange)
             files = await self._attachments.read(attachments_of(message), quoted, strings)
-            if about is None and exchange.quoted_id is not None:  # They are found by their ids.
+            if subject is None and exchange.quoted_id is not None:  # Images are found by their ids.
                 files = replace(files, pictures=None)
-        return QuestionContext(
-            files, await self._chain.above(message, me_id, exchange.conversation)
-        )
+        return QuestionContext(files, await self._chain.above(message, exchange.conversation))
 
-    async def _reload_context(self, me_id: int, exchange: Exchange) -> QuestionContext:
-        return QuestionContext(reply_context=await self._chain.above_again(exchange, me_id))
+    async def _load_files(
+        self, files: Sequence[discord.Attachment], exchange: Exchange
+    ) -> QuestionContext:
+        if exchange.files or not files:
+            return QuestionContext()
+        return QuestionContext(await self._attachments.read((), files, self._strings_for(exchange)))
 
     def _strings_for(self, exchange: Exchange) -> Sentences:
-        return self._languages.of_guild(exchange.conversation.guild_id)
+        return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
 
 def refused(question: Question, state: State, sentence: str) -> Question:
-    """Return *question* with a refusal, which is said where it was asked."""
+    """Return *question* with a refusal, which is shown in the channel of the question."""
     exchange = replace(question.exchange, place_id=question.exchange.conversation.channel_id)
     return replace(question, exchange=exchange, refusal=(state, sentence))
 
 
 def _quoted(target: discord.Message | None, me_id: int) -> _Quoted:
-    """Return what a question replies to."""
+    """Return what a question that replies to *target* quotes."""
     if target is not None and target.author.id == me_id:
         return _Quoted(message_id=target.id)
     text = scrubbed(addressing.quotation(target, me_id)) if target is not None else ""
     if target is None or not text:
         return _Quoted()
     return _Quoted(text, target.id, target.author.id)
+
+
+def _quoting(exchange: Exchange, quoted: _Quoted) -> Exchange:
+    return replace(
+        exchange,
+        quoted=quoted.text,
+        quoted_id=quoted.message_id,
+        quoted_author_id=quoted.author_id,
+    )
 
 
 def _unresolved(message: discord.Message) -> int | None:

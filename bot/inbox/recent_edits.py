@@ -1,4 +1,4 @@
-"""What people changed last, kept in mind: a list, or the database, may lag behind it."""
+"""Recent edits and deletions: a list of Discord, or a stored row, may be older than the event."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ from bot.bounded import BoundedDict
 from bot.conversation.exchange import Exchange
 from bot.conversation.prompt_markup import kept_files, requoted
 
-KEPT: Final = 1000  # Far more than can be on their way at once.
+MAX_RECENT: Final = 1000  # of each kind: far more than can be on their way at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A message as somebody left it: for the model, as it is quoted, and its files by name."""
+    """A message after an edit: its text, its quotation, and the names of its files."""
 
     text: str
     embedded: str
@@ -23,53 +23,54 @@ class Version:
     edited_at: datetime
 
 
-class Lately:
-    """The last edits and deletions, each message's newest alone."""
+class RecentEdits:
+    """The newest version of each message that was edited, and what was deleted."""
 
     def __init__(self) -> None:
-        self._versions = BoundedDict[int, Version](KEPT)
-        self._deleted = BoundedDict[int, None](KEPT)
-        self._gone = BoundedDict[int, None](KEPT)
+        self._versions = BoundedDict[int, Version](MAX_RECENT)
+        self._deleted = BoundedDict[int, None](MAX_RECENT)
+        self._deleted_places = BoundedDict[int, None](MAX_RECENT)
 
     def edited(self, message_id: int, version: Version) -> bool:
-        """Take over an edit; False where a newer one, or the deletion, is known."""
+        """Note an edit; False if a newer edit or the deletion is known."""
         known = self._versions.get(message_id, version)
         if message_id in self._deleted or known.edited_at > version.edited_at:
             return False
         self._versions[message_id] = version
         return True
 
-    def stands(self, message_id: int, version: Version) -> bool:
-        """Whether nothing newer is known of a message than *version*."""
+    def is_latest(self, message_id: int, version: Version) -> bool:
+        """Whether *version* is the newest known version of a message."""
         return self._versions.get(message_id) == version
 
-    def deleted(self, message_id: int) -> None:
-        """Take over a deletion."""
+    def mark_deleted(self, message_id: int) -> None:
+        """Note that a message was deleted."""
         self._versions.pop(message_id, None)
         self._deleted[message_id] = None
 
-    def gone(self, one_id: int) -> None:
-        """Note that a channel, a thread or a guild is gone."""
-        self._gone[one_id] = None
+    def mark_place_deleted(self, place_id: int) -> None:
+        """Note that a channel, thread or guild was deleted, or that the bot left the guild."""
+        self._deleted_places[place_id] = None
 
-    def back(self, guild_id: int) -> None:
-        """Note that a guild is there again."""
-        self._gone.pop(guild_id, None)
+    def mark_guild_restored(self, guild_id: int) -> None:
+        """Note that the bot is in a guild again."""
+        self._deleted_places.pop(guild_id, None)
 
-    def places_gone(self, exchange: Exchange) -> Iterator[int]:
-        """Return in which of its places an exchange cannot stand any more."""
+    def deleted_places(self, exchange: Exchange) -> Iterator[int]:
+        """Yield the places of an exchange that were deleted."""
         asked_in = exchange.conversation
-        if self._gone.keys() & {asked_in.channel_id, asked_in.parent_id, asked_in.guild_id}:
+        places = {asked_in.channel_id, asked_in.parent_id, asked_in.guild_id}
+        if self._deleted_places.keys() & places:
             yield asked_in.channel_id
-        if exchange.opens_thread and exchange.place_id in self._gone:
+        if exchange.opens_thread and exchange.place_id in self._deleted_places:
             yield exchange.place_id
 
     def is_deleted(self, message_id: int) -> bool:
         """Whether a message was deleted."""
         return message_id in self._deleted
 
-    def applied_to(self, exchange: Exchange) -> Exchange:
-        """Return *exchange* with its question, and what that quotes, as they stand by now."""
+    def apply_to(self, exchange: Exchange) -> Exchange:
+        """Return *exchange* with the newest version of its question and of its quote."""
         own = self._versions.get(exchange.message_id)
         if own is not None:
             exchange = replace(

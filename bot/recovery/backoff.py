@@ -1,54 +1,51 @@
-"""When to try again: each place has a pause of its own, which grows while nothing gets better."""
+"""Pauses between the attempts of recovery, for each queue of questions and each kind of work."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Final
 
-from bot.conversation.exchange import QueueKey
+from bot.backoff import Backoff
 
-PAUSE_SECONDS: Final = (2.0, 300.0)  # the first, and the longest
+BACKOFF: Final = Backoff(2.0, 300.0)
 
 
-class Pauses:
-    """Calls *again* when the pause of some place is over.
+class Backoffs:
+    """Counts failures in a row for each key and lets it pause. Calls *ended* after each pause."""
 
-    A place is named by the key of its queue, what else pauses by a key with a number below 0.
-    """
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+        self._failures: dict[Hashable, int] = {}
+        self._timers: dict[Hashable, asyncio.TimerHandle] = {}
 
-    def __init__(self, again: Callable[[], None]) -> None:
-        self._again = again
-        self._next_seconds: dict[QueueKey, float] = {}
-        self._timers: dict[QueueKey, asyncio.TimerHandle] = {}
-
-    def begin(self, key: QueueKey) -> None:
-        """Let a place pause, a longer time each time in a row."""
+    def begin(self, key: Hashable) -> None:
+        """Begin a pause, unless one is active; it is longer with each failure in a row."""
         if key not in self._timers:
-            seconds = self._next_seconds.get(key, PAUSE_SECONDS[0])
-            self._next_seconds[key] = min(seconds * 2, PAUSE_SECONDS[1])
+            self._failures[key] = self._failures.get(key, 0) + 1
+            seconds = BACKOFF.seconds(self._failures[key])
             loop = asyncio.get_running_loop()
-            self._timers[key] = loop.call_later(seconds, self._over, key)
+            self._timers[key] = loop.call_later(seconds, self._end, key)
 
-    def holds(self, key: QueueKey) -> bool:
-        """Whether a place pauses."""
+    def active(self, key: Hashable) -> bool:
+        """Whether the key is pausing."""
         return key in self._timers
 
-    def got_better(self, key: QueueKey) -> None:
-        """Let the next pause of a place be a short one."""
-        self._next_seconds.pop(key, None)
+    def reset(self, key: Hashable) -> None:
+        """Let the next pause be the first again."""
+        self._failures.pop(key, None)
 
-    def end_all(self) -> None:
-        """Let no place pause any more, and the next pause of each be a short one."""
+    def clear(self) -> None:
+        """End all pauses without a call of *ended*, and reset all keys."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._next_seconds.clear()
+        self._failures.clear()
 
-    def forget_others(self, keys: Collection[QueueKey]) -> None:
-        """Keep no pause in mind but of these places, and what has a name below 0."""
-        for key in [*self._next_seconds]:
-            if (0, 0) < key not in keys and key not in self._timers:
-                del self._next_seconds[key]
+    def keep_only(self, keys: Collection[Hashable]) -> None:
+        """Reset the keys that are not among these and are not pausing."""
+        for key in [*self._failures]:
+            if key not in keys and key not in self._timers:
+                self.reset(key)
 
-    def _over(self, key: QueueKey) -> None:
+    def _end(self, key: Hashable) -> None:
         del self._timers[key]
-        self._again()
+        self._ended()

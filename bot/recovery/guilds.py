@@ -1,4 +1,4 @@
-"""The guilds that the bot is in: since when, and which of them are still to be looked into."""
+"""The guilds of the bot: since when it is in each, and which are still to be searched."""
 
 import asyncio
 import json
@@ -11,25 +11,25 @@ import discord
 from bot.errors import HistoryFailed
 from bot.inbox.access import Access
 from bot.inbox.channels import channels_of, last_id
-from bot.recovery.watermark import Gap
+from bot.recovery.watermark import MissedRange
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 
-UNSEEN: Final = "unseen"
-AGAIN_SECONDS: Final = 30.0
+FACT: Final = "unseen"
+RETRY_SECONDS: Final = 30.0  # A new guild is rare, and the next start finds it again.
 
 
 @dataclass(frozen=True, slots=True)
-class ToRead:
-    """What is missing in each guild that is *there*; of the others, up to where all was heard."""
+class GuildRanges:
+    """What was missed in each *available* guild; of the others the id that was processed last."""
 
-    there: dict[int, Gap]
-    unseen: dict[int, int]
+    available: dict[int, MissedRange]
+    unavailable: dict[int, int]
 
 
 class Guilds:
-    """Remembers guilds beyond a connection."""
+    """Remembers the guilds of the bot across connections."""
 
     def __init__(self, client: discord.Client, history: History, access: Access) -> None:
         self._client = client
@@ -39,42 +39,42 @@ class Guilds:
         self._to_record: dict[int, int] = {}
         self._noted = asyncio.Event()
         self._recording = asyncio.Lock()
-        self._unseen: dict[int, int] | None = None
+        self._unsearched: dict[int, int] | None = None
         self._written: dict[int, int] = {}
         self._loading = asyncio.Lock()
         self._lost_meanwhile: set[int] = set()
 
     async def load(self) -> None:
-        """Take up which guilds are known."""
+        """Read which guilds are known; raises HistoryFailed."""
         self._known = {*await self._history.places.guilds()}
 
     async def meet(self, newest_possible: int) -> None:
-        """Record which guilds are new, where nothing older is for the bot."""
+        """Record the guilds that are new; what is older there is not for the bot."""
         await self.load()
         for guild in self._client.guilds:
             self.see(guild, newest_possible)
         await self._record()
 
     def see(self, guild: discord.Guild, newest_possible: int) -> None:
-        """Note that the bot is in a guild; most are known."""
+        """Note that the bot is in a guild, which may be new."""
         if guild.id not in self._known:
             self.join(guild, newest_possible)
 
     def join(self, guild: discord.Guild, newest_possible: int) -> None:
-        """Note that the bot came to a guild, where what stands there by now is not for it."""
+        """Note that the bot joined a guild: the messages that it has by now are not for the bot."""
         newest = max((last_id(channel) for channel in channels_of(guild)), default=0)
         self._to_record[guild.id] = newest or newest_possible
         self._noted.set()
 
     async def keep_recorded(self) -> None:
-        """Record what is noted, for ever: at the first start of all that is one write for all."""
+        """Record new guilds, for ever; those of the first start together."""
         while True:
             await self._noted.wait()
             try:
                 await self._record()
             except HistoryFailed as error:
-                log.warning("%d servers are not recorded: %s", len(self._to_record), error)
-                await asyncio.sleep(AGAIN_SECONDS)
+                log.warning("Cannot record %d servers: %s", len(self._to_record), error)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _record(self) -> None:
         async with self._recording:
@@ -89,73 +89,75 @@ class Guilds:
                 self._noted.set()
 
     async def absent(self) -> set[int]:
-        """Return the known guilds that Discord does not tell of."""
+        """Return the known guilds that Discord does not list any more."""
         return {*await self._history.places.guilds()} - {one.id for one in self._client.guilds}
 
     async def lost(self, guild_id: int, after_id: int) -> None:
-        """Note that nothing is heard of a guild any more, and what was the last that was."""
+        """Note that a guild became unavailable, and the message id that was processed last."""
         self._lost_meanwhile.add(guild_id)
-        unseen = await self._unseen_guilds()
-        await self._set_unseen({guild_id: after_id} | unseen)
+        unsearched = await self._load_unsearched()
+        await self._set_unsearched({guild_id: after_id} | unsearched)
 
-    def waits_for(self, guild_id: int) -> bool:
-        """Whether a guild was not there yet when what was missed was read."""
-        return guild_id in (self._unseen or {})
+    def is_unsearched(self, guild_id: int) -> bool:
+        """Whether a guild was unavailable when the others were searched."""
+        return guild_id in (self._unsearched or {})
 
-    async def to_read(self, after_id: int, *, oldest_id: int, edits_seconds: float) -> ToRead:
-        """Return what is missing in the guilds where all was heard up to *after_id*.
+    async def missed(self, after_id: int, *, oldest_id: int, edits_seconds: float) -> GuildRanges:
+        """Return what was missed in the guilds where all was processed up to *after_id*.
 
-        In those that were not there the last time it is more, but nothing before *oldest_id*.
+        In those that were unavailable last time it is more, but nothing before *oldest_id*.
         """
         self._lost_meanwhile.clear()
-        unseen = await self._unseen_guilds()
+        unsearched = await self._load_unsearched()
         since = await self._history.places.guilds()
-        away = self._unavailable()
-        read = ToRead({}, {})
+        unavailable = self._unavailable()
+        ranges = GuildRanges({}, {})
         for guild in self._client.guilds:
             if not self.access.allows(guild.id) or guild.id not in since:
                 continue
-            heard_id = min(after_id, unseen.get(guild.id, after_id))
-            oldest_here = max(oldest_id, since[guild.id])
-            gap = Gap.behind(heard_id, oldest_id=oldest_here, edits_seconds=edits_seconds)
-            if guild.id in away:
-                read.unseen[guild.id] = gap.after_id
+            missed = MissedRange.after(
+                min(after_id, unsearched.get(guild.id, after_id)),
+                oldest_id=max(oldest_id, since[guild.id]),
+                edits_seconds=edits_seconds,
+            )
+            if guild.id in unavailable:
+                ranges.unavailable[guild.id] = missed.after_id
             else:
-                read.there[guild.id] = gap
-        return read
+                ranges.available[guild.id] = missed
+        return ranges
 
-    async def were_read(self, read: ToRead) -> None:
-        """Note that what was missed in the guilds that were there is stored."""
-        still_unseen = self._unavailable() | self._lost_meanwhile
+    async def were_searched(self, ranges: GuildRanges) -> None:
+        """Note that what was missed in the available guilds is stored."""
+        still_unsearched = self._unavailable() | self._lost_meanwhile
         waiting = {
             guild_id: after_id
-            for guild_id, after_id in (await self._unseen_guilds()).items()
-            if guild_id not in read.there or guild_id in still_unseen
+            for guild_id, after_id in (await self._load_unsearched()).items()
+            if guild_id not in ranges.available or guild_id in still_unsearched
         }
-        await self._set_unseen(waiting | read.unseen)
+        await self._set_unsearched(waiting | ranges.unavailable)
 
-    def any_back(self, read: ToRead) -> bool:
-        """Whether a guild that was not there while the others were read is there now."""
-        missed = read.unseen.keys() | self._lost_meanwhile
+    def any_returned(self, ranges: GuildRanges) -> bool:
+        """Whether a guild that was unavailable during the search is available now."""
+        missed = ranges.unavailable.keys() | self._lost_meanwhile
         return any(one.id in missed and not one.unavailable for one in self._client.guilds)
 
     def _unavailable(self) -> set[int]:
-        return {one.id for one in self._client.guilds if one.unavailable}
+        return {guild.id for guild in self._client.guilds if guild.unavailable}
 
-    async def _unseen_guilds(self) -> dict[int, int]:
-        """Return the guilds that were not there when the others were read, as `ToRead` does."""
+    async def _load_unsearched(self) -> dict[int, int]:
+        """Return the guilds that were unavailable at the last search, as in `GuildRanges`."""
         async with self._loading:
-            if self._unseen is None:
+            if self._unsearched is None:
                 try:
-                    stored = json.loads(await self._history.facts.get(UNSEEN) or "{}")
-                    self._unseen = {int(guild_id): int(after) for guild_id, after in stored.items()}
+                    stored = json.loads(await self._history.facts.get(FACT) or "{}")
+                    self._unsearched = {int(guild_id): int(id_) for guild_id, id_ in stored.items()}
                 except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
-                    self._unseen = {}
-                self._written = self._unseen
-        return self._unseen
+                    self._unsearched = {}
+                self._written = self._unsearched
+        return self._unsearched
 
-    async def _set_unseen(self, unseen: dict[int, int]) -> None:
-        self._unseen = unseen
-        if unseen != self._written:
-            await self._history.facts.set(UNSEEN, json.dumps(unseen))
-            self._written = unseen
+    async def _set_unsearched(self, unsearched: dict[int, int]) -> None:
+        self._unsearched = unsearched
+        if unsearched != self._written:
+            await self._history.facts.set(FACT, json.dumps(unsearched))
+            self._written = unsearched

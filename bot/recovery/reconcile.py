@@ -1,4 +1,4 @@
-"""Compare the memory with Discord after an absence: what was edited, deleted, or is gone."""
+"""Apply the edits and deletions that people made during an absence."""
 
 import logging
 import random
@@ -10,8 +10,9 @@ from typing import Any, Final
 import discord
 
 from bot.inbox.channels import Channels, readable
-from bot.inbox.edits import Changes, is_edit
+from bot.inbox.edits import Edits, is_edit
 from bot.recovery.guilds import Guilds
+from bot.recovery.period import CatchUpPeriod
 from bot.storage.exchanges import History
 from bot.transport.calls import (
     GARBLED,
@@ -31,14 +32,16 @@ from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 4  # places that are compared side by side
-LIST_PAGES: Final = 50  # of one channel's archived threads
-REFUSALS: Final = 3  # in one guild, in one comparison
-FETCHES: Final = 100  # of threads that no list names, where not all lists could be read
+MAX_PLACES: Final = 4  # compared at the same time
+MAX_PAGES: Final = 50  # of the archived threads of one channel
+MAX_REFUSALS: Final = 3  # in one guild and run: Discord counts requests that it refuses
+MAX_FETCHES: Final = 100  # of threads that are in no list, if not all lists could be read
+
+Place = tuple[int, int | None]  # a channel and its guild
 
 
-class Comparison:
-    """Takes over what people changed meanwhile. Nothing is forgotten unless Discord says so."""
+class Reconciliation:
+    """Compares stored exchanges with Discord. Forgets only what Discord says is deleted."""
 
     def __init__(
         self,
@@ -46,177 +49,191 @@ class Comparison:
         history: History,
         channels: Channels,
         guilds: Guilds,
-        changes: Changes,
+        edits: Edits,
         pacer: Pacer,
+        period: CatchUpPeriod,
     ) -> None:
         self._client = client
         self._history = history
         self._channels = channels
         self._guilds = guilds
-        self._changes = changes
+        self._edits = edits
         self._pacer = pacer
-        self._whole = True
-        self._refused = Counter[int | None]()
+        self._period = period
+        self._complete = True
+        self._refusals = Counter[int | None]()
 
-    async def compare(self, since_id: int | None) -> bool:
-        """Take over what was deleted meanwhile, and edits of what was asked since *since_id*.
+    async def run(self) -> bool:
+        """Apply the deletions of places, and changes of the questions of the catch-up period.
 
-        Whether all of it could be compared. Without *since_id* only places are. Raises
-        HistoryFailed.
+        Whether all could be compared. Raises HistoryFailed.
         """
-        self._whole = True
-        self._refused.clear()
-        acts = [partial(self._miss_guild, one) for one in await self._guilds.absent()]
+        self._complete = True
+        self._refusals.clear()
+        tasks = [partial(self._check_guild, guild_id) for guild_id in await self._guilds.absent()]
         known = await self._history.places.guilds_with_places()
-        there = [one for one in self._client.guilds if one.id in known and not one.unavailable]
-        acts += [partial(self._miss_channels, guild) for guild in there]
-        if since_id is not None:
-            acts += await self._comparisons_since(since_id)
-        await ConcurrencyLimit(AT_ONCE).run_all([partial(self._tried, act) for act in acts])
-        return self._whole
+        tasks += [
+            partial(self._check_places, guild)
+            for guild in self._client.guilds
+            if guild.id in known and not guild.unavailable
+        ]
+        if self._period.hours:
+            tasks += await self._question_checks(self._period.oldest_missed_id())
+        await ConcurrencyLimit(MAX_PLACES).run_all([partial(self._try, task) for task in tasks])
+        return self._complete
 
-    async def _tried(self, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do *act*; what Discord garbles there keeps no other from being done."""
+    async def _try(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do *task*; a malformed answer of Discord does not keep other tasks from being done."""
         try:
-            await act()
+            await task()
         except GARBLED as error:
-            log.warning("Something cannot be compared: %s", type(error).__name__)
+            log.warning("Skip a malformed place: %s", type(error).__name__)
 
-    async def _miss_guild(self, guild_id: int) -> None:
-        """Forget what was said in a guild that READY leaves out, if the bot left it."""
+    async def _check_guild(self, guild_id: int) -> None:
+        """Forget what was asked in a guild that READY left out, if the bot is no longer in it."""
         fetch = partial(self._client.fetch_guild, guild_id)
         if await self._refusal(fetch) in {UNKNOWN_GUILD, MISSING_ACCESS}:
-            await self._changes.guild_gone(guild_id)
+            await self._edits.guild_left(guild_id)
 
-    async def _miss_channels(self, guild: discord.Guild) -> None:
-        """Forget what was said in channels and threads that were deleted meanwhile."""
+    async def _check_places(self, guild: discord.Guild) -> None:
+        """Forget what was asked in channels and threads that were deleted during the absence."""
         for channel_id in await self._history.places.channels_of(guild.id):
             if guild.get_channel_or_thread(channel_id) is None:
-                await self._forget_gone([channel_id], guild.id)
+                await self._forget_deleted([channel_id], guild.id)
         threads = [*(await self._history.places.threads_of(guild.id)).items()]
-        # In any order: behind a list that Discord does not send, the next waits for another time.
+        # In random order: if Discord does not send a list, the next run begins with another one.
         for channel_id, known in random.sample(threads, len(threads)):
-            missing = {one for one in known if guild.get_thread(one) is None}
-            if missing and guild.get_channel(channel_id) is None:
-                await self._forget_gone([channel_id], guild.id)
-            elif missing and not await self._miss_threads(
-                guild.get_channel(channel_id), missing, guild.id
-            ):
-                return
+            missing = {thread_id for thread_id in known if guild.get_thread(thread_id) is None}
+            channel = guild.get_channel(channel_id)
+            if missing and channel is None:
+                await self._forget_deleted([channel_id], guild.id)
+            elif missing:
+                try:
+                    await self._check_threads(channel, missing, guild.id)
+                except DiscordUnavailable:
+                    return
 
-    async def _miss_threads(self, channel: Any, thread_ids: set[int], guild_id: int) -> bool:
-        """Forget what was said in these threads of *channel*, unless they are archived.
+    async def _check_threads(self, channel: Any, thread_ids: set[int], guild_id: int) -> None:
+        """Forget what was asked in these threads of *channel*, unless they are archived.
 
-        False where Discord does not answer.
+        Raises DiscordUnavailable.
         """
         if not (self._may_ask(guild_id) and readable(channel)):
-            return True
-        missing, before, read_whole = set(thread_ids), None, True
+            return
+        missing, complete = set(thread_ids), True
         if isinstance(channel, discord.TextChannel | discord.ForumChannel):
-            read_whole = False
-            for _ in range(LIST_PAGES):
-                try:
-                    page = await self._call(partial(archived_threads, channel, before))
-                except (discord.DiscordException, DiscordUnavailable) as error:
-                    log.info("Threads cannot be listed: %s", type(error).__name__)
-                    self._note_failure(error, guild_id)
-                    return not isinstance(error, DiscordUnavailable)
-                missing -= {thread.id for thread in page}
-                read_whole = len(page) < THREADS
-                if not missing or read_whole:
-                    break
-                before = page[-1].archive_timestamp
+            try:
+                missing, complete = await self._without_archived(channel, missing)
+            except (discord.DiscordException, DiscordUnavailable) as error:
+                log.info("Cannot list threads of %d: %s", channel.id, type(error).__name__)
+                self._note_failure(error, guild_id)
+                if isinstance(error, DiscordUnavailable):
+                    raise
+                return
         newest = sorted(missing, reverse=True)
-        await self._forget_gone(newest if read_whole else newest[:FETCHES], guild_id)
-        return True
+        await self._forget_deleted(newest if complete else newest[:MAX_FETCHES], guild_id)
 
-    async def _forget_gone(self, place_ids: Sequence[int], guild_id: int) -> None:
-        """Forget what was said in those of these places that Discord does not know.
+    async def _without_archived(
+        self, channel: discord.TextChannel | discord.ForumChannel, thread_ids: set[int]
+    ) -> tuple[set[int], bool]:
+        """Return which of these threads are not archived, and whether all pages were read."""
+        missing, before = thread_ids, None
+        for _ in range(MAX_PAGES):
+            page = await self._call(partial(archived_threads, channel, before))
+            missing = missing - {thread.id for thread in page}
+            complete = len(page) < THREADS
+            if complete or not missing:
+                return missing, complete
+            before = page[-1].archive_timestamp
+        return missing, False
 
-        In any order: behind those that it refuses to tell of, others get their turn another time.
+    async def _forget_deleted(self, place_ids: Sequence[int], guild_id: int) -> None:
+        """Forget what was asked in those of these places that Discord says are deleted.
+
+        In random order: places behind a few refused ones get their turn in another run.
         """
         for place_id in random.sample(place_ids, len(place_ids)):
             if not self._may_ask(guild_id):
                 return
             fetch = partial(self._client.fetch_channel, place_id)
             if await self._refusal(fetch, guild_id) == UNKNOWN_CHANNEL:
-                await self._changes.place_gone(place_id)
+                await self._edits.place_deleted(place_id)
 
     def _may_ask(self, guild_id: int | None) -> bool:
-        """Whether to ask of one more place in a guild: Discord counts what it refuses."""
-        return guild_id is None or self._refused[guild_id] < REFUSALS
+        """Whether another request in this guild is acceptable."""
+        return guild_id is None or self._refusals[guild_id] < MAX_REFUSALS
 
-    async def _comparisons_since(self, since_id: int) -> list[Any]:
-        """Return a comparison for each guild, and for each direct message."""
-        asked: dict[tuple[int, int | None], list[int]] = defaultdict(list)
+    async def _question_checks(self, since_id: int) -> list[Any]:
+        """Return a task for each guild and each direct message with questions since *since_id*."""
+        asked: dict[Place, list[int]] = defaultdict(list)
         for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
             asked[channel_id, guild_id].append(message_id)
-        places = defaultdict(list)
+        groups: dict[int, dict[Place, list[int]]] = defaultdict(dict)
         for (channel_id, guild_id), message_ids in asked.items():
-            places[guild_id or channel_id].append((channel_id, guild_id, message_ids))
-        return [partial(self._compare_places, one) for one in places.values()]
+            groups[guild_id or channel_id][channel_id, guild_id] = message_ids
+        return [partial(self._check_questions, places) for places in groups.values()]
 
-    async def _compare_places(self, places: list[tuple[int, int | None, list[int]]]) -> None:
-        """Take over edits and deletions of what was asked in these places."""
-        for channel_id, guild_id, message_ids in places:
+    async def _check_questions(self, places: dict[Place, list[int]]) -> None:
+        """Apply the edits and deletions of questions in these places."""
+        for (channel_id, guild_id), message_ids in places.items():
             channel = self._channels.at(channel_id, guild_id)
             if not (self._may_ask(guild_id) and readable(channel)):
                 continue
             try:
-                await self._compare_questions(channel, guild_id, message_ids)
+                await self._check_questions_in(channel, guild_id, message_ids)
             except (discord.DiscordException, DiscordUnavailable) as error:
                 if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
-                    await self._changes.place_gone(channel_id)
+                    await self._edits.place_deleted(channel_id)
                 self._note_failure(error, guild_id)
-                log.info("Channel %d cannot be compared: %s", channel_id, type(error).__name__)
+                log.info("Cannot compare channel %d: %s", channel_id, type(error).__name__)
 
-    async def _compare_questions(
+    async def _check_questions_in(
         self, channel: Any, guild_id: int | None, message_ids: list[int]
     ) -> None:
-        waiting = list(message_ids)
-        while waiting and self._may_ask(guild_id):
-            page = await self._call(partial(messages_after, channel, waiting[0] - 1))
-            standing = {message.id: message for message in page}
-            covered = page[-1].id if len(page) == MESSAGES else waiting[-1]
-            for message_id in [one for one in waiting if one <= max(covered, waiting[0])]:
-                waiting.remove(message_id)
-                message = standing.get(message_id)
+        unchecked = list(message_ids)
+        while unchecked and self._may_ask(guild_id):
+            page = await self._call(partial(messages_after, channel, unchecked[0] - 1))
+            existing = {message.id: message for message in page}
+            covered_id = page[-1].id if len(page) == MESSAGES else unchecked[-1]
+            covered_id = max(covered_id, unchecked[0])
+            for message_id in [one for one in unchecked if one <= covered_id]:
+                unchecked.remove(message_id)
+                message = existing.get(message_id)
                 if message is not None:
-                    await self._take_over(message)
+                    await self._apply_edit(message)
                 elif self._may_ask(guild_id):
-                    await self._forget_if_gone(channel, guild_id, message_id)
+                    await self._forget_if_deleted(channel, guild_id, message_id)
 
-    async def _take_over(self, message: discord.Message) -> None:
-        assert self._client.user is not None
+    async def _apply_edit(self, message: discord.Message) -> None:
         try:
             if is_edit(message):
-                await self._changes.edited(message, self._client.user.id)
+                await self._edits.edited(message)
         except GARBLED as error:
-            log.warning("Message %d cannot be read: %s", message.id, type(error).__name__)
+            log.warning("Skip malformed message %d: %s", message.id, type(error).__name__)
 
-    async def _forget_if_gone(self, channel: Any, guild_id: int | None, message_id: int) -> None:
-        """Forget a question that a list left out, once Discord says that it is gone."""
+    async def _forget_if_deleted(self, channel: Any, guild_id: int | None, message_id: int) -> None:
+        """Forget a question that a list left out, if Discord says that it is deleted."""
         fetch = partial(channel.fetch_message, message_id)
         if await self._refusal(fetch, guild_id) == UNKNOWN_MESSAGE:
-            await self._changes.deleted([message_id])
+            await self._edits.deleted([message_id])
 
     async def _refusal(self, request: Any, guild_id: int | None = None) -> int | None:
-        """Return the error code with which Discord refuses *request*, None where it does not."""
+        """Return the error code with which Discord refuses *request*, None if there is none."""
         try:
             await self._call(request)
         except (discord.DiscordException, DiscordUnavailable) as error:
             self._note_failure(error, guild_id)
             if isinstance(error, discord.HTTPException):
                 return error.code
-            log.info("Whether something is gone is not known: %s", type(error).__name__)
+            log.info("Cannot find out what was deleted: %s", type(error).__name__)
         return None
 
     def _note_failure(self, error: Exception, guild_id: int | None) -> None:
-        """Note that not all could be compared, if that may be better later, or that it may not."""
+        """Note that the run is not complete, or that the guild refused a request."""
         if isinstance(error, DiscordUnavailable):
-            self._whole = False
+            self._complete = False
         elif isinstance(error, discord.Forbidden):
-            self._refused[guild_id] += 1
+            self._refusals[guild_id] += 1
 
     async def _call(self, request: Any) -> Any:
         return await call(request, self._pacer, Priority.EDIT)

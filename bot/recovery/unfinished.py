@@ -1,25 +1,24 @@
-"""Go on, after a crash or an outage, with the questions that did not come to their end."""
+"""Finish a question of an earlier run in the messages that its answer has so far."""
 
 import logging
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import discord
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.assistant import Assistant, Delivery
 from bot.attachments.reader import names_of
 from bot.conversation.exchange import Exchange, FromInteraction, OpenQuestion, State, scrubbed
 from bot.errors import ReplyDelayed, ReplyLost
-from bot.i18n.languages import Languages
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.edits import is_edit
-from bot.inbox.interactions import Interactions
-from bot.inbox.messages import Inbox
+from bot.inbox.identity import Identity
 from bot.inbox.questions import Questions
-from bot.inbox.threads import in_place
+from bot.inbox.reply_factory import ReplyFactory
+from bot.inbox.threads import Asked, in_place
+from bot.recovery.interactions import UnfinishedInteractions
 from bot.replies.buttons import offers_under
 from bot.replies.destination import Destination, lost_because
 from bot.replies.parts import OwnMessage, Part, adopted_parts
@@ -29,97 +28,75 @@ from bot.transport.calls import (
     UNKNOWN_CHANNEL,
     UNKNOWN_MESSAGE,
     DiscordUnavailable,
-    call,
     messages_after,
 )
-from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
-PAGES: Final = 10  # The parts of an answer stand near its question.
+MAX_PAGES: Final = 10  # of messages after a question: the parts of its answer are near
 
 
 class Forgotten(Exception):
-    """What was asked is gone from Discord, and so from the memory."""
+    """The question, its place or a part of its answer was deleted, and is forgotten now."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """What stands in a place behind a question; *readable* says whether the bot may know."""
+    """The bot's messages after a question; *readable*: whether the bot may list them."""
 
     own: tuple[OwnMessage, ...]
     readable: bool
 
 
-class Recovery:
-    """Finishes open questions in the messages that were begun."""
+class Unfinished:
+    """Resumes open questions. What a command asked is resumed by *interactions*."""
 
     def __init__(
         self,
         assistant: Assistant,
         history: History,
         questions: Questions,
-        inbox: Inbox,
-        interactions: Interactions,
+        replies: ReplyFactory,
+        interactions: UnfinishedInteractions,
         channels: Channels,
-        pacer: Pacer,
-        *,
-        languages: Languages,
+        identity: Identity,
     ) -> None:
         self._assistant = assistant
         self._history = history
         self._questions = questions
-        self._inbox = inbox
+        self._replies = replies
         self._interactions = interactions
         self._channels = channels
-        self._pacer = pacer
-        self._languages = languages
+        self._identity = identity
 
-    async def go_on(self, question: OpenQuestion, me_id: int, *, oldest_id: int) -> bool:
-        """Bring *question* to its end; False where that is to be tried again later.
+    async def resume(self, question: OpenQuestion, *, oldest_id: int) -> bool:
+        """Finish *question*; False if that has to wait. Raises HistoryFailed.
 
-        One from before *oldest_id* is not put to the model any more, and says so. Raises
-        HistoryFailed.
+        A question from before *oldest_id* is too old for the model; its reply says so.
         """
         exchange = question.exchange
         if isinstance(exchange.origin, FromInteraction):
-            return await self._interactions.go_on(question)
+            return await self._interactions.resume(question)
         if question.withdrawn:
-            return await self._withdrawn(question, me_id)
+            return await self._withdraw(question)
         try:
-            message = await self._asked(exchange, me_id)
-            too_late = exchange.message_id < oldest_id
-            if not question.attempts and not question.complete:
-                if too_late:
-                    return await self._inbox.refuse_late(message, exchange)
-                return await self._inbox.answer_late(message, exchange, me_id)
-            destination = await self._begun(question, message, me_id)
+            is_late = exchange.message_id < oldest_id
+            return (await self._answer(question, too_late=is_late)).done
         except Forgotten:
-            return await self._withdrawn(question, me_id)
+            return await self._withdraw(question)
         except ReplyDelayed as error:
-            log.info("Question %d waits: %s", exchange.message_id, error)
+            log.info("Postpone question %d: %s", exchange.message_id, error)
             return False
         except ReplyLost as error:
             log.warning("Cannot resume question %d: %s", exchange.message_id, error)
             await self._history.complete(exchange, State.FAILED)
             await self._history.mark_shown(exchange.message_id)
             return True
-        place = (
-            self._inbox.open_place(message, exchange)
-            if destination is None
-            else nullcontext(destination)
-        )
-        reply = self._inbox.reply_to(exchange, place)
-        load_context = self._questions.context_loader(message, me_id)
-        delivery = await self._assistant.go_on(
-            exchange, reply, load_context=load_context, too_late=too_late
-        )
-        return delivery.done
 
     async def give_up(self, question: OpenQuestion) -> bool:
-        """Say that our own handling of *question* fails; False where that is to be said later.
+        """Say that the bot failed at *question*; False if that has to wait. Raises HistoryFailed.
 
-        Asks Discord for as little as can be, since what it says may be what we fail at.
+        Makes as few requests as possible: what Discord sends may be what the bot fails at.
         """
         exchange = question.exchange
         if isinstance(exchange.origin, FromInteraction):
@@ -127,32 +104,60 @@ class Recovery:
         if question.withdrawn:
             await self._history.mark_reply_deleted(exchange.message_id)
             return True
-        asked_in = exchange.conversation
+        notice = self._replies.strings_for(exchange).answer_failed
         if question.parts:
-            reply = self._inbox.reply_over(exchange, question.parts)
-        else:
-            channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
-            place = in_place(channel.get_partial_message(exchange.message_id))
-            exchange = replace(exchange, place_id=asked_in.channel_id)
-            await self._history.set_place(exchange.message_id, exchange.place_id)
-            reply = self._inbox.reply_to(exchange, nullcontext(place))
-        strings = self._languages.of_guild(exchange.conversation.guild_id)
-        delivery = await self._assistant.refuse(
-            exchange, reply, State.FAILED, strings.answer_failed
-        )
-        return delivery.done
+            reply = self._replies.over(exchange, question.parts)
+            return (await self._assistant.refuse(exchange, reply, State.FAILED, notice)).done
+        asked_in = exchange.conversation
+        channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
+        message = channel.get_partial_message(exchange.message_id)
+        return (await self._refuse(exchange, message, notice)).done
 
-    async def _asked(
-        self, exchange: Exchange, me_id: int
-    ) -> discord.Message | discord.PartialMessage:
-        """Return the question as it stands now; its text is taken over where it was edited.
+    async def _refuse(self, exchange: Exchange, message: Asked, notice: str) -> Delivery:
+        """Show *notice* in the channel of the question."""
+        exchange = replace(exchange, place_id=exchange.conversation.channel_id)
+        await self._history.set_place(exchange.message_id, exchange.place_id)
+        reply = self._replies.at(exchange, in_place(message))
+        return await self._assistant.refuse(exchange, reply, State.FAILED, notice)
 
-        Raises Forgotten where it was deleted.
+    async def _answer(self, question: OpenQuestion, *, too_late: bool) -> Delivery:
+        """Answer *question*, over what there is of an answer.
+
+        Raises Forgotten, ReplyDelayed or ReplyLost.
+        """
+        exchange = question.exchange
+        message = await self._fetch_question(exchange)
+        load_context = self._questions.context_loader(message)
+        if question.attempts or question.complete:
+            place = await self._begun_place(question, message)
+            reply = (
+                self._replies.new(exchange, message)
+                if place is None
+                else self._replies.at(exchange, place)
+            )
+            return await self._assistant.go_on(
+                exchange, reply, load_context=load_context, too_late=too_late
+            )
+        if too_late:
+            notice = self._replies.strings_for(exchange).too_late
+            return await self._refuse(exchange, message, notice)
+        if isinstance(message, discord.Message):
+            exchange = await self._questions.read_again(exchange, message)
+            if exchange != question.exchange:
+                await self._history.store_resolved(exchange)
+        reply = self._replies.new(exchange, message)
+        return await self._assistant.go_on(exchange, reply, load_context=load_context)
+
+    async def _fetch_question(self, exchange: Exchange) -> Asked:
+        """Return the message of the question; if it was edited, its text is stored.
+
+        Raises Forgotten if it was deleted.
         """
         place = exchange.conversation
         channel = self._channels.at(place.channel_id, place.guild_id)
         try:
-            message: discord.Message = await self._call(channel.fetch_message, exchange.message_id)
+            request = partial(channel.fetch_message, exchange.message_id)
+            message: discord.Message = await self._channels.call(request)
         except discord.HTTPException as error:
             if error.code == UNKNOWN_CHANNEL:
                 await self._assistant.forget_places([place.channel_id])
@@ -160,10 +165,11 @@ class Recovery:
             if error.code == UNKNOWN_MESSAGE:
                 await self._assistant.forget(exchange.message_id)
                 raise Forgotten from error
-            # It may not be read. What is stored of it is enough.
+            # The bot may not read it. The stored question is enough.
             unread: discord.PartialMessage = channel.get_partial_message(exchange.message_id)
             return unread
         if is_edit(message):
+            me_id = self._identity.user_id
             await self._assistant.amend(
                 exchange.message_id,
                 scrubbed(addressing.readable_text(message, me_id)),
@@ -172,22 +178,17 @@ class Recovery:
             )
         return message
 
-    async def _begun(
-        self,
-        question: OpenQuestion,
-        message: discord.Message | discord.PartialMessage,
-        me_id: int,
-    ) -> Destination | None:
-        """Return where the answer was begun, None where its thread was not made yet.
+    async def _begun_place(self, question: OpenQuestion, message: Asked) -> Destination | None:
+        """Return where the answer was begun; None if its thread was not made yet.
 
-        Raises Forgotten where somebody deleted a part of it.
+        Raises Forgotten if a part of the answer was deleted.
         """
-        channel = await self._place_of(question)
+        channel = await self._channel_of(question)
         if channel is None:
             return None
-        parts = await self._parts_in(channel, question, me_id)
+        parts = await self._parts_in(channel, question)
         for part_id in {*question.parts} - {part.message_id for part in parts}:
-            if await self._is_gone(channel, part_id):
+            if await self._is_deleted(channel, part_id):
                 await self._assistant.forget(question.exchange.message_id)
                 raise Forgotten
             parts = (*parts, Part(part_id, None))
@@ -198,16 +199,16 @@ class Recovery:
         reference = None if question.exchange.opens_thread else in_place(message).question
         return Destination(channel, reference, parts)
 
-    async def _is_gone(self, channel: Any, part_id: int) -> bool:
-        """Whether a part that a list left out was deleted; far down a busy place it was not."""
+    async def _is_deleted(self, channel: Any, part_id: int) -> bool:
+        """Whether a part that no list has was deleted: in a busy channel it may be further down."""
         try:
-            await self._call(channel.fetch_message, part_id)
+            await self._channels.call(partial(channel.fetch_message, part_id))
         except discord.HTTPException as error:
             return error.code == UNKNOWN_MESSAGE
         return False
 
-    async def _place_of(self, question: OpenQuestion) -> Any:
-        """Return the channel in which the answer is; None where its thread was not made yet."""
+    async def _channel_of(self, question: OpenQuestion) -> Any:
+        """Return the channel or thread of the answer; None if its thread was not made yet."""
         exchange = question.exchange
         guild_id = exchange.conversation.guild_id
         if not exchange.opens_thread:
@@ -221,14 +222,14 @@ class Recovery:
         except discord.HTTPException as error:
             if error.code != UNKNOWN_CHANNEL:
                 return self._channels.at(exchange.place_id, guild_id)
-            if question.parts:  # It was there, and was deleted.
+            if question.parts:  # The thread existed and was deleted.
                 await self._assistant.forget_places([exchange.place_id])
                 raise Forgotten from error
             return None
 
-    async def _parts_in(self, channel: Any, question: OpenQuestion, me_id: int) -> tuple[Part, ...]:
+    async def _parts_in(self, channel: Any, question: OpenQuestion) -> tuple[Part, ...]:
         exchange = question.exchange
-        listing = await self._listed(channel, exchange.message_id, me_id)
+        listing = await self._list_own(channel, exchange.message_id)
         if not listing.readable:
             return tuple(Part(part_id, None) for part_id in question.parts)
         return adopted_parts(
@@ -238,56 +239,52 @@ class Recovery:
             recorded=question.parts,
         )
 
-    async def _listed(self, channel: Any, after_id: int, me_id: int) -> _Listing:
+    async def _list_own(self, channel: Any, after_id: int) -> _Listing:
         own: list[OwnMessage] = []
         readable = False
-        for _ in range(PAGES):
+        for _ in range(MAX_PAGES):
             try:
-                page: list[discord.Message] = await self._call(messages_after, channel, after_id)
+                request = partial(messages_after, channel, after_id)
+                page: list[discord.Message] = await self._channels.call(request)
             except discord.Forbidden:
                 break
             except discord.HTTPException as error:
                 raise lost_because(error, channel) from error
             readable = readable or bool(page)
-            own += [_own_message(message) for message in page if message.author.id == me_id]
+            own += [
+                _own_message(message)
+                for message in page
+                if message.author.id == self._identity.user_id
+            ]
             if len(page) < MESSAGES:
                 break
             after_id = page[-1].id
         return _Listing(tuple(own), readable)
 
-    async def _withdrawn(self, question: OpenQuestion, me_id: int) -> bool:
-        """Withdraw what is shown of a forgotten question; False where that is to be done later."""
+    async def _withdraw(self, question: OpenQuestion) -> bool:
+        """Delete the reply to a forgotten question; False if that has to wait."""
+        exchange = question.exchange
         try:
-            await self._withdraw(question, me_id)
+            place = await self._place_to_delete(question)
+            if place is not None:
+                async with self._replies.at(exchange, place) as reply:
+                    await reply.withdraw()
         except ReplyDelayed as error:
-            log.info("The answer to %d is deleted later: %s", question.exchange.message_id, error)
+            log.info("Postpone deleting answer %d: %s", exchange.message_id, error)
             return False
+        except ReplyLost as error:
+            log.info("Cannot delete answer %d: %s", exchange.message_id, error)
+        await self._history.mark_reply_deleted(exchange.message_id)
         return True
 
-    async def _withdraw(self, question: OpenQuestion, me_id: int) -> None:
-        """Delete what is shown of the reply to a question that was deleted."""
-        exchange = question.exchange
+    async def _place_to_delete(self, question: OpenQuestion) -> Destination | None:
         parts = tuple(Part(part_id, None) for part_id in question.parts)
-        try:
-            channel = await self._place_of(replace(question, parts=()))
-            if channel is not None:
-                if question.attempts or not parts:
-                    found = await self._parts_in(channel, question, me_id)
-                    parts = found or parts
-                place = Destination(channel, None, parts)
-                reply = self._inbox.reply_to(exchange, nullcontext(place))
-                async with reply:
-                    await reply.withdraw()
-        except ReplyLost as error:
-            log.info("The answer to %d cannot be deleted: %s", exchange.message_id, error)
-        await self._history.mark_reply_deleted(exchange.message_id)
-
-    async def _call(self, request: Any, *arguments: Any) -> Any:
-        """Make a call of Discord's; raises HTTPException where it is refused, or ReplyDelayed."""
-        try:
-            return await call(partial(request, *arguments), self._pacer, Priority.RESPONSE)
-        except DiscordUnavailable as error:
-            raise ReplyDelayed(str(error)) from error
+        channel = await self._channel_of(replace(question, parts=()))
+        if channel is None:
+            return None
+        if question.attempts or not parts:
+            parts = await self._parts_in(channel, question) or parts
+        return Destination(channel, None, parts)
 
 
 def _own_message(message: discord.Message) -> OwnMessage:

@@ -1,4 +1,4 @@
-"""Up to which message all was heard: where catching up begins after the bot was away."""
+"""The newest message id processed so far: where backfill starts after an absence."""
 
 import asyncio
 import logging
@@ -9,118 +9,118 @@ from typing import Final
 
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed
-from bot.storage.exchanges import History
+from bot.storage.facts import Facts
 
 log = logging.getLogger(__name__)
 
 FACT: Final = "heard"
 FIRST_FACT: Final = "first heard"
-WRITE_SECONDS: Final = 30.0
-# Events overtake each other, and one may be heard and not stored when the process dies.
+WRITE_SECONDS: Final = 30.0  # docs/decisions/009: rarely, since all share the disk
+# Events overtake each other, and a process may die between an event and its storing.
 MARGIN_SECONDS: Final = 120.0
-AHEAD_SECONDS: Final = 3600.0  # An id from further in the future than clocks differ is made up.
+AHEAD_SECONDS: Final = 3600.0  # Clocks differ by less: an id from later than that is made up.
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """What may be missing in a place: what came after *after_id*, and edits of what came before.
+class MissedRange:
+    """Which messages of a place may be missing: those after *after_id*, and edited older ones.
 
-    These go back to *edited_after_id*: an edit may make an older message a question.
+    An edit may make a question of an older message, back to *edited_after_id*.
     """
 
     after_id: int
     edited_after_id: int
 
     @classmethod
-    def behind(cls, after_id: int, *, oldest_id: int, edits_seconds: float) -> "Gap":
-        """Return the gap behind *after_id*, in which nothing before *oldest_id* counts."""
+    def after(cls, after_id: int, *, oldest_id: int, edits_seconds: float) -> "MissedRange":
+        """Return the range after *after_id*, which has nothing before *oldest_id*."""
         after_id = max(after_id, oldest_id)
         return cls(after_id, max(earlier(after_id, edits_seconds), oldest_id))
 
 
-class Heard:
-    """The mark: the newest message that was heard, as it was last written.
+class Watermark:
+    """The newest processed message id, written to the database now and then.
 
-    While it is frozen it stays where it is, whatever is heard: something older may be missing.
-    *first_id* is the first message that was ever heard, None before that: the mark is written now
-    and then, and without one nothing would say that older messages are not for the bot.
+    While it is pinned it does not advance: an older message may be missing. *first_id* is the first
+    message that was ever processed, None before that. It is written at once: without a written
+    watermark nothing else would say that older messages are not for the bot.
     """
 
-    def __init__(self, history: History, now: Callable[[], float] = time.time) -> None:
-        self._history = history
+    def __init__(self, facts: Facts, now: Callable[[], float] = time.time) -> None:
+        self._facts = facts
         self._now = now
         self._newest = 0
         self._written = 0
-        self._frozen_at: int | None = None
+        self._pinned_at: int | None = None
         self.first_id: int | None = None
-        self._turn = asyncio.Lock()
+        self._initialising = asyncio.Lock()
         self.absences = 0
 
     async def load(self) -> None:
-        """Take up the mark of the last run; it is 0 before the first."""
-        mark = await self._stored(FACT) or 0
-        self._newest = self._written = min(mark, self._latest_possible())
+        """Read the watermark of the last run; it is 0 before the first. Raises HistoryFailed."""
+        stored = await self._stored(FACT) or 0
+        self._newest = self._written = min(stored, self._latest_possible())
         self.first_id = await self._stored_first()
 
-    async def begin(self, message_id: int) -> None:
-        """Note the first message ever, before anything is done about it; nobody overtakes."""
-        async with self._turn:
+    async def initialise(self, message_id: int) -> None:
+        """Record the first message ever, before it is processed; later ones wait for that."""
+        async with self._initialising:
             if self.first_id is not None:
                 return
             try:
                 self.first_id = await self._stored_first()
                 if self.first_id is None:
-                    await self._history.facts.set(FIRST_FACT, str(message_id))
+                    await self._facts.set(FIRST_FACT, str(message_id))
                     self.first_id = message_id
             except HistoryFailed as error:
-                log.warning("From when on messages were heard is not stored: %s", error)
+                log.warning("Cannot record message %d as the first: %s", message_id, error)
 
     async def _stored_first(self) -> int | None:
         first_id = await self._stored(FIRST_FACT)
         is_older = first_id is None and await self._stored(FACT) is not None
-        return 0 if is_older else first_id  # A database from before this was noted.
+        return 0 if is_older else first_id  # A database from before this was recorded.
 
     async def _stored(self, name: str) -> int | None:
-        value = await self._history.facts.get(name)
+        value = await self._facts.get(name)
         return int(value) if value is not None and value.isdecimal() else None
 
     @property
-    def mark(self) -> int:
-        """Up to where all was heard."""
-        return self._newest if self._frozen_at is None else self._frozen_at
+    def position(self) -> int:
+        """The id up to which every message has been processed."""
+        return self._newest if self._pinned_at is None else self._pinned_at
 
-    def hear(self, message_id: int) -> None:
-        """Note that a message was heard."""
+    def advance(self, message_id: int) -> None:
+        """Note that a message was processed."""
         if self._newest < message_id <= self._latest_possible():
             self._newest = message_id
 
-    def freeze(self) -> None:
-        """Keep the mark where it is: from here on something may be missing."""
+    def pin(self) -> None:
+        """Keep the watermark where it is: an absence began, and messages may be missing."""
         self.absences += 1
-        if self._frozen_at is None:
-            self._frozen_at = self._newest
+        if self._pinned_at is None:
+            self._pinned_at = self._newest
 
-    def thaw(self, absences: int) -> None:
-        """Let the mark follow what is heard: what was missing in the first *absences* is there."""
+    def unpin(self, absences: int) -> None:
+        """Let the watermark advance, if there was no absence after the first *absences*."""
         if absences == self.absences:
-            self._frozen_at = None
+            self._pinned_at = None
 
     def _latest_possible(self) -> int:
         return snowflake_at(self._now() + AHEAD_SECONDS)
 
     async def write(self) -> None:
-        """Write the mark, if it moved."""
-        mark = self.mark
-        if mark > self._written:
+        """Write the watermark, if it advanced."""
+        position = self.position
+        if position > self._written:
             try:
-                await self._history.facts.set(FACT, str(mark))
+                await self._facts.set(FACT, str(position))
             except HistoryFailed as error:
-                log.warning("Up to where messages were heard is not stored: %s", error)
+                log.warning("Cannot record watermark %d: %s", position, error)
             else:
-                self._written = mark
+                self._written = position
 
     async def keep_written(self) -> None:
-        """Write the mark from time to time, for ever."""
+        """Write the watermark from time to time, for ever."""
         while True:
             await asyncio.sleep(WRITE_SECONDS)
             await self.write()

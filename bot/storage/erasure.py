@@ -153,17 +153,6 @@ class Erasure:
             self.mark_pending()
         return changed == 1
 
-    async def reject(self, message_id: int) -> None:
-        """Record that a question is not answered, and erase its text."""
-        await self._database.change(
-            f"""
-            UPDATE exchanges SET {_TEXT_ERASED}, {TOKEN_CLEARED}, state = 'failed'
-            WHERE message_id = ?
-            """,
-            message_id,
-        )
-        self.pending.set()
-
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in these deleted places; `erase` removes the text.
 

@@ -73,6 +73,26 @@ class History(ExchangeQueries):
 
         Returns False if it was received before, or was asked before the last reset of its channel.
         """
+        return await self._insert(exchange, State.RECEIVED)
+
+    async def reject(self, exchange: Exchange) -> bool:
+        """Record that a question is not answered, without its text; see `receive`.
+
+        The record keeps backfill from finding the question.
+        """
+        origin = exchange.origin
+        wordless = Exchange(
+            message_id=exchange.message_id,
+            conversation=exchange.conversation,
+            place_id=exchange.place_id,
+            author_id=0,
+            author="",
+            question="",
+            origin=FromInteraction("") if isinstance(origin, FromInteraction) else origin,
+        )
+        return await self._insert(wordless, State.FAILED)
+
+    async def _insert(self, exchange: Exchange, state: State) -> bool:
         place = exchange.conversation
         # A command outside of servers may be used in a place that the bot can never read.
         by_command = isinstance(exchange.origin, FromInteraction)
@@ -81,12 +101,12 @@ class History(ExchangeQueries):
             (
                 f"""
                 INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
-                SELECT 'received', {RECEIVED_PARAMETERS}
+                SELECT :state, {RECEIVED_PARAMETERS}
                 WHERE :private_to <> 0 OR NOT EXISTS (SELECT 1 FROM resets
                     WHERE channel_id = :channel_id AND before_id > :message_id)
                 ON CONFLICT DO NOTHING
                 """,
-                parameters_of(exchange),
+                parameters_of(exchange) | {"state": state},
             ),
             *(() if unreadable else (upsert_place(place),)),
         )

@@ -129,7 +129,7 @@ async def test_a_deletion_that_waits_for_the_database_is_made_before_the_end(
                 lambda event: event["data"].get("id") == question["id"], types=["message_delete"]
             )
             bot.process.terminate()
-            await stage.logged("Changes wait until the database takes them")
+            await stage.logged("Postpone edits and deletions")
         assert await bot.wait() == 0
     assert unique.encode() not in file_bytes(stage.folder / "bot.db")
 

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import pytest
 
+from bot.backoff import Backoff
 from bot.i18n.sentences import ENGLISH
 from bot.inbox.messages import Inbox
 from bot.markdown.splitter import split
-from bot.recovery import backoff as pauses
-from bot.recovery.catch_up import AT_ONCE, HANDLING_FAILURES
-from bot.recovery.unfinished import PAGES, Recovery
+from bot.recovery import backoff
+from bot.recovery.resume import MAX_FAILURES, MAX_QUESTIONS
+from bot.recovery.unfinished import MAX_PAGES, Unfinished
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from bot.transport.calls import MESSAGES
@@ -183,7 +184,7 @@ async def test_01_questions_that_hang_after_a_crash_do_not_hold_up_the_others(
     await stage.model.reply_when(f"{unique} hanging", hanging)
     await stage.model.reply_when(f"{unique} quick", Script(text="Quick.", stall_before_seconds=2))
     async with stage.bot() as bot:
-        slow = [await stage.ask(f"{unique} hanging {number}") for number in range(AT_ONCE)]
+        slow = [await stage.ask(f"{unique} hanging {number}") for number in range(MAX_QUESTIONS)]
         last = slow[-1]["content"].partition("> ")[2]
         await stage.model_asked(last)
         quick = await stage.ask(f"{unique} quick")
@@ -262,7 +263,7 @@ async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
         voice = await stage.channel(kind=ChannelType.VOICE)
         question = await stage.ask(unique, channel=voice)
         await stage.model_asked(unique)
-        for number in range(MESSAGES * PAGES + 10):
+        for number in range(MESSAGES * MAX_PAGES + 10):
             await stage.discord.say(voice, "Jun", f"{unique} chatter {number}")
         assert await stage.parts_of(question) == [], "it was not to be begun yet"
         begun = await stage.shown("harbour", voice)
@@ -348,9 +349,9 @@ async def test_04_a_question_that_our_own_handling_fails_at_is_given_up_with_a_n
         tries += 1
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr(Inbox, "answer", failing)
-    monkeypatch.setattr(Recovery, "go_on", failing)
-    monkeypatch.setattr(pauses, "PAUSE_SECONDS", (0.2, 0.2))
+    monkeypatch.setattr(Inbox, "_answer", failing)
+    monkeypatch.setattr(Unfinished, "resume", failing)
+    monkeypatch.setattr(backoff, "BACKOFF", Backoff(0.2, 0.2))
     with logged() as log:
         async with failing_play(tmp_path / "bot.db", log) as play:
             discord = play.discord
@@ -372,7 +373,7 @@ async def test_04_a_question_that_our_own_handling_fails_at_is_given_up_with_a_n
             monkeypatch.undo()
             _, said = await play.ask(dm, "Mina")
             assert said == [ANSWER]
-    assert tries == 1 + HANDLING_FAILURES
+    assert tries == 1 + MAX_FAILURES
 
 
 async def tried(log: Log) -> bool:
@@ -440,8 +441,8 @@ async def test_01_what_waits_is_tried_ever_less_often_while_others_are_answered(
                 others.append(await stage.ask(f"{unique} other {len(others)}."))
                 await asyncio.sleep(0.2)
         first, second, third = (await tries())[:3]
-        assert second - first >= pauses.PAUSE_SECONDS[0]
-        assert third - second >= 2 * pauses.PAUSE_SECONDS[0]
+        assert second - first >= backoff.BACKOFF.first_seconds
+        assert third - second >= 2 * backoff.BACKOFF.first_seconds
         await stage.discord.clear_faults()
         await check_invariants(stage, waiting, *others, model_calls=2)
 

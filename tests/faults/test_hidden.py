@@ -216,7 +216,7 @@ async def _while_discord_is_silent(stage: Stage, place: str, unique: str) -> str
     await stage.discord.fault("drop_after", method="POST", path=CALLBACK)
     await stage.discord.fault("drop", method="GET", path="/messages/@original$", count=None)
     interaction = await ask(stage, place, "Jun", f"{unique} secret", private=False)
-    await stage.logged(f"Question {interaction} waits")
+    await stage.logged(f"Postpone question {interaction}")
     return interaction
 
 

@@ -74,7 +74,7 @@ async def test_09_what_cannot_be_compared_on_return_is_compared_later(
     await stage.discord.delete(channel, question["id"])
     await stage.discord.fault("answer", method="GET", path=r"/messages$", status=503, count=None)
     async with stage.bot():
-        await stage.logged("cannot be compared")
+        await stage.logged("Cannot compare channel")
         await stage.discord.clear_faults()
         await until(partial(erased, stage))
 

@@ -15,13 +15,14 @@ from bot.assistant.prompt_images import PromptImages
 from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange
 from bot.i18n.languages import Languages
-from bot.inbox import edits as changes
-from bot.inbox.edits import WAITING, Changes
-from bot.inbox.recent_edits import Lately, Version
+from bot.inbox import edits as edits_module
+from bot.inbox.edits import MAX_WAITING, Edits
+from bot.inbox.identity import Identity
+from bot.inbox.recent_edits import RecentEdits, Version
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 from tests.faults.failing import FOR_EVER, FailingDatabase
-from tests.world import ME, World
+from tests.world import World
 
 
 class OnItsWay:
@@ -58,10 +59,14 @@ class Scene:
             languages=Languages("en"),
             pictures=PromptImages(3),
         )
-        self.changes = Changes(
-            self.assistant, self.history, arrivals=self.arrivals, withdraw=self._withdraw
+        self.edits = Edits(
+            self.assistant,
+            self.history,
+            Identity(World().client),
+            arrivals=self.arrivals,
+            withdraw=self._withdraw,
         )
-        self.assistant.follow(self.changes.refresh)
+        self.assistant.follow(self.edits.refresh)
 
     def _withdraw(self) -> None:
         self.withdrawals += 1
@@ -70,12 +75,12 @@ class Scene:
         """Let somebody edit a message, so many minutes after it was written; *more*: fields."""
         edited = f"2026-08-01T00:{minute:02}:00+00:00"
         message = World().say(text, id=str(message_id), edited_timestamp=edited, **more)
-        await self.changes.edited(message, ME)
+        await self.edits.edited(message)
 
     async def asked(self, exchange: Exchange) -> str:
         """Let a question that is stored be answered; return what the model was asked."""
         await self.assistant.answer(exchange, DoubleReply())
-        await self.changes.made()
+        await self.edits.applied()
         return str(self.model.history[-1]) if self.model.history else ""
 
     async def stands(self, message_id: int) -> str:
@@ -89,7 +94,7 @@ class Scene:
 
     async def until_forgotten(self, *message_ids: int) -> None:
         """Return when what waits is made, and none of these is remembered."""
-        making = asyncio.create_task(self.changes.keep_making())
+        making = asyncio.create_task(self.edits.keep_applied())
         async with asyncio.timeout(PATIENCE_SECONDS):
             while any(await self.remembered(*message_ids)):  # noqa: ASYNC110  # asks a database
                 await asyncio.sleep(0.01)
@@ -99,7 +104,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(changes, "BACKOFF", Backoff(0.01, 0.02))
+    monkeypatch.setattr(edits_module, "BACKOFF", Backoff(0.01, 0.02))
     async with FailingDatabase.open(tmp_path / "bot.db") as database:
         yield Scene(database)
 
@@ -121,7 +126,7 @@ async def test_an_answer_to_what_was_deleted_stops_at_once_and_is_forgotten_late
 ) -> None:
     async with running(scene, 1) as answering:
         scene.database.fail(1, count=FOR_EVER)
-        await scene.changes.deleted([1])
+        await scene.edits.deleted([1])
         await asyncio.wait_for(answering, PATIENCE_SECONDS)
         scene.database.recover()
     assert await scene.remembered(1) == [True]
@@ -134,7 +139,7 @@ async def test_changes_of_what_is_on_its_way_hold_up_no_other(scene: Scene) -> N
     scene.arrivals.message_id = 2
     await keep(scene.history, an_exchange(1, reply="x"), an_exchange(3, reply="y"))
     editing = asyncio.create_task(scene.edit(2, "edited"))
-    deleting = asyncio.create_task(scene.changes.deleted([1, 2]))
+    deleting = asyncio.create_task(scene.edits.deleted([1, 2]))
     await scene.history.receive(an_exchange(4))
     async with asyncio.timeout(PATIENCE_SECONDS):
         await scene.asked(an_exchange(4))
@@ -153,12 +158,12 @@ async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
     await keep(scene.history, an_exchange(105, guild=8, channel=9, reply="x"))
     await scene.history.places.join_guilds({8: 1})
     scene.database.fail(1, count=FOR_EVER)
-    await scene.changes.deleted([1, 2])
-    await scene.changes.place_gone(100)
-    await scene.changes.guild_gone(8)
+    await scene.edits.deleted([1, 2])
+    await scene.edits.place_deleted(100)
+    await scene.edits.guild_left(8)
     scene.database.recover()
     assert await scene.remembered(1, 2, 3) == [True] * 3
-    await scene.changes.deleted([3])
+    await scene.edits.deleted([3])
     assert await scene.remembered(1, 2, 3) == [False] * 3
     await scene.history.erasure.erase()
     assert await scene.remembered(102, 105) == [False] * 2
@@ -173,12 +178,12 @@ async def test_a_deletion_that_fails_half_way_is_made_whole(scene: Scene, unit: 
     await scene.history.add_part(1, 11)
     await keep(scene.history, replace(an_exchange(2, reply="x"), quoted="Secret.", quoted_id=12))
     scene.database.fail(unit)
-    await scene.changes.deleted([11, 12])
+    await scene.edits.deleted([11, 12])
     await scene.until_forgotten(1)
     found = await scene.history.find(2)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while found is None or found.quoted:
-            await scene.changes.deleted([99])
+            await scene.edits.deleted([99])
             found = await scene.history.find(2)
     assert scene.withdrawals == 1
     assert await scene.history.question_of(11) is None
@@ -187,14 +192,14 @@ async def test_a_deletion_that_fails_half_way_is_made_whole(scene: Scene, unit: 
 async def test_only_so_many_wait(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
     scene.database.fail(1, count=FOR_EVER)
-    for number in range(WAITING + 1):
-        await scene.changes.deleted([100 + number])
-    await scene.changes.deleted([1])
-    assert "left to the next start" in caplog.text
+    for number in range(MAX_WAITING + 1):
+        await scene.edits.deleted([100 + number])
+    await scene.edits.deleted([1])
+    assert "Leave a change to the next start" in caplog.text
     scene.database.recover()
-    await scene.changes.deleted([200])
+    await scene.edits.deleted([200])
     assert await scene.remembered(1) == [True], "it was too many"
-    await scene.changes.deleted([1])
+    await scene.edits.deleted([1])
     assert await scene.remembered(1) == [False]
 
 
@@ -208,17 +213,17 @@ async def test_a_change_that_can_never_be_made_holds_up_no_other(
 
     with monkeypatch.context() as patched:
         patched.setattr(scene.history, "knows", broken)
-        await scene.changes.deleted([1])
-    assert "A change cannot be made" in caplog.text
-    await scene.changes.deleted([1])
+        await scene.edits.deleted([1])
+    assert "Cannot apply a change" in caplog.text
+    await scene.edits.deleted([1])
     assert await scene.remembered(1) == [False]
 
 
 async def test_an_id_that_no_database_can_hold_holds_up_no_other(scene: Scene) -> None:
     await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2)))
-    await scene.changes.deleted([2**63, 1])
-    await scene.changes.place_gone(2**80)
-    await scene.changes.deleted([2])
+    await scene.edits.deleted([2**63, 1])
+    await scene.edits.place_deleted(2**80)
+    await scene.edits.deleted([2])
     assert await scene.remembered(1, 2) == [False] * 2
 
 
@@ -235,7 +240,7 @@ async def test_an_edit_that_waits_for_the_database_is_in_time_for_the_answer(
     prompt = await scene.asked(question)
     assert "After?" in prompt
     assert "Before?" not in prompt
-    await scene.changes.made()
+    await scene.edits.applied()
     assert await scene.stands(1) == "After?"
 
 
@@ -261,7 +266,7 @@ async def test_an_older_edit_undoes_no_newer_one_and_no_deletion(scene: Scene) -
     assert await scene.stands(1) == "The newest"
     await scene.edit(1, "Newer still", minute=4)
     assert await scene.stands(1) == "Newer still"
-    await scene.changes.deleted([2])
+    await scene.edits.deleted([2])
     await scene.edit(2, "The ghost")
     assert await scene.stands(2) == ""
 
@@ -271,7 +276,7 @@ async def test_what_was_deleted_before_it_was_stored_is_forgotten(
     scene: Scene, quotes: bool
 ) -> None:
     """A question that a list shows, or what it quotes: read before the deletion, stored after."""
-    await scene.changes.deleted([12 if quotes else 1])
+    await scene.edits.deleted([12 if quotes else 1])
     question = an_exchange(1, question="So?", author="Mina", quoted="A secret.", quoted_id=12)
     await scene.history.receive(question)
     prompt = await scene.asked(question)
@@ -298,9 +303,9 @@ async def test_what_is_stored_after_its_place_was_deleted_is_forgotten(
     place_id = 1 if opens_thread else None
     question = an_exchange(1, channel=101, parent=100, guild=8, place=place_id)
     if gone == "guild":
-        await scene.changes.guild_gone(8)
+        await scene.edits.guild_left(8)
     else:
-        await scene.changes.place_gone({"channel": 101, "parent": 100, "thread": 1}[gone])
+        await scene.edits.place_deleted({"channel": 101, "parent": 100, "thread": 1}[gone])
     await scene.history.receive(question)
     await scene.asked(question)
     assert scene.model.history == []
@@ -309,8 +314,8 @@ async def test_what_is_stored_after_its_place_was_deleted_is_forgotten(
 
 
 async def test_what_is_asked_after_the_bot_came_back_to_a_server_is_answered(scene: Scene) -> None:
-    await scene.changes.guild_gone(8)
-    scene.changes.guild_back(8)
+    await scene.edits.guild_left(8)
+    scene.edits.guild_restored(8)
     question = an_exchange(1, guild=8)
     await scene.history.receive(question)
     assert "Why?" in await scene.asked(question)
@@ -319,11 +324,11 @@ async def test_what_is_asked_after_the_bot_came_back_to_a_server_is_answered(sce
 
 def test_an_edit_of_what_is_quoted_keeps_what_was_read_of_its_files() -> None:
     """Also where it is not in the database yet."""
-    lately = Lately()
+    recent = RecentEdits()
     version = Version("", "", "⟦Jun wrote⟧\nEdited\n⟦file a⟧", frozenset("a"), datetime.now(UTC))
-    assert lately.edited(5, version)
+    assert recent.edited(5, version)
     exchange = an_exchange(9, quoted="⟦Jun wrote⟧\n⟦file a⟧\nsecret", quoted_id=5)
-    standing = lately.applied_to(exchange)
+    standing = recent.apply_to(exchange)
     assert standing.quoted == "⟦Jun wrote⟧\nEdited\n⟦file a⟧\nsecret"
 
 
@@ -332,9 +337,9 @@ async def test_at_the_end_what_waits_is_made_as_soon_as_the_database_takes_it(
 ) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
     scene.database.fail(1, count=FOR_EVER)
-    await scene.changes.deleted([1])
+    await scene.edits.deleted([1])
     asyncio.get_running_loop().call_later(0.2, scene.database.recover)
-    await scene.changes.finish(PATIENCE_SECONDS)
+    await scene.edits.finish(PATIENCE_SECONDS)
     assert await scene.remembered(1) == [False]
 
 
@@ -343,6 +348,6 @@ async def test_what_the_database_does_not_take_at_the_end_is_said(
 ) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
     scene.database.fail(1, count=FOR_EVER)
-    await scene.changes.deleted([1])
-    await scene.changes.finish(0.2)
+    await scene.edits.deleted([1])
+    await scene.edits.finish(0.2)
     assert "Left 1 edits and deletions to the next start" in caplog.text

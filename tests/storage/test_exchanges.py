@@ -391,8 +391,21 @@ async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: P
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
+async def test_a_rejected_question_counts_as_received_and_leaves_no_word(path: Path) -> None:
+    async with History.open(path) as history:
+        question = an_exchange(1, SECRETS[0], quoted=SECRETS[0], quoted_id=5, author="Mina")
+        assert await history.reject(question)
+        assert await history.was_received(1)
+        assert not await history.receive(question)
+        assert not await history.reject(question)
+        assert await history.find(1) is None
+        assert await history.open_questions() == []
+        assert SECRETS[0].encode() not in file_bytes(path)
+        assert b"Mina" not in file_bytes(path)
+
+
 @pytest.mark.parametrize(
-    "how", ["reset", "one", "person", "place", "age", "turned away", "amended", "system prompt"]
+    "how", ["reset", "one", "person", "place", "age", "amended", "system prompt"]
 )
 async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path, how: str) -> None:
     async with History.open(path) as history:
@@ -409,8 +422,6 @@ async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path
             await forgetting.forget_places([1])
         elif how == "age":
             await forgetting.expire(50)
-        elif how == "turned away":
-            await history.erasure.reject(1)
         elif how == "amended":
             await history.amend(an_exchange(1, "other words"))
         else:
@@ -767,8 +778,7 @@ async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path
 
 async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path: Path) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
-    await history.receive(an_exchange(3))
-    await history.erasure.reject(3)
+    assert await history.reject(an_exchange(3))
     for message_id in (1, 2):
         await history.mark_shown(message_id)
     await history.erasure.forget(1)

@@ -177,7 +177,7 @@ async def test_whatever_forgets_the_rest_forgets_what_is_private(
 # The token
 
 
-@pytest.mark.parametrize("how", ["shown", "turned away", "place gone", "withdrawn"])
+@pytest.mark.parametrize("how", ["shown", "place gone", "withdrawn"])
 async def test_a_token_goes_as_soon_as_it_is_of_no_use(history: History, how: str) -> None:
     await history.receive(asked(20))
     await history.receive(an_exchange(21))
@@ -186,8 +186,6 @@ async def test_a_token_goes_as_soon_as_it_is_of_no_use(history: History, how: st
         await history.complete(asked(20), State.ANSWERED, [])
         assert await tokens(history) == [TOKEN, None]
         await history.mark_shown(20)
-    elif how == "turned away":
-        await history.erasure.reject(20)
     elif how == "place gone":
         await history.erasure.forget_places([1])
     else:
@@ -195,6 +193,12 @@ async def test_a_token_goes_as_soon_as_it_is_of_no_use(history: History, how: st
         origins = [question.exchange.origin for question in await history.open_questions()]
         assert origins == [FromInteraction(TOKEN), FromMessage()]
         await history.mark_reply_deleted(20)
+    assert await tokens(history) == ["", None]
+
+
+async def test_a_rejected_question_leaves_no_token(history: History) -> None:
+    assert await history.reject(asked(20))
+    assert await history.reject(an_exchange(21))
     assert await tokens(history) == ["", None]
 
 

@@ -1,0 +1,114 @@
+"""Who handles which question: one task at a time, and the older questions of a queue first."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from bot.conversation.exchange import QueueKey
+from bot.inbox.in_flight import InFlight
+
+
+class Claim:
+    """The right of one task to handle a question, until the block of `Claims.claim` ends.
+
+    The claim is *open* while the question is stored and not answered. It is *contested* if another
+    task wanted the question meanwhile.
+    """
+
+    def __init__(self, message_id: int, queue_key: QueueKey) -> None:
+        self.message_id = message_id
+        self.queue_key = queue_key
+        self.open = False
+        self.contested = False
+        self._arrived = asyncio.Event()
+
+    def arrived(self) -> None:
+        """Note that the question is stored, or is not for the database."""
+        self._arrived.set()
+
+    def opened(self, queue_key: QueueKey) -> None:
+        """Note that the question is stored and waits for its answer in this queue."""
+        self.queue_key = queue_key
+        self.open = True
+        self._arrived.set()
+
+    def finished(self) -> None:
+        """Note that nothing is left to do for the question."""
+        self.open = False
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the question is still on its way into the database."""
+        return not self._arrived.is_set()
+
+    async def wait_for_arrival(self) -> None:
+        """Wait until the question is stored, if it is to be."""
+        await self._arrived.wait()
+
+
+class Claims:
+    """The claims of all questions that are being handled. *released* is called with each."""
+
+    def __init__(self, in_flight: InFlight, released: Callable[[Claim], None]) -> None:
+        self._in_flight = in_flight
+        self._released = released
+        self._claims: dict[int, Claim] = {}
+        self._expected: frozenset[QueueKey] = frozenset()
+        self._begun = asyncio.Event()
+        self._ahead: dict[QueueKey, asyncio.Task[None]] = {}
+
+    @contextmanager
+    def claim(self, message_id: int, queue_key: QueueKey) -> Iterator[Claim | None]:
+        """Claim a question for this block; yields None if another task has claimed it."""
+        if self.contest(message_id):
+            yield None
+            return
+        claim = self._claims[message_id] = Claim(message_id, queue_key)
+        try:
+            yield claim
+        finally:
+            claim.arrived()
+            del self._claims[message_id]
+            self._released(claim)
+
+    def contest(self, message_id: int) -> bool:
+        """Whether a task has claimed the question; if so, mark that claim as contested."""
+        claim = self._claims.get(message_id)
+        if claim is None:
+            return False
+        claim.contested = True
+        return True
+
+    def is_arriving(self, message_id: int) -> bool:
+        """Whether a question is on its way into the database."""
+        return message_id in self._claims and self._claims[message_id].is_arriving
+
+    async def stored(self, message_id: int) -> None:
+        """Wait until a question that is on its way into the database is stored, if it is to be."""
+        if message_id in self._claims:
+            await self._claims[message_id].wait_for_arrival()
+
+    def expect_older(self, queue_keys: Iterable[QueueKey]) -> None:
+        """Let new questions of these queues wait until `older_begun` is called."""
+        self._expected = frozenset(queue_keys)
+
+    def older_begun(self) -> None:
+        """Note that tasks for the older questions are running, or that there will be none."""
+        self._begun.set()
+
+    def let_ahead(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
+        """Let new questions of a queue wait until *task*, which answers older ones, is done."""
+        self._ahead[queue_key] = task
+        task.add_done_callback(lambda _: self._leave(queue_key, task))
+
+    async def turn(self, queue_key: QueueKey) -> bool:
+        """Wait until no older question of this queue is left; False if the bot is stopping."""
+        if queue_key in self._expected:
+            await self._begun.wait()
+        while queue_key in self._ahead:
+            await asyncio.wait({self._ahead[queue_key]})
+        return not self._in_flight.draining
+
+    def _leave(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
+        if self._ahead.get(queue_key) is task:  # Another task may have followed it.
+            del self._ahead[queue_key]

@@ -1,0 +1,109 @@
+"""Where the answers to interactions appear, who sees them there, and for how long."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import discord
+
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction
+from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, WHILE_STREAMING
+from bot.conversation.snowflakes import seconds_of
+from bot.inbox.channels import Channels, readable
+from bot.replies.destination import Destination, lost_because
+from bot.replies.interaction_channel import (
+    FOLLOW_UPS,
+    LIFE_SECONDS,
+    InteractionChannel,
+    Original,
+)
+from bot.replies.parts import Part
+
+T = TypeVar("T")
+
+
+class InteractionPlaces:
+    """Makes destinations for the answers to interactions."""
+
+    def __init__(
+        self, client: discord.Client, channels: Channels, now: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
+        self._channels = channels
+        self._now = now
+
+    def channel(self, exchange: Exchange, parts: Sequence[int] = ()) -> InteractionChannel:
+        """Return the channel for an answer that has these *parts*."""
+        origin = origin_of(exchange)
+        return InteractionChannel(
+            self._client,
+            origin.pressed_id or exchange.message_id,
+            origin.token,
+            place_id=exchange.place_id,
+            private=bool(exchange.conversation.person_id),
+            pressed_on=parts[0] if origin.pressed_id is not None and parts else None,
+        )
+
+    def destination(
+        self, exchange: Exchange, channel: InteractionChannel, *parts: Part
+    ) -> Destination:
+        """Return the place of an answer that has these *parts*."""
+        place = exchange.conversation
+        is_member = self._is_member(place)
+        # Final buttons have to work after the token expired: in a channel that the bot can read, or
+        # by the token of the press if one person alone sees them.
+        has_buttons = bool(place.person_id) or (is_member and self.is_readable(place))
+        return Destination(
+            channel,
+            None,
+            parts,
+            room=None if is_member else 1 + FOLLOW_UPS,
+            actions=ALL_ACTIONS if has_buttons else NO_ACTIONS,
+            actions_of_many=WHILE_STREAMING if place.person_id else ALL_ACTIONS,
+        )
+
+    def is_readable(self, place: Conversation) -> bool:
+        """Whether the bot can read the answers in *place*, and so change them without a token."""
+        if place.person_id:
+            return False
+        return readable(self._channels.at(place.channel_id, place.guild_id))
+
+    def is_answerable(self, exchange: Exchange) -> bool:
+        """Whether the token of *exchange* is still valid."""
+        origin = origin_of(exchange)
+        age_seconds = self._now() - seconds_of(origin.pressed_id or exchange.message_id)
+        return bool(origin.token) and age_seconds < LIFE_SECONDS
+
+    async def original(self, channel: InteractionChannel) -> Original:
+        """Fetch the first message of an answer; raises ReplyLost or ReplyDelayed."""
+        return await self.call(channel, channel.original)
+
+    async def call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:
+        """Make a request in *channel*; raises ReplyLost or ReplyDelayed."""
+        try:
+            return await self._channels.call(request)
+        except discord.HTTPException as error:
+            raise lost_because(error, channel) from error
+
+    def _is_member(self, place: Conversation) -> bool:
+        """Whether the bot is a member of the guild of *place*."""
+        return place.guild_id is not None and self._client.get_guild(place.guild_id) is not None
+
+
+def as_shown(exchange: Exchange, original: Original) -> Exchange:
+    """Return *exchange*, made private if Discord shows the answer to its author only.
+
+    Discord may do that although a public answer was chosen. Its response to the deferral says so,
+    and the flags of the message do.
+    """
+    if not original.private:
+        return exchange
+    place = replace(exchange.conversation, person_id=exchange.author_id)
+    return replace(exchange, conversation=place)
+
+
+def origin_of(exchange: Exchange) -> FromInteraction:
+    """Return the origin of *exchange*, which a command asked."""
+    assert isinstance(exchange.origin, FromInteraction)
+    return exchange.origin

@@ -1,0 +1,94 @@
+"""What the database did not take: questions and parts of replies, kept until it can be stored."""
+
+import logging
+from typing import Final
+
+from bot.bounded import BoundedDict
+from bot.conversation.exchange import Exchange
+from bot.errors import HistoryFailed, ReplyDelayed
+from bot.storage.exchanges import History
+
+log = logging.getLogger(__name__)
+
+MAX_UNSAVED: Final = 10_000  # questions, and replies with parts, that are kept in memory
+
+
+class Unsaved:
+    """Keeps questions and parts of replies that could not be stored.
+
+    A question that was answered anyway only keeps its id: if its event comes again, it is ignored.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._ids = BoundedDict[int, None](MAX_UNSAVED)
+        self._unanswered: dict[int, Exchange] = {}
+        self._parts: dict[int, list[int]] = {}
+
+    def add(self, message_id: int) -> None:
+        """Note a question that could not be stored."""
+        self._ids[message_id] = None
+
+    def __contains__(self, message_id: int) -> bool:
+        return message_id in self._ids
+
+    def answered(self, message_id: int) -> None:
+        """Forget the parts of a reply that is complete."""
+        self._parts.pop(message_id, None)
+
+    def unanswered(self, exchange: Exchange) -> None:
+        """Keep a question that was not answered, if it could not be stored."""
+        if exchange.message_id in self._ids and len(self._unanswered) < MAX_UNSAVED:
+            self._unanswered[exchange.message_id] = exchange
+        else:
+            self.answered(exchange.message_id)
+
+    async def store(self) -> bool:
+        """Store the unanswered questions, for recovery to resume them. Whether there were any.
+
+        Raises HistoryFailed.
+        """
+        waiting = dict(self._unanswered)
+        for message_id, exchange in waiting.items():
+            await self._history.receive(exchange)
+            await self._history.raise_attempts(message_id, 1)
+            for part_id in self._parts.get(message_id, ()):
+                await self._history.add_part(message_id, part_id)
+            self.answered(message_id)
+            self._unanswered.pop(message_id, None)
+        return bool(waiting)
+
+    def record_of(self, message_id: int) -> "PartRecord":
+        """Return the record of the parts of the reply to a question."""
+        return PartRecord(message_id, self._history, self._parts)
+
+
+class PartRecord:
+    """Records the parts of one reply in *history*, or in *unsaved* while that fails."""
+
+    def __init__(self, exchange_id: int, history: History, unsaved: dict[int, list[int]]) -> None:
+        self.exchange_id = exchange_id
+        self._history = history
+        self._unsaved = unsaved
+
+    async def add(self, message_id: int) -> None:
+        """Record a message that was posted."""
+        try:
+            await self._history.add_part(self.exchange_id, message_id)
+        except HistoryFailed as error:
+            if len(self._unsaved) < MAX_UNSAVED:
+                self._unsaved.setdefault(self.exchange_id, []).append(message_id)
+            log.warning(
+                "Cannot record part %d of answer %d: %s", message_id, self.exchange_id, error
+            )
+
+    async def remove(self, message_id: int) -> None:
+        """Record that a message will be deleted; raises ReplyDelayed if that fails."""
+        unsaved = self._unsaved.get(self.exchange_id, [])
+        if message_id in unsaved:
+            unsaved.remove(message_id)
+            return
+        try:
+            await self._history.remove_part(message_id)
+        except HistoryFailed as error:
+            raise ReplyDelayed(f"cannot record part {message_id} as deleted: {error}") from error

@@ -1,0 +1,125 @@
+"""Resume the open questions, oldest first: one task for each queue, a few at the same time."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from bot.conversation.exchange import OpenQuestion, QueueKey, State
+from bot.errors import HistoryFailed
+from bot.inbox.claims import Claims
+from bot.inbox.in_flight import InFlight
+from bot.recovery.period import CatchUpPeriod
+from bot.recovery.schedule import Need, Schedule
+from bot.recovery.unfinished import Unfinished
+from bot.storage.exchanges import History
+from bot.transport.concurrency import ConcurrencyLimit
+
+log = logging.getLogger(__name__)
+
+MAX_QUESTIONS: Final = 8  # resumed at the same time
+MAX_FAILURES: Final = 3  # of our own code at one question, in one run of the program
+
+
+class Resumption:
+    """Passes each open question to the task of its queue, unless that queue is backing off."""
+
+    def __init__(
+        self,
+        history: History,
+        unfinished: Unfinished,
+        claims: Claims,
+        schedule: Schedule,
+        in_flight: InFlight,
+        period: CatchUpPeriod,
+    ) -> None:
+        self._history = history
+        self._unfinished = unfinished
+        self._claims = claims
+        self._backoffs = schedule.backoffs
+        self._in_flight = in_flight
+        self._period = period
+        self._limit = ConcurrencyLimit(MAX_QUESTIONS)
+        self._queues: dict[QueueKey, deque[OpenQuestion]] = {}
+        self._failures: dict[int, int] = {}
+
+    async def resume(self) -> None:
+        """Pass the open questions to their tasks; raises HistoryFailed."""
+        questions = await self._history.open_questions()
+        self._forget_closed(questions)
+        for question in questions:
+            message_id, queue_key = question.exchange.message_id, question.exchange.queue_key
+            if self._claims.contest(message_id):
+                continue
+            if self._backoffs.active(queue_key) and not question.withdrawn:
+                continue
+            queue = self._queues.get(queue_key)
+            if queue is None:
+                queue = self._queues[queue_key] = deque()
+                task = asyncio.create_task(self._resume_queue(queue_key, queue))
+                self._claims.let_ahead(queue_key, task)
+            if all(message_id != waiting.exchange.message_id for waiting in queue):
+                queue.append(question)
+
+    def _forget_closed(self, questions: list[OpenQuestion]) -> None:
+        """Forget the failures of questions that are not open any more, and of their queues."""
+        keys = {question.exchange.queue_key for question in questions}
+        self._backoffs.keep_only({*keys, *Need})
+        for message_id in self._failures.keys() - {one.exchange.message_id for one in questions}:
+            del self._failures[message_id]
+
+    async def _resume_queue(self, queue_key: QueueKey, queue: deque[OpenQuestion]) -> None:
+        self._in_flight.track()
+        try:
+            while queue and not self._in_flight.draining:
+                async with self._limit.slot():
+                    question = queue.popleft()
+                    if question.withdrawn or not self._backoffs.active(queue_key):
+                        await self._resume_question(question)
+        finally:
+            del self._queues[queue_key]
+
+    async def _resume_question(self, question: OpenQuestion) -> None:
+        exchange = question.exchange
+        message_id, queue_key = exchange.message_id, exchange.queue_key
+        with self._claims.claim(message_id, queue_key) as claim:
+            if claim is None or self._in_flight.draining:
+                return
+            claim.opened(queue_key)
+            try:
+                done = await self._unfinished.resume(
+                    question, oldest_id=self._period.oldest_stored_id()
+                )
+            except HistoryFailed as error:
+                log.warning("Postpone question %d: %s", message_id, error)
+                done = False
+            except Exception:  # the one top handler of a resumed question
+                log.exception("Cannot resume question %d: internal error", message_id)
+                done = await self._given_up(question)
+            if done:
+                self._failures.pop(message_id, None)
+                self._backoffs.reset(queue_key)
+                claim.finished()
+
+    async def _given_up(self, question: OpenQuestion) -> bool:
+        """Count a failure of our own code; give the question up after a few. Whether it was."""
+        message_id = question.exchange.message_id
+        self._failures[message_id] = self._failures.get(message_id, 0) + 1
+        if self._failures[message_id] < MAX_FAILURES:
+            return False
+        try:
+            return await self._unfinished.give_up(question)
+        except HistoryFailed as error:
+            log.warning("Cannot record question %d as given up: %s", message_id, error)
+        except Exception:  # Telling people fails, too: the log has to do.
+            log.exception("Cannot tell people that question %d is given up", message_id)
+            await self._drop(question)
+        return True
+
+    async def _drop(self, question: OpenQuestion) -> None:
+        message_id = question.exchange.message_id
+        try:
+            await self._history.complete(question.exchange, State.FAILED)
+            await self._history.mark_reply_deleted(message_id)
+        except HistoryFailed as error:
+            log.warning("Cannot record question %d as dropped: %s", message_id, error)

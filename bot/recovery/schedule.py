@@ -1,0 +1,82 @@
+"""What recovery does next: three kinds of work, repeated with backoff until they are complete."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+
+from bot.errors import HistoryFailed
+from bot.inbox.claims import Claim
+from bot.inbox.in_flight import InFlight
+from bot.recovery.backoff import Backoffs
+
+log = logging.getLogger(__name__)
+
+
+class Need(Enum):
+    """A kind of work that recovery may have to do."""
+
+    RESUME = auto()  # answer open questions
+    BACKFILL = auto()  # find questions that were asked during an absence
+    RECONCILE = auto()  # find edits and deletions that were made during an absence
+
+
+class Schedule:
+    """Starts each kind of work when there is a need for it, unless its backoff is active.
+
+    A resume pass comes first; at its end it starts what else is needed, one after the other, by
+    `start_next`. Work that fails stays needed, and the end of each pause begins a resume pass.
+    """
+
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self.backoffs = Backoffs(self.resume)
+        self._needed = set[Need]()
+        self._due = {need: asyncio.Event() for need in Need}
+
+    def resume(self) -> None:
+        """Begin a resume pass."""
+        self._due[Need.RESUME].set()
+
+    def came_back(self) -> None:
+        """Do all work now: events may have been missed, and what failed before may work again."""
+        self._needed |= {Need.BACKFILL, Need.RECONCILE}
+        self.backoffs.clear()
+        self.resume()
+
+    def start_next(self, *needs: Need) -> None:
+        """Start the first of these kinds of work that is needed and has no active backoff."""
+        for need in needs:
+            if need in self._needed and not self.backoffs.active(need):
+                self._due[need].set()
+                return
+
+    def released(self, claim: Claim) -> None:
+        """Resume an open question after a pause; or at once what was passed over as claimed."""
+        if claim.open:
+            self.backoffs.begin(claim.queue_key)
+        elif claim.contested:
+            self.resume()
+
+    async def repeat(self, need: Need, work: Callable[[], Awaitable[bool]]) -> None:
+        """Do *work* whenever it is due, until a shutdown; it returns whether it is complete."""
+        while True:
+            await self._due[need].wait()
+            self._due[need].clear()
+            if self._in_flight.draining:
+                return
+            self._needed.discard(need)
+            if await self._is_complete(need, work):
+                self.backoffs.reset(need)
+            else:
+                self._needed.add(need)
+                self.backoffs.begin(need)
+
+    async def _is_complete(self, need: Need, work: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            return await work()
+        except HistoryFailed as error:
+            log.warning("Cannot %s: %s", need.name.lower(), error)
+        except Exception:  # the one top handler of recovery
+            log.exception("Cannot %s: internal error", need.name.lower())
+        return False

@@ -1,0 +1,247 @@
+"""Find the messages that people wrote during an absence, in every place that may have some."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import discord
+
+from bot.conversation.snowflakes import seconds_of
+from bot.inbox import addressing
+from bot.inbox.channels import Channels, channels_of, last_id, readable
+from bot.recovery.guilds import GuildRanges, Guilds
+from bot.recovery.watermark import MissedRange
+from bot.storage.places import Places
+from bot.transport.calls import (
+    GARBLED,
+    MESSAGES,
+    THREADS,
+    DiscordUnavailable,
+    archived_threads,
+    call,
+    messages_after,
+)
+from bot.transport.concurrency import SLOW_SECONDS, ConcurrencyLimit
+from bot.transport.pacer import Pacer, Priority
+
+log = logging.getLogger(__name__)
+
+NAME_SECONDS: Final = 3.0  # for a person's name in the guild, which lists leave out
+MAX_LISTS: Final = 4  # read at the same time: few, but one slow list does not block the rest
+IsWanted = Callable[[discord.Message, MissedRange], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The wanted messages of one list, and the lists to read after it."""
+
+    messages: list[discord.Message] = field(default_factory=list)
+    further: list["_List"] = field(default_factory=list)
+
+
+_List = Callable[[], Awaitable[_Found]]
+
+
+class SearchPlanner:
+    """Chooses the lists that a search reads: only those that may have something newer."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        places: Places,
+        channels: Channels,
+        guilds: Guilds,
+        pacer: Pacer,
+    ) -> None:
+        self._client = client
+        self._places = places
+        self._channels = channels
+        self._guilds = guilds
+        self._pacer = pacer
+
+    async def plan(
+        self, after_id: int, *, oldest_id: int, edits_seconds: float, is_wanted: IsWanted
+    ) -> "Search":
+        """Return a search for the wanted messages after *after_id*.
+
+        A guild that was unavailable last time is searched from the id that was processed there, but
+        not from before *oldest_id*. Messages that are up to *edits_seconds* older are searched as
+        well: an edit may have made a question of them.
+        """
+        ranges = await self._guilds.missed(
+            after_id, oldest_id=oldest_id, edits_seconds=edits_seconds
+        )
+        search = Search(self._pacer, is_wanted, ranges)
+        await self._add_guilds(search, ranges.available)
+        if self._guilds.access.allows(None):
+            missed = MissedRange.after(after_id, oldest_id=oldest_id, edits_seconds=edits_seconds)
+            for channel_id in await self._places.direct_places():
+                search.add_channel(self._channels.at(channel_id, None), missed)
+        return search
+
+    async def _add_guilds(self, search: "Search", ranges: dict[int, MissedRange]) -> None:
+        with_places = await self._places.guilds_with_places()
+        for guild in self._client.guilds:
+            missed = ranges.get(guild.id)
+            if missed is None:
+                continue
+            has_places = guild.id in with_places
+            known = {*(await self._places.places_of(guild.id) if has_places else ())}
+            for channel in channels_of(guild):
+                if _may_have_missed(channel, missed, known) and readable(channel):
+                    search.add_channel(channel, missed)
+        with_threads = set[discord.Guild]()
+        for channel_id in await self._places.channels_with_threads():
+            channel = self._client.get_channel(channel_id)
+            if isinstance(channel, discord.TextChannel) and channel.guild.id in ranges:
+                with_threads.add(channel.guild)
+                if readable(channel):
+                    search.add_archived_threads(channel, ranges[channel.guild.id])
+        for guild in with_threads:
+            search.add_active_threads(guild, ranges[guild.id])
+
+
+class Search:
+    """Reads lists of messages and threads, each once. *complete*: whether all could be read.
+
+    *ranges* says which guilds are searched and which were unavailable.
+    """
+
+    def __init__(self, pacer: Pacer, is_wanted: IsWanted, ranges: GuildRanges) -> None:
+        self.ranges = ranges
+        self.complete = True
+        self._pacer = pacer
+        self._is_wanted = is_wanted
+        self._limit = ConcurrencyLimit(MAX_LISTS)
+        self._lists: list[_List] = []
+        self._added = set[int]()
+        self._members = dict[tuple[int, int], discord.Member | None]()
+        self._names_available = True
+
+    def add_channel(self, channel: Any, missed: MissedRange) -> None:
+        """Search *channel*, unless it has been added before."""
+        self._lists += self._lists_of([channel], missed)
+
+    def add_archived_threads(self, channel: discord.TextChannel, missed: MissedRange) -> None:
+        """Search the threads of *channel* that were archived during the absence."""
+        self._lists.append(partial(self._archived, channel, missed, None))
+
+    def add_active_threads(self, guild: discord.Guild, missed: MissedRange) -> None:
+        """Search the active threads of *guild*: READY may have left some out."""
+        self._lists.append(partial(self._active, guild, missed))
+
+    async def rounds(self) -> AsyncGenerator[list[discord.Message], None]:
+        """Yield the messages in rounds, each oldest first; in one place none is out of order.
+
+        A slow list, or a page behind the first hundred messages, comes in a later round.
+        """
+        lists, self._lists = self._lists, []
+        done, pending = set[asyncio.Task[_Found]](), set[asyncio.Task[_Found]]()
+        try:
+            while lists or pending:
+                pending |= {asyncio.create_task(self._read(read)) for read in lists}
+                done, pending = await asyncio.wait(pending, timeout=SLOW_SECONDS)
+                found = [task.result() for task in done]
+                lists = [further for result in found for further in result.further]
+                messages = [message for result in found for message in result.messages]
+                yield sorted(messages, key=lambda message: message.id)
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*done, *pending, return_exceptions=True)
+
+    async def _read(self, read: _List) -> _Found:
+        """Return what a list has; nothing if Discord refuses it or it makes no sense."""
+        async with self._limit.slot():
+            try:
+                return await read()
+            except discord.DiscordException as error:
+                log.info("Skip a list of missed messages: %s", type(error).__name__)
+            except GARBLED as error:
+                log.warning("Skip a malformed list of missed messages: %s", type(error).__name__)
+            except DiscordUnavailable as error:
+                log.info("Postpone a list of missed messages: %s", error)
+                self.complete = False
+        return _Found()
+
+    async def _messages(self, channel: Any, missed: MissedRange, after_id: int) -> _Found:
+        page = await self._call(partial(messages_after, channel, after_id))
+        found = _Found()
+        for message in filter(addressing.from_a_person, page):
+            if await self._is_wanted(message, missed):
+                await self._name_author(message)
+                found.messages.append(message)
+        if len(page) == MESSAGES:
+            found.further.append(partial(self._messages, channel, missed, page[-1].id))
+        return found
+
+    async def _archived(
+        self, channel: discord.TextChannel, missed: MissedRange, before: datetime | None
+    ) -> _Found:
+        page: list[discord.Thread] = await self._call(partial(archived_threads, channel, before))
+        began_seconds = seconds_of(missed.edited_after_id)
+        recent = [
+            thread for thread in page if thread.archive_timestamp.timestamp() >= began_seconds
+        ]
+        found = _Found(further=self._lists_of_threads(recent, missed))
+        if len(recent) == THREADS:
+            before = page[-1].archive_timestamp
+            found.further.append(partial(self._archived, channel, missed, before))
+        return found
+
+    async def _active(self, guild: discord.Guild, missed: MissedRange) -> _Found:
+        threads: list[discord.Thread] = await self._call(guild.active_threads)
+        return _Found(further=self._lists_of_threads(threads, missed))
+
+    def _lists_of_threads(
+        self, threads: Iterable[discord.Thread], missed: MissedRange
+    ) -> list[_List]:
+        newer = [thread for thread in threads if last_id(thread) > missed.edited_after_id]
+        return self._lists_of(newer, missed)
+
+    def _lists_of(self, channels: Iterable[Any], missed: MissedRange) -> list[_List]:
+        new = [channel for channel in channels if channel.id not in self._added]
+        self._added |= {channel.id for channel in new}
+        return [partial(self._messages, channel, missed, missed.edited_after_id) for channel in new]
+
+    async def _name_author(self, message: discord.Message) -> None:
+        """Set the author's name in the guild, which lists leave out."""
+        if message.guild is None or isinstance(message.author, discord.Member):
+            return
+        key = (message.guild.id, message.author.id)
+        if key not in self._members:
+            self._members[key] = await self._member(message.guild, message.author.id)
+        message.author = self._members[key] or message.author
+
+    async def _member(self, guild: discord.Guild, person_id: int) -> discord.Member | None:
+        """Return a member; None without asking once Discord was slow: a name is not worth it."""
+        if not self._names_available:
+            return None
+        try:
+            async with asyncio.timeout(NAME_SECONDS):
+                member: discord.Member = await self._call(partial(guild.fetch_member, person_id))
+        except discord.DiscordException as error:
+            log.info("Cannot fetch member %d: %s", person_id, type(error).__name__)
+            return None
+        except (DiscordUnavailable, TimeoutError) as error:
+            log.info("Stop fetching members: %s", type(error).__name__)
+            self._names_available = False
+            return None
+        return member
+
+    async def _call(self, request: Any) -> Any:
+        return await call(request, self._pacer, Priority.EDIT)
+
+
+def _may_have_missed(channel: Any, missed: MissedRange, known: set[int]) -> bool:
+    """Whether *channel* may have a missed message.
+
+    Without a last message it is empty, unless it is among the *known* places.
+    """
+    if channel.last_message_id is None:
+        return channel.id in known
+    return last_id(channel) > missed.edited_after_id

@@ -1,0 +1,187 @@
+"""Claims: one task handles a question, older questions come first, each release is reported."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.conversation.exchange import QueueKey
+from bot.inbox.claims import Claim, Claims
+from bot.inbox.in_flight import InFlight
+from tests.doubles import run_virtually
+
+QUEUE, THREAD, OTHER = (1, 0), (2, 0), (3, 0)
+
+
+@dataclass
+class Released:
+    """Keeps the claims that were released: id, queue, whether open, whether contested."""
+
+    seen: list[tuple[int, QueueKey, bool, bool]] = field(default_factory=list)
+
+    def __call__(self, claim: Claim) -> None:
+        self.seen.append((claim.message_id, claim.queue_key, claim.open, claim.contested))
+
+
+@pytest.fixture
+def released() -> Released:
+    return Released()
+
+
+@pytest.fixture
+def claims(released: Released) -> Claims:
+    return Claims(InFlight(), released)
+
+
+async def test_a_second_task_gets_no_claim_and_contests_the_first(
+    claims: Claims, released: Released
+) -> None:
+    with claims.claim(1, QUEUE) as first:
+        assert first is not None
+        with claims.claim(1, QUEUE) as second:
+            assert second is None
+        with claims.claim(2, QUEUE) as other:
+            assert other is not None
+    assert released.seen == [(2, QUEUE, False, False), (1, QUEUE, False, True)]
+    with claims.claim(1, QUEUE) as again:
+        assert again is not None, "a released question can be claimed again"
+
+
+async def test_only_a_claimed_question_can_be_contested(claims: Claims, released: Released) -> None:
+    assert not claims.contest(1)
+    with claims.claim(1, QUEUE):
+        assert claims.contest(1)
+    assert not claims.contest(1)
+    assert released.seen == [(1, QUEUE, False, True)]
+
+
+async def test_a_question_is_open_from_its_storing_to_its_end(
+    claims: Claims, released: Released
+) -> None:
+    with claims.claim(1, QUEUE) as claim:
+        assert claim is not None
+        claim.opened(THREAD)
+    with claims.claim(2, QUEUE) as claim:
+        assert claim is not None
+        claim.opened(THREAD)
+        claim.finished()
+    assert released.seen == [(1, THREAD, True, False), (2, THREAD, False, False)]
+
+
+async def test_an_exception_releases_the_claim_and_leaves_the_question_open(
+    claims: Claims, released: Released
+) -> None:
+    def handle() -> None:
+        with claims.claim(1, QUEUE) as claim:
+            assert claim is not None
+            claim.opened(QUEUE)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        handle()
+    assert released.seen == [(1, QUEUE, True, False)]
+    assert not claims.contest(1)
+
+
+async def test_cancellation_releases_the_claim(claims: Claims, released: Released) -> None:
+    async def handle() -> None:
+        with claims.claim(1, QUEUE) as claim:
+            assert claim is not None
+            claim.opened(QUEUE)
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(handle())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert released.seen == [(1, QUEUE, True, False)]
+    assert not claims.contest(1)
+
+
+@pytest.mark.parametrize("end", ["arrived", "opened", "left"])
+async def test_who_waits_for_a_question_to_be_stored_goes_on_when_it_is(
+    claims: Claims, end: str
+) -> None:
+    with claims.claim(1, QUEUE) as claim:
+        assert claim is not None
+        waiting = asyncio.create_task(claims.stored(1))
+        await asyncio.sleep(0)
+        assert claims.is_arriving(1)
+        assert not waiting.done()
+        if end == "arrived":
+            claim.arrived()
+        elif end == "opened":
+            claim.opened(QUEUE)
+        if end != "left":
+            assert not claims.is_arriving(1)
+            await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 1)
+    assert not claims.is_arriving(1)
+
+
+async def test_a_question_that_nobody_handles_is_not_waited_for(claims: Claims) -> None:
+    assert not claims.is_arriving(1)
+    await claims.stored(1)
+    await claims.turn(QUEUE)
+
+
+def test_new_questions_of_a_queue_wait_for_the_older_ones_and_others_do_not() -> None:
+    async def scene() -> None:
+        claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
+        claims.let_ahead(QUEUE, asyncio.create_task(asyncio.sleep(5)))
+        await claims.turn(OTHER)
+        assert round(now(), 3) == 0
+        await claims.turn(QUEUE)
+        assert round(now(), 3) == 5
+        await claims.turn(QUEUE)
+        assert round(now(), 3) == 5
+
+    run_virtually(scene())
+
+
+def test_a_task_that_follows_in_the_same_queue_is_waited_for_too() -> None:
+    async def scene() -> None:
+        claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
+
+        async def older() -> None:
+            await asyncio.sleep(5)
+            claims.let_ahead(QUEUE, asyncio.create_task(asyncio.sleep(2)))
+
+        claims.let_ahead(QUEUE, asyncio.create_task(older()))
+        await claims.turn(QUEUE)
+        assert round(now(), 3) == 7
+
+    run_virtually(scene())
+
+
+def test_what_the_last_run_left_open_comes_first_once_it_is_begun() -> None:
+    async def scene() -> None:
+        claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
+
+        def begin() -> None:
+            claims.let_ahead(QUEUE, asyncio.create_task(asyncio.sleep(5)))
+            claims.older_begun()
+
+        claims.expect_older({QUEUE})
+        asyncio.get_running_loop().call_later(10, begin)
+        await claims.turn(OTHER)
+        assert round(now(), 3) == 0
+        await claims.turn(QUEUE)
+        assert round(now(), 3) == 15
+        claims.older_begun()
+        await claims.turn(QUEUE)
+        assert round(now(), 3) == 15
+
+    run_virtually(scene())
+
+
+async def test_a_question_whose_turn_comes_during_a_shutdown_is_left_to_the_next_start() -> None:
+    in_flight = InFlight()
+    claims = Claims(in_flight, Released())
+    claims.expect_older({QUEUE})
+    waiting = asyncio.create_task(claims.turn(QUEUE))
+    await asyncio.sleep(0)
+    in_flight.draining = True
+    claims.older_begun()
+    assert not await waiting
+    assert not await claims.turn(OTHER)
