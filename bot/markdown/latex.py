@@ -1,9 +1,9 @@
-"""Write LaTeX's mathematics in Unicode, in one line, where that says the same.
+"""Write LaTeX mathematics in Unicode, in one line, if that says the same.
 
-Blanks are TeX's business, not the author's: relations and binary operators get one on each side.
-A fraction becomes a/b and gets brackets where it would be read otherwise; a script that Unicode
-cannot set becomes ^(…) or _(…). Environments, what stands over or under something else and
-commands that are not known here cannot be told in a line.
+TeX, not the author, decides about spaces: relations and binary operators get one on each side. A
+fraction becomes a/b, with brackets if it would be read otherwise; a script that Unicode cannot
+express becomes ^(…) or _(…). Environments, signs over or under others and unknown commands cannot
+be written in a line.
 """
 
 import re
@@ -14,14 +14,14 @@ from typing import Final, NamedTuple
 
 from bot.markdown import latex_symbols as symbols
 
-DEEPEST: Final = 20  # groups within groups; nobody reads more in one line
+DEEPEST: Final = 20  # groups within groups; deeper ones are unreadable in one line
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)\*?\s*|\\(.)", re.DOTALL)
 _SPACE: Final = re.compile(r"\s+")
 _PRIMES: Final = ("", "′", "″", "‴", "⁗")
 _RELATION_SIGNS: Final = frozenset("=<>≤≥≠≈≡∈∉⊂⊆→⇒↔⇔←≔∼∝")
 _BINARY_SIGNS: Final = {"+": "+", "-": "−", "*": "∗", "±": "±", "×": "×", "·": "·", "÷": "÷"}
-# What is set to a letter, and is part of it.
-_SET: Final = "".join(
+# Signs that are attached to a letter and are part of it.
+_SCRIPT_SIGNS: Final = "".join(
     {
         *symbols.SUPERSCRIPTS.values(),
         *symbols.SUBSCRIPTS.values(),
@@ -30,8 +30,8 @@ _SET: Final = "".join(
         *_PRIMES,
     }
 )
-# A number, a letter, a differential, a word, the call of a function or all of it in brackets: it
-# needs no further ones in a/b.
+# A number, a letter, a differential, a word, a function call or a text in brackets: none of these
+# needs further brackets in a/b.
 _ATOM: Final = re.compile(
     r"√?(?:[\d.,]+|[d∂δΔ]?[^\W\d_]|[^\W\d_]{4,}|(?:(?![\x00-\u03ff])[^\W\d_])+)"
     r"|[∛∜√]?[^\W\d_]?\([^()]*\)"
@@ -56,7 +56,7 @@ class _Kind(Enum):
 
 
 _FACTOR_BEFORE: Final = {_Kind.ORDINARY, _Kind.CLOSING, _Kind.FRACTION}
-_FACTOR_BEHIND: Final = {
+_FACTOR_AFTER: Final = {
     _Kind.ORDINARY,
     _Kind.OPENING,
     _Kind.LARGE,
@@ -72,32 +72,32 @@ class _Atom(NamedTuple):
     kind: _Kind
 
 
-class _Untold(Exception):
-    """What is written cannot be told in a line."""
+class _Unsupported(Exception):
+    """The formula cannot be written in a line."""
 
 
 def to_unicode(source: str) -> str | None:
-    """Return *source*, LaTeX without its delimiters, in Unicode; None where that cannot be done."""
+    """Return *source*, LaTeX without its delimiters, in Unicode; None if that is impossible."""
     reader = _Reader(source)
     try:
         shown = _joined(reader.read_all())
-    except _Untold:
+    except _Unsupported:
         return None
     return unicodedata.normalize("NFC", re.sub(" {2,}", " ", shown).strip()) or None
 
 
-def raised(text: str) -> str:
+def superscript(text: str) -> str:
     """Return *text* as a superscript."""
     return _script(text, symbols.SUPERSCRIPTS, "^")
 
 
-def lowered(text: str) -> str:
+def subscript(text: str) -> str:
     """Return *text* as a subscript."""
     return _script(text, symbols.SUBSCRIPTS, "_")
 
 
 class _Reader:
-    """Reads atoms from *source*, one after the other."""
+    """Reads atoms from *source*, one after another."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -108,23 +108,23 @@ class _Reader:
         return self._until("")
 
     def _until(self, closing: str) -> list[_Atom]:
-        """Return the atoms before *closing*, which is left behind; "" is the end."""
+        """Return the atoms before *closing*, and move past it; "" is the end of the source."""
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _Untold
+            raise _Unsupported
         atoms: list[_Atom] = []
-        while (char := self._next()) != closing:
+        while (char := self._peek()) != closing:
             if not char:
-                raise _Untold
+                raise _Unsupported
             found = self._atoms()
-            if not found and atoms:  # A script may follow a blank that counts for nothing.
+            if not found and atoms:  # A script may follow a space that has no meaning.
                 found = [atoms.pop()]
             atoms += self._scripted(found)
         self._at += len(closing)
         self._depth -= 1
         return atoms
 
-    def _next(self) -> str:
+    def _peek(self) -> str:
         return self._source[self._at : self._at + 1]
 
     def _skip_space(self) -> None:
@@ -132,7 +132,7 @@ class _Reader:
         self._at = space.end() if space else self._at
 
     def _atoms(self) -> list[_Atom]:
-        char = self._next()
+        char = self._peek()
         if char == "\\":
             return self._command()
         if char.isspace():
@@ -145,28 +145,28 @@ class _Reader:
         return [_sign(char)]
 
     def _space(self) -> list[_Atom]:
-        """Keep a space behind a comma, and between words or numbers."""
+        """Keep a space after a comma, and between words or numbers."""
         start = self._at
         self._skip_space()
-        before, behind = self._source[max(0, start - 20) : start], self._next()
+        before, after = self._source[max(0, start - 20) : start], self._peek()
         keeps = before[-1:] in set(",;:") or (
-            before[-1:].isdigit() and behind.isdigit()
+            before[-1:].isdigit() and after.isdigit()
             if before[-1:].isdigit()
             else _WORD_BEFORE.search(before) and _WORD.match(self._source, self._at)
         )
         return [_Atom(" ", _Kind.SPACE)] if keeps else []
 
     def _scripted(self, atoms: list[_Atom]) -> list[_Atom]:
-        """Return *atoms*, the last of them with the scripts that follow."""
+        """Return *atoms*, the last one with the scripts that follow it."""
         below = above = ""
-        while (mark := self._next()) and mark in "^_'":
+        while (mark := self._peek()) and mark in "^_'":
             self._at += 1
             if mark == "'":
                 above += "′"
             elif mark == "^":
-                above += raised(self._tight_argument())
+                above += superscript(self._tight_argument())
             else:
-                below += lowered(self._tight_argument())
+                below += subscript(self._tight_argument())
         if not below and not above:
             return atoms
         primes = above.count("′")
@@ -178,11 +178,11 @@ class _Reader:
         return [*atoms, _Atom(text + below + above, kind)]
 
     def _argument(self) -> list[_Atom]:
-        """Return what a command or script applies to: a group, a command or one character."""
+        """Return the argument of a command or script: a group, a command or one character."""
         self._skip_space()
-        if self._next() in {"", "}", "^", "_", "&"}:
-            raise _Untold
-        if self._next() != "{":
+        if self._peek() in {"", "}", "^", "_", "&"}:
+            raise _Unsupported
+        if self._peek() != "{":
             return self._atoms()
         self._at += 1
         return self._until("}")
@@ -193,15 +193,15 @@ class _Reader:
     def _command(self) -> list[_Atom]:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _Untold
-        atoms = self._commanded()
+            raise _Unsupported
+        atoms = self._command_atoms()
         self._depth -= 1
         return atoms
 
-    def _commanded(self) -> list[_Atom]:
+    def _command_atoms(self) -> list[_Atom]:
         match = _COMMAND.match(self._source, self._at)
         if match is None:
-            raise _Untold
+            raise _Unsupported
         self._at = match.end()
         name = match[1] or match[2]
         if (found := _symbol(name)) is not None:
@@ -238,7 +238,7 @@ class _Reader:
             "tag": lambda: _Atom(f"{symbols.SPACES['quad']}({self._verbatim()})", _Kind.CLOSING),
         }
         if name not in constructs:
-            raise _Untold
+            raise _Unsupported
         return [constructs[name]()]
 
     def _fraction(self) -> _Atom:
@@ -250,11 +250,11 @@ class _Reader:
 
     def _root(self) -> _Atom:
         degree = ""
-        if self._next() == "[":
+        if self._peek() == "[":
             self._at += 1
             degree = _joined(self._until("]"), is_tight=True)
         roots = {"": "√", "2": "√", "3": "∛", "4": "∜"}
-        sign = roots.get(degree) or f"{raised(degree)}√"
+        sign = roots.get(degree) or f"{superscript(degree)}√"
         return _Atom(sign + _as_factor(_joined(self._argument())), _Kind.ORDINARY)
 
     def _binomial(self) -> _Atom:
@@ -264,41 +264,41 @@ class _Reader:
     def _negated(self) -> _Atom:
         [first, *_] = self._argument() or [_Atom("", _Kind.ORDINARY)]
         if len(first.text) != 1:
-            raise _Untold
+            raise _Unsupported
         return _Atom(unicodedata.normalize("NFC", first.text + "\u0338"), first.kind)
 
     def _delimiter(self, kind: _Kind) -> _Atom:
         self._skip_space()
-        if self._next() == "\\":
+        if self._peek() == "\\":
             [atom] = self._command() or [_Atom("", kind)]
             return _Atom(atom.text, kind)
         self._at += 1
         sign = self._source[self._at - 1 : self._at]
         if not sign or sign.isalnum():
-            raise _Untold
+            raise _Unsupported
         return _Atom("" if sign == "." else sign, kind)
 
     def _verbatim(self) -> str:
-        """Return a group of text, in which only signs are escaped."""
+        """Return a group of plain text, in which only signs are escaped."""
         self._skip_space()
-        if self._next() != "{":
-            raise _Untold
+        if self._peek() != "{":
+            raise _Unsupported
         end, depth = self._at + 1, 1
         while depth:
             if end >= len(self._source):
-                raise _Untold
+                raise _Unsupported
             char = self._source[end]
             depth += (char == "{") - (char == "}")
             end += 2 if char == "\\" else 1
         text = self._source[self._at + 1 : end - 1]
         self._at = end
         if re.search(r"\\[A-Za-z]|\$", text):
-            raise _Untold
+            raise _Unsupported
         return _SPACE.sub(" ", re.sub(r"\\(.)|[{}]", r"\1", text))
 
 
 def _symbol(name: str) -> _Atom | None:
-    """Return the one sign that the command *name* stands for."""
+    """Return the sign that the command *name* stands for, None if it stands for none."""
     tables: Iterable[tuple[Mapping[str, str], _Kind]] = (
         (symbols.ORDINARY, _Kind.ORDINARY),
         (symbols.RELATIONS, _Kind.RELATION),
@@ -324,9 +324,9 @@ def _symbol(name: str) -> _Atom | None:
 
 
 def _sign(char: str) -> _Atom:
-    """Return the atom that a character other than a letter or digit is; others are ordinary."""
+    """Return the atom for a character; letters and digits are ordinary."""
     if char in "}&$#":
-        raise _Untold
+        raise _Unsupported
     if char == "~":
         return _Atom(" ", _Kind.SPACE)
     if char in _RELATION_SIGNS:
@@ -355,7 +355,7 @@ def _without_brackets(text: str) -> str:
 
 
 def _as_factor(text: str) -> str:
-    return text if _ATOM.fullmatch(text.rstrip(_SET)) else _bracketed(text)
+    return text if _ATOM.fullmatch(text.rstrip(_SCRIPT_SIGNS)) else _bracketed(text)
 
 
 def _in_alphabet(name: str, text: str) -> str:
@@ -380,40 +380,40 @@ def _accented(name: str, text: str) -> str:
         return text + symbols.ACCENTS[name]
     if name in symbols.LINES and text and text == base:
         return "".join(char + symbols.LINES[name] for char in text)
-    raise _Untold
+    raise _Unsupported
 
 
 def _joined(atoms: Sequence[_Atom], *, is_tight: bool = False) -> str:
-    """Return the text of *atoms*; where it *is_tight*, only names are kept apart."""
+    """Return the text of *atoms*; if it *is_tight*, only names get spaces around them."""
     shown = ""
     before: _Kind | None = None
-    operand: _Kind | None = None  # the same without blanks
+    operand: _Kind | None = None  # the last one that is no space
     for number, atom in enumerate(atoms):
-        behind = atoms[number + 1].kind if number + 1 < len(atoms) else None
-        text, kind = _as_it_stands(atom, operand, behind)
-        shown += " " * _parts(before, kind, is_tight=is_tight) + text
+        after = atoms[number + 1].kind if number + 1 < len(atoms) else None
+        text, kind = _in_context(atom, operand, after)
+        shown += " " * _needs_space(before, kind, is_tight=is_tight) + text
         before = kind
         operand = operand if kind is _Kind.SPACE else kind
     return shown
 
 
-def _as_it_stands(atom: _Atom, before: _Kind | None, behind: _Kind | None) -> _Atom:
-    """Return *atom* as what its neighbours make of it: a sign, a factor in brackets."""
-    if atom.kind is _Kind.BINARY and not _is_between(before, behind):
+def _in_context(atom: _Atom, before: _Kind | None, after: _Kind | None) -> _Atom:
+    """Return *atom* as its neighbours change it: into a sign, or a factor in brackets."""
+    if atom.kind is _Kind.BINARY and not _is_between(before, after):
         return _Atom(atom.text, _Kind.SIGN)
-    if atom.kind is _Kind.FRACTION and (before in _FACTOR_BEFORE or behind in _FACTOR_BEHIND):
+    if atom.kind is _Kind.FRACTION and (before in _FACTOR_BEFORE or after in _FACTOR_AFTER):
         return _Atom(f"({atom.text})", _Kind.ORDINARY)
     return atom
 
 
-def _is_between(before: _Kind | None, behind: _Kind | None) -> bool:
-    """Whether what stands here has an operand on either side."""
-    begins = behind in _OPERANDS_BEGIN or behind in {_Kind.BINARY, _Kind.SPACE}
+def _is_between(before: _Kind | None, after: _Kind | None) -> bool:
+    """Whether there is an operand on either side."""
+    begins = after in _OPERANDS_BEGIN or after in {_Kind.BINARY, _Kind.SPACE}
     return before in _OPERANDS_END and begins
 
 
-def _parts(before: _Kind | None, kind: _Kind, *, is_tight: bool) -> bool:
-    """Whether a blank is to stand between two atoms."""
+def _needs_space(before: _Kind | None, kind: _Kind, *, is_tight: bool) -> bool:
+    """Whether a space belongs between two atoms."""
     if before is None or _Kind.SPACE in (before, kind):
         return False
     operands = {_Kind.ORDINARY, _Kind.NAME, _Kind.FRACTION, _Kind.LARGE}

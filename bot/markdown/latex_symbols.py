@@ -1,10 +1,10 @@
-"""Which Unicode characters LaTeX's commands and scripts stand for."""
+"""The Unicode characters that LaTeX commands and scripts stand for."""
 
 from typing import Final
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Return what *text* lists, a name and its characters in turn, between blanks."""
+    """Return the names and their characters that *text* lists in turn."""
     words = text.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
@@ -83,7 +83,7 @@ ACCENTS: Final = {
     "vec": "\u20d7",
     "mathring": "\u030a",
 }
-# These may stand over several characters.
+# Lines over or under any number of characters.
 LINES: Final = {
     "bar": "\u0305",
     "overline": "\u0305",
@@ -106,7 +106,7 @@ SPACES: Final = {
     "\n": " ",
     "!": "",
 }
-# What says how large or where, which a line of text cannot follow.
+# Commands about size or position, which have no meaning in a line of text.
 DROPPED: Final = _names(
     """
     displaystyle textstyle scriptstyle limits nolimits big Big bigg Bigg bigl bigr Bigl Bigr biggl

@@ -1,8 +1,8 @@
-"""Tell where Discord may not see code although Markdown does: links there would be masked.
+"""Track code spans that Discord may not recognise as code; it would mask links in them.
 
-Discord pairs what it finds first: bold that begins in front of code and ends within it, a masked
-link or a lone backtick does away with the code. Anything that may be open counts, so there are
-doubts where there need be none; they cost a link in code a sign that nobody sees.
+Discord pairs the first signs that it finds: bold that begins before a code span and ends within it,
+a masked link or a lone backtick undoes the span. Any sign that may be open counts, so some spans
+are distrusted without need; that costs a link in code one invisible character.
 """
 
 import re
@@ -13,7 +13,7 @@ WORD_JOINER: Final = "\u2060"
 _LINK_END: Final = re.compile(r"\](?=\(\s*(?:<?https?://|\s{20}))", re.IGNORECASE)
 _BRACKETS: Final = re.compile(rf"\[[^\[\]\n]*\]|{_LINK_END.pattern}", re.IGNORECASE)
 _TICKS: Final = re.compile(r"`+")
-_TOKEN: Final = re.compile(
+_MARK: Final = re.compile(
     r"\\.|(?P<code>(?<!`)(?P<run>`{1,2})(?!`).*?(?<!`)(?P=run)(?!`)|```(?:(?!```).)+```)"
     r"|\]\(<?https?://[^)\s]*\)|https?://[^\s<]+"
     r"|(?P<stray>`|(?P<sign>[*_~|])(?P=sign){3,})"
@@ -22,71 +22,73 @@ _TOKEN: Final = re.compile(
 )
 
 
-def unmasked(text: str) -> str:
-    """Return *text* so that Discord masks no link in it, whatever stands in front."""
+def break_links(text: str) -> str:
+    """Return *text* so that Discord masks no link in it, whatever precedes it."""
     return _LINK_END.sub(f"]{WORD_JOINER}", text)
 
 
-def closed(code: str) -> str:
-    """Return *code* so that no link ends in it which begins in front of it."""
+def break_entering_links(code: str) -> str:
+    """Return *code* so that no link ends in it that began before it."""
     return _BRACKETS.sub(
         lambda found: found[0] if found[0] != "]" else f"]{WORD_JOINER}",
         code,
     )
 
 
-class Doubts:
-    """Follows what is shown; *are_sure* where nothing is known of what stands in front."""
+class CodeTracker:
+    """Follows the shown text, to know whether Discord takes the next code span for code.
 
-    def __init__(self, *, are_sure: bool = False) -> None:
-        self._are_sure = are_sure
+    *is_distrusted* means that the text before is unknown, so that no code can be trusted.
+    """
+
+    def __init__(self, *, is_distrusted: bool = False) -> None:
+        self._is_distrusted = is_distrusted
         self._unread: list[str] = []
         self._open: list[str] = []
 
     def follow(self, shown: str) -> None:
-        """Take in what is shown next, other than blocks of code."""
-        if not self._are_sure:
+        """Take note of what is shown next, other than blocks of code."""
+        if not self._is_distrusted:
             self._unread.append(shown)
 
-    def block(self) -> bool:
-        """Return whether there are doubts about a block of code that begins here.
+    def enter_block(self) -> bool:
+        """Return whether Discord may not take a block of code that begins here for code.
 
-        What is open in front of it may end in it. So there are doubts from then on.
+        Emphasis that is open before the block may end in it, so later code is distrusted too.
         """
-        if not self._are_sure:
+        if not self._is_distrusted:
             self._read()
-            self._are_sure = self._are_sure or bool(self._open)
-        return self._are_sure
+            self._is_distrusted = self._is_distrusted or bool(self._open)
+        return self._is_distrusted
 
-    def span(self, source: str) -> str:
-        """Return a span of code as it is to be shown here."""
-        run = _TICKS.match(source)
+    def escape_span(self, span: str) -> str:
+        """Return a *span* of code so that Discord masks no link in it here."""
+        run = _TICKS.match(span)
         assert run is not None
-        # Discord takes three backticks for a block, which the next three end.
-        is_torn = len(run[0]) > 3 or (len(run[0]) == 3 and "```" in source[3:-3])
-        if is_torn:
-            self._are_sure = True
-        if self._are_sure or _LINK_END.search(source) is None:
-            return unmasked(source)
+        # Three backticks begin a block in Discord, which the next three end.
+        is_cut_short = len(run[0]) > 3 or (len(run[0]) == 3 and "```" in span[3:-3])
+        if is_cut_short:
+            self._is_distrusted = True
+        if self._is_distrusted or _LINK_END.search(span) is None:
+            return break_links(span)
         self._read()
-        return unmasked(source) if self._are_sure or self._open else closed(source)
+        is_trusted = not (self._is_distrusted or self._open)
+        return break_entering_links(span) if is_trusted else break_links(span)
 
-    def rise(self) -> None:
-        """Have doubts from here on."""
-        self._are_sure = True
+    def distrust(self) -> None:
+        """Distrust all code from here on."""
+        self._is_distrusted = True
 
     def _read(self) -> None:
         text = "".join(self._unread)
         self._unread = []
-        for token in _TOKEN.finditer(text):
-            if token["stray"] or (
-                token["code"] and any(map(token["code"].__contains__, self._open))
-            ):
-                self._are_sure = True
+        for mark in _MARK.finditer(text):
+            if mark["stray"] or (mark["code"] and any(map(mark["code"].__contains__, self._open))):
+                self._is_distrusted = True
                 return
-            sign = token["pair"] or token["one"]
+            sign = mark["pair"] or mark["one"]
             if sign and sign not in self._open:
                 self._open.append(sign)
-            elif sign and not (sign == "_" and token["word"] is not None):
-                # What is still open within ends there, too.
+            elif sign and not (sign == "_" and mark["word"] is not None):
+                # It also ends all that was opened within it.
                 del self._open[self._open.index(sign) :]

@@ -1,22 +1,22 @@
 """Cut a reply into parts that fit into Discord messages.
 
-A part is at least half full, or else what begins the next part is a row (a list item, a table row,
-a line of code) that would have been torn although it fits into a part. So a reply of n characters
+A part is at least half full, unless the next part begins with a row (a list item, a table row or a
+line of code) that would have been cut although it fits into a part. So a reply of n characters
 makes about 2n / limit parts at most, and within the second half of a part the best place wins: see
-`_Rank`. A row that is longer than a part is torn like a paragraph.
+`_Rank`. A row that is longer than a part is cut like a paragraph.
 
-Fences are read as CommonMark writes them, because models do: three or more backticks or tildes
+Fences are read as in CommonMark, because models write them so: three or more backticks or tildes
 that begin a line, after any indentation, list markers or quote marks; closed by at least as many
-alone on a line. Discord knows three backticks anywhere. Where both views differ (a longer fence or
-a tilde fence with backtick fences inside), CommonMark's decides what is closed and opened again,
-and a cut is preferred where Discord's view is balanced too. A fence that opens in the middle of a
-line is prose to CommonMark, so it is not opened again when its code is cut.
+alone on a line. Discord takes three backticks anywhere for a fence. If the two views differ (a
+longer fence, or a tilde fence with backtick fences inside), CommonMark's decides what is closed and
+opened again, and a cut is preferred where Discord's view is balanced too. A fence that opens in the
+middle of a line is prose to CommonMark, so it is not opened again when its code is cut.
 
-Discord strips the indentation of a message's first line, so the next part's first list item loses
-it. Cuts before items without indentation are preferred; nothing is put in its place.
+Discord strips the indentation of the first line of a message, so a nested list item loses it if it
+begins a part. Cuts before items without indentation are preferred; nothing replaces a lost one.
 
-All decisions are made from the first `limit + LOOKAHEAD` characters of what is not cut yet and,
-where a row would be torn, from whether its line ends soon enough to fit into a part. Both are the
+All decisions depend on the first `limit + LOOKAHEAD` characters of the text that is not cut yet
+and, if a row would be cut, on whether its line ends soon enough to fit into a part. Both are the
 same however the text arrives.
 """
 
@@ -44,16 +44,16 @@ if TYPE_CHECKING:
 # Discord: message content, counted in code points by the API; measured here in UTF-16 units, which
 # is never too long.
 MESSAGE_LIMIT: Final = 2000
-# "```", a line end, one character of two units, a line end, "```" take 10; the rest lets a cut find
-# a word now and then.
+# "```", a line end, one character of two units, a line end and "```" take 10 units; the rest makes
+# cuts between words possible now and then.
 MINIMUM_LIMIT: Final = 16
-# Shows the next line's beginning: is it a closing fence, a table's delimiter, indented? It is also
-# how much a streamed reply may lag behind when a part is full.
+# Characters after a full part that tell how the next line begins: with a closing fence, a table's
+# delimiter, indentation? A streamed reply lags behind by so much when a part is full.
 LOOKAHEAD: Final = 64
 
 _OPENING: Final = re.compile(rf"({MARGIN})(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
-_OPENING_BEGUN: Final = re.compile(rf"{MARGIN}(?:`{{1,2}}|`{{3,}}[^`]*|~{{1,2}}|~{{3,}}.*)$")
-# What Discord takes for a code block in the middle of a line.
+_OPENING_PREFIX: Final = re.compile(rf"{MARGIN}(?:`{{1,2}}|`{{3,}}[^`]*|~{{1,2}}|~{{3,}}.*)$")
+# Text that Discord takes for the beginning of a code block in the middle of a line.
 _DISCORD_OPENING: Final = re.compile(r"```[\w+#.-]*\r?\n")
 _HEADING: Final = re.compile(r" {0,3}(?:#{1,6}|-#)\s")
 _BOLD_LINE: Final = re.compile(r"\s*(\*\*|__)[^*_]+\1\s*$")
@@ -64,7 +64,7 @@ _BLOCK_BEGINNING: Final = re.compile(
 _NOT_SPACE: Final = re.compile(r"\S")
 _LINE_MARKER: Final = re.compile(rf"{MARGIN}(?:\[[ xX]\]\s+)?")
 
-# Scripts written without spaces may be cut between any two characters but for these.
+# Scripts written without spaces may be cut between any two characters, except beside these.
 _UNSPACED: Final = (
     "\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3001-\u3029\uff01-\uff60"
 )
@@ -72,21 +72,21 @@ _NOT_FIRST: Final = (
     "、。，．！？：；）」』】〕〉》｝］…‥・ーゝゞ々〜～ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ"
 )
 _NOT_LAST: Final = "（「『【〔〈《｛［"
-_GAP: Final = re.compile(
+_BREAK: Final = re.compile(
     rf"\s+|(?:(?<=[{_UNSPACED}])(?=\S)|(?<=\S)(?=[{_UNSPACED}]))(?![{_NOT_FIRST}])(?<![{_NOT_LAST}])"
 )
-_GAP_IN_CODE: Final = re.compile(r"\s+|[,;](?!\s)")
+_BREAK_IN_CODE: Final = re.compile(r"\s+|[,;](?!\s)")
 _SENTENCE_END: Final = re.compile(r"[.!?…。！？؟।]['\"’”»)\]」』）*_]*$")
 
-# Cut, these no longer work at all; `open` ones may end beyond what can be seen.
-_TOKEN: Final = re.compile(
+# Code, links, mentions and the like, which a cut would break; `open` ones may end later.
+_UNBREAKABLE: Final = re.compile(
     r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)"
     r"|!?\[[^\]\n]*\]\([^)\n]*\)"
     r"|<(?:[@#][!&]?\d+|a?:\w+:\d+|t:-?\d+(?::\w)?|/[^>\n]+|https?://[^>\s]+)>"
     r"|https?://[^\s<>]+"
     r"|(?P<open>`+[^`\n]*\Z|!?\[[^\]\n]*(?:\](?:\([^)\n]*)?)?\Z|<[^\s>]*\Z)"
 )
-# Cut, these lose their emphasis.
+# Text that would lose its emphasis by a cut.
 _EMPHASIS: Final = re.compile(
     r"(\*{1,3}|__|~~|\|\|)(?=[^\s*])[^\n]+?(?<=\S)\1|(?P<open>(?:\*\*|~~|\|\|)(?=\S)[^\n]*\Z)"
 )
@@ -95,9 +95,10 @@ _EMPHASIS: Final = re.compile(
 def split(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     """Return the parts of *text*: none is blank or longer than *limit* UTF-16 units.
 
-    Every part stands by itself: a code block that is cut is closed at the end of a part and opened
-    again, with its language, in the next. Without that, the parts are slices of *text* that leave
-    out nothing but white space around them. A fence left open at the end of *text* is closed.
+    Every part is valid by itself: a code block that is cut is closed at the end of a part and
+    opened again, with its language, in the next. Apart from these fences, the parts are slices of
+    *text* that leave out nothing but white space around them. A fence that is open at the end of
+    *text* is closed.
     Raises ValueError if *limit* is less than MINIMUM_LIMIT.
     """
     splitter = Splitter(limit)
@@ -108,8 +109,8 @@ def split(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
 def beginning(text: str, limit: int) -> str:
     """Return the longest prefix of *text* in *limit* UTF-16 units that ends with a word.
 
-    Code is cut between lines. The end of *text* may still grow, so its last word is left out: if a
-    text is a prefix of another, so is its beginning.
+    Code is cut between lines. The last word is left out because it may still grow: if a text is a
+    prefix of another, so is its beginning.
     """
     at = _units_before(text)
     best: tuple[int, str] = 0, ""
@@ -133,19 +134,19 @@ def beginning(text: str, limit: int) -> str:
 
 
 def _word_ends(text: str, start: int, end: int) -> list[int]:
-    """Return where the words of a line of prose end, without the last word."""
-    tokens = [match.span() for match in _TOKEN.finditer(text, start, end)]
+    """Return where the words of a line of prose end, except for the last word."""
+    unbreakable = [match.span() for match in _UNBREAKABLE.finditer(text, start, end)]
     marker = _LINE_MARKER.match(text, start, end)
     lowest = marker.end() + 1 if marker else start
     return [
-        gap.start()
-        for gap in _GAP.finditer(text, lowest, end)
-        if is_boundary(text, gap.end()) and not _is_within(tokens, gap.start())
+        match.start()
+        for match in _BREAK.finditer(text, lowest, end)
+        if is_boundary(text, match.end()) and not _is_within(unbreakable, match.start())
     ]
 
 
 class Splitter:
-    """Split a text that is still arriving; its parts are those that `split` makes of the whole.
+    """Splits a text that is still arriving into the parts that `split` makes of the whole.
 
     Raises ValueError if *limit* is less than MINIMUM_LIMIT.
     """
@@ -156,7 +157,7 @@ class Splitter:
         self._limit = limit
         self._window = limit + LOOKAHEAD
         self._sealed: list[str] = []
-        self._whole: list[str] = []  # the text that each sealed part was cut from
+        self._whole: list[str] = []  # for each sealed part, the text that it was cut from
         self._fence: _Fence | None = None
         self._unsealed: list[str] = []
         self._length = 0
@@ -164,7 +165,7 @@ class Splitter:
         self._awaits_line_end = False
 
     def write(self, delta: str) -> None:
-        """Append *delta*; seal what can no longer change."""
+        """Append *delta*, and seal each part that can no longer change."""
         self._unsealed.append(delta)
         self._length += len(delta)
         if self._length >= self._enough or (self._awaits_line_end and "\n" in delta):
@@ -172,29 +173,29 @@ class Splitter:
 
     @property
     def sealed(self) -> Sequence[str]:
-        """The first parts, which will never change again."""
+        """The first parts, which never change again."""
         return self._sealed
 
     @property
     def open_part(self) -> str:
-        """What to show after the sealed parts for now, valid by itself; "" if nothing is visible.
+        """The part after the sealed ones so far, valid by itself; "" if nothing is visible.
 
-        Held back is what may yet turn out to be a fence, and what is beyond the limit but not
-        enough to seal. Costs one pass over at most two parts of text.
+        It lacks an end that may still become a fence, and text beyond the limit that is not enough
+        to seal the part. Costs one pass over at most two parts of text.
         """
-        text = _settled(self._open_text(), self._fence)
+        text = _without_open_end(self._open_text(), self._fence)
         cut = self._next_cut(text, 0, final=True)
         return "" if cut is None else _rendered(text, 0, cut, self._fence)
 
     def beginning_of(self, number: int, limit: int) -> str:
-        """Return the `beginning` of an uncut part; the one after all sealed parts is open."""
+        """Return the `beginning` of the text of a part, sealed or open."""
         if number < len(self._sealed):
             return beginning(self._whole[number], limit)
-        text = _settled(self._open_text(), self._fence)
+        text = _without_open_end(self._open_text(), self._fence)
         return beginning(_reopened(self._fence, text), limit)
 
     def finish(self) -> list[str]:
-        """Seal the rest and return all parts; nothing can be written after that."""
+        """Seal the rest and return all parts; nothing can be written afterwards."""
         self._seal(final=True)
         return list(self._sealed)
 
@@ -230,39 +231,39 @@ class Splitter:
     def _next_cut(self, text: str, start: int, *, final: bool) -> _Cut | None:
         """Return where the part that begins at *start* ends, or None if that needs more text."""
         window = text[start : start + self._window]
-        cut, torn = _Page(window, self._limit, self._fence).cut()
-        if torn is None:
+        cut, divided = _Page(window, self._limit, self._fence).cut()
+        if divided is None:
             return cut
-        longest = torn.start + self._limit + LOOKAHEAD
-        end = text.find("\n", start + torn.start, start + longest)
+        longest = divided.start + self._limit + LOOKAHEAD
+        end = text.find("\n", start + divided.start, start + longest)
         if end < 0:
             if len(text) - start < longest and not final:
                 self._enough = longest
                 self._awaits_line_end = True
                 return None
             end = min(len(text), start + longest)
-        for whole in torn.cuts_before:
+        for whole in divided.cuts_before:
             row = text[start + whole.resume : end]
-            if utf16_units(_framed(row, whole.fence, torn.closing, self._limit)) <= self._limit:
+            if utf16_units(_framed(row, whole.fence, divided.closing, self._limit)) <= self._limit:
                 return whole
         return cut
 
 
 class _Rank(IntEnum):
-    """Where to cut, best first."""
+    """Places to cut at, best first."""
 
     PARAGRAPH = auto()
     LINE = auto()
-    NESTED = auto()  # before a nested list item, after a blank line of code
+    NESTED = auto()  # before a nested list item, or after a blank line of code
     INNER = auto()  # before another line of a list item or of code
-    UNEVEN = auto()  # between lines, but Discord sees an open fence here
+    UNEVEN = auto()  # between lines, but Discord takes a fence for open
     SENTENCE = auto()
     WORD = auto()
-    LEAD = auto()  # leaves a heading, or a line that announces what follows, at the end
+    LEAD = auto()  # after a heading, or after a line that announces what follows
     EMPHASIS = auto()
-    TOKEN = auto()
+    UNBREAKABLE = auto()
     CLUSTER = auto()
-    EMPTY = auto()  # leaves a code block without code
+    EMPTY = auto()  # in a code block that has no code yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ class _Fence:
 
     @property
     def opening(self) -> str:
-        # Discord strips the beginning of a message, and a fence is opened again only there.
+        # Stripped, because Discord strips the beginning of a message, and only there is it used.
         return (self.margin + self.run + self.info).lstrip()
 
     @property
@@ -299,12 +300,12 @@ class _Fence:
 
 
 @dataclass(frozen=True, slots=True)
-class _TornRow:
-    """A list item, table row or line of code that begins in one part and ends in the next."""
+class _DividedRow:
+    """A row (list item, table row or line of code) that a cut would divide."""
 
     start: int
     closing: str  # of the fence around it
-    cuts_before: list[_Cut]  # which leave it whole, if it fits into a part at all; best first
+    cuts_before: list[_Cut]  # which leave it whole if it fits into a part; best first
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,28 +318,28 @@ class _Cut:
 
 
 class _Scan:
-    """What is known of a part after some of its lines."""
+    """The state of a part after some of its lines."""
 
     def __init__(self, fence: _Fence | None) -> None:
         self.fence = fence
         self._ticks = fence.opening.count(FENCE) if fence else 0
         self._has_code = False
-        self._parted = False
+        self._after_paragraph = False
         self._blank = False
-        self._leads = False
+        self._announces = False
         self._in_table = False
 
     def rank(self, line: str) -> _Rank:
         """Rank a cut before *line*."""
         if self.fence is not None:
             return self._rank_in_code(self.fence, line)
-        if self._leads or (_is_rule(line) and not self._blank):
+        if self._announces or (_is_rule(line) and not self._blank):
             return _Rank.LEAD
         if self._ticks % 2:
             return _Rank.UNEVEN
         if line[0] in " \t":
             return _Rank.NESTED if _ITEM.match(line) else _Rank.INNER
-        if self._parted or _HEADING.match(line) or _opened_by(line):
+        if self._after_paragraph or _HEADING.match(line) or _opened_by(line):
             return _Rank.PARAGRAPH
         return _Rank.LINE
 
@@ -350,7 +351,7 @@ class _Scan:
         return _Rank.NESTED if self._blank else _Rank.INNER
 
     def is_row(self, line: str) -> bool:
-        """Say whether *line* is a list item, a table row or a line of code."""
+        """Whether *line* is a list item, a table row or a line of code."""
         if self.fence is not None:
             return not self.fence.is_closed_by(line)
         return bool(
@@ -362,12 +363,12 @@ class _Scan:
         self.fence = _fence_after(before, line)
         self._ticks += line.count(FENCE)
         self._blank = not line.strip()
-        self._parted = self._blank or (before is not None and self.fence is None)
+        self._after_paragraph = self._blank or (before is not None and self.fence is None)
         if self.fence is not None:
             self._has_code = before is not None and (self._has_code or not self._blank)
         elif not self._blank:
             is_delimiter = _is_rule(line) and "|" in line
-            self._leads = is_delimiter or (before is None and _leads(line))
+            self._announces = is_delimiter or (before is None and _announces(line))
             self._in_table = is_delimiter or (self._in_table and "|" in line)
 
 
@@ -381,8 +382,8 @@ class _Page:
         self._at = _units_before(text)
         self._room = limit - (utf16_units(fence.opening) + 1 if fence else 0)
 
-    def cut(self) -> tuple[_Cut, _TornRow | None]:
-        """Return the best cut and the row that it tears."""
+    def cut(self) -> tuple[_Cut, _DividedRow | None]:
+        """Return the best cut, and the row that it divides, if any."""
         scan = _Scan(self._fence)
         cuts: list[_Cut] = []
         shown = 0
@@ -400,9 +401,9 @@ class _Page:
                 shown = end if scan.fence else start + len(line.rstrip())
                 closing = scan.fence.closing if scan.fence else ""
                 if not self._fits(shown, closing):
-                    best = self._best([*cuts, *self._divided(start, end, before, scan.fence)])
+                    best = self._best([*cuts, *self._line_cuts(start, end, before, scan.fence)])
                     if start and is_row and best.resume > start:
-                        return best, _TornRow(start, closing, _whole_row_cuts(cuts))
+                        return best, _DividedRow(start, closing, _whole_row_cuts(cuts))
                     return best, None
         closing = scan.fence.closing if scan.fence else ""
         return _Cut(_Rank.PARAGRAPH, shown, len(self._text), closing), None
@@ -418,12 +419,12 @@ class _Page:
             return min(filled, key=lambda cut: (cut.rank, -cut.shown))
         return min(cuts, key=lambda cut: (cut.rank == _Rank.EMPTY, -cut.shown))
 
-    def _divided(
+    def _line_cuts(
         self, start: int, end: int, before: _Fence | None, after: _Fence | None
     ) -> Iterator[_Cut]:
-        """Yield the cuts within the line that does not fit, the last of each rank."""
+        """Yield the cuts within a line that does not fit, the last one of each rank."""
         if start and before is not None and after is None and end - start <= LOOKAHEAD:
-            # The closing fence is longer than ours: ours takes its place.
+            # The closing fence is longer than the one that we would write: ours replaces it.
             yield _Cut(_Rank.PARAGRAPH, start, min(end + 1, len(self._text)), before.closing)
             return
         if start and before is None and after is not None:
@@ -432,14 +433,14 @@ class _Page:
         if last <= start:
             return
         if before is not None:
-            yield from self._words_in_code(start, last, end, before)
+            yield from self._word_cuts_in_code(start, last, end, before)
         elif after is None:
-            yield from self._words(start, last, end)
+            yield from self._word_cuts(start, last, end)
         whole = last_boundary(self._text, last, start)
         if whole == start > 0:
             return
-        # Before a run of backticks another fence may have to be closed, and that may not fit; a
-        # cluster that is longer than a part is torn.
+        # Beside a run of backticks another fence may have to be closed, which may not fit. A
+        # cluster that is longer than a part is divided.
         for index in (self._beside_run(start, whole, before), whole, last):
             cut = self._cut_in_line(_Rank.CLUSTER, start, index, before)
             if index > start and self._fits(index, cut.closing):
@@ -455,7 +456,7 @@ class _Page:
             return _Cut(rank, index, resume)
         if before is not None:
             return _Cut(rank, index, resume, fence.closing, fence)
-        # An opening line is torn: what follows its run is code now, if it was a fence at all.
+        # An opening line is cut: the rest of the line is code now, if it was a fence at all.
         line_end = self._text.find("\n", start)
         whole = _opened_by(self._text[start : line_end if line_end >= 0 else None])
         is_fence = whole is not None and whole.run == fence.run
@@ -470,12 +471,12 @@ class _Page:
             over = self._at[index] - self._room + (1 + utf16_units(fence.closing) if fence else 0)
             if over <= 0:
                 break
-            # Half of it, because a torn run of backticks is closed by one as long.
+            # By half, because a run of backticks that is cut is closed by an equal run.
             index -= (over + 1) // 2
         return max(index, start)
 
     def _beside_run(self, start: int, index: int, before: _Fence | None) -> int:
-        """Return *index*, moved out of a run of backticks that would begin or end a fence."""
+        """Return *index*, moved before a run of backticks that would begin or end a fence."""
         text = self._text
         run = index
         while run > start and text[run] in "`~" and text[run - 1] == text[run]:
@@ -485,32 +486,36 @@ class _Page:
             run = last_boundary(text, max(run - 1, start), start)
         return run if self._at[run] * 2 >= self._room else index
 
-    def _words_in_code(self, start: int, last: int, end: int, fence: _Fence) -> Iterator[_Cut]:
-        gaps = _GAP_IN_CODE.finditer(self._text, self._middle(start), last)
-        for gap in reversed(list(gaps)):
-            index = gap.end()
+    def _word_cuts_in_code(self, start: int, last: int, end: int, fence: _Fence) -> Iterator[_Cut]:
+        breaks = _BREAK_IN_CODE.finditer(self._text, self._middle(start), last)
+        for match in reversed(list(breaks)):
+            index = match.end()
             if not is_boundary(self._text, index) or fence.is_closed_by(self._text[index:end]):
                 continue
-            # A longer cut may fit where this one does not: if it ends the code by itself.
+            # A longer part may fit although this one does not: if it ends the code by itself.
             if self._fits(index, fence.closing):
                 yield self._cut_in_line(_Rank.WORD, start, index, fence)
                 return
 
-    def _words(self, start: int, last: int, end: int) -> Iterator[_Cut]:
+    def _word_cuts(self, start: int, last: int, end: int) -> Iterator[_Cut]:
         text = self._text
-        tokens = self._spans(_TOKEN, start, end)
+        unbreakable = self._spans(_UNBREAKABLE, start, end)
         emphases = self._spans(_EMPHASIS, start, end)
         is_heading = _HEADING.match(text, start) is not None
         marker = _LINE_MARKER.match(text, start)
         lowest = max(self._middle(start), marker.end() + 1 if marker else 0)
-        gaps = [(gap.start(), gap.end()) for gap in _GAP.finditer(text, lowest, end)]
-        gaps += [(first, first) for first, _ in tokens if first >= lowest]
+        breaks = [(match.start(), match.end()) for match in _BREAK.finditer(text, lowest, end)]
+        breaks += [(first, first) for first, _ in unbreakable if first >= lowest]
         found: set[_Rank] = set()
-        for shown, resume in sorted(gaps, reverse=True):
+        for shown, resume in sorted(breaks, reverse=True):
             if shown > last or not is_boundary(text, resume):
                 continue
-            if is_heading or _BLOCK_BEGINNING.match(text, resume) or _is_within(tokens, resume):
-                rank = _Rank.TOKEN
+            if (
+                is_heading
+                or _BLOCK_BEGINNING.match(text, resume)
+                or _is_within(unbreakable, resume)
+            ):
+                rank = _Rank.UNBREAKABLE
             elif _is_within(emphases, resume):
                 rank = _Rank.EMPHASIS
             elif _SENTENCE_END.search(text, max(0, shown - 8), shown):
@@ -531,7 +536,7 @@ class _Page:
         return max(start + 1, bisect_right(self._at, (self._room - 1) // 2))
 
     def _spans(self, pattern: re.Pattern[str], start: int, end: int) -> list[tuple[int, int]]:
-        """Return where *pattern* matches; what has no end yet counts only late in the part."""
+        """Return where *pattern* matches; matches without an end count only late in the part."""
         return [
             match.span()
             for match in pattern.finditer(self._text, start, end)
@@ -540,7 +545,7 @@ class _Page:
 
 
 def _whole_row_cuts(cuts: list[_Cut]) -> list[_Cut]:
-    """Return those of *cuts*, all before a row, that may be made to leave it whole."""
+    """Return those of *cuts*, all before a row, that are good enough to leave it whole."""
     kept = [cut for cut in cuts if cut.rank < _Rank.LEAD][-1:]
     if kept == cuts[-1:] or cuts[-1].rank == _Rank.EMPTY:
         return kept
@@ -548,14 +553,14 @@ def _whole_row_cuts(cuts: list[_Cut]) -> list[_Cut]:
 
 
 def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
-    """Return *row* with the fences around it in a part that begins with it."""
+    """Return the part that begins with *row*, with the fences around it."""
     if reopened is None:
         return row.strip() if not closing else f"{row.lstrip()}\n{closing}"
     return f"{reopened.fitted(limit).opening}\n{row}\n{closing}"
 
 
 def _rendered(text: str, start: int, cut: _Cut, fence: _Fence | None) -> str:
-    """Return the part from *start* up to *cut*, or "" if nothing of it is visible."""
+    """Return the part from *start* up to *cut*, "" if nothing of it is visible."""
     shown = text[start : start + cut.shown]
     if cut.fence is None and not any(map(is_visible_char, shown)):
         return ""
@@ -569,8 +574,8 @@ def _reopened(fence: _Fence | None, text: str) -> str:
     return f"{fence.opening}\n{text}" if fence else text
 
 
-def _settled(text: str, fence: _Fence | None) -> str:
-    """Return *text* without an end that may become a fence, or that opens one without code."""
+def _without_open_end(text: str, fence: _Fence | None) -> str:
+    """Return *text* without an end that may become a fence, or opens a fence without code."""
     hidden: int | None = None if fence is None else 0
     for start, end in _lines(text):
         line = text[start:end]
@@ -587,7 +592,7 @@ def _settled(text: str, fence: _Fence | None) -> str:
 
 def _may_become_fence(line: str, fence: _Fence | None) -> bool:
     if fence is None:
-        return _OPENING_BEGUN.match(line) is not None
+        return _OPENING_PREFIX.match(line) is not None
     run = line.rstrip(" \t\r").lstrip("> \t")
     return bool(run) and not run.strip(fence.run[0])
 
@@ -602,13 +607,13 @@ def _opened_by(line: str) -> _Fence | None:
     match = _OPENING.match(line)
     if match is None:
         return None
-    # The list item that holds the fence has begun: its next lines are indented instead.
+    # The list item with the fence has begun: its next lines are indented instead.
     margin = re.sub(r"[^\s>]", " ", match[1])
     return _Fence(margin, match[2], match[3].rstrip())
 
 
-def _leads(line: str) -> bool:
-    """Say whether *line* belongs to what comes next."""
+def _announces(line: str) -> bool:
+    """Whether *line* belongs to the text after it."""
     return bool(
         _HEADING.match(line)
         or _BOLD_LINE.match(line)
@@ -617,7 +622,7 @@ def _leads(line: str) -> bool:
 
 
 def _is_rule(line: str) -> bool:
-    """Say whether *line* belongs to the one above: a table's delimiter, a heading's underline."""
+    """Whether *line* belongs to the one above: a table's delimiter, a heading's underline."""
     return ("-" in line or "=" in line) and not line.strip("|:-= \t\r")
 
 
@@ -627,7 +632,7 @@ def _is_within(spans: list[tuple[int, int]], index: int) -> bool:
 
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each line, without its line end."""
+    """Yield the start and end of each line, without its line end."""
     start = 0
     while (end := text.find("\n", start)) >= 0:
         yield start, end

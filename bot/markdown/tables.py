@@ -1,6 +1,6 @@
 """Write a Markdown table, which Discord does not render, as an aligned block of code.
 
-A table that is too wide for that becomes a list, a row a bullet.
+A table that is too wide for a block becomes a list with one bullet for each row.
 """
 
 import re
@@ -16,24 +16,24 @@ from bot.markdown.latex import to_unicode
 from bot.markdown.links import Link
 from bot.markdown.syntax import EMPHASIS, FENCE
 
-# Columns. A line of code that is too long is broken, and then nothing is aligned any more. A phone
-# held upright shows some 40 to 45, held across or on a desktop at least 80. At 60 the usual table
-# of three or four columns stays one, and all but upright phones show it whole.
-WIDEST: Final = 60
-MOST_COLUMNS: Final = 60  # More are no table: they never fit, and each row is filled up to all.
-GAP: Final = "  "
+# Characters. Discord wraps a line of code that is too long, and then nothing is aligned any more.
+# An upright phone shows 40 to 45, a phone held across or a desktop at least 80. At 60, the usual
+# table of three or four columns stays a table, and all but upright phones show it whole.
+MAX_WIDTH: Final = 60
+MAX_COLUMNS: Final = 60  # A wider table never fits, and each of its rows would be filled up.
+COLUMN_GAP: Final = "  "
 _CELL_END: Final = re.compile(r"\\.|(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)|(?P<pipe>\|)")
 _PIPE: Final = re.compile(r"\\.|(?P<pipe>\|)")
 _DELIMITER: Final = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?")
 _KEPT: Final = re.compile("\ue000(\\d+)\ue001")
 _KEPT_SIGNS: Final = re.compile("[\ue000\ue001]")
-_BREAK: Final = "\n"
+_LINE_BREAK: Final = "\n"
 _JOINER: Final = "\u200d"
 _EMOJI_SIGN: Final = "\ufe0f"
 
 
 class Alignment(Enum):
-    """On which side the cells of a column stand."""
+    """The side to which the cells of a column are aligned."""
 
     LEFT = "left"
     CENTRE = "centre"
@@ -42,14 +42,14 @@ class Alignment(Enum):
 
 @dataclass
 class Table:
-    """A table of which more rows may come. Cells are Markdown."""
+    """A table that more rows may be added to. Cells are Markdown."""
 
     header: list[str]
     alignments: list[Alignment]
     rows: list[list[str]] = field(default_factory=list)
 
     def add(self, row: str) -> None:
-        """Add a row; cells too few are empty, cells too many are left out, as GitHub does."""
+        """Add a row; as on GitHub, missing cells are empty and surplus cells are left out."""
         found = cells(row, len(self.header))[: len(self.header)]
         self.rows.append(found + [""] * (len(self.header) - len(found)))
 
@@ -57,15 +57,15 @@ class Table:
         """Return the lines that show the table."""
         columns = [self.header, *self.rows]
         block = _block([[_plain(cell) for cell in row] for row in columns], self.alignments)
-        if all(width(line) <= WIDEST for line in block):
+        if all(width(line) <= MAX_WIDTH for line in block):
             return [FENCE, *block, FENCE]
         return _list(self.header, self.rows)
 
 
 def cells(row: str, count: int | None = None) -> list[str]:
-    """Return the cells of a line. A pipe within code ends one only where *count* says so.
+    """Return the cells of a line. A pipe within code ends a cell only if that makes *count* cells.
 
-    GitHub takes each pipe that is not escaped for an end; models forget to escape them in code.
+    On GitHub every pipe that is not escaped ends a cell, but models forget to escape pipes in code.
     """
     found = _cells(row, _CELL_END)
     if count is None or len(found) == count:
@@ -75,8 +75,8 @@ def cells(row: str, count: int | None = None) -> list[str]:
 
 
 def alignments(line: str) -> list[Alignment] | None:
-    """Return what the line under a table's header says, None if it is none."""
-    if not 0 < line.count("|") <= MOST_COLUMNS + 1 or not _DELIMITER.fullmatch(line.strip()):
+    """Return the alignments in the line under a table's header, None if it is no such line."""
+    if not 0 < line.count("|") <= MAX_COLUMNS + 1 or not _DELIMITER.fullmatch(line.strip()):
         return None
     signs = {
         (False, False): Alignment.LEFT,
@@ -88,7 +88,7 @@ def alignments(line: str) -> list[Alignment] | None:
 
 
 def width(text: str) -> int:
-    """Return how many columns *text* takes where letters have one width, East Asian ones two."""
+    """Return the width of *text* in a monospaced font, in which East Asian letters count twice."""
     if text.isascii():
         return len(text)
     columns = last = 0
@@ -130,17 +130,20 @@ def _cells(row: str, ends: re.Pattern[str]) -> list[str]:
 
 
 class _Plain:
-    """Text without markup, as it stands in a block of code. What is found is kept in *kept*."""
+    """Text without markup, for a block of code.
+
+    Literal text is kept in *kept*, under a number, so that no emphasis is found in it.
+    """
 
     def __init__(self) -> None:
         self.kept: list[str] = []
 
     def literal(self, text: str) -> str:
-        self.kept.append(_KEPT_SIGNS.sub("", text))  # An entity may have been one.
+        self.kept.append(_KEPT_SIGNS.sub("", text))  # An entity may stand for a sign.
         return f"\ue000{len(self.kept) - 1}\ue001"
 
     def kept_as(self, number: str) -> str:
-        """Return what was kept under a number, "" for one that an entity in a link made up."""
+        """Return the text kept under *number*, "" if an entity in a link made the number up."""
         return self.kept[int(number)] if int(number) < len(self.kept) else ""
 
     def escape(self, char: str) -> str:
@@ -149,19 +152,19 @@ class _Plain:
     def character(self, char: str) -> str:
         return self.literal(char)
 
-    def code(self, source: str, content: str) -> str:  # noqa: ARG002  # the style's
+    def code(self, source: str, content: str) -> str:  # noqa: ARG002  # of the protocol
         return self.literal(content.strip())
 
     def math(self, source: str) -> str:
         return self.literal(to_unicode(source) or source.strip())
 
-    def display(self, source: str, margin: str | None) -> tuple[str, bool]:  # noqa: ARG002  # the style's
+    def display(self, source: str, margin: str | None) -> tuple[str, bool]:  # noqa: ARG002  # of the protocol
         return self.math(source), False
 
     def link(self, found: Link) -> tuple[str, str]:
-        return found.text, f" ({found.behind})" if found.behind else ""
+        return found.text, f" ({found.target})" if found.target else ""
 
-    def tagged(self, mark: str, content: str) -> str:  # noqa: ARG002  # the style's
+    def tagged(self, mark: str, content: str) -> str:  # noqa: ARG002  # of the protocol
         return content
 
 
@@ -176,26 +179,26 @@ def _plain(cell: str) -> list[str]:
     text = _KEPT.sub(lambda found: style.kept_as(found[1]), text)
     # Backticks in a row would end the block.
     text = text.replace("``", "`\u200b`").replace("``", "`\u200b`")
-    return [" ".join(line.split()) for line in text.split(_BREAK)]
+    return [" ".join(line.split()) for line in text.split(_LINE_BREAK)]
 
 
-def _block(rows: Sequence[Sequence[list[str]]], sides: Sequence[Alignment]) -> list[str]:
-    """Return the lines of *rows* of cells of lines, aligned, with a rule under the first."""
-    widths = [max(width(line) for row in rows for line in row[at]) for at in range(len(sides))]
+def _block(rows: Sequence[Sequence[list[str]]], alignments: Sequence[Alignment]) -> list[str]:
+    """Return aligned lines for *rows* of cells of lines, with a rule under the first row."""
+    widths = [max(width(line) for row in rows for line in row[at]) for at in range(len(alignments))]
     lines = [
-        GAP.join(map(_padded, cell_lines, widths, sides)).rstrip()
+        COLUMN_GAP.join(map(_padded, cell_lines, widths, alignments)).rstrip()
         for row in rows
         for cell_lines in zip_longest(*row, fillvalue="")
     ]
     height = max(map(len, rows[0]))
-    # Box-drawing signs are as wide as a letter in some fonts, as two in others.
-    rule = GAP.join("-" * max(columns, 1) for columns in widths)
+    # Not box-drawing characters: in some fonts they are twice as wide as letters.
+    rule = COLUMN_GAP.join("-" * max(columns, 1) for columns in widths)
     return [*lines[:height], rule, *lines[height:]]
 
 
-def _padded(text: str, columns: int, side: Alignment) -> str:
+def _padded(text: str, columns: int, alignment: Alignment) -> str:
     room = columns - width(text)
-    left = {Alignment.LEFT: 0, Alignment.CENTRE: room // 2, Alignment.RIGHT: room}[side]
+    left = {Alignment.LEFT: 0, Alignment.CENTRE: room // 2, Alignment.RIGHT: room}[alignment]
     return " " * left + text + " " * (room - left)
 
 
@@ -204,20 +207,20 @@ def _list(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines: list[str] = []
     for row in rows:
         values = [_in_line(cell) for cell in row]
-        told = [
+        entries = [
             f"{title}: {value}" if title else value
             for title, value in zip(titles[1:], values[1:], strict=True)
             if value
         ]
         if values[0]:
-            told.insert(0, emphasised("**", values[0]) if len(row) > 1 else values[0])
-        if told:
-            lines += [f"- {told[0]}", *(f"  {line}" for line in told[1:])]
-    return lines or [GAP.join(emphasised("**", title) for title in titles if title)]
+            entries.insert(0, emphasised("**", values[0]) if len(row) > 1 else values[0])
+        if entries:
+            lines += [f"- {entries[0]}", *(f"  {line}" for line in entries[1:])]
+    return lines or [COLUMN_GAP.join(emphasised("**", title) for title in titles if title)]
 
 
 def _in_line(cell: str) -> str:
     if not cell:
         return ""
-    parts = rendered(cell, MARKED).split(_BREAK)
+    parts = rendered(cell, MARKED).split(_LINE_BREAK)
     return "; ".join(filter(None, (" ".join(part.split()) for part in parts)))

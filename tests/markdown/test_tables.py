@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from bot.markdown.renderer import Renderer, render
-from bot.markdown.tables import MOST_COLUMNS, WIDEST, alignments, cells, width
+from bot.markdown.tables import MAX_COLUMNS, MAX_WIDTH, alignments, cells, width
 
 
 def table(*rows: str) -> str:
@@ -191,7 +191,7 @@ def test_a_wide_header_alone_becomes_a_line() -> None:
     assert render(table(f"| {'a' * 40} | {'b' * 40} |")) == f"**{'a' * 40}**  **{'b' * 40}**"
 
 
-@pytest.mark.parametrize(("letters", "is_block"), [(WIDEST - 3, True), (WIDEST - 2, False)])
+@pytest.mark.parametrize(("letters", "is_block"), [(MAX_WIDTH - 3, True), (MAX_WIDTH - 2, False)])
 def test_the_widest_block(letters: int, is_block: bool) -> None:
     text = render(table("| a | b |", f"| {'x' * letters} | y |"))
     assert text.startswith("```") == is_block
@@ -199,7 +199,7 @@ def test_the_widest_block(letters: int, is_block: bool) -> None:
 
 def test_what_has_too_many_columns_is_no_table() -> None:
     """It would never fit, and each of its rows would be filled up to all of them."""
-    most = "|a" * MOST_COLUMNS + "|\n" + "|-" * MOST_COLUMNS + "|\n"
+    most = "|a" * MAX_COLUMNS + "|\n" + "|-" * MAX_COLUMNS + "|\n"
     assert "|-" not in render(most)
     more = "|a" + most.replace("\n", "\n|-", 1)
     assert render(more) == more
@@ -208,7 +208,7 @@ def test_what_has_too_many_columns_is_no_table() -> None:
 def test_rows_of_nothing_do_not_make_a_block_without_end() -> None:
     """What is written at once is bounded by cells, not by characters alone."""
     renderer = Renderer()
-    renderer.write(table("|a" * MOST_COLUMNS + "|") + "\n")
+    renderer.write(table("|a" * MAX_COLUMNS + "|") + "\n")
     steps: list[Callable[[], str]] = [partial(renderer.write, "|\n")] * 8000
     longest = 0.0
     started = time.process_time()
