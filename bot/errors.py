@@ -1,33 +1,33 @@
-"""The errors this program tells apart; each says what people read about it.
+"""The errors that this program tells apart, and what people read about each.
 
 BotError
 ├── StartRefused              ends the program with its sentence, exit code 2
-│   ├── SettingsInvalid       every problem at once
+│   ├── SettingsInvalid       all problems at once
 │   ├── HistoryUnusable       the database cannot be opened
 │   │   └── HistoryInUse      another instance of this program has it open
 │   ├── DiscordRefused        token, intents or shard refused for good
 │   └── QuestionRefused       the terminal has no question, or one that it cannot read
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
-├── PersonBusy                somebody asks faster than they may
-├── PlaceBusy                 too many questions wait in one place
-├── NothingAsked              nothing of a question can be read
+├── RateLimited               somebody asks faster than they may
+├── QueueFull                 too many questions wait in one place
+├── NothingAsked              nothing in a question can be read
 ├── ReplyLost                 the place of an answer is gone or forbidden
 ├── ReplyBlocked              Discord or a server's AutoMod refuses the text of an answer
 ├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
-    ├── ModelKeyRefused
-    ├── ModelQuotaExceeded
-    ├── ModelUnknown
-    ├── ModelBusy
-    ├── ModelUnreachable
-    ├── ModelTimeout
+    ├── ModelKeyRefused       the API does not accept the key
+    ├── ModelQuotaExceeded    the account has no credit left
+    ├── ModelUnknown          the API does not know the model
+    ├── ModelBusy             the API is overloaded or limits requests
+    ├── ModelUnreachable      there is no connection to the API
+    ├── ModelTimeout          the API was silent for too long
     ├── ModelContextExceeded  the request is too long
     │   └── ModelReplyTooLong     the reply limit alone is too large
-    ├── ModelRequestRefused
+    ├── ModelRequestRefused   the API calls the request malformed
     ├── ImagesUnsupported     the model takes no images
     ├── ContentFiltered       the API's content filter stopped the answer
-    ├── ModelEmpty
+    ├── ModelEmpty            the answer has no text
     ├── OutputTruncated       cut at the limit of REPLY_TOKENS
     ├── ModelThoughtOnly      thinking used up that limit before the answer began
     │   └── ModelThoughtCramped   thinking filled the context window
@@ -43,7 +43,10 @@ from bot.i18n.sentences import Sentences
 
 
 class BotError(Exception):
-    """Base of all errors that this program raises itself; its text is for the log."""
+    """Base of all errors that this program raises; the text is for the log, `explain` for people.
+
+    An error that has no sentence of its own is explained as a failure on the bot's side.
+    """
 
     def explain(self, strings: Sentences) -> str:
         """Return what happened and what to do now, for the person who asked."""
@@ -51,11 +54,11 @@ class BotError(Exception):
 
 
 class StartRefused(BotError):
-    """The program cannot run like this; the text is a sentence for the operator."""
+    """The program cannot start or go on; the text is a sentence for the operator."""
 
 
 class SettingsInvalid(StartRefused):
-    """Settings are missing or wrong; *problems* holds a sentence for each."""
+    """Settings are missing or wrong; *problems* has one sentence for each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -71,7 +74,7 @@ class HistoryInUse(HistoryUnusable):
 
 
 class DiscordRefused(StartRefused):
-    """Discord will not have this bot, and trying again would not help."""
+    """Discord refuses this bot, and trying again would not help."""
 
 
 class QuestionRefused(StartRefused):
@@ -79,9 +82,9 @@ class QuestionRefused(StartRefused):
 
 
 class HistoryFailed(BotError):
-    """One read or write of the database failed; nothing of it was stored.
+    """One read or write of the database failed, and nothing was stored.
 
-    *may_pass* says whether the same may succeed later, as when the disk was full.
+    *may_pass* says whether it may succeed later, for example if the disk is full.
     """
 
     def __init__(self, why: str, *, may_pass: bool = True) -> None:
@@ -93,7 +96,7 @@ class HistoryFailed(BotError):
 
 
 class SystemPromptTooLong(BotError):
-    """A system prompt is over a limit; the numbers are in characters and tokens."""
+    """A system prompt is longer than a limit, in characters or in tokens."""
 
     def __init__(
         self, characters: int, character_limit: int, tokens: int, token_limit: int
@@ -108,8 +111,8 @@ class SystemPromptTooLong(BotError):
         return strings.system_too_long.format_map(vars(self))
 
 
-class PersonBusy(BotError):
-    """Somebody asks more than *limit* questions in a minute."""
+class RateLimited(BotError):
+    """Somebody asked more than *limit* questions in a minute; the question is dropped."""
 
     def __init__(self, limit: int) -> None:
         super().__init__("more questions in a minute than one person may ask")
@@ -119,10 +122,10 @@ class PersonBusy(BotError):
         return strings.rate_limited.format(limit=self.limit)
 
 
-class PlaceBusy(BotError):
+class QueueFull(BotError):
     """Too many questions already wait for an answer in this place.
 
-    *first* says whether it is the first one too many, of which people are told.
+    *first* says whether this is the first question too many, which gets a notice.
     """
 
     def __init__(self, *, first: bool = True) -> None:
@@ -134,23 +137,23 @@ class PlaceBusy(BotError):
 
 
 class NothingAsked(BotError):
-    """There is nothing to ask the model: no words, and no file that could be read."""
+    """There is nothing to ask the model: neither words nor a file that can be read."""
 
 
 class ReplyLost(BotError):
-    """An answer cannot be shown: its place is gone, or speaking there is forbidden."""
+    """An answer can never be shown: its place is gone, or the bot may not write there."""
 
 
 class ReplyBlocked(BotError):
-    """The rules of the server or of Discord refuse the text of an answer."""
+    """A rule of the server or of Discord refuses the text of an answer."""
 
 
 class ReplyDelayed(BotError):
-    """An answer cannot be shown now: Discord fails. What is stored is shown later."""
+    """Discord does not take an answer now. The stored answer is shown later."""
 
 
 class ModelError(BotError):
-    """A completion failed; the text of the error is for the log, `explain` is for people."""
+    """A completion failed."""
 
     def explain(self, strings: Sentences) -> str:
         return strings.model_failed
@@ -192,7 +195,7 @@ class ModelUnreachable(ModelError):
 
 
 class ModelTimeout(ModelError):
-    """The API was silent for longer than it may be."""
+    """The API was silent for longer than the settings allow."""
 
     def explain(self, strings: Sentences) -> str:
         return strings.model_timeout
@@ -245,7 +248,7 @@ class ModelEmpty(ModelError):
 
 
 class OutputTruncated(ModelError):
-    """The answer reached the limit on its length."""
+    """The answer reached the limit on its length, REPLY_TOKENS."""
 
     def explain(self, strings: Sentences) -> str:
         return strings.model_output_truncated

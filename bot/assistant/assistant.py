@@ -33,7 +33,7 @@ from bot.errors import (
     ModelError,
     NothingAsked,
     OutputTruncated,
-    PlaceBusy,
+    QueueFull,
     ReplyBlocked,
     ReplyDelayed,
     ReplyLost,
@@ -194,7 +194,7 @@ class Assistant:
         self._stop_all(StopReason.INTERRUPTED)
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
-        """Wait for the turn to be answered in a place, and hold it; raises PlaceBusy."""
+        """Wait for the turn to be answered in a place, and hold it; raises QueueFull."""
         return self._queues.turn((place_id, 0))
 
     async def reset(self, place: Conversation, before_id: int) -> int:
@@ -372,7 +372,7 @@ class Assistant:
                 await (self._renew if answer.renewal else self._attempt)(answer, reply)
             except (ReplyLost, ReplyBlocked, ReplyDelayed):
                 raise
-            except (ModelError, PlaceBusy, NothingAsked, HistoryFailed) as error:
+            except (ModelError, QueueFull, NothingAsked, HistoryFailed) as error:
                 hint = isinstance(error, NothingAsked)
                 answer.state = State.ANSWERED if hint else State.FAILED
                 answer.at_limit = isinstance(error, OutputTruncated)
@@ -586,7 +586,7 @@ class Assistant:
         )
 
     def _explained(
-        self, error: ModelError | PlaceBusy | NothingAsked | HistoryFailed, answer: Answer
+        self, error: ModelError | QueueFull | NothingAsked | HistoryFailed, answer: Answer
     ) -> list[str]:
         strings, origin = answer.strings, answer.exchange.origin
         by_command = isinstance(origin, FromInteraction)
@@ -595,7 +595,7 @@ class Assistant:
         if isinstance(error, ModelContextExceeded) and by_command:
             # There may be no /reset where a command asked, or none for the one who asked.
             return [strings.model_context_asked]
-        if isinstance(error, PlaceBusy) and not (error.first or by_command or answer.renewal):
+        if isinstance(error, QueueFull) and not (error.first or by_command or answer.renewal):
             # Another question's notice says it already. Whoever used a command or a button has
             # seen that it is being worked on, and needs a notice in its place.
             return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.conversation.exchange import QueueKey
-from bot.errors import PlaceBusy
+from bot.errors import QueueFull
 
 WAITING_LIMIT: Final = 10
 
@@ -27,11 +27,11 @@ class PlaceQueues:
 
     @asynccontextmanager
     async def turn(self, key: QueueKey) -> AsyncIterator[None]:
-        """Wait for the turn in this queue and keep it; raises PlaceBusy if too many wait."""
+        """Wait for the turn in this queue and keep it; raises QueueFull if too many wait."""
         queue = self._queues.setdefault(key, _Queue())
         if queue.inside > WAITING_LIMIT:
             first, queue.refused = not queue.refused, True
-            raise PlaceBusy(first=first)
+            raise QueueFull(first=first)
         async with self.patient_turn(key):
             yield
 

@@ -44,13 +44,13 @@ class ReplyButtons:
     def register(self, surface: Surface) -> None:
         """Receive presses of the buttons under all replies, also those from before a restart."""
         view = PersistentView()
-        for offer in ReplyAction:
+        for action in ReplyAction:
             # People see the buttons of replies.buttons; these have the same custom ids.
-            view.add_button(offer, partial(self._pressed, offer), label=offer)
+            view.add_button(action, partial(self._pressed, action), label=action)
         surface.add_view(view)
 
-    async def _pressed(self, offer: ReplyAction, interaction: discord.Interaction) -> None:
-        """Do what a button says; raises Refused, PersonBusy or HistoryFailed."""
+    async def _pressed(self, action: ReplyAction, interaction: discord.Interaction) -> None:
+        """Do what a button says; raises Refused, RateLimited or HistoryFailed."""
         self._authorizer.authorize(interaction)
         try:
             await interaction.response.defer()
@@ -62,13 +62,13 @@ class ReplyButtons:
             log.warning("Cannot acknowledge button press %d: %s", interaction.id, reason)
             return
         exchange = await self._exchange(interaction)
-        if offer is ReplyAction.STOP:
+        if action is ReplyAction.STOP:
             if not self._assistant.stop_answer(exchange.message_id):
                 await self._update_buttons(interaction, exchange)
                 raise Refused(lambda t: t.nothing_to_stop)
             return
         press = ButtonPress(interaction.id, interaction.token)
-        result = await self._regenerator.regenerate(exchange, offer, press, interaction.user.id)
+        result = await self._regenerator.regenerate(exchange, action, press, interaction.user.id)
         if result is RegenerateResult.RUNNING:
             raise Refused(lambda t: t.answer_running)
         if result is RegenerateResult.FORGOTTEN:

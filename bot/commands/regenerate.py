@@ -5,7 +5,7 @@ from enum import Enum, auto
 from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
-from bot.errors import PersonBusy
+from bot.errors import RateLimited
 from bot.inbox.claims import Claims
 from bot.inbox.interactions import Interactions
 from bot.inbox.questions import Questions
@@ -49,17 +49,17 @@ class Regenerator:
         self._interactions = interactions
 
     async def regenerate(
-        self, exchange: Exchange, renewal: ReplyAction, press: ButtonPress, person_id: int
+        self, exchange: Exchange, action: ReplyAction, press: ButtonPress, person_id: int
     ) -> RegenerateResult:
-        """Write a reply anew, or go on with it; raises PersonBusy or HistoryFailed."""
+        """Write a reply anew, or go on with it; raises RateLimited or HistoryFailed."""
         with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
             if claim is None:
                 return RegenerateResult.RUNNING
             claim.arrived()
             if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
-                raise PersonBusy(self._limit.questions_per_minute)
+                raise RateLimited(self._limit.questions_per_minute)
             claim.opened(exchange.queue_key)
-            delivery = await self._deliver(exchange, renewal, press, person_id)
+            delivery = await self._deliver(exchange, action, press, person_id)
             if delivery.done:
                 claim.finished()
             if delivery is Delivery.GONE:
@@ -68,14 +68,14 @@ class Regenerator:
             return RegenerateResult.DONE
 
     async def _deliver(
-        self, exchange: Exchange, renewal: ReplyAction, press: ButtonPress, person_id: int
+        self, exchange: Exchange, action: ReplyAction, press: ButtonPress, person_id: int
     ) -> Delivery:
         reply = await self._reply(exchange, press)
         if reply is None:
             return Delivery.GONE
         load_context = self._questions.reload_context
         return await self._assistant.renew(
-            exchange, reply, renewal, person_id, load_context=load_context
+            exchange, reply, action, person_id, load_context=load_context
         )
 
     async def _reply(self, exchange: Exchange, press: ButtonPress) -> DiscordReply | None:

@@ -1,4 +1,4 @@
-"""All that people read, in Korean."""
+"""Everything that people read, in Korean."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Which language is spoken where."""
+"""Which language the bot uses where, and with whom."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,10 +10,10 @@ LANGUAGES: Final = {"en": ENGLISH, "ko": KOREAN}
 
 
 class Languages:
-    """Chooses sentences by place and by locale.
+    """Chooses the language for a place or an answer.
 
-    *default* is a key of LANGUAGES. *locale_of* returns the locale that a guild prefers, None if it
-    prefers none.
+    *default* is a key of LANGUAGES. *locale_of* returns the preferred locale of a guild, None if it
+    has none.
     """
 
     def __init__(
@@ -23,22 +23,22 @@ class Languages:
         self._locale_of = locale_of
 
     def of_guild(self, guild_id: int | None) -> Sentences:
-        """Return what is said in a guild, or in direct messages, where None knows the language."""
+        """Return the language of a guild; direct messages, which are None, have the default."""
         locale = self._locale_of(guild_id) if guild_id is not None else None
         return LANGUAGES.get(_language_of(locale or ""), self.default)
 
     def of_answer(self, guild_id: int | None, private_locale: str) -> Sentences:
-        """Return the language of an answer: that of the only person who sees it, if it is private.
+        """Return the language of an answer: the person's if only they see it, else the guild's.
 
-        *private_locale* is that person's locale, "" if everybody sees the answer.
+        *private_locale* is the person's locale, "" if everybody sees the answer.
         """
         return of_locale(private_locale) if private_locale else self.of_guild(guild_id)
 
 
 def of_locale(locale: str) -> Sentences:
-    """Return what is said to a person with a locale, such as ko or en-GB.
+    """Return the language of a person with a locale such as ko or en-GB.
 
-    That is English for all others: so they see the names of the commands.
+    Everyone else reads English, because Discord shows them the English names of the commands.
     """
     return LANGUAGES.get(_language_of(locale), ENGLISH)
 

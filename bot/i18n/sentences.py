@@ -1,4 +1,4 @@
-"""All that people read, in one place; a second language is a second table."""
+"""Everything that people read, in English. Each other language is a table with the same fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sentences:
-    """One language. Braces are filled in by name; each field is a whole sentence or a label."""
+    """What people read in one language.
 
-    # When nothing was asked, or it cannot be answered now
+    Each field is a whole sentence or a label. Braces are filled in by name. A field that ends in
+    _plain is the sentence for an answer that has no Continue button.
+    """
+
+    # Instead of an answer
     hint_no_question: str
     hint_text_only: str
     hint_nothing_readable: str

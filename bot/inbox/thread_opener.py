@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from bot.assistant.assistant import Assistant
 from bot.conversation.exchange import Exchange
-from bot.errors import HistoryFailed, PlaceBusy
+from bot.errors import HistoryFailed, QueueFull
 from bot.inbox.channels import Channels
 from bot.inbox.questions import Questions
 from bot.inbox.threads import Asked, in_place, open_thread, thread_name
@@ -55,6 +55,6 @@ class ThreadOpener:
             yield Destination(thread)
             return
         async with AsyncExitStack() as turn:
-            with suppress(PlaceBusy):  # Two answers at the same time are better than none.
+            with suppress(QueueFull):  # Two answers at the same time are better than none.
                 await turn.enter_async_context(self._assistant.turn(message.channel.id))
             yield in_place(message)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bot.assistant.queues import WAITING_LIMIT, PlaceQueues
-from bot.errors import PlaceBusy
+from bot.errors import QueueFull
 from tests.doubles import run_virtually
 
 
@@ -55,7 +55,7 @@ def test_the_one_after_the_last_that_may_wait_is_refused_at_once() -> None:
 
     served = run_virtually(scene())
     assert served[: WAITING_LIMIT + 1] == list(range(WAITING_LIMIT + 1))
-    assert [type(one) for one in served[WAITING_LIMIT + 1 :]] == [PlaceBusy, PlaceBusy]
+    assert [type(one) for one in served[WAITING_LIMIT + 1 :]] == [QueueFull, QueueFull]
 
 
 def test_only_the_first_one_too_many_is_told_until_the_queue_is_empty() -> None:
@@ -66,7 +66,7 @@ def test_only_the_first_one_too_many_is_told_until_the_queue_is_empty() -> None:
             try:
                 async with queues.turn((1, 0)):
                     await asyncio.sleep(1)
-            except PlaceBusy as busy:
+            except QueueFull as busy:
                 told.append(busy.first)
 
         for _ in range(2):
@@ -110,7 +110,7 @@ def test_who_gives_up_waiting_makes_room_and_holds_up_nobody() -> None:
         tasks += [asyncio.create_task(visit(number)) for number in (50, 51)]
         open_door.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert not any(isinstance(result, PlaceBusy) for result in results)
+        assert not any(isinstance(result, QueueFull) for result in results)
         return log
 
     assert run_virtually(scene()) == [1, *range(3, WAITING_LIMIT + 1), 50, 51]
