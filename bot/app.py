@@ -30,7 +30,7 @@ from bot.connection import Connection
 from bot.i18n.languages import Languages
 from bot.inbox.access import Access
 from bot.inbox.admission import Admission
-from bot.inbox.channel_context import whereabouts
+from bot.inbox.channel_context import channel_context
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
 from bot.inbox.edits import Edits
@@ -39,7 +39,7 @@ from bot.inbox.in_flight import InFlight
 from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.interactions import Interactions
 from bot.inbox.messages import Inbox
-from bot.inbox.past_images import Gallery
+from bot.inbox.past_images import PastImages
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.thread_opener import ThreadOpener
@@ -140,9 +140,9 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         system_prompt=settings.system_prompt,
         token_budget=settings.context_tokens,
         languages=languages,
-        pictures=PromptImages(settings.image_turns, Gallery(channels, attachments)),
+        pictures=PromptImages(settings.image_turns, PastImages(channels, attachments)),
         models=resources.models.given,
-        whereabouts=partial(whereabouts, client),
+        whereabouts=partial(channel_context, client),
     )
 
     edits = Edits(assistant, history, identity, arrivals=claims, withdraw=schedule.resume)

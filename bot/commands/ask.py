@@ -23,7 +23,7 @@ from bot.commands.modals import open_modal
 from bot.commands.surface import Surface
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction, scrubbed
 from bot.inbox import addressing
-from bot.inbox.channels import Channels, readable
+from bot.inbox.channels import Channels, can_read
 from bot.replies.interaction_channel import ANSWER_SECONDS
 
 ABOUT: Final = "about"  # the kind of modal
@@ -138,7 +138,7 @@ class AskCommand:
         if channel_id not in {place.channel_id, place.parent_id} or is_user_install(interaction):
             return None
         channel = self._channels.at(channel_id, place.guild_id)
-        if not readable(channel) or not (place.guild_id is None or allowed.read_message_history):
+        if not can_read(channel) or not (place.guild_id is None or allowed.read_message_history):
             return None
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -158,7 +158,7 @@ def _exchange(
         place_id=place.channel_id,
         author_id=asker.id,
         author=addressing.speaker(asker),
-        question=scrubbed(addressing.readable(question, interaction.guild)),
+        question=scrubbed(addressing.with_names(question, interaction.guild)),
         origin=FromInteraction(interaction.token, interaction.locale.value),
     )
 

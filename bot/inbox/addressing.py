@@ -1,4 +1,4 @@
-"""Tell which messages are for the bot, and put what they ask into words for the model."""
+"""Decide whom a message is for, and turn a message into text for the model."""
 
 import re
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ def from_a_person(message: discord.Message) -> bool:
 def guild_id_of(message: discord.Message) -> int | None:
     """Return the guild of *message*, None for a direct message.
 
-    It has no guild object while Discord has not sent the guild, and is no direct message for that.
+    Until Discord has sent the guild, a message in it has no guild object but a partial channel.
     """
     if message.guild is not None:
         return message.guild.id
@@ -40,20 +40,20 @@ def guild_id_of(message: discord.Message) -> int | None:
 
 
 def mentions_me(message: discord.Message, me_id: int) -> bool:
-    """Whether *message* mentions the bot or the role that is only the bot's."""
+    """Whether *message* mentions the bot or the bot's own role."""
     if any(user.id == me_id for user in message.mentions):
         return True
     return any(role.tags and role.tags.bot_id == me_id for role in message.role_mentions)
 
 
 def mentions_only_others(message: discord.Message, me_id: int) -> bool:
-    """Whether *message* is for somebody, and the bot is not among them."""
+    """Whether *message* mentions somebody, but not the bot."""
     somebody = message.mentions or message.role_mentions or message.mention_everyone
     return bool(somebody) and not mentions_me(message, me_id)
 
 
 def replied_to(message: discord.Message) -> discord.Message | None:
-    """Return the message that *message* replies to, if Discord sent it along."""
+    """Return the message that *message* replies to, if the event has it."""
     reference = message.reference
     if reference is None or message.type is not discord.MessageType.reply:
         return None
@@ -62,27 +62,27 @@ def replied_to(message: discord.Message) -> discord.Message | None:
 
 def speaker(user: discord.abc.User) -> str:
     """Return the name by which the model knows *user*."""
-    # A bot or webhook may be named like a person; as text it carries its number, name#0000.
+    # A bot or webhook may have the name of a person; str() adds its number, as in name#0000.
     return speaker_name(user.display_name, str(user))
 
 
 def readable_text(message: discord.Message, me_id: int = 0) -> str:
-    """Return what *message* says, with names for mentions, channels, emoji and commands.
+    """Return the text of *message*, with names for mentions, channels, emoji and commands.
 
     Mentions of the bot, *me_id*, and of its own role are removed.
     """
-    return _named(message.content, message, me_id)
+    return _with_names_of(message.content, message, me_id)
 
 
 def embedded(message: discord.Message, me_id: int = 0) -> str:
-    """Return what *message* forwards and embeds, ready for the model; names as `readable_text`."""
-    return embedded_text(message, partial(_named, message=message, me_id=me_id))
+    """Return the forwards and embeds of *message* as text; names as in `readable_text`."""
+    return embedded_text(message, partial(_with_names_of, message=message, me_id=me_id))
 
 
 def quotation(message: discord.Message, me_id: int) -> str:
-    """Return *message*, which a question replies to, ready for the model; "" for the bot's own.
+    """Return *message*, which a question replies to, as text; "" for the bot's own messages.
 
-    What is attached to it is named, and to be read where that is needed.
+    The text has the names of its files. Their content is loaded when the question is answered.
     """
     if message.author.id == me_id:
         return ""
@@ -97,20 +97,20 @@ def _attached(attachment: discord.Attachment) -> str:
     return image_line(name) if kind in IMAGE_TYPES else FILE.format(name=name)
 
 
-def _named(text: str, message: discord.Message, me_id: int) -> str:
+def _with_names_of(text: str, message: discord.Message, me_id: int) -> str:
     own_role = message.guild.self_role if message.guild is not None else None
     own = re.compile(rf"[ \t]*<(?:@!?{me_id}|@&{own_role.id if own_role else 0})>")
-    return readable(text, message.guild, message.mentions, without=own)
+    return with_names(text, message.guild, message.mentions, without=own)
 
 
-def readable(
+def with_names(
     text: str,
     guild: discord.Guild | None,
     mentioned: Iterable[discord.abc.User] = (),
     *,
     without: re.Pattern[str] = NOTHING,
 ) -> str:
-    """Return *text* with names in the place of markup, and *without* what is left out first."""
+    """Return *text* with names in place of markup; what matches *without* is removed first."""
     users = {user.id: f"@{user.display_name}" for user in mentioned}
 
     def name(markup: re.Match[str]) -> str:
@@ -124,7 +124,7 @@ def readable(
             return _time(int(markup["time"]))
         return f":{markup['emoji']}:" if markup["emoji"] else f"/{markup['command']}"
 
-    # Discord leaves code alone, and so must we: <@1> in a program is the program's.
+    # Discord does not render markup in code: <@1> in a program belongs to the program.
     pieces = CODE.split(text)
     pieces[::2] = [MARKUP.sub(name, without.sub("", piece)) for piece in pieces[::2]]
     return "".join(pieces).strip()

@@ -1,4 +1,4 @@
-"""Tell the model where a conversation takes place: in which channel and server, and its topic."""
+"""Tell the model where a conversation takes place: its channel, topic and server."""
 
 from typing import Final
 
@@ -9,21 +9,21 @@ from bot.conversation.prompt_markup import defused
 
 IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
 IN_CHANNEL: Final = '⟦This conversation is in {place} of the server "{guild}"{topic}⟧'
-# Whoever may manage a channel writes its topic; the line says that it is not the program's.
+# People write topics, so the line says that the words are not the program's.
 TOPIC: Final = '. Its topic, in the words of people there: "{topic}"'
 NAME_LENGTH: Final = 100  # Discord: of a channel, a thread or a server
-TOPIC_LENGTH: Final = 300
+TOPIC_LENGTH: Final = 300  # of Discord's 1024: every prompt has it
 
 
-def whereabouts(client: discord.Client, exchange: Exchange) -> str:
-    """Return a line for the model, "" where the place is not in the cache of *client*.
+def channel_context(client: discord.Client, exchange: Exchange) -> str:
+    """Return a line for the model, "" if the channel is not in the cache of *client*.
 
-    It is the same for a channel and the bot's own threads below it, which are named after what was
-    asked, so that their prompts begin alike.
+    It is the same for a channel and the bot's own threads below it, so that their prompts have the
+    same beginning: the names of those threads only repeat their first questions.
     """
     place = exchange.conversation
     if place.guild_id is None:
-        # A command may come from a group; discord.py keeps none in mind.
+        # A command may come from a group channel, which discord.py does not cache.
         return IN_DIRECT_MESSAGES if isinstance(exchange.origin, FromMessage) else ""
     guild = client.get_guild(place.guild_id)
     if guild is None:
@@ -35,7 +35,7 @@ def whereabouts(client: discord.Client, exchange: Exchange) -> str:
     if channel is None:
         return ""
     name = f"#{_plain(channel.name, NAME_LENGTH)}"
-    if thread is not None and _is_told(thread, client):
+    if thread is not None and _is_named_by_person(thread, client):
         name = f'the thread "{_plain(thread.name, NAME_LENGTH)}" of {name}'
     topic = _plain(_topic_of(channel), TOPIC_LENGTH)
     return IN_CHANNEL.format(
@@ -45,8 +45,8 @@ def whereabouts(client: discord.Client, exchange: Exchange) -> str:
     )
 
 
-def _is_told(thread: discord.Thread, client: discord.Client) -> bool:
-    """Whether the name of *thread* says something: a person chose it."""
+def _is_named_by_person(thread: discord.Thread, client: discord.Client) -> bool:
+    """Whether a person, not the bot, chose the name of *thread*."""
     assert client.user is not None
     return thread.owner_id != client.user.id
 
@@ -58,7 +58,7 @@ def _topic_of(channel: discord.abc.GuildChannel) -> object:
 
 
 def _plain(text: object, length: int) -> str:
-    """Return *text* on one line, unable to end what it is quoted in; Discord may send anything."""
+    """Return *text* on one line, without what could end the quotes round it."""
     words = " ".join(str(text or "").split())
     plain = defused("".join(filter(str.isprintable, words))).replace('"', "'")
     return plain if len(plain) <= length else f"{plain[: length - 1].rstrip()}…"

@@ -1,4 +1,4 @@
-"""Look channels and messages up at Discord: what is not in discord.py's cache is fetched once."""
+"""Look up channels and messages: what discord.py has not cached is fetched once."""
 
 import asyncio
 import logging
@@ -18,30 +18,30 @@ from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
-FETCH_SECONDS: Final = 3.0
-KNOWN: Final = 10_000  # of each kind of knowledge; the oldest is looked up again
+FETCH_SECONDS: Final = 3.0  # An answer waits for it.
+MAX_KNOWN: Final = 10_000  # fetched channels, and own threads; older ones are fetched again
 T = TypeVar("T")
 
 
 class Channels:
-    """What is known of the channels that messages come from."""
+    """The channels of messages, and which of them are the bot's own threads."""
 
     def __init__(self, client: discord.Client, places: Places, pacer: Pacer) -> None:
         self._client = client
         self._places = places
         self._pacer = pacer
-        self._own_threads = BoundedDict[int, bool](KNOWN)
-        self._fetched = BoundedDict[int, Any](KNOWN)
+        self._own_threads = BoundedDict[int, bool](MAX_KNOWN)
+        self._fetched = BoundedDict[int, Any](MAX_KNOWN)
 
     def known(self, message: discord.Message) -> Any:
-        """Return the channel of *message*, None where it is not known yet."""
+        """Return the channel of *message*, None if it is not known yet."""
         channel = message.channel
         if not isinstance(channel, discord.PartialMessageable) or channel.guild_id is None:
             return channel
         return self._fetched.get(channel.id)
 
     async def of(self, message: discord.Message) -> Any:
-        """Return the channel of *message*, fetched once; as it came where that fails."""
+        """Return the channel of *message*, fetched once; if that fails, the partial channel."""
         known = self.known(message)
         if known is not None:
             return known
@@ -50,20 +50,20 @@ class Channels:
             async with asyncio.timeout(FETCH_SECONDS):
                 fetched = await self.fetched(channel.id)
         except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
-            log.info("Channel %d cannot be fetched: %s", channel.id, type(error).__name__)
+            log.info("Cannot fetch channel %d: %s", channel.id, type(error).__name__)
             return channel
         self._fetched[channel.id] = fetched
         return fetched
 
     async def parent_id_of(self, message: discord.Message) -> int | None:
-        """Return the channel above the thread of *message*, as far as is known without asking."""
+        """Return the channel above the thread of *message*, if it is known without a request."""
         channel = self.known(message)
         if isinstance(channel, discord.Thread):
             return channel.parent_id
         return await self._places.parent_of(message.channel.id) if channel is None else None
 
     async def is_own_thread(self, message: discord.Message) -> bool:
-        """Whether follow-ups need no mention where *message* was written."""
+        """Whether *message* is in a thread of the bot, where follow-ups need no mention."""
         if addressing.guild_id_of(message) is None:
             return False
         place_id = message.channel.id
@@ -74,11 +74,11 @@ class Channels:
             try:
                 own = await self._places.is_own_thread(place_id)
             except HistoryFailed as error:
-                log.warning("Whose thread %d is cannot be read: %s", place_id, error)
+                log.warning("Cannot read the owner of thread %d: %s", place_id, error)
                 own = False
             if not own:
                 thread = await self.of(message)
-                if not isinstance(thread, discord.Thread):  # It cannot be had now, perhaps later.
+                if not isinstance(thread, discord.Thread):  # Perhaps it can be fetched later.
                     return False
                 assert self._client.user is not None
                 own = thread.owner_id == self._client.user.id
@@ -86,11 +86,11 @@ class Channels:
         return self._own_threads[place_id]
 
     def remember_thread(self, thread_id: int, *, own: bool) -> None:
-        """Keep in mind whether a thread is the bot's own."""
+        """Remember whether a thread is the bot's own."""
         self._own_threads[thread_id] = own
 
     async def message(self, channel: Any, message_id: int) -> discord.Message | None:
-        """Return a message of *channel*, None where it cannot be had now."""
+        """Return a message of *channel*, None if it cannot be fetched."""
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 request = partial(channel.fetch_message, message_id)
@@ -100,7 +100,7 @@ class Channels:
         return fetched
 
     async def fetched(self, channel_id: int) -> Any:
-        """Return a channel as Discord knows it; raises HTTPException or DiscordUnavailable."""
+        """Fetch a channel from Discord; raises HTTPException or DiscordUnavailable."""
         request = partial(self._client.fetch_channel, channel_id)
         return await call(request, self._pacer, Priority.RESPONSE)
 
@@ -110,7 +110,7 @@ class Channels:
 
     async def reopen(self, thread_id: int) -> None:
         """Open an archived thread again; raises HTTPException, DiscordUnavailable or ReplyLost."""
-        # What is cached was open; whether the thread was locked as well, its event may not say yet.
+        # The cached thread may be from before it was archived, or locked as well.
         thread = await self.fetched(thread_id)
         try:
             await call(lambda: thread.edit(archived=False), self._pacer, Priority.RESPONSE)
@@ -125,7 +125,7 @@ class Channels:
             raise ReplyDelayed(str(error)) from error
 
     def at(self, channel_id: int, guild_id: int | None) -> Any:
-        """Return the channel with this id, or what can be written to where it is not cached."""
+        """Return the channel with this id, a partial one if it is not cached."""
         return self._client.get_channel(channel_id) or self._client.get_partial_messageable(
             channel_id, guild_id=guild_id
         )
@@ -133,7 +133,7 @@ class Channels:
 
 def channels_of(guild: discord.Guild) -> Iterator[Any]:
     """Return the channels and threads of *guild* in which people can write to the bot."""
-    # Not guild.text_channels and the like: they sort by what may be garbled.
+    # Not guild.text_channels: it sorts by positions, which may be malformed.
     for channel in guild.channels:
         if isinstance(channel, discord.TextChannel | discord.VoiceChannel | discord.StageChannel):
             yield channel
@@ -141,12 +141,12 @@ def channels_of(guild: discord.Guild) -> Iterator[Any]:
 
 
 def last_id(channel: Any) -> int:
-    """Return the id of the last message that Discord told of, 0 without one."""
+    """Return the id of the newest message that Discord named, 0 if there is none."""
     return channel.last_message_id or 0
 
 
-def readable(channel: Any) -> bool:
-    """Whether the bot may read *channel*, as far as is known; where nothing is, trying tells."""
+def can_read(channel: Any) -> bool:
+    """Whether the bot may read *channel*; True if that is not known."""
     if isinstance(channel, discord.PartialMessageable):
         return True
     try:

@@ -10,7 +10,7 @@ import discord
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction
 from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, WHILE_STREAMING
 from bot.conversation.snowflakes import seconds_of
-from bot.inbox.channels import Channels, readable
+from bot.inbox.channels import Channels, can_read
 from bot.replies.destination import Destination, lost_because
 from bot.replies.interaction_channel import (
     FOLLOW_UPS,
@@ -67,7 +67,7 @@ class InteractionPlaces:
         """Whether the bot can read the answers in *place*, and so change them without a token."""
         if place.person_id:
             return False
-        return readable(self._channels.at(place.channel_id, place.guild_id))
+        return can_read(self._channels.at(place.channel_id, place.guild_id))
 
     def is_answerable(self, exchange: Exchange) -> bool:
         """Whether the token of *exchange* is still valid."""

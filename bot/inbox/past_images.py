@@ -1,4 +1,4 @@
-"""Get the pictures of earlier questions from Discord anew: the addresses of files expire."""
+"""Fetch the images of earlier questions again: the addresses of files expire."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from bot.conversation.prompt_markup import IMAGE_LINE, shown_name
 from bot.inbox.channels import Channels
 
 
-class Gallery:
-    """Finds pictures by the messages that they came with."""
+class PastImages:
+    """Finds images by the messages that had them."""
 
     def __init__(self, channels: Channels, attachments: Attachments) -> None:
         self._channels = channels
         self._attachments = attachments
 
     async def of(self, exchange: Exchange) -> Sequence[PendingImage]:
-        """Return the pictures of a question that are still there, those that it quotes first."""
+        """Return the images of a question that still exist, those that it quotes first."""
         quoted = await self._in_message(exchange, exchange.quoted_id, exchange.quoted)
         return [
             *quoted,
@@ -27,7 +27,7 @@ class Gallery:
     async def _in_message(
         self, exchange: Exchange, message_id: int | None, kept: str
     ) -> Sequence[PendingImage]:
-        """Return the pictures of a message whose names are *kept*."""
+        """Return the images of a message whose names are in the stored text *kept*."""
         names = set(IMAGE_LINE.findall(kept))
         if message_id is None or not names:
             return ()

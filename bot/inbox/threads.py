@@ -1,4 +1,4 @@
-"""Decide where an answer appears: in a thread made from the question, or where it was asked."""
+"""Decide if an answer gets a thread, name the thread, and create it."""
 
 import asyncio
 import logging
@@ -16,23 +16,23 @@ from bot.transport.pacer import Pacer, Priority
 log = logging.getLogger(__name__)
 
 THREAD_NAME_LENGTH: Final = 100  # Discord: thread name
-THREAD_SECONDS: Final = 3.0
-THREAD_EXISTS: Final = 160004
+THREAD_SECONDS: Final = 3.0  # After that the answer appears in the channel.
+THREAD_EXISTS: Final = 160004  # Discord: the message has a thread already
 
 Asked = discord.Message | discord.PartialMessage
 
-JOINERS: Final = "\u200c\u200d"  # They make one emoji of several, and shape Persian words.
+JOINERS: Final = "\u200c\u200d"  # They join emoji, and shape Persian words.
 LINK: Final = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)|<(https?://[^>\s]+)>")
 NAME_MARKUP: Final = re.compile(r"```\w*|`|^[ \t]*(?:[>#*-]+[ \t]+)+|https?://", re.MULTILINE)
 NESTED: Final = 3  # ***~~||so much||~~***
 
 
 def thread_possible(message: discord.Message, channel: object, me_id: int) -> bool:
-    """Whether a thread can be made from *message* in *channel*, as far as can be known."""
+    """Whether a thread can be made from *message* in *channel*, as far as is known."""
     if not isinstance(channel, discord.TextChannel) or message.guild is None:
         return False
     me = message.guild.get_member(me_id)
-    if me is None:  # Discord has not sent it yet; trying tells.
+    if me is None:  # Discord has not sent the member yet: try it.
         return True
     allowed = channel.permissions_for(me)
     return allowed.create_public_threads and allowed.send_messages_in_threads
@@ -56,18 +56,18 @@ def thread_name(question: str) -> str:
 
 
 def in_place(message: Asked) -> Destination:
-    """Return the place where *message* was asked, as a reply to it."""
+    """Return the channel of *message* as the place of a reply to it."""
     reference = message.to_reference(fail_if_not_exists=False)
     return Destination(message.channel, reference)  # type: ignore[arg-type]  # no group can ask
 
 
 async def open_thread(message: Asked, name: str, pacer: Pacer) -> discord.Thread | None:
-    """Return the thread made from *message*, within 3 s, or None where that fails."""
+    """Return the thread made from *message*, None if that fails or takes over 3 s."""
     try:
         async with asyncio.timeout(THREAD_SECONDS):
             return await call(lambda: _thread_from(message, name), pacer, Priority.RESPONSE)
     except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
-        log.info("No thread can be made from %d: %s", message.id, type(error).__name__)
+        log.info("Cannot create a thread from %d: %s", message.id, type(error).__name__)
         return None
 
 

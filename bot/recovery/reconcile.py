@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import discord
 
-from bot.inbox.channels import Channels, readable
+from bot.inbox.channels import Channels, can_read
 from bot.inbox.edits import Edits, is_edit
 from bot.recovery.guilds import Guilds
 from bot.recovery.period import CatchUpPeriod
@@ -118,7 +118,7 @@ class Reconciliation:
 
         Raises DiscordUnavailable.
         """
-        if not (self._may_ask(guild_id) and readable(channel)):
+        if not (self._may_ask(guild_id) and can_read(channel)):
             return
         missing, complete = set(thread_ids), True
         if isinstance(channel, discord.TextChannel | discord.ForumChannel):
@@ -177,7 +177,7 @@ class Reconciliation:
         """Apply the edits and deletions of questions in these places."""
         for (channel_id, guild_id), message_ids in places.items():
             channel = self._channels.at(channel_id, guild_id)
-            if not (self._may_ask(guild_id) and readable(channel)):
+            if not (self._may_ask(guild_id) and can_read(channel)):
                 continue
             try:
                 await self._check_questions_in(channel, guild_id, message_ids)

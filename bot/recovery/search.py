@@ -12,7 +12,7 @@ import discord
 
 from bot.conversation.snowflakes import seconds_of
 from bot.inbox import addressing
-from bot.inbox.channels import Channels, channels_of, last_id, readable
+from bot.inbox.channels import Channels, can_read, channels_of, last_id
 from bot.recovery.guilds import GuildRanges, Guilds
 from bot.recovery.watermark import MissedRange
 from bot.storage.places import Places
@@ -92,14 +92,14 @@ class SearchPlanner:
             has_places = guild.id in with_places
             known = {*(await self._places.places_of(guild.id) if has_places else ())}
             for channel in channels_of(guild):
-                if _may_have_missed(channel, missed, known) and readable(channel):
+                if _may_have_missed(channel, missed, known) and can_read(channel):
                     search.add_channel(channel, missed)
         with_threads = set[discord.Guild]()
         for channel_id in await self._places.channels_with_threads():
             channel = self._client.get_channel(channel_id)
             if isinstance(channel, discord.TextChannel) and channel.guild.id in ranges:
                 with_threads.add(channel.guild)
-                if readable(channel):
+                if can_read(channel):
                     search.add_archived_threads(channel, ranges[channel.guild.id])
         for guild in with_threads:
             search.add_active_threads(guild, ranges[guild.id])

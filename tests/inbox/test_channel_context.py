@@ -7,7 +7,7 @@ import discord
 import pytest
 
 from bot.conversation.exchange import Conversation, FromInteraction, FromMessage
-from bot.inbox.channel_context import IN_DIRECT_MESSAGES, whereabouts
+from bot.inbox.channel_context import IN_DIRECT_MESSAGES, channel_context
 from tests.doubles import an_exchange
 from tests.world import CHANNEL, GUILD, ME, MINA, THREAD, World
 
@@ -25,7 +25,7 @@ def world() -> World:
 def told_in(world: World, place: Conversation, *, by_command: bool = False) -> str:
     origin = FromInteraction("x") if by_command else FromMessage()
     question = replace(an_exchange(1000, origin=origin), conversation=place)
-    return whereabouts(world.client, question)
+    return channel_context(world.client, question)
 
 
 def add_thread(world: World, name: Any, *, owner: int) -> None:
