@@ -157,19 +157,19 @@ async def test_whatever_forgets_the_rest_forgets_what_is_private(
     secret = replace(asked(20), question="a secret question", reply="a secret answer")
     await keep(history, secret, asked(21, by=JUN, channel=2))
     await history.mark_shown(20)
-    forgetting = history.erasure
+    erasure = history.erasure
     if how == "place":
-        await forgetting.forget_places([1])
+        await erasure.forget_places([1])
     elif how == "person":
-        await forgetting.forget_person(MINA)
+        await erasure.forget_person(MINA)
     elif how == "age":
-        await forgetting.expire(21)
+        await erasure.expire(21)
     else:
-        await forgetting.forget(20)
+        await erasure.forget(20)
     assert await seen(history, of(MINA)) == []
     assert await seen(history, of(JUN, Conversation(2, guild_id=7))) == [21]
     async with asyncio.timeout(20):
-        while not await forgetting.erase():
+        while not await erasure.erase():
             pass
     assert b"a secret" not in file_bytes(path)
 
