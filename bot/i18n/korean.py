@@ -99,7 +99,7 @@ KOREAN: Final = Sentences(
     ),
     model_thought_only=(
         "AI 모델이 길이 제한에 닿을 때까지 생각만 해서 답변이 없어요. 더 간단하게 물어보시고, "
-        "관리자에게 이 모델에는 REPLY_TOKENS를 높여야 한다고 알려 주세요."
+        "관리자에게 이 모델은 REPLY_TOKENS를 더 높여야 한다고 알려 주세요."
     ),
     model_thought_filled_window=(
         "AI 모델이 컨텍스트 창이 가득 찰 때까지 생각만 해서 답변이 없어요. 질문을 더 짧게 줄여 "
@@ -116,7 +116,7 @@ KOREAN: Final = Sentences(
     ),
     answer_failed="제 쪽에서 문제가 생겼어요. 다시 시도해 주세요. 자세한 내용은 로그에 있어요.",
     ask_name="질문",
-    ask_description="질문해 주세요. 제가 메시지를 읽을 수 없는 곳에서도 답해요",
+    ask_description="저에게 질문하세요. 제가 메시지를 읽을 수 없는 곳에서도 답해요",
     ask_question_option_name="질문",
     ask_question_option="궁금한 것",
     ask_private_option_name="나만보기",
@@ -267,7 +267,7 @@ KOREAN: Final = Sentences(
         "이미지는 저장하지 않고 이름만 저장해요."
     ),
     privacy_usage=(
-        "사용한 토큰도 날짜, 채널, 모델별로 세요. /사용량으로 볼 수 있어요. /잊어줘를 쓰면 누가 "
+        "사용한 토큰도 날짜, 채널, 모델별로 집계하고, /사용량으로 보여 드려요. /잊어줘를 쓰면 누가 "
         "썼는지 남지 않아요."
     ),
     privacy_kept_days="{days}일이 지나면 잊어요.",
@@ -322,7 +322,7 @@ KOREAN: Final = Sentences(
     command_memory_failed=(
         "지금은 기억이 작동하지 않아서 바뀐 것이 없어요. 1분 뒤에 다시 시도해 주세요."
     ),
-    command_failed="잘되지 않았어요. 다시 시도해 주세요. 무엇이 잘못됐는지는 로그에 있어요.",
+    command_failed="명령을 처리하지 못했어요. 다시 시도해 주세요. 자세한 내용은 로그에 있어요.",
     modal_outdated=(
         "이 양식이 열려 있는 동안 제가 업데이트되어 무엇을 위한 양식인지 알 수 없어요. 다시 열어 "
         "주세요."
