@@ -9,7 +9,7 @@ from discord import app_commands
 from bot.assistant.assistant import Assistant
 from bot.commands.base import Authorizer, Refused, is_manager, localized, strings_for
 from bot.commands.responses import confirm, run_or_defer
-from bot.commands.scopes import CHANNEL_SCOPE, Target, chosen_scope, scope_choices, target_of
+from bot.commands.scopes import CHANNEL_SCOPE, chosen_scope, confirmation_for, scope_choices
 from bot.commands.surface import Surface
 from bot.commands.tree import CHOICE_LENGTH, CHOICES
 from bot.conversation.exchange import Conversation
@@ -85,13 +85,15 @@ class ModelCommand:
         if name == DEFAULT:
             sentence = strings.model_cleared.format(model=quoted(now))
         else:
-            sentences = {
-                Target.CHANNEL: strings.model_set_channel,
-                Target.THREAD: strings.model_set_thread,
-                Target.DM: strings.model_set_dm,
-                Target.SERVER: strings.model_set_server,
-            }
-            sentence = sentences[target_of(place, scope)].format(model=quoted(name))
+            template = confirmation_for(
+                place,
+                scope,
+                channel=strings.model_set_channel,
+                thread=strings.model_set_thread,
+                dm=strings.model_set_dm,
+                server=strings.model_set_server,
+            )
+            sentence = template.format(model=quoted(name))
         await confirm(interaction, sentence)
 
     async def _check(self, name: str) -> None:

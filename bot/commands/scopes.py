@@ -1,6 +1,5 @@
 """What a setting of a command applies to: a channel with its threads, or a server."""
 
-from enum import Enum, auto
 from typing import Final
 
 from discord import app_commands
@@ -15,22 +14,15 @@ SERVER_SCOPE: Final = "server"
 SCOPES: Final[dict[str, Scope]] = {CHANNEL_SCOPE: "channel", SERVER_SCOPE: "guild"}
 
 
-class Target(Enum):
-    """What a setting was made for, as the confirmation names it."""
-
-    CHANNEL = auto()
-    THREAD = auto()
-    DM = auto()
-    SERVER = auto()
-
-
-def target_of(place: Conversation, scope: Scope) -> Target:
-    """Return what a setting with *scope* that was made in *place* applies to."""
+def confirmation_for(
+    place: Conversation, scope: Scope, *, channel: str, thread: str, dm: str, server: str
+) -> str:
+    """Return the sentence that names what a setting with *scope*, made in *place*, applies to."""
     if scope == "guild":
-        return Target.SERVER
+        return server
     if place.guild_id is None:
-        return Target.DM
-    return Target.THREAD if place.parent_id else Target.CHANNEL
+        return dm
+    return thread if place.parent_id else channel
 
 
 def scope_id_in(place: Conversation, scope: Scope) -> int:

@@ -14,11 +14,10 @@ from bot.commands.modals import open_modal
 from bot.commands.responses import confirm, run_or_defer
 from bot.commands.scopes import (
     CHANNEL_SCOPE,
-    Target,
     chosen_scope,
+    confirmation_for,
     scope_choices,
     scope_id_in,
-    target_of,
 )
 from bot.commands.surface import Surface
 from bot.conversation.exchange import Conversation
@@ -107,12 +106,14 @@ class SystemPromptCommand:
     ) -> None:
         await run_or_defer(interaction, self._assistant.instruct(scope, place, prompt))
         strings = strings_for(interaction)
-        sentences = {
-            Target.CHANNEL: strings.system_set_channel,
-            Target.THREAD: strings.system_set_thread,
-            Target.DM: strings.system_set_dm,
-            Target.SERVER: strings.system_set_server,
-        }
-        is_set = prompt.strip()
-        sentence = sentences[target_of(place, scope)] if is_set else strings.system_cleared
+        sentence = strings.system_cleared
+        if prompt.strip():
+            sentence = confirmation_for(
+                place,
+                scope,
+                channel=strings.system_set_channel,
+                thread=strings.system_set_thread,
+                dm=strings.system_set_dm,
+                server=strings.system_set_server,
+            )
         await confirm(interaction, sentence)
