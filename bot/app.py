@@ -165,7 +165,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     interactions = Interactions(assistant, history, questions, claims, limit, replies, places)
 
     watermark = Watermark(history.facts)
-    guilds = Guilds(client, history, access)
+    guilds = Guilds(client, history.places, history.facts, access)
     period = CatchUpPeriod(settings.catch_up_hours)
     unfinished = Unfinished(
         assistant,

@@ -237,8 +237,8 @@ class Edits:
         await self._assistant.forget_places([place_id, *below])
 
     async def _forget_guild(self, guild_id: int) -> None:
-        places = await self._history.places.places_of(guild_id)
+        places = await self._history.places.in_guild(guild_id)
         await self._assistant.forget_places(places)
-        await self._history.places.leave_guild(guild_id)
+        await self._history.places.remove_guild(guild_id)
         self._history.erasure.mark_pending()
         log.info("Left server %d: forgot what was asked there", guild_id)

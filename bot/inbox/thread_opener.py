@@ -48,7 +48,7 @@ class ThreadOpener:
             else:
                 self._channels.remember_thread(thread.id, own=True)
                 guild_id = exchange.conversation.guild_id
-                await self._history.places.remember_thread(thread.id, thread.parent_id, guild_id)
+                await self._history.places.add_own_thread(thread.id, thread.parent_id, guild_id)
         except HistoryFailed as error:
             log.warning("Cannot record the place of answer %d: %s", exchange.message_id, error)
         if thread is not None:

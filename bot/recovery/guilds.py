@@ -12,7 +12,8 @@ from bot.errors import HistoryFailed
 from bot.inbox.access import Access
 from bot.inbox.channels import channels_of, last_id
 from bot.recovery.watermark import MissedRange
-from bot.storage.exchanges import History
+from bot.storage.facts import Facts
+from bot.storage.places import Places
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,12 @@ class GuildRanges:
 class Guilds:
     """Remembers the guilds of the bot across connections."""
 
-    def __init__(self, client: discord.Client, history: History, access: Access) -> None:
+    def __init__(
+        self, client: discord.Client, places: Places, facts: Facts, access: Access
+    ) -> None:
         self._client = client
-        self._history = history
+        self._places = places
+        self._facts = facts
         self.access = access
         self._known = set[int]()
         self._to_record: dict[int, int] = {}
@@ -46,7 +50,7 @@ class Guilds:
 
     async def load(self) -> None:
         """Read which guilds are known; raises HistoryFailed."""
-        self._known = {*await self._history.places.guilds()}
+        self._known = {*await self._places.guilds()}
 
     async def meet(self, newest_possible: int) -> None:
         """Record the guilds that are new; what is older there is not for the bot."""
@@ -80,7 +84,7 @@ class Guilds:
         async with self._recording:
             since = dict(self._to_record)
             if since:
-                await self._history.places.join_guilds(since)
+                await self._places.add_guilds(since)
             self._noted.clear()
             self._known |= since.keys()
             for guild_id in since:
@@ -90,7 +94,7 @@ class Guilds:
 
     async def absent(self) -> set[int]:
         """Return the known guilds that Discord does not list any more."""
-        return {*await self._history.places.guilds()} - {one.id for one in self._client.guilds}
+        return {*await self._places.guilds()} - {one.id for one in self._client.guilds}
 
     async def lost(self, guild_id: int, after_id: int) -> None:
         """Note that a guild became unavailable, and the message id that was processed last."""
@@ -109,7 +113,7 @@ class Guilds:
         """
         self._lost_meanwhile.clear()
         unsearched = await self._load_unsearched()
-        since = await self._history.places.guilds()
+        since = await self._places.guilds()
         unavailable = self._unavailable()
         ranges = GuildRanges({}, {})
         for guild in self._client.guilds:
@@ -149,7 +153,7 @@ class Guilds:
         async with self._loading:
             if self._unsearched is None:
                 try:
-                    stored = json.loads(await self._history.facts.get(FACT) or "{}")
+                    stored = json.loads(await self._facts.get(FACT) or "{}")
                     self._unsearched = {int(guild_id): int(id_) for guild_id, id_ in stored.items()}
                 except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
                     self._unsearched = {}
@@ -159,5 +163,5 @@ class Guilds:
     async def _set_unsearched(self, unsearched: dict[int, int]) -> None:
         self._unsearched = unsearched
         if unsearched != self._written:
-            await self._history.facts.set(FACT, json.dumps(unsearched))
+            await self._facts.set(FACT, json.dumps(unsearched))
             self._written = unsearched

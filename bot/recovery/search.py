@@ -79,7 +79,7 @@ class SearchPlanner:
         await self._add_guilds(search, ranges.available)
         if self._guilds.access.allows(None):
             missed = MissedRange.after(after_id, oldest_id=oldest_id, edits_seconds=edits_seconds)
-            for channel_id in await self._places.direct_places():
+            for channel_id in await self._places.direct_messages():
                 search.add_channel(self._channels.at(channel_id, None), missed)
         return search
 
@@ -90,7 +90,7 @@ class SearchPlanner:
             if missed is None:
                 continue
             has_places = guild.id in with_places
-            known = {*(await self._places.places_of(guild.id) if has_places else ())}
+            known = {*(await self._places.in_guild(guild.id) if has_places else ())}
             for channel in channels_of(guild):
                 if _may_have_missed(channel, missed, known) and can_read(channel):
                     search.add_channel(channel, missed)

@@ -29,7 +29,7 @@ class Places:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def remember_thread(
+    async def add_own_thread(
         self, place_id: int, parent_id: int | None, guild_id: int | None
     ) -> None:
         """Record a thread of the bot's own, in which follow-ups need no mention."""
@@ -48,7 +48,7 @@ class Places:
         )
         return [int(place_id) for (place_id,) in rows]
 
-    async def places_of(self, guild_id: int) -> list[int]:
+    async def in_guild(self, guild_id: int) -> list[int]:
         """Return the known places of a guild."""
         rows = await self._database.fetch(
             "SELECT place_id FROM places WHERE guild_id = ?", guild_id
@@ -80,7 +80,7 @@ class Places:
             threads.setdefault(int(parent_id), []).append(int(place_id))
         return threads
 
-    async def direct_places(self) -> list[int]:
+    async def direct_messages(self) -> list[int]:
         """Return the known direct message channels."""
         rows = await self._database.fetch(
             "SELECT place_id FROM places WHERE guild_id IS NULL AND parent_id IS NULL AND own = 0"
@@ -106,7 +106,7 @@ class Places:
         rows = await self._database.fetch("SELECT guild_id, since_id FROM guilds")
         return {int(guild_id): int(since_id) for guild_id, since_id in rows}
 
-    async def join_guilds(self, since: Mapping[int, int]) -> None:
+    async def add_guilds(self, since: Mapping[int, int]) -> None:
         """Record the guilds that the bot is in.
 
         *since* has for each guild the message id after which the bot was in it; older messages are
@@ -115,7 +115,7 @@ class Places:
         insert = "INSERT INTO guilds VALUES (?, ?) ON CONFLICT DO NOTHING"
         await self._database.change_all(*((insert, row) for row in since.items()))
 
-    async def leave_guild(self, guild_id: int) -> None:
+    async def remove_guild(self, guild_id: int) -> None:
         """Delete a guild with its system prompt, its model and its usage."""
         await self._database.change_all(
             ("DELETE FROM guilds WHERE guild_id = ?", (guild_id,)),

@@ -156,7 +156,7 @@ async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
     await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2, 3)))
     await keep(scene.history, an_exchange(102, channel=101, parent=100, reply="x"))
     await keep(scene.history, an_exchange(105, guild=8, channel=9, reply="x"))
-    await scene.history.places.join_guilds({8: 1})
+    await scene.history.places.add_guilds({8: 1})
     scene.database.fail(1, count=FOR_EVER)
     await scene.edits.deleted([1, 2])
     await scene.edits.place_deleted(100)

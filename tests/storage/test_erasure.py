@@ -337,13 +337,13 @@ async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path
     async with FailingDatabase.open(path) as database:
         history = History(database)
         for place_id in places:
-            await history.places.remember_thread(place_id, 1, 7)
+            await history.places.add_own_thread(place_id, 1, 7)
         await keep(history, an_exchange(1000, place=1000, reply="x"))
         await keep(history, an_exchange(5000, channel=3999, parent=1, reply="y"))
         database.recover()
         await history.erasure.forget_places(places)
         assert database.units < 10
-        assert await history.places.places_of(7) == [1]
+        assert await history.places.in_guild(7) == [1]
         await history.erasure.erase()
         assert [await history.find(one) for one in (1000, 5000)] == [None, None]
         for one in (1000, 5000):

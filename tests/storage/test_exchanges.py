@@ -226,7 +226,7 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         await history.preferences.set_system_prompt("channel", Conversation(1), "Be brief.")
         await history.models.set_calibration("m", Calibration(1.25, 300.0, 4))
         await history.facts.set("commands", "abc")
-        await history.places.remember_thread(60, 1, 7)
+        await history.places.add_own_thread(60, 1, 7)
         await history.places.claim_first_hint(9)
     async with History.open(path) as history:
         assert await seen(history, CHANNEL) == [60]
@@ -439,13 +439,13 @@ async def test_nothing_looks_through_all_that_is_stored(history: History) -> Non
     await history.erasure.erase()
     await history.erasure.prune(10)
     places = history.places
-    await places.join_guilds({7: 1})
+    await places.add_guilds({7: 1})
     await places.threads_below(1)
     await places.guilds_with_places()
-    await places.places_of(7)
+    await places.in_guild(7)
     await places.channels_of(7)
     await places.threads_of(7)
-    await places.leave_guild(7)
+    await places.remove_guild(7)
     await connection.set_trace_callback(None)  # type: ignore[arg-type]
     plans = dict[str, str]()
     for statement in statements:

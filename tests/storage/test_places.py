@@ -14,13 +14,13 @@ async def test_own_places_stay_own(history: History) -> None:
     assert not await history.places.is_own_thread(100)
     await history.receive(an_exchange(150, channel=100, parent=1))
     assert not await history.places.is_own_thread(100)
-    await history.places.remember_thread(100, 1, 7)
+    await history.places.add_own_thread(100, 1, 7)
     await history.receive(an_exchange(160, channel=100, parent=1))
     assert await history.places.is_own_thread(100)
 
 
 async def test_one_hint_per_place(history: History) -> None:
-    await history.places.remember_thread(100, 1, 7)
+    await history.places.add_own_thread(100, 1, 7)
     assert [await history.places.claim_first_hint(100) for _ in range(3)] == [True, False, False]
     assert await history.places.claim_first_hint(200)
     assert await history.places.is_own_thread(100)
@@ -29,23 +29,23 @@ async def test_one_hint_per_place(history: History) -> None:
 async def test_places_are_found_below_their_channel_and_in_their_guild(history: History) -> None:
     await history.receive(an_exchange(10, channel=1))
     await history.receive(an_exchange(20, channel=200, parent=1))
-    await history.places.remember_thread(300, 1, 7)
+    await history.places.add_own_thread(300, 1, 7)
     await history.receive(an_exchange(30, channel=2, guild=8))
     await history.receive(an_exchange(40, channel=3, guild=None))
     places = history.places
     assert sorted(await places.threads_below(1)) == [200, 300]
-    assert sorted(await places.places_of(7)) == [1, 200, 300]
+    assert sorted(await places.in_guild(7)) == [1, 200, 300]
     assert await places.guilds_with_places() == {7, 8}
-    assert await places.direct_places() == [3]
+    assert await places.direct_messages() == [3]
     assert await places.channels_with_threads() == [1]
     assert [await places.parent_of(one) for one in (200, 1, 99)] == [1, None, None]
 
 
 async def test_a_guild_is_known_since_it_was_joined_first(history: History) -> None:
-    await history.places.join_guilds({7: 500, 8: 600})
-    await history.places.join_guilds({7: 900})
+    await history.places.add_guilds({7: 500, 8: 600})
+    await history.places.add_guilds({7: 900})
     assert await history.places.guilds() == {7: 500, 8: 600}
-    await history.places.leave_guild(7)
+    await history.places.remove_guild(7)
     assert await history.places.guilds() == {8: 600}
 
 
@@ -64,6 +64,6 @@ async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) ->
         database.execute("INSERT INTO places VALUES (1, 1, 1, 0)")
         database.commit()
     async with History.open(path) as history:
-        assert sorted(await history.places.places_of(7)) == [1, 200]
-        assert await history.places.direct_places() == [3]
+        assert sorted(await history.places.in_guild(7)) == [1, 200]
+        assert await history.places.direct_messages() == [3]
         assert await open_ids(history) == []

@@ -77,5 +77,5 @@ async def test_a_model_is_forgotten_with_its_channel_and_its_guild(
     await history.erasure.forget_places([CHANNEL.channel_id])
     left = "SELECT scope, scope_id FROM models ORDER BY scope"
     assert rows(path, left) == [("channel", 3), ("guild", 7)]
-    await history.places.leave_guild(7)
+    await history.places.remove_guild(7)
     assert rows(path, left) == [("channel", 3)]

@@ -221,11 +221,11 @@ async def test_what_is_asked_outside_of_servers_names_no_place_to_read(history: 
 
     await history.receive(outside(asked(20, channel=5)))
     await history.receive(outside(asked(21, channel=6, private=False)))
-    assert await history.places.direct_places() == []
+    assert await history.places.direct_messages() == []
     await history.receive(outside(an_exchange(22, channel=6)))
-    assert await history.places.direct_places() == [6]
+    assert await history.places.direct_messages() == [6]
     await history.receive(asked(23, channel=3))
-    assert await history.places.places_of(7) == [3]
+    assert await history.places.in_guild(7) == [3]
 
 
 async def test_what_is_withdrawn_is_known_as_such(history: History) -> None:
