@@ -1,4 +1,4 @@
-"""What Discord sends of a form that was sent off: read as it is documented, whatever comes."""
+"""Submitted modals are read as Discord documents them, and nothing else is taken for one."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ DISPLAY = {"type": 10, "id": 1}
 
 
 @pytest.mark.parametrize("ids", [(), (1,), (LARGEST, LARGEST)])
-def test_an_id_says_what_it_was_made_of_and_fits(ids: tuple[int, ...]) -> None:
+def test_a_modal_id_can_be_parsed_again_and_fits(ids: tuple[int, ...]) -> None:
     custom_id = modal_id("system-channel", *ids)
     assert len(custom_id) <= 100
     assert parse_modal_id({"custom_id": custom_id}) == ("system-channel", ids)
@@ -28,10 +28,10 @@ def test_an_id_says_what_it_was_made_of_and_fits(ids: tuple[int, ...]) -> None:
         [],
         {},
         {"custom_id": 7},
-        *({"custom_id": f"about:{one}"} for one in ("", "one", "-1", "²", LARGEST + 1, "1:")),
+        *({"custom_id": f"about:{ids}"} for ids in ("", "one", "-1", "²", LARGEST + 1, "1:")),
     ],
 )
-def test_what_is_no_id_of_ours_is_about_nothing(data: Any) -> None:
+def test_an_id_that_the_bot_did_not_make_is_about_nothing(data: Any) -> None:
     assert parse_modal_id(data) == ("", ())
 
 
@@ -41,6 +41,6 @@ def test_the_field_is_found_in_a_row_or_a_label(parts: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("parts", [None, "x", [], [DISPLAY], [{"component": FIELD | {"value": 1}}]])
-def test_where_there_is_no_field_nothing_was_written_not_even_an_empty_text(parts: Any) -> None:
+def test_a_modal_without_a_field_has_no_text_not_even_an_empty_one(parts: Any) -> None:
     assert entered_text({"components": parts}) is None
     assert entered_text(parts) is None
