@@ -17,7 +17,7 @@ from tests.faults.test_crash import killed
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LANGUAGES = pytest.mark.parametrize(
-    ("locale", "say"), [("en-US", ENGLISH), ("ko", KOREAN)], ids=["English", "Korean"]
+    ("locale", "strings"), [("en-US", ENGLISH), ("ko", KOREAN)], ids=["English", "Korean"]
 )
 
 
@@ -63,7 +63,7 @@ async def check_given_back(stage: Stage, interaction: str, why: str, words: str)
 @LANGUAGES
 @pytest.mark.parametrize("scope", ["channel", "server"])
 async def test_the_form_of_system_survives_a_restart(
-    own_stage: Stage, unique: str, scope: str, locale: str, say: Sentences
+    own_stage: Stage, unique: str, scope: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage
     person, channel = await speaker(stage, locale), await stage.channel()
@@ -72,7 +72,7 @@ async def test_the_form_of_system_survives_a_restart(
         await killed(bot)
     async with stage.bot():
         told = await stage.submit(form, f"Be brief {unique}.")
-        done = {"channel": say.system_set_channel, "server": say.system_set_server}
+        done = {"channel": strings.system_set_channel, "server": strings.system_set_server}
         assert told["content"] == done[scope]
         await stage.asked(unique, channel=channel)
         prompt = await stage.prompt_with(unique)
@@ -82,7 +82,7 @@ async def test_the_form_of_system_survives_a_restart(
 @LANGUAGES
 @pytest.mark.parametrize("kind", ["channel", "thread", "dm"])
 async def test_ask_about_this_survives_a_restart_where_the_bot_can_read(
-    own_stage: Stage, unique: str, kind: str, locale: str, say: Sentences
+    own_stage: Stage, unique: str, kind: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage
     person, place = await speaker(stage, locale), await stage.channel()
@@ -94,7 +94,7 @@ async def test_ask_about_this_survives_a_restart_where_the_bot_can_read(
     async with stage.bot() as bot:
         said = await stage.discord.say(place, person, f"{unique} hard", attachments=[file])
         form = await opened_about(stage, said, person)
-        assert form["modal"]["title"] == say.ask_modal_title
+        assert form["modal"]["title"] == strings.ask_modal_title
         await killed(bot)
     await stage.discord.edit(place, said["id"], f"{unique} hard words")
     async with stage.bot():
@@ -107,7 +107,7 @@ async def test_ask_about_this_survives_a_restart_where_the_bot_can_read(
 
 @LANGUAGES
 async def test_where_the_bot_cannot_read_it_says_that_it_was_restarted(
-    own_stage: Stage, unique: str, locale: str, say: Sentences
+    own_stage: Stage, unique: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage
     person = await speaker(stage, locale)
@@ -118,7 +118,9 @@ async def test_where_the_bot_cannot_read_it_says_that_it_was_restarted(
         await killed(bot)
     async with stage.bot():
         interaction = await sent(stage, form, f"{unique} what is that?")
-        await check_given_back(stage, interaction, say.ask_about_lost, f"{unique} what is that?")
+        await check_given_back(
+            stage, interaction, strings.ask_about_lost, f"{unique} what is that?"
+        )
         form = await opened_about(stage, said, person)
         [shown] = await answer(stage, await sent(stage, form, f"{unique} and now?"))
         assert shown["ephemeral"]
@@ -200,12 +202,12 @@ async def test_permissions_are_checked_anew_after_a_restart(own_stage: Stage, un
     ["0a1b2c3d4e5f60718293a4b5c6d7e8f9", "system-channel", "about:1", "about:one:2", ":::", "💥"],
 )
 async def test_a_form_of_another_version_is_said_to_be_one(
-    stage: Stage, unique: str, custom_id: str, locale: str, say: Sentences
+    stage: Stage, unique: str, custom_id: str, locale: str, strings: Sentences
 ) -> None:
     person, channel = await speaker(stage, locale), await stage.channel()
     form = await stage.use(channel, "system", by=person)
     interaction = await sent(stage, form, unique, custom_id=custom_id)
-    await check_given_back(stage, interaction, say.modal_outdated, unique)
+    await check_given_back(stage, interaction, strings.modal_outdated, unique)
 
 
 async def test_a_form_is_for_the_place_that_it_was_opened_in(stage: Stage, unique: str) -> None:
@@ -247,7 +249,7 @@ async def test_too_long_a_system_prompt_is_given_back(own_stage: Stage, unique: 
 
 @LANGUAGES
 async def test_one_too_many_is_given_back(
-    own_stage: Stage, unique: str, locale: str, say: Sentences
+    own_stage: Stage, unique: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage
     person, place = await speaker(stage, locale), await stage.channel()
@@ -257,7 +259,7 @@ async def test_one_too_many_is_given_back(
         first, second = [await opened_about(stage, said, person) for _ in range(2)]
         await answer(stage, await sent(stage, first, unique))
         interaction = await sent(stage, second, words)
-        await check_given_back(stage, interaction, say.rate_limited.format(limit=1), words)
+        await check_given_back(stage, interaction, strings.rate_limited.format(limit=1), words)
 
         async def forgotten() -> bool:
             sql = "SELECT count(*) FROM exchanges WHERE question = ?"
