@@ -1,0 +1,152 @@
+"""Since when the bot is in which guild, and what was missed where."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.inbox.access import Access
+from bot.recovery import guilds as guilds_module
+from bot.recovery.guilds import FACT, GuildRanges, Guilds
+from bot.recovery.watermark import MissedRange
+from bot.storage.exchanges import History
+from tests.doubles import PATIENCE_SECONDS
+from tests.faults.failing import FailingDatabase
+from tests.world import GUILD, World
+
+EVERYWHERE = Access(frozenset(), direct_messages=True)
+ELSEWHERE = Access(frozenset({GUILD + 1}), direct_messages=True)
+JOINED, OLDEST, SEEN, DONE = 1 << 22, 2 << 22, 3 << 22, 9 << 22
+NOTHING = GuildRanges({}, {})
+ALL = GuildRanges({GUILD: MissedRange(DONE, DONE)}, {})
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def guilds(world: World, history: History) -> Guilds:
+    return Guilds(world.client, history.places, history.facts, EVERYWHERE)
+
+
+async def missed(guilds: Guilds, after_id: int = DONE, oldest_id: int = OLDEST) -> GuildRanges:
+    return await guilds.missed(after_id, oldest_id=oldest_id, edits_seconds=0)
+
+
+async def test_what_is_older_than_the_bot_in_a_guild_is_not_missed(
+    guilds: Guilds, history: History
+) -> None:
+    assert await missed(guilds, JOINED) == NOTHING, "a guild is searched once it is recorded"
+    await guilds.meet(JOINED)
+    assert await history.places.guilds() == {GUILD: JOINED}
+    assert await missed(guilds, 0, 0) == GuildRanges({GUILD: MissedRange(JOINED, JOINED)}, {})
+    await guilds.meet(DONE)
+    assert await history.places.guilds() == {GUILD: JOINED}, "it is known"
+
+
+async def test_in_a_new_guild_what_people_wrote_last_says_from_when_on_the_bot_is_there(
+    world: World, guilds: Guilds, history: History
+) -> None:
+    """Discord's clock may be behind ours."""
+    world.guild.text_channels[0].last_message_id = JOINED
+    await guilds.meet(DONE)
+    assert await history.places.guilds() == {GUILD: JOINED}
+
+
+async def test_a_guild_is_searched_from_the_watermark_on(guilds: Guilds) -> None:
+    await guilds.meet(JOINED)
+    assert await missed(guilds) == ALL
+    assert await missed(guilds, OLDEST - 1) == GuildRanges({GUILD: MissedRange(OLDEST, OLDEST)}, {})
+
+
+async def test_a_guild_where_the_operator_does_not_let_the_bot_work_is_not_searched(
+    world: World, history: History
+) -> None:
+    guilds = Guilds(world.client, history.places, history.facts, ELSEWHERE)
+    await guilds.meet(JOINED)
+    assert await missed(guilds) == NOTHING
+
+
+async def test_a_guild_that_was_unavailable_is_searched_from_before_that(
+    world: World, guilds: Guilds, history: History
+) -> None:
+    """Also after a restart."""
+    await guilds.meet(JOINED)
+    world.guild.unavailable = True
+    ranges = await missed(guilds, SEEN)
+    assert ranges == GuildRanges({}, {GUILD: SEEN})
+    await guilds.were_searched(ranges)
+    assert guilds.is_unsearched(GUILD)
+    assert not guilds.any_returned(ranges)
+    world.guild.unavailable = False
+    assert guilds.any_returned(ranges)
+    for one in (guilds, Guilds(world.client, history.places, history.facts, EVERYWHERE)):
+        later = await missed(one)
+        assert later == GuildRanges({GUILD: MissedRange(SEEN, SEEN)}, {})
+    await guilds.were_searched(later)
+    assert not guilds.is_unsearched(GUILD)
+    assert await missed(guilds) == ALL
+
+
+async def test_a_guild_that_becomes_unavailable_is_searched_from_then_on(
+    world: World, guilds: Guilds
+) -> None:
+    """The watermark goes on with the messages of other guilds."""
+    await guilds.meet(JOINED)
+    await guilds.lost(GUILD, SEEN)
+    await guilds.lost(GUILD, DONE)
+    assert await missed(guilds) == GuildRanges({GUILD: MissedRange(SEEN, SEEN)}, {})
+
+
+async def test_a_guild_that_is_lost_during_its_search_is_searched_again(
+    world: World, guilds: Guilds
+) -> None:
+    await guilds.meet(JOINED)
+    ranges = await missed(guilds)
+    await guilds.lost(GUILD, SEEN)
+    assert guilds.any_returned(ranges), "it is there again by now"
+    await guilds.were_searched(ranges)
+    assert guilds.is_unsearched(GUILD)
+
+
+@pytest.mark.parametrize("stored", ["", "x", "[]", '{"x": 1}', "null"])
+async def test_a_fact_that_makes_no_sense_counts_as_absent(
+    guilds: Guilds, history: History, stored: str
+) -> None:
+    await history.facts.set(FACT, stored)
+    await guilds.meet(JOINED)
+    assert await missed(guilds) == ALL
+
+
+async def test_known_guilds_that_discord_does_not_list_are_absent(
+    guilds: Guilds, history: History
+) -> None:
+    await history.places.add_guilds({GUILD: JOINED, 8: JOINED})
+    assert await guilds.absent() == {8}
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[FailingDatabase]:
+    async with FailingDatabase.open(path) as database:
+        yield database
+
+
+async def test_a_guild_that_cannot_be_recorded_is_recorded_later(
+    world: World, database: FailingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guilds_module, "RETRY_SECONDS", 0.01)
+    history = History(database)
+    guilds = Guilds(world.client, history.places, history.facts, EVERYWHERE)
+    await guilds.load()
+    guilds.see(world.guild, JOINED)
+    database.fail(1, count=2)
+    recording = asyncio.create_task(guilds.keep_recorded())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while database.units < 3:  # noqa: ASYNC110  # a database tells nobody
+            await asyncio.sleep(0.01)
+    recording.cancel()
+    await asyncio.wait([recording])
+    assert await history.places.guilds() == {GUILD: JOINED}

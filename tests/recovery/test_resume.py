@@ -1,0 +1,205 @@
+"""Which open questions are resumed, in which order, and what becomes of those that fail."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.conversation.exchange import OpenQuestion, State
+from bot.conversation.snowflakes import snowflake_at
+from bot.errors import HistoryFailed
+from bot.inbox.claims import Claims
+from bot.inbox.in_flight import InFlight
+from bot.recovery.period import MIN_STORED_SECONDS, CatchUpPeriod
+from bot.recovery.resume import MAX_FAILURES, MAX_QUESTIONS, Resumption
+from bot.recovery.schedule import Schedule
+from bot.recovery.unfinished import Unfinished
+from bot.storage.exchanges import History
+from tests.doubles import PATIENCE_SECONDS, an_exchange
+
+NOW = 1_800_000_000.0
+Outcome = bool | Exception
+
+
+@dataclass
+class DoubleUnfinished(Unfinished):
+    """Keeps the questions that it is to resume or give up; *history* stores their end."""
+
+    history: History
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    giving_up: dict[int, Outcome] = field(default_factory=dict)
+    resumed: list[int] = field(default_factory=list)
+    given_up: list[int] = field(default_factory=list)
+    oldest_id: int = 0
+    blocked: dict[int, asyncio.Event] = field(default_factory=dict)
+
+    async def resume(self, question: OpenQuestion, *, oldest_id: int) -> bool:
+        message_id, self.oldest_id = question.exchange.message_id, oldest_id
+        self.resumed.append(message_id)
+        if message_id in self.blocked:
+            await self.blocked[message_id].wait()
+        return await self._end(question, self.outcomes.get(message_id, True))
+
+    async def give_up(self, question: OpenQuestion) -> bool:
+        self.given_up.append(question.exchange.message_id)
+        return await self._end(question, self.giving_up.get(question.exchange.message_id, True))
+
+    async def _end(self, question: OpenQuestion, outcome: Outcome) -> bool:
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome and question.withdrawn:
+            await self.history.mark_reply_deleted(question.exchange.message_id)
+        elif outcome:
+            await self.history.complete(question.exchange, State.ANSWERED)
+        return outcome
+
+
+class Scene:
+    """Open questions of the channels 1 and 2, and what resumes them."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.in_flight = InFlight()
+        self.schedule = Schedule(self.in_flight)
+        self.claims = Claims(self.in_flight, self.schedule.released)
+        self.unfinished = DoubleUnfinished(history)
+        period = CatchUpPeriod(0, now=lambda: NOW)
+        self.resumption = Resumption(
+            history, self.unfinished, self.claims, self.schedule, self.in_flight, period
+        )
+
+    async def asked(self, *message_ids: int, channel: int = 1) -> None:
+        for message_id in message_ids:
+            assert await self.history.receive(an_exchange(message_id, channel=channel))
+
+    async def resume(self) -> None:
+        """Resume the open questions, and return when all tasks are done."""
+        await self.resumption.resume()
+        await self.finished()
+
+    async def finished(self, *channels: int) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for channel in channels or (1, 2):
+                await self.claims.turn((channel, 0))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():  # noqa: ASYNC110  # a list tells nobody
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def scene(history: History) -> Scene:
+    return Scene(history)
+
+
+async def test_the_questions_of_a_queue_are_resumed_one_by_one_oldest_first(scene: Scene) -> None:
+    await scene.asked(3, 1, 2)
+    blocked = scene.unfinished.blocked[1] = asyncio.Event()
+    await scene.resumption.resume()
+    await scene.until(lambda: bool(scene.unfinished.resumed))
+    await scene.resumption.resume()
+    assert scene.unfinished.resumed == [1]
+    blocked.set()
+    await scene.finished()
+    assert scene.unfinished.resumed == [1, 2, 3], "who passes twice resumes nothing twice"
+    assert await scene.history.open_questions() == []
+
+
+async def test_queues_are_resumed_side_by_side_a_few_at_a_time(scene: Scene) -> None:
+    channels = range(1, MAX_QUESTIONS + 3)
+    for channel in channels:
+        await scene.asked(channel, channel=channel)
+        scene.unfinished.blocked[channel] = asyncio.Event()
+    await scene.resumption.resume()
+    await scene.until(lambda: len(scene.unfinished.resumed) == MAX_QUESTIONS)
+    await asyncio.sleep(0.05)
+    assert len(scene.unfinished.resumed) == MAX_QUESTIONS
+    for event in scene.unfinished.blocked.values():
+        event.set()
+    await scene.finished(*channels)
+    assert sorted(scene.unfinished.resumed) == list(channels)
+
+
+async def test_new_questions_of_a_queue_wait_for_the_resumed_ones(scene: Scene) -> None:
+    await scene.asked(1)
+    blocked = scene.unfinished.blocked[1] = asyncio.Event()
+    await scene.resumption.resume()
+    new = asyncio.create_task(scene.claims.turn((1, 0)))
+    assert await asyncio.wait_for(scene.claims.turn((2, 0)), PATIENCE_SECONDS)
+    await asyncio.sleep(0.01)
+    assert not new.done()
+    blocked.set()
+    assert await asyncio.wait_for(new, PATIENCE_SECONDS)
+    assert await scene.history.open_questions() == []
+
+
+@pytest.mark.parametrize("outcome", [False, HistoryFailed("disk"), RuntimeError("a bug of ours")])
+async def test_a_queue_whose_question_fails_pauses_and_no_other_does(
+    scene: Scene, outcome: Outcome
+) -> None:
+    await scene.asked(1, 2)
+    await scene.asked(3, channel=2)
+    scene.unfinished.outcomes[1] = outcome
+    await scene.resume()
+    assert sorted(scene.unfinished.resumed) == [1, 3]
+    assert scene.schedule.backoffs.active((1, 0))
+    assert not scene.schedule.backoffs.active((2, 0))
+    await scene.resume()
+    assert len(scene.unfinished.resumed) == 2, "nothing is resumed during the pause"
+    scene.schedule.backoffs.clear()
+    scene.unfinished.outcomes.clear()
+    await scene.resume()
+    assert scene.unfinished.resumed[2:] == [1, 2]
+
+
+async def test_a_forgotten_question_is_withdrawn_even_during_a_pause(scene: Scene) -> None:
+    await scene.asked(1, 2)
+    scene.unfinished.outcomes[1] = False
+    await scene.resume()
+    await scene.history.erasure.forget(2)
+    await scene.resume()
+    assert scene.unfinished.resumed == [1, 2]
+
+
+async def test_what_another_task_has_claimed_is_passed_over_until_its_release(
+    scene: Scene,
+) -> None:
+    await scene.asked(1, 2)
+    with scene.claims.claim(1, (1, 0)) as claim:
+        assert claim is not None
+        await scene.resume()
+        assert scene.unfinished.resumed == [2]
+        assert claim.contested
+
+
+@pytest.mark.parametrize("reported", [True, False])
+async def test_a_question_that_always_fails_is_given_up(scene: Scene, reported: bool) -> None:
+    """If even that fails, it is dropped: nothing else can be done."""
+    await scene.asked(1)
+    scene.unfinished.outcomes[1] = RuntimeError("a bug of ours")
+    if not reported:
+        scene.unfinished.giving_up[1] = RuntimeError("another one")
+    for number in range(1, MAX_FAILURES + 1):
+        scene.schedule.backoffs.clear()
+        assert scene.unfinished.given_up == []
+        await scene.resume()
+        assert scene.unfinished.resumed == [1] * number
+    assert scene.unfinished.given_up == [1]
+    assert await scene.history.open_questions() == []
+
+
+async def test_nothing_is_resumed_during_a_shutdown(scene: Scene) -> None:
+    await scene.asked(1)
+    scene.in_flight.draining = True
+    await scene.resume()
+    assert scene.unfinished.resumed == []
+
+
+async def test_a_stored_question_is_answered_for_an_hour_even_without_a_catch_up_period(
+    scene: Scene,
+) -> None:
+    await scene.asked(1)
+    await scene.resume()
+    assert scene.unfinished.oldest_id == snowflake_at(NOW - MIN_STORED_SECONDS)

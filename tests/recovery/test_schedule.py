@@ -1,0 +1,205 @@
+"""What recovery does and when, on a loop whose time is virtual."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bot.errors import HistoryFailed
+from bot.inbox.claims import Claims
+from bot.inbox.in_flight import InFlight
+from bot.recovery.backoff import BACKOFF
+from bot.recovery.schedule import Need, Schedule
+from tests.doubles import run_virtually
+
+FIRST, QUEUE = BACKOFF.first_seconds, (1, 0)
+Outcome = bool | Exception
+
+
+class Work:
+    """Notes when each kind of work is done; its outcomes are enqueued, and True after those."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.done: list[tuple[str, float]] = []
+        self.outcomes: dict[Need, list[Outcome]] = {need: [] for need in Need}
+        self.seconds = dict.fromkeys(Need, 0.0)
+        self._schedule = schedule
+
+    async def resume(self) -> bool:
+        complete = await self._do(Need.RESUME)
+        self._schedule.start_next(Need.BACKFILL, Need.RECONCILE)
+        return complete
+
+    async def backfill(self) -> bool:
+        try:
+            return await self._do(Need.BACKFILL)
+        finally:
+            self._schedule.start_next(Need.RECONCILE)
+
+    async def reconcile(self) -> bool:
+        return await self._do(Need.RECONCILE)
+
+    async def _do(self, need: Need) -> bool:
+        self.done.append((need.name, round(asyncio.get_running_loop().time(), 3)))
+        await asyncio.sleep(self.seconds[need])
+        outcome = self.outcomes[need].pop(0) if self.outcomes[need] else True
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.done]
+
+    def times(self, need: Need) -> list[float]:
+        return [at for kind, at in self.done if kind == need.name]
+
+
+@asynccontextmanager
+async def repeating(schedule: Schedule) -> AsyncIterator[Work]:
+    work = Work(schedule)
+    jobs = (
+        (Need.RESUME, work.resume),
+        (Need.BACKFILL, work.backfill),
+        (Need.RECONCILE, work.reconcile),
+    )
+    tasks = [asyncio.create_task(schedule.repeat(need, job)) for need, job in jobs]
+    yield work
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_who_comes_back_resumes_then_backfills_then_reconciles() -> None:
+    async def scene() -> None:
+        schedule = Schedule(InFlight())
+        async with repeating(schedule) as work:
+            await asyncio.sleep(1)
+            assert work.done == [], "nothing is done without a need"
+            schedule.came_back()
+            await asyncio.sleep(1)
+            assert work.kinds() == ["RESUME", "BACKFILL", "RECONCILE"]
+            schedule.resume()
+            await asyncio.sleep(1)
+            assert work.kinds()[3:] == ["RESUME"], "what was completed is not needed again"
+
+    run_virtually(scene())
+
+
+@pytest.mark.parametrize("failure", [False, HistoryFailed("disk"), RuntimeError("a bug of ours")])
+@pytest.mark.parametrize("need", [Need.BACKFILL, Need.RECONCILE])
+def test_work_that_fails_is_repeated_after_a_growing_pause(need: Need, failure: Outcome) -> None:
+    async def scene() -> None:
+        schedule = Schedule(InFlight())
+        async with repeating(schedule) as work:
+            work.outcomes[need] = [failure, failure]
+            schedule.came_back()
+            await asyncio.sleep(10 * FIRST)
+            assert work.times(need) == [0, FIRST, 3 * FIRST]
+            others = {Need.BACKFILL, Need.RECONCILE} - {need}
+            assert [work.times(other) for other in others] == [[0]], "it holds up no other work"
+            work.outcomes[need] = [failure]
+            schedule.came_back()
+            began = work.times(need)[-1]
+            await asyncio.sleep(2 * FIRST)
+            assert work.times(need)[-1] - work.times(need)[-2] == FIRST, "a success ends the growth"
+            assert work.times(need)[-1] > began
+
+    run_virtually(scene())
+
+
+@pytest.mark.parametrize("failure", [HistoryFailed("disk"), RuntimeError("a bug of ours")])
+def test_a_resume_pass_that_fails_is_repeated(failure: Exception) -> None:
+    async def scene() -> None:
+        schedule = Schedule(InFlight())
+        async with repeating(schedule) as work:
+            work.outcomes[Need.RESUME] = [failure, failure]
+            schedule.came_back()
+            await asyncio.sleep(10 * FIRST)
+            assert work.times(Need.RESUME) == [0, FIRST, 3 * FIRST]
+
+    run_virtually(scene())
+
+
+def test_coming_back_ends_all_pauses() -> None:
+    async def scene() -> None:
+        schedule = Schedule(InFlight())
+        async with repeating(schedule) as work:
+            work.outcomes[Need.BACKFILL] = [False] * 5
+            schedule.came_back()
+            await asyncio.sleep(10 * FIRST)
+            schedule.came_back()
+            await asyncio.sleep(0.5)
+            assert work.times(Need.BACKFILL)[-1] == 10 * FIRST
+
+    run_virtually(scene())
+
+
+def test_who_comes_back_during_a_backfill_backfills_once_more() -> None:
+    """What was missed in between may not be in the lists that were read."""
+
+    async def scene() -> None:
+        schedule = Schedule(InFlight())
+        async with repeating(schedule) as work:
+            work.seconds[Need.BACKFILL] = 5
+            schedule.came_back()
+            await asyncio.sleep(1)
+            schedule.came_back()
+            await asyncio.sleep(20)
+            assert work.times(Need.BACKFILL) == [0, 5]
+
+    run_virtually(scene())
+
+
+def test_reconciling_does_not_wait_for_a_slow_backfill_that_is_repeated() -> None:
+    async def scene() -> None:
+        schedule = Schedule(InFlight())
+        async with repeating(schedule) as work:
+            work.outcomes[Need.BACKFILL] = [False]
+            work.seconds[Need.RECONCILE] = 100
+            schedule.came_back()
+            await asyncio.sleep(10)
+            assert work.times(Need.BACKFILL) == [0, FIRST]
+            assert work.times(Need.RECONCILE) == [0]
+
+    run_virtually(scene())
+
+
+@pytest.mark.parametrize(
+    ("is_open", "is_contested", "resumed"),
+    [(True, False, [FIRST]), (True, True, [FIRST]), (False, True, [0]), (False, False, [])],
+)
+def test_a_released_question_is_resumed_if_it_is_open_or_was_passed_over(
+    is_open: bool, is_contested: bool, resumed: Iterable[float]
+) -> None:
+    """An open one after a pause: it failed just now."""
+
+    async def scene() -> None:
+        in_flight = InFlight()
+        schedule = Schedule(in_flight)
+        claims = Claims(in_flight, schedule.released)
+        async with repeating(schedule) as work:
+            with claims.claim(1, QUEUE) as claim:
+                assert claim is not None
+                if is_open:
+                    claim.opened(QUEUE)
+                if is_contested:
+                    claims.contest(1)
+            assert schedule.backoffs.active(QUEUE) == is_open
+            await asyncio.sleep(10 * FIRST)
+            assert work.times(Need.RESUME) == resumed
+
+    run_virtually(scene())
+
+
+def test_nothing_begins_during_a_shutdown() -> None:
+    async def scene() -> None:
+        in_flight = InFlight()
+        schedule = Schedule(in_flight)
+        async with repeating(schedule) as work:
+            in_flight.draining = True
+            schedule.came_back()
+            await asyncio.sleep(10)
+            assert work.done == []
+
+    run_virtually(scene())
