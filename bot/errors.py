@@ -9,7 +9,7 @@ BotError
 │   └── QuestionRefused       the terminal has no question, or one that it cannot read
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
-├── RateLimited               somebody asks faster than they may
+├── UserRateLimited           somebody asks faster than they may
 ├── QueueFull                 too many questions wait in one place
 ├── NothingAsked              nothing in a question can be read
 ├── ReplyLost                 the place of an answer is gone or forbidden
@@ -111,7 +111,7 @@ class SystemPromptTooLong(BotError):
         return strings.system_too_long.format_map(vars(self))
 
 
-class RateLimited(BotError):
+class UserRateLimited(BotError):
     """Somebody asked more than *limit* questions in a minute; the question is dropped."""
 
     def __init__(self, limit: int) -> None:

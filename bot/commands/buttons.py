@@ -50,7 +50,7 @@ class ReplyButtons:
         surface.add_view(view)
 
     async def _pressed(self, action: ReplyAction, interaction: discord.Interaction) -> None:
-        """Do what a button says; raises Refused, RateLimited or HistoryFailed."""
+        """Do what a button says; raises Refused, UserRateLimited or HistoryFailed."""
         self._authorizer.authorize(interaction)
         try:
             await interaction.response.defer()

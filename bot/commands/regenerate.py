@@ -5,7 +5,7 @@ from enum import Enum, auto
 from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
-from bot.errors import RateLimited
+from bot.errors import UserRateLimited
 from bot.inbox.claims import Claims
 from bot.inbox.interactions import Interactions
 from bot.inbox.questions import Questions
@@ -51,13 +51,13 @@ class Regenerator:
     async def regenerate(
         self, exchange: Exchange, action: ReplyAction, press: ButtonPress, person_id: int
     ) -> RegenerateResult:
-        """Write a reply anew, or go on with it; raises RateLimited or HistoryFailed."""
+        """Write a reply anew, or go on with it; raises UserRateLimited or HistoryFailed."""
         with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
             if claim is None:
                 return RegenerateResult.RUNNING
             claim.arrived()
             if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
-                raise RateLimited(self._limit.questions_per_minute)
+                raise UserRateLimited(self._limit.questions_per_minute)
             claim.opened(exchange.queue_key)
             delivery = await self._deliver(exchange, action, press, person_id)
             if delivery.done:

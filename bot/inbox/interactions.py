@@ -10,7 +10,7 @@ import discord
 
 from bot.assistant.assistant import Assistant
 from bot.conversation.exchange import Exchange, State
-from bot.errors import HistoryFailed, RateLimited, ReplyDelayed, ReplyLost
+from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost, UserRateLimited
 from bot.inbox.claims import Claims
 from bot.inbox.interaction_places import InteractionPlaces, as_shown, origin_of
 from bot.inbox.questions import Questions
@@ -62,7 +62,7 @@ class Interactions:
     ) -> None:
         """Store the question of a command and answer it; during a shutdown only store it.
 
-        *about* are the files of the message that it asks about. Raises RateLimited.
+        *about* are the files of the message that it asks about. Raises UserRateLimited.
         """
         with self._claims.claim(interaction.id, exchange.queue_key) as claim:
             if claim is None:
@@ -107,13 +107,14 @@ class Interactions:
 
         The exchange is returned as Discord shows its answer: private if only its author sees it.
         None if the question came before or cannot be answered. A slow database does not delay the
-        response to Discord. Raises RateLimited, or ReplyDelayed if the stored question has to wait.
+        response to Discord. Raises UserRateLimited, or ReplyDelayed if the stored question has to
+        wait.
         """
         if self._limit.judge(exchange.author_id, exchange.message_id) is not Verdict.ADMITTED:
             log.info("Rate-limited question %d", exchange.message_id)
             if not await self._reject(exchange):
                 return None
-            raise RateLimited(self._limit.questions_per_minute)
+            raise UserRateLimited(self._limit.questions_per_minute)
         storing = asyncio.create_task(self._store(exchange))
         await asyncio.wait({storing}, timeout=ANSWER_SECONDS)
         if storing.done() and not storing.result():

@@ -12,7 +12,7 @@ from discord import app_commands
 from bot.commands import responses
 from bot.commands.base import Refused
 from bot.commands.responses import confirm, report_error, run_or_defer
-from bot.errors import BotError, HistoryFailed, RateLimited, SystemPromptTooLong
+from bot.errors import BotError, HistoryFailed, SystemPromptTooLong, UserRateLimited
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from tests.commands.doubles import DoubleInteraction
@@ -54,7 +54,7 @@ async def test_work_goes_on_although_it_cannot_be_deferred(
     ("error", "sentence", "level"),
     [
         (Refused(lambda t: t.refused_place), ENGLISH.refused_place, None),
-        (RateLimited(3), ENGLISH.rate_limited.format(limit=3), None),
+        (UserRateLimited(3), ENGLISH.rate_limited.format(limit=3), None),
         (SystemPromptTooLong(9, 8, 7, 6), SystemPromptTooLong(9, 8, 7, 6).explain(ENGLISH), None),
         (BotError("?"), ENGLISH.answer_failed, None),
         (HistoryFailed("disk full"), ENGLISH.command_memory_failed, logging.WARNING),
