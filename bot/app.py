@@ -90,7 +90,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
             Attachments(
                 settings.discord_api_url,
                 max_bytes=settings.attachment_bytes,
-                pictures=settings.image_turns > 0,
+                images=settings.image_turns > 0,
             ) as attachments,
             connection(
                 settings,

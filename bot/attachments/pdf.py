@@ -1,4 +1,4 @@
-"""The text of PDFs, read by a process that ends where one takes too much."""
+"""Read the text of PDFs in a process of its own, which is killed if it takes too much."""
 
 import asyncio
 import json
@@ -16,21 +16,22 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-HEAD_BYTES: Final = 1024  # in which a PDF says that it is one; ISO 32000-2, Annex I
+HEAD_BYTES: Final = 1024  # ISO 32000-2, Annex I: the header of a PDF is within these
+# Decision 011 has the reasons for these limits.
 PAGES: Final = 200
-MEMORY_BYTES: Final = 512_000_000  # addresses that are not used included
+MEMORY_BYTES: Final = 512_000_000  # of address space, used or not
 SECONDS: Final = 20.0
 AT_ONCE: Final = 2
-# The keys and all else that the environment says are no business of who reads what strangers made.
-PASSED_ON: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+# A process that reads hostile input gets no other variables, above all no keys.
+PASSED_VARIABLES: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 WORKER: Final = Path(__file__).with_name("pdf_worker.py")
 
 
 class End(StrEnum):
-    """How reading came to its end; the words of the worker, but for the last."""
+    """Why reading ended; all but the last are words of the worker."""
 
     WHOLE = "whole"
-    PAGES = "pages"  # There are more than are read.
+    PAGES = "pages"  # There are more pages than are read.
     LOCKED = "locked"
     DAMAGED = "damaged"
     STOPPED = "stopped"  # It took too long or too much memory, or broke the worker.
@@ -38,7 +39,7 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pdf:
-    """The text of the first *pages* of a PDF, and why there is no more of it."""
+    """The text of the first *pages* of a PDF, and why reading ended there."""
 
     text: str
     pages: int
@@ -46,12 +47,12 @@ class Pdf:
 
 
 def may_be_pdf(data: bytes | bytearray) -> bool:
-    """Whether what begins with *data* says that it is a PDF; text may say so, too."""
+    """Whether a file that begins with *data* may be a PDF; a text may look like one."""
     return b"%PDF-" in data[:HEAD_BYTES]
 
 
 class PdfReader:
-    """Reads few PDFs at a time, of each at most *max_characters*, and so many pages."""
+    """Reads few PDFs at a time, of each at most *max_characters* and PAGES pages."""
 
     def __init__(
         self, *, max_characters: int, memory_bytes: int = MEMORY_BYTES, seconds: float = SECONDS
@@ -63,17 +64,17 @@ class PdfReader:
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, data: bytes) -> Pdf:
-        """Return what the PDF *data* says; no failure is raised."""
+        """Read the PDF *data*; a failure is told by the `end` of the result."""
         async with self._free:
             try:
-                return _told(await self._worked(data))
+                return _parsed(await self._worker_output(data))
             except OSError as error:
-                log.warning("No process can be made to read a PDF: %s", type(error).__name__)
+                log.warning("Cannot start a process to read a PDF: %s", type(error).__name__)
                 return Pdf("", 0, End.STOPPED)
 
-    async def _worked(self, data: bytes) -> bytes:
-        """Return what the worker says, to its end or as far as it comes in time."""
-        said = bytearray()
+    async def _worker_output(self, data: bytes) -> bytes:
+        """Return the output of a worker, as far as it gets in time."""
+        output = bytearray()
         limits = {
             "pages": PAGES,
             "characters": self._max_characters,
@@ -86,8 +87,8 @@ class PdfReader:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-            start_new_session=True,  # Ctrl-C is for the bot, which ends this itself.
+            env={name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ},
+            start_new_session=True,  # Ctrl-C is for the bot, which ends the worker itself.
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -96,19 +97,19 @@ class PdfReader:
                 async with asyncio.timeout(self._seconds):
                     process.stdin.write(data)
                     process.stdin.close()
-                    while piece := await process.stdout.read(65536):
-                        said += piece
+                    while chunk := await process.stdout.read(65536):
+                        output += chunk
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        return bytes(said)
+        return bytes(output)
 
 
-def _told(said: bytes) -> Pdf:
-    """Return what the worker's lines say; the last one may be cut."""
+def _parsed(output: bytes) -> Pdf:
+    """Parse the lines of a worker; the last one may be cut."""
     pages, page, end = list[str](), list[str](), End.STOPPED
-    for value in _values(said):
+    for value in _values(output):
         if isinstance(value, str):
             page.append(value)
         elif isinstance(value, dict):
@@ -119,7 +120,7 @@ def _told(said: bytes) -> Pdf:
     return Pdf("\n\n".join(pages).strip(), len(pages), end)
 
 
-def _values(said: bytes) -> Iterator[object]:
-    for line in said.splitlines(keepends=True):
+def _values(output: bytes) -> Iterator[object]:
+    for line in output.splitlines(keepends=True):
         if line.endswith(b"\n"):
             yield json.loads(line)

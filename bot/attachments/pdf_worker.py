@@ -1,8 +1,8 @@
-"""Read the text of a PDF, in a process of its own that may take only so much.
+"""Read the text of a PDF in a process of its own, within limits of memory and time.
 
-The PDF comes by the standard input, the text goes line by line to the standard output, each line a
-JSON value: a string is a piece of text, true the end of a page, an object the end and why it came.
-Runs as a script, without this program's modules: what it reads may be made to break it.
+The PDF comes by the standard input. Each line of the standard output is a JSON value: a string is a
+piece of text, true the end of a page, an object the reason why reading ended. This runs as a script
+without the bot's modules, because a hostile PDF may take control of it.
 """
 
 import argparse
@@ -14,33 +14,33 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
-PIECE: Final = 4000  # characters
+CHUNK: Final = 4000  # characters in a line
 
 
 def main() -> None:
-    """Read what is on the standard input, within the limits of the command line."""
+    """Read the PDF on the standard input, within the limits of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("pages", "characters", "bytes", "seconds"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    given = parser.parse_args()
-    limit_to(given.bytes, given.seconds)
-    for line in lines(sys.stdin.buffer.read(), given.pages, given.characters):
+    limits = parser.parse_args()
+    limit_resources(limits.bytes, limits.seconds)
+    for line in lines(sys.stdin.buffer.read(), limits.pages, limits.characters):
         print(json.dumps(line), flush=True)
 
 
-def limit_to(max_bytes: int, seconds: int) -> None:
-    """Let this process take so much memory and processor time, where the system can hold it."""
+def limit_resources(max_bytes: int, seconds: int) -> None:
+    """Limit memory and processor time of this process, as far as the system can do that."""
     os.nice(10)
     with suppress(ImportError, ValueError, OSError):
-        import resource  # noqa: PLC0415  # not on every system
+        import resource  # noqa: PLC0415  # Not every system has it.
 
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
 
 
 def lines(data: bytes, max_pages: int, max_characters: int) -> Iterator[object]:
-    """Yield what goes out about a PDF; nothing after what it takes too much for."""
-    from pypdf import PdfReader  # noqa: PLC0415  # Where it is missing there is no end to read.
+    """Yield the values to write about a PDF; no end follows if it takes too much memory."""
+    from pypdf import PdfReader  # noqa: PLC0415  # It may be missing.
     from pypdf.errors import (  # noqa: PLC0415
         DependencyError,
         FileNotDecryptedError,
@@ -68,8 +68,8 @@ def _pages(reader: Any, max_pages: int, max_characters: int) -> Iterator[object]
             return
         text = page.extract_text()[: max_characters + 1]
         max_characters -= len(text)
-        for at in range(0, len(text), PIECE):
-            yield text[at : at + PIECE]
+        for at in range(0, len(text), CHUNK):
+            yield text[at : at + CHUNK]
         yield True
         if max_characters < 0:
             break

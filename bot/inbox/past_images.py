@@ -35,6 +35,6 @@ class PastImages:
         channel = self._channels.at(place.channel_id, place.guild_id)
         message = await self._channels.message(channel, message_id)
         attached = attachments_of(message) if message is not None else []
-        return self._attachments.pictures(
+        return self._attachments.pending_images(
             [one for one in attached if shown_name(one.filename) in names]
         )

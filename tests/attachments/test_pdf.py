@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.attachments.pdf import PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
-from bot.attachments.pdf_worker import PIECE, lines
+from bot.attachments.pdf_worker import CHUNK, lines
 from tests.pdfs import drawn, endless, locked, pdf, swelling
 
 LIMIT = 1000
@@ -121,7 +121,7 @@ def test_the_worker_says_page_by_page_what_there_is() -> None:
     assert list(lines(pdf("One", ""), 9, 99)) == ["One", True, True, whole]
     assert list(lines(pdf("One", "Two"), 1, 99)) == ["One", True, more]
     assert list(lines(pdf("One", "Two"), 9, 2)) == ["One", True, whole]
-    assert list(lines(pdf("x" * (PIECE + 1)), 9, 9999)) == ["x" * PIECE, "x", True, whole]
+    assert list(lines(pdf("x" * (CHUNK + 1)), 9, 9999)) == ["x" * CHUNK, "x", True, whole]
     assert list(lines(locked(pdf("One"), password="x"), 9, 99)) == [locked_end]
     assert list(lines(b"%PDF-1.7", 9, 99)) == [{"end": "damaged"}]
 

@@ -236,7 +236,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             history=history,
             model=model,
             models=ModelCatalog(model.name, (model.name,), model.listed),
-            attachments=Attachments(discord.api_url, max_bytes=0, pictures=False),
+            attachments=Attachments(discord.api_url, max_bytes=0, images=False),
         )
         async with connection(settings, resources) as connected:
             running = asyncio.create_task(connected.run())
