@@ -19,7 +19,7 @@ from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import Asked, in_place
 from bot.recovery.interactions import UnfinishedInteractions
-from bot.replies.buttons import offers_under
+from bot.replies.buttons import actions_under
 from bot.replies.destination import Destination, lost_because
 from bot.replies.parts import OwnMessage, Part, adopted_parts
 from bot.storage.exchanges import History
@@ -289,4 +289,4 @@ class Unfinished:
 
 def _own_message(message: discord.Message) -> OwnMessage:
     reference = message.reference.message_id if message.reference is not None else None
-    return OwnMessage(message.id, message.content, reference, offers_under(message))
+    return OwnMessage(message.id, message.content, reference, actions_under(message))

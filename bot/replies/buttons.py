@@ -1,4 +1,4 @@
-"""The buttons under a reply, as Discord is sent them; what they do is in presses.py."""
+"""The buttons under a reply, as they are sent to Discord; commands/buttons.py handles presses."""
 
 from functools import lru_cache
 from typing import Final
@@ -18,9 +18,9 @@ SYMBOLS: Final = {ReplyAction.STOP: "⏹️", ReplyAction.REGENERATE: "🔄", Re
 
 @lru_cache
 def buttons(strings: Sentences, actions: ReplyActions) -> discord.ui.View | None:
-    """Return the row of buttons for *actions*, None where there are none.
+    """Return the row of buttons for *actions*, None if there are none.
 
-    It hears nothing itself: discord.py would keep it for each message. See presses.py.
+    The view is stopped, because discord.py would keep a listening view for every message.
     """
     if not actions:
         return None
@@ -30,18 +30,18 @@ def buttons(strings: Sentences, actions: ReplyActions) -> discord.ui.View | None
         ReplyAction.CONTINUE: strings.continue_label,
     }
     view = discord.ui.View(timeout=None)
-    for offer in sorted(actions):
+    for action in sorted(actions):
         view.add_item(
             discord.ui.Button(
-                label=labels[offer], emoji=SYMBOLS[offer], style=STYLES[offer], custom_id=offer
+                label=labels[action], emoji=SYMBOLS[action], style=STYLES[action], custom_id=action
             )
         )
     view.stop()
     return view
 
 
-def offers_under(message: discord.Message) -> ReplyActions:
-    """Return the actions of the buttons under one of the bot's own messages."""
+def actions_under(message: discord.Message) -> ReplyActions:
+    """Return the actions whose buttons are under *message*, one of the bot's own."""
     rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
     ids = {getattr(button, "custom_id", None) for row in rows for button in row.children}
-    return frozenset(offer for offer in ReplyAction if offer in ids)
+    return frozenset(action for action in ReplyAction if action in ids)

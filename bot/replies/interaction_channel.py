@@ -1,4 +1,4 @@
-"""Show a reply as the answer to an interaction, by the webhook that Discord gives for that."""
+"""Show a reply as the answer to an interaction, through the webhook of that interaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ import discord
 from discord.http import handle_message_parameters
 from discord.webhook.async_ import async_context
 
-ANSWER_SECONDS: Final = 2.0  # Discord: 3 s, of which the way there and back takes some
-LIFE_SECONDS: Final = 900.0  # Discord: how long a token is good
-FOLLOW_UPS: Final = 5  # Discord: of a bot that only the person has installed
-APPLICATION_HOOK: Final = 3  # Discord: a kind of webhook
+ANSWER_SECONDS: Final = 2.0  # Discord: 3 s, including the way there and back
+LIFE_SECONDS: Final = 900.0  # Discord: lifetime of an interaction's token
+FOLLOW_UPS: Final = 5  # Discord: for a bot that only the person has installed
+APPLICATION_WEBHOOK: Final = 3  # Discord: a type of webhook
 NO_PREVIEWS: Final = discord.MessageFlags(suppress_embeds=True)
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonPress:
-    """That somebody pressed a button; its token changes the message that the button is under."""
+    """A press of a button; its token allows edits of the message that the button is under."""
 
     id: int
     token: str = field(repr=False)
@@ -34,12 +34,12 @@ class Original:
 
 
 class InteractionChannel:
-    """Is to a reply what a channel is. *private*: whether one person alone sees the answer.
+    """Takes the place of a channel for a reply. *private*: only one person sees the answer.
 
-    *pressed_on* is the message that a button was pressed under, where that is the interaction.
+    If the interaction is a press of a button, *pressed_on* is the message with that button.
 
-    Its *id* is the interaction's, for by that Discord counts; *place_id* is that of the channel or
-    thread. The bot need not see that, and is not asked who it is: the token says all.
+    `id` is the id of the interaction, because its rate limits count by that; `place_id` is the id
+    of the channel or thread. The token authorises all requests, so the bot need not be in there.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class InteractionChannel:
         self.place_id = place_id
         self._private = private
         self._pressed_on = pressed_on
-        # A hook that Webhook.partial makes may post nothing that one person alone sees.
-        self._hook = discord.Webhook.from_state(
-            {"id": client.application_id, "type": APPLICATION_HOOK, "token": token},
+        # A webhook made by Webhook.partial cannot post ephemeral messages.
+        self._webhook = discord.Webhook.from_state(
+            {"id": client.application_id, "type": APPLICATION_WEBHOOK, "token": token},
             state=client._connection,
         )
 
     async def typing(self) -> None:
-        """Show nothing: the answer shows from the beginning that it is being worked on."""
+        """Show nothing: the deferred answer says that the bot is thinking."""
 
     async def send(
         self,
@@ -75,8 +75,8 @@ class InteractionChannel:
         view: discord.ui.View | None,
         **_of_channels: object,
     ) -> discord.Message:
-        """Post a further part; to what it refers Discord says by itself."""
-        return await self._hook.send(
+        """Post a further part; Discord adds the reference by itself."""
+        return await self._webhook.send(
             content,
             wait=True,
             ephemeral=self._private,
@@ -87,31 +87,31 @@ class InteractionChannel:
 
     def get_partial_message(self, message_id: int) -> "InteractionMessage":
         """Return a part by its id."""
-        known = None if message_id == self._pressed_on else message_id
-        return InteractionMessage(self._hook, known)
+        is_original = message_id == self._pressed_on
+        return InteractionMessage(self._webhook, None if is_original else message_id)
 
     async def text_of(self, message_id: int) -> str:
-        """Return what a part shows by now."""
+        """Fetch the text that a part shows now."""
         if message_id == self._pressed_on:
             return (await self.original()).text
-        return (await self._hook.fetch_message(message_id)).content
+        return (await self._webhook.fetch_message(message_id)).content
 
     async def original(self) -> Original:
         """Fetch the first message of the answer, which Discord created for the deferral."""
-        hook = self._hook
-        assert hook.token is not None
+        webhook = self._webhook
+        assert webhook.token is not None
         message = await async_context.get().get_original_interaction_response(
-            hook.id, hook.token, session=hook.session
+            webhook.id, webhook.token, session=webhook.session
         )
         flags = discord.MessageFlags._from_value(message.get("flags", 0))
         return Original(int(message["id"]), flags.ephemeral, message["content"])
 
 
 class InteractionMessage:
-    """A message of the answer, to be edited or deleted. None: the one that is there from before."""
+    """A message of the answer, to edit or delete; None is the message of the pressed button."""
 
-    def __init__(self, hook: discord.Webhook, message_id: int | None) -> None:
-        self._hook = hook
+    def __init__(self, webhook: discord.Webhook, message_id: int | None) -> None:
+        self._webhook = webhook
         self._id = message_id
 
     async def edit(
@@ -122,10 +122,10 @@ class InteractionMessage:
         view: discord.ui.View | None,
         attachments: Sequence[discord.File],
     ) -> None:
-        """Show this."""
-        hook = self._hook
-        assert hook.token is not None
-        # discord.py's own edit takes no flags, and links would show previews.
+        """Replace what the message shows."""
+        webhook = self._webhook
+        assert webhook.token is not None
+        # Not discord.py's own edit, which takes no flags: links would show previews.
         with handle_message_parameters(
             content,
             flags=NO_PREVIEWS,
@@ -135,24 +135,24 @@ class InteractionMessage:
         ) as parameters:
             adapter = async_context.get()
             edit = (
-                partial(adapter.edit_original_interaction_response, hook.id, hook.token)
+                partial(adapter.edit_original_interaction_response, webhook.id, webhook.token)
                 if self._id is None
-                else partial(adapter.edit_webhook_message, hook.id, hook.token, self._id)
+                else partial(adapter.edit_webhook_message, webhook.id, webhook.token, self._id)
             )
             await edit(
-                session=hook.session,
+                session=webhook.session,
                 payload=parameters.payload,
                 multipart=parameters.multipart,
                 files=parameters.files,
             )
 
     async def delete(self) -> None:
-        """Delete it."""
-        hook = self._hook
-        assert hook.token is not None
+        """Delete the message."""
+        webhook = self._webhook
+        assert webhook.token is not None
         if self._id is not None:
-            await hook.delete_message(self._id)
+            await webhook.delete_message(self._id)
             return
         await async_context.get().delete_original_interaction_response(
-            hook.id, hook.token, session=hook.session
+            webhook.id, webhook.token, session=webhook.session
         )

@@ -10,7 +10,7 @@ import discord
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
-from bot.replies.buttons import buttons, offers_under
+from bot.replies.buttons import actions_under, buttons
 from bot.replies.destination import Destination, lost_because, refused
 from bot.replies.parts import Part
 from bot.replies.plan import PlannedPart, kept_plan, next_change
@@ -191,7 +191,7 @@ class MessageSync:
         """
         content = (message.content or "").strip()
         is_same = content == text.strip()
-        posted = Part(message.id, text if is_same else content, offers_under(message))
+        posted = Part(message.id, text if is_same else content, actions_under(message))
         for part in self.parts:
             if part.message_id == posted.message_id:
                 part.text, part.actions = posted.text, posted.actions

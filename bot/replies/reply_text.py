@@ -1,6 +1,6 @@
-"""The text of a reply: rendered and cut into messages while it arrives, and what stands under it.
+"""The text of a reply, rendered and cut into messages while it arrives, with notices under it.
 
-Imported with the first reply: a bot that only waits saves the memory of what it is made of.
+Imported with the first reply, to save memory in an idle bot.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from bot.markdown.renderer import Renderer
 from bot.markdown.splitter import MESSAGE_LIMIT, MINIMUM_LIMIT, Splitter, split
 from bot.markdown.syntax import SMALL_PRINT
 
-# UTF-16 units of text in the last message that may be posted. The rest is for notices, and for the
+# UTF-16 units of text in the last message that may be posted. The rest is for notices and the
 # sentence about the file.
 LAST_ROOM: Final = MESSAGE_LIMIT - 300
 
 
 class ReplyText:
-    """What was written so far, and the messages that show it: *parts*, once it has finished."""
+    """The text so far, and the messages that show it; `parts` is complete after `finish`."""
 
     def __init__(self) -> None:
         self._written: list[str] = []
@@ -27,30 +27,30 @@ class ReplyText:
 
     @property
     def written(self) -> str:
-        """All that was written, as the model wrote it."""
+        """The whole text, as the model wrote it."""
         return "".join(self._written)
 
-    def so_far(self, most: int) -> list[str]:
-        """Return the messages so far, at most *most*; the last one still grows.
+    def so_far(self, max_parts: int) -> list[str]:
+        """Return the messages so far, at most *max_parts*; the last one still grows.
 
-        If no further message may follow it, it shows no more than `first_parts` does.
+        If no message may follow the last one, it shows no more than `first_parts` does.
         """
         sealed = self._splitter.sealed
-        if len(sealed) < most - 1:
+        if len(sealed) < max_parts - 1:
             texts = [*sealed, self._splitter.open_part]
         else:
-            texts = [*sealed[: most - 1], self._last_so_far(most)]
+            texts = [*sealed[: max_parts - 1], self._last_so_far(max_parts)]
         return [text for text in texts if text]
 
-    def _last_so_far(self, most: int) -> str:
-        if len(self._splitter.sealed) < most:
+    def _last_so_far(self, max_parts: int) -> str:
+        if len(self._splitter.sealed) < max_parts:
             text = self._splitter.open_part
-            if utf16_units(text) * 2 <= LAST_ROOM:  # Short enough, however the text continues.
+            if utf16_units(text) * 2 <= LAST_ROOM:  # It fits, however the text continues.
                 return text
-        return self._splitter.beginning_of(most - 1, LAST_ROOM)
+        return self._splitter.beginning_of(max_parts - 1, LAST_ROOM)
 
     def write(self, delta: str) -> bool:
-        """Take more of the text; whether more of it can be shown."""
+        """Add *delta* to the text; return whether there is more to show."""
         self._written.append(delta)
         rendered = self._renderer.write(delta)
         if rendered:
@@ -58,33 +58,33 @@ class ReplyText:
         return bool(rendered)
 
     def finish(self) -> None:
-        """Take the text for whole; nothing can be written after that."""
+        """End the text; nothing can be written afterwards."""
         self._splitter.write(self._renderer.finish())
         self.parts = self._splitter.finish()
 
     def with_notices(self, notices: Sequence[str]) -> list[str]:
-        """Return all parts with *notices* below."""
+        """Return all parts with *notices* under them."""
         return with_notices(self.parts, notices)
 
-    def first_parts(self, most: int, notices: Sequence[str]) -> list[str]:
-        """Return the first *most* parts, the last one cut so that *notices* fit under it."""
-        *before, last = self.parts[:most]
+    def first_parts(self, max_parts: int, notices: Sequence[str]) -> list[str]:
+        """Return the first *max_parts* parts, the last one cut so that *notices* fit under it."""
+        *before, last = self.parts[:max_parts]
         small = _small_print(notices)
         room = max(min(MESSAGE_LIMIT - utf16_units(small), LAST_ROOM), MINIMUM_LIMIT)
         shown = self._splitter.beginning_of(len(before), room)
-        if utf16_units(shown) * 2 < room:  # A single word is that long: cut within it.
+        if utf16_units(shown) * 2 < room:  # A single word is that long, so it is cut.
             shown = split(last, room)[0]
         return [*before, shown + small]
 
 
 def cut_for(text: str, notices: Sequence[str]) -> str:
-    """Return the message *text* with *notices* below, cut so that they fit."""
+    """Return the message *text*, cut so that *notices* fit under it."""
     small = _small_print(notices)
     return split(text, max(MESSAGE_LIMIT - utf16_units(small), MINIMUM_LIMIT))[0] + small
 
 
 def with_notices(parts: Sequence[str], notices: Sequence[str]) -> list[str]:
-    """Return *parts* with *notices* below: in small print, or alone where there is no text."""
+    """Return *parts* with *notices* under them, in small print, or alone if there is no text."""
     if not parts:
         return ["\n".join(notices)] if notices else []
     small = _small_print(notices)
