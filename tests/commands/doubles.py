@@ -11,7 +11,7 @@ class DoubleInteraction:
     """Stands in for discord.Interaction, which is made of a payload and a connection.
 
     *shown* holds the answers in order, each with whether only the person sees it; a deferral is
-    "…". *failure* is raised instead of sending.
+    "…". *files* holds what was attached. *failure* is raised instead of sending.
     """
 
     id: int = 77
@@ -20,7 +20,10 @@ class DoubleInteraction:
     channel: Any = None
     locale: discord.Locale = discord.Locale.british_english
     permissions: discord.Permissions = field(default_factory=discord.Permissions.none)
+    type: discord.InteractionType = discord.InteractionType.application_command
+    data: Any = None
     failure: Exception | None = None
+    files: list[bytes] = field(default_factory=list)
     shown: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
@@ -38,10 +41,14 @@ class DoubleInteraction:
         assert thinking
         await self.send_message("…", ephemeral=ephemeral)
 
-    async def send_message(self, content: str, *, ephemeral: bool = False) -> None:
+    async def send_message(
+        self, content: str, *, ephemeral: bool = False, file: discord.File | None = None
+    ) -> None:
         if self.failure is not None:
             raise self.failure
         self.shown.append((content, ephemeral))
+        if file is not None:
+            self.files.append(file.fp.read())
 
     send = send_message
 

@@ -1,11 +1,16 @@
 """Submitted modals are read as Discord documents them, and nothing else is taken for one."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import discord
 import pytest
 
-from bot.commands.modals import entered_text, modal_id, parse_modal_id
+from bot.commands.base import Refused
+from bot.commands.modals import Modals, entered_text, modal_id, parse_modal_id
+from bot.i18n.sentences import ENGLISH
 from bot.transport.payload_checks import SNOWFLAKE_LIMIT
+from tests.commands.doubles import DoubleInteraction
 
 LARGEST = SNOWFLAKE_LIMIT - 1
 FIELD = {"type": 4, "custom_id": "words", "value": "Hello"}
@@ -44,3 +49,57 @@ def test_the_field_is_found_in_a_row_or_a_label(parts: list[Any]) -> None:
 def test_a_modal_without_a_field_has_no_text_not_even_an_empty_one(parts: Any) -> None:
     assert entered_text({"components": parts}) is None
     assert entered_text(parts) is None
+
+
+class Submitting:
+    """A client with one kind of modal, about two ids, and what its handler was given."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.client: Any = discord.Client(intents=discord.Intents.none())
+        self.given: list[tuple[tuple[int, ...], str]] = []
+        self._error = error
+        Modals(self.client).on_submit("about", self._handle, ids=2)
+
+    async def _handle(self, _: discord.Interaction, ids: Sequence[int], text: str) -> None:
+        self.given.append((tuple(ids), text))
+        if self._error is not None:
+            raise self._error
+
+    async def submit(self, custom_id: str, *parts: Any) -> DoubleInteraction:
+        data = {"custom_id": custom_id, "components": [*parts]}
+        interaction = DoubleInteraction(type=discord.InteractionType.modal_submit, data=data)
+        await self.client.on_interaction(interaction)
+        return interaction
+
+
+async def test_a_modal_is_passed_to_the_handler_of_its_kind() -> None:
+    submitting = Submitting()
+    interaction = await submitting.submit("about:1:2", IN_LABEL)
+    assert (submitting.given, interaction.shown) == ([((1, 2), "Hello")], [])
+
+
+async def test_what_is_no_modal_is_left_to_discord_py() -> None:
+    submitting = Submitting()
+    await submitting.client.on_interaction(DoubleInteraction(data={"custom_id": "about:1:2"}))
+    assert submitting.given == []
+
+
+@pytest.mark.parametrize("custom_id", ["about:1", "about:1:2:3", "older:1:2", ""])
+async def test_the_text_of_a_modal_that_no_handler_knows_is_returned(custom_id: str) -> None:
+    submitting = Submitting()
+    interaction = await submitting.submit(custom_id, IN_LABEL)
+    sentences = [ENGLISH.modal_outdated, ENGLISH.modal_text_returned]
+    assert interaction.shown == [(sentence, True) for sentence in sentences]
+    assert (submitting.given, interaction.files) == ([], [b"Hello"])
+
+
+async def test_the_text_of_a_modal_that_is_refused_is_returned() -> None:
+    interaction = await Submitting(Refused(lambda t: t.refused_place)).submit("about:1:2", IN_ROW)
+    sentences = [ENGLISH.refused_place, ENGLISH.modal_text_returned]
+    assert interaction.shown == [(sentence, True) for sentence in sentences]
+    assert interaction.files == [b"Hello"]
+
+
+async def test_a_modal_without_a_field_has_nothing_to_return() -> None:
+    interaction = await Submitting().submit("about:1:2", DISPLAY)
+    assert (interaction.shown, interaction.files) == ([(ENGLISH.modal_outdated, True)], [])
