@@ -1,4 +1,4 @@
-"""The file: opened with care, private, one unit of work at a time."""
+"""The database file: checks, migrations, locks, units of work."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ async def opened(path: Path) -> AsyncIterator[Database]:
 
 
 async def refusal(path: Path) -> str:
-    """Return the sentence with which *path* is refused; nothing in its folder has changed."""
+    """Return the error with which *path* is refused, and check that its folder is unchanged."""
     folder = path.parent
     before = contents(folder)
     with pytest.raises(HistoryUnusable) as caught:
@@ -45,7 +45,7 @@ async def refusal(path: Path) -> str:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    """Return what stands in a folder, but for the empty file that is the lock."""
+    """Return the content of a folder, without the empty lock file."""
     files = (one for one in folder.glob("*") if one.is_file() and one.suffix != ".lock")
     return {one: one.read_bytes() for one in files}
 
@@ -55,7 +55,7 @@ def overwrite(path: Path, start: int) -> None:
     path.write_bytes(data[:start] + b"\xaa" * (len(data) - start))
 
 
-async def test_a_new_file_is_private_and_says_whose_it_is(tmp_path: Path) -> None:
+async def test_a_new_file_is_private_and_has_the_application_id(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folders" / "bot.db"
     async with Database.open(path) as opened:
         assert await opened.fetch("PRAGMA application_id") == [(APPLICATION_ID,)]
@@ -66,10 +66,10 @@ async def test_a_new_file_is_private_and_says_whose_it_is(tmp_path: Path) -> Non
         assert "bot.db-wal" in modes
 
 
-async def test_what_is_committed_survives_power_loss_and_what_is_deleted_is_overwritten(
+async def test_commits_survive_power_loss_and_deleted_text_is_overwritten(
     opened: Database,
 ) -> None:
-    """The settings that make it so are on: FULL (2), WAL, secure_delete, foreign keys."""
+    """These settings are on: synchronous FULL (2), WAL, secure_delete, foreign keys."""
     values = [
         (await opened.fetch(f"PRAGMA {name}"))[0]
         for name in ("synchronous", "journal_mode", "secure_delete", "foreign_keys")
@@ -93,13 +93,13 @@ async def test_a_database_of_another_program_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"Dear diary, " * 400, b"SQLite format 3\0" + b"\xff" * 9000])
-async def test_what_is_no_database_is_refused(path: Path, content: bytes) -> None:
+async def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> None:
     await asyncio.to_thread(path.write_bytes, content)
     assert "is damaged or not a database" in await refusal(path)
 
 
 async def test_a_damaged_database_is_refused(path: Path) -> None:
-    """The first page is whole, the others are garbled: seen at the start, not weeks later."""
+    """The first page is intact, the others are garbled: found at the start, not weeks later."""
     async with History.open(path) as history:
         await keep(history, *(an_exchange(number, reply="x" * 2000) for number in range(1, 50)))
         await history.erasure.reset(1, 2, "Reset.")
@@ -107,8 +107,8 @@ async def test_a_damaged_database_is_refused(path: Path) -> None:
     assert "is damaged or not a database" in await refusal(path)
 
 
-async def test_the_log_of_a_crash_is_not_worked_into_a_damaged_file(path: Path) -> None:
-    """What can be saved by hand must not be made worse."""
+async def test_the_log_of_a_crash_is_not_moved_into_a_damaged_file(path: Path) -> None:
+    """Data that can still be rescued by hand must not be damaged further."""
     code = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "c.execute('PRAGMA wal_autocheckpoint = 0');"
@@ -127,7 +127,7 @@ async def test_the_log_of_a_crash_is_not_worked_into_a_damaged_file(path: Path) 
     assert (path.read_bytes(), path.with_name("bot.db-wal").read_bytes()) == before
 
 
-async def test_a_second_instance_is_refused_and_the_first_unharmed(path: Path) -> None:
+async def test_a_second_instance_is_refused_and_the_first_works_on(path: Path) -> None:
     async with Database.open(path) as opened:
         with pytest.raises(HistoryUnusable, match=r"Another instance .* Stop it first"):
             async with Database.open(path.parent / "." / path.name):
@@ -172,10 +172,10 @@ async def test_a_locked_database_is_refused_after_a_while(
                 pass
 
 
-async def test_an_upgrade_that_fails_leaves_the_old_version(
+async def test_a_migration_that_fails_leaves_the_old_version(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A schema version is one transaction: all of it and its number, or nothing."""
+    """A migration and its version number are one transaction."""
     async with Database.open(path) as opened:
         await opened.change(INSERT, "a", "b")
     with monkeypatch.context() as patch:
@@ -193,7 +193,7 @@ async def test_an_upgrade_that_fails_leaves_the_old_version(
         assert await opened.fetch("SELECT * FROM facts") == [("a", "b")]
 
 
-async def test_a_migration_keeps_what_there_is_and_is_logged(
+async def test_a_migration_keeps_the_rows_and_is_logged(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", schema.__name__)
@@ -209,7 +209,7 @@ async def test_a_migration_keeps_what_there_is_and_is_logged(
         assert await opened.fetch("SELECT * FROM facts") == [("a", "b")]
 
 
-async def test_a_unit_that_fails_leaves_nothing(opened: Database) -> None:
+async def test_a_unit_that_fails_changes_nothing(opened: Database) -> None:
     with pytest.raises(HistoryFailed, match="IntegrityError"):
         await opened.change_all((INSERT, ("a", "b")), (INSERT, ("a", "c")))
     assert await opened.fetch("SELECT * FROM facts") == []
@@ -217,7 +217,7 @@ async def test_a_unit_that_fails_leaves_nothing(opened: Database) -> None:
 
 
 async def test_units_never_interleave(opened: Database) -> None:
-    """One connection is one transaction for all tasks: a failing unit takes nobody along."""
+    """All tasks share one connection, so interleaved units would share a transaction."""
     failing = [
         opened.change_all((INSERT, (f"bad{n}", "")), (INSERT, (f"bad{n}", ""))) for n in range(20)
     ]
@@ -230,8 +230,8 @@ async def test_units_never_interleave(opened: Database) -> None:
 
 
 @pytest.mark.parametrize("steps", range(25))
-async def test_who_is_cancelled_within_a_unit_leaves_it_whole(opened: Database, steps: int) -> None:
-    """Wherever the cancellation strikes: both rows or none, and no transaction is left open."""
+async def test_a_cancelled_unit_is_done_whole_or_not_at_all(opened: Database, steps: int) -> None:
+    """Wherever it is cancelled: both rows or none, and no transaction is left open."""
     unit = asyncio.create_task(opened.change_all((INSERT, ("a", "")), (INSERT, ("b", ""))))
     for _ in range(steps):
         await asyncio.sleep(0 if steps % 2 else 0.0001)
@@ -254,7 +254,7 @@ async def test_a_failure_of_a_unit_whose_caller_was_cancelled_is_not_logged(
     assert caplog.records == []
 
 
-async def test_a_closed_database_fails_as_a_failing_one(path: Path) -> None:
+async def test_a_closed_database_raises_history_failed(path: Path) -> None:
     async with Database.open(path) as opened:
         pass
     for unit in (opened.fetch("SELECT 1"), opened.change(INSERT, "a", "b"), opened.change_all()):
@@ -262,7 +262,7 @@ async def test_a_closed_database_fails_as_a_failing_one(path: Path) -> None:
             await unit
 
 
-async def test_other_readers_are_not_in_the_way(opened: Database, path: Path) -> None:
+async def test_another_reader_does_not_block_writing(opened: Database, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM facts").fetchall()
@@ -279,10 +279,10 @@ async def test_a_lock_of_another_program_is_waited_for(opened: Database, path: P
     assert await writing == 1
 
 
-async def test_a_lock_that_lasts_is_waited_for_once(
+async def test_units_share_the_wait_for_a_lock(
     opened: Database, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever comes later fails at once, readers read, and the next lock is waited for again."""
+    """Later units fail at once, readers can read, and units wait again for the next lock."""
     monkeypatch.setattr(database, "LOCKED_SECONDS", 1.5)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

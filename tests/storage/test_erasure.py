@@ -22,8 +22,8 @@ from tests.faults.failing import FailingDatabase
 from tests.storage.memory import CHANNEL, THREAD, open_ids, rows, seen
 
 
-async def test_a_reset_is_a_boundary_for_what_comes_late(history: History) -> None:
-    """Below it: neither received nor completed, ever; from it on, as if nothing had been."""
+async def test_a_reset_also_applies_to_messages_that_arrive_late(history: History) -> None:
+    """Messages before it are never received or completed; later ones are not affected."""
     await keep(history, an_exchange(10, reply="x"))
     await history.receive(an_exchange(20))
     assert await history.erasure.reset(1, 50, "Reset.") == 1
@@ -44,8 +44,8 @@ async def test_a_reset_never_moves_back(history: History) -> None:
     assert not await history.receive(an_exchange(45))
 
 
-async def test_a_reset_says_how_much_it_forgot(history: History) -> None:
-    """Exchanges with a reply, of this place, that were not forgotten before."""
+async def test_a_reset_returns_how_many_exchanges_it_forgot(history: History) -> None:
+    """It counts exchanges of this place that have a reply and were not forgotten before."""
     await keep(history, *(an_exchange(number, reply="x") for number in (1, 2, 3)))
     await keep(history, an_exchange(4, reply=""), state=State.FAILED)
     await keep(history, an_exchange(5, reply="x", channel=2))
@@ -71,7 +71,7 @@ async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
     assert await seen(history, THREAD) == [501]
 
 
-async def test_resetting_a_channel_leaves_what_was_said_inside_its_threads(
+async def test_resetting_a_channel_keeps_the_exchanges_inside_its_threads(
     history: History,
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100)))
@@ -95,8 +95,8 @@ async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept
 SECRETS = ("SECRETQUESTION", "SECRETREPLY", "SECRETAUTHOR", "SECRETQUOTED", "SECRETEMBED")
 
 
-async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
-    """Out of pages, free pages, the write-ahead log and its index; ids and state stay."""
+async def test_forgotten_text_is_erased_from_all_files_of_the_database(path: Path) -> None:
+    """From pages, free pages, the write-ahead log and its index; ids and states stay."""
     async with History.open(path) as history:
         for number in range(1, 60):
             words = [word * (1 + number * 20) for word in SECRETS]  # some in overflow pages
@@ -127,8 +127,8 @@ async def test_what_is_forgotten_is_gone_from_the_files(path: Path) -> None:
     ]
 
 
-async def test_copies_of_rows_that_were_moved_go_too(history: History, path: Path) -> None:
-    """Rows that grow move to other pages, and SQLite leaves what it moved where it was."""
+async def test_copies_of_moved_rows_are_erased(history: History, path: Path) -> None:
+    """Rows that grow move to other pages, and SQLite leaves a copy in the old place."""
     dice = random.Random(1)
     numbers = dice.sample(range(1, 1500), 1400)
     for number in numbers:
@@ -154,7 +154,9 @@ async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: P
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_a_rejected_question_counts_as_received_and_leaves_no_word(path: Path) -> None:
+async def test_a_rejected_question_counts_as_received_and_is_stored_without_text(
+    path: Path,
+) -> None:
     async with History.open(path) as history:
         question = an_exchange(1, SECRETS[0], quoted=SECRETS[0], quoted_id=5, author="Mina")
         assert await history.reject(question)
@@ -197,7 +199,7 @@ async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path
 
 
 async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: Path) -> None:
-    """Even if the file is larger than those that are rewritten while in use."""
+    """Even if the file is larger than those that are rewritten during operation."""
     dice = random.Random(1)
     async with History.open(path) as history:
         numbers = dice.sample(range(1, 1500), 1400)
@@ -211,7 +213,7 @@ async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: P
     assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_who_reads_the_file_keeps_nobody_from_closing_it(
+async def test_a_reader_does_not_keep_the_file_from_being_closed(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says what is left, and the next start erases it."""
@@ -233,7 +235,7 @@ async def test_who_reads_the_file_keeps_nobody_from_closing_it(
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_who_locks_the_file_for_a_moment_holds_up_the_erasing_at_the_end(path: Path) -> None:
+async def test_erasing_at_the_end_waits_for_a_short_lock(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         async with History.open(path) as history:
             await keep(history, an_exchange(1, SECRETS[0], "x"))
@@ -263,7 +265,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
     assert rows(path, copies) == [("",)]
 
 
-async def test_nothing_is_written_at_the_end_where_nothing_was_forgotten(path: Path) -> None:
+async def test_nothing_is_written_at_the_end_if_nothing_was_forgotten(path: Path) -> None:
     async with FailingDatabase.open(path) as database:
         history = History(database)
         await keep(history, an_exchange(1, reply="x"))
@@ -272,7 +274,7 @@ async def test_nothing_is_written_at_the_end_where_nothing_was_forgotten(path: P
         assert database.units == 0
 
 
-async def test_a_large_erasure_goes_in_batches(
+async def test_a_large_erasure_is_done_in_batches(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasure_module, "ERASE_ROWS", 7)
@@ -284,7 +286,7 @@ async def test_a_large_erasure_goes_in_batches(
     assert await seen(history, CHANNEL) == [30]
 
 
-async def test_a_start_whose_erasure_fails_goes_on_without(
+async def test_the_bot_starts_even_if_erasing_fails(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def full_disk(_self: Erasure, _max_bytes: int) -> bool:
@@ -317,7 +319,9 @@ async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
     assert not await history.receive(an_exchange(1))
 
 
-async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history: History) -> None:
+async def test_deleted_places_are_forgotten_with_the_questions_that_opened_them(
+    history: History,
+) -> None:
     await keep(history, an_exchange(100, place=100, reply="x"), an_exchange(90, reply="y"))
     await keep(history, an_exchange(120, channel=100, parent=1, reply="z"))
     await history.receive(an_exchange(130, channel=100, parent=1))
@@ -332,7 +336,7 @@ async def test_places_that_are_gone_are_forgotten_with_what_opened_them(history:
 
 
 async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path) -> None:
-    """Each mention makes a thread; others wait for each unit of work."""
+    """Each mention makes a thread, and other work waits for each unit of work."""
     places = list(range(1000, 4000))
     async with FailingDatabase.open(path) as database:
         history = History(database)
@@ -352,7 +356,7 @@ async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path
         assert await database.fetch("SELECT count(*) FROM resets") == [(0,)]
 
 
-async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path: Path) -> None:
+async def test_ids_of_forgotten_exchanges_are_pruned(history: History, path: Path) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
     assert await history.reject(an_exchange(3))
     for message_id in (1, 2):
@@ -365,9 +369,7 @@ async def test_what_is_left_of_the_forgotten_goes_in_time(history: History, path
     assert rows(path, "SELECT message_id FROM exchanges") == [(2,)]
 
 
-async def test_who_reads_the_file_keeps_nobody_from_writing_and_the_log_is_emptied_after(
-    history: History, path: Path
-) -> None:
+async def test_the_log_is_truncated_after_a_reader_has_left(history: History, path: Path) -> None:
     await keep(history, an_exchange(1, SECRETS[0], "x"))
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")

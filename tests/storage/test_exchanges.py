@@ -1,4 +1,4 @@
-"""The store: who sees what, what is forgotten and stays forgotten, what survives."""
+"""The store of exchanges: what is received, in which context it is, what is open."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ from tests.doubles import an_exchange, keep
 from tests.storage.memory import CHANNEL, PLENTY, THREAD, open_ids, rows, seen, system_prompt
 
 
-async def test_a_message_received_twice_is_new_once(history: History) -> None:
+async def test_a_message_is_received_once(history: History) -> None:
     assert await history.receive(an_exchange(1))
     assert not await history.receive(an_exchange(1))
     assert not await history.receive(an_exchange(1, channel=2))
@@ -30,12 +30,12 @@ async def test_a_message_received_twice_is_new_once(history: History) -> None:
     assert not await history.receive(an_exchange(1)), "nor when it has long been answered"
 
 
-async def test_many_receivers_of_one_message_find_it_new_once(history: History) -> None:
+async def test_concurrent_receivers_receive_a_message_once(history: History) -> None:
     found = await asyncio.gather(*(history.receive(an_exchange(1)) for _ in range(20)))
     assert sorted(found) == [False] * 19 + [True]
 
 
-async def test_what_comes_back_is_what_was_kept(history: History) -> None:
+async def test_an_exchange_is_read_as_it_was_stored(history: History) -> None:
     whole = an_exchange(
         5,
         "Why ⟦x⟧?\n🎉",
@@ -52,7 +52,7 @@ async def test_what_comes_back_is_what_was_kept(history: History) -> None:
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
-async def test_a_question_without_any_reply_is_not_shown_to_the_model(
+async def test_a_question_without_a_reply_is_not_in_the_context(
     history: History, state: State
 ) -> None:
     await keep(history, an_exchange(1, reply=""), state=state)
@@ -60,12 +60,12 @@ async def test_a_question_without_any_reply_is_not_shown_to_the_model(
 
 
 @pytest.mark.parametrize("state", [State.ANSWERED, State.FAILED, State.CANCELLED])
-async def test_a_reply_that_was_cut_short_is_shown(history: History, state: State) -> None:
+async def test_a_reply_that_was_cut_short_is_in_the_context(history: History, state: State) -> None:
     await keep(history, an_exchange(1, reply="Beca", cut=True), state=state)
     assert await seen(history, CHANNEL) == [1]
 
 
-async def test_an_unanswered_question_is_not_in_mind(history: History) -> None:
+async def test_an_unanswered_question_is_not_in_the_context(history: History) -> None:
     await history.receive(an_exchange(1))
     await history.receive(an_exchange(2))
     await history.add_part(2, 20)
@@ -79,12 +79,12 @@ async def test_only_the_first_completion_counts(history: History) -> None:
     assert found.reply == "first"
 
 
-async def test_what_was_never_received_cannot_be_completed(history: History) -> None:
+async def test_a_question_that_was_never_received_cannot_be_completed(history: History) -> None:
     assert not await history.complete(an_exchange(1, reply="x"), State.ANSWERED)
     assert await seen(history, CHANNEL) == []
 
 
-async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> None:
+async def test_text_that_sqlite_cannot_store_is_scrubbed(history: History) -> None:
     odd = an_exchange(1, "a\ud800\0b", "c\udfff\0d", author="e\ud800", quoted="\0f", embedded="\0")
     await keep(history, odd)
     await history.preferences.set_system_prompt("channel", Conversation(1), "g\ud800\0")
@@ -94,7 +94,7 @@ async def test_text_that_sqlite_cannot_carry_is_scrubbed(history: History) -> No
     assert await system_prompt(history, CHANNEL) == "g?"
 
 
-async def test_channels_never_leak_into_each_other(history: History) -> None:
+async def test_channels_do_not_see_each_other(history: History) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="y", channel=2))
     assert await seen(history, CHANNEL) == [1]
     assert await seen(history, Conversation(2, guild_id=7)) == [2]
@@ -102,14 +102,14 @@ async def test_channels_never_leak_into_each_other(history: History) -> None:
 
 
 async def test_a_thread_remembers_its_channel_up_to_where_it_began(history: History) -> None:
-    """Its opening exchange included; what came later in the channel is not its business."""
+    """It includes the exchange that opened the thread, and none that came later in the channel."""
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 99, 100, 101, 150)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
     assert await seen(history, THREAD) == [50, 99, 100, 120]
     assert await seen(history, CHANNEL) == [50, 99, 100, 101, 150]
 
 
-async def test_siblings_never_see_each_other(history: History) -> None:
+async def test_threads_of_a_channel_do_not_see_each_other(history: History) -> None:
     await keep(history, an_exchange(100, reply="x"), an_exchange(200, reply="x"))
     await keep(
         history,
@@ -173,7 +173,7 @@ def test_the_law_of_contexts(
     assert asyncio.run(scene()) == {place: visible(place) for place in (1, 5, 9)}
 
 
-async def test_what_one_person_alone_sees_is_seen_from_nowhere_else(history: History) -> None:
+async def test_private_exchanges_are_in_no_other_context(history: History) -> None:
     private = replace(
         an_exchange(3, origin=FromInteraction("x")), conversation=Conversation(1, None, 7, 99)
     )
@@ -183,15 +183,15 @@ async def test_what_one_person_alone_sees_is_seen_from_nowhere_else(history: His
     assert await history.shown_in(4, private.conversation) is None
 
 
-async def test_an_answer_that_is_not_whole_is_not_shown_in_a_part(history: History) -> None:
+async def test_a_part_of_an_unfinished_answer_shows_no_exchange(history: History) -> None:
     await history.receive(an_exchange(3))
     await history.add_part(3, 4)
     assert await history.shown_in(4, CHANNEL) is None
 
 
 @pytest.mark.parametrize("count", [PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 3 * PAGE_ROWS])
-async def test_a_long_history_comes_whole_and_in_order(history: History, count: int) -> None:
-    """Page by page, out of both the thread's rows and its channel's."""
+async def test_a_long_history_is_read_whole_and_in_order(history: History, count: int) -> None:
+    """Page by page, from the thread's rows and its channel's."""
     half = count // 2
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, half + 1)))
     last = Conversation(half, 1, 7)
@@ -201,7 +201,7 @@ async def test_a_long_history_comes_whole_and_in_order(history: History, count: 
 
 
 async def test_reading_stops_when_the_budget_is_full(history: History) -> None:
-    """The newest whose estimates fit, and perhaps the one that goes over it."""
+    """The newest exchanges that fit, and perhaps the one that exceeds the budget."""
     exchanges = [replace(an_exchange(number, reply="x"), tokens=10) for number in range(1, 200)]
     await keep(history, *exchanges)
     assert await seen(history, CHANNEL, budget=30) == [196, 197, 198, 199]
@@ -211,13 +211,13 @@ async def test_reading_stops_when_the_budget_is_full(history: History) -> None:
     assert len(await seen(history, CHANNEL, budget=1500)) == 151
 
 
-async def test_only_what_is_older_where_that_is_asked_for(history: History) -> None:
+async def test_a_context_may_end_before_a_message(history: History) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, 6)))
     found = await history.context(CHANNEL, before_id=4, token_budget=PLENTY)
     assert [exchange.message_id for exchange in found] == [1, 2, 3]
 
 
-async def test_all_of_it_survives_a_restart(path: Path) -> None:
+async def test_everything_survives_a_restart(path: Path) -> None:
     async with History.open(path) as history:
         await keep(history, an_exchange(1, reply="x"), an_exchange(60, reply="y"))
         await history.receive(an_exchange(70))
@@ -241,22 +241,22 @@ async def test_all_of_it_survives_a_restart(path: Path) -> None:
         assert not await history.places.claim_first_hint(9)
 
 
-async def test_a_history_that_is_closed_says_so(path: Path) -> None:
+async def test_a_closed_history_raises_history_failed(path: Path) -> None:
     async with History.open(path) as history:
         pass
     with pytest.raises(HistoryFailed):
         await history.receive(an_exchange(1))
 
 
-async def test_an_id_that_is_too_large_for_sqlite_is_a_failure_like_others(
+async def test_an_id_that_is_too_large_for_sqlite_raises_history_failed(
     history: History,
 ) -> None:
-    """Such ids come in malformed events."""
+    """Such ids arrive in malformed events."""
     with pytest.raises(HistoryFailed):
         await history.question_of(10**40)
 
 
-async def test_parts_are_known(history: History) -> None:
+async def test_parts_of_a_reply_are_recorded(history: History) -> None:
     await history.receive(an_exchange(1))
     assert await history.question_of(11) is None
     await history.add_part(1, 11)
@@ -266,7 +266,7 @@ async def test_parts_are_known(history: History) -> None:
     assert await history.question_of(12) is not None
 
 
-async def test_a_part_of_what_was_forgotten_is_not_recorded(history: History) -> None:
+async def test_a_part_of_a_forgotten_reply_is_not_recorded(history: History) -> None:
     await keep(history, an_exchange(1, reply="x"))
     await history.erasure.reset(1, 50, "Reset.")
     await history.erasure.erase()
@@ -276,7 +276,7 @@ async def test_a_part_of_what_was_forgotten_is_not_recorded(history: History) ->
     assert await history.question_of(12) is None
 
 
-async def test_an_answer_may_appear_elsewhere_than_planned(history: History) -> None:
+async def test_an_answer_may_appear_in_another_place_than_planned(history: History) -> None:
     await history.receive(an_exchange(100, place=100))
     await history.set_place(100, 1)
     await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
@@ -284,7 +284,7 @@ async def test_an_answer_may_appear_elsewhere_than_planned(history: History) -> 
     assert found.place_id == 1
 
 
-async def test_a_question_is_open_until_all_of_its_reply_is_shown(
+async def test_a_question_is_open_until_its_reply_is_shown_whole(
     history: History, path: Path
 ) -> None:
     assert await history.receive(an_exchange(1))
@@ -305,7 +305,7 @@ async def test_a_question_is_open_until_all_of_its_reply_is_shown(
     assert await history.begin(an_exchange(1)) is None
 
 
-async def test_what_could_not_be_stored_when_it_came_is_stored_when_it_begins(
+async def test_a_question_that_was_not_received_is_stored_by_its_first_attempt(
     history: History,
 ) -> None:
     attempt = await history.begin(an_exchange(1))
@@ -314,7 +314,7 @@ async def test_what_could_not_be_stored_when_it_came_is_stored_when_it_begins(
     assert not await history.receive(an_exchange(1))
 
 
-async def test_an_outage_of_discord_counts_as_no_attempt(history: History) -> None:
+async def test_an_undone_attempt_does_not_count(history: History) -> None:
     await history.receive(an_exchange(1))
     for number in (1, 2, 2, 2):
         attempt = await history.begin(an_exchange(1))
@@ -323,15 +323,15 @@ async def test_an_outage_of_discord_counts_as_no_attempt(history: History) -> No
         await history.undo_attempt(1)
 
 
-async def test_open_questions_come_out_of_an_index(path: Path) -> None:
-    """However long the history is, a start reads no more than what is open."""
+async def test_open_questions_are_read_from_an_index(path: Path) -> None:
+    """A start reads only the open questions, however long the history is."""
     async with History.open(path):
         pass
     plan = rows(path, f"EXPLAIN QUERY PLAN SELECT message_id FROM exchanges WHERE {IS_OPEN}")
     assert any("exchanges_open" in str(row) for row in plan)
 
 
-async def test_a_reset_leaves_what_is_not_shown_whole_to_be_ended(history: History) -> None:
+async def test_answers_that_are_not_shown_whole_stay_open_after_a_reset(history: History) -> None:
     await history.receive(an_exchange(1))
     await history.begin(an_exchange(1))
     await history.add_part(1, 11)
@@ -352,7 +352,7 @@ async def test_a_reset_leaves_what_is_not_shown_whole_to_be_ended(history: Histo
     assert await history.question_of(11) is None
 
 
-async def test_what_a_question_quotes_is_found_by_the_message_that_it_replies_to(
+async def test_questions_are_found_by_the_message_that_they_quote(
     history: History,
 ) -> None:
     quoting = replace(an_exchange(2), quoted="Jun said", quoted_id=1, tokens=0)
@@ -365,8 +365,8 @@ async def test_what_a_question_quotes_is_found_by_the_message_that_it_replies_to
     assert await history.quoting(1) == []
 
 
-async def test_a_page_costs_what_a_page_holds(path: Path) -> None:
-    """Rows come sorted out of the index: no plan sorts or scans the whole table."""
+async def test_reading_a_page_does_not_depend_on_the_length_of_the_history(path: Path) -> None:
+    """Rows are read in the order of an index: no plan sorts or scans the whole table."""
     async with Database.open(path) as database:
         values = dict.fromkeys(
             ("channel", "person", "parent", "forgotten", "parent_forgotten", "before", "rows"), 1
@@ -377,8 +377,8 @@ async def test_a_page_costs_what_a_page_holds(path: Path) -> None:
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP B-TREE"))]
 
 
-async def test_an_answer_may_turn_out_not_to_be_shown(history: History, path: Path) -> None:
-    """From answered to failed, and no other way: whatever was sent or stored came from it."""
+async def test_an_answered_question_may_still_fail(history: History, path: Path) -> None:
+    """The state may change from answered to failed, and in no other way."""
     await keep(history, an_exchange(1, reply="whole"))
     assert not await history.complete(an_exchange(1, reply="other"), State.CANCELLED)
     assert await history.complete(an_exchange(1, reply="whole", cut=True), State.FAILED)
@@ -386,8 +386,8 @@ async def test_an_answer_may_turn_out_not_to_be_shown(history: History, path: Pa
     assert rows(path, "SELECT reply, state FROM exchanges") == [("whole", "failed")]
 
 
-async def test_nothing_looks_through_all_that_is_stored(history: History) -> None:
-    """By the plans that SQLite makes for the statements, with their values, of a whole life."""
+async def test_no_statement_scans_a_whole_table(history: History) -> None:
+    """Checks SQLite's plans of all statements that a typical use of the store runs."""
     statements = set[str]()
     connection = history._database._connection
     await connection.set_trace_callback(statements.add)

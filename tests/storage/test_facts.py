@@ -1,10 +1,10 @@
-"""Small values by name, and what was learned about a model."""
+"""Small values by name, and what the bot learned about a model."""
 
 from bot.conversation.calibration import Calibration
 from bot.storage.exchanges import History
 
 
-async def test_a_calibration_is_kept_per_model(history: History) -> None:
+async def test_each_model_has_its_calibration(history: History) -> None:
     assert await history.models.calibration("m") == Calibration()
     await history.models.set_calibration("m", Calibration(1.5, 10.0, 1))
     await history.models.set_calibration("m", Calibration(1.75, 20.0, 2))
@@ -12,7 +12,7 @@ async def test_a_calibration_is_kept_per_model(history: History) -> None:
     assert await history.models.calibration("other") == Calibration()
 
 
-async def test_a_fact_is_the_last_that_was_set(history: History) -> None:
+async def test_a_fact_has_the_value_that_was_set_last(history: History) -> None:
     assert await history.facts.get("a") is None
     await history.facts.set("a", "1")
     await history.facts.set("a", "2")

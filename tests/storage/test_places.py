@@ -10,7 +10,7 @@ from tests.doubles import an_exchange
 from tests.storage.memory import open_ids
 
 
-async def test_own_places_stay_own(history: History) -> None:
+async def test_a_thread_of_the_bots_own_stays_its_own(history: History) -> None:
     assert not await history.places.is_own_thread(100)
     await history.receive(an_exchange(150, channel=100, parent=1))
     assert not await history.places.is_own_thread(100)
@@ -19,14 +19,14 @@ async def test_own_places_stay_own(history: History) -> None:
     assert await history.places.is_own_thread(100)
 
 
-async def test_one_hint_per_place(history: History) -> None:
+async def test_a_place_has_one_hint(history: History) -> None:
     await history.places.add_own_thread(100, 1, 7)
     assert [await history.places.claim_first_hint(100) for _ in range(3)] == [True, False, False]
     assert await history.places.claim_first_hint(200)
     assert await history.places.is_own_thread(100)
 
 
-async def test_places_are_found_below_their_channel_and_in_their_guild(history: History) -> None:
+async def test_places_are_found_by_channel_and_by_guild(history: History) -> None:
     await history.receive(an_exchange(10, channel=1))
     await history.receive(an_exchange(20, channel=200, parent=1))
     await history.places.add_own_thread(300, 1, 7)
@@ -41,7 +41,7 @@ async def test_places_are_found_below_their_channel_and_in_their_guild(history: 
     assert [await places.parent_of(one) for one in (200, 1, 99)] == [1, None, None]
 
 
-async def test_a_guild_is_known_since_it_was_joined_first(history: History) -> None:
+async def test_joining_a_guild_again_keeps_the_first_message_id(history: History) -> None:
     await history.places.add_guilds({7: 500, 8: 600})
     await history.places.add_guilds({7: 900})
     assert await history.places.guilds() == {7: 500, 8: 600}
@@ -49,7 +49,7 @@ async def test_a_guild_is_known_since_it_was_joined_first(history: History) -> N
     assert await history.places.guilds() == {8: 600}
 
 
-async def test_an_upgrade_from_the_first_version_knows_its_places(path: Path) -> None:
+async def test_a_database_of_the_first_version_keeps_its_places(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.executescript(MIGRATIONS[0].sql)
         database.execute("PRAGMA user_version = 1")

@@ -8,8 +8,8 @@ from bot.storage.preferences import Scope
 from tests.storage.memory import CHANNEL, THREAD, rows, system_prompt
 
 
-async def test_the_nearest_system_prompt_holds(history: History) -> None:
-    """The thread's own, else its channel's, else the guild's."""
+async def test_the_nearest_system_prompt_applies(history: History) -> None:
+    """The thread's, else its channel's, else the guild's."""
     assert await system_prompt(history, THREAD) is None
     steps: tuple[tuple[Scope, Conversation, str], ...] = (
         ("guild", CHANNEL, "guild"),
@@ -26,7 +26,7 @@ async def test_the_nearest_system_prompt_holds(history: History) -> None:
 
 
 async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> None:
-    """As guilds had with their first channel: the two prompts are still two."""
+    """The first channel of an old guild has the guild's id. Both keep their own prompts."""
     await history.preferences.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
     assert await system_prompt(history, Conversation(7, guild_id=9)) is None
     await history.preferences.set_system_prompt("channel", Conversation(7), "channel")
@@ -36,7 +36,7 @@ async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> N
     assert await history.preferences.own_system_prompt("channel", 7) == "channel"
 
 
-async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: History) -> None:
+async def test_clearing_a_system_prompt_restores_the_next_one(history: History) -> None:
     await history.preferences.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
     await history.preferences.set_system_prompt("channel", Conversation(1), "first")
     await history.preferences.set_system_prompt("channel", Conversation(1), "second")
@@ -46,8 +46,8 @@ async def test_an_emptied_system_prompt_goes_back_to_the_one_above(history: Hist
     assert await system_prompt(history, CHANNEL) == "guild"
 
 
-async def test_models_are_chosen_as_system_prompts_are(history: History) -> None:
-    """The nearest first, each beside the other, and an empty one goes back."""
+async def test_models_are_set_in_the_same_way_as_system_prompts(history: History) -> None:
+    """The nearest applies first, prompts and models are independent, and an empty one clears."""
     choose = history.preferences.set_model
     await choose("guild", Conversation(5, guild_id=7), "guild's")
     await choose("channel", Conversation(1), "first")
@@ -69,9 +69,7 @@ async def test_models_are_chosen_as_system_prompts_are(history: History) -> None
     assert await models(THREAD) == above
 
 
-async def test_a_model_is_forgotten_with_its_channel_and_its_guild(
-    history: History, path: Path
-) -> None:
+async def test_a_model_is_deleted_with_its_channel_or_guild(history: History, path: Path) -> None:
     for scope, place in (("channel", CHANNEL), ("guild", CHANNEL), ("channel", Conversation(3))):
         await history.preferences.set_model(scope, place, "m")  # type: ignore[arg-type]  # a Scope
     await history.erasure.forget_places([CHANNEL.channel_id])

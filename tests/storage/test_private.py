@@ -1,4 +1,4 @@
-"""What one person alone sees: nobody else's prompt knows of it, and it is forgotten as all is."""
+"""Private exchanges: no other context has them, and they are forgotten like all others."""
 
 import asyncio
 from dataclasses import replace
@@ -20,7 +20,7 @@ TOKEN = "aW50ZXJhY3Rpb24"
 def asked(
     number: int, *, by: int = MINA, channel: int = 1, private: bool = True, reply: str = "x"
 ) -> Exchange:
-    """Return what somebody asked by a command, in private or for all to see."""
+    """Return the exchange of a command, private or public."""
     one = an_exchange(number, channel=channel, reply=reply, origin=FromInteraction(TOKEN))
     place = replace(one.conversation, person_id=by if private else 0)
     return replace(one, conversation=place, author_id=by)
@@ -43,7 +43,9 @@ async def tokens(history: History) -> list[str | None]:
 # Who sees what
 
 
-async def test_it_enters_nobody_elses_prompt_and_nobodys_enters_its(history: History) -> None:
+async def test_a_private_conversation_and_the_public_one_do_not_see_each_other(
+    history: History,
+) -> None:
     await keep(history, an_exchange(10, reply="x"), an_exchange(11, reply="x", channel=2))
     await keep(history, asked(20), asked(21, by=JUN), asked(22, channel=2))
     assert await seen(history, CHANNEL) == [10]
@@ -52,19 +54,19 @@ async def test_it_enters_nobody_elses_prompt_and_nobodys_enters_its(history: His
     assert await seen(history, of(MINA, Conversation(2, guild_id=7))) == [22]
 
 
-async def test_a_thread_inherits_nothing_private_and_in_private_nothing(history: History) -> None:
+async def test_a_thread_inherits_nothing_private(history: History) -> None:
     await keep(history, an_exchange(50, reply="x"), asked(60), asked(120, channel=100))
     thread = Conversation(100, parent_id=1, guild_id=7)
     assert await seen(history, thread) == [50]
     assert await seen(history, of(MINA, thread)) == [120]
 
 
-async def test_for_all_to_see_it_is_one_of_its_place(history: History) -> None:
+async def test_a_public_exchange_of_a_command_belongs_to_its_place(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20, private=False))
     assert await seen(history, CHANNEL) == [10, 20]
 
 
-async def test_what_comes_back_is_whose_it_is(history: History) -> None:
+async def test_a_private_exchange_is_read_as_it_was_stored(history: History) -> None:
     await history.receive(asked(20, reply=""))
     [question] = await history.open_questions()
     begun = await history.begin(question.exchange)
@@ -73,7 +75,7 @@ async def test_what_comes_back_is_whose_it_is(history: History) -> None:
     assert [one async for one in history.by_author(MINA)] == [question.exchange]
 
 
-async def test_what_discord_shows_to_one_person_becomes_theirs_as_it_is_begun(
+async def test_an_exchange_becomes_private_when_its_attempt_begins(
     history: History,
 ) -> None:
     await history.receive(asked(20, private=False, reply=""))
@@ -84,7 +86,7 @@ async def test_what_discord_shows_to_one_person_becomes_theirs_as_it_is_begun(
     assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
 
 
-async def test_a_reply_is_theirs_though_its_beginning_could_not_be_stored(
+async def test_an_exchange_becomes_private_at_the_latest_when_it_is_completed(
     history: History,
 ) -> None:
     await history.receive(asked(20, private=False, reply=""))
@@ -100,8 +102,10 @@ async def test_a_private_question_stays_private(history: History) -> None:
     assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
 
 
-async def test_a_page_costs_what_a_page_holds_in_private_and_beside_it(history: History) -> None:
-    """However much of the other kind is stored: both arms begin at their place in the index."""
+async def test_reading_a_page_does_not_depend_on_the_other_kind_of_exchanges(
+    history: History,
+) -> None:
+    """However many of the other kind are stored: both halves start at their place in the index."""
     values = dict.fromkeys(("channel", "person", "parent", "forgotten", "parent_forgotten"), 1)
     plan = await history._database.fetch(
         f"EXPLAIN QUERY PLAN {CONTEXT_SQL}", **values, before=1, rows=1
@@ -110,7 +114,7 @@ async def test_a_page_costs_what_a_page_holds_in_private_and_beside_it(history: 
     assert sum(used in str(step[3]) for step in plan) == 2
 
 
-def test_what_one_person_sees_is_answered_beside_the_rest() -> None:
+def test_private_questions_have_a_queue_of_their_own() -> None:
     exchanges = [an_exchange(1), asked(2), asked(3, by=JUN), asked(4, channel=2), asked(5)]
     assert len({exchange.queue_key for exchange in exchanges}) == 4
     assert exchanges[0].queue_key == asked(6, private=False).queue_key == (1, 0)
@@ -119,7 +123,7 @@ def test_what_one_person_sees_is_answered_beside_the_rest() -> None:
 # What is forgotten
 
 
-async def test_a_reset_takes_what_its_giver_alone_sees_and_nobody_elses(history: History) -> None:
+async def test_a_reset_forgets_the_private_exchanges_of_its_author_alone(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20), asked(21, by=JUN), asked(600))
     assert await history.erasure.reset(1, 500, "Reset.", person_id=MINA) == 2
     assert await seen(history, CHANNEL) == []
@@ -131,13 +135,15 @@ async def test_a_reset_takes_what_its_giver_alone_sees_and_nobody_elses(history:
     assert await history.complete(asked(30, by=JUN), State.ANSWERED)
 
 
-async def test_a_reset_by_nobody_takes_nothing_private(history: History) -> None:
+async def test_a_reset_without_an_author_forgets_nothing_private(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20))
     assert await history.erasure.reset(1, 500, "Reset.") == 1
     assert await seen(history, of(MINA)) == [20]
 
 
-async def test_what_runs_at_a_reset_says_so_and_is_not_kept(history: History) -> None:
+async def test_a_private_answer_that_runs_during_a_reset_ends_with_a_notice(
+    history: History,
+) -> None:
     await history.receive(asked(20, reply=""))
     await history.receive(asked(21, by=JUN, reply=""))
     await history.erasure.reset(1, 500, "Reset.", person_id=MINA)
@@ -151,7 +157,7 @@ async def test_what_runs_at_a_reset_says_so_and_is_not_kept(history: History) ->
 
 
 @pytest.mark.parametrize("how", ["place", "person", "age", "one"])
-async def test_whatever_forgets_the_rest_forgets_what_is_private(
+async def test_whatever_forgets_public_exchanges_forgets_private_ones(
     history: History, path: Path, how: str
 ) -> None:
     secret = replace(asked(20), question="a secret question", reply="a secret answer")
@@ -178,7 +184,7 @@ async def test_whatever_forgets_the_rest_forgets_what_is_private(
 
 
 @pytest.mark.parametrize("how", ["shown", "place gone", "withdrawn"])
-async def test_a_token_goes_as_soon_as_it_is_of_no_use(history: History, how: str) -> None:
+async def test_a_token_is_cleared_when_it_is_no_longer_needed(history: History, how: str) -> None:
     await history.receive(asked(20))
     await history.receive(an_exchange(21))
     assert await tokens(history) == [TOKEN, None]
@@ -202,20 +208,20 @@ async def test_a_rejected_question_leaves_no_token(history: History) -> None:
     assert await tokens(history) == ["", None]
 
 
-async def test_a_token_is_in_no_text_of_its_exchange() -> None:
+async def test_the_repr_of_an_exchange_has_no_token() -> None:
     assert TOKEN not in repr(asked(20))
 
 
 # What it is not
 
 
-async def test_an_interaction_is_no_message_that_could_be_looked_for(history: History) -> None:
+async def test_interactions_are_not_among_the_recent_questions(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20), asked(21, private=False))
     await history.mark_shown(21)
     assert await history.recent_questions(5) == [(10, 1, 7)]
 
 
-async def test_what_is_asked_outside_of_servers_names_no_place_to_read(history: History) -> None:
+async def test_a_command_outside_of_servers_records_no_place(history: History) -> None:
     def outside(one: Exchange) -> Exchange:
         return replace(one, conversation=replace(one.conversation, guild_id=None))
 
@@ -228,7 +234,7 @@ async def test_what_is_asked_outside_of_servers_names_no_place_to_read(history: 
     assert await history.places.in_guild(7) == [3]
 
 
-async def test_what_is_withdrawn_is_known_as_such(history: History) -> None:
+async def test_a_withdrawn_question_is_open_as_withdrawn(history: History) -> None:
     await history.receive(asked(20))
     await history.add_part(20, 30)
     await history.erasure.forget_person(MINA)

@@ -1,4 +1,4 @@
-"""What was used, counted and forgotten, on a real file."""
+"""Usage: stored, added up, anonymised and reported."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ CHANGES: list[dict[str, Any]] = [{"model": "n"}, {"day": DAY - 1}, {"channel_id"
 PRICES = Prices({"m": (Decimal(1), Decimal(10))})
 
 
-async def test_what_is_used_adds_up_by_day_place_person_and_model(history: History) -> None:
+async def test_usage_adds_up_by_day_place_person_and_model(history: History) -> None:
     for _ in range(3):
         await history.usage.add(ONE)
     for change in CHANGES:

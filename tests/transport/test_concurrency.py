@@ -1,4 +1,4 @@
-"""Few at a time, on a loop whose time is virtual."""
+"""The limit of concurrent calls, on a loop with virtual time."""
 
 import asyncio
 from functools import partial
@@ -9,7 +9,7 @@ from bot.transport.concurrency import SLOW_SECONDS, ConcurrencyLimit
 from tests.doubles import run_virtually
 
 
-def test_so_many_are_at_it_side_by_side_and_a_slow_one_does_not_count() -> None:
+def test_a_slow_call_gives_up_its_slot() -> None:
     began: list[float] = []
 
     async def act(seconds: float) -> None:
@@ -30,7 +30,7 @@ def test_so_many_are_at_it_side_by_side_and_a_slow_one_does_not_count() -> None:
     ]
 
 
-def test_a_failure_ends_them_all_and_is_the_one_that_is_raised() -> None:
+def test_a_failure_cancels_the_other_calls_and_is_raised() -> None:
     ended: list[str] = []
 
     async def fail() -> None:

@@ -1,4 +1,4 @@
-"""The budget of IDENTIFYs and the pause after failures, over restarts and clocks that jump."""
+"""The budget of IDENTIFYs and the backoff, across restarts and clock changes."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ DAY_SECONDS = 86400.0
 
 
 class Clock:
-    """A wall clock that moves when somebody sleeps."""
+    """A wall clock that moves when it is slept on."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -39,7 +39,7 @@ class Clock:
 
 
 class Facts:
-    """The facts of a history, which may fail."""
+    """A store of facts that may fail."""
 
     def __init__(self, *, failing: bool = False) -> None:
         self.values: dict[str, str] = {}
@@ -67,7 +67,7 @@ async def identify(identifies: IdentifyBudget) -> None:
 
 @pytest.mark.parametrize("restarts", [True, False])
 @pytest.mark.parametrize("every_seconds", [0.0, 5.0, 60.0, 300.0])
-async def test_no_day_sees_more_than_300(restarts: bool, every_seconds: float) -> None:
+async def test_no_day_has_more_than_300_identifies(restarts: bool, every_seconds: float) -> None:
     facts, clock = Facts(), Clock()
     begin = restarting(facts, clock)
     identifies, sent = begin(), list[float]()
@@ -82,7 +82,7 @@ async def test_no_day_sees_more_than_300(restarts: bool, every_seconds: float) -
     assert busiest <= 300
 
 
-async def test_the_first_fifty_of_a_quiet_day_wait_for_nothing() -> None:
+async def test_the_first_50_identifies_of_a_quiet_day_do_not_wait() -> None:
     clock = Clock()
     identifies = restarting(Facts(), clock)()
     for _ in range(50):
@@ -90,7 +90,7 @@ async def test_the_first_fifty_of_a_quiet_day_wait_for_nothing() -> None:
     assert clock.slept == []
 
 
-async def test_a_file_that_fails_is_replaced_by_what_is_in_memory() -> None:
+async def test_the_budget_is_kept_in_memory_if_the_database_fails() -> None:
     clock = Clock()
     identifies = restarting(Facts(failing=True), clock)()
     for _ in range(60):
@@ -98,7 +98,7 @@ async def test_a_file_that_fails_is_replaced_by_what_is_in_memory() -> None:
     assert len(clock.slept) >= 5
 
 
-async def test_a_clock_that_was_set_back_delays_nothing_for_long() -> None:
+async def test_a_clock_that_was_set_back_causes_no_long_pause() -> None:
     facts, clock = Facts(), Clock()
     await identify(restarting(facts, clock)())
     clock.now -= 10 * 365 * DAY_SECONDS
@@ -109,7 +109,7 @@ async def test_a_clock_that_was_set_back_delays_nothing_for_long() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "many", "nan nan", "1", "1 2 3", "-5 0", "1e9 0", "3 inf"])
-async def test_a_fact_of_nonsense_counts_as_none(value: str) -> None:
+async def test_an_invalid_stored_value_is_ignored(value: str) -> None:
     facts, clock = Facts(), Clock()
     facts.values["identifies"] = value
     await identify(restarting(facts, clock)())
@@ -118,7 +118,7 @@ async def test_a_fact_of_nonsense_counts_as_none(value: str) -> None:
 
 
 @given(st.floats(0, CAPACITY), st.floats(-1e9, 1e9))
-def test_after_the_pause_there_is_one(left: float, seconds: float) -> None:
+def test_an_identify_is_left_after_the_pause(left: float, seconds: float) -> None:
     now = refilled(TimedValue(left, 1e9), 1e9 + seconds)
     pause = budget_pause_seconds(now.number)
     assert 0 <= pause <= REFILL_SECONDS
@@ -135,7 +135,7 @@ async def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
     assert all(45 <= pause <= 75 for pause in pauses[8:])
 
 
-async def test_a_process_that_is_restarted_goes_on_with_the_pause_where_it_was() -> None:
+async def test_a_restarted_process_waits_for_the_rest_of_the_pause() -> None:
     facts, clock = Facts(), Clock()
     for _ in range(6):
         await ConnectionFailures(facts, clock=clock).add()
@@ -150,7 +150,7 @@ async def test_a_process_that_is_restarted_goes_on_with_the_pause_where_it_was()
     assert await failures.add() >= 20
 
 
-async def test_a_connection_that_held_begins_a_new_count() -> None:
+async def test_a_stable_connection_resets_the_count() -> None:
     facts, clock = Facts(), Clock()
     failures = ConnectionFailures(facts, clock=clock)
     for _ in range(6):
@@ -161,8 +161,8 @@ async def test_a_connection_that_held_begins_a_new_count() -> None:
 
 
 @pytest.mark.parametrize("later", [-3600.0, -1.0, STALE_SECONDS + 1, 1e9])
-async def test_failures_of_another_time_delay_nothing(later: float) -> None:
-    """Neither old ones nor those of a clock that was set back since."""
+async def test_failures_that_are_old_or_in_the_future_are_ignored(later: float) -> None:
+    """The clock may have been set back since."""
     facts, clock = Facts(), Clock()
     for _ in range(9):
         await ConnectionFailures(facts, clock=clock).add()
@@ -172,5 +172,5 @@ async def test_failures_of_another_time_delay_nothing(later: float) -> None:
     assert await failures.add() == 0
 
 
-async def test_a_first_start_waits_for_nothing() -> None:
+async def test_a_first_start_does_not_wait() -> None:
     assert await ConnectionFailures(Facts(), clock=Clock()).remaining_pause_seconds() == 0

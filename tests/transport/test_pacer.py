@@ -1,4 +1,4 @@
-"""The budget of REST calls, on a loop whose time is virtual."""
+"""The rate limiter of REST calls, on a loop with virtual time."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ async def take_turn(pacer: Pacer, priority: Priority) -> None:
 
 
 def sent_by(*waves: tuple[float, Priority, int]) -> Sent:
-    """Return when each call went that came in *waves* of so many at a time."""
+    """Return when each call was made; *waves* have a time, a priority and a number of calls."""
 
     async def scene() -> Sent:
         loop = asyncio.get_running_loop()
@@ -46,7 +46,7 @@ def sent_by(*waves: tuple[float, Priority, int]) -> Sent:
 
 
 @pytest.mark.parametrize("priority", list(Priority))
-def test_no_second_holds_more_than_its_share(priority: Priority) -> None:
+def test_no_second_has_more_calls_than_the_limit_of_the_priority(priority: Priority) -> None:
     sent = [at for at, _ in sent_by((0.0, priority, 150), (0.3, priority, 50))]
     limit = REQUESTS_PER_SECOND[priority]
     for start in sent:
@@ -56,8 +56,8 @@ def test_no_second_holds_more_than_its_share(priority: Priority) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_second_at_discord_holds_more_however_long_the_way(seed: int) -> None:
-    """A call is counted there at some time between its beginning and its answer."""
+def test_no_second_at_discord_has_more_calls_than_the_limit_whatever_the_latency(seed: int) -> None:
+    """Discord counts a call at some moment between its start and its response."""
     chance = random.Random(seed)
 
     async def scene() -> list[float]:
@@ -80,7 +80,7 @@ def test_no_second_at_discord_holds_more_however_long_the_way(seed: int) -> None
         assert after - first >= WINDOW_SECONDS
 
 
-def test_a_call_without_an_answer_does_not_keep_others_back_for_ever() -> None:
+def test_a_call_without_a_response_gives_up_its_slot() -> None:
     async def scene() -> float:
         loop = asyncio.get_running_loop()
         pacer = Pacer(loop.time)
@@ -99,13 +99,13 @@ def test_a_call_without_an_answer_does_not_keep_others_back_for_ever() -> None:
     assert run_virtually(scene()) == pytest.approx(STALLED_SECONDS)
 
 
-def test_a_quiet_bot_waits_for_nothing() -> None:
+def test_a_quiet_bot_does_not_wait() -> None:
     sent = sent_by((0.0, Priority.TYPING, 5), (0.0, Priority.EDIT, 5))
     assert max(at for at, _ in sent) < 0.001
 
 
-def test_the_most_urgent_goes_first() -> None:
-    """Whatever waited before; and each kind in the order it came."""
+def test_calls_go_in_the_order_of_their_priority() -> None:
+    """Calls of the same priority go in the order in which they came."""
     sent = sent_by(
         (0.0, Priority.FINAL, 45),
         (0.1, Priority.TYPING, 5),
@@ -118,13 +118,13 @@ def test_the_most_urgent_goes_first() -> None:
     ]
 
 
-def test_edits_and_typing_leave_room_for_words() -> None:
+def test_edits_and_typing_leave_slots_for_responses() -> None:
     sent = sent_by((0.0, Priority.EDIT, 60), (0.1, Priority.RESPONSE, 8), (0.2, Priority(0), 2))
     at_once = Counter(priority for at, priority in sent if at < 0.5)
     assert at_once == {Priority.EDIT: 35, Priority.RESPONSE: 8, Priority.FINAL: 2}
 
 
-def test_who_gives_up_waiting_holds_up_nobody() -> None:
+def test_a_cancelled_waiter_does_not_block_the_others() -> None:
     async def scene() -> float:
         loop = asyncio.get_running_loop()
         pacer = Pacer(loop.time)
@@ -142,7 +142,7 @@ def test_who_gives_up_waiting_holds_up_nobody() -> None:
     assert run_virtually(scene()) == pytest.approx(1.0)
 
 
-def test_only_one_timer_runs_however_many_wait() -> None:
+def test_one_timer_runs_however_many_wait() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         pacer = Pacer(loop.time)
@@ -155,7 +155,7 @@ def test_only_one_timer_runs_however_many_wait() -> None:
     run_virtually(scene())
 
 
-def test_spare_is_what_nobody_waits_for() -> None:
+def test_the_bot_types_only_if_nobody_waits() -> None:
     clock = Clock()
     pacer = Pacer(clock)
     assert pacer.try_typing(1)
@@ -186,7 +186,7 @@ def headers(limit: int, remaining: int, reset_after: float) -> dict[str, str]:
     }
 
 
-def test_edits_go_once_a_second_where_nothing_is_known() -> None:
+def test_an_unknown_bucket_allows_an_edit_a_second() -> None:
     pacer = Pacer(Clock())
     assert pacer.seconds_to_edit(1) == EDIT_SECONDS
     pacer.observe_edit(2, headers(5, 0, 5.0))
@@ -206,7 +206,7 @@ def test_edits_go_once_a_second_where_nothing_is_known() -> None:
         (1, 1, 4.0, NEVER_SECONDS),  # it is for the end
     ],
 )
-def test_edits_are_spread_over_what_is_left(
+def test_edits_are_spread_over_the_time_until_the_bucket_refills(
     limit: int, remaining: int, reset_after: float, seconds: float
 ) -> None:
     pacer = Pacer(Clock())
@@ -226,14 +226,14 @@ def test_a_bucket_that_has_refilled_is_forgotten() -> None:
 @pytest.mark.parametrize(
     "odd", [{}, {"X-RateLimit-Limit": "5"}, headers(5, 1, 1.0) | {"X-RateLimit-Limit": "five"}]
 )
-def test_odd_headers_teach_nothing(odd: dict[str, str]) -> None:
+def test_invalid_headers_are_ignored(odd: dict[str, str]) -> None:
     pacer = Pacer(Clock())
     pacer.observe_edit(1, odd)
     assert pacer.seconds_to_edit(1) == EDIT_SECONDS
 
 
-def test_the_last_edit_of_a_paced_reply_never_finds_the_bucket_empty() -> None:
-    """5 edits in 5 s, as Discord allows: 60 s of streaming always leave one for the end."""
+def test_the_final_edit_of_a_paced_reply_finds_the_bucket_not_empty() -> None:
+    """Discord allows 5 edits in 5 s; after 60 s of streaming one is left for the end."""
     clock = Clock()
     pacer = Pacer(clock)
     remaining, reset_at = 5, 0.0

@@ -1,4 +1,4 @@
-"""What passes for a message or an interaction, and what does not."""
+"""Which payloads pass as a message or an interaction, and how they are corrected."""
 
 import copy
 from typing import Any
@@ -147,7 +147,7 @@ DIRECT: dict[str, Any] = {
 }
 
 
-def test_what_discord_sends_passes() -> None:
+def test_payloads_of_discord_pass() -> None:
     assert is_message(MESSAGE)
     assert is_message(LEAST)
     assert is_message(MESSAGE | {"referenced_message": None, "guild_id": None})
@@ -195,13 +195,13 @@ def test_what_discord_sends_passes() -> None:
         (("flags",), "many"),
     ],
 )
-def test_one_field_of_nonsense_spoils_a_message(way: tuple[Any, ...], value: Any) -> None:
+def test_a_message_with_one_invalid_field_fails(way: tuple[Any, ...], value: Any) -> None:
     assert not is_message(changed(MESSAGE, way, value))
     assert not is_message_update(changed(MESSAGE, way, value))
 
 
 @pytest.mark.parametrize("name", LEAST)
-def test_a_message_lacks_none_of_these(name: str) -> None:
+def test_a_message_without_a_required_field_fails(name: str) -> None:
     assert not is_message({key: value for key, value in LEAST.items() if key != name})
 
 
@@ -232,7 +232,7 @@ def test_a_message_lacks_none_of_these(name: str) -> None:
         (("type",), 5),
     ],
 )
-def test_one_field_of_nonsense_spoils_an_interaction(way: tuple[Any, ...], value: Any) -> None:
+def test_an_interaction_with_one_invalid_field_fails(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(changed(INTERACTION, way, value))
 
 
@@ -255,7 +255,7 @@ def test_one_field_of_nonsense_spoils_an_interaction(way: tuple[Any, ...], value
         (("token",), "../1"),
     ],
 )
-def test_one_field_of_nonsense_spoils_what_is_typed(way: tuple[Any, ...], value: Any) -> None:
+def test_an_autocomplete_with_one_invalid_field_fails(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(changed(TYPED, way, value))
 
 
@@ -271,7 +271,7 @@ def test_one_field_of_nonsense_spoils_what_is_typed(way: tuple[Any, ...], value:
         (("components", 1, "component", "custom_id"), 1),
     ],
 )
-def test_one_field_of_nonsense_spoils_a_form(way: tuple[Any, ...], value: Any) -> None:
+def test_a_modal_with_one_invalid_field_fails(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(INTERACTION | {"type": 5, "data": changed(FORM, way, value)})
 
 
@@ -286,7 +286,7 @@ def test_one_field_of_nonsense_spoils_a_form(way: tuple[Any, ...], value: Any) -
         (("options", 0, "value"), True),
     ],
 )
-def test_a_switch_is_on_or_off(way: tuple[Any, ...], value: Any) -> None:
+def test_a_boolean_option_is_true_or_false(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(INTERACTION | {"data": changed(ASK, way, value)})
 
 
@@ -307,7 +307,7 @@ def test_a_switch_is_on_or_off(way: tuple[Any, ...], value: Any) -> None:
         (("resolved", "messages", "6"), LEAST | {"author": {}}),
     ],
 )
-def test_a_command_on_a_message_brings_that_along(way: tuple[Any, ...], value: Any) -> None:
+def test_a_command_on_a_message_contains_the_message(way: tuple[Any, ...], value: Any) -> None:
     assert not is_interaction(INTERACTION | {"data": changed(ABOUT, way, value)})
 
 
@@ -317,11 +317,11 @@ def test_a_direct_interaction_has_a_user_and_no_member() -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 3])
-def test_what_is_no_object_is_nothing(data: Any) -> None:
+def test_a_payload_that_is_no_object_fails(data: Any) -> None:
     assert not any(check(data) for check in (is_message, is_message_update, is_interaction))
 
 
-def test_of_embeds_and_forwards_stays_what_is_read() -> None:
+def test_only_the_used_fields_of_embeds_and_forwards_are_kept() -> None:
     told = corrected_message(
         MESSAGE | {"embeds": [EMBED], "message_snapshots": [{"message": FORWARDED}]}
     )
@@ -348,10 +348,10 @@ def test_of_embeds_and_forwards_stays_what_is_read() -> None:
         *(("referenced_message", "embeds", 0, name) for name in EMBED),
     ],
 )
-def test_nonsense_in_an_embed_or_a_forward_loses_no_message(
+def test_an_invalid_embed_or_forward_does_not_lose_the_message(
     way: tuple[Any, ...], value: Any
 ) -> None:
-    """discord.py takes it, and what is not nonsense can be read."""
+    """discord.py parses the message, and its valid fields can be read."""
     message: dict[str, Any] = LEAST | {
         "embeds": [EMBED],
         "attachments": [ATTACHMENT],
@@ -366,7 +366,7 @@ def test_nonsense_in_an_embed_or_a_forward_loses_no_message(
     assert taken.content == "x"
 
 
-def test_what_a_message_may_lack_is_made_up_for() -> None:
+def test_optional_fields_of_a_message_are_filled_in() -> None:
     file = {name: value for name, value in ATTACHMENT.items() if name != "proxy_url"}
     taken = World().say("x", **corrected_message(LEAST | {"member": None, "attachments": [file]}))
     [attachment] = taken.attachments

@@ -1,4 +1,4 @@
-"""Buckets against a server that counts: never beyond what it allows, and nobody waits for ever."""
+"""Buckets against a server that counts requests: never beyond its limit, and never stuck."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ class Server:
         self._over_at = 0.0
 
     def take(self) -> dict[str, str]:
-        """Count a request; return the headers of its answer."""
+        """Count a request; return the headers of its response."""
         now = self._loop.time()
         if now >= self._over_at:
             self._used, self._over_at = 0, now + self.window_seconds
@@ -37,7 +37,7 @@ class Server:
 
 
 def told(limit: object, remaining: object, reset_after: object) -> dict[str, str]:
-    """Return what an answer says of its bucket."""
+    """Return the headers of a response about its bucket."""
     return {
         "X-Ratelimit-Limit": str(limit),
         "X-Ratelimit-Remaining": str(remaining),
@@ -46,12 +46,12 @@ def told(limit: object, remaining: object, reset_after: object) -> dict[str, str
 
 
 def learn(bucket: StrictBucket, headers: dict[str, str]) -> None:
-    """Let *bucket* see an answer with these headers."""
+    """Update *bucket* with a response that has these headers."""
     bucket.update(cast("aiohttp.ClientResponse", SimpleNamespace(headers=headers)))
 
 
 async def request(bucket: StrictBucket, server: Server, way: random.Random) -> None:
-    """Send a request that takes its time there and back, so that answers overtake one another."""
+    """Send a request with a random latency, so that responses overtake one another."""
     async with bucket:
         await asyncio.sleep(way.uniform(0.0, 0.01))
         headers = server.take()
@@ -61,7 +61,9 @@ async def request(bucket: StrictBucket, server: Server, way: random.Random) -> N
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 10])
 @pytest.mark.parametrize("seed", range(4))
-async def test_many_at_once_are_let_through_as_far_as_the_limit_goes(limit: int, seed: int) -> None:
+async def test_concurrent_requests_use_the_bucket_to_its_limit_and_no_further(
+    limit: int, seed: int
+) -> None:
     way = random.Random(seed)
     bucket, server = StrictBucket(LONGEST_SECONDS), Server(limit, window_seconds=0.1)
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -71,7 +73,7 @@ async def test_many_at_once_are_let_through_as_far_as_the_limit_goes(limit: int,
     assert server.refused == 0
 
 
-async def test_of_a_bucket_that_refills_late_all_is_used_and_no_more() -> None:
+async def test_a_bucket_that_refills_late_is_used_to_its_limit() -> None:
     bucket, server = StrictBucket(LONGEST_SECONDS), Server(5, window_seconds=300.0)
     sent = [request(bucket, server, random.Random(one)) for one in range(20)]
     async with asyncio.timeout(30):
@@ -81,7 +83,7 @@ async def test_of_a_bucket_that_refills_late_all_is_used_and_no_more() -> None:
     assert server.refused == 0
 
 
-async def test_a_first_request_without_an_answer_lets_the_next_one_go() -> None:
+async def test_a_first_request_without_a_response_lets_the_next_one_go() -> None:
     bucket = StrictBucket(LONGEST_SECONDS)
 
     async def fails() -> None:
@@ -94,7 +96,7 @@ async def test_a_first_request_without_an_answer_lets_the_next_one_go() -> None:
     assert all(isinstance(one, ConnectionError) for one in results)
 
 
-async def test_who_gives_up_waiting_takes_nobody_s_place() -> None:
+async def test_a_cancelled_waiter_takes_no_request() -> None:
     bucket, server = StrictBucket(LONGEST_SECONDS), Server(1, window_seconds=0.05)
     way = random.Random(1)
     waiting = [asyncio.create_task(request(bucket, server, way)) for _ in range(6)]
@@ -119,7 +121,7 @@ async def test_who_gives_up_waiting_takes_nobody_s_place() -> None:
     ],
     ids=str,
 )
-async def test_an_answer_that_tells_nothing_leaves_requests_one_at_a_time(
+async def test_a_response_without_valid_headers_leaves_requests_one_at_a_time(
     headers: dict[str, str],
 ) -> None:
     bucket = StrictBucket(LONGEST_SECONDS)

@@ -1,4 +1,4 @@
-"""What the next connection resumes, and how long a login that failed waits."""
+"""What the next connection resumes, and how long a failed login waits."""
 
 import asyncio
 from dataclasses import replace
@@ -58,7 +58,7 @@ async def socket(
         ),
     ],
 )
-async def test_what_is_resumed(
+async def test_which_session_is_resumed(
     session: Session | None,
     disconnect: Disconnect,
     ws: dict[str, Any] | None,
@@ -70,14 +70,14 @@ async def test_what_is_resumed(
 
 
 @pytest.mark.parametrize("code", sorted(SESSION_ENDED))
-async def test_codes_that_end_the_session(code: int) -> None:
+async def test_a_close_code_may_end_the_session(code: int) -> None:
     ws = await socket(proven=True)
     assert session_after(SESSION, Disconnect(code=code), ws) is None
 
 
 @pytest.mark.parametrize("heard", [True, False])
-async def test_where_nobody_answers_the_session_is_kept_for_the_usual_address(heard: bool) -> None:
-    """An outage is no reason to give up what can be replayed; the address of READY may be."""
+async def test_the_session_is_kept_if_no_server_answers(heard: bool) -> None:
+    """Events can still be replayed after an outage. The usual address is tried next."""
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("wss://gateway.discord.gg/")
     for _ in range(5):
         ws = await socket() if heard else None
@@ -85,7 +85,7 @@ async def test_where_nobody_answers_the_session_is_kept_for_the_usual_address(he
         assert after == replace(SESSION, gateway=DiscordWebSocket.DEFAULT_GATEWAY)
 
 
-async def test_behind_a_proxy_the_address_of_ready_is_not_taken() -> None:
+async def test_the_address_in_ready_is_ignored_behind_a_proxy() -> None:
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("ws://127.0.0.1:1/")
     after = session_after(None, Disconnect(), await socket(proven=True))
     assert after is not None
@@ -93,7 +93,7 @@ async def test_behind_a_proxy_the_address_of_ready_is_not_taken() -> None:
 
 
 class Response:
-    """What discord.py's HTTPException looks at."""
+    """The attributes that discord.py's HTTPException reads."""
 
     status = 429
     reason = "Too Many Requests"
@@ -113,21 +113,21 @@ class Response:
         ("x", 0),
     ],
 )
-def test_a_login_waits_as_long_as_it_is_told(told: str, seconds: float) -> None:
+def test_a_login_waits_for_retry_after(told: str, seconds: float) -> None:
     error = discord.HTTPException(Response(told), "slow down")
     assert retry_after_seconds(error) == seconds
 
 
-def test_what_a_login_is_told_otherwise() -> None:
+def test_other_errors_of_a_login() -> None:
     assert retry_after_seconds(discord.RateLimited(280.0)) == 280.0
     assert retry_after_seconds(TimeoutError()) == 0.0
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_a_stop_in_the_moment_of_a_failure_is_heard(
+async def test_a_cancellation_at_the_moment_of_a_failure_takes_effect(
     steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever turn of the loop it comes in; Python 3.11's wait_for lost it in one of them."""
+    """In whichever turn of the loop; Python 3.11's wait_for loses it in one of them."""
     fails = asyncio.Event()
 
     async def refused(*_: object, **_more: object) -> GatewaySocket:

@@ -1,4 +1,4 @@
-"""The gateway's socket by itself, on real sockets: closing, inflating, what a sequence may be."""
+"""The gateway's websocket on real sockets: closing, inflating, sequences, heartbeats."""
 
 import asyncio
 import threading
@@ -33,7 +33,7 @@ from bot.transport.websocket import (
 
 @asynccontextmanager
 async def connected(*, flood: bool) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """Yield a connection to somebody who never says goodbye; with *flood* also goes on talking."""
+    """Yield a connection to a server that sends no close frame; with *flood* it keeps sending."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoclose=False, autoping=False)
@@ -64,9 +64,7 @@ async def connected(*, flood: bool) -> AsyncIterator[aiohttp.ClientWebSocketResp
 
 @pytest.mark.parametrize("flood", [True, False])
 @pytest.mark.parametrize("receiving", [True, False])
-async def test_closing_does_not_wait_for_who_never_says_goodbye(
-    flood: bool, receiving: bool
-) -> None:
+async def test_closing_does_not_wait_for_a_close_frame(flood: bool, receiving: bool) -> None:
     async with connected(flood=flood) as ws:
         reading = asyncio.create_task(read(ws)) if receiving else None
         await asyncio.sleep(0.05)
@@ -94,7 +92,7 @@ def test_a_message_may_come_in_pieces() -> None:
     assert inflate.decompress(data[7:]) == '{"op": "안녕"}'
 
 
-def test_one_frame_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_socket, "LARGEST_FRAME", 10_000)
     assert Inflate().decompress(deflated(b"x" * 9_999))
     for data in (deflated(b"x" * 10_000), deflated(b"x" * 10_000_000), b"x" * 10_000):
@@ -119,13 +117,13 @@ async def test_a_sequence_only_grows() -> None:
 
 
 @pytest.mark.parametrize("interval", [0.0, -1.0, 1e-9, 1e12, float("inf"), float("nan")])
-async def test_a_pace_of_nonsense_becomes_the_usual(interval: float) -> None:
+async def test_an_implausible_heartbeat_interval_is_replaced(interval: float) -> None:
     ws = unconnected()
     ws._max_heartbeat_timeout = 60.0
     assert KeepAlive(ws=ws, interval=interval, shard_id=None).interval == USUAL_BEAT_SECONDS
 
 
-async def test_of_two_hellos_the_newer_one_beats_and_the_older_ack_counts() -> None:
+async def test_a_second_hello_replaces_the_heartbeat_and_keeps_the_last_ack() -> None:
     ws = unconnected()
     ws._max_heartbeat_timeout = 60.0
     first = ws._keep_alive = KeepAlive(ws=ws, interval=30.0, shard_id=None)
@@ -138,7 +136,7 @@ async def test_of_two_hellos_the_newer_one_beats_and_the_older_ack_counts() -> N
     assert ws.seconds_left() < 0
 
 
-async def test_how_long_a_connection_is_given() -> None:
+async def test_when_a_connection_counts_as_dead() -> None:
     ws = unconnected()
     ws._max_heartbeat_timeout = 60.0
     assert 44 < ws.seconds_left() <= 45, "without HELLO and READY"
@@ -166,7 +164,7 @@ async def test_the_gate_for_the_global_limit_opens_by_itself() -> None:
     assert gate.is_set()
 
 
-async def test_a_request_that_is_cancelled_in_a_global_limit_holds_up_no_other(
+async def test_a_request_cancelled_during_a_global_limit_does_not_block_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gateway, "GLOBAL_LIMIT_SECONDS", 0.3)
@@ -183,7 +181,7 @@ async def test_a_request_that_is_cancelled_in_a_global_limit_holds_up_no_other(
             assert user.name
 
 
-async def test_the_gate_opens_when_discord_said_that_it_would(
+async def test_the_gate_opens_after_retry_after(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving(State()) as addresses, Driver(addresses) as people:
@@ -202,7 +200,7 @@ async def test_the_gate_opens_when_discord_said_that_it_would(
             assert trace.global_limit_seconds() == gateway.GLOBAL_LIMIT_SECONDS, "told once"
 
 
-async def test_a_global_limit_that_is_too_long_for_the_gate_holds_back_all_calls(
+async def test_a_long_global_limit_blocks_the_pacer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving(State()) as addresses, Driver(addresses) as people:
