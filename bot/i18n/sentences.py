@@ -264,17 +264,19 @@ ENGLISH: Final = Sentences(
         "I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures."
     ),
     picture_left_out="I did not look at {name}: there is no room for more pictures.",
-    pictures_unreachable="I could not download all pictures from Discord. Please send them again.",
+    pictures_unreachable=(
+        "I could not download some of the pictures from Discord. Please send them again."
+    ),
     pictures_busy=(
         "I did not look at the pictures: too many are on their way to the AI model just now. "
         "Please try again in a minute."
     ),
     pictures_refused="The AI service did not take the pictures, so I answered without them.",
     files_shortened=(
-        "Your files are longer than I can read at once, so I read the first {percent} % of them."
+        "Your files are longer than I can read at once, so I read the first {percent}% of them."
     ),
     question_shortened=(
-        "Your question was longer than I can read at once, so I read the first {percent} % of it. "
+        "Your question was longer than I can read at once, so I read the first {percent}% of it. "
         "Please ask about the rest separately."
     ),
     stopped="Stopped here, as requested.",
@@ -462,12 +464,12 @@ ENGLISH: Final = Sentences(
     help_pictures="I also look at pictures attached there (PNG, JPEG, GIF, WebP).",
     help_memory="I remember what was said here.",
     help_buttons=(
-        "Buttons under an answer: Stop while I write it, then Regenerate, and Continue if it was "
-        "cut off. If only you see the answer and it takes several messages, there is only Stop."
+        "An answer has a Stop button while I write it, then Regenerate, and Continue if it was cut "
+        "off. If only you see it and it takes several messages, it has only Stop."
     ),
     help_buttons_user_install=(
-        "Buttons under an answer that only you see: Stop while I write it and, if it is a single "
-        "message, then Regenerate, and Continue if it was cut off."
+        "An answer that only you see has a Stop button while I write it. If it is a single "
+        "message, it then has Regenerate, and Continue if it was cut off."
     ),
     help_model="The model that answers here is {model}.",
     help_prompt_own="The system prompt that was set for this place or its channel applies here.",
@@ -561,8 +563,8 @@ ENGLISH: Final = Sentences(
     ),
     modal_text_returned="Here is what you wrote, so that it is not lost.",
     terminal_greeting=(
-        "Type your question. I remember the conversation, also after you quit, until /reset. "
-        "/system shows the system prompt, /system TEXT sets it, /system default restores the "
+        "Type your question. I remember the conversation until you use /reset, even after you "
+        "quit. /system shows the system prompt, /system TEXT sets it, /system default restores the "
         "default, and /quit quits."
     ),
     terminal_remembered="(your last question: “{question}”; system prompt: “{prompt}”)",
