@@ -96,17 +96,13 @@ class ExchangeQueries:
 
     async def is_open(self, message_id: int) -> bool:
         """Whether a question is not answered yet, or its answer not shown whole."""
-        return bool(
-            await self._database.fetch(
-                f"SELECT 1 FROM exchanges WHERE message_id = ? AND {IS_OPEN}", message_id
-            )
-        )
+        sql = f"SELECT 1 FROM exchanges WHERE message_id = ? AND {IS_OPEN}"
+        return bool(await self._database.fetch(sql, message_id))
 
     async def was_received(self, message_id: int) -> bool:
         """Whether *message_id* was stored before, even if it was forgotten since."""
-        return bool(
-            await self._database.fetch("SELECT 1 FROM exchanges WHERE message_id = ?", message_id)
-        )
+        sql = "SELECT 1 FROM exchanges WHERE message_id = ?"
+        return bool(await self._database.fetch(sql, message_id))
 
     async def knows(self, message_id: int) -> bool:
         """Whether a message is a question, a part of a reply, or quoted by a question."""

@@ -43,31 +43,21 @@ class Places:
 
     async def threads_below(self, channel_id: int) -> list[int]:
         """Return the known threads of a channel."""
-        rows = await self._database.fetch(
-            "SELECT place_id FROM places WHERE parent_id = ?", channel_id
-        )
-        return [int(place_id) for (place_id,) in rows]
+        return await self._ids("SELECT place_id FROM places WHERE parent_id = ?", channel_id)
 
     async def in_guild(self, guild_id: int) -> list[int]:
         """Return the known places of a guild."""
-        rows = await self._database.fetch(
-            "SELECT place_id FROM places WHERE guild_id = ?", guild_id
-        )
-        return [int(place_id) for (place_id,) in rows]
+        return await self._ids("SELECT place_id FROM places WHERE guild_id = ?", guild_id)
 
     async def guilds_with_places(self) -> set[int]:
         """Return the guilds in which any place is known."""
-        rows = await self._database.fetch(
-            "SELECT DISTINCT guild_id FROM places WHERE guild_id IS NOT NULL"
-        )
-        return {int(guild_id) for (guild_id,) in rows}
+        return {*await self._ids("SELECT DISTINCT guild_id FROM places WHERE guild_id IS NOT NULL")}
 
     async def channels_of(self, guild_id: int) -> list[int]:
         """Return the known channels of a guild, without threads."""
-        rows = await self._database.fetch(
+        return await self._ids(
             "SELECT place_id FROM places WHERE guild_id = ? AND parent_id IS NULL", guild_id
         )
-        return [int(place_id) for (place_id,) in rows]
 
     async def threads_of(self, guild_id: int) -> dict[int, list[int]]:
         """Return the known threads of a guild by channel."""
@@ -82,17 +72,15 @@ class Places:
 
     async def direct_messages(self) -> list[int]:
         """Return the known direct message channels."""
-        rows = await self._database.fetch(
+        return await self._ids(
             "SELECT place_id FROM places WHERE guild_id IS NULL AND parent_id IS NULL AND own = 0"
         )
-        return [int(place_id) for (place_id,) in rows]
 
     async def channels_with_threads(self) -> list[int]:
         """Return the channels in which the bot has threads of its own."""
-        rows = await self._database.fetch(
+        return await self._ids(
             "SELECT DISTINCT parent_id FROM places WHERE own AND parent_id IS NOT NULL"
         )
-        return [int(parent_id) for (parent_id,) in rows]
 
     async def parent_of(self, place_id: int) -> int | None:
         """Return the channel of a known thread."""
@@ -137,3 +125,6 @@ class Places:
             place_id,
         )
         return changed == 1
+
+    async def _ids(self, sql: str, *parameters: object) -> list[int]:
+        return [int(row[0]) for row in await self._database.fetch(sql, *parameters)]
