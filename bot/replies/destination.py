@@ -45,9 +45,10 @@ class Destination:
     actions: ReplyActions = ALL_ACTIONS
     actions_of_many: ReplyActions = ALL_ACTIONS
 
-    def actions_on(self, count: int) -> ReplyActions:
-        """Return the buttons that a reply of *count* parts may have."""
-        return self.actions if count <= 1 else self.actions & self.actions_of_many
+    def allowed(self, actions: ReplyActions, count: int) -> ReplyActions:
+        """Return those of *actions* that a reply of *count* parts may have."""
+        allowed = actions & self.actions
+        return allowed if count <= 1 else allowed & self.actions_of_many
 
 
 def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | ReplyBlocked:

@@ -10,7 +10,7 @@ from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyAct
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
 from bot.markdown.syntax import SMALL_PRINT
-from bot.replies.destination import Channel, Destination
+from bot.replies.destination import Destination
 from bot.replies.message_sync import FILE_NAME, FileRefused, MessageSync, ReplyRecord
 from bot.replies.parts import Part
 from bot.replies.plan import final_plan, kept_plan, next_change, streaming_plan
@@ -102,31 +102,27 @@ class DiscordReply:
 
         Raises ReplyLost, ReplyBlocked or ReplyDelayed.
         """
-        await self._end_streaming()
-        messages = await asyncio.shield(self._opening)
+        messages = await self._end_streaming()
         place, text = messages.place, self._text
         text.finish()
         count = len(text.with_notices(notices))
-        notices = notices_for(actions & place.actions_on(count), notices)
+        notices = notices_for(place.allowed(actions, count), notices)
         max_parts = self._max_parts_in(place)
         if len(text.parts) > max_parts:
             attached = self._strings.reply_attached.format(name=FILE_NAME)
             texts = text.first_parts(max_parts, [attached, *notices])
             whole = text.written.strip() + "\n"
             try:
-                await messages.show(
-                    final_plan(texts, actions & place.actions_on(len(texts)), whole)
-                )
+                await messages.show(final_plan(texts, place.allowed(actions, len(texts)), whole))
             except FileRefused:
-                log.info(
-                    "Show reply %d in parts: Discord refuses the file", self._record.exchange_id
-                )
+                exchange_id = self._record.exchange_id
+                log.info("Show reply %d in parts: Discord refuses the file", exchange_id)
             else:
                 return
         texts = text.with_notices(notices)
         if place.room is not None and len(texts) > place.room:
             texts = text.first_parts(place.room, [self._strings.reply_too_long, *notices])
-        await messages.show(final_plan(texts, actions & place.actions_on(len(texts))))
+        await messages.show(final_plan(texts, place.allowed(actions, len(texts))))
 
     async def leave(
         self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
@@ -147,7 +143,7 @@ class DiscordReply:
         texts = _last_texts(kept, notices, without, place.room)
         count = len(kept[:-1]) + len(texts)
         try:
-            await messages.show(kept_plan(kept, texts, actions & place.actions_on(count)))
+            await messages.show(kept_plan(kept, texts, place.allowed(actions, count)))
         except ReplyBlocked:
             parts = messages.parts
             if parts and parts[-1].text == "":  # Otherwise it would show "thinking" for ever.
@@ -165,8 +161,7 @@ class DiscordReply:
 
     async def withdraw(self) -> None:
         """Delete all messages of the reply; raises ReplyLost or ReplyDelayed."""
-        await self._end_streaming()
-        messages = await asyncio.shield(self._opening)
+        messages = await self._end_streaming()
         await messages.delete_from(0)
 
     def _max_parts_in(self, place: Destination) -> int:
@@ -184,13 +179,14 @@ class DiscordReply:
             on_post=self._typing.cancel,
         )
 
-    async def _end_streaming(self) -> None:
+    async def _end_streaming(self) -> MessageSync:
         self._is_ending = True
         if not self._requests.in_flight:
             self._streaming.cancel()
         await asyncio.wait([self._streaming])
         if self._error is not None:
             raise self._error
+        return await asyncio.shield(self._opening)
 
     async def _type(self) -> None:
         messages = await asyncio.shield(self._opening)
@@ -200,7 +196,7 @@ class DiscordReply:
                 await asyncio.sleep(WINDOW_SECONDS)
                 continue
             with suppress(DiscordUnavailable):
-                await call(lambda: _typing(channel), self._pacer, Priority.TYPING)
+                await call(channel.typing, self._pacer, Priority.TYPING)
             await asyncio.sleep(TYPING_SECONDS)
 
     async def _stream(self) -> None:
@@ -232,7 +228,7 @@ class DiscordReply:
             if messages.may_delete_last(len(texts)):
                 await messages.delete_from(len(parts) - 1)
                 continue
-            stop = WHILE_STREAMING & messages.place.actions_on(max(len(texts), len(parts)))
+            stop = messages.place.allowed(WHILE_STREAMING, max(len(texts), len(parts)))
             plan = streaming_plan(parts, texts, stop)
             number = next_change(parts, plan)
             if number is None:
@@ -275,7 +271,3 @@ def _new_text() -> "ReplyText":
     from bot.replies.reply_text import ReplyText  # noqa: PLC0415  # with the first reply
 
     return ReplyText()
-
-
-async def _typing(channel: Channel) -> None:
-    await channel.typing()

@@ -99,7 +99,7 @@ class MessageSync:
 
     async def show_buttons(self, actions: ReplyActions) -> None:
         """Keep the text of all parts, and show *actions* under the last one."""
-        actions &= self.place.actions_on(len(self.parts))
+        actions = self.place.allowed(actions, len(self.parts))
         await self.show(kept_plan(self.parts, [None for _ in self.parts[-1:]], actions))
 
     async def change(self, number: int, planned: PlannedPart, priority: Priority) -> None:
