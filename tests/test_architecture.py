@@ -158,6 +158,20 @@ def test_what_decides_does_nothing_else(name: str) -> None:
     assert all(map(is_pure, own_imports(name)))
 
 
+def test_private_names_of_other_objects_are_used_where_libraries_are_patched() -> None:
+    """`transport` has those of discord.py, `storage.database` those of aiosqlite."""
+    users = {
+        name
+        for name in OWN
+        for node in ast.walk(parsed(MODULES[name]))
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_(?!_|exit$|replace$)", node.attr)
+        and ast.unparse(node.value) not in {"self", "cls", "super()"}
+        and room_of(name) != "markdown"  # Its own classes share theirs.
+    }
+    assert {room_of(name) for name in users} == {"storage", "transport"}
+
+
 def test_settings_are_read_at_the_top_only() -> None:
     assert importers("bot.settings") == {"__main__", "app", "terminal"}
 

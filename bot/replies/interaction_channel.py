@@ -9,11 +9,13 @@ import discord
 from discord.http import handle_message_parameters
 from discord.webhook.async_ import async_context
 
+from bot.transport.patches import interaction_webhook
+
 ANSWER_SECONDS: Final = 2.0  # Discord: 3 s, including the way there and back
 LIFE_SECONDS: Final = 900.0  # Discord: lifetime of an interaction's token
 FOLLOW_UPS: Final = 5  # Discord: for a bot that only the person has installed
-APPLICATION_WEBHOOK: Final = 3  # Discord: a type of webhook
 NO_PREVIEWS: Final = discord.MessageFlags(suppress_embeds=True)
+EPHEMERAL: Final = discord.MessageFlags(ephemeral=True).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,11 @@ class InteractionChannel:
         private: bool,
         pressed_on: int | None = None,
     ) -> None:
-        assert client.application_id is not None
         self.id = interaction_id
         self.place_id = place_id
         self._private = private
         self._pressed_on = pressed_on
-        # A webhook made by Webhook.partial cannot post ephemeral messages.
-        self._webhook = discord.Webhook.from_state(
-            {"id": client.application_id, "type": APPLICATION_WEBHOOK, "token": token},
-            state=client._connection,
-        )
+        self._webhook = interaction_webhook(client, token)
 
     async def typing(self) -> None:
         """Show nothing: the deferred answer says that the bot is thinking."""
@@ -103,8 +100,8 @@ class InteractionChannel:
         message = await async_context.get().get_original_interaction_response(
             webhook.id, webhook.token, session=webhook.session
         )
-        flags = discord.MessageFlags._from_value(message.get("flags", 0))
-        return Original(int(message["id"]), flags.ephemeral, message["content"])
+        private = bool(message.get("flags", 0) & EPHEMERAL)
+        return Original(int(message["id"]), private, message["content"])
 
 
 class InteractionMessage:

@@ -14,6 +14,8 @@ What is wrong with discord.py, by its private names:
 * `utils._ActiveDecompressionContext`: inflates frames of any size. No issue known.
 * `DiscordWebSocket.received_message`: fails on a READY without an address. No issue known.
 
+* `Webhook.partial`: makes webhooks that post no ephemeral messages. No issue known.
+
 The module `websocket` has the changes of the socket, `reconnect` replaces `Client.connect`.
 """
 
@@ -60,6 +62,7 @@ CORRECTIONS: Final = {
     "MESSAGE_UPDATE": corrected_message,
     "INTERACTION_CREATE": corrected_interaction,
 }
+APPLICATION_WEBHOOK: Final = 3  # Discord: a type of webhook
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
 
@@ -199,6 +202,15 @@ def count_identifies(client: discord.Client, count: Callable[[], Awaitable[None]
         await count()
 
     client._connection.hooks["before_identify"] = before_identify
+
+
+def interaction_webhook(client: discord.Client, token: str) -> discord.Webhook:
+    """Return the webhook that answers an interaction; it can post ephemeral messages."""
+    assert client.application_id is not None
+    return discord.Webhook.from_state(
+        {"id": client.application_id, "type": APPLICATION_WEBHOOK, "token": token},
+        state=client._connection,
+    )
 
 
 async def close(client: discord.Client) -> None:
