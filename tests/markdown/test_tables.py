@@ -1,6 +1,5 @@
 """Tables as blocks of code, and as lists where they are too wide."""
 
-
 import pytest
 
 from bot.markdown.renderer import Renderer, render

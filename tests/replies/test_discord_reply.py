@@ -3,25 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-import discord
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.replies import reply_requests
-from bot.replies.destination import Destination, lost_because
+from bot.replies.destination import Destination
 from bot.replies.discord_reply import DiscordReply
 from bot.replies.message_sync import FILE_NAME
 from bot.replies.parts import Part
-from bot.replies.reply_text import ReplyText, with_notices
 from bot.transport import calls as discord_calls
 from bot.transport.calls import DiscordUnavailable
 from bot.transport.pacer import REQUESTS_PER_SECOND, Priority
@@ -203,25 +198,6 @@ async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
         await reply.finish()
     assert await stage.texts() == ["Short."]
     assert await attached(stage) == []
-
-
-@settings(deadline=None)
-@given(
-    words=st.lists(st.text(min_size=1, max_size=2000), max_size=5),
-    most=st.integers(min_value=1, max_value=4),
-    notices=st.lists(st.text(min_size=1, max_size=300), min_size=1, max_size=3),
-)
-def test_the_first_parts_of_a_long_reply_fit_with_what_is_said_under_them(
-    words: list[str], most: int, notices: list[str]
-) -> None:
-    text = ReplyText()
-    text.write("\n\n".join([*(f"x{word}" for word in words), "word " * 2000]))
-    text.finish()
-    assert len(text.parts) > most
-    shown = text.first_parts(most, notices)
-    assert shown[:-1] == text.parts[: most - 1]
-    assert all(len(one.encode("utf-16-le", "surrogatepass")) // 2 <= MESSAGE_LIMIT for one in shown)
-    assert all(notice in shown[-1] for notice in notices)
 
 
 async def test_a_place_that_takes_its_time_loses_nothing(stage: Stage) -> None:
@@ -880,31 +856,3 @@ async def test_a_page_that_says_that_the_file_is_too_large_says_it_for_good(stag
         reply.write("word " * 500)
         await reply.finish()
     assert " ".join(await stage.texts()) == ("word " * 500).strip()
-
-
-# The pure parts
-
-
-@pytest.mark.parametrize(
-    ("length", "parts"), [(MESSAGE_LIMIT - 8, 1), (MESSAGE_LIMIT - 7, 2), (MESSAGE_LIMIT, 2)]
-)
-@pytest.mark.parametrize("letter", ["x", "🎉"])
-def test_a_notice_that_does_not_fit_gets_a_message_of_its_own(
-    length: int, parts: int, letter: str
-) -> None:
-    text = letter * (length // len(letter.encode("utf-16-le")) * 2)
-    text += "x" * (length - len(text.encode("utf-16-le")) // 2)
-    shown = with_notices(["before", text], ["End."])
-    assert len(shown) == 1 + parts
-    assert "\n".join(shown[1:]) == f"{text}\n-# End."
-
-
-@pytest.mark.parametrize(
-    ("locked", "permission"), [(False, "Send Messages in Threads"), (True, "Manage Threads")]
-)
-def test_in_a_thread_the_permission_has_another_name(locked: bool, permission: str) -> None:
-    response: Any = SimpleNamespace(status=403, reason="Forbidden")
-    error = discord.Forbidden(response, {"code": 50013, "message": "No."})
-    thread = discord.Thread.__new__(discord.Thread)
-    thread.locked = locked
-    assert f"the permission {permission} is missing" in str(lost_because(error, thread))
