@@ -40,7 +40,7 @@ class ReplyRequests:
         Raises ReplyDelayed if Discord is unavailable, HTTPException if it refuses the request.
         """
         try:
-            return await self._retried(request, priority)
+            return await self._retried(channel, request, priority)
         except discord.HTTPException as error:
             if error.code != ARCHIVED:
                 raise
@@ -49,9 +49,11 @@ class ReplyRequests:
             await self._reopen(thread_id)
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
-        return await self._retried(request, priority)
+        return await self._retried(channel, request, priority)
 
-    async def _retried(self, request: Callable[[], Awaitable[T]], priority: Priority) -> T:
+    async def _retried(
+        self, channel: Channel, request: Callable[[], Awaitable[T]], priority: Priority
+    ) -> T:
         """Make *request* until it succeeds or RETRY_SECONDS are used up.
 
         An edit of a text that is still growing is tried once: the next edit replaces it.
@@ -61,7 +63,7 @@ class ReplyRequests:
             try:
                 return await call(partial(self._tracked, request), self._pacer, priority)
             except DiscordUnavailable as error:
-                log.info("Discord did not take a part: %s", error)
+                log.info("Cannot show a reply in channel %d now: %s", channel.id, error)
                 if wait_seconds is None or error.retry_after > CALL_SECONDS:
                     raise ReplyDelayed(str(error)) from error
                 await asyncio.sleep(max(wait_seconds, error.retry_after))
