@@ -1,8 +1,6 @@
 """Since when the bot is in which guild, and what was missed where."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -126,12 +124,6 @@ async def test_known_guilds_that_discord_does_not_list_are_absent(
 ) -> None:
     await history.places.add_guilds({GUILD: JOINED, 8: JOINED})
     assert await guilds.absent() == {8}
-
-
-@pytest.fixture
-async def database(path: Path) -> AsyncIterator[FailingDatabase]:
-    async with FailingDatabase.open(path) as database:
-        yield database
 
 
 async def test_a_guild_that_cannot_be_recorded_is_recorded_later(

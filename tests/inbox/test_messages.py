@@ -1,0 +1,196 @@
+"""A message becomes a stored question, and that is answered: once, in order, whatever fails."""
+
+import asyncio
+
+import pytest
+
+from bot.conversation.exchange import State
+from bot.errors import HistoryFailed
+from bot.i18n.sentences import ENGLISH
+from tests.doubles import PATIENCE_SECONDS
+from tests.faults.failing import ANSWER, FOR_EVER
+from tests.inbox_stage import QUESTIONS_PER_MINUTE, InboxStage
+
+QUEUE_SECONDS = 0.05
+RATE_LIMITED = ENGLISH.rate_limited.format(limit=QUESTIONS_PER_MINUTE)
+
+
+async def test_a_question_is_stored_answered_and_finished(stage: InboxStage) -> None:
+    message = await stage.said("Why?")
+    await stage.inbox.handle(message)
+    assert await stage.shown() == [ANSWER]
+    assert await stage.state_of(message) is State.ANSWERED
+    assert await stage.open_questions() == []
+    assert not stage.schedule.backoffs.active((message.channel.id, 0))
+
+
+async def test_an_event_that_comes_twice_is_answered_once(stage: InboxStage) -> None:
+    message = await stage.said("Why?")
+    await asyncio.gather(stage.inbox.handle(message), stage.inbox.handle(message))
+    await stage.inbox.handle(message)
+    assert await stage.shown() == [ANSWER]
+    assert len(stage.model.history) == 1
+
+
+async def test_a_message_that_is_not_for_the_bot_is_not_stored(stage: InboxStage) -> None:
+    message = await stage.said("Why?", "general")
+    await stage.inbox.handle(message)
+    assert await stage.state_of(message) is None
+    assert stage.model.history == []
+
+
+async def test_a_mention_in_a_channel_is_answered_in_a_thread(stage: InboxStage) -> None:
+    message = await stage.said(f"{stage.people.bot_mention} Why so?", "general")
+    await stage.inbox.handle(message)
+    assert await stage.shown(str(message.id)) == [ANSWER]
+    assert await stage.history.places.is_own_thread(message.id)
+
+
+async def test_who_asks_too_much_is_told_once_and_then_ignored(stage: InboxStage) -> None:
+    messages = [await stage.said(f"Question {number}") for number in range(4)]
+    for message in messages:
+        await stage.inbox.handle(message)
+    assert await stage.shown() == [ANSWER, ANSWER, RATE_LIMITED]
+    assert await stage.state_of(messages[2]) is State.FAILED
+    assert await stage.state_of(messages[3]) is State.FAILED, "it does not count as missed"
+    assert await stage.history.find(messages[3].id) is None, "no word of it is stored"
+    assert not await stage.inbox.is_new(messages[3])
+    assert len(stage.model.history) == QUESTIONS_PER_MINUTE
+
+
+@pytest.mark.parametrize(
+    ("units", "shown"),
+    [
+        (1, ANSWER),
+        (FOR_EVER, f"{ENGLISH.memory_unreadable}\n{ENGLISH.memory_unwritable}"),
+    ],
+)
+async def test_a_question_that_cannot_be_stored_is_answered_once(
+    stage: InboxStage, units: int, shown: str
+) -> None:
+    message = await stage.said("Why?")
+    stage.database.fail(1, count=units)
+    await stage.inbox.handle(message)
+    await stage.inbox.handle(message)
+    stage.database.recover()
+    assert await stage.shown() == [shown]
+    assert not await stage.unsaved.store(), "what was answered is not stored any more"
+
+
+async def test_a_question_that_can_be_neither_stored_nor_answered_is_stored_later(
+    stage: InboxStage,
+) -> None:
+    message = await stage.said("Why?")
+    await stage.people.fault("answer", method="POST", path=r"/messages$", status=503, count=None)
+    stage.database.fail(1, count=FOR_EVER)
+    await stage.inbox.handle(message)
+    assert stage.schedule.backoffs.active((message.channel.id, 0))
+    with pytest.raises(HistoryFailed):
+        await stage.unsaved.store()
+    stage.database.recover()
+    assert await stage.unsaved.store()
+    [question] = await stage.open_questions()
+    assert (question.exchange.message_id, question.attempts) == (message.id, 1)
+    assert not await stage.unsaved.store()
+
+
+async def test_a_question_that_discord_does_not_let_be_answered_stays_open(
+    stage: InboxStage,
+) -> None:
+    message = await stage.said("Why?")
+    await stage.people.fault("answer", method="POST", path=r"/messages$", status=503, count=None)
+    await stage.inbox.handle(message)
+    [question] = await stage.open_questions()
+    assert question.complete
+    assert stage.schedule.backoffs.active((message.channel.id, 0))
+
+
+async def test_during_a_shutdown_a_question_is_only_stored(stage: InboxStage) -> None:
+    stage.in_flight.draining = True
+    message = await stage.said("Why?")
+    await stage.inbox.handle(message)
+    assert await stage.state_of(message) is State.RECEIVED
+    assert stage.model.history == []
+
+
+async def test_a_new_question_waits_for_the_older_ones_of_its_queue(stage: InboxStage) -> None:
+    message = await stage.said("Why?")
+    older = asyncio.create_task(asyncio.Event().wait())
+    stage.claims.let_ahead((message.channel.id, 0), older)  # type: ignore[arg-type]  # ends by cancel
+    handling = asyncio.create_task(stage.inbox.handle(message))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await stage.state_of(message) is None:  # noqa: ASYNC110  # a database tells nobody
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(QUEUE_SECONDS)
+    assert stage.model.history == []
+    older.cancel()
+    await asyncio.wait_for(handling, PATIENCE_SECONDS)
+    assert await stage.shown() == [ANSWER]
+
+
+async def test_an_edit_waits_until_the_question_is_stored(stage: InboxStage) -> None:
+    message = await stage.said("Why?")
+    handling = asyncio.create_task(stage.inbox.handle(message))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not stage.claims.is_arriving(message.id):  # noqa: ASYNC110  # claims tell nobody
+            await asyncio.sleep(0)
+        await stage.claims.stored(message.id)
+    assert await stage.state_of(message) is not None
+    await handling
+
+
+async def test_a_failure_of_our_own_leaves_the_question_open(
+    stage: InboxStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    message = await stage.said("Why?")
+    monkeypatch.setattr(stage.questions, "completed", broken)
+    with pytest.raises(RuntimeError):
+        await stage.inbox.handle(message)
+    assert len(await stage.open_questions()) == 1
+    assert stage.schedule.backoffs.active((message.channel.id, 0))
+
+
+async def test_a_missed_question_is_stored_once_and_left_to_recovery(stage: InboxStage) -> None:
+    message = await stage.said("Why?")
+    assert await stage.inbox.is_new(message)
+    assert await stage.inbox.store_missed(message)
+    assert not await stage.inbox.store_missed(message)
+    assert not await stage.inbox.is_new(message)
+    [question] = await stage.open_questions()
+    assert (question.attempts, question.complete) == (0, False)
+    assert stage.model.history == []
+
+
+async def test_a_missed_question_that_cannot_be_stored_is_an_error_and_counts_once(
+    stage: InboxStage,
+) -> None:
+    messages = [await stage.said(f"Question {number}") for number in range(QUESTIONS_PER_MINUTE)]
+    stage.database.fail(1, count=FOR_EVER)
+    for _ in range(3):
+        with pytest.raises(HistoryFailed):
+            await stage.inbox.store_missed(messages[0])
+    stage.database.recover()
+    for message in messages:
+        assert await stage.inbox.store_missed(message)
+        assert await stage.state_of(message) is State.RECEIVED
+
+
+async def test_a_missed_question_too_many_is_to_get_its_notice(stage: InboxStage) -> None:
+    messages = [await stage.said(f"Question {number}") for number in range(4)]
+    assert [await stage.inbox.store_missed(message) for message in messages] == [
+        *[True] * 3,
+        False,
+    ]
+    states = [await stage.state_of(message) for message in messages]
+    assert states == [State.RECEIVED, State.RECEIVED, State.FAILED, State.FAILED]
+    assert [one.complete for one in await stage.open_questions()] == [False, False, True]
+
+
+async def test_a_mention_without_words_gets_a_hint(stage: InboxStage) -> None:
+    message = await stage.said(stage.people.bot_mention, "general")
+    await stage.inbox.handle(message)
+    assert await stage.shown("general") == [ENGLISH.hint_no_question]
+    assert stage.model.history == []

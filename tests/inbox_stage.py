@@ -1,0 +1,157 @@
+"""The stage for tests of inbox and recovery: real discord.py, the stand-in Discord in this process.
+
+The client is logged in but receives no events; messages are fetched, and the model is a double.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+
+from bot.assistant.assistant import Assistant
+from bot.assistant.prompt_images import PromptImages
+from bot.attachments.reader import Attachments
+from bot.conversation.exchange import OpenQuestion, State
+from bot.i18n.languages import Languages
+from bot.inbox.admission import Admission
+from bot.inbox.channels import Channels
+from bot.inbox.claims import Claims
+from bot.inbox.identity import Identity
+from bot.inbox.in_flight import InFlight
+from bot.inbox.interaction_places import InteractionPlaces
+from bot.inbox.messages import Inbox
+from bot.inbox.questions import Questions
+from bot.inbox.reply_factory import ReplyFactory
+from bot.inbox.thread_opener import ThreadOpener
+from bot.inbox.unsaved import Unsaved
+from bot.inbox.user_limits import UserRateLimit
+from bot.recovery.interactions import UnfinishedInteractions
+from bot.recovery.schedule import Schedule
+from bot.recovery.unfinished import Unfinished
+from bot.replies import reply_requests
+from bot.sandbox.discord import state as stand_in
+from bot.sandbox.discord.server import serving
+from bot.sandbox.driver import Driver
+from bot.storage.exchanges import History
+from bot.transport.pacer import Pacer
+from tests.doubles import DoubleModel
+from tests.faults.failing import FailingDatabase
+
+Json = dict[str, Any]
+QUESTIONS_PER_MINUTE = 2
+
+
+class InboxStage:
+    """Mina, her direct messages with the bot, and all that answers her."""
+
+    def __init__(
+        self, people: Driver, client: discord.Client, database: FailingDatabase, dm: str
+    ) -> None:
+        self.people, self.client, self.database, self.dm = people, client, database, dm
+        self.history = history = History(database)
+        self.model = DoubleModel()
+        self.in_flight = InFlight()
+        self.schedule = Schedule(self.in_flight)
+        self.claims = Claims(self.in_flight, self.schedule.released)
+        self.unsaved = Unsaved(history)
+        languages, pacer, identity = Languages("en"), Pacer(), Identity(client)
+        channels = Channels(client, history.places, pacer)
+        self.assistant = assistant = Assistant(
+            self.model,
+            history,
+            system_prompt="",
+            token_budget=4000,
+            languages=languages,
+            pictures=PromptImages(0),
+        )
+        attachments = Attachments("http://127.0.0.1:1", max_bytes=0, images=False)
+        self.questions = Questions(
+            history, channels, identity, attachments=attachments, languages=languages
+        )
+        opener = ThreadOpener(assistant, history, self.questions, channels, pacer)
+        replies = ReplyFactory(channels, opener, self.unsaved, pacer, languages, 10)
+        admission = Admission(
+            assistant,
+            history,
+            identity,
+            UserRateLimit(QUESTIONS_PER_MINUTE),
+            languages,
+            message_content=True,
+        )
+        self.inbox = Inbox(
+            assistant, history, self.questions, self.claims, admission, replies, self.unsaved
+        )
+        places = InteractionPlaces(client, channels)
+        self.unfinished = Unfinished(
+            assistant,
+            history,
+            self.questions,
+            replies,
+            UnfinishedInteractions(assistant, history, replies, places, channels),
+            channels,
+            identity,
+        )
+
+    async def said(self, text: str, channel: str | None = None, **more: Any) -> discord.Message:
+        """Let Mina write something; return it as the client fetches it."""
+        written = await self.people.say(channel or self.dm, "Mina", text, **more)
+        return await self.fetched(written)
+
+    async def fetched(self, message: Json) -> discord.Message:
+        """Return a message as the client fetches it."""
+        channel: Any = await self.client.fetch_channel(int(message["channel_id"]))
+        fetched: discord.Message = await channel.fetch_message(int(message["id"]))
+        return fetched
+
+    async def shown(self, channel: str | None = None) -> list[str]:
+        """Return what the bot shows in a channel."""
+        messages = await self.people.messages(channel or self.dm)
+        return [one["content"] for one in messages if one["author"]["id"] == self.people.bot_id]
+
+    async def state_of(self, message: discord.Message) -> State | None:
+        """Return the stored state of a question."""
+        rows = await self.database.fetch(
+            "SELECT state FROM exchanges WHERE message_id = ?", message.id
+        )
+        return State(rows[0][0]) if rows else None
+
+    async def open_questions(self) -> list[OpenQuestion]:
+        """Return the questions that have not ended."""
+        return await self.history.open_questions()
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[FailingDatabase]:
+    """Return an open database that can be made to fail."""
+    async with FailingDatabase.open(path) as database:
+        yield database
+
+
+@pytest.fixture
+async def stage(
+    database: FailingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[InboxStage]:
+    monkeypatch.setattr(reply_requests, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
+    state = stand_in.State()
+    roomy = {"limit": 50, "window_seconds": 1.0}
+    state.knobs.turn({"buckets": {"message_create": roomy, "message_edit": roomy}})
+    async with serving(state) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        async with logged_in(people) as client:
+            yield InboxStage(people, client, database, await people.dm("Mina"))
+
+
+@asynccontextmanager
+async def logged_in(people: Driver) -> AsyncIterator[discord.Client]:
+    """Yield a client that is logged in."""
+    client = discord.Client(
+        intents=discord.Intents.none(),
+        allowed_mentions=discord.AllowedMentions.none(),
+        max_ratelimit_timeout=30,
+    )
+    async with client:
+        await client.login(people.token)
+        yield client

@@ -1,0 +1,186 @@
+"""Open questions of an earlier run end in the messages that their answers have."""
+
+from typing import Any
+
+import discord
+import pytest
+
+from bot.conversation.exchange import FromInteraction, OpenQuestion, State
+from bot.conversation.snowflakes import earlier
+from bot.i18n.sentences import ENGLISH
+from tests.doubles import an_exchange
+from tests.faults.failing import ANSWER
+from tests.inbox_stage import InboxStage
+
+
+async def stored(stage: InboxStage, text: str = "Why?", **more: Any) -> discord.Message:
+    """Return a question that an earlier run stored and did not begin to answer."""
+    message = await stage.said(text, **more)
+    assert await stage.inbox.store_missed(message)
+    return message
+
+
+async def begun(stage: InboxStage, part: str = "Half an", *, recorded: bool = True) -> OpenQuestion:
+    """Return a question whose answer an earlier run began to show."""
+    message = await stored(stage)
+    shown = await stage.people.say(
+        stage.dm, stage.people.bot_id, part, reply_to=str(message.id), ping_reply=False
+    )
+    exchange = await stage.history.find(message.id)
+    assert exchange is not None
+    assert await stage.history.begin(exchange)
+    if recorded:
+        await stage.history.add_part(message.id, int(shown["id"]))
+    [question] = await stage.open_questions()
+    return question
+
+
+async def resume(stage: InboxStage, *, too_late: bool = False) -> bool:
+    """Resume the one open question."""
+    [question] = await stage.open_questions()
+    newer = question.exchange.message_id + 1
+    older = earlier(question.exchange.message_id, 1)
+    return await stage.unfinished.resume(question, oldest_id=newer if too_late else older)
+
+
+async def test_a_question_that_was_not_begun_is_answered(stage: InboxStage) -> None:
+    await stored(stage)
+    assert await resume(stage)
+    assert await stage.shown() == [ANSWER]
+    assert await stage.open_questions() == []
+
+
+async def test_a_question_that_is_too_old_says_so(stage: InboxStage) -> None:
+    message = await stored(stage)
+    assert await resume(stage, too_late=True)
+    assert await stage.shown() == [ENGLISH.too_late]
+    assert await stage.state_of(message) is State.FAILED
+    assert stage.model.history == []
+
+
+async def test_an_edited_question_is_answered_as_it_is_now(stage: InboxStage) -> None:
+    message = await stored(stage, "Before?")
+    await stage.people.edit(stage.dm, str(message.id), "After?")
+    assert await resume(stage)
+    assert "After?" in str(stage.model.history[0])
+    assert "Before?" not in str(stage.model.history[0])
+
+
+async def test_a_question_that_is_deleted_is_forgotten(stage: InboxStage) -> None:
+    message = await stored(stage)
+    await stage.people.delete(stage.dm, str(message.id))
+    assert await resume(stage)
+    assert await stage.history.find(message.id) is None
+    assert await stage.shown() == []
+    assert await stage.open_questions() == []
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_begun_answer_is_finished_in_its_message(stage: InboxStage, recorded: bool) -> None:
+    """Also if the program ended between the message and its record."""
+    await begun(stage, recorded=recorded)
+    assert await resume(stage)
+    assert await stage.shown() == [ANSWER]
+    assert await stage.open_questions() == []
+
+
+async def test_a_stored_answer_is_shown_without_the_model(stage: InboxStage) -> None:
+    question = await begun(stage)
+    exchange = an_exchange(question.exchange.message_id, reply="A whole answer.")
+    assert await stage.history.complete(exchange, State.ANSWERED, [])
+    assert await resume(stage)
+    assert await stage.shown() == ["A whole answer."]
+    assert stage.model.history == []
+
+
+async def test_an_answer_of_which_a_part_is_deleted_is_forgotten_and_deleted(
+    stage: InboxStage,
+) -> None:
+    """Who deletes a part deletes the answer."""
+    question = await begun(stage)
+    second = await stage.people.say(stage.dm, stage.people.bot_id, "answer")
+    await stage.history.add_part(question.exchange.message_id, int(second["id"]))
+    await stage.people.delete(stage.dm, str(question.parts[0]))
+    assert await resume(stage)
+    assert await stage.shown() == []
+    assert await stage.history.find(question.exchange.message_id) is None
+
+
+async def test_the_answer_to_a_forgotten_question_is_deleted(stage: InboxStage) -> None:
+    question = await begun(stage)
+    await stage.history.erasure.forget(question.exchange.message_id)
+    assert await resume(stage)
+    assert await stage.shown() == []
+    assert await stage.open_questions() == []
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_what_discord_does_not_take_now_waits(stage: InboxStage, forgotten: bool) -> None:
+    question = await begun(stage)
+    if forgotten:
+        await stage.history.erasure.forget(question.exchange.message_id)
+    await stage.people.fault("answer", path=r"/messages", status=503, count=None)
+    assert not await resume(stage)
+    await stage.people.clear_faults()
+    assert await resume(stage)
+    assert await stage.shown() == ([] if forgotten else [ANSWER])
+
+
+async def test_a_place_that_takes_nothing_any_more_ends_the_question(stage: InboxStage) -> None:
+    await begun(stage)
+    refused: dict[str, Any] = {"status": 403, "body": {"code": 50001, "message": "Missing Access"}}
+    await stage.people.fault("answer", method="PATCH", count=None, **refused)
+    await stage.people.fault("answer", method="POST", path=r"/messages$", count=None, **refused)
+    assert await resume(stage)
+    await stage.people.clear_faults()
+    assert await stage.open_questions() == []
+    assert await stage.shown() == ["Half an"]
+
+
+async def test_a_question_whose_thread_is_deleted_is_forgotten(stage: InboxStage) -> None:
+    message = await stage.said(f"{stage.people.bot_mention} Why so?", "general")
+    assert await stage.inbox.store_missed(message)
+    exchange = await stage.history.find(message.id)
+    assert exchange is not None
+    assert exchange.opens_thread
+    assert await stage.history.begin(exchange)
+    await stage.history.add_part(message.id, message.id + 1)
+    assert await resume(stage)
+    assert await stage.history.find(message.id) is None
+    assert await stage.open_questions() == []
+
+
+@pytest.mark.parametrize("with_parts", [True, False])
+async def test_a_question_that_the_bot_fails_at_says_so(
+    stage: InboxStage, with_parts: bool
+) -> None:
+    question = await begun(stage) if with_parts else None
+    if question is None:
+        await stored(stage)
+        [question] = await stage.open_questions()
+    assert await stage.unfinished.give_up(question)
+    assert await stage.shown() == [ENGLISH.answer_failed]
+    assert await stage.open_questions() == []
+
+
+async def test_a_forgotten_question_that_the_bot_fails_at_is_not_tried_again(
+    stage: InboxStage,
+) -> None:
+    question = await begun(stage)
+    await stage.history.erasure.forget(question.exchange.message_id)
+    [question] = await stage.open_questions()
+    assert await stage.unfinished.give_up(question)
+    assert await stage.open_questions() == []
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_the_question_of_a_command_whose_token_has_expired_ends_without_a_word(
+    stage: InboxStage, forgotten: bool
+) -> None:
+    exchange = an_exchange(1, channel=5, guild=None, origin=FromInteraction("token"))
+    assert await stage.history.receive(exchange)
+    if forgotten:
+        await stage.history.erasure.forget(1)
+    assert await resume(stage)
+    assert await stage.open_questions() == []
+    assert stage.model.history == []
