@@ -13,7 +13,7 @@ from bot.errors import HistoryFailed
 from bot.storage.database import Database
 from bot.storage.erasure import HOURLY_REWRITE_BYTES, Erasure
 from bot.storage.facts import Facts
-from bot.storage.usage import UsageStore
+from bot.storage.usage import DAY_SECONDS, UsageStore
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 ERASE_DELAY_SECONDS: Final = 1.0
 BACKOFF: Final = Backoff(0.5, 5.0)
 HOUR_SECONDS: Final = 3600.0
-DAY_SECONDS: Final = 24 * HOUR_SECONDS
 # This fact is set if an earlier run had no time to erase copies of forgotten text between the rows.
 COPIES: Final = "copies"
 END_SECONDS: Final = 2.0  # The shutdown waits for it.

@@ -16,13 +16,13 @@ from discord.gateway import (
 
 log = logging.getLogger(__name__)
 
-# The times are decision 005.
+# Decision 005 has the reasons for these times.
 CLOSE_SECONDS: Final = 2.0
 READY_SECONDS: Final = 45.0  # for READY or RESUMED, which Discord delays on a bad day
 USUAL_BEAT_SECONDS: Final = 41.25  # Discord has named this interval for years.
-SHORTEST_BEAT_SECONDS: Final = 0.2
+SHORTEST_BEAT_SECONDS: Final = 0.2  # An interval outside of these bounds is implausible.
 LONGEST_BEAT_SECONDS: Final = 300.0
-LATE_ACK_SECONDS: Final = 5.0
+LATE_ACK_SECONDS: Final = 5.0  # the longest that an ACK may take
 LARGEST_FRAME: Final = 64 * 2**20  # bytes, inflated; the largest guilds have some 10 MB
 SYNC_FLUSH: Final = b"\x00\x00\xff\xff"  # zlib: ends each of Discord's messages
 
