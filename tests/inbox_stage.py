@@ -72,7 +72,7 @@ class InboxStage:
             history, channels, identity, attachments=attachments, languages=languages
         )
         opener = ThreadOpener(assistant, history, self.questions, channels, pacer)
-        replies = ReplyFactory(channels, opener, self.unsaved, pacer, languages, 10)
+        self.replies = replies = ReplyFactory(channels, opener, self.unsaved, pacer, languages, 10)
         admission = Admission(
             assistant,
             history,
