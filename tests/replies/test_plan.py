@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyAction, ReplyActions
 from bot.replies.parts import Part
-from bot.replies.plan import PlannedPart, final_plan, next_change, streaming_plan
+from bot.replies.plan import PlannedPart, final_plan, kept_plan, next_change, streaming_plan
 
 STOP = WHILE_STREAMING
 ANEW = frozenset({ReplyAction.REGENERATE})
@@ -16,44 +16,58 @@ def parts(*shown: tuple[str | None, ReplyActions | None]) -> list[Part]:
 
 
 def test_the_last_message_alone_has_a_button() -> None:
-    wanted = streaming_plan([], ["full", "full", "grows"], STOP)
-    assert [one.actions for one in wanted] == [NO_ACTIONS, NO_ACTIONS, STOP]
+    plan = streaming_plan([], ["full", "full", "grows"], STOP)
+    assert [part.actions for part in plan] == [NO_ACTIONS, NO_ACTIONS, STOP]
 
 
 def test_a_part_that_another_follows_is_cut_to_what_it_is_and_one_that_grows_is_not() -> None:
     shown = parts(("full, and how the next begins", STOP))
     assert streaming_plan(shown, ["full"], STOP) == [PlannedPart(None, STOP)]
     assert next_change(shown, streaming_plan(shown, ["full"], STOP)) is None
-    wanted = streaming_plan(shown, ["full", "how the next begins"], STOP)
-    assert wanted == [PlannedPart("full", NO_ACTIONS), PlannedPart("how the next begins", STOP)]
-    assert next_change(shown, wanted) == 0
+    plan = streaming_plan(shown, ["full", "how the next begins"], STOP)
+    assert plan == [PlannedPart("full", NO_ACTIONS), PlannedPart("how the next begins", STOP)]
+    assert next_change(shown, plan) == 0
 
 
 def test_what_an_earlier_attempt_left_below_has_the_button() -> None:
     shown = parts(("old", None), ("old", STOP), ("old", ANEW))
-    wanted = streaming_plan(shown, ["new"], STOP)
-    assert wanted == [
+    plan = streaming_plan(shown, ["new"], STOP)
+    assert plan == [
         PlannedPart("new", NO_ACTIONS),
         PlannedPart(None, NO_ACTIONS),
         PlannedPart(None, STOP),
     ]
-    assert next_change(shown, wanted) == 1, "two would be one too many"
+    assert next_change(shown, plan) == 1, "two would be one too many"
     shown[1].actions = NO_ACTIONS
-    assert next_change(shown, wanted) == 2, "for a button alone nobody waits long"
+    assert next_change(shown, plan) == 2, "for a button alone nobody waits long"
     shown[2].actions = STOP
-    assert next_change(shown, wanted) == 0
+    assert next_change(shown, plan) == 0
 
 
 def test_at_the_end_each_shows_what_is_wanted_however_little_that_is() -> None:
     shown = parts(("as long as it was", STOP))
-    wanted = final_plan(["short"], ANEW, "file")
-    assert wanted == [PlannedPart("short", ANEW, "file")]
-    assert next_change(shown, wanted) == 0
+    plan = final_plan(["short"], ANEW, "file")
+    assert plan == [PlannedPart("short", ANEW, "file")]
+    assert next_change(shown, plan) == 0
     shown = [Part(0, "short", ANEW, file="")]
-    assert next_change(shown, wanted) == 0, "the file is missing"
+    assert next_change(shown, plan) == 0, "the file is missing"
     shown[0].file = "file"
-    assert next_change(shown, wanted) is None
+    assert next_change(shown, plan) is None
     assert final_plan([], ANEW) == []
+
+
+def test_a_reply_that_ends_early_keeps_its_text_and_has_buttons_under_the_last_part() -> None:
+    shown = parts(("one", STOP), ("two", None), ("three", STOP))
+    assert kept_plan(shown, [None], ANEW) == [
+        PlannedPart(None, NO_ACTIONS),
+        PlannedPart(None, None),
+        PlannedPart(None, ANEW),
+    ]
+    assert kept_plan(shown[2:], ["three", "Sorry."], ANEW) == [
+        PlannedPart("three", NO_ACTIONS),
+        PlannedPart("Sorry.", ANEW),
+    ]
+    assert kept_plan([], [], ANEW) == []
 
 
 texts = st.text(alphabet="ab", min_size=1, max_size=4)
@@ -73,18 +87,18 @@ def test_single_changes_lead_to_the_wanted_messages(
     there = parts(*shown)
     stops = [one.actions for one in there].count(STOP)
     for _ in range(2 * len(new) + len(shown)):
-        wanted = final_plan(new, ANEW) if at_end else streaming_plan(there, new, STOP)
-        number = next_change(there, wanted)
+        plan = final_plan(new, ANEW) if at_end else streaming_plan(there, new, STOP)
+        number = next_change(there, plan)
         if number is None:
             break
-        one = wanted[number]
+        planned = plan[number]
         if number == len(there):
-            there.append(Part(number, one.text, one.actions))
-        if one.text is not None:
-            assert all(wanted[n].text in {None, there[n].text} for n in range(number))
-            there[number].text = one.text
-        if one.actions is not None:
-            there[number].actions = one.actions
+            there.append(Part(number, planned.text, planned.actions))
+        if planned.text is not None:
+            assert all(plan[n].text in {None, there[n].text} for n in range(number))
+            there[number].text = planned.text
+        if planned.actions is not None:
+            there[number].actions = planned.actions
         now = [part.actions for part in there].count(STOP)
         assert now <= max(stops, 1)
         stops = now
