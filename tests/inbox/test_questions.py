@@ -1,0 +1,180 @@
+"""Which messages ask the bot, and what of a question is known when."""
+
+from typing import Any
+
+import discord
+import pytest
+
+from bot.conversation.exchange import State
+from bot.i18n.sentences import ENGLISH
+from bot.inbox.questions import Question, refused
+from tests.doubles import an_exchange
+from tests.inbox_stage import InboxStage, Json
+
+
+async def in_thread(stage: InboxStage, *, own: bool) -> Json:
+    """Return a thread that the bot, or Mina, made from a message."""
+    opening = await stage.people.say("general", "Mina", "Hello")
+    owner = stage.people.bot_id if own else "Mina"
+    return await stage.people.start_thread(
+        opening["channel_id"], owner, "A thread", message=opening["id"]
+    )
+
+
+async def test_direct_messages_and_mentions_ask_the_bot(stage: InboxStage) -> None:
+    mention = stage.people.bot_mention
+    assert await stage.questions.is_for_me(await stage.said("Why?"))
+    assert await stage.questions.is_for_me(await stage.said(f"{mention} Why?", "general"))
+    assert not await stage.questions.is_for_me(await stage.said("Why?", "general"))
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_in_a_thread_of_the_bot_no_mention_is_needed(stage: InboxStage, own: bool) -> None:
+    thread = await in_thread(stage, own=own)
+    assert await stage.questions.is_for_me(await stage.said("And?", thread["id"])) == own
+
+
+async def test_what_is_for_somebody_else_in_a_thread_of_the_bot_is_not_for_the_bot(
+    stage: InboxStage,
+) -> None:
+    thread = await in_thread(stage, own=True)
+    to_jun = f"<@{stage.people.user_id('Jun')}> And?"
+    assert not await stage.questions.is_for_me(await stage.said(to_jun, thread["id"]))
+
+
+async def reply(stage: InboxStage, to: Json | discord.Message, text: str = "And?") -> Any:
+    """Let Mina reply in the channel to a message without a ping."""
+    message_id = to["id"] if isinstance(to, dict) else str(to.id)
+    return await stage.said(text, "general", reply_to=message_id, ping_reply=False)
+
+
+async def test_a_reply_to_the_bot_asks_it(stage: InboxStage) -> None:
+    own = await stage.people.say("general", stage.people.bot_id, "An answer")
+    other = await stage.people.say("general", "Jun", "Some words")
+    assert await stage.questions.is_for_me(await reply(stage, own))
+    assert not await stage.questions.is_for_me(await reply(stage, other))
+
+
+async def test_a_reply_whose_message_the_event_left_out_is_looked_up(stage: InboxStage) -> None:
+    """In the database first, then at Discord."""
+    own = await stage.people.say("general", stage.people.bot_id, "An answer")
+    other = await stage.people.say("general", "Jun", "Some words")
+    for target, asks in ((own, True), (other, False)):
+        message = await reply(stage, target)
+        message.reference.resolved = None
+        assert await stage.questions.is_for_me(message) == asks
+    await stage.history.receive(an_exchange(1))
+    await stage.history.add_part(1, int(other["id"]))
+    message = await reply(stage, other)
+    message.reference.resolved = None
+    await stage.people.fault("answer", method="GET", path=r"/messages/", status=503, count=None)
+    assert await stage.questions.is_for_me(message), "it is recorded as a part of an answer"
+    stage.database.fail(1)
+    assert not await stage.questions.is_for_me(message)
+
+
+async def test_a_question_has_the_words_the_author_and_what_it_quotes(stage: InboxStage) -> None:
+    other = await stage.people.say("general", "Jun", "Some words")
+    mention = stage.people.bot_mention
+    message = await reply(stage, other, f"{mention} Why?")
+    question = await stage.questions.read(message)
+    exchange = question.exchange
+    assert (exchange.question, exchange.author_id) == ("Why?", message.author.id)
+    assert exchange.quoted_id == int(other["id"])
+    assert exchange.quoted_author_id == int(stage.people.user_id("Jun"))
+    assert "Some words" in exchange.quoted
+    assert question.asks
+    assert exchange.opens_thread
+
+
+async def test_an_answer_of_the_bot_is_referred_to_and_not_quoted(stage: InboxStage) -> None:
+    own = await stage.people.say("general", stage.people.bot_id, "An answer")
+    exchange = (await stage.questions.read(await reply(stage, own))).exchange
+    assert (exchange.quoted_id, exchange.quoted) == (int(own["id"]), "")
+
+
+async def test_a_question_is_completed_with_what_the_event_left_out(stage: InboxStage) -> None:
+    other = await stage.people.say("general", "Jun", "Some words")
+    message = await reply(stage, other)
+    message.reference.resolved = None
+    question = await stage.questions.read(message)
+    assert (question.unresolved, question.exchange.quoted) == (int(other["id"]), "")
+    completed = await stage.questions.completed(question)
+    assert completed.unresolved is None
+    assert "Some words" in completed.exchange.quoted
+
+
+async def test_a_complete_question_stays_as_it_is(stage: InboxStage) -> None:
+    question = await stage.questions.read(await stage.said("Why?"))
+    assert await stage.questions.completed(question) is question
+
+
+async def test_a_question_that_turns_out_to_ask_nothing_gets_a_hint(stage: InboxStage) -> None:
+    """It replies to a message that is deleted, without words of its own."""
+    other = await stage.people.say("general", "Jun", "Some words")
+    message = await reply(stage, other, stage.people.bot_mention)
+    message.reference.resolved = None
+    await stage.people.delete(other["channel_id"], other["id"])
+    question = await stage.questions.read(message)
+    assert question.asks, "as far as is known"
+    completed = await stage.questions.completed(question)
+    assert completed.refusal == (State.ANSWERED, ENGLISH.hint_no_question)
+    assert not completed.exchange.opens_thread
+
+
+async def test_a_question_in_a_thread_that_is_not_cached_learns_of_its_channel(
+    stage: InboxStage,
+) -> None:
+    thread = await in_thread(stage, own=True)
+    said = await stage.people.say(thread["id"], "Mina", "And?")
+    guild_id = int((await stage.people.look())["guilds"][0]["id"])
+    place = stage.client.get_partial_messageable(int(thread["id"]), guild_id=guild_id)
+    message = await place.fetch_message(int(said["id"]))
+    question = await stage.questions.read(message)
+    assert question.exchange.conversation.parent_id is None
+    completed = await stage.questions.completed(question)
+    assert completed.exchange.conversation.parent_id == int(thread["parent_id"])
+
+
+async def test_a_stored_question_keeps_its_quote_if_that_cannot_be_read_again(
+    stage: InboxStage,
+) -> None:
+    message = await stage.said("Why?")
+    stored = an_exchange(message.id, quoted="A forward", quoted_id=5, channel=message.channel.id)
+    again = await stage.questions.read_again(stored, message)
+    assert (again.quoted, again.quoted_id) == ("A forward", 5)
+
+
+async def test_a_thread_is_named_after_the_words_or_what_they_are_about(stage: InboxStage) -> None:
+    message = await stage.said("Why?")
+    topic = stage.questions.topic
+    assert topic(message, an_exchange(1, "Why so?", quoted="⟦Jun wrote⟧\nWords")) == "Why so?"
+    assert topic(message, an_exchange(1, "", quoted="⟦Jun wrote⟧\nWords")) == "Words"
+    assert topic(message, an_exchange(1, "", embedded="⟦embed⟧\nTitle")) == "Title"
+    assert topic(message, an_exchange(1, "")) == ""
+
+
+async def test_the_context_of_a_question_has_the_replies_above_it(stage: InboxStage) -> None:
+    first = await stage.people.say("general", "Jun", "First words")
+    second = await stage.people.say("general", "Mina", "Second words", reply_to=first["id"])
+    message = await reply(stage, second)
+    exchange = (await stage.questions.read(message)).exchange
+    context = await stage.questions.context_loader(message)(exchange)
+    [above] = context.reply_context.quotations
+    assert "First words" in above
+    unread: Any = message.channel.get_partial_message(message.id)
+    nothing = await stage.questions.context_loader(unread)(exchange)
+    assert nothing.reply_context.quotations == ()
+
+
+async def test_files_that_were_read_are_not_read_again(stage: InboxStage) -> None:
+    load = stage.questions.file_loader(())
+    assert (await load(an_exchange(1, files="⟦file a⟧"))).files.text == ""
+
+
+def test_a_refused_question_is_refused_where_it_was_asked() -> None:
+    message: Any = None
+    question = Question(message, an_exchange(9, channel=1, place=9))
+    done = refused(question, State.FAILED, "No.")
+    assert done.exchange.place_id == 1
+    assert done.refusal == (State.FAILED, "No.")
