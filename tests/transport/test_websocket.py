@@ -9,17 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import discord
 import pytest
 from aiohttp import web
 
-from bot.sandbox.discord.server import serving
-from bot.sandbox.discord.state import State
-from bot.sandbox.driver import Driver
-from bot.transport import patches as gateway
 from bot.transport import websocket as gateway_socket
-from bot.transport.pacer import Pacer, Priority
-from bot.transport.patches import RateLimitTrace, ReopeningEvent
 from bot.transport.websocket import (
     CLOSE_SECONDS,
     USUAL_BEAT_SECONDS,
@@ -146,74 +139,3 @@ async def test_when_a_connection_counts_as_dead() -> None:
     assert 87 < ws.seconds_left() <= 87.5, "two beats and the time for an ACK to come"
     beats.interval = 2.0
     assert 4.9 < ws.seconds_left() <= 5
-
-
-async def test_the_gate_for_the_global_limit_opens_by_itself() -> None:
-    gate = ReopeningEvent(lambda: 0.05)
-    gate.set()
-    gate.clear()
-    assert not gate.is_set()
-    await asyncio.wait_for(gate.wait(), 1)
-    gate.clear()
-    await asyncio.sleep(0.03)
-    gate.clear()
-    await asyncio.sleep(0.03)
-    assert not gate.is_set(), "the later closing counts"
-    gate.set()
-    await asyncio.sleep(0.06)
-    assert gate.is_set()
-
-
-async def test_a_request_cancelled_during_a_global_limit_does_not_block_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gateway, "GLOBAL_LIMIT_SECONDS", 0.3)
-    async with serving(State()) as addresses, Driver(addresses) as people:
-        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
-        async with discord.Client(intents=discord.Intents.none()) as client:
-            await client.login(people.token)
-            gateway.guard_global_limit(client)
-            everywhere: dict[str, Any] = {"global": True}
-            await people.fault("rate_limit", path="/users/", retry_after=20, **everywhere)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
-            user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 2)
-            assert user.name
-
-
-async def test_the_gate_opens_after_retry_after(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with serving(State()) as addresses, Driver(addresses) as people:
-        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
-        trace = RateLimitTrace(Pacer())
-        intents = discord.Intents.none()
-        async with discord.Client(intents=intents, http_trace=trace) as client:
-            await client.login(people.token)
-            gateway.guard_global_limit(client)
-            everywhere: dict[str, Any] = {"global": True}
-            await people.fault("rate_limit", path="/users/", retry_after=1, **everywhere)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
-            user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 10)
-            assert user.name
-            assert trace.global_limit_seconds() == gateway.GLOBAL_LIMIT_SECONDS, "told once"
-
-
-async def test_a_long_global_limit_blocks_the_pacer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with serving(State()) as addresses, Driver(addresses) as people:
-        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
-        pacer, intents = Pacer(), discord.Intents.none()
-        async with discord.Client(
-            intents=intents, max_ratelimit_timeout=30, http_trace=RateLimitTrace(pacer)
-        ) as client:
-            await client.login(people.token)
-            everywhere: dict[str, Any] = {"global": True}
-            await people.fault("rate_limit", path="/users/", retry_after=40, **everywhere)
-            with pytest.raises(discord.RateLimited):
-                await client.fetch_user(int(people.user_id("Mina")))
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1), pacer.slot(Priority.FINAL):
-                raise AssertionError("a call went while Discord takes none")

@@ -1,0 +1,141 @@
+"""The changes of discord.py: malformed events and responses, the global rate limit."""
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import discord
+import pytest
+
+from bot.sandbox.discord.server import serving
+from bot.sandbox.discord.state import State
+from bot.sandbox.driver import Driver
+from bot.transport import patches
+from bot.transport.pacer import Pacer, Priority
+from bot.transport.patches import RateLimitTrace, ReopeningEvent
+
+
+async def test_the_gate_for_the_global_limit_opens_by_itself() -> None:
+    gate = ReopeningEvent(lambda: 0.05)
+    gate.set()
+    gate.clear()
+    assert not gate.is_set()
+    await asyncio.wait_for(gate.wait(), 1)
+    gate.clear()
+    await asyncio.sleep(0.03)
+    gate.clear()
+    await asyncio.sleep(0.03)
+    assert not gate.is_set(), "the later closing counts"
+    gate.set()
+    await asyncio.sleep(0.06)
+    assert gate.is_set()
+
+
+async def test_a_request_cancelled_during_a_global_limit_does_not_block_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patches, "GLOBAL_LIMIT_SECONDS", 0.3)
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        async with discord.Client(intents=discord.Intents.none()) as client:
+            await client.login(people.token)
+            patches.guard_global_limit(client)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=20, **everywhere)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
+            user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 2)
+            assert user.name
+
+
+async def test_the_gate_opens_after_retry_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        trace = RateLimitTrace(Pacer())
+        intents = discord.Intents.none()
+        async with discord.Client(intents=intents, http_trace=trace) as client:
+            await client.login(people.token)
+            patches.guard_global_limit(client)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=1, **everywhere)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 0.1)
+            user = await asyncio.wait_for(client.fetch_user(int(people.user_id("Mina"))), 10)
+            assert user.name
+            assert trace.global_limit_seconds() == patches.GLOBAL_LIMIT_SECONDS, "told once"
+
+
+async def test_a_long_global_limit_blocks_the_pacer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        pacer, intents = Pacer(), discord.Intents.none()
+        async with discord.Client(
+            intents=intents, max_ratelimit_timeout=30, http_trace=RateLimitTrace(pacer)
+        ) as client:
+            await client.login(people.token)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=40, **everywhere)
+            with pytest.raises(discord.RateLimited):
+                await client.fetch_user(int(people.user_id("Mina")))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), pacer.slot(Priority.FINAL):
+                raise AssertionError("a call went while Discord takes none")
+
+
+class Connection:
+    """The part of discord.py's connection that has the parsers."""
+
+    def __init__(self, parse: Callable[[Any], None]) -> None:
+        self.parsers = {"MESSAGE_CREATE": parse, "READY": parse, "TYPING_START": parse}
+
+
+def guarded_parsers(parse: Callable[[Any], None]) -> dict[str, Callable[[Any], None]]:
+    connection = Connection(parse)
+    patches.guard_parsers(cast("discord.Client", SimpleNamespace(_connection=connection)))
+    return connection.parsers
+
+
+def test_a_malformed_event_is_skipped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    parsed: list[object] = []
+    parsers = guarded_parsers(parsed.append)
+    parsers["MESSAGE_CREATE"]({"id": "no id"})
+    parsers["TYPING_START"]({"anything": "else"})
+    assert parsed == [{"anything": "else"}]
+    assert caplog.messages == ["Skip malformed MESSAGE_CREATE event: MalformedEvent"]
+
+
+def test_an_event_that_discord_py_cannot_parse_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_data: object) -> None:
+        raise KeyError("secret")
+
+    guarded_parsers(fail)["TYPING_START"]({})
+    assert caplog.messages == ["Skip malformed TYPING_START event: KeyError"]
+
+
+def test_ready_is_not_guarded() -> None:
+    """A connection without its data is of no use."""
+
+    def fail(_data: object) -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        guarded_parsers(fail)["READY"]({})
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_the_embeds_in_a_response_are_corrected(several: bool) -> None:
+    message = {"id": "1", "channel_id": "2", "embeds": [{"title": "T", "color": "no colour"}]}
+
+    async def request(_route: object, **_options: object) -> object:
+        return [message, {"id": "3"}] if several else message
+
+    http = SimpleNamespace(request=request)
+    patches.guard_responses(cast("discord.Client", SimpleNamespace(http=http)))
+    corrected = message | {"embeds": [{"title": "T"}]}
+    expected = [corrected, {"id": "3"}] if several else corrected
+    assert await http.request("route") == expected
