@@ -2,9 +2,8 @@
 
 import logging
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.errors import HistoryUnusable
 
@@ -16,8 +15,7 @@ APPLICATION_ID: Final = 0x43484154  # "CHAT": the file's header names the progra
 BUSY_SECONDS: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """One step of the schema; it runs in a transaction of its own."""
 
     description: str

@@ -9,10 +9,10 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count, islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.bounded import BoundedDict
 
@@ -45,11 +45,10 @@ REQUESTS_PER_SECOND: Final = {
 }
 
 
-@dataclass(order=True, frozen=True, slots=True)
-class _Waiter:
+class _Waiter(NamedTuple):
     priority: Priority
-    number: int
-    granted: asyncio.Future[int] = field(compare=False)
+    number: int  # Waiters of one priority are ordered by it; no two have the same.
+    granted: asyncio.Future[int]
 
 
 @dataclass(frozen=True, slots=True)
