@@ -20,6 +20,7 @@ from bot.commands.model import enumerated
 from bot.commands.surface import Surface
 from bot.i18n.sentences import Sentences
 from bot.llm.prices import Prices
+from bot.markdown.syntax import SMALL_PRINT
 from bot.storage.usage import NOBODY, By, UsageStore, UsageTotal, date_of, today
 
 PERIODS: Final = (0, 6, 29)  # how many days ago each period began: a day, a week, a month
@@ -188,10 +189,11 @@ def _notes(
     """Yield in small print what the figures leave out."""
     parts = list(totals)
     if any(total.estimated for by_model in parts for total in by_model.values()):
-        yield f"-# {strings.usage_estimated}"
+        yield SMALL_PRINT + strings.usage_estimated
     if prices is not None:
         models = dict.fromkeys(name for by_model in parts for name in by_model)
         unpriced = [name for name in models if name not in prices.per_million]
         if unpriced:
-            yield f"-# {strings.usage_unpriced.format(models=enumerated(unpriced, NOTE_LENGTH))}"
-    yield f"-# {strings.usage_days}"
+            names = enumerated(unpriced, NOTE_LENGTH)
+            yield SMALL_PRINT + strings.usage_unpriced.format(models=names)
+    yield SMALL_PRINT + strings.usage_days

@@ -15,7 +15,7 @@ from bot.markdown.links import Link, link
 from bot.markdown.masked_links import WORD_JOINER, CodeTracker, break_links
 from bot.markdown.syntax import MARKER
 
-# Characters of a construct, from its first to its last.
+# Characters of a construct, from its first to its last; decision 014 has the reasons.
 CODE_LENGTH: Final = 500
 MATH_LENGTH: Final = 300
 DISPLAY_LENGTH: Final = 2000
