@@ -172,7 +172,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         history,
         questions,
         replies,
-        UnfinishedInteractions(assistant, history, replies, places, channels),
+        UnfinishedInteractions(assistant, replies, places, channels),
         channels,
         identity,
     )

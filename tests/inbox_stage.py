@@ -90,7 +90,7 @@ class InboxStage:
             history,
             self.questions,
             replies,
-            UnfinishedInteractions(assistant, history, replies, places, channels),
+            UnfinishedInteractions(assistant, replies, places, channels),
             channels,
             identity,
         )

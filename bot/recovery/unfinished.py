@@ -18,9 +18,10 @@ from bot.inbox.identity import Identity
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import Asked, in_place
-from bot.recovery.interactions import UnfinishedInteractions
+from bot.recovery.interactions import Forgotten, UnfinishedInteractions
 from bot.replies.buttons import actions_under
 from bot.replies.destination import Destination, lost_because
+from bot.replies.discord_reply import DiscordReply
 from bot.replies.parts import OwnMessage, Part, adopted_parts
 from bot.storage.exchanges import History
 from bot.transport.calls import (
@@ -34,10 +35,6 @@ from bot.transport.calls import (
 log = logging.getLogger(__name__)
 
 MAX_PAGES: Final = 10  # of messages after a question: the parts of its answer are near
-
-
-class Forgotten(Exception):
-    """The question, its place or a part of its answer was deleted, and is forgotten now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,36 +71,36 @@ class Unfinished:
 
         A question from before *oldest_id* is too old for the model; its reply says so.
         """
-        exchange = question.exchange
-        if isinstance(exchange.origin, FromInteraction):
-            return await self._interactions.resume(question)
-        if question.withdrawn:
-            return await self._withdraw(question)
+        message_id = question.exchange.message_id
         try:
-            is_late = exchange.message_id < oldest_id
-            return (await self._answer(question, too_late=is_late)).done
+            if question.withdrawn:
+                return await self._delete_reply(question)
+            if _is_of_command(question):
+                delivery = await self._interactions.answer(question)
+            else:
+                delivery = await self._answer(question, too_late=message_id < oldest_id)
         except Forgotten:
-            return await self._withdraw(question)
+            return await self._delete_reply(question)
         except ReplyDelayed as error:
-            log.info("Postpone question %d: %s", exchange.message_id, error)
+            log.info("Postpone question %d: %s", message_id, error)
             return False
         except ReplyLost as error:
-            log.warning("Cannot resume question %d: %s", exchange.message_id, error)
-            await self._history.complete(exchange, State.FAILED)
-            await self._history.mark_shown(exchange.message_id)
-            return True
+            log.warning("Cannot resume question %d: %s", message_id, error)
+            return await self._end(question)
+        return delivery.done
 
     async def give_up(self, question: OpenQuestion) -> bool:
         """Say that the bot failed at *question*; False if that has to wait. Raises HistoryFailed.
 
-        Makes as few requests as possible: what Discord sends may be what the bot fails at.
+        Makes as few requests as possible: what Discord sends may be what the bot fails at. The
+        question of a command ends without a word.
         """
         exchange = question.exchange
-        if isinstance(exchange.origin, FromInteraction):
-            return await self._interactions.give_up(question)
         if question.withdrawn:
             await self._history.mark_reply_deleted(exchange.message_id)
             return True
+        if _is_of_command(question):
+            return await self._end(question)
         notice = self._replies.strings_for(exchange).answer_failed
         if question.parts:
             reply = self._replies.over(exchange, question.parts)
@@ -112,6 +109,12 @@ class Unfinished:
         channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
         message = channel.get_partial_message(exchange.message_id)
         return (await self._refuse(exchange, message, notice)).done
+
+    async def _end(self, question: OpenQuestion) -> bool:
+        """End *question* without a word; its answer stays as it is."""
+        await self._history.complete(question.exchange, State.FAILED)
+        await self._history.mark_shown(question.exchange.message_id)
+        return True
 
     async def _refuse(self, exchange: Exchange, message: Asked, notice: str) -> Delivery:
         """Show *notice* in the channel of the question."""
@@ -261,30 +264,38 @@ class Unfinished:
             after_id = page[-1].id
         return _Listing(tuple(own), readable)
 
-    async def _withdraw(self, question: OpenQuestion) -> bool:
+    async def _delete_reply(self, question: OpenQuestion) -> bool:
         """Delete the reply to a forgotten question; False if that has to wait."""
-        exchange = question.exchange
+        message_id = question.exchange.message_id
         try:
-            place = await self._place_to_delete(question)
-            if place is not None:
-                async with self._replies.at(exchange, place) as reply:
+            if _is_of_command(question):
+                reply = self._interactions.reply_to_delete(question)
+            else:
+                reply = await self._reply_to_delete(question)
+            if reply is not None:
+                async with reply:
                     await reply.withdraw()
         except ReplyDelayed as error:
-            log.info("Postpone deleting answer %d: %s", exchange.message_id, error)
+            log.info("Postpone deleting answer %d: %s", message_id, error)
             return False
         except ReplyLost as error:
-            log.info("Cannot delete answer %d: %s", exchange.message_id, error)
-        await self._history.mark_reply_deleted(exchange.message_id)
+            log.info("Cannot delete answer %d: %s", message_id, error)
+        await self._history.mark_reply_deleted(message_id)
         return True
 
-    async def _place_to_delete(self, question: OpenQuestion) -> Destination | None:
+    async def _reply_to_delete(self, question: OpenQuestion) -> DiscordReply | None:
+        """Return the reply to a forgotten question; None if its thread was not made yet."""
         parts = tuple(Part(part_id, None) for part_id in question.parts)
         channel = await self._channel_of(replace(question, parts=()))
         if channel is None:
             return None
         if question.attempts or not parts:
             parts = await self._parts_in(channel, question) or parts
-        return Destination(channel, None, parts)
+        return self._replies.at(question.exchange, Destination(channel, None, parts))
+
+
+def _is_of_command(question: OpenQuestion) -> bool:
+    return isinstance(question.exchange.origin, FromInteraction)
 
 
 def _own_message(message: discord.Message) -> OwnMessage:

@@ -39,13 +39,13 @@ class DoubleUnfinished(Unfinished):
         self.resumed.append(message_id)
         if message_id in self.blocked:
             await self.blocked[message_id].wait()
-        return await self._end(question, self.outcomes.get(message_id, True))
+        return await self._outcome(question, self.outcomes.get(message_id, True))
 
     async def give_up(self, question: OpenQuestion) -> bool:
         self.given_up.append(question.exchange.message_id)
-        return await self._end(question, self.giving_up.get(question.exchange.message_id, True))
+        return await self._outcome(question, self.giving_up.get(question.exchange.message_id, True))
 
-    async def _end(self, question: OpenQuestion, outcome: Outcome) -> bool:
+    async def _outcome(self, question: OpenQuestion, outcome: Outcome) -> bool:
         if isinstance(outcome, Exception):
             raise outcome
         if outcome and question.withdrawn:
