@@ -3,7 +3,7 @@
 The client is logged in but receives no events; messages are fetched, and the model is a double.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import pytest
 from bot.assistant.assistant import Assistant
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
-from bot.conversation.exchange import OpenQuestion, State
+from bot.conversation.exchange import Conversation, Exchange, OpenQuestion, State
+from bot.errors import ReplyLost
 from bot.i18n.languages import Languages
 from bot.inbox.admission import Admission
 from bot.inbox.channels import Channels
@@ -32,6 +33,9 @@ from bot.recovery.interactions import UnfinishedInteractions
 from bot.recovery.schedule import Schedule
 from bot.recovery.unfinished import Unfinished
 from bot.replies import reply_requests
+from bot.replies.destination import Destination
+from bot.replies.interaction_channel import Original
+from bot.replies.parts import Part
 from bot.sandbox.discord import state as stand_in
 from bot.sandbox.discord.server import serving
 from bot.sandbox.driver import Driver
@@ -42,6 +46,48 @@ from tests.faults.failing import FailingDatabase
 
 Json = dict[str, Any]
 QUESTIONS_PER_MINUTE = 2
+
+
+class DoubleChannel:
+    """Direct messages that can say what a message shows, as the channel of an interaction can."""
+
+    def __init__(self, dm: discord.PartialMessageable) -> None:
+        self._dm = dm
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dm, name)
+
+    async def text_of(self, message_id: int) -> str:
+        return (await self._dm.fetch_message(message_id)).content
+
+
+class DoublePlaces(InteractionPlaces):
+    """Shows answers in Mina's direct messages; *original*: the first message, or why it is not."""
+
+    def __init__(self, client: discord.Client, dm: str) -> None:
+        self.dm: Any = DoubleChannel(client.get_partial_messageable(int(dm)))
+        self.found: Original | Exception = ReplyLost("it is gone")
+        self.answerable = self.readable = True
+
+    def channel(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Any:
+        return self.dm
+
+    def destination(self, _exchange: Exchange, channel: Any, *parts: Part) -> Destination:
+        return Destination(channel, None, parts)
+
+    async def original(self, _channel: Any) -> Original:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    async def call(self, _channel: Any, request: Callable[[], Awaitable[Any]]) -> Any:
+        return await request()
+
+    def is_answerable(self, _exchange: Exchange) -> bool:
+        return self.answerable
+
+    def is_readable(self, _place: Conversation) -> bool:
+        return self.readable
 
 
 class InboxStage:
@@ -84,13 +130,13 @@ class InboxStage:
         self.inbox = Inbox(
             assistant, history, self.questions, self.claims, admission, replies, self.unsaved
         )
-        places = InteractionPlaces(client, channels)
+        self.places = DoublePlaces(client, dm)
         self.unfinished = Unfinished(
             assistant,
             history,
             self.questions,
             replies,
-            UnfinishedInteractions(assistant, replies, places, channels),
+            UnfinishedInteractions(assistant, replies, self.places, channels),
             channels,
             identity,
         )

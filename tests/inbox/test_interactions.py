@@ -1,7 +1,6 @@
 """The question of a command is stored, deferred and answered, in whatever order these succeed."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +15,7 @@ from bot.inbox.channels import Channels
 from bot.inbox.interaction_places import InteractionPlaces, as_shown
 from bot.inbox.interactions import ACKNOWLEDGED, Interactions
 from bot.inbox.user_limits import UserRateLimit
-from bot.replies.destination import Destination
 from bot.replies.interaction_channel import LIFE_SECONDS, ButtonPress, Original
-from bot.replies.parts import Part
 from bot.transport.pacer import Pacer
 from tests.doubles import an_exchange
 from tests.faults.failing import ANSWER, FOR_EVER
@@ -27,25 +24,6 @@ from tests.world import World
 
 NOW_ID = 1_500_000_000_000 << 22
 TOKEN = FromInteraction("token")
-
-
-class DoublePlaces(InteractionPlaces):
-    """Shows answers in Mina's direct messages; *original*: the first message, or why it is not."""
-
-    def __init__(self, stage: InboxStage) -> None:
-        self.dm: Any = stage.client.get_partial_messageable(int(stage.dm))
-        self.found: Original | Exception = ReplyLost("it is gone")
-
-    def channel(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Any:
-        return self.dm
-
-    def destination(self, _exchange: Exchange, channel: Any, *parts: Part) -> Destination:
-        return Destination(channel, None, parts)
-
-    async def original(self, _channel: Any) -> Original:
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
 
 
 class Interaction:
@@ -69,7 +47,7 @@ class Scene:
     """Commands that Mina gives."""
 
     def __init__(self, stage: InboxStage) -> None:
-        self.stage, self.places = stage, DoublePlaces(stage)
+        self.stage, self.places = stage, stage.places
         self.limit = UserRateLimit(QUESTIONS_PER_MINUTE)
         self.interactions = Interactions(
             stage.assistant,

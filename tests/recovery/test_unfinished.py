@@ -177,6 +177,7 @@ async def test_a_forgotten_question_that_the_bot_fails_at_is_not_tried_again(
 async def test_the_question_of_a_command_whose_token_has_expired_ends_without_a_word(
     stage: InboxStage, forgotten: bool
 ) -> None:
+    stage.places.answerable = stage.places.readable = False
     exchange = an_exchange(1, channel=5, guild=None, origin=FromInteraction("token"))
     assert await stage.history.receive(exchange)
     if forgotten:
