@@ -11,7 +11,8 @@ class DoubleInteraction:
     """Stands in for discord.Interaction, which is made of a payload and a connection.
 
     *shown* holds the answers in order, each with whether only the person sees it; a deferral is
-    "…". *files* holds what was attached. *failure* is raised instead of sending.
+    "…". *files* holds what was attached. *failure* is raised instead of sending. Only the person
+    has added the bot, so that it cannot read where they are.
     """
 
     id: int = 77
@@ -23,7 +24,11 @@ class DoubleInteraction:
     type: discord.InteractionType = discord.InteractionType.application_command
     data: Any = None
     failure: Exception | None = None
+    user: Any = None
+    guild: Any = None
+    token: str = "a token"
     files: list[bytes] = field(default_factory=list)
+    modals: list[discord.ui.Modal] = field(default_factory=list)
     shown: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
@@ -33,6 +38,12 @@ class DoubleInteraction:
     @property
     def followup(self) -> "DoubleInteraction":
         return self
+
+    def is_guild_integration(self) -> bool:
+        return False
+
+    async def send_modal(self, modal: discord.ui.Modal) -> None:
+        self.modals.append(modal)
 
     def is_done(self) -> bool:
         return bool(self.shown)

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from bot.commands.ask import MAX_MODALS
 from bot.commands.modals import FILE_NAME
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH, Sentences
@@ -162,24 +161,6 @@ async def test_what_is_deleted_while_a_form_is_open_is_not_asked_about(
     await answer(stage, await sent(stage, form, f"{unique} what?"))
     asked = (await stage.prompt_with(f"{unique} what?"))[-1]["content"]
     assert "secret" not in asked
-
-
-async def test_of_forms_without_end_the_oldest_is_forgotten(stage: Stage, unique: str) -> None:
-    """Nothing counts how many a person opens, and each holds a message."""
-    person = await speaker(stage, "en-US")
-    place = await elsewhere(stage, person, unique)
-    said = [
-        await stage.discord.say(place, person, f"{unique} {number}")
-        for number in range(MAX_MODALS + 1)
-    ]
-    first, second = [await opened_about(stage, one, person) for one in said[:2]]
-    menu = ENGLISH.ask_about_menu
-    for one in said[2:]:
-        last = await stage.discord.command(place, person, menu, {}, target=one["id"])
-    await stage.answered(last)
-    await answer(stage, await sent(stage, second, f"{unique} what?"))
-    interaction = await sent(stage, first, "And that?")
-    await check_given_back(stage, interaction, ENGLISH.ask_about_lost, "And that?")
 
 
 async def test_permissions_are_checked_anew_after_a_restart(own_stage: Stage, unique: str) -> None:
