@@ -62,7 +62,7 @@ def with_model(model: ModelDriver, folder: Path, **settings: str) -> dict[str, s
 
 @pytest.fixture
 def chatted(start: Start) -> Chatted:
-    """Return what asks one question and returns what is printed, complained of, the exit code."""
+    """Return a function that asks one question and returns output, errors and exit code."""
 
     async def chatted(
         env: dict[str, str], *words: str, piped: str | bytes = b""
@@ -91,7 +91,7 @@ def write_all(pipe: int, data: bytes) -> None:
 
 
 def folder_of(env: dict[str, str]) -> Path:
-    """Return where the database of a chat stands."""
+    """Return the path of the database of a chat."""
     return Path(env["DATABASE_URL"].removeprefix("sqlite:///")).parent
 
 
@@ -111,11 +111,11 @@ def files(folder: Path) -> set[str]:
 
 
 async def asked(model: ModelDriver) -> list[str]:
-    """Return the question of each request, as the model got it."""
+    """Return the question of each request that the model got."""
     return [one.body["messages"][-1]["content"] for one in await model.completions()]
 
 
-async def test_what_is_piped_in_is_one_question_and_the_answer_alone_comes_out(
+async def test_piped_input_is_one_question_and_only_the_answer_is_printed(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply(Script(chunks=("\n\nTe", "a. ", "\n Or", " not.\n\n")))
@@ -137,7 +137,7 @@ async def test_what_is_piped_in_is_one_question_and_the_answer_alone_comes_out(
         ([], "/usr/bin/tea", "/usr/bin/tea"),
     ],
 )
-async def test_words_come_before_what_is_piped_in(
+async def test_words_come_before_piped_input(
     chatted: Chatted,
     model: ModelDriver,
     tmp_path: Path,
@@ -160,7 +160,7 @@ async def test_words_come_before_what_is_piped_in(
     ],
     ids=["nothing", "white space", "a program", "too much"],
 )
-async def test_what_cannot_be_asked_is_refused_with_a_sentence(
+async def test_input_that_is_no_question_is_refused_with_a_sentence(
     chatted: Chatted, model: ModelDriver, tmp_path: Path, words: list[str], piped: bytes, why: str
 ) -> None:
     out, err, code = await chatted(with_model(model, tmp_path), *words, piped=piped)
@@ -188,7 +188,7 @@ async def test_text_in_other_encodings_is_read(
     assert await asked(model) == [question]
 
 
-async def test_what_is_longer_than_the_model_may_take_says_so(
+async def test_a_question_that_is_too_long_for_the_model_gets_a_notice(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Many.")
@@ -200,7 +200,7 @@ async def test_what_is_longer_than_the_model_may_take_says_so(
     assert question.startswith("How many?\n\nword word")
 
 
-async def test_a_failure_differs_from_an_answer(
+async def test_a_failure_has_an_exit_code_of_its_own(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     """No standard output, exit code 1, and the log, because the person is the operator."""
@@ -265,7 +265,7 @@ async def test_ctrl_c_keeps_what_was_answered(
     assert second.body["messages"][-2]["content"].startswith("One, two\n⟦")
 
 
-async def test_a_full_disk_behind_standard_output_is_a_sentence(
+async def test_a_full_disk_behind_standard_output_is_explained(
     model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.")
@@ -293,7 +293,7 @@ async def test_without_standard_input_the_words_are_asked(
     assert (out, process.returncode) == (b"Tea.\n", 0)
 
 
-async def test_what_was_said_is_remembered_from_run_to_run_in_a_file_of_its_own(
+async def test_the_conversation_is_remembered_from_run_to_run_in_its_own_file(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.", "Quite.")
@@ -323,7 +323,7 @@ async def test_commands_work_from_a_script_as_well(
     assert await chatted(env, "/nonsense") == ("", f"{ENGLISH.terminal_unknown_command}\n", 1)
 
 
-async def test_offline_nothing_is_needed_and_no_model_remembers_it(
+async def test_offline_needs_no_settings_and_stays_out_of_the_real_conversation(
     chatted: Chatted, tmp_path: Path
 ) -> None:
     out, err, code = await chatted(environment(tmp_path), "Hello?", "--offline", piped="Hi.\n")
@@ -348,7 +348,7 @@ async def test_characters_that_standard_output_cannot_show_do_not_end_it(
     assert await chatted(env, "Tea?") == ("Tea ?.\n", "", 0)
 
 
-async def test_beside_an_open_chat_it_answers_without_its_memory(
+async def test_beside_an_open_chat_a_second_one_has_no_memory(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.", "Quite.", "No.")
@@ -371,7 +371,7 @@ async def test_beside_an_open_chat_it_answers_without_its_memory(
 async def at_a_terminal(
     env: dict[str, str], folder: Path, *python: str, terminal: str = "dumb"
 ) -> AsyncIterator["Screen"]:
-    """Run a chat at a pseudo-terminal; what is typed there is typed by a person."""
+    """Run a chat at a pseudo-terminal, as a person uses it."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *(python or ("-m", "bot")), "chat"),
@@ -404,7 +404,7 @@ def _take_terminal(fd: int) -> None:
 
 
 class Screen:
-    """What a pseudo-terminal shows."""
+    """The screen and the keys of a pseudo-terminal."""
 
     def __init__(self, fd: int, process: Any) -> None:
         self._fd = fd
@@ -422,7 +422,7 @@ class Screen:
         os.write(self._fd, keys)
 
     async def until(self, pattern: str) -> None:
-        """Wait until what was shown since the last time matches, and begin anew behind it."""
+        """Wait until the output since the last match matches, and continue behind it."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (found := re.search(pattern, self.text)):
                 self._news.clear()
@@ -430,7 +430,7 @@ class Screen:
         self.text = self.text[found.end() :]
 
     async def press(self, key: bytes, pattern: str) -> None:
-        """Press *key* until it is heard.
+        """Press *key* until it takes effect.
 
         A signal that comes while readline is busy is seen by CPython only with the next key.
         """
@@ -452,7 +452,7 @@ class Screen:
 
 
 async def test_keys_at_a_terminal(model: ModelDriver, tmp_path: Path) -> None:
-    """Ctrl-C gives up a line, or an answer but not the conversation; Ctrl-D leaves."""
+    """Ctrl-C cancels a line or an answer, but not the conversation; Ctrl-D leaves."""
     await model.reply(
         Script(text="One, two, three", stall_after_chunks=2, stall_seconds=600), "Ok."
     )
@@ -478,7 +478,7 @@ async def test_keys_at_a_terminal(model: ModelDriver, tmp_path: Path) -> None:
     assert second.body["messages"][-2]["content"].startswith("One, two\n⟦")
 
 
-async def test_a_memory_that_fails_is_said_so_and_the_talk_goes_on(
+async def test_a_failing_database_is_reported_and_the_chat_goes_on(
     model: ModelDriver, tmp_path: Path
 ) -> None:
     async with at_a_terminal(with_model(model, tmp_path), tmp_path) as screen:
@@ -583,7 +583,7 @@ async def test_a_paste_during_an_answer_is_the_next_question(
     assert await asked(model) == ["Tea?", LINES]
 
 
-async def test_what_is_remembered_is_said_and_can_be_asked_again(
+async def test_earlier_questions_are_shown_and_can_be_recalled(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     env = with_model(model, tmp_path)
