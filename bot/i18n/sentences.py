@@ -73,7 +73,7 @@ class Sentences:
     model_empty_body: str
     answer_failed: str
 
-    # Commands
+    # /ask and "Ask about this"
     ask_name: str
     ask_description: str
     ask_question_option_name: str
@@ -86,11 +86,15 @@ class Sentences:
     pasted_question: str
     ask_nothing_to_read: str
     ask_about_lost: str
+
+    # /reset
     reset_name: str
     reset_description: str
     reset_done: str
     reset_one: str
     reset_nothing: str
+
+    # /system; the options for the scope are those of /model, too
     system_name: str
     system_description: str
     system_prompt_option_name: str
@@ -108,6 +112,8 @@ class Sentences:
     system_set_server: str
     system_cleared: str
     system_too_long: str
+
+    # /model
     model_name: str
     model_description: str
     model_option_name: str
@@ -126,6 +132,8 @@ class Sentences:
     model_cleared: str
     model_not_offered: str
     model_list_missing: str
+
+    # /usage
     usage_name: str
     usage_description: str
     usage_by_option_name: str
@@ -147,6 +155,8 @@ class Sentences:
     usage_estimated: str
     usage_unpriced: str
     usage_days: str
+
+    # /help
     help_name: str
     help_description: str
     help_ask_channel: str
@@ -171,6 +181,8 @@ class Sentences:
     help_commands_managers: str
     help_commands_dm: str
     help_commands_user_install: str
+
+    # /privacy, /export and /forget-me
     privacy_name: str
     privacy_description: str
     privacy_what: str
@@ -190,10 +202,14 @@ class Sentences:
     forget_me_sure: str
     forget_me_label: str
     forget_me_done: str
+
+    # Under an answer: what the reply itself adds
     thought: str
     reply_attached: str
     reply_too_long: str
     reply_blocked: str
+
+    # Buttons, and what is said about a press
     stop_label: str
     regenerate_label: str
     continue_label: str
@@ -203,6 +219,8 @@ class Sentences:
     nothing_to_stop: str
     answer_running: str
     answer_forgotten: str
+
+    # Why a command, a button or a modal did nothing
     refused_button: str
     refused_permission: str
     refused_server_scope: str
