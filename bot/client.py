@@ -78,12 +78,6 @@ class ChatClient(discord.Client):
         self._background: list[asyncio.Task[None]] = []
         self._to = build(self, pacer)
 
-    @property
-    def me_id(self) -> int:
-        """The bot's own user id."""
-        assert self.user is not None
-        return self.user.id
-
     async def setup_hook(self) -> None:
         """Prepare what is done once, before the gateway is connected."""
         try:
