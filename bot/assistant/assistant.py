@@ -296,7 +296,6 @@ class Assistant:
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
         await self._history.preferences.set_system_prompt(scope, place, prompt)
-        self._history.erasure.mark_pending()
 
     def nothing_read(self, strings: Sentences) -> str:
         """Return what is said to a message of which nothing can be read."""

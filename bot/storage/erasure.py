@@ -164,6 +164,16 @@ class Erasure:
             await self._database.change_all(*[(sql, places) for sql in _FORGET_PLACES])
             self.mark_pending()
 
+    async def forget_guild(self, guild_id: int) -> None:
+        """Delete a guild with its system prompt, its model and its usage."""
+        await self._database.change_all(
+            ("DELETE FROM guilds WHERE guild_id = ?", (guild_id,)),
+            ("DELETE FROM system_prompts WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
+            ("DELETE FROM models WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
+            ("DELETE FROM usage WHERE guild_id = ?", (guild_id,)),
+        )
+        self.mark_pending()
+
     async def forget_person(self, author_id: int) -> int:
         """Forget what a person asked anywhere and where others quote them; return how many.
 

@@ -38,7 +38,7 @@ class History(ExchangeQueries):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.erasure = Erasure(database)
-        self.preferences = Preferences(database)
+        self.preferences = Preferences(database, self.erasure)
         self.facts = Facts(database)
         self.models = ModelStore(database)
         self.places = Places(database)

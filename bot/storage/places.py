@@ -103,15 +103,6 @@ class Places:
         insert = "INSERT INTO guilds VALUES (?, ?) ON CONFLICT DO NOTHING"
         await self._database.change_all(*((insert, row) for row in since.items()))
 
-    async def remove_guild(self, guild_id: int) -> None:
-        """Delete a guild with its system prompt, its model and its usage."""
-        await self._database.change_all(
-            ("DELETE FROM guilds WHERE guild_id = ?", (guild_id,)),
-            ("DELETE FROM system_prompts WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
-            ("DELETE FROM models WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
-            ("DELETE FROM usage WHERE guild_id = ?", (guild_id,)),
-        )
-
     async def is_own_thread(self, place_id: int) -> bool:
         """Whether *place_id* is a thread that was recorded as the bot's own."""
         rows = await self._database.fetch("SELECT own FROM places WHERE place_id = ?", place_id)

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from bot.conversation.exchange import Conversation, scrubbed
 from bot.storage.database import Database
+from bot.storage.erasure import Erasure
 from bot.storage.places import upsert_place
 
 Scope = Literal["channel", "guild"]
@@ -38,8 +39,9 @@ class PlaceOverrides:
 class Preferences:
     """The system prompts and models of channels and guilds. Every method raises HistoryFailed."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, erasure: Erasure) -> None:
         self._database = database
+        self._erasure = erasure
 
     async def overrides(self, conversation: Conversation) -> PlaceOverrides:
         """Return the values set for a conversation, its parent channel and its guild."""
@@ -78,6 +80,7 @@ class Preferences:
         The place is recorded, so that the prompt is deleted with its channel or guild.
         """
         await self._set("system_prompts", scope, place, scrubbed(prompt))
+        self._erasure.mark_pending()
 
     async def set_model(self, scope: Scope, place: Conversation, model: str) -> None:
         """Set the model of a channel or guild; an empty one restores the default."""

@@ -445,7 +445,7 @@ async def test_no_statement_scans_a_whole_table(history: History) -> None:
     await places.in_guild(7)
     await places.channels_of(7)
     await places.threads_of(7)
-    await places.remove_guild(7)
+    await history.erasure.forget_guild(7)
     await connection.set_trace_callback(None)  # type: ignore[arg-type]
     plans = dict[str, str]()
     for statement in statements:

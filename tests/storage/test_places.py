@@ -45,7 +45,7 @@ async def test_joining_a_guild_again_keeps_the_first_message_id(history: History
     await history.places.add_guilds({7: 500, 8: 600})
     await history.places.add_guilds({7: 900})
     assert await history.places.guilds() == {7: 500, 8: 600}
-    await history.places.remove_guild(7)
+    await history.erasure.forget_guild(7)
     assert await history.places.guilds() == {8: 600}
 
 

@@ -75,5 +75,11 @@ async def test_a_model_is_deleted_with_its_channel_or_guild(history: History, pa
     await history.erasure.forget_places([CHANNEL.channel_id])
     left = "SELECT scope, scope_id FROM models ORDER BY scope"
     assert rows(path, left) == [("channel", 3), ("guild", 7)]
-    await history.places.remove_guild(7)
+    await history.erasure.forget_guild(7)
     assert rows(path, left) == [("channel", 3)]
+
+
+async def test_a_system_prompt_that_was_replaced_is_to_be_erased(history: History) -> None:
+    assert not history.erasure.pending.is_set()
+    await history.preferences.set_system_prompt("channel", CHANNEL, "first")
+    assert history.erasure.pending.is_set()

@@ -88,7 +88,7 @@ async def test_what_was_used_goes_with_its_channel_its_server_and_its_time(
     await history.erasure.forget_places([CHANNEL])
     left = {(one.guild_id, one.channel_id) for one in await history.usage.rows_of(MINA, 100)}
     assert left == {(GUILD, 2), (8, 3)}
-    await history.places.remove_guild(8)
+    await history.erasure.forget_guild(8)
     assert [one.channel_id for one in await history.usage.rows_of(MINA, 100)] == [2]
 
 
