@@ -14,7 +14,7 @@ from bot.assistant.assistant import Assistant
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
-from bot.client import ChatClient, Handlers
+from bot.client import Bot, ChatClient
 from bot.commands.ask import AskCommand
 from bot.commands.base import Authorizer
 from bot.commands.buttons import ReplyButtons
@@ -120,10 +120,10 @@ def connection(settings: Settings, resources: Resources) -> Connection:
     )
 
 
-def build(settings: Settings, resources: Resources, client: ChatClient, pacer: Pacer) -> Handlers:
-    """Build all that handles the events of *client*, from the bottom to the top.
+def build(settings: Settings, resources: Resources, client: ChatClient, pacer: Pacer) -> Bot:
+    """Build the bot for *client*, from the bottom to the top.
 
-    This is long because the wiring of the whole program stands in this one place.
+    The function is long because the whole program is wired in this one place.
     """
     history, attachments = resources.history, resources.attachments
     languages = Languages(settings.language, client.locale_of)
@@ -211,7 +211,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     for command in commands:
         command.register(surface)
 
-    return Handlers(
+    return Bot(
         access=access,
         assistant=assistant,
         background=(

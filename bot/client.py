@@ -27,8 +27,8 @@ from bot.transport.payload_checks import is_message
 
 log = logging.getLogger(__name__)
 
-LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py takes no less; longer ones raise.
-GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for a further guild; each asks anew.
+LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py's minimum; longer rate limits raise.
+GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for the next guild.
 STOPPING_SECONDS: Final = 10.0
 FORGETTING_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that are not stored yet
 
@@ -37,8 +37,11 @@ Background = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handlers:
-    """What handles the events of one client, and what runs in the *background* until it closes."""
+class Bot:
+    """The parts that handle the events of one client.
+
+    What is in *background* runs until the client closes.
+    """
 
     access: Access
     assistant: Assistant
@@ -54,13 +57,13 @@ class Handlers:
 
 
 class ChatClient(discord.Client):
-    """Passes Discord's events to the handlers that *build* makes for this client.
+    """Passes Discord's events to the bot that *build* makes for this client.
 
     *message_content* says whether the client asks for that intent.
     """
 
     def __init__(
-        self, build: Callable[["ChatClient", Pacer], Handlers], *, message_content: bool
+        self, build: Callable[["ChatClient", Pacer], Bot], *, message_content: bool
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = message_content
@@ -76,118 +79,120 @@ class ChatClient(discord.Client):
             http_trace=RateLimitTrace(pacer),
         )
         self._background: list[asyncio.Task[None]] = []
-        self._to = build(self, pacer)
+        self._bot = build(self, pacer)
 
     async def setup_hook(self) -> None:
-        """Prepare what is done once, before the gateway is connected."""
+        """Load what the last run left, and start the background tasks, before connecting."""
         try:
-            await self._to.watermark.load()
-            await self._to.guilds.load()
-            await self._to.catch_up.look_ahead()
+            await self._bot.watermark.load()
+            await self._bot.guilds.load()
+            await self._bot.catch_up.look_ahead()
         except HistoryFailed as error:
             log.warning("Cannot read what the last run left open: %s", error)
-        self._background = [asyncio.create_task(run()) for run in self._to.background]
+        self._background = [asyncio.create_task(run()) for run in self._bot.background]
 
     async def on_connect(self) -> None:
-        """Keep in mind that something was missed: this is a new session, not a resumed one."""
-        self._to.watermark.pin()
+        """Pin the watermark: this is a new session, not a resumed one, so events were missed."""
+        self._bot.watermark.pin()
 
     async def on_ready(self) -> None:
-        """Say that the bot is there, and catch up."""
+        """Begin to catch up."""
         log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
         for guild in self.guilds:
-            self._to.edits.guild_restored(guild.id)
-        self._to.catch_up.came_back()
+            self._bot.edits.guild_restored(guild.id)
+        self._bot.catch_up.came_back()
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer *message* if it is for the bot."""
-        served = self._to.access.allows(addressing.guild_id_of(message))
+        served = self._bot.access.allows(addressing.guild_id_of(message))
         if served and addressing.from_a_person(message):
-            self._to.in_flight.track()
-            await self._to.watermark.initialise(message.id)
-            await self._to.inbox.handle(message)
-        self._to.watermark.advance(message.id)
+            self._bot.in_flight.track()
+            await self._bot.watermark.initialise(message.id)
+            await self._bot.inbox.handle(message)
+        self._bot.watermark.advance(message.id)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        """Take over what somebody made of their question; an edit may make a question, too."""
+        """Store the edit of a question; answer a message that the edit made a question."""
         message = payload.message
-        if not is_message(payload.data):  # Discord may tell of a preview alone.
+        if not is_message(payload.data):  # Discord also sends previews of links alone.
             return
         if not addressing.from_a_person(message) or not is_edit(message):
             return
-        if await self._to.edits.edited(message):
+        if await self._bot.edits.edited(message):
             await self.on_message(message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        """Forget what somebody deleted."""
-        await self._to.edits.deleted({payload.message_id})
+        """Forget a deleted message."""
+        await self._bot.edits.deleted({payload.message_id})
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        """Forget what somebody deleted at once."""
-        await self._to.edits.deleted(payload.message_ids)
+        """Forget messages that were deleted at once."""
+        await self._bot.edits.deleted(payload.message_ids)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        """Forget what was said in a thread."""
-        await self._to.edits.place_deleted(payload.thread_id)
+        """Forget the conversation of a deleted thread."""
+        await self._bot.edits.place_deleted(payload.thread_id)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """Forget what was said in a channel and its threads."""
-        await self._to.edits.place_deleted(channel.id)
+        """Forget the conversations of a deleted channel and its threads."""
+        await self._bot.edits.place_deleted(channel.id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        """Note from when on the bot is there: nothing older is for it."""
-        self._to.guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        """Note since when the bot is in a guild: older messages are not for it."""
+        self._bot.guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
         await self.on_guild_available(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        """Note a guild that was not there before, and look whether something was missed in it."""
-        self._to.guilds.see(guild, snowflake_at(discord.utils.utcnow().timestamp()))
-        self._to.edits.guild_restored(guild.id)
-        if self._to.guilds.is_unsearched(guild.id):
-            self._to.catch_up.came_back()
+        """Note that a guild is available, and catch up if messages may have been missed in it."""
+        self._bot.guilds.see(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        self._bot.edits.guild_restored(guild.id)
+        if self._bot.guilds.is_unsearched(guild.id):
+            self._bot.catch_up.came_back()
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
-        """Keep in mind from when on nothing is heard of a guild."""
+        """Note since when no events come from a guild."""
         try:
-            await self._to.guilds.lost(
-                guild.id, earlier(self._to.watermark.position, MARGIN_SECONDS)
-            )
+            last_seen_id = earlier(self._bot.watermark.position, MARGIN_SECONDS)
+            await self._bot.guilds.lost(guild.id, last_seen_id)
         except HistoryFailed as error:
             log.warning("Cannot record server %d as unavailable: %s", guild.id, error)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        """Forget what was said in a guild that the bot left."""
-        await self._to.edits.guild_left(guild.id)
+        """Forget the conversations of a guild that the bot left."""
+        await self._bot.edits.guild_left(guild.id)
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
-        """Log what no other handler expected; what people wrote stays out of it."""
+        """Log an unexpected error of a handler; its arguments hold what people wrote."""
         log.error("Handling %s failed", event_method, exc_info=True)  # noqa: LOG014  # discord.py calls this in its handler
 
     async def drain(self, grace_seconds: float) -> None:
-        """Begin no more answers, finish those that fit into the time, leave the rest stored."""
-        in_flight = self._to.in_flight
+        """Begin no new answers, finish those that fit into the grace period, store the others.
+
+        The next start resumes what is stored.
+        """
+        in_flight = self._bot.in_flight
         in_flight.draining = True
-        self._to.catch_up.stop()
+        self._bot.catch_up.stop()
         if in_flight:
             log.info("Finishing %d answers", len(in_flight))
             await in_flight.wait(grace_seconds)
-        self._to.history.stop_waiting()
+        self._bot.history.stop_waiting()
         if in_flight:
-            log.info("Going on after the next start: %d answers", len(in_flight))
-            self._to.assistant.interrupt()
+            log.info("Leaving %d answers to the next start", len(in_flight))
+            self._bot.assistant.interrupt()
             await in_flight.wait(STOPPING_SECONDS)
-        await self._to.edits.finish(FORGETTING_SECONDS)
-        await self._to.watermark.write()
+        await self._bot.edits.finish(FORGETTING_SECONDS)
+        await self._bot.watermark.write()
 
     async def close(self) -> None:
-        """Close the connection and end what runs beside it."""
+        """Cancel the background tasks and close the connection."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await super().close()
 
     def locale_of(self, guild_id: int) -> str | None:
-        """Return the locale that a guild chose; only communities can, others are set to en-US."""
+        """Return the locale that a guild chose, None if it chose none: only communities can."""
         guild = self.get_guild(guild_id)
         if guild is None or "COMMUNITY" not in guild.features:
             return None
