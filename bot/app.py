@@ -145,7 +145,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         whereabouts=partial(channel_context, client),
     )
 
-    edits = Edits(assistant, history, identity, arrivals=claims, withdraw=schedule.resume)
+    edits = Edits(assistant, history, identity, claims, withdraw=schedule.resume)
     assistant.follow(edits.refresh)
 
     questions = Questions(history, channels, identity, attachments=attachments, languages=languages)

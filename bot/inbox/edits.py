@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import discord
 
@@ -17,6 +17,7 @@ from bot.conversation.exchange import Exchange, scrubbed
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
+from bot.inbox.claims import Claims
 from bot.inbox.identity import Identity
 from bot.inbox.recent_edits import RecentEdits, Version
 from bot.storage.exchanges import History
@@ -40,16 +41,6 @@ def is_edit(message: discord.Message) -> bool:
     return message.edited_at is not None and bool(has_content)
 
 
-class Arrivals(Protocol):
-    """Messages on their way into the database."""
-
-    def is_arriving(self, message_id: int) -> bool:
-        """Whether a message is on its way into the database."""
-
-    async def stored(self, message_id: int) -> None:
-        """Wait until a message that is on its way is stored, if it is to be."""
-
-
 class Edits:
     """Keeps what is stored the same as what people see. No method raises.
 
@@ -63,14 +54,14 @@ class Edits:
         assistant: Assistant,
         history: History,
         identity: Identity,
+        claims: Claims,
         *,
-        arrivals: Arrivals,
         withdraw: Callable[[], None],
     ) -> None:
         self._assistant = assistant
         self._history = history
         self._identity = identity
-        self._arrivals = arrivals
+        self._claims = claims
         self._withdraw = withdraw
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._recent = RecentEdits()
@@ -91,7 +82,7 @@ class Edits:
         )
         if not self._recent.edited(message.id, version):
             return False
-        await self._arrivals.stored(message.id)
+        await self._claims.stored(message.id)
         if not self._recent.is_latest(message.id, version):  # A newer one waited less.
             return False
         await self._apply(partial(self._edit, message.id, version))
@@ -110,12 +101,12 @@ class Edits:
         for message_id in message_ids:  # The answer stops now, even if the database is slow.
             self._recent.mark_deleted(message_id)
             self._assistant.abandon(message_id)
-        arriving = [one for one in message_ids if self._arrivals.is_arriving(one)]
+        arriving = [one for one in message_ids if self._claims.is_arriving(one)]
         stored = [one for one in message_ids if one not in arriving]
         if stored:
             await self._apply(partial(self._forget, stored))
         for message_id in arriving:
-            await self._arrivals.stored(message_id)
+            await self._claims.stored(message_id)
             await self._apply(partial(self._forget, [message_id]))
 
     async def applied(self) -> None:

@@ -16,28 +16,15 @@ from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange
 from bot.i18n.languages import Languages
 from bot.inbox import edits as edits_module
+from bot.inbox.claims import Claims
 from bot.inbox.edits import MAX_WAITING, Edits
 from bot.inbox.identity import Identity
+from bot.inbox.in_flight import InFlight
 from bot.inbox.recent_edits import RecentEdits, Version
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
 from tests.faults.failing import FOR_EVER, FailingDatabase
 from tests.world import World
-
-
-class OnItsWay:
-    """One message, or none, is on its way into the database until it is *here*."""
-
-    def __init__(self, message_id: int = 0) -> None:
-        self.message_id = message_id
-        self.here = asyncio.Event()
-
-    def is_arriving(self, message_id: int) -> bool:
-        return message_id == self.message_id and not self.here.is_set()
-
-    async def stored(self, message_id: int) -> None:
-        if message_id == self.message_id:
-            await self.here.wait()
 
 
 @dataclass
@@ -47,10 +34,10 @@ class Scene:
     database: FailingDatabase
     model: DoubleModel = field(default_factory=DoubleModel)
     withdrawals: int = 0
-    arrivals: OnItsWay = field(default_factory=OnItsWay)
 
     def __post_init__(self) -> None:
         self.history = History(self.database)
+        self.claims = Claims(InFlight(), lambda _: None)
         self.assistant = Assistant(
             self.model,
             self.history,
@@ -63,7 +50,7 @@ class Scene:
             self.assistant,
             self.history,
             Identity(World().client),
-            arrivals=self.arrivals,
+            self.claims,
             withdraw=self._withdraw,
         )
         self.assistant.follow(self.edits.refresh)
@@ -136,19 +123,20 @@ async def test_an_answer_to_what_was_deleted_stops_at_once_and_is_forgotten_late
 
 async def test_changes_of_what_is_on_its_way_hold_up_no_other(scene: Scene) -> None:
     """It may have to be looked up at Discord first."""
-    scene.arrivals.message_id = 2
     await keep(scene.history, an_exchange(1, reply="x"), an_exchange(3, reply="y"))
-    editing = asyncio.create_task(scene.edit(2, "edited"))
-    deleting = asyncio.create_task(scene.edits.deleted([1, 2]))
-    await scene.history.receive(an_exchange(4))
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await scene.asked(an_exchange(4))
-        while any(await scene.remembered(1)):  # noqa: ASYNC110  # asks a database
-            await asyncio.sleep(0)
-    assert not editing.done()
-    await scene.history.receive(an_exchange(2))
-    scene.arrivals.here.set()
-    await asyncio.wait_for(asyncio.gather(editing, deleting), PATIENCE_SECONDS)
+    with scene.claims.claim(2, (1, 0)) as claim:
+        assert claim is not None
+        editing = asyncio.create_task(scene.edit(2, "edited"))
+        deleting = asyncio.create_task(scene.edits.deleted([1, 2]))
+        await scene.history.receive(an_exchange(4))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await scene.asked(an_exchange(4))
+            while any(await scene.remembered(1)):  # noqa: ASYNC110  # asks a database
+                await asyncio.sleep(0)
+        assert not editing.done()
+        await scene.history.receive(an_exchange(2))
+        claim.arrived()
+        await asyncio.wait_for(asyncio.gather(editing, deleting), PATIENCE_SECONDS)
     assert await scene.remembered(2, 3) == [False, True]
 
 
