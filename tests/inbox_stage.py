@@ -117,7 +117,7 @@ class InboxStage:
         self.questions = Questions(
             history, channels, identity, attachments=attachments, languages=languages
         )
-        opener = ThreadOpener(assistant, history, self.questions, channels, pacer)
+        self.opener = opener = ThreadOpener(assistant, history, self.questions, channels, pacer)
         self.replies = replies = ReplyFactory(channels, opener, self.unsaved, pacer, languages, 10)
         admission = Admission(
             assistant,
