@@ -230,7 +230,6 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         history=history,
         in_flight=in_flight,
         inbox=inbox,
-        interactions=interactions,
     )
 
 

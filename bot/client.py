@@ -15,7 +15,6 @@ from bot.inbox import addressing
 from bot.inbox.access import Access
 from bot.inbox.edits import Edits, is_edit
 from bot.inbox.in_flight import InFlight
-from bot.inbox.interactions import Interactions
 from bot.inbox.messages import Inbox
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
@@ -52,7 +51,6 @@ class Bot:
     history: History
     in_flight: InFlight
     inbox: Inbox
-    interactions: Interactions
     watermark: Watermark
 
 
