@@ -165,7 +165,7 @@ async def test_one_long_paste_is_shortened_until_it_fits(
         *_, last = await server.completions()
         sent = len(last.body["messages"][-1]["content"])
         percent = 100 * sent // len(WORDS * 2000)
-        assert abs(int(notice.split(" %")[0].split()[-1]) - percent) <= 1
+        assert abs(int(notice.split("%")[0].split()[-1]) - percent) <= 1
         assert len(await server.completions()) <= 4
         await server.forget_requests()
         for number in range(2, 6):
