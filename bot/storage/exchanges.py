@@ -81,7 +81,7 @@ class History(ExchangeQueries):
         The record keeps backfill from finding the question.
         """
         origin = exchange.origin
-        wordless = Exchange(
+        without_text = Exchange(
             message_id=exchange.message_id,
             conversation=exchange.conversation,
             place_id=exchange.place_id,
@@ -90,7 +90,7 @@ class History(ExchangeQueries):
             question="",
             origin=FromInteraction("") if isinstance(origin, FromInteraction) else origin,
         )
-        return await self._insert(wordless, State.FAILED)
+        return await self._insert(without_text, State.FAILED)
 
     async def _insert(self, exchange: Exchange, state: State) -> bool:
         place = exchange.conversation
@@ -192,9 +192,9 @@ class History(ExchangeQueries):
         )
 
     async def undo_attempt(self, message_id: int) -> None:
-        """Do not count the last attempt at a question, which failed for a reason of its own.
+        """Do not count the last attempt at a question: the question was not the reason it failed.
 
-        The first attempt still counts: it may have posted a message.
+        The first attempt still counts, because it may have posted a message.
         """
         await self._database.change(
             f"""
@@ -228,11 +228,12 @@ class History(ExchangeQueries):
     async def complete(
         self, exchange: Exchange, state: State, notices: Sequence[str] | None = None
     ) -> bool:
-        """Store the reply of *exchange* and how it ended; an answer may turn out not to be shown.
+        """Store the reply of *exchange* and how it ended.
 
-        *notices* are to be shown under it, until `mark_shown`; None if nothing is to be shown. A
-        reply that only one person sees becomes theirs in the statement that makes it part of the
-        history. Returns False, and stores nothing, if the question was forgotten meanwhile.
+        *notices* are to be shown under it, until `mark_shown`; None if nothing is to be shown. If
+        only one person sees the reply, the same statement makes the exchange private. An answered
+        exchange may be completed again as failed, if the answer cannot be shown. Returns False, and
+        stores nothing, if the question was forgotten meanwhile.
         """
         changed = await self._database.change(
             f"""
