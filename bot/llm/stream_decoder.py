@@ -1,4 +1,4 @@
-"""Decode a streamed chat completion: bytes in, chunks out, tolerant of what servers get wrong."""
+"""Decode a streamed chat completion: bytes in, chunks out, tolerant of servers' mistakes."""
 
 import codecs
 import io
@@ -10,14 +10,14 @@ from bot.llm.events import TokenUsage
 
 LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
 COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
-# Servers have names of their own for what a model thinks: of fields, and of kinds of parts.
-REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details")
-THOUGHTS: Final = ("thinking", "reasoning")
+# Servers use different names for a model's reasoning: for its field, and for a type of part.
+REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details")
+REASONING_PARTS: Final = ("thinking", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one event of the stream says; the API's word for it."""
+    """What one event of the stream says."""
 
     text: str = ""
     reasoning: bool = False
@@ -27,65 +27,94 @@ class Chunk:
 
 
 class Malformed(ValueError):
-    """The stream holds something that is no chunk, so text may be missing from here on."""
+    """The stream contains something that is no chunk, so text may be missing from here on."""
 
 
 class StreamDecoder:
-    """Cut bytes, however they arrive, into chunks.
+    """Decodes the bytes of a stream into chunks.
 
-    Line ends may be LF, CRLF or CR, a byte order mark may stand in front. A plain JSON answer
-    instead of an event stream is taken for one chunk. Anything else raises Malformed or another
-    ValueError. *done* says that the server called the stream complete.
+    Raises a ValueError, perhaps Malformed, if the stream is anything else than server-sent events
+    or one plain JSON answer.
+    """
+
+    def __init__(self) -> None:
+        self._events = SseDecoder()
+        self._parser = ChunkParser()
+
+    @property
+    def done(self) -> bool:
+        """Whether the server called the stream complete."""
+        return self._events.done
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Return the chunks that *data* completes; an error behind them is raised next time."""
+        return self._chunks(self._events.feed(data))
+
+    def end(self) -> list[Chunk]:
+        """Return the chunks that the end of the stream completes."""
+        return self._chunks(self._events.end())
+
+    def _chunks(self, events: list[dict[str, Any]]) -> list[Chunk]:
+        try:
+            return [self._parser.chunk(event) for event in events]
+        except RecursionError:
+            raise Malformed("an event nested without end") from None
+
+
+class SseDecoder:
+    """Cuts bytes, however they arrive, into events: the JSON objects of server-sent events.
+
+    Lines may end with LF, CRLF or CR, and a byte order mark may come first. A plain JSON answer
+    instead of a stream is one event. *done* means that the server sent [DONE].
     """
 
     def __init__(self) -> None:
         self.done = False
         utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
-        self._plain_json: bool | None = None
+        self._is_plain_json: bool | None = None  # None until the first character
         self._line: list[str] = []
         self._line_length = 0
         self._data: list[str] = []
         self._data_length = 0
-        self._high_surrogate = ""
-        self._garbled: ValueError | None = None
+        self._error: ValueError | None = None
 
-    def feed(self, data: bytes) -> list[Chunk]:
-        """Return the chunks that *data* completes; what is garbled behind them raises next time."""
-        return self._take(self._decoder.decode(data))
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Return the events that *data* completes; an error behind them is raised next time."""
+        return self._decode(self._decoder.decode(data))
 
-    def end(self) -> list[Chunk]:
-        """Return what an end of the stream without a last line end completes."""
+    def end(self) -> list[dict[str, Any]]:
+        """Return the events that the end of the stream completes."""
         rest = self._decoder.decode(b"", final=True)
-        if self._plain_json:
-            return self._chunks("".join([*self._line, rest]))
-        return self._take(f"{rest}\n\n")
+        if self._is_plain_json:
+            return _events("".join([*self._line, rest]))
+        return self._decode(f"{rest}\n\n")
 
-    def _take(self, text: str) -> list[Chunk]:
-        if self._garbled is not None:
-            raise self._garbled
+    def _decode(self, text: str) -> list[dict[str, Any]]:
+        if self._error is not None:
+            raise self._error
         if self.done:
             return []
-        if self._plain_json is None:
+        if self._is_plain_json is None:
             text = text.lstrip("\ufeff \t\n")
             if not text:
                 return []
-            self._plain_json = text.startswith("{")
-        chunks: list[Chunk] = []
+            self._is_plain_json = text.startswith("{")
+        events: list[dict[str, Any]] = []
         try:
             for line in self._lines(text):
-                chunks += self._read(line)
+                events += self._read(line)
             if self._line_length > LINE_LIMIT:
                 raise Malformed("a line without an end")
         except ValueError as error:
-            if not chunks:
+            if not events:
                 raise
-            self._garbled = error
-        return chunks
+            self._error = error
+        return events
 
     def _lines(self, text: str) -> list[str]:
-        """Return the lines that *text* completes; of a plain answer none, it is read at its end."""
-        pieces = [text] if self._plain_json else text.split("\n")
+        """Return the lines that *text* completes; a plain answer has none before its end."""
+        pieces = [text] if self._is_plain_json else text.split("\n")
         lines = pieces[:-1]
         if lines:
             lines[0] = "".join([*self._line, lines[0]])
@@ -94,7 +123,7 @@ class StreamDecoder:
         self._line_length += len(pieces[-1])
         return lines
 
-    def _read(self, line: str) -> list[Chunk]:
+    def _read(self, line: str) -> list[dict[str, Any]]:
         if self.done:
             return []
         if not line:
@@ -105,56 +134,67 @@ class StreamDecoder:
             return []
         data = line.removeprefix("data:").removeprefix(" ")
         if self._data:
-            self._hold(data)
+            self._add_data(data)
             return []
         if data.strip() == "[DONE]":
             self.done = True
             return []
         try:
-            return self._chunks(data)
-        except json.JSONDecodeError:  # The event may go on in a further data line.
-            self._hold(data)
+            return _events(data)
+        except json.JSONDecodeError:  # The event may continue in another data line.
+            self._add_data(data)
             return []
 
-    def _hold(self, data: str) -> None:
+    def _add_data(self, data: str) -> None:
         self._data.append(data)
         self._data_length += len(data) + 1
         if self._data_length > LINE_LIMIT:
             raise Malformed("an event without an end")
 
-    def _end_event(self) -> list[Chunk]:
+    def _end_event(self) -> list[dict[str, Any]]:
         if not self._data:
             return []
         data, self._data, self._data_length = "\n".join(self._data), [], 0
         try:
-            return self._chunks(data)
+            return _events(data)
         except json.JSONDecodeError:
             raise Malformed("an event that is no JSON") from None
 
-    def _chunks(self, data: str) -> list[Chunk]:
-        if not data.strip():
-            return []
-        try:
-            event = json.loads(data)
-            if not isinstance(event, dict):
-                raise Malformed("an event that is no object")
-            error = event if event.get("object") == "error" else event.get("error")
-            if error:
-                return [Chunk(error=error if isinstance(error, dict) else {"message": str(error)})]
-            return [self._chunk(event)]
-        except RecursionError:
-            raise Malformed("an event nested without end") from None
 
-    def _chunk(self, event: dict[str, Any]) -> Chunk:
+def _events(data: str) -> list[dict[str, Any]]:
+    """Return the JSON object in *data*, none if that is blank."""
+    if not data.strip():
+        return []
+    try:
+        event = json.loads(data)
+    except RecursionError:
+        raise Malformed("an event nested without end") from None
+    if not isinstance(event, dict):
+        raise Malformed("an event that is no object")
+    return [event]
+
+
+class ChunkParser:
+    """Reads events as chunks, in the dialects of compatible servers."""
+
+    def __init__(self) -> None:
+        self._high_surrogate = ""  # at the end of the last chunk
+
+    def chunk(self, event: dict[str, Any]) -> Chunk:
+        """Return what *event* says."""
+        error = event if event.get("object") == "error" else event.get("error")
+        if error:
+            return Chunk(error=error if isinstance(error, dict) else {"message": str(error)})
         choice = next(iter(_objects(event.get("choices"))), {})
         delta = choice.get("delta") or choice.get("message")
         delta = delta if isinstance(delta, dict) else {}
         content = delta.get("content")
         text = _text(content) or _text(delta.get("refusal"))
         finish = choice.get("finish_reason")
+        in_fields = any(map(delta.get, REASONING_FIELDS))
         return Chunk(
             text=self._cleaned(text),
-            reasoning=any(map(delta.get, REASONING)) or any(map(_is_thought, _objects(content))),
+            reasoning=in_fields or any(map(_is_reasoning, _objects(content))),
             finish_reason=(finish.strip() or None) if isinstance(finish, str) else None,
             usage=_usage(event.get("usage")),
         )
@@ -172,17 +212,17 @@ class StreamDecoder:
 
 def _objects(values: object) -> list[dict[str, Any]]:
     items = values if isinstance(values, list) else []
-    return [one for one in items if isinstance(one, dict)]
+    return [item for item in items if isinstance(item, dict)]
 
 
-def _is_thought(part: dict[str, Any]) -> bool:
-    return part.get("type") in THOUGHTS
+def _is_reasoning(part: dict[str, Any]) -> bool:
+    return part.get("type") in REASONING_PARTS
 
 
 def _text(content: object) -> str:
     if isinstance(content, list):  # Some servers send a list of typed parts.
-        said = (part.get("text") for part in _objects(content) if not _is_thought(part))
-        return "".join(map(_text, said))
+        texts = (part.get("text") for part in _objects(content) if not _is_reasoning(part))
+        return "".join(map(_text, texts))
     return content if isinstance(content, str) else ""
 
 
@@ -194,5 +234,5 @@ def _usage(usage: object) -> TokenUsage | None:
 
 
 def _count(value: object) -> int:
-    # By its type, as True is an int too.
+    # Compares the type, because True is an int too.
     return value if type(value) is int and 0 < value <= COUNT_LIMIT else 0
