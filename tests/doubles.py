@@ -14,7 +14,7 @@ from bot.conversation.prompt import Prompt, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.llm.attempts import AttemptBudget
-from bot.llm.events import TokenUsage
+from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
 from bot.storage.exchanges import History
 
@@ -37,20 +37,21 @@ class DoubleCompletion:
     """What a double model says: texts, events to wait for, errors to raise."""
 
     script: Sequence[str | asyncio.Event | Exception]
-    final_usage: TokenUsage | None
-    usage: TokenUsage | None = None
+    usage: TokenUsage | None
     thought_seconds: float | None = None
-    takes_back: bool = False
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        if self.thought_seconds is not None:
+            yield Thinking(self.thought_seconds)
         for step in self.script:
             if isinstance(step, Exception):
                 raise step
             if isinstance(step, str):
-                yield step
+                yield Delta(step)
             else:
                 await step.wait()
-        self.usage = self.final_usage
+        if self.usage is not None:
+            yield self.usage
 
 
 @dataclass

@@ -9,8 +9,8 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
-from bot.assistant.answer import Answer, StopReason
-from bot.assistant.generation import Generator
+from bot.assistant.answer import Answer, Cancellation, Job, Outcome, StopReason, with_reply
+from bot.assistant.generator import Generator
 from bot.assistant.overrides import Overrides
 from bot.assistant.ports import (
     ChatModel,
@@ -23,7 +23,8 @@ from bot.assistant.ports import (
 )
 from bot.assistant.prompt_images import PromptImages
 from bot.assistant.queues import PlaceQueues
-from bot.conversation.exchange import Attempt, Conversation, Exchange, FromInteraction, State
+from bot.assistant.recorder import NOT_RECORDED, Recorder
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction, State
 from bot.conversation.prompt import exchange_tokens
 from bot.conversation.prompt_markup import kept_files, requoted
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions, actions_after
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
 LAST_ATTEMPT: Final = 3
 INTERRUPTED: Final = [strings.interrupted for strings in LANGUAGES.values()]
+CANCELLED: Final = Outcome(State.CANCELLED)
 _Turn = AbstractAsyncContextManager[None]
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
@@ -89,15 +91,16 @@ class Assistant:
     ) -> None:
         self.pictures = pictures
         self._history = history
-        self._choosing = Overrides(
+        self._recorder = Recorder(history)
+        self._overrides = Overrides(
             history.preferences, system_prompt=system_prompt, model=model.name, models=models
         )
-        self._consulting = Generator(
+        self._generator = Generator(
             model,
             history,
-            self._choosing,
+            self._overrides,
             token_budget=token_budget,
-            pictures=pictures,
+            images=pictures,
             whereabouts=whereabouts,
             clock=clock,
         )
@@ -120,7 +123,7 @@ class Assistant:
         *load_context* is called when its turn comes, with the question as it stands by then.
         """
         turn = self._queues.turn(exchange.queue_key)
-        return await self._owned(self._begun(exchange, load_context), reply, turn)
+        return await self._run(exchange, reply, turn, Job(load_context), exchange.author_id)
 
     async def go_on(
         self,
@@ -135,15 +138,14 @@ class Assistant:
         Where it is *too_late* the model is not asked; what there is of an answer says so.
         """
         turn = self._queues.patient_turn(exchange.queue_key)
-        return await self._owned(
-            self._begun(exchange, load_context, too_late=too_late), reply, turn
-        )
+        job = Job(load_context, too_late=too_late)
+        return await self._run(exchange, reply, turn, job, exchange.author_id)
 
     async def renew(
         self,
         exchange: Exchange,
         reply: Reply,
-        renewal: ReplyAction,
+        action: ReplyAction,
         person_id: int,
         *,
         load_context: ContextLoader = no_context,
@@ -154,16 +156,11 @@ class Assistant:
         is as in `answer`.
         """
         turn = self._queues.turn(exchange.queue_key)
-        answer = self._begun(exchange, load_context, renewal=renewal)
-        answer.counts_for = person_id
-        return await self._owned(answer, reply, turn)
+        return await self._run(exchange, reply, turn, Job(load_context, action=action), person_id)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> Delivery:
         """Show *notice* under what there is of an answer, and end the question in *state*."""
-        try:
-            await self._history.complete(exchange, state, [notice])
-        except HistoryFailed as error:
-            log.warning("Question %d is not recorded: %s", exchange.message_id, error)
+        await self._recorder.end(exchange, state, [notice])
         try:
             async with reply:
                 reply.write(exchange.reply)
@@ -173,21 +170,21 @@ class Assistant:
                     _log_lost(exchange, error)
                     await reply.leave((), NO_ACTIONS)
         except ReplyDelayed as error:
-            await self._put_off(exchange, error)
+            await self._recorder.deferred(exchange, error)
             return Delivery.DEFERRED
         except (ReplyLost, ReplyBlocked) as error:
             _log_lost(exchange, error)
-        await self._record_shown(exchange)
+        await self._recorder.shown(exchange)
         return Delivery.FINISHED
 
     def stop(self) -> None:
         """End running and waiting answers where they are; they say so."""
-        self._stop_all(StopReason.ASKED)
+        self._stop_all(StopReason.REQUESTED)
 
     def stop_answer(self, message_id: int) -> bool:
         """End the answer to a question where it is; False where none runs."""
         answer = self._answers.get(message_id)
-        return answer is not None and answer.stop(StopReason.ASKED)
+        return answer is not None and answer.cancellation.cancel(StopReason.REQUESTED)
 
     def interrupt(self) -> None:
         """End running and waiting answers, to be gone on with after a restart."""
@@ -211,7 +208,7 @@ class Assistant:
             asked = answer.exchange
             seen = asked.conversation.person_id in {0, place.person_id}
             if seen and asked.message_id < before_id:
-                answer.stop(StopReason.RESET)
+                answer.cancellation.cancel(StopReason.RESET)
         return count
 
     async def forget_person(self, author_id: int) -> int:
@@ -219,17 +216,17 @@ class Assistant:
         for answer in self._answers.values():  # Before that: none is counted as theirs behind it.
             if answer.exchange.author_id == author_id:
                 in_guild = answer.exchange.conversation.guild_id is not None
-                answer.counts_for = NOBODY if in_guild else None
+                answer.usage_person_id = NOBODY if in_guild else None
         count = await self._history.erasure.forget_person(author_id)
         for answer in [*self._answers.values()]:
             if answer.exchange.author_id == author_id:
-                answer.stop(StopReason.FORGOTTEN)
+                answer.cancellation.cancel(StopReason.FORGOTTEN)
         return count
 
     def abandon(self, message_id: int) -> None:
         """End the answer to a question, if there is one, without a word."""
         if message_id in self._answers:
-            self._answers[message_id].stop(StopReason.FORGOTTEN)
+            self._answers[message_id].cancellation.cancel(StopReason.FORGOTTEN)
 
     async def forget(self, message_id: int) -> bool:
         """Forget a question; False where there was none. An answer to it ends without a word.
@@ -242,10 +239,10 @@ class Assistant:
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget what was said in places that are gone; answers there end without a word."""
         for answer in self._answers_in(set(place_ids)):
-            answer.stop(StopReason.FORGOTTEN)
+            answer.cancellation.cancel(StopReason.FORGOTTEN)
         for answer in self._answers.values():
             if answer.exchange.conversation.top_id in place_ids:
-                answer.counts_for = None
+                answer.usage_person_id = None
         await self._history.erasure.forget_places(place_ids)
 
     async def amend(
@@ -273,11 +270,11 @@ class Assistant:
 
     async def system_prompt(self, conversation: Conversation) -> str:
         """Return the system prompt that holds in *conversation*."""
-        return (await self._choosing.at(conversation)).system_prompt
+        return (await self._overrides.at(conversation)).system_prompt
 
     async def model_in(self, conversation: Conversation) -> tuple[str, Override | None]:
         """Return the model that answers in *conversation*, and the choice that makes it so."""
-        chosen = await self._choosing.at(conversation)
+        chosen = await self._overrides.at(conversation)
         return chosen.model, chosen.choice
 
     async def choose_model(self, scope: Scope, place: Conversation, model: str) -> None:
@@ -291,7 +288,7 @@ class Assistant:
         """
         prompt = prompt.strip()
         model, _ = await self.model_in(place)
-        tokens = await self._consulting.tokens_of(prompt, model)
+        tokens = await self._generator.tokens_of(prompt, model)
         token_limit = self._most_prompt_tokens
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
@@ -303,7 +300,7 @@ class Assistant:
 
     def _stop_all(self, why: StopReason) -> None:
         for answer in self._answers.values():
-            answer.stop(why)
+            answer.cancellation.cancel(why)
 
     def _answers_in(self, place_ids: set[int]) -> list[Answer]:
         return [
@@ -313,191 +310,162 @@ class Assistant:
             or answer.exchange.conversation.channel_id in place_ids
         ]
 
-    def _begun(
-        self,
-        exchange: Exchange,
-        load_context: ContextLoader = no_context,
-        *,
-        too_late: bool = False,
-        renewal: ReplyAction | None = None,
-    ) -> Answer:
+    async def _run(
+        self, exchange: Exchange, reply: Reply, turn: _Turn, job: Job, person_id: int
+    ) -> Delivery:
+        """Answer a question when its *turn* comes; its usage counts for *person_id*."""
         task = asyncio.current_task()
         assert task is not None
         strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
-        before = exchange if renewal else None
-        answer = Answer(
-            exchange, task, self._clock(), strings, load_context, too_late, renewal, before
-        )
-        answer.counts_for = exchange.author_id
-        return answer
-
-    async def _owned(self, answer: Answer, reply: Reply, turn: _Turn) -> Delivery:
-        message_id = answer.exchange.message_id
-        self._answers[message_id] = answer
+        answer = Answer(exchange, job, strings, Cancellation(task), self._clock(), person_id)
+        answer.previous = exchange if job.action else None
+        self._answers[exchange.message_id] = answer
         try:
-            delivery = await self._shown(answer, reply, turn)
-            await self._consulting.learn(answer)
-            await self._consulting.count(answer)
+            try:
+                async with reply:
+                    delivery = await self._answer_in_turn(answer, reply, turn)
+            except ReplyDelayed as error:
+                await self._recorder.deferred(answer.exchange, error)
+                delivery = Delivery.DEFERRED
+            await self._generator.accounting.record(
+                answer.generation, answer.exchange, answer.usage_person_id
+            )
         finally:
-            del self._answers[message_id]
+            del self._answers[exchange.message_id]
         return delivery
 
-    async def _shown(self, answer: Answer, reply: Reply, turn: _Turn) -> Delivery:
-        try:
-            async with reply:
-                await self._answer_in_turn(answer, reply, turn)
-        except ReplyDelayed as error:
-            await self._put_off(answer.exchange, error)
-            return Delivery.DEFERRED
-        return Delivery.GONE if answer.state is None else Delivery.FINISHED
-
-    async def _answer_in_turn(self, answer: Answer, reply: Reply, turn: _Turn) -> None:
-        async with AsyncExitStack() as held:
+    async def _answer_in_turn(self, answer: Answer, reply: Reply, turn: _Turn) -> Delivery:
+        async with AsyncExitStack() as resources:
             try:
-                await self._answer_here(answer, reply, held, turn)
+                outcome = await self._outcome(answer, reply, resources, turn)
+                if outcome is None:
+                    return Delivery.GONE
+                await self._conclude(answer, reply, outcome)
             except (ReplyLost, ReplyBlocked) as error:
                 _log_lost(answer.exchange, error)
-                if answer.renewal is not None:
-                    await self._put_back(answer, reply, error)
+                if answer.job.action is not None:
+                    await self._restore_previous(answer, reply, error)
                 else:
                     await self._keep_shown(answer, reply, error)
+        return Delivery.FINISHED
 
-    async def _answer_here(
-        self, answer: Answer, reply: Reply, held: AsyncExitStack, turn: _Turn
-    ) -> None:
-        with answer.stops_here():
-            try:
-                await held.enter_async_context(turn)
-                await (self._renew if answer.renewal else self._attempt)(answer, reply)
-            except (ReplyLost, ReplyBlocked, ReplyDelayed):
-                raise
-            except (ModelError, QueueFull, NothingAsked, HistoryFailed) as error:
-                hint = isinstance(error, NothingAsked)
-                answer.state = State.ANSWERED if hint else State.FAILED
-                answer.at_limit = isinstance(error, OutputTruncated)
-                answer.why += self._explained(error, answer)
-                why = f"{type(error).__name__} {error}".rstrip()
-                log.warning("Question %d failed: %s", answer.exchange.message_id, why)
-            except Exception:  # the one top handler of an answer
-                answer.state = State.FAILED
-                answer.why.append(answer.strings.answer_failed)
-                log.exception("Question %d failed", answer.exchange.message_id)
-        if answer.stopped is StopReason.FORGOTTEN:
-            if not answer.received:  # Otherwise the stored parts say what to delete.
-                await reply.withdraw()
-        elif answer.state is not None:
-            await self._end(answer, reply, answer.state)
+    async def _outcome(
+        self, answer: Answer, reply: Reply, resources: AsyncExitStack, turn: _Turn
+    ) -> Outcome | None:
+        """Write the reply until it ends or is cancelled; None if there is nothing to show."""
+        outcome: Outcome | None = CANCELLED
+        with answer.cancellation.scope():
+            outcome = await self._written(answer, reply, resources, turn)
+        return _cancelled(answer) if outcome is CANCELLED else outcome
 
-    async def _attempt(self, answer: Answer, reply: Reply) -> None:
-        """Make the reply, or take what is stored of it."""
-        attempt = await self._begin(answer)
-        exchange = await self._refresh(attempt.exchange) if attempt is not None else None
-        if attempt is None or exchange is None:
-            answer.state = None
-            return
+    async def _written(
+        self, answer: Answer, reply: Reply, resources: AsyncExitStack, turn: _Turn
+    ) -> Outcome | None:
+        message_id = answer.exchange.message_id
+        try:
+            await resources.enter_async_context(turn)
+            attempt = self._regenerate if answer.job.action else self._attempt
+            return await attempt(answer, reply)
+        except (ReplyLost, ReplyBlocked, ReplyDelayed):
+            raise
+        except (ModelError, QueueFull, NothingAsked, HistoryFailed) as error:
+            why = f"{type(error).__name__} {error}".rstrip()
+            log.warning("Question %d failed: %s", message_id, why)
+            state = State.ANSWERED if isinstance(error, NothingAsked) else State.FAILED
+            at_limit = isinstance(error, OutputTruncated)
+            return Outcome(state, self._explained(error, answer), at_limit=at_limit)
+        except Exception:  # the one top handler of an answer
+            log.exception("Question %d failed", message_id)
+            return Outcome(State.FAILED, (answer.strings.answer_failed,))
+
+    async def _attempt(self, answer: Answer, reply: Reply) -> Outcome | None:
+        """Write the reply, or take what is stored of it."""
+        attempt = await self._recorder.begin(answer.exchange)
+        if attempt is None:
+            return None
+        answer.received = attempt.number != NOT_RECORDED
+        exchange = await self._refresh(attempt.exchange)
+        if exchange is None:
+            return None
         answer.exchange = exchange
         if attempt.number > LAST_ATTEMPT:
-            await self._give_up(answer)
-        elif attempt.unshown is not None:
-            answer.recorded = True
-            answer.state = attempt.state
-            answer.notices += attempt.unshown
-            self._take(answer, reply, exchange.reply)
-        elif answer.too_late or attempt.number > ASKING_ATTEMPTS:
-            answer.state = State.FAILED
-            answer.notices.append(
-                answer.strings.too_late if answer.too_late else answer.strings.interrupted_too_often
-            )
-            self._take(answer, reply, await reply.shown_text(without=INTERRUPTED))
-        else:
-            await self._consulting.ask(answer, reply)
-            answer.whole = True
-            answer.state = State.ANSWERED
+            await self._recorder.give_up(exchange)
+            return None
+        if attempt.pending_notices is not None:
+            _write(answer, reply, exchange.reply)
+            return Outcome(attempt.state, attempt.pending_notices, stored=True)
+        if answer.job.too_late or attempt.number > ASKING_ATTEMPTS:
+            _write(answer, reply, await reply.shown_text(without=INTERRUPTED))
+            strings = answer.strings
+            notice = strings.too_late if answer.job.too_late else strings.interrupted_too_often
+            return Outcome(State.FAILED, (notice,))
+        await self._generator.generate(answer, reply)
+        return Outcome(State.ANSWERED, whole=True)
 
-    async def _renew(self, answer: Answer, reply: Reply) -> None:
-        """Make the reply anew, or go on with it."""
-        stored = await self._history.begin_regeneration(
-            answer.exchange.message_id, answer.strings.previous_answer_kept
-        )
-        before = await self._refresh(stored) if stored is not None else None
-        if before is None:
-            answer.state = None
+    async def _regenerate(self, answer: Answer, reply: Reply) -> Outcome | None:
+        """Write the reply anew, or continue it."""
+        message_id, notice = answer.exchange.message_id, answer.strings.previous_answer_kept
+        stored = await self._history.begin_regeneration(message_id, notice)
+        previous = await self._refresh(stored) if stored is not None else None
+        if previous is None:
+            return None
+        answer.previous = previous
+        if answer.job.action is ReplyAction.CONTINUE:
+            answer.exchange = previous
+            _write(answer, reply, previous.reply)
+        else:
+            answer.exchange = replace(previous, reply="", cut=False)
+        await self._generator.generate(answer, reply)
+        return Outcome(State.ANSWERED, whole=True)
+
+    async def _conclude(self, answer: Answer, reply: Reply, outcome: Outcome) -> None:
+        """Store the reply, then show it whole, with its notices and buttons."""
+        reason, action = answer.cancellation.reason, answer.job.action
+        if reason is StopReason.FORGOTTEN:
+            if not answer.received:  # Otherwise the stored parts say what to delete.
+                await reply.withdraw()
             return
-        answer.before = before
-        if answer.renewal is ReplyAction.CONTINUE:
-            answer.exchange = before
-            self._take(answer, reply, before.reply)
-        else:
-            answer.exchange = replace(before, reply="", cut=False)
-        await self._consulting.ask(answer, reply)
-        answer.whole = True
-        answer.state = State.ANSWERED
-
-    async def _begin(self, answer: Answer) -> Attempt | None:
-        try:
-            return await self._history.begin(answer.exchange)
-        except HistoryFailed as error:
-            log.warning("Question %d is not stored: %s", answer.exchange.message_id, error)
-            answer.received = False
-            return Attempt(answer.exchange, number=1, unshown=None)
-
-    def _take(self, answer: Answer, reply: Reply, text: str) -> None:
-        answer.pieces.append(text)
-        reply.write(text)
-
-    async def _give_up(self, answer: Answer) -> None:
-        answer.state = None
-        message_id = answer.exchange.message_id
-        log.warning("Question %d is given up: each attempt ended the program", message_id)
-        await self._history.complete(answer.exchange, State.FAILED)
-        await self._history.mark_shown(message_id)
-
-    async def _end(self, answer: Answer, reply: Reply, state: State) -> None:
-        """Store the reply, then show it whole."""
-        if answer.stopped is StopReason.INTERRUPTED and answer.renewal is not ReplyAction.CONTINUE:
-            if answer.text and answer.renewal is None:
+        if reason is StopReason.INTERRUPTED and action is not ReplyAction.CONTINUE:
+            if answer.generation.text and action is None:
                 await reply.finish([answer.strings.interrupted])
             return
-        if answer.stopped is StopReason.INTERRUPTED:
-            state = State.FAILED
-        if answer.stopped is not None:
-            answer.why.append(_why_stopped(answer.stopped, answer.strings))
-        before = answer.kept_before
-        if before is None:
-            answer.notices += answer.why
-        else:  # How long the new one was thought about is not said of it.
-            answer.notices = [answer.strings.previous_answer_kept, *answer.unread, *answer.why]
-            answer.exchange, answer.recorded = before, True
+        previous, is_stored = answer.previous_to_keep(outcome), True
+        if previous is not None:
+            # The notices about how long the new one took do not belong to it.
+            unread = answer.generation.unread
+            notices = [answer.strings.previous_answer_kept, *unread, *outcome.notices]
+            ending = answer.exchange = previous
             reply.restart()
-            reply.write(before.reply)
-        ending = (
-            answer.exchange
-            if answer.recorded
-            else await self._record(answer, answer.outcome(), state)
-        )
-        await reply.finish(answer.notices, _actions(answer, state, ending))
-        await self._record_shown(answer.exchange)
-        self._report(answer, state)
+            reply.write(previous.reply)
+        else:
+            notices = [*answer.generation.notices, *outcome.notices]
+            ending = answer.exchange if outcome.stored else answer.result(outcome)
+            if not outcome.stored:
+                is_stored = await self._record(answer, ending, outcome.state, notices)
+        await reply.finish(notices, _actions(answer, outcome.state, ending, is_stored=is_stored))
+        await self._recorder.shown(answer.exchange)
+        self._report(answer, outcome.state)
 
-    async def _record(self, answer: Answer, ending: Exchange, state: State) -> Exchange:
-        """Store the outcome of the answer, and that it must be shown; return *ending*."""
-        try:
-            if not answer.received:
-                await self._history.receive(answer.exchange)
-            # Replaces a reply that was stored whole but never shown.
-            if answer.renewal or not await self._history.complete(ending, state, answer.notices):
-                await self._history.complete_regeneration(ending, state, answer.notices)
-        except HistoryFailed as error:
-            log.warning("Answer %d is not stored: %s", answer.exchange.message_id, error)
-            answer.notices.append(answer.strings.memory_unwritable)
-            answer.kept = False
-        return ending
+    async def _record(
+        self, answer: Answer, ending: Exchange, state: State, notices: list[str]
+    ) -> bool:
+        """Record the reply of *answer*; if that fails, say so in *notices*."""
+        is_stored = await self._recorder.reply(
+            ending,
+            state,
+            notices,
+            received=answer.received,
+            replaces=answer.job.action is not None,
+        )
+        if not is_stored:
+            notices.append(answer.strings.memory_unwritable)
+        return is_stored
 
     async def _keep_shown(
         self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked
     ) -> None:
         """End an answer that Discord does not take: store only the text that is shown."""
-        if answer.stopped is StopReason.FORGOTTEN:
+        if answer.cancellation.reason is StopReason.FORGOTTEN:
             return
         blocked = isinstance(why, ReplyBlocked)
         shown = ""
@@ -505,42 +473,41 @@ class Assistant:
             shown = await reply.shown_text(without=INTERRUPTED)
         ending = answer.exchange  # What was shown of a stored reply may not be readable now.
         if shown or blocked:
-            ending = replace(ending, reply=shown, cut=bool(shown))
-            ending = replace(ending, tokens=exchange_tokens(ending))
-        answer.notices = [answer.strings.reply_blocked] if blocked else []
-        await self._record(answer, ending, State.FAILED)
-        # No Continue: Discord refused the text that follows.
-        actions = _actions(answer, State.CANCELLED, ending) if blocked else NO_ACTIONS
-        await self._left(answer, reply, answer.notices, actions, why)
-        await self._record_shown(ending)
+            ending = with_reply(ending, shown, cut=bool(shown))
+        notices = [answer.strings.reply_blocked] if blocked else []
+        is_stored = await self._record(answer, ending, State.FAILED, notices)
+        actions = NO_ACTIONS
+        if blocked:  # No Continue: Discord refused the text that follows.
+            actions = _actions(answer, State.CANCELLED, ending, is_stored=is_stored)
+        await self._leave(answer, reply, notices, actions, why)
+        await self._recorder.shown(ending)
         self._report(answer, State.FAILED)
 
-    async def _put_back(self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked) -> None:
+    async def _restore_previous(
+        self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked
+    ) -> None:
         """Restore the previous reply, stored and shown, with its buttons."""
-        before = answer.before
-        if before is None or answer.stopped is StopReason.FORGOTTEN:
+        previous = answer.previous
+        if previous is None or answer.cancellation.reason is StopReason.FORGOTTEN:
             return
-        answer.notices = [answer.strings.previous_answer_kept]
+        notices = [answer.strings.previous_answer_kept]
         if isinstance(why, ReplyBlocked):
-            answer.notices.append(answer.strings.reply_blocked)
-        state = State.FAILED if before.cut else State.ANSWERED
-        try:
-            await self._history.complete_regeneration(before, state, answer.notices)
-        except HistoryFailed as error:
-            log.warning("Answer %d is not stored: %s", before.message_id, error)
-        actions = _actions(answer, state, before)
+            notices.append(answer.strings.reply_blocked)
+        state = State.FAILED if previous.cut else State.ANSWERED
+        await self._recorder.reply(previous, state, notices, replaces=True)
+        actions = _actions(answer, state, previous, is_stored=True)
         try:
             reply.restart()
-            reply.write(before.reply)
-            await reply.finish(answer.notices, actions)
+            reply.write(previous.reply)
+            await reply.finish(notices, actions)
         except ReplyLost as error:
-            _log_lost(before, error)
+            _log_lost(previous, error)
         except ReplyBlocked:
-            await self._left(answer, reply, (), actions, why)
-        await self._record_shown(before)
+            await self._leave(answer, reply, (), actions, why)
+        await self._recorder.shown(previous)
         self._report(answer, State.FAILED)
 
-    async def _left(
+    async def _leave(
         self,
         answer: Answer,
         reply: Reply,
@@ -548,28 +515,16 @@ class Assistant:
         actions: ReplyActions,
         why: ReplyLost | ReplyBlocked,
     ) -> None:
-        """Keep the text that is shown; log what keeps its notices away, unless *why* says that."""
+        """Keep the text that is shown; log what prevents its notices, unless *why* says that."""
         try:
             await reply.leave(notices, actions, without=INTERRUPTED)
         except (ReplyLost, ReplyBlocked) as error:
             if str(error) != str(why):
                 _log_lost(answer.exchange, error)
 
-    async def _record_shown(self, exchange: Exchange) -> None:
-        try:
-            await self._history.mark_shown(exchange.message_id)
-        except HistoryFailed as error:  # It is shown once more after the next start: no harm.
-            log.warning("That %d is shown is not stored: %s", exchange.message_id, error)
-
-    async def _put_off(self, exchange: Exchange, why: ReplyDelayed) -> None:
-        log.warning("Discord does not take answer %d now: %s", exchange.message_id, why)
-        try:
-            await self._history.undo_attempt(exchange.message_id)
-        except HistoryFailed as error:
-            log.warning("The attempts at %d are not stored: %s", exchange.message_id, error)
-
     def _report(self, answer: Answer, state: State) -> None:
-        exchange, usage, first = answer.exchange, answer.usage, answer.first_words_seconds
+        exchange, generation = answer.exchange, answer.generation
+        usage, first = generation.usage, generation.first_token_seconds
         log.info(
             "Question %d by %d in %d: %s, first words %s, whole %.2f s, "
             "%d exchanges in mind, %s, %s",
@@ -578,42 +533,50 @@ class Assistant:
             exchange.place_id,
             state,
             "never" if first is None else f"{first:.2f} s",
-            self._clock() - answer.began,
-            answer.prompt.exchanges if answer.prompt else 0,
+            self._clock() - answer.started,
+            generation.prompt.exchanges if generation.prompt else 0,
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
-            answer.model or "no model",
+            generation.model or "no model",
         )
 
     def _explained(
         self, error: ModelError | QueueFull | NothingAsked | HistoryFailed, answer: Answer
-    ) -> list[str]:
-        strings, origin = answer.strings, answer.exchange.origin
-        by_command = isinstance(origin, FromInteraction)
+    ) -> tuple[str, ...]:
+        strings = answer.strings
+        by_command = isinstance(answer.exchange.origin, FromInteraction)
         if isinstance(error, NothingAsked):
-            return [self.nothing_read(strings)]
+            return (self.nothing_read(strings),)
         if isinstance(error, ModelContextExceeded) and by_command:
             # There may be no /reset where a command asked, or none for the one who asked.
-            return [strings.model_context_asked]
-        if isinstance(error, QueueFull) and not (error.first or by_command or answer.renewal):
+            return (strings.model_context_asked,)
+        if isinstance(error, QueueFull) and not (error.first or by_command or answer.job.action):
             # Another question's notice says it already. Whoever used a command or a button has
             # seen that it is being worked on, and needs a notice in its place.
-            return []
-        return [error.explain(strings)]
+            return ()
+        return (error.explain(strings),)
 
 
 async def _unchanged(exchange: Exchange) -> Exchange:
     return exchange
 
 
-def _why_stopped(why: StopReason, strings: Sentences) -> str:
-    if why is StopReason.RESET:
-        return strings.stopped_by_reset
-    return strings.continue_interrupted if why is StopReason.INTERRUPTED else strings.stopped
+def _cancelled(answer: Answer) -> Outcome:
+    reason, strings = answer.cancellation.reason, answer.strings
+    if reason is StopReason.INTERRUPTED:
+        return Outcome(State.FAILED, (strings.continue_interrupted,))
+    is_reset = reason is StopReason.RESET
+    return Outcome(State.CANCELLED, (strings.stopped_by_reset if is_reset else strings.stopped,))
 
 
-def _actions(answer: Answer, state: State, ending: Exchange) -> ReplyActions:
+def _write(answer: Answer, reply: Reply, text: str) -> None:
+    """Write *text* of an earlier attempt."""
+    answer.generation.pieces.append(text)
+    reply.write(text)
+
+
+def _actions(answer: Answer, state: State, ending: Exchange, *, is_stored: bool) -> ReplyActions:
     """Return the buttons for *answer* in its final state; none unless it is stored."""
-    if not answer.kept or answer.stopped is StopReason.RESET:
+    if not is_stored or answer.cancellation.reason is StopReason.RESET:
         return NO_ACTIONS
     return actions_after(state, empty=not ending.reply, cut=ending.cut)
 

@@ -1,6 +1,6 @@
 """What the assistant needs of others: a model, a place for its reply, and what is looked up."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
@@ -8,31 +8,12 @@ from bot.conversation.exchange import Exchange, QuestionContext
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.llm.attempts import AttemptBudget
-from bot.llm.events import TokenUsage
+from bot.llm.events import Event
 from bot.llm.listed_models import ListedModel
 
 Refresh = Callable[[Exchange], Awaitable[Exchange | None]]
 Whereabouts = Callable[[Exchange], str]
 ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
-
-
-class Completion(Protocol):
-    """A running completion: its deltas, and at their end what the API counted."""
-
-    @property
-    def usage(self) -> TokenUsage | None:
-        """What the API counted, if it says so."""
-
-    @property
-    def thought_seconds(self) -> float | None:
-        """How long it thought before its first words, if it says so."""
-
-    @property
-    def takes_back(self) -> bool:
-        """Whether the newest delta stands in the place of all before, which was thinking."""
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        """Iterate over the deltas; raises ModelError where the answer is not whole."""
 
 
 class ChatModel(Protocol):
@@ -55,8 +36,11 @@ class ChatModel(Protocol):
 
     def stream(
         self, prompt: Prompt, attempts: AttemptBudget, *, model: str
-    ) -> AbstractAsyncContextManager[Completion]:
-        """Ask *model* in no more requests than *attempts* has left; raises ModelError."""
+    ) -> AbstractAsyncContextManager[AsyncIterable[Event]]:
+        """Ask *model* in no more requests than *attempts* has left.
+
+        Raises ModelError; so does iterating if the answer is incomplete.
+        """
 
 
 class Reply(Protocol):

@@ -84,11 +84,11 @@ class PromptImages:
         found = await asyncio.gather(
             *(
                 self._of(one.exchange, at_hand if one.turn == asked else None)
-                for one in prompt.pictured
+                for one in prompt.turn_images
             )
         )
         wanted, left = dict[int, list[PendingImage]](), PROMPT_IMAGE_BYTES
-        for one, there in zip(prompt.pictured, found, strict=True):
+        for one, there in zip(prompt.turn_images, found, strict=True):
             wanted[one.turn] = _within(there[: one.count], left)
             left -= sum(picture.size for picture in wanted[one.turn])
         async with AsyncExitStack() as stack:

@@ -159,13 +159,13 @@ class QuestionContext:
 class Attempt:
     """One go at answering a question, or at showing what is stored already.
 
-    *number* counts from 1. *unshown* are the notices that belong under a reply that is stored whole
-    and perhaps not shown whole, None where the reply is yet to be made; *state* says how it ended.
+    *number* counts from 1. *pending_notices* are those of a reply that is stored whole but perhaps
+    not shown whole, None if the reply is yet to be written; *state* says how it ended.
     """
 
     exchange: Exchange
     number: int
-    unshown: tuple[str, ...] | None
+    pending_notices: tuple[str, ...] | None
     state: State = State.ANSWERING
 
 
@@ -174,14 +174,14 @@ class OpenQuestion:
     """A question that did not come to its end, with the ids of the parts shown so far.
 
     *attempts* counts those that began. *complete* says that all there is to show is stored,
-    *withdrawn* that its parts are to be deleted: the question was.
+    *deletion_pending* that its parts are to be deleted, as the question was.
     """
 
     exchange: Exchange
     attempts: int
     parts: tuple[int, ...]
     complete: bool
-    withdrawn: bool
+    deletion_pending: bool
 
 
 def scrubbed(text: str) -> str:

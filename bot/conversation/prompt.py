@@ -60,7 +60,7 @@ class Prompt:
 
     *tokens* is the estimate for its text without calibration, *exchanges* how many of the history
     are in it and *history_tokens* their part of the estimate. *read_percent* is the share of
-    the question that fitted, 100 unless it had to be shortened. *pictured* says whose pictures are
+    the question that fitted, 100 unless it had to be shortened. *turn_images* says whose images are
     to go with it, the question's first. *reply_tokens* bounds the reply, in the tokens of the
     model, beside the limit that is set.
     """
@@ -69,7 +69,7 @@ class Prompt:
     tokens: int
     exchanges: int
     read_percent: int
-    pictured: tuple[TurnImages, ...] = ()
+    turn_images: tuple[TurnImages, ...] = ()
     history_tokens: int = 0
     reply_tokens: int = NO_LIMIT
 
@@ -79,17 +79,17 @@ class Prompt:
         return sum(len(turn.images) for turn in self.turns)
 
     @property
-    def pictures(self) -> int:
-        """How many pictures are to go with it."""
-        return sum(one.count for one in self.pictured)
+    def image_count(self) -> int:
+        """How many images are to go with it."""
+        return sum(one.count for one in self.turn_images)
 
-    def pictures_of(self, exchange: Exchange) -> int:
+    def images_for(self, exchange: Exchange) -> int:
         """How many of the pictures of *exchange* are to go with it."""
-        return sum(one.count for one in self.pictured if one.exchange is exchange)
+        return sum(one.count for one in self.turn_images if one.exchange is exchange)
 
-    def images_of(self, exchange: Exchange) -> int:
+    def images_sent_for(self, exchange: Exchange) -> int:
         """How many of them are there."""
-        turns = (self.turns[one.turn] for one in self.pictured if one.exchange is exchange)
+        turns = (self.turns[one.turn] for one in self.turn_images if one.exchange is exchange)
         return sum(len(turn.images) for turn in turns)
 
     def with_images(self, images: Mapping[int, Sequence[Image]]) -> "Prompt":
@@ -150,7 +150,7 @@ def build_prompt(
     token_budget: int,
     place: str = "",
     reply_context: ReplyContext = NO_REPLY_CONTEXT,
-    picture_room: ImageRoom = NO_IMAGES,
+    image_room: ImageRoom = NO_IMAGES,
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
@@ -176,7 +176,7 @@ def build_prompt(
         exchange.tokens + (GAP_TOKENS if gap else 0)
         for exchange, gap in zip(exchanges, gaps, strict=True)
     ]
-    album = ImageSelection(picture_room)
+    album = ImageSelection(image_room)
     about = len(exchanges) - (1 if goes_on else 0)
     about_turn = _turns(exchanges[about])[0] if about < len(exchanges) else asked
     spare = room - sum(costs[about:])
@@ -198,8 +198,8 @@ def build_prompt(
         gap_before = gaps[number]
     turns.append(_after(gap_before, below if about == len(exchanges) else asked))
     tokens = token_budget - room + sum(costs[start:])
-    pictured = album.placed(exchanges[start:], question, first_turn=len(system))
-    return Prompt(tuple(turns), tokens, kept, read_percent, pictured, sum(costs[start:]))
+    turn_images = album.placed(exchanges[start:], question, first_turn=len(system))
+    return Prompt(tuple(turns), tokens, kept, read_percent, turn_images, sum(costs[start:]))
 
 
 def without_system_turn(turns: Sequence[Turn]) -> Sequence[Turn]:

@@ -1,14 +1,14 @@
-"""One running completion: the deltas of its stream, and how it ends.
+"""One running completion: the events of its stream, and how it ends.
 
 Imported at the first question, to save memory in an idle bot.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Self
+from typing import Final, NoReturn
 
 import httpx2
 
@@ -29,7 +29,7 @@ from bot.errors import (
 from bot.llm.api_errors import Redactor, stream_error
 from bot.llm.api_failures import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.deadlines import Deadlines
-from bot.llm.events import TokenUsage
+from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, StreamDecoder
 
@@ -50,19 +50,16 @@ CUT_REASONS: Final = frozenset(
         *("insufficient_system_resource", "none", "null"),
     }
 )
-# Raised before any text: a request in another form, or a smaller one, may succeed.
-ASK_OTHERWISE: Final = (ModelRequestRefused, ModelContextExceeded, ModelEmptyBody)
+# Raised before any text: a request of another shape, or a smaller one, may succeed.
+OTHER_REQUEST_MAY_HELP: Final = (ModelRequestRefused, ModelContextExceeded, ModelEmptyBody)
 
 
 class Completion:
-    """A running completion: iterate over its deltas, once.
+    """A running completion: iterate over its events, once.
 
-    Raises a ModelError if the stream fails or the answer is not whole; the text is then what came
-    before. There are never more characters than *reply_tokens* can have. *usage* is known at the
-    end, if the server reports it; *thought_seconds* with the first text, if the model showed that
-    it was thinking. *takes_back* means that the newest delta replaces all earlier ones,
-    which turned out to be thinking. *finish_reason* is the server's word for the end, *characters*
-    the number of characters received.
+    Iterating raises a ModelError if the stream fails or the answer is incomplete; the deltas before
+    that are valid. They never have more characters than *reply_tokens* can have. *finish_reason* is
+    the server's word for the end, *characters* the number of characters received.
     """
 
     def __init__(
@@ -73,11 +70,9 @@ class Completion:
         *,
         reply_tokens: int,
     ) -> None:
-        self.usage: TokenUsage | None = None
-        self.thought_seconds: float | None = None
-        self.takes_back = False
         self.finish_reason: str | None = None
         self.characters = 0
+        self._usage: TokenUsage | None = None
         self._thinks_since: float | None = None
         self._speaks_since: float | None = None
         self._response = response
@@ -91,75 +86,75 @@ class Completion:
         self._failure: ModelError | None = None
         self._any_text = False
         self._any_data = False
-        self._deltas = self._read_deltas()
-        self._begun_with = ""
-        self._began_badly: ModelError | None = None
+        self._events = self._read_events()
+        self._first_events: list[Event] = []
+        self._first_error: ModelError | None = None
 
     async def begin(self) -> None:
-        """Read until the first thinking or text.
+        """Read until the model thinks or speaks.
 
         Raises a ModelError only if another request may help; iterating raises any other.
         """
         try:
-            self._begun_with = await anext(self._deltas, "")
-        except ASK_OTHERWISE:
+            async for event in self._events:
+                self._first_events.append(event)
+                if not isinstance(event, TokenUsage):
+                    break
+        except OTHER_REQUEST_MAY_HELP:
             raise
         except ModelError as error:
-            self._began_badly = error
+            self._first_error = error
 
     async def leave(self) -> None:
         """End the request, even in the middle of the answer."""
         self._deadlines.silence()
-        await self._deltas.aclose()
+        await self._events.aclose()
         with suppress(*FOREIGN_ERRORS):
             async with asyncio.timeout(LEAVING_SECONDS):
                 await self._response.aclose()
 
-    def __aiter__(self) -> Self:
-        return self
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        for event in self._first_events:
+            yield event
+        if self._first_error is not None:
+            raise self._first_error
+        async for event in self._events:
+            yield event
 
-    async def __anext__(self) -> str:
-        if self._began_badly is not None:
-            raise self._began_badly
-        if begun_with := self._begun_with:
-            self._begun_with = ""
-            return begun_with
-        while True:
-            delta = await anext(self._deltas)
-            if delta or self.takes_back:
-                return delta
-
-    async def _read_deltas(self) -> AsyncGenerator[str, None]:
-        """Yield the deltas, the first of them empty if the model begins with thinking."""
+    async def _read_events(self) -> AsyncGenerator[Event, None]:
         data: bytes | None = b""
-        thinks = False
+        usage = None
         while data is not None:
+            was_thinking = self._thinks_since is not None
             data, chunks = await self._read()
             self._any_data = self._any_data or bool(data)
             text = self._filter.write("".join(map(self._text, chunks)))
+            if self._usage is not None and self._usage is not usage:
+                usage = self._usage
+                yield usage
             if self._filter.reasons:
                 self._think()
-            self.takes_back = self._filter.takes_back
-            if self.takes_back:
+            if replaces := self._filter.replaces:
                 self._thinks_since, self._any_text = self._speaks_since, False
             if self._decoder.done:
                 self._deadlines.come_within(CLOSING_SECONDS)
-            delta = self._within_limit(text if data is not None else text + self._filter.end())
-            if delta or self.takes_back:
+            text = self._within_limit(text if data is not None else text + self._filter.end())
+            if text or replaces:
                 if self._thinks_since is not None and self._any_text:
-                    self.thought_seconds = self._deadlines.now() - self._thinks_since
+                    yield Thinking(self._deadlines.now() - self._thinks_since)
                     self._thinks_since = None
-                yield delta
-            elif self._thinks_since is not None and not thinks:
-                yield ""
-            thinks = self._thinks_since is not None
-            if self._any_text and isinstance(self._failure, ModelContextExceeded):
-                raise OutputTruncated(
-                    str(self._failure)
-                )  # Asking again would begin the answer twice.
-            if self._failure is not None:  # Text of the same read was yielded before.
-                raise self._failure
+                yield Delta(text, replaces)
+            elif self._thinks_since is not None and not was_thinking:
+                yield Thinking(0.0)
+            if self._failure is not None:
+                self._fail(self._failure)
         self._check_end()
+
+    def _fail(self, failure: ModelError) -> NoReturn:
+        """Raise *failure*, after the text of the same read was yielded."""
+        if self._any_text and isinstance(failure, ModelContextExceeded):
+            raise OutputTruncated(str(failure))  # Another request would begin the answer anew.
+        raise failure
 
     async def _read(self) -> tuple[bytes | None, list[Chunk]]:
         try:
@@ -188,7 +183,7 @@ class Completion:
             self._failure.__cause__ = ErrorResponse(0, "", json.dumps(chunk.error))
         if self._failure is not None:
             return ""
-        self.usage = chunk.usage or self.usage
+        self._usage = chunk.usage or self._usage
         if chunk.text or chunk.reasoning:
             self._deadlines.progress()
         if chunk.reasoning:
@@ -230,7 +225,7 @@ class Completion:
 
     def _without_a_word(self) -> ModelError:
         """Return what a limit means that was reached before the answer began."""
-        usage = self.usage
+        usage = self._usage
         spent = usage.completion_tokens if usage else 0
         if self._thinks_since is not None or spent * 2 >= self._reply_tokens:
             return ModelThoughtOnly()

@@ -40,9 +40,9 @@ class ReasoningFilter:
         return self._inside if self._answer is None else self._answer.reasons
 
     @property
-    def takes_back(self) -> bool:
+    def replaces(self) -> bool:
         """Whether what the last `write` returned stands in the place of all before."""
-        return self._answer is not None and self._answer.takes_back
+        return self._answer is not None and self._answer.replaces
 
     def write(self, text: str) -> str:
         """Return what of the text so far may be shown and was not returned before."""
@@ -84,7 +84,7 @@ class _Answer:
     """
 
     def __init__(self, *, may_close: bool) -> None:
-        self.reasons = self.takes_back = False
+        self.reasons = self.replaces = False
         self._may_close = may_close
         self._held = ""
         self._line = ""  # how it begins
@@ -95,7 +95,7 @@ class _Answer:
 
     def write(self, text: str) -> str:
         self._held += text
-        self.takes_back = False
+        self.replaces = False
         shown: list[str] = []
         at = 0
         while at < len(self._held):
@@ -154,7 +154,7 @@ class _Answer:
 
     def _begin_anew(self) -> None:
         """Take all before for reasoning."""
-        self.takes_back, self._may_close = True, False
+        self.replaces, self._may_close = True, False
         self._line = self._before = ""
         self._ticks = 0
         self._left_out = " \t\r\n"

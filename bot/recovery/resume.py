@@ -51,7 +51,7 @@ class Resumption:
             message_id, queue_key = question.exchange.message_id, question.exchange.queue_key
             if self._claims.contest(message_id):
                 continue
-            if self._backoffs.active(queue_key) and not question.withdrawn:
+            if self._backoffs.active(queue_key) and not question.deletion_pending:
                 continue
             queue = self._queues.get(queue_key)
             if queue is None:
@@ -74,7 +74,7 @@ class Resumption:
             while queue and not self._in_flight.draining:
                 async with self._limit.slot():
                     question = queue.popleft()
-                    if question.withdrawn or not self._backoffs.active(queue_key):
+                    if question.deletion_pending or not self._backoffs.active(queue_key):
                         await self._resume_question(question)
         finally:
             del self._queues[queue_key]

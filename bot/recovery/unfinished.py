@@ -73,7 +73,7 @@ class Unfinished:
         """
         message_id = question.exchange.message_id
         try:
-            if question.withdrawn:
+            if question.deletion_pending:
                 return await self._delete_reply(question)
             if _is_of_command(question):
                 delivery = await self._interactions.answer(question)
@@ -96,7 +96,7 @@ class Unfinished:
         question of a command ends without a word.
         """
         exchange = question.exchange
-        if question.withdrawn:
+        if question.deletion_pending:
             await self._history.mark_reply_deleted(exchange.message_id)
             return True
         if _is_of_command(question):

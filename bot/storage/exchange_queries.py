@@ -192,7 +192,7 @@ class ExchangeQueries:
                 attempts=attempts,
                 parts=tuple(sorted(map(int, parts.split(",")))) if parts else (),
                 complete=unshown is not None,
-                withdrawn=unshown == DELETION_PENDING,
+                deletion_pending=unshown == DELETION_PENDING,
             )
             for *columns, attempts, unshown, parts in rows
         ]

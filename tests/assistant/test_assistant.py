@@ -822,7 +822,7 @@ async def test_a_deleted_question_is_forgotten_and_its_answer_ends_without_a_wor
     await stage.end()
     assert (reply.notices, waiting.notices, len(model.history)) == (None, None, 1)
     assert await remembered(history) == []
-    assert [one.withdrawn for one in await history.open_questions()] == [True, True]
+    assert [one.deletion_pending for one in await history.open_questions()] == [True, True]
     assert not await assistant.forget(1)
 
 
@@ -1088,7 +1088,7 @@ async def test_a_file_that_fails_keeps_no_answer_back(
     broken(path, "usage")
     model.enqueue("x", usage=TokenUsage(40, 3))
     assert (await stage.ask(an_exchange(1))).notices == []
-    assert "What 1 used is not counted" in caplog.text
+    assert "Cannot store the usage of answer 1" in caplog.text
 
 
 # The log

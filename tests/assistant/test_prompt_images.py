@@ -34,15 +34,15 @@ class Album:
         return pictures[: exchange.files.count("picture")]
 
 
-def pictured(number: int, count: int) -> Exchange:
+def turn_images(number: int, count: int) -> Exchange:
     files = "\n".join(image_line(f"{one}.png") for one in range(count))
     return an_exchange(number, "Why?", "So.", files=files)
 
 
 def a_prompt(*counts: int) -> Prompt:
     """Return a prompt whose exchanges have so many pictures, the last one being the question."""
-    *before, question = [pictured(number, count) for number, count in enumerate(counts, start=1)]
-    return build_prompt("", before, question, token_budget=9000, picture_room=PLENTY)
+    *before, question = [turn_images(number, count) for number, count in enumerate(counts, start=1)]
+    return build_prompt("", before, question, token_budget=9000, image_room=PLENTY)
 
 
 async def shown(

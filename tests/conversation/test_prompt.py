@@ -430,7 +430,7 @@ def test_files_are_kept_by_name() -> None:
     assert kept_files("", set()) == ""
 
 
-def pictured(number: int, own: int, quoted: int = 0) -> Exchange:
+def turn_images(number: int, own: int, quoted: int = 0) -> Exchange:
     """Return an exchange with so many pictures of its own and so many that it quotes."""
     names = [image_line(f"{one}.png") for one in range(own + quoted)]
     quotation = "\n".join([quote("Sora", "Look:"), *names[:quoted]]) if quoted else ""
@@ -440,7 +440,7 @@ def pictured(number: int, own: int, quoted: int = 0) -> Exchange:
 
 
 PICTURED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=6).map(
-    lambda counts: [pictured(number, *each) for number, each in enumerate(counts)]
+    lambda counts: [turn_images(number, *each) for number, each in enumerate(counts)]
 )
 
 
@@ -454,46 +454,50 @@ PICTURED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=6)
 def test_pictures_keep_to_the_budget_and_the_newest_go_first(
     exchanges: list[Exchange], own: int, turns: int, cost: int, budget: int
 ) -> None:
-    question = pictured(1000, own)
+    question = turn_images(1000, own)
     room = ImageRoom(turns, cost)
-    prompt = build_prompt("", exchanges, question, token_budget=budget, picture_room=room)
-    counts = [one.count for one in prompt.pictured]
+    prompt = build_prompt("", exchanges, question, token_budget=budget, image_room=room)
+    counts = [one.count for one in prompt.turn_images]
     assert prompt.tokens + cost * sum(counts) <= budget
     assert sum(counts) <= IMAGES
     assert len(counts) <= turns
-    numbers = [one.turn for one in prompt.pictured]
+    numbers = [one.turn for one in prompt.turn_images]
     assert numbers == sorted(numbers, reverse=True)
-    for one in prompt.pictured:
+    for one in prompt.turn_images:
         assert 0 < one.count <= len(image_names(one.exchange))
         assert one.count == len(image_names(one.exchange)) or one.exchange is question
         assert one.exchange.files in prompt.turns[one.turn].text
     if turns and budget > 11_000:
-        assert prompt.pictures_of(question) == min(own, IMAGES)
+        assert prompt.images_for(question) == min(own, IMAGES)
 
 
 def test_pictures_that_do_not_fit_leave_their_words() -> None:
     """The pictures of what is newer go before the words of what is older, where they fit."""
-    exchanges = [pictured(1, 1), an_exchange(2, "word " * 300, "Well."), pictured(3, 4)]
+    exchanges = [turn_images(1, 1), an_exchange(2, "word " * 300, "Well."), turn_images(3, 4)]
     room = ImageRoom(3, 100)
-    prompt = build_prompt("", exchanges, asked("So?"), token_budget=440, picture_room=room)
+    prompt = build_prompt("", exchanges, asked("So?"), token_budget=440, image_room=room)
     assert prompt.exchanges > 1
-    assert prompt.pictured == ()
-    prompt = build_prompt("", exchanges, asked("So?"), token_budget=700, picture_room=room)
+    assert prompt.turn_images == ()
+    prompt = build_prompt("", exchanges, asked("So?"), token_budget=700, image_room=room)
     assert prompt.exchanges == 1
-    assert [(one.exchange.message_id, one.count) for one in prompt.pictured] == [(3, 4)]
+    assert [(one.exchange.message_id, one.count) for one in prompt.turn_images] == [(3, 4)]
 
 
 def test_without_room_for_pictures_there_are_none() -> None:
-    prompt = build_prompt("", [pictured(1, 2)], pictured(2, 2), token_budget=9000)
-    assert prompt.pictured == ()
+    prompt = build_prompt("", [turn_images(1, 2)], turn_images(2, 2), token_budget=9000)
+    assert prompt.turn_images == ()
 
 
 def test_images_are_put_into_their_turns() -> None:
     room = ImageRoom(3, 10)
     prompt = build_prompt(
-        "x", [pictured(1, 1), an_exchange(2)], pictured(3, 2), token_budget=900, picture_room=room
+        "x",
+        [turn_images(1, 1), an_exchange(2)],
+        turn_images(3, 2),
+        token_budget=900,
+        image_room=room,
     )
-    assert [(one.turn, one.count) for one in prompt.pictured] == [(5, 2), (1, 1)]
+    assert [(one.turn, one.count) for one in prompt.turn_images] == [(5, 2), (1, 1)]
     one, two = Image(b"1", "image/png"), Image(b"2", "image/gif")
     shown = prompt.with_images({5: [one, two], 1: [two]})
     assert [turn.images for turn in shown.turns] == [(), (two,), (), (), (), (one, two)]

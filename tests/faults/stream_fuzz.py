@@ -23,6 +23,7 @@ from bot.llm.api_config import ApiConfig
 from bot.llm.attempts import AttemptBudget
 from bot.llm.client import ChatCompletions
 from bot.llm.completion import CHARACTERS_PER_TOKEN
+from bot.llm.events import Delta
 
 Counts = dict[str, Any]
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -286,8 +287,9 @@ async def ending_of(model: ChatCompletions) -> Ending:
             asyncio.timeout(PATIENCE_SECONDS),
             model.stream(PROMPT, AttemptBudget(1), model=model.name) as completion,
         ):
-            async for delta in completion:
-                pieces.append(delta)  # noqa: PERF401  # what came before an error is wanted
+            async for event in completion:
+                if isinstance(event, Delta):
+                    pieces.append(event.text)  # noqa: PERF401  # what came before an error is wanted
     except ModelError as error:
         return Ending("".join(pieces), type(error).__name__)
     except Exception as error:  # noqa: BLE001  # that none comes is what is tried

@@ -410,7 +410,7 @@ async def test_01_a_thread_that_cannot_be_opened_now_is_opened_later(
     opening = rf"/channels/{question['id']}$"
     await stage.discord.fault("answer", method="PATCH", path=opening, status=503, count=None)
     async with stage.bot():
-        await stage.logged(f"Discord does not take answer {question['id']} now")
+        await stage.logged(f"Defer answer {question['id']}")
         await stage.discord.clear_faults()
         await check_gone_on(stage, "first_part_recorded", question, before)
 

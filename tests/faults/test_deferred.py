@@ -89,7 +89,7 @@ async def test_answer_waits_if_discord_puts_every_post_into_the_loading_message(
         before = (await stage.discord.requests())[-1]["seq"]
         spec: dict[str, Any] = {"status": 200, "body": first, "count": None}
         await stage.discord.fault("answer", method="POST", path=f"{HOOK}[^/]+/[^/]+$", **spec)
-        await stage.logged(f"Discord does not take answer {interaction} now")
+        await stage.logged(f"Defer answer {interaction}")
         posted = await stage.discord.requests(after=before, method="POST")
         assert len(posted) < PARTS
         await stage.discord.clear_faults()

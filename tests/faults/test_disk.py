@@ -57,7 +57,7 @@ async def test_06_writing_fails_for_a_while(own_stage: Stage, unique: str) -> No
             assert f"{unique} before" in await stage.memory_at(text)
             elsewhere = await stage.ask(f"{unique} elsewhere")
             assert (await answered_beside_memory(stage, elsewhere)).endswith(NOT_SAVED)
-        assert "is not stored" in stage.log
+        assert "Cannot record" in stage.log
         assert "disk I/O error" in stage.log
         after = await stage.said(thread, "Mina", f"{unique} after")
         later = await stage.said(thread, "Mina", f"{unique} later")
@@ -149,7 +149,7 @@ async def test_06_what_could_be_neither_stored_nor_shown_is_answered_when_both_c
         with writes_fail(stage, bot):
             await stage.discord.fault("answer", method="POST", path=CREATE, status=503, count=50)
             question = await stage.discord.say(dm, person, f"{unique} meanwhile")
-            await stage.logged(f"Discord does not take answer {question['id']}")
+            await stage.logged(f"Defer answer {question['id']}")
             assert stage.state_of(question) is None
         await stage.discord.clear_faults()
 

@@ -156,7 +156,7 @@ async def test_an_answer_that_discord_takes_no_part_of_is_gone_on_with(
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
         await stage.model_asked(unique)
         await stage.discord.fault("drop", path=HOOK, count=None)
-        await stage.logged(f"Discord does not take answer {interaction} now")
+        await stage.logged(f"Defer answer {interaction}")
         await stage.discord.clear_faults()
         await over(stage, interaction, "answered")
         [shown] = await parts(stage, interaction)

@@ -197,7 +197,7 @@ async def _killed(stage: Stage, bot: Any) -> None:
 
 
 async def _failing(stage: Stage, _bot: Any) -> None:
-    await stage.logged("Discord does not take answer")
+    await stage.logged("Defer answer")
     await stage.discord.clear_faults()
 
 

@@ -138,7 +138,7 @@ async def test_06_what_was_begun_without_memory_goes_on_in_the_same_message(
             question = await stage.ask(unique)
             first = await stage.first_words_on(question)
             async with asyncio.timeout(60):  # for as long as Discord is asked again
-                while f"Discord does not take answer {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
+                while f"Defer answer {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
                     await asyncio.sleep(0.1)
         await stage.discord.clear_faults()
         await stage.discord.gateway("invalid_session", resumable=False)  # It need not wait.

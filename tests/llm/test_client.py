@@ -45,7 +45,7 @@ from bot.llm import completion as completion_module
 from bot.llm.api_config import ApiConfig
 from bot.llm.attempts import AttemptBudget
 from bot.llm.client import ChatCompletions
-from bot.llm.events import TokenUsage
+from bot.llm.events import Delta, TokenUsage
 from bot.llm.listed_models import ListedModel
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
@@ -122,8 +122,10 @@ async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
 async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, TokenUsage | None]:
     """Return the whole answer and its usage."""
     async with model.stream(prompt, AttemptBudget(QUESTION_ID), model=model.name) as completion:
-        text = "".join([delta async for delta in completion])
-        return text, completion.usage
+        events = [event async for event in completion]
+    text = "".join(event.text for event in events if isinstance(event, Delta))
+    counts = [event for event in events if isinstance(event, TokenUsage)]
+    return text, counts[-1] if counts else None
 
 
 async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, ModelError]:
@@ -132,8 +134,9 @@ async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str,
 
     async def read() -> None:
         async with model.stream(prompt, AttemptBudget(QUESTION_ID), model=model.name) as completion:
-            async for delta in completion:
-                pieces.append(delta)  # noqa: PERF401  # what came before the error is wanted
+            async for event in completion:
+                if isinstance(event, Delta):
+                    pieces.append(event.text)  # noqa: PERF401  # what came before an error is wanted
 
     with pytest.raises(ModelError) as caught:
         await read()
@@ -187,8 +190,9 @@ async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatComp
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=2))
     times: dict[str, float] = {}
     async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=model.name) as completion:
-        async for delta in completion:
-            times.setdefault(delta, time.monotonic())
+        async for event in completion:
+            if isinstance(event, Delta):
+                times.setdefault(event.text, time.monotonic())
     assert list(times) == ["one", " two", " three"]
     assert times[" three"] - times["one"] > 0.5
 
@@ -432,7 +436,7 @@ async def test_each_model_behind_a_server_is_asked_in_its_own_form(
     for name in ("old", "new", "old", "new"):
         await server.change(tokens_parameter="max_tokens" if name == "old" else VALUES_FORM)
         async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=name) as completion:
-            assert [delta async for delta in completion]
+            assert [event async for event in completion]
     asked = [(one.body["model"], VALUES_FORM in one.body) for one in await server.completions()]
     assert asked == [("old", True), ("old", False), ("new", True), ("old", False), ("new", True)]
 
@@ -441,7 +445,7 @@ async def test_each_model_gets_options_of_its_own(server: ModelDriver, opened: O
     async with opened(options=lambda name: {"top_p": 0.5} if name == "other" else {}) as model:
         for name in ("any-name", "other"):
             async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=name) as completion:
-                assert [delta async for delta in completion]
+                assert [event async for event in completion]
     assert ["top_p" in one.body for one in await server.completions()] == [False, True]
 
 

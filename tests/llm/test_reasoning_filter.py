@@ -35,7 +35,7 @@ def shown(*pieces: str) -> str:
     answer = ""
     for piece in pieces:
         said = reasoning.write(piece)
-        answer = said if reasoning.takes_back else answer + said
+        answer = said if reasoning.replaces else answer + said
     return answer + reasoning.end()
 
 

@@ -48,7 +48,7 @@ class DoubleUnfinished(Unfinished):
     async def _outcome(self, question: OpenQuestion, outcome: Outcome) -> bool:
         if isinstance(outcome, Exception):
             raise outcome
-        if outcome and question.withdrawn:
+        if outcome and question.deletion_pending:
             await self.history.mark_reply_deleted(question.exchange.message_id)
         elif outcome:
             await self.history.complete(question.exchange, State.ANSWERED)

@@ -309,7 +309,7 @@ async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
     assert await history.erasure.erase()
     assert SECRETS[0].encode() not in file_bytes(path)
     [question] = await history.open_questions()
-    assert (question.withdrawn, question.parts, question.attempts) == (True, (11,), 0)
+    assert (question.deletion_pending, question.parts, question.attempts) == (True, (11,), 0)
     assert await history.begin(an_exchange(1)) is None, "it is not answered any more"
     await history.mark_shown(1)
     assert await open_ids(history) == [1], "who shows it now comes too late"

@@ -291,7 +291,7 @@ async def test_a_question_is_open_until_its_reply_is_shown_whole(
     assert (await history.open_questions())[0].attempts == 0
     attempt = await history.begin(an_exchange(1))
     assert attempt is not None
-    assert (attempt.number, attempt.unshown) == (1, None)
+    assert (attempt.number, attempt.pending_notices) == (1, None)
     assert rows(path, "SELECT state FROM exchanges") == [("answering",)]
     await history.add_part(1, 12)
     await history.add_part(1, 11)
@@ -299,7 +299,7 @@ async def test_a_question_is_open_until_its_reply_is_shown_whole(
     assert await history.complete(an_exchange(1, reply="x"), State.ANSWERED, ["A notice."])
     attempt = await history.begin(an_exchange(1))
     assert attempt is not None
-    assert (attempt.exchange.reply, attempt.unshown) == ("x", ("A notice.",))
+    assert (attempt.exchange.reply, attempt.pending_notices) == ("x", ("A notice.",))
     await history.mark_shown(1)
     assert await open_ids(history) == []
     assert await history.begin(an_exchange(1)) is None
@@ -341,13 +341,13 @@ async def test_answers_that_are_not_shown_whole_stay_open_after_a_reset(history:
     assert question.parts == (11,)
     attempt = await history.begin(an_exchange(1))
     assert attempt is not None
-    assert (attempt.unshown, attempt.exchange.question) == (("Reset.",), "")
+    assert (attempt.pending_notices, attempt.exchange.question) == (("Reset.",), "")
     await history.mark_shown(1)
     assert await open_ids(history) == []
     await history.erasure.erase()
     assert await history.erasure.forget(1), "who deletes it takes its answer along"
     [question] = await history.open_questions()
-    assert (question.withdrawn, question.parts) == (True, (11,))
+    assert (question.deletion_pending, question.parts) == (True, (11,))
     await history.mark_reply_deleted(1)
     assert await history.question_of(11) is None
 

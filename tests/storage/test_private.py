@@ -150,10 +150,10 @@ async def test_a_private_answer_that_runs_during_a_reset_ends_with_a_notice(
     assert not await history.complete(asked(20, reply="late"), State.ANSWERED)
     begun = await history.begin(asked(20))
     assert begun is not None
-    assert (begun.unshown, begun.exchange.question) == (("Reset.",), "")
+    assert (begun.pending_notices, begun.exchange.question) == (("Reset.",), "")
     other = await history.begin(asked(21, by=JUN))
     assert other is not None
-    assert other.unshown is None
+    assert other.pending_notices is None
 
 
 @pytest.mark.parametrize("how", ["place", "person", "age", "one"])
@@ -239,5 +239,5 @@ async def test_a_withdrawn_question_is_open_as_withdrawn(history: History) -> No
     await history.add_part(20, 30)
     await history.erasure.forget_person(MINA)
     [open_question] = await history.open_questions()
-    assert open_question.withdrawn
+    assert open_question.deletion_pending
     assert open_question.parts == (30,)

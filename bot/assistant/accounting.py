@@ -1,0 +1,88 @@
+"""Count the tokens that answers use, and calibrate the estimates by what the API counts."""
+
+import logging
+from typing import Final
+
+from bot.assistant.generation import NOTHING_USED, Generation
+from bot.assistant.prompt_images import IMAGE_TOKENS
+from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
+from bot.conversation.exchange import Exchange
+from bot.conversation.token_estimate import estimate_tokens
+from bot.errors import HistoryFailed
+from bot.storage.exchanges import History
+from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
+
+log = logging.getLogger(__name__)
+
+IMAGES: Final = "pictures"  # A model's images have a calibration of their own, by this name.
+
+
+class Accounting:
+    """Knows the calibration of each model, and stores usage."""
+
+    def __init__(self, history: History) -> None:
+        self._models = history.models
+        self._usage = history.usage
+        self._calibrations: dict[str, Calibration] = {}
+
+    async def calibration(self, model: str, of: str = "") -> Calibration:
+        """Return the calibration of a model's text, or *of* its images; raises HistoryFailed."""
+        name = f"{model} {of}".strip()
+        if name not in self._calibrations:
+            self._calibrations[name] = await self._models.calibration(name)
+        return self._calibrations[name]
+
+    async def calibrate(self, generation: Generation, counted: int) -> None:
+        """Learn from the tokens that the API *counted* for the prompt of *generation*.
+
+        If it has images, the difference to the estimate of its text is due to them.
+        """
+        if generation.prompt is None:
+            return
+        estimated, name = generation.prompt.tokens, generation.model
+        calibration = await self.calibration(name)
+        if generation.images_sent:
+            counted -= calibration.apply(estimated)
+            estimated = generation.images_sent * IMAGE_TOKENS
+            images = await self.calibration(name, IMAGES)
+            learned = images.learn(estimated, counted, IMAGE_BOUNDS)
+            await self._keep(f"{name} {IMAGES}", learned)
+        elif (learned := calibration.learn(estimated, counted)) != calibration:
+            await self._keep(name, learned)
+
+    async def record(self, generation: Generation, asked: Exchange, person_id: int | None) -> None:
+        """Calibrate by *generation* and store its usage, for nobody if *person_id* is None."""
+        if generation.usage is not None:
+            await self.calibrate(generation, generation.usage.prompt_tokens)
+        try:
+            used = await self.used(generation)
+            if generation.discarded != NOTHING_USED:
+                used = generation.discarded + (used or UsageTotal(answers=1))
+            if used is not None and person_id is not None:
+                place = asked.conversation
+                guild_id = NO_GUILD if place.guild_id is None else place.guild_id
+                row = UsageRow(today(), guild_id, place.top_id, person_id, generation.model, used)
+                await self._usage.add(row)
+        except HistoryFailed as error:
+            log.warning("Cannot store the usage of answer %d: %s", asked.message_id, error)
+
+    async def used(self, generation: Generation) -> UsageTotal | None:
+        """Return what the API counted, else an estimate; None if the model wrote nothing."""
+        if generation.prompt is None:
+            return None
+        if generation.usage is not None:
+            counts = generation.usage
+            return UsageTotal(counts.prompt_tokens, counts.completion_tokens, answers=1)
+        if not generation.written:
+            return None
+        calibration = await self.calibration(generation.model)
+        prompt_tokens = calibration.apply(generation.prompt.tokens)
+        completion_tokens = calibration.apply(estimate_tokens(generation.written))
+        return UsageTotal(prompt_tokens, completion_tokens, answers=1, estimated=1)
+
+    async def _keep(self, name: str, learned: Calibration) -> None:
+        self._calibrations[name] = learned
+        try:
+            await self._models.set_calibration(name, learned)
+        except HistoryFailed as error:
+            log.warning("Cannot store the calibration of %s: %s", name, error)

@@ -1,0 +1,476 @@
+"""Ask the model for an answer, with other prompts until it accepts one."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from bot.assistant.accounting import IMAGES, Accounting
+from bot.assistant.answer import Answer
+from bot.assistant.continuation import Continuation
+from bot.assistant.generation import Generation
+from bot.assistant.learned_windows import LearnedWindows, WindowSearch
+from bot.assistant.overrides import Overrides
+from bot.assistant.ports import ChatModel, Reply, Whereabouts
+from bot.assistant.prompt_images import PromptImages, PromptWithImages
+from bot.conversation.calibration import Calibration
+from bot.conversation.context_window import (
+    NO_REPORTED_LIMITS,
+    ReportedLimits,
+    RequestSize,
+    is_full,
+    is_smallest,
+)
+from bot.conversation.exchange import Exchange, Files, ReplyContext
+from bot.conversation.image_selection import NO_IMAGES, ImageRoom
+from bot.conversation.images import PendingImage
+from bot.conversation.prompt import Prompt, build_prompt
+from bot.conversation.prompt_markup import GO_ON, go_on_with, image_names, with_files
+from bot.conversation.reply_actions import ReplyAction
+from bot.conversation.token_estimate import estimate_tokens, shorten
+from bot.errors import (
+    HistoryFailed,
+    ImagesUnsupported,
+    ModelContextExceeded,
+    ModelEmpty,
+    ModelEmptyBody,
+    ModelError,
+    ModelRequestRefused,
+    ModelThoughtCramped,
+    ModelThoughtOnly,
+    NothingAsked,
+    OutputTruncated,
+    ReplyBlocked,
+    ReplyLost,
+)
+from bot.llm.attempts import AttemptBudget
+from bot.llm.events import Delta, TokenUsage
+from bot.storage.exchange_queries import NEWEST_ID
+from bot.storage.exchanges import History
+
+log = logging.getLogger(__name__)
+
+FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
+# What a request with images may fail with if its server takes no images, or not these.
+IMAGE_ERRORS: Final = (ImagesUnsupported, ModelRequestRefused, ModelContextExceeded)
+
+
+@dataclass(slots=True)
+class _Request:
+    """A question that is sent in one prompt after the other until the model answers.
+
+    *images* are those of the question, None if they must be looked up. *images_refused* is the
+    reason to send no images, None if they may be sent.
+    """
+
+    build: Callable[..., Prompt]  # of token_budget and image_room
+    attempts: AttemptBudget
+    search: WindowSearch
+    answer: Answer
+    reply: Reply
+    images: tuple[PendingImage, ...] | None
+    images_refused: ModelError | None = None
+
+    @property
+    def generation(self) -> Generation:
+        return self.answer.generation
+
+
+class Generator:
+    """Asks the model of a place. *token_budget* bounds each prompt."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        history: History,
+        overrides: Overrides,
+        *,
+        token_budget: int,
+        images: PromptImages,
+        whereabouts: Whereabouts,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.accounting = Accounting(history)
+        self._overrides = overrides
+        self._model = model
+        self._history = history
+        self._token_budget = token_budget
+        self._images = images
+        self._clock = clock
+        self._windows = LearnedWindows(model, history.models)
+        self._short = set[str]()  # models whose answers are short, whatever the window is
+        self._whereabouts = whereabouts
+
+    async def tokens_of(self, text: str, model: str) -> int:
+        """Return about how many tokens *text* costs with a model."""
+        return (await self.accounting.calibration(model)).apply(estimate_tokens(text))
+
+    async def generate(self, answer: Answer, reply: Reply) -> None:
+        """Write the model's answer into *reply*; raises ModelError, NothingAsked or HistoryFailed.
+
+        The generation of *answer* holds the text, even if it is cut off.
+        """
+        request = await self._request(answer, reply)
+        await self._send_until_answered(request)
+        generation = answer.generation
+        if not _is_visible(generation.text):
+            generation.pieces.clear()
+            reply.restart()
+            raise ModelEmpty("no visible character")
+
+    async def _request(self, answer: Answer, reply: Reply) -> _Request:
+        """Return the request for a question with its context and history."""
+        asked_in = answer.exchange.conversation
+        effective = await self._overrides.at(asked_in)
+        answer.generation.model = model = effective.model
+        search = WindowSearch(self._windows, model, await self._windows.of(model))
+        calibration = await self.accounting.calibration(model)
+        budget = self._budget(search.window.prompt_budget, calibration)
+        context = await answer.job.load_context(answer.exchange)
+        await self._attach(answer, context.files, budget // FILES_SHARE)
+        question = answer.exchange
+        if not question.asks:
+            raise NothingAsked
+        exchanges: Sequence[Exchange] = await self._history.context(
+            asked_in,
+            before_id=question.message_id if answer.job.action else NEWEST_ID,
+            token_budget=budget,
+        )
+        if answer.job.action is ReplyAction.CONTINUE:
+            exchanges, question = [*exchanges, question], go_on_with(question)
+        build = partial(
+            _build,
+            effective.system_prompt,
+            exchanges,
+            question,
+            place=self._whereabouts(question),
+            reply_context=context.reply_context,
+        )
+        attempts = AttemptBudget(question.message_id)
+        return _Request(build, attempts, search, answer, reply, context.files.pictures)
+
+    async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
+        """Add the text of *files* to the question, as much of it as *token_limit* allows."""
+        exchange = answer.exchange
+        quoted = with_files(exchange.quoted, files.quoted)
+        text = shorten(files.text, token_limit)
+        room = token_limit - estimate_tokens(text)
+        kept_quotation = shorten(quoted, max(room, estimate_tokens(exchange.quoted)))
+        for sentence in files.notices:
+            answer.generation.note_unread(sentence)
+        read, length = len(text) + len(kept_quotation), len(files.text) + len(quoted)
+        if read < length:
+            answer.generation.files_percent = 100 * read // length
+        answer.exchange = replace(exchange, files=text or exchange.files, quoted=kept_quotation)
+        if answer.exchange == exchange:
+            return
+        try:
+            await self._history.store_files(answer.exchange, quoted_before=exchange.quoted)
+        except HistoryFailed as error:
+            log.warning("Cannot store the files of question %d: %s", exchange.message_id, error)
+
+    def _budget(self, tokens: int, calibration: Calibration) -> int:
+        """Return the budget of a prompt that may have *tokens*, in estimated tokens."""
+        return int(min(self._token_budget, tokens) / calibration.factor)
+
+    async def _fit(self, request: _Request) -> tuple[Prompt, RequestSize]:
+        """Return the prompt that fits into the window, with the reply limit that it leaves.
+
+        The reply gets less room if only then the question fits whole, or hardly any of it fits.
+        """
+        window, model = request.search.window, request.generation.model
+        calibration = await self.accounting.calibration(model)
+        image_calibration = await self.accounting.calibration(model, IMAGES)
+        with_images = request.images_refused is None
+        room = (
+            self._images.room(model, calibration, image_calibration) if with_images else NO_IMAGES
+        )
+        build = partial(request.build, image_room=room)
+        prompt = build(token_budget=self._budget(window.prompt_budget, calibration))
+        if prompt.read_percent < 100:
+            widest = build(token_budget=self._budget(window.question_budget, calibration))
+            if widest.read_percent >= min(100, 2 * prompt.read_percent):
+                prompt = widest
+        if with_images:
+            self._note_left_out(request.answer, prompt)
+        tokens = prompt.tokens + prompt.image_count * room.tokens
+        limit = window.reply_limit(calibration.apply(tokens), self._model.reply_tokens)
+        size = RequestSize(tokens, prompt.history_tokens, limit)
+        return replace(prompt, reply_tokens=limit), size
+
+    async def _send_until_answered(self, request: _Request) -> None:
+        """Send prompts until one is answered: the whole, without images, smaller and smaller."""
+        prompt, size = await self._fit(request)
+        while True:
+            retry: ModelError | None = None
+            try:
+                await self._send(request, prompt)
+            except ModelError as error:
+                retry = await self._reason_to_retry(request, prompt, error)
+                if retry is None:
+                    raise
+            finally:
+                if retry is None:
+                    await self._learn_from_acceptance(request, prompt, size)
+            if retry is None:
+                return
+            if retry is not request.images_refused:
+                await self._make_smaller(request, prompt, size, retry)
+                prompt, size = await self._fit(request)
+
+    async def _reason_to_retry(
+        self, request: _Request, prompt: Prompt, error: ModelError
+    ) -> ModelError | None:
+        """Return why another prompt may be answered; None if *error* ends the answer."""
+        generation = request.generation
+        if isinstance(error, OutputTruncated | ModelThoughtOnly):
+            return await self._cramped(request, prompt, error)
+        if generation.begun:
+            return None
+        images_may_be_why = generation.images_sent and isinstance(error, IMAGE_ERRORS)
+        if images_may_be_why and request.attempts.left and _reported(error) == NO_REPORTED_LIMITS:
+            request.images_refused = error
+            return error
+        too_long = isinstance(error, ModelContextExceeded | ModelEmptyBody)
+        return error if too_long else None
+
+    async def _make_smaller(
+        self, request: _Request, prompt: Prompt, size: RequestSize, error: ModelError
+    ) -> None:
+        """Let the next prompt be smaller; raises *error* if none is left to be tried."""
+        attempts, search, generation = request.attempts, request.search, request.generation
+        await self.accounting.calibrate(generation, _reported(error).prompt)
+        await self._discard(request)
+        size = _sent(size, prompt, generation)
+        if is_smallest(size):
+            raise error
+        factor = (await self.accounting.calibration(generation.model)).factor
+        await search.refuse(size, factor, error, last_attempt=attempts.left <= 1)
+        if not attempts.left:
+            await search.give_up(error)
+            raise error
+        log.info(
+            "Ask again for question %d with less: %d + %d tokens were too many",
+            *(attempts.question_id, size.prompt, size.reply),
+        )
+        # Leave images out if the room is unknown, or if they did not fit into it.
+        if prompt.turn_images and (attempts.left <= 2 or _reported(error) == NO_REPORTED_LIMITS):
+            request.images_refused = error
+
+    async def _learn_from_acceptance(
+        self, request: _Request, prompt: Prompt, size: RequestSize
+    ) -> None:
+        """Learn the context window from a request that the server accepted."""
+        generation = request.generation
+        if not generation.begun and not generation.only_thought:
+            return
+        size = _sent(size, prompt, generation)
+        counted = generation.usage.prompt_tokens if generation.usage else 0
+        calibration = await self.accounting.calibration(generation.model)
+        if not generation.images_sent:
+            calibration = calibration.learn(size.prompt, counted)
+        await request.search.accept(size, calibration.factor, counted)
+
+    async def _cramped(
+        self, request: _Request, prompt: Prompt, ended: OutputTruncated | ModelThoughtOnly
+    ) -> ModelContextExceeded:
+        """Return the reason to ask again with less history: the answer had hardly any room.
+
+        Raises *ended*, the answer's own error, if it had room or if nothing can be done.
+        """
+        generation, search = request.generation, request.search
+        generation.only_thought = thought = isinstance(ended, ModelThoughtOnly)
+        used, limit = await self.accounting.used(generation), prompt.reply_tokens
+        if generation.usage and generation.usage.completion_tokens < limit:
+            self._windows.note_cut_short(generation.model)
+        full = used is not None and is_full(
+            used.prompt_tokens, used.completion_tokens, limit, thought=thought
+        )
+        full = full or (thought and limit < self._model.reply_tokens)
+        if not full or generation.model in self._short or (thought and generation.begun):
+            raise ended
+        if search.cramped and not thought:
+            # The second answer is as short: the server limits them, not the window.
+            self._short.add(generation.model)
+            search.forget()
+        if search.cramped or not prompt.history_tokens or not request.attempts.left:
+            if thought:
+                raise ModelThoughtCramped from ended
+            raise ended
+        window = used.prompt_tokens + used.completion_tokens if used else 0
+        limits = ReportedLimits(window, cramped=True)
+        return ModelContextExceeded("hardly any room was left", limits)
+
+    async def _discard(self, request: _Request) -> None:
+        """Discard the answer to a prompt; its tokens still count as used."""
+        generation = request.generation
+        used = await self.accounting.used(generation)
+        if used is not None:
+            generation.discarded += replace(used, answers=0, estimated=0)
+        generation.usage = generation.first_token_seconds = None
+        generation.only_thought = False
+        if generation.written:
+            _rewind(request)
+
+    def _note_left_out(self, answer: Answer, prompt: Prompt) -> None:
+        """Note which images of the question the model does not get."""
+        names = image_names(answer.exchange)
+        if not names or not self._images.turns:
+            return
+        if not self._images.supported_by(answer.generation.model):
+            answer.generation.note_unread(answer.strings.model_images_unsupported)
+            return
+        for name in names[prompt.images_for(answer.exchange) :]:
+            answer.generation.note_unread(answer.strings.picture_left_out.format(name=name))
+
+    async def _send(self, request: _Request, prompt: Prompt) -> None:
+        """Send *prompt*, with its images unless these were refused."""
+        if request.images_refused is not None:
+            try:
+                await self._stream(request, prompt)
+            finally:
+                self._note_images_refused(request, request.images_refused)
+        elif not prompt.turn_images:
+            await self._stream(request, prompt)
+        else:
+            async with self._images.attach_to(prompt, request.images) as attached:
+                _note_unread(request, attached)
+                await self._stream(request, attached.prompt, attached.release)
+
+    def _note_images_refused(self, request: _Request, why: ModelError) -> None:
+        """Note that the images were to blame, if the model answers without them."""
+        generation, strings = request.generation, request.answer.strings
+        if not generation.begun:
+            return
+        unsupported = isinstance(why, ImagesUnsupported)
+        if unsupported:
+            self._images.note_unsupported(generation.model)
+        if image_names(request.answer.exchange):
+            generation.note_unread(
+                strings.model_images_unsupported if unsupported else strings.pictures_refused
+            )
+
+    async def _stream(
+        self, request: _Request, prompt: Prompt, release: Callable[[], None] | None = None
+    ) -> None:
+        """Write what the model answers; *release* frees what only the prompt needs."""
+        answer, generation, reply = request.answer, request.generation, request.reply
+        continuation = Continuation("".join(generation.pieces))
+        generation.begin(prompt)
+        async with self._model.stream(prompt, request.attempts, model=generation.model) as events:
+            if release is not None:
+                release()
+            try:
+                async for event in events:
+                    if isinstance(event, Delta):
+                        if generation.first_token_seconds is None:
+                            generation.first_token_seconds = self._clock() - answer.started
+                            log.debug("First token of %d", answer.exchange.message_id)
+                        if event.replaces:
+                            continuation = _rewind(request)
+                        if text := continuation.write(event.text):
+                            generation.pieces.append(text)
+                            reply.write(text)
+                    elif isinstance(event, TokenUsage):
+                        generation.usage = event
+                    else:
+                        generation.thought_seconds = event.seconds
+            finally:
+                if rest := continuation.finish():
+                    generation.pieces.append(rest)
+                    with suppress(ReplyLost, ReplyBlocked):  # The first error says more.
+                        reply.write(rest)
+                # Each request begins its notices anew.
+                generation.notices = [*generation.unread]
+                if generation.begun:
+                    generation.notices += _notices(answer, prompt)
+
+
+def _reported(error: ModelError) -> ReportedLimits:
+    return error.reported if isinstance(error, ModelContextExceeded) else NO_REPORTED_LIMITS
+
+
+def _sent(size: RequestSize, prompt: Prompt, generation: Generation) -> RequestSize:
+    """Return the size of the newest request: that of *prompt*, perhaps without its images."""
+    return size if generation.images_sent else replace(size, prompt=prompt.tokens)
+
+
+def _rewind(request: _Request) -> Continuation:
+    """Take back what the newest request brought."""
+    text = request.generation.rewind()
+    request.reply.restart()
+    request.reply.write(text)
+    return Continuation(text)
+
+
+def _is_visible(text: str) -> bool:
+    # Imported late, as the reply does: that saves 0.5 MB in an idle bot.
+    from bot.markdown.renderer import is_visible  # noqa: PLC0415
+
+    return is_visible(text)
+
+
+def _build(
+    system_prompt: str,
+    exchanges: Sequence[Exchange],
+    question: Exchange,
+    *,
+    token_budget: int,
+    place: str,
+    reply_context: ReplyContext,
+    image_room: ImageRoom = NO_IMAGES,
+) -> Prompt:
+    """Build the prompt, and log at DEBUG how much of *exchanges* is in it, in numbers alone."""
+    prompt = build_prompt(
+        system_prompt,
+        exchanges,
+        question,
+        token_budget=token_budget,
+        place=place,
+        reply_context=reply_context,
+        image_room=image_room,
+    )
+    if question.quoted == GO_ON and not prompt.exchanges:
+        raise ModelContextExceeded("the reply to be continued does not fit")
+    left_out = len(exchanges) - prompt.exchanges
+    log.debug(
+        "Prompt of %d: %d of %d tokens; taken %d exchanges of %d tokens, left out %d of %d",
+        question.message_id,
+        prompt.tokens,
+        token_budget,
+        prompt.exchanges,
+        sum(exchange.tokens for exchange in exchanges[left_out:]),
+        left_out,
+        sum(exchange.tokens for exchange in exchanges[:left_out]),
+    )
+    return prompt
+
+
+def _note_unread(request: _Request, attached: PromptWithImages) -> None:
+    """Note which images of the question could not be fetched."""
+    generation, strings = request.generation, request.answer.strings
+    exchange, prompt = request.answer.exchange, attached.prompt
+    missing = prompt.images_sent_for(exchange) < prompt.images_for(exchange)
+    if missing and attached.busy:
+        generation.note_unread(strings.pictures_busy)
+    elif missing and request.images is None:
+        generation.note_unread(strings.pictures_unreachable)
+    elif request.images is not None:
+        for sentence in attached.unread:
+            generation.note_unread(sentence)
+
+
+def _notices(answer: Answer, prompt: Prompt) -> Iterator[str]:
+    """Yield the notices about how an answer was made."""
+    seconds = answer.generation.thought_seconds
+    if seconds is not None and seconds >= 1:
+        yield answer.strings.thought.format(seconds=round(seconds))
+    files_percent = answer.generation.files_percent
+    if prompt.read_percent < 100:  # Its files are the end of a question.
+        percent = prompt.read_percent * files_percent // 100
+        yield answer.strings.question_shortened.format(percent=percent)
+    elif files_percent < 100:
+        yield answer.strings.files_shortened.format(percent=files_percent)

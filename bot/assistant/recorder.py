@@ -1,0 +1,83 @@
+"""Record answers in the history; if the database fails, they are shown all the same."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from bot.conversation.exchange import Attempt, Exchange, State
+from bot.errors import HistoryFailed, ReplyDelayed
+from bot.storage.exchanges import History
+
+log = logging.getLogger(__name__)
+
+NOT_RECORDED: Final = 0  # the number of an attempt; recorded ones count from 1
+
+
+class Recorder:
+    """Records how far answers came. Only `give_up` raises."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def begin(self, exchange: Exchange) -> Attempt | None:
+        """Begin the next attempt at a question; None if it was deleted or has ended.
+
+        If it could not be recorded it has the number NOT_RECORDED.
+        """
+        try:
+            return await self._history.begin(exchange)
+        except HistoryFailed as error:
+            log.warning("Cannot record the attempt at question %d: %s", exchange.message_id, error)
+            return Attempt(exchange, number=NOT_RECORDED, pending_notices=None)
+
+    async def end(self, exchange: Exchange, state: State, notices: Sequence[str]) -> None:
+        """Record how a question ended that has no new reply."""
+        try:
+            await self._history.complete(exchange, state, notices)
+        except HistoryFailed as error:
+            log.warning("Cannot record the end of question %d: %s", exchange.message_id, error)
+
+    async def reply(
+        self,
+        exchange: Exchange,
+        state: State,
+        notices: Sequence[str],
+        *,
+        received: bool = True,
+        replaces: bool = False,
+    ) -> bool:
+        """Record a reply and that it must be shown; False if the database failed.
+
+        *received* says whether the question is stored, *replaces* whether it has a reply already.
+        """
+        try:
+            if not received:
+                await self._history.receive(exchange)
+            # The latter replaces a reply that was stored whole but never shown, too.
+            if replaces or not await self._history.complete(exchange, state, notices):
+                await self._history.complete_regeneration(exchange, state, notices)
+        except HistoryFailed as error:
+            log.warning("Cannot record answer %d: %s", exchange.message_id, error)
+            return False
+        return True
+
+    async def shown(self, exchange: Exchange) -> None:
+        """Record that people see the whole reply; if not, it is shown again after a restart."""
+        try:
+            await self._history.mark_shown(exchange.message_id)
+        except HistoryFailed as error:
+            log.warning("Cannot record answer %d as shown: %s", exchange.message_id, error)
+
+    async def deferred(self, exchange: Exchange, why: ReplyDelayed) -> None:
+        """Record that an attempt does not count, because Discord could not show the reply."""
+        log.warning("Defer answer %d: %s", exchange.message_id, why)
+        try:
+            await self._history.undo_attempt(exchange.message_id)
+        except HistoryFailed as error:
+            log.warning("Cannot record answer %d as deferred: %s", exchange.message_id, error)
+
+    async def give_up(self, exchange: Exchange) -> None:
+        """Record that a question ends without a reply; raises HistoryFailed."""
+        log.warning("Give up question %d: each attempt ended the program", exchange.message_id)
+        await self._history.complete(exchange, State.FAILED)
+        await self._history.mark_shown(exchange.message_id)
