@@ -287,12 +287,11 @@ class Driver:
         """Return the interaction once it is answered, a modal, or failed."""
         done = {"answered", "modal", "failed"}
 
-        def is_done(event: Json) -> bool:
-            seen = event["data"]["interaction"]
-            return seen["id"] == interaction and seen["state"] in done
-
         event = await self.wait_for(
-            is_done, types=["interaction_response"], timeout_seconds=timeout_seconds
+            lambda event: event["data"]["interaction"]["state"] in done,
+            types=["interaction_response"],
+            about=interaction,
+            timeout_seconds=timeout_seconds,
         )
         return dict(event["data"]["interaction"])
 
@@ -401,6 +400,10 @@ class Driver:
         """Remove all rules by which messages are refused."""
         await self.call("DELETE", "/refusals")
 
+    async def forget_limits(self) -> None:
+        """Forget how much of each rate limit is used up, as for another bot."""
+        await self.call("DELETE", "/limits")
+
     async def settings(self, **changes: object) -> Json:
         """Change settings and return all of them."""
         return dict(await self.call("PUT", "/settings", changes))
@@ -414,11 +417,20 @@ class Driver:
         *,
         after: int = 0,
         types: Iterable[str] = (),
+        about: str | None = None,
         timeout_seconds: float = 0.0,
     ) -> list[Json]:
-        """Return what happened after *after*, waiting for the first up to *timeout_seconds*."""
+        """Return what happened after *after*, waiting for the first up to *timeout_seconds*.
+
+        *about*: the id of a channel or of an interaction, for its messages or its answers alone.
+        """
         answer = await self.call(
-            "GET", "/events", after=after, types=",".join(types), timeout=timeout_seconds
+            "GET",
+            "/events",
+            after=after,
+            types=",".join(types),
+            about=about,
+            timeout=timeout_seconds,
         )
         return list(answer["events"])
 
@@ -428,13 +440,16 @@ class Driver:
         *,
         types: Iterable[str] = (),
         after: int = 0,
+        about: str | None = None,
         timeout_seconds: float = PATIENCE_SECONDS,
     ) -> Json:
         """Return the first event after *after* that satisfies *predicate*; it may be past."""
         deadline = time.monotonic() + timeout_seconds
         wanted = list(types)
         while (left := deadline - time.monotonic()) > 0:
-            for event in await self.events(after=after, types=wanted, timeout_seconds=left):
+            for event in await self.events(
+                after=after, types=wanted, about=about, timeout_seconds=left
+            ):
                 after = event["seq"]
                 if predicate(event):
                     return event
@@ -444,6 +459,7 @@ class Driver:
         self,
         predicate: Predicate,
         *,
+        channel: str | None = None,
         after: int = 0,
         timeout_seconds: float = PATIENCE_SECONDS,
     ) -> Json:
@@ -452,6 +468,7 @@ class Driver:
             lambda item: predicate(item["data"]["message"]),
             types=["message_create", "message_update"],
             after=after,
+            about=channel,
             timeout_seconds=timeout_seconds,
         )
         return dict(event["data"]["message"])
@@ -471,10 +488,11 @@ class Driver:
                 message["author"]["id"] == self.bot_id
                 and message["type"] in {0, 19, 20, 23}
                 and text in message["content"]
-                and (channel is None or message["channel_id"] == channel)
             )
 
-        return await self.wait_for_message(matches, after=after, timeout_seconds=timeout_seconds)
+        return await self.wait_for_message(
+            matches, channel=channel, after=after, timeout_seconds=timeout_seconds
+        )
 
     async def wait_until_connected(self, *, timeout_seconds: float = PATIENCE_SECONDS) -> None:
         """Return when the bot has a session on the gateway."""

@@ -39,6 +39,10 @@ class ModelDriver:
         """Answer with *reply*, which has a body or another status, who asks for the models."""
         await self._call("PUT", "listing", reply.to_json())
 
+    async def resume(self) -> None:
+        """End the stalls that go on now."""
+        await self._call("POST", "resume")
+
     async def reset(self) -> None:
         """Drop what is scripted and the record, and set all settings as they were first."""
         for name in ("replies", "rules", "listing", "requests", "settings"):

@@ -86,6 +86,7 @@ class Stage:
         """Give the same stand-ins to other bots: with a folder of their own, nothing scripted."""
         await self.discord.clear_faults()
         await self.discord.clear_refusals()
+        await self.discord.forget_limits()
         await self.discord.settings(portal={"message_content": message_content})
         await self.model.reset()
         await self.model.change(**model_settings)

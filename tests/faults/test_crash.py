@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -180,7 +181,7 @@ async def test_01_questions_that_hang_after_a_crash_do_not_hold_up_the_others(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
-    hanging = Script(text="At last.", stall_before_seconds=12)
+    hanging = Script(text="At last.", stall_before_seconds=60)
     await stage.model.reply_when(f"{unique} hanging", hanging)
     await stage.model.reply_when(f"{unique} quick", Script(text="Quick.", stall_before_seconds=2))
     async with stage.bot() as bot:
@@ -190,9 +191,12 @@ async def test_01_questions_that_hang_after_a_crash_do_not_hold_up_the_others(
         quick = await stage.ask(f"{unique} quick")
         await until(partial(is_begun, stage, quick))
         await killed(bot)
+    before = len(await stage.requests_with(f"{unique} hanging"))
     async with stage.bot():
         await stage.answer_to(quick)
         assert {stage.state_of(one) for one in slow} == {"answering"}
+        await until(partial(asked_more_than, stage, f"{unique} hanging", before + len(slow) - 1))
+        await stage.model.resume()
         await check_invariants(stage, *slow, quick, model_calls=2)
 
 
@@ -257,15 +261,20 @@ async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
 ) -> None:
     """More stands between the question and the answer than is looked through."""
     stage = own_stage
-    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100, stall_before_seconds=10)
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100)
+    held = replace(script, stall_before_seconds=60)
+    await stage.model.reply_when(unique, held, times=1)
     await stage.model.reply_when(unique, script)
     async with stage.bot() as bot:
         voice = await stage.channel(kind=ChannelType.VOICE)
         question = await stage.ask(unique, channel=voice)
         await stage.model_asked(unique)
-        for number in range(MESSAGES * MAX_PAGES + 10):
-            await stage.discord.say(voice, "Jun", f"{unique} chatter {number}")
-        assert await stage.parts_of(question) == [], "it was not to be begun yet"
+        chatter = {"channel_id": voice, "author_id": "Jun"}
+        await stage.discord.say_all(
+            chatter | {"content": f"{unique} chatter {number}"}
+            for number in range(MESSAGES * MAX_PAGES + 10)
+        )
+        await stage.model.resume()
         begun = await stage.shown("harbour", voice)
         await killed(bot)
     async with stage.bot():

@@ -117,7 +117,8 @@ async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_o
 ) -> None:
     stage = own_stage
     text = "as I was saying " * 20
-    await stage.model.reply_when(f"{unique} running", Script(text=text, chunks_per_second=40))
+    script = Script(text=text, stall_after_chunks=8, stall_seconds=60)
+    await stage.model.reply_when(f"{unique} running", script)
     async with stage.bot():
         person = await stage.person()
         dm = await stage.discord.dm(person)
@@ -125,6 +126,7 @@ async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_o
         waiting = await stage.discord.say(dm, person, f"{unique} waiting")
         await stage.shown("as I was", dm)
         await stage.use(dm, "system", by=person, prompt=f"{unique} holds now")
+        await stage.model.resume()
         [ending, _] = await check_invariants(stage, running, waiting, model_calls=1)
         assert ending.reply == text.strip()
         assert unique not in (await stage.prompt_with(f"{unique} running"))[0]["content"]

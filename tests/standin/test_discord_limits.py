@@ -67,6 +67,12 @@ async def test_too_many_invalid_requests_are_answered_by_cloudflare(
     assert isinstance(answer.body, str)
 
 
+async def test_what_is_used_up_can_be_forgotten(api: Api, people: Driver) -> None:
+    assert [(await api.send("general")).status for _ in range(6)] == [200] * 5 + [429]
+    await people.forget_limits()
+    assert (await api.send("general")).status == 200
+
+
 async def test_an_answer_on_demand_for_the_next_requests_only(api: Api, people: Driver) -> None:
     await people.fault("answer", method="POST", path="/messages$", count=2, status=503, body="oops")
     answers = [await api.send("general") for _ in range(3)]

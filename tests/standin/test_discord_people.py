@@ -31,6 +31,16 @@ async def test_what_is_not_there_is_named(people: Driver) -> None:
     await refused(404, people.interaction("1"))
 
 
+async def test_who_watches_one_channel_sees_what_is_said_there(people: Driver) -> None:
+    message = await people.say("general", "Jun", "hi")
+    dm = await people.dm("Mina")
+    await people.say(dm, "Mina", "hello")
+    here = await people.events(about=message["channel_id"])
+    assert [event["data"]["message"]["content"] for event in here] == ["hi"]
+    seen = await people.wait_for_message(lambda _: True, channel=dm)
+    assert seen["content"] == "hello"
+
+
 async def test_a_kicked_member_is_gone_and_told(api: Api, people: Driver, socket: Socket) -> None:
     await people.settings(portal={"members": True})
     await socket.identify(GUILDS | MEMBERS)

@@ -413,6 +413,17 @@ async def test_stalls_outlast_the_clients_patience(model: ModelDriver, client: A
     assert (first.chunks_sent, second.chunks_sent) == (0, 1)
 
 
+async def test_a_stall_ends_when_it_is_ended(model: ModelDriver, client: AsyncOpenAI) -> None:
+    await model.reply(Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1))
+    async with await asked(client) as stream:
+        text = ""
+        async for chunk in stream:
+            text += "".join(choice.delta.content or "" for choice in chunk.choices)
+            if text == "abcd":
+                await model.resume()
+    assert text == "abcdefgh"
+
+
 async def test_client_that_leaves_is_written_down_at_once(
     model: ModelDriver, client: AsyncOpenAI
 ) -> None:

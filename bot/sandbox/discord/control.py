@@ -45,6 +45,7 @@ class Control:
             ("GET", "/refusals", self._list_refusals),
             ("POST", "/refusals", self._add_refusal),
             ("DELETE", "/refusals", self._clear_refusals),
+            ("DELETE", "/limits", self._forget_limits),
             ("GET", "/settings", self._get_settings),
             ("PUT", "/settings", self._put_settings),
             ("GET", "/events", self._events),
@@ -86,6 +87,9 @@ class Control:
     async def _clear_refusals(self, _request: web.Request) -> None:
         self._state.refusals.clear()
 
+    async def _forget_limits(self, _request: web.Request) -> None:
+        self._state.limits.forget()
+
     async def _get_settings(self, _request: web.Request) -> Json:
         return self._state.knobs.as_json()
 
@@ -98,6 +102,7 @@ class Control:
         after = int(request.query.get("after", 0))
         wait = min(float(request.query.get("timeout", 0)), LONGEST_POLL_SECONDS)
         kinds = [kind for kind in request.query.get("types", "").split(",") if kind]
-        found = await self._state.journal.wait(after, wait, kinds)
+        about = request.query.get("about")
+        found = await self._state.journal.wait(after, wait, kinds, about)
         last = found[-1]["seq"] if found else max(after, 0)
         return {"events": found, "last": last}

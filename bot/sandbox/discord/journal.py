@@ -30,29 +30,46 @@ class Journal:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def after(self, seq: int, kinds: Iterable[str] = ()) -> list[Json]:
-        """Return what happened after *seq*, of the given *kinds* or of all, oldest first."""
+    def after(self, seq: int, kinds: Iterable[str] = (), about: str | None = None) -> list[Json]:
+        """Return what happened after *seq*, of the given *kinds* or of all, oldest first.
+
+        *about* is the id of a channel or of an interaction: what concerns no other.
+        """
         wanted = frozenset(kinds)
         found: list[Json] = []
         for entry in reversed(self._entries):
             if entry["seq"] <= seq:
                 break
-            if not wanted or entry["type"] in wanted:
+            if (not wanted or entry["type"] in wanted) and _is_about(entry, about):
                 found.append(entry)
         found.reverse()
         return found
 
-    async def wait(self, seq: int, timeout_seconds: float, kinds: Iterable[str] = ()) -> list[Json]:
-        """Return what happened after *seq*, waiting for the first up to *timeout_seconds*."""
+    async def wait(
+        self,
+        seq: int,
+        timeout_seconds: float,
+        kinds: Iterable[str] = (),
+        about: str | None = None,
+    ) -> list[Json]:
+        """Return what `after` does, waiting for the first up to *timeout_seconds*."""
         wanted = frozenset(kinds)
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
                     changed = self._changed
-                    found = self.after(seq, wanted)
+                    found = self.after(seq, wanted, about)
                     if found:
                         return found
                     seq = max(seq, self.last)
                     await changed.wait()
         except TimeoutError:
             return []
+
+
+def _is_about(entry: Json, about: str | None) -> bool:
+    data = entry["data"]
+    return about is None or about in {
+        data.get("message", {}).get("channel_id"),
+        data.get("interaction", {}).get("id"),
+    }

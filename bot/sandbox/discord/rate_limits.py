@@ -75,6 +75,11 @@ class RateLimits:
         self._invalid: deque[float] = deque()
         self.invalid_total = 0
 
+    def forget(self) -> None:
+        """Count from nothing, as for another bot."""
+        self._windows.clear()
+        self._second = Window(0.0)
+
     def ask_global(self) -> Verdict | None:
         """Count one request against the whole bot's limit; return a verdict only if it is over."""
         now = self._clock()

@@ -38,6 +38,7 @@ class Control:
         app.router.add_delete("/rules", self._clear_rules)
         app.router.add_put("/listing", self._set_listing)
         app.router.add_delete("/listing", self._clear_listing)
+        app.router.add_post("/resume", self._resume)
         app.router.add_get("/settings", self._show_settings)
         app.router.add_put("/settings", self._change_settings)
         app.router.add_delete("/settings", self._reset_settings)
@@ -67,6 +68,10 @@ class Control:
 
     async def _clear_listing(self, _request: web.Request) -> web.Response:
         self._state.listing = None
+        return web.json_response({})
+
+    async def _resume(self, _request: web.Request) -> web.Response:
+        self._state.resume()
         return web.json_response({})
 
     async def _show_settings(self, _request: web.Request) -> web.Response:

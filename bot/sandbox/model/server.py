@@ -170,7 +170,7 @@ class ChatAPI:
         script = self._state.listing
         if script is not None:
             exchange.bytes_left = script.disconnect_after_bytes
-            await asyncio.sleep(script.stall_before_seconds)
+            await self._state.stall(script.stall_before_seconds)
             await self._send_verbatim(exchange, script)
             return
         models = self._state.settings.models or (_LISTED_MODEL,)
@@ -192,7 +192,7 @@ class ChatAPI:
         body = await self._checked(exchange)
         script = self._state.next_script(last_question(body["messages"])) or self._own(body)
         exchange.bytes_left = script.disconnect_after_bytes
-        await asyncio.sleep(script.stall_before_seconds)
+        await self._state.stall(script.stall_before_seconds)
         completion = self._completion(exchange.record.seq, body, script)
         if script.status != 200 or script.body is not None:
             await self._send_verbatim(exchange, script)
@@ -320,14 +320,14 @@ class ChatAPI:
                 due += 1 / rate
                 await asyncio.sleep(max(0.0, due - now()))
             if not stalled and number >= script.stall_after_chunks:
-                await asyncio.sleep(script.stall_seconds)
+                await self._state.stall(script.stall_seconds)
                 stalled, due = True, now()
             if number == script.disconnect_after_chunks:
                 raise _CutError
             await exchange.write(data)
             exchange.record.sent_text(number + 1)
         if not stalled:
-            await asyncio.sleep(script.stall_seconds)
+            await self._state.stall(script.stall_seconds)
         if script.disconnect_after_chunks is not None:
             raise _CutError
 

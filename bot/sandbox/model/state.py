@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
@@ -181,6 +182,18 @@ class ModelState:
         self.rules: list[Rule] = []
         self.listing: Script | None = None  # what /models answers, where it is not as it should be
         self.log = RequestLog()
+        self._resumed = asyncio.Event()
+
+    async def stall(self, seconds: float) -> None:
+        """Wait for so long, or until `resume`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._resumed.wait()
+
+    def resume(self) -> None:
+        """End the stalls that go on now."""
+        self._resumed.set()
+        self._resumed = asyncio.Event()
 
     def next_script(self, question: str) -> Script | None:
         """Take what is to be said to *question*: by the first rule that fits, else the next."""
