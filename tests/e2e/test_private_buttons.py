@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -102,13 +103,15 @@ async def test_what_takes_several_messages_has_no_button_that_could_change_one_a
 async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: str) -> None:
     """Neither under one of several messages, nor under one that Continue made so."""
     person, place = await stage.person(), await stage.channel()
-    cut = Script(text=LONG, finish_reason="length")
+    # The answers end at their own limit: an end of the window would be learned.
+    usage = {"prompt_tokens": 300, "completion_tokens": 2000, "total_tokens": 2300}
+    cut = Script(text=LONG, finish_reason="length", usage=usage)
     await stage.model.reply_when(f"{unique} long", cut, times=1)
     shown = await asked(stage, place, person, f"{unique} long")
     assert [actions(one) for one in shown] == [[], []]
     assert shown[-1]["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
-    begun_with = Script(text="The beginning.", finish_reason="length")
-    await stage.model.reply_when(f"{unique} short", begun_with, times=2)
+    begun_with = replace(cut, text="The beginning.")
+    await stage.model.reply_when(f"{unique} short", begun_with, times=1)
     interaction = await ask(stage, place, person, f"{unique} short")
     [short] = await answer(stage, interaction)
     assert short["content"].endswith(f"-# {ENGLISH.model_output_truncated}")

@@ -7,6 +7,7 @@ import pytest
 
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
+from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -142,10 +143,19 @@ async def test_where_it_may_not_speak_the_log_names_the_permission(
     await stage.logged(f"Cannot show answer {question['id']}")
     [line] = [one for one in stage.log.splitlines() if f"answer {question['id']}" in one]
     assert f"the permission {named} is missing" in line
-    assert stage.state_of(question) == "failed"
+    await failed(stage, question)
     assert await stage.discord.messages(channel) == [question]
     refused = [one for one in await stage.discord.requests() if channel in one["path"]]
     assert len([one for one in refused if one["status"] == 403]) <= 3
+
+
+async def failed(stage: Stage, question: Message) -> None:
+    """Return when the answer has failed, which is stored after it is logged."""
+
+    async def has_failed() -> bool:
+        return stage.state_of(question) == "failed"
+
+    await until(has_failed)
 
 
 async def test_in_a_thread_where_it_may_not_speak_the_log_names_that_permission(
@@ -157,7 +167,7 @@ async def test_in_a_thread_where_it_may_not_speak_the_log_names_that_permission(
     await stage.logged(f"Cannot show answer {question['id']}")
     [line] = [one for one in stage.log.splitlines() if f"answer {question['id']}" in one]
     assert "the permission Send Messages in Threads is missing" in line
-    assert stage.state_of(question) == "failed"
+    await failed(stage, question)
 
 
 async def test_without_read_message_history_it_answers_without_a_reference(
