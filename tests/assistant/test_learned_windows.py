@@ -31,22 +31,13 @@ from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from bot.storage.exchanges import History
 from tests.doubles import DoubleReply, an_exchange
+from tests.variations import combined
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WINDOWS: Final = (1024, 2048, 4096, 8192)
 QUESTIONS: Final = 36
 RESTART_AFTER: Final = 18
-# Each dialect and each window at least once; all combinations with --all.
-DIALECTS_AND_WINDOWS: Final = [
-    pytest.param(
-        dialect,
-        window,
-        marks=[] if window == WINDOWS[number % len(WINDOWS)] else pytest.mark.variation,
-    )
-    for number, dialect in enumerate(DIALECTS)
-    for window in WINDOWS
-]
 WORDS: Final = "the harbour lies in the north and has three quays made of stone, "  # 14 tokens
 REPLY: Final = (WORDS * 9).strip()
 THREAD: Final = 1
@@ -113,7 +104,7 @@ async def refusals(server: ModelDriver) -> int:
     return sum(not record.chunks_sent for record in records)
 
 
-@pytest.mark.parametrize(("dialect", "window"), DIALECTS_AND_WINDOWS)
+@pytest.mark.parametrize(("dialect", "window"), combined(DIALECTS, WINDOWS))
 async def test_a_long_thread_is_answered_to_its_end(
     server: ModelDriver, tmp_path: Path, dialect: str, window: int
 ) -> None:
@@ -152,7 +143,7 @@ async def test_the_answer_has_room_in_the_window(
     assert reply.text == long.text
 
 
-@pytest.mark.parametrize(("dialect", "window"), DIALECTS_AND_WINDOWS)
+@pytest.mark.parametrize(("dialect", "window"), combined(DIALECTS, WINDOWS))
 async def test_one_long_paste_is_shortened_until_it_fits(
     server: ModelDriver, tmp_path: Path, dialect: str, window: int
 ) -> None:

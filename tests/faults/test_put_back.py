@@ -16,6 +16,7 @@ from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed
 from tests.faults.test_refused import Asked, asked, bad
+from tests.variations import combined
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -70,8 +71,7 @@ async def check_back(question: Asked, old: str, *notices: str, buttons: list[str
     assert [actions(one) for one in shown] == [[]] * (len(shown) - 1) + [buttons]
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "at_once"), combined(PLACES, [True, False]))
 async def test_a_reply_whose_new_words_are_refused_is_there_again(
     stage: Stage, unique: str, place: str, at_once: bool
 ) -> None:

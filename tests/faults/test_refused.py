@@ -15,6 +15,7 @@ from tests.e2e.test_asking import ask, parts
 from tests.e2e.test_buttons import actions
 from tests.faults.points import POINTS, until
 from tests.faults.test_crash import killed
+from tests.variations import combined
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -103,8 +104,7 @@ async def check_kept(question: Asked, kept: str, unique: str) -> None:
     assert len(await stage.requests_with(f"first {unique}")) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "kind"), combined(PLACES, KINDS))
 async def test_if_all_text_is_refused_only_the_notice_is_shown(
     stage: Stage, unique: str, place: str, kind: str
 ) -> None:
@@ -152,8 +152,7 @@ async def test_a_403_of_an_unknown_code_is_about_the_text_too(
     await stage.discord.clear_refusals()
 
 
-@pytest.mark.parametrize("at_the_end", [True, False])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "at_the_end"), combined(PLACES, [True, False]))
 async def test_where_the_bot_may_not_write_any_more_it_keeps_what_it_showed(
     own_stage: Stage, unique: str, place: str, at_the_end: bool
 ) -> None:
@@ -192,8 +191,7 @@ async def test_refused_last_words_are_not_stored(stage: Stage, unique: str, plac
     await stage.discord.clear_refusals()
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(("place", "at_once"), combined(PLACES, [True, False]))
 async def test_a_further_message_that_is_refused_leaves_those_before_it(
     stage: Stage, unique: str, place: str, at_once: bool
 ) -> None:
