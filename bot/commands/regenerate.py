@@ -3,6 +3,7 @@
 from enum import Enum, auto
 
 from bot.assistant.assistant import Assistant, Delivery
+from bot.assistant.ports import Reply
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
 from bot.errors import UserRateLimited
@@ -11,7 +12,6 @@ from bot.inbox.interactions import Interactions
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.user_limits import UserRateLimit, Verdict
-from bot.replies.discord_reply import DiscordReply
 from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
 
@@ -78,7 +78,7 @@ class Regenerator:
             exchange, reply, action, person_id, load_context=load_context
         )
 
-    async def _reply(self, exchange: Exchange, press: ButtonPress) -> DiscordReply | None:
+    async def _reply(self, exchange: Exchange, press: ButtonPress) -> Reply | None:
         """Return a reply over the messages of the last one; None if those cannot be changed."""
         parts = await self._history.parts_of(exchange.message_id)
         if exchange.conversation.person_id:

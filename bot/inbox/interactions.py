@@ -9,6 +9,7 @@ from typing import Final
 import discord
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.ports import Reply
 from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost, UserRateLimited
 from bot.inbox.claims import Claims
@@ -16,7 +17,6 @@ from bot.inbox.interaction_places import InteractionPlaces, as_shown, origin_of
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.user_limits import UserRateLimit, Verdict
-from bot.replies.discord_reply import DiscordReply
 from bot.replies.interaction_channel import ANSWER_SECONDS, ButtonPress, Original
 from bot.replies.parts import Part
 from bot.storage.exchanges import History
@@ -85,7 +85,7 @@ class Interactions:
 
     async def reply_by_press(
         self, exchange: Exchange, press: ButtonPress, parts: Sequence[int]
-    ) -> DiscordReply | None:
+    ) -> Reply | None:
         """Return a reply to *exchange* over the message that one person alone sees.
 
         None if it has several *parts*: the token of a press can change only the message that has
@@ -102,7 +102,7 @@ class Interactions:
 
     async def _begin(
         self, interaction: discord.Interaction, exchange: Exchange
-    ) -> tuple[Exchange, DiscordReply] | None:
+    ) -> tuple[Exchange, Reply] | None:
         """Store a question and show that the bot is thinking; return its reply.
 
         The exchange is returned as Discord shows its answer: private if only its author sees it.

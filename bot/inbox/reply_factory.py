@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
+from bot.assistant.ports import Reply
 from bot.conversation.exchange import Exchange
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
@@ -11,7 +12,6 @@ from bot.inbox.thread_opener import ThreadOpener
 from bot.inbox.threads import Asked, in_place
 from bot.inbox.unsaved import Unsaved
 from bot.replies.destination import Destination
-from bot.replies.discord_reply import DiscordReply
 from bot.replies.parts import Part
 from bot.transport.pacer import Pacer
 
@@ -35,19 +35,19 @@ class ReplyFactory:
         self._languages = languages
         self._reply_parts = reply_parts
 
-    def new(self, exchange: Exchange, message: Asked) -> DiscordReply:
+    def new(self, exchange: Exchange, message: Asked) -> Reply:
         """Return a reply in the thread of *message*, or where that was asked."""
         if exchange.opens_thread:
             return self.entering(exchange, self._threads.opened(message, exchange))
         return self.at(exchange, in_place(message))
 
-    def at(self, exchange: Exchange, place: Destination) -> DiscordReply:
+    def at(self, exchange: Exchange, place: Destination) -> Reply:
         """Return a reply in *place*."""
         return self.entering(exchange, nullcontext(place))
 
     def over(
         self, exchange: Exchange, part_ids: Iterable[int], nonce_id: int | None = None
-    ) -> DiscordReply:
+    ) -> Reply:
         """Return a reply that replaces what these messages show."""
         channel = self._channels.at(exchange.place_id, exchange.conversation.guild_id)
         parts = tuple(Part(part_id, None) for part_id in part_ids)
@@ -58,8 +58,11 @@ class ReplyFactory:
         exchange: Exchange,
         place: AbstractAsyncContextManager[Destination],
         nonce_id: int | None = None,
-    ) -> DiscordReply:
+    ) -> Reply:
         """Return a reply whose *place* is found when the reply is entered."""
+        # Imported with the first reply, to save memory in an idle bot.
+        from bot.replies.discord_reply import DiscordReply  # noqa: PLC0415
+
         return DiscordReply(
             self._unsaved.record_of(exchange.message_id),
             place,

@@ -7,13 +7,13 @@ from functools import partial
 import discord
 
 from bot.assistant.assistant import Assistant, Delivery
+from bot.assistant.ports import Reply
 from bot.conversation.exchange import Exchange, OpenQuestion
 from bot.errors import ReplyLost
 from bot.inbox.channels import Channels
 from bot.inbox.interaction_places import InteractionPlaces, as_shown
 from bot.inbox.reply_factory import ReplyFactory
 from bot.replies.destination import Destination
-from bot.replies.discord_reply import DiscordReply
 from bot.replies.interaction_channel import Original
 from bot.replies.parts import Part
 from bot.transport.calls import UNKNOWN_MESSAGE
@@ -52,7 +52,7 @@ class UnfinishedInteractions:
             return await self._finish(question)
         raise ReplyLost("its token has expired")
 
-    def reply_to_delete(self, question: OpenQuestion) -> DiscordReply | None:
+    def reply_to_delete(self, question: OpenQuestion) -> Reply | None:
         """Return the reply to a forgotten question; None if it cannot be deleted any more."""
         exchange = question.exchange
         if self._places.is_answerable(exchange):

@@ -8,6 +8,7 @@ from typing import Any, Final
 import discord
 
 from bot.assistant.assistant import Assistant, Delivery
+from bot.assistant.ports import Reply
 from bot.attachments.reader import names_of
 from bot.conversation.exchange import Exchange, FromInteraction, OpenQuestion, State, scrubbed
 from bot.errors import ReplyDelayed, ReplyLost
@@ -21,7 +22,6 @@ from bot.inbox.threads import Asked, in_place
 from bot.recovery.interactions import Forgotten, UnfinishedInteractions
 from bot.replies.buttons import actions_under
 from bot.replies.destination import Destination, lost_because
-from bot.replies.discord_reply import DiscordReply
 from bot.replies.parts import OwnMessage, Part, adopted_parts
 from bot.storage.exchanges import History
 from bot.transport.calls import (
@@ -283,7 +283,7 @@ class Unfinished:
         await self._history.mark_reply_deleted(message_id)
         return True
 
-    async def _reply_to_delete(self, question: OpenQuestion) -> DiscordReply | None:
+    async def _reply_to_delete(self, question: OpenQuestion) -> Reply | None:
         """Return the reply to a forgotten question; None if its thread was not made yet."""
         parts = tuple(Part(part_id, None) for part_id in question.parts)
         channel = await self._channel_of(replace(question, parts=()))

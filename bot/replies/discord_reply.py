@@ -1,10 +1,13 @@
-"""A reply streamed into Discord: the first words, paced edits, further parts, the final edit."""
+"""A reply streamed into Discord: the first words, paced edits, further parts, the final edit.
+
+Imported with the first reply, to save memory in an idle bot.
+"""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyActions, notices_for
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
@@ -15,11 +18,9 @@ from bot.replies.message_sync import FILE_NAME, FileRefused, MessageSync, ReplyR
 from bot.replies.parts import Part
 from bot.replies.plan import final_plan, kept_plan, next_change, streaming_plan
 from bot.replies.reply_requests import ReplyRequests
+from bot.replies.reply_text import ReplyText, cut_for, with_notices
 from bot.transport.calls import DiscordUnavailable, call
 from bot.transport.pacer import WINDOW_SECONDS, Pacer, Priority
-
-if TYPE_CHECKING:
-    from bot.replies.reply_text import ReplyText
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class DiscordReply:
         self._nonce_id = nonce_id or record.exchange_id
         self._requests = ReplyRequests(pacer, reopen)
         self._resources = AsyncExitStack()
-        self._text = _new_text()
+        self._text = ReplyText()
         self._more = asyncio.Event()  # set when there is more to show
         self._is_ending = False
         self._error: ReplyLost | ReplyBlocked | None = None  # why streaming ended early
@@ -90,7 +91,7 @@ class DiscordReply:
 
     def restart(self) -> None:
         """Begin a new text that replaces the one so far, even if that was refused."""
-        self._text = _new_text()
+        self._text = ReplyText()
         if self._opening.done() and self._opening.exception() is None:
             self._opening.result().replace_text()
         self._error = None
@@ -250,8 +251,6 @@ def _last_texts(
 
     None keeps a text that is unknown. A place may have *room* for so many parts only.
     """
-    from bot.replies.reply_text import cut_for, with_notices  # noqa: PLC0415  # with the first reply
-
     if kept and kept[-1].text is None:
         return [None]
     last = _without(kept[-1].text or "", without) if kept else ""
@@ -265,9 +264,3 @@ def _without(text: str, notices: Sequence[str]) -> str:
     for notice in notices:
         text = text.removesuffix(notice).removesuffix(f"\n{SMALL_PRINT}")
     return text.strip()
-
-
-def _new_text() -> "ReplyText":
-    from bot.replies.reply_text import ReplyText  # noqa: PLC0415  # with the first reply
-
-    return ReplyText()

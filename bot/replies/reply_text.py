@@ -1,7 +1,4 @@
-"""The text of a reply, rendered and cut into messages while it arrives, with notices under it.
-
-Imported with the first reply, to save memory in an idle bot.
-"""
+"""The text of a reply, rendered and cut into messages while it arrives, with notices under it."""
 
 from collections.abc import Sequence
 from typing import Final
