@@ -1,10 +1,9 @@
 """Where the operator lets the bot work."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Allows the guilds with these ids, or all guilds if there are none; and direct messages."""
 
     guild_ids: frozenset[int]

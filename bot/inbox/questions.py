@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import discord
 
@@ -52,8 +53,7 @@ class Question:
         return self.exchange.asks or bool(self.unresolved or self.has_files)
 
 
-@dataclass(frozen=True, slots=True)
-class _Quoted:
+class _Quoted(NamedTuple):
     """What a question replies to, as text for the model, which is "" if there is nothing."""
 
     text: str = ""

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import discord
 
@@ -21,8 +20,7 @@ FACT: Final = "unseen"
 RETRY_SECONDS: Final = 30.0  # A new guild is rare, and the next start finds it again.
 
 
-@dataclass(frozen=True, slots=True)
-class GuildRanges:
+class GuildRanges(NamedTuple):
     """What was missed in each *available* guild; of the others the id that was processed last."""
 
     available: dict[int, MissedRange]

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.conversation.snowflakes import snowflake_at
 
@@ -11,8 +10,7 @@ HOUR_SECONDS: Final = 3600.0
 MIN_STORED_SECONDS: Final = 3600.0  # A stored question is answered, however short the period is.
 
 
-@dataclass(frozen=True, slots=True)
-class CatchUpPeriod:
+class CatchUpPeriod(NamedTuple):
     """The last *hours*. 0 hours: questions that were missed are not looked for."""
 
     hours: float

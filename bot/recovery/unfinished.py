@@ -1,7 +1,7 @@
 """Finish a question of an earlier run in the messages that its answer has so far."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -35,14 +35,6 @@ from bot.transport.calls import (
 log = logging.getLogger(__name__)
 
 MAX_PAGES: Final = 10  # of messages after a question: the parts of its answer are near
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """The bot's messages after a question; *readable*: whether the bot may list them."""
-
-    own: tuple[OwnMessage, ...]
-    readable: bool
 
 
 class Unfinished:
@@ -232,19 +224,19 @@ class Unfinished:
 
     async def _parts_in(self, channel: Any, question: OpenQuestion) -> tuple[Part, ...]:
         exchange = question.exchange
-        listing = await self._list_own(channel, exchange.message_id)
-        if not listing.readable:
+        own = await self._list_own(channel, exchange.message_id)
+        if own is None:
             return tuple(Part(part_id, None) for part_id in question.parts)
         return adopted_parts(
-            listing.own,
+            own,
             question_id=exchange.message_id,
             opens_thread=exchange.opens_thread,
             recorded=question.parts,
         )
 
-    async def _list_own(self, channel: Any, after_id: int) -> _Listing:
-        own: list[OwnMessage] = []
-        readable = False
+    async def _list_own(self, channel: Any, after_id: int) -> list[OwnMessage] | None:
+        """Return the bot's messages after a question; None if Discord lists no message at all."""
+        own: list[OwnMessage] | None = None
         for _ in range(MAX_PAGES):
             try:
                 request = partial(messages_after, channel, after_id)
@@ -253,16 +245,14 @@ class Unfinished:
                 break
             except discord.HTTPException as error:
                 raise lost_because(error, channel) from error
-            readable = readable or bool(page)
-            own += [
-                _own_message(message)
-                for message in page
-                if message.author.id == self._identity.user_id
-            ]
+            if page:
+                me_id = self._identity.user_id
+                own = own or []
+                own += [_own_message(one) for one in page if one.author.id == me_id]
             if len(page) < MESSAGES:
                 break
             after_id = page[-1].id
-        return _Listing(tuple(own), readable)
+        return own
 
     async def _delete_reply(self, question: OpenQuestion) -> bool:
         """Delete the reply to a forgotten question; False if that has to wait."""

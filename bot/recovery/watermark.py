@@ -4,8 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed
@@ -21,8 +20,7 @@ MARGIN_SECONDS: Final = 120.0
 AHEAD_SECONDS: Final = 3600.0  # Clocks differ by less: an id from later than that is made up.
 
 
-@dataclass(frozen=True, slots=True)
-class MissedRange:
+class MissedRange(NamedTuple):
     """Which messages of a place may be missing: those after *after_id*, and edited older ones.
 
     An edit may make a question of an older message, back to *edited_after_id*.
