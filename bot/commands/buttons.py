@@ -56,10 +56,10 @@ class ReplyButtons:
             await interaction.response.defer()
         except (*FAILURES, *GARBLED) as failure:  # Discord may have received it all the same.
             reason = type(failure).__name__
-            log.info("No answer to acknowledging button press %d: %s", interaction.id, reason)
+            log.info("Cannot tell whether press %d was acknowledged: %s", interaction.id, reason)
         except UNANSWERABLE as failure:
             reason = type(failure).__name__
-            log.warning("Cannot acknowledge button press %d: %s", interaction.id, reason)
+            log.warning("Cannot acknowledge press %d: %s", interaction.id, reason)
             return
         exchange = await self._exchange(interaction)
         if action is ReplyAction.STOP:

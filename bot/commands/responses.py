@@ -65,7 +65,7 @@ def _explained(interaction: discord.Interaction, error: Exception) -> str:
     """Log *error* if an operator needs it, and return what the person reads about it."""
     strings = strings_for(interaction)
     if isinstance(error, HistoryFailed):
-        log.warning("Command %d changed nothing: %s", interaction.id, error)
+        log.warning("Cannot apply command %d: %s", interaction.id, error)
         return strings.command_memory_failed
     if isinstance(error, Refused | BotError):
         return error.explain(strings)
@@ -73,5 +73,5 @@ def _explained(interaction: discord.Interaction, error: Exception) -> str:
         # Discord goes on offering a command as an older version of the bot defined it.
         log.warning("Cannot read command %d: %s", interaction.id, type(error).__name__)
     else:
-        log.error("Command %d failed", interaction.id, exc_info=error)
+        log.error("Cannot handle command %d", interaction.id, exc_info=error)
     return strings.command_failed

@@ -181,7 +181,7 @@ async def test_06_a_command_that_cannot_be_stored_changes_nothing_and_says_so(
     memory = await stage.memory_at(f"{unique} after")
     assert f"{unique} before" in memory
     assert f"{unique} prompt" not in memory
-    failed = [line for line in stage.log.splitlines() if "bot.commands.responses: Command " in line]
+    failed = [line for line in stage.log.splitlines() if ": Cannot apply command " in line]
     assert len(failed) == 3
     assert all(" WARNING " in line and "disk I/O error" in line for line in failed)
 
@@ -377,7 +377,7 @@ async def test_07_a_command_that_waited_in_vain_says_so_where_it_waited(
         assert (await stage.discord.interaction(interaction))["followups"] == []
         await stage.said(thread, "Mina", f"{unique} after")
     assert f"{unique} before" in await stage.memory_at(f"{unique} after")
-    failed = f"Command {interaction} changed nothing: OperationalError: disk I/O error"
+    failed = f"Cannot apply command {interaction}: OperationalError: disk I/O error"
     assert failed in stage.log
 
 
