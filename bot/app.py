@@ -11,6 +11,8 @@ from functools import partial
 from typing import Final
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.generator import Generator
+from bot.assistant.memory import Memory
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
@@ -134,19 +136,16 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     claims = Claims(in_flight, schedule.released)
 
     channels = Channels(client, history.places, pacer)
-    assistant = Assistant(
+    memory = Memory(history, languages)
+    edits = Edits(memory, history, identity, claims, withdraw=schedule.resume)
+    generator = Generator(
         resources.model,
         history,
-        system_prompt=settings.system_prompt,
-        token_budget=settings.context_tokens,
-        languages=languages,
-        pictures=PromptImages(settings.image_turns, PastImages(channels, attachments)),
-        models=resources.models.given,
+        settings.prompts,
+        images=PromptImages(settings.image_turns, PastImages(channels, attachments)),
         whereabouts=partial(channel_context, client),
     )
-
-    edits = Edits(assistant, history, identity, claims, withdraw=schedule.resume)
-    assistant.follow(edits.refresh)
+    assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
 
     questions = Questions(history, channels, identity, attachments=attachments, languages=languages)
     opener = ThreadOpener(assistant, history, questions, channels, pacer)

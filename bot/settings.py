@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bot.conversation.prompt_config import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig
@@ -237,6 +238,15 @@ class Settings(BaseModel):
     def database_path(self) -> Path:
         """The SQLite file that DATABASE_URL names."""
         return Path(self.database_url.partition(":///")[2])
+
+    @property
+    def prompts(self) -> PromptConfig:
+        """The settings of prompts."""
+        return PromptConfig(
+            system_prompt=self.system_prompt,
+            token_budget=self.context_tokens,
+            models=self.offered_models,
+        )
 
     @property
     def offered_models(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.generator import Generator
+from bot.assistant.memory import Memory
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
@@ -155,7 +157,7 @@ class Chat:
                 question = " ".join(exchanges[-1].question.split())
                 if len(question) > QUOTED_CHARACTERS:
                     question = f"{question[:QUOTED_CHARACTERS]}…"
-                prompt = await self._assistant.system_prompt(CONVERSATION)
+                prompt = (await self._assistant.overrides.at(CONVERSATION)).system_prompt
                 print(self._strings.terminal_remembered.format(question=question, prompt=prompt))
 
     async def respond(self, text: str, *, label: str = "") -> int:
@@ -212,7 +214,7 @@ class Chat:
         return False
 
     async def _reset(self) -> int:
-        count = await self._assistant.reset(CONVERSATION, next(self._ids))
+        count = await self._assistant.memory.reset(CONVERSATION, next(self._ids))
         await self._history.erasure.erase()
         print(self._strings.terminal_reset.format(count=count))
         return DONE
@@ -221,8 +223,8 @@ class Chat:
         """Set the system prompt, unless it is empty, and print it."""
         if prompt:
             new_prompt = "" if prompt == DEFAULT else prompt
-            await self._assistant.instruct("channel", CONVERSATION, new_prompt)
-        current = await self._assistant.system_prompt(CONVERSATION)
+            await self._assistant.overrides.set_system_prompt("channel", CONVERSATION, new_prompt)
+        current = (await self._assistant.overrides.at(CONVERSATION)).system_prompt
         print(self._strings.terminal_system.format(prompt=current))
         return DONE
 
@@ -326,14 +328,9 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
     history = await stack.enter_async_context(History.of(file))
     model = await stack.enter_async_context(ChatCompletions.open(settings.api))
-    assistant = Assistant(
-        model,
-        history,
-        system_prompt=settings.system_prompt,
-        token_budget=settings.context_tokens,
-        languages=languages,
-        pictures=PromptImages(settings.image_turns),
-    )
+    images = PromptImages(settings.image_turns)
+    generator = Generator(model, history, settings.prompts, images=images)
+    assistant = Assistant(generator, history, Memory(history, languages), languages=languages)
     return Chat(assistant, history, languages.default)
 
 

@@ -9,10 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from bot.assistant.assistant import Assistant
+from bot.assistant.generator import Generator
+from bot.assistant.memory import Memory
+from bot.assistant.ports import ChatModel, nowhere
+from bot.assistant.prompt_images import PromptImages
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, exchange_tokens
+from bot.conversation.prompt_config import PromptConfig
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
+from bot.i18n.languages import Languages
 from bot.llm.attempts import AttemptBudget
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
@@ -237,3 +244,25 @@ async def keep(history: History, *exchanges: Exchange, state: State = State.ANSW
 def file_bytes(database: Path) -> bytes:
     """Return all that stands in a database's files, the log and its index included."""
     return b"".join(path.read_bytes() for path in sorted(database.parent.glob(f"{database.name}*")))
+
+
+def an_assistant(
+    model: ChatModel,
+    history: History,
+    *,
+    system_prompt: str = "",
+    token_budget: int = 4000,
+    pictures: PromptImages | None = None,
+    memory: Memory | None = None,
+    **more: Any,
+) -> Assistant:
+    """Return an assistant that speaks English, unless *more* says otherwise."""
+    languages = more.pop("languages", None) or Languages("en")
+    config = PromptConfig(
+        system_prompt=system_prompt, token_budget=token_budget, models=more.pop("models", ())
+    )
+    images = pictures or PromptImages(0)
+    whereabouts = more.pop("whereabouts", nowhere)
+    generator = Generator(model, history, config, images=images, whereabouts=whereabouts)
+    memory = memory or Memory(history, languages)
+    return Assistant(generator, history, memory, languages=languages, **more)

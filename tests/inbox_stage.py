@@ -11,7 +11,6 @@ from typing import Any
 import discord
 import pytest
 
-from bot.assistant.assistant import Assistant
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
 from bot.conversation.exchange import Conversation, Exchange, OpenQuestion, State
@@ -41,7 +40,7 @@ from bot.sandbox.discord.server import serving
 from bot.sandbox.driver import Driver
 from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
-from tests.doubles import DoubleModel
+from tests.doubles import DoubleModel, an_assistant
 from tests.faults.failing import FailingDatabase
 
 Json = dict[str, Any]
@@ -105,7 +104,7 @@ class InboxStage:
         self.unsaved = Unsaved(history)
         languages, pacer, identity = Languages("en"), Pacer(), Identity(client)
         channels = Channels(client, history.places, pacer)
-        self.assistant = assistant = Assistant(
+        self.assistant = assistant = an_assistant(
             self.model,
             history,
             system_prompt="",

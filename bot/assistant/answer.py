@@ -1,7 +1,7 @@
 """One answer on its way from its question to its end."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -84,16 +84,16 @@ class Outcome:
 class Answer:
     """One answer, from its question to its end.
 
-    *exchange* is the question as it is now. *usage_person_id* is whose usage it counts as, None if
-    it is not counted. *previous* has the reply that a new one replaces. *received* is False if
-    the question could not be stored.
+    *exchange* is the question as it is now. *seconds* returns how long ago it came.
+    *usage_person_id* is whose usage it counts as, None if it is not counted. *previous* has the
+    reply that a new one replaces. *received* is False if the question could not be stored.
     """
 
     exchange: Exchange
     job: Job
     strings: Sentences
     cancellation: Cancellation
-    started: float
+    seconds: Callable[[], float]
     usage_person_id: int | None
     generation: Generation = field(default_factory=Generation)
     previous: Exchange | None = field(default=None, init=False)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 from enum import Enum, auto
@@ -11,22 +11,17 @@ from typing import Final
 
 from bot.assistant.answer import Answer, Cancellation, Job, Outcome, StopReason, with_reply
 from bot.assistant.generator import Generator
-from bot.assistant.overrides import Overrides
+from bot.assistant.memory import Memory
 from bot.assistant.ports import (
-    ChatModel,
     ContextLoader,
     Refresh,
     Reply,
-    Whereabouts,
     no_context,
-    nowhere,
+    unchanged,
 )
-from bot.assistant.prompt_images import PromptImages
 from bot.assistant.queues import PlaceQueues
 from bot.assistant.recorder import NOT_RECORDED, Recorder
-from bot.conversation.exchange import Conversation, Exchange, FromInteraction, State
-from bot.conversation.prompt import exchange_tokens
-from bot.conversation.prompt_markup import kept_files, requoted
+from bot.conversation.exchange import Exchange, FromInteraction, State
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions, actions_after
 from bot.errors import (
     HistoryFailed,
@@ -38,13 +33,10 @@ from bot.errors import (
     ReplyBlocked,
     ReplyDelayed,
     ReplyLost,
-    SystemPromptTooLong,
 )
 from bot.i18n.languages import LANGUAGES, Languages
 from bot.i18n.sentences import Sentences
 from bot.storage.exchanges import History
-from bot.storage.preferences import Override, Scope
-from bot.storage.usage import NOBODY
 
 log = logging.getLogger(__name__)
 
@@ -70,50 +62,32 @@ class Delivery(Enum):
 
 
 class Assistant:
-    """Answers questions with a model and a history. *token_budget* bounds each prompt.
+    """Answers questions: one after the other in each queue, stored before they are shown whole.
 
-    *models* are those that may be chosen; where it is empty, all that the API has. *whereabouts*
-    says of a question's place what the model is told about it, in one line.
+    *refresh* returns the current version of a stored question before it is answered, None if it is
+    to be forgotten.
     """
 
     def __init__(
         self,
-        model: ChatModel,
+        generator: Generator,
         history: History,
+        memory: Memory,
         *,
-        system_prompt: str,
-        token_budget: int,
         languages: Languages,
-        pictures: PromptImages,
-        models: Collection[str] = (),
-        whereabouts: Whereabouts = nowhere,
+        refresh: Refresh = unchanged,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.pictures = pictures
+        self.memory = memory
+        self.overrides = generator.overrides
+        self.images = generator.images
+        self._generator = generator
         self._history = history
         self._recorder = Recorder(history)
-        self._overrides = Overrides(
-            history.preferences, system_prompt=system_prompt, model=model.name, models=models
-        )
-        self._generator = Generator(
-            model,
-            history,
-            self._overrides,
-            token_budget=token_budget,
-            images=pictures,
-            whereabouts=whereabouts,
-            clock=clock,
-        )
-        self._most_prompt_tokens = token_budget // 2
         self._languages = languages
+        self._refresh = refresh
         self._clock = clock
         self._queues = PlaceQueues()
-        self._answers: dict[int, Answer] = {}
-        self._refresh: Refresh = _unchanged
-
-    def follow(self, refresh: Refresh) -> None:
-        """Ask *refresh* of each question when its turn comes; None says that it is gone."""
-        self._refresh = refresh
 
     async def answer(
         self, exchange: Exchange, reply: Reply, *, load_context: ContextLoader = no_context
@@ -178,137 +152,24 @@ class Assistant:
         return Delivery.FINISHED
 
     def stop(self) -> None:
-        """End running and waiting answers where they are; they say so."""
-        self._stop_all(StopReason.REQUESTED)
+        """End all answers where they are, with a notice."""
+        self.memory.running.stop_all(StopReason.REQUESTED)
 
     def stop_answer(self, message_id: int) -> bool:
-        """End the answer to a question where it is; False where none runs."""
-        answer = self._answers.get(message_id)
-        return answer is not None and answer.cancellation.cancel(StopReason.REQUESTED)
+        """End the answer to a question where it is; False if none is being made."""
+        return self.memory.running.stop(message_id, StopReason.REQUESTED)
 
     def interrupt(self) -> None:
-        """End running and waiting answers, to be gone on with after a restart."""
-        self._stop_all(StopReason.INTERRUPTED)
+        """End all answers, to be resumed after a restart."""
+        self.memory.running.stop_all(StopReason.INTERRUPTED)
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
-        """Wait for the turn to be answered in a place, and hold it; raises QueueFull."""
+        """Wait for the turn to be answered in a place, and keep it; raises QueueFull."""
         return self._queues.turn((place_id, 0))
 
-    async def reset(self, place: Conversation, before_id: int) -> int:
-        """Forget what was asked in a place before *before_id*; return how many exchanges.
-
-        That is what all see there, and what the person of *place* alone does. Answers to it that
-        run or wait end, and say so.
-        """
-        strings = self._languages.of_guild(place.guild_id)
-        count = await self._history.erasure.reset(
-            place.channel_id, before_id, strings.stopped_by_reset, person_id=place.person_id
-        )
-        for answer in self._answers_in({place.channel_id}):
-            asked = answer.exchange
-            seen = asked.conversation.person_id in {0, place.person_id}
-            if seen and asked.message_id < before_id:
-                answer.cancellation.cancel(StopReason.RESET)
-        return count
-
-    async def forget_person(self, author_id: int) -> int:
-        """Forget all that somebody asked; return how many exchanges. Their answers end."""
-        for answer in self._answers.values():  # Before that: none is counted as theirs behind it.
-            if answer.exchange.author_id == author_id:
-                in_guild = answer.exchange.conversation.guild_id is not None
-                answer.usage_person_id = NOBODY if in_guild else None
-        count = await self._history.erasure.forget_person(author_id)
-        for answer in [*self._answers.values()]:
-            if answer.exchange.author_id == author_id:
-                answer.cancellation.cancel(StopReason.FORGOTTEN)
-        return count
-
-    def abandon(self, message_id: int) -> None:
-        """End the answer to a question, if there is one, without a word."""
-        if message_id in self._answers:
-            self._answers[message_id].cancellation.cancel(StopReason.FORGOTTEN)
-
-    async def forget(self, message_id: int) -> bool:
-        """Forget a question; False where there was none. An answer to it ends without a word.
-
-        What was shown of it is to be deleted.
-        """
-        self.abandon(message_id)
-        return await self._history.erasure.forget(message_id)
-
-    async def forget_places(self, place_ids: Sequence[int]) -> None:
-        """Forget what was said in places that are gone; answers there end without a word."""
-        for answer in self._answers_in(set(place_ids)):
-            answer.cancellation.cancel(StopReason.FORGOTTEN)
-        for answer in self._answers.values():
-            if answer.exchange.conversation.top_id in place_ids:
-                answer.usage_person_id = None
-        await self._history.erasure.forget_places(place_ids)
-
-    async def amend(
-        self, message_id: int, question: str, *, embedded: str, files: Collection[str]
-    ) -> None:
-        """Replace a question by what its author made of it, who left these *files*, by name."""
-        exchange = await self._history.find(message_id)
-        if exchange is None:
-            return
-        left = kept_files(exchange.files, files)
-        amended = replace(exchange, question=question, embedded=embedded, files=left)
-        if amended != exchange:
-            await self.store_amended(amended)
-
-    async def requote(self, message_id: int, quotation: str) -> None:
-        """Replace what questions quote of somebody's message; an empty text takes it out."""
-        for exchange in await self._history.quoting(message_id):
-            quoted = requoted(quotation, exchange.quoted)
-            if exchange.quoted != quoted:
-                await self.store_amended(replace(exchange, quoted=quoted))
-
-    async def store_amended(self, exchange: Exchange) -> None:
-        """Store what became of a question and of what it quotes."""
-        await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
-
-    async def system_prompt(self, conversation: Conversation) -> str:
-        """Return the system prompt that holds in *conversation*."""
-        return (await self._overrides.at(conversation)).system_prompt
-
-    async def model_in(self, conversation: Conversation) -> tuple[str, Override | None]:
-        """Return the model that answers in *conversation*, and the choice that makes it so."""
-        chosen = await self._overrides.at(conversation)
-        return chosen.model, chosen.choice
-
-    async def choose_model(self, scope: Scope, place: Conversation, model: str) -> None:
-        """Set the model of *place*, or of its guild, an empty name back to the default."""
-        await self._history.preferences.set_model(scope, place, model)
-
-    async def instruct(self, scope: Scope, place: Conversation, prompt: str) -> None:
-        """Set the system prompt of *place*, or of its guild, an empty one back to the default.
-
-        Raises SystemPromptTooLong.
-        """
-        prompt = prompt.strip()
-        model, _ = await self.model_in(place)
-        tokens = await self._generator.tokens_of(prompt, model)
-        token_limit = self._most_prompt_tokens
-        if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > token_limit:
-            raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, token_limit)
-        await self._history.preferences.set_system_prompt(scope, place, prompt)
-
     def nothing_read(self, strings: Sentences) -> str:
-        """Return what is said to a message of which nothing can be read."""
-        return strings.hint_nothing_readable if self.pictures.turns else strings.hint_text_only
-
-    def _stop_all(self, why: StopReason) -> None:
-        for answer in self._answers.values():
-            answer.cancellation.cancel(why)
-
-    def _answers_in(self, place_ids: set[int]) -> list[Answer]:
-        return [
-            answer
-            for answer in self._answers.values()
-            if answer.exchange.place_id in place_ids
-            or answer.exchange.conversation.channel_id in place_ids
-        ]
+        """Return the hint for a message of which nothing can be read."""
+        return strings.hint_nothing_readable if self.images.turns else strings.hint_text_only
 
     async def _run(
         self, exchange: Exchange, reply: Reply, turn: _Turn, job: Job, person_id: int
@@ -317,10 +178,13 @@ class Assistant:
         task = asyncio.current_task()
         assert task is not None
         strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
-        answer = Answer(exchange, job, strings, Cancellation(task), self._clock(), person_id)
+        started = self._clock()
+        cancellation = Cancellation(task)
+        answer = Answer(
+            exchange, job, strings, cancellation, lambda: self._clock() - started, person_id
+        )
         answer.previous = exchange if job.action else None
-        self._answers[exchange.message_id] = answer
-        try:
+        with self.memory.running.entered(answer):
             try:
                 async with reply:
                     delivery = await self._answer_in_turn(answer, reply, turn)
@@ -330,8 +194,6 @@ class Assistant:
             await self._generator.accounting.record(
                 answer.generation, answer.exchange, answer.usage_person_id
             )
-        finally:
-            del self._answers[exchange.message_id]
         return delivery
 
     async def _answer_in_turn(self, answer: Answer, reply: Reply, turn: _Turn) -> Delivery:
@@ -533,7 +395,7 @@ class Assistant:
             exchange.place_id,
             state,
             "never" if first is None else f"{first:.2f} s",
-            self._clock() - answer.started,
+            answer.seconds(),
             generation.prompt.exchanges if generation.prompt else 0,
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
             generation.model or "no model",
@@ -554,10 +416,6 @@ class Assistant:
             # seen that it is being worked on, and needs a notice in its place.
             return ()
         return (error.explain(strings),)
-
-
-async def _unchanged(exchange: Exchange) -> Exchange:
-    return exchange
 
 
 def _cancelled(answer: Answer) -> Outcome:

@@ -1,7 +1,6 @@
 """Ask the model for an answer, with other prompts until it accepts one."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from bot.assistant.continuation import Continuation
 from bot.assistant.generation import Generation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
-from bot.assistant.ports import ChatModel, Reply, Whereabouts
+from bot.assistant.ports import ChatModel, Reply, Whereabouts, nowhere
 from bot.assistant.prompt_images import PromptImages, PromptWithImages
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import (
@@ -28,6 +27,7 @@ from bot.conversation.exchange import Exchange, Files, ReplyContext
 from bot.conversation.image_selection import NO_IMAGES, ImageRoom
 from bot.conversation.images import PendingImage
 from bot.conversation.prompt import Prompt, build_prompt
+from bot.conversation.prompt_config import PromptConfig
 from bot.conversation.prompt_markup import GO_ON, go_on_with, image_names, with_files
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
@@ -80,33 +80,29 @@ class _Request:
 
 
 class Generator:
-    """Asks the model of a place. *token_budget* bounds each prompt."""
+    """Asks the model of a place.
+
+    *whereabouts* describes a question's place to the model, in one line.
+    """
 
     def __init__(
         self,
         model: ChatModel,
         history: History,
-        overrides: Overrides,
+        config: PromptConfig,
         *,
-        token_budget: int,
         images: PromptImages,
-        whereabouts: Whereabouts,
-        clock: Callable[[], float] = time.monotonic,
+        whereabouts: Whereabouts = nowhere,
     ) -> None:
         self.accounting = Accounting(history)
-        self._overrides = overrides
+        self.overrides = Overrides(history.preferences, self.accounting, config, model.name)
         self._model = model
         self._history = history
-        self._token_budget = token_budget
-        self._images = images
-        self._clock = clock
+        self._token_budget = config.token_budget
+        self.images = images
         self._windows = LearnedWindows(model, history.models)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._whereabouts = whereabouts
-
-    async def tokens_of(self, text: str, model: str) -> int:
-        """Return about how many tokens *text* costs with a model."""
-        return (await self.accounting.calibration(model)).apply(estimate_tokens(text))
 
     async def generate(self, answer: Answer, reply: Reply) -> None:
         """Write the model's answer into *reply*; raises ModelError, NothingAsked or HistoryFailed.
@@ -124,7 +120,7 @@ class Generator:
     async def _request(self, answer: Answer, reply: Reply) -> _Request:
         """Return the request for a question with its context and history."""
         asked_in = answer.exchange.conversation
-        effective = await self._overrides.at(asked_in)
+        effective = await self.overrides.at(asked_in)
         answer.generation.model = model = effective.model
         search = WindowSearch(self._windows, model, await self._windows.of(model))
         calibration = await self.accounting.calibration(model)
@@ -185,9 +181,7 @@ class Generator:
         calibration = await self.accounting.calibration(model)
         image_calibration = await self.accounting.calibration(model, IMAGES)
         with_images = request.images_refused is None
-        room = (
-            self._images.room(model, calibration, image_calibration) if with_images else NO_IMAGES
-        )
+        room = self.images.room(model, calibration, image_calibration) if with_images else NO_IMAGES
         build = partial(request.build, image_room=room)
         prompt = build(token_budget=self._budget(window.prompt_budget, calibration))
         if prompt.read_percent < 100:
@@ -318,9 +312,9 @@ class Generator:
     def _note_left_out(self, answer: Answer, prompt: Prompt) -> None:
         """Note which images of the question the model does not get."""
         names = image_names(answer.exchange)
-        if not names or not self._images.turns:
+        if not names or not self.images.turns:
             return
-        if not self._images.supported_by(answer.generation.model):
+        if not self.images.supported_by(answer.generation.model):
             answer.generation.note_unread(answer.strings.model_images_unsupported)
             return
         for name in names[prompt.images_for(answer.exchange) :]:
@@ -336,7 +330,7 @@ class Generator:
         elif not prompt.turn_images:
             await self._stream(request, prompt)
         else:
-            async with self._images.attach_to(prompt, request.images) as attached:
+            async with self.images.attach_to(prompt, request.images) as attached:
                 _note_unread(request, attached)
                 await self._stream(request, attached.prompt, attached.release)
 
@@ -347,7 +341,7 @@ class Generator:
             return
         unsupported = isinstance(why, ImagesUnsupported)
         if unsupported:
-            self._images.note_unsupported(generation.model)
+            self.images.note_unsupported(generation.model)
         if image_names(request.answer.exchange):
             generation.note_unread(
                 strings.model_images_unsupported if unsupported else strings.pictures_refused
@@ -367,7 +361,7 @@ class Generator:
                 async for event in events:
                     if isinstance(event, Delta):
                         if generation.first_token_seconds is None:
-                            generation.first_token_seconds = self._clock() - answer.started
+                            generation.first_token_seconds = answer.seconds()
                             log.debug("First token of %d", answer.exchange.message_id)
                         if event.replaces:
                             continuation = _rewind(request)

@@ -79,6 +79,11 @@ class Reply(Protocol):
         """Delete the shown messages; raises ReplyLost or ReplyDelayed."""
 
 
+async def unchanged(exchange: Exchange) -> Exchange:
+    """Return a question that cannot have changed."""
+    return exchange
+
+
 async def no_context(_exchange: Exchange) -> QuestionContext:
     """Return what a question brings that is all in its words."""
     return QuestionContext()

@@ -49,7 +49,7 @@ class HelpCommand:
             "guild": strings.help_prompt_server,
             None: strings.help_prompt_default,
         }
-        model, _ = await self._assistant.model_in(place)
+        model = (await self._assistant.overrides.at(place)).model
         sentences = [
             *await self._how_to_ask(interaction, place, strings),
             strings.help_about,

@@ -60,7 +60,8 @@ class ModelCommand:
 
     async def _show(self, interaction: discord.Interaction) -> None:
         place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
-        name, override = await self._assistant.model_in(place)
+        effective = await self._assistant.overrides.at(place)
+        name, override = effective.model, effective.override
         await self._models.look(ANSWER_SECONDS)
         sentences = [
             strings.help_model.format(model=quoted(name)),
@@ -77,8 +78,8 @@ class ModelCommand:
         async def work() -> str:
             if name != DEFAULT:
                 await self._check(name)
-            await self._assistant.choose_model(scope, place, "" if name == DEFAULT else name)
-            return (await self._assistant.model_in(place))[0]
+            await self._assistant.overrides.set_model(scope, place, "" if name == DEFAULT else name)
+            return (await self._assistant.overrides.at(place)).model
 
         now = await run_or_defer(interaction, work())
         strings = strings_for(interaction)

@@ -95,7 +95,7 @@ class PrivacyCommands:
 
     async def _privacy(self, interaction: discord.Interaction) -> None:
         place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
-        model, _ = await self._assistant.model_in(place)
+        model = (await self._assistant.overrides.at(place)).model
         policy = self._policy
         kept = strings.privacy_kept_days.format(days=policy.retention_days)
         sentences = [
@@ -148,7 +148,7 @@ class PrivacyCommands:
         """Forget all that the person asked, and say how much that was."""
         self._authorizer.track()  # Forgetting is allowed even where the bot may not work any more.
         await interaction.response.defer()
-        count = await self._assistant.forget_person(interaction.user.id)
+        count = await self._assistant.memory.forget_person(interaction.user.id)
         self._withdraw()
         sentence = strings_for(interaction).forget_me_done.format(count=count)
         await interaction.edit_original_response(content=sentence, view=None)

@@ -38,7 +38,7 @@ class ResetCommand:
 
         async def work() -> int:
             await self._edits.applied()
-            return await self._assistant.reset(place, interaction.id)
+            return await self._assistant.memory.reset(place, interaction.id)
 
         count = await run_or_defer(interaction, work())
         strings = strings_for(interaction)

@@ -79,7 +79,7 @@ class SystemPromptCommand:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 own = await self._preferences.own_system_prompt(scope, scope_id)
-                inherited = await self._assistant.system_prompt(parent)
+                inherited = (await self._assistant.overrides.at(parent)).system_prompt
         except TimeoutError as error:  # Discord: no modal can follow a deferral.
             raise HistoryFailed("no answer in time for a modal") from error
         strings = strings_for(interaction)
@@ -104,7 +104,9 @@ class SystemPromptCommand:
     async def _set(
         self, interaction: discord.Interaction, scope: Scope, place: Conversation, prompt: str
     ) -> None:
-        await run_or_defer(interaction, self._assistant.instruct(scope, place, prompt))
+        await run_or_defer(
+            interaction, self._assistant.overrides.set_system_prompt(scope, place, prompt)
+        )
         strings = strings_for(interaction)
         sentence = strings.system_cleared
         if prompt.strip():

@@ -49,7 +49,15 @@ from bot.llm.attempts import ATTEMPTS
 from bot.llm.events import TokenUsage
 from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY, UsageTotal
-from tests.doubles import PATIENCE_SECONDS, Clock, DoubleModel, DoubleReply, an_exchange, keep
+from tests.doubles import (
+    PATIENCE_SECONDS,
+    Clock,
+    DoubleModel,
+    DoubleReply,
+    an_assistant,
+    an_exchange,
+    keep,
+)
 
 HERE = Conversation(1, guild_id=7)
 PLENTY = 1_000_000
@@ -74,7 +82,7 @@ def made(model: DoubleModel, history: History, album: "Album") -> Callable[..., 
             "languages": Languages("en"),
             "pictures": PromptImages(3, album),
         }
-        return Assistant(model, history, **values | changes)
+        return an_assistant(model, history, **values | changes)
 
     return made
 
@@ -216,11 +224,11 @@ async def test_a_prompt_holds_what_was_complete_when_it_was_built(
 async def test_the_system_prompt_of_the_place_comes_before_the_default(
     stage: Stage, assistant: Assistant, model: DoubleModel
 ) -> None:
-    assert await assistant.system_prompt(HERE) == "Be brief."
-    await assistant.instruct("channel", HERE, "  Rhyme.\n")
-    assert await assistant.system_prompt(HERE) == "Rhyme."
+    assert (await assistant.overrides.at(HERE)).system_prompt == "Be brief."
+    await assistant.overrides.set_system_prompt("channel", HERE, "  Rhyme.\n")
+    assert (await assistant.overrides.at(HERE)).system_prompt == "Rhyme."
     await stage.ask(an_exchange(1))
-    await assistant.instruct("channel", HERE, " ")
+    await assistant.overrides.set_system_prompt("channel", HERE, " ")
     await stage.ask(an_exchange(2))
     assert [prompt.turns[0].text for prompt in model.history] == ["Rhyme.", "Be brief."]
 
@@ -637,7 +645,7 @@ async def test_a_reset_stops_what_runs_there_and_keeps_nothing_of_it(
     reset_place: int,
 ) -> None:
     reply = await running(stage, model, exchange)
-    assert await assistant.reset(Conversation(reset_place), 500) == 0
+    assert await assistant.memory.reset(Conversation(reset_place), 500) == 0
     await stage.end()
     assert reply.notices == [ENGLISH.stopped_by_reset]
     assert await remembered(history, exchange.conversation) == []
@@ -649,7 +657,7 @@ async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
 ) -> None:
     newer = await running(stage, model, an_exchange(600))
     inside = await running(stage, model, an_exchange(120, channel=100, parent=1))
-    await assistant.reset(HERE, 500)
+    await assistant.memory.reset(HERE, 500)
     assistant.stop()
     await stage.end()
     assert (newer.notices, inside.notices) == ([ENGLISH.stopped], [ENGLISH.stopped])
@@ -658,8 +666,8 @@ async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
 
 async def test_a_reset_says_how_much_it_forgot(assistant: Assistant, history: History) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
-    assert await assistant.reset(HERE, 500) == 2
-    assert await assistant.reset(HERE, 501) == 0
+    assert await assistant.memory.reset(HERE, 500) == 2
+    assert await assistant.memory.reset(HERE, 501) == 0
 
 
 # Going on after a crash
@@ -762,8 +770,8 @@ async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
     first = await stage.start(an_exchange(1))
     await asyncio.wait_for(first.written.wait(), PATIENCE_SECONDS)
     await stage.start(an_exchange(2, "Where?"))
-    await assistant.amend(1, "Why on earth?", embedded="", files=())
-    await assistant.amend(2, "Where on earth?", embedded="⟦embed⟧\nHere", files=())
+    await assistant.memory.amend(1, "Why on earth?", embedded="", files=())
+    await assistant.memory.amend(2, "Where on earth?", embedded="⟦embed⟧\nHere", files=())
     go_on.set()
     await stage.end()
     assert model.history[1].turns[-1].text == "Where on earth?\n⟦embed⟧\nHere"
@@ -805,9 +813,9 @@ async def test_a_file_that_its_author_takes_out_is_forgotten(
     await assistant.answer(an_exchange(1), reply, load_context=load_context)
     assert reply.notices == ["Not all of it."]
     [exchange] = await history.context(HERE, token_budget=4000)
-    await assistant.amend(1, exchange.question, embedded="", files={"a.txt"})
+    await assistant.memory.amend(1, exchange.question, embedded="", files={"a.txt"})
     assert [exchange] == await history.context(HERE, token_budget=4000)
-    await assistant.amend(1, exchange.question, embedded="", files={"b.txt"})
+    await assistant.memory.amend(1, exchange.question, embedded="", files={"b.txt"})
     [amended] = await history.context(HERE, token_budget=4000)
     assert exchange.files == "⟦file a.txt⟧\nsecret"
     assert (amended.files, amended.tokens < exchange.tokens) == ("", True)
@@ -818,19 +826,19 @@ async def test_a_deleted_question_is_forgotten_and_its_answer_ends_without_a_wor
 ) -> None:
     reply = await running(stage, model, an_exchange(1))
     waiting = await stage.start(an_exchange(2))
-    assert [await assistant.forget(one) for one in (1, 2, 99)] == [True, True, False]
+    assert [await assistant.memory.forget(one) for one in (1, 2, 99)] == [True, True, False]
     await stage.end()
     assert (reply.notices, waiting.notices, len(model.history)) == (None, None, 1)
     assert await remembered(history) == []
     assert [one.deletion_pending for one in await history.open_questions()] == [True, True]
-    assert not await assistant.forget(1)
+    assert not await assistant.memory.forget(1)
 
 
 async def test_a_place_that_is_gone_is_forgotten_and_answers_there_end(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     there = await running(stage, model, an_exchange(100, place=100))
-    await assistant.forget_places([100])
+    await assistant.memory.forget_places([100])
     await stage.end()
     assert there.notices is None
     assert await history.open_questions() == []
@@ -887,17 +895,17 @@ async def test_a_system_prompt_has_its_limits(
 ) -> None:
     """Of characters, and of half of the tokens; a refused one changes nothing."""
     assistant = made(token_budget=token_budget)
-    await assistant.instruct("channel", HERE, "before")
+    await assistant.overrides.set_system_prompt("channel", HERE, "before")
     if too_long:
         with pytest.raises(SystemPromptTooLong) as caught:
-            await assistant.instruct("channel", HERE, prompt)
+            await assistant.overrides.set_system_prompt("channel", HERE, prompt)
         assert caught.value.characters == len(prompt.strip())
         assert (caught.value.character_limit, caught.value.token_limit) == (4000, token_budget // 2)
-        assert await assistant.system_prompt(HERE) == "before"
+        assert (await assistant.overrides.at(HERE)).system_prompt == "before"
         ENGLISH.system_too_long.format_map(vars(caught.value))
     else:
-        await assistant.instruct("channel", HERE, prompt)
-        assert await assistant.system_prompt(HERE) == prompt.strip()
+        await assistant.overrides.set_system_prompt("channel", HERE, prompt)
+        assert (await assistant.overrides.at(HERE)).system_prompt == prompt.strip()
 
 
 async def test_the_limit_is_in_the_models_own_tokens(
@@ -905,7 +913,7 @@ async def test_the_limit_is_in_the_models_own_tokens(
 ) -> None:
     await history.models.set_calibration("double", Calibration(2.0, 1000.0, 9))
     with pytest.raises(SystemPromptTooLong) as caught:
-        await made(token_budget=500).instruct("channel", HERE, "word " * 200)
+        await made(token_budget=500).overrides.set_system_prompt("channel", HERE, "word " * 200)
     assert caught.value.tokens == pytest.approx(400, abs=10)
 
 
@@ -937,7 +945,7 @@ async def test_a_model_that_counts_more_gets_shorter_prompts(
 async def test_the_chosen_model_is_asked_and_learnt_about_alone(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
-    await assistant.choose_model("channel", HERE, "other")
+    await assistant.overrides.set_model("channel", HERE, "other")
     model.enqueue("x", usage=TokenUsage(40, 1))
     await stage.ask(an_exchange(1, "word " * 10))
     await stage.ask(an_exchange(2, channel=2))
@@ -950,7 +958,7 @@ async def test_each_model_has_a_budget_by_its_own_count(
     assistant: Assistant, stage: Stage, model: DoubleModel, history: History
 ) -> None:
     await history.models.set_calibration("other", Calibration(2.0, 1000.0, 9))
-    await assistant.choose_model("channel", HERE, "other")
+    await assistant.overrides.set_model("channel", HERE, "other")
     for channel in (1, 2):
         await keep(
             history,
@@ -971,8 +979,9 @@ async def test_a_model_that_is_no_longer_offered_gives_way_to_the_next(
     await history.preferences.set_model("channel", HERE, "channel's")
 
     async def answers(*offered: str) -> tuple[str, str | None]:
-        name, choice = await made(models=offered).model_in(HERE)
-        return name, choice.scope if choice is not None else None
+        effective = await made(models=offered).overrides.at(HERE)
+        override = effective.override
+        return effective.model, override.scope if override is not None else None
 
     assert await answers() == ("channel's", "channel")
     assert await answers("double", "channel's", "server's") == ("channel's", "channel")
@@ -991,7 +1000,7 @@ async def used(history: History, person: int = 99) -> list[tuple[str, UsageTotal
 async def test_what_the_api_counts_is_counted_for_who_asked(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
-    await assistant.choose_model("channel", Conversation(5), "other")
+    await assistant.overrides.set_model("channel", Conversation(5), "other")
     for number, usage in enumerate((TokenUsage(40, 3), TokenUsage(50, 4)), start=1):
         model.enqueue("x", usage=usage)
         await stage.ask(an_exchange(number))
@@ -1039,7 +1048,7 @@ async def test_an_answer_that_is_stopped_counts_as_far_as_it_came(
     model.enqueue("word " * 20, asyncio.Event())
     reply = await stage.start(an_exchange(1))
     await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.reset(HERE, 2)
+    await assistant.memory.reset(HERE, 2)
     await stage.end()
     [(_, counted)] = await used(history)
     assert counted.completion_tokens == pytest.approx(20, abs=3)
@@ -1053,7 +1062,7 @@ async def test_an_answer_to_who_is_forgotten_meanwhile_counts_for_nobody(
         model.enqueue("word " * 20, asyncio.Event())
         reply = await stage.start(an_exchange(number, channel=number, guild=guild))
         await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.forget_person(99)
+    await assistant.memory.forget_person(99)
     await stage.end()
     assert await used(history) == []
     [(_, counted)] = await used(history, NOBODY)
@@ -1074,8 +1083,8 @@ async def test_an_answer_in_a_place_that_goes_meanwhile_is_not_counted(
         model.enqueue("word " * 20, asyncio.Event())
         reply = await stage.start(an_exchange(number + 1, channel=number, parent=parent), Slow())
         await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.forget_places([1, 20])
-    await assistant.forget_places([30])
+    await assistant.memory.forget_places([1, 20])
+    await assistant.memory.forget_places([30])
     gone.set()
     await stage.end()
     left = [one.channel_id for one in await history.usage.rows_of(99, 9)]
@@ -1326,7 +1335,7 @@ async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
     assert model.history[0].turns[-1].images == (PICTURE,)
     [kept] = await history.context(HERE, token_budget=4000)
     assert kept.quoted == f"{quoted}\nsecret"
-    await assistant.requote(5, "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧")
+    await assistant.memory.requote(5, "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧")
     [kept] = await history.context(HERE, token_budget=4000)
     assert kept.quoted == "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧\nsecret"
 
@@ -1335,7 +1344,7 @@ async def test_what_is_quoted_no_more_is_not_brought_back_by_reading_its_files(
     assistant: Assistant, history: History
 ) -> None:
     async def load_context(_exchange: Exchange) -> QuestionContext:
-        await assistant.requote(5, "")
+        await assistant.memory.requote(5, "")
         return QuestionContext(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}))
 
     exchange = an_exchange(1, "What?", quoted="⟦file a.txt⟧", quoted_id=5)

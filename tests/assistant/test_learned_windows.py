@@ -30,7 +30,7 @@ from bot.sandbox.model.rules import DIALECTS
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from bot.storage.exchanges import History
-from tests.doubles import DoubleReply, an_exchange
+from tests.doubles import DoubleReply, an_assistant, an_exchange
 from tests.variations import combined
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -77,7 +77,7 @@ async def opened(
             )
         ) as model,
     ):
-        yield Assistant(
+        yield an_assistant(
             model,
             history,
             system_prompt="You are a helpful assistant.",

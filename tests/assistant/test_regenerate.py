@@ -28,7 +28,14 @@ from bot.errors import (
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.storage.exchanges import History
-from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
+from tests.doubles import (
+    PATIENCE_SECONDS,
+    DoubleModel,
+    DoubleReply,
+    an_assistant,
+    an_exchange,
+    keep,
+)
 
 HERE = Conversation(1, guild_id=7)
 PLENTY = 1_000_000
@@ -60,7 +67,7 @@ class Album:
 
 @pytest.fixture
 def assistant(model: DoubleModel, history: History) -> Assistant:
-    return Assistant(
+    return an_assistant(
         model,
         history,
         system_prompt="Be brief.",
@@ -341,7 +348,7 @@ async def test_a_budget_without_room_for_the_end_of_a_reply_continues_nothing(
 
 
 def with_budget(tokens: int, model: DoubleModel, history: History) -> Assistant:
-    return Assistant(
+    return an_assistant(
         model,
         history,
         system_prompt="",
@@ -420,7 +427,7 @@ async def test_a_reset_ends_a_renewal(
     reply = DoubleReply()
     task = asyncio.create_task(renewed(assistant, history, 2, reply=reply))
     await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.reset(HERE, 9)
+    await assistant.memory.reset(HERE, 9)
     await task
     assert (reply.notices or [])[-1] == ENGLISH.stopped_by_reset
     assert reply.actions == NO_ACTIONS
@@ -429,7 +436,7 @@ async def test_a_reset_ends_a_renewal(
 
 async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: History) -> None:
     exchange = await stored(history, 2)
-    await assistant.forget(2)
+    await assistant.memory.forget(2)
     reply = DoubleReply()
     assert await assistant.renew(exchange, reply, ReplyAction.REGENERATE, 99) is Delivery.GONE
     assert (reply.text, reply.notices) == ("", None)

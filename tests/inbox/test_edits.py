@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from bot.assistant.assistant import Assistant, Delivery
+from bot.assistant.assistant import Delivery
+from bot.assistant.memory import Memory
 from bot.assistant.prompt_images import PromptImages
 from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange
@@ -22,7 +23,14 @@ from bot.inbox.identity import Identity
 from bot.inbox.in_flight import InFlight
 from bot.inbox.recent_edits import RecentEdits, Version
 from bot.storage.exchanges import History
-from tests.doubles import PATIENCE_SECONDS, DoubleModel, DoubleReply, an_exchange, keep
+from tests.doubles import (
+    PATIENCE_SECONDS,
+    DoubleModel,
+    DoubleReply,
+    an_assistant,
+    an_exchange,
+    keep,
+)
 from tests.faults.failing import FOR_EVER, FailingDatabase
 from tests.world import World
 
@@ -38,22 +46,21 @@ class Scene:
     def __post_init__(self) -> None:
         self.history = History(self.database)
         self.claims = Claims(InFlight(), lambda _: None)
-        self.assistant = Assistant(
-            self.model,
-            self.history,
-            system_prompt="",
-            token_budget=4000,
-            languages=Languages("en"),
-            pictures=PromptImages(3),
-        )
+        memory = Memory(self.history, Languages("en"))
         self.edits = Edits(
-            self.assistant,
+            memory,
             self.history,
             Identity(World().client),
             self.claims,
             withdraw=self._withdraw,
         )
-        self.assistant.follow(self.edits.refresh)
+        self.assistant = an_assistant(
+            self.model,
+            self.history,
+            pictures=PromptImages(3),
+            memory=memory,
+            refresh=self.edits.refresh,
+        )
 
     def _withdraw(self) -> None:
         self.withdrawals += 1

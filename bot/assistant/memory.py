@@ -1,0 +1,144 @@
+"""Change and forget what is remembered; answers that are being made follow."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from bot.assistant.answer import Answer, StopReason
+from bot.conversation.exchange import Conversation, Exchange
+from bot.conversation.prompt import exchange_tokens
+from bot.conversation.prompt_markup import kept_files, requoted
+from bot.i18n.languages import Languages
+from bot.storage.exchanges import History
+from bot.storage.usage import NOBODY
+
+
+class RunningAnswers:
+    """The answers that are being made or wait in their queues."""
+
+    def __init__(self) -> None:
+        self._answers: dict[int, Answer] = {}
+
+    @contextmanager
+    def entered(self, answer: Answer) -> Iterator[None]:
+        """Count *answer* among them within the block."""
+        message_id = answer.exchange.message_id
+        self._answers[message_id] = answer
+        try:
+            yield
+        finally:
+            del self._answers[message_id]
+
+    def stop(self, message_id: int, reason: StopReason) -> bool:
+        """End the answer to a question; False if there is none, or it is ending already."""
+        answer = self._answers.get(message_id)
+        return answer is not None and answer.cancellation.cancel(reason)
+
+    def stop_all(self, reason: StopReason) -> None:
+        """End all answers."""
+        for answer in self._answers.values():
+            answer.cancellation.cancel(reason)
+
+    def in_places(self, place_ids: Collection[int]) -> list[Answer]:
+        """Return the answers to what was asked in these places, or is answered there."""
+        return [
+            answer
+            for answer in self._answers.values()
+            if answer.exchange.place_id in place_ids
+            or answer.exchange.conversation.channel_id in place_ids
+        ]
+
+    def below(self, channel_ids: Collection[int]) -> list[Answer]:
+        """Return the answers in these channels and their threads."""
+        answers = self._answers.values()
+        return [one for one in answers if one.exchange.conversation.top_id in channel_ids]
+
+    def of_author(self, author_id: int) -> list[Answer]:
+        """Return the answers to what a person asked."""
+        return [one for one in self._answers.values() if one.exchange.author_id == author_id]
+
+
+class Memory:
+    """Changes and forgets exchanges, and ends the answers to those that are forgotten.
+
+    Every method but `abandon` raises HistoryFailed.
+    """
+
+    def __init__(self, history: History, languages: Languages) -> None:
+        self.running = RunningAnswers()
+        self._history = history
+        self._languages = languages
+
+    async def reset(self, place: Conversation, before_id: int) -> int:
+        """Forget what was asked in a place before *before_id*; return how many exchanges.
+
+        That is what everybody sees there, and what only the person of *place* sees. Answers to it
+        end with a notice.
+        """
+        notice = self._languages.of_guild(place.guild_id).stopped_by_reset
+        count = await self._history.erasure.reset(
+            place.channel_id, before_id, notice, person_id=place.person_id
+        )
+        for answer in self.running.in_places({place.channel_id}):
+            asked = answer.exchange
+            is_seen = asked.conversation.person_id in {0, place.person_id}
+            if is_seen and asked.message_id < before_id:
+                answer.cancellation.cancel(StopReason.RESET)
+        return count
+
+    async def forget_person(self, author_id: int) -> int:
+        """Forget what somebody asked, with its answers; return how many exchanges."""
+        # Before the usage is anonymised, so that none is counted as theirs afterwards.
+        for answer in self.running.of_author(author_id):
+            in_guild = answer.exchange.conversation.guild_id is not None
+            answer.usage_person_id = NOBODY if in_guild else None
+        count = await self._history.erasure.forget_person(author_id)
+        _abandon(self.running.of_author(author_id))
+        return count
+
+    def abandon(self, message_id: int) -> None:
+        """End the answer to a question, if there is one, without a notice."""
+        self.running.stop(message_id, StopReason.FORGOTTEN)
+
+    async def forget(self, message_id: int) -> bool:
+        """Forget a question and end its answer; False if it was unknown.
+
+        The parts of its reply are to be deleted.
+        """
+        self.abandon(message_id)
+        return await self._history.erasure.forget(message_id)
+
+    async def forget_places(self, place_ids: Sequence[int]) -> None:
+        """Forget what was asked in deleted places, and end the answers there."""
+        _abandon(self.running.in_places(place_ids))
+        for answer in self.running.below(place_ids):
+            answer.usage_person_id = None
+        await self._history.erasure.forget_places(place_ids)
+
+    async def amend(
+        self, message_id: int, question: str, *, embedded: str, files: Collection[str]
+    ) -> None:
+        """Replace a question by its edited text, with those *files*, by name, that are left."""
+        exchange = await self._history.find(message_id)
+        if exchange is None:
+            return
+        kept = kept_files(exchange.files, files)
+        amended = replace(exchange, question=question, embedded=embedded, files=kept)
+        if amended != exchange:
+            await self.store_amended(amended)
+
+    async def requote(self, message_id: int, quotation: str) -> None:
+        """Replace what questions quote of a message; "" removes it."""
+        for exchange in await self._history.quoting(message_id):
+            quoted = requoted(quotation, exchange.quoted)
+            if exchange.quoted != quoted:
+                await self.store_amended(replace(exchange, quoted=quoted))
+
+    async def store_amended(self, exchange: Exchange) -> None:
+        """Store a changed question."""
+        await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
+
+
+def _abandon(answers: Iterable[Answer]) -> None:
+    for answer in answers:
+        answer.cancellation.cancel(StopReason.FORGOTTEN)
