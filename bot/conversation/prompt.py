@@ -1,6 +1,6 @@
 """Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -29,16 +29,16 @@ from bot.conversation.token_estimate import (
     shorten,
 )
 
-SYSTEM_TURNS: Final = 1000  # whose cost is kept in mind: each channel has its own
-QUOTED_SHARE: Final = 4  # A quoted message yields to the question down to a quarter of the room.
-ABOVE_SHARE: Final = 4  # What stands above a quoted message gets a quarter of the room at most.
+SYSTEM_TURNS: Final = 1000  # with their costs in the cache; each channel has its own
+QUOTED_SHARE: Final = 4  # A quotation is shortened for the question, to a quarter of the room.
+REPLY_CONTEXT_SHARE: Final = 4  # The reply context gets a quarter of the room at most.
 QUESTION_SHARE: Final = 4  # If a reply is continued, its question gets a quarter at most.
-ENDING_TOKENS: Final = 8  # of a reply that is continued, at least: some words
-ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to know it by
+ENDING_TOKENS: Final = 8  # the least of a reply that is continued: some words
+ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to recognise it
 
 
 class Role(StrEnum):
-    """Who speaks in a prompt; the API's words."""
+    """The author of a turn, in the API's words."""
 
     SYSTEM = "system"
     USER = "user"
@@ -56,13 +56,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked.
+    """A request to a model, without the options.
 
-    *tokens* is the estimate for its text without calibration, *exchanges* how many of the history
-    are in it and *history_tokens* their part of the estimate. *read_percent* is the share of
-    the question that fitted, 100 unless it had to be shortened. *turn_images* says whose images are
-    to go with it, the question's first. *reply_tokens* bounds the reply, in the tokens of the
-    model, beside the limit that is set.
+    *tokens* is the estimate for its text without calibration. It contains so many *exchanges* of
+    the history, of which the estimate is *history_tokens*. *read_percent* is the share of the
+    question that fitted. *turn_images* are the images that go with its turns, the question's first.
+    *reply_tokens* limits the reply further than the settings do, in the model's own tokens.
     """
 
     turns: tuple[Turn, ...]
@@ -75,30 +74,144 @@ class Prompt:
 
     @property
     def images(self) -> int:
-        """How many pictures are in it."""
+        """The number of images that were fetched."""
         return sum(len(turn.images) for turn in self.turns)
 
     @property
     def image_count(self) -> int:
-        """How many images are to go with it."""
-        return sum(one.count for one in self.turn_images)
+        """The number of images that are to be fetched."""
+        return sum(selected.count for selected in self.turn_images)
 
     def images_for(self, exchange: Exchange) -> int:
-        """How many of the pictures of *exchange* are to go with it."""
-        return sum(one.count for one in self.turn_images if one.exchange is exchange)
+        """Return how many images of *exchange* are to be fetched."""
+        return sum(selected.count for selected in self.turn_images if selected.exchange is exchange)
 
     def images_sent_for(self, exchange: Exchange) -> int:
-        """How many of them are there."""
-        turns = (self.turns[one.turn] for one in self.turn_images if one.exchange is exchange)
-        return sum(len(turn.images) for turn in turns)
+        """Return how many images of *exchange* were fetched."""
+        return sum(
+            len(self.turns[selected.turn].images)
+            for selected in self.turn_images
+            if selected.exchange is exchange
+        )
 
     def with_images(self, images: Mapping[int, Sequence[Image]]) -> "Prompt":
-        """Return this prompt with *images*, by the number of their turn."""
+        """Return this prompt with *images*, by the index of their turn."""
         turns = [
             replace(turn, images=tuple(images.get(number, ())))
             for number, turn in enumerate(self.turns)
         ]
         return replace(self, turns=tuple(turns))
+
+
+def build_prompt(
+    system_prompt: str,
+    exchanges: Sequence[Exchange],
+    question: Exchange,
+    *,
+    token_budget: int,
+    place: str = "",
+    reply_context: ReplyContext = NO_REPLY_CONTEXT,
+    image_room: ImageRoom = NO_IMAGES,
+) -> Prompt:
+    """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
+
+    *place* describes where the question was asked. *reply_context* is what it replies to; if it
+    continues the last reply (`go_on_with`), that of the last question. Then the last exchange is
+    shortened to the end of its reply if it does not fit.
+
+    The prompt costs at most *token_budget*, an estimate without calibration. The system turn and
+    the beginning of the question always stay, even if they cost more. The question's images come
+    first, as many as fit; an exchange has all of its images or none.
+    """
+    named = any(exchange.author for exchange in (question, *exchanges))
+    system, system_tokens = _system_turn(system_prompt, place, named=named)
+    room = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
+    asked, asked_tokens, read_percent = _fitted_question(question, room)
+    context_limit = room // REPLY_CONTEXT_SHARE
+    room -= asked_tokens
+    history = _History.before(question, exchanges, room)
+    images = ImageSelection(image_room)
+    reserved = images.price(question) + (context_limit if reply_context.quotations else 0)
+    if history.fits_before_question(room - reserved):
+        reply_context = _without(history.exchanges[history.asked_at - 1], reply_context)
+    context_room = min(room - sum(history.costs[history.asked_at :]), context_limit)
+    turn, context_tokens = _with_context(history.asked or asked, reply_context, context_room)
+    room -= context_tokens
+    kept = fit(
+        history.costs,
+        room - images.take_some(question, room),
+        lambda index, left: images.take(history.exchanges[index], left),
+    )
+    start = len(history.exchanges) - kept
+    history_tokens = sum(history.costs[start:])
+    return Prompt(
+        turns=(*system, *history.turns(start, *(turn, asked) if history.asked else (None, turn))),
+        tokens=token_budget - room + history_tokens,
+        exchanges=kept,
+        read_percent=read_percent,
+        turn_images=images.placed(history.exchanges[start:], question, first_turn=len(system)),
+        history_tokens=history_tokens,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """The exchanges before a question. Each cost includes the time gap that follows its exchange.
+
+    *asked_at* is the index of the exchange whose reply is continued, else that behind the last.
+    """
+
+    exchanges: Sequence[Exchange]
+    gaps: Sequence[str]
+    costs: Sequence[int]
+    asked_at: int
+
+    @classmethod
+    def before(cls, question: Exchange, exchanges: Sequence[Exchange], room: int) -> "_History":
+        """Return the history of *question*; a reply that it continues is shortened to *room*."""
+        is_continued = bool(exchanges) and question.quoted == GO_ON
+        if is_continued and exchanges[-1].tokens > room:
+            exchanges = [*exchanges[:-1], end_of(exchanges[-1], room)]
+        # A gap belongs to the exchange before it: if that is dropped, the gap is.
+        gaps = [_gap(before, after) for before, after in pairwise((*exchanges, question))]
+        costs = [
+            exchange.tokens + (GAP_TOKENS if gap else 0)
+            for exchange, gap in zip(exchanges, gaps, strict=True)
+        ]
+        return cls(exchanges, gaps, costs, len(exchanges) - (1 if is_continued else 0))
+
+    @property
+    def asked(self) -> Turn | None:
+        """The question whose reply is continued, None if there is none."""
+        is_continued = self.asked_at < len(self.exchanges)
+        return _turns(self.exchanges[self.asked_at])[0] if is_continued else None
+
+    def fits_before_question(self, room: int) -> bool:
+        """Whether the exchange before the question fits into *room* with all that follows it."""
+        return self.asked_at > 0 and sum(self.costs[self.asked_at - 1 :]) <= room
+
+    def turns(self, start: int, asked: Turn | None, question: Turn) -> Iterator[Turn]:
+        """Yield the turns from the exchange *start* on, with *asked* for the continued question."""
+        gap = ""
+        for index in range(start, len(self.exchanges)):
+            turn, reply = _turns(self.exchanges[index])
+            yield _after(gap, asked if asked is not None and index == self.asked_at else turn)
+            yield reply
+            gap = self.gaps[index]
+        yield _after(gap, question)
+
+
+def exchange_tokens(exchange: Exchange) -> int:
+    """Return the estimate for both turns of *exchange*, without calibration."""
+    return sum(_turn_tokens(turn) for turn in _turns(exchange))
+
+
+def without_system_turn(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Return *turns* with the system prompt moved to the start of the first user turn."""
+    if len(turns) < 2 or turns[0].role is not Role.SYSTEM:
+        return turns
+    system, first, *others = turns
+    return [replace(first, text=f"{system.text}\n\n{first.text}"), *others]
 
 
 def end_of(exchange: Exchange, tokens: int) -> Exchange:
@@ -120,94 +233,22 @@ def end_of(exchange: Exchange, tokens: int) -> Exchange:
         room -= ending.tokens - tokens
 
 
-def exchange_tokens(exchange: Exchange) -> int:
-    """Return the estimate for both turns of *exchange*, without calibration."""
-    return sum(_turn_tokens(turn) for turn in _turns(exchange))
-
-
-def _nothing_more(_number: int, _room: int) -> int:
+def _no_extra(_index: int, _room: int) -> int:
     return 0
 
 
-def fit(costs: Sequence[int], budget: int, more: Callable[[int, int], int] = _nothing_more) -> int:
+def fit(costs: Sequence[int], budget: int, extra: Callable[[int, int], int] = _no_extra) -> int:
     """Return how many of the last *costs* come to at most *budget* together.
 
-    *more* takes what goes with one of them, by its number, of what it leaves, and says how much.
+    *extra* is called with the index of each cost that fits and with the budget that is left, and
+    returns what it takes of that.
     """
     start = len(costs)
     while start and costs[start - 1] <= budget:
         start -= 1
         budget -= costs[start]
-        budget -= more(start, budget)
+        budget -= extra(start, budget)
     return len(costs) - start
-
-
-def build_prompt(
-    system_prompt: str,
-    exchanges: Sequence[Exchange],
-    question: Exchange,
-    *,
-    token_budget: int,
-    place: str = "",
-    reply_context: ReplyContext = NO_REPLY_CONTEXT,
-    image_room: ImageRoom = NO_IMAGES,
-) -> Prompt:
-    """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
-
-    *place* says where that is, *reply_context* what it is about besides what it quotes; what
-    continues the last of *exchanges* (`go_on_with`) gets the end of its reply alone if
-    there is no room for more. Costs at most *token_budget*, an
-    estimate without calibration, unless the system turn alone leaves no room: it always stays, and
-    so does the beginning of the question. The pictures of the question go before all others, as
-    many as fit; those of an exchange with it, or not at all.
-    """
-    named = any(one.author for one in (question, *exchanges))
-    system, system_tokens = _system_turn(system_prompt, place, named=named)
-    room = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
-    asked, asked_tokens, read_percent = _fitted_question(question, room)
-    most_above = room // ABOVE_SHARE
-    room -= asked_tokens
-    goes_on = bool(exchanges) and question.quoted == GO_ON
-    if goes_on and exchanges[-1].tokens > room:
-        exchanges = [*exchanges[:-1], end_of(exchanges[-1], room)]
-    # An exchange that is kept lets the next question say how long after it that came.
-    gaps = [_gap(before, after) for before, after in pairwise((*exchanges, question))]
-    costs = [
-        exchange.tokens + (GAP_TOKENS if gap else 0)
-        for exchange, gap in zip(exchanges, gaps, strict=True)
-    ]
-    album = ImageSelection(image_room)
-    about = len(exchanges) - (1 if goes_on else 0)
-    about_turn = _turns(exchanges[about])[0] if about < len(exchanges) else asked
-    spare = room - sum(costs[about:])
-    reserved = album.price(question) + (most_above if reply_context.quotations else 0)
-    if about and costs[about - 1] + reserved <= spare:
-        reply_context = _without(exchanges[about - 1], reply_context)
-    below, above_tokens = _below(reply_context, about_turn, min(spare, most_above))
-    room -= above_tokens
-    kept = fit(
-        costs,
-        room - album.take_some(question, room),
-        lambda number, left: album.take(exchanges[number], left),
-    )
-    start = len(exchanges) - kept
-    turns, gap_before = list(system), ""
-    for number in range(start, len(exchanges)):
-        said, replied = _turns(exchanges[number])
-        turns += (_after(gap_before, below if number == about else said), replied)
-        gap_before = gaps[number]
-    turns.append(_after(gap_before, below if about == len(exchanges) else asked))
-    tokens = token_budget - room + sum(costs[start:])
-    turn_images = album.placed(exchanges[start:], question, first_turn=len(system))
-    return Prompt(tuple(turns), tokens, kept, read_percent, turn_images, sum(costs[start:]))
-
-
-def without_system_turn(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Return *turns* with the system prompt moved to the start of the first user turn."""
-    if len(turns) < 2 or turns[0].role is not Role.SYSTEM:
-        return turns
-    system, first, *others = turns
-    return [replace(first, text=f"{system.text}\n\n{first.text}"), *others]
 
 
 def _turn_tokens(turn: Turn) -> int:
@@ -216,7 +257,7 @@ def _turn_tokens(turn: Turn) -> int:
 
 @lru_cache(SYSTEM_TURNS)
 def _system_turn(system_prompt: str, place: str, *, named: bool) -> tuple[tuple[Turn, ...], int]:
-    """Return the turn, if there is any, and what it costs; the same for question after question."""
+    """Return the system turn, if there is one, and its cost; cached for the next question."""
     of_program = (SPEAKERS_NOTE, place) if named else ()
     text = "\n\n".join(filter(None, (system_prompt.strip(), *of_program)))
     turns = (Turn(Role.SYSTEM, text),) if text else ()
@@ -231,40 +272,36 @@ def _after(gap: str, turn: Turn) -> Turn:
     return replace(turn, text=f"{gap}\n{turn.text}") if gap else turn
 
 
-def _without(exchange: Exchange, reply_context: ReplyContext) -> ReplyContext:
-    """Return *reply_context* without *exchange*, which comes right before the question."""
-    is_there = (
-        reply_context.answer is not None and reply_context.answer.message_id == exchange.message_id
-    )
-    return replace(reply_context, answer=None) if is_there else reply_context
+def _without(exchange: Exchange, context: ReplyContext) -> ReplyContext:
+    """Return *context* without *exchange*, which comes right before the question anyway."""
+    is_there = context.answer is not None and context.answer.message_id == exchange.message_id
+    return replace(context, answer=None) if is_there else context
 
 
-def _below(reply_context: ReplyContext, turn: Turn, room: int) -> tuple[Turn, int]:
-    """Return *turn* below as much of *reply_context* as fits into *room*, and what that costs."""
+def _with_context(turn: Turn, context: ReplyContext, room: int) -> tuple[Turn, int]:
+    """Return *turn* below as much of *context* as fits into *room*, and the cost of that."""
     tokens = _turn_tokens(turn)
-    if reply_context.answer is not None:
-        bare = _under((_answered(reply_context.answer, 0), *reply_context.quotations), turn)
-        words_room = min(room - (_turn_tokens(bare) - tokens), ANSWER_TOKENS)
-        while words_room > 0:
-            whole = _under(
-                (_answered(reply_context.answer, words_room), *reply_context.quotations), turn
-            )
+    if context.answer is not None:
+        header = _below((_answered(context.answer, 0), *context.quotations), turn)
+        answer_room = min(room - (_turn_tokens(header) - tokens), ANSWER_TOKENS)
+        while answer_room > 0:
+            whole = _below((_answered(context.answer, answer_room), *context.quotations), turn)
             if (cost := _turn_tokens(whole) - tokens) <= room:
                 return whole, cost
-            words_room -= cost - room  # Texts may cost a token or two more together than apart.
-    for start in range(len(reply_context.quotations)):
-        whole = _under(reply_context.quotations[start:], turn)
+            answer_room -= cost - room  # Texts may cost a token or two more together than apart.
+    for start in range(len(context.quotations)):
+        whole = _below(context.quotations[start:], turn)
         if (cost := _turn_tokens(whole) - tokens) <= room:
             return whole, cost
     return turn, 0
 
 
-def _under(texts: Sequence[str], turn: Turn) -> Turn:
+def _below(texts: Sequence[str], turn: Turn) -> Turn:
     return replace(turn, text="\n".join((*texts, turn.text)))
 
 
 def _answered(exchange: Exchange, tokens: int) -> str:
-    """Return the beginning of a reply, of that many tokens, as it stands where it is replied to."""
+    """Return the first *tokens* of a reply, under the line that says whose question it answers."""
     whole = defused(exchange.reply)
     words = shorten(whole, tokens)
     header = ANSWERED_EARLIER.format(name=exchange.author)
@@ -277,7 +314,7 @@ def _turns(exchange: Exchange) -> tuple[Turn, Turn]:
 
 
 def _words(exchange: Exchange) -> str:
-    """Return all that is asked; what it holds beside words comes last, and so yields first."""
+    """Return the text of a question; its embeds and files come last, so they are cut off first."""
     question = defused(exchange.question) if exchange.author else exchange.question
     return "\n".join(filter(None, (question, exchange.embedded, exchange.files)))
 
@@ -288,7 +325,7 @@ def _asked(exchange: Exchange, quoted: str, words: str) -> Turn:
 
 
 def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int, int]:
-    """Return the question as far as it fits, what it costs, and how much in 100 that is of it."""
+    """Return as much of the question as fits into *room*, its cost, and the percentage of it."""
     words = _words(exchange)
     whole = _asked(exchange, exchange.quoted, words)
     tokens = _turn_tokens(whole)
