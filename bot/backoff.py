@@ -1,15 +1,13 @@
 """The pauses between attempts that fail in a row."""
 
 import random
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 JITTER: Final = 0.25
 MAX_DOUBLINGS: Final = 64  # Beyond any longest pause; without a bound the power would overflow.
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(NamedTuple):
     """Pauses that double with each failure in a row, from the first pause to the longest.
 
     The caller counts the failures and starts at 0 again after a success.

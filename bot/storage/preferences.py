@@ -1,7 +1,6 @@
 """Store the system prompts and models that people set for channels and guilds."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from bot.conversation.exchange import Conversation, scrubbed
 from bot.storage.database import Database
@@ -19,8 +18,7 @@ _OVERRIDES: Final = " UNION ALL ".join(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(NamedTuple):
     """A value that somebody set for the channel or guild *scope_id*."""
 
     scope: Scope
@@ -28,8 +26,7 @@ class Override:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceOverrides:
+class PlaceOverrides(NamedTuple):
     """The values set for a place, nearest first: its own, its parent channel's, its guild's."""
 
     system_prompts: tuple[Override, ...]

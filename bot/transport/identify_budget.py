@@ -5,8 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from bot.backoff import Backoff, jittered
 from bot.errors import HistoryFailed
@@ -34,8 +33,7 @@ class FactStore(Protocol):
         """Store *value*."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimedValue:
+class TimedValue(NamedTuple):
     """A number and when it was set, in seconds of the wall clock."""
 
     number: float

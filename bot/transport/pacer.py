@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count, islice
 from typing import Final, NamedTuple
@@ -51,8 +50,7 @@ class _Waiter(NamedTuple):
     granted: asyncio.Future[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Bucket:
+class _Bucket(NamedTuple):
     limit: int
     remaining: int
     reset_at: float

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import discord
 import yarl
@@ -74,8 +74,7 @@ class Session:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(NamedTuple):
     """How a connection ended: Discord *requested* it, the session is *invalid*, a close *code*."""
 
     requested: bool = False
