@@ -1,15 +1,12 @@
-"""Chat completions over HTTP: a prompt in, deltas out, every failure translated."""
+"""Chat completions over HTTP: a prompt in, events out, every failure translated."""
 
 import asyncio
 import logging
-import math
-import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import aiohttp
 import httpx2
 import openai
 from openai import AsyncOpenAI
@@ -24,18 +21,23 @@ from bot.errors import (
     ModelError,
     ModelFailed,
     ModelRequestRefused,
-    ModelTimeout,
     ModelUnreachable,
 )
 from bot.llm.api_config import ApiConfig
-from bot.llm.api_failures import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.attempts import AttemptBudget, failure_noted, note_end, note_request
 from bot.llm.deadlines import Deadlines
+from bot.llm.http_errors import (
+    body_of,
+    is_internal_error,
+    raise_for_status,
+    retry_after,
+    translated_errors,
+)
 from bot.llm.listed_models import ListedModel, listed_models
 from bot.llm.request_body import RequestBody
+from bot.llm.request_shape import RequestShape, RequestShapes
 
-# These are imported at the first question, in the functions that need them, to save memory in an
-# idle bot.
+# Imported at the first question, in the functions that need them, to save memory in an idle bot.
 if TYPE_CHECKING:
     from bot.llm.api_errors import Redactor
     from bot.llm.completion import Completion
@@ -44,37 +46,45 @@ log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
 NO_KEY: Final = "none"  # The openai package insists on a key; servers without keys ignore it.
-RETRIES: Final = 2  # as the openai package does; its own are off, as it repeats what is in vain
+# As many as the openai package makes. Its own are off, because it repeats hopeless requests.
+RETRIES: Final = 2
 BACKOFF: Final = Backoff(0.5, 1.0)
-SUSPECTED_SECONDS: Final = 600.0  # for which a system turn is left out that may be taken
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-REFUSAL_SECONDS: Final = 5.0  # for the body of an error, without which its status has to do
 LIST_SECONDS: Final = 10.0
 LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models, has a tenth of it.
-REFUSAL_BYTES: Final = 65_536  # of that body, unpacked; the largest in use repeat the request
-LENGTH_OPTIONS: Final = {
-    "max_tokens": "max_completion_tokens",
-    "max_completion_tokens": "max_tokens",
-}
+
+
+@dataclass(slots=True)
+class _Request:
+    """One prompt on its way to a model, in one shape after the other until one is accepted.
+
+    *suspected* means that the system turn was left out because it may be what failed.
+    """
+
+    prompt: Prompt
+    model: str
+    shape: RequestShape
+    deadlines: Deadlines
+    redactor: "Redactor"
+    retries: int = 0
+    suspected: bool = False
+    tried: list[RequestShape] = field(default_factory=list)
 
 
 class ChatCompletions:
-    """The models behind an OpenAI-compatible API. One client for the life of the process.
+    """The models behind an OpenAI-compatible API; one client for the life of the process.
 
-    *name* is the model that answers where no other is asked for, *options* returns what is merged
-    into the requests to a model. *windows* are the context windows in tokens, by model, as
-    the list of models named them last.
+    *name* is the default model. *windows* are the context windows, in tokens by model, that the
+    last list of models named.
     """
 
     def __init__(self, client: AsyncOpenAI, config: ApiConfig) -> None:
         self.name = config.model
-        self._client = client
-        self._options = config.options
         self.reply_tokens = config.reply_tokens
         self.windows: Mapping[str, int] = {}
-        self._first_form = _Form(config.length_option)
-        self._forms: dict[str, _Form] = {}
-        self._suspected: dict[str, float] = {}  # models by when they answered without that turn
+        self._client = client
+        self._options = config.options
+        self._shapes = RequestShapes(config.length_option)
         self._seconds = (config.first_token_seconds, config.idle_seconds, config.reply_seconds)
 
     @classmethod
@@ -86,9 +96,9 @@ class ChatCompletions:
             api_key=config.api_key or NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
-            # Who follows a redirect hands the conversation to an address that nobody set.
+            # A redirect would send the conversation to an address that nobody configured.
             http_client=openai.DefaultAioHttpClient(
-                follow_redirects=False, event_hooks={"response": [_refuse]}
+                follow_redirects=False, event_hooks={"response": [raise_for_status]}
             ),
         )
         async with client:
@@ -100,11 +110,11 @@ class ChatCompletions:
     ) -> AsyncIterator["Completion"]:
         """Ask *model* with *prompt*; leaving the block ends the request. Raises ModelError.
 
-        Each request is taken off *attempts*, of which one must be left.
+        Each request uses one of *attempts*, of which one must be left.
         """
         deadlines = Deadlines(*self._seconds)
-        redactor = self._redactor(prompt)
-        completion = await self._begun(prompt, attempts, model, deadlines, redactor)
+        request = _Request(prompt, model, self._shapes.of(model), deadlines, self._redactor(prompt))
+        completion = await self._begin(request, attempts)
         try:
             with failure_noted(attempts.question_id):
                 yield completion
@@ -115,8 +125,7 @@ class ChatCompletions:
 
     async def listed(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
-        redactor = self._redactor(Prompt((), 0, 0, 100))
-        with _translated(redactor):
+        with translated_errors(self._redactor(Prompt((), 0, 0, 100))):
             async with (
                 asyncio.timeout(LIST_SECONDS),
                 self._client.models.with_streaming_response.list() as response,
@@ -139,95 +148,78 @@ class ChatCompletions:
         key = self._client.api_key
         return Redactor("" if key == NO_KEY else key, prompt)
 
-    async def _begun(
-        self,
-        prompt: Prompt,
-        attempts: AttemptBudget,
-        model: str,
-        deadlines: Deadlines,
-        redactor: "Redactor",
-    ) -> "Completion":
-        """Return the completion once it begins, asking again if that can help."""
-        retries, suspected, form = 0, False, self._form(model)
-        tried = [form]
+    async def _begin(self, request: _Request, attempts: AttemptBudget) -> "Completion":
+        """Return the completion once it begins, after retries if these may help."""
         while True:
             attempts.left -= 1
-            note_request(attempts.question_id, prompt)
+            note_request(attempts.question_id, request.prompt)
             try:
                 with failure_noted(attempts.question_id):
-                    completion = await self._once(prompt, model, form, deadlines, redactor)
-                # Kept only now: a refusal may name an option and mean its value.
-                self._keep(model, form, suspected=suspected)
-                return completion
+                    completion = await self._attempt(request)
             except ModelContextExceeded:
-                # The server read this form, so the smaller request uses it.
-                self._keep(model, form, suspected=suspected)
+                # The server read this shape, so a smaller request can use it.
+                self._shapes.keep(request.model, request.shape, suspected=request.suspected)
                 raise
-            except ModelEmptyBody:
-                # llama-cpp-python sends an empty body if a prompt is too long, which a small
-                # one is not, or if its template refuses the system turn.
-                untried = form.takes_system_turn and model not in self._forms
-                small = prompt.tokens <= LAST_RESORT or model in self._suspected
-                if not untried or not small or not attempts.left:
+            except ModelError as error:
+                if not attempts.left or not await self._adapt(request, error, attempts.question_id):
                     raise
-                form, suspected = replace(form, takes_system_turn=False), True
-                log.info("Asking for question %d without a system turn", attempts.question_id)
-            except ModelRequestRefused as error:
-                adapted = form.without(_said(error))
-                if adapted is None or adapted in tried or not attempts.left:
-                    raise
-                tried.append(adapted)
-                form = adapted
-                log.info(
-                    "Asking for question %d in another form: the server refuses this one",
-                    attempts.question_id,
-                )
-            except (ModelUnreachable, ModelBusy, ModelFailed) as error:
-                delay = _retry_delay(error, retries)
-                in_vain = retries >= RETRIES or not attempts.left
-                if in_vain or deadlines.passed_in(delay):
-                    raise
-                retries += 1
-                fails_again = retries == RETRIES or model in self._suspected
-                if fails_again and model not in self._forms and _is_bare(error):
-                    form, suspected = replace(form, takes_system_turn=False), True
-                log.info(
-                    "Asking again for question %d in %.1f s: %s %s",
-                    *(attempts.question_id, delay, type(error).__name__, error),
-                )
-                await asyncio.sleep(delay)
+            else:
+                # Only now: a refusal may name an option and mean its value.
+                self._shapes.keep(request.model, request.shape, suspected=request.suspected)
+                return completion
 
-    def _form(self, model: str) -> "_Form":
-        """Return the form in which to ask *model*; what is suspected is doubted after a while."""
-        since = self._suspected.get(model, math.inf)
-        if asyncio.get_running_loop().time() - since >= SUSPECTED_SECONDS:
-            self._forms.pop(model, None)
-        return self._forms.get(model, self._first_form)
+    async def _adapt(self, request: _Request, error: ModelError, question_id: int) -> bool:
+        """Prepare a retry after *error*, and wait for its time; False if none may help."""
+        if isinstance(error, ModelEmptyBody):
+            # llama-cpp-python sends an empty body if a prompt is too long, which a small one is
+            # not, or if its template refuses the system turn.
+            is_untried = request.shape.has_system_turn and not self._shapes.is_known(request.model)
+            is_small = request.prompt.tokens <= LAST_RESORT
+            if not is_untried or not (is_small or self._shapes.is_suspected(request.model)):
+                return False
+            request.shape, request.suspected = request.shape.without_system_turn(), True
+            log.info("Ask for question %d without a system turn", question_id)
+            return True
+        if isinstance(error, ModelRequestRefused):
+            request.tried.append(request.shape)
+            shape = request.shape.without(body_of(error))
+            if shape is None or shape in request.tried:
+                return False
+            request.shape = shape
+            log.info("Ask for question %d in another shape: the server refuses this", question_id)
+            return True
+        if isinstance(error, ModelUnreachable | ModelBusy | ModelFailed):
+            return await self._wait(request, error, question_id)
+        return False
 
-    def _keep(self, model: str, form: "_Form", *, suspected: bool) -> None:
-        """Ask *model* in this *form* from now on; that it takes no system turn may be *suspected*.
+    async def _wait(self, request: _Request, error: ModelError, question_id: int) -> bool:
+        """Wait before a retry after a passing failure; False if there is no time for one."""
+        delay = retry_after(error) or jittered(BACKOFF.seconds(request.retries + 1))
+        if request.retries >= RETRIES or request.deadlines.passed_in(delay):
+            return False
+        request.retries += 1
+        # `transformers serve` only says "Internal Server Error" if it takes no system turn.
+        fails_again = request.retries == RETRIES or self._shapes.is_suspected(request.model)
+        if fails_again and is_internal_error(error) and not self._shapes.is_known(request.model):
+            request.shape, request.suspected = request.shape.without_system_turn(), True
+        log.info(
+            "Asking again for question %d in %.1f s: %s %s",
+            *(question_id, delay, type(error).__name__, error),
+        )
+        await asyncio.sleep(delay)
+        return True
 
-        What failed before may have been a passing trouble. It is not doubted twice.
-        """
-        self._forms[model] = form
-        if suspected:
-            now = asyncio.get_running_loop().time()
-            self._suspected[model] = math.inf if model in self._suspected else now
-        elif form.takes_system_turn:
-            self._suspected.pop(model, None)
-
-    async def _once(
-        self, prompt: Prompt, model: str, form: "_Form", deadlines: Deadlines, redactor: "Redactor"
-    ) -> "Completion":
+    async def _attempt(self, request: _Request) -> "Completion":
         """Make one request; return its completion once it has begun."""
         from bot.llm.completion import Completion  # noqa: PLC0415
 
+        prompt, deadlines = request.prompt, request.deadlines
         limit = min(self.reply_tokens, prompt.reply_tokens)
         begin_by = deadlines.next_at
-        with _translated(redactor):
+        with translated_errors(request.redactor):
             async with asyncio.timeout_at(deadlines.next_at):
-                response = await self._request(prompt, model, form, limit)
-        completion = Completion(response, deadlines, redactor, reply_tokens=limit)
+                response = await self._post(request, limit)
+        completion = Completion(response, deadlines, request.redactor, reply_tokens=limit)
         try:
             if not prompt.images:  # The caller frees these when the response begins.
                 await completion.begin()
@@ -237,17 +229,18 @@ class ChatCompletions:
             raise
         return completion
 
-    async def _request(
-        self, prompt: Prompt, model: str, form: "_Form", reply_tokens: int
-    ) -> httpx2.Response:
+    async def _post(self, request: _Request, reply_tokens: int) -> httpx2.Response:
         """Return the response once its headers are read, but not its body."""
-        more: dict[str, Any] = {"model": model, "stream": True}
-        more[form.length_option] = reply_tokens
-        if form.asks_for_usage:
-            more["stream_options"] = {"include_usage": True}
-        turns = prompt.turns if form.takes_system_turn else without_system_turn(prompt.turns)
-        body = RequestBody(turns, {**more, **self._options(model)})
-        # What the package makes of a prompt takes it several times, and 0.2 ms for each turn.
+        shape, turns = request.shape, request.prompt.turns
+        options: dict[str, Any] = {"model": request.model, "stream": True}
+        options[shape.length_option] = reply_tokens
+        if shape.asks_for_usage:
+            options["stream_options"] = {"include_usage": True}
+        body = RequestBody(
+            turns if shape.has_system_turn else without_system_turn(turns),
+            {**options, **self._options(request.model)},
+        )
+        # The package would copy a prompt several times, and take 0.2 ms for each turn.
         response: Any = await self._client.post(
             "/chat/completions",
             cast_to=httpx2.Response,
@@ -257,97 +250,3 @@ class ChatCompletions:
         )
         assert isinstance(response, httpx2.Response)
         return response
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """What of the request differs between servers, and between models behind one.
-
-    For each model the one that was taken last is kept.
-    """
-
-    length_option: str
-    asks_for_usage: bool = True
-    takes_system_turn: bool = True
-
-    def without(self, refusal: str) -> "_Form | None":
-        """Return the form without the option that *refusal* names; None if it names none."""
-        from bot.llm.api_errors import names_system_role  # noqa: PLC0415
-
-        if self.takes_system_turn and names_system_role(refusal):
-            return replace(self, takes_system_turn=False)
-        if "stream_options" in refusal and self.asks_for_usage:
-            return replace(self, asks_for_usage=False)
-        if re.search(rf"\b{self.length_option}\b", refusal):
-            return replace(self, length_option=LENGTH_OPTIONS[self.length_option])
-        return None
-
-
-async def _refuse(response: httpx2.Response) -> None:
-    """Raise ErrorResponse unless the status is a success, with the beginning of the body.
-
-    The package would read all of it, however long it is and takes, in the encoding that it claims.
-    """
-    if response.is_success:
-        return
-    body = bytearray()
-    with suppress(*FOREIGN_ERRORS):
-        async with asyncio.timeout(REFUSAL_SECONDS), aclosing(response.aiter_bytes()) as pieces:
-            async for data in pieces:
-                body += data
-                if len(body) >= REFUSAL_BYTES:
-                    break
-    said = body[:REFUSAL_BYTES].decode(errors="replace")
-    raise ErrorResponse(response.status_code, response.headers.get("retry-after", ""), said)
-
-
-@contextmanager
-def _translated(redactor: "Redactor") -> Iterator[None]:
-    try:
-        yield
-    except (TimeoutError, aiohttp.ClientError, openai.APIConnectionError) as error:
-        causes = _causes(
-            error
-        )  # The layers between call many things a timeout, as the kernel does.
-        if any(isinstance(one, TimeoutError) and one.errno is None for one in causes):
-            raise ModelTimeout("no answer in time") from error
-        raise ModelUnreachable(type(causes[-1]).__name__) from error
-    except ErrorResponse as error:
-        from bot.llm.api_errors import response_error  # noqa: PLC0415
-
-        raise response_error(error.status, error.said, redactor) from error
-    except (*FOREIGN_ERRORS, UnicodeError) as error:  # The latter: a name that is no host's
-        raise ModelFailed(type(error).__name__) from error
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    causes = [error]
-    while causes[-1].__cause__ is not None:
-        causes.append(causes[-1].__cause__)
-    return causes
-
-
-def _is_bare(error: ModelError) -> bool:
-    """Whether *error* is a status 500, as some servers send if a template takes no system turn.
-
-    `transformers serve` then only says "Internal Server Error".
-    """
-    return isinstance(error.__cause__, ErrorResponse) and error.__cause__.status == 500
-
-
-def _said(error: ModelError) -> str:
-    """Return what the server said; the error's own text leaves out what is redactor."""
-    cause = error.__cause__
-    return cause.said if isinstance(cause, ErrorResponse) else ""
-
-
-def _retry_delay(error: ModelError, retries: int) -> float:
-    """Return the seconds to wait before asking again: the server's own figure, if it gives one."""
-    if isinstance(error.__cause__, ErrorResponse):
-        try:
-            told = float(error.__cause__.retry_after)
-        except ValueError:
-            told = 0.0
-        if told > 0:
-            return told
-    return jittered(BACKOFF.seconds(retries + 1))

@@ -27,9 +27,9 @@ from bot.errors import (
     OutputTruncated,
 )
 from bot.llm.api_errors import Redactor, stream_error
-from bot.llm.api_failures import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.deadlines import Deadlines
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
+from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, StreamDecoder
 

@@ -24,6 +24,7 @@ from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.llm import client as model_module
+from bot.llm import request_shape
 from bot.llm.api_config import ApiConfig
 from bot.llm.client import ChatCompletions
 from bot.sandbox.model.rules import DIALECTS
@@ -357,7 +358,7 @@ async def test_that_a_system_turn_is_refused_is_doubted_if_the_server_did_not_sa
     async with opened(server, tmp_path / "bot.db") as assistant:
         for number in (1, 2):
             assert (await asked(assistant, number, "One?")).notices == []
-        monkeypatch.setattr(model_module, "SUSPECTED_SECONDS", 0.0)
+        monkeypatch.setattr(request_shape, "SUSPECTED_SECONDS", 0.0)
         for number in (3, 4):
             assert (await asked(assistant, number, "Two?")).notices == []
     roles = [one.body["messages"][0]["role"] for one in await server.completions()]
@@ -368,7 +369,7 @@ async def test_that_a_system_turn_is_refused_is_doubted_if_the_server_did_not_sa
 async def test_that_a_system_turn_is_refused_is_doubted_once(
     server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
-    monkeypatch.setattr(model_module, "SUSPECTED_SECONDS", 0.0)
+    monkeypatch.setattr(request_shape, "SUSPECTED_SECONDS", 0.0)
     await server.change(system_role=role)
     async with opened(server, tmp_path / "bot.db") as assistant:
         await asked(assistant, 1, "One?")

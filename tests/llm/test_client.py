@@ -42,6 +42,7 @@ from bot.errors import (
 )
 from bot.llm import client as model_module
 from bot.llm import completion as completion_module
+from bot.llm import http_errors
 from bot.llm.api_config import ApiConfig
 from bot.llm.attempts import AttemptBudget
 from bot.llm.client import ChatCompletions
@@ -1026,7 +1027,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
 async def test_whatever_a_server_sends_it_ends_in_time_in_an_error_of_ours(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: type[ModelError]
 ) -> None:
-    monkeypatch.setattr(model_module, "REFUSAL_SECONDS", 0.3)
+    monkeypatch.setattr(http_errors, "BODY_SECONDS", 0.3)
     seconds = SOON if kind is ModelTimeout else PATIENCE_SECONDS
     deadlines = ("first_token_seconds", "idle_seconds", "reply_seconds")
     async with asking(answer, **dict.fromkeys(deadlines, seconds)) as model:

@@ -1,0 +1,98 @@
+"""Translate what the HTTP libraries raise, and responses with an error status."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import httpx2
+import openai
+
+from bot.errors import ModelError, ModelFailed, ModelTimeout, ModelUnreachable
+
+# Imported at the first error, to save memory in an idle bot.
+if TYPE_CHECKING:
+    from bot.llm.api_errors import Redactor
+
+BODY_SECONDS: Final = 5.0  # for the body of an error; without it, its status has to do
+BODY_BYTES: Final = 65_536  # of that body, decompressed; the largest in use repeat the request
+FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp and TLS.
+    *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
+    *(openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
+)
+
+
+class ErrorResponse(openai.OpenAIError):
+    """A response with an error status. It is an OpenAIError because openai lets these pass."""
+
+    def __init__(self, status: int, retry_after: str, body: str) -> None:
+        super().__init__(status)
+        self.status = status
+        self.retry_after = retry_after
+        self.body = body
+
+
+async def raise_for_status(response: httpx2.Response) -> None:
+    """Raise ErrorResponse, with the beginning of the body, unless the status is a success.
+
+    The openai package would read the whole body, however long it is and takes, in the encoding
+    that it claims to have.
+    """
+    if response.is_success:
+        return
+    body = bytearray()
+    with suppress(*FOREIGN_ERRORS):
+        async with asyncio.timeout(BODY_SECONDS), aclosing(response.aiter_bytes()) as pieces:
+            async for data in pieces:
+                body += data
+                if len(body) >= BODY_BYTES:
+                    break
+    text = body[:BODY_BYTES].decode(errors="replace")
+    raise ErrorResponse(response.status_code, response.headers.get("retry-after", ""), text)
+
+
+@contextmanager
+def translated_errors(redactor: "Redactor") -> Iterator[None]:
+    """Translate the errors of the block into a ModelError without private text."""
+    try:
+        yield
+    except (TimeoutError, aiohttp.ClientError, openai.APIConnectionError) as error:
+        causes = _causes(error)
+        # The layers between call many errors a timeout, and so does the kernel, with an errno.
+        if any(isinstance(cause, TimeoutError) and cause.errno is None for cause in causes):
+            raise ModelTimeout("no answer in time") from error
+        raise ModelUnreachable(type(causes[-1]).__name__) from error
+    except ErrorResponse as error:
+        from bot.llm.api_errors import response_error  # noqa: PLC0415
+
+        raise response_error(error.status, error.body, redactor) from error
+    except (*FOREIGN_ERRORS, UnicodeError) as error:  # UnicodeError: an invalid host name
+        raise ModelFailed(type(error).__name__) from error
+
+
+def body_of(error: ModelError) -> str:
+    """Return the body of the response behind *error*, "" if there is none; it may be private."""
+    cause = error.__cause__
+    return cause.body if isinstance(cause, ErrorResponse) else ""
+
+
+def retry_after(error: ModelError) -> float:
+    """Return how many seconds the server asks to wait before a retry, 0 if it does not say."""
+    cause = error.__cause__
+    try:
+        return max(0.0, float(cause.retry_after)) if isinstance(cause, ErrorResponse) else 0.0
+    except ValueError:
+        return 0.0
+
+
+def is_internal_error(error: ModelError) -> bool:
+    """Whether *error* is a status 500."""
+    return isinstance(error.__cause__, ErrorResponse) and error.__cause__.status == 500
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    return causes
