@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import discord
 
@@ -70,8 +70,7 @@ class _Budget:
     notices: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _FileText:
+class _FileText(NamedTuple):
     """The text of a file. *pages* is the number of pages read of a PDF that has more."""
 
     text: str
@@ -79,8 +78,7 @@ class _FileText:
     pages: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadFile:
+class _ReadFile(NamedTuple):
     """A file as the prompt shows it: *text*, or None for an image. *image* is None without room."""
 
     name: str
