@@ -229,7 +229,7 @@ async def test_the_log_says_which_error_in_one_line_without_key_or_words(
     ended: Mapping[str, Ended], case: str
 ) -> None:
     line = ended[case].log
-    assert re.search(r" WARNING bot\.assistant: Question \d+ failed: Model\w+", line)
+    assert re.search(r" WARNING bot\.assistant\.\w+: Question \d+ failed: Model\w+", line)
     assert "\n" not in line
     assert "stand-in-0" not in line
     assert "harbour" not in line
