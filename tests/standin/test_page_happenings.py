@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from bot.sandbox.page import log_steps
 from bot.sandbox.page.bot_log import BotLog
 from bot.sandbox.page.happenings import Happenings
+from bot.sandbox.page.log_steps import LOG_STEPS
 
 Json = dict[str, Any]
 BOT, MINA = "100000000000000011", "100000000000000012"
 CHANNEL, QUESTION, PART, OTHER = (f"10000000000000002{n}" for n in range(4))
 MESSAGES = "/channels/{channel_id}/messages"
+PAGE_FOLDER = Path(log_steps.__file__).parent
+BOT_FOLDER = PAGE_FOLDER.parents[1]
 
 
 class Names:
@@ -24,6 +28,14 @@ class Names:
 
     def user_name(self, user_id: str) -> str:
         return {MINA: "Mina"}.get(user_id, "somebody")
+
+
+@pytest.mark.parametrize("pattern", LOG_STEPS)
+def test_what_the_page_reads_in_the_log_is_logged(pattern: str) -> None:
+    """A reworded line of the log would be missed without a word."""
+    words = pattern.partition("(")[0]
+    sources = (path.read_text() for path in BOT_FOLDER.rglob("*.py") if path.parent != PAGE_FOLDER)
+    assert any(f'"{words}%d' in source for source in sources)
 
 
 @pytest.fixture
@@ -87,7 +99,7 @@ def test_what_nobody_answers_makes_no_line(happenings: Happenings) -> None:
 
 def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
-    happenings.logged(1.01, "DEBUG", f"In the inbox: question {QUESTION}")
+    happenings.logged(1.01, "DEBUG", f"Stored question {QUESTION}")
     happenings.logged(1.02, "DEBUG", prompt())
     threads = f"{MESSAGES}/{{message_id}}/threads"
     happenings.journal(called(1.03, threads, f"/channels/{CHANNEL}/messages/{QUESTION}/threads"))
@@ -126,7 +138,7 @@ def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
 def test_what_the_log_puts_at_one_moment_stays_in_its_order(happenings: Happenings) -> None:
     """It cuts times to milliseconds: what came right after the event may seem to come before."""
     happenings.journal(said(1.0004))
-    happenings.logged(1.0, "DEBUG", f"In the inbox: question {QUESTION}")
+    happenings.logged(1.0, "DEBUG", f"Stored question {QUESTION}")
     [change] = happenings.logged(1.0, "DEBUG", prompt())
     assert steps(change["line"]) == ["Gateway event", "Inbox", "History"]
     assert [one["ms"] for one in change["line"]["steps"]] == [0, 0, 0]
@@ -134,7 +146,7 @@ def test_what_the_log_puts_at_one_moment_stays_in_its_order(happenings: Happenin
 
 def test_the_log_may_be_read_before_the_event(happenings: Happenings) -> None:
     """A busy machine reads either first; nothing of the line is lost by it."""
-    assert happenings.logged(1.01, "DEBUG", f"In the inbox: question {QUESTION}") == []
+    assert happenings.logged(1.01, "DEBUG", f"Stored question {QUESTION}") == []
     assert happenings.logged(1.02, "DEBUG", prompt()) == []
     changes = happenings.journal(said(1.0))
     assert steps(changes[-1]["line"]) == ["Gateway event", "Inbox", "History"]
@@ -262,7 +274,7 @@ def begin_ask(happenings: Happenings, *, private: bool = True) -> None:
     happenings.journal(acknowledged(ASK))
     answer = {"interaction_metadata": {"id": ASK}, "ephemeral": private}
     happenings.journal(said(1.2, PART, BOT, **answer))
-    happenings.logged(1.3, "DEBUG", f"In the inbox: question {ASK}")
+    happenings.logged(1.3, "DEBUG", f"Stored question {ASK}")
     happenings.logged(1.4, "DEBUG", prompt(ASK))
 
 
@@ -358,7 +370,7 @@ def test_of_an_answer_that_is_logged_the_log_says_when_it_is_done(happenings: Ha
 
 def test_one_who_is_turned_away_is_answered_without_a_prompt(happenings: Happenings) -> None:
     happenings.journal(used(ASK, "ask"))
-    happenings.logged(1.3, "DEBUG", f"In the inbox: question {ASK}")
+    happenings.logged(1.3, "DEBUG", f"Stored question {ASK}")
     answered = used(ASK, "ask")["data"]["interaction"] | {"state": "answered"}
     [change] = happenings.journal(entry("interaction_response", 2.0, interaction=answered))
     assert change["line"]["state"] == "done"

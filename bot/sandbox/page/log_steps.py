@@ -36,7 +36,7 @@ def _step(what: str, detail: str = "{}", tone: str = "") -> _Put:
 
 # By patterns of whole sentences; the question's number comes first in each.
 LOG_STEPS: Final[Mapping[str, _Put]] = {
-    r"In the inbox: question (\d+)": _step("Inbox", "stored before anything else"),
+    r"Stored question (\d+)": _step("Inbox", "stored before anything else"),
     (
         r"Prompt of (\d+): (\d+) of (\d+) tokens; "
         r"taken (\d+) exchanges of (\d+) tokens, left out (\d+) of (\d+)"

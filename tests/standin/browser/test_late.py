@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from bot.i18n.sentences import ENGLISH
 from tests.standin.browser.conftest import Opening, become, go_to, messages, newest, use, write
 from tests.standin.pages import Page as Served
 
@@ -135,7 +136,7 @@ async def test_a_command_waits_in_its_place_for_its_person(page: Page) -> None:
     await become(page, "Mina")
     await expect(prompt).to_have_value("begun by Mina")
     await prompt.press("Enter")
-    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(newest(page)).to_contain_text(ENGLISH.system_set_channel)
     await expect(form).to_be_hidden()
     await go_to(page, "news")
     await expect(form).to_contain_text("/ask")
@@ -295,7 +296,7 @@ async def test_a_form_whose_server_is_slow_opens_and_closes(page: Page) -> None:
     form = page.get_by_role("dialog")
     await form.get_by_role("textbox").fill("Be brief.")
     await form.get_by_role("button", name="Submit").click()
-    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(newest(page)).to_contain_text(ENGLISH.system_set_channel)
     await expect(form).to_be_hidden()
 
 

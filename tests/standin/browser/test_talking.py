@@ -76,7 +76,7 @@ async def test_system_goes_through_its_form(page: Page) -> None:
     form = page.get_by_role("dialog")
     await form.get_by_role("textbox").fill("Speak like a sailor.")
     await form.get_by_role("button", name="Submit").click()
-    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(newest(page)).to_contain_text(ENGLISH.system_set_channel)
     await write(page, "@ChatBot what do you know?")
     await expect(newest(page)).to_contain_text("the system prompt: “Speak like a sailor.")
 
@@ -90,7 +90,7 @@ async def test_options_are_offered(page: Page) -> None:
     await page.get_by_label("prompt").fill("Be brief.")
     await page.get_by_label("scope").select_option(index=1)
     await page.get_by_label("prompt").press("Enter")
-    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(newest(page)).to_contain_text(ENGLISH.system_set_channel)
     await expect(page.locator("#command-form")).to_be_hidden()
 
 
@@ -121,7 +121,7 @@ async def test_reset_forgets(page: Page) -> None:
     await expect(newest(page)).to_contain_text("You asked: “remember me”")
     await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
     await use(page, "/reset")
-    await expect(newest(page)).to_contain_text("Forgotten")
+    await expect(newest(page)).to_contain_text(ENGLISH.reset_one)
     await write(page, "what was it?")
     await expect(newest(page)).to_contain_text("earlier answers of mine: 0")
 

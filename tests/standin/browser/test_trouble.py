@@ -109,15 +109,15 @@ async def test_a_form_that_is_sent_off_to_no_bot_stays_open(open_page: Opening) 
     await expect(page.locator("#bot-state")).to_have_text(state(page, "online"))
     await form.get_by_role("button", name="Submit").click()
     await expect(form).to_be_hidden()
-    await expect(newest(page)).to_contain_text("The system prompt of this channel is set.")
+    await expect(newest(page)).to_contain_text(ENGLISH.system_set_channel)
 
 
 @pytest.mark.parametrize(
     ("switch", "sentence"),
     [
-        ("The model answers 429", "The AI service is too busy right now."),
-        ("The model is cut off", "The answer was cut off here by a lost connection."),
-        ("The model stalls", "The AI service took too long."),
+        ("The model answers 429", ENGLISH.model_busy),
+        ("The model is cut off", ENGLISH.model_cut),
+        ("The model stalls", ENGLISH.model_timeout),
     ],
 )
 async def test_the_model_fails_by_a_switch(open_page: Opening, switch: str, sentence: str) -> None:
