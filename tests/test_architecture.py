@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.rooms import PICTURE, picture
+
 ROOT = Path(__file__).parents[1]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -179,6 +181,11 @@ def test_settings_are_read_at_the_top_only() -> None:
 def test_stand_ins_are_started_by_the_commands_only() -> None:
     users = {room_of(name) for name in OWN if own_imports(name) & set(STAND_INS)}
     assert users == {"__main__", "terminal"}
+
+
+def test_the_picture_of_the_rooms_is_drawn_from_the_imports() -> None:
+    """scripts/picture draws it anew."""
+    assert PICTURE.read_text(encoding="utf-8") == picture()
 
 
 @pytest.mark.parametrize("at_start", [True, False])

@@ -1,0 +1,76 @@
+"""Measure the structure of bot/ without the sandbox, in this checkout or in another one."""
+
+import argparse
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from docs.rooms import ROOT, arrows, floors, imported, modules
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+LIBRARY: Final = "discord"
+
+
+def figures(root: Path) -> dict[str, object]:
+    """Return the figures of the checkout at *root* by their names."""
+    paths = modules(root)
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in paths.values()]
+    functions = {
+        f"{name}.{node.name}": node
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, FunctionNode)
+    }
+    longest = max(functions, key=lambda name: _length(functions[name]))
+    widest, parameters = max(_constructors(trees), key=lambda one: one[1])
+    used = {name: set(imported(path, paths)) - {name} for name, path in paths.items()}
+    return {
+        "modules": len(paths),
+        "lines": sum(lengths),
+        "median module": statistics.median_low(lengths),
+        "longest module": max(lengths),
+        "functions": len(functions),
+        "median function": statistics.median_low(map(_length, functions.values())),
+        "longest function": f"{_length(functions[longest])} ({longest})",
+        "functions over 40 lines": sum(_length(one) > 40 for one in functions.values()),
+        "widest constructor": f"{parameters} ({widest})",
+        "constructors over 7": sum(count > 7 for _, count in _constructors(trees)),
+        "floors of modules": max(floors(used).values()),
+        "floors of rooms": max(floors(arrows(root)).values()),
+        f"modules that import {LIBRARY}": sum(map(_uses_library, trees.values())),
+    }
+
+
+def _length(node: FunctionNode) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _constructors(trees: dict[str, ast.Module]) -> Iterator[tuple[str, int]]:
+    """Yield each constructor with its number of parameters, without self."""
+    for name, tree in trees.items():
+        for cls in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+            for node in cls.body:
+                if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                    args = node.args
+                    yield f"{name}.{cls.name}", len(args.args) + len(args.kwonlyargs) - 1
+
+
+def _uses_library(tree: ast.Module) -> bool:
+    names = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    ]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return any(name.partition(".")[0] == LIBRARY for name in names)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="scripts/house", description=__doc__)
+    parser.add_argument("checkout", nargs="?", type=Path, default=ROOT)
+    for figure, value in figures(parser.parse_args().checkout).items():
+        print(f"{figure:30} {value}")
