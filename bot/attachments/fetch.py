@@ -17,7 +17,7 @@ CDN: Final = frozenset(
     map(yarl.URL, ("https://cdn.discordapp.com", "https://media.discordapp.net"))
 )
 FETCH_SECONDS: Final = 20.0  # decision 011
-AT_ONCE: Final = 4  # files in memory; decision 011
+MAX_FETCHES: Final = 4  # files in memory; decision 011
 
 
 class FetchFailed(Exception):
@@ -29,7 +29,7 @@ class AttachmentFetcher:
 
     def __init__(self, api_url: str) -> None:
         self._origins = CDN | {yarl.URL(api_url).origin()}
-        self._limit = ConcurrencyLimit(AT_ONCE)
+        self._limit = ConcurrencyLimit(MAX_FETCHES)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:

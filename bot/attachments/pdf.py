@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 HEAD_BYTES: Final = 1024  # ISO 32000-2, Annex I: the header of a PDF is within these
 # Decision 011 has the reasons for these limits.
-PAGES: Final = 200
-MEMORY_BYTES: Final = 512_000_000  # of address space, used or not
-SECONDS: Final = 20.0
-AT_ONCE: Final = 2
+MAX_PAGES: Final = 200
+WORKER_BYTES: Final = 512_000_000  # of address space, used or not
+WORKER_SECONDS: Final = 20.0
+MAX_WORKERS: Final = 2
 # A process that reads hostile input gets no other variables, above all no keys.
 PASSED_VARIABLES: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 WORKER: Final = Path(__file__).with_name("pdf_worker.py")
@@ -52,16 +52,20 @@ def may_be_pdf(data: bytes | bytearray) -> bool:
 
 
 class PdfReader:
-    """Reads few PDFs at a time, of each at most *max_characters* and PAGES pages."""
+    """Reads few PDFs at a time, of each at most *max_characters* and MAX_PAGES pages."""
 
     def __init__(
-        self, *, max_characters: int, memory_bytes: int = MEMORY_BYTES, seconds: float = SECONDS
+        self,
+        *,
+        max_characters: int,
+        memory_bytes: int = WORKER_BYTES,
+        seconds: float = WORKER_SECONDS,
     ) -> None:
         self.able = find_spec("pypdf") is not None
         self._memory_bytes = memory_bytes
         self._max_characters = max_characters
         self._seconds = seconds
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._free = asyncio.Semaphore(MAX_WORKERS)
 
     async def read(self, data: bytes) -> Pdf:
         """Read the PDF *data*; a failure is told by the `end` of the result."""
@@ -76,7 +80,7 @@ class PdfReader:
         """Return the output of a worker, as far as it gets in time."""
         output = bytearray()
         limits = {
-            "pages": PAGES,
+            "pages": MAX_PAGES,
             "characters": self._max_characters,
             "bytes": self._memory_bytes,
             "seconds": math.ceil(self._seconds),

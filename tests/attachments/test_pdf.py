@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.attachments.pdf import PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
+from bot.attachments.pdf import MAX_PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
 from bot.attachments.pdf_worker import CHUNK, lines
 from tests.pdfs import drawn, endless, locked, pdf, swelling
 
@@ -39,8 +39,8 @@ async def test_what_a_pdf_says(reader: PdfReader, data: bytes, told: Pdf) -> Non
 
 
 async def test_so_many_pages_are_read(reader: PdfReader) -> None:
-    told = await reader.read(pdf(*(str(number % 10) for number in range(PAGES + 50))))
-    assert (told.pages, told.end) == (PAGES, End.PAGES)
+    told = await reader.read(pdf(*(str(number % 10) for number in range(MAX_PAGES + 50))))
+    assert (told.pages, told.end) == (MAX_PAGES, End.PAGES)
 
 
 async def test_no_more_is_read_than_is_wanted(reader: PdfReader) -> None:
