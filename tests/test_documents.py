@@ -3,8 +3,10 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
+from annotated_types import Ge, Le
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -19,7 +21,12 @@ from tests.i18n.test_sentences import COMMANDS, FIELDS, OPTIONS
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 READMES = {"en": README, "ko": (ROOT / "README.ko.md").read_text()}
+SETTINGS = {
+    "en": (ROOT / "docs" / "settings.md").read_text(),
+    "ko": (ROOT / "docs" / "settings.ko.md").read_text(),
+}
 TABLE_ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
+SETTINGS_ROW = re.compile(TABLE_ROW.pattern + r"(.*?)\|", re.MULTILINE)
 
 
 def written_default(field: str) -> str:
@@ -32,11 +39,32 @@ def written_default(field: str) -> str:
     return ""
 
 
+def written_values(field: str) -> str:
+    """Return the values of a setting as its table writes them, "" if a table may use any words."""
+    info = Settings.model_fields[field]
+    options = ("true", "false") if info.annotation is bool else ()
+    if get_origin(info.annotation) is Literal:
+        options = get_args(info.annotation)
+    bounds = [str(bound.ge) for bound in info.metadata if isinstance(bound, Ge)]
+    bounds += [str(bound.le) for bound in info.metadata if isinstance(bound, Le)]
+    return "–".join(bounds) or ", ".join(f"`{option}`" for option in options)
+
+
+@pytest.mark.parametrize("language", SETTINGS)
+def test_the_settings_are_listed_with_their_defaults_and_values(language: str) -> None:
+    rows = SETTINGS_ROW.findall(SETTINGS[language])
+    fields = {name.lower(): default for name, default, _ in rows}
+    assert fields == {field: written_default(field) for field in Settings.model_fields}
+    assert len(rows) == len(fields)
+    for name, _, values in rows:
+        assert values.strip() == written_values(name.lower()) or not written_values(name.lower())
+
+
 @pytest.mark.parametrize("language", READMES)
-def test_readme_lists_every_setting_with_its_default(language: str) -> None:
-    listed = {name: default or "" for name, default in TABLE_ROW.findall(READMES[language])}
-    optional = {field: written_default(field) for field in Settings.model_fields}
-    assert listed == {field.upper(): default for field, default in optional.items()}
+def test_readme_shows_some_settings_with_their_defaults(language: str) -> None:
+    shown = TABLE_ROW.findall(READMES[language])
+    assert {"DISCORD_TOKEN", "OPENAI_API_KEY"} < {name for name, _ in shown}
+    assert all(default == written_default(name.lower()) for name, default in shown)
 
 
 def test_the_example_settings_are_the_defaults() -> None:
@@ -111,7 +139,7 @@ def test_readme_begins_with_the_two_commands() -> None:
 
 
 def test_links_to_files_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")]:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
