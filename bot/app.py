@@ -88,7 +88,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
         async with (
             History.of(file) as history,
             ChatCompletions.open(settings.api) as model,
-            ModelCatalog(model.name, settings.offered_models, model.listed) as models,
+            ModelCatalog(model.name, settings.offered_models, model.list_models) as models,
             Attachments(
                 settings.discord_api_url,
                 max_bytes=settings.attachment_bytes,

@@ -85,7 +85,7 @@ class DoubleModel:
         """Let the next request fail before its answer begins."""
         self._scripts.append(error)
 
-    async def listed(self) -> list[ListedModel]:
+    async def list_models(self) -> list[ListedModel]:
         return []
 
     @asynccontextmanager

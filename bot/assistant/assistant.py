@@ -1,4 +1,4 @@
-"""The use case: answer a question, forget a conversation, set a system prompt or a model."""
+"""The use case: answer a question, resume it after a restart, regenerate its reply."""
 
 import asyncio
 import logging
@@ -40,7 +40,9 @@ from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 
-ASKING_ATTEMPTS: Final = 2  # at one question through crashes; a further one only says so
+# The attempts at one question that ask the model, counted across crashes. The next one only shows
+# a notice; if that crashes, too, the question is given up.
+ASKING_ATTEMPTS: Final = 2
 LAST_ATTEMPT: Final = 3
 INTERRUPTED: Final = [strings.interrupted for strings in LANGUAGES.values()]
 CANCELLED: Final = Outcome(State.CANCELLED)
@@ -92,14 +94,14 @@ class Assistant:
     async def answer(
         self, exchange: Exchange, reply: Reply, *, load_context: ContextLoader = no_context
     ) -> Delivery:
-        """Answer a received question: from its turn in the queue to the stored, shown reply.
+        """Answer a received question, from its turn in the queue to the stored, shown reply.
 
-        *load_context* is called when its turn comes, with the question as it stands by then.
+        *load_context* is called when its turn comes, with the question as it is then.
         """
         turn = self._queues.turn(exchange.queue_key)
         return await self._run(exchange, reply, turn, Job(load_context), exchange.author_id)
 
-    async def go_on(
+    async def resume(
         self,
         exchange: Exchange,
         reply: Reply,
@@ -107,15 +109,15 @@ class Assistant:
         load_context: ContextLoader = no_context,
         too_late: bool = False,
     ) -> Delivery:
-        """Go on with a question that waits since before a restart, as `answer` does.
+        """Answer a question from before a restart; no queue is too long for it.
 
-        Where it is *too_late* the model is not asked; what there is of an answer says so.
+        If it is *too_late*, the model is not asked, and a notice says so.
         """
         turn = self._queues.patient_turn(exchange.queue_key)
         job = Job(load_context, too_late=too_late)
         return await self._run(exchange, reply, turn, job, exchange.author_id)
 
-    async def renew(
+    async def regenerate(
         self,
         exchange: Exchange,
         reply: Reply,
@@ -124,16 +126,15 @@ class Assistant:
         *,
         load_context: ContextLoader = no_context,
     ) -> Delivery:
-        """Make the reply of a stored exchange anew, or go on with it, over what is shown of it.
+        """Regenerate or continue the reply of a stored exchange, in the messages that show it.
 
-        The stored reply is replaced once the new one is whole. It counts for *person_id*. The rest
-        is as in `answer`.
+        The stored reply is replaced once the new one is whole. The usage is that of *person_id*.
         """
         turn = self._queues.turn(exchange.queue_key)
         return await self._run(exchange, reply, turn, Job(load_context, action=action), person_id)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> Delivery:
-        """Show *notice* under what there is of an answer, and end the question in *state*."""
+        """End a question in *state*, with *notice* under what was written of its answer."""
         await self._recorder.end(exchange, state, [notice])
         try:
             async with reply:
@@ -293,7 +294,7 @@ class Assistant:
             return
         previous, is_stored = answer.previous_to_keep(outcome), True
         if previous is not None:
-            # The notices about how long the new one took do not belong to it.
+            # The notices about how the new one was made do not belong to it.
             unread = answer.generation.unread
             notices = [answer.strings.previous_answer_kept, *unread, *outcome.notices]
             ending = answer.exchange = previous
@@ -326,7 +327,7 @@ class Assistant:
     async def _keep_shown(
         self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked
     ) -> None:
-        """End an answer that Discord does not take: store only the text that is shown."""
+        """End an answer that Discord rejected: store only the text that is shown."""
         if answer.cancellation.reason is StopReason.FORGOTTEN:
             return
         blocked = isinstance(why, ReplyBlocked)
@@ -377,7 +378,7 @@ class Assistant:
         actions: ReplyActions,
         why: ReplyLost | ReplyBlocked,
     ) -> None:
-        """Keep the text that is shown; log what prevents its notices, unless *why* says that."""
+        """Keep the text that is shown; log why it gets no notices, unless *why* is the same."""
         try:
             await reply.leave(notices, actions, without=INTERRUPTED)
         except (ReplyLost, ReplyBlocked) as error:
@@ -409,11 +410,11 @@ class Assistant:
         if isinstance(error, NothingAsked):
             return (self.nothing_read(strings),)
         if isinstance(error, ModelContextExceeded) and by_command:
-            # There may be no /reset where a command asked, or none for the one who asked.
+            # A place where a command asked may have no /reset, or none for that person.
             return (strings.model_context_asked,)
         if isinstance(error, QueueFull) and not (error.first or by_command or answer.job.action):
-            # Another question's notice says it already. Whoever used a command or a button has
-            # seen that it is being worked on, and needs a notice in its place.
+            # Another question's notice says it already. A command or a button needs a notice of
+            # its own, because Discord shows that it is being worked on.
             return ()
         return (error.explain(strings),)
 

@@ -24,9 +24,9 @@ from bot.storage.facts import ModelStore
 
 log = logging.getLogger(__name__)
 
-# After a day a learnt window expires. It costs one refused request to learn it again, and a server
+# After a day a learned window expires. It costs one refused request to learn it again, and a server
 # that has a larger window by then is used in full.
-LEARNT_SECONDS: Final = 86_400
+LEARNED_SECONDS: Final = 86_400
 # A limit that the server did not name is a guess, which must not last for a day if it is wrong. A
 # refusal after this time confirms it.
 DOUBTED_SECONDS: Final = 600
@@ -45,23 +45,23 @@ class LearnedWindows:
         self._model = model
         self._models = models
         self._now = now
-        self._learnt: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
+        self._learned: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
         self._accepted: dict[str, RequestSize] = {}
         self._cut_short = set[str]()
         self._listed_at = -math.inf
 
     async def of(self, name: str) -> ContextWindow:
         """Return the window of a model, as far as it is known; raises HistoryFailed."""
-        if name not in self._learnt:
-            self._learnt[name] = await self._models.context_window(name)
-        window, until = self._learnt[name]
+        if name not in self._learned:
+            self._learned[name] = await self._models.context_window(name)
+        window, until = self._learned[name]
         if until <= self._now():
             window = UNBOUNDED
         if name in self._cut_short:
             self._cut_short.discard(name)
             if (tokens := await self.listed(name)) and tokens < window.total:
                 window = window.within(ContextWindow.of(tokens))
-                await self._keep(name, window, LEARNT_SECONDS)
+                await self._keep(name, window, LEARNED_SECONDS)
         listed = self._model.windows.get(name)
         return window if listed is None else window.within(ContextWindow.of(listed))
 
@@ -71,24 +71,24 @@ class LearnedWindows:
             self._listed_at = self._now()
             try:
                 async with asyncio.timeout(LIST_SECONDS):
-                    await self._model.listed()
+                    await self._model.list_models()
             except (ModelError, TimeoutError) as error:
                 log.info("Cannot read the list of models: %s", type(error).__name__)
         return self._model.windows.get(name, 0)
 
     def is_doubted(self, name: str) -> bool:
-        """Whether a window learnt of a model expired in the last day."""
-        _, until = self._learnt.get(name, (UNBOUNDED, 0.0))
-        return until <= self._now() < until + LEARNT_SECONDS
+        """Whether a window learned of a model expired in the last day."""
+        _, until = self._learned.get(name, (UNBOUNDED, 0.0))
+        return until <= self._now() < until + LEARNED_SECONDS
 
     async def learn(self, name: str, window: ContextWindow, seconds: float) -> None:
-        """Keep to *window* and to what was learnt before, for so many seconds."""
+        """Keep to *window* and to what was learned before, for so many seconds."""
         await self._keep(name, window.within(await self.of(name)), seconds)
 
     async def _keep(self, name: str, window: ContextWindow, seconds: float) -> None:
-        self._learnt[name] = window, self._now() + seconds
+        self._learned[name] = window, self._now() + seconds
         log.info(
-            "Learnt the context window of %s for %d minutes: prompts of %d tokens, with their "
+            "Learned the context window of %s for %d minutes: prompts of %d tokens, with their "
             "replies %d",
             *(name, seconds // 60, window.prompt_budget, window.total),
         )
@@ -115,12 +115,12 @@ class LearnedWindows:
         largest = self._accepted.get(name)
         if largest is None or size.prompt > largest.prompt:
             self._accepted[name] = size
-        if self.is_doubted(name) and not self._learnt[name][0].holds(size.counted(factor)):
-            self._learnt[name] = UNBOUNDED, 0.0
+        if self.is_doubted(name) and not self._learned[name][0].holds(size.counted(factor)):
+            self._learned[name] = UNBOUNDED, 0.0
             await self._store(name)
 
     async def _store(self, name: str) -> None:
-        window, until = self._learnt[name]
+        window, until = self._learned[name]
         try:
             await self._models.set_context_window(name, window, until=int(until))
         except HistoryFailed as error:
@@ -196,7 +196,7 @@ class WindowSearch:
             await self._learn(window, lasting=self._sure or self._windows.is_doubted(self._model))
 
     def forget(self) -> None:
-        """Forget the refused request, from which nothing is to be learnt."""
+        """Forget the refused request, from which nothing is to be learned."""
         self._refused = None
 
     async def give_up(self, error: ModelError) -> None:
@@ -206,14 +206,14 @@ class WindowSearch:
         await self._learn(self.window, lasting=self._sure)
 
     async def _learn(self, window: ContextWindow, *, lasting: bool) -> None:
-        seconds = LEARNT_SECONDS if lasting else DOUBTED_SECONDS
+        seconds = LEARNED_SECONDS if lasting else DOUBTED_SECONDS
         window = window if self._sure else window.credible
         await self._windows.learn(self._model, window, seconds)
 
     def _taught(
         self, refused: RequestSize, accepted: RequestSize, counted: int, largest: RequestSize | None
     ) -> ContextWindow | None:
-        """Return the window to keep to after *refused* and *accepted*; None if nothing was learnt.
+        """Return the window to keep to after *refused* and *accepted*; None if nothing was learned.
 
         *largest* was accepted before. If the server named no limit, it may contradict a refusal.
         """

@@ -1,4 +1,4 @@
-"""What the assistant needs of others: a model, a place for its reply, and what is looked up."""
+"""What the assistant needs from others: a model, a reply, and the context of a question."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,7 +17,7 @@ ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
 
 
 class ChatModel(Protocol):
-    """Where completions come from."""
+    """A chat API."""
 
     @property
     def name(self) -> str:
@@ -25,13 +25,13 @@ class ChatModel(Protocol):
 
     @property
     def reply_tokens(self) -> int:
-        """The most tokens of one reply."""
+        """The limit on the tokens of one reply."""
 
     @property
     def windows(self) -> Mapping[str, int]:
-        """The context windows by model, from the last reading of the list of models."""
+        """The context windows by model that the last list of models named."""
 
-    async def listed(self) -> Sequence[ListedModel]:
+    async def list_models(self) -> Sequence[ListedModel]:
         """Read the list of models; raises ModelError."""
 
     def stream(
@@ -44,19 +44,19 @@ class ChatModel(Protocol):
 
 
 class Reply(Protocol):
-    """Where an answer is shown. Entering shows that work has begun, leaving ends that."""
+    """Where an answer is shown. Within the block it shows that work goes on."""
 
     async def __aenter__(self) -> Self:
         """Begin."""
 
     async def __aexit__(self, *details: object) -> None:
-        """End; what was shown stays."""
+        """End. What is shown stays."""
 
     def write(self, delta: str) -> None:
-        """Take more of the text; it is shown soon. Raises ReplyLost or ReplyBlocked."""
+        """Append to the text, which is shown soon; raises ReplyLost or ReplyBlocked."""
 
     def restart(self) -> None:
-        """Begin a new text in place of the one so far, even if that was refused."""
+        """Begin a new text in place of the old one, even if Discord rejected that."""
 
     async def finish(self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS) -> None:
         """Show the whole text now, with *notices* and *actions* under it.
@@ -80,12 +80,12 @@ class Reply(Protocol):
 
 
 async def unchanged(exchange: Exchange) -> Exchange:
-    """Return a question that cannot have changed."""
+    """Return a question that nobody can have edited."""
     return exchange
 
 
 async def no_context(_exchange: Exchange) -> QuestionContext:
-    """Return what a question brings that is all in its words."""
+    """Return the context of a question that is all in its words."""
     return QuestionContext()
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a conversation on their way to the model, and which models see none."""
+"""Attach images to prompts, within a memory budget, and know which models take none."""
 
 import asyncio
 import logging
@@ -16,19 +16,19 @@ from bot.conversation.prompt import Prompt
 
 log = logging.getLogger(__name__)
 
-# OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. What
-# a model counts otherwise, for larger ones too, is for a Calibration to learn.
+# OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. A
+# Calibration learns how other models and sizes differ.
 IMAGE_TOKENS: Final = 765
-HELD_BYTES: Final = 60_000_000  # of all pictures that are on their way, to the model as well
-HELD_SECONDS: Final = 60.0  # for which a question waits until others have sent theirs
+MEMORY_BYTES: Final = 60_000_000  # of the images of all prompts, until they are sent
+RESERVE_SECONDS: Final = 60.0  # for which a question waits until others have sent theirs
 
 
 @dataclass(frozen=True, slots=True)
 class PromptWithImages:
-    """A *prompt* with its pictures, as far as they could be had.
+    """A *prompt* with the images that could be fetched.
 
-    *unread* is what people are told of those of the question; *busy* says that there was no room
-    for any. *release* forgets the pictures, when nobody needs them any more.
+    *unread* are the sentences about images of the question that could not be. *busy* means that no
+    memory was free for any. *release* frees the images, once they are sent.
     """
 
     prompt: Prompt
@@ -38,141 +38,141 @@ class PromptWithImages:
 
 
 class ImageSource(Protocol):
-    """Where pictures are when a question is remembered: only their names are kept here."""
+    """Finds the images of earlier questions, of which only the names are stored."""
 
     async def of(self, exchange: Exchange) -> Sequence[PendingImage]:
-        """Return the pictures of a question that are still there, those that it quotes first."""
+        """Return the images of a question that still exist, the quoted ones first."""
 
 
 class PromptImages:
-    """Puts pictures into prompts: those of the newest *turns* exchanges that have some.
+    """Attaches the images of the newest *turns* exchanges that have some.
 
-    *source* has the pictures of earlier questions.
+    *source* finds those of earlier questions.
     """
 
     def __init__(self, turns: int, source: ImageSource | None = None) -> None:
         self.turns = turns
         self._source = source
-        self._blind: set[str] = set()
-        self._holding = MemoryBudget(HELD_BYTES)
+        self._without_images: set[str] = set()
+        self._memory = MemoryBudget(MEMORY_BYTES)
 
     def supported_by(self, model: str) -> bool:
-        """Whether *model* may see pictures, as far as is known."""
-        return self.turns > 0 and model not in self._blind
+        """Whether *model* may take images, as far as is known."""
+        return self.turns > 0 and model not in self._without_images
 
     def note_unsupported(self, model: str) -> None:
-        """Keep in mind that *model* takes no pictures."""
-        log.warning("The model %s takes no pictures: it gets none any more", model)
-        self._blind.add(model)
+        """Send no more images to *model*."""
+        log.warning("Send no more images to model %s: it takes none", model)
+        self._without_images.add(model)
 
-    def room(self, model: str, text: Calibration, pictures: Calibration) -> ImageRoom:
-        """Return what *model* may be shown, at its price in tokens of the estimate for text."""
+    def room(self, model: str, text: Calibration, images: Calibration) -> ImageRoom:
+        """Return how many exchanges may have images, and the cost of one in estimated tokens."""
         if not self.supported_by(model):
             return NO_IMAGES
-        tokens = pictures.apply(IMAGE_TOKENS) / text.factor
+        tokens = images.apply(IMAGE_TOKENS) / text.factor
         return ImageRoom(self.turns, max(1, round(tokens)))
 
     @asynccontextmanager
     async def attach_to(
-        self, prompt: Prompt, at_hand: Sequence[PendingImage] | None
+        self, prompt: Prompt, asked: Sequence[PendingImage] | None
     ) -> AsyncIterator[PromptWithImages]:
-        """Yield *prompt* with its pictures; a bounded number of bytes is held by all together.
+        """Yield *prompt* with its images, once the memory for them is free.
 
-        *at_hand* are those of the question, None where they are yet to be found.
+        *asked* are those of the question, None if the source must find them.
         """
-        asked = len(prompt.turns) - 1
+        last = len(prompt.turns) - 1
         found = await asyncio.gather(
             *(
-                self._of(one.exchange, at_hand if one.turn == asked else None)
-                for one in prompt.turn_images
+                self._of(selected.exchange, asked if selected.turn == last else None)
+                for selected in prompt.turn_images
             )
         )
         wanted, left = dict[int, list[PendingImage]](), PROMPT_IMAGE_BYTES
-        for one, there in zip(prompt.turn_images, found, strict=True):
-            wanted[one.turn] = _within(there[: one.count], left)
-            left -= sum(picture.size for picture in wanted[one.turn])
+        for selected, images in zip(prompt.turn_images, found, strict=True):
+            wanted[selected.turn] = _within(images[: selected.count], left)
+            left -= sum(image.size for image in wanted[selected.turn])
         async with AsyncExitStack() as stack:
-            reserve = self._holding.reserve(PROMPT_IMAGE_BYTES - left, within_seconds=HELD_SECONDS)
+            memory = self._memory.reserve(PROMPT_IMAGE_BYTES - left, within_seconds=RESERVE_SECONDS)
             try:
-                held = await stack.enter_async_context(reserve)
+                resources = await stack.enter_async_context(memory)
             except TimeoutError:
                 yield PromptWithImages(prompt, busy=True)
                 return
-            yield await _fetched(prompt, wanted, held)
+            yield await _fetched(prompt, wanted, resources)
 
     async def _of(
-        self, exchange: Exchange, at_hand: Sequence[PendingImage] | None
+        self, exchange: Exchange, asked: Sequence[PendingImage] | None
     ) -> Sequence[PendingImage]:
-        if at_hand is not None:
-            return at_hand
+        if asked is not None:
+            return asked
         return await self._source.of(exchange) if self._source is not None else ()
 
 
 async def _fetched(
-    prompt: Prompt, wanted: Mapping[int, Sequence[PendingImage]], held: ExitStack
+    prompt: Prompt, wanted: Mapping[int, Sequence[PendingImage]], resources: ExitStack
 ) -> PromptWithImages:
     images, unread = dict[int, list[Image]](), list[str]()
-    for turn, pictures in wanted.items():
+    for turn, pending in wanted.items():
         images[turn] = []
-        for picture in pictures:
-            image = await picture.fetch()
+        for one in pending:
+            image = await one.fetch()
             if isinstance(image, Image):
                 images[turn].append(image)
-                held.callback(image.release)
+                resources.callback(image.release)
             elif turn == len(prompt.turns) - 1:
                 unread.append(image)
-    return PromptWithImages(prompt.with_images(images), tuple(unread), release=held.close)
+    return PromptWithImages(prompt.with_images(images), tuple(unread), release=resources.close)
 
 
-def _within(pictures: Iterable[PendingImage], most_bytes: int) -> list[PendingImage]:
-    """Return *pictures* up to the first that is one too many for so many bytes."""
+def _within(images: Iterable[PendingImage], max_bytes: int) -> list[PendingImage]:
+    """Return *images* up to the first that does not fit into *max_bytes*."""
     kept = list[PendingImage]()
-    for picture in pictures:
-        most_bytes -= picture.size
-        if most_bytes < 0:
+    for image in images:
+        max_bytes -= image.size
+        if max_bytes < 0:
             break
-        kept.append(picture)
+        kept.append(image)
     return kept
 
 
 class MemoryBudget:
-    """Shares out *most_bytes*, first come first served."""
+    """Shares *max_bytes*, first come, first served."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._left = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
     async def reserve(self, count: int, *, within_seconds: float) -> AsyncIterator[ExitStack]:
-        """Wait for *count* bytes and hold them; closing what this yields gives them back early.
+        """Wait for *count* bytes and keep them; closing the yielded stack frees them early.
 
-        Raises TimeoutError where they are not free *within_seconds*.
+        Raises TimeoutError if they are not free *within_seconds*.
         """
         async with asyncio.timeout(within_seconds):
             await self._take(count)
-        with ExitStack() as held:
-            held.callback(self._give, count)
-            yield held
+        with ExitStack() as reserved:
+            reserved.callback(self._free, count)
+            yield reserved
 
     async def _take(self, count: int) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((count, turn))
-        self._give(0)
+        self._free(0)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._waiting.remove((count, turn))
-            self._give(0 if turn.cancelled() else count)
+            self._free(0 if turn.cancelled() else count)
             raise
 
-    def _give(self, count: int) -> None:
-        """Take *count* back, and give what there is to those who wait, in their order."""
+    def _free(self, count: int) -> None:
+        """Free *count* bytes, and hand out what is free to those who wait, in their order."""
         self._left += count
         while self._waiting and self._waiting[0][0] <= self._left:
             wanted, turn = self._waiting[0]
             if turn.cancelled():
-                return  # It takes itself out.
+                return  # Its `_take` removes it from the queue.
             self._waiting.popleft()
             self._left -= wanted
             turn.set_result(None)

@@ -1,4 +1,4 @@
-"""One answer at a time per place: first come, first served, and only so many may wait."""
+"""One answer at a time per queue: first come, first served, with a limit on who may wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,41 +9,41 @@ from typing import Final
 from bot.conversation.exchange import QueueKey
 from bot.errors import QueueFull
 
-WAITING_LIMIT: Final = 10
+WAITING_LIMIT: Final = 10  # A longer queue would take minutes.
 
 
 @dataclass(slots=True)
 class _Queue:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    inside: int = 0
-    refused: bool = False
+    entered: int = 0
+    rejected: bool = False
 
 
 class PlaceQueues:
-    """The queues of all places; one that is empty is gone, and with it that it was too long."""
+    """The queues by place. A queue that becomes empty is deleted."""
 
     def __init__(self) -> None:
         self._queues: dict[QueueKey, _Queue] = {}
 
     @asynccontextmanager
     async def turn(self, key: QueueKey) -> AsyncIterator[None]:
-        """Wait for the turn in this queue and keep it; raises QueueFull if too many wait."""
+        """Wait for the turn in a queue, and keep it; raises QueueFull if too many wait."""
         queue = self._queues.setdefault(key, _Queue())
-        if queue.inside > WAITING_LIMIT:
-            first, queue.refused = not queue.refused, True
+        if queue.entered > WAITING_LIMIT:
+            first, queue.rejected = not queue.rejected, True
             raise QueueFull(first=first)
         async with self.patient_turn(key):
             yield
 
     @asynccontextmanager
     async def patient_turn(self, key: QueueKey) -> AsyncIterator[None]:
-        """Wait for the turn in this queue, however many wait already, and keep it."""
+        """Wait for the turn in a queue, however many wait, and keep it."""
         queue = self._queues.setdefault(key, _Queue())
-        queue.inside += 1
+        queue.entered += 1
         try:
             async with queue.lock:
                 yield
         finally:
-            queue.inside -= 1
-            if not queue.inside:
+            queue.entered -= 1
+            if not queue.entered:
                 del self._queues[key]

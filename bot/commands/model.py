@@ -62,7 +62,7 @@ class ModelCommand:
         place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
         effective = await self._assistant.overrides.at(place)
         name, override = effective.model, effective.override
-        await self._models.look(ANSWER_SECONDS)
+        await self._models.refresh(ANSWER_SECONDS)
         sentences = [
             strings.help_model.format(model=quoted(name)),
             _reason(override, place, strings),
@@ -102,7 +102,7 @@ class ModelCommand:
         if name == self._models.default:
             return
         if not self._models.given:
-            await self._models.look(DEFERRED_LOOK_SECONDS)
+            await self._models.refresh(DEFERRED_LOOK_SECONDS)
         if not self._models.known:
             raise Refused(lambda t: t.model_list_missing)
         if name not in self._models.names:
@@ -116,7 +116,7 @@ class ModelCommand:
         if not is_manager(interaction):
             return []
         if not self._models.given:
-            await self._models.look(ANSWER_SECONDS)
+            await self._models.refresh(ANSWER_SECONDS)
         strings = strings_for(interaction)
         default = strings.model_default_choice.format(model=self._models.default)
         labels = {DEFAULT: default[:CHOICE_LENGTH]}

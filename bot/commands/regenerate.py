@@ -74,7 +74,7 @@ class Regenerator:
         if reply is None:
             return Delivery.GONE
         load_context = self._questions.reload_context
-        return await self._assistant.renew(
+        return await self._assistant.regenerate(
             exchange, reply, action, person_id, load_context=load_context
         )
 

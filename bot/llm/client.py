@@ -123,7 +123,7 @@ class ChatCompletions:
         finally:
             await completion.leave()
 
-    async def listed(self) -> list[ListedModel]:
+    async def list_models(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
         with translated_errors(self._redactor(Prompt((), 0, 0, 100))):
             async with (

@@ -1,4 +1,4 @@
-"""Know which models may be chosen: the operator's, or those that the API lists when asked."""
+"""The models that may be chosen: the operator's, or those that the API lists."""
 
 import asyncio
 import logging
@@ -12,39 +12,40 @@ from bot.llm.listed_models import ListedModel
 
 log = logging.getLogger(__name__)
 
-FRESH_SECONDS: Final = 300.0
-AGAIN_SECONDS: Final = 5.0  # after a failure, as everybody who types would ask again
+FRESH_SECONDS: Final = 300.0  # New models are rare.
+RETRY_SECONDS: Final = 5.0  # after a failure: autocomplete asks again with each key that is typed
 
 
 class ModelCatalog:
-    """The models to choose from. Leaving the block ends a look that goes on.
+    """Caches the API's list of models. Leaving the block cancels a refresh.
 
-    *default* may always be chosen. Where none are *given*, all may that the API lists, by *ask*.
+    The *default* may always be chosen, and all of *given*; if that is empty, whatever the API lists
+    by *list_models*.
     """
 
     def __init__(
         self,
         default: str,
         given: Sequence[str],
-        ask: Callable[[], Awaitable[Sequence[ListedModel]]],
+        list_models: Callable[[], Awaitable[Sequence[ListedModel]]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.default = default
         self.given = tuple(given)
-        self._ask = ask
+        self._list_models = list_models
         self._clock = clock
         self._listed: dict[str, ListedModel] = {}
-        self._looking: asyncio.Task[None] | None = None
-        self._look_again_at = clock()
+        self._refreshing: asyncio.Task[None] | None = None
+        self._stale_at = clock()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait({self._refreshing})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,27 +58,27 @@ class ModelCatalog:
         return bool(self.given or self._listed)
 
     def shutdown_of(self, name: str) -> date | None:
-        """Return when a model is shut down, None where nobody told."""
+        """Return the day on which a model is shut down, None if the API names none."""
         return self._listed[name].shutdown if name in self._listed else None
 
-    async def look(self, most_seconds: float) -> None:
-        """Ask the API where what it said is old, and wait for that, but no longer than so long.
+    async def refresh(self, timeout_seconds: float) -> None:
+        """Read the list again if it is old; wait for that until the timeout.
 
-        Where it fails, what is known stays. Who comes meanwhile waits for the same answer.
+        Concurrent calls share one request. If it fails, the old list stays.
         """
-        if self._looking is None and self._clock() >= self._look_again_at:
-            self._looking = asyncio.create_task(self._look())
-        if self._looking is not None:
-            await asyncio.wait({self._looking}, timeout=most_seconds)
+        if self._refreshing is None and self._clock() >= self._stale_at:
+            self._refreshing = asyncio.create_task(self._refresh())
+        if self._refreshing is not None:
+            await asyncio.wait({self._refreshing}, timeout=timeout_seconds)
 
-    async def _look(self) -> None:
-        pause_seconds = AGAIN_SECONDS
+    async def _refresh(self) -> None:
+        fresh_seconds = RETRY_SECONDS
         try:
-            listed = await self._ask()
+            listed = await self._list_models()
             self._listed = {model.name: model for model in listed}
-            pause_seconds = FRESH_SECONDS
+            fresh_seconds = FRESH_SECONDS
         except ModelError as error:
-            log.warning("The API does not list its models: %s %s", type(error).__name__, error)
+            log.warning("Cannot read the list of models: %s %s", type(error).__name__, error)
         finally:
-            self._look_again_at = self._clock() + pause_seconds
-            self._looking = None
+            self._stale_at = self._clock() + fresh_seconds
+            self._refreshing = None

@@ -75,7 +75,7 @@ class UnfinishedInteractions:
             original = await self._places.original(channel)
             exchange = as_shown(exchange, original)
         place = self._begun_place(exchange, question.parts, original)
-        return await self._assistant.go_on(exchange, self._replies.entering(exchange, place))
+        return await self._assistant.resume(exchange, self._replies.entering(exchange, place))
 
     @asynccontextmanager
     async def _begun_place(
@@ -109,4 +109,4 @@ class UnfinishedInteractions:
             else:
                 parts.append(Part(part_id, message.content))
         reply = self._replies.at(exchange, Destination(channel, None, tuple(parts)))
-        return await self._assistant.go_on(exchange, reply, too_late=True)
+        return await self._assistant.resume(exchange, reply, too_late=True)

@@ -130,7 +130,7 @@ class Unfinished:
                 if place is None
                 else self._replies.at(exchange, place)
             )
-            return await self._assistant.go_on(
+            return await self._assistant.resume(
                 exchange, reply, load_context=load_context, too_late=too_late
             )
         if too_late:
@@ -141,7 +141,7 @@ class Unfinished:
             if exchange != question.exchange:
                 await self._history.store_resolved(exchange)
         reply = self._replies.new(exchange, message)
-        return await self._assistant.go_on(exchange, reply, load_context=load_context)
+        return await self._assistant.resume(exchange, reply, load_context=load_context)
 
     async def _fetch_question(self, exchange: Exchange) -> Asked:
         """Return the message of the question; if it was edited, its text is stored.

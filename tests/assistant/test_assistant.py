@@ -478,7 +478,7 @@ async def test_a_stored_answer_stays_where_what_is_shown_of_it_cannot_be_read(
     await attempted(history, an_exchange(1), 1)
     await history.complete(an_exchange(1, reply="Because."), State.ANSWERED, [])
     lost = DoubleReply(lost=ReplyLost("the permission View Channel is missing"))
-    assert await assistant.go_on(an_exchange(1), lost) is Delivery.FINISHED
+    assert await assistant.resume(an_exchange(1), lost) is Delivery.FINISHED
     assert await remembered(history) == [("Why?", "Because.", False)]
     assert await history.open_questions() == []
 
@@ -522,7 +522,7 @@ async def test_stored_reply_is_replaced_if_discord_later_refuses_to_show_it(
         model.enqueue(*script)
         await stage.ask(an_exchange(message_id), DoubleReply(delayed_end=True))
         late = DoubleReply(refuses="bad", shown=f"Good{ENGLISH.interrupted}")
-        assert await assistant.go_on(an_exchange(message_id), late) is Delivery.FINISHED
+        assert await assistant.resume(an_exchange(message_id), late) is Delivery.FINISHED
         assert (late.text, late.notices) == ("Good", [ENGLISH.reply_blocked])
     assert [one[1] for one in await remembered(history)] == ["Good", "Good"]
     assert await history.open_questions() == []
@@ -557,7 +557,7 @@ async def test_a_refusal_that_discord_does_not_take_now_is_said_later(
     failing = DoubleReply(lost=ReplyDelayed("503"))
     assert await assistant.refuse(an_exchange(1), failing, State.FAILED, "No.") is Delivery.DEFERRED
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
+    assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices) == ("", ["No."])
     assert await history.open_questions() == []
 
@@ -685,7 +685,7 @@ async def test_an_answer_that_a_crash_cut_off_is_asked_for_once_more(
 ) -> None:
     await attempted(history, an_exchange(1), 1)
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
+    assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, len(model.history)) == ("Very well.", [], 1)
     assert states(path) == {1: "answered"}
 
@@ -696,7 +696,7 @@ async def test_a_text_that_was_complete_is_shown_without_asking(
     await attempted(history, an_exchange(1), 1)
     await history.complete(an_exchange(1, reply="Because."), State.ANSWERED, ["A notice."])
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
+    assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, model.history) == ("Because.", ["A notice."], [])
     assert await history.open_questions() == []
 
@@ -707,7 +707,7 @@ async def test_the_third_attempt_says_so_and_asks_nobody(
     """Two model calls through crashes are the most; what was shown stays, marked as cut."""
     await attempted(history, an_exchange(1), 2)
     reply = DoubleReply(shown="Beca")
-    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
+    assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, model.history) == (
         "Beca",
         [ENGLISH.interrupted_too_often],
@@ -722,7 +722,7 @@ async def test_a_question_that_ends_each_attempt_is_left_alone_after_the_third(
 ) -> None:
     await attempted(history, an_exchange(1), 3)
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply) is Delivery.GONE
+    assert await assistant.resume(an_exchange(1), reply) is Delivery.GONE
     assert (reply.notices, model.history) == (None, [])
     assert states(path) == {1: "failed"}
     assert await history.open_questions() == []
@@ -738,11 +738,11 @@ async def test_what_discord_does_not_take_now_is_shown_later_without_asking(
     )
     for _ in range(5):
         assert (
-            await assistant.go_on(an_exchange(1), DoubleReply(delayed_end=True))
+            await assistant.resume(an_exchange(1), DoubleReply(delayed_end=True))
             is Delivery.DEFERRED
         )
     reply = DoubleReply()
-    assert await assistant.go_on(an_exchange(1), reply) is Delivery.FINISHED
+    assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices, len(model.history)) == ("Very well.", [], 1)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.assistant.continuation import HELD, Continuation, joined
+from bot.assistant.continuation import PENDING, Continuation, joined
 
 TEXT = st.text(alphabet="ab |-`\n한.", max_size=60)
 
@@ -53,6 +53,6 @@ def test_what_is_said_behind_the_seam_is_never_lost(before: str, after: str, res
 def test_it_streams_again_once_it_is_known_how_it_goes_on() -> None:
     seam = Continuation("It begins")
     assert seam.write("and") == ""
-    assert seam.write("x" * (HELD + 20)).startswith(" andxxx")
+    assert seam.write("x" * (PENDING + 20)).startswith(" andxxx")
     assert seam.write(" more") == " more"
     assert seam.finish() == ""

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from bot.assistant.assistant import Assistant
-from bot.assistant.learned_windows import DOUBTED_SECONDS, LEARNT_SECONDS
+from bot.assistant.learned_windows import DOUBTED_SECONDS, LEARNED_SECONDS
 from bot.assistant.prompt_images import PromptImages
 from bot.backoff import Backoff
 from bot.conversation.context_window import UNBOUNDED
@@ -236,8 +236,8 @@ async def test_what_was_learnt_is_forgotten_after_a_day(
     await server.change(context_window=64_000)
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
         [until] = database.execute("SELECT until FROM context_windows").fetchone()
-        assert abs(until - time.time() - LEARNT_SECONDS) < 60
-        database.execute("UPDATE context_windows SET until = until - ?", (LEARNT_SECONDS,))
+        assert abs(until - time.time() - LEARNED_SECONDS) < 60
+        database.execute("UPDATE context_windows SET until = until - ?", (LEARNED_SECONDS,))
         database.commit()
     async with opened(server, tmp_path / "bot.db") as assistant:
         await server.reply(REPLY)
@@ -320,7 +320,7 @@ async def test_an_answer_that_fills_the_window_is_continued_from_its_end(
         await server.reply("Line 249 of the answer is here.\nLine 250, and the end.")
         reply = DoubleReply()
         exchange = an_exchange(1, "Write.", channel=THREAD, author="Mina (@mina)")
-        await assistant.renew(exchange, reply, ReplyAction.CONTINUE, 99)
+        await assistant.regenerate(exchange, reply, ReplyAction.CONTINUE, 99)
     assert reply.text == text + "Line 250, and the end."
     assert reply.notices == []
     *_, last = await server.completions()
@@ -489,7 +489,7 @@ async def test_a_refusal_that_comes_again_after_minutes_is_believed_for_a_day(
     pass_by(path, DOUBTED_SECONDS)
     async with opened(server, path) as assistant:
         await asked(assistant, 2, WORDS * 60)
-    assert learnt_for(path) > LEARNT_SECONDS - 60
+    assert learnt_for(path) > LEARNED_SECONDS - 60
 
 
 async def test_a_refusal_that_larger_requests_contradict_teaches_nothing(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from bot.assistant.prompt_images import HELD_BYTES, HELD_SECONDS, IMAGE_TOKENS, PromptImages
+from bot.assistant.prompt_images import IMAGE_TOKENS, MEMORY_BYTES, RESERVE_SECONDS, PromptImages
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
 from bot.conversation.image_selection import NO_IMAGES, ImageRoom
@@ -88,7 +88,7 @@ class Questions:
         return count
 
 
-AT_ONCE = HELD_BYTES // PROMPT_IMAGE_BYTES
+AT_ONCE = MEMORY_BYTES // PROMPT_IMAGE_BYTES
 
 
 def test_so_many_bytes_of_pictures_are_held_and_others_wait() -> None:
@@ -106,9 +106,9 @@ def test_so_many_bytes_of_pictures_are_held_and_others_wait() -> None:
 def test_who_waits_in_vain_goes_without_pictures() -> None:
     async def scene() -> None:
         large = Questions(PROMPT_IMAGE_BYTES)
-        asked = [large.ask(2 * HELD_SECONDS) for _ in range(AT_ONCE + 1)]
+        asked = [large.ask(2 * RESERVE_SECONDS) for _ in range(AT_ONCE + 1)]
         assert await asyncio.gather(*asked) == [1] * AT_ONCE + [0]
-        assert large.begun == [0] * AT_ONCE + [HELD_SECONDS]
+        assert large.begun == [0] * AT_ONCE + [RESERVE_SECONDS]
         assert await large.ask(1) == 1, "who gave up holds nothing"
 
     run_virtually(scene())

@@ -93,7 +93,7 @@ async def renewed(
     """Return what a renewal showed."""
     reply = reply or DoubleReply()
     exchange = await stored(history, message_id)
-    await asyncio.wait_for(assistant.renew(exchange, reply, renewal, 99), PATIENCE_SECONDS)
+    await asyncio.wait_for(assistant.regenerate(exchange, reply, renewal, 99), PATIENCE_SECONDS)
     return reply
 
 
@@ -171,7 +171,7 @@ async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
     [question] = await history.open_questions()
     assert question.complete
     reply = DoubleReply(shown="Anoth")
-    await assistant.go_on(question.exchange, reply)
+    await assistant.resume(question.exchange, reply)
     assert (reply.text, reply.notices) == ("Two.", [ENGLISH.previous_answer_kept])
     assert reply.actions == ANEW
     assert not await history.open_questions()
@@ -438,7 +438,7 @@ async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: 
     exchange = await stored(history, 2)
     await assistant.memory.forget(2)
     reply = DoubleReply()
-    assert await assistant.renew(exchange, reply, ReplyAction.REGENERATE, 99) is Delivery.GONE
+    assert await assistant.regenerate(exchange, reply, ReplyAction.REGENERATE, 99) is Delivery.GONE
     assert (reply.text, reply.notices) == ("", None)
 
 

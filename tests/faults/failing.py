@@ -235,7 +235,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
         resources = Resources(
             history=history,
             model=model,
-            models=ModelCatalog(model.name, (model.name,), model.listed),
+            models=ModelCatalog(model.name, (model.name,), model.list_models),
             attachments=Attachments(discord.api_url, max_bytes=0, images=False),
         )
         async with connection(settings, resources) as connected:

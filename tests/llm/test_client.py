@@ -464,7 +464,7 @@ async def test_the_models_are_those_that_the_api_lists(
 ) -> None:
     body = {"data": [{"id": "a"}, {"id": "b", "shutdown_date": "2027-01-31"}]}
     await server.list_models(Script(body=body))
-    assert await model.listed() == [ListedModel("a"), ListedModel("b", date(2027, 1, 31))]
+    assert await model.list_models() == [ListedModel("a"), ListedModel("b", date(2027, 1, 31))]
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ async def test_a_list_that_cannot_be_read_is_an_error_of_ours(
     monkeypatch.setattr(model_module, "LIST_BYTES", 5000)
     await server.list_models(script)
     with pytest.raises(ModelError) as caught:
-        await model.listed()
+        await model.list_models()
     assert type(caught.value) is kind
     assert len(await server.requests()) == 1, "and nobody asks again"
 
@@ -503,7 +503,7 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
     await server.list_models(Script(body={"data": []}, stall_before_seconds=30.0))
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(ModelTimeout):
-            await model.listed()
+            await model.list_models()
 
 
 # Streams that go wrong
