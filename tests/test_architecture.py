@@ -226,3 +226,30 @@ def test_nothing_is_mocked(path: Path) -> None:
         node for node in ast.walk(parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     assert not [node for node in nodes if "mock" in ast.unparse(node)]
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"`((?!tests/)(?:\w+/)?\w+\.py)`", ARCHITECTURE)))
+)
+def test_the_modules_of_the_walks_exist(name: str) -> None:
+    assert (ROOT / "bot" / name).exists()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([A-Z]\w+(?:\.\w+)?)`", ARCHITECTURE))))
+def test_the_classes_of_the_walks_exist(name: str) -> None:
+    cls, _, method = name.partition(".")
+    bodies = [
+        {
+            node.name
+            for node in found.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        for path in MODULES.values()
+        for found in ast.walk(parsed(path))
+        if isinstance(found, ast.ClassDef) and found.name == cls
+    ]
+    settings = cls.lower() in (ROOT / "bot" / "settings.py").read_text()
+    assert settings or any(not method or method in body for body in bodies)
