@@ -220,7 +220,14 @@ def children(pid: int) -> set[int]:
     return found - {pid}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.variation),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.variation),
+    ],
+)
 async def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
     async with opened(tmp_path) as page, page.events() as events:
         await anext(events)

@@ -6,6 +6,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.standin.browser.conftest import Opening, ask, go_to, looked_at, newest, write
 from tests.standin.pages import Page as Served
+from tests.variations import combined
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -20,8 +21,7 @@ async def check(page: Page) -> None:
     assert results.violations_count == 0, results.generate_report()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("width", [1360, 900, 380])
+@pytest.mark.parametrize(("colours", "width"), combined(["light", "dark"], [1360, 900, 380]))
 async def test_axe_finds_nothing(
     browser: Browser, served: Served, colours: str, width: int
 ) -> None:
