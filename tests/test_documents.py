@@ -16,7 +16,7 @@ from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import ENGLISH
 from bot.settings import Settings
 from docs.picture import PICTURE, picture
-from tests.i18n.test_sentences import COMMANDS, FIELDS, OPTIONS
+from tests.i18n.test_sentences import COMMANDS, FIELDS, MODEL_ERRORS, OPTIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -25,6 +25,13 @@ SETTINGS = {
     "en": (ROOT / "docs" / "settings.md").read_text(),
     "ko": (ROOT / "docs" / "settings.ko.md").read_text(),
 }
+TROUBLESHOOTING = {
+    "en": (ROOT / "docs" / "troubleshooting.md").read_text(),
+    "ko": (ROOT / "docs" / "troubleshooting.ko.md").read_text(),
+}
+KOREAN_DOCUMENTS = [
+    path.read_text() for path in (*ROOT.glob("*.ko.md"), *ROOT.glob("docs/*.ko.md"))
+]
 TABLE_ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
 SETTINGS_ROW = re.compile(TABLE_ROW.pattern + r"(.*?)\|", re.MULTILINE)
 
@@ -74,29 +81,35 @@ def test_the_example_settings_are_the_defaults() -> None:
     assert given == {field.upper(): written_default(field) for field in Settings.model_fields}
 
 
-@pytest.mark.parametrize("language", READMES)
-@pytest.mark.parametrize("error", ModelError.__subclasses__(), ids=lambda error: error.__name__)
-def test_readme_says_what_each_failure_of_the_model_means(
-    error: type[ModelError], language: str
-) -> None:
+@pytest.mark.parametrize("language", TROUBLESHOOTING)
+@pytest.mark.parametrize("error", MODEL_ERRORS, ids=lambda error: error.__name__)
+def test_each_failure_of_the_model_has_a_remedy(error: type[ModelError], language: str) -> None:
     first_sentence = error().explain(LANGUAGES[language]).partition(". ")[0].rstrip(".")
-    assert f"| {first_sentence}. |" in READMES[language]
+    assert f"| {first_sentence}. |" in TROUBLESHOOTING[language]
 
 
-def test_both_readmes_say_what_the_same_sentences_mean() -> None:
-    explained = [said_by_the_bot(language) for language in READMES]
-    assert explained[0] == explained[1]
-    assert len(explained[0]) > len(ModelError.__subclasses__())
+def test_both_languages_have_a_remedy_for_the_same_sentences() -> None:
+    english, korean = (explained_sentences(language) for language in TROUBLESHOOTING)
+    assert english == korean
+    assert len(english) > len(MODEL_ERRORS)
 
 
-def said_by_the_bot(language: str) -> list[str]:
-    """Return the names of the sentences that a README explains, in its order."""
-    table = READMES[language].rpartition("|---|---|\n")[2].partition("\n\n")[0]
-    first = [row.removeprefix("| ").partition(". |")[0] for row in table.splitlines()]
-    names = {name: plain(getattr(LANGUAGES[language], name)) for name in FIELDS}
-    found = [[name for name, text in names.items() if text.startswith(one)] for one in first]
+def explained_sentences(language: str) -> list[str]:
+    """Return the names of the sentences that have a remedy, in the order of the document."""
+    tables = re.findall(r"(?<=\|---\|---\|\n).*?(?=\n\n)", TROUBLESHOOTING[language], re.DOTALL)
+    first = [row[2:].partition(". |")[0] for table in tables for row in table.splitlines()]
+    texts = {name: plain(getattr(LANGUAGES[language], name)) for name in FIELDS}
+    found = [[name for name, text in texts.items() if text.startswith(one)] for one in first]
     assert all(found), [one for one, some in zip(first, found, strict=True) if not some]
     return [some[0] for some in found]
+
+
+@pytest.mark.parametrize("language", TROUBLESHOOTING)
+def test_the_log_lines_to_search_for_are_in_the_program(language: str) -> None:
+    program = "".join(path.read_text() for path in (ROOT / "bot").rglob("*.py"))
+    lines = re.findall(r"`(Cannot .*?)`", TROUBLESHOOTING[language])
+    assert lines
+    assert all(f'"{line}' in program for line in lines)
 
 
 def plain(sentence: str) -> str:
@@ -104,7 +117,7 @@ def plain(sentence: str) -> str:
     return re.sub(r" ?\([^()]*\{[^()]*\)", "", sentence)
 
 
-@pytest.mark.parametrize("text", [READMES["ko"], *map(KOREAN.__getattribute__, FIELDS)])
+@pytest.mark.parametrize("text", [*KOREAN_DOCUMENTS, *map(KOREAN.__getattribute__, FIELDS)])
 def test_the_particle_behind_a_korean_command_fits_its_sound(text: str) -> None:
     particles = "은|는|이|가|을|를|과|와|으로|로"
     for name, particle in re.findall(rf"/([가-힣]+?)`?({particles})(?=[\s,.])", text):
