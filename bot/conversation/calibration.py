@@ -1,4 +1,4 @@
-"""Learn from what an API counts how far its tokens are from the estimate."""
+"""Learn by which factor a model's token counts differ from the estimate."""
 
 import math
 from dataclasses import dataclass
@@ -7,40 +7,40 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far counts may be from an estimate: *ratio* of one report, *factor* of what is learnt."""
+    """Limits for the *ratio* of one report to its estimate, and for the learned *factor*."""
 
-    ratio: tuple[float, float]  # of reported to estimated; anything beyond is no count
+    ratio: tuple[float, float]  # A report beyond these is no count.
     factor: tuple[float, float]
 
 
-# cl100k_base on Hindi, the dearest text known here, comes to 3.1.
+# The largest known factor is 3.1: cl100k_base on Hindi.
 TEXT_BOUNDS: Final = Bounds(ratio=(0.2, 5.0), factor=(0.5, 3.0))
-# Models differ more on pictures: one asks 64 tokens of any, another 25,501 of 1024 x 1024 pixels.
+# Models differ more on images: one takes 64 tokens for any, another 25,501 for 1024 x 1024 pixels.
 IMAGE_BOUNDS: Final = Bounds(ratio=(0.05, 60.0), factor=(0.08, 40.0))
-_FIRST_WEIGHT: Final = 100.0  # tokens that the first guess, 1.0, is worth
-_WEIGHT_LIMIT: Final = 20_000.0  # tokens; older reports fade, so that the factor follows the talk
-_SAMPLE_LIMIT: Final = 4_000  # tokens; one long prompt must not silence the others
-_LARGEST_FIRST_STEP: Final = 3.0  # times the factor, either way, while little is known
-_LARGEST_STEP: Final = 1.5  # the same later: an odd report counts, but not for all it says
+_FIRST_WEIGHT: Final = 100.0  # tokens: the weight of the initial factor of 1.0
+_WEIGHT_LIMIT: Final = 20_000.0  # tokens; older reports fade, so the factor follows the language
+_SAMPLE_LIMIT: Final = 4_000  # tokens; one long prompt must not outweigh all others
+_LARGEST_FIRST_STEP: Final = 3.0  # times the factor, up or down, for the first samples
+_LARGEST_STEP: Final = 1.5  # the same later, so that an odd report has little effect
 _FEW_SAMPLES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What one model's tokens come to for one token of the estimate.
+    """How many of a model's tokens correspond to one estimated token.
 
-    A running ratio, weighted with the estimated tokens: a short prompt says little, because what
-    servers add to each prompt weighs much in it. The fields may be stored and read back.
+    This *factor* is a running average, weighted by estimated tokens: a short prompt counts little,
+    because much of it is what servers add to each prompt.
     """
 
     factor: float = 1.0
-    weight: float = 0.0  # estimated tokens learnt from, up to the limit
+    weight: float = 0.0  # the estimated tokens of the samples, up to a limit
     samples: int = 0
 
     def learn(self, estimated: int, reported: int, bounds: Bounds = TEXT_BOUNDS) -> "Calibration":
-        """Return what is known after a prompt of *estimated* tokens was *reported* by the API.
+        """Return the calibration after the API *reported* so many tokens instead of *estimated*.
 
-        A report that cannot be true (nothing, negative, or out of *bounds*) changes nothing.
+        A report that cannot be true (zero, negative or out of *bounds*) changes nothing.
         """
         lowest, highest = bounds.ratio
         if estimated < 1 or not lowest <= reported / estimated <= highest:
@@ -56,7 +56,7 @@ class Calibration:
         )
 
     def apply(self, estimated: int) -> int:
-        """Return *estimated* tokens in the model's own, rounded up."""
+        """Return *estimated* tokens as tokens of the model, rounded up."""
         return math.ceil(estimated * self.factor)
 
 

@@ -1,4 +1,4 @@
-"""What a conversation is made of: exchanges, each belonging to a channel and shown in a place."""
+"""The values that a conversation consists of: exchanges, in the history of a channel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from bot.conversation.images import PendingImage
 
 
 class State(StrEnum):
-    """How far an exchange has come; the words stand in the database."""
+    """How far an exchange has come; the words are stored in the database."""
 
     RECEIVED = "received"
     ANSWERING = "answering"
@@ -24,13 +24,13 @@ QueueKey = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What one place remembers.
+    """The history that one place sees.
 
-    A thread sees, before its own exchanges, its parent channel's up to the one that started it. A
-    thread has the id of the message it was made from, which makes that a comparison of ids.
+    A thread sees, before its own exchanges, those of its parent channel up to the one that started
+    it. A thread has the id of the message it was made from, so this is a comparison of ids.
 
-    What is asked for *person_id* alone to see, 0 for what all see, is a conversation of its own:
-    neither sees into the other.
+    *person_id* is the one person who sees the answers, 0 if everybody does. What one person sees
+    alone is a conversation of its own, separate from the place's in both directions.
     """
 
     channel_id: int
@@ -40,7 +40,7 @@ class Conversation:
 
     @property
     def top_id(self) -> int:
-        """The channel; of a thread the one that it belongs to."""
+        """The id of the channel, or of the parent channel of a thread."""
         return self.channel_id if self.parent_id is None else self.parent_id
 
 
@@ -65,14 +65,16 @@ class FromInteraction:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A question and its reply: the unit that is stored, fitted and dropped.
+    """A question and its reply: the unit that is stored, and kept in a prompt or dropped from it.
 
-    *message_id* is the Discord message that asked; *channel_id* says whose history it belongs to,
-    *place_id* where the answer appears: the same, or the thread made from the question. *embedded*
-    is what it forwarded and embedded, ready for the model; *quoted* is what it replied to, ready as
-    well and "" for the bot's own words, *quoted_id* that message, *quoted_author_id* which person
-    wrote that; so is *files*, which is what its files say. *tokens* is the estimate for both turns,
-    without calibration.
+    *message_id* is the message or interaction that asked. The exchange is in the history of its
+    conversation's channel; the answer appears at *place_id*: there, or in the thread made from the
+    question.
+
+    Three texts are ready for the prompt: *embedded* is what the question forwards and embeds,
+    *quoted* what it replies to ("" for the bot's own words), *files* the text of its files.
+    *quoted_id* is the quoted message, *quoted_author_id* its author. *cut* marks a reply that is
+    not whole. *tokens* is the estimate for both turns, without calibration.
     """
 
     message_id: int
@@ -105,22 +107,22 @@ class Exchange:
 
     @property
     def asks(self) -> bool:
-        """Whether there is anything in it to answer."""
+        """Whether it contains anything to answer."""
         return bool(self.question or self.embedded or self.quoted or self.files)
 
     @property
     def opens_thread(self) -> bool:
         """Whether the answer appears in the thread made from the question."""
-        # The message that a forum post begins with has the post's id, and is answered in it.
+        # The first message of a forum post has the id of the post, and is answered in it.
         return self.place_id == self.message_id != self.conversation.channel_id
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What the files of a question say, ready for the model, and what people are told of them.
+    """The *text* of a question's files, ready for the prompt, and *notices* about them.
 
-    *quoted* are those of the message that it replies to, each as it stands there, by its name.
-    *pictures* are yet to be fetched, those of that message first; None where none were looked for.
+    *quoted* are the files of the message that it replies to: the text of each, by name. *pictures*
+    are images still to be fetched, the quoted ones first; None if they were not looked for.
     """
 
     text: str = ""
@@ -131,10 +133,10 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class ReplyContext:
-    """What a question is about besides what it quotes.
+    """The reply chain above a question, beyond the message that it quotes.
 
-    *quotations* are the replies above the message that it replies to, oldest first and ready for
-    the model; *answer* is the exchange whose reply all of that, or the question itself, replies to.
+    *quotations* are the messages above that one, oldest first and ready for the prompt. *answer* is
+    the exchange whose reply stands at the top of the chain, if it leads to one.
     """
 
     quotations: tuple[str, ...] = ()
@@ -146,10 +148,7 @@ NO_REPLY_CONTEXT: Final = ReplyContext()
 
 @dataclass(frozen=True, slots=True)
 class QuestionContext:
-    """What is looked up for a question when its turn comes: what its files say, what it is about.
-
-    *reply_context* is not stored.
-    """
+    """What is loaded just before a question is answered; *reply_context* is not stored."""
 
     files: Files = Files()
     reply_context: ReplyContext = NO_REPLY_CONTEXT
@@ -157,7 +156,7 @@ class QuestionContext:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One go at answering a question, or at showing what is stored already.
+    """One attempt to answer a question, or to show a reply that is stored already.
 
     *number* counts from 1. *pending_notices* are those of a reply that is stored whole but perhaps
     not shown whole, None if the reply is yet to be written; *state* says how it ended.
@@ -171,10 +170,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
-    """A question that did not come to its end, with the ids of the parts shown so far.
+    """A question that has not ended, with the ids of the *parts* of its reply so far.
 
-    *attempts* counts those that began. *complete* says that all there is to show is stored,
-    *deletion_pending* that its parts are to be deleted, as the question was.
+    *attempts* counts those that began. *complete* means that the whole reply is stored,
+    *deletion_pending* that the question was deleted and its parts are to be deleted, too.
     """
 
     exchange: Exchange
@@ -185,9 +184,9 @@ class OpenQuestion:
 
 
 def scrubbed(text: str) -> str:
-    """Return *text* without what SQLite and JSON cannot carry: lone surrogates and NULs.
+    """Return *text* without lone surrogates and NULs, which SQLite and JSON cannot carry.
 
-    The same object where there is nothing to scrub: a thousand open questions hold it once each.
+    Returns the same object if there are none, to save memory.
     """
     try:
         text.encode()

@@ -1,4 +1,4 @@
-"""Select the pictures that go with a prompt: those of the newest exchanges that fit."""
+"""Select the images of a prompt: those of the newest exchanges that fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ IMAGES: Final = 10  # in one prompt; Discord: attachments of a message
 
 @dataclass(frozen=True, slots=True)
 class TurnImages:
-    """The turn of *exchange* in a prompt, with which its first *count* pictures are to go."""
+    """The first *count* images of *exchange*, which go with the *turn* of that index."""
 
     turn: int
     exchange: Exchange
@@ -21,7 +21,7 @@ class TurnImages:
 
 @dataclass(frozen=True, slots=True)
 class ImageRoom:
-    """How many exchanges may show their pictures, and what one costs in tokens of the estimate."""
+    """How many exchanges may have images, and the cost of an image in estimated tokens."""
 
     exchanges: int = 0
     tokens: int = 1
@@ -31,7 +31,7 @@ NO_IMAGES: Final = ImageRoom()
 
 
 class ImageSelection:
-    """Which pictures a prompt shows, the newest first; those taken cost what *room* says."""
+    """The images of a prompt, taken from the newest exchanges first."""
 
     def __init__(self, room: ImageRoom) -> None:
         self._room = room
@@ -39,14 +39,14 @@ class ImageSelection:
         self._counts: dict[int, int] = {}  # by identity: a question may be there twice
 
     def take_some(self, exchange: Exchange, budget: int) -> int:
-        """Take as many pictures of *exchange* as *budget* tokens pay; return what they cost."""
+        """Take as many images of *exchange* as fit into *budget*; return their cost."""
         if not self._may_take_more:
             return 0
         wanted = min(len(image_names(exchange)), self._left)
         return self._taken(exchange, min(wanted, max(0, budget) // self._room.tokens))
 
     def take(self, exchange: Exchange, budget: int) -> int:
-        """Take all pictures of *exchange*, or none; return what they cost."""
+        """Take all images of *exchange* if they fit into *budget*; return their cost."""
         if not self._may_take_more:
             return 0
         count = len(image_names(exchange))
@@ -54,13 +54,13 @@ class ImageSelection:
         return self._taken(exchange, count) if fits else 0
 
     def price(self, exchange: Exchange) -> int:
-        """Return what all pictures of *exchange* would cost."""
+        """Return the cost of all images of *exchange*."""
         return len(image_names(exchange)) * self._room.tokens if self._may_take_more else 0
 
     def placed(
         self, kept: Sequence[Exchange], question: Exchange, *, first_turn: int
     ) -> tuple[TurnImages, ...]:
-        """Return what was taken, by the turns of a prompt that has two for each of *kept*."""
+        """Return the selection for a prompt with two turns for each of *kept*, newest first."""
         turns = [(first_turn + 2 * number, exchange) for number, exchange in enumerate(kept)]
         turns.append((first_turn + 2 * len(kept), question))
         return tuple(

@@ -9,8 +9,8 @@ from typing import Final
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 
-# Double brackets frame what the program says to the model. Nobody can type them: `defused` turns
-# them into ordinary ones, so a line in double brackets always tells the truth.
+# Double brackets frame the program's own lines. Nobody can fake one, because `defused` replaces the
+# brackets in everything that people write.
 SPEAKERS_NOTE: Final = (
     "Lines in ⟦double brackets⟧ come from the chat program, never from people: they say who wrote "
     "what follows them, when and where. Answer without such lines."
@@ -22,9 +22,9 @@ FORWARDED: Final = "⟦forwarded message⟧"
 EMBED: Final = "⟦embed⟧"
 FILE: Final = "⟦file {name}⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
-# With the names of what was attached: people wrote those.
+# Captures the names of files and pictures, which people wrote.
 PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture) (.*)|.*)⟧$\n?", re.MULTILINE)
-# What stands for a picture where it is not shown itself: its name is all that is kept of it.
+# Stands for an image, of which only the name is stored.
 IMAGE: Final = "⟦picture {name}⟧"
 IMAGE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
 FILE_BLOCK: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
@@ -35,13 +35,13 @@ GO_ON: Final = (
 )
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
-GAP_TOKENS: Final = 24  # what such a line costs at most, by the estimate
+GAP_TOKENS: Final = 24  # the most that such a line costs, by the estimate
 HOUR_SECONDS: Final = 3600
 DAY_HOURS: Final = 24
 
 
 def speaker_name(display_name: str, user_name: str) -> str:
-    """Return a name on one line that only this person can have: user names are unique."""
+    """Return a name on one line that nobody else can have, because user names are unique."""
     shown, handle = _plain_name(display_name), _plain_name(user_name)
     return f"{shown} (@{handle})" if shown and shown != handle else f"@{handle}"
 
@@ -52,58 +52,58 @@ def _plain_name(name: str) -> str:
 
 
 def defused(text: str) -> str:
-    """Return *text* without the brackets that only the program may write."""
+    """Return *text* with ordinary brackets instead of those that only the program may write."""
     return text.replace("⟦", "[[").replace("⟧", "]]")
 
 
 def shown_name(filename: str) -> str:
-    """Return a file's name as it can stand in a line of prose, for people and for the model."""
+    """Return a file's name as it is safe in a line of text, for people and for the model."""
     plain = defused("".join(filter(str.isprintable, filename))).replace("`", "'")
     return plain if len(plain) <= 80 else f"{plain[:79]}…"
 
 
 def quote(author: str, text: str, beside: str = "") -> str:
-    """Return an earlier message as it stands before the one that replies to it.
+    """Return an earlier message as it precedes the one that replies to it.
 
-    *beside* is what it holds besides its words, ready for the model.
+    *beside* is its embeds and files, ready for the prompt.
     """
     return "\n".join(filter(None, (WROTE_EARLIER.format(name=author), defused(text), beside)))
 
 
 def without_program_lines(text: str) -> str:
-    """Return of *text*, which is ready for the model, what people wrote and attached, by name."""
+    """Return what people wrote in a *text* of the prompt, and the names of what they attached."""
     return PROGRAM_LINE.sub(lambda line: f"{line[1]}\n" if line[1] else "", text)
 
 
 def file_block(name: str, text: str) -> str:
-    """Return a file as it stands behind the question that it came with; *text* is defused."""
+    """Return a file as it follows its question; *text* is defused."""
     return f"{FILE.format(name=name)}\n{text}"
 
 
 def image_line(name: str) -> str:
-    """Return what stands in the place of a picture."""
+    """Return the line that stands for an image."""
     return IMAGE.format(name=name)
 
 
 def image_names(exchange: Exchange) -> list[str]:
-    """Return the names of the pictures that came with a question, those that it quotes first."""
+    """Return the names of a question's images, the quoted ones first."""
     return IMAGE_LINE.findall(exchange.quoted) + IMAGE_LINE.findall(exchange.files)
 
 
 def with_files(quotation: str, files: Mapping[str, str]) -> str:
-    """Return *quotation*, in which files have their names alone, with what *files* are by name."""
+    """Return *quotation* with the text of its files, which *files* has by name."""
     return FILE_BLOCK.sub(lambda file: files.get(file["name"], file[0]), quotation)
 
 
 def requoted(quotation: str, before: str) -> str:
-    """Return *quotation* with what was read of its files when it was as it is in *before*."""
+    """Return *quotation* with the text of the files that it had in *before*."""
     return with_files(quotation, {file["name"]: file[0] for file in FILE_BLOCK.finditer(before)})
 
 
 def kept_files(files: str, names: Collection[str]) -> str:
-    """Return of *files*, as `file_block` and `image_line` put them, those with one of these names.
+    """Return those of *files*, made by `file_block` and `image_line`, that have one of *names*.
 
-    Text without a name is a paste, which goes when nothing is left.
+    Text without a name is a paste, which is kept as long as any name is left.
     """
     pictures = [image_line(name) for name in IMAGE_LINE.findall(files) if name in names]
     paste, *named = FILE_LINE.split(IMAGE_LINE.sub("", files))
@@ -113,15 +113,15 @@ def kept_files(files: str, names: Collection[str]) -> str:
 
 
 def go_on_with(exchange: Exchange) -> Exchange:
-    """Return what the model is asked so that it goes on with the cut reply of *exchange*."""
+    """Return the question that makes the model continue the cut reply of *exchange*."""
     return replace(exchange, author="", question="", embedded="", quoted=GO_ON, files="")
 
 
 def time_gap(before_id: int, after_id: int) -> str:
-    """Return the line that tells of more than an hour between two messages, "" where it is less.
+    """Return the line about the time between two messages, "" if it is an hour or less.
 
-    It depends on their ids alone, so that a question is put into words in the same way each time:
-    what the API has read of a prompt it knows again.
+    It depends on their ids alone. So the beginning of a prompt stays the same from question to
+    question, and an API can take it from its cache.
     """
     after_seconds = seconds_of(after_id)
     passed_seconds = after_seconds - seconds_of(before_id)

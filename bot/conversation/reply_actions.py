@@ -1,4 +1,4 @@
-"""What a person may do with a reply, by how far it has come."""
+"""What people may do with a reply: stop, regenerate or continue it."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -9,7 +9,7 @@ from bot.i18n.languages import LANGUAGES
 
 
 class ReplyAction(StrEnum):
-    """One thing to do; the words are the ids of the buttons, which outlive the program."""
+    """An action; the words are ids of buttons, so they must never change."""
 
     STOP = "stop"
     REGENERATE = "regenerate"
@@ -21,7 +21,7 @@ ReplyActions = frozenset[ReplyAction]
 NO_ACTIONS: Final[ReplyActions] = frozenset()
 ALL_ACTIONS: Final[ReplyActions] = frozenset(ReplyAction)
 WHILE_STREAMING: Final[ReplyActions] = frozenset({ReplyAction.STOP})
-# The sentences that send people to the button, and what is said where there is none.
+# The sentences that mention the Continue button, and those for replies without it.
 _PLAIN: Final = {
     sentence: plain
     for strings in LANGUAGES.values()
@@ -34,10 +34,10 @@ _PLAIN: Final = {
 
 
 def actions_after(state: State, *, empty: bool, cut: bool) -> ReplyActions:
-    """Return what may be done with a reply that ended in *state*.
+    """Return the actions for a reply that ended in *state*.
 
-    One that somebody stopped is not to be continued: they had enough of it. One that answers
-    without a word of the model's is a hint.
+    A reply that somebody stopped has no Continue, as they had enough of it. A reply without text of
+    the model is a hint, which has no actions.
     """
     if empty and state is State.ANSWERED:
         return NO_ACTIONS
@@ -47,7 +47,7 @@ def actions_after(state: State, *, empty: bool, cut: bool) -> ReplyActions:
 
 
 def notices_for(actions: ReplyActions, notices: Sequence[str]) -> list[str]:
-    """Return *notices* without a word of Continue where that is not among *actions*."""
+    """Return *notices*, without mentioning Continue if that is not among *actions*."""
     if ReplyAction.CONTINUE in actions:
         return [*notices]
     return [_PLAIN.get(notice, notice) for notice in notices]

@@ -1,4 +1,4 @@
-"""Read and make Discord's ids, which carry the time at which they were given."""
+"""Discord's ids, which contain the time of their creation."""
 
 from typing import Final
 
@@ -7,12 +7,12 @@ TIME_SHIFT: Final = 22  # Discord: the bits of a snowflake below its time
 
 
 def snowflake_at(seconds: float) -> int:
-    """Return the least id that Discord may give at a time, in seconds since 1970."""
+    """Return the smallest id of a time, in seconds since 1970."""
     return max(0, int((seconds - EPOCH_SECONDS) * 1000)) << TIME_SHIFT
 
 
 def seconds_of(snowflake: int) -> float:
-    """Return when Discord gave an id, in seconds since 1970."""
+    """Return the time of an id, in seconds since 1970."""
     return (snowflake >> TIME_SHIFT) / 1000 + EPOCH_SECONDS
 
 

@@ -1,11 +1,11 @@
-"""Estimate what text costs in tokens, and learn from what the API reports.
+"""Estimate how many tokens a text has, and shorten texts by that.
 
 The estimate first cuts text where OpenAI's o200k_base encoding does (a word with the character
-before it, up to three digits, a run of punctuation, white space), because no token reaches over
-such a cut. What a piece costs is then judged by its script and its length. The weights are fitted
-to the exact counts of `shared/data/token_counts.json` (tiktoken 0.14.0) and of the 20 sentences
-that OpenAI published with the encoding ("Hello GPT-4o", 2024-05-13, section "Language
-tokenization"). What another encoding counts differently is for `Calibration` to learn.
+before it, up to three digits, a run of punctuation, white space), because no token crosses such a
+cut. The cost of a piece is then estimated by its script and its length. The weights are fitted to
+the exact counts of `tests/data/token_counts.json` (tiktoken 0.14.0) and of the 20 sentences that
+OpenAI published with the encoding ("Hello GPT-4o", 2024-05-13, section "Language tokenization"). A
+`Calibration` learns how other encodings differ.
 """
 
 import re
@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from bot.markdown.characters import last_boundary
 
-# OpenAI Cookbook, "How to count tokens with tiktoken": 3 a message and 1 for its role, and 3 once,
-# because every reply is primed.
+# OpenAI Cookbook, "How to count tokens with tiktoken": each message has 3 and 1 for its role, and a
+# prompt has 3 more, which begin the reply.
 MESSAGE_OVERHEAD_TOKENS: Final = 4
 PROMPT_OVERHEAD_TOKENS: Final = 3
 
@@ -38,8 +38,8 @@ _MARKS: Final = "\u0300-\u036f"
 _LOWER: Final = f"a-z\u00df-\u00f6\u00f8-\u024f{_MARKS}\u1e00-\u1eff"
 _UPPER: Final = "A-Z\u00c0-\u00d6\u00d8-\u00de"
 
-# The ranges from Arabic to Thai hold their vowel signs, which are no letters to `re`, but no
-# digits. Scripts that hardly use spaces pay by the letter: their runs say little about words.
+# The ranges from Arabic to Thai include vowel signs, which are no letters to `re`, and no digits.
+# Scripts that hardly use spaces cost by the letter, because their runs are no words.
 _SCRIPTS: Final = {
     "cyrillic": _Script("\u0400-\u052f", first=1.0, free=5, rate=0.31),
     "greek": _Script("\u0370-\u03ff\u1f00-\u1fff", first=1.0, free=3, rate=0.35),
@@ -59,12 +59,12 @@ _SCRIPTS: Final = {
     "han": _Script("\u3005\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff", first=0.15, free=0, rate=0.7),
 }
 _WORD: Final = _Script(_LOWER, first=1.0, free=6, rate=0.09)
-# Accents mean another language than English, whose words are cut more often: by the letter, but
-# by so much an accent at most, which keeps one accent from changing the price of a long text.
+# Accents mean that a language is not English, so its words are cut more often. They cost by the
+# letter, with a limit for each accent, so that one accent does not change a long text's cost much.
 _ACCENTED: Final = _Script(_LOWER, first=0.0, free=3, rate=0.38)
 _ACCENT_COST: Final = 1.0
 _CAPITALS: Final = _Script(_UPPER, first=1.0, free=5, rate=0.25)
-_LONG_WORD: Final = 14  # letters; beyond it is a compound or no word at all
+_LONG_WORD: Final = 14  # letters; a longer one is a compound or no word at all
 _LONG_WORD_RATE: Final = 0.2
 _OTHER_LETTER_COST: Final = 1.0
 _PLAIN_PUNCTUATION: Final = 3  # different ASCII characters in a row that make one token
@@ -73,7 +73,7 @@ _SPACES_IN_TOKEN: Final = 100
 
 
 def _piece_pattern() -> re.Pattern[str]:
-    """Return the cuts of o200k_base, whose Unicode classes `re` lacks, told apart by script."""
+    """Return the cuts of o200k_base, by script, because `re` lacks its Unicode classes."""
     scripted = "".join(script.letters for script in _SCRIPTS.values())
     before = rf"(?:[^\w\r\n{_MARKS}{scripted}]|_)?"
     contraction = rf"(?:'(?:[stmd]|re|ve|ll)(?![{_LOWER}]))?"
@@ -100,11 +100,11 @@ _RUN: Final = re.compile(r"([^\s\d]{1,4}?)\1{7,}")
 
 
 def estimate_tokens(text: str) -> int:
-    """Return about how many tokens *text* costs: 0 for "", never more than its UTF-8 bytes.
+    """Return about how many tokens *text* has: 0 for "", never more than its UTF-8 bytes.
 
-    Held to the counts named above: within 10 % in total for each kind of English, code, Korean,
-    Japanese, Chinese and Russian, within 25 % for other kinds. Costs time linear in the length,
-    about 0.05 s for 100,000 characters.
+    Tests compare it with the counts named above: it is within 10 % for English, code, Korean,
+    Japanese, Chinese and Russian, within 25 % for others. It takes about 0.05 s for 100,000
+    characters, and linear time.
     """
     if not text:
         return 0
@@ -124,7 +124,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def _repetition_cost(unit: str, times: int) -> float:
-    """Return what *times* more of *unit* cost after the first: aaaa, hahaha, =====, ㅋㅋㅋㅋ."""
+    """Return the cost of *times* more repetitions of *unit*: aaaa, hahaha, =====, ㅋㅋㅋㅋ."""
     if not unit.isascii():
         merges = len(unit) == 1 and unit < "\U00010000"
         return times * len(unit) * (0.4 if merges else 0.7)
@@ -173,7 +173,7 @@ def _symbols_cost(symbols: str) -> float:
 
 
 def _symbol_cost(symbol: str) -> float:
-    """Return what one symbol beyond ASCII costs: the newer it is, the fewer have a token."""
+    """Return the cost of a symbol beyond ASCII; few of the newer ones have a token."""
     if "\U0001f3fb" <= symbol <= "\U0001f3ff" or "\U0001f1e6" <= symbol <= "\U0001f1ff":
         return 2.0  # skin tones, letters of flags
     if symbol >= "\U00010000":
@@ -187,8 +187,8 @@ _CUT_SEARCH: Final = 80  # characters
 def shorten(text: str, tokens: int) -> str:
     """Return a prefix of *text* whose estimate is at most *tokens*, about the longest.
 
-    It ends with a line or a word where one ends in its last 80 characters or last quarter, and not
-    between a letter and its accent or within an emoji of several code points.
+    It ends with a line or a word if one ends in its last 80 characters or last quarter. It never
+    ends between a letter and its accent, or within an emoji of several code points.
     """
     if tokens < 1:
         return ""
@@ -235,7 +235,7 @@ def last_part(text: str, tokens: int) -> str:
 
 
 def _good_end(text: str, end: int) -> int:
-    """Return *end* or the better place to cut, a little before it."""
+    """Return *end*, or a better place to cut a little before it."""
     start = max(0, end - min(_CUT_SEARCH, end // 4))
     if not text[end].isspace():
         for separator in ("\n", " "):
