@@ -195,14 +195,14 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
 
     authorizer = Authorizer(access, in_flight)
     regenerator = Regenerator(assistant, history, questions, claims, limit, replies, interactions)
-    policy = _data_policy(settings, attachments)
+    policy, overrides = _data_policy(settings, attachments), generator.overrides
     commands: list[Command] = [
-        ResetCommand(authorizer, assistant, edits),
-        PrivacyCommands(authorizer, assistant, history, policy, withdraw=schedule.resume),
-        HelpCommand(authorizer, assistant, history, policy),
-        ModelCommand(authorizer, assistant, resources.models),
+        ResetCommand(authorizer, memory, edits),
+        PrivacyCommands(authorizer, memory, overrides, history, policy, withdraw=schedule.resume),
+        HelpCommand(authorizer, overrides, history, policy),
+        ModelCommand(authorizer, overrides, resources.models),
         UsageCommand(authorizer, history.usage, settings.token_prices),
-        SystemPromptCommand(authorizer, assistant, history.preferences),
+        SystemPromptCommand(authorizer, overrides, history.preferences),
         AskCommand(authorizer, channels, interactions.handle),
         ReplyButtons(authorizer, assistant, history, regenerator, languages),
     ]

@@ -2,7 +2,7 @@
 
 import discord
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.overrides import Overrides
 from bot.commands.base import (
     Authorizer,
     is_user_install,
@@ -21,10 +21,10 @@ class HelpCommand:
     """Tells anybody how to ask in a place, and which settings apply there."""
 
     def __init__(
-        self, authorizer: Authorizer, assistant: Assistant, history: History, policy: DataPolicy
+        self, authorizer: Authorizer, overrides: Overrides, history: History, policy: DataPolicy
     ) -> None:
         self._authorizer = authorizer
-        self._assistant = assistant
+        self._overrides = overrides
         self._history = history
         self._policy = policy
 
@@ -42,14 +42,14 @@ class HelpCommand:
     async def _help(self, interaction: discord.Interaction) -> None:
         place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
         user_install = is_user_install(interaction)
-        overrides = await self._history.preferences.overrides(place)
-        scope = overrides.system_prompts[0].scope if overrides.system_prompts else None
+        chosen = await self._history.preferences.overrides(place)
+        scope = chosen.system_prompts[0].scope if chosen.system_prompts else None
         prompts = {
             "channel": strings.help_prompt_own,
             "guild": strings.help_prompt_server,
             None: strings.help_prompt_default,
         }
-        model = (await self._assistant.overrides.at(place)).model
+        model = (await self._overrides.at(place)).model
         sentences = [
             *await self._how_to_ask(interaction, place, strings),
             strings.help_about,

@@ -6,7 +6,7 @@ from typing import Final
 import discord
 from discord import app_commands
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.overrides import Overrides
 from bot.commands.base import Authorizer, Refused, is_manager, localized, strings_for
 from bot.commands.responses import confirm, run_or_defer
 from bot.commands.scopes import CHANNEL_SCOPE, chosen_scope, confirmation_for, scope_choices
@@ -26,9 +26,9 @@ NAMES_LENGTH: Final = 600  # characters of model names in a sentence
 class ModelCommand:
     """Shows and sets the model of a place."""
 
-    def __init__(self, authorizer: Authorizer, assistant: Assistant, models: ModelCatalog) -> None:
+    def __init__(self, authorizer: Authorizer, overrides: Overrides, models: ModelCatalog) -> None:
         self._authorizer = authorizer
-        self._assistant = assistant
+        self._overrides = overrides
         self._models = models
 
     def register(self, surface: Surface) -> None:
@@ -60,7 +60,7 @@ class ModelCommand:
 
     async def _show(self, interaction: discord.Interaction) -> None:
         place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
-        effective = await self._assistant.overrides.at(place)
+        effective = await self._overrides.at(place)
         name, override = effective.model, effective.override
         await self._models.refresh(ANSWER_SECONDS)
         sentences = [
@@ -78,8 +78,8 @@ class ModelCommand:
         async def work() -> str:
             if name != DEFAULT:
                 await self._check(name)
-            await self._assistant.overrides.set_model(scope, place, "" if name == DEFAULT else name)
-            return (await self._assistant.overrides.at(place)).model
+            await self._overrides.set_model(scope, place, "" if name == DEFAULT else name)
+            return (await self._overrides.at(place)).model
 
         now = await run_or_defer(interaction, work())
         strings = strings_for(interaction)

@@ -10,7 +10,8 @@ from typing import Final
 
 import discord
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.memory import Memory
+from bot.assistant.overrides import Overrides
 from bot.commands.base import Authorizer, localized, strings_for, user_installable
 from bot.commands.surface import Surface
 from bot.commands.views import PersistentView
@@ -52,14 +53,16 @@ class PrivacyCommands:
     def __init__(
         self,
         authorizer: Authorizer,
-        assistant: Assistant,
+        memory: Memory,
+        overrides: Overrides,
         history: History,
         policy: DataPolicy,
         *,
         withdraw: Callable[[], None],
     ) -> None:
         self._authorizer = authorizer
-        self._assistant = assistant
+        self._memory = memory
+        self._overrides = overrides
         self._history = history
         self._policy = policy
         self._withdraw = withdraw
@@ -95,7 +98,7 @@ class PrivacyCommands:
 
     async def _privacy(self, interaction: discord.Interaction) -> None:
         place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
-        model = (await self._assistant.overrides.at(place)).model
+        model = (await self._overrides.at(place)).model
         policy = self._policy
         kept = strings.privacy_kept_days.format(days=policy.retention_days)
         sentences = [
@@ -148,7 +151,7 @@ class PrivacyCommands:
         """Forget all that the person asked, and say how much that was."""
         self._authorizer.track()  # Forgetting is allowed even where the bot may not work any more.
         await interaction.response.defer()
-        count = await self._assistant.memory.forget_person(interaction.user.id)
+        count = await self._memory.forget_person(interaction.user.id)
         self._withdraw()
         sentence = strings_for(interaction).forget_me_done.format(count=count)
         await interaction.edit_original_response(content=sentence, view=None)

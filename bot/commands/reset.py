@@ -5,7 +5,7 @@ from dataclasses import replace
 import discord
 from discord import app_commands
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.memory import Memory
 from bot.commands.base import Authorizer, localized, strings_for
 from bot.commands.responses import confirm, run_or_defer
 from bot.commands.surface import Surface
@@ -15,9 +15,9 @@ from bot.inbox.edits import Edits
 class ResetCommand:
     """Forgets the conversation of a place, for those who manage it."""
 
-    def __init__(self, authorizer: Authorizer, assistant: Assistant, edits: Edits) -> None:
+    def __init__(self, authorizer: Authorizer, memory: Memory, edits: Edits) -> None:
         self._authorizer = authorizer
-        self._assistant = assistant
+        self._memory = memory
         self._edits = edits
 
     def register(self, surface: Surface) -> None:
@@ -38,7 +38,7 @@ class ResetCommand:
 
         async def work() -> int:
             await self._edits.applied()
-            return await self._assistant.memory.reset(place, interaction.id)
+            return await self._memory.reset(place, interaction.id)
 
         count = await run_or_defer(interaction, work())
         strings = strings_for(interaction)

@@ -8,7 +8,7 @@ from typing import Final
 import discord
 from discord import app_commands
 
-from bot.assistant.assistant import Assistant
+from bot.assistant.overrides import Overrides
 from bot.commands.base import Authorizer, Refused, localized, strings_for
 from bot.commands.modals import open_modal
 from bot.commands.responses import confirm, run_or_defer
@@ -32,10 +32,10 @@ class SystemPromptCommand:
     """Shows and sets the system prompt of a place."""
 
     def __init__(
-        self, authorizer: Authorizer, assistant: Assistant, preferences: Preferences
+        self, authorizer: Authorizer, overrides: Overrides, preferences: Preferences
     ) -> None:
         self._authorizer = authorizer
-        self._assistant = assistant
+        self._overrides = overrides
         self._preferences = preferences
 
     def register(self, surface: Surface) -> None:
@@ -79,7 +79,7 @@ class SystemPromptCommand:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 own = await self._preferences.own_system_prompt(scope, scope_id)
-                inherited = (await self._assistant.overrides.at(parent)).system_prompt
+                inherited = (await self._overrides.at(parent)).system_prompt
         except TimeoutError as error:  # Discord: no modal can follow a deferral.
             raise HistoryFailed("no answer in time for a modal") from error
         strings = strings_for(interaction)
@@ -104,9 +104,7 @@ class SystemPromptCommand:
     async def _set(
         self, interaction: discord.Interaction, scope: Scope, place: Conversation, prompt: str
     ) -> None:
-        await run_or_defer(
-            interaction, self._assistant.overrides.set_system_prompt(scope, place, prompt)
-        )
+        await run_or_defer(interaction, self._overrides.set_system_prompt(scope, place, prompt))
         strings = strings_for(interaction)
         sentence = strings.system_cleared
         if prompt.strip():
