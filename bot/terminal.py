@@ -310,14 +310,14 @@ def _decoded(data: bytes, name: str) -> str:
 
 async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     """Open the model and the database of the chat; *stack* closes them."""
-    overrides: dict[str, Any] = {"discord_token": "not-needed"}
+    values: dict[str, Any] = {"discord_token": "not-needed"}
     if offline:
         stand_in = running("bot.sandbox.model.server", "--settings", OFFLINE_MODEL)
         ready = await stack.enter_async_context(stand_in)
-        overrides |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
-        overrides |= {"openai_model": "offline", "openai_options": {}}
+        values |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
+        values |= {"openai_model": "offline", "openai_options": {}}
         os.environ |= NO_PROXY
-    settings = Settings.load(**overrides)
+    settings = Settings.load(**values)
     languages = Languages(settings.language)
     name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
     try:
