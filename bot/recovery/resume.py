@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from typing import Final
 
+from bot.assistant.assistant import Delivery
 from bot.conversation.exchange import OpenQuestion, QueueKey, State
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
@@ -87,26 +88,26 @@ class Resumption:
                 return
             claim.opened(queue_key)
             try:
-                done = await self._unfinished.resume(
+                delivery = await self._unfinished.resume(
                     question, oldest_id=self._period.oldest_stored_id()
                 )
             except HistoryFailed as error:
                 log.warning("Postpone question %d: %s", message_id, error)
-                done = False
+                delivery = Delivery.DEFERRED
             except Exception:  # the one top handler of a resumed question
                 log.exception("Cannot resume question %d: internal error", message_id)
-                done = await self._given_up(question)
-            if done:
+                delivery = await self._count_failure(question)
+            if delivery.done:
                 self._failures.pop(message_id, None)
                 self._backoffs.reset(queue_key)
                 claim.finished()
 
-    async def _given_up(self, question: OpenQuestion) -> bool:
-        """Count a failure of our own code; give the question up after a few. Whether it was."""
+    async def _count_failure(self, question: OpenQuestion) -> Delivery:
+        """Count a failure of our own code; give the question up after a few."""
         message_id = question.exchange.message_id
         self._failures[message_id] = self._failures.get(message_id, 0) + 1
         if self._failures[message_id] < MAX_FAILURES:
-            return False
+            return Delivery.DEFERRED
         try:
             return await self._unfinished.give_up(question)
         except HistoryFailed as error:
@@ -114,7 +115,7 @@ class Resumption:
         except Exception:  # Telling people fails, too: the log has to do.
             log.exception("Cannot tell people that question %d is given up", message_id)
             await self._drop(question)
-        return True
+        return Delivery.GONE
 
     async def _drop(self, question: OpenQuestion) -> None:
         message_id = question.exchange.message_id

@@ -58,8 +58,8 @@ class Unfinished:
         self._channels = channels
         self._identity = identity
 
-    async def resume(self, question: OpenQuestion, *, oldest_id: int) -> bool:
-        """Finish *question*; False if that has to wait. Raises HistoryFailed.
+    async def resume(self, question: OpenQuestion, *, oldest_id: int) -> Delivery:
+        """Finish *question*, if that is possible now; raises HistoryFailed.
 
         A question from before *oldest_id* is too old for the model; its reply says so.
         """
@@ -68,21 +68,19 @@ class Unfinished:
             if question.deletion_pending:
                 return await self._delete_reply(question)
             if _is_of_command(question):
-                delivery = await self._interactions.answer(question)
-            else:
-                delivery = await self._answer(question, too_late=message_id < oldest_id)
+                return await self._interactions.answer(question)
+            return await self._answer(question, too_late=message_id < oldest_id)
         except Forgotten:
             return await self._delete_reply(question)
         except ReplyDelayed as error:
             log.info("Postpone question %d: %s", message_id, error)
-            return False
+            return Delivery.DEFERRED
         except ReplyLost as error:
             log.warning("Cannot resume question %d: %s", message_id, error)
             return await self._end(question)
-        return delivery.done
 
-    async def give_up(self, question: OpenQuestion) -> bool:
-        """Say that the bot failed at *question*; False if that has to wait. Raises HistoryFailed.
+    async def give_up(self, question: OpenQuestion) -> Delivery:
+        """Say that the bot failed at *question*, if that is possible now; raises HistoryFailed.
 
         Makes as few requests as possible: what Discord sends may be what the bot fails at. The
         question of a command ends without a word.
@@ -90,23 +88,23 @@ class Unfinished:
         exchange = question.exchange
         if question.deletion_pending:
             await self._history.mark_reply_deleted(exchange.message_id)
-            return True
+            return Delivery.GONE
         if _is_of_command(question):
             return await self._end(question)
         notice = self._replies.strings_for(exchange).answer_failed
         if question.parts:
             reply = self._replies.over(exchange, question.parts)
-            return (await self._assistant.refuse(exchange, reply, State.FAILED, notice)).done
+            return await self._assistant.refuse(exchange, reply, State.FAILED, notice)
         asked_in = exchange.conversation
         channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
         message = channel.get_partial_message(exchange.message_id)
-        return (await self._refuse(exchange, message, notice)).done
+        return await self._refuse(exchange, message, notice)
 
-    async def _end(self, question: OpenQuestion) -> bool:
+    async def _end(self, question: OpenQuestion) -> Delivery:
         """End *question* without a word; its answer stays as it is."""
         await self._history.complete(question.exchange, State.FAILED)
         await self._history.mark_shown(question.exchange.message_id)
-        return True
+        return Delivery.FINISHED
 
     async def _refuse(self, exchange: Exchange, message: Asked, notice: str) -> Delivery:
         """Show *notice* in the channel of the question."""
@@ -254,8 +252,8 @@ class Unfinished:
             after_id = page[-1].id
         return own
 
-    async def _delete_reply(self, question: OpenQuestion) -> bool:
-        """Delete the reply to a forgotten question; False if that has to wait."""
+    async def _delete_reply(self, question: OpenQuestion) -> Delivery:
+        """Delete the reply to a forgotten question, if that is possible now."""
         message_id = question.exchange.message_id
         try:
             if _is_of_command(question):
@@ -267,11 +265,11 @@ class Unfinished:
                     await reply.withdraw()
         except ReplyDelayed as error:
             log.info("Postpone deleting answer %d: %s", message_id, error)
-            return False
+            return Delivery.DEFERRED
         except ReplyLost as error:
             log.info("Cannot delete answer %d: %s", message_id, error)
         await self._history.mark_reply_deleted(message_id)
-        return True
+        return Delivery.GONE
 
     async def _reply_to_delete(self, question: OpenQuestion) -> Reply | None:
         """Return the reply to a forgotten question; None if its thread was not made yet."""

@@ -26,7 +26,7 @@ async def asked(stage: InboxStage, *parts: str) -> OpenQuestion:
 
 async def resume(stage: InboxStage) -> bool:
     [question] = await stage.open_questions()
-    return await stage.unfinished.resume(question, oldest_id=0)
+    return (await stage.unfinished.resume(question, oldest_id=0)).done
 
 
 async def original(stage: InboxStage, *, private: bool = False) -> Original:
@@ -114,6 +114,6 @@ async def test_the_answer_to_a_forgotten_question_is_deleted_if_it_can_be(
 
 async def test_a_question_that_the_bot_fails_at_ends_without_a_word(stage: InboxStage) -> None:
     question = await asked(stage, "Half an")
-    assert await stage.unfinished.give_up(question)
+    assert (await stage.unfinished.give_up(question)).done
     assert await stage.shown() == ["Half an"]
     assert await stage.open_questions() == []

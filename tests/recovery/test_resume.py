@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bot.assistant.assistant import Delivery
 from bot.conversation.exchange import OpenQuestion, State
 from bot.conversation.snowflakes import snowflake_at
 from bot.errors import HistoryFailed
@@ -19,7 +20,8 @@ from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, an_exchange
 
 NOW = 1_800_000_000.0
-Outcome = bool | Exception
+Outcome = Delivery | Exception
+FINISHED, DEFERRED = Delivery.FINISHED, Delivery.DEFERRED
 
 
 @dataclass
@@ -34,23 +36,25 @@ class DoubleUnfinished(Unfinished):
     oldest_id: int = 0
     blocked: dict[int, asyncio.Event] = field(default_factory=dict)
 
-    async def resume(self, question: OpenQuestion, *, oldest_id: int) -> bool:
+    async def resume(self, question: OpenQuestion, *, oldest_id: int) -> Delivery:
         message_id, self.oldest_id = question.exchange.message_id, oldest_id
         self.resumed.append(message_id)
         if message_id in self.blocked:
             await self.blocked[message_id].wait()
-        return await self._outcome(question, self.outcomes.get(message_id, True))
+        return await self._outcome(question, self.outcomes.get(message_id, FINISHED))
 
-    async def give_up(self, question: OpenQuestion) -> bool:
+    async def give_up(self, question: OpenQuestion) -> Delivery:
         self.given_up.append(question.exchange.message_id)
-        return await self._outcome(question, self.giving_up.get(question.exchange.message_id, True))
+        return await self._outcome(
+            question, self.giving_up.get(question.exchange.message_id, FINISHED)
+        )
 
-    async def _outcome(self, question: OpenQuestion, outcome: Outcome) -> bool:
+    async def _outcome(self, question: OpenQuestion, outcome: Outcome) -> Delivery:
         if isinstance(outcome, Exception):
             raise outcome
-        if outcome and question.deletion_pending:
+        if outcome.done and question.deletion_pending:
             await self.history.mark_reply_deleted(question.exchange.message_id)
-        elif outcome:
+        elif outcome.done:
             await self.history.complete(question.exchange, State.ANSWERED)
         return outcome
 
@@ -135,7 +139,9 @@ async def test_new_questions_of_a_queue_wait_for_the_resumed_ones(scene: Scene) 
     assert await scene.history.open_questions() == []
 
 
-@pytest.mark.parametrize("outcome", [False, HistoryFailed("disk"), RuntimeError("a bug of ours")])
+@pytest.mark.parametrize(
+    "outcome", [DEFERRED, HistoryFailed("disk"), RuntimeError("a bug of ours")]
+)
 async def test_a_queue_whose_question_fails_pauses_and_no_other_does(
     scene: Scene, outcome: Outcome
 ) -> None:
@@ -156,7 +162,7 @@ async def test_a_queue_whose_question_fails_pauses_and_no_other_does(
 
 async def test_a_forgotten_question_is_withdrawn_even_during_a_pause(scene: Scene) -> None:
     await scene.asked(1, 2)
-    scene.unfinished.outcomes[1] = False
+    scene.unfinished.outcomes[1] = DEFERRED
     await scene.resume()
     await scene.history.erasure.forget(2)
     await scene.resume()

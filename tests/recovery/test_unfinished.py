@@ -40,7 +40,8 @@ async def resume(stage: InboxStage, *, too_late: bool = False) -> bool:
     [question] = await stage.open_questions()
     newer = question.exchange.message_id + 1
     older = earlier(question.exchange.message_id, 1)
-    return await stage.unfinished.resume(question, oldest_id=newer if too_late else older)
+    oldest_id = newer if too_late else older
+    return (await stage.unfinished.resume(question, oldest_id=oldest_id)).done
 
 
 async def test_a_question_that_was_not_begun_is_answered(stage: InboxStage) -> None:
@@ -158,7 +159,7 @@ async def test_a_question_that_the_bot_fails_at_says_so(
     if question is None:
         await stored(stage)
         [question] = await stage.open_questions()
-    assert await stage.unfinished.give_up(question)
+    assert (await stage.unfinished.give_up(question)).done
     assert await stage.shown() == [ENGLISH.answer_failed]
     assert await stage.open_questions() == []
 
@@ -169,7 +170,7 @@ async def test_a_forgotten_question_that_the_bot_fails_at_is_not_tried_again(
     question = await begun(stage)
     await stage.history.erasure.forget(question.exchange.message_id)
     [question] = await stage.open_questions()
-    assert await stage.unfinished.give_up(question)
+    assert (await stage.unfinished.give_up(question)).done
     assert await stage.open_questions() == []
 
 
