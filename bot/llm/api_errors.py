@@ -1,6 +1,6 @@
-"""Tell which error a chat API means by what it says, and leave out what is redactor.
+"""Find which error a chat API means by its message, and redact what is private.
 
-Codes say more than the status, and compatible servers have words of their own.
+Codes say more than the status. Compatible servers use words of their own.
 """
 
 import json
@@ -28,9 +28,9 @@ from bot.errors import (
 )
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
-DETAIL_LENGTH: Final = 300
+DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
-SAID_LENGTH: Final = 4000  # characters of what the server says that are looked at
+MESSAGE_LENGTH: Final = 4000  # the most characters of a message that are searched
 ERRORS_BY_CODE: Final = (
     (re.compile(r"insufficient_quota|billing"), ModelQuotaExceeded),
     (
@@ -105,7 +105,7 @@ ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
     402: ModelQuotaExceeded,
     403: ModelKeyRefused,
     404: ModelUnknown,
-    405: ModelUnknown,  # The address is no chat API's.
+    405: ModelUnknown,  # The address is not that of a chat API.
     408: ModelTimeout,
     409: ModelBusy,
     413: ModelContextExceeded,
@@ -115,9 +115,8 @@ ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
 }
 
 
-# What counts only where the request has pictures: that these are meant, and that the model takes
-# none whatever they show. So say OpenAI, OpenRouter, Ollama, llama.cpp, vLLM, LM Studio, Mistral,
-# DeepSeek and Groq.
+# For requests with images: an error is about these, or the model takes no images at all. In the
+# words of OpenAI, OpenRouter, Ollama, llama.cpp, vLLM, LM Studio, Mistral, DeepSeek and Groq.
 OF_IMAGES: Final = re.compile(r"image|vision|multi-?modal|mmproj", re.IGNORECASE)
 NO_IMAGES: Final = re.compile(
     r"at most 0 image|not a (multi-?modal|vision)|missing data required for image"
@@ -127,19 +126,19 @@ NO_IMAGES: Final = re.compile(
     re.IGNORECASE,
 )
 TEXT_ALONE: Final = re.compile(r"content\W{0,3} (value )?must be a string", re.IGNORECASE)
-DATA: Final = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")  # Base64, in which pictures are sent
+DATA: Final = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")  # base64, in which images are sent
 
 
 # The fields with a server's message: FastAPI sends a list of details, which also repeat the input;
 # OpenRouter puts another provider's message into its metadata; Cloudflare sends a list of errors.
-SENTENCES: Final = ("message", "msg", "error", "errors", "detail", "metadata", "raw")
-DEEPEST: Final = 4
+MESSAGE_FIELDS: Final = ("message", "msg", "error", "errors", "detail", "metadata", "raw")
+MAX_DEPTH: Final = 4
+MAX_MESSAGES: Final = 8  # of a list of errors
 TAG: Final = re.compile(r"</?[A-Za-z!][^>]*>")
-MOST_SENTENCES: Final = 8
 
 
 class Redactor:
-    """What an API's error message may not carry into the log: the key and what people wrote.
+    """Keeps the API key and what people wrote out of error messages.
 
     *api_key* is "" if there is none.
     """
@@ -151,7 +150,7 @@ class Redactor:
         self.tokens = prompt.tokens, prompt.reply_tokens
 
     def redact(self, message: str) -> str:
-        """Return *message* on one line of bounded length without them."""
+        """Return *message* on one line, of bounded length, without private text."""
         line = self._without_key(message)
         plain = line.lower()
         pieces = {plain[at : at + ECHO_LENGTH] for at in range(len(plain) - ECHO_LENGTH + 1)}
@@ -168,17 +167,17 @@ class Redactor:
 
     @cached_property
     def _texts(self) -> set[str]:
-        """Return the conversation as a message may repeat it: plainly, or escaped as in JSON."""
+        """The texts that a message may repeat, plain or escaped as in JSON."""
         escaped = [json.dumps(text)[1:-1] for text in self._turns]
         return {" ".join(text.split()).lower() for text in (*self._turns, *escaped)}
 
 
-def response_error(status: int, said: str, redactor: Redactor) -> ModelError:
-    """Return the error for an answer of *status* whose body is *said*."""
-    body = _object(said)
-    problem = body.get("error")
-    body = problem if isinstance(problem, dict) else body
-    return _error(status, {**body, "message": sentences_of(said)}, redactor)
+def response_error(status: int, body: str, redactor: Redactor) -> ModelError:
+    """Return the error for a response with a *status* and a *body*."""
+    fields = _object(body)
+    problem = fields.get("error")
+    fields = problem if isinstance(problem, dict) else fields
+    return _error(status, {**fields, "message": messages_of(body)}, redactor)
 
 
 def stream_error(problem: Mapping[str, Any], redactor: Redactor) -> ModelError:
@@ -188,25 +187,25 @@ def stream_error(problem: Mapping[str, Any], redactor: Redactor) -> ModelError:
     return _error(status, {**problem, "message": " ".join(_words(problem))}, redactor)
 
 
-def sentences_of(said: str) -> str:
+def messages_of(body: str) -> str:
     """Return the messages of an error body, or the text of a page without its tags."""
-    return " ".join(dict.fromkeys(_words(_object(said)))) or TAG.sub(" ", said)
+    return " ".join(dict.fromkeys(_words(_object(body)))) or TAG.sub(" ", body)
 
 
-def names_system_role(said: str) -> bool:
+def names_system_role(body: str) -> bool:
     """Whether a server says that it does not accept a system or developer turn."""
-    return NO_SYSTEM_ROLE.search(sentences_of(said)[:SAID_LENGTH]) is not None
+    return NO_SYSTEM_ROLE.search(messages_of(body)[:MESSAGE_LENGTH]) is not None
 
 
-def _object(said: str) -> dict[str, Any]:
+def _object(body: str) -> dict[str, Any]:
     """Return the JSON object of a body; Gemini's compatible API sends it in a list."""
     try:
-        body = json.loads(said)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    if isinstance(body, list):
-        body = next(iter(body), {})
-    return body if isinstance(body, dict) else {}
+    if isinstance(value, list):
+        value = next(iter(value), {})
+    return value if isinstance(value, dict) else {}
 
 
 def _words(problem: object, depth: int = 0) -> Iterator[str]:
@@ -217,15 +216,15 @@ def _words(problem: object, depth: int = 0) -> Iterator[str]:
     if isinstance(problem, str):
         yield problem
     elif isinstance(problem, list):
-        for one in problem[:MOST_SENTENCES]:
-            yield from _words(one, depth)
-    elif isinstance(problem, dict) and depth < DEEPEST:
-        for name in SENTENCES:
+        for item in problem[:MAX_MESSAGES]:
+            yield from _words(item, depth)
+    elif isinstance(problem, dict) and depth < MAX_DEPTH:
+        for name in MESSAGE_FIELDS:
             yield from _words(problem.get(name), depth + 1)
 
 
 def _word(value: object) -> str:
-    return str(value)[:SAID_LENGTH] if value and isinstance(value, str | int | float) else ""
+    return str(value)[:MESSAGE_LENGTH] if value and isinstance(value, str | int | float) else ""
 
 
 def _error(status: int | None, body: Mapping[str, Any], redactor: Redactor) -> ModelError:
@@ -277,7 +276,7 @@ def _named_class(status: int | None, code: str, message: str) -> type[ModelError
 def _class_by_status(status: int | None) -> type[ModelError]:
     if status in ERRORS_BY_STATUS:
         return ERRORS_BY_STATUS[status]
-    if status is not None and 300 <= status < 400:  # The API is somewhere else.
+    if status is not None and 300 <= status < 400:  # The API is at another address.
         return ModelUnknown
     refused = status is not None and 400 <= status < 500
     return ModelRequestRefused if refused else ModelFailed

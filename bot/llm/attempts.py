@@ -1,4 +1,4 @@
-"""Say in the log, at DEBUG, how each request to the model goes: in names and numbers alone."""
+"""The budget of requests for a question, and a DEBUG log of each: in names and numbers alone."""
 
 import logging
 import re
@@ -13,20 +13,20 @@ from bot.errors import ModelError
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS: Final = 4  # in all, also where the form of the request or the prompt has to change
-_PLAIN: Final = re.compile(r"[\w.-]{1,40}")  # as reasons are; what else a server says is left out
+ATTEMPTS: Final = 4  # in all, however often the shape of the request or the prompt changes
+_REASON: Final = re.compile(r"[\w.-]{1,40}")  # Any other text from a server stays out of the log.
 
 
 @dataclass(slots=True)
 class AttemptBudget:
-    """What one question has left, however many prompts it is put with."""
+    """How many requests are left for one question, whatever prompts they have."""
 
     question_id: int
     left: int = ATTEMPTS
 
 
 def note_request(question_id: int, prompt: Prompt) -> None:
-    """Say that *prompt* is sent: how many messages by role, and how many pictures."""
+    """Log that *prompt* is sent: how many messages of each role, and how many images."""
     if not log.isEnabledFor(logging.DEBUG):
         return
     roles = Counter(turn.role.value for turn in prompt.turns)
@@ -36,14 +36,14 @@ def note_request(question_id: int, prompt: Prompt) -> None:
 
 
 def note_end(question_id: int, finish_reason: str, characters: int) -> None:
-    """Say that the answer is whole, and how long it is."""
-    reason = finish_reason if _PLAIN.fullmatch(finish_reason) else "a reason of its own"
+    """Log that the answer is whole, and its length."""
+    reason = finish_reason if _REASON.fullmatch(finish_reason) else "a reason of its own"
     log.debug("Request of %d ended: %s, %d characters", question_id, reason, characters)
 
 
 @contextmanager
 def failure_noted(question_id: int) -> Iterator[None]:
-    """Say so where what runs inside fails, or is left before its end."""
+    """Log if the block fails, or is left before its end."""
     try:
         yield
     except ModelError as error:

@@ -36,8 +36,8 @@ from bot.llm.stream_decoder import Chunk, StreamDecoder
 ENDING_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
 CLOSING_SECONDS: Final = 0.1  # for the end of a complete body, so that the connection can be reused
 LEAVING_SECONDS: Final = 1.0  # for closing a connection
-# For servers that ignore the limit. English has 4 to 5 characters a token; by the estimate of
-# tokens.py words would need 12 letters on average to have 8, so who keeps to it is not cut.
+# For servers that ignore the limit on tokens. English has 4 to 5 characters a token, and by our
+# estimate only words of 12 letters on average have 8, so an answer within the limit is never cut.
 CHARACTERS_PER_TOKEN: Final = 8
 # Servers use different words for the same finish reason.
 LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
@@ -50,7 +50,7 @@ CUT_REASONS: Final = frozenset(
         *("insufficient_system_resource", "none", "null"),
     }
 )
-# Raised before any text: a request of another shape, or a smaller one, may succeed.
+# Raised before any text, these mean that a smaller request or one of another shape may succeed.
 OTHER_REQUEST_MAY_HELP: Final = (ModelRequestRefused, ModelContextExceeded, ModelEmptyBody)
 
 
@@ -159,7 +159,7 @@ class Completion:
     async def _read(self) -> tuple[bytes | None, list[Chunk]]:
         try:
             data = await self._deadlines.next(self._body)
-            if data is None and self._ended:  # Only data after the answer may be cut.
+            if data is None and self._ended:  # Only data after the answer may be missing.
                 return None, []
             chunks = self._decoder.end() if data is None else self._decoder.feed(data)
             return data, chunks
@@ -174,7 +174,7 @@ class Completion:
 
     @property
     def _ended(self) -> bool:
-        """Whether the server said how the answer ended, or that the stream did."""
+        """Whether the server named a finish reason, or called the stream complete."""
         return self._decoder.done or self.finish_reason is not None
 
     def _text(self, chunk: Chunk) -> str:
@@ -190,9 +190,9 @@ class Completion:
             self._think()
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
-            if not chunk.text:  # Some servers send a reason with each delta.
+            if not chunk.text:  # Some servers send a finish reason with each delta.
                 self._deadlines.come_within(ENDING_SECONDS)
-        elif chunk.text:  # More text: that reason was not the end.
+        elif chunk.text:  # There is more text, so that reason was not the end.
             self.finish_reason = None
         return chunk.text
 
@@ -215,7 +215,7 @@ class Completion:
         if reason in WITHHELD_REASONS:
             raise ContentFiltered
         if reason in LENGTH_REASONS:
-            raise OutputTruncated if self._any_text else self._without_a_word()
+            raise OutputTruncated if self._any_text else self._error_without_text()
         if not self._any_data:
             raise ModelEmptyBody("an empty body")
         if reason is None or reason in CUT_REASONS:
@@ -223,8 +223,8 @@ class Completion:
         if not self._any_text:
             raise ModelEmpty
 
-    def _without_a_word(self) -> ModelError:
-        """Return what a limit means that was reached before the answer began."""
+    def _error_without_text(self) -> ModelError:
+        """Return the error for a limit that was reached before the answer began."""
         usage = self._usage
         spent = usage.completion_tokens if usage else 0
         if self._thinks_since is not None or spent * 2 >= self._reply_tokens:

@@ -1,4 +1,4 @@
-"""The deadlines of one answer: for its first token, for each next one, and for the whole."""
+"""The deadlines of one answer: for its first token, for each next one, and for its end."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from bot.conversation.context_window import SMALLEST
 
-NAME_LENGTH: Final = 200  # characters; no name in use is near it
-LIST_LENGTH: Final = 2000  # models; the largest lists in use have some hundreds
-# What compatible servers call the date; OpenAI's own word is the first. Azure's `deprecation` is an
-# object, in which `inference` is the date for chats.
+MAX_NAME_CHARACTERS: Final = 200  # No name in use is near it.
+MAX_MODELS: Final = 2000  # The largest lists in use have some hundreds.
+# The field with the date, by server; OpenAI's own is the first. Azure's `deprecation` is an object,
+# in which `inference` is the date for chats.
 SHUTDOWN_FIELDS: Final = (
     *("shutdown_date", "retirement_date", "expiration_date", "deprecation_date", "deprecation"),
 )
@@ -25,16 +25,16 @@ WINDOW_FIELDS: Final = (
 WINDOW_OBJECTS: Final = ("meta", "top_provider", "model_info")
 INFERENCE: Final = "inference"
 _OTHER_KINDS: Final = ("image", "embedding", "moderation", "rerank", "audio", "transcribe", "video")
-# What most lists tell by a name alone, as OpenAI, Google, xAI, Groq and Ollama call them: that a
-# model makes embeddings, speech, pictures or verdicts, is OpenAI's for other endpoints or a base.
+# Most lists only have names. These patterns, from OpenAI, Google, xAI, Groq and Ollama, mean models
+# for embeddings, speech, images or moderation, for other endpoints, or base models.
 _NO_CHAT: Final = re.compile(
     r"(?<![a-z])(?:embed\w*|rerank\w*|bge|minilm|moderation|whisper|tts|transcribe|realtime"
     r"|dall-e|(?:chat)?gpt-image|grok-[\w.]+-image|imagen|sora|veo"
     r"|codex|computer-use|deep-research)(?![a-z])"
     r"|^(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*|(?:o\d|gpt-[\d.]+)-pro.*)$"
 )
-MILLISECONDS: Final = 100_000_000_000  # Larger unix times are none in seconds.
-YEARS: Final = range(2000, 2200)  # Any other is no date of a model.
+MILLISECONDS: Final = 100_000_000_000  # Larger Unix times are in milliseconds.
+YEARS: Final = range(2000, 2200)  # No model is shut down in another year.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,17 @@ class ListedModel:
 
 def is_model_name(name: str) -> bool:
     """Whether *name* can be that of a model: printable, without spaces, of a sane length."""
-    return 0 < len(name) <= NAME_LENGTH and name.isprintable() and not any(map(str.isspace, name))
+    return (
+        0 < len(name) <= MAX_NAME_CHARACTERS
+        and name.isprintable()
+        and not any(map(str.isspace, name))
+    )
 
 
 def listed_models(answer: bytes) -> list[ListedModel]:
-    """Return the models that an API's *answer* lists, each once; raises ValueError for no list.
+    """Return the chat models that an API's *answer* lists, each once, up to MAX_MODELS.
 
-    What is no model in it, or cannot chat, is left out, and so is what is beyond LIST_LENGTH.
+    Raises ValueError if it is no list.
     """
     try:
         data = json.loads(answer)
@@ -70,7 +74,7 @@ def listed_models(answer: bytes) -> list[ListedModel]:
     models: dict[str, ListedModel] = {}
     for model in _models(entries):
         models.setdefault(model.name, model)
-        if len(models) == LIST_LENGTH:
+        if len(models) == MAX_MODELS:
             break
     return list(models.values())
 
@@ -83,7 +87,7 @@ def _models(entries: Iterable[Any]) -> Iterable[ListedModel]:
 
 
 def _can_chat(name: str, entry: dict[str, Any]) -> bool:
-    """Whether a model answers chats, by what the API tells of it, else by its name."""
+    """Whether a model can chat, by its entry, or else by its name."""
     abilities, form = entry.get("capabilities"), entry.get("architecture")
     if isinstance(abilities, dict):  # Mistral and Azure
         for ability in ("completion_chat", "chat_completion"):
@@ -106,21 +110,21 @@ def _window(entry: dict[str, Any]) -> int:
 
 def _shutdown(entry: dict[str, Any]) -> date | None:
     for field in SHUTDOWN_FIELDS:
-        told = entry.get(field)
-        if isinstance(told, dict):
-            told = told.get(INFERENCE)
-        if (day := _day(told)) is not None:
+        value = entry.get(field)
+        if isinstance(value, dict):
+            value = value.get(INFERENCE)
+        if (day := _day(value)) is not None:
             return day
     return None
 
 
-def _day(told: Any) -> date | None:
-    """Return the day, in UTC, that a text or a unix time means, None where it means none."""
+def _day(value: Any) -> date | None:
+    """Return the day, in UTC, that a text or a Unix time means, None if it means none."""
     try:
-        if isinstance(told, str):
-            day = _day_of_text(told.strip())
-        elif type(told) in (int, float):  # By their types, as True is an int too.
-            day = _day_of_time(float(told))
+        if isinstance(value, str):
+            day = _day_of_text(value.strip())
+        elif type(value) in (int, float):  # Compares the type, because True is an int too.
+            day = _day_of_time(float(value))
         else:
             return None
     except (ValueError, OverflowError, OSError):

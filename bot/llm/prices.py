@@ -1,4 +1,4 @@
-"""Compute what tokens cost, by the operator's prices."""
+"""Compute the cost of tokens by the operator's prices."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bot.llm.listed_models import is_model_name
 
-CURRENCY: Final = "currency"  # the key of TOKEN_PRICES that is no model
+CURRENCY: Final = "currency"  # the only key of TOKEN_PRICES that is no model
 DEFAULT_CURRENCY: Final = "$"
 CURRENCY_LENGTH: Final = 10
 HIGHEST_PRICE: Final = 1_000_000_000
@@ -18,20 +18,20 @@ SMALLEST_SHOWN: Final = Decimal("0.0001")
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a million tokens cost, in and out, for each model that has a price."""
+    """The price of a million prompt and completion tokens, for each model that has one."""
 
     per_million: Mapping[str, tuple[Decimal, Decimal]]
     currency: str = DEFAULT_CURRENCY
 
     def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
-        """Return what tokens of *model* cost, None where it has no price."""
+        """Return the cost of tokens of *model*, None if it has no price."""
         if model not in self.per_million:
             return None
         into, out = self.per_million[model]
         return (into * prompt_tokens + out * completion_tokens) / MILLION
 
     def shown(self, amount: Decimal) -> str:
-        """Return an amount as people read it: $12.34, 0.0021 EUR, <$0.0001."""
+        """Return an amount for people: $12.34, 0.0021 EUR, <$0.0001."""
         if 0 < amount < SMALLEST_SHOWN:
             return f"<{self._with_currency(str(SMALLEST_SHOWN))}"
         return self._with_currency(f"{amount:.4f}" if 0 < amount < 1 else f"{amount:,.2f}")
@@ -42,7 +42,7 @@ class Prices:
 
 
 def read_prices(text: str) -> Prices | None:
-    """Return the prices that a JSON object gives, None where it gives none; raises ValueError."""
+    """Return the prices in a JSON object, None if it has none; raises ValueError."""
     try:
         data = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
     except (InvalidOperation, RecursionError):
@@ -67,7 +67,7 @@ def _is_currency(text: str) -> bool:
 def _price(name: str, price: Any) -> tuple[Decimal, Decimal]:
     if not is_model_name(name) or not isinstance(price, list) or len(price) != 2:
         raise ValueError("no price of a model")
-    for each in price:
-        if not isinstance(each, Decimal) or not 0 <= each <= HIGHEST_PRICE:
+    for amount in price:
+        if not isinstance(amount, Decimal) or not 0 <= amount <= HIGHEST_PRICE:
             raise ValueError("no price")
     return price[0], price[1]

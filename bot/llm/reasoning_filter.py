@@ -1,11 +1,11 @@
-"""Keep a model's reasoning, `<think>…</think>`, out of what is shown.
+"""Remove a model's reasoning, `<think>…</think>`, from its answer.
 
-It stands in front of the answer, or within it where a line or a sentence would begin; what is in
-code stays. In front of an answer that never comes it is hidden to the end. Within one it is
-reasoning only if it is closed soon enough: an answer that explains the tag must not lose its end.
+Reasoning comes before the answer, or within it at the beginning of a line or a sentence; tags in
+code stay. Before the answer it is removed even if it is never closed. Within the answer it must be
+closed soon, so that an answer that explains the tag does not lose its end.
 
-Where a server has put the opening tag into the prompt, only the closing one comes, with a line end
-behind it. What was shown until then is taken back.
+If a server put the opening tag into the prompt, only the closing tag comes, followed by a line end.
+Then all text before it turns out to be reasoning, and later text replaces it.
 """
 
 import re
@@ -13,104 +13,104 @@ from typing import Final
 
 OPENING: Final = "<think>"
 CLOSING: Final = "</think>"
-HELD_LENGTH: Final = 1000  # characters; of blanks in front of an answer no more are kept
+PENDING_LENGTH: Final = 1000  # the most characters of white space before an answer that are kept
 WITHIN_LENGTH: Final = 8000  # characters between the tags within an answer, some 2000 tokens
 
 _PIECE: Final = re.compile(r"[^<\n]+|\n|<")
-# One that an answer speaks of has words behind it.
+# If an answer only mentions the tag, words follow it on the line.
 _CLOSES: Final = re.compile(r"</think>[ \t]{0,9}\r?\n")
 _CLOSING_BEGUN: Final = re.compile(r"</?t?h?i?n?k?>?[ \t]{0,9}\r?")
-_LINE_LENGTH: Final = 300  # characters of a line that tell what it begins
+_LINE_LENGTH: Final = 300  # the most characters of a line that decide what it is
 _FENCE: Final = re.compile(r"(?:[> \t]|(?:[-*+•]|\d{1,9}[.)])[ \t])*(`{3,}|~{3,})")
 _SENTENCE_END: Final = re.compile(r"[.!?…。！？][\"'”’)*_]*[ \t]+\Z")
 
 
 class ReasoningFilter:
-    """Let the answer pass; text may arrive in any pieces, the tags may be cut in two."""
+    """Passes the answer on. Text may arrive in any pieces, even with tags cut in two."""
 
     def __init__(self) -> None:
-        self._held = ""
+        self._pending = ""
         self._inside = False
         self._reasoned = False
-        self._answer: _Answer | None = None
+        self._answer: _AnswerFilter | None = None
 
     @property
     def reasons(self) -> bool:
-        """Whether what comes next is reasoning."""
+        """Whether the next text is reasoning."""
         return self._inside if self._answer is None else self._answer.reasons
 
     @property
     def replaces(self) -> bool:
-        """Whether what the last `write` returned stands in the place of all before."""
+        """Whether the text that the last `write` returned replaces all before it."""
         return self._answer is not None and self._answer.replaces
 
     def write(self, text: str) -> str:
-        """Return what of the text so far may be shown and was not returned before."""
+        """Return the next piece of the answer."""
         if self._answer is not None:
             return self._answer.write(text)
-        self._held += text
+        self._pending += text
         while True:
             if self._inside:
-                _, closing, behind = self._held.partition(CLOSING)
+                _, closing, behind = self._pending.partition(CLOSING)
                 if not closing:
-                    self._held = self._held[-len(CLOSING) :]
+                    self._pending = self._pending[-len(CLOSING) :]
                     return ""
-                self._inside, self._reasoned, self._held = False, True, behind
-            start = self._held.lstrip()
+                self._inside, self._reasoned, self._pending = False, True, behind
+            start = self._pending.lstrip()
             if start.startswith(OPENING):
-                self._inside, self._held = True, start.removeprefix(OPENING)
-            elif OPENING.startswith(start):  # It may yet become one.
-                self._held = self._held[-HELD_LENGTH:]
+                self._inside, self._pending = True, start.removeprefix(OPENING)
+            elif OPENING.startswith(start):  # It may become the tag.
+                self._pending = self._pending[-PENDING_LENGTH:]
                 return ""
             else:
-                self._answer = _Answer(may_close=not self._reasoned)
+                self._answer = _AnswerFilter(may_close=not self._reasoned)
                 return self._answer.write(self._begun())
 
     def end(self) -> str:
-        """Return what was held back although it was no reasoning."""
+        """Return the text that was pending and is no reasoning."""
         if self._answer is not None:
             return self._answer.end()
         return "" if self._inside else self._begun()
 
     def _begun(self) -> str:
-        # White space right behind the reasoning belongs to it.
-        return self._held.lstrip() if self._reasoned else self._held
+        # White space right after the reasoning belongs to it.
+        return self._pending.lstrip() if self._reasoned else self._pending
 
 
-class _Answer:
-    """Passes an answer on, but for the reasoning within it.
+class _AnswerFilter:
+    """Passes an answer on without the reasoning within it.
 
-    *may_close*: whether a closing tag without an opening one ends reasoning.
+    *may_close* means that a closing tag without an opening one ends reasoning.
     """
 
     def __init__(self, *, may_close: bool) -> None:
         self.reasons = self.replaces = False
         self._may_close = may_close
-        self._held = ""
-        self._line = ""  # how it begins
+        self._pending = ""
+        self._line = ""  # its beginning
         self._before = ""  # the last few characters
         self._ticks = 0  # in this line
-        self._fence = ""
-        self._left_out = ""  # white space right behind reasoning
+        self._fence = ""  # the open code fence
+        self._skipped = ""  # white space to skip right after reasoning
 
     def write(self, text: str) -> str:
-        self._held += text
+        self._pending += text
         self.replaces = False
         shown: list[str] = []
         at = 0
-        while at < len(self._held):
+        while at < len(self._pending):
             if self.reasons:
-                end = self._held.find(CLOSING, at, at + WITHIN_LENGTH + len(CLOSING))
+                end = self._pending.find(CLOSING, at, at + WITHIN_LENGTH + len(CLOSING))
                 if end >= 0:
                     self.reasons = False
-                    self._left_out = " \t" if self._line.strip() else " \t\r\n"
+                    self._skipped = " \t" if self._line.strip() else " \t\r\n"
                     at = end + len(CLOSING)
-                elif len(self._held) - at < WITHIN_LENGTH + len(CLOSING):
+                elif len(self._pending) - at < WITHIN_LENGTH + len(CLOSING):
                     break
                 else:
                     self.reasons = False
                     shown.append(self._followed(OPENING))
-            elif self._left_out and self._held[at] in self._left_out:
+            elif self._skipped and self._pending[at] in self._skipped:
                 at += 1
             elif (tag := self._tag(at)) is None:
                 break
@@ -122,48 +122,50 @@ class _Answer:
                 else:
                     self.reasons = True
             else:
-                self._left_out = ""
-                piece = _PIECE.match(self._held, at)
+                self._skipped = ""
+                piece = _PIECE.match(self._pending, at)
                 assert piece is not None
                 shown.append(self._followed(piece[0]))
                 at = piece.end()
-        self._held = self._held[at:]
+        self._pending = self._pending[at:]
         return "".join(shown)
 
     def end(self) -> str:
-        return (OPENING if self.reasons else "") + self._held
+        return (OPENING if self.reasons else "") + self._pending
 
     def _tag(self, at: int) -> str | None:
-        """Return which tag is one here, "" where none is, None where that is not known yet."""
-        begun = self._held[at : at + len(CLOSING)]
+        """Return the tag that counts here, "" if there is none, None if that is not known yet."""
+        begun = self._pending[at : at + len(CLOSING)]
         if not begun.startswith("<"):
             return ""
         may_begin = self._may_begin()
         if begun.startswith(OPENING):
-            self._may_close = False  # Whoever writes both tags means them, or explains them.
+            self._may_close = False  # An answer with both tags means them, or explains them.
             return OPENING if may_begin else ""
         if OPENING.startswith(begun) and (may_begin or self._may_close):
             return None
         if not self._may_close or self._fence or self._ticks % 2:
             return ""
-        if _CLOSES.match(self._held, at):
+        if _CLOSES.match(self._pending, at):
             return CLOSING
         return (
-            None if CLOSING.startswith(begun) and _CLOSING_BEGUN.fullmatch(self._held, at) else ""
+            None
+            if CLOSING.startswith(begun) and _CLOSING_BEGUN.fullmatch(self._pending, at)
+            else ""
         )
 
     def _begin_anew(self) -> None:
-        """Take all before for reasoning."""
+        """Treat all text before as reasoning."""
         self.replaces, self._may_close = True, False
         self._line = self._before = ""
         self._ticks = 0
-        self._left_out = " \t\r\n"
+        self._skipped = " \t\r\n"
 
     def _may_begin(self) -> bool:
         """Whether reasoning may begin here."""
         if self._fence:
             return False
-        if not self._line.strip():  # Indented by four, it is code.
+        if not self._line.strip():  # With an indent of four it is code.
             return len(self._line.expandtabs(4)) < 4
         return self._ticks % 2 == 0 and _SENTENCE_END.search(self._before) is not None
 

@@ -1,4 +1,4 @@
-"""The body of a request to a model: JSON, in which pictures become base64 only as they are sent."""
+"""The body of a request to a model: JSON, in which images become base64 only as they are sent."""
 
 import base64
 import json
@@ -11,46 +11,47 @@ from bot.conversation.exchange import scrubbed
 from bot.conversation.images import Image
 from bot.conversation.prompt import Turn
 
-PIECE: Final = 3 * 65_536  # bytes; a multiple of 3, so that what pieces become is one text
+PIECE: Final = 3 * 65_536  # bytes; a multiple of 3, so that base64 of pieces can be joined
 
 
 class RequestBody:
-    """The JSON of *more* with *turns* as its messages, of *length* bytes.
+    """The JSON of *options* with *turns* as its messages, of *length* bytes.
 
-    Made whole, 20 MB of pictures would take nine times that. Each pass through it yields the same.
+    It yields pieces, because as one text 20 MB of images would take nine times their size. It can
+    be iterated again for a retry.
     """
 
-    def __init__(self, turns: Sequence[Turn], more: Mapping[str, Any]) -> None:
-        here = secrets.token_hex(16)  # stands for a picture, as nothing that people write can
-        messages = [{"role": turn.role.value, "content": _content(turn, here)} for turn in turns]
+    def __init__(self, turns: Sequence[Turn], options: Mapping[str, Any]) -> None:
+        mark = secrets.token_hex(16)  # stands for an image; people cannot guess it
+        messages = [{"role": turn.role.value, "content": _content(turn, mark)} for turn in turns]
         whole = json.dumps(
-            {"messages": messages, **more},
+            {"messages": messages, **options},
             ensure_ascii=False,
             separators=(",", ":"),
             allow_nan=False,
         )
-        self._pieces = [piece.encode() for piece in whole.split(here)]
+        self._pieces = [piece.encode() for piece in whole.split(mark)]
         self._images = [image for turn in turns for image in turn.images]
         encoded = sum(-(-len(image.data) // 3) * 4 for image in self._images)
         self.length = sum(map(len, self._pieces)) + encoded
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        # An API may begin to answer, and let the pictures go, before it has read them.
-        pictures = [image.data for image in self._images]
-        for piece, picture in zip_longest(self._pieces, pictures, fillvalue=b""):
+        # Keeps the data: if the API answers before it has read all images, they are released.
+        images = [image.data for image in self._images]
+        for piece, data in zip_longest(self._pieces, images, fillvalue=b""):
             yield piece
-            for at in range(0, len(picture), PIECE):
-                yield base64.b64encode(picture[at : at + PIECE])
+            for at in range(0, len(data), PIECE):
+                yield base64.b64encode(data[at : at + PIECE])
 
 
-def _content(turn: Turn, here: str) -> str | list[dict[str, Any]]:
-    """Return what a turn says; a text alone is no list, for servers that know no lists."""
+def _content(turn: Turn, mark: str) -> str | list[dict[str, Any]]:
+    """Return the content of a turn; without images it is no list, as some servers take none."""
     text = scrubbed(turn.text)
     if not turn.images:
         return text
-    return [{"type": "text", "text": text}, *(_image_part(one, here) for one in turn.images)]
+    return [{"type": "text", "text": text}, *(_image_part(image, mark) for image in turn.images)]
 
 
-def _image_part(image: Image, here: str) -> dict[str, Any]:
-    url = f"data:{image.content_type};base64,{here}"
+def _image_part(image: Image, mark: str) -> dict[str, Any]:
+    url = f"data:{image.content_type};base64,{mark}"
     return {"type": "image_url", "image_url": {"url": url}}

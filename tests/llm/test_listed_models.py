@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.llm.listed_models import LIST_LENGTH, ListedModel, listed_models
+from bot.llm.listed_models import MAX_MODELS, ListedModel, listed_models
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -68,7 +68,7 @@ def test_what_breaks_a_parser_is_an_error(answer: bytes) -> None:
 
 
 def test_a_million_entries_are_bounded() -> None:
-    assert len(read([{"id": f"m{number}"} for number in range(LIST_LENGTH + 5)])) == LIST_LENGTH
+    assert len(read([{"id": f"m{number}"} for number in range(MAX_MODELS + 5)])) == MAX_MODELS
     assert read([1] * 1_000_000) == []
 
 
