@@ -61,6 +61,7 @@ PURE_MODULES = {
     "llm.listed_models",
     "llm.prices",
     "llm.reasoning_filter",
+    "llm.reported_limits",
     "llm.stream_decoder",
     "replies.parts",
     "replies.reply_text",

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from bot.conversation.context_window import names_counts, reported_limits
 from bot.conversation.prompt import Prompt
 from bot.errors import (
     ContentFiltered,
@@ -26,6 +25,7 @@ from bot.errors import (
     ModelTimeout,
     ModelUnknown,
 )
+from bot.llm.reported_limits import names_counts, reported_limits
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
