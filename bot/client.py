@@ -35,7 +35,7 @@ FORGETTING_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that are
 Background = Callable[[], Coroutine[None, None, None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Bot:
     """The parts that handle the events of one client.
 

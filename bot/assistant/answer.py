@@ -80,7 +80,7 @@ class Outcome:
     stored: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Answer:
     """One answer, from its question to its end.
 

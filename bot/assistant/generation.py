@@ -10,7 +10,7 @@ from bot.storage.usage import UsageTotal
 NOTHING_USED: Final = UsageTotal()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Generation:
     """An answer as far as the model has written it.
 

@@ -63,7 +63,7 @@ class FromInteraction:
     pressed_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Exchange:
     """A question and its reply: the unit that is stored, and kept in a prompt or dropped from it.
 
@@ -117,7 +117,7 @@ class Exchange:
         return self.place_id == self.message_id != self.conversation.channel_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Files:
     """The *text* of a question's files, ready for the prompt, and *notices* about them.
 
@@ -131,7 +131,7 @@ class Files:
     pictures: tuple[PendingImage, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ReplyContext:
     """The reply chain above a question, beyond the message that it quotes.
 
@@ -146,7 +146,7 @@ class ReplyContext:
 NO_REPLY_CONTEXT: Final = ReplyContext()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class QuestionContext:
     """What is loaded just before a question is answered; *reply_context* is not stored."""
 
@@ -154,7 +154,7 @@ class QuestionContext:
     reply_context: ReplyContext = NO_REPLY_CONTEXT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Attempt:
     """One attempt to answer a question, or to show a reply that is stored already.
 
@@ -168,7 +168,7 @@ class Attempt:
     state: State = State.ANSWERING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OpenQuestion:
     """A question that has not ended, with the ids of the *parts* of its reply so far.
 

@@ -45,7 +45,7 @@ class Role(StrEnum):
     ASSISTANT = "assistant"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Turn:
     """One entry of the API's list of messages."""
 
@@ -54,7 +54,7 @@ class Turn:
     images: tuple[Image, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prompt:
     """A request to a model, without the options.
 
@@ -154,7 +154,7 @@ def build_prompt(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _History:
     """The exchanges before a question. Each cost includes the time gap that follows its exchange.
 

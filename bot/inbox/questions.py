@@ -33,7 +33,7 @@ from bot.storage.exchanges import History
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Question:
     """A message that is for the bot, as an exchange.
 

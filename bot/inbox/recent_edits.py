@@ -12,7 +12,7 @@ from bot.conversation.prompt_markup import kept_files, requoted
 MAX_RECENT: Final = 1000  # of each kind: far more than can be on their way at the same time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Version:
     """A message after an edit: its text, its quotation, and the names of its files."""
 

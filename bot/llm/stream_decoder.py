@@ -15,7 +15,7 @@ REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details"
 REASONING_PARTS: Final = ("thinking", "reasoning")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Chunk:
     """What one event of the stream says."""
 

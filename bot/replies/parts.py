@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bot.conversation.reply_actions import ReplyActions
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Part:
     """A message that shows a part of a reply. None means unknown.
 
@@ -19,7 +19,7 @@ class Part:
     file: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OwnMessage:
     """A message that the bot posted in a place. *refers_to* is the message that it replies to."""
 

@@ -7,7 +7,7 @@ from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.replies.parts import Part
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PlannedPart:
     """What a part should show; None leaves it as it is. *file* is attached, "" for no file."""
 
