@@ -21,17 +21,23 @@ from tests.i18n.test_sentences import COMMANDS, FIELDS, MODEL_ERRORS, OPTIONS
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 READMES = {"en": README, "ko": (ROOT / "README.ko.md").read_text()}
-SETTINGS = {
-    "en": (ROOT / "docs" / "settings.md").read_text(),
-    "ko": (ROOT / "docs" / "settings.ko.md").read_text(),
+
+
+def in_each_language(name: str) -> dict[str, str]:
+    """Return the text of a document in `docs/`, by language."""
+    return {
+        "en": (ROOT / "docs" / f"{name}.md").read_text(),
+        "ko": (ROOT / "docs" / f"{name}.ko.md").read_text(),
+    }
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+SETTINGS = in_each_language("settings")
+TROUBLESHOOTING = in_each_language("troubleshooting")
+USAGE = in_each_language("usage")
+KOREAN_DOCUMENTS = {
+    path.name: path.read_text() for path in (*ROOT.glob("*.ko.md"), *ROOT.glob("docs/*.ko.md"))
 }
-TROUBLESHOOTING = {
-    "en": (ROOT / "docs" / "troubleshooting.md").read_text(),
-    "ko": (ROOT / "docs" / "troubleshooting.ko.md").read_text(),
-}
-KOREAN_DOCUMENTS = [
-    path.read_text() for path in (*ROOT.glob("*.ko.md"), *ROOT.glob("docs/*.ko.md"))
-]
 TABLE_ROW = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", re.MULTILINE)
 SETTINGS_ROW = re.compile(TABLE_ROW.pattern + r"(.*?)\|", re.MULTILINE)
 
@@ -117,7 +123,9 @@ def plain(sentence: str) -> str:
     return re.sub(r" ?\([^()]*\{[^()]*\)", "", sentence)
 
 
-@pytest.mark.parametrize("text", [*KOREAN_DOCUMENTS, *map(KOREAN.__getattribute__, FIELDS)])
+@pytest.mark.parametrize(
+    "text", [*KOREAN_DOCUMENTS.values(), *map(KOREAN.__getattribute__, FIELDS)]
+)
 def test_the_particle_behind_a_korean_command_fits_its_sound(text: str) -> None:
     particles = "은|는|이|가|을|를|과|와|으로|로"
     for name, particle in re.findall(rf"/([가-힣]+?)`?({particles})(?=[\s,.])", text):
@@ -128,21 +136,24 @@ def test_the_particle_behind_a_korean_command_fits_its_sound(text: str) -> None:
             assert particle == (pair[not end] if pair else "로" if end in {0, 8} else "으로"), name
 
 
-def test_readme_has_a_row_for_each_command() -> None:
-    named = re.findall(r"^\| `/([\w-]+)", README, re.MULTILINE)
+def test_each_command_has_a_row() -> None:
+    named = re.findall(r"^\| `/([\w-]+)[^|]*` \| [a-z]", USAGE["en"], re.MULTILINE)
     assert set(named) == COMMANDS.keys()
 
 
-def test_the_korean_readme_calls_each_command_and_option_by_both_names() -> None:
-    readme = READMES["ko"]
-    rows = re.findall(r"^\| `/(.+?)` \| `/(.+?)` \|", readme, re.MULTILINE)
+def test_the_korean_table_calls_each_command_and_option_by_both_names() -> None:
+    rows = re.findall(r"^\| `/(.+?)` \| `/(.+?)` \|", USAGE["ko"], re.MULTILINE)
     called = {(second.split()[0], first.split()[0]) for first, second in rows}
     assert called == {*COMMANDS.items()}
     names = [re.findall(r"(\w+):", " ".join(row[at] for row in rows)) for at in (1, 0)]
     options = {(getattr(ENGLISH, one), getattr(LANGUAGES["ko"], one)) for one in OPTIONS}
     assert {*zip(*names, strict=True)} <= options
-    called_by_name = readme.partition("## ")[2].partition("`scripts/run chat`은")[0]
-    assert {*re.findall(r"`/([\w-]+)", called_by_name)} <= {*COMMANDS, *COMMANDS.values()}
+
+
+@pytest.mark.parametrize("text", KOREAN_DOCUMENTS.values(), ids=KOREAN_DOCUMENTS)
+def test_korean_documents_call_commands_by_their_names(text: str) -> None:
+    in_discord = text.partition("## 터미널")[0]
+    assert {*re.findall(r"`/([\w-]+)", in_discord)} <= {*COMMANDS, *COMMANDS.values()}
 
 
 def test_readme_begins_with_the_two_commands() -> None:
@@ -158,12 +169,30 @@ def test_links_to_files_lead_somewhere() -> None:
 
 
 def test_the_tree_names_every_room() -> None:
-    tree = re.search(r"```\nbot/\n(.*?)```", README, re.DOTALL)
+    tree = re.search(r"```\nbot/\n(.*?)```", CONTRIBUTING, re.DOTALL)
     assert tree is not None
     named = [name for line in tree[1].splitlines() for name in line[:32].split()]
     rooms = {f"{path.parent.name}/" for path in (ROOT / "bot").glob("*/__init__.py")}
     modules = {path.name for path in (ROOT / "bot").glob("*.py")} - {"__init__.py"}
     assert sorted(named) == sorted(rooms | modules)
+
+
+RECIPES = {
+    section.partition("\n")[0]: section
+    for section in re.split(r"^## ", CONTRIBUTING, flags=re.MULTILINE)[1:]
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_contributing_names_files_and_definitions_that_exist(recipe: str) -> None:
+    """A name in a recipe is in one of the files that the recipe names."""
+    prose = re.sub(r"```.*?```", "", recipe, flags=re.DOTALL)
+    words = [word for quoted in re.findall(r"`([^`\n]+)`", prose) for word in quoted.split()]
+    paths = [ROOT / word for word in words if "/" in word or word.endswith((".md", ".txt"))]
+    assert all(path.exists() for path in paths), [path for path in paths if not path.exists()]
+    sources = "".join(path.read_text() for path in paths if path.is_file())
+    missing = [word for word in words if re.fullmatch(r"\w+", word) and word not in sources]
+    assert not missing
 
 
 def test_each_fault_of_the_list_is_played_by_a_test() -> None:
