@@ -1,4 +1,4 @@
-"""What is written about the program is checked by it."""
+"""The documents agree with the program."""
 
 import re
 import tomllib
@@ -81,7 +81,7 @@ def test_readme_shows_some_settings_with_their_defaults(language: str) -> None:
 
 
 def test_the_example_settings_are_the_defaults() -> None:
-    """Whoever takes the comment signs away changes nothing."""
+    """A setting that is uncommented keeps its value."""
     example = (ROOT / ".env.example").read_text()
     given = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     assert given == {field.upper(): written_default(field) for field in Settings.model_fields}
@@ -119,7 +119,7 @@ def test_the_log_lines_to_search_for_are_in_the_program(language: str) -> None:
 
 
 def plain(sentence: str) -> str:
-    """Return a sentence without what is put into it, and what stands in brackets around that."""
+    """Return a sentence without the brackets that contain a value."""
     return re.sub(r" ?\([^()]*\{[^()]*\)", "", sentence)
 
 
@@ -160,6 +160,11 @@ def test_readme_begins_with_the_two_commands() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     commands = [line.split()[0] for line in blocks[0].splitlines()]
     assert commands == ["scripts/run", "scripts/test"]
+
+
+def test_contributing_or_readme_names_every_script() -> None:
+    scripts = {f"scripts/{path.name}" for path in (ROOT / "scripts").iterdir()}
+    assert scripts <= set(re.findall(r"scripts/[\w-]+", README + CONTRIBUTING))
 
 
 def test_links_to_files_lead_somewhere() -> None:
@@ -216,7 +221,7 @@ def test_requirements_pin_what_the_project_depends_on() -> None:
 
 
 def test_the_picture_shows_what_the_program_makes_of_its_examples() -> None:
-    """scripts/picture draws it anew."""
+    """scripts/picture redraws it."""
     assert PICTURE.read_text(encoding="utf-8") == picture()
 
 
