@@ -28,7 +28,12 @@ from bot.conversation.image_selection import NO_IMAGES, ImageRoom
 from bot.conversation.images import PendingImage
 from bot.conversation.prompt import Prompt, build_prompt
 from bot.conversation.prompt_config import PromptConfig
-from bot.conversation.prompt_markup import GO_ON, go_on_with, image_names, with_files
+from bot.conversation.prompt_markup import (
+    CONTINUE_NOTE,
+    continuation_request,
+    image_names,
+    with_files,
+)
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
 from bot.errors import (
@@ -136,7 +141,7 @@ class Generator:
             token_budget=budget,
         )
         if answer.job.action is ReplyAction.CONTINUE:
-            exchanges, question = [*exchanges, question], go_on_with(question)
+            exchanges, question = [*exchanges, question], continuation_request(question)
         build = partial(
             _build,
             effective.system_prompt,
@@ -146,7 +151,7 @@ class Generator:
             reply_context=context.reply_context,
         )
         attempts = AttemptBudget(question.message_id)
-        return _Request(build, attempts, search, answer, reply, context.files.pictures)
+        return _Request(build, attempts, search, answer, reply, context.files.images)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
         """Add the text of *files* to the question, as much of it as *token_limit* allows."""
@@ -427,7 +432,7 @@ def _build(
         reply_context=reply_context,
         image_room=image_room,
     )
-    if question.quoted == GO_ON and not prompt.exchanges:
+    if question.quoted == CONTINUE_NOTE and not prompt.exchanges:
         raise ModelContextExceeded("the reply to be continued does not fit")
     left_out = len(exchanges) - prompt.exchanges
     log.debug(

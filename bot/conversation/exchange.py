@@ -121,14 +121,14 @@ class Exchange:
 class Files:
     """The *text* of a question's files, ready for the prompt, and *notices* about them.
 
-    *quoted* are the files of the message that it replies to: the text of each, by name. *pictures*
-    are images still to be fetched, the quoted ones first; None if they were not looked for.
+    *quoted* are the files of the message that it replies to: the text of each, by name. *images*
+    are still to be fetched, the quoted ones first; None if they were not looked for.
     """
 
     text: str = ""
     notices: tuple[str, ...] = ()
     quoted: Mapping[str, str] = field(default_factory=dict)
-    pictures: tuple[PendingImage, ...] | None = None
+    images: tuple[PendingImage, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

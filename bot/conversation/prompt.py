@@ -13,9 +13,9 @@ from bot.conversation.image_selection import NO_IMAGES, ImageRoom, ImageSelectio
 from bot.conversation.images import Image
 from bot.conversation.prompt_markup import (
     ANSWERED_EARLIER,
+    CONTINUE_NOTE,
     CUT_MARK,
     GAP_TOKENS,
-    GO_ON,
     SPEAKERS_NOTE,
     WRITES,
     defused,
@@ -115,9 +115,8 @@ def build_prompt(
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
-    *place* describes where the question was asked. *reply_context* is what it replies to; if it
-    continues the last reply (`go_on_with`), that of the last question. Then the last exchange is
-    shortened to the end of its reply if it does not fit.
+    *place* describes where the question was asked. *reply_context* belongs to it, or to the last of
+    *exchanges* if the question continues that; its reply is shortened then if it does not fit.
 
     The prompt costs at most *token_budget*, an estimate without calibration. The system turn and
     the beginning of the question always stay, even if they cost more. The question's images come
@@ -143,15 +142,11 @@ def build_prompt(
         lambda index, left: images.take(history.exchanges[index], left),
     )
     start = len(history.exchanges) - kept
+    turns = history.turns(start, *(turn, asked) if history.asked else (None, turn))
+    turn_images = images.placed(history.exchanges[start:], question, first_turn=len(system))
     history_tokens = sum(history.costs[start:])
-    return Prompt(
-        turns=(*system, *history.turns(start, *(turn, asked) if history.asked else (None, turn))),
-        tokens=token_budget - room + history_tokens,
-        exchanges=kept,
-        read_percent=read_percent,
-        turn_images=images.placed(history.exchanges[start:], question, first_turn=len(system)),
-        history_tokens=history_tokens,
-    )
+    tokens = token_budget - room + history_tokens
+    return Prompt((*system, *turns), tokens, kept, read_percent, turn_images, history_tokens)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -169,7 +164,7 @@ class _History:
     @classmethod
     def before(cls, question: Exchange, exchanges: Sequence[Exchange], room: int) -> "_History":
         """Return the history of *question*; a reply that it continues is shortened to *room*."""
-        is_continued = bool(exchanges) and question.quoted == GO_ON
+        is_continued = bool(exchanges) and question.quoted == CONTINUE_NOTE
         if is_continued and exchanges[-1].tokens > room:
             exchanges = [*exchanges[:-1], end_of(exchanges[-1], room)]
         # A gap belongs to the exchange before it: if that is dropped, the gap is.

@@ -29,7 +29,7 @@ IMAGE: Final = "⟦picture {name}⟧"
 IMAGE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
 FILE_BLOCK: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
-GO_ON: Final = (
+CONTINUE_NOTE: Final = (
     "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
     "word, and repeating nothing else⟧"
 )
@@ -105,16 +105,16 @@ def kept_files(files: str, names: Collection[str]) -> str:
 
     Text without a name is a paste, which is kept as long as any name is left.
     """
-    pictures = [image_line(name) for name in IMAGE_LINE.findall(files) if name in names]
+    images = [image_line(name) for name in IMAGE_LINE.findall(files) if name in names]
     paste, *named = FILE_LINE.split(IMAGE_LINE.sub("", files))
     pairs = zip(named[::2], named[1::2], strict=True)
     kept = [file_block(name, text.strip("\n")) for name, text in pairs if name in names]
-    return "\n".join(filter(None, (*pictures, paste.strip("\n") if names else "", *kept)))
+    return "\n".join(filter(None, (*images, paste.strip("\n") if names else "", *kept)))
 
 
-def go_on_with(exchange: Exchange) -> Exchange:
+def continuation_request(exchange: Exchange) -> Exchange:
     """Return the question that makes the model continue the cut reply of *exchange*."""
-    return replace(exchange, author="", question="", embedded="", quoted=GO_ON, files="")
+    return replace(exchange, author="", question="", embedded="", quoted=CONTINUE_NOTE, files="")
 
 
 def time_gap(before_id: int, after_id: int) -> str:

@@ -231,7 +231,7 @@ class Questions:
             strings = self._strings_for(exchange)
             files = await self._attachments.read(attachments_of(message), quoted, strings)
             if subject is None and exchange.quoted_id is not None:  # Images are found by their ids.
-                files = replace(files, pictures=None)
+                files = replace(files, images=None)
         return QuestionContext(files, await self._chain.above(message, exchange.conversation))
 
     async def _load_files(

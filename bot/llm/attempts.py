@@ -31,8 +31,8 @@ def note_request(question_id: int, prompt: Prompt) -> None:
         return
     roles = Counter(turn.role.value for turn in prompt.turns)
     counts = ", ".join(f"{role} {count}" for role, count in roles.items())
-    pictures = f"; pictures {prompt.images}" if prompt.images else ""
-    log.debug("Request of %d: %d messages: %s%s", question_id, len(prompt.turns), counts, pictures)
+    images = f"; pictures {prompt.images}" if prompt.images else ""
+    log.debug("Request of %d: %d messages: %s%s", question_id, len(prompt.turns), counts, images)
 
 
 def note_end(question_id: int, finish_reason: str, characters: int) -> None:

@@ -68,7 +68,7 @@ class _Request:
     redactor: "Redactor"
     retries: int = 0
     suspected: bool = False
-    tried: list[RequestShape] = field(default_factory=list)
+    tried: list[RequestShape] = field(default_factory=list, init=False)
 
 
 class ChatCompletions:
@@ -203,7 +203,7 @@ class ChatCompletions:
         if fails_again and is_internal_error(error) and not self._shapes.is_known(request.model):
             request.shape, request.suspected = request.shape.without_system_turn(), True
         log.info(
-            "Asking again for question %d in %.1f s: %s %s",
+            "Ask again for question %d in %.1f s: %s %s",
             *(question_id, delay, type(error).__name__, error),
         )
         await asyncio.sleep(delay)

@@ -1326,7 +1326,7 @@ async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     async def load_context(_exchange: Exchange) -> QuestionContext:
-        return QuestionContext(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}, pictures=(KEPT,)))
+        return QuestionContext(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}, images=(KEPT,)))
 
     quoted = "⟦Jun wrote earlier⟧\n⟦picture p.png⟧\n⟦file a.txt⟧"
     exchange = an_exchange(1, "What?", quoted=quoted, quoted_id=5)

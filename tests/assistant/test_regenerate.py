@@ -14,7 +14,7 @@ from bot.assistant.queues import WAITING_LIMIT
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.images import Image, PendingImage
 from bot.conversation.prompt import Role
-from bot.conversation.prompt_markup import CUT_MARK, GO_ON
+from bot.conversation.prompt_markup import CONTINUE_NOTE, CUT_MARK
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, actions_after
 from bot.errors import (
     ImagesUnsupported,
@@ -272,7 +272,7 @@ async def test_a_cut_reply_is_gone_on_with(
     assert [(turn.role, turn.text) for turn in model.history[0].turns[-3:]] == [
         (Role.USER, "Long?"),
         (Role.ASSISTANT, f"It begins\n{CUT_MARK}"),
-        (Role.USER, GO_ON),
+        (Role.USER, CONTINUE_NOTE),
     ]
     assert (reply.text, reply.notices) == ("It begins and ends.", [])
     assert reply.actions == ANEW

@@ -76,8 +76,8 @@ async def test_files_keep_their_order_with_images_first(cdn: Cdn) -> None:
     ]
     async with cdn.reader() as reader:
         files = await reader.read(own, [], ENGLISH)
-        assert files.pictures is not None
-        [pending] = files.pictures
+        assert files.images is not None
+        [pending] = files.images
         image = await pending.fetch()
     assert files.notices == ()
     assert files.text.index("cat.png") < files.text.index("first") < files.text.index("second")
@@ -122,7 +122,7 @@ async def test_a_file_that_is_not_read_is_told(
 ) -> None:
     async with cdn.reader() as reader:
         files = await reader.read([cdn.attach(name, data, content_type)], [], ENGLISH)
-    assert (files.text, files.pictures) == ("", ())
+    assert (files.text, files.images) == ("", ())
     assert files.notices == (sentence.format(name=name),)
 
 
@@ -167,8 +167,8 @@ async def test_images_beyond_the_budget_are_named_but_not_shown(cdn: Cdn) -> Non
     images = [cdn.attach(f"{n}.png", PNG, "image/png", size) for n, size in enumerate(sizes)]
     async with cdn.reader(max_bytes=PROMPT_IMAGE_BYTES) as reader:
         files = await reader.read(images, [], ENGLISH)
-    assert files.pictures is not None
-    assert len(files.pictures) == 1
+    assert files.images is not None
+    assert len(files.images) == 1
     assert "1.png" in files.text
     assert files.notices == (ENGLISH.picture_left_out.format(name="1.png"),)
 

@@ -14,13 +14,13 @@ from bot.conversation.image_selection import IMAGES, ImageRoom
 from bot.conversation.images import Image
 from bot.conversation.prompt import ANSWER_TOKENS, Role, Turn, build_prompt, exchange_tokens, fit
 from bot.conversation.prompt_markup import (
+    CONTINUE_NOTE,
     CUT_MARK,
     GAP_TOKENS,
-    GO_ON,
     SPEAKERS_NOTE,
+    continuation_request,
     defused,
     file_block,
-    go_on_with,
     image_line,
     image_names,
     kept_files,
@@ -305,14 +305,18 @@ def test_what_goes_on_leaves_what_stands_above_to_what_it_goes_on_with() -> None
     )
     cut = replace(an_exchange(at_hour(0), "Why?", "It beg", author="Jun (@jun)"), cut=True)
     build = partial(
-        build_prompt, "", [before, cut], go_on_with(cut), reply_context=ReplyContext((), earlier)
+        build_prompt,
+        "",
+        [before, cut],
+        continuation_request(cut),
+        reply_context=ReplyContext((), earlier),
     )
     prompt = build(token_budget=900)
     assert prompt.turns[-3].text == f"{EARLIER}\nSo.\n⟦Jun (@jun) writes⟧\nWhy?"
-    assert prompt.turns[-1].text == GO_ON
-    alone = build_prompt("", [cut], go_on_with(cut), token_budget=900).tokens
+    assert prompt.turns[-1].text == CONTINUE_NOTE
+    alone = build_prompt("", [cut], continuation_request(cut), token_budget=900).tokens
     tight = build(token_budget=alone)
-    assert [turn.text for turn in tight.turns[1::2]] == ["⟦Jun (@jun) writes⟧\nWhy?", GO_ON]
+    assert [turn.text for turn in tight.turns[1::2]] == ["⟦Jun (@jun) writes⟧\nWhy?", CONTINUE_NOTE]
 
 
 def test_an_overlong_question_is_shortened_and_says_how_much_was_read() -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from bot.conversation.prompt_markup import GO_ON
+from bot.conversation.prompt_markup import CONTINUE_NOTE
 from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
@@ -181,7 +181,7 @@ async def test_what_the_limit_cut_is_continued(stage: Stage, unique: str) -> Non
     question = await stage.asked(f"long {unique}")
     [part] = await stage.parts_of(question)
     assert actions(part) == [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
-    await stage.model.reply_when(GO_ON, " and ends.", times=1)
+    await stage.model.reply_when(CONTINUE_NOTE, " and ends.", times=1)
     await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.CONTINUE)
     whole = await shows(stage, part, "It begins and ends.")
     assert ENGLISH.model_output_truncated not in whole["content"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.conversation.prompt_markup import GO_ON
+from bot.conversation.prompt_markup import CONTINUE_NOTE
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.snowflakes import snowflake_at
 from bot.i18n.korean import KOREAN
@@ -85,7 +85,7 @@ async def test_one_that_its_limit_cut_is_continued(stage: Stage, unique: str) ->
     interaction = await ask(stage, place, person, unique)
     [shown] = await answer(stage, interaction)
     assert actions(shown) == [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
-    await stage.model.reply_when(GO_ON, " and the end.", times=1)
+    await stage.model.reply_when(CONTINUE_NOTE, " and the end.", times=1)
     await press(stage, person, shown, ReplyAction.CONTINUE)
     whole = await shows(stage, interaction, "The beginning and the end.")
     assert whole["content"] == "The beginning and the end."
@@ -116,7 +116,7 @@ async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: 
     [short] = await answer(stage, interaction)
     assert short["content"].endswith(f"-# {ENGLISH.model_output_truncated}")
     await over(stage, interaction, "failed")
-    await stage.model.reply_when(GO_ON, cut, times=1)
+    await stage.model.reply_when(CONTINUE_NOTE, cut, times=1)
     pressed = await press(stage, person, short, ReplyAction.CONTINUE)
     await shows(stage, interaction, "harbour")
     await over(stage, interaction, "failed")

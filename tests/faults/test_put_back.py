@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.conversation.prompt_markup import GO_ON
+from bot.conversation.prompt_markup import CONTINUE_NOTE
 from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
@@ -105,7 +105,7 @@ async def test_what_cannot_be_continued_can_be_again(stage: Stage, unique: str, 
     cut = Script(text=f"{unique} begins", finish_reason="length")
     question = await answered(stage, place, unique, cut)
     script = Script(chunks=(" and goes on", f" {bad(unique)}"), chunks_per_second=2.0)
-    await stage.model.reply_when(GO_ON, script, times=1)
+    await stage.model.reply_when(CONTINUE_NOTE, script, times=1)
     await press(question, ReplyAction.CONTINUE)
     both: list[str] = [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
     await check_back(question, f"{unique} begins", KEPT, BLOCKED, buttons=both)

@@ -75,7 +75,8 @@ class Scene:
         """Let a question that is stored be answered; return what the model was asked."""
         await self.assistant.answer(exchange, DoubleReply())
         await self.edits.applied()
-        return str(self.model.history[-1]) if self.model.history else ""
+        turns = self.model.history[-1].turns if self.model.history else ()
+        return "\n".join(turn.text for turn in turns)
 
     async def stands(self, message_id: int) -> str:
         """Return how a question, with what it quotes, stands in the memory."""

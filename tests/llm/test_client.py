@@ -875,7 +875,7 @@ async def test_the_log_follows_a_request_by_its_question(
     assert await logged(model, caplog) == [
         request,
         f"Request of {QUESTION_ID} failed: {why}",
-        f"Asking again for question {QUESTION_ID} in 0.1 s: {why}",
+        f"Ask again for question {QUESTION_ID} in 0.1 s: {why}",
         request,
         f"Request of {QUESTION_ID} ended: stop, 16 characters",
     ]

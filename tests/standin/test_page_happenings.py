@@ -159,7 +159,7 @@ def test_a_request_that_fails_and_is_made_again(happenings: Happenings) -> None:
         (
             ("DEBUG", asked),
             ("DEBUG", f"Request of {QUESTION} failed: ModelBusy 429 rate_limit"),
-            ("INFO", f"Asking again for question {QUESTION} in 0.5 s: ModelBusy 429 rate_limit"),
+            ("INFO", f"Ask again for question {QUESTION} in 0.5 s: ModelBusy 429 rate_limit"),
             ("DEBUG", asked),
             ("DEBUG", f"Request of {QUESTION} left before its end"),
         )
