@@ -110,14 +110,6 @@ def explained_sentences(language: str) -> list[str]:
     return [some[0] for some in found]
 
 
-@pytest.mark.parametrize("language", TROUBLESHOOTING)
-def test_the_log_lines_to_search_for_are_in_the_program(language: str) -> None:
-    program = "".join(path.read_text() for path in (ROOT / "bot").rglob("*.py"))
-    lines = re.findall(r"`(Cannot .*?)`", TROUBLESHOOTING[language])
-    assert lines
-    assert all(f'"{line}' in program for line in lines)
-
-
 def plain(sentence: str) -> str:
     """Return a sentence without the brackets that contain a value."""
     return re.sub(r" ?\([^()]*\{[^()]*\)", "", sentence)
