@@ -1,7 +1,6 @@
 """Where a reply is shown, and what it means if Discord refuses a message there."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import discord
 
@@ -28,8 +27,7 @@ Channel = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where a reply is shown.
 
     *question* is what the first part refers to, None in a new thread. *begun* are the parts that an
