@@ -116,7 +116,10 @@ CAMPAIGNS: Final = {
         8,
     ),
     "creates": Campaign(
-        "answers with creates whose answer is lost", on_a_stage(play_lost_creates), 500, 10
+        "answers while the responses to created messages are lost",
+        on_a_stage(play_lost_creates),
+        500,
+        10,
     ),
     "database": Campaign("SQLite fails at the n-th call, for every n", _failing_database, 1, 1),
 }
