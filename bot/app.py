@@ -245,7 +245,7 @@ def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:
 
 @contextmanager
 def stop_signal() -> Iterator[asyncio.Event]:
-    """Set the event at SIGTERM or SIGINT; a second one leaves at once."""
+    """Set the event at SIGTERM or SIGINT; a second signal ends the process at once, with code 1."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py's minimum; longer rate limits raise.
 GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for the next guild.
-STOPPING_SECONDS: Final = 10.0
-FORGETTING_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that are not stored yet
+INTERRUPT_SECONDS: Final = 10.0  # for interrupted answers to store what they have
+STORE_EDITS_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that are not stored yet
 
 
 Background = Callable[[], Coroutine[None, None, None]]
@@ -178,8 +178,8 @@ class ChatClient(discord.Client):
         if in_flight:
             log.info("Leaving %d answers to the next start", len(in_flight))
             self._bot.assistant.interrupt()
-            await in_flight.wait(STOPPING_SECONDS)
-        await self._bot.edits.finish(FORGETTING_SECONDS)
+            await in_flight.wait(INTERRUPT_SECONDS)
+        await self._bot.edits.finish(STORE_EDITS_SECONDS)
         await self._bot.watermark.write()
 
     async def close(self) -> None:
