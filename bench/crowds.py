@@ -64,7 +64,10 @@ async def hundred(name: str, found: Found) -> None:
         (Figure("100 at once: answered", "", "100", exactly(HUNDRED), 0), len(whole)),
         (Figure("100 at once: 429s", "", "0", exactly(0), 0), limited),
         (Figure("100 at once: 95 % done after", "s", f"{limit:.1f} s", at_most(limit)), done),
-        (Figure("100 at once: last token to whole, 95 %", "ms", digits=0), percentile(late, 95)),
+        (
+            Figure("100 at once: last token to complete reply, 95 %", "ms", digits=0),
+            percentile(late, 95),
+        ),
         (
             Figure("processor time for a reply of 350 chunks", "ms", "0.6 x", at_most_times(0.6)),
             cost / HUNDRED * 1000.0,
@@ -117,8 +120,8 @@ async def thousand(name: str, found: Found) -> None:
         (Figure("1,000 within 10 s: answered twice", "", "0", exactly(0), 0), doubled),
         (Figure("1,000 within 10 s: 429s", "", "0", exactly(0), 0), limited),
         (Figure("1,000 within 10 s: median wait", "s"), median(waits) if waits else 0.0),
-        (Figure("1,000 within 10 s: longest wait by median", "x", "2", at_most(2.0), 2), longest),
-        (Figure("memory with 1,000 open", "MB", "150 MB", at_most(150.0)), peak),
+        (Figure("1,000 within 10 s: longest wait / median", "x", "2", at_most(2.0), 2), longest),
+        (Figure("memory with 1,000 open questions", "MB", "150 MB", at_most(150.0)), peak),
     ):
         found.add(figure, name, value)
 
@@ -178,7 +181,7 @@ async def ten_thousand(name: str, found: Found) -> None:
             if (wave + 1) * WAVE == FLAT_AFTER:
                 early = subject.memory_mb
         late = subject.memory_mb
-    flat = Figure("memory after 10,000 replies by that after 2,000", "x", "1.05", at_most(1.05), 2)
+    flat = Figure("memory after 10,000 replies / after 2,000", "x", "1.05", at_most(1.05), 2)
     found.add(flat, name, late / early)
-    found.add(Figure("10,000 replies: memory at their end", "MB"), name, late)
+    found.add(Figure("10,000 replies: memory at the end", "MB"), name, late)
     found.add(Figure("10,000 replies: answered", "", "10,000", exactly(REPLIES), 0), name, answered)

@@ -49,7 +49,7 @@ class Found:
 
     def lines(self) -> list[str]:
         """Return the table, a line each: the medians of the runs."""
-        head = ("figure", "floor", "bot", "ratio", "bar", "held")
+        head = ("figure", "floor", "bot", "ratio", "bar", "met")
         rows = [head, tuple("---" for _ in head), *map(self._row, self.figures.values())]
         return [f"| {' | '.join(row)} |" for row in rows]
 
@@ -69,14 +69,14 @@ class Found:
     def _row(self, figure: Figure) -> tuple[str, ...]:
         floor, bot = self._median(figure, "floor"), self._median(figure, "bot")
         ratio = bot / floor if floor and not math.isnan(floor) else math.nan
-        held = {True: "yes", False: "**no**", None: ""}[self._holds(figure)]
+        met = {True: "yes", False: "**no**", None: ""}[self._holds(figure)]
         return (
             figure.name,
             _shown(floor, figure),
             _shown(bot, figure),
             "" if math.isnan(ratio) else f"{ratio:.2f}",
             figure.said,
-            held,
+            met,
         )
 
 

@@ -46,7 +46,7 @@ async def asked_alone(stage: Stage, places: list[str], characters: int = 160) ->
 
 
 async def to_model_ms(crowd: Crowd) -> float:
-    """Return the median time from a message to the model asked."""
+    """Return the median time from a message to the request to the model."""
     asked = await crowd.answered(0, timeout_seconds=1.0)
     return median(milliseconds(spans(asked, "asked_at", "model_at")))
 
@@ -58,7 +58,7 @@ async def alone(name: str, found: Found, *, latency_seconds: float, questions: i
         crowd = await asked_alone(stage, await channels(stage, questions))
         asked = await crowd.answered(0, timeout_seconds=1.0)
         to_model = await to_model_ms(crowd)
-    figure = Figure(f"message to model asked, {ms} ms a request", "ms", "2 x", at_most_times(2.0))
+    figure = Figure(f"message to model request, {ms} ms a request", "ms", "2 x", at_most_times(2.0))
     found.add(figure, name, to_model)
     if latency_seconds:
         first = milliseconds(spans(asked, "first_token_at", "first_words_at"))
@@ -66,7 +66,7 @@ async def alone(name: str, found: Found, *, latency_seconds: float, questions: i
         bar = at_most(ROUND_TRIP_MS + 20.0)
         found.add(Figure("first token to first words", "ms", "100 ms", bar), name, median(first))
         bar = at_most(ROUND_TRIP_MS + 50.0)
-        figure = Figure("last token to whole, 95 %", "ms", "130 ms", bar)
+        figure = Figure("last token to complete reply, 95 %", "ms", "130 ms", bar)
         found.add(figure, name, percentile(last, 95))
 
 
@@ -110,10 +110,10 @@ async def stored(name: str, found: Found) -> None:
     figure = Figure("start to connected, 1,000,000 stored", "s", "1.5 x", at_most_times(1.5), 2)
     found.add(figure, name, took[MANY][0])
     if name == "bot":
-        title = "message to model asked, 1,000,000 stored"
+        title = "message to model request, 1,000,000 stored"
         for at, where in ((1, ", in a channel of 100,000"), (2, "")):
             bar = at_most_times(1.2)
-            figure = Figure(f"{title}{where} (beside it: 2,000, 200)", "ms", "1.2 x", bar)
+            figure = Figure(f"{title}{where} (compared with 2,000, 200)", "ms", "1.2 x", bar)
             found.add(figure, "floor", took[FEW][at])
             found.add(figure, name, took[MANY][at])
 
@@ -167,12 +167,12 @@ async def noise(name: str, found: Found) -> None:
             loud = await to_model_ms(crowd)
         lag = percentile(milliseconds(subject.lags(began, ended)), 99)
     title = "500 other messages a second"
-    found.add(Figure(f"{title}: lag, 99 %", "ms", "50 ms", at_most(50.0)), name, lag)
+    found.add(Figure(f"{title}: event loop lag, 99 %", "ms", "50 ms", at_most(50.0)), name, lag)
     if name == "bot":
-        # The mark of what was heard, once in 30 s: a page or two, and SQLite's log of them.
+        # The watermark, once in 30 s: a page or two, and SQLite's log of them.
         figure = Figure(f"{title}: bytes written", "", "32,768", at_most(32_768), 0)
         found.add(figure, name, written)
-        title = "message to model asked among 500 a second (beside it: alone)"
+        title = "message to model request among 500 a second (compared with alone)"
         figure = Figure(title, "ms", "1.5 x", at_most_times(1.5))
         found.add(figure, "floor", quiet)
         found.add(figure, name, loud)
@@ -238,7 +238,7 @@ async def long_answer(name: str, found: Found) -> None:
                 await _told(stage, place, characters, number)
             costs[characters] = (subject.cpu_seconds - spent) / (characters * count) * 1e6
     for characters in (1_000, 10_000):
-        title = f"processor time for a character of 100,000 (beside it: of {characters:,})"
+        title = f"processor time for a character of 100,000 (compared with {characters:,})"
         figure = Figure(title, "us", "1.1 x", at_most_times(1.1), 2)
         found.add(figure, "floor", costs[characters])
         found.add(figure, name, costs[100_000])
