@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.conversation.prompt import Prompt
-from bot.llm.events import TokenUsage
+from bot.llm.events import Event, Thinking, TokenUsage
 from bot.storage.usage import UsageTotal
 
 NOTHING_USED: Final = UsageTotal()
@@ -55,6 +55,13 @@ class Generation:
         """Begin a request with *prompt*, which continues the text so far."""
         self.prompt, self.kept = prompt, len(self.pieces)
         self.usage = self.thought_seconds = None
+
+    def note(self, event: Event) -> None:
+        """Note an event that brings no text."""
+        if isinstance(event, TokenUsage):
+            self.usage = event
+        elif isinstance(event, Thinking):
+            self.thought_seconds = event.seconds
 
     def rewind(self) -> str:
         """Drop what the newest request brought; return the text before it."""

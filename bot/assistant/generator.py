@@ -52,7 +52,7 @@ from bot.errors import (
     ReplyLost,
 )
 from bot.llm.attempts import AttemptBudget
-from bot.llm.events import Delta, TokenUsage
+from bot.llm.events import Delta
 from bot.storage.exchange_queries import NEWEST_ID
 from bot.storage.exchanges import History
 
@@ -373,10 +373,8 @@ class Generator:
                         if text := continuation.write(event.text):
                             generation.pieces.append(text)
                             reply.write(text)
-                    elif isinstance(event, TokenUsage):
-                        generation.usage = event
                     else:
-                        generation.thought_seconds = event.seconds
+                        generation.note(event)
             finally:
                 if rest := continuation.finish():
                     generation.pieces.append(rest)

@@ -28,7 +28,7 @@ from bot.errors import (
 )
 from bot.llm.api_errors import Redactor, stream_error
 from bot.llm.deadlines import Deadlines
-from bot.llm.events import Delta, Event, Thinking, TokenUsage
+from bot.llm.events import Begin, Delta, Event, Thinking, TokenUsage
 from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, StreamDecoder
@@ -87,7 +87,6 @@ class Completion:
         self._any_text = False
         self._any_data = False
         self._events = self._read_events()
-        self._first_events: list[Event] = []
         self._first_error: ModelError | None = None
 
     async def begin(self) -> None:
@@ -97,8 +96,7 @@ class Completion:
         """
         try:
             async for event in self._events:
-                self._first_events.append(event)
-                if not isinstance(event, TokenUsage):
+                if isinstance(event, Begin):
                     break
         except OTHER_REQUEST_MAY_HELP:
             raise
@@ -113,25 +111,22 @@ class Completion:
             async with asyncio.timeout(LEAVING_SECONDS):
                 await self._response.aclose()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        for event in self._first_events:
-            yield event
-        if self._first_error is not None:
-            raise self._first_error
-        async for event in self._events:
-            yield event
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events if self._first_error is None else self._failed(self._first_error)
+
+    async def _failed(self, error: ModelError) -> AsyncIterator[Event]:
+        if self._usage is not None:
+            yield self._usage
+        raise error
 
     async def _read_events(self) -> AsyncGenerator[Event, None]:
         data: bytes | None = b""
-        usage = None
+        begun = False
+        usage: TokenUsage | None = None
         while data is not None:
-            was_thinking = self._thinks_since is not None
             data, chunks = await self._read()
             self._any_data = self._any_data or bool(data)
             text = self._filter.write("".join(map(self._text, chunks)))
-            if self._usage is not None and self._usage is not usage:
-                usage = self._usage
-                yield usage
             if self._filter.reasons:
                 self._think()
             if replaces := self._filter.replaces:
@@ -139,13 +134,17 @@ class Completion:
             if self._decoder.done:
                 self._deadlines.come_within(CLOSING_SECONDS)
             text = self._within_limit(text if data is not None else text + self._filter.end())
+            if not begun and (text or replaces or self._thinks_since is not None):
+                begun, usage = True, None  # `begin` drops a usage that came before.
+                yield Begin()
+            if self._usage is not None and self._usage is not usage:
+                usage = self._usage
+                yield usage
             if text or replaces:
                 if self._thinks_since is not None and self._any_text:
                     yield Thinking(self._deadlines.now() - self._thinks_since)
                     self._thinks_since = None
                 yield Delta(text, replaces)
-            elif self._thinks_since is not None and not was_thinking:
-                yield Thinking(0.0)
             if self._failure is not None:
                 self._fail(self._failure)
         self._check_end()

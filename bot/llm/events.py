@@ -1,7 +1,11 @@
-"""The events of a running completion: text, thinking and token counts."""
+"""The events of a running completion: its beginning, text, thinking and token counts."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
+
+
+class Begin(NamedTuple):
+    """The model began to think or to speak."""
 
 
 class Delta(NamedTuple):
@@ -15,7 +19,7 @@ class Delta(NamedTuple):
 
 
 class Thinking(NamedTuple):
-    """The model is thinking, for *seconds* so far. The next delta ends that."""
+    """The model thought for so many *seconds* before the next delta."""
 
     seconds: float
 
@@ -28,4 +32,4 @@ class TokenUsage:
     completion_tokens: int
 
 
-Event = Delta | Thinking | TokenUsage
+Event = Begin | Delta | Thinking | TokenUsage

@@ -39,7 +39,7 @@ class StreamDecoder:
 
     def __init__(self) -> None:
         self._events = SseDecoder()
-        self._parser = ChunkParser()
+        self._parse = ChunkParser().chunk
 
     @property
     def done(self) -> bool:
@@ -48,15 +48,15 @@ class StreamDecoder:
 
     def feed(self, data: bytes) -> list[Chunk]:
         """Return the chunks that *data* completes; an error behind them is raised next time."""
-        return self._chunks(self._events.feed(data))
+        try:
+            return [*map(self._parse, self._events.feed(data))]
+        except RecursionError:
+            raise Malformed("an event nested without end") from None
 
     def end(self) -> list[Chunk]:
         """Return the chunks that the end of the stream completes."""
-        return self._chunks(self._events.end())
-
-    def _chunks(self, events: list[dict[str, Any]]) -> list[Chunk]:
         try:
-            return [self._parser.chunk(event) for event in events]
+            return [*map(self._parse, self._events.end())]
         except RecursionError:
             raise Malformed("an event nested without end") from None
 
