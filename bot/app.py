@@ -137,7 +137,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
 
     channels = Channels(client, history.places, pacer)
     memory = Memory(history, languages)
-    edits = Edits(memory, history, identity, claims, withdraw=schedule.resume)
+    edits = Edits(memory, history, identity, claims, delete_replies=schedule.resume)
     generator = Generator(
         resources.model,
         history,
@@ -198,7 +198,9 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     policy, overrides = _data_policy(settings, attachments), generator.overrides
     commands: list[Command] = [
         ResetCommand(authorizer, memory, edits),
-        PrivacyCommands(authorizer, memory, overrides, history, policy, withdraw=schedule.resume),
+        PrivacyCommands(
+            authorizer, memory, overrides, history, policy, delete_replies=schedule.resume
+        ),
         HelpCommand(authorizer, overrides, history, policy),
         ModelCommand(authorizer, overrides, resources.models),
         UsageCommand(authorizer, history.usage, settings.token_prices),

@@ -44,7 +44,7 @@ class Authorizer:
     ) -> Conversation:
         """Return the place where a command for managers was used; raises Refused.
 
-        *scope* is what the command changes: a server has to be there to be changed.
+        *scope* is what the command changes. Outside of a guild, that cannot be the guild.
         """
         place = self.authorize(interaction)
         if not is_manager(interaction):

@@ -47,7 +47,7 @@ class DataPolicy:
 class PrivacyCommands:
     """Lets people see, export and delete what is stored about them, wherever the bot works.
 
-    *withdraw* is called when messages at Discord are to be deleted.
+    *delete_replies* is called when messages at Discord are to be deleted.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class PrivacyCommands:
         history: History,
         policy: DataPolicy,
         *,
-        withdraw: Callable[[], None],
+        delete_replies: Callable[[], None],
     ) -> None:
         self._authorizer = authorizer
         self._memory = memory
         self._overrides = overrides
         self._history = history
         self._policy = policy
-        self._withdraw = withdraw
+        self._delete_replies = delete_replies
 
     def register(self, surface: Surface) -> None:
         """Add the commands, and the button of /forget-me, also on messages before a restart."""
@@ -152,7 +152,7 @@ class PrivacyCommands:
         self._authorizer.track()  # Forgetting is allowed even where the bot may not work any more.
         await interaction.response.defer()
         count = await self._memory.forget_person(interaction.user.id)
-        self._withdraw()
+        self._delete_replies()
         sentence = strings_for(interaction).forget_me_done.format(count=count)
         await interaction.edit_original_response(content=sentence, view=None)
         log.info("Forgot person %d: %d exchanges", interaction.user.id, count)

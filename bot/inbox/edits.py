@@ -46,7 +46,7 @@ class Edits:
 
     A change that the database does not take waits, in order with those after it. A change of a
     message that is on its way into the database waits for that, but no other change does.
-    *withdraw* is called if a reply at Discord is to be deleted.
+    *delete_replies* is called if a reply at Discord is to be deleted.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class Edits:
         identity: Identity,
         claims: Claims,
         *,
-        withdraw: Callable[[], None],
+        delete_replies: Callable[[], None],
     ) -> None:
         self._memory = memory
         self._history = history
         self._identity = identity
         self._claims = claims
-        self._withdraw = withdraw
+        self._delete_replies = delete_replies
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._recent = RecentEdits()
         self._turn = asyncio.Lock()
@@ -218,7 +218,7 @@ class Edits:
                 continue
             question_id = await self._history.question_of(message_id)
             if await self._memory.forget(message_id if question_id is None else question_id):
-                self._withdraw()
+                self._delete_replies()
             if question_id is not None:
                 await self._history.remove_part(message_id)
             await self._memory.requote(message_id, "")

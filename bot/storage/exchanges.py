@@ -230,10 +230,11 @@ class History(ExchangeQueries):
     ) -> bool:
         """Store the reply of *exchange* and how it ended.
 
-        *notices* are to be shown under it, until `mark_shown`; None if nothing is to be shown. If
-        only one person sees the reply, the same statement makes the exchange private. An answered
-        exchange may be completed again as failed, if the answer cannot be shown. Returns False, and
-        stores nothing, if the question was forgotten meanwhile.
+        *notices* are to be shown under it: a list, even an empty one, keeps the exchange open until
+        `mark_shown`; None closes it now. If only one person sees the reply, the same statement
+        makes the exchange private. An answered exchange may be completed again as failed, if the
+        answer cannot be shown. Returns False, and stores nothing, if the question was forgotten
+        meanwhile.
         """
         changed = await self._database.change(
             f"""
@@ -286,7 +287,7 @@ class History(ExchangeQueries):
         return changed == 1
 
     async def set_reply_token(self, exchange: Exchange) -> None:
-        """Answer by the button press of *exchange* instead of its command, until `mark_shown`."""
+        """Store the token of the latest button press, through which the reply is now shown."""
         await self._database.change(
             "UPDATE exchanges SET token = :token, pressed_id = :pressed_id, locale = :locale"
             " WHERE message_id = :message_id AND author_id <> 0",

@@ -52,7 +52,7 @@ class Scene:
             self.history,
             Identity(World().client),
             self.claims,
-            withdraw=self._withdraw,
+            delete_replies=self._withdraw,
         )
         self.assistant = an_assistant(
             self.model,
