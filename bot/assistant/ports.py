@@ -67,7 +67,7 @@ class Reply(Protocol):
     async def leave(
         self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
     ) -> None:
-        """End with the text that is shown, without the notices *without*, and with *notices*.
+        """Keep the shown text: remove *without* from its end, then append *notices*.
 
         If *notices* are refused too, only *actions* are shown.
         """

@@ -24,7 +24,8 @@ from bot.transport.pacer import WINDOW_SECONDS, Pacer, Priority
 
 log = logging.getLogger(__name__)
 
-# The request to the model goes first: both share one thread, and the model has more to do.
+# Wait so that the request to the model is sent first: both run in one event loop, and the model
+# takes longer.
 HEAD_START_SECONDS: Final = 0.005
 TYPING_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
 LAST_REQUEST_SECONDS: Final = 5.0  # for a request in flight when a reply is left before its end
@@ -33,8 +34,8 @@ LAST_REQUEST_SECONDS: Final = 5.0  # for a request in flight when a reply is lef
 class DiscordReply:
     """A reply to one exchange, streamed into the messages of a place.
 
-    *place* is entered while the model thinks, and left with the reply; entering it may raise
-    ReplyLost or ReplyDelayed. *reopen* unarchives a thread, as `ReplyRequests` describes. A reply
+    *place* yields the destination. It is entered when the reply begins, while the model thinks, and
+    exited with the reply; entering it may raise ReplyLost or ReplyDelayed. *reopen* unarchives a thread, as `ReplyRequests` describes. A reply
     of more than *max_parts* is attached as a file to the last of these parts. *nonce_id* makes the
     nonces, the id of the exchange if None: Discord may still know the nonces of deleted messages.
     """
@@ -128,7 +129,7 @@ class DiscordReply:
     async def leave(
         self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
     ) -> None:
-        """End with the text that is shown, without the notices *without*, and with *notices*.
+        """Keep the shown text: remove *without* from its end, then append *notices*.
 
         If *notices* are refused too, shows only *actions* and raises ReplyBlocked. Also raises
         ReplyLost or ReplyDelayed.
@@ -211,7 +212,7 @@ class DiscordReply:
                     await self._show_so_far(messages)
                 except ReplyDelayed:
                     self._more.set()  # The next round tries again.
-                if not self._is_ending:  # An end that came during a request does not wait.
+                if not self._is_ending:  # Pace the edits; the final one does not wait.
                     await asyncio.sleep(self._pacer.seconds_to_edit(messages.place.channel.id))
         except (ReplyLost, ReplyBlocked) as error:
             self._error = error

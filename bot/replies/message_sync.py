@@ -186,8 +186,8 @@ class MessageSync:
     def _take_posted(self, message: discord.Message, text: str) -> None:
         """Take note of the message that Discord returned for a post of *text*.
 
-        Raises ReplyDelayed if that is an existing part, as a message that is still loading, for the
-        second time.
+        Discord may put the text into an existing message that is still loading. That is accepted
+        once; the second time raises ReplyDelayed.
         """
         content = (message.content or "").strip()
         is_same = content == text.strip()
