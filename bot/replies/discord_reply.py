@@ -35,9 +35,10 @@ class DiscordReply:
     """A reply to one exchange, streamed into the messages of a place.
 
     *place* yields the destination. It is entered when the reply begins, while the model thinks, and
-    exited with the reply; entering it may raise ReplyLost or ReplyDelayed. *reopen* unarchives a thread, as `ReplyRequests` describes. A reply
-    of more than *max_parts* is attached as a file to the last of these parts. *nonce_id* makes the
-    nonces, the id of the exchange if None: Discord may still know the nonces of deleted messages.
+    exited with the reply; entering it may raise ReplyLost or ReplyDelayed. *reopen* unarchives a
+    thread, as `ReplyRequests` describes. A reply of more than *max_parts* is attached as a file to
+    the last of these parts. *nonce_id* makes the nonces, the id of the exchange if None: Discord
+    may still know the nonces of deleted messages.
     """
 
     def __init__(
