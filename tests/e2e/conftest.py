@@ -87,7 +87,9 @@ class Stage:
         await self.discord.clear_faults()
         await self.discord.clear_refusals()
         await self.discord.forget_limits()
-        await self.discord.settings(portal={"message_content": message_content})
+        await self.discord.settings(
+            portal={"message_content": message_content}, interaction_deadline_seconds=3.0
+        )
         await self.model.reset()
         await self.model.change(**model_settings)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
