@@ -143,7 +143,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
         history,
         settings.prompts,
         images=PromptImages(settings.image_turns, PastImages(channels, attachments)),
-        whereabouts=partial(channel_context, client),
+        describe_place=partial(channel_context, client),
     )
     assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
 

@@ -13,7 +13,7 @@ from bot.assistant.continuation import Continuation
 from bot.assistant.generation import Generation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
-from bot.assistant.ports import ChatModel, Reply, Whereabouts, nowhere
+from bot.assistant.ports import ChatModel, PlaceDescriber, Reply, undescribed
 from bot.assistant.prompt_images import PromptImages, PromptWithImages
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import (
@@ -87,7 +87,7 @@ class _Request:
 class Generator:
     """Asks the model of a place.
 
-    *whereabouts* describes a question's place to the model, in one line.
+    *describe_place* returns one line about a question's place, for the model.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Generator:
         config: PromptConfig,
         *,
         images: PromptImages,
-        whereabouts: Whereabouts = nowhere,
+        describe_place: PlaceDescriber = undescribed,
     ) -> None:
         self.accounting = Accounting(history)
         self.overrides = Overrides(history.preferences, self.accounting, config, model.name)
@@ -107,7 +107,7 @@ class Generator:
         self.images = images
         self._windows = LearnedWindows(model, history.models)
         self._short = set[str]()  # models whose answers are short, whatever the window is
-        self._whereabouts = whereabouts
+        self._describe_place = describe_place
 
     async def generate(self, answer: Answer, reply: Reply) -> None:
         """Write the model's answer into *reply*; raises ModelError, NothingAsked or HistoryFailed.
@@ -147,7 +147,7 @@ class Generator:
             effective.system_prompt,
             exchanges,
             question,
-            place=self._whereabouts(question),
+            place=self._describe_place(question),
             reply_context=context.reply_context,
         )
         attempts = AttemptBudget(question.message_id)

@@ -12,7 +12,7 @@ from bot.llm.events import Event
 from bot.llm.listed_models import ListedModel
 
 Refresh = Callable[[Exchange], Awaitable[Exchange | None]]
-Whereabouts = Callable[[Exchange], str]
+PlaceDescriber = Callable[[Exchange], str]
 ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
 
 
@@ -89,6 +89,6 @@ async def no_context(_exchange: Exchange) -> QuestionContext:
     return QuestionContext()
 
 
-def nowhere(_exchange: Exchange) -> str:
-    """Return what is told about the place of a question that has none."""
+def undescribed(_exchange: Exchange) -> str:
+    """Return the description of a place that has none."""
     return ""

@@ -136,7 +136,7 @@ class ReplyContext:
     """The reply chain above a question, beyond the message that it quotes.
 
     *quotations* are the messages above that one, oldest first and ready for the prompt. *answer* is
-    the exchange whose reply stands at the top of the chain, if it leads to one.
+    the exchange whose reply is at the top of the chain, if it leads to one.
     """
 
     quotations: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ class Attempt:
     """One attempt to answer a question, or to show a reply that is stored already.
 
     *number* counts from 1. *pending_notices* are those of a reply that is stored whole but perhaps
-    not shown whole, None if the reply is yet to be written; *state* says how it ended.
+    not shown whole, None if the reply is yet to be written; *state* is how it ended.
     """
 
     exchange: Exchange

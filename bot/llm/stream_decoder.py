@@ -17,7 +17,7 @@ REASONING_PARTS: Final = ("thinking", "reasoning")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Chunk:
-    """What one event of the stream says."""
+    """The content of one event of the stream."""
 
     text: str = ""
     reasoning: bool = False
@@ -181,7 +181,7 @@ class ChunkParser:
         self._high_surrogate = ""  # at the end of the last chunk
 
     def chunk(self, event: dict[str, Any]) -> Chunk:
-        """Return what *event* says."""
+        """Return the content of *event*."""
         error = event if event.get("object") == "error" else event.get("error")
         if error:
             return Chunk(error=error if isinstance(error, dict) else {"message": str(error)})

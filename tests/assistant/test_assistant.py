@@ -797,7 +797,7 @@ async def test_the_replies_above_are_told_once_and_not_stored(
 
 
 async def test_the_place_is_told(made: Callable[..., Assistant], model: DoubleModel) -> None:
-    assistant = made(whereabouts=lambda exchange: f"⟦in {exchange.place_id}⟧")
+    assistant = made(describe_place=lambda exchange: f"⟦in {exchange.place_id}⟧")
     await assistant.answer(an_exchange(1, author="Mina"), DoubleReply())
     assert model.history[0].turns[0].text.endswith("\n\n⟦in 1⟧")
 
