@@ -153,7 +153,9 @@ class ReplyDelayed(BotError):
 
 
 class ModelError(BotError):
-    """A completion failed."""
+    """A completion failed; *reported* are the token counts in the error, if it has any."""
+
+    reported: ReportedLimits = NO_REPORTED_LIMITS
 
     def explain(self, strings: Sentences) -> str:
         return strings.model_failed

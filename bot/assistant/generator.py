@@ -230,7 +230,7 @@ class Generator:
         if generation.begun:
             return None
         images_may_be_why = generation.images_sent and isinstance(error, IMAGE_ERRORS)
-        if images_may_be_why and request.attempts.left and _reported(error) == NO_REPORTED_LIMITS:
+        if images_may_be_why and request.attempts.left and error.reported == NO_REPORTED_LIMITS:
             request.images_refused = error
             return error
         too_long = isinstance(error, ModelContextExceeded | ModelEmptyBody)
@@ -241,7 +241,7 @@ class Generator:
     ) -> None:
         """Let the next prompt be smaller; raises *error* if none is left to be tried."""
         attempts, search, generation = request.attempts, request.search, request.generation
-        await self.accounting.calibrate(generation, _reported(error).prompt)
+        await self.accounting.calibrate(generation, error.reported.prompt)
         await self._discard(request)
         size = _sent(size, prompt, generation)
         if is_smallest(size):
@@ -256,7 +256,7 @@ class Generator:
             *(attempts.question_id, size.prompt, size.reply),
         )
         # Leave images out if the room is unknown, or if they did not fit into it.
-        if prompt.turn_images and (attempts.left <= 2 or _reported(error) == NO_REPORTED_LIMITS):
+        if prompt.turn_images and (attempts.left <= 2 or error.reported == NO_REPORTED_LIMITS):
             request.images_refused = error
 
     async def _learn_from_acceptance(
@@ -384,10 +384,6 @@ class Generator:
                 generation.notices = [*generation.unread]
                 if generation.begun:
                     generation.notices += _notices(answer, prompt)
-
-
-def _reported(error: ModelError) -> ReportedLimits:
-    return error.reported if isinstance(error, ModelContextExceeded) else NO_REPORTED_LIMITS
 
 
 def _sent(size: RequestSize, prompt: Prompt, generation: Generation) -> RequestSize:

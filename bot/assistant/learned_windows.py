@@ -168,15 +168,12 @@ class WindowSearch:
 
     async def _named(self, refused: RequestSize, error: ModelError) -> ReportedLimits:
         """Return the counts that the server named, or else its list if that explains a refusal."""
-        reported = error.reported if isinstance(error, ModelContextExceeded) else NO_REPORTED_LIMITS
+        reported = error.reported
         if reported.cramped:
             return reported
         if reported.window or reported.reply:
-            return (
-                reported
-                if reported.explains(refused) or not reported.guessed
-                else NO_REPORTED_LIMITS
-            )
+            is_credible = reported.explains(refused) or not reported.guessed
+            return reported if is_credible else NO_REPORTED_LIMITS
         listed = ReportedLimits(await self._windows.listed(self._model))
         return listed if listed.explains(refused) else NO_REPORTED_LIMITS
 
