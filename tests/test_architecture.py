@@ -35,6 +35,72 @@ FLOORS = (
     {"conversation"},
     {"backoff", "bounded", "i18n", "logs", "markdown"},
 )
+# The modules of each room that other rooms import; `app` may import all to build the bot.
+FACES: dict[str, set[str]] = {
+    "assistant": {"assistant", "generator", "memory", "overrides", "ports", "prompt_images"},
+    "attachments": {"reader", "text_encoding"},
+    "conversation": {
+        "calibration",
+        "context_window",
+        "exchange",
+        "image_selection",
+        "images",
+        "prompt",
+        "prompt_config",
+        "prompt_markup",
+        "reply_actions",
+        "snowflakes",
+        "token_estimate",
+    },
+    "i18n": {"languages", "sentences"},
+    "inbox": {
+        "access",
+        "addressing",
+        "channels",
+        "claims",
+        "edits",
+        "identity",
+        "in_flight",
+        "interaction_places",
+        "interactions",
+        "messages",
+        "questions",
+        "reply_factory",
+        "threads",
+        "unsaved",
+        "user_limits",
+    },
+    "llm": {
+        "api_config",
+        "attempts",
+        "client",
+        "events",
+        "listed_models",
+        "model_catalog",
+        "prices",
+    },
+    "markdown": {"characters", "renderer", "splitter", "syntax"},
+    "recovery": {"catch_up", "guilds", "watermark"},
+    "replies": {"buttons", "destination", "discord_reply", "interaction_channel", "parts"},
+    "storage": {
+        "database_file",
+        "exchange_queries",
+        "exchanges",
+        "facts",
+        "places",
+        "preferences",
+        "usage",
+    },
+    "transport": {
+        "calls",
+        "concurrency",
+        "identify_budget",
+        "pacer",
+        "patches",
+        "payload_checks",
+        "reconnect",
+    },
+}
 # Whose business a library is. The others are given plain values.
 LIBRARIES = {
     "discord": {
@@ -144,6 +210,15 @@ def test_imports_point_downwards(name: str) -> None:
     below = set().union(*FLOORS[floor + 1 :])
     used = {room_of(one) for one in own_imports(name) - set(STAND_INS)} - {room}
     assert used <= below
+
+
+def test_other_rooms_see_the_face_of_a_room_alone() -> None:
+    used: dict[str, set[str]] = {}
+    for name in OWN:
+        for one in own_imports(name) - set(STAND_INS):
+            if one.count(".") == 2 and room_of(one) != room_of(name) and name != "bot.app":
+                used.setdefault(room_of(one), set()).add(one.rpartition(".")[2])
+    assert used == FACES
 
 
 @pytest.mark.parametrize("name", STAND_INS)
