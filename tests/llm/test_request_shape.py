@@ -1,0 +1,54 @@
+"""The shape of requests is kept for each model, and a suspicion is doubted once."""
+
+import asyncio
+from dataclasses import replace
+
+from bot.llm.request_shape import SUSPECTED_SECONDS, RequestShape, RequestShapes
+from tests.doubles import run_virtually
+
+FIRST = RequestShape("max_tokens")
+
+
+def test_a_refusal_that_names_a_part_leaves_it_out() -> None:
+    assert FIRST.without("Unsupported parameter: max_tokens") == RequestShape(
+        "max_completion_tokens"
+    )
+    assert FIRST.without("stream_options is unknown") == replace(FIRST, asks_for_usage=False)
+    assert FIRST.without("System role not supported") == FIRST.without_system_turn()
+    assert FIRST.without("temperature is too high") is None
+
+
+def test_each_model_keeps_its_own_shape() -> None:
+    async def scene() -> None:
+        shapes = RequestShapes("max_tokens")
+        other = replace(FIRST, asks_for_usage=False)
+        shapes.keep("a", other, suspected=False)
+        assert (shapes.of("a"), shapes.of("b")) == (other, FIRST)
+        assert (shapes.is_known("a"), shapes.is_known("b")) == (True, False)
+
+    run_virtually(scene())
+
+
+def test_a_system_turn_that_was_left_out_on_suspicion_is_tried_again_once() -> None:
+    async def scene() -> None:
+        shapes, bare = RequestShapes("max_tokens"), FIRST.without_system_turn()
+        shapes.keep("a", bare, suspected=True)
+        assert shapes.of("a") == bare
+        await asyncio.sleep(SUSPECTED_SECONDS)
+        assert shapes.of("a") == FIRST
+        assert shapes.is_suspected("a")
+        shapes.keep("a", bare, suspected=True)
+        await asyncio.sleep(9 * SUSPECTED_SECONDS)
+        assert shapes.of("a") == bare, "the second time confirms it"
+
+    run_virtually(scene())
+
+
+def test_a_system_turn_that_is_accepted_ends_the_suspicion() -> None:
+    async def scene() -> None:
+        shapes = RequestShapes("max_tokens")
+        shapes.keep("a", FIRST.without_system_turn(), suspected=True)
+        shapes.keep("a", FIRST, suspected=False)
+        assert not shapes.is_suspected("a")
+
+    run_virtually(scene())
