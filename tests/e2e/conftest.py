@@ -35,7 +35,7 @@ OFTEN_STARTED: Final[dict[str, Any]] = {
     "identify_interval_seconds": 0,
     "buckets": {"commands": {"limit": 100}},
 }
-GLANCE_SECONDS: Final = 0.02  # between two looks at a file
+GLANCE_SECONDS: Final = 0.05  # between two looks at what tells nobody of its changes
 NAMES = (f"place-{number}" for number in itertools.count(1))
 
 

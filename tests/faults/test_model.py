@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from bot import errors
 from bot.conversation.prompt_markup import CUT_MARK
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
@@ -229,7 +230,9 @@ async def test_the_log_says_which_error_in_one_line_without_key_or_words(
     ended: Mapping[str, Ended], case: str
 ) -> None:
     line = ended[case].log
-    assert re.search(r" WARNING bot\.assistant\.\w+: Question \d+ failed: Model\w+", line)
+    found = re.search(r" WARNING bot\.assistant\.\w+: Question \d+ failed: (\w+)", line)
+    assert found is not None
+    assert issubclass(getattr(errors, found[1]), errors.ModelError)
     assert "\n" not in line
     assert "stand-in-0" not in line
     assert "harbour" not in line

@@ -8,7 +8,11 @@ from tests.standin.browser.conftest import Opening, ask, go_to, looked_at, newes
 from tests.standin.pages import Page as Served
 from tests.variations import combined
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(120),
+    pytest.mark.variation,
+]
 
 SHOWN = (
     "**bold** `code` ||spoiler|| @Jun https://example.org\n> quote\n-# small\n```py\nx = 1 # y\n```"

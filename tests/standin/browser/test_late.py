@@ -12,7 +12,11 @@ from bot.i18n.sentences import ENGLISH
 from tests.standin.browser.conftest import Opening, become, go_to, messages, newest, use, write
 from tests.standin.pages import Page as Served
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(120),
+    pytest.mark.variation,
+]
 
 
 class Late:

@@ -8,7 +8,11 @@ from playwright.async_api import Page, expect
 from bot.i18n.sentences import ENGLISH
 from tests.standin.browser.conftest import Opening, ask, messages, newest, use
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(180),
+    pytest.mark.variation,
+]
 
 
 def state(page: Page, word: str) -> re.Pattern[str]:

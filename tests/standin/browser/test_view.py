@@ -5,7 +5,11 @@ from playwright.async_api import Page, expect
 
 from tests.standin.browser.conftest import Opening, go_to, messages, newest, write
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(120),
+    pytest.mark.variation,
+]
 
 FROM_THE_END = """() => {
     const box = document.querySelector("#scroller");
