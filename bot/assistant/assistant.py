@@ -40,10 +40,10 @@ from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 
-# The attempts at one question that ask the model, counted across crashes. The next one only shows
-# a notice; if that crashes, too, the question is given up.
-ASKING_ATTEMPTS: Final = 2
-LAST_ATTEMPT: Final = 3
+# Attempts 1 and 2 at a question ask the model, attempt 3 only shows a notice, and then the question
+# is given up. Attempts that ended in a crash count.
+MODEL_ATTEMPTS: Final = 2
+NOTICE_ATTEMPT: Final = 3
 INTERRUPTED: Final = [strings.interrupted for strings in LANGUAGES.values()]
 CANCELLED: Final = Outcome(State.CANCELLED)
 _Turn = AbstractAsyncContextManager[None]
@@ -233,12 +233,12 @@ class Assistant:
             raise
         except (ModelError, QueueFull, NothingAsked, HistoryFailed) as error:
             why = f"{type(error).__name__} {error}".rstrip()
-            log.warning("Question %d failed: %s", message_id, why)
+            log.warning("Cannot answer question %d: %s", message_id, why)
             state = State.ANSWERED if isinstance(error, NothingAsked) else State.FAILED
             at_limit = isinstance(error, OutputTruncated)
             return Outcome(state, self._explained(error, answer), at_limit=at_limit)
         except Exception:  # the one top handler of an answer
-            log.exception("Question %d failed", message_id)
+            log.exception("Cannot answer question %d: internal error", message_id)
             return Outcome(State.FAILED, (answer.strings.answer_failed,))
 
     async def _attempt(self, answer: Answer, reply: Reply) -> Outcome | None:
@@ -251,13 +251,13 @@ class Assistant:
         if exchange is None:
             return None
         answer.exchange = exchange
-        if attempt.number > LAST_ATTEMPT:
+        if attempt.number > NOTICE_ATTEMPT:
             await self._recorder.give_up(exchange)
             return None
         if attempt.pending_notices is not None:
             _write(answer, reply, exchange.reply)
             return Outcome(attempt.state, attempt.pending_notices, stored=True)
-        if answer.job.too_late or attempt.number > ASKING_ATTEMPTS:
+        if answer.job.too_late or attempt.number > MODEL_ATTEMPTS:
             _write(answer, reply, await reply.shown_text(without=INTERRUPTED))
             strings = answer.strings
             notice = strings.too_late if answer.job.too_late else strings.interrupted_too_often
@@ -289,6 +289,7 @@ class Assistant:
                 await reply.withdraw()
             return
         if reason is StopReason.INTERRUPTED and action is not ReplyAction.CONTINUE:
+            # Leave the question open, so that the next start resumes it.
             if answer.generation.text and action is None:
                 await reply.finish([answer.strings.interrupted])
             return
@@ -378,7 +379,7 @@ class Assistant:
         actions: ReplyActions,
         why: ReplyLost | ReplyBlocked,
     ) -> None:
-        """Keep the text that is shown; log why it gets no notices, unless *why* is the same."""
+        """Show *notices* under the shown text; log a refusal if it is not *why*, logged already."""
         try:
             await reply.leave(notices, actions, without=INTERRUPTED)
         except (ReplyLost, ReplyBlocked) as error:
@@ -389,8 +390,8 @@ class Assistant:
         exchange, generation = answer.exchange, answer.generation
         usage, first = generation.usage, generation.first_token_seconds
         log.info(
-            "Question %d by %d in %d: %s, first words %s, whole %.2f s, "
-            "%d exchanges in mind, %s, %s",
+            "Ended question %d by %d in %d: %s, first words %s, whole %.2f s, "
+            "%d exchanges in the prompt, %s, %s",
             exchange.message_id,
             exchange.author_id,
             exchange.place_id,

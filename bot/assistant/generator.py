@@ -58,7 +58,7 @@ from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 
-FILES_SHARE: Final = 2  # of the budget: beside files there is room for what is asked about them
+FILES_DIVISOR: Final = 2  # Files get half of the prompt budget: the question needs room, too.
 # What a request with images may fail with if its server takes no images, or not these.
 IMAGE_ERRORS: Final = (ImagesUnsupported, ModelRequestRefused, ModelContextExceeded)
 
@@ -131,7 +131,7 @@ class Generator:
         calibration = await self.accounting.calibration(model)
         budget = self._budget(search.window.prompt_budget, calibration)
         context = await answer.job.load_context(answer.exchange)
-        await self._attach(answer, context.files, budget // FILES_SHARE)
+        await self._attach(answer, context.files, budget // FILES_DIVISOR)
         question = answer.exchange
         if not question.asks:
             raise NothingAsked
@@ -180,7 +180,8 @@ class Generator:
     async def _fit(self, request: _Request) -> tuple[Prompt, RequestSize]:
         """Return the prompt that fits into the window, with the reply limit that it leaves.
 
-        The reply gets less room if only then the question fits whole, or hardly any of it fits.
+        If the question is cut, the reply gets less room if the question is then whole, or twice as
+        much of it fits.
         """
         window, model = request.search.window, request.generation.model
         calibration = await self.accounting.calibration(model)
@@ -226,7 +227,7 @@ class Generator:
         """Return why another prompt may be answered; None if *error* ends the answer."""
         generation = request.generation
         if isinstance(error, OutputTruncated | ModelThoughtOnly):
-            return await self._cramped(request, prompt, error)
+            return await self._out_of_room(request, prompt, error)
         if generation.begun:
             return None
         images_may_be_why = generation.images_sent and isinstance(error, IMAGE_ERRORS)
@@ -252,7 +253,7 @@ class Generator:
             await search.give_up(error)
             raise error
         log.info(
-            "Ask again for question %d with less: %d + %d tokens were too many",
+            "Retry question %d with less: %d + %d tokens were too many",
             *(attempts.question_id, size.prompt, size.reply),
         )
         # Leave images out if the room is unknown, or if they did not fit into it.
@@ -273,7 +274,7 @@ class Generator:
             calibration = calibration.learn(size.prompt, counted)
         await request.search.accept(size, calibration.factor, counted)
 
-    async def _cramped(
+    async def _out_of_room(
         self, request: _Request, prompt: Prompt, ended: OutputTruncated | ModelThoughtOnly
     ) -> ModelContextExceeded:
         """Return the reason to ask again with less history: the answer had hardly any room.
@@ -462,7 +463,7 @@ def _notices(answer: Answer, prompt: Prompt) -> Iterator[str]:
     if seconds is not None and seconds >= 1:
         yield answer.strings.thought.format(seconds=round(seconds))
     files_percent = answer.generation.files_percent
-    if prompt.read_percent < 100:  # Its files are the end of a question.
+    if prompt.read_percent < 100:  # Files come last, so a cut question loses them first.
         percent = prompt.read_percent * files_percent // 100
         yield answer.strings.question_shortened.format(percent=percent)
     elif files_percent < 100:

@@ -46,7 +46,8 @@ log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
 NO_KEY: Final = "none"  # The openai package insists on a key; servers without keys ignore it.
-# As many as the openai package makes. Its own are off, because it repeats hopeless requests.
+# Retries after a 429 or another passing failure, as many as the openai package makes. Its own are
+# disabled, because they repeat hopeless requests, too.
 RETRIES: Final = 2
 BACKOFF: Final = Backoff(0.5, 1.0)
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
@@ -58,7 +59,8 @@ LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models
 class _Request:
     """One prompt on its way to a model, in one shape after the other until one is accepted.
 
-    *suspected* means that the system turn was left out because it may be what failed.
+    *suspected* means that the system turn was left out on a guess: the server did not say that it
+    refuses one.
     """
 
     prompt: Prompt
@@ -149,7 +151,7 @@ class ChatCompletions:
         return Redactor("" if key == NO_KEY else key, prompt)
 
     async def _begin(self, request: _Request, attempts: AttemptBudget) -> "Completion":
-        """Return the completion once it begins, after retries if these may help."""
+        """Return the completion once it begins; retry if a retry may succeed."""
         while True:
             attempts.left -= 1
             note_request(attempts.question_id, request.prompt)
@@ -169,7 +171,7 @@ class ChatCompletions:
                 return completion
 
     async def _adapt(self, request: _Request, error: ModelError, question_id: int) -> bool:
-        """Prepare a retry after *error*, and wait for its time; False if none may help."""
+        """Change the request or wait, before a retry; False if no retry can succeed."""
         if isinstance(error, ModelEmptyBody):
             # llama-cpp-python sends an empty body if a prompt is too long, which a small one is
             # not, or if its template refuses the system turn.
@@ -178,7 +180,7 @@ class ChatCompletions:
             if not is_untried or not (is_small or self._shapes.is_suspected(request.model)):
                 return False
             request.shape, request.suspected = request.shape.without_system_turn(), True
-            log.info("Ask for question %d without a system turn", question_id)
+            log.info("Retry question %d without a system turn: the answer was empty", question_id)
             return True
         if isinstance(error, ModelRequestRefused):
             request.tried.append(request.shape)
@@ -186,7 +188,7 @@ class ChatCompletions:
             if shape is None or shape in request.tried:
                 return False
             request.shape = shape
-            log.info("Ask for question %d in another shape: the server refuses this", question_id)
+            log.info("Retry question %d in another shape: the server refuses this one", question_id)
             return True
         if isinstance(error, ModelUnreachable | ModelBusy | ModelFailed):
             return await self._wait(request, error, question_id)
@@ -199,11 +201,15 @@ class ChatCompletions:
             return False
         request.retries += 1
         # `transformers serve` only says "Internal Server Error" if it takes no system turn.
-        fails_again = request.retries == RETRIES or self._shapes.is_suspected(request.model)
-        if fails_again and is_internal_error(error) and not self._shapes.is_known(request.model):
+        drop_system_turn = request.retries == RETRIES or self._shapes.is_suspected(request.model)
+        if (
+            drop_system_turn
+            and is_internal_error(error)
+            and not self._shapes.is_known(request.model)
+        ):
             request.shape, request.suspected = request.shape.without_system_turn(), True
         log.info(
-            "Ask again for question %d in %.1f s: %s %s",
+            "Retry question %d in %.1f s: %s %s",
             *(question_id, delay, type(error).__name__, error),
         )
         await asyncio.sleep(delay)
@@ -221,7 +227,9 @@ class ChatCompletions:
                 response = await self._post(request, limit)
         completion = Completion(response, deadlines, request.redactor, reply_tokens=limit)
         try:
-            if not prompt.images:  # The caller frees these when the response begins.
+            # With images, the first event is not awaited here: the caller frees the images as soon
+            # as the response begins.
+            if not prompt.images:
                 await completion.begin()
         except BaseException:
             await completion.leave()

@@ -33,9 +33,11 @@ from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, StreamDecoder
 
-ENDING_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
-CLOSING_SECONDS: Final = 0.1  # for the end of a complete body, so that the connection can be reused
-LEAVING_SECONDS: Final = 1.0  # for closing a connection
+USAGE_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
+BODY_END_SECONDS: Final = (
+    0.1  # for the end of a complete body, so that the connection can be reused
+)
+DISCONNECT_SECONDS: Final = 1.0  # for closing a connection
 # For servers that ignore the limit on tokens. English has 4 to 5 characters a token, and by our
 # estimate only words of 12 letters on average have 8, so an answer within the limit is never cut.
 CHARACTERS_PER_TOKEN: Final = 8
@@ -58,8 +60,9 @@ class Completion:
     """A running completion: iterate over its events, once.
 
     Iterating raises a ModelError if the stream fails or the answer is incomplete; the deltas before
-    that are valid. They never have more characters than *reply_tokens* can have. *finish_reason* is
-    the server's word for the end, *characters* the number of characters received.
+    that are valid. For servers that ignore the limit, the text is cut at CHARACTERS_PER_TOKEN
+    characters for each of *reply_tokens*. *finish_reason* is the server's word for the end,
+    *characters* the number of characters received.
     """
 
     def __init__(
@@ -105,10 +108,10 @@ class Completion:
 
     async def leave(self) -> None:
         """End the request, even in the middle of the answer."""
-        self._deadlines.silence()
+        self._deadlines.cancel_timer()
         await self._events.aclose()
         with suppress(*FOREIGN_ERRORS):
-            async with asyncio.timeout(LEAVING_SECONDS):
+            async with asyncio.timeout(DISCONNECT_SECONDS):
                 await self._response.aclose()
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -130,9 +133,10 @@ class Completion:
             if self._filter.reasons:
                 self._think()
             if replaces := self._filter.replaces:
+                # The text so far was thinking: it has thought since that began.
                 self._thinks_since, self._any_text = self._speaks_since, False
             if self._decoder.done:
-                self._deadlines.come_within(CLOSING_SECONDS)
+                self._deadlines.come_within(BODY_END_SECONDS)
             text = self._within_limit(text if data is not None else text + self._filter.end())
             if not begun and (text or replaces or self._thinks_since is not None):
                 begun, usage = True, None  # `begin` drops a usage that came before.
@@ -190,7 +194,7 @@ class Completion:
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
             if not chunk.text:  # Some servers send a finish reason with each delta.
-                self._deadlines.come_within(ENDING_SECONDS)
+                self._deadlines.come_within(USAGE_SECONDS)
         elif chunk.text:  # There is more text, so that reason was not the end.
             self.finish_reason = None
         return chunk.text

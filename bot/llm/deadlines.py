@@ -31,7 +31,7 @@ class Deadlines:
             finally:
                 self._reading = None
 
-    def silence(self) -> None:
+    def cancel_timer(self) -> None:
         """Cancel the timer."""
         if self._alarm is not None:
             self._alarm.cancel()
@@ -40,7 +40,7 @@ class Deadlines:
     def _watch(self) -> None:
         """Set the timer to fire by the next deadline."""
         if self._alarm is None or self.next_at < self._alarm.when():
-            self.silence()
+            self.cancel_timer()
             self._alarm = asyncio.get_running_loop().call_at(self.next_at, self._ring)
 
     def _ring(self) -> None:

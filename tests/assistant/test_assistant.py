@@ -406,7 +406,7 @@ async def test_what_nobody_expected_is_a_sentence_too(
     reply = await stage.ask(an_exchange(1))
     assert reply.notices == [ENGLISH.answer_failed]
     assert await remembered(history) == [("Why?", "Beca", True)]
-    assert "Question 1 failed" in caplog.messages
+    assert "Cannot answer question 1: internal error" in caplog.messages
 
 
 # What goes wrong with the memory
@@ -1127,8 +1127,8 @@ async def test_the_log_says_who_was_answered_where_how_long_and_for_how_much(
         await stage.ask(an_exchange(1, "SECRETQUESTION", author="Mina (@mina)"), Slow())
     assert caplog.messages == [
         (
-            "Question 1 by 99 in 1: answered, first words 0.25 s, whole 3.25 s, "
-            "0 exchanges in mind, 31 + 2 tokens, double"
+            "Ended question 1 by 99 in 1: answered, first words 0.25 s, whole 3.25 s, "
+            "0 exchanges in the prompt, 31 + 2 tokens, double"
         )
     ]
 

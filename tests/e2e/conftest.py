@@ -193,7 +193,7 @@ class Stage:
 
     async def answer_to(self, question: Message) -> list[Message]:
         """Return the parts of the answer to *question* once it is whole, in order."""
-        await self.logged(f"Question {question['id']} by ")
+        await self.logged(f"Ended question {question['id']} by ")
         return await self.parts_of(question)
 
     async def text_on(self, question: Message) -> str:

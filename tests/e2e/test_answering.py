@@ -125,7 +125,7 @@ async def test_a_mention_in_a_forum_post_is_answered_there(stage: Stage, unique:
     text = f"{stage.discord.bot_mention} {unique}"
     post = await stage.discord.start_thread(forum, "Jun", "A post", content=text)
     [opening] = await stage.discord.messages(post["id"])
-    await stage.logged(f"Question {opening['id']} by ")
+    await stage.logged(f"Ended question {opening['id']} by ")
     later = await stage.asked(f"later {unique}", channel=post["id"])
     shown = await stage.discord.messages(post["id"])
     answers = [one for one in shown if one["author"]["id"] == stage.discord.bot_id]

@@ -47,7 +47,7 @@ async def parts(stage: Stage, interaction: str) -> list[Message]:
 
 async def answer(stage: Stage, interaction: str) -> list[Message]:
     """Return the parts of the answer to an interaction once it is whole."""
-    await stage.logged(f"Question {interaction} by ")
+    await stage.logged(f"Ended question {interaction} by ")
     return await parts(stage, interaction)
 
 

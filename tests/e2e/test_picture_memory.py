@@ -70,7 +70,7 @@ def peak_mb(bot: Bot) -> float:
 
 async def answered(stage: Stage, question: Message) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while f"Question {question['id']} by " not in stage.log:  # noqa: ASYNC110  # a file
+        while f"Ended question {question['id']} by " not in stage.log:  # noqa: ASYNC110  # a file
             await asyncio.sleep(0.1)
 
 

@@ -107,11 +107,11 @@ async def test_an_answers_log_line_says_who_where_how_long_and_how_many_tokens(
     [line] = [
         event["message"]
         for event in custom.events()
-        if event["message"].startswith(f"Question {question['id']} ")
+        if event["message"].startswith(f"Ended question {question['id']} ")
     ]
     mina = custom.stage.discord.user_id("Mina")
     assert re.fullmatch(
-        rf"Question \d+ by {mina} in {question['id']}: answered, first words \d+\.\d\d s, "
-        r"whole \d+\.\d\d s, 0 exchanges in mind, \d+ \+ \d+ tokens, harbour-1",
+        rf"Ended question \d+ by {mina} in {question['id']}: answered, first words \d+\.\d\d s, "
+        r"whole \d+\.\d\d s, 0 exchanges in the prompt, \d+ \+ \d+ tokens, harbour-1",
         line,
     )

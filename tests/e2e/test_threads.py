@@ -177,4 +177,4 @@ async def test_without_read_message_history_it_answers_without_a_reference(
     question = await stage.ask(unique, channel=channel)
     answer = await stage.shown(unique, channel)
     assert "message_reference" not in answer
-    await stage.logged(f"Question {question['id']} by ")
+    await stage.logged(f"Ended question {question['id']} by ")

@@ -128,7 +128,7 @@ class Log(logging.Handler):
 
     async def end_of(self, question: Message) -> None:
         """Return when the answer to *question* is at its end."""
-        end = f"Question {question['id']} by "
+        end = f"Ended question {question['id']} by "
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(line.startswith(end) for line in self._lines):  # noqa: ASYNC110  # a log tells nobody
                 await asyncio.sleep(GLANCE_SECONDS)

@@ -49,7 +49,7 @@ async def answered_once(stage: Stage, question: Message, text: str) -> None:
     assert len(parts) == 1
     assert text in parts[0]["content"]
     assert len(await stage.requests_with(text)) == 1
-    assert stage.log.count(f"Question {question['id']} by ") == 1
+    assert stage.log.count(f"Ended question {question['id']} by ") == 1
 
 
 async def still_answers(stage: Stage, unique: str) -> None:

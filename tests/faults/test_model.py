@@ -195,7 +195,9 @@ async def _go_on(stage: Stage, name: str, first: Message) -> Message:
 
 async def _ended(stage: Stage, name: str, first: Message, second: Message) -> Ended:
     sql = "SELECT state, reply, cut FROM exchanges WHERE message_id = ?"
-    log = [line for line in stage.log.splitlines() if f"Question {first['id']} failed" in line]
+    log = [
+        line for line in stage.log.splitlines() if f"Cannot answer question {first['id']}:" in line
+    ]
     return Ended(
         tuple(part["content"] for part in await stage.parts_of(first)),
         stage.rows(sql, int(first["id"]))[0],
@@ -230,7 +232,7 @@ async def test_the_log_says_which_error_in_one_line_without_key_or_words(
     ended: Mapping[str, Ended], case: str
 ) -> None:
     line = ended[case].log
-    found = re.search(r" WARNING bot\.assistant\.\w+: Question \d+ failed: (\w+)", line)
+    found = re.search(r" WARNING bot\.assistant\.\w+: Cannot answer question \d+: (\w+)", line)
     assert found is not None
     assert issubclass(getattr(errors, found[1]), errors.ModelError)
     assert "\n" not in line

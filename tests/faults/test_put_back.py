@@ -33,7 +33,7 @@ async def answered(stage: Stage, place: str, unique: str, script: Script) -> Ask
     """Return a question that is answered with *script*."""
     await stage.model.reply_when(f"tell {unique}", script, times=1)
     question = await asked(stage, place, f"tell {unique}")
-    await stage.logged(f"Question {question.id} by ")
+    await stage.logged(f"Ended question {question.id} by ")
 
     async def closed() -> bool:
         sql = "SELECT 1 FROM exchanges WHERE message_id = ? AND unshown IS NULL AND reply <> ''"

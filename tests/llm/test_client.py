@@ -663,7 +663,7 @@ async def test_a_body_that_stays_open_after_its_end_is_whole(
     server: ModelDriver, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some proxies hold the connection; the answer was complete with [DONE]."""
-    monkeypatch.setattr(completion_module, "CLOSING_SECONDS", 0.05)
+    monkeypatch.setattr(completion_module, "BODY_END_SECONDS", 0.05)
     end = b"data: [DONE]\n\n"
     await server.reply(raw(data("fine", "stop"), end, stall_seconds=60, stall_after_chunks=9))
     async with opened() as model, asyncio.timeout(10):
@@ -875,7 +875,7 @@ async def test_the_log_follows_a_request_by_its_question(
     assert await logged(model, caplog) == [
         request,
         f"Request of {QUESTION_ID} failed: {why}",
-        f"Ask again for question {QUESTION_ID} in 0.1 s: {why}",
+        f"Retry question {QUESTION_ID} in 0.1 s: {why}",
         request,
         f"Request of {QUESTION_ID} ended: stop, 16 characters",
     ]
@@ -1146,7 +1146,7 @@ async def test_what_comes_after_the_end_does_not_unmake_it(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
     """An answer that came to its end is whole whatever the connection does then."""
-    monkeypatch.setattr(completion_module, "ENDING_SECONDS", 0.1)
+    monkeypatch.setattr(completion_module, "USAGE_SECONDS", 0.1)
     async with asking(answer) as model:
         assert (await asked(model))[0] == "fine"
 

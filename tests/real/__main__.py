@@ -153,7 +153,7 @@ async def _continued(stage: Stage, asked: Message) -> str:
     await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.CONTINUE)
 
     async def ended() -> bool:
-        return stage.log.count(f"Question {asked['id']} by ") == 2
+        return stage.log.count(f"Ended question {asked['id']} by ") == 2
 
     await until(ended)
     [(after,)] = stage.rows("SELECT reply FROM exchanges WHERE message_id = ?", int(asked["id"]))

@@ -83,8 +83,8 @@ def prompt(number: str = QUESTION, taken: int = 2, left: int = 0) -> str:
 
 def ended(state: str = "answered") -> str:
     return (
-        f"Question {QUESTION} by {MINA} in {QUESTION}: {state}, first words 0.46 s, "
-        "whole 3.06 s, 2 exchanges in mind, 213 + 157 tokens"
+        f"Ended question {QUESTION} by {MINA} in {QUESTION}: {state}, first words 0.46 s, "
+        "whole 3.06 s, 2 exchanges in the prompt, 213 + 157 tokens"
     )
 
 
@@ -159,7 +159,7 @@ def test_a_request_that_fails_and_is_made_again(happenings: Happenings) -> None:
         (
             ("DEBUG", asked),
             ("DEBUG", f"Request of {QUESTION} failed: ModelBusy 429 rate_limit"),
-            ("INFO", f"Ask again for question {QUESTION} in 0.5 s: ModelBusy 429 rate_limit"),
+            ("INFO", f"Retry question {QUESTION} in 0.5 s: ModelBusy 429 rate_limit"),
             ("DEBUG", asked),
             ("DEBUG", f"Request of {QUESTION} left before its end"),
         )
@@ -204,7 +204,7 @@ def test_a_refused_call_is_bad_and_names_the_switch(happenings: Happenings) -> N
 
 def test_a_failed_question_says_so(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
-    [change] = happenings.logged(1.1, "WARNING", f"Question {QUESTION} failed: ModelBusy")
+    [change] = happenings.logged(1.1, "WARNING", f"Cannot answer question {QUESTION}: ModelBusy")
     assert (change["line"]["steps"][-1]["what"], change["line"]["steps"][-1]["tone"]) == (
         "The bot says",
         "bad",

@@ -43,12 +43,12 @@ LOG_STEPS: Final[Mapping[str, _Put]] = {
     ): _history,
     r"Request of (\d+): (.+)": _step("Request to the model"),
     r"Request of (\d+) failed: (.+)": _step("The request failed", tone=BAD),
-    r"Ask again for question (\d+) in (.+? s): .+": _step("Asking again", "in {}"),
+    r"Retry question (\d+) in (.+? s): .+": _step("Asking again", "in {}"),
     r"First token of (\d+)": _step("First token", ""),
     r"Request of (\d+) ended: (.+)": _step("End of the stream"),
     r"Request of (\d+) left before its end": _step("The bot leaves the stream", ""),
     (
-        r"Question (\d+) by \d+ in \d+: (\w+), first words (.+), whole (.+ s), "
-        r"\d+ exchanges in mind, (.+)"
+        r"Ended question (\d+) by \d+ in \d+: (\w+), first words (.+), whole (.+ s), "
+        r"\d+ exchanges in the prompt, (.+)"
     ): _done,
 }
