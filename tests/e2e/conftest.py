@@ -86,7 +86,6 @@ class Stage:
         """Give the same stand-ins to other bots: with a folder of their own, nothing scripted."""
         await self.discord.clear_faults()
         await self.discord.clear_refusals()
-        await self.discord.forget_limits()
         await self.discord.settings(
             portal={"message_content": message_content}, interaction_deadline_seconds=3.0
         )
@@ -115,6 +114,8 @@ class Stage:
         # What is imported before the bot is found by the path that a process starts with.
         start = run_bot if "PYTHONPATH" in settings else self.start
         before = await self.discord.last_event()
+        # A forked bot starts so soon after another that it would find the other's limits used up.
+        await self.discord.forget_limits()
         with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".log", delete=False) as log_file:
             process = await start(
                 env=self.environment(**settings), cwd=self.folder, stderr=log_file
