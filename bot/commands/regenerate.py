@@ -63,7 +63,9 @@ class Regenerator:
             if delivery.done:
                 claim.finished()
             if delivery is Delivery.GONE:
-                self._claims.contest(exchange.message_id)  # Recovery looks: it may be open still.
+                self._claims.mark_if_claimed(
+                    exchange.message_id
+                )  # Recovery looks: it may be open still.
                 return RegenerateResult.FORGOTTEN
             return RegenerateResult.DONE
 

@@ -10,7 +10,7 @@ from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.inbox import addressing
 from bot.inbox.identity import Identity
-from bot.inbox.questions import Question, refused
+from bot.inbox.questions import Question, with_refusal
 from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.storage.exchanges import History
 
@@ -46,7 +46,7 @@ class Admission:
             hint = await self._hint(question.message)
             if hint is None:
                 return None
-            question = refused(question, State.ANSWERED, hint)
+            question = with_refusal(question, State.ANSWERED, hint)
         message = question.message
         verdict = self._limit.judge(message.author.id, message.id)
         if verdict is Verdict.ADMITTED:
@@ -57,7 +57,7 @@ class Admission:
             return None
         strings = self._languages.of_guild(question.exchange.conversation.guild_id)
         limit = self._limit.questions_per_minute
-        return refused(question, State.FAILED, strings.rate_limited.format(limit=limit))
+        return with_refusal(question, State.FAILED, strings.rate_limited.format(limit=limit))
 
     async def _reject(self, exchange: Exchange) -> None:
         """Record that a question is ignored, so that backfill does not find it."""

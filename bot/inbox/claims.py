@@ -23,7 +23,7 @@ class Claim:
         self._arrived = asyncio.Event()
 
     def arrived(self) -> None:
-        """Note that the question is stored, or is not for the database."""
+        """Wake those who wait: the question is stored, or never will be."""
         self._arrived.set()
 
     def opened(self, queue_key: QueueKey) -> None:
@@ -47,7 +47,10 @@ class Claim:
 
 
 class Claims:
-    """The claims of all questions that are being handled. *released* is called with each."""
+    """The claims of all questions that are being handled.
+
+    *released* is called with each claim when its block ends.
+    """
 
     def __init__(self, in_flight: InFlight, released: Callable[[Claim], None]) -> None:
         self._in_flight = in_flight
@@ -60,7 +63,7 @@ class Claims:
     @contextmanager
     def claim(self, message_id: int, queue_key: QueueKey) -> Iterator[Claim | None]:
         """Claim a question for this block; yields None if another task has claimed it."""
-        if self.contest(message_id):
+        if self.mark_if_claimed(message_id):
             yield None
             return
         claim = self._claims[message_id] = Claim(message_id, queue_key)
@@ -71,8 +74,8 @@ class Claims:
             del self._claims[message_id]
             self._released(claim)
 
-    def contest(self, message_id: int) -> bool:
-        """Whether a task has claimed the question; if so, mark that claim as contested."""
+    def mark_if_claimed(self, message_id: int) -> bool:
+        """Whether a task has claimed the question; if so, recovery looks again at its release."""
         claim = self._claims.get(message_id)
         if claim is None:
             return False
@@ -83,20 +86,20 @@ class Claims:
         """Whether a question is on its way into the database."""
         return message_id in self._claims and self._claims[message_id].is_arriving
 
-    async def stored(self, message_id: int) -> None:
+    async def wait_until_stored(self, message_id: int) -> None:
         """Wait until a question that is on its way into the database is stored, if it is to be."""
         if message_id in self._claims:
             await self._claims[message_id].wait_for_arrival()
 
-    def expect_older(self, queue_keys: Iterable[QueueKey]) -> None:
-        """Let new questions of these queues wait until `older_begun` is called."""
+    def hold_new_questions(self, queue_keys: Iterable[QueueKey]) -> None:
+        """Let new questions of these queues wait for `release_new_questions`."""
         self._expected = frozenset(queue_keys)
 
-    def older_begun(self) -> None:
-        """Note that tasks for the older questions are running, or that there will be none."""
+    def release_new_questions(self) -> None:
+        """Let new questions go on: tasks answer the older ones, or the bot is stopping."""
         self._begun.set()
 
-    def let_ahead(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
+    def wait_behind(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
         """Let new questions of a queue wait until *task*, which answers older ones, is done."""
         self._ahead[queue_key] = task
         task.add_done_callback(lambda _: self._leave(queue_key, task))

@@ -82,7 +82,7 @@ class Edits:
         )
         if not self._recent.edited(message.id, version):
             return False
-        await self._claims.stored(message.id)
+        await self._claims.wait_until_stored(message.id)
         if not self._recent.is_latest(message.id, version):  # A newer one waited less.
             return False
         await self._apply(partial(self._edit, message.id, version))
@@ -106,7 +106,7 @@ class Edits:
         if stored:
             await self._apply(partial(self._forget, stored))
         for message_id in arriving:
-            await self._claims.stored(message_id)
+            await self._claims.wait_until_stored(message_id)
             await self._apply(partial(self._forget, [message_id]))
 
     async def applied(self) -> None:

@@ -53,7 +53,7 @@ class Question:
         return self.exchange.asks or bool(self.unresolved or self.has_files)
 
 
-class _Quoted(NamedTuple):
+class _Quotation(NamedTuple):
     """What a question replies to, as text for the model, which is "" if there is nothing."""
 
     text: str = ""
@@ -82,7 +82,11 @@ class Questions:
         self._forwards = RecentForwards()
 
     async def is_for_me(self, message: discord.Message) -> bool:
-        """Whether *message* asks the bot."""
+        """Whether *message* is for the bot.
+
+        It is if it is a direct message, mentions the bot, replies to it, or is in a thread of the
+        bot's own and does not only mention others.
+        """
         me_id = self._identity.user_id
         is_direct = addressing.guild_id_of(message) is None
         if is_direct or addressing.mentions_me(message, me_id):
@@ -92,6 +96,7 @@ class Questions:
         is_own = await self._channels.is_own_thread(message)
         if is_own and not addressing.mentions_only_others(message, me_id):
             return True
+        # A forward and its comment are two messages; the comment may be for the bot.
         self._forwards.note(message)
         return False
 
@@ -101,7 +106,7 @@ class Questions:
         guild_id = addressing.guild_id_of(message)
         question = scrubbed(addressing.readable_text(message, me_id))
         embedded = scrubbed(addressing.embedded(message, me_id))
-        quoted = _quoted(self._subject_of(message), me_id)
+        quoted = _quotation_of(self._subject_of(message), me_id)
         unresolved = _unresolved(message)
         channel = self._channels.known(message)
         has_files = bool(self._attachments.of(message))
@@ -116,7 +121,7 @@ class Questions:
             question=question,
             embedded=embedded,
         )
-        exchange = _quoting(exchange, quoted)
+        exchange = _with_quote(exchange, quoted)
         return Question(message, exchange, unresolved=unresolved, has_files=has_files)
 
     async def read_again(self, stored: Exchange, message: discord.Message) -> Exchange:
@@ -124,15 +129,15 @@ class Questions:
         question = await self.read(message)
         read = question.exchange
         # A forward that a question comments on is known only for a short time.
-        is_unknown = question.unresolved is not None or message.reference is None
-        quoting = stored if is_unknown else read
+        keeps_quote = question.unresolved is not None or message.reference is None
+        source = stored if keeps_quote else read
         return replace(
             stored,
             conversation=read.conversation,
             place_id=read.place_id,
-            quoted=quoting.quoted,
-            quoted_id=quoting.quoted_id,
-            quoted_author_id=quoting.quoted_author_id,
+            quoted=source.quoted,
+            quoted_id=source.quoted_id,
+            quoted_author_id=source.quoted_author_id,
         )
 
     async def completed(self, question: Question) -> Question:
@@ -146,18 +151,18 @@ class Questions:
             conversation = replace(exchange.conversation, parent_id=channel.parent_id)
             exchange = replace(exchange, conversation=conversation)
         if question.unresolved is not None:
-            exchange = _quoting(exchange, _quoted(await self._resolve(message), me_id))
+            exchange = _with_quote(exchange, _quotation_of(await self._resolve(message), me_id))
         completed = replace(question, exchange=exchange, unresolved=None)
         if not completed.asks and question.refusal is None:
-            completed = refused(
+            completed = with_refusal(
                 completed, State.ANSWERED, self._strings_for(exchange).hint_no_question
             )
         threaded = completed.refusal is None and thread_possible(message, channel, me_id)
         place_id = message.id if threaded else message.channel.id
         return replace(completed, exchange=replace(exchange, place_id=place_id))
 
-    def topic(self, message: Asked, exchange: Exchange) -> str:
-        """Return the text after which the thread of an answer is named."""
+    def thread_title_source(self, message: Asked, exchange: Exchange) -> str:
+        """Return the text from which `thread_name` makes the name of an answer's thread."""
         context = exchange.quoted or exchange.embedded
         words = exchange.question or without_program_lines(context)
         files = self._attachments.of(message) if isinstance(message, discord.Message) else []
@@ -245,23 +250,23 @@ class Questions:
         return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
 
-def refused(question: Question, state: State, sentence: str) -> Question:
+def with_refusal(question: Question, state: State, sentence: str) -> Question:
     """Return *question* with a refusal, which is shown in the channel of the question."""
     exchange = replace(question.exchange, place_id=question.exchange.conversation.channel_id)
     return replace(question, exchange=exchange, refusal=(state, sentence))
 
 
-def _quoted(target: discord.Message | None, me_id: int) -> _Quoted:
+def _quotation_of(target: discord.Message | None, me_id: int) -> _Quotation:
     """Return what a question that replies to *target* quotes."""
     if target is not None and target.author.id == me_id:
-        return _Quoted(message_id=target.id)
+        return _Quotation(message_id=target.id)
     text = scrubbed(addressing.quotation(target, me_id)) if target is not None else ""
     if target is None or not text:
-        return _Quoted()
-    return _Quoted(text, target.id, target.author.id)
+        return _Quotation()
+    return _Quotation(text, target.id, target.author.id)
 
 
-def _quoting(exchange: Exchange, quoted: _Quoted) -> Exchange:
+def _with_quote(exchange: Exchange, quoted: _Quotation) -> Exchange:
     return replace(
         exchange,
         quoted=quoted.text,

@@ -40,7 +40,7 @@ class ThreadOpener:
 
         The turn in the channel is held until the block ends.
         """
-        name = thread_name(self._questions.topic(message, exchange))
+        name = thread_name(self._questions.thread_title_source(message, exchange))
         thread = await open_thread(message, name, self._pacer)
         try:
             if thread is None:

@@ -44,7 +44,7 @@ class Backfill:
     async def run(self) -> bool:
         """Store the missed questions, then unpin the watermark. Whether all could be read.
 
-        Raises HistoryFailed. What is to be reconciled does not wait for the end.
+        Raises HistoryFailed. Reconciliation starts after the first stored round in any case.
         """
         absences = self._watermark.absences
         try:

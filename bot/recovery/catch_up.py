@@ -41,12 +41,12 @@ class CatchUp:
 
     def stop(self) -> None:
         """Begin nothing more; open questions are left to the next start."""
-        self._claims.older_begun()
+        self._claims.release_new_questions()
 
     async def look_ahead(self) -> None:
         """Find the queues with open questions, before any event; raises HistoryFailed."""
         questions = await self._history.open_questions()
-        self._claims.expect_older(question.exchange.queue_key for question in questions)
+        self._claims.hold_new_questions(question.exchange.queue_key for question in questions)
         if questions:
             log.info("Resume %d questions that the last run left open", len(questions))
 
@@ -64,7 +64,7 @@ class CatchUp:
 
     async def _resume(self) -> bool:
         await self._resumption.resume()
-        self._claims.older_begun()
+        self._claims.release_new_questions()
         self._schedule.start_next(Need.BACKFILL, Need.RECONCILE)
         if await self._unsaved.store():
             self._schedule.resume()

@@ -50,7 +50,7 @@ class Resumption:
         self._forget_closed(questions)
         for question in questions:
             message_id, queue_key = question.exchange.message_id, question.exchange.queue_key
-            if self._claims.contest(message_id):
+            if self._claims.mark_if_claimed(message_id):
                 continue
             if self._backoffs.active(queue_key) and not question.deletion_pending:
                 continue
@@ -58,7 +58,7 @@ class Resumption:
             if queue is None:
                 queue = self._queues[queue_key] = deque()
                 task = asyncio.create_task(self._resume_queue(queue_key, queue))
-                self._claims.let_ahead(queue_key, task)
+                self._claims.wait_behind(queue_key, task)
             if all(message_id != waiting.exchange.message_id for waiting in queue):
                 queue.append(question)
 

@@ -114,7 +114,7 @@ class Unfinished:
         return await self._assistant.refuse(exchange, reply, State.FAILED, notice)
 
     async def _answer(self, question: OpenQuestion, *, too_late: bool) -> Delivery:
-        """Answer *question*, over what there is of an answer.
+        """Answer *question*, reusing the messages that an earlier attempt posted.
 
         Raises Forgotten, ReplyDelayed or ReplyLost.
         """
@@ -193,7 +193,7 @@ class Unfinished:
         return Destination(channel, reference, parts)
 
     async def _is_deleted(self, channel: Any, part_id: int) -> bool:
-        """Whether a part that no list has was deleted: in a busy channel it may be further down."""
+        """Whether a recorded part was deleted, or only lies beyond the last page that was read."""
         try:
             await self._channels.call(partial(channel.fetch_message, part_id))
         except discord.HTTPException as error:

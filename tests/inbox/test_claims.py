@@ -48,10 +48,10 @@ async def test_a_second_task_gets_no_claim_and_contests_the_first(
 
 
 async def test_only_a_claimed_question_can_be_contested(claims: Claims, released: Released) -> None:
-    assert not claims.contest(1)
+    assert not claims.mark_if_claimed(1)
     with claims.claim(1, QUEUE):
-        assert claims.contest(1)
-    assert not claims.contest(1)
+        assert claims.mark_if_claimed(1)
+    assert not claims.mark_if_claimed(1)
     assert released.seen == [(1, QUEUE, False, True)]
 
 
@@ -80,7 +80,7 @@ async def test_an_exception_releases_the_claim_and_leaves_the_question_open(
     with pytest.raises(RuntimeError):
         handle()
     assert released.seen == [(1, QUEUE, True, False)]
-    assert not claims.contest(1)
+    assert not claims.mark_if_claimed(1)
 
 
 async def test_cancellation_releases_the_claim(claims: Claims, released: Released) -> None:
@@ -95,7 +95,7 @@ async def test_cancellation_releases_the_claim(claims: Claims, released: Release
     task.cancel()
     await asyncio.wait([task])
     assert released.seen == [(1, QUEUE, True, False)]
-    assert not claims.contest(1)
+    assert not claims.mark_if_claimed(1)
 
 
 @pytest.mark.parametrize("end", ["arrived", "opened", "left"])
@@ -104,7 +104,7 @@ async def test_who_waits_for_a_question_to_be_stored_goes_on_when_it_is(
 ) -> None:
     with claims.claim(1, QUEUE) as claim:
         assert claim is not None
-        waiting = asyncio.create_task(claims.stored(1))
+        waiting = asyncio.create_task(claims.wait_until_stored(1))
         await asyncio.sleep(0)
         assert claims.is_arriving(1)
         assert not waiting.done()
@@ -121,14 +121,14 @@ async def test_who_waits_for_a_question_to_be_stored_goes_on_when_it_is(
 
 async def test_a_question_that_nobody_handles_is_not_waited_for(claims: Claims) -> None:
     assert not claims.is_arriving(1)
-    await claims.stored(1)
+    await claims.wait_until_stored(1)
     await claims.turn(QUEUE)
 
 
 def test_new_questions_of_a_queue_wait_for_the_older_ones_and_others_do_not() -> None:
     async def scene() -> None:
         claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
-        claims.let_ahead(QUEUE, asyncio.create_task(asyncio.sleep(5)))
+        claims.wait_behind(QUEUE, asyncio.create_task(asyncio.sleep(5)))
         await claims.turn(OTHER)
         assert round(now(), 3) == 0
         await claims.turn(QUEUE)
@@ -145,9 +145,9 @@ def test_a_task_that_follows_in_the_same_queue_is_waited_for_too() -> None:
 
         async def older() -> None:
             await asyncio.sleep(5)
-            claims.let_ahead(QUEUE, asyncio.create_task(asyncio.sleep(2)))
+            claims.wait_behind(QUEUE, asyncio.create_task(asyncio.sleep(2)))
 
-        claims.let_ahead(QUEUE, asyncio.create_task(older()))
+        claims.wait_behind(QUEUE, asyncio.create_task(older()))
         await claims.turn(QUEUE)
         assert round(now(), 3) == 7
 
@@ -159,16 +159,16 @@ def test_what_the_last_run_left_open_comes_first_once_it_is_begun() -> None:
         claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
 
         def begin() -> None:
-            claims.let_ahead(QUEUE, asyncio.create_task(asyncio.sleep(5)))
-            claims.older_begun()
+            claims.wait_behind(QUEUE, asyncio.create_task(asyncio.sleep(5)))
+            claims.release_new_questions()
 
-        claims.expect_older({QUEUE})
+        claims.hold_new_questions({QUEUE})
         asyncio.get_running_loop().call_later(10, begin)
         await claims.turn(OTHER)
         assert round(now(), 3) == 0
         await claims.turn(QUEUE)
         assert round(now(), 3) == 15
-        claims.older_begun()
+        claims.release_new_questions()
         await claims.turn(QUEUE)
         assert round(now(), 3) == 15
 
@@ -178,10 +178,10 @@ def test_what_the_last_run_left_open_comes_first_once_it_is_begun() -> None:
 async def test_a_question_whose_turn_comes_during_a_shutdown_is_left_to_the_next_start() -> None:
     in_flight = InFlight()
     claims = Claims(in_flight, Released())
-    claims.expect_older({QUEUE})
+    claims.hold_new_questions({QUEUE})
     waiting = asyncio.create_task(claims.turn(QUEUE))
     await asyncio.sleep(0)
     in_flight.draining = True
-    claims.older_begun()
+    claims.release_new_questions()
     assert not await waiting
     assert not await claims.turn(OTHER)

@@ -116,7 +116,7 @@ async def test_during_a_shutdown_a_question_is_only_stored(stage: InboxStage) ->
 async def test_a_new_question_waits_for_the_older_ones_of_its_queue(stage: InboxStage) -> None:
     message = await stage.said("Why?")
     older = asyncio.create_task(asyncio.Event().wait())
-    stage.claims.let_ahead((message.channel.id, 0), older)  # type: ignore[arg-type]  # ends by cancel
+    stage.claims.wait_behind((message.channel.id, 0), older)  # type: ignore[arg-type]  # ends by cancel
     handling = asyncio.create_task(stage.inbox.handle(message))
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await stage.state_of(message) is None:  # noqa: ASYNC110  # a database tells nobody
@@ -134,7 +134,7 @@ async def test_an_edit_waits_until_the_question_is_stored(stage: InboxStage) -> 
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not stage.claims.is_arriving(message.id):  # noqa: ASYNC110  # claims tell nobody
             await asyncio.sleep(0)
-        await stage.claims.stored(message.id)
+        await stage.claims.wait_until_stored(message.id)
     assert await stage.state_of(message) is not None
     await handling
 

@@ -7,7 +7,7 @@ import pytest
 
 from bot.conversation.exchange import State
 from bot.i18n.sentences import ENGLISH
-from bot.inbox.questions import Question, refused
+from bot.inbox.questions import Question, with_refusal
 from tests.doubles import an_exchange
 from tests.inbox_stage import InboxStage, Json
 
@@ -147,7 +147,7 @@ async def test_a_stored_question_keeps_its_quote_if_that_cannot_be_read_again(
 
 async def test_a_thread_is_named_after_the_words_or_what_they_are_about(stage: InboxStage) -> None:
     message = await stage.said("Why?")
-    topic = stage.questions.topic
+    topic = stage.questions.thread_title_source
     assert topic(message, an_exchange(1, "Why so?", quoted="⟦Jun wrote⟧\nWords")) == "Why so?"
     assert topic(message, an_exchange(1, "", quoted="⟦Jun wrote⟧\nWords")) == "Words"
     assert topic(message, an_exchange(1, "", embedded="⟦embed⟧\nTitle")) == "Title"
@@ -175,6 +175,6 @@ async def test_files_that_were_read_are_not_read_again(stage: InboxStage) -> Non
 def test_a_refused_question_is_refused_where_it_was_asked() -> None:
     message: Any = None
     question = Question(message, an_exchange(9, channel=1, place=9))
-    done = refused(question, State.FAILED, "No.")
+    done = with_refusal(question, State.FAILED, "No.")
     assert done.exchange.place_id == 1
     assert done.refusal == (State.FAILED, "No.")

@@ -184,7 +184,7 @@ def test_a_released_question_is_resumed_if_it_is_open_or_was_passed_over(
                 if is_open:
                     claim.opened(QUEUE)
                 if is_contested:
-                    claims.contest(1)
+                    claims.mark_if_claimed(1)
             assert schedule.backoffs.active(QUEUE) == is_open
             await asyncio.sleep(10 * FIRST)
             assert work.times(Need.RESUME) == resumed
