@@ -2,22 +2,31 @@
 
 import argparse
 import ast
+import io
 import statistics
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from docs.rooms import ROOT, arrows, floors, imported, modules
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 LIBRARY: Final = "discord"
+LAYOUT: Final = frozenset(
+    {
+        *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
+        *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
+    }
+)
 
 
 def figures(root: Path) -> dict[str, object]:
     """Return the figures of the checkout at *root* by their names."""
     paths = modules(root)
-    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in paths.items()}
-    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in paths.values()]
+    sources = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    lengths = [len(source.splitlines()) for source in sources.values()]
     functions = {
         f"{name}.{node.name}": node
         for name, tree in trees.items()
@@ -30,6 +39,7 @@ def figures(root: Path) -> dict[str, object]:
     return {
         "modules": len(paths),
         "lines": sum(lengths),
+        "lines of code": sum(_lines_of_code(sources[name], trees[name]) for name in paths),
         "median module": statistics.median_low(lengths),
         "longest module": max(lengths),
         "functions": len(functions),
@@ -46,6 +56,26 @@ def figures(root: Path) -> dict[str, object]:
 
 def _length(node: FunctionNode) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _lines_of_code(source: str, tree: ast.Module) -> int:
+    """Count the lines that are not blank, comments, docstrings or imports."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in LAYOUT:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node):
+            lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+def _is_docstring(node: ast.AST) -> TypeGuard[ast.Expr]:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _constructors(trees: dict[str, ast.Module]) -> Iterator[tuple[str, int]]:

@@ -165,6 +165,11 @@ def test_links_to_files_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_no_figure_waits_to_be_filled_in() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        assert not re.search(r"@[a-z0-9 ]+@", document.read_text()), document.name
+
+
 def test_the_tree_names_every_room() -> None:
     tree = re.search(r"```\nbot/\n(.*?)```", CONTRIBUTING, re.DOTALL)
     assert tree is not None
