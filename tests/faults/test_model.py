@@ -271,7 +271,7 @@ async def test_20_unreachable_is_one_sentence_until_it_is_back(
     async with own_stage.bot(OPENAI_BASE_URL=address) as bot:
         question = await own_stage.ask(unique)
         assert await own_stage.text_on(question) == ENGLISH.model_unreachable
-        assert f"failed: ModelUnreachable {why}" in bot.log
+        assert f"Cannot answer question {question['id']}: ModelUnreachable {why}" in bot.log
         if host != "nobody listens":
             return
 
