@@ -22,7 +22,9 @@ class Deadlines:
     async def next(self, body: AsyncIterator[bytes]) -> bytes | None:
         """Return the next bytes, None at the end; raises TimeoutError."""
         passed = self.passed_in(0)
-        if not passed:
+        if passed:
+            self.cancel_timer()  # It would disturb the timeout below, which fires at once.
+        else:
             self._watch()
         async with asyncio.timeout_at(self.next_at if passed else None) as reading:
             self._reading = reading
