@@ -348,8 +348,8 @@ async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, un
                 await command(ours, "Mina", "system", {"prompt": f"The channel's {unique}"}),
                 await stage.discord.submit_modal(form["interaction"], field),
             ]
-            formless = await stage.use(unchanged, "system")
             await asyncio.gather(*(told_to_wait(stage, one) for one in waiting))
+            formless = await stage.use(unchanged, "system")  # Its read waits behind their writes.
             for one in (*waiting, formless["interaction"]):
                 assert await seconds_of(stage, one) - usual_seconds < LATEST_SECONDS
             await asyncio.sleep(LOCKED_SECONDS - (time.monotonic() - began))

@@ -1,8 +1,11 @@
 """What goes wrong on demand, and what the page shows of it: each test in a sandbox of its own."""
 
+import asyncio
 import re
+from contextlib import suppress
 
 import pytest
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, expect
 
 from bot.i18n.sentences import ENGLISH
@@ -68,6 +71,16 @@ async def test_the_straight_line_is_shown(open_page: Opening) -> None:
     await expect(line).to_contain_text("bucket message_create")
 
 
+async def stop(page: Page) -> None:
+    """Press Stop until it is gone: a press is lost if an edit redraws the message under it."""
+    button = messages(page).get_by_role("button", name="Stop", exact=True).first
+    await expect(button).to_be_visible()
+    while await button.count():
+        with suppress(PlaywrightError):
+            await button.click(timeout=1000)
+        await asyncio.sleep(0.3)
+
+
 async def test_a_private_answer_has_its_line_for_itself(open_page: Opening) -> None:
     """Whatever else is used meanwhile, and when it is made anew."""
     page = await open_page()
@@ -81,14 +94,14 @@ async def test_a_private_answer_has_its_line_for_itself(open_page: Opening) -> N
     await expect(asking.locator(".line-state")).to_have_text("open")
     await use(page, "/usage")
     await expect(usage.locator(".line-state")).to_have_text("done")
-    await messages(page).get_by_role("button", name="Stop", exact=True).first.click()
+    await stop(page)
     await expect(asking.locator(".line-state")).to_have_text("stopped")
     await messages(page).get_by_role("button", name="Regenerate").click()
     await expect(asking.locator(".line-state")).to_have_text("open")
     after = asking.locator(".what:text('History') >> nth=1")
     await expect(after).to_be_visible()
     await expect(asking.locator(".step").last).to_contain_text(edits)
-    await messages(page).get_by_role("button", name="Stop", exact=True).first.click()
+    await stop(page)
     await expect(asking.locator(".line-state")).to_have_text("stopped")
     for other, own in ((usage, 1), (stopping.first, 0), (stopping.last, 0), (renewing, 0)):
         await expect(other.locator(".what").filter(has_text=edits)).to_have_count(own)
