@@ -32,7 +32,7 @@ class Cancellation:
         self._possible = True
 
     def cancel(self, reason: StopReason) -> bool:
-        """End the answer where it is; False if it is ending already."""
+        """Cancel the answer and keep its text so far; False if it is already ending."""
         if not self._possible or self.reason is not None:
             return False
         self.reason = reason

@@ -157,7 +157,7 @@ class Assistant:
         self.memory.running.stop_all(StopReason.REQUESTED)
 
     def stop_answer(self, message_id: int) -> bool:
-        """End the answer to a question where it is; False if none is being made."""
+        """Cancel the running answer to a question and keep its text; False if there is none."""
         return self.memory.running.stop(message_id, StopReason.REQUESTED)
 
     def interrupt(self) -> None:

@@ -40,7 +40,7 @@ class RunningAnswers:
             answer.cancellation.cancel(reason)
 
     def in_places(self, place_ids: Collection[int]) -> list[Answer]:
-        """Return the answers to what was asked in these places, or is answered there."""
+        """Return the running answers whose question or reply is in one of these places."""
         return [
             answer
             for answer in self._answers.values()
@@ -70,7 +70,7 @@ class Memory:
         self._languages = languages
 
     async def reset(self, place: Conversation, before_id: int) -> int:
-        """Forget what was asked in a place before *before_id*; return how many exchanges.
+        """Forget the exchanges of a place before *before_id*; return how many there were.
 
         That is what everybody sees there, and what only the person of *place* sees. Answers to it
         end with a notice.
@@ -109,7 +109,7 @@ class Memory:
         return await self._history.erasure.forget(message_id)
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
-        """Forget what was asked in deleted places, and end the answers there."""
+        """Forget the exchanges of deleted places, and cancel the answers there."""
         _abandon(self.running.in_places(place_ids))
         for answer in self.running.below(place_ids):
             answer.usage_person_id = None

@@ -44,13 +44,13 @@ class ChatModel(Protocol):
 
 
 class Reply(Protocol):
-    """Where an answer is shown. Within the block it shows that work goes on."""
+    """Where an answer is shown. The block shows progress, such as typing."""
 
     async def __aenter__(self) -> Self:
         """Begin."""
 
     async def __aexit__(self, *details: object) -> None:
-        """End. What is shown stays."""
+        """Stop showing progress; the messages stay as they are."""
 
     def write(self, delta: str) -> None:
         """Append to the text, which is shown soon; raises ReplyLost or ReplyBlocked."""

@@ -1,4 +1,4 @@
-"""Read the text of PDFs in a process of its own, which is killed if it takes too much."""
+"""Read the text of PDFs in a process of its own, which is killed if it exceeds its limits."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ class PdfReader:
         self._free = asyncio.Semaphore(MAX_WORKERS)
 
     async def read(self, data: bytes) -> Pdf:
-        """Read the PDF *data*; a failure is told by the `end` of the result."""
+        """Read the PDF *data*; the `end` of the result says whether that failed, and why."""
         async with self._free:
             try:
                 return _parsed(await self._worker_output(data))
