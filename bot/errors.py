@@ -36,21 +36,23 @@ BotError
         └── ModelEmptyBody    a response of status 200 with an empty body
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Final
 
 from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
-from bot.i18n.sentences import Sentences
+from bot.i18n.sentences import Explain, Sentences
 
 
 class BotError(Exception):
     """Base of all errors that this program raises; the text is for the log, `explain` for people.
 
-    An error that has no sentence of its own is explained as a failure on the bot's side.
+    An error that has no sentence in EXPLANATIONS is explained like its base class.
     """
 
     def explain(self, strings: Sentences) -> str:
         """Return what happened and what to do now, for the person who asked."""
-        return strings.answer_failed
+        explain = next(EXPLANATIONS[kind] for kind in type(self).__mro__ if kind in EXPLANATIONS)
+        return explain(strings)
 
 
 class StartRefused(BotError):
@@ -58,11 +60,7 @@ class StartRefused(BotError):
 
 
 class SettingsInvalid(StartRefused):
-    """Settings are missing or wrong; *problems* has one sentence for each."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+    """Settings are missing or wrong; the text has a line for each."""
 
 
 class HistoryUnusable(StartRefused):
@@ -90,9 +88,6 @@ class HistoryFailed(BotError):
     def __init__(self, why: str, *, may_pass: bool = True) -> None:
         super().__init__(why)
         self.may_pass = may_pass
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.memory_unreadable
 
 
 class SystemPromptTooLong(BotError):
@@ -132,9 +127,6 @@ class QueueFull(BotError):
         super().__init__("too many questions wait")
         self.first = first
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.queue_full
-
 
 class NothingAsked(BotError):
     """There is nothing to ask the model: neither words nor a file that can be read."""
@@ -157,57 +149,33 @@ class ModelError(BotError):
 
     reported: ReportedLimits = NO_REPORTED_LIMITS
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_failed
-
 
 class ModelKeyRefused(ModelError):
     """The API does not accept the key (401, 403)."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_key_refused
 
 
 class ModelQuotaExceeded(ModelError):
     """The account behind the key has no credit left."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_quota_exceeded
-
 
 class ModelUnknown(ModelError):
     """The API does not know the model, or this path (404)."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_unknown
 
 
 class ModelBusy(ModelError):
     """Too many requests, or the API is overloaded (429, 503)."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_busy
-
 
 class ModelUnreachable(ModelError):
     """No connection to the API."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_unreachable
 
 
 class ModelTimeout(ModelError):
     """The API was silent for longer than the settings allow."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_timeout
-
 
 class ModelContextExceeded(ModelError):
     """The request is longer than the context window; *reported* are the counts in the error."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_context_exceeded
 
     def __init__(self, why: str = "", reported: ReportedLimits = NO_REPORTED_LIMITS) -> None:
         super().__init__(why)
@@ -217,64 +185,37 @@ class ModelContextExceeded(ModelError):
 class ModelReplyTooLong(ModelContextExceeded):
     """The reply limit that was sent is more than the model allows."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_reply_too_long
-
 
 class ModelRequestRefused(ModelError):
     """The API calls the request malformed (400, 422)."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_request_refused
 
 
 class ImagesUnsupported(ModelError):
     """The model takes no images, whatever they show."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_images_unsupported
-
 
 class ContentFiltered(ModelError):
     """The API's content filter stopped the answer."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_content_filtered
 
 
 class ModelEmpty(ModelError):
     """The answer ended without any text."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_empty
-
 
 class OutputTruncated(ModelError):
     """The answer reached the limit on its length, REPLY_TOKENS."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_output_truncated
 
 
 class ModelThoughtOnly(ModelError):
     """Thinking used up the limit on the answer's length before the answer began."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_thought_only
-
 
 class ModelThoughtCramped(ModelThoughtOnly):
     """Thinking filled the context window before the answer began."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_thought_filled_window
-
 
 class ModelCut(ModelError):
     """The stream ended before the answer did."""
-
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_cut
 
 
 class ModelFailed(ModelError):
@@ -284,5 +225,27 @@ class ModelFailed(ModelError):
 class ModelEmptyBody(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
-    def explain(self, strings: Sentences) -> str:
-        return strings.model_empty_body
+
+EXPLANATIONS: Final[Mapping[type, Explain]] = {
+    BotError: lambda t: t.answer_failed,
+    HistoryFailed: lambda t: t.memory_unreadable,
+    QueueFull: lambda t: t.queue_full,
+    ModelError: lambda t: t.model_failed,
+    ModelKeyRefused: lambda t: t.model_key_refused,
+    ModelQuotaExceeded: lambda t: t.model_quota_exceeded,
+    ModelUnknown: lambda t: t.model_unknown,
+    ModelBusy: lambda t: t.model_busy,
+    ModelUnreachable: lambda t: t.model_unreachable,
+    ModelTimeout: lambda t: t.model_timeout,
+    ModelContextExceeded: lambda t: t.model_context_exceeded,
+    ModelReplyTooLong: lambda t: t.model_reply_too_long,
+    ModelRequestRefused: lambda t: t.model_request_refused,
+    ImagesUnsupported: lambda t: t.model_images_unsupported,
+    ContentFiltered: lambda t: t.model_content_filtered,
+    ModelEmpty: lambda t: t.model_empty,
+    OutputTruncated: lambda t: t.model_output_truncated,
+    ModelThoughtOnly: lambda t: t.model_thought_only,
+    ModelThoughtCramped: lambda t: t.model_thought_filled_window,
+    ModelCut: lambda t: t.model_cut,
+    ModelEmptyBody: lambda t: t.model_empty_body,
+}

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
@@ -88,19 +88,20 @@ def _websocket_url(url: str) -> str:
     return _checked_url(url, ("ws", "wss"))
 
 
-def _ids(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    words = value.strip("[] \t").replace(",", " ").split()
+def _from_text(read: Callable[[str], object]) -> BeforeValidator:
+    """Return the validator that lets *read* make the value of a text, and keeps other values."""
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
+
+
+def _ids(text: str) -> frozenset[int]:
+    words = text.strip("[] \t").replace(",", " ").split()
     if not all(word.isascii() and word.isdigit() for word in words):
         raise ValueError
     return frozenset(int(word) for word in words)
 
 
-def _models(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    names = [name.strip() for name in value.split(",")]
+def _models(text: str) -> tuple[str, ...]:
+    names = [name.strip() for name in text.split(",")]
     if not all(name == "" or is_model_name(name) for name in names):
         raise ValueError
     return tuple(filter(None, names))
@@ -110,17 +111,11 @@ def _no_json(_constant: str) -> object:
     raise ValueError  # Python accepts NaN and Infinity, an API does not.
 
 
-def _json_object(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    options = json.loads(value, parse_constant=_no_json)
+def _json_object(text: str) -> dict[str, Any]:
+    options = json.loads(text, parse_constant=_no_json)
     if not isinstance(options, dict) or RESERVED_OPTIONS & options.keys():
         raise ValueError
     return options
-
-
-def _prices(value: object) -> object:
-    return read_prices(value) if isinstance(value, str) else value
 
 
 def _header_safe(value: SecretStr) -> SecretStr:
@@ -133,19 +128,19 @@ def _header_safe(value: SecretStr) -> SecretStr:
     return SecretStr(secret)
 
 
-def _upper(value: object) -> object:
-    return value.strip().upper() if isinstance(value, str) else value
+def _upper(text: str) -> str:
+    return text.strip().upper()
 
 
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
+def _lower(text: str) -> str:
+    return text.strip().lower()
 
 
-def _language(value: object) -> object:
+def _language(text: str) -> str:
     """Accept one of LANGUAGE_CODES, or a list as desktops set it for gettext: ko_KR:ko:en_US."""
-    if not isinstance(value, str) or not {"_", ":"} & set(value):
-        return _lower(value)
-    wanted = [one.partition("_")[0].strip() for one in value.lower().split(":")]
+    if not {"_", ":"} & set(text):
+        return _lower(text)
+    wanted = [one.partition("_")[0].strip() for one in text.lower().split(":")]
     return next((one for one in wanted if one in LANGUAGE_CODES), "en")
 
 
@@ -180,16 +175,16 @@ class Settings(BaseModel):
     openai_api_key: Secret | None = None
     openai_base_url: HttpUrl = f"https://{OPENAI_HOST}/v1"
     openai_model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200)
-    openai_models: Annotated[tuple[str, ...], BeforeValidator(_models)] = ()
-    openai_options: Annotated[dict[str, Any] | None, BeforeValidator(_json_object)] = None
+    openai_models: Annotated[tuple[str, ...], _from_text(_models)] = ()
+    openai_options: Annotated[dict[str, Any] | None, _from_text(_json_object)] = None
     context_tokens: int = Field(8000, ge=500, le=2_000_000)
     system_prompt: str = "You are a helpful assistant. Answer briefly and plainly."
     reply_tokens: int = Field(2000, ge=16, le=200_000)
-    allowed_guilds: Annotated[frozenset[int], BeforeValidator(_ids)] = frozenset()
+    allowed_guilds: Annotated[frozenset[int], _from_text(_ids)] = frozenset()
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
-    token_prices: Annotated[Prices | None, BeforeValidator(_prices)] = None
-    language: Annotated[Literal["en", "ko"], BeforeValidator(_language)] = "en"
+    token_prices: Annotated[Prices | None, _from_text(read_prices)] = None
+    language: Annotated[Literal["en", "ko"], _from_text(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
     reply_parts: int = Field(5, ge=1, le=100)
     image_turns: int = Field(3, ge=0, le=10)
@@ -200,10 +195,8 @@ class Settings(BaseModel):
     stream_idle_timeout: Seconds = 45
     reply_timeout: float = Field(600, ge=1, le=86_400, allow_inf_nan=False)
     shutdown_grace: float = Field(20, ge=0, le=3600, allow_inf_nan=False)
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = (
-        "INFO"
-    )
-    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _from_text(_upper)] = "INFO"
+    log_format: Annotated[Literal["text", "json"], _from_text(_lower)] = "text"
     discord_api_url: HttpUrl = "https://discord.com/api/v10"
     discord_gateway_url: WebSocketUrl = "wss://gateway.discord.gg/"
 
@@ -304,12 +297,12 @@ class Settings(BaseModel):
             return cls.model_validate({**_named(_in_file()), **_named(os.environ), **given})
         except ValidationError as error:
             problems = [_problem(str(e["loc"][0]), e["type"]) for e in error.errors()]
-            raise SettingsInvalid(problems) from None
+            raise SettingsInvalid("\n".join(problems)) from None
         except UnicodeDecodeError:
-            raise SettingsInvalid([".env is not UTF-8 text: save it as UTF-8."]) from None
+            raise SettingsInvalid(".env is not UTF-8 text: save it as UTF-8.") from None
         except OSError as error:
             problem = f".env cannot be read ({error.strerror}): make it readable."
-            raise SettingsInvalid([problem]) from None
+            raise SettingsInvalid(problem) from None
 
 
 def remedy(field: str) -> str:

@@ -185,7 +185,7 @@ def test_any_refusal_is_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(words: list[str], *, offline: bool) -> int:
-        raise SettingsInvalid(["One.", "Two."])
+        raise SettingsInvalid("One.\nTwo.")
 
     monkeypatch.setattr("bot.terminal.chat", refused)
     assert main(["chat"]) == 2
