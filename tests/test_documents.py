@@ -16,7 +16,7 @@ from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import ENGLISH
 from bot.settings import Settings
 from docs.picture import PICTURE, picture
-from tests.i18n.test_sentences import COMMANDS, FIELDS, MODEL_ERRORS, OPTIONS
+from tests.i18n.test_sentences import COMMANDS, MODEL_ERRORS, NAMES, OPTIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -104,7 +104,7 @@ def explained_sentences(language: str) -> list[str]:
     """Return the names of the sentences that have a remedy, in the order of the document."""
     tables = re.findall(r"(?<=\|---\|---\|\n).*?(?=\n\n)", TROUBLESHOOTING[language], re.DOTALL)
     first = [row[2:].partition(". |")[0] for table in tables for row in table.splitlines()]
-    texts = {name: plain(getattr(LANGUAGES[language], name)) for name in FIELDS}
+    texts = {name: plain(getattr(LANGUAGES[language], name)) for name in NAMES}
     found = [[name for name, text in texts.items() if text.startswith(one)] for one in first]
     assert all(found), [one for one, some in zip(first, found, strict=True) if not some]
     return [some[0] for some in found]
@@ -115,9 +115,7 @@ def plain(sentence: str) -> str:
     return re.sub(r" ?\([^()]*\{[^()]*\)", "", sentence)
 
 
-@pytest.mark.parametrize(
-    "text", [*KOREAN_DOCUMENTS.values(), *map(KOREAN.__getattribute__, FIELDS)]
-)
+@pytest.mark.parametrize("text", [*KOREAN_DOCUMENTS.values(), *map(KOREAN.__getattribute__, NAMES)])
 def test_the_particle_behind_a_korean_command_fits_its_sound(text: str) -> None:
     particles = "은|는|이|가|을|를|과|와|으로|로"
     for name, particle in re.findall(rf"/([가-힣]+?)`?({particles})(?=[\s,.])", text):

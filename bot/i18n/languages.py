@@ -6,7 +6,7 @@ from typing import Final
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH, Sentences
 
-LANGUAGES: Final = {"en": ENGLISH, "ko": KOREAN}
+LANGUAGES: Final[dict[str, Sentences]] = {"en": ENGLISH, "ko": KOREAN}
 
 
 class Languages:

@@ -1,595 +1,406 @@
-"""Everything that people read, in English. Each other language is a table with the same fields."""
+"""Everything that people read, in English. Each other language is a class with the same names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sentences:
-    """What people read in one language.
+    """What people read in one language: English, or a subclass that replaces every sentence.
 
-    Each field is a whole sentence or a label. Braces are filled in by name. A field that ends in
-    _plain is the sentence for an answer that has no Continue button.
+    Each is a whole sentence or a label. Braces are filled in by name. A name that ends in _plain is
+    that of the sentence for an answer that has no Continue button.
     """
 
+    def __init_subclass__(cls) -> None:
+        """Let the bot not start if a language lacks a sentence, or has one that English lacks."""
+        differing = set(names_in(cls)) ^ set(names_in(Sentences))
+        if differing:
+            raise TypeError(f"{cls.__name__} and English differ in {sorted(differing)}")
+
     # Instead of an answer
-    hint_no_question: str
-    hint_text_only: str
-    hint_nothing_readable: str
-    hint_needs_mention: str
-    queue_full: str
-    rate_limited: str
-    memory_unreadable: str
-    memory_unwritable: str
-
-    # Notices under an answer
-    file_not_text: str
-    files_off: str
-    file_too_large: str
-    file_unreachable: str
-    file_cut: str
-    pdfs_off: str
-    pdf_locked: str
-    pdf_damaged: str
-    pdf_without_text: str
-    pdf_too_complex: str
-    pdf_cut: str
-    pictures_off: str
-    picture_unsupported: str
-    picture_left_out: str
-    pictures_unreachable: str
-    pictures_busy: str
-    pictures_refused: str
-    files_shortened: str
-    question_shortened: str
-    stopped: str
-    stopped_by_reset: str
-    interrupted: str
-    interrupted_too_often: str
-    too_late: str
-
-    # What went wrong with the model
-    model_key_refused: str
-    model_quota_exceeded: str
-    model_unknown: str
-    model_busy: str
-    model_unreachable: str
-    model_timeout: str
-    model_context_exceeded: str
-    model_context_asked: str
-    model_reply_too_long: str
-    model_request_refused: str
-    model_images_unsupported: str
-    model_content_filtered: str
-    model_empty: str
-    model_output_truncated: str
-    model_output_truncated_plain: str
-    model_thought_only: str
-    model_thought_filled_window: str
-    model_cut: str
-    model_cut_plain: str
-    model_failed: str
-    model_empty_body: str
-    answer_failed: str
-
-    # /ask and "Ask about this"
-    ask_name: str
-    ask_description: str
-    ask_question_option_name: str
-    ask_question_option: str
-    ask_private_option_name: str
-    ask_private_option: str
-    ask_about_menu: str
-    ask_modal_title: str
-    ask_modal_label: str
-    pasted_question: str
-    ask_nothing_to_read: str
-    ask_about_lost: str
-
-    # /reset
-    reset_name: str
-    reset_description: str
-    reset_done: str
-    reset_one: str
-    reset_nothing: str
-
-    # /system; the options for the scope are those of /model, too
-    system_name: str
-    system_description: str
-    system_prompt_option_name: str
-    system_prompt_option: str
-    scope_option_name: str
-    scope_option: str
-    scope_channel: str
-    scope_server: str
-    system_modal_title: str
-    system_modal_label: str
-    system_placeholder: str
-    system_set_channel: str
-    system_set_thread: str
-    system_set_dm: str
-    system_set_server: str
-    system_cleared: str
-    system_too_long: str
-
-    # /model
-    model_name: str
-    model_description: str
-    model_option_name: str
-    model_option: str
-    model_default_choice: str
-    model_until_choice: str
-    model_reason_own: str
-    model_reason_channel: str
-    model_reason_server: str
-    model_reason_default: str
-    model_shutdown: str
-    model_set_channel: str
-    model_set_thread: str
-    model_set_dm: str
-    model_set_server: str
-    model_cleared: str
-    model_not_offered: str
-    model_list_missing: str
-
-    # /usage
-    usage_name: str
-    usage_description: str
-    usage_by_option_name: str
-    usage_by_option: str
-    usage_by_person: str
-    usage_by_channel: str
-    usage_by_day: str
-    usage_own: str
-    usage_guild: str
-    usage_today: str
-    usage_week: str
-    usage_month: str
-    usage_all_time: str
-    usage_line: str
-    usage_forgotten_people: str
-    usage_others: str
-    usage_total: str
-    usage_nothing: str
-    usage_estimated: str
-    usage_unpriced: str
-    usage_days: str
-
-    # /help
-    help_name: str
-    help_description: str
-    help_ask_channel: str
-    help_follow_up: str
-    help_follow_up_mention: str
-    help_ask_in_place: str
-    help_ask_own_thread: str
-    help_ask_dm: str
-    help_ask_user_install: str
-    help_about: str
-    help_files: str
-    help_pdfs: str
-    help_pictures: str
-    help_memory: str
-    help_buttons: str
-    help_buttons_user_install: str
-    help_model: str
-    help_prompt_own: str
-    help_prompt_server: str
-    help_prompt_default: str
-    help_commands: str
-    help_commands_managers: str
-    help_commands_dm: str
-    help_commands_user_install: str
-
-    # /privacy, /export and /forget-me
-    privacy_name: str
-    privacy_description: str
-    privacy_what: str
-    privacy_where: str
-    privacy_pictures: str
-    privacy_usage: str
-    privacy_kept_days: str
-    privacy_kept_until_deleted: str
-    privacy_rights: str
-    export_name: str
-    export_description: str
-    export_done: str
-    export_cut: str
-    export_nothing: str
-    forget_me_name: str
-    forget_me_description: str
-    forget_me_sure: str
-    forget_me_label: str
-    forget_me_done: str
-
-    # Under an answer: what the reply itself adds
-    thought: str
-    reply_attached: str
-    reply_too_long: str
-    reply_blocked: str
-
-    # Buttons, and what is said about a press
-    stop_label: str
-    regenerate_label: str
-    continue_label: str
-    previous_answer_kept: str
-    continue_interrupted: str
-    continue_interrupted_plain: str
-    nothing_to_stop: str
-    answer_running: str
-    answer_forgotten: str
-
-    # Why a command, a button or a modal did nothing
-    refused_button: str
-    refused_permission: str
-    refused_server_scope: str
-    refused_usage_by: str
-    refused_place: str
-    command_memory_failed: str
-    command_failed: str
-    modal_outdated: str
-    modal_text_returned: str
-
-    # The terminal
-    terminal_greeting: str
-    terminal_remembered: str
-    terminal_reset: str
-    terminal_system: str
-    terminal_unknown_command: str
-    terminal_without_memory: str
-
-
-# Chooses a sentence and fills in its values, such as `lambda t: t.file_cut.format(name=name)`.
-Explain = Callable[[Sentences], str]
-
-
-ENGLISH: Final = Sentences(
-    hint_no_question=(
+    hint_no_question = (
         "Hi! What would you like to know? Write your question in the same message that mentions me."
-    ),
-    hint_text_only="Hi! I can only read text. Please write your question in words.",
-    hint_nothing_readable=(
+    )
+    hint_text_only = "Hi! I can only read text. Please write your question in words."
+    hint_nothing_readable = (
         "Hi! I can read text, text files and pictures, but I found none of them here. Please write "
         "your question in words."
-    ),
-    hint_needs_mention=(
+    )
+    hint_needs_mention = (
         "Here I can only read messages that mention me. Mention me in your message, or ask an "
         "admin to turn on the Message Content Intent for me."
-    ),
-    queue_full=(
+    )
+    queue_full = (
         "Too many questions are waiting here already. Please ask again when they are answered."
-    ),
-    rate_limited=(
+    )
+    rate_limited = (
         "You are asking faster than I may answer: the limit is {limit} questions a minute. I "
         "skipped this one; please ask it again in a minute."
-    ),
-    memory_unreadable="I cannot read my memory right now. Please try again in a minute.",
-    memory_unwritable="My memory cannot be written right now: I will not remember this.",
-    file_not_text="I did not read {name}: it contains no text that I can read.",
-    files_off="I did not read {name}: I am not set up to read files.",
-    file_too_large="I did not read {name}: it is larger than {limit:g} MB.",
-    file_unreachable="I could not download {name} from Discord. Please send it again.",
-    file_cut="I read only the first {characters:,} characters of {name}; the rest does not fit.",
-    pdfs_off="I did not read {name}: I am not set up to read PDFs.",
-    pdf_locked="I did not read {name}: it is protected with a password.",
-    pdf_damaged="I did not read {name}: the PDF is damaged.",
-    pdf_without_text="I did not read {name}: its pages are pictures without text.",
-    pdf_too_complex="I did not read {name}: reading it takes more time or memory than I may use.",
-    pdf_cut="I read only the beginning of {name}. Pages read: {pages}.",
-    pictures_off="I did not look at {name}: I am not set up to look at pictures.",
-    picture_unsupported=(
+    )
+    memory_unreadable = "I cannot read my memory right now. Please try again in a minute."
+    memory_unwritable = "My memory cannot be written right now: I will not remember this."
+
+    # Notices under an answer
+    file_not_text = "I did not read {name}: it contains no text that I can read."
+    files_off = "I did not read {name}: I am not set up to read files."
+    file_too_large = "I did not read {name}: it is larger than {limit:g} MB."
+    file_unreachable = "I could not download {name} from Discord. Please send it again."
+    file_cut = "I read only the first {characters:,} characters of {name}; the rest does not fit."
+    pdfs_off = "I did not read {name}: I am not set up to read PDFs."
+    pdf_locked = "I did not read {name}: it is protected with a password."
+    pdf_damaged = "I did not read {name}: the PDF is damaged."
+    pdf_without_text = "I did not read {name}: its pages are pictures without text."
+    pdf_too_complex = "I did not read {name}: reading it takes more time or memory than I may use."
+    pdf_cut = "I read only the beginning of {name}. Pages read: {pages}."
+    pictures_off = "I did not look at {name}: I am not set up to look at pictures."
+    picture_unsupported = (
         "I did not look at {name}: I can only see PNG, JPEG, GIF and WebP pictures."
-    ),
-    picture_left_out="I did not look at {name}: there is no room for more pictures.",
-    pictures_unreachable=(
+    )
+    picture_left_out = "I did not look at {name}: there is no room for more pictures."
+    pictures_unreachable = (
         "I could not download some of the pictures from Discord. Please send them again."
-    ),
-    pictures_busy=(
+    )
+    pictures_busy = (
         "I did not look at the pictures: too many are on their way to the AI model just now. "
         "Please try again in a minute."
-    ),
-    pictures_refused="The AI service did not take the pictures, so I answered without them.",
-    files_shortened=(
+    )
+    pictures_refused = "The AI service did not take the pictures, so I answered without them."
+    files_shortened = (
         "Your files are longer than I can read at once, so I read the first {percent}% of them."
-    ),
-    question_shortened=(
+    )
+    question_shortened = (
         "Your question was longer than I can read at once, so I read the first {percent}% of it. "
         "Please ask about the rest separately."
-    ),
-    stopped="Stopped here, as requested.",
-    stopped_by_reset="Stopped: this conversation was reset.",
-    interrupted="I have to restart. This answer goes on as soon as I am back.",
-    interrupted_too_often=(
+    )
+    stopped = "Stopped here, as requested."
+    stopped_by_reset = "Stopped: this conversation was reset."
+    interrupted = "I have to restart. This answer goes on as soon as I am back."
+    interrupted_too_often = (
         "I was interrupted here more than once and cannot finish this. Please ask me again."
-    ),
-    too_late="I was away for too long to answer this in time. Please ask me again.",
-    model_key_refused=(
+    )
+    too_late = "I was away for too long to answer this in time. Please ask me again."
+
+    # What went wrong with the model
+    model_key_refused = (
         "The AI service refused my key. Please tell an admin: the API key needs to be replaced."
-    ),
-    model_quota_exceeded=(
+    )
+    model_quota_exceeded = (
         "The AI service says that my credit is used up. Please tell an admin: the account needs "
         "credit before I can answer."
-    ),
-    model_unknown=(
+    )
+    model_unknown = (
         "The AI service does not know the model that I am set to use. Please ask an admin to "
         "choose another one with /model, or to check OPENAI_MODEL and OPENAI_BASE_URL."
-    ),
-    model_busy="The AI service is too busy right now. Please try again in a minute.",
-    model_unreachable="I cannot reach the AI service right now. Please try again in a minute.",
-    model_timeout="The AI service took too long. Please try again in a minute.",
-    model_context_exceeded=(
+    )
+    model_busy = "The AI service is too busy right now. Please try again in a minute."
+    model_unreachable = "I cannot reach the AI service right now. Please try again in a minute."
+    model_timeout = "The AI service took too long. Please try again in a minute."
+    model_context_exceeded = (
         "This conversation is too long for the AI model. Try a shorter question, or start a new "
         "conversation with /reset (in a server, only its managers can). If it happens again, "
         "please tell an admin: CONTEXT_TOKENS needs to be lower."
-    ),
-    model_context_asked=(
+    )
+    model_context_asked = (
         "This conversation is too long for the AI model. Try a shorter question. If it happens "
         "again, please tell an admin: CONTEXT_TOKENS needs to be lower."
-    ),
-    model_reply_too_long=(
+    )
+    model_reply_too_long = (
         "I asked the AI model for a longer answer than it allows. Please tell an admin: "
         "REPLY_TOKENS needs to be lower."
-    ),
-    model_request_refused=(
+    )
+    model_request_refused = (
         "The AI service did not accept my request. Please tell an admin: the log says why."
-    ),
-    model_images_unsupported="The AI model cannot see pictures. I leave them out.",
-    model_content_filtered=(
+    )
+    model_images_unsupported = "The AI model cannot see pictures. I leave them out."
+    model_content_filtered = (
         "The AI service withheld the answer because of its content rules. "
         "Asking in other words may help."
-    ),
-    model_empty="The AI service sent an empty answer. Please try again, perhaps in other words.",
-    model_output_truncated=(
+    )
+    model_empty = "The AI service sent an empty answer. Please try again, perhaps in other words."
+    model_output_truncated = (
         "The answer reached its length limit and stops here. Press Continue, or ask me to go on."
-    ),
-    model_output_truncated_plain=(
+    )
+    model_output_truncated_plain = (
         "The answer reached its length limit and stops here. Ask me to go on."
-    ),
-    model_thought_only=(
+    )
+    model_thought_only = (
         "The AI model used up its length limit by thinking, so there is no answer. Try a simpler "
         "question, and tell an admin: REPLY_TOKENS needs to be higher for this model."
-    ),
-    model_thought_filled_window=(
+    )
+    model_thought_filled_window = (
         "The AI model thought until its context window was full, so there is no answer. A shorter "
         "question may help. Please tell an admin: CONTEXT_TOKENS needs to be lower, or the model "
         "needs a larger context window."
-    ),
-    model_cut=(
+    )
+    model_cut = (
         "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."
-    ),
-    model_cut_plain="The answer was cut off here by a lost connection. Ask me to go on.",
-    model_failed="The AI service had a problem. Please try again in a minute.",
-    model_empty_body=(
+    )
+    model_cut_plain = "The answer was cut off here by a lost connection. Ask me to go on."
+    model_failed = "The AI service had a problem. Please try again in a minute."
+    model_empty_body = (
         "The AI service sent nothing back. Some services do that when a conversation is too long. "
         "Try a shorter question. If it happens again, please tell an admin: CONTEXT_TOKENS may "
         "need to be lower."
-    ),
-    answer_failed="Something went wrong on my side. Please try again; the log has the details.",
-    ask_name="ask",
-    ask_description="Ask me something, even where I cannot read messages",
-    ask_question_option_name="question",
-    ask_question_option="What you want to know",
-    ask_private_option_name="private",
-    ask_private_option="Show the answer only to you (default), or to everyone here",
-    ask_about_menu="Ask about this",
-    ask_modal_title="Ask about this message",
-    ask_modal_label="Your question (optional)",
-    pasted_question="Question",
-    ask_nothing_to_read="This message has no text that I can read.",
-    ask_about_lost=(
+    )
+    answer_failed = "Something went wrong on my side. Please try again; the log has the details."
+
+    # /ask and "Ask about this"
+    ask_name = "ask"
+    ask_description = "Ask me something, even where I cannot read messages"
+    ask_question_option_name = "question"
+    ask_question_option = "What you want to know"
+    ask_private_option_name = "private"
+    ask_private_option = "Show the answer only to you (default), or to everyone here"
+    ask_about_menu = "Ask about this"
+    ask_modal_title = "Ask about this message"
+    ask_modal_label = "Your question (optional)"
+    pasted_question = "Question"
+    ask_nothing_to_read = "This message has no text that I can read."
+    ask_about_lost = (
         "I no longer know which message this was about: I was restarted, the message was deleted, "
         "or the form was open for more than an hour. Please ask about the message again."
-    ),
-    reset_name="reset",
-    reset_description="Forget this conversation",
-    reset_done="I have forgotten {count} exchanges in this place. We start afresh.",
-    reset_one="I have forgotten 1 exchange in this place. We start afresh.",
-    reset_nothing="There was nothing to forget in this place.",
-    system_name="system",
-    system_description="Show or change the instructions that I follow here (the system prompt)",
-    system_prompt_option_name="prompt",
-    system_prompt_option="The new system prompt; leave it out to view and edit the current one",
-    scope_option_name="scope",
-    scope_option="What it applies to: this place (default) or the whole server",
-    scope_channel="channel",
-    scope_server="server",
-    system_modal_title="System prompt",
-    system_modal_label="Leave empty to use the inherited prompt",
-    system_placeholder="Current: {prompt}",
-    system_set_channel="The system prompt of this channel is set. It applies to its threads, too.",
-    system_set_thread="The system prompt of this thread is set.",
-    system_set_dm="The system prompt of our direct messages is set.",
-    system_set_server=(
+    )
+
+    # /reset
+    reset_name = "reset"
+    reset_description = "Forget this conversation"
+    reset_done = "I have forgotten {count} exchanges in this place. We start afresh."
+    reset_one = "I have forgotten 1 exchange in this place. We start afresh."
+    reset_nothing = "There was nothing to forget in this place."
+
+    # /system; the options for the scope are those of /model, too
+    system_name = "system"
+    system_description = "Show or change the instructions that I follow here (the system prompt)"
+    system_prompt_option_name = "prompt"
+    system_prompt_option = "The new system prompt; leave it out to view and edit the current one"
+    scope_option_name = "scope"
+    scope_option = "What it applies to: this place (default) or the whole server"
+    scope_channel = "channel"
+    scope_server = "server"
+    system_modal_title = "System prompt"
+    system_modal_label = "Leave empty to use the inherited prompt"
+    system_placeholder = "Current: {prompt}"
+    system_set_channel = "The system prompt of this channel is set. It applies to its threads, too."
+    system_set_thread = "The system prompt of this thread is set."
+    system_set_dm = "The system prompt of our direct messages is set."
+    system_set_server = (
         "The system prompt of this server is set. Channels with their own prompt keep it."
-    ),
-    system_cleared=(
+    )
+    system_cleared = (
         "Cleared. The system prompt of the channel or the server applies here now, or else the "
         "default one."
-    ),
-    system_too_long=(
+    )
+    system_too_long = (
         "This system prompt is too long: it has {characters} characters and about {tokens} tokens. "
         "The limit is {character_limit} characters and {token_limit} tokens. Nothing was changed."
-    ),
-    model_name="model",
-    model_description="Show which model answers here, or choose another one",
-    model_option_name="model",
-    model_option="The model to use, or default; leave it out to see the current one",
-    model_default_choice="default ({model})",
-    model_until_choice="{model} (until {date})",
-    model_reason_own="It was chosen for this place.",
-    model_reason_channel="It was chosen for the channel that this thread belongs to.",
-    model_reason_server="It was chosen for this server.",
-    model_reason_default="It is the default; no other model was chosen here.",
-    model_shutdown="According to the AI service, this model will be shut down on {date}.",
-    model_set_channel="From now on {model} answers in this channel and its threads.",
-    model_set_thread="From now on {model} answers in this thread.",
-    model_set_dm="From now on {model} answers you here.",
-    model_set_server=(
+    )
+
+    # /model
+    model_name = "model"
+    model_description = "Show which model answers here, or choose another one"
+    model_option_name = "model"
+    model_option = "The model to use, or default; leave it out to see the current one"
+    model_default_choice = "default ({model})"
+    model_until_choice = "{model} (until {date})"
+    model_reason_own = "It was chosen for this place."
+    model_reason_channel = "It was chosen for the channel that this thread belongs to."
+    model_reason_server = "It was chosen for this server."
+    model_reason_default = "It is the default; no other model was chosen here."
+    model_shutdown = "According to the AI service, this model will be shut down on {date}."
+    model_set_channel = "From now on {model} answers in this channel and its threads."
+    model_set_thread = "From now on {model} answers in this thread."
+    model_set_dm = "From now on {model} answers you here."
+    model_set_server = (
         "From now on {model} answers in this server. Channels with their own model keep it."
-    ),
-    model_cleared="Choice cleared. From now on {model} answers here.",
-    model_not_offered="I cannot use {model}, so nothing was changed. Choose one of these: {models}",
-    model_list_missing=(
+    )
+    model_cleared = "Choice cleared. From now on {model} answers here."
+    model_not_offered = (
+        "I cannot use {model}, so nothing was changed. Choose one of these: {models}"
+    )
+    model_list_missing = (
         "The AI service does not tell me right now which models it has, so nothing was changed. "
         "Please try again in a minute, or ask the operator of this bot to set OPENAI_MODELS."
-    ),
-    usage_name="usage",
-    usage_description="See how many tokens you have used, and what they cost",
-    usage_by_option_name="by",
-    usage_by_option="For server managers: the usage of everyone in this server, grouped by this",
-    usage_by_person="person",
-    usage_by_channel="channel",
-    usage_by_day="day",
-    usage_own="Your usage in all places:",
-    usage_guild="Usage in this server in the last 30 days:",
-    usage_today="Today",
-    usage_week="Last 7 days",
-    usage_month="Last 30 days",
-    usage_all_time="All time",
-    usage_line="{label}: {prompt} tokens in, {completion} out, answers: {answers}",
-    usage_forgotten_people="people who were forgotten",
-    usage_others="Others",
-    usage_total="Total",
-    usage_nothing="There was no usage in this server in the last 30 days.",
-    usage_estimated=(
+    )
+
+    # /usage
+    usage_name = "usage"
+    usage_description = "See how many tokens you have used, and what they cost"
+    usage_by_option_name = "by"
+    usage_by_option = "For server managers: the usage of everyone in this server, grouped by this"
+    usage_by_person = "person"
+    usage_by_channel = "channel"
+    usage_by_day = "day"
+    usage_own = "Your usage in all places:"
+    usage_guild = "Usage in this server in the last 30 days:"
+    usage_today = "Today"
+    usage_week = "Last 7 days"
+    usage_month = "Last 30 days"
+    usage_all_time = "All time"
+    usage_line = "{label}: {prompt} tokens in, {completion} out, answers: {answers}"
+    usage_forgotten_people = "people who were forgotten"
+    usage_others = "Others"
+    usage_total = "Total"
+    usage_nothing = "There was no usage in this server in the last 30 days."
+    usage_estimated = (
         "≈ marks figures that are partly estimated, because the AI service did not report the "
         "tokens."
-    ),
-    usage_unpriced="No price is set for: {models}",
-    usage_days="Days begin at midnight UTC. Usage in a thread counts for its channel.",
-    help_name="help",
-    help_description="What I do here, and how to ask me",
-    help_ask_channel="Mention me in a message, and I answer in a thread that starts from it.",
-    help_follow_up="In the thread, just keep writing: you do not need to mention me again.",
-    help_follow_up_mention="In the thread, mention me again or reply to one of my messages.",
-    help_ask_in_place="Mention me or reply to one of my messages, and I answer right here.",
-    help_ask_own_thread="Just write: this thread is a conversation with me.",
-    help_ask_dm="Just write: I answer every message here.",
-    help_ask_user_install=(
+    )
+    usage_unpriced = "No price is set for: {models}"
+    usage_days = "Days begin at midnight UTC. Usage in a thread counts for its channel."
+
+    # /help
+    help_name = "help"
+    help_description = "What I do here, and how to ask me"
+    help_ask_channel = "Mention me in a message, and I answer in a thread that starts from it."
+    help_follow_up = "In the thread, just keep writing: you do not need to mention me again."
+    help_follow_up_mention = "In the thread, mention me again or reply to one of my messages."
+    help_ask_in_place = "Mention me or reply to one of my messages, and I answer right here."
+    help_ask_own_thread = "Just write: this thread is a conversation with me."
+    help_ask_dm = "Just write: I answer every message here."
+    help_ask_user_install = (
         "I cannot read messages here, so ask me with /ask. Only you see the answer, unless you "
         "choose to show it to everyone."
-    ),
-    help_about=(
+    )
+    help_about = (
         'In the menu of any message, Apps > "Ask about this" asks me about it. Only you see the '
         "answer."
-    ),
-    help_files=(
+    )
+    help_files = (
         "I read text files that are attached to a question, to the message that it replies to, or "
         "to a message that you ask about."
-    ),
-    help_pdfs="I also read the text of PDFs attached there.",
-    help_pictures="I also look at pictures attached there (PNG, JPEG, GIF, WebP).",
-    help_memory="I remember what was said here.",
-    help_buttons=(
+    )
+    help_pdfs = "I also read the text of PDFs attached there."
+    help_pictures = "I also look at pictures attached there (PNG, JPEG, GIF, WebP)."
+    help_memory = "I remember what was said here."
+    help_buttons = (
         "An answer has a Stop button while I write it, then Regenerate, and Continue if it was cut "
         "off. If only you see it and it takes several messages, it has only Stop."
-    ),
-    help_buttons_user_install=(
+    )
+    help_buttons_user_install = (
         "An answer that only you see has a Stop button while I write it. If it is a single "
         "message, it then has Regenerate, and Continue if it was cut off."
-    ),
-    help_model="The model that answers here is {model}.",
-    help_prompt_own="The system prompt that was set for this place or its channel applies here.",
-    help_prompt_server="The system prompt of this server applies here.",
-    help_prompt_default="The default system prompt applies here.",
-    help_commands="Commands for everyone: /ask, /model, /usage, /privacy, /export, /forget-me.",
-    help_commands_managers=(
+    )
+    help_model = "The model that answers here is {model}."
+    help_prompt_own = "The system prompt that was set for this place or its channel applies here."
+    help_prompt_server = "The system prompt of this server applies here."
+    help_prompt_default = "The default system prompt applies here."
+    help_commands = "Commands for everyone: /ask, /model, /usage, /privacy, /export, /forget-me."
+    help_commands_managers = (
         "For server managers: /reset forgets this conversation, /system sets the instructions that "
         "I follow, /model chooses the model that answers, and /usage shows the usage of everyone."
-    ),
-    help_commands_dm=(
+    )
+    help_commands_dm = (
         "In direct messages you are in charge: /reset forgets this conversation, /system sets the "
         "instructions that I follow, and /model chooses the model that answers."
-    ),
-    help_commands_user_install="Commands here: /ask, /usage, /privacy, /export, /forget-me.",
-    privacy_name="privacy",
-    privacy_description="What I store about you, where it goes, and for how long",
-    privacy_what=(
+    )
+    help_commands_user_install = "Commands here: /ask, /usage, /privacy, /export, /forget-me."
+
+    # /privacy, /export and /forget-me
+    privacy_name = "privacy"
+    privacy_description = "What I store about you, where it goes, and for how long"
+    privacy_what = (
         "I store what you ask me, the messages that your question forwards, replies to or is "
         "about, the text of the files that come with it, and my answers, together with your name. "
         "That is how I remember the conversation in each place."
-    ),
-    privacy_where=(
+    )
+    privacy_where = (
         "To answer, I send it to {host} (model {model}), together with what was said before in the "
         "same place, the replies above it, and the name and topic of the place."
-    ),
-    privacy_pictures=(
+    )
+    privacy_pictures = (
         "Pictures are sent there, too, and again with later questions while they are still in "
         "Discord. I do not store them, only their names."
-    ),
-    privacy_usage=(
+    )
+    privacy_usage = (
         "I also count the tokens that you use, by day, channel and model; /usage shows them. After "
         "/forget-me they are no longer linked to you."
-    ),
-    privacy_kept_days="I forget it after {days} days.",
-    privacy_kept_until_deleted="I keep it until it is reset or deleted.",
-    privacy_rights=(
+    )
+    privacy_kept_days = "I forget it after {days} days."
+    privacy_kept_until_deleted = "I keep it until it is reset or deleted."
+    privacy_rights = (
         "If you edit or delete something in Discord, I change or forget it, too. /export gives you "
         "everything that you asked me and what I answered; /forget-me makes me forget it, in every "
         "place."
-    ),
-    export_name="export",
-    export_description=(
+    )
+    export_name = "export"
+    export_description = (
         "Get everything that you asked me and what I answered, as files that only you see"
-    ),
-    export_done="Here is everything that you asked me and what I answered. Exchanges: {count}.",
-    export_cut="Here are your newest {count} exchanges; the older ones do not fit into the file.",
-    export_nothing="I have nothing stored that you asked me.",
-    forget_me_name="forget-me",
-    forget_me_description="Make me forget everything that you asked me, in every place",
-    forget_me_sure=(
+    )
+    export_done = "Here is everything that you asked me and what I answered. Exchanges: {count}."
+    export_cut = "Here are your newest {count} exchanges; the older ones do not fit into the file."
+    export_nothing = "I have nothing stored that you asked me."
+    forget_me_name = "forget-me"
+    forget_me_description = "Make me forget everything that you asked me, in every place"
+    forget_me_sure = (
         "I will permanently forget everything that you asked me and what I answered, in every "
         "place. Messages in Discord stay there until you delete them."
-    ),
-    forget_me_label="Forget everything",
-    forget_me_done="I have forgotten everything, in every place. Exchanges: {count}.",
-    thought="Thought for {seconds} s.",
-    reply_attached="This is only the beginning: the full answer is in the attached {name}.",
-    reply_blocked=(
+    )
+    forget_me_label = "Forget everything"
+    forget_me_done = "I have forgotten everything, in every place. Exchanges: {count}."
+
+    # Under an answer: what the reply itself adds
+    thought = "Thought for {seconds} s."
+    reply_attached = "This is only the beginning: the full answer is in the attached {name}."
+    reply_too_long = "There is more, but Discord does not let me show it here. Ask me to go on."
+    reply_blocked = (
         "A rule of this server or of Discord blocked the rest of my answer, so I stopped here. "
         "Try asking in other words."
-    ),
-    reply_too_long="There is more, but Discord does not let me show it here. Ask me to go on.",
-    stop_label="Stop",
-    regenerate_label="Regenerate",
-    continue_label="Continue",
-    previous_answer_kept="I could not produce a new answer, so I kept the previous one.",
-    continue_interrupted="I have to restart. Press Continue again when I am back.",
-    continue_interrupted_plain="I have to restart. Ask me to go on when I am back.",
-    nothing_to_stop="There is nothing to stop: I am no longer writing this answer.",
-    answer_running="I am already writing this answer.",
-    answer_forgotten="I no longer remember this answer. Please ask me again.",
-    refused_button=(
+    )
+
+    # Buttons, and what is said about a press
+    stop_label = "Stop"
+    regenerate_label = "Regenerate"
+    continue_label = "Continue"
+    previous_answer_kept = "I could not produce a new answer, so I kept the previous one."
+    continue_interrupted = "I have to restart. Press Continue again when I am back."
+    continue_interrupted_plain = "I have to restart. Ask me to go on when I am back."
+    nothing_to_stop = "There is nothing to stop: I am no longer writing this answer."
+    answer_running = "I am already writing this answer."
+    answer_forgotten = "I no longer remember this answer. Please ask me again."
+
+    # Why a command, a button or a modal did nothing
+    refused_button = (
         "Only the person who asked, and people who may manage messages, can use this button. You "
         "can ask me yourself."
-    ),
-    refused_permission="Only people with the Manage Server permission can do this here.",
-    refused_server_scope="There is no server here. In direct messages, leave the scope out.",
-    refused_usage_by=(
+    )
+    refused_permission = "Only people with the Manage Server permission can do this here."
+    refused_server_scope = "There is no server here. In direct messages, leave the scope out."
+    refused_usage_by = (
         "This only works in servers that I was added to. Leave the option out to see your own "
         "usage."
-    ),
-    refused_place="I am not set up to work here. The operator of this bot decides where I work.",
-    command_memory_failed=(
+    )
+    refused_place = "I am not set up to work here. The operator of this bot decides where I work."
+    command_memory_failed = (
         "My memory does not work right now, so nothing was changed. Please try again in a minute."
-    ),
-    command_failed="That did not work. Please try again; the log says what went wrong.",
-    modal_outdated=(
+    )
+    command_failed = "That did not work. Please try again; the log says what went wrong."
+    modal_outdated = (
         "I was updated after this form was opened and no longer know what it was for. Please open "
         "it again."
-    ),
-    modal_text_returned="Here is what you wrote, so that it is not lost.",
-    terminal_greeting=(
+    )
+    modal_text_returned = "Here is what you wrote, so that it is not lost."
+
+    # The terminal
+    terminal_greeting = (
         "Type your question. I remember the conversation until you use /reset, even after you "
         "quit. /system shows the system prompt, /system TEXT sets it, /system default restores the "
         "default, and /quit quits."
-    ),
-    terminal_remembered="(your last question: “{question}”; system prompt: “{prompt}”)",
-    terminal_reset="(exchanges forgotten: {count})",
-    terminal_system="(system prompt: {prompt})",
-    terminal_unknown_command="(unknown command; the commands are /reset, /system and /quit)",
-    terminal_without_memory=(
+    )
+    terminal_remembered = "(your last question: “{question}”; system prompt: “{prompt}”)"
+    terminal_reset = "(exchanges forgotten: {count})"
+    terminal_system = "(system prompt: {prompt})"
+    terminal_unknown_command = "(unknown command; the commands are /reset, /system and /quit)"
+    terminal_without_memory = (
         "(Another chat has the saved conversation open, so this one starts empty and is not saved.)"
-    ),
-)
+    )
+
+
+def names_in(language: type[Sentences]) -> list[str]:
+    """Return the names of all sentences of a language, in their order."""
+    return [name for name in vars(language) if not name.startswith("_")]
+
+
+ENGLISH: Final = Sentences()
+
+# Chooses a sentence and fills in its values, such as `lambda t: t.file_cut.format(name=name)`.
+Explain = Callable[[Sentences], str]

@@ -4,7 +4,7 @@ import pytest
 
 from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, ReplyAction, notices_for
 from bot.i18n.languages import LANGUAGES
-from bot.i18n.sentences import Sentences
+from bot.i18n.sentences import Sentences, names_in
 
 
 @pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)
@@ -26,7 +26,7 @@ def test_a_notice_names_the_button_only_where_there_is_one(strings: Sentences) -
 @pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)
 def test_no_other_notice_names_it(strings: Sentences) -> None:
     names = [
-        name for name in Sentences.__slots__ if strings.continue_label in getattr(strings, name)
+        name for name in names_in(Sentences) if strings.continue_label in getattr(strings, name)
     ]
     about_buttons = {"continue_label", "help_buttons", "help_buttons_user_install"}
     assert {*names} - about_buttons == {

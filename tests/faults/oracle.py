@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
-from bot.i18n.sentences import ENGLISH
+from bot.i18n.sentences import ENGLISH, Sentences, names_in
 from bot.markdown.renderer import render
 from bot.markdown.splitter import split
 from tests.e2e.conftest import GLANCE_SECONDS, Message, Stage
@@ -24,7 +24,7 @@ MODEL_CALLS: Final = 4  # one, and three more through failures of the API
 NOTICE: Final = "-# "
 # What the bot says of its own, with anything in the place of what is filled in.
 SENTENCES: Final = tuple(
-    re.sub(r"\\{\w+\\}", ".+", re.escape(sentence)) for sentence in asdict(ENGLISH).values()
+    re.sub(r"\\{\w+\\}", ".+", re.escape(getattr(ENGLISH, name))) for name in names_in(Sentences)
 )
 
 

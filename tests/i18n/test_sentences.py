@@ -1,7 +1,7 @@
 """What people read: every sentence is used, complete, and says what to do."""
 
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
 from typing import get_args, get_type_hints
@@ -13,20 +13,17 @@ from bot.conversation.exchange import Conversation, Exchange, FromInteraction
 from bot.errors import ModelError
 from bot.i18n.korean import KOREAN
 from bot.i18n.languages import LANGUAGES, Languages, of_locale
-from bot.i18n.sentences import ENGLISH, Sentences
+from bot.i18n.sentences import ENGLISH, Sentences, names_in
 from bot.settings import LANGUAGE_CODES, Settings
 from tests.doubles import an_exchange
 
-ROWS = [
-    (name, getattr(ENGLISH, name), getattr(KOREAN, name))
-    for name in (field.name for field in fields(Sentences))
-]
+NAMES = names_in(Sentences)
+ROWS = [(name, getattr(ENGLISH, name), getattr(KOREAN, name)) for name in NAMES]
 BOT = Path(errors.__file__).parent
-FIELDS = [name for name, _, _ in ROWS]
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type)]
 MODEL_ERRORS = [error for error in CLASSES if issubclass(error, ModelError)]
 TABLE_FILES = {"sentences.py", "korean.py"}
-OPTIONS = [name for name in FIELDS if name.endswith("_option_name")]
+OPTIONS = [name for name in NAMES if name.endswith("_option_name")]
 COMMANDS = {
     english: korean
     for name, english, korean in ROWS
@@ -49,7 +46,17 @@ def test_every_sentence_is_used() -> None:
     sources = [path.read_text() for path in BOT.rglob("*.py") if path.name not in TABLE_FILES]
     of_a_table = re.compile(r"(?:\b(?:strings|text|t|_strings|default)|\))\.(\w+)")
     used = {name for source in sources for name in of_a_table.findall(source)}
-    assert set(FIELDS) <= used
+    assert set(NAMES) <= used
+
+
+@pytest.mark.parametrize(("lacks", "adds"), [("stopped", None), (None, "x"), ("stopped", "x")])
+def test_a_language_has_exactly_the_sentences_of_english(
+    lacks: str | None, adds: str | None
+) -> None:
+    """A class of a language that differs is an error at start, which says by which names."""
+    names = {*NAMES, adds or NAMES[0]} - {lacks}
+    with pytest.raises(TypeError, match=f"{lacks or adds}"):
+        type("Other", (Sentences,), dict.fromkeys(names, ""))
 
 
 @pytest.mark.parametrize("error", MODEL_ERRORS, ids=lambda error: error.__name__)
@@ -66,7 +73,7 @@ def test_a_sentence_never_repeats_the_text_of_an_error() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_sentence_fits_where_it_is_shown(language: str) -> None:
-    for name in FIELDS:
+    for name in NAMES:
         text = getattr(LANGUAGES[language], name)
         assert text == text.strip() != "", name
         assert "\n" not in text, f"{name}: a notice is one line of small print"
