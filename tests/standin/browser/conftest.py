@@ -106,8 +106,20 @@ async def open_page(
 
 async def write(page: Page, text: str) -> None:
     """Write into the message box and send."""
-    await page.locator("#composer-text").fill(text)
-    await page.locator("#composer-text").press("Enter")
+    box = await composer(page)
+    await box.fill(text)
+    await box.press("Enter")
+
+
+async def composer(page: Page) -> Locator:
+    """Return the message box with the focus in it.
+
+    A click waits until no dialog covers the box. ``fill`` and ``press`` do not: their keys would go
+    to the dialog.
+    """
+    box = page.locator("#composer-text")
+    await box.click()
+    return box
 
 
 async def go_to(page: Page, name: str) -> None:
@@ -141,7 +153,7 @@ async def ask(page: Page, question: str, *, place: str = "general") -> None:
 
 async def use(page: Page, command: str, **options: str) -> None:
     """Use a slash command by keyboard."""
-    box = page.locator("#composer-text")
+    box = await composer(page)
     await box.press_sequentially(command)
     await expect(page.get_by_role("option", name=command)).to_be_visible()
     await box.press("Enter")
