@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 Check = Callable[[Any], bool]
+Fields = Mapping[str, Check]
 
 SNOWFLAKE_LIMIT: Final = 2**63
 SNOWFLAKE_DIGITS: Final = 20
 TOKEN: Final = re.compile(r"[A-Za-z0-9_.=-]+")  # It becomes part of a URL.
-_ROW: Final = 1  # Discord: kinds of components
-_LABEL: Final = 18
-_TEXT_OPTION: Final = 3  # Discord: kinds of options
-_BOOLEAN_OPTION: Final = 5
 _MESSAGE_MENU: Final = 3  # Discord: a kind of command
+_NO_FIELDS: Final[Fields] = {}
 
 
 def is_snowflake(value: Any) -> bool:
@@ -28,14 +26,101 @@ def is_snowflake(value: Any) -> bool:
     return _is_number(value) and 0 <= value < SNOWFLAKE_LIMIT
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) and TOKEN.fullmatch(value) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _each(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _object(required: Fields = _NO_FIELDS, optional: Fields = _NO_FIELDS) -> Check:
+    return lambda value: (
+        isinstance(value, dict)
+        and all(name in value and check(value[name]) for name, check in required.items())
+        and all(name not in value or check(value[name]) for name, check in optional.items())
+    )
+
+
+def _by_type(checks: Mapping[int, Check], other: Check = lambda _: False) -> Check:
+    """Return the check of an object whose other fields depend on the number in its `type`."""
+    is_typed = _object({"type": _is_number})
+    return lambda value: is_typed(value) and checks.get(value["type"], other)(value)
+
+
 def is_message(data: Any) -> bool:
     """Whether *data* is a posted message."""
-    return _has(data, required=_ALWAYS | _POSTED, optional=_OPTIONAL)
+    return _MESSAGE(data)
 
 
 def is_message_update(data: Any) -> bool:
     """Whether *data* is an update of a message, with any of its fields."""
-    return _has(data, required=_ALWAYS, optional=_POSTED | _OPTIONAL)
+    return _MESSAGE_UPDATE(data)
+
+
+_ALWAYS: Final[Fields] = {"id": is_snowflake, "channel_id": is_snowflake}
+# Without one of these discord.py drops the author or the mention.
+_USER: Final[Fields] = {
+    "id": is_snowflake,
+    "username": _is_text,
+    "discriminator": _is_text,
+    "avatar": _or_none(_is_text),
+}
+_NAMES: Final[Fields] = {"global_name": _or_none(_is_text)}
+_is_user: Final = _object(_USER, _NAMES)
+_is_member: Final = _object(optional={"nick": _or_none(_is_text)})
+_POSTED: Final[Fields] = {
+    "author": _is_user,
+    "content": _is_text,
+    "type": _is_number,
+    "mentions": _each(_object(_USER, {**_NAMES, "member": _or_none(_is_member)})),
+    "mention_roles": _each(is_snowflake),
+}
+_REFERENCE: Final = ("message_id", "channel_id", "guild_id")
+_OPTIONAL: Final[Fields] = {
+    "guild_id": _or_none(is_snowflake),
+    "flags": _or_none(_is_number),
+    "member": _or_none(_is_member),
+    "message_reference": _or_none(
+        _object(optional=dict.fromkeys(_REFERENCE, _or_none(is_snowflake)))
+    ),
+    "referenced_message": _or_none(is_message),
+}
+_MESSAGE: Final = _object({**_ALWAYS, **_POSTED}, _OPTIONAL)
+_MESSAGE_UPDATE: Final = _object(_ALWAYS, {**_POSTED, **_OPTIONAL})
+_EMBED: Final[Fields] = {
+    "title": _is_text,
+    "description": _is_text,
+    "author": _object({"name": _is_text}),
+    "fields": _each(_object({"name": _is_text, "value": _is_text})),
+    "footer": _object({"text": _is_text}),
+}
+_ATTACHMENT: Final[Fields] = {
+    "id": is_snowflake,
+    "filename": _is_text,
+    "size": _is_number,
+    "url": _is_text,
+    "proxy_url": _is_text,
+}
+_is_attachment: Final = _object(_ATTACHMENT)
+# discord.py needs these fields of a forwarded message.
+_SNAPSHOT: Final = {"type": 0, "content": "", "timestamp": None, "edited_timestamp": None}
 
 
 def corrected_message(message: Any) -> Any:
@@ -65,20 +150,36 @@ def known_fields(embed: Mapping[str, Any]) -> dict[str, Any]:
     return _only(embed, _EMBED)
 
 
+def _snapshot(message: Any) -> dict[str, Any]:
+    given = message if isinstance(message, dict) else {}
+    attached = [one for one in _objects(given.get("attachments")) if _is_attachment(one)]
+    return {
+        **_SNAPSHOT,
+        **_only(given, {"content": _is_text}),
+        "embeds": [*map(known_fields, _objects(given.get("embeds")))],
+        "attachments": [_only(one, {**_ATTACHMENT, "content_type": _is_text}) for one in attached],
+    }
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    items = value if isinstance(value, list) else []
+    return [one for one in items if isinstance(one, dict)]
+
+
+def _only(data: Mapping[str, Any], checks: Fields) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name in checks and checks[name](value)}
+
+
 def is_interaction(data: Any) -> bool:
     """Whether *data* is a command, a modal, a button press or a request to autocomplete.
 
     The person is a member in a guild and a user elsewhere.
     """
-    optional = _OPTIONAL | {"channel": _is_channel, "locale": _is_text}
-    if not _has(data, required=_INTERACTION, optional=optional):
+    if not _INTERACTION(data) or not _INTERACTION_DATA(data):
         return False
-    in_guild = data.get("guild_id") is not None
-    person: dict[str, Check] = {"member": _is_acting_member} if in_guild else {"user": _is_user}
-    if in_guild is not ("member" in data):
-        return False
-    is_valid = _DATA_CHECKS.get(data["type"])
-    return is_valid is not None and _has(data, required={**person, "data": is_valid}, optional={})
+    if data.get("guild_id") is None:
+        return "member" not in data and _is_user(data.get("user"))
+    return _ACTING_MEMBER(data.get("member"))
 
 
 def corrected_interaction(interaction: Any) -> Any:
@@ -95,63 +196,23 @@ def corrected_interaction(interaction: Any) -> Any:
     return {**interaction, "channel": channel}
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_token(value: Any) -> bool:
-    return isinstance(value, str) and TOKEN.fullmatch(value) is not None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_user(value: Any) -> bool:
-    return _has(value, required=_USER, optional={"global_name": _or_none(_is_text)})
-
-
-def _is_mentioned(value: Any) -> bool:
-    return _is_user(value) and _has(value, required={}, optional={"member": _or_none(_is_member)})
-
-
-def _is_member(value: Any) -> bool:
-    return _has(value, required={}, optional={"nick": _or_none(_is_text)})
-
-
-def _is_reference(value: Any) -> bool:
-    ids = ("message_id", "channel_id", "guild_id")
-    return _has(value, required={}, optional=dict.fromkeys(ids, _or_none(is_snowflake)))
-
-
-def _is_channel(value: Any) -> bool:
-    return _has(value, required={"id": is_snowflake}, optional={})
-
-
-def _is_acting_member(value: Any) -> bool:
-    # Permissions are a number in a text, as ids are.
-    return _has(value, required={"user": _is_user, "permissions": is_snowflake}, optional={})
-
-
 def _is_command(value: Any) -> bool:
-    optional = {"type": _is_command_kind, "options": _each(_is_option), "guild_id": is_snowflake}
-    if not _has(value, required={"name": _is_text}, optional=optional):
+    if not _COMMAND(value):
         return False
     return value.get("type") != _MESSAGE_MENU or _points_at_message(value)
 
 
+def _is_command_kind(value: Any) -> bool:
+    return _is_number(value) and value in (1, 2, 3)
+
+
 def _points_at_message(value: dict[str, Any]) -> bool:
     """Whether a command on a message contains the id of the message and the message."""
-    if not _has(value, required={"target_id": is_snowflake, "resolved": _is_object}, optional={}):
+    if not _MESSAGE_COMMAND(value):
         return False
-    target_id, messages = str(value["target_id"]), value["resolved"].get("messages")
-    if not _has(messages, required={target_id: is_message}, optional={}):
-        return False
-    return str(messages[target_id]["id"]) == target_id
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
+    target_id = str(value["target_id"])
+    message = value["resolved"]["messages"].get(target_id)
+    return is_message(message) and str(message["id"]) == target_id
 
 
 def _is_autocomplete(value: Any) -> bool:
@@ -162,144 +223,53 @@ def _is_autocomplete(value: Any) -> bool:
     return all(isinstance(one, bool) for one in focused) and sum(focused) == 1
 
 
-def _is_command_kind(value: Any) -> bool:
-    return _is_number(value) and value in (1, 2, 3)
-
-
 def _is_option(value: Any) -> bool:
-    # The commands take texts and booleans. A subcommand belongs to a command of an older version.
-    if _has(value, required={"name": _is_text, "options": _each(_is_option)}, optional={}):
-        return bool(value.get("type") in (1, 2))
-    if not _has(value, required={"name": _is_text, "type": _is_number}, optional={}):
-        return False
-    is_valid = {_TEXT_OPTION: _is_text, _BOOLEAN_OPTION: _is_boolean}.get(value["type"])
-    return is_valid is not None and _has(value, required={"value": is_valid}, optional={})
-
-
-def _is_boolean(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_press(value: Any) -> bool:
-    return _has(value, required={"custom_id": _is_text}, optional={})
-
-
-def _is_modal(value: Any) -> bool:
-    return _is_press(value) and _has(value, required={"components": _each(_is_field)}, optional={})
+    return _OPTION(value)
 
 
 def _is_field(value: Any) -> bool:
-    if not _has(value, required={"type": _is_number}, optional={}):
-        return False
-    inside: dict[int, dict[str, Check]] = {
-        _ROW: {"components": _each(_is_field)},
-        _LABEL: {"component": _is_field},
+    return _FIELD(value)
+
+
+# Permissions are a number in a text, as ids are.
+_ACTING_MEMBER: Final = _object({"user": _is_user, "permissions": is_snowflake})
+# Discord: kinds of options. The commands take texts and booleans. A subcommand belongs to a command
+# of an older version.
+_SUBCOMMAND: Final = _object({"name": _is_text, "options": _each(_is_option)})
+_OPTION: Final = _by_type(
+    {
+        1: _SUBCOMMAND,
+        2: _SUBCOMMAND,
+        3: _object({"name": _is_text, "value": _is_text}),
+        5: _object({"name": _is_text, "value": _is_boolean}),
     }
-    field: dict[str, Check] = {"custom_id": _is_text, "value": _is_text}
-    return _has(value, required=inside.get(value["type"], field), optional={})
-
-
-def _snapshot(message: Any) -> dict[str, Any]:
-    """Return a forwarded message with all fields that discord.py needs."""
-    defaults: dict[str, Any] = {
-        "type": 0,
-        "content": "",
-        "timestamp": None,
-        "edited_timestamp": None,
+)
+_COMMAND: Final = _object(
+    {"name": _is_text},
+    {"type": _is_command_kind, "options": _each(_is_option), "guild_id": is_snowflake},
+)
+_MESSAGE_COMMAND: Final = _object(
+    {"target_id": is_snowflake, "resolved": _object({"messages": _object()})}
+)
+# Discord: kinds of components. Rows and labels contain other fields.
+_FIELD: Final = _by_type(
+    {1: _object({"components": _each(_is_field)}), 18: _object({"component": _is_field})},
+    _object({"custom_id": _is_text, "value": _is_text}),
+)
+_INTERACTION: Final = _object(
+    {"id": is_snowflake, "application_id": is_snowflake, "token": _is_token},
+    {**_OPTIONAL, "channel": _object({"id": is_snowflake}), "locale": _is_text},
+)
+# Discord: kinds of interactions.
+_INTERACTION_DATA: Final = _by_type(
+    {
+        2: _object({"data": _is_command}),
+        3: _object({"data": _object({"custom_id": _is_text})}),
+        4: _object({"data": _is_autocomplete}),
+        5: _object({"data": _object({"custom_id": _is_text, "components": _each(_is_field)})}),
     }
-    given = message if isinstance(message, dict) else {}
-    attached = [one for one in _objects(given.get("attachments")) if _is_attachment(one)]
-    return {
-        **defaults,
-        **_only(given, {"content": _is_text}),
-        "embeds": [*map(known_fields, _objects(given.get("embeds")))],
-        "attachments": [_only(one, _ATTACHMENT | {"content_type": _is_text}) for one in attached],
-    }
-
-
-def _is_attachment(value: Any) -> bool:
-    return _has(value, required=_ATTACHMENT, optional={})
-
-
-def _is_named(value: Any) -> bool:
-    return _has(value, required={"name": _is_text}, optional={})
-
-
-def _is_footer(value: Any) -> bool:
-    return _has(value, required={"text": _is_text}, optional={})
-
-
-def _is_embed_field(value: Any) -> bool:
-    return _has(value, required={"name": _is_text, "value": _is_text}, optional={})
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    items = value if isinstance(value, list) else []
-    return [one for one in items if isinstance(one, dict)]
-
-
-def _only(data: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name in checks and checks[name](value)}
-
-
-def _or_none(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def _each(check: Check) -> Check:
-    return lambda value: isinstance(value, list) and all(map(check, value))
-
-
-def _has(data: Any, *, required: Mapping[str, Check], optional: Mapping[str, Check]) -> bool:
-    if not isinstance(data, dict):
-        return False
-    return all(name in data and check(data[name]) for name, check in required.items()) and all(
-        name not in data or check(data[name]) for name, check in optional.items()
-    )
-
-
-_ALWAYS: Final[dict[str, Check]] = {"id": is_snowflake, "channel_id": is_snowflake}
-# Without one of these discord.py drops the author or the mention.
-_USER: Final[dict[str, Check]] = {
-    "id": is_snowflake,
-    "username": _is_text,
-    "discriminator": _is_text,
-    "avatar": _or_none(_is_text),
-}
-_POSTED: Final[dict[str, Check]] = {
-    "author": _is_user,
-    "content": _is_text,
-    "type": _is_number,
-    "mentions": _each(_is_mentioned),
-    "mention_roles": _each(is_snowflake),
-}
-_EMBED: Final[dict[str, Check]] = {
-    "title": _is_text,
-    "description": _is_text,
-    "author": _is_named,
-    "fields": _each(_is_embed_field),
-    "footer": _is_footer,
-}
-_ATTACHMENT: Final[dict[str, Check]] = {
-    "id": is_snowflake,
-    "filename": _is_text,
-    "size": _is_number,
-    "url": _is_text,
-    "proxy_url": _is_text,
-}
-_INTERACTION: Final[dict[str, Check]] = {
-    "id": is_snowflake,
-    "application_id": is_snowflake,
-    "token": _is_token,
-    "type": _is_number,
-}
-_OPTIONAL: Final[dict[str, Check]] = {
-    "guild_id": _or_none(is_snowflake),
-    "flags": _or_none(_is_number),
-    "member": _or_none(_is_member),
-    "message_reference": _or_none(_is_reference),
-    "referenced_message": _or_none(is_message),
-}
+)
+# What discord.py needs of a channel beside what Discord sends.
 _CHANNEL: Final[dict[str, Any]] = {
     "name": "",
     "position": 0,
@@ -310,15 +280,4 @@ _CHANNEL: Final[dict[str, Any]] = {
     "member_count": 0,
     "thread_metadata": {},
 }
-_THREAD: Final[dict[str, Any]] = {
-    "archived": False,
-    "auto_archive_duration": 1440,
-    "archive_timestamp": None,
-}
-# Discord: kinds of interactions.
-_DATA_CHECKS: Final[dict[int, Check]] = {
-    2: _is_command,
-    3: _is_press,
-    4: _is_autocomplete,
-    5: _is_modal,
-}
+_THREAD: Final = {"archived": False, "auto_archive_duration": 1440, "archive_timestamp": None}
