@@ -4,8 +4,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -23,7 +23,7 @@ RETRY_SECONDS: Final = 0.05  # while another program locks the file
 PRIMARY_CODE: Final = 0xFF  # SQLite: the low byte of an error code is its kind
 
 Row = sqlite3.Row | tuple[Any, ...]
-Statement = tuple[str, Sequence[object] | Mapping[str, object]]
+Parameters = Sequence[object] | Mapping[str, object]
 T = TypeVar("T")
 
 
@@ -80,17 +80,18 @@ class Database:
 
     async def change(self, sql: str, *parameters: object, **named: object) -> int:
         """Run one statement as a unit of work and return how many rows it changed."""
-        change = partial(_change, (sql, named or parameters))
+        change = partial(_change, sql, named or parameters)
         changed = await self._run(partial(self._in_thread, change))
         self._note_unlocked()
         return changed
 
-    async def change_all(self, *statements: Statement) -> list[int]:
+    async def change_all(self, *statements: str, **named: object) -> list[int]:
         """Run *statements* in one transaction and return how many rows each changed.
 
-        If the caller is cancelled, the cancellation takes effect once the transaction has ended.
+        They share the parameters *named*. If the caller is cancelled, the cancellation takes effect
+        once the transaction has ended.
         """
-        transaction = partial(self._in_thread, partial(_transact, statements))
+        transaction = partial(self._in_thread, partial(_transact, statements, named))
         unit = asyncio.ensure_future(self._run(transaction))
         try:
             changed = await asyncio.shield(unit)
@@ -136,14 +137,16 @@ class Database:
     async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run *work* after the units before it, as soon as no other program locks the file."""
         async with self._unit:
-            with _translated_errors():
-                while True:
-                    try:
-                        return await work()
-                    except sqlite3.OperationalError as error:
-                        if not _is_locked(error) or not self._waits():
-                            raise
-                    await asyncio.sleep(RETRY_SECONDS)
+            while True:
+                try:
+                    return await work()
+                # ValueError: the connection is closed. OverflowError: an id is too large.
+                except (sqlite3.Error, ValueError, OverflowError) as error:
+                    if not (_is_locked(error) and self._waits()):
+                        may_pass = isinstance(error, sqlite3.OperationalError)
+                        why = f"{type(error).__name__}: {error}"
+                        raise HistoryFailed(why, may_pass=may_pass) from error
+                await asyncio.sleep(RETRY_SECONDS)
 
     def _waits(self) -> bool:
         """Whether to wait for the program that locks the file; each lock is logged once."""
@@ -175,14 +178,16 @@ class Database:
         return result
 
 
-def _change(statement: Statement, connection: sqlite3.Connection) -> int:
-    return connection.execute(*statement).rowcount
+def _change(sql: str, parameters: Parameters, connection: sqlite3.Connection) -> int:
+    return connection.execute(sql, parameters).rowcount
 
 
-def _transact(statements: Sequence[Statement], connection: sqlite3.Connection) -> list[int]:
+def _transact(
+    statements: Sequence[str], parameters: Parameters, connection: sqlite3.Connection
+) -> list[int]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        changed = [_change(statement, connection) for statement in statements]
+        changed = [_change(sql, parameters, connection) for sql in statements]
         connection.execute("COMMIT")
     except BaseException:
         # If the disk failed, SQLite has rolled back already.
@@ -192,15 +197,7 @@ def _transact(statements: Sequence[Statement], connection: sqlite3.Connection) -
     return changed
 
 
-def _is_locked(error: sqlite3.Error) -> bool:
+def _is_locked(error: Exception) -> bool:
+    if not isinstance(error, sqlite3.OperationalError):
+        return False
     return error.sqlite_errorcode & PRIMARY_CODE == sqlite3.SQLITE_BUSY
-
-
-@contextmanager
-def _translated_errors() -> Iterator[None]:
-    try:
-        yield
-    # ValueError: the connection is closed. OverflowError: an id from outside is too large.
-    except (sqlite3.Error, ValueError, OverflowError) as error:
-        may_pass = isinstance(error, sqlite3.OperationalError)
-        raise HistoryFailed(f"{type(error).__name__}: {error}", may_pass=may_pass) from error

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bot.errors import HistoryFailed
-from bot.storage.database import Database, Statement
-from bot.storage.exchange_rows import DELETION_PENDING, IS_OPEN, TOKEN_CLEARED
-from bot.storage.usage import anonymise_usage
+from bot.storage.database import Database
+from bot.storage.exchange_rows import DELETION_PENDING, IS_OPEN, IS_UNANSWERED, TOKEN_CLEARED
+from bot.storage.usage import ANONYMISE_USAGE
 
 # SQLite rewrites 5 MB in 25 ms (measured), while everything else waits. A file above the first
 # limit is rewritten once an hour, one above the second never: decision 009.
@@ -17,13 +17,10 @@ HOURLY_REWRITE_BYTES: Final = 256_000_000
 ERASE_ROWS: Final = 500  # A batch takes some 10 ms (measured); other work runs between batches.
 FORGET_PLACES: Final = 500  # in a batch, for the same reason
 
-_TEXT_ERASED: Final = (
-    "author_id = 0, author = '', question = '', embedded = '', quoted = '', quoted_id = NULL,"
-    " quoted_author_id = NULL, files = '', reply = '', tokens = 0"
-)
+_CANCELLED: Final = f"state = CASE WHEN {IS_UNANSWERED} THEN 'cancelled' ELSE state END"
 _ERASED: Final = f"""
-    {_TEXT_ERASED},
-    state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
+    author_id = 0, author = '', question = '', embedded = '', quoted = '', quoted_id = NULL,
+    quoted_author_id = NULL, files = '', reply = '', tokens = 0, {_CANCELLED}
 """
 
 # CROSS JOIN makes SQLite look up the exchanges of the few resets instead of reading all exchanges.
@@ -57,8 +54,7 @@ _FORGET_PLACES: Final = (
     ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
     """,
     f"""
-    UPDATE exchanges SET unshown = NULL, {TOKEN_CLEARED},
-        state = CASE WHEN state IN ('received', 'answering') THEN 'cancelled' ELSE state END
+    UPDATE exchanges SET unshown = NULL, {TOKEN_CLEARED}, {_CANCELLED}
     WHERE {IS_OPEN} AND (channel_id IN {_THESE} OR message_id IN {_THESE})
     """,
     f"DELETE FROM system_prompts WHERE scope = 'channel' AND scope_id IN {_THESE}",
@@ -111,23 +107,22 @@ class Erasure:
         named = {"channel": channel_id, "before": before_id, "person": person_id}
         [(count,)] = await self._database.fetch(_COUNT_RESET, **named)
         await self._database.change_all(
-            _boundary(channel_id, before_id),
-            (
-                f"""
-                UPDATE exchanges SET state = 'cancelled', unshown = :unshown
-                WHERE {IS_OPEN} AND :channel IN (channel_id, message_id)
-                    AND private_to IN (0, :person)
-                    AND message_id < :before AND unshown IS NOT '{DELETION_PENDING}'
-                """,
-                {**named, "unshown": json.dumps([notice])},
-            ),
-            (
-                f"""
-                UPDATE exchanges SET {_ERASED} WHERE channel_id = :channel AND private_to > 0
-                    AND private_to = :person AND message_id < :before AND author_id <> 0
-                """,
-                named,
-            ),
+            """
+            INSERT INTO resets VALUES (:channel, :before)
+            ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
+            """,
+            f"""
+            UPDATE exchanges SET state = 'cancelled', unshown = :unshown
+            WHERE {IS_OPEN} AND :channel IN (channel_id, message_id)
+                AND private_to IN (0, :person)
+                AND message_id < :before AND unshown IS NOT '{DELETION_PENDING}'
+            """,
+            f"""
+            UPDATE exchanges SET {_ERASED} WHERE channel_id = :channel AND private_to > 0
+                AND private_to = :person AND message_id < :before AND author_id <> 0
+            """,
+            **named,
+            unshown=json.dumps([notice]),
         )
         self.mark_pending()
         return int(count)
@@ -139,15 +134,13 @@ class Erasure:
         stay until `History.mark_reply_deleted`.
         """
         [changed] = await self._database.change_all(
-            (
-                f"""
-                UPDATE exchanges SET {_ERASED}, unshown = '{DELETION_PENDING}'
-                WHERE message_id = ? AND unshown IS NOT '{DELETION_PENDING}'
-                    AND (author_id <> 0 OR unshown IS NOT NULL OR EXISTS
-                        (SELECT 1 FROM parts WHERE parts.message_id = exchanges.message_id))
-                """,
-                (message_id,),
-            )
+            f"""
+            UPDATE exchanges SET {_ERASED}, unshown = '{DELETION_PENDING}'
+            WHERE message_id = :message AND unshown IS NOT '{DELETION_PENDING}'
+                AND (author_id <> 0 OR unshown IS NOT NULL OR EXISTS
+                    (SELECT 1 FROM parts WHERE parts.message_id = exchanges.message_id))
+            """,
+            message=message_id,
         )
         if changed:
             self.mark_pending()
@@ -160,61 +153,52 @@ class Erasure:
         the places are deleted at once.
         """
         for start in range(0, len(place_ids), FORGET_PLACES):
-            places = {"places": json.dumps(place_ids[start : start + FORGET_PLACES])}
-            await self._database.change_all(*[(sql, places) for sql in _FORGET_PLACES])
+            places = json.dumps(place_ids[start : start + FORGET_PLACES])
+            await self._database.change_all(*_FORGET_PLACES, places=places)
             self.mark_pending()
 
     async def forget_guild(self, guild_id: int) -> None:
         """Delete a guild with its system prompt, its model and its usage."""
         await self._database.change_all(
-            ("DELETE FROM guilds WHERE guild_id = ?", (guild_id,)),
-            ("DELETE FROM system_prompts WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
-            ("DELETE FROM models WHERE scope = 'guild' AND scope_id = ?", (guild_id,)),
-            ("DELETE FROM usage WHERE guild_id = ?", (guild_id,)),
+            "DELETE FROM guilds WHERE guild_id = :guild",
+            "DELETE FROM system_prompts WHERE scope = 'guild' AND scope_id = :guild",
+            "DELETE FROM models WHERE scope = 'guild' AND scope_id = :guild",
+            "DELETE FROM usage WHERE guild_id = :guild",
+            guild=guild_id,
         )
         self.mark_pending()
 
-    async def forget_person(self, author_id: int) -> int:
+    async def forget_person(self, person_id: int) -> int:
         """Forget what a person asked anywhere and where others quote them; return how many.
 
         Their messages and the bot's at Discord stay there, except for unfinished answers. Their
         usage is anonymised.
         """
         forgotten, *_ = await self._database.change_all(
-            (
-                f"""
-                UPDATE exchanges SET {_ERASED},
-                    unshown = CASE WHEN {IS_OPEN} THEN '{DELETION_PENDING}' END
-                WHERE author_id = ? AND author_id <> 0
-                """,
-                (author_id,),
-            ),
-            (
-                """
-                UPDATE exchanges SET quoted = '', quoted_id = NULL, quoted_author_id = NULL
-                WHERE quoted_author_id = ?
-                """,
-                (author_id,),
-            ),
-            *anonymise_usage(author_id),
+            f"""
+            UPDATE exchanges SET {_ERASED},
+                unshown = CASE WHEN {IS_OPEN} THEN '{DELETION_PENDING}' END
+            WHERE author_id = :person AND author_id <> 0
+            """,
+            """
+            UPDATE exchanges SET quoted = '', quoted_id = NULL, quoted_author_id = NULL
+            WHERE quoted_author_id = :person
+            """,
+            *ANONYMISE_USAGE,
+            person=person_id,
         )
         self.mark_pending()
         return forgotten
 
     async def expire(self, before_id: int) -> None:
         """Forget the exchanges before *before_id*, except for open ones."""
-        expired = 1
-        while expired:
-            expired = await self._database.change(
-                f"""
-                UPDATE exchanges SET {_ERASED} WHERE message_id IN
-                    (SELECT message_id FROM exchanges WHERE message_id < ? AND author_id <> 0
-                        AND NOT {IS_OPEN} LIMIT {ERASE_ROWS})
-                """,
-                before_id,
-            )
-            if expired:
-                self.mark_pending()
+        expire = f"""
+            UPDATE exchanges SET {_ERASED} WHERE message_id IN
+                (SELECT message_id FROM exchanges WHERE message_id < ? AND author_id <> 0
+                    AND NOT {IS_OPEN} LIMIT {ERASE_ROWS})
+        """
+        while await self._database.change(expire, before_id):
+            self.mark_pending()
 
     async def try_erase(self, max_bytes: int = REWRITE_BYTES) -> str | None:
         """Erase what was forgotten; return why that is not possible now, or None if it is done."""
@@ -231,10 +215,12 @@ class Erasure:
         which keeps the overwritten text in SQLite's write-ahead log.
         """
         while ids := await self._database.fetch(f"{_FORGOTTEN} LIMIT {ERASE_ROWS}"):
-            marks = ",".join("?" * len(ids))
-            forgotten = [message_id for (message_id,) in ids]
             await self._database.change_all(
-                (f"UPDATE exchanges SET {_ERASED} WHERE message_id IN ({marks})", forgotten)
+                f"""
+                UPDATE exchanges SET {_ERASED}
+                WHERE message_id IN (SELECT value FROM json_each(:ids))
+                """,
+                ids=json.dumps([message_id for (message_id,) in ids]),
             )
             self.mark_pending()
         if self.pending.is_set():
@@ -269,39 +255,19 @@ class Erasure:
     async def prune(self, before_id: int) -> None:
         """Drop the ids of forgotten exchanges before *before_id*: they cannot arrive again."""
         await self._database.change_all(
-            (
-                """
-                DELETE FROM parts WHERE message_id IN (SELECT message_id FROM exchanges
-                    WHERE author_id = 0 AND message_id < ? AND unshown IS NULL)
-                """,
-                (before_id,),
-            ),
-            (
-                """
-                DELETE FROM exchanges
-                WHERE author_id = 0 AND message_id < ? AND unshown IS NULL
-                """,
-                (before_id,),
-            ),
-            (
-                """
-                DELETE FROM resets WHERE before_id < ?
-                    AND NOT EXISTS (SELECT 1 FROM places WHERE place_id = resets.channel_id)
-                    AND NOT EXISTS (SELECT 1 FROM exchanges WHERE message_id = resets.channel_id)
-                    AND NOT EXISTS (SELECT 1 FROM exchanges
-                        WHERE channel_id = resets.channel_id AND author_id <> 0)
-                """,
-                (before_id,),
-            ),
+            """
+            DELETE FROM parts WHERE message_id IN (SELECT message_id FROM exchanges
+                WHERE author_id = 0 AND message_id < :before AND unshown IS NULL)
+            """,
+            """
+            DELETE FROM exchanges WHERE author_id = 0 AND message_id < :before AND unshown IS NULL
+            """,
+            """
+            DELETE FROM resets WHERE before_id < :before
+                AND NOT EXISTS (SELECT 1 FROM places WHERE place_id = resets.channel_id)
+                AND NOT EXISTS (SELECT 1 FROM exchanges WHERE message_id = resets.channel_id)
+                AND NOT EXISTS (SELECT 1 FROM exchanges
+                    WHERE channel_id = resets.channel_id AND author_id <> 0)
+            """,
+            before=before_id,
         )
-
-
-def _boundary(channel_id: int, before_id: int) -> Statement:
-    """Return the statement that forgets everything in a channel before *before_id*."""
-    return (
-        """
-        INSERT INTO resets VALUES (?, ?)
-        ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
-        """,
-        (channel_id, before_id),
-    )

@@ -24,8 +24,9 @@ RECEIVED_PARAMETERS: Final = ", ".join(f":{column}" for column in _RECEIVED)
 # The column "unshown" holds the notices that are still to be shown under a reply, as JSON, or this
 # word in their place.
 DELETION_PENDING: Final = "withdrawn"  # The parts of the reply are still to be deleted.
-IS_OPEN: Final = "(state IN ('received', 'answering') OR unshown IS NOT NULL)"
-IS_COMPLETE: Final = "author_id <> 0 AND reply <> '' AND state NOT IN ('received', 'answering')"
+IS_UNANSWERED: Final = "state IN ('received', 'answering')"
+IS_OPEN: Final = f"({IS_UNANSWERED} OR unshown IS NOT NULL)"
+IS_COMPLETE: Final = f"author_id <> 0 AND reply <> '' AND NOT {IS_UNANSWERED}"
 # A reset forgets what everybody sees; what one person alone sees is erased at once.
 IS_NOT_RESET: Final = """(private_to <> 0 OR NOT EXISTS
     (SELECT 1 FROM resets WHERE before_id > exchanges.message_id

@@ -16,6 +16,7 @@ from bot.storage.exchange_rows import (
     DELETION_PENDING,
     IS_NOT_RESET,
     IS_OPEN,
+    IS_UNANSWERED,
     RECEIVED_COLUMNS,
     RECEIVED_PARAMETERS,
     TOKEN_CLEARED,
@@ -23,7 +24,7 @@ from bot.storage.exchange_rows import (
     parameters_of,
 )
 from bot.storage.facts import Facts, ModelStore
-from bot.storage.places import Places, upsert_place
+from bot.storage.places import UPSERT_PLACE, Places
 from bot.storage.preferences import Preferences
 from bot.storage.retention import erase_at_end, erase_at_start
 from bot.storage.usage import UsageStore
@@ -98,32 +99,29 @@ class History(ExchangeQueries):
         by_command = isinstance(exchange.origin, FromInteraction)
         unreadable = by_command and place.guild_id is None
         stored, *_ = await self._database.change_all(
-            (
-                f"""
-                INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
-                SELECT :state, {RECEIVED_PARAMETERS}
-                WHERE :private_to <> 0 OR NOT EXISTS (SELECT 1 FROM resets
-                    WHERE channel_id = :channel_id AND before_id > :message_id)
-                ON CONFLICT DO NOTHING
-                """,
-                parameters_of(exchange) | {"state": state},
-            ),
-            *(() if unreadable else (upsert_place(place),)),
+            f"""
+            INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
+            SELECT :state, {RECEIVED_PARAMETERS}
+            WHERE :private_to <> 0 OR NOT EXISTS (SELECT 1 FROM resets
+                WHERE channel_id = :channel_id AND before_id > :message_id)
+            ON CONFLICT DO NOTHING
+            """,
+            *(() if unreadable else (UPSERT_PLACE,)),
+            **parameters_of(exchange),
+            state=state,
         )
         return stored == 1
 
     async def store_resolved(self, exchange: Exchange) -> None:
         """Store what was looked up after the question was received: its place and its quote."""
         await self._database.change_all(
-            (
-                """
-                UPDATE exchanges SET place_id = :place_id, parent_id = :parent_id,
-                    quoted = :quoted, quoted_id = :quoted_id, quoted_author_id = :quoted_author_id
-                WHERE message_id = :message_id AND author_id <> 0
-                """,
-                parameters_of(exchange),
-            ),
-            upsert_place(exchange.conversation),
+            """
+            UPDATE exchanges SET place_id = :place_id, parent_id = :parent_id,
+                quoted = :quoted, quoted_id = :quoted_id, quoted_author_id = :quoted_author_id
+            WHERE message_id = :message_id AND author_id <> 0
+            """,
+            UPSERT_PLACE,
+            **parameters_of(exchange),
         )
 
     async def store_files(self, exchange: Exchange, *, quoted_before: str) -> None:
@@ -242,7 +240,7 @@ class History(ExchangeQueries):
                 unshown = :unshown, attempts = min(attempts, 1),
                 private_to = max(private_to, :private_to)
             WHERE message_id = :message_id AND author_id <> 0
-                AND (state IN ('received', 'answering') OR state = 'answered' AND :state = 'failed')
+                AND ({IS_UNANSWERED} OR state = 'answered' AND :state = 'failed')
                 AND {IS_NOT_RESET}
             """,
             **parameters_of(exchange),
@@ -307,18 +305,13 @@ class History(ExchangeQueries):
     async def mark_reply_deleted(self, message_id: int) -> None:
         """Record that the reply to a forgotten question is no longer shown anywhere."""
         await self._database.change_all(
-            (
-                f"""
-                UPDATE exchanges SET unshown = NULL, attempts = 0, {TOKEN_CLEARED}
-                WHERE message_id = ?
-                """,
-                (message_id,),
-            ),
-            (
-                """
-                DELETE FROM parts WHERE message_id IN
-                    (SELECT message_id FROM exchanges WHERE message_id = ? AND author_id = 0)
-                """,
-                (message_id,),
-            ),
+            f"""
+            UPDATE exchanges SET unshown = NULL, attempts = 0, {TOKEN_CLEARED}
+            WHERE message_id = :message_id
+            """,
+            """
+            DELETE FROM parts WHERE message_id IN
+                (SELECT message_id FROM exchanges WHERE message_id = :message_id AND author_id = 0)
+            """,
+            message_id=message_id,
         )

@@ -1,26 +1,20 @@
 """Store the channels and threads where people ask, and the guilds that the bot is in."""
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
-from bot.conversation.exchange import Conversation
-from bot.storage.database import Database, Statement
+from bot.storage.database import Database
 
-_UPSERT: Final = """
-    INSERT INTO places (place_id, parent_id, guild_id, own) VALUES (:place, :parent, :guild, 0)
+# Records a place; writes nothing if the place is known.
+UPSERT_PLACE: Final = """
+    INSERT INTO places (place_id, parent_id, guild_id, own)
+    VALUES (:channel_id, :parent_id, :guild_id, 0)
     ON CONFLICT DO UPDATE SET guild_id = excluded.guild_id,
         parent_id = coalesce(excluded.parent_id, parent_id)
     WHERE guild_id IS NOT excluded.guild_id
         OR parent_id IS NULL AND excluded.parent_id IS NOT NULL
 """
-
-
-def upsert_place(place: Conversation) -> Statement:
-    """Return the statement that records a place; it writes nothing if the place is known."""
-    return (
-        _UPSERT,
-        {"place": place.channel_id, "parent": place.parent_id, "guild": place.guild_id},
-    )
 
 
 class Places:
@@ -100,8 +94,11 @@ class Places:
         *since* has for each guild the message id after which the bot was in it; older messages are
         not for the bot.
         """
-        insert = "INSERT INTO guilds VALUES (?, ?) ON CONFLICT DO NOTHING"
-        await self._database.change_all(*((insert, row) for row in since.items()))
+        await self._database.change(
+            "INSERT INTO guilds SELECT key, value FROM json_each(?) WHERE true"
+            " ON CONFLICT DO NOTHING",
+            json.dumps(since),
+        )
 
     async def is_own_thread(self, place_id: int) -> bool:
         """Whether *place_id* is a thread that was recorded as the bot's own."""

@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 from bot.conversation.exchange import Conversation, scrubbed
 from bot.storage.database import Database
 from bot.storage.erasure import Erasure
-from bot.storage.places import upsert_place
+from bot.storage.places import UPSERT_PLACE
 
 Scope = Literal["channel", "guild"]
 Table = Literal["system_prompts", "models"]
@@ -84,9 +84,14 @@ class Preferences:
         await self._set("models", scope, place, model)
 
     async def _set(self, table: Table, scope: Scope, place: Conversation, value: str) -> None:
-        scope_id = place.guild_id if scope == "guild" else place.channel_id
-        delete = (f"DELETE FROM {table} WHERE scope = ? AND scope_id = ?", (scope, scope_id))
-        insert = (f"INSERT INTO {table} VALUES (?, ?, ?)", (scope, scope_id, value))
+        delete = f"DELETE FROM {table} WHERE scope = :scope AND scope_id = :scope_id"
+        insert = f"INSERT INTO {table} VALUES (:scope, :scope_id, :value)"
         await self._database.change_all(
-            *((delete, insert, upsert_place(place)) if value else (delete,))
+            *((delete, insert, UPSERT_PLACE) if value else (delete,)),
+            scope=scope,
+            scope_id=place.guild_id if scope == "guild" else place.channel_id,
+            value=value,
+            channel_id=place.channel_id,
+            parent_id=place.parent_id,
+            guild_id=place.guild_id,
         )

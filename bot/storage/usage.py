@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Literal
 
-from bot.storage.database import Database, Statement
+from bot.storage.database import Database
 
 By = Literal["person", "channel", "day"]
 NOBODY: Final = 0  # the person of anonymised usage
@@ -20,6 +20,17 @@ _ADDED: Final = """
         completion_tokens = completion_tokens + excluded.completion_tokens,
         answers = answers + excluded.answers, estimated = estimated + excluded.estimated
 """
+# Usage in direct messages is deleted: their channel would identify the person.
+ANONYMISE_USAGE: Final = (
+    f"DELETE FROM usage WHERE person_id = :person AND guild_id = {NO_GUILD}",
+    f"""
+    INSERT INTO usage SELECT {NOBODY}, day, guild_id, channel_id, model,
+        prompt_tokens, completion_tokens, answers, estimated
+    FROM usage WHERE person_id = :person AND person_id <> {NOBODY}
+    {_ADDED}
+    """,
+    f"DELETE FROM usage WHERE person_id = :person AND person_id <> {NOBODY}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +74,6 @@ def today() -> int:
 def date_of(day: int) -> date:
     """Return the date of a day."""
     return EPOCH + timedelta(day)
-
-
-def anonymise_usage(person_id: int) -> tuple[Statement, ...]:
-    """Return the statements that anonymise a person's usage.
-
-    Usage in direct messages is deleted: their channel would identify the person.
-    """
-    named = {"person": person_id, "nobody": NOBODY, "no_guild": NO_GUILD}
-    return (
-        ("DELETE FROM usage WHERE person_id = :person AND guild_id = :no_guild", named),
-        (
-            f"""
-            INSERT INTO usage SELECT :nobody, day, guild_id, channel_id, model,
-                prompt_tokens, completion_tokens, answers, estimated
-            FROM usage WHERE person_id = :person AND person_id <> :nobody
-            {_ADDED}
-            """,
-            named,
-        ),
-        ("DELETE FROM usage WHERE person_id = :person AND person_id <> :nobody", named),
-    )
 
 
 class UsageStore:

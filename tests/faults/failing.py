@@ -22,7 +22,7 @@ from bot.llm.model_catalog import ModelCatalog
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.sandbox.driver import Driver, running_discord
 from bot.settings import Settings
-from bot.storage.database import Database, Row, Statement
+from bot.storage.database import Database, Row
 from bot.storage.exchanges import History
 from tests.doubles import DoubleModel
 from tests.e2e.conftest import GLANCE_SECONDS, Bot, Stage
@@ -84,10 +84,10 @@ class FailingDatabase(Database):
         self._count()
         return await super().change(sql, *parameters, **named)
 
-    async def change_all(self, *statements: Statement) -> list[int]:
+    async def change_all(self, *statements: str, **named: object) -> list[int]:
         """Run some statements, as Database does."""
         self._count()
-        return await super().change_all(*statements)
+        return await super().change_all(*statements, **named)
 
     async def truncate_log(self) -> bool:
         """Work the log into the file, as Database does."""

@@ -16,6 +16,8 @@ from bot.storage.database import Database
 from tests.doubles import file_bytes
 from tests.storage.files import INSERT
 
+TWO = ("INSERT INTO facts VALUES (:first, '')", "INSERT INTO facts VALUES (:second, '')")
+
 
 @pytest.fixture
 async def opened(path: Path) -> AsyncIterator[Database]:
@@ -25,16 +27,14 @@ async def opened(path: Path) -> AsyncIterator[Database]:
 
 async def test_a_unit_that_fails_changes_nothing(opened: Database) -> None:
     with pytest.raises(HistoryFailed, match="IntegrityError"):
-        await opened.change_all((INSERT, ("a", "b")), (INSERT, ("a", "c")))
+        await opened.change_all(*TWO, first="a", second="a")
     assert await opened.fetch("SELECT * FROM facts") == []
-    assert await opened.change_all((INSERT, ("a", "b")), (INSERT, ("c", "d"))) == [1, 1]
+    assert await opened.change_all(*TWO, first="a", second="c") == [1, 1]
 
 
 async def test_units_never_interleave(opened: Database) -> None:
     """All tasks share one connection, so interleaved units would share a transaction."""
-    failing = [
-        opened.change_all((INSERT, (f"bad{n}", "")), (INSERT, (f"bad{n}", ""))) for n in range(20)
-    ]
+    failing = [opened.change_all(*TWO, first=f"bad{n}", second=f"bad{n}") for n in range(20)]
     good = [opened.change(INSERT, f"good{n}", "") for n in range(20)]
     results = await asyncio.gather(
         *(one for pair in zip(failing, good, strict=True) for one in pair), return_exceptions=True
@@ -46,19 +46,19 @@ async def test_units_never_interleave(opened: Database) -> None:
 @pytest.mark.parametrize("steps", range(25))
 async def test_a_cancelled_unit_is_done_whole_or_not_at_all(opened: Database, steps: int) -> None:
     """Wherever it is cancelled: both rows or none, and no transaction is left open."""
-    unit = asyncio.create_task(opened.change_all((INSERT, ("a", "")), (INSERT, ("b", ""))))
+    unit = asyncio.create_task(opened.change_all(*TWO, first="a", second="b"))
     for _ in range(steps):
         await asyncio.sleep(0 if steps % 2 else 0.0001)
     unit.cancel()
     await asyncio.wait({unit})
     assert await opened.fetch("SELECT count(*) FROM facts") in ([(0,)], [(2,)])
-    assert await opened.change_all((INSERT, ("c", ""))) == [1]
+    assert await opened.change_all(TWO[0], first="c") == [1]
 
 
 async def test_a_failure_of_a_unit_whose_caller_was_cancelled_is_not_logged(
     opened: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    unit = asyncio.create_task(opened.change_all((INSERT, ("a", "")), (INSERT, ("a", ""))))
+    unit = asyncio.create_task(opened.change_all(*TWO, first="a", second="a"))
     await asyncio.sleep(0)
     unit.cancel()
     await asyncio.wait({unit})
@@ -130,7 +130,7 @@ async def test_no_unit_waits_for_a_lock_once_waiting_is_stopped(
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done
         opened.stop_waiting()
-        for unit in (waiting, opened.change_all((INSERT, ("c", "d")))):
+        for unit in (waiting, opened.change_all(TWO[0], first="c")):
             async with asyncio.timeout(20):
                 with pytest.raises(HistoryFailed, match="locked"):
                     await unit
