@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -23,17 +23,12 @@ from bot.conversation.context_window import (
     is_full,
     is_smallest,
 )
-from bot.conversation.exchange import Exchange, Files, ReplyContext
-from bot.conversation.image_selection import NO_IMAGES, ImageRoom
+from bot.conversation.exchange import Exchange, Files
+from bot.conversation.image_selection import NO_IMAGES, ImageBudget
 from bot.conversation.images import PendingImage
 from bot.conversation.prompt import Prompt, build_prompt
 from bot.conversation.prompt_config import PromptConfig
-from bot.conversation.prompt_markup import (
-    CONTINUE_NOTE,
-    continuation_request,
-    image_names,
-    with_files,
-)
+from bot.conversation.prompt_markup import continuation_request, image_names, with_files
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
 from bot.errors import (
@@ -58,7 +53,7 @@ from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 
-FILES_DIVISOR: Final = 2  # Files get half of the prompt budget: the question needs room, too.
+FILES_DIVISOR: Final = 2  # Files get half of the prompt budget: the question needs some, too.
 # What a request with images may fail with if its server takes no images, or not these.
 IMAGE_ERRORS: Final = (ImagesUnsupported, ModelRequestRefused, ModelContextExceeded)
 
@@ -67,21 +62,31 @@ IMAGE_ERRORS: Final = (ImagesUnsupported, ModelRequestRefused, ModelContextExcee
 class _Request:
     """A question that is sent in one prompt after the other until the model answers.
 
+    *build* takes the budgets of text and images. *history* are the exchanges that it chooses from.
     *images* are those of the question, None if they must be looked up. *images_refused* is the
     reason to send no images, None if they may be sent.
     """
 
-    build: Callable[..., Prompt]  # of token_budget and image_room
-    attempts: AttemptBudget
-    search: WindowSearch
     answer: Answer
     reply: Reply
+    build: Callable[..., Prompt]
+    history: Sequence[Exchange]
     images: tuple[PendingImage, ...] | None
-    images_refused: ModelError | None = None
+    attempts: AttemptBudget
+    search: WindowSearch
+    prompt: Prompt = field(init=False)  # the newest
+    images_refused: ModelError | None = field(default=None, init=False)
 
     @property
     def generation(self) -> Generation:
         return self.answer.generation
+
+    @property
+    def size(self) -> RequestSize:
+        """The size of the newest request, which may have been sent without the prompt's images."""
+        prompt = self.prompt
+        image_tokens = prompt.image_tokens if self.generation.images_sent else 0
+        return RequestSize(prompt.tokens + image_tokens, prompt.history_tokens, prompt.reply_tokens)
 
 
 class Generator:
@@ -116,9 +121,11 @@ class Generator:
         """
         request = await self._request(answer, reply)
         await self._send_until_answered(request)
-        generation = answer.generation
-        if not _is_visible(generation.text):
-            generation.pieces.clear()
+        # Imported late, as the reply does: that saves 0.5 MB in an idle bot.
+        from bot.markdown.renderer import is_visible  # noqa: PLC0415
+
+        if not is_visible(answer.generation.text):
+            answer.generation.pieces.clear()
             reply.restart()
             raise ModelEmpty("no visible character")
 
@@ -143,7 +150,7 @@ class Generator:
         if answer.job.action is ReplyAction.CONTINUE:
             exchanges, question = [*exchanges, question], continuation_request(question)
         build = partial(
-            _build,
+            build_prompt,
             effective.system_prompt,
             exchanges,
             question,
@@ -151,15 +158,15 @@ class Generator:
             reply_context=context.reply_context,
         )
         attempts = AttemptBudget(question.message_id)
-        return _Request(build, attempts, search, answer, reply, context.files.images)
+        return _Request(answer, reply, build, exchanges, context.files.images, attempts, search)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
         """Add the text of *files* to the question, as much of it as *token_limit* allows."""
         exchange = answer.exchange
         quoted = with_files(exchange.quoted, files.quoted)
         text = shorten(files.text, token_limit)
-        room = token_limit - estimate_tokens(text)
-        kept_quotation = shorten(quoted, max(room, estimate_tokens(exchange.quoted)))
+        left = token_limit - estimate_tokens(text)
+        kept_quotation = shorten(quoted, max(left, estimate_tokens(exchange.quoted)))
         for sentence in files.notices:
             answer.generation.note_unread(sentence)
         read, length = len(text) + len(kept_quotation), len(files.text) + len(quoted)
@@ -177,74 +184,66 @@ class Generator:
         """Return the budget of a prompt that may have *tokens*, in estimated tokens."""
         return int(min(self._token_budget, tokens) / calibration.factor)
 
-    async def _fit(self, request: _Request) -> tuple[Prompt, RequestSize]:
-        """Return the prompt that fits into the window, with the reply limit that it leaves.
+    async def _fit(self, request: _Request) -> None:
+        """Build the prompt that fits into the window, with the reply limit that it leaves.
 
-        If the question is cut, the reply gets less room if the question is then whole, or twice as
-        much of it fits.
+        If the question is cut, the reply gets less if the question is then whole, or twice as much
+        of it fits.
         """
         window, model = request.search.window, request.generation.model
         calibration = await self.accounting.calibration(model)
-        image_calibration = await self.accounting.calibration(model, IMAGES)
-        with_images = request.images_refused is None
-        room = self.images.room(model, calibration, image_calibration) if with_images else NO_IMAGES
-        build = partial(request.build, image_room=room)
-        prompt = build(token_budget=self._budget(window.prompt_budget, calibration))
+        images = NO_IMAGES
+        if request.images_refused is None:
+            image_calibration = await self.accounting.calibration(model, IMAGES)
+            images = self.images.budget(model, calibration, image_calibration)
+        prompt = _build(request, self._budget(window.prompt_budget, calibration), images)
         if prompt.read_percent < 100:
-            widest = build(token_budget=self._budget(window.question_budget, calibration))
+            widest = _build(request, self._budget(window.question_budget, calibration), images)
             if widest.read_percent >= min(100, 2 * prompt.read_percent):
                 prompt = widest
-        if with_images:
+        if request.images_refused is None:
             self._note_left_out(request.answer, prompt)
-        tokens = prompt.tokens + prompt.image_count * room.tokens
-        limit = window.reply_limit(calibration.apply(tokens), self._model.reply_tokens)
-        size = RequestSize(tokens, prompt.history_tokens, limit)
-        return replace(prompt, reply_tokens=limit), size
+        tokens = calibration.apply(prompt.tokens + prompt.image_tokens)
+        limit = window.reply_limit(tokens, self._model.reply_tokens)
+        request.prompt = replace(prompt, reply_tokens=limit)
 
     async def _send_until_answered(self, request: _Request) -> None:
         """Send prompts until one is answered: the whole, without images, smaller and smaller."""
-        prompt, size = await self._fit(request)
+        await self._fit(request)
         while True:
             retry: ModelError | None = None
             try:
-                await self._send(request, prompt)
+                await self._send(request)
             except ModelError as error:
-                retry = await self._reason_to_retry(request, prompt, error)
-                if retry is None:
-                    raise
+                retry = await self._reason_to_retry(request, error)
             finally:
                 if retry is None:
-                    await self._learn_from_acceptance(request, prompt, size)
+                    await self._learn_from_acceptance(request)
             if retry is None:
                 return
             if retry is not request.images_refused:
-                await self._make_smaller(request, prompt, size, retry)
-                prompt, size = await self._fit(request)
+                await self._make_smaller(request, retry)
 
-    async def _reason_to_retry(
-        self, request: _Request, prompt: Prompt, error: ModelError
-    ) -> ModelError | None:
-        """Return why another prompt may be answered; None if *error* ends the answer."""
+    async def _reason_to_retry(self, request: _Request, error: ModelError) -> ModelError:
+        """Return why another prompt may be answered; raises *error* if none may be."""
         generation = request.generation
         if isinstance(error, OutputTruncated | ModelThoughtOnly):
-            return await self._out_of_room(request, prompt, error)
+            return await self._reason_to_shorten(request, error)
         if generation.begun:
-            return None
+            raise error
         images_may_be_why = generation.images_sent and isinstance(error, IMAGE_ERRORS)
         if images_may_be_why and request.attempts.left and error.reported == NO_REPORTED_LIMITS:
             request.images_refused = error
-            return error
-        too_long = isinstance(error, ModelContextExceeded | ModelEmptyBody)
-        return error if too_long else None
+        elif not isinstance(error, ModelContextExceeded | ModelEmptyBody):
+            raise error
+        return error
 
-    async def _make_smaller(
-        self, request: _Request, prompt: Prompt, size: RequestSize, error: ModelError
-    ) -> None:
-        """Let the next prompt be smaller; raises *error* if none is left to be tried."""
+    async def _make_smaller(self, request: _Request, error: ModelError) -> None:
+        """Build a smaller prompt; raises *error* if none is left to be tried."""
         attempts, search, generation = request.attempts, request.search, request.generation
+        size = request.size
         await self.accounting.calibrate(generation, error.reported.prompt)
         await self._discard(request)
-        size = _sent(size, prompt, generation)
         if is_smallest(size):
             raise error
         factor = (await self.accounting.calibration(generation.model)).factor
@@ -256,32 +255,32 @@ class Generator:
             "Retry question %d with less: %d + %d tokens were too many",
             *(attempts.question_id, size.prompt, size.reply),
         )
-        # Leave images out if the room is unknown, or if they did not fit into it.
-        if prompt.turn_images and (attempts.left <= 2 or error.reported == NO_REPORTED_LIMITS):
+        # Leave images out if the limit is unknown, or if they did not fit into it.
+        is_unknown = error.reported == NO_REPORTED_LIMITS
+        if request.prompt.turn_images and (attempts.left <= 2 or is_unknown):
             request.images_refused = error
+        await self._fit(request)
 
-    async def _learn_from_acceptance(
-        self, request: _Request, prompt: Prompt, size: RequestSize
-    ) -> None:
+    async def _learn_from_acceptance(self, request: _Request) -> None:
         """Learn the context window from a request that the server accepted."""
         generation = request.generation
         if not generation.begun and not generation.only_thought:
             return
-        size = _sent(size, prompt, generation)
+        size = request.size
         counted = generation.usage.prompt_tokens if generation.usage else 0
         calibration = await self.accounting.calibration(generation.model)
         if not generation.images_sent:
             calibration = calibration.learn(size.prompt, counted)
         await request.search.accept(size, calibration.factor, counted)
 
-    async def _out_of_room(
-        self, request: _Request, prompt: Prompt, ended: OutputTruncated | ModelThoughtOnly
+    async def _reason_to_shorten(
+        self, request: _Request, ended: OutputTruncated | ModelThoughtOnly
     ) -> ModelContextExceeded:
-        """Return the reason to ask again with less history: the answer had hardly any room.
+        """Return the reason to ask again with less history: the window was full.
 
-        Raises *ended*, the answer's own error, if it had room or if nothing can be done.
+        Raises *ended*, the answer's own error, if it was not or if nothing can be done.
         """
-        generation, search = request.generation, request.search
+        generation, search, prompt = request.generation, request.search, request.prompt
         generation.only_thought = thought = isinstance(ended, ModelThoughtOnly)
         used, limit = await self.accounting.used(generation), prompt.reply_tokens
         if generation.usage and generation.usage.completion_tokens < limit:
@@ -292,17 +291,16 @@ class Generator:
         full = full or (thought and limit < self._model.reply_tokens)
         if not full or generation.model in self._short or (thought and generation.begun):
             raise ended
-        if search.cramped and not thought:
+        if search.filled and not thought:
             # The second answer is as short: the server limits them, not the window.
             self._short.add(generation.model)
             search.forget()
-        if search.cramped or not prompt.history_tokens or not request.attempts.left:
+        if search.filled or not prompt.history_tokens or not request.attempts.left:
             if thought:
                 raise ModelThoughtCramped from ended
             raise ended
         window = used.prompt_tokens + used.completion_tokens if used else 0
-        limits = ReportedLimits(window, cramped=True)
-        return ModelContextExceeded("hardly any room was left", limits)
+        return ModelContextExceeded("hardly any room was left", ReportedLimits(window, filled=True))
 
     async def _discard(self, request: _Request) -> None:
         """Discard the answer to a prompt; its tokens still count as used."""
@@ -326,19 +324,20 @@ class Generator:
         for name in names[prompt.images_for(answer.exchange) :]:
             answer.generation.note_unread(answer.strings.picture_left_out.format(name=name))
 
-    async def _send(self, request: _Request, prompt: Prompt) -> None:
-        """Send *prompt*, with its images unless these were refused."""
+    async def _send(self, request: _Request) -> None:
+        """Send the newest prompt, with its images unless these were refused."""
+        without_images = PromptWithImages(request.prompt)
         if request.images_refused is not None:
             try:
-                await self._stream(request, prompt)
+                await self._stream(request, without_images)
             finally:
                 self._note_images_refused(request, request.images_refused)
-        elif not prompt.turn_images:
-            await self._stream(request, prompt)
+        elif not request.prompt.turn_images:
+            await self._stream(request, without_images)
         else:
-            async with self.images.attach_to(prompt, request.images) as attached:
+            async with self.images.attach_to(request.prompt, request.images) as attached:
                 _note_unread(request, attached)
-                await self._stream(request, attached.prompt, attached.release)
+                await self._stream(request, attached)
 
     def _note_images_refused(self, request: _Request, why: ModelError) -> None:
         """Note that the images were to blame, if the model answers without them."""
@@ -353,16 +352,14 @@ class Generator:
                 strings.model_images_unsupported if unsupported else strings.pictures_refused
             )
 
-    async def _stream(
-        self, request: _Request, prompt: Prompt, release: Callable[[], None] | None = None
-    ) -> None:
-        """Write what the model answers; *release* frees what only the prompt needs."""
+    async def _stream(self, request: _Request, attached: PromptWithImages) -> None:
+        """Write what the model answers, and free the images once they are sent."""
         answer, generation, reply = request.answer, request.generation, request.reply
         continuation = Continuation("".join(generation.pieces))
+        prompt, attempts = attached.prompt, request.attempts
         generation.begin(prompt)
-        async with self._model.stream(prompt, request.attempts, model=generation.model) as events:
-            if release is not None:
-                release()
+        async with self._model.stream(prompt, attempts, model=generation.model) as events:
+            attached.release()
             try:
                 async for event in events:
                     if isinstance(event, Delta):
@@ -387,11 +384,6 @@ class Generator:
                     generation.notices += _notices(answer, prompt)
 
 
-def _sent(size: RequestSize, prompt: Prompt, generation: Generation) -> RequestSize:
-    """Return the size of the newest request: that of *prompt*, perhaps without its images."""
-    return size if generation.images_sent else replace(size, prompt=prompt.tokens)
-
-
 def _rewind(request: _Request) -> Continuation:
     """Take back what the newest request brought."""
     text = request.generation.rewind()
@@ -400,45 +392,21 @@ def _rewind(request: _Request) -> Continuation:
     return Continuation(text)
 
 
-def _is_visible(text: str) -> bool:
-    # Imported late, as the reply does: that saves 0.5 MB in an idle bot.
-    from bot.markdown.renderer import is_visible  # noqa: PLC0415
-
-    return is_visible(text)
-
-
-def _build(
-    system_prompt: str,
-    exchanges: Sequence[Exchange],
-    question: Exchange,
-    *,
-    token_budget: int,
-    place: str,
-    reply_context: ReplyContext,
-    image_room: ImageRoom = NO_IMAGES,
-) -> Prompt:
-    """Build the prompt, and log at DEBUG how much of *exchanges* is in it, in numbers alone."""
-    prompt = build_prompt(
-        system_prompt,
-        exchanges,
-        question,
-        token_budget=token_budget,
-        place=place,
-        reply_context=reply_context,
-        image_room=image_room,
-    )
-    if question.quoted == CONTINUE_NOTE and not prompt.exchanges:
+def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> Prompt:
+    """Build a prompt, and log at DEBUG how much of the history is in it, in numbers alone."""
+    prompt = request.build(token_budget=token_budget, image_budget=image_budget)
+    if request.answer.job.action is ReplyAction.CONTINUE and not prompt.exchanges:
         raise ModelContextExceeded("the reply to be continued does not fit")
-    left_out = len(exchanges) - prompt.exchanges
+    left_out = len(request.history) - prompt.exchanges
     log.debug(
         "Prompt of %d: %d of %d tokens; taken %d exchanges of %d tokens, left out %d of %d",
-        question.message_id,
+        request.attempts.question_id,
         prompt.tokens,
         token_budget,
         prompt.exchanges,
-        sum(exchange.tokens for exchange in exchanges[left_out:]),
+        prompt.history_tokens,
         left_out,
-        sum(exchange.tokens for exchange in exchanges[:left_out]),
+        sum(exchange.tokens for exchange in request.history[:left_out]),
     )
     return prompt
 

@@ -15,9 +15,9 @@ from bot.conversation.context_window import (
     ReportedLimits,
     RequestSize,
     after_acceptance,
+    after_filling,
     after_refusal,
     in_estimate,
-    with_room,
 )
 from bot.errors import HistoryFailed, ModelContextExceeded, ModelEmptyBody, ModelError
 from bot.storage.facts import ModelStore
@@ -98,7 +98,7 @@ class LearnedWindows:
         """Note that an answer ended below its reply limit: perhaps at the end of the window.
 
         The list of models is read before the next question; if it names the window, the next
-        answers have room and no request is refused.
+        answers fit and no request is refused.
         """
         self._cut_short.add(name)
 
@@ -143,8 +143,8 @@ class WindowSearch:
         self._refused: RequestSize | None = None
         self._refusals = 0
         self._silent = False
-        self.cramped = False  # An accepted request left hardly any room.
-        self._sure = False  # The server named the limit itself.
+        self.filled = False  # An accepted request and its answer filled the window.
+        self._is_named = False  # The server named the limit itself.
 
     async def refuse(
         self, size: RequestSize, factor: float, error: ModelError, *, last_attempt: bool
@@ -154,12 +154,12 @@ class WindowSearch:
         self._refusals += 1
         self._refused, self._silent = size, isinstance(error, ModelEmptyBody)
         self._reported = reported = await self._named(refused, error)
-        if reported.cramped:
-            self.cramped = True
-            self.window = with_room(self.window, refused, reported.window)
+        if reported.filled:
+            self.filled = True
+            self.window = after_filling(self.window, refused, reported.window)
             return
         explained = reported.explains(refused)
-        self._sure = self._sure or (explained and not reported.guessed)
+        self._is_named = self._is_named or (explained and not reported.guessed)
         if reported.reply:
             self._known = self._known.within(ContextWindow(reply=reported.reply))
         self.window = after_refusal(
@@ -169,7 +169,7 @@ class WindowSearch:
     async def _named(self, refused: RequestSize, error: ModelError) -> ReportedLimits:
         """Return the counts that the server named, or else its list if that explains a refusal."""
         reported = error.reported
-        if reported.cramped:
+        if reported.filled:
             return reported
         if reported.window or reported.reply:
             is_credible = reported.explains(refused) or not reported.guessed
@@ -190,7 +190,9 @@ class WindowSearch:
         largest = None if largest is None else largest.counted(factor)
         window = self._taught(refused, size.counted(factor), counted, largest)
         if window is not None:
-            await self._learn(window, lasting=self._sure or self._windows.is_doubted(self._model))
+            await self._learn(
+                window, lasting=self._is_named or self._windows.is_doubted(self._model)
+            )
 
     def forget(self) -> None:
         """Forget the refused request, from which nothing is to be learned."""
@@ -200,11 +202,11 @@ class WindowSearch:
         """Note that no request fitted; the next question begins where this one ended."""
         if not isinstance(error, ModelContextExceeded):
             return
-        await self._learn(self.window, lasting=self._sure)
+        await self._learn(self.window, lasting=self._is_named)
 
     async def _learn(self, window: ContextWindow, *, lasting: bool) -> None:
         seconds = LEARNED_SECONDS if lasting else DOUBTED_SECONDS
-        window = window if self._sure else window.credible
+        window = window if self._is_named else window.credible
         await self._windows.learn(self._model, window, seconds)
 
     def _taught(
@@ -215,7 +217,7 @@ class WindowSearch:
         *largest* was accepted before. If the server named no limit, it may contradict a refusal.
         """
         reported = self._reported
-        if self.cramped:
+        if self.filled:
             return self.window
         if reported.window and reported.explains(refused):  # The factor may only be known now.
             tokens = min(

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
-from bot.conversation.image_selection import NO_IMAGES, ImageRoom
+from bot.conversation.image_selection import NO_IMAGES, ImageBudget
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt
 
@@ -65,12 +65,12 @@ class PromptImages:
         log.warning("Send no more images to model %s: it takes none", model)
         self._without_images.add(model)
 
-    def room(self, model: str, text: Calibration, images: Calibration) -> ImageRoom:
+    def budget(self, model: str, text: Calibration, images: Calibration) -> ImageBudget:
         """Return how many exchanges may have images, and the cost of one in estimated tokens."""
         if not self.supported_by(model):
             return NO_IMAGES
         tokens = images.apply(IMAGE_TOKENS) / text.factor
-        return ImageRoom(self.turns, max(1, round(tokens)))
+        return ImageBudget(self.turns, max(1, round(tokens)))
 
     @asynccontextmanager
     async def attach_to(

@@ -28,15 +28,15 @@ class ReportedLimits:
     """The token counts that a refusal names; 0 if it does not name one.
 
     *window* bounds prompt and reply together, *reply* the reply alone; *prompt* is what the server
-    counted for the prompt. *guessed* means that its words may mean something else, *cramped* that
-    the request was accepted and left hardly any room for the answer.
+    counted for the prompt. *guessed* means that its words may mean something else, *filled* that
+    the request was accepted and its answer was cut because the window was full.
     """
 
     window: int = 0
     prompt: int = 0
     reply: int = 0
     guessed: bool = field(default=False, compare=False)
-    cramped: bool = False
+    filled: bool = False
 
     def explains(self, refused: "RequestSize") -> bool:
         """Whether a request of that size exceeds these counts."""
@@ -89,8 +89,13 @@ class ContextWindow:
 
     @classmethod
     def of(cls, tokens: int) -> "ContextWindow":
-        """Return the window of so many tokens, with room for a reply."""
+        """Return the window of so many tokens, of which a reply gets its share."""
         return cls(tokens - tokens // REPLY_SHARE, tokens)
+
+    @classmethod
+    def of_prompt(cls, prompt: int, total: int = NO_LIMIT) -> "ContextWindow":
+        """Return the window with this *prompt* budget, from which no margin is taken."""
+        return cls(int(prompt / PROMPT_MARGIN) + 1, total)
 
     def within(self, other: "ContextWindow") -> "ContextWindow":
         """Return the window that keeps to both."""
@@ -126,7 +131,7 @@ class ContextWindow:
         return max(self.prompt_budget, int(widest * PROMPT_MARGIN))
 
     def reply_limit(self, prompt: int, wanted: int) -> int:
-        """Return the reply limit for a *prompt* of so many tokens: *wanted*, or the room left."""
+        """Return the reply limit for a *prompt* of so many tokens: *wanted*, or what is left."""
         if self.total == NO_LIMIT:
             return min(wanted, self.reply)
         left = self.total - with_reply(prompt, 0)
@@ -167,7 +172,7 @@ def after_acceptance(refused: RequestSize, accepted: RequestSize) -> ContextWind
         return ContextWindow.of(accepted.total)
     total = with_reply(accepted.prompt, accepted.reply)
     prompt = min(accepted.prompt, refused.prompt - refused.prompt // REPLY_SHARE)
-    return ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total)
+    return ContextWindow.of_prompt(prompt, total)
 
 
 def with_reply(prompt: int, reply: int) -> int:
@@ -184,16 +189,16 @@ def is_full(prompt: int, said: int, limit: int, *, thought: bool) -> bool:
     return said * 2 < limit and said * (2 if thought else SHORT_SHARE) < window >= SMALLEST_GUESS
 
 
-def with_room(window: ContextWindow, cramped: RequestSize, full: int) -> ContextWindow:
-    """Return the window to keep to after a request left too little room for its answer.
+def after_filling(window: ContextWindow, accepted: RequestSize, total: int) -> ContextWindow:
+    """Return the window to keep to after an *accepted* request and its answer filled the window.
 
-    *full* is the size of the full window, 0 if unknown.
+    They had *total* tokens, 0 if unknown.
     """
-    fitting = window.within(ContextWindow.of(full)) if full else window
-    if fitting.prompt_budget < cramped.prompt:
+    fitting = window.within(ContextWindow.of(total)) if total else window
+    if fitting.prompt_budget < accepted.prompt:
         return fitting
-    prompt = cramped.prompt - cramped.history + cramped.history // 2
-    return fitting.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1))
+    prompt = accepted.prompt - accepted.history + accepted.history // 2
+    return fitting.within(ContextWindow.of_prompt(prompt))
 
 
 def in_estimate(window: int, expected: int, counted: int) -> int:
@@ -216,11 +221,13 @@ def _within_reported(
     window: ContextWindow, refused: RequestSize, reported: ReportedLimits
 ) -> ContextWindow:
     tokens = min(in_estimate(reported.window, refused.prompt, reported.prompt), window.total)
-    fitting = window.within(ContextWindow.of(tokens))
-    while tokens > SMALLEST and not _is_less(fitting, refused):
-        tokens //= 2
+    while True:
         fitting = window.within(ContextWindow.of(tokens))
-    return fitting
+        reply_limit = fitting.reply_limit(refused.prompt, refused.reply)
+        is_less = fitting.prompt_budget < refused.prompt or reply_limit < refused.reply
+        if is_less or tokens <= SMALLEST:
+            return fitting
+        tokens //= 2
 
 
 def _halved(window: ContextWindow, refused: RequestSize) -> ContextWindow:
@@ -233,11 +240,4 @@ def _halved(window: ContextWindow, refused: RequestSize) -> ContextWindow:
     sent = min(prompt, refused.prompt)
     reply = min(refused.reply, sent // (REPLY_SHARE - 1))
     total = max(1 << (refused.total * 3 // 4).bit_length() - 1, with_reply(sent, reply))
-    # `prompt_budget` subtracts a margin, which a halved prompt does not need.
-    return window.within(ContextWindow(int(prompt / PROMPT_MARGIN) + 1, total))
-
-
-def _is_less(window: ContextWindow, refused: RequestSize) -> bool:
-    if window.prompt_budget < refused.prompt:
-        return True
-    return window.reply_limit(refused.prompt, refused.reply) < refused.reply
+    return window.within(ContextWindow.of_prompt(prompt, total))

@@ -1,6 +1,6 @@
 """Select the images of a prompt: those of the newest exchanges that fit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,61 +20,57 @@ class TurnImages:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRoom:
+class ImageBudget:
     """How many exchanges may have images, and the cost of an image in estimated tokens."""
 
     exchanges: int = 0
     tokens: int = 1
 
 
-NO_IMAGES: Final = ImageRoom()
+NO_IMAGES: Final = ImageBudget()
 
 
 class ImageSelection:
-    """The images of a prompt, taken from the newest exchanges first."""
+    """The images of a prompt, taken from the newest exchanges first. *tokens* is their cost."""
 
-    def __init__(self, room: ImageRoom) -> None:
-        self._room = room
+    def __init__(self, budget: ImageBudget) -> None:
+        self.tokens = 0
+        self._budget = budget
         self._left = IMAGES
         self._counts: dict[int, int] = {}  # by identity: a question may be there twice
 
-    def take_some(self, exchange: Exchange, budget: int) -> int:
-        """Take as many images of *exchange* as fit into *budget*; return their cost."""
-        if not self._may_take_more:
-            return 0
-        wanted = min(len(image_names(exchange)), self._left)
-        return self._taken(exchange, min(wanted, max(0, budget) // self._room.tokens))
+    def take_some(self, exchange: Exchange, tokens: int) -> int:
+        """Take as many images of *exchange* as cost at most *tokens*; return their cost."""
+        count = min(self._wanted(exchange), self._left, max(0, tokens) // self._budget.tokens)
+        return self._take(exchange, count)
 
-    def take(self, exchange: Exchange, budget: int) -> int:
-        """Take all images of *exchange* if they fit into *budget*; return their cost."""
-        if not self._may_take_more:
-            return 0
-        count = len(image_names(exchange))
-        fits = count <= self._left and count * self._room.tokens <= budget
-        return self._taken(exchange, count) if fits else 0
+    def take_all(self, exchange: Exchange, tokens: int) -> int:
+        """Take all images of *exchange*, or none if they cost more; return their cost."""
+        count = self._wanted(exchange)
+        fits = count <= self._left and count * self._budget.tokens <= tokens
+        return self._take(exchange, count if fits else 0)
 
     def price(self, exchange: Exchange) -> int:
         """Return the cost of all images of *exchange*."""
-        return len(image_names(exchange)) * self._room.tokens if self._may_take_more else 0
+        return self._wanted(exchange) * self._budget.tokens
 
-    def placed(
-        self, kept: Sequence[Exchange], question: Exchange, *, first_turn: int
-    ) -> tuple[TurnImages, ...]:
-        """Return the selection for a prompt with two turns for each of *kept*, newest first."""
-        turns = [(first_turn + 2 * number, exchange) for number, exchange in enumerate(kept)]
-        turns.append((first_turn + 2 * len(kept), question))
-        return tuple(
-            TurnImages(turn, exchange, self._counts[id(exchange)])
-            for turn, exchange in reversed(turns)
+    def placed(self, exchanges: Iterable[Exchange], *, first_turn: int) -> tuple[TurnImages, ...]:
+        """Return the selection for a prompt with two turns for each exchange, newest first."""
+        placed = [
+            TurnImages(first_turn + 2 * number, exchange, self._counts[id(exchange)])
+            for number, exchange in enumerate(exchanges)
             if id(exchange) in self._counts
-        )
+        ]
+        return tuple(reversed(placed))
 
-    @property
-    def _may_take_more(self) -> bool:
-        return len(self._counts) < self._room.exchanges
+    def _wanted(self, exchange: Exchange) -> int:
+        """Return how many images *exchange* has; 0 if enough exchanges have theirs."""
+        return len(image_names(exchange)) if len(self._counts) < self._budget.exchanges else 0
 
-    def _taken(self, exchange: Exchange, count: int) -> int:
+    def _take(self, exchange: Exchange, count: int) -> int:
+        cost = count * self._budget.tokens
         if count:
             self._counts[id(exchange)] = count
             self._left -= count
-        return count * self._room.tokens
+            self.tokens += cost
+        return cost

@@ -9,7 +9,7 @@ from typing import Final
 
 from bot.conversation.context_window import NO_LIMIT
 from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext
-from bot.conversation.image_selection import NO_IMAGES, ImageRoom, ImageSelection, TurnImages
+from bot.conversation.image_selection import NO_IMAGES, ImageBudget, ImageSelection, TurnImages
 from bot.conversation.images import Image
 from bot.conversation.prompt_markup import (
     ANSWERED_EARLIER,
@@ -30,8 +30,8 @@ from bot.conversation.token_estimate import (
 )
 
 SYSTEM_TURNS: Final = 1000  # with their costs in the cache; each channel has its own
-QUOTED_SHARE: Final = 4  # A quotation is shortened for the question, to a quarter of the room.
-REPLY_CONTEXT_SHARE: Final = 4  # The reply context gets a quarter of the room at most.
+QUOTED_SHARE: Final = 4  # A quotation is shortened for the question, to a quarter of the budget.
+REPLY_CONTEXT_SHARE: Final = 4  # The reply context gets a quarter of the budget at most.
 QUESTION_SHARE: Final = 4  # If a reply is continued, its question gets a quarter at most.
 ENDING_TOKENS: Final = 8  # the least of a reply that is continued: some words
 ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to recognise it
@@ -60,7 +60,8 @@ class Prompt:
 
     *tokens* is the estimate for its text without calibration. It contains so many *exchanges* of
     the history, of which the estimate is *history_tokens*. *read_percent* is the share of the
-    question that fitted. *turn_images* are the images that go with its turns, the question's first.
+    question that fitted. *turn_images* are the images that go with its turns, the question's first,
+    *image_tokens* their cost.
     *reply_tokens* limits the reply further than the settings do, in the model's own tokens.
     """
 
@@ -69,6 +70,7 @@ class Prompt:
     exchanges: int
     read_percent: int
     turn_images: tuple[TurnImages, ...] = ()
+    image_tokens: int = 0
     history_tokens: int = 0
     reply_tokens: int = NO_LIMIT
 
@@ -76,11 +78,6 @@ class Prompt:
     def images(self) -> int:
         """The number of images that were fetched."""
         return sum(len(turn.images) for turn in self.turns)
-
-    @property
-    def image_count(self) -> int:
-        """The number of images that are to be fetched."""
-        return sum(selected.count for selected in self.turn_images)
 
     def images_for(self, exchange: Exchange) -> int:
         """Return how many images of *exchange* are to be fetched."""
@@ -111,7 +108,7 @@ def build_prompt(
     token_budget: int,
     place: str = "",
     reply_context: ReplyContext = NO_REPLY_CONTEXT,
-    image_room: ImageRoom = NO_IMAGES,
+    image_budget: ImageBudget = NO_IMAGES,
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
@@ -119,33 +116,40 @@ def build_prompt(
     the question continues that; its reply is shortened then if it does not fit. The prompt costs at
     most *token_budget*, without calibration, but the system turn and the beginning of the question
     always stay. The question's images come first, as many as fit; an exchange has all of its images
-    or none. The steps stand in one function because each takes from the room that is left.
+    or none. The steps stand in one function because each takes from the budget that is left.
     """
     named = any(exchange.author for exchange in (question, *exchanges))
     system, system_tokens = _system_turn(system_prompt, place, named=named)
-    room = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
-    asked, asked_tokens, read_percent = _fitted_question(question, room)
-    context_limit = room // REPLY_CONTEXT_SHARE
-    room -= asked_tokens
-    history = _History.before(question, exchanges, room)
-    images = ImageSelection(image_room)
+    budget = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
+    asked, asked_tokens, read_percent = _fitted_question(question, budget)
+    context_limit = budget // REPLY_CONTEXT_SHARE
+    budget -= asked_tokens
+    history = _History.before(question, exchanges, budget)
+    images = ImageSelection(image_budget)
     reserved = images.price(question) + (context_limit if reply_context.quotations else 0)
-    if history.fits_before_question(room - reserved):
+    if history.fits_before_question(budget - reserved):
         reply_context = _without(history.exchanges[history.asked_at - 1], reply_context)
-    context_room = min(room - sum(history.costs[history.asked_at :]), context_limit)
-    turn, context_tokens = _with_context(history.asked or asked, reply_context, context_room)
-    room -= context_tokens
+    context_budget = min(budget - sum(history.costs[history.asked_at :]), context_limit)
+    turn, context_tokens = _with_context(history.asked or asked, reply_context, context_budget)
+    budget -= context_tokens
     kept = fit(
         history.costs,
-        room - images.take_some(question, room),
-        lambda index, left: images.take(history.exchanges[index], left),
+        budget - images.take_some(question, budget),
+        lambda index, left: images.take_all(history.exchanges[index], left),
     )
     start = len(history.exchanges) - kept
     turns = history.turns(start, *(turn, asked) if history.asked else (None, turn))
-    turn_images = images.placed(history.exchanges[start:], question, first_turn=len(system))
+    exchanges = (*history.exchanges[start:], question)
     history_tokens = sum(history.costs[start:])
-    tokens = token_budget - room + history_tokens
-    return Prompt((*system, *turns), tokens, kept, read_percent, turn_images, history_tokens)
+    return Prompt(
+        (*system, *turns),
+        tokens=token_budget - budget + history_tokens,
+        exchanges=kept,
+        read_percent=read_percent,
+        turn_images=images.placed(exchanges, first_turn=len(system)),
+        image_tokens=images.tokens,
+        history_tokens=history_tokens,
+    )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -161,11 +165,11 @@ class _History:
     asked_at: int
 
     @classmethod
-    def before(cls, question: Exchange, exchanges: Sequence[Exchange], room: int) -> "_History":
-        """Return the history of *question*; a reply that it continues is shortened to *room*."""
+    def before(cls, question: Exchange, exchanges: Sequence[Exchange], budget: int) -> "_History":
+        """Return the history of *question*; a reply that it continues is shortened to *budget*."""
         is_continued = bool(exchanges) and question.quoted == CONTINUE_NOTE
-        if is_continued and exchanges[-1].tokens > room:
-            exchanges = [*exchanges[:-1], end_of(exchanges[-1], room)]
+        if is_continued and exchanges[-1].tokens > budget:
+            exchanges = [*exchanges[:-1], end_of(exchanges[-1], budget)]
         # A gap belongs to the exchange before it: if that is dropped, the gap is.
         gaps = [_gap(before, after) for before, after in pairwise((*exchanges, question))]
         costs = [
@@ -180,9 +184,9 @@ class _History:
         is_continued = self.asked_at < len(self.exchanges)
         return _turns(self.exchanges[self.asked_at])[0] if is_continued else None
 
-    def fits_before_question(self, room: int) -> bool:
-        """Whether the exchange before the question fits into *room* with all that follows it."""
-        return self.asked_at > 0 and sum(self.costs[self.asked_at - 1 :]) <= room
+    def fits_before_question(self, budget: int) -> bool:
+        """Whether the exchange before the question fits into *budget* with all that follows it."""
+        return self.asked_at > 0 and sum(self.costs[self.asked_at - 1 :]) <= budget
 
     def turns(self, start: int, asked: Turn | None, question: Turn) -> Iterator[Turn]:
         """Yield the turns from the exchange *start* on, with *asked* for the continued question."""
@@ -208,26 +212,26 @@ def without_system_turn(turns: Sequence[Turn]) -> Sequence[Turn]:
     return [replace(first, text=f"{system.text}\n\n{first.text}"), *others]
 
 
-def end_of(exchange: Exchange, tokens: int) -> Exchange:
+def end_of(exchange: Exchange, budget: int) -> Exchange:
     """Return *exchange* with the end of its reply and the beginning of its question that fit.
 
-    It costs at most *tokens*. If hardly a word of the reply fits, *exchange* is returned whole.
+    It costs at most *budget*. If hardly a word of the reply fits, *exchange* is returned whole.
     """
     bare = replace(exchange, embedded="", quoted="", files="")
-    asked = replace(bare, question=shorten(bare.question, tokens // QUESTION_SHARE))
-    room = tokens - exchange_tokens(replace(asked, reply=""))
-    if room < ENDING_TOKENS:
+    asked = replace(bare, question=shorten(bare.question, budget // QUESTION_SHARE))
+    reply_tokens = budget - exchange_tokens(replace(asked, reply=""))
+    if reply_tokens < ENDING_TOKENS:
         return exchange
     while True:
-        ending = replace(asked, reply=last_part(exchange.reply, room))
+        ending = replace(asked, reply=last_part(exchange.reply, reply_tokens))
         ending = replace(ending, tokens=exchange_tokens(ending))
         # Texts may cost a token or two more together than apart.
-        if ending.tokens <= tokens or room < 1:
+        if ending.tokens <= budget or reply_tokens < 1:
             return ending
-        room -= ending.tokens - tokens
+        reply_tokens -= ending.tokens - budget
 
 
-def _no_extra(_index: int, _room: int) -> int:
+def _no_extra(_index: int, _budget: int) -> int:
     return 0
 
 
@@ -272,20 +276,22 @@ def _without(exchange: Exchange, context: ReplyContext) -> ReplyContext:
     return replace(context, answer=None) if is_there else context
 
 
-def _with_context(turn: Turn, context: ReplyContext, room: int) -> tuple[Turn, int]:
-    """Return *turn* below as much of *context* as fits into *room*, and the cost of that."""
+def _with_context(turn: Turn, context: ReplyContext, budget: int) -> tuple[Turn, int]:
+    """Return *turn* below as much of *context* as fits into *budget*, and the cost of that."""
     tokens = _turn_tokens(turn)
     if context.answer is not None:
         header = _below((_answered(context.answer, 0), *context.quotations), turn)
-        answer_room = min(room - (_turn_tokens(header) - tokens), ANSWER_TOKENS)
-        while answer_room > 0:
-            whole = _below((_answered(context.answer, answer_room), *context.quotations), turn)
-            if (cost := _turn_tokens(whole) - tokens) <= room:
+        answer_tokens = min(budget - (_turn_tokens(header) - tokens), ANSWER_TOKENS)
+        while answer_tokens > 0:
+            whole = _below((_answered(context.answer, answer_tokens), *context.quotations), turn)
+            if (cost := _turn_tokens(whole) - tokens) <= budget:
                 return whole, cost
-            answer_room -= cost - room  # Texts may cost a token or two more together than apart.
+            answer_tokens -= (
+                cost - budget
+            )  # Texts may cost a token or two more together than apart.
     for start in range(len(context.quotations)):
         whole = _below(context.quotations[start:], turn)
-        if (cost := _turn_tokens(whole) - tokens) <= room:
+        if (cost := _turn_tokens(whole) - tokens) <= budget:
             return whole, cost
     return turn, 0
 
@@ -318,24 +324,24 @@ def _asked(exchange: Exchange, quoted: str, words: str) -> Turn:
     return Turn(Role.USER, "\n".join(filter(None, (quoted, header, words))))
 
 
-def _fitted_question(exchange: Exchange, room: int) -> tuple[Turn, int, int]:
-    """Return as much of the question as fits into *room*, its cost, and the percentage of it."""
+def _fitted_question(exchange: Exchange, budget: int) -> tuple[Turn, int, int]:
+    """Return as much of the question as fits into *budget*, its cost, and the percentage of it."""
     words = _words(exchange)
     whole = _asked(exchange, exchange.quoted, words)
     tokens = _turn_tokens(whole)
-    if tokens <= room:
+    if tokens <= budget:
         return whole, tokens, 100
-    text_room = room - _turn_tokens(_asked(exchange, "", ""))
+    text_tokens = budget - _turn_tokens(_asked(exchange, "", ""))
     word_tokens = estimate_tokens(words)
     while True:
-        quoted_room = max(text_room - word_tokens - 1, text_room // QUOTED_SHARE)
-        quoted = shorten(exchange.quoted, quoted_room)
-        kept = shorten(words, max(text_room - estimate_tokens(quoted) - 1, 1))
+        quoted_tokens = max(text_tokens - word_tokens - 1, text_tokens // QUOTED_SHARE)
+        quoted = shorten(exchange.quoted, quoted_tokens)
+        kept = shorten(words, max(text_tokens - estimate_tokens(quoted) - 1, 1))
         asked = _asked(exchange, quoted, kept)
         # Texts may cost a token or two more together than apart.
         tokens = _turn_tokens(asked)
-        if tokens <= room or text_room < 1:
+        if tokens <= budget or text_tokens < 1:
             break
-        text_room -= tokens - room
+        text_tokens -= tokens - budget
     percent = 100 * len(kept) // len(words) if words else 100
     return asked, tokens, percent

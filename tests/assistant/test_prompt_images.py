@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from bot.assistant.prompt_images import IMAGE_TOKENS, MEMORY_BYTES, RESERVE_SECONDS, PromptImages
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
-from bot.conversation.image_selection import NO_IMAGES, ImageRoom
+from bot.conversation.image_selection import NO_IMAGES, ImageBudget
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt, build_prompt
 from bot.conversation.prompt_markup import image_line
 from tests.doubles import an_exchange, run_virtually
 
-PLENTY = ImageRoom(3, 10)
+PLENTY = ImageBudget(3, 10)
 
 
 def a_picture_of(size: int, name: str) -> PendingImage:
@@ -42,7 +42,7 @@ def turn_images(number: int, count: int) -> Exchange:
 def a_prompt(*counts: int) -> Prompt:
     """Return a prompt whose exchanges have so many pictures, the last one being the question."""
     *before, question = [turn_images(number, count) for number, count in enumerate(counts, start=1)]
-    return build_prompt("", before, question, token_budget=9000, image_room=PLENTY)
+    return build_prompt("", before, question, token_budget=9000, image_budget=PLENTY)
 
 
 async def shown(
@@ -136,9 +136,9 @@ async def test_what_cannot_be_fetched_is_told_of_the_question_alone() -> None:
 def test_the_price_is_in_tokens_of_the_estimate_for_text() -> None:
     pictures, none = PromptImages(3), PromptImages(0)
     fresh = Calibration()
-    assert pictures.room("a", fresh, fresh) == ImageRoom(3, IMAGE_TOKENS)
-    assert pictures.room("a", Calibration(2.0), fresh).tokens == round(IMAGE_TOKENS / 2)
-    assert pictures.room("a", fresh, Calibration(2.0)).tokens == IMAGE_TOKENS * 2
+    assert pictures.budget("a", fresh, fresh) == ImageBudget(3, IMAGE_TOKENS)
+    assert pictures.budget("a", Calibration(2.0), fresh).tokens == round(IMAGE_TOKENS / 2)
+    assert pictures.budget("a", fresh, Calibration(2.0)).tokens == IMAGE_TOKENS * 2
     pictures.note_unsupported("a")
-    assert pictures.room("a", fresh, fresh) == none.room("b", fresh, fresh) == NO_IMAGES
-    assert pictures.room("b", fresh, fresh) != NO_IMAGES
+    assert pictures.budget("a", fresh, fresh) == none.budget("b", fresh, fresh) == NO_IMAGES
+    assert pictures.budget("b", fresh, fresh) != NO_IMAGES

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.conversation.exchange import Exchange, ReplyContext
-from bot.conversation.image_selection import IMAGES, ImageRoom
+from bot.conversation.image_selection import IMAGES, ImageBudget
 from bot.conversation.images import Image
 from bot.conversation.prompt import ANSWER_TOKENS, Role, Turn, build_prompt, exchange_tokens, fit
 from bot.conversation.prompt_markup import (
@@ -459,8 +459,8 @@ def test_pictures_keep_to_the_budget_and_the_newest_go_first(
     exchanges: list[Exchange], own: int, turns: int, cost: int, budget: int
 ) -> None:
     question = turn_images(1000, own)
-    room = ImageRoom(turns, cost)
-    prompt = build_prompt("", exchanges, question, token_budget=budget, image_room=room)
+    room = ImageBudget(turns, cost)
+    prompt = build_prompt("", exchanges, question, token_budget=budget, image_budget=room)
     counts = [one.count for one in prompt.turn_images]
     assert prompt.tokens + cost * sum(counts) <= budget
     assert sum(counts) <= IMAGES
@@ -478,11 +478,11 @@ def test_pictures_keep_to_the_budget_and_the_newest_go_first(
 def test_pictures_that_do_not_fit_leave_their_words() -> None:
     """The pictures of what is newer go before the words of what is older, where they fit."""
     exchanges = [turn_images(1, 1), an_exchange(2, "word " * 300, "Well."), turn_images(3, 4)]
-    room = ImageRoom(3, 100)
-    prompt = build_prompt("", exchanges, asked("So?"), token_budget=440, image_room=room)
+    room = ImageBudget(3, 100)
+    prompt = build_prompt("", exchanges, asked("So?"), token_budget=440, image_budget=room)
     assert prompt.exchanges > 1
     assert prompt.turn_images == ()
-    prompt = build_prompt("", exchanges, asked("So?"), token_budget=700, image_room=room)
+    prompt = build_prompt("", exchanges, asked("So?"), token_budget=700, image_budget=room)
     assert prompt.exchanges == 1
     assert [(one.exchange.message_id, one.count) for one in prompt.turn_images] == [(3, 4)]
 
@@ -493,13 +493,13 @@ def test_without_room_for_pictures_there_are_none() -> None:
 
 
 def test_images_are_put_into_their_turns() -> None:
-    room = ImageRoom(3, 10)
+    room = ImageBudget(3, 10)
     prompt = build_prompt(
         "x",
         [turn_images(1, 1), an_exchange(2)],
         turn_images(3, 2),
         token_budget=900,
-        image_room=room,
+        image_budget=room,
     )
     assert [(one.turn, one.count) for one in prompt.turn_images] == [(5, 2), (1, 1)]
     one, two = Image(b"1", "image/png"), Image(b"2", "image/gif")
