@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -72,16 +71,6 @@ log = logging.getLogger(__name__)
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Resources:
-    """What stays open while the process runs, whichever client is connected."""
-
-    history: History
-    model: ChatModel
-    models: ModelCatalog
-    attachments: Attachments
-
-
 async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
     with stop_signal() as stop:  # From before the database is opened: that may take long.
@@ -94,10 +83,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 max_bytes=settings.attachment_bytes,
                 images=settings.image_turns > 0,
             ) as attachments,
-            connection(
-                settings,
-                Resources(history=history, model=model, models=models, attachments=attachments),
-            ) as connected,
+            connection(settings, history, model, models, attachments) as connected,
         ):
             running = asyncio.create_task(connected.run())
             stopping = asyncio.create_task(stop.wait())
@@ -107,27 +93,40 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
                 running.result()
             else:
                 log.info("Stopping")
-                await connected.drain(settings.shutdown_grace)
+                await connected.client.drain(settings.shutdown_grace)
                 running.cancel()
                 await asyncio.wait({running})
 
 
-def connection(settings: Settings, resources: Resources) -> Connection:
+def connection(
+    settings: Settings,
+    history: History,
+    model: ChatModel,
+    models: ModelCatalog,
+    attachments: Attachments,
+) -> Connection:
     """Return a connection that is not open yet, for the bot that `build` builds."""
     point_at(settings.discord_api_url, settings.discord_gateway_url)
     return Connection(
-        partial(ChatClient, partial(build, settings, resources)),
+        partial(build, settings, history, model, models, attachments),
         token=settings.discord_token.get_secret_value(),
-        facts=resources.history.facts,
+        facts=history.facts,
     )
 
 
-def build(settings: Settings, resources: Resources, client: ChatClient, pacer: Pacer) -> Bot:
+def build(
+    settings: Settings,
+    history: History,
+    model: ChatModel,
+    models: ModelCatalog,
+    attachments: Attachments,
+    client: ChatClient,
+    pacer: Pacer,
+) -> Bot:
     """Build the bot for *client*, from the bottom to the top.
 
     The function is long because the whole program is wired in this one place.
     """
-    history, attachments = resources.history, resources.attachments
     languages = Languages(settings.language, client.locale_of)
     access = Access(settings.allowed_guilds, settings.allow_dms)
     limit = UserRateLimit(settings.user_messages_per_minute)
@@ -139,7 +138,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
     memory = Memory(history, languages)
     edits = Edits(memory, history, identity, claims, delete_replies=schedule.resume)
     generator = Generator(
-        resources.model,
+        model,
         history,
         settings.prompts,
         images=PromptImages(settings.image_turns, PastImages(channels, attachments)),
@@ -202,7 +201,7 @@ def build(settings: Settings, resources: Resources, client: ChatClient, pacer: P
             authorizer, memory, overrides, history, policy, delete_replies=schedule.resume
         ),
         HelpCommand(authorizer, overrides, history, policy),
-        ModelCommand(authorizer, overrides, resources.models),
+        ModelCommand(authorizer, overrides, models),
         UsageCommand(authorizer, history.usage, settings.token_prices),
         SystemPromptCommand(authorizer, overrides, history.preferences),
         AskCommand(authorizer, channels, interactions.handle),

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bot.app import Resources, connection
+from bot.app import connection
 from bot.attachments.reader import Attachments
 from bot.errors import HistoryFailed
 from bot.i18n.sentences import ENGLISH
@@ -232,20 +232,16 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             attachment_bytes=0,
             image_turns=0,
         )
-        resources = Resources(
-            history=history,
-            model=model,
-            models=ModelCatalog(model.name, (model.name,), model.list_models),
-            attachments=Attachments(discord.api_url, max_bytes=0, images=False),
-        )
-        async with connection(settings, resources) as connected:
+        models = ModelCatalog(model.name, (model.name,), model.list_models)
+        attachments = Attachments(discord.api_url, max_bytes=0, images=False)
+        async with connection(settings, history, model, models, attachments) as connected:
             running = asyncio.create_task(connected.run())
             try:
                 await discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
                 await database.quiet()
                 yield FailingPlay(discord, database, history, log)
             finally:
-                await connected.drain(PATIENCE_SECONDS)
+                await connected.client.drain(PATIENCE_SECONDS)
                 running.cancel()
                 await asyncio.wait([running])
 
