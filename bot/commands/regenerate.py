@@ -55,13 +55,13 @@ class Regenerator:
         with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
             if claim is None:
                 return RegenerateResult.RUNNING
-            claim.arrived()
+            claim.arrived.set()
             if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
                 raise UserRateLimited(self._limit.questions_per_minute)
             claim.opened(exchange.queue_key)
             delivery = await self._deliver(exchange, action, press, person_id)
             if delivery.done:
-                claim.finished()
+                claim.open = False
             if delivery is Delivery.GONE:
                 self._claims.mark_if_claimed(
                     exchange.message_id

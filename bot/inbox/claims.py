@@ -12,7 +12,8 @@ class Claim:
     """The right of one task to handle a question, until the block of `Claims.claim` ends.
 
     The claim is *open* while the question is stored and not answered. It is *contested* if another
-    task wanted the question meanwhile.
+    task wanted the question meanwhile. *arrived* is set when the question is stored, or never will
+    be.
     """
 
     def __init__(self, message_id: int, queue_key: QueueKey) -> None:
@@ -20,30 +21,13 @@ class Claim:
         self.queue_key = queue_key
         self.open = False
         self.contested = False
-        self._arrived = asyncio.Event()
-
-    def arrived(self) -> None:
-        """Wake those who wait: the question is stored, or never will be."""
-        self._arrived.set()
+        self.arrived = asyncio.Event()
 
     def opened(self, queue_key: QueueKey) -> None:
         """Note that the question is stored and waits for its answer in this queue."""
         self.queue_key = queue_key
         self.open = True
-        self._arrived.set()
-
-    def finished(self) -> None:
-        """Note that nothing is left to do for the question."""
-        self.open = False
-
-    @property
-    def is_arriving(self) -> bool:
-        """Whether the question is still on its way into the database."""
-        return not self._arrived.is_set()
-
-    async def wait_for_arrival(self) -> None:
-        """Wait until the question is stored, if it is to be."""
-        await self._arrived.wait()
+        self.arrived.set()
 
 
 class Claims:
@@ -70,7 +54,7 @@ class Claims:
         try:
             yield claim
         finally:
-            claim.arrived()
+            claim.arrived.set()
             del self._claims[message_id]
             self._released(claim)
 
@@ -84,12 +68,12 @@ class Claims:
 
     def is_arriving(self, message_id: int) -> bool:
         """Whether a question is on its way into the database."""
-        return message_id in self._claims and self._claims[message_id].is_arriving
+        return message_id in self._claims and not self._claims[message_id].arrived.is_set()
 
     async def wait_until_stored(self, message_id: int) -> None:
         """Wait until a question that is on its way into the database is stored, if it is to be."""
         if message_id in self._claims:
-            await self._claims[message_id].wait_for_arrival()
+            await self._claims[message_id].arrived.wait()
 
     def hold_new_questions(self, queue_keys: Iterable[QueueKey]) -> None:
         """Let new questions of these queues wait for `release_new_questions`."""

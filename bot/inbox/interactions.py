@@ -81,7 +81,7 @@ class Interactions:
                 return
             load_context = self._questions.file_loader(about)
             if (await self._assistant.answer(exchange, reply, load_context=load_context)).done:
-                claim.finished()
+                claim.open = False
 
     async def reply_by_press(
         self, exchange: Exchange, press: ButtonPress, parts: Sequence[int]

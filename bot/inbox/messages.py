@@ -49,7 +49,7 @@ class Inbox:
             queue_key = question.exchange.queue_key
             claim.opened(queue_key)
             if await self._claims.turn(queue_key) and (await self._answer(question)).done:
-                claim.finished()
+                claim.open = False
 
     async def is_new(self, message: discord.Message) -> bool:
         """Whether *message* is for the bot and was not received before; raises HistoryFailed."""

@@ -100,7 +100,7 @@ class Resumption:
             if delivery.done:
                 self._failures.pop(message_id, None)
                 self._backoffs.reset(queue_key)
-                claim.finished()
+                claim.open = False
 
     async def _count_failure(self, question: OpenQuestion) -> Delivery:
         """Count a failure of our own code; give the question up after a few."""

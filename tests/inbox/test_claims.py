@@ -64,7 +64,7 @@ async def test_a_question_is_open_from_its_storing_to_its_end(
     with claims.claim(2, QUEUE) as claim:
         assert claim is not None
         claim.opened(THREAD)
-        claim.finished()
+        claim.open = False
     assert released.seen == [(1, THREAD, True, False), (2, THREAD, False, False)]
 
 
@@ -109,7 +109,7 @@ async def test_who_waits_for_a_question_to_be_stored_goes_on_when_it_is(
         assert claims.is_arriving(1)
         assert not waiting.done()
         if end == "arrived":
-            claim.arrived()
+            claim.arrived.set()
         elif end == "opened":
             claim.opened(QUEUE)
         if end != "left":

@@ -143,7 +143,7 @@ async def test_changes_of_what_is_on_its_way_hold_up_no_other(scene: Scene) -> N
                 await asyncio.sleep(0)
         assert not editing.done()
         await scene.history.receive(an_exchange(2))
-        claim.arrived()
+        claim.arrived.set()
         await asyncio.wait_for(asyncio.gather(editing, deleting), PATIENCE_SECONDS)
     assert await scene.remembered(2, 3) == [False, True]
 
