@@ -52,12 +52,22 @@ def mentions_only_others(message: discord.Message, me_id: int) -> bool:
     return bool(somebody) and not mentions_me(message, me_id)
 
 
+def reply_reference(message: discord.Message) -> discord.MessageReference | None:
+    """Return the reference of *message* if it is a reply; a forward has a reference, too."""
+    return message.reference if message.type is discord.MessageType.reply else None
+
+
 def replied_to(message: discord.Message) -> discord.Message | None:
     """Return the message that *message* replies to, if the event has it."""
-    reference = message.reference
-    if reference is None or message.type is not discord.MessageType.reply:
-        return None
-    return reference.resolved if isinstance(reference.resolved, discord.Message) else None
+    reference = reply_reference(message)
+    resolved = reference.resolved if reference is not None else None
+    return resolved if isinstance(resolved, discord.Message) else None
+
+
+def unresolved_id(message: discord.Message) -> int | None:
+    """Return the id of the message that *message* replies to, if the event left that out."""
+    reference = reply_reference(message)
+    return reference.message_id if reference is not None and reference.resolved is None else None
 
 
 def speaker(user: discord.abc.User) -> str:

@@ -60,7 +60,13 @@ class Channels:
         channel = self.known(message)
         if isinstance(channel, discord.Thread):
             return channel.parent_id
-        return await self._places.parent_of(message.channel.id) if channel is None else None
+        if channel is not None:
+            return None
+        try:
+            return await self._places.parent_of(message.channel.id)
+        except HistoryFailed as error:
+            log.warning("Cannot read the channel above %d: %s", message.channel.id, error)
+            return None
 
     async def is_own_thread(self, message: discord.Message) -> bool:
         """Whether *message* is in a thread of the bot, where follow-ups need no mention."""
@@ -98,6 +104,13 @@ class Channels:
         except (discord.DiscordException, DiscordUnavailable, TimeoutError):
             return None
         return fetched
+
+    async def replied_to(self, message: discord.Message) -> discord.Message | None:
+        """Return the message that *message* replies to; fetch it if the event left it out."""
+        unresolved_id = addressing.unresolved_id(message)
+        if unresolved_id is not None and message.reference is not None:
+            message.reference.resolved = await self.message(message.channel, unresolved_id)
+        return addressing.replied_to(message)
 
     async def fetched(self, channel_id: int) -> Any:
         """Fetch a channel from Discord; raises HTTPException or DiscordUnavailable."""

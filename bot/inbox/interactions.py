@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import discord
@@ -79,7 +80,7 @@ class Interactions:
             claim.opened(exchange.queue_key)
             if not await self._claims.turn(exchange.queue_key):
                 return
-            load_context = self._questions.file_loader(about)
+            load_context = partial(self._questions.load_files, about)
             if (await self._assistant.answer(exchange, reply, load_context=load_context)).done:
                 claim.open = False
 

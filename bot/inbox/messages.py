@@ -43,7 +43,7 @@ class Inbox:
         with self._claims.claim(message.id, (message.channel.id, 0)) as claim:
             if claim is None or not await self._questions.is_for_me(message):
                 return
-            question = await self._stored(message)
+            question = await self._store(message)
             if question is None:
                 return
             queue_key = question.exchange.queue_key
@@ -60,7 +60,7 @@ class Inbox:
     async def store_missed(self, message: discord.Message) -> bool:
         """Store a question for recovery to answer; whether it was new. Raises HistoryFailed."""
         with self._claims.claim(message.id, (message.channel.id, 0)) as claim:
-            question = await self._admitted(message) if claim is not None else None
+            question = await self._admit(message) if claim is not None else None
             if question is None or not await self._history.receive(question.exchange):
                 return False
             if question.refusal is not None:
@@ -68,14 +68,15 @@ class Inbox:
                 await self._history.complete(question.exchange, state, [notice])
             return True
 
-    async def _admitted(self, message: discord.Message) -> Question | None:
+    async def _admit(self, message: discord.Message) -> Question | None:
+        """Return what *message* asks, with a refusal if it is refused; None if it is ignored."""
         if message.id in self._unsaved:
             return None
         return await self._admission.judge(await self._questions.read(message))
 
-    async def _stored(self, message: discord.Message) -> Question | None:
+    async def _store(self, message: discord.Message) -> Question | None:
         """Store a question, or note that it is unsaved; None if it is not to be answered."""
-        question = await self._admitted(message)
+        question = await self._admit(message)
         if question is None:
             return None
         try:
@@ -89,7 +90,7 @@ class Inbox:
         return question
 
     async def _answer(self, question: Question) -> Delivery:
-        question = await self._completed(question)
+        question = await self._questions.resolve(question)
         exchange, message = question.exchange, question.message
         if question.refusal is not None:
             reply = self._replies.at(exchange, in_place(message))
@@ -104,14 +105,3 @@ class Inbox:
         else:
             self._unsaved.unanswered(exchange)
         return delivery
-
-    async def _completed(self, question: Question) -> Question:
-        """Return *question* with what the event left out, and store that."""
-        completed = await self._questions.completed(question)
-        if completed.exchange != question.exchange:
-            try:
-                await self._history.store_resolved(completed.exchange)
-            except HistoryFailed as error:
-                message_id = question.exchange.message_id
-                log.warning("Cannot store what question %d refers to: %s", message_id, error)
-        return completed

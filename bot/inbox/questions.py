@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 import discord
 
@@ -37,28 +36,20 @@ log = logging.getLogger(__name__)
 class Question:
     """A message that is for the bot, as an exchange.
 
-    *refusal* is the state and the notice with which it ends if it is not answered. *unresolved* is
-    the id of the message that it replies to, if the event left that out.
+    *refusal* is the state and the notice with which it ends if it is not answered. *unresolved*
+    means that it replies to a message that the event left out.
     """
 
     message: discord.Message
     exchange: Exchange
     refusal: tuple[State, str] | None = None
-    unresolved: int | None = None
+    unresolved: bool = False
     has_files: bool = False
 
     @property
     def asks(self) -> bool:
         """Whether there is anything to answer, as far as is known."""
-        return self.exchange.asks or bool(self.unresolved or self.has_files)
-
-
-class _Quotation(NamedTuple):
-    """What a question replies to, as text for the model, which is "" if there is nothing."""
-
-    text: str = ""
-    message_id: int | None = None
-    author_id: int | None = None
+        return self.exchange.asks or self.unresolved or self.has_files
 
 
 class Questions:
@@ -102,34 +93,32 @@ class Questions:
 
     async def read(self, message: discord.Message) -> Question:
         """Return what *message* asks, as far as that is known without a request to Discord."""
-        me_id = self._identity.user_id
+        me_id, channel = self._identity.user_id, self._channels.known(message)
+        parent_id = await self._channels.parent_id_of(message)
         guild_id = addressing.guild_id_of(message)
-        question = scrubbed(addressing.readable_text(message, me_id))
-        embedded = scrubbed(addressing.embedded(message, me_id))
-        quoted = _quotation_of(self._subject_of(message), me_id)
-        unresolved = _unresolved(message)
-        channel = self._channels.known(message)
-        has_files = bool(self._attachments.of(message))
-        asks = bool(question or embedded or quoted.text or unresolved or has_files)
-        threaded = asks and thread_possible(message, channel, me_id)
         exchange = Exchange(
             message_id=message.id,
-            conversation=Conversation(message.channel.id, await self._parent(message), guild_id),
-            place_id=message.id if threaded else message.channel.id,
+            conversation=Conversation(message.channel.id, parent_id, guild_id),
+            place_id=message.channel.id,
             author_id=message.author.id,
             author=addressing.speaker(message.author),
-            question=question,
-            embedded=embedded,
+            question=scrubbed(addressing.readable_text(message, me_id)),
+            embedded=scrubbed(addressing.embedded(message, me_id)),
         )
-        exchange = _with_quote(exchange, quoted)
-        return Question(message, exchange, unresolved=unresolved, has_files=has_files)
+        question = Question(
+            message,
+            _quoting(exchange, self._subject_of(message), me_id),
+            unresolved=addressing.unresolved_id(message) is not None,
+            has_files=bool(self._attachments.of(message)),
+        )
+        return self._placed(question, channel)
 
     async def read_again(self, stored: Exchange, message: discord.Message) -> Exchange:
         """Return a *stored* question with the place and the quote that *message* has by now."""
         question = await self.read(message)
         read = question.exchange
         # A forward that a question comments on is known only for a short time.
-        keeps_quote = question.unresolved is not None or message.reference is None
+        keeps_quote = question.unresolved or message.reference is None
         source = stored if keeps_quote else read
         return replace(
             stored,
@@ -140,26 +129,34 @@ class Questions:
             quoted_author_id=source.quoted_author_id,
         )
 
-    async def completed(self, question: Question) -> Question:
-        """Return *question* with what its event left out, which is fetched from Discord."""
+    async def resolve(self, question: Question) -> Question:
+        """Return *question* with what its event left out: that is fetched from Discord, and stored.
+
+        If it asks nothing after all, it has a refusal.
+        """
         message = question.message
-        if self._channels.known(message) is not None and question.unresolved is None:
+        if self._channels.known(message) is not None and not question.unresolved:
             return question
         channel = await self._channels.of(message)
-        exchange, me_id = question.exchange, self._identity.user_id
+        exchange = question.exchange
         if isinstance(channel, discord.Thread):
             conversation = replace(exchange.conversation, parent_id=channel.parent_id)
             exchange = replace(exchange, conversation=conversation)
-        if question.unresolved is not None:
-            exchange = _with_quote(exchange, _quotation_of(await self._resolve(message), me_id))
-        completed = replace(question, exchange=exchange, unresolved=None)
-        if not completed.asks and question.refusal is None:
-            completed = with_refusal(
-                completed, State.ANSWERED, self._strings_for(exchange).hint_no_question
-            )
-        threaded = completed.refusal is None and thread_possible(message, channel, me_id)
-        place_id = message.id if threaded else message.channel.id
-        return replace(completed, exchange=replace(exchange, place_id=place_id))
+        if question.unresolved:
+            target = await self._channels.replied_to(message)
+            exchange = _quoting(exchange, target, self._identity.user_id)
+        resolved = replace(question, exchange=exchange, unresolved=False)
+        if resolved.asks or resolved.refusal is not None:
+            resolved = self._placed(resolved, channel)
+        else:
+            hint = self.strings_for(exchange).hint_no_question
+            resolved = with_refusal(resolved, State.ANSWERED, hint)
+        if resolved.exchange != question.exchange:
+            try:
+                await self._history.store_resolved(resolved.exchange)
+            except HistoryFailed as error:
+                log.warning("Cannot store what question %d refers to: %s", message.id, error)
+        return resolved
 
     def thread_title_source(self, message: Asked, exchange: Exchange) -> str:
         """Return the text from which `thread_name` makes the name of an answer's thread."""
@@ -167,7 +164,7 @@ class Questions:
         words = exchange.question or without_program_lines(context)
         files = self._attachments.of(message) if isinstance(message, discord.Message) else []
         name = files[0].filename if files else ""
-        return words or (self._strings_for(exchange).pasted_question if name == PASTED else name)
+        return words or (self.strings_for(exchange).pasted_question if name == PASTED else name)
 
     def context_loader(self, message: Asked) -> ContextLoader:
         """Return the loader for the context of *message*: its files and the replies above it.
@@ -181,17 +178,23 @@ class Questions:
         """Load the context of a question that was answered before; its files are stored."""
         return QuestionContext(reply_context=await self._chain.above_again(exchange))
 
-    def file_loader(self, files: Sequence[discord.Attachment]) -> ContextLoader:
-        """Return the loader for the *files* of the message that a command asks about.
+    async def load_files(
+        self, files: Sequence[discord.Attachment], exchange: Exchange
+    ) -> QuestionContext:
+        """Load the context of a command's question: the *files* of the message it asks about.
 
         After a restart they are not known; what was read of them until then is stored.
         """
-        return partial(self._load_files, files)
+        if exchange.files or not files:
+            return QuestionContext()
+        return QuestionContext(await self._attachments.read((), files, self.strings_for(exchange)))
+
+    def strings_for(self, exchange: Exchange) -> Sentences:
+        """Return the sentences in the language of those who see the answer."""
+        return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
     async def _replies_to_me(self, message: discord.Message) -> bool:
-        reference = message.reference
-        if message.type is not discord.MessageType.reply:  # A forward has a reference, too.
-            return False
+        reference = addressing.reply_reference(message)
         if reference is None or reference.message_id is None:
             return False
         target = addressing.replied_to(message)
@@ -201,24 +204,19 @@ class Questions:
                     return True
             except HistoryFailed as error:
                 log.warning("Cannot read what message %d is: %s", reference.message_id, error)
-            target = await self._resolve(message)
+            target = await self._channels.replied_to(message)
         return target is not None and target.author.id == self._identity.user_id
 
-    async def _resolve(self, message: discord.Message) -> discord.Message | None:
-        """Return the message that *message* replies to; fetch it if the event left it out."""
-        reference = message.reference
-        if reference is None or message.type is not discord.MessageType.reply:
-            return None
-        if reference.resolved is None and reference.message_id is not None:
-            reference.resolved = await self._channels.message(message.channel, reference.message_id)
-        return addressing.replied_to(message)
-
-    async def _parent(self, message: discord.Message) -> int | None:
-        try:
-            return await self._channels.parent_id_of(message)
-        except HistoryFailed as error:
-            log.warning("Cannot read the channel above %d: %s", message.channel.id, error)
-            return None
+    def _placed(self, question: Question, channel: object) -> Question:
+        """Return *question* with the place of its answer: a thread of its own if that can be."""
+        message = question.message
+        threaded = (
+            question.asks
+            and question.refusal is None
+            and thread_possible(message, channel, self._identity.user_id)
+        )
+        place_id = message.id if threaded else message.channel.id
+        return replace(question, exchange=replace(question.exchange, place_id=place_id))
 
     def _subject_of(self, message: discord.Message) -> discord.Message | None:
         """Return the message that *message* replies to, or the forward that it comments on."""
@@ -233,21 +231,11 @@ class Questions:
         if not exchange.files:
             by_others = subject is not None and subject.author.id != self._identity.user_id
             quoted = attachments_of(subject) if subject is not None and by_others else []
-            strings = self._strings_for(exchange)
+            strings = self.strings_for(exchange)
             files = await self._attachments.read(attachments_of(message), quoted, strings)
             if subject is None and exchange.quoted_id is not None:  # Images are found by their ids.
                 files = replace(files, images=None)
         return QuestionContext(files, await self._chain.above(message, exchange.conversation))
-
-    async def _load_files(
-        self, files: Sequence[discord.Attachment], exchange: Exchange
-    ) -> QuestionContext:
-        if exchange.files or not files:
-            return QuestionContext()
-        return QuestionContext(await self._attachments.read((), files, self._strings_for(exchange)))
-
-    def _strings_for(self, exchange: Exchange) -> Sentences:
-        return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
 
 def with_refusal(question: Question, state: State, sentence: str) -> Question:
@@ -256,27 +244,15 @@ def with_refusal(question: Question, state: State, sentence: str) -> Question:
     return replace(question, exchange=exchange, refusal=(state, sentence))
 
 
-def _quotation_of(target: discord.Message | None, me_id: int) -> _Quotation:
-    """Return what a question that replies to *target* quotes."""
-    if target is not None and target.author.id == me_id:
-        return _Quotation(message_id=target.id)
-    text = scrubbed(addressing.quotation(target, me_id)) if target is not None else ""
-    if target is None or not text:
-        return _Quotation()
-    return _Quotation(text, target.id, target.author.id)
-
-
-def _with_quote(exchange: Exchange, quoted: _Quotation) -> Exchange:
+def _quoting(exchange: Exchange, target: discord.Message | None, me_id: int) -> Exchange:
+    """Return *exchange*, which quotes nothing yet, with the quotation of what it replies to."""
+    if target is None:
+        return exchange
+    text = scrubbed(addressing.quotation(target, me_id))
+    is_mine = target.author.id == me_id
     return replace(
         exchange,
-        quoted=quoted.text,
-        quoted_id=quoted.message_id,
-        quoted_author_id=quoted.author_id,
+        quoted=text,
+        quoted_id=target.id if text or is_mine else None,
+        quoted_author_id=target.author.id if text else None,
     )
-
-
-def _unresolved(message: discord.Message) -> int | None:
-    reference = message.reference
-    if reference is None or message.type is not discord.MessageType.reply:
-        return None
-    return reference.message_id if reference.resolved is None else None

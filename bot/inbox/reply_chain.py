@@ -73,7 +73,7 @@ class ReplyChain:
             answer = await self._history.shown_in(above_id, place)
             if answer is not None or was_asked or len(found) > MAX_ABOVE:
                 return answer
-            above = await self._replied_to(message, above_id)
+            above = await self._channels.replied_to(message)
             quotation = self._quotation(above) if above is not None else ""
             if above is None or not quotation:
                 break
@@ -97,19 +97,13 @@ class ReplyChain:
         question = await self._channels.message(channel, exchange.message_id)
         return await self._climb(question, place, found) if question is not None else None
 
-    async def _replied_to(self, message: discord.Message, above_id: int) -> discord.Message | None:
-        """Return the message that *message* replies to; an event has only the nearest one."""
-        if message.reference is not None and message.reference.resolved is None:
-            return await self._channels.message(message.channel, above_id)
-        return addressing.replied_to(message)
-
     def _quotation(self, message: discord.Message) -> str:
         return scrubbed(addressing.quotation(message, self._identity.user_id))
 
 
 def _replied_id(message: discord.Message) -> int | None:
     """Return the id of the message of the same channel that *message* replies to."""
-    reference = message.reference
-    if reference is None or message.type is not discord.MessageType.reply:
+    reference = addressing.reply_reference(message)
+    if reference is None or reference.channel_id != message.channel.id:
         return None
-    return reference.message_id if reference.channel_id == message.channel.id else None
+    return reference.message_id

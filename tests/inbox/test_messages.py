@@ -146,7 +146,7 @@ async def test_a_failure_of_our_own_leaves_the_question_open(
         raise RuntimeError("a bug of ours")
 
     message = await stage.said("Why?")
-    monkeypatch.setattr(stage.questions, "completed", broken)
+    monkeypatch.setattr(stage.questions, "resolve", broken)
     with pytest.raises(RuntimeError):
         await stage.inbox.handle(message)
     assert len(await stage.open_questions()) == 1

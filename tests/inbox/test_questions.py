@@ -1,5 +1,6 @@
 """Which messages ask the bot, and what of a question is known when."""
 
+from functools import partial
 from typing import Any
 
 import discord
@@ -98,15 +99,15 @@ async def test_a_question_is_completed_with_what_the_event_left_out(stage: Inbox
     message = await reply(stage, other)
     message.reference.resolved = None
     question = await stage.questions.read(message)
-    assert (question.unresolved, question.exchange.quoted) == (int(other["id"]), "")
-    completed = await stage.questions.completed(question)
-    assert completed.unresolved is None
-    assert "Some words" in completed.exchange.quoted
+    assert (question.unresolved, question.exchange.quoted) == (True, "")
+    resolved = await stage.questions.resolve(question)
+    assert not resolved.unresolved
+    assert "Some words" in resolved.exchange.quoted
 
 
 async def test_a_complete_question_stays_as_it_is(stage: InboxStage) -> None:
     question = await stage.questions.read(await stage.said("Why?"))
-    assert await stage.questions.completed(question) is question
+    assert await stage.questions.resolve(question) is question
 
 
 async def test_a_question_that_turns_out_to_ask_nothing_gets_a_hint(stage: InboxStage) -> None:
@@ -117,9 +118,9 @@ async def test_a_question_that_turns_out_to_ask_nothing_gets_a_hint(stage: Inbox
     await stage.people.delete(other["channel_id"], other["id"])
     question = await stage.questions.read(message)
     assert question.asks, "as far as is known"
-    completed = await stage.questions.completed(question)
-    assert completed.refusal == (State.ANSWERED, ENGLISH.hint_no_question)
-    assert not completed.exchange.opens_thread
+    resolved = await stage.questions.resolve(question)
+    assert resolved.refusal == (State.ANSWERED, ENGLISH.hint_no_question)
+    assert not resolved.exchange.opens_thread
 
 
 async def test_a_question_in_a_thread_that_is_not_cached_learns_of_its_channel(
@@ -132,8 +133,8 @@ async def test_a_question_in_a_thread_that_is_not_cached_learns_of_its_channel(
     message = await place.fetch_message(int(said["id"]))
     question = await stage.questions.read(message)
     assert question.exchange.conversation.parent_id is None
-    completed = await stage.questions.completed(question)
-    assert completed.exchange.conversation.parent_id == int(thread["parent_id"])
+    resolved = await stage.questions.resolve(question)
+    assert resolved.exchange.conversation.parent_id == int(thread["parent_id"])
 
 
 async def test_a_stored_question_keeps_its_quote_if_that_cannot_be_read_again(
@@ -168,7 +169,7 @@ async def test_the_context_of_a_question_has_the_replies_above_it(stage: InboxSt
 
 
 async def test_files_that_were_read_are_not_read_again(stage: InboxStage) -> None:
-    load = stage.questions.file_loader(())
+    load = partial(stage.questions.load_files, ())
     assert (await load(an_exchange(1, files="⟦file a⟧"))).files.text == ""
 
 
