@@ -49,13 +49,12 @@ from bot.inbox.user_limits import UserRateLimit
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.recovery.backfill import Backfill
-from bot.recovery.catch_up import CatchUp
+from bot.recovery.catch_up import CatchUp, Need
 from bot.recovery.guilds import Guilds
 from bot.recovery.interactions import UnfinishedInteractions
 from bot.recovery.period import CatchUpPeriod
 from bot.recovery.reconcile import Reconciliation
 from bot.recovery.resume import Resumption
-from bot.recovery.schedule import Schedule
 from bot.recovery.search import SearchPlanner
 from bot.recovery.unfinished import Unfinished
 from bot.recovery.watermark import Watermark
@@ -131,12 +130,12 @@ def build(
     access = Access(settings.allowed_guilds, settings.allow_dms)
     limit = UserRateLimit(settings.user_messages_per_minute)
     in_flight, identity = InFlight(), Identity(client)
-    schedule = Schedule(in_flight)
-    claims = Claims(in_flight, schedule.released)
+    catch_up = CatchUp(in_flight)
+    claims = Claims(in_flight, catch_up.released)
 
     channels = Channels(client, history.places, pacer)
     memory = Memory(history, languages)
-    edits = Edits(memory, history, identity, claims, delete_replies=schedule.resume)
+    edits = Edits(memory, history, identity, claims, delete_replies=catch_up.resume)
     generator = Generator(
         model,
         history,
@@ -174,17 +173,10 @@ def build(
         channels,
         identity,
     )
-    resumption = Resumption(history, unfinished, claims, schedule, in_flight, period)
+    resumption = Resumption(history, unfinished, unsaved, claims, catch_up, in_flight, period)
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)
-    catch_up = CatchUp(
-        history,
-        claims,
-        unsaved,
-        schedule,
-        resumption,
-        Backfill(planner, inbox, resumption, schedule, guilds, watermark, period),
-        Reconciliation(client, history, channels, guilds, edits, pacer, period),
-    )
+    backfill = Backfill(planner, inbox, resumption, catch_up, guilds, watermark, period)
+    reconciliation = Reconciliation(client, history, channels, guilds, edits, pacer, period)
     retention = Retention(
         history.erasure,
         history.usage,
@@ -198,7 +190,7 @@ def build(
     commands: list[Command] = [
         ResetCommand(authorizer, memory, edits),
         PrivacyCommands(
-            authorizer, memory, overrides, history, policy, delete_replies=schedule.resume
+            authorizer, memory, overrides, history, policy, delete_replies=catch_up.resume
         ),
         HelpCommand(authorizer, overrides, history, policy),
         ModelCommand(authorizer, overrides, models),
@@ -215,7 +207,9 @@ def build(
         access=access,
         assistant=assistant,
         background=(
-            catch_up.run,
+            partial(catch_up.repeat, Need.RESUME, resumption.run),
+            partial(catch_up.repeat, Need.BACKFILL, backfill.run),
+            partial(catch_up.repeat, Need.RECONCILE, reconciliation.run),
             edits.keep_applied,
             retention.erase_forever,
             retention.prune_forever,
@@ -224,12 +218,14 @@ def build(
             surface.tree.sync_if_changed,
         ),
         catch_up=catch_up,
+        claims=claims,
         edits=edits,
         guilds=guilds,
         watermark=watermark,
         history=history,
         in_flight=in_flight,
         inbox=inbox,
+        resumption=resumption,
     )
 
 

@@ -13,11 +13,13 @@ from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.inbox.access import Access
+from bot.inbox.claims import Claims
 from bot.inbox.edits import Edits, is_edit
 from bot.inbox.in_flight import InFlight
 from bot.inbox.messages import Inbox
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
+from bot.recovery.resume import Resumption
 from bot.recovery.watermark import MARGIN_SECONDS, Watermark
 from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
@@ -46,11 +48,13 @@ class Bot:
     assistant: Assistant
     background: Sequence[Background]
     catch_up: CatchUp
+    claims: Claims
     edits: Edits
     guilds: Guilds
     history: History
     in_flight: InFlight
     inbox: Inbox
+    resumption: Resumption
     watermark: Watermark
 
 
@@ -84,7 +88,7 @@ class ChatClient(discord.Client):
         try:
             await self._bot.watermark.load()
             await self._bot.guilds.load()
-            await self._bot.catch_up.look_ahead()
+            await self._bot.resumption.look_ahead()
         except HistoryFailed as error:
             log.warning("Cannot read what the last run left open: %s", error)
         self._background = [asyncio.create_task(run()) for run in self._bot.background]
@@ -170,7 +174,7 @@ class ChatClient(discord.Client):
         """
         in_flight = self._bot.in_flight
         in_flight.draining = True
-        self._bot.catch_up.stop()
+        self._bot.claims.release_new_questions()
         if in_flight:
             log.info("Finishing %d answers", len(in_flight))
             await in_flight.wait(grace_seconds)

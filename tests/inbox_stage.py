@@ -28,8 +28,8 @@ from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.thread_opener import ThreadOpener
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit
+from bot.recovery.catch_up import CatchUp
 from bot.recovery.interactions import UnfinishedInteractions
-from bot.recovery.schedule import Schedule
 from bot.recovery.unfinished import Unfinished
 from bot.replies import reply_requests
 from bot.replies.destination import Destination
@@ -99,8 +99,8 @@ class InboxStage:
         self.history = history = History(database)
         self.model = DoubleModel()
         self.in_flight = InFlight()
-        self.schedule = Schedule(self.in_flight)
-        self.claims = Claims(self.in_flight, self.schedule.released)
+        self.catch_up = CatchUp(self.in_flight)
+        self.claims = Claims(self.in_flight, self.catch_up.released)
         self.unsaved = Unsaved(history)
         languages, pacer, identity = Languages("en"), Pacer(), Identity(client)
         channels = Channels(client, history.places, pacer)

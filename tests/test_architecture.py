@@ -80,7 +80,7 @@ FACES: dict[str, set[str]] = {
         "prices",
     },
     "markdown": {"characters", "renderer", "splitter", "syntax"},
-    "recovery": {"catch_up", "guilds", "watermark"},
+    "recovery": {"catch_up", "guilds", "resume", "watermark"},
     "replies": {"buttons", "destination", "discord_reply", "interaction_channel", "parts"},
     "storage": {
         "database_file",

@@ -9,10 +9,10 @@ import discord
 from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.inbox.messages import Inbox
+from bot.recovery.catch_up import CatchUp, Need
 from bot.recovery.guilds import Guilds
 from bot.recovery.period import CatchUpPeriod
 from bot.recovery.resume import Resumption
-from bot.recovery.schedule import Need, Schedule
 from bot.recovery.search import SearchPlanner
 from bot.recovery.watermark import MARGIN_SECONDS, MissedRange, Watermark
 from bot.transport.calls import GARBLED
@@ -28,7 +28,7 @@ class Backfill:
         planner: SearchPlanner,
         inbox: Inbox,
         resumption: Resumption,
-        schedule: Schedule,
+        catch_up: CatchUp,
         guilds: Guilds,
         watermark: Watermark,
         period: CatchUpPeriod,
@@ -36,7 +36,7 @@ class Backfill:
         self._planner = planner
         self._inbox = inbox
         self._resumption = resumption
-        self._schedule = schedule
+        self._catch_up = catch_up
         self._guilds = guilds
         self._watermark = watermark
         self._period = period
@@ -51,7 +51,7 @@ class Backfill:
             await self._guilds.meet(snowflake_at(self._period.now()))
             complete = not self._period.hours or await self._store_missed()
         finally:
-            self._schedule.start_next(Need.RECONCILE)
+            self._catch_up.start_next(Need.RECONCILE)
         if complete:
             self._watermark.unpin(absences)
             await self._watermark.write()
@@ -73,11 +73,11 @@ class Backfill:
             async for messages in rounds:
                 count += await self._store(messages)
                 await self._resumption.resume()
-                self._schedule.start_next(Need.RECONCILE)  # The other lists may take long.
+                self._catch_up.start_next(Need.RECONCILE)  # The other lists may take long.
         if search.complete:
             await self._guilds.were_searched(search.ranges)
         if self._guilds.any_returned(search.ranges):
-            self._schedule.came_back()
+            self._catch_up.came_back()
         if count:
             log.info("Backfill found %d missed questions", count)
         return search.complete

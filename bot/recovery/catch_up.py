@@ -1,71 +1,131 @@
-"""After a reconnect: resume open questions, backfill missed ones, then reconcile changes."""
+"""What recovery does next: three kinds of work, repeated with backoff until they are complete."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Collection, Hashable
+from enum import Enum, auto
+from typing import Final
 
-from bot.inbox.claims import Claims
-from bot.inbox.unsaved import Unsaved
-from bot.recovery.backfill import Backfill
-from bot.recovery.reconcile import Reconciliation
-from bot.recovery.resume import Resumption
-from bot.recovery.schedule import Need, Schedule
-from bot.storage.exchanges import History
+from bot.backoff import Backoff
+from bot.errors import HistoryFailed
+from bot.inbox.claims import Claim
+from bot.inbox.in_flight import InFlight
 
 log = logging.getLogger(__name__)
 
+BACKOFF: Final = Backoff(2.0, 300.0)
+
+
+class Need(Enum):
+    """A kind of work that recovery may have to do."""
+
+    RESUME = auto()  # answer open questions
+    BACKFILL = auto()  # find questions that were asked during an absence
+    RECONCILE = auto()  # find edits and deletions that were made during an absence
+
+
+class Backoffs:
+    """Pauses for each queue of questions and each kind of work, longer with each failure in a row.
+
+    Calls *ended* after each pause.
+    """
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+        self._failures: dict[Hashable, int] = {}
+        self._timers: dict[Hashable, asyncio.TimerHandle] = {}
+
+    def begin(self, key: Hashable) -> None:
+        """Begin a pause, unless one is active."""
+        if key not in self._timers:
+            self._failures[key] = self._failures.get(key, 0) + 1
+            seconds = BACKOFF.seconds(self._failures[key])
+            loop = asyncio.get_running_loop()
+            self._timers[key] = loop.call_later(seconds, self._end, key)
+
+    def active(self, key: Hashable) -> bool:
+        """Whether the key is pausing."""
+        return key in self._timers
+
+    def reset(self, key: Hashable) -> None:
+        """Let the next pause be the first again."""
+        self._failures.pop(key, None)
+
+    def clear(self) -> None:
+        """End all pauses without a call of *ended*, and reset all keys."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._failures.clear()
+
+    def keep_only(self, keys: Collection[Hashable]) -> None:
+        """Reset the keys that are not among these and are not pausing."""
+        for key in self._failures.keys() - self._timers.keys() - {*keys}:
+            self.reset(key)
+
+    def _end(self, key: Hashable) -> None:
+        del self._timers[key]
+        self._ended()
+
 
 class CatchUp:
-    """Repeats the three kinds of work whenever there is a need, for the life of the client."""
+    """Starts each kind of work when there is a need for it, unless its backoff is active.
 
-    def __init__(
-        self,
-        history: History,
-        claims: Claims,
-        unsaved: Unsaved,
-        schedule: Schedule,
-        resumption: Resumption,
-        backfill: Backfill,
-        reconciliation: Reconciliation,
-    ) -> None:
-        self._history = history
-        self._claims = claims
-        self._unsaved = unsaved
-        self._schedule = schedule
-        self._resumption = resumption
-        self._backfill = backfill
-        self._reconciliation = reconciliation
+    A resume pass comes first; at its end it starts what else is needed, one after the other, by
+    `start_next`. Work that fails stays needed, and the end of each pause begins a resume pass. Each
+    kind of work is repeated by a task of its own, so that slow lists of Discord delay neither the
+    open questions nor the missed ones.
+    """
+
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self.backoffs = Backoffs(self.resume)
+        self._needed = set[Need]()
+        self._due = {need: asyncio.Event() for need in Need}
+
+    def resume(self) -> None:
+        """Begin a resume pass."""
+        self._due[Need.RESUME].set()
 
     def came_back(self) -> None:
-        """Catch up: events may have been missed."""
-        self._schedule.came_back()
+        """Do all work now: events may have been missed, and what failed before may work again."""
+        self._needed |= {Need.BACKFILL, Need.RECONCILE}
+        self.backoffs.clear()
+        self.resume()
 
-    def stop(self) -> None:
-        """Begin nothing more; open questions are left to the next start."""
-        self._claims.release_new_questions()
+    def start_next(self, *needs: Need) -> None:
+        """Start the first of these kinds of work that is needed and has no active backoff."""
+        for need in needs:
+            if need in self._needed and not self.backoffs.active(need):
+                self._due[need].set()
+                return
 
-    async def look_ahead(self) -> None:
-        """Find the queues with open questions, before any event; raises HistoryFailed."""
-        questions = await self._history.open_questions()
-        self._claims.hold_new_questions(question.exchange.queue_key for question in questions)
-        if questions:
-            log.info("Resume %d questions that the last run left open", len(questions))
+    def released(self, claim: Claim) -> None:
+        """Resume an open question after a pause; or at once what was passed over as claimed."""
+        if claim.open:
+            self.backoffs.begin(claim.queue_key)
+        elif claim.contested:
+            self.resume()
 
-    async def run(self) -> None:
-        """Catch up whenever there is a need, for ever.
+    async def repeat(self, need: Need, work: Callable[[], Awaitable[bool]]) -> None:
+        """Do *work* whenever it is due, until a shutdown; it returns whether it is complete."""
+        while True:
+            await self._due[need].wait()
+            self._due[need].clear()
+            if self._in_flight.draining:
+                return
+            self._needed.discard(need)
+            if await self._is_complete(need, work):
+                self.backoffs.reset(need)
+            else:
+                self._needed.add(need)
+                self.backoffs.begin(need)
 
-        Slow lists of Discord delay neither the open questions nor the missed ones: each kind of
-        work has a loop of its own.
-        """
-        async with asyncio.TaskGroup() as group:
-            repeat = self._schedule.repeat
-            group.create_task(repeat(Need.RESUME, self._resume))
-            group.create_task(repeat(Need.BACKFILL, self._backfill.run))
-            group.create_task(repeat(Need.RECONCILE, self._reconciliation.run))
-
-    async def _resume(self) -> bool:
-        await self._resumption.resume()
-        self._claims.release_new_questions()
-        self._schedule.start_next(Need.BACKFILL, Need.RECONCILE)
-        if await self._unsaved.store():
-            self._schedule.resume()
-        return True
+    async def _is_complete(self, need: Need, work: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            return await work()
+        except HistoryFailed as error:
+            log.warning("Cannot %s: %s", need.name.lower(), error)
+        except Exception:  # the one top handler of recovery
+            log.exception("Cannot %s: internal error", need.name.lower())
+        return False

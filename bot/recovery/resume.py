@@ -10,8 +10,9 @@ from bot.conversation.exchange import OpenQuestion, QueueKey, State
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
+from bot.inbox.unsaved import Unsaved
+from bot.recovery.catch_up import CatchUp, Need
 from bot.recovery.period import CatchUpPeriod
-from bot.recovery.schedule import Need, Schedule
 from bot.recovery.unfinished import Unfinished
 from bot.storage.exchanges import History
 from bot.transport.concurrency import ConcurrencyLimit
@@ -29,20 +30,38 @@ class Resumption:
         self,
         history: History,
         unfinished: Unfinished,
+        unsaved: Unsaved,
         claims: Claims,
-        schedule: Schedule,
+        catch_up: CatchUp,
         in_flight: InFlight,
         period: CatchUpPeriod,
     ) -> None:
         self._history = history
         self._unfinished = unfinished
+        self._unsaved = unsaved
         self._claims = claims
-        self._backoffs = schedule.backoffs
+        self._catch_up = catch_up
         self._in_flight = in_flight
         self._period = period
         self._limit = ConcurrencyLimit(MAX_QUESTIONS)
         self._queues: dict[QueueKey, deque[OpenQuestion]] = {}
         self._failures: dict[int, int] = {}
+
+    async def look_ahead(self) -> None:
+        """Let new questions wait for the open ones of their queue; raises HistoryFailed."""
+        questions = await self._history.open_questions()
+        self._claims.hold_new_questions(question.exchange.queue_key for question in questions)
+        if questions:
+            log.info("Resume %d questions that the last run left open", len(questions))
+
+    async def run(self) -> bool:
+        """Resume the open questions, then start the other work; raises HistoryFailed."""
+        await self.resume()
+        self._claims.release_new_questions()
+        self._catch_up.start_next(Need.BACKFILL, Need.RECONCILE)
+        if await self._unsaved.store():
+            self._catch_up.resume()
+        return True
 
     async def resume(self) -> None:
         """Pass the open questions to their tasks; raises HistoryFailed."""
@@ -52,7 +71,7 @@ class Resumption:
             message_id, queue_key = question.exchange.message_id, question.exchange.queue_key
             if self._claims.mark_if_claimed(message_id):
                 continue
-            if self._backoffs.active(queue_key) and not question.deletion_pending:
+            if self._catch_up.backoffs.active(queue_key) and not question.deletion_pending:
                 continue
             queue = self._queues.get(queue_key)
             if queue is None:
@@ -65,7 +84,7 @@ class Resumption:
     def _forget_closed(self, questions: list[OpenQuestion]) -> None:
         """Forget the failures of questions that are not open any more, and of their queues."""
         keys = {question.exchange.queue_key for question in questions}
-        self._backoffs.keep_only({*keys, *Need})
+        self._catch_up.backoffs.keep_only({*keys, *Need})
         for message_id in self._failures.keys() - {one.exchange.message_id for one in questions}:
             del self._failures[message_id]
 
@@ -75,7 +94,7 @@ class Resumption:
             while queue and not self._in_flight.draining:
                 async with self._limit.slot():
                     question = queue.popleft()
-                    if question.deletion_pending or not self._backoffs.active(queue_key):
+                    if question.deletion_pending or not self._catch_up.backoffs.active(queue_key):
                         await self._resume_question(question)
         finally:
             del self._queues[queue_key]
@@ -99,7 +118,7 @@ class Resumption:
                 delivery = await self._count_failure(question)
             if delivery.done:
                 self._failures.pop(message_id, None)
-                self._backoffs.reset(queue_key)
+                self._catch_up.backoffs.reset(queue_key)
                 claim.open = False
 
     async def _count_failure(self, question: OpenQuestion) -> Delivery:

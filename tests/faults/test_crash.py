@@ -16,7 +16,7 @@ from bot.backoff import Backoff
 from bot.i18n.sentences import ENGLISH
 from bot.inbox.messages import Inbox
 from bot.markdown.splitter import split
-from bot.recovery import backoff
+from bot.recovery import catch_up
 from bot.recovery.resume import MAX_FAILURES, MAX_QUESTIONS
 from bot.recovery.unfinished import MAX_PAGES, Unfinished
 from bot.sandbox.discord.world import ChannelType
@@ -360,7 +360,7 @@ async def test_04_a_question_that_our_own_handling_fails_at_is_given_up_with_a_n
 
     monkeypatch.setattr(Inbox, "_answer", failing)
     monkeypatch.setattr(Unfinished, "resume", failing)
-    monkeypatch.setattr(backoff, "BACKOFF", Backoff(0.2, 0.2))
+    monkeypatch.setattr(catch_up, "BACKOFF", Backoff(0.2, 0.2))
     with logged() as log:
         async with failing_play(tmp_path / "bot.db", log) as play:
             discord = play.discord
@@ -450,8 +450,8 @@ async def test_01_what_waits_is_tried_ever_less_often_while_others_are_answered(
                 others.append(await stage.ask(f"{unique} other {len(others)}."))
                 await asyncio.sleep(0.2)
         first, second, third = (await tries())[:3]
-        assert second - first >= backoff.BACKOFF.first_seconds
-        assert third - second >= 2 * backoff.BACKOFF.first_seconds
+        assert second - first >= catch_up.BACKOFF.first_seconds
+        assert third - second >= 2 * catch_up.BACKOFF.first_seconds
         await stage.discord.clear_faults()
         await check_invariants(stage, waiting, *others, model_calls=2)
 

@@ -13,10 +13,10 @@ from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.inbox.in_flight import InFlight
 from bot.inbox.messages import Inbox
 from bot.recovery.backfill import Backfill
+from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import GuildRanges, Guilds
 from bot.recovery.period import CatchUpPeriod
 from bot.recovery.resume import Resumption
-from bot.recovery.schedule import Schedule
 from bot.recovery.search import IsWanted, Search, SearchPlanner
 from bot.recovery.watermark import MARGIN_SECONDS, MissedRange, Watermark
 from bot.storage.exchanges import History
@@ -113,7 +113,7 @@ class DoubleGuilds(Guilds):
         return self.returned
 
 
-class DoubleSchedule(Schedule):
+class DoubleCatchUp(CatchUp):
     """Counts how often the bot came back."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class Scene:
     def __init__(self, history: History, hours: float = 24.0) -> None:
         self.planner, self.inbox, self.guilds = DoublePlanner(), DoubleInbox(), DoubleGuilds()
         self.resumption = DoubleResumption(self.inbox)
-        self.schedule = DoubleSchedule()
+        self.catch_up = DoubleCatchUp()
         self.watermark = Watermark(history.facts, lambda: NOW)
         self.watermark.advance(at(-60))
         self.watermark.pin()
@@ -139,7 +139,7 @@ class Scene:
             self.planner,
             self.inbox,
             self.resumption,
-            self.schedule,
+            self.catch_up,
             self.guilds,
             self.watermark,
             CatchUpPeriod(hours, now=lambda: NOW),
@@ -222,10 +222,10 @@ async def test_an_absence_during_the_backfill_keeps_the_watermark_pinned(scene: 
 
 async def test_a_guild_that_is_available_again_is_searched_at_once(scene: Scene) -> None:
     await scene.backfill.run()
-    assert scene.schedule.returns == 0
+    assert scene.catch_up.returns == 0
     scene.guilds.returned = True
     await scene.backfill.run()
-    assert scene.schedule.returns == 1
+    assert scene.catch_up.returns == 1
 
 
 async def test_a_garbled_message_keeps_no_other_from_being_stored(scene: Scene) -> None:

@@ -1,136 +1,272 @@
-"""The life of catching up: what the last run left open comes first, and a shutdown ends it."""
+"""What recovery does and when, on a loop whose time is virtual."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import pytest
 
+from bot.conversation.exchange import QueueKey
+from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
-from bot.inbox.unsaved import Unsaved
-from bot.recovery.backfill import Backfill
-from bot.recovery.catch_up import CatchUp
-from bot.recovery.reconcile import Reconciliation
-from bot.recovery.resume import Resumption
-from bot.recovery.schedule import Need, Schedule
-from bot.storage.exchanges import History
-from tests.doubles import PATIENCE_SECONDS, an_exchange
+from bot.recovery.catch_up import BACKOFF, Backoffs, CatchUp, Need
+from tests.doubles import run_virtually
 
-Log = list[str]
+FIRST, QUEUE = BACKOFF.first_seconds, (1, 0)
+Outcome = bool | Exception
 
 
-class DoubleResumption(Resumption):
-    """Notes each pass."""
+class Work:
+    """Notes when each kind of work is done; its outcomes are enqueued, and True after those."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, catch_up: CatchUp) -> None:
+        self.done: list[tuple[str, float]] = []
+        self.outcomes: dict[Need, list[Outcome]] = {need: [] for need in Need}
+        self.seconds = dict.fromkeys(Need, 0.0)
+        self._catch_up = catch_up
 
-    async def resume(self) -> None:
-        self._log.append("resume")
+    async def resume(self) -> bool:
+        complete = await self._do(Need.RESUME)
+        self._catch_up.start_next(Need.BACKFILL, Need.RECONCILE)
+        return complete
 
+    async def backfill(self) -> bool:
+        try:
+            return await self._do(Need.BACKFILL)
+        finally:
+            self._catch_up.start_next(Need.RECONCILE)
 
-class DoubleBackfill(Backfill):
-    """Notes each run, and starts what follows it."""
+    async def reconcile(self) -> bool:
+        return await self._do(Need.RECONCILE)
 
-    def __init__(self, log: Log, schedule: Schedule) -> None:
-        self._log, self._schedule = log, schedule
+    async def _do(self, need: Need) -> bool:
+        self.done.append((need.name, round(asyncio.get_running_loop().time(), 3)))
+        await asyncio.sleep(self.seconds[need])
+        outcome = self.outcomes[need].pop(0) if self.outcomes[need] else True
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    async def run(self) -> bool:
-        self._log.append("backfill")
-        self._schedule.start_next(Need.RECONCILE)
-        return True
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.done]
 
-
-class DoubleReconciliation(Reconciliation):
-    """Notes each run."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    async def run(self) -> bool:
-        self._log.append("reconcile")
-        return True
-
-
-class DoubleUnsaved(Unsaved):
-    """Has questions to store a number of *times*."""
-
-    times = 0
-
-    async def store(self) -> bool:
-        self.times -= 1
-        return self.times >= 0
+    def times(self, need: Need) -> list[float]:
+        return [at for kind, at in self.done if kind == need.name]
 
 
-class Scene:
-    """A catch-up that runs, whose three kinds of work note in *log* that they are done."""
-
-    def __init__(self, history: History) -> None:
-        self.log: Log = []
-        self.in_flight = InFlight()
-        self.schedule = Schedule(self.in_flight)
-        self.claims = Claims(self.in_flight, self.schedule.released)
-        self.unsaved = DoubleUnsaved(history)
-        self.catch_up = CatchUp(
-            history,
-            self.claims,
-            self.unsaved,
-            self.schedule,
-            DoubleResumption(self.log),
-            DoubleBackfill(self.log, self.schedule),
-            DoubleReconciliation(self.log),
-        )
-
-    async def until(self, log: Log) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self.log) < len(log):  # noqa: ASYNC110  # a list tells nobody
-                await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
-        assert self.log == log
+@asynccontextmanager
+async def repeating(catch_up: CatchUp) -> AsyncIterator[Work]:
+    work = Work(catch_up)
+    jobs = (
+        (Need.RESUME, work.resume),
+        (Need.BACKFILL, work.backfill),
+        (Need.RECONCILE, work.reconcile),
+    )
+    tasks = [asyncio.create_task(catch_up.repeat(need, job)) for need, job in jobs]
+    yield work
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.fixture
-async def scene(history: History) -> AsyncIterator[Scene]:
-    scene = Scene(history)
-    running = asyncio.create_task(scene.catch_up.run())
-    yield scene
-    running.cancel()
-    await asyncio.wait([running])
+def test_who_comes_back_resumes_then_backfills_then_reconciles() -> None:
+    async def scene() -> None:
+        catch_up = CatchUp(InFlight())
+        async with repeating(catch_up) as work:
+            await asyncio.sleep(1)
+            assert work.done == [], "nothing is done without a need"
+            catch_up.came_back()
+            await asyncio.sleep(1)
+            assert work.kinds() == ["RESUME", "BACKFILL", "RECONCILE"]
+            catch_up.resume()
+            await asyncio.sleep(1)
+            assert work.kinds()[3:] == ["RESUME"], "what was completed is not needed again"
+
+    run_virtually(scene())
 
 
-async def test_who_comes_back_resumes_backfills_and_reconciles(scene: Scene) -> None:
-    scene.catch_up.came_back()
-    await scene.until(["resume", "backfill", "reconcile"])
+@pytest.mark.parametrize("failure", [False, HistoryFailed("disk"), RuntimeError("a bug of ours")])
+@pytest.mark.parametrize("need", [Need.BACKFILL, Need.RECONCILE])
+def test_work_that_fails_is_repeated_after_a_growing_pause(need: Need, failure: Outcome) -> None:
+    async def scene() -> None:
+        catch_up = CatchUp(InFlight())
+        async with repeating(catch_up) as work:
+            work.outcomes[need] = [failure, failure]
+            catch_up.came_back()
+            await asyncio.sleep(10 * FIRST)
+            assert work.times(need) == [0, FIRST, 3 * FIRST]
+            others = {Need.BACKFILL, Need.RECONCILE} - {need}
+            assert [work.times(other) for other in others] == [[0]], "it holds up no other work"
+            work.outcomes[need] = [failure]
+            catch_up.came_back()
+            began = work.times(need)[-1]
+            await asyncio.sleep(2 * FIRST)
+            assert work.times(need)[-1] - work.times(need)[-2] == FIRST, "a success ends the growth"
+            assert work.times(need)[-1] > began
+
+    run_virtually(scene())
 
 
-async def test_what_could_not_be_stored_is_stored_and_resumed(scene: Scene) -> None:
-    scene.unsaved.times = 1
-    scene.schedule.resume()
-    await scene.until(["resume", "resume"])
+@pytest.mark.parametrize("failure", [HistoryFailed("disk"), RuntimeError("a bug of ours")])
+def test_a_resume_pass_that_fails_is_repeated(failure: Exception) -> None:
+    async def scene() -> None:
+        catch_up = CatchUp(InFlight())
+        async with repeating(catch_up) as work:
+            work.outcomes[Need.RESUME] = [failure, failure]
+            catch_up.came_back()
+            await asyncio.sleep(10 * FIRST)
+            assert work.times(Need.RESUME) == [0, FIRST, 3 * FIRST]
+
+    run_virtually(scene())
 
 
-async def test_new_questions_wait_until_what_the_last_run_left_open_is_begun(
-    scene: Scene, history: History
+def test_coming_back_ends_all_pauses() -> None:
+    async def scene() -> None:
+        catch_up = CatchUp(InFlight())
+        async with repeating(catch_up) as work:
+            work.outcomes[Need.BACKFILL] = [False] * 5
+            catch_up.came_back()
+            await asyncio.sleep(10 * FIRST)
+            catch_up.came_back()
+            await asyncio.sleep(0.5)
+            assert work.times(Need.BACKFILL)[-1] == 10 * FIRST
+
+    run_virtually(scene())
+
+
+def test_who_comes_back_during_a_backfill_backfills_once_more() -> None:
+    """What was missed in between may not be in the lists that were read."""
+
+    async def scene() -> None:
+        catch_up = CatchUp(InFlight())
+        async with repeating(catch_up) as work:
+            work.seconds[Need.BACKFILL] = 5
+            catch_up.came_back()
+            await asyncio.sleep(1)
+            catch_up.came_back()
+            await asyncio.sleep(20)
+            assert work.times(Need.BACKFILL) == [0, 5]
+
+    run_virtually(scene())
+
+
+def test_reconciling_does_not_wait_for_a_slow_backfill_that_is_repeated() -> None:
+    async def scene() -> None:
+        catch_up = CatchUp(InFlight())
+        async with repeating(catch_up) as work:
+            work.outcomes[Need.BACKFILL] = [False]
+            work.seconds[Need.RECONCILE] = 100
+            catch_up.came_back()
+            await asyncio.sleep(10)
+            assert work.times(Need.BACKFILL) == [0, FIRST]
+            assert work.times(Need.RECONCILE) == [0]
+
+    run_virtually(scene())
+
+
+@pytest.mark.parametrize(
+    ("is_open", "is_contested", "resumed"),
+    [(True, False, [FIRST]), (True, True, [FIRST]), (False, True, [0]), (False, False, [])],
+)
+def test_a_released_question_is_resumed_if_it_is_open_or_was_passed_over(
+    is_open: bool, is_contested: bool, resumed: Iterable[float]
 ) -> None:
-    await history.receive(an_exchange(1, channel=5))
-    await scene.catch_up.look_ahead()
-    new = asyncio.create_task(scene.claims.turn((5, 0)))
-    assert await scene.claims.turn((6, 0))
-    await asyncio.sleep(0.01)
-    assert not new.done()
-    scene.catch_up.came_back()
-    assert await asyncio.wait_for(new, PATIENCE_SECONDS)
+    """An open one after a pause: it failed just now."""
+
+    async def scene() -> None:
+        in_flight = InFlight()
+        catch_up = CatchUp(in_flight)
+        claims = Claims(in_flight, catch_up.released)
+        async with repeating(catch_up) as work:
+            with claims.claim(1, QUEUE) as claim:
+                assert claim is not None
+                if is_open:
+                    claim.opened(QUEUE)
+                if is_contested:
+                    claims.mark_if_claimed(1)
+            assert catch_up.backoffs.active(QUEUE) == is_open
+            await asyncio.sleep(10 * FIRST)
+            assert work.times(Need.RESUME) == resumed
+
+    run_virtually(scene())
 
 
-async def test_a_shutdown_lets_nobody_wait_and_begins_nothing(
-    scene: Scene, history: History
-) -> None:
-    await history.receive(an_exchange(1, channel=5))
-    await scene.catch_up.look_ahead()
-    new = asyncio.create_task(scene.claims.turn((5, 0)))
-    await asyncio.sleep(0)
-    scene.in_flight.draining = True
-    scene.catch_up.stop()
-    assert not await asyncio.wait_for(new, PATIENCE_SECONDS)
-    scene.catch_up.came_back()
-    await scene.until([])
+def test_nothing_begins_during_a_shutdown() -> None:
+    async def scene() -> None:
+        in_flight = InFlight()
+        catch_up = CatchUp(in_flight)
+        async with repeating(catch_up) as work:
+            in_flight.draining = True
+            catch_up.came_back()
+            await asyncio.sleep(10)
+            assert work.done == []
+
+    run_virtually(scene())
+
+
+async def pause(backoffs: Backoffs, ended: asyncio.Event, key: QueueKey) -> float:
+    """Return how long a place pauses, alone."""
+    now = asyncio.get_running_loop().time
+    began = now()
+    backoffs.begin(key)
+    assert backoffs.active(key)
+    await ended.wait()
+    ended.clear()
+    assert not backoffs.active(key)
+    return round(now() - began, 3)
+
+
+def test_a_pause_grows_until_something_gets_better_and_each_place_has_its_own() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        backoffs = Backoffs(ended.set)
+        took = [await pause(backoffs, ended, (1, 0)) for _ in range(10)]
+        assert took[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
+        assert took[-2:] == [BACKOFF.longest_seconds] * 2
+        assert await pause(backoffs, ended, (2, 0)) == FIRST
+        backoffs.reset((1, 0))
+        assert await pause(backoffs, ended, (1, 0)) == FIRST
+
+    run_virtually(scene())
+
+
+def test_a_pause_that_runs_is_not_begun_anew() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        backoffs = Backoffs(ended.set)
+        backoffs.begin((1, 0))
+        await asyncio.sleep(FIRST / 2)
+        backoffs.begin((1, 0))
+        await asyncio.sleep(FIRST * 0.6)
+        assert ended.is_set()
+        ended.clear()
+        assert await pause(backoffs, ended, (1, 0)) == 2 * FIRST
+
+    run_virtually(scene())
+
+
+def test_all_backoffs_can_be_ended_and_begin_anew() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        backoffs = Backoffs(ended.set)
+        backoffs.begin((1, 0))
+        backoffs.clear()
+        assert not backoffs.active((1, 0))
+        assert not ended.is_set()
+        assert await pause(backoffs, ended, (1, 0)) == FIRST
+
+    run_virtually(scene())
+
+
+def test_a_place_in_which_nothing_is_open_is_forgotten() -> None:
+    async def scene() -> None:
+        ended = asyncio.Event()
+        backoffs = Backoffs(ended.set)
+        for key in ((1, 0), (2, 0)):
+            await pause(backoffs, ended, key)
+        backoffs.keep_only({(2, 0)})
+        took = [await pause(backoffs, ended, key) for key in ((1, 0), (2, 0))]
+        assert took == [FIRST, 2 * FIRST]
+
+    run_virtually(scene())

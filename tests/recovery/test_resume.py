@@ -1,7 +1,7 @@
 """Which open questions are resumed, in which order, and what becomes of those that fail."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,9 +12,10 @@ from bot.conversation.snowflakes import snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
+from bot.inbox.unsaved import Unsaved
+from bot.recovery.catch_up import CatchUp, Need
 from bot.recovery.period import MIN_STORED_SECONDS, CatchUpPeriod
 from bot.recovery.resume import MAX_FAILURES, MAX_QUESTIONS, Resumption
-from bot.recovery.schedule import Schedule
 from bot.recovery.unfinished import Unfinished
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, an_exchange
@@ -59,18 +60,35 @@ class DoubleUnfinished(Unfinished):
         return outcome
 
 
+class DoubleUnsaved(Unsaved):
+    """Has questions to store a number of *times*."""
+
+    times = 0
+
+    async def store(self) -> bool:
+        self.times -= 1
+        return self.times >= 0
+
+
 class Scene:
     """Open questions of the channels 1 and 2, and what resumes them."""
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.in_flight = InFlight()
-        self.schedule = Schedule(self.in_flight)
-        self.claims = Claims(self.in_flight, self.schedule.released)
+        self.catch_up = CatchUp(self.in_flight)
+        self.claims = Claims(self.in_flight, self.catch_up.released)
         self.unfinished = DoubleUnfinished(history)
+        self.unsaved = DoubleUnsaved(history)
         period = CatchUpPeriod(0, now=lambda: NOW)
         self.resumption = Resumption(
-            history, self.unfinished, self.claims, self.schedule, self.in_flight, period
+            history,
+            self.unfinished,
+            self.unsaved,
+            self.claims,
+            self.catch_up,
+            self.in_flight,
+            period,
         )
 
     async def asked(self, *message_ids: int, channel: int = 1) -> None:
@@ -96,6 +114,50 @@ class Scene:
 @pytest.fixture
 async def scene(history: History) -> Scene:
     return Scene(history)
+
+
+@pytest.fixture
+async def repeating(scene: Scene) -> AsyncIterator[Scene]:
+    """Return a scene whose questions are resumed whenever there is a need."""
+    running = asyncio.create_task(scene.catch_up.repeat(Need.RESUME, scene.resumption.run))
+    yield scene
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_what_could_not_be_stored_is_stored_and_resumed(repeating: Scene) -> None:
+    repeating.unsaved.times = 1
+    repeating.catch_up.resume()
+    await repeating.until(lambda: repeating.unsaved.times == -1)
+    await asyncio.sleep(0.01)
+    assert repeating.unsaved.times == -1, "in one more pass"
+
+
+async def test_new_questions_wait_until_what_the_last_run_left_open_is_begun(
+    repeating: Scene,
+) -> None:
+    await repeating.asked(1, channel=5)
+    await repeating.resumption.look_ahead()
+    new = asyncio.create_task(repeating.claims.turn((5, 0)))
+    assert await repeating.claims.turn((6, 0))
+    await asyncio.sleep(0.01)
+    assert not new.done()
+    repeating.catch_up.came_back()
+    assert await asyncio.wait_for(new, PATIENCE_SECONDS)
+    assert repeating.unfinished.resumed == [1]
+
+
+async def test_a_shutdown_lets_nobody_wait_and_begins_nothing(repeating: Scene) -> None:
+    await repeating.asked(1, channel=5)
+    await repeating.resumption.look_ahead()
+    new = asyncio.create_task(repeating.claims.turn((5, 0)))
+    await asyncio.sleep(0)
+    repeating.in_flight.draining = True
+    repeating.claims.release_new_questions()
+    assert not await asyncio.wait_for(new, PATIENCE_SECONDS)
+    repeating.catch_up.came_back()
+    await asyncio.sleep(0.01)
+    assert repeating.unfinished.resumed == []
 
 
 async def test_the_questions_of_a_queue_are_resumed_one_by_one_oldest_first(scene: Scene) -> None:
@@ -150,11 +212,11 @@ async def test_a_queue_whose_question_fails_pauses_and_no_other_does(
     scene.unfinished.outcomes[1] = outcome
     await scene.resume()
     assert sorted(scene.unfinished.resumed) == [1, 3]
-    assert scene.schedule.backoffs.active((1, 0))
-    assert not scene.schedule.backoffs.active((2, 0))
+    assert scene.catch_up.backoffs.active((1, 0))
+    assert not scene.catch_up.backoffs.active((2, 0))
     await scene.resume()
     assert len(scene.unfinished.resumed) == 2, "nothing is resumed during the pause"
-    scene.schedule.backoffs.clear()
+    scene.catch_up.backoffs.clear()
     scene.unfinished.outcomes.clear()
     await scene.resume()
     assert scene.unfinished.resumed[2:] == [1, 2]
@@ -188,7 +250,7 @@ async def test_a_question_that_always_fails_is_given_up(scene: Scene, reported: 
     if not reported:
         scene.unfinished.giving_up[1] = RuntimeError("another one")
     for number in range(1, MAX_FAILURES + 1):
-        scene.schedule.backoffs.clear()
+        scene.catch_up.backoffs.clear()
         assert scene.unfinished.given_up == []
         await scene.resume()
         assert scene.unfinished.resumed == [1] * number
