@@ -21,7 +21,7 @@ from bot.commands.base import (
 )
 from bot.commands.modals import open_modal
 from bot.commands.surface import Surface
-from bot.conversation.exchange import Conversation, Exchange, FromInteraction, scrubbed
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction
 from bot.inbox import addressing
 from bot.inbox.channels import Channels, can_read
 from bot.replies.interaction_channel import ANSWER_SECONDS
@@ -158,7 +158,7 @@ def _exchange(
         place_id=place.channel_id,
         author_id=asker.id,
         author=addressing.speaker(asker),
-        question=scrubbed(addressing.with_names(question, interaction.guild)),
+        question=addressing.with_names(question, interaction.guild),
         origin=FromInteraction(interaction.token, interaction.locale.value),
     )
 
@@ -183,4 +183,4 @@ def quotation(message: discord.Message) -> str:
 
     That includes the bot's own messages, since the model is shown no earlier exchanges of them.
     """
-    return scrubbed(addressing.quotation(message, me_id=0))
+    return addressing.quotation(message, me_id=0)

@@ -9,6 +9,7 @@ from typing import Final
 import discord
 
 from bot.attachments.reader import attachments_of
+from bot.conversation.exchange import scrubbed
 from bot.conversation.images import IMAGE_TYPES
 from bot.conversation.prompt_markup import FILE, image_line, quote, shown_name, speaker_name
 from bot.inbox.embeds import embedded_text
@@ -98,7 +99,7 @@ def quotation(message: discord.Message, me_id: int) -> str:
         return ""
     text, attached = readable_text(message), map(_attached, attachments_of(message))
     beside = "\n".join(filter(None, (embedded(message), *attached)))
-    return quote(speaker(message.author), text, beside) if text or beside else ""
+    return scrubbed(quote(speaker(message.author), text, beside)) if text or beside else ""
 
 
 def _attached(attachment: discord.Attachment) -> str:
@@ -120,7 +121,7 @@ def with_names(
     *,
     without: re.Pattern[str] = NOTHING,
 ) -> str:
-    """Return *text* with names in place of markup; what matches *without* is removed first."""
+    """Return *text*, scrubbed, with names for markup; what matches *without* is removed first."""
     users = {user.id: f"@{user.display_name}" for user in mentioned}
 
     def name(markup: re.Match[str]) -> str:
@@ -137,7 +138,7 @@ def with_names(
     # Discord does not render markup in code: <@1> in a program belongs to the program.
     pieces = CODE.split(text)
     pieces[::2] = [MARKUP.sub(name, without.sub("", piece)) for piece in pieces[::2]]
-    return "".join(pieces).strip()
+    return scrubbed("".join(pieces).strip())
 
 
 def _time(seconds: int) -> str:

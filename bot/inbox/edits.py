@@ -13,7 +13,7 @@ import discord
 from bot.assistant.memory import Memory
 from bot.attachments.reader import names_of
 from bot.backoff import Backoff
-from bot.conversation.exchange import Exchange, scrubbed
+from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
@@ -74,9 +74,9 @@ class Edits:
         assert message.edited_at is not None
         me_id = self._identity.user_id
         version = Version(
-            scrubbed(addressing.readable_text(message, me_id)),
-            scrubbed(addressing.embedded(message, me_id)),
-            scrubbed(addressing.quotation(message, me_id)),
+            addressing.readable_text(message, me_id),
+            addressing.embedded(message, me_id),
+            addressing.quotation(message, me_id),
             names_of(message),
             message.edited_at,
         )

@@ -15,7 +15,6 @@ from bot.conversation.exchange import (
     Files,
     QuestionContext,
     State,
-    scrubbed,
 )
 from bot.conversation.prompt_markup import without_program_lines
 from bot.errors import HistoryFailed
@@ -102,8 +101,8 @@ class Questions:
             place_id=message.channel.id,
             author_id=message.author.id,
             author=addressing.speaker(message.author),
-            question=scrubbed(addressing.readable_text(message, me_id)),
-            embedded=scrubbed(addressing.embedded(message, me_id)),
+            question=addressing.readable_text(message, me_id),
+            embedded=addressing.embedded(message, me_id),
         )
         question = Question(
             message,
@@ -248,7 +247,7 @@ def _quoting(exchange: Exchange, target: discord.Message | None, me_id: int) -> 
     """Return *exchange*, which quotes nothing yet, with the quotation of what it replies to."""
     if target is None:
         return exchange
-    text = scrubbed(addressing.quotation(target, me_id))
+    text = addressing.quotation(target, me_id)
     is_mine = target.author.id == me_id
     return replace(
         exchange,

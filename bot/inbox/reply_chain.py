@@ -7,13 +7,7 @@ from typing import Final
 
 import discord
 
-from bot.conversation.exchange import (
-    Conversation,
-    Exchange,
-    FromInteraction,
-    ReplyContext,
-    scrubbed,
-)
+from bot.conversation.exchange import Conversation, Exchange, FromInteraction, ReplyContext
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
@@ -74,8 +68,10 @@ class ReplyChain:
             if answer is not None or was_asked or len(found) > MAX_ABOVE:
                 return answer
             above = await self._channels.replied_to(message)
-            quotation = self._quotation(above) if above is not None else ""
-            if above is None or not quotation:
+            if above is None:
+                break
+            quotation = addressing.quotation(above, self._identity.user_id)
+            if not quotation:
                 break
             # The prompt of a question that was asked had the replies above it.
             was_asked = await self._history.was_received(above.id)
@@ -96,9 +92,6 @@ class ReplyChain:
         channel = self._channels.at(place.channel_id, place.guild_id)
         question = await self._channels.message(channel, exchange.message_id)
         return await self._climb(question, place, found) if question is not None else None
-
-    def _quotation(self, message: discord.Message) -> str:
-        return scrubbed(addressing.quotation(message, self._identity.user_id))
 
 
 def _replied_id(message: discord.Message) -> int | None:

@@ -10,7 +10,7 @@ import discord
 from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.ports import Reply
 from bot.attachments.reader import names_of
-from bot.conversation.exchange import Exchange, FromInteraction, OpenQuestion, State, scrubbed
+from bot.conversation.exchange import Exchange, FromInteraction, OpenQuestion, State
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
@@ -165,8 +165,8 @@ class Unfinished:
             me_id = self._identity.user_id
             await self._assistant.memory.amend(
                 exchange.message_id,
-                scrubbed(addressing.readable_text(message, me_id)),
-                embedded=scrubbed(addressing.embedded(message, me_id)),
+                addressing.readable_text(message, me_id),
+                embedded=addressing.embedded(message, me_id),
                 files=names_of(message),
             )
         return message
