@@ -40,10 +40,9 @@ from bot.inbox.in_flight import InFlight
 from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.interactions import Interactions
 from bot.inbox.messages import Inbox
-from bot.inbox.past_images import PastImages
+from bot.inbox.past_images import past_images
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
-from bot.inbox.thread_opener import ThreadOpener
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit
 from bot.llm.client import ChatCompletions
@@ -140,15 +139,16 @@ def build(
         model,
         history,
         settings.prompts,
-        images=PromptImages(settings.image_turns, PastImages(channels, attachments)),
+        images=PromptImages(settings.image_turns, partial(past_images, channels, attachments)),
         describe_place=partial(channel_context, client),
     )
     assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
 
     questions = Questions(history, channels, identity, attachments=attachments, languages=languages)
-    opener = ThreadOpener(assistant, history, questions, channels, pacer)
     unsaved = Unsaved(history)
-    replies = ReplyFactory(channels, opener, unsaved, pacer, languages, settings.reply_parts)
+    replies = ReplyFactory(
+        assistant, history, questions, channels, unsaved, pacer, settings.reply_parts
+    )
     admission = Admission(
         assistant,
         history,

@@ -25,7 +25,6 @@ from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.messages import Inbox
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
-from bot.inbox.thread_opener import ThreadOpener
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit
 from bot.recovery.catch_up import CatchUp
@@ -116,8 +115,9 @@ class InboxStage:
         self.questions = Questions(
             history, channels, identity, attachments=attachments, languages=languages
         )
-        self.opener = opener = ThreadOpener(assistant, history, self.questions, channels, pacer)
-        self.replies = replies = ReplyFactory(channels, opener, self.unsaved, pacer, languages, 10)
+        self.replies = replies = ReplyFactory(
+            assistant, history, self.questions, channels, self.unsaved, pacer, max_parts=10
+        )
         admission = Admission(
             assistant,
             history,

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
@@ -15,6 +15,8 @@ from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt
 
 log = logging.getLogger(__name__)
+
+ImageSource = Callable[[Exchange], Awaitable[Sequence[PendingImage]]]
 
 # OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. A
 # Calibration learns how other models and sizes differ.
@@ -37,17 +39,10 @@ class PromptWithImages:
     release: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
-class ImageSource(Protocol):
-    """Finds the images of earlier questions, of which only the names are stored."""
-
-    async def of(self, exchange: Exchange) -> Sequence[PendingImage]:
-        """Return the images of a question that still exist, the quoted ones first."""
-
-
 class PromptImages:
     """Attaches the images of the newest *turns* exchanges that have some.
 
-    *source* finds those of earlier questions.
+    *source* finds those of an earlier question, of which only the names are stored.
     """
 
     def __init__(self, turns: int, source: ImageSource | None = None) -> None:
@@ -105,7 +100,7 @@ class PromptImages:
     ) -> Sequence[PendingImage]:
         if asked is not None:
             return asked
-        return await self._source.of(exchange) if self._source is not None else ()
+        return await self._source(exchange) if self._source is not None else ()
 
 
 async def _fetched(

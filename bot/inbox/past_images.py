@@ -9,32 +9,19 @@ from bot.conversation.prompt_markup import IMAGE_LINE, shown_name
 from bot.inbox.channels import Channels
 
 
-class PastImages:
-    """Finds images by the messages that had them."""
-
-    def __init__(self, channels: Channels, attachments: Attachments) -> None:
-        self._channels = channels
-        self._attachments = attachments
-
-    async def of(self, exchange: Exchange) -> Sequence[PendingImage]:
-        """Return the images of a question that still exist, those that it quotes first."""
-        quoted = await self._in_message(exchange, exchange.quoted_id, exchange.quoted)
-        return [
-            *quoted,
-            *await self._in_message(exchange, exchange.message_id, exchange.files),
-        ]
-
-    async def _in_message(
-        self, exchange: Exchange, message_id: int | None, kept: str
-    ) -> Sequence[PendingImage]:
-        """Return the images of a message whose names are in the stored text *kept*."""
-        names = set(IMAGE_LINE.findall(kept))
+async def past_images(
+    channels: Channels, attachments: Attachments, exchange: Exchange
+) -> Sequence[PendingImage]:
+    """Return the images of a question that still exist, those that it quotes first."""
+    place, images = exchange.conversation, list[PendingImage]()
+    stored = ((exchange.quoted_id, exchange.quoted), (exchange.message_id, exchange.files))
+    for message_id, text in stored:
+        names = set(IMAGE_LINE.findall(text))
         if message_id is None or not names:
-            return ()
-        place = exchange.conversation
-        channel = self._channels.at(place.channel_id, place.guild_id)
-        message = await self._channels.message(channel, message_id)
-        attached = attachments_of(message) if message is not None else []
-        return self._attachments.pending_images(
-            [one for one in attached if shown_name(one.filename) in names]
-        )
+            continue
+        channel = channels.at(place.channel_id, place.guild_id)
+        message = await channels.message(channel, message_id)
+        if message is not None:
+            named = [one for one in attachments_of(message) if shown_name(one.filename) in names]
+            images += attachments.pending_images(named)
+    return images

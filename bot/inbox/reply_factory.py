@@ -1,44 +1,59 @@
 """Make the Discord replies to questions, with all that they need."""
 
-from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 
+from bot.assistant.assistant import Assistant
 from bot.assistant.ports import Reply
 from bot.conversation.exchange import Exchange
-from bot.i18n.languages import Languages
-from bot.i18n.sentences import Sentences
+from bot.errors import HistoryFailed, QueueFull
 from bot.inbox.channels import Channels
-from bot.inbox.thread_opener import ThreadOpener
-from bot.inbox.threads import Asked, in_place
+from bot.inbox.questions import Questions
+from bot.inbox.threads import Asked, in_place, open_thread, thread_name
 from bot.inbox.unsaved import Unsaved
 from bot.replies.destination import Destination
 from bot.replies.parts import Part
+from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
+
+log = logging.getLogger(__name__)
 
 
 class ReplyFactory:
-    """Makes replies whose parts are recorded. *reply_parts*: the most messages of one reply."""
+    """Makes replies whose places and parts are recorded.
+
+    *max_parts* is the largest number of messages of one reply.
+    """
 
     def __init__(
         self,
+        assistant: Assistant,
+        history: History,
+        questions: Questions,
         channels: Channels,
-        threads: ThreadOpener,
         unsaved: Unsaved,
         pacer: Pacer,
-        languages: Languages,
-        reply_parts: int,
+        max_parts: int,
     ) -> None:
+        self._assistant = assistant
+        self._history = history
+        self._questions = questions
         self._channels = channels
-        self._threads = threads
         self._unsaved = unsaved
         self._pacer = pacer
-        self._languages = languages
-        self._reply_parts = reply_parts
+        self._max_parts = max_parts
 
     def new(self, exchange: Exchange, message: Asked) -> Reply:
         """Return a reply in the thread of *message*, or where that was asked."""
         if exchange.opens_thread:
-            return self.entering(exchange, self._threads.opened(message, exchange))
+            return self.entering(exchange, self.in_new_thread(exchange, message))
         return self.at(exchange, in_place(message))
 
     def at(self, exchange: Exchange, place: Destination) -> Reply:
@@ -68,14 +83,35 @@ class ReplyFactory:
             place,
             reopen=self._channels.reopen,
             pacer=self._pacer,
-            strings=self.strings_for(exchange),
-            max_parts=self._reply_parts,
+            strings=self._questions.strings_for(exchange),
+            max_parts=self._max_parts,
             nonce_id=nonce_id,
         )
 
-    def strings_for(self, exchange: Exchange) -> Sentences:
-        """Return the sentences in the language of those who see the reply."""
-        return self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
+    @asynccontextmanager
+    async def in_new_thread(self, exchange: Exchange, message: Asked) -> AsyncIterator[Destination]:
+        """Yield the new thread of *message*; if there can be none, the channel, when it is free.
+
+        The turn in the channel is held until the block ends.
+        """
+        name = thread_name(self._questions.thread_title_source(message, exchange))
+        thread = await open_thread(message, name, self._pacer)
+        try:
+            if thread is None:
+                await self._history.set_place(exchange.message_id, message.channel.id)
+            else:
+                self._channels.remember_thread(thread.id, own=True)
+                guild_id = exchange.conversation.guild_id
+                await self._history.places.add_own_thread(thread.id, thread.parent_id, guild_id)
+        except HistoryFailed as error:
+            log.warning("Cannot record the place of answer %d: %s", exchange.message_id, error)
+        if thread is not None:
+            yield Destination(thread)
+            return
+        async with AsyncExitStack() as turn:
+            with suppress(QueueFull):  # Two answers at the same time are better than none.
+                await turn.enter_async_context(self._assistant.turn(message.channel.id))
+            yield in_place(message)
 
     async def record_part(self, exchange: Exchange, part_id: int) -> None:
         """Record a part of a reply that Discord made by itself."""

@@ -91,7 +91,7 @@ class Unfinished:
             return Delivery.GONE
         if _is_of_command(question):
             return await self._end(question)
-        notice = self._replies.strings_for(exchange).answer_failed
+        notice = self._questions.strings_for(exchange).answer_failed
         if question.parts:
             reply = self._replies.over(exchange, question.parts)
             return await self._assistant.refuse(exchange, reply, State.FAILED, notice)
@@ -132,7 +132,7 @@ class Unfinished:
                 exchange, reply, load_context=load_context, too_late=too_late
             )
         if too_late:
-            notice = self._replies.strings_for(exchange).too_late
+            notice = self._questions.strings_for(exchange).too_late
             return await self._refuse(exchange, message, notice)
         if isinstance(message, discord.Message):
             exchange = await self._questions.read_again(exchange, message)

@@ -80,7 +80,7 @@ def made(model: DoubleModel, history: History, album: "Album") -> Callable[..., 
             "system_prompt": "Be brief.",
             "token_budget": 4000,
             "languages": Languages("en"),
-            "pictures": PromptImages(3, album),
+            "pictures": PromptImages(3, album.of),
         }
         return an_assistant(model, history, **values | changes)
 

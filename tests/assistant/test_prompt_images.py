@@ -53,11 +53,11 @@ async def shown(
 
 
 async def test_pictures_are_bounded_in_all_and_the_newest_go_first() -> None:
-    pictures = PromptImages(3, Album(PROMPT_IMAGE_BYTES // 4))
+    pictures = PromptImages(3, Album(PROMPT_IMAGE_BYTES // 4).of)
     assert await shown(pictures, a_prompt(2, 2, 1), None) == ["1/0", "2/0", "2/1", "3/0"]
     at_hand = [a_picture_of(PROMPT_IMAGE_BYTES // 2, "hand")]
     assert await shown(pictures, a_prompt(2, 2, 1), at_hand) == ["2/0", "2/1", "hand"]
-    too_large = PromptImages(3, Album(PROMPT_IMAGE_BYTES + 1))
+    too_large = PromptImages(3, Album(PROMPT_IMAGE_BYTES + 1).of)
     assert await shown(too_large, a_prompt(1, 1), None) == []
 
 

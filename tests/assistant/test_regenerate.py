@@ -73,7 +73,7 @@ def assistant(model: DoubleModel, history: History) -> Assistant:
         system_prompt="Be brief.",
         token_budget=4000,
         languages=Languages("en"),
-        pictures=PromptImages(3, Album()),
+        pictures=PromptImages(3, Album().of),
     )
 
 
@@ -354,7 +354,7 @@ def with_budget(tokens: int, model: DoubleModel, history: History) -> Assistant:
         system_prompt="",
         token_budget=tokens,
         languages=Languages("en"),
-        pictures=PromptImages(3, Album()),
+        pictures=PromptImages(3, Album().of),
     )
 
 

@@ -42,7 +42,7 @@ async def place_of(stage: InboxStage, exchange: Exchange) -> int:
 
 async def test_a_thread_is_made_and_known_as_the_bots_own(stage: InboxStage) -> None:
     message, exchange = await asked(stage)
-    async with stage.opener.opened(message, exchange) as place:
+    async with stage.replies.in_new_thread(exchange, message) as place:
         assert isinstance(place.channel, discord.Thread)
         assert (place.channel.id, place.channel.name) == (message.id, "Why so?")
         assert place.question is None
@@ -58,7 +58,7 @@ async def test_without_a_thread_the_answer_waits_for_its_turn_in_the_channel(
     opened = asyncio.Event()
 
     async def answer() -> None:
-        async with stage.opener.opened(message, exchange) as place:
+        async with stage.replies.in_new_thread(exchange, message) as place:
             assert place.channel.id == message.channel.id
             assert place.question is not None
             assert place.question.message_id == message.id
@@ -86,7 +86,7 @@ async def test_a_full_queue_of_the_channel_does_not_keep_the_answer_away(
     waiting = [asyncio.create_task(wait()) for _ in range(WAITING_LIMIT + 1)]
     await asyncio.sleep(0)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        async with stage.opener.opened(message, exchange) as place:
+        async with stage.replies.in_new_thread(exchange, message) as place:
             assert place.channel.id == message.channel.id
     for task in waiting:
         task.cancel()
@@ -101,5 +101,5 @@ async def test_a_place_that_cannot_be_recorded_is_taken_all_the_same(
     if refused:
         await refuse_threads(stage)
     stage.database.fail(1)
-    async with stage.opener.opened(message, exchange) as place:
+    async with stage.replies.in_new_thread(exchange, message) as place:
         assert place.channel.id == (message.channel.id if refused else message.id)
