@@ -3,10 +3,10 @@
 import logging
 from typing import Final
 
+from bot.assistant.answer import Answer
 from bot.assistant.generation import NOTHING_USED, Generation
 from bot.assistant.prompt_images import IMAGE_TOKENS
 from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
-from bot.conversation.exchange import Exchange
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import HistoryFailed
 from bot.storage.exchanges import History
@@ -50,8 +50,9 @@ class Accounting:
         elif (learned := calibration.learn(estimated, counted)) != calibration:
             await self._keep(name, learned)
 
-    async def record(self, generation: Generation, asked: Exchange, person_id: int | None) -> None:
-        """Calibrate by *generation* and store its usage, for nobody if *person_id* is None."""
+    async def record(self, answer: Answer) -> None:
+        """Calibrate by *answer* and store its usage, unless that counts for nobody."""
+        generation, asked, person_id = answer.generation, answer.exchange, answer.usage_person_id
         if generation.usage is not None:
             await self.calibrate(generation, generation.usage.prompt_tokens)
         try:

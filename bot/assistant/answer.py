@@ -1,13 +1,13 @@
 """One answer on its way from its question to its end."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from bot.assistant.generation import Generation
-from bot.assistant.ports import ContextLoader, no_context
+from bot.assistant.ports import ContextLoader, Reply
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.prompt import exchange_tokens
 from bot.conversation.reply_actions import ReplyAction
@@ -24,43 +24,41 @@ class StopReason(Enum):
 
 
 class Cancellation:
-    """Cancels the task of an answer, once, while it runs within the `scope`."""
+    """Cancels the task within its block, once; the task continues after the block."""
 
-    def __init__(self, task: asyncio.Task[object]) -> None:
+    def __init__(self) -> None:
         self.reason: StopReason | None = None
-        self._task = task
-        self._possible = True
+        self._task: asyncio.Task[object] | None = None  # within the block
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> bool:
+        task, self._task = self._task, None
+        if task is None or kind is not asyncio.CancelledError or self.reason is None:
+            return False
+        task.uncancel()
+        return True
 
     def cancel(self, reason: StopReason) -> bool:
         """Cancel the answer and keep its text so far; False if it is already ending."""
-        if not self._possible or self.reason is not None:
+        if self._task is None or self.reason is not None:
             return False
         self.reason = reason
         self._task.cancel()
         return True
 
-    @contextmanager
-    def scope(self) -> Iterator[None]:
-        """Let `cancel` end this block; the task continues after it."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self.reason is None:
-                raise
-            self._task.uncancel()
-        finally:
-            self._possible = False
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How a question is to be answered.
+    """How a question is to be answered, when its *turn* comes.
 
-    *load_context* is called when its turn comes. The model is not asked if it is *too_late*.
-    *action* regenerates or continues a reply that exists.
+    *load_context* is called then. The model is not asked if it is *too_late*. *action* regenerates
+    or continues a reply that exists.
     """
 
-    load_context: ContextLoader = no_context
+    turn: AbstractAsyncContextManager[None]
+    load_context: ContextLoader
     too_late: bool = False
     action: ReplyAction | None = None
 
@@ -90,14 +88,31 @@ class Answer:
     """
 
     exchange: Exchange
+    reply: Reply
     job: Job
     strings: Sentences
-    cancellation: Cancellation
     seconds: Callable[[], float]
     usage_person_id: int | None
-    generation: Generation = field(default_factory=Generation)
-    previous: Exchange | None = field(default=None, init=False)
+    previous: Exchange | None
     received: bool = field(default=True, init=False)
+    cancellation: Cancellation = field(default_factory=Cancellation, init=False)
+    generation: Generation = field(default_factory=Generation, init=False)
+
+    def write(self, text: str) -> None:
+        """Append *text*, which is shown soon; raises ReplyLost or ReplyBlocked."""
+        self.generation.pieces.append(text)
+        self.reply.write(text)
+
+    def show_instead(self, text: str) -> None:
+        """Show *text* in place of what was written; raises ReplyLost or ReplyBlocked."""
+        self.reply.restart()
+        self.reply.write(text)
+
+    def rewind(self) -> str:
+        """Drop what the newest request brought; return the text before it."""
+        text = self.generation.rewind()
+        self.show_instead(text)
+        return text
 
     def previous_to_keep(self, outcome: Outcome) -> Exchange | None:
         """Return the exchange whose reply stays because the new one is worse; None if it is not."""

@@ -1,6 +1,5 @@
 """The use case: answer a question, resume it after a restart, regenerate its reply."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -9,16 +8,10 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
-from bot.assistant.answer import Answer, Cancellation, Job, Outcome, StopReason, with_reply
+from bot.assistant.answer import Answer, Job, Outcome, StopReason, with_reply
 from bot.assistant.generator import Generator
 from bot.assistant.memory import Memory
-from bot.assistant.ports import (
-    ContextLoader,
-    Refresh,
-    Reply,
-    no_context,
-    unchanged,
-)
+from bot.assistant.ports import ContextLoader, Refresh, Reply, no_context, unchanged
 from bot.assistant.queues import PlaceQueues
 from bot.assistant.recorder import NOT_RECORDED, Recorder
 from bot.conversation.exchange import Exchange, FromInteraction, State
@@ -45,9 +38,6 @@ log = logging.getLogger(__name__)
 MODEL_ATTEMPTS: Final = 2
 NOTICE_ATTEMPT: Final = 3
 INTERRUPTED: Final = [strings.interrupted for strings in LANGUAGES.values()]
-CANCELLED: Final = Outcome(State.CANCELLED)
-_Turn = AbstractAsyncContextManager[None]
-SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a form's text input holds no more
 
 
 class Delivery(Enum):
@@ -98,8 +88,8 @@ class Assistant:
 
         *load_context* is called when its turn comes, with the question as it is then.
         """
-        turn = self._queues.turn(exchange.queue_key)
-        return await self._run(exchange, reply, turn, Job(load_context), exchange.author_id)
+        job = Job(self._queues.turn(exchange.queue_key), load_context)
+        return await self._run(exchange, reply, job, exchange.author_id)
 
     async def resume(
         self,
@@ -113,9 +103,8 @@ class Assistant:
 
         If it is *too_late*, the model is not asked, and a notice says so.
         """
-        turn = self._queues.patient_turn(exchange.queue_key)
-        job = Job(load_context, too_late=too_late)
-        return await self._run(exchange, reply, turn, job, exchange.author_id)
+        job = Job(self._queues.patient_turn(exchange.queue_key), load_context, too_late=too_late)
+        return await self._run(exchange, reply, job, exchange.author_id)
 
     async def regenerate(
         self,
@@ -130,8 +119,8 @@ class Assistant:
 
         The stored reply is replaced once the new one is whole. The usage is that of *person_id*.
         """
-        turn = self._queues.turn(exchange.queue_key)
-        return await self._run(exchange, reply, turn, Job(load_context, action=action), person_id)
+        job = Job(self._queues.turn(exchange.queue_key), load_context, action=action)
+        return await self._run(exchange, reply, job, person_id)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> Delivery:
         """End a question in *state*, with *notice* under what was written of its answer."""
@@ -154,15 +143,16 @@ class Assistant:
 
     def stop(self) -> None:
         """End all answers where they are, with a notice."""
-        self.memory.running.stop_all(StopReason.REQUESTED)
-
-    def stop_answer(self, message_id: int) -> bool:
-        """Cancel the running answer to a question and keep its text; False if there is none."""
-        return self.memory.running.stop(message_id, StopReason.REQUESTED)
+        self.memory.stop_answers(StopReason.REQUESTED)
 
     def interrupt(self) -> None:
         """End all answers, to be resumed after a restart."""
-        self.memory.running.stop_all(StopReason.INTERRUPTED)
+        self.memory.stop_answers(StopReason.INTERRUPTED)
+
+    def stop_answer(self, message_id: int) -> bool:
+        """Cancel the running answer to a question and keep its text; False if there is none."""
+        answer = self.memory.running.get(message_id)
+        return answer is not None and answer.cancellation.cancel(StopReason.REQUESTED)
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
         """Wait for the turn to be answered in a place, and keep it; raises QueueFull."""
@@ -173,75 +163,66 @@ class Assistant:
         return strings.hint_nothing_readable if self.images.turns else strings.hint_text_only
 
     async def _run(
-        self, exchange: Exchange, reply: Reply, turn: _Turn, job: Job, person_id: int
+        self, exchange: Exchange, reply: Reply, job: Job, usage_person_id: int
     ) -> Delivery:
-        """Answer a question when its *turn* comes; its usage counts for *person_id*."""
-        task = asyncio.current_task()
-        assert task is not None
-        strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
         started = self._clock()
-        cancellation = Cancellation(task)
+        strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
+        previous = exchange if job.action else None
         answer = Answer(
-            exchange, job, strings, cancellation, lambda: self._clock() - started, person_id
+            *(exchange, reply, job, strings),
+            seconds=lambda: self._clock() - started,
+            usage_person_id=usage_person_id,
+            previous=previous,
         )
-        answer.previous = exchange if job.action else None
-        with self.memory.running.entered(answer):
-            try:
-                async with reply:
-                    delivery = await self._answer_in_turn(answer, reply, turn)
-            except ReplyDelayed as error:
-                await self._recorder.deferred(answer.exchange, error)
-                delivery = Delivery.DEFERRED
-            await self._generator.accounting.record(
-                answer.generation, answer.exchange, answer.usage_person_id
-            )
+        self.memory.running[exchange.message_id] = answer
+        try:
+            async with reply:
+                delivery = await self._answer_in_turn(answer)
+        except ReplyDelayed as error:
+            await self._recorder.deferred(answer.exchange, error)
+            delivery = Delivery.DEFERRED
+        finally:
+            del self.memory.running[exchange.message_id]
+        await self._generator.accounting.record(answer)
         return delivery
 
-    async def _answer_in_turn(self, answer: Answer, reply: Reply, turn: _Turn) -> Delivery:
+    async def _answer_in_turn(self, answer: Answer) -> Delivery:
         async with AsyncExitStack() as resources:
             try:
-                outcome = await self._outcome(answer, reply, resources, turn)
+                outcome = await self._outcome(answer, resources)
                 if outcome is None:
                     return Delivery.GONE
-                await self._conclude(answer, reply, outcome)
+                await self._conclude(answer, outcome)
             except (ReplyLost, ReplyBlocked) as error:
                 _log_lost(answer.exchange, error)
-                if answer.job.action is not None:
-                    await self._restore_previous(answer, reply, error)
-                else:
-                    await self._keep_shown(answer, reply, error)
+                end = self._restore_previous if answer.job.action else self._keep_shown
+                await end(answer, error)
         return Delivery.FINISHED
 
-    async def _outcome(
-        self, answer: Answer, reply: Reply, resources: AsyncExitStack, turn: _Turn
-    ) -> Outcome | None:
-        """Write the reply until it ends or is cancelled; None if there is nothing to show."""
-        outcome: Outcome | None = CANCELLED
-        with answer.cancellation.scope():
-            outcome = await self._written(answer, reply, resources, turn)
-        return _cancelled(answer) if outcome is CANCELLED else outcome
+    async def _outcome(self, answer: Answer, resources: AsyncExitStack) -> Outcome | None:
+        """Write the reply until it ends or is cancelled; None if there is nothing to show.
 
-    async def _written(
-        self, answer: Answer, reply: Reply, resources: AsyncExitStack, turn: _Turn
-    ) -> Outcome | None:
-        message_id = answer.exchange.message_id
-        try:
-            await resources.enter_async_context(turn)
-            attempt = self._regenerate if answer.job.action else self._attempt
-            return await attempt(answer, reply)
-        except (ReplyLost, ReplyBlocked, ReplyDelayed):
-            raise
-        except (ModelError, QueueFull, NothingAsked, HistoryFailed) as error:
-            why = f"{type(error).__name__} {error}".rstrip()
-            log.warning("Cannot answer question %d: %s", message_id, why)
-            state = State.ANSWERED if isinstance(error, NothingAsked) else State.FAILED
-            at_limit = isinstance(error, OutputTruncated)
-            return Outcome(state, self._explained(error, answer), at_limit=at_limit)
-        except Exception:  # the one top handler of an answer
-            log.exception("Cannot answer question %d: internal error", message_id)
-            return Outcome(State.FAILED, (answer.strings.answer_failed,))
+        The turn is kept in *resources*.
+        """
+        message_id, job = answer.exchange.message_id, answer.job
+        with answer.cancellation:
+            try:
+                await resources.enter_async_context(job.turn)
+                return await (self._regenerate(answer) if job.action else self._attempt(answer))
+            except (ReplyLost, ReplyBlocked, ReplyDelayed):
+                raise
+            except (ModelError, QueueFull, NothingAsked, HistoryFailed) as error:
+                why = f"{type(error).__name__} {error}".rstrip()
+                log.warning("Cannot answer question %d: %s", message_id, why)
+                state = State.ANSWERED if isinstance(error, NothingAsked) else State.FAILED
+                at_limit = isinstance(error, OutputTruncated)
+                return Outcome(state, self._explained(error, answer), at_limit=at_limit)
+            except Exception:  # the one top handler of an answer
+                log.exception("Cannot answer question %d: internal error", message_id)
+                return Outcome(State.FAILED, (answer.strings.answer_failed,))
+        return _cancelled(answer)
 
-    async def _attempt(self, answer: Answer, reply: Reply) -> Outcome | None:
+    async def _attempt(self, answer: Answer) -> Outcome | None:
         """Write the reply, or take what is stored of it."""
         attempt = await self._recorder.begin(answer.exchange)
         if attempt is None:
@@ -255,17 +236,17 @@ class Assistant:
             await self._recorder.give_up(exchange)
             return None
         if attempt.pending_notices is not None:
-            _write(answer, reply, exchange.reply)
+            answer.write(exchange.reply)
             return Outcome(attempt.state, attempt.pending_notices, stored=True)
         if answer.job.too_late or attempt.number > MODEL_ATTEMPTS:
-            _write(answer, reply, await reply.shown_text(without=INTERRUPTED))
+            answer.write(await answer.reply.shown_text(without=INTERRUPTED))
             strings = answer.strings
             notice = strings.too_late if answer.job.too_late else strings.interrupted_too_often
             return Outcome(State.FAILED, (notice,))
-        await self._generator.generate(answer, reply)
+        await self._generator.generate(answer)
         return Outcome(State.ANSWERED, whole=True)
 
-    async def _regenerate(self, answer: Answer, reply: Reply) -> Outcome | None:
+    async def _regenerate(self, answer: Answer) -> Outcome | None:
         """Write the reply anew, or continue it."""
         message_id, notice = answer.exchange.message_id, answer.strings.previous_answer_kept
         stored = await self._history.begin_regeneration(message_id, notice)
@@ -275,15 +256,15 @@ class Assistant:
         answer.previous = previous
         if answer.job.action is ReplyAction.CONTINUE:
             answer.exchange = previous
-            _write(answer, reply, previous.reply)
+            answer.write(previous.reply)
         else:
             answer.exchange = replace(previous, reply="", cut=False)
-        await self._generator.generate(answer, reply)
+        await self._generator.generate(answer)
         return Outcome(State.ANSWERED, whole=True)
 
-    async def _conclude(self, answer: Answer, reply: Reply, outcome: Outcome) -> None:
+    async def _conclude(self, answer: Answer, outcome: Outcome) -> None:
         """Store the reply, then show it whole, with its notices and buttons."""
-        reason, action = answer.cancellation.reason, answer.job.action
+        reason, action, reply = answer.cancellation.reason, answer.job.action, answer.reply
         if reason is StopReason.FORGOTTEN:
             if not answer.received:  # Otherwise the stored parts say what to delete.
                 await reply.withdraw()
@@ -299,8 +280,7 @@ class Assistant:
             unread = answer.generation.unread
             notices = [answer.strings.previous_answer_kept, *unread, *outcome.notices]
             ending = answer.exchange = previous
-            reply.restart()
-            reply.write(previous.reply)
+            answer.show_instead(previous.reply)
         else:
             notices = [*answer.generation.notices, *outcome.notices]
             ending = answer.exchange if outcome.stored else answer.result(outcome)
@@ -325,16 +305,14 @@ class Assistant:
             notices.append(answer.strings.memory_unwritable)
         return is_stored
 
-    async def _keep_shown(
-        self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked
-    ) -> None:
+    async def _keep_shown(self, answer: Answer, why: ReplyLost | ReplyBlocked) -> None:
         """End an answer that Discord rejected: store only the text that is shown."""
         if answer.cancellation.reason is StopReason.FORGOTTEN:
             return
         blocked = isinstance(why, ReplyBlocked)
         shown = ""
         with suppress(ReplyLost):  # The place may not have been found.
-            shown = await reply.shown_text(without=INTERRUPTED)
+            shown = await answer.reply.shown_text(without=INTERRUPTED)
         ending = answer.exchange  # What was shown of a stored reply may not be readable now.
         if shown or blocked:
             ending = with_reply(ending, shown, cut=bool(shown))
@@ -343,13 +321,11 @@ class Assistant:
         actions = NO_ACTIONS
         if blocked:  # No Continue: Discord refused the text that follows.
             actions = _actions(answer, State.CANCELLED, ending, is_stored=is_stored)
-        await self._leave(answer, reply, notices, actions, why)
+        await _leave(answer, notices, actions, why)
         await self._recorder.shown(ending)
         self._report(answer, State.FAILED)
 
-    async def _restore_previous(
-        self, answer: Answer, reply: Reply, why: ReplyLost | ReplyBlocked
-    ) -> None:
+    async def _restore_previous(self, answer: Answer, why: ReplyLost | ReplyBlocked) -> None:
         """Restore the previous reply, stored and shown, with its buttons."""
         previous = answer.previous
         if previous is None or answer.cancellation.reason is StopReason.FORGOTTEN:
@@ -361,30 +337,14 @@ class Assistant:
         await self._recorder.reply(previous, state, notices, replaces=True)
         actions = _actions(answer, state, previous, is_stored=True)
         try:
-            reply.restart()
-            reply.write(previous.reply)
-            await reply.finish(notices, actions)
+            answer.show_instead(previous.reply)
+            await answer.reply.finish(notices, actions)
         except ReplyLost as error:
             _log_lost(previous, error)
         except ReplyBlocked:
-            await self._leave(answer, reply, (), actions, why)
+            await _leave(answer, (), actions, why)
         await self._recorder.shown(previous)
         self._report(answer, State.FAILED)
-
-    async def _leave(
-        self,
-        answer: Answer,
-        reply: Reply,
-        notices: Sequence[str],
-        actions: ReplyActions,
-        why: ReplyLost | ReplyBlocked,
-    ) -> None:
-        """Show *notices* under the shown text; log a refusal if it is not *why*, logged already."""
-        try:
-            await reply.leave(notices, actions, without=INTERRUPTED)
-        except (ReplyLost, ReplyBlocked) as error:
-            if str(error) != str(why):
-                _log_lost(answer.exchange, error)
 
     def _report(self, answer: Answer, state: State) -> None:
         exchange, generation = answer.exchange, answer.generation
@@ -428,10 +388,15 @@ def _cancelled(answer: Answer) -> Outcome:
     return Outcome(State.CANCELLED, (strings.stopped_by_reset if is_reset else strings.stopped,))
 
 
-def _write(answer: Answer, reply: Reply, text: str) -> None:
-    """Write *text* of an earlier attempt."""
-    answer.generation.pieces.append(text)
-    reply.write(text)
+async def _leave(
+    answer: Answer, notices: Sequence[str], actions: ReplyActions, why: ReplyLost | ReplyBlocked
+) -> None:
+    """Show *notices* under the shown text; log a refusal if it is not *why*, logged already."""
+    try:
+        await answer.reply.leave(notices, actions, without=INTERRUPTED)
+    except (ReplyLost, ReplyBlocked) as error:
+        if str(error) != str(why):
+            _log_lost(answer.exchange, error)
 
 
 def _actions(answer: Answer, state: State, ending: Exchange, *, is_stored: bool) -> ReplyActions:

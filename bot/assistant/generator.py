@@ -13,7 +13,7 @@ from bot.assistant.continuation import Continuation
 from bot.assistant.generation import Generation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
-from bot.assistant.ports import ChatModel, PlaceDescriber, Reply, undescribed
+from bot.assistant.ports import ChatModel, PlaceDescriber, undescribed
 from bot.assistant.prompt_images import PromptImages, PromptWithImages
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import (
@@ -68,7 +68,6 @@ class _Request:
     """
 
     answer: Answer
-    reply: Reply
     build: Callable[..., Prompt]
     history: Sequence[Exchange]
     images: tuple[PendingImage, ...] | None
@@ -114,22 +113,19 @@ class Generator:
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._describe_place = describe_place
 
-    async def generate(self, answer: Answer, reply: Reply) -> None:
-        """Write the model's answer into *reply*; raises ModelError, NothingAsked or HistoryFailed.
-
-        The generation of *answer* holds the text, even if it is cut off.
-        """
-        request = await self._request(answer, reply)
+    async def generate(self, answer: Answer) -> None:
+        """Write what the model answers; raises ModelError, NothingAsked or HistoryFailed."""
+        request = await self._request(answer)
         await self._send_until_answered(request)
         # Imported late, as the reply does: that saves 0.5 MB in an idle bot.
         from bot.markdown.renderer import is_visible  # noqa: PLC0415
 
         if not is_visible(answer.generation.text):
             answer.generation.pieces.clear()
-            reply.restart()
+            answer.reply.restart()
             raise ModelEmpty("no visible character")
 
-    async def _request(self, answer: Answer, reply: Reply) -> _Request:
+    async def _request(self, answer: Answer) -> _Request:
         """Return the request for a question with its context and history."""
         asked_in = answer.exchange.conversation
         effective = await self.overrides.at(asked_in)
@@ -158,7 +154,7 @@ class Generator:
             reply_context=context.reply_context,
         )
         attempts = AttemptBudget(question.message_id)
-        return _Request(answer, reply, build, exchanges, context.files.images, attempts, search)
+        return _Request(answer, build, exchanges, context.files.images, attempts, search)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
         """Add the text of *files* to the question, as much of it as *token_limit* allows."""
@@ -311,7 +307,7 @@ class Generator:
         generation.usage = generation.first_token_seconds = None
         generation.only_thought = False
         if generation.written:
-            _rewind(request)
+            request.answer.rewind()
 
     def _note_left_out(self, answer: Answer, prompt: Prompt) -> None:
         """Note which images of the question the model does not get."""
@@ -354,7 +350,7 @@ class Generator:
 
     async def _stream(self, request: _Request, attached: PromptWithImages) -> None:
         """Write what the model answers, and free the images once they are sent."""
-        answer, generation, reply = request.answer, request.generation, request.reply
+        answer, generation = request.answer, request.generation
         continuation = Continuation("".join(generation.pieces))
         prompt, attempts = attached.prompt, request.attempts
         generation.begin(prompt)
@@ -367,29 +363,19 @@ class Generator:
                             generation.first_token_seconds = answer.seconds()
                             log.debug("First token of %d", answer.exchange.message_id)
                         if event.replaces:
-                            continuation = _rewind(request)
+                            continuation = Continuation(answer.rewind())
                         if text := continuation.write(event.text):
-                            generation.pieces.append(text)
-                            reply.write(text)
+                            answer.write(text)
                     else:
                         generation.note(event)
             finally:
                 if rest := continuation.finish():
-                    generation.pieces.append(rest)
                     with suppress(ReplyLost, ReplyBlocked):  # The first error says more.
-                        reply.write(rest)
+                        answer.write(rest)
                 # Each request begins its notices anew.
                 generation.notices = [*generation.unread]
                 if generation.begun:
                     generation.notices += _notices(answer, prompt)
-
-
-def _rewind(request: _Request) -> Continuation:
-    """Take back what the newest request brought."""
-    text = request.generation.rewind()
-    request.reply.restart()
-    request.reply.write(text)
-    return Continuation(text)
 
 
 def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> Prompt:

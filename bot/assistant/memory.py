@@ -1,7 +1,6 @@
 """Change and forget what is remembered; answers that are being made follow."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from bot.assistant.answer import Answer, StopReason
@@ -13,59 +12,15 @@ from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY
 
 
-class RunningAnswers:
-    """The answers that are being made or wait in their queues."""
-
-    def __init__(self) -> None:
-        self._answers: dict[int, Answer] = {}
-
-    @contextmanager
-    def entered(self, answer: Answer) -> Iterator[None]:
-        """Count *answer* among them within the block."""
-        message_id = answer.exchange.message_id
-        self._answers[message_id] = answer
-        try:
-            yield
-        finally:
-            del self._answers[message_id]
-
-    def stop(self, message_id: int, reason: StopReason) -> bool:
-        """End the answer to a question; False if there is none, or it is ending already."""
-        answer = self._answers.get(message_id)
-        return answer is not None and answer.cancellation.cancel(reason)
-
-    def stop_all(self, reason: StopReason) -> None:
-        """End all answers."""
-        for answer in self._answers.values():
-            answer.cancellation.cancel(reason)
-
-    def in_places(self, place_ids: Collection[int]) -> list[Answer]:
-        """Return the running answers whose question or reply is in one of these places."""
-        return [
-            answer
-            for answer in self._answers.values()
-            if answer.exchange.place_id in place_ids
-            or answer.exchange.conversation.channel_id in place_ids
-        ]
-
-    def below(self, channel_ids: Collection[int]) -> list[Answer]:
-        """Return the answers in these channels and their threads."""
-        answers = self._answers.values()
-        return [one for one in answers if one.exchange.conversation.top_id in channel_ids]
-
-    def of_author(self, author_id: int) -> list[Answer]:
-        """Return the answers to what a person asked."""
-        return [one for one in self._answers.values() if one.exchange.author_id == author_id]
-
-
 class Memory:
     """Changes and forgets exchanges, and ends the answers to those that are forgotten.
 
-    Every method but `abandon` raises HistoryFailed.
+    *running* are the answers that are being made or wait in their queues, by message id. Every
+    method but `abandon` raises HistoryFailed.
     """
 
     def __init__(self, history: History, languages: Languages) -> None:
-        self.running = RunningAnswers()
+        self.running: dict[int, Answer] = {}
         self._history = history
         self._languages = languages
 
@@ -79,26 +34,32 @@ class Memory:
         count = await self._history.erasure.reset(
             place.channel_id, before_id, notice, person_id=place.person_id
         )
-        for answer in self.running.in_places({place.channel_id}):
+        for answer in self._in_places({place.channel_id}):
             asked = answer.exchange
             is_seen = asked.conversation.person_id in {0, place.person_id}
             if is_seen and asked.message_id < before_id:
                 answer.cancellation.cancel(StopReason.RESET)
         return count
 
+    def stop_answers(self, reason: StopReason) -> None:
+        """End all answers."""
+        for answer in self.running.values():
+            answer.cancellation.cancel(reason)
+
     async def forget_person(self, author_id: int) -> int:
         """Forget what somebody asked, with its answers; return how many exchanges."""
         # Before the usage is anonymised, so that none is counted as theirs afterwards.
-        for answer in self.running.of_author(author_id):
+        for answer in self._of_author(author_id):
             in_guild = answer.exchange.conversation.guild_id is not None
             answer.usage_person_id = NOBODY if in_guild else None
         count = await self._history.erasure.forget_person(author_id)
-        _abandon(self.running.of_author(author_id))
+        _abandon(self._of_author(author_id))
         return count
 
     def abandon(self, message_id: int) -> None:
         """End the answer to a question, if there is one, without a notice."""
-        self.running.stop(message_id, StopReason.FORGOTTEN)
+        if answer := self.running.get(message_id):
+            _abandon([answer])
 
     async def forget(self, message_id: int) -> bool:
         """Forget a question and end its answer; False if it was unknown.
@@ -110,9 +71,10 @@ class Memory:
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget the exchanges of deleted places, and cancel the answers there."""
-        _abandon(self.running.in_places(place_ids))
-        for answer in self.running.below(place_ids):
-            answer.usage_person_id = None
+        _abandon(self._in_places(place_ids))
+        for answer in self.running.values():
+            if answer.exchange.conversation.top_id in place_ids:
+                answer.usage_person_id = None
         await self._history.erasure.forget_places(place_ids)
 
     async def amend(
@@ -137,6 +99,18 @@ class Memory:
     async def store_amended(self, exchange: Exchange) -> None:
         """Store a changed question."""
         await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
+
+    def _in_places(self, place_ids: Collection[int]) -> list[Answer]:
+        """Return the running answers whose question or reply is in one of these places."""
+        return [
+            answer
+            for answer in self.running.values()
+            if answer.exchange.place_id in place_ids
+            or answer.exchange.conversation.channel_id in place_ids
+        ]
+
+    def _of_author(self, author_id: int) -> list[Answer]:
+        return [one for one in self.running.values() if one.exchange.author_id == author_id]
 
 
 def _abandon(answers: Iterable[Answer]) -> None:

@@ -8,19 +8,13 @@ from bot.assistant.answer import Cancellation, StopReason
 from tests.doubles import run_virtually
 
 
-def own_cancellation() -> Cancellation:
-    task = asyncio.current_task()
-    assert task is not None
-    return Cancellation(task)
-
-
 def test_the_first_reason_counts() -> None:
     async def scene() -> None:
-        cancellation = own_cancellation()
+        cancellation = Cancellation()
         loop = asyncio.get_running_loop()
         loop.call_later(1, cancellation.cancel, StopReason.RESET)
         reached_end = False
-        with cancellation.scope():
+        with cancellation:
             await asyncio.sleep(2)
             reached_end = True
         assert not reached_end
@@ -34,8 +28,8 @@ def test_the_first_reason_counts() -> None:
 
 def test_an_answer_that_is_ending_cannot_be_cancelled() -> None:
     async def scene() -> None:
-        cancellation = own_cancellation()
-        with cancellation.scope():
+        cancellation = Cancellation()
+        with cancellation:
             await asyncio.sleep(1)
         assert not cancellation.cancel(StopReason.INTERRUPTED)
         assert cancellation.reason is None
@@ -48,7 +42,7 @@ def test_another_cancellation_of_the_task_passes() -> None:
 
     async def scene() -> None:
         async def answer() -> None:
-            with own_cancellation().scope():
+            with Cancellation():
                 await asyncio.sleep(9)
 
         task = asyncio.create_task(answer())
