@@ -31,41 +31,11 @@ class Malformed(ValueError):
 
 
 class StreamDecoder:
-    """Decodes the bytes of a stream into chunks.
+    """Decodes bytes, however they arrive: server-sent events, or one plain JSON answer.
 
-    Raises a ValueError, perhaps Malformed, if the stream is anything else than server-sent events
-    or one plain JSON answer.
-    """
-
-    def __init__(self) -> None:
-        self._events = SseDecoder()
-        self._parse = ChunkParser().chunk
-
-    @property
-    def done(self) -> bool:
-        """Whether the server called the stream complete."""
-        return self._events.done
-
-    def feed(self, data: bytes) -> list[Chunk]:
-        """Return the chunks that *data* completes; an error behind them is raised next time."""
-        try:
-            return [*map(self._parse, self._events.feed(data))]
-        except RecursionError:
-            raise Malformed("an event nested without end") from None
-
-    def end(self) -> list[Chunk]:
-        """Return the chunks that the end of the stream completes."""
-        try:
-            return [*map(self._parse, self._events.end())]
-        except RecursionError:
-            raise Malformed("an event nested without end") from None
-
-
-class SseDecoder:
-    """Cuts bytes, however they arrive, into events: the JSON objects of server-sent events.
-
-    Lines may end with LF, CRLF or CR, and a byte order mark may come first. A plain JSON answer
-    instead of a stream is one event. *done* means that the server sent [DONE].
+    Lines may end with LF, CRLF or CR, and a byte order mark may come first. *done* means that the
+    server called the stream complete by [DONE]. Raises a ValueError, perhaps Malformed, if the
+    stream is anything else.
     """
 
     def __init__(self) -> None:
@@ -78,19 +48,20 @@ class SseDecoder:
         self._data: list[str] = []
         self._data_length = 0
         self._error: ValueError | None = None
+        self._parse = ChunkParser().chunk
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Return the events that *data* completes; an error behind them is raised next time."""
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Return the chunks that *data* completes; an error behind them is raised next time."""
         return self._decode(self._decoder.decode(data))
 
-    def end(self) -> list[dict[str, Any]]:
-        """Return the events that the end of the stream completes."""
+    def end(self) -> list[Chunk]:
+        """Return the chunks that the end of the stream completes."""
         rest = self._decoder.decode(b"", final=True)
         if self._is_plain_json:
-            return _events("".join([*self._line, rest]))
+            return self._chunks("".join([*self._line, rest]))
         return self._decode(f"{rest}\n\n")
 
-    def _decode(self, text: str) -> list[dict[str, Any]]:
+    def _decode(self, text: str) -> list[Chunk]:
         if self._error is not None:
             raise self._error
         if self.done:
@@ -100,17 +71,17 @@ class SseDecoder:
             if not text:
                 return []
             self._is_plain_json = text.startswith("{")
-        events: list[dict[str, Any]] = []
+        chunks: list[Chunk] = []
         try:
             for line in self._lines(text):
-                events += self._read(line)
+                chunks += self._read(line)
             if self._line_length > LINE_LIMIT:
                 raise Malformed("a line without an end")
         except ValueError as error:
-            if not events:
+            if not chunks:
                 raise
             self._error = error
-        return events
+        return chunks
 
     def _lines(self, text: str) -> list[str]:
         """Return the lines that *text* completes; a plain answer has none before its end."""
@@ -123,7 +94,7 @@ class SseDecoder:
         self._line_length += len(pieces[-1])
         return lines
 
-    def _read(self, line: str) -> list[dict[str, Any]]:
+    def _read(self, line: str) -> list[Chunk]:
         if self.done:
             return []
         if not line:
@@ -140,7 +111,7 @@ class SseDecoder:
             self.done = True
             return []
         try:
-            return _events(data)
+            return self._chunks(data)
         except json.JSONDecodeError:  # The event may continue in another data line.
             self._add_data(data)
             return []
@@ -151,27 +122,26 @@ class SseDecoder:
         if self._data_length > LINE_LIMIT:
             raise Malformed("an event without an end")
 
-    def _end_event(self) -> list[dict[str, Any]]:
+    def _end_event(self) -> list[Chunk]:
         if not self._data:
             return []
         data, self._data, self._data_length = "\n".join(self._data), [], 0
         try:
-            return _events(data)
+            return self._chunks(data)
         except json.JSONDecodeError:
             raise Malformed("an event that is no JSON") from None
 
-
-def _events(data: str) -> list[dict[str, Any]]:
-    """Return the JSON object in *data*, none if that is blank."""
-    if not data.strip():
-        return []
-    try:
-        event = json.loads(data)
-    except RecursionError:
-        raise Malformed("an event nested without end") from None
-    if not isinstance(event, dict):
-        raise Malformed("an event that is no object")
-    return [event]
+    def _chunks(self, data: str) -> list[Chunk]:
+        """Return the chunk in *data*, none if that is blank."""
+        if not data.strip():
+            return []
+        try:
+            event = json.loads(data)
+            if not isinstance(event, dict):
+                raise Malformed("an event that is no object")
+            return [self._parse(event)]
+        except RecursionError:
+            raise Malformed("an event nested without end") from None
 
 
 class ChunkParser:
