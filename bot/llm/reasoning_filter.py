@@ -26,66 +26,16 @@ _SENTENCE_END: Final = re.compile(r"[.!?…。！？][\"'”’)*_]*[ \t]+\Z")
 
 
 class ReasoningFilter:
-    """Passes the answer on. Text may arrive in any pieces, even with tags cut in two."""
+    """Passes the answer on. Text may arrive in any pieces, even with tags cut in two.
 
-    def __init__(self) -> None:
-        self._pending = ""
-        self._inside = False
-        self._reasoned = False
-        self._answer: _AnswerFilter | None = None
-
-    @property
-    def reasons(self) -> bool:
-        """Whether the next text is reasoning."""
-        return self._inside if self._answer is None else self._answer.reasons
-
-    @property
-    def replaces(self) -> bool:
-        """Whether the text that the last `write` returned replaces all before it."""
-        return self._answer is not None and self._answer.replaces
-
-    def write(self, text: str) -> str:
-        """Return the next piece of the answer."""
-        if self._answer is not None:
-            return self._answer.write(text)
-        self._pending += text
-        while True:
-            if self._inside:
-                _, closing, behind = self._pending.partition(CLOSING)
-                if not closing:
-                    self._pending = self._pending[-len(CLOSING) :]
-                    return ""
-                self._inside, self._reasoned, self._pending = False, True, behind
-            start = self._pending.lstrip()
-            if start.startswith(OPENING):
-                self._inside, self._pending = True, start.removeprefix(OPENING)
-            elif OPENING.startswith(start):  # It may become the tag.
-                self._pending = self._pending[-PENDING_LENGTH:]
-                return ""
-            else:
-                self._answer = _AnswerFilter(may_close=not self._reasoned)
-                return self._answer.write(self._begun())
-
-    def end(self) -> str:
-        """Return the text that was pending and is no reasoning."""
-        if self._answer is not None:
-            return self._answer.end()
-        return "" if self._inside else self._begun()
-
-    def _begun(self) -> str:
-        # White space right after the reasoning belongs to it.
-        return self._pending.lstrip() if self._reasoned else self._pending
-
-
-class _AnswerFilter:
-    """Passes an answer on without the reasoning within it.
-
-    *may_close* means that a closing tag without an opening one ends reasoning.
+    *reasons* means that the next text is reasoning, *replaces* that the text which the last `write`
+    returned replaces all before it.
     """
 
-    def __init__(self, *, may_close: bool) -> None:
+    def __init__(self) -> None:
         self.reasons = self.replaces = False
-        self._may_close = may_close
+        self._begun = False  # the answer
+        self._may_close = True  # A closing tag without an opening one ends reasoning.
         self._pending = ""
         self._line = ""  # its beginning
         self._before = ""  # the last few characters
@@ -94,8 +44,41 @@ class _AnswerFilter:
         self._skipped = ""  # white space to skip right after reasoning
 
     def write(self, text: str) -> str:
+        """Return the next piece of the answer."""
         self._pending += text
         self.replaces = False
+        return self._answer() if self._begun or self._begins() else ""
+
+    def end(self) -> str:
+        """Return the text that was pending and is no reasoning."""
+        if self._begun:
+            return (OPENING if self.reasons else "") + self._pending
+        return "" if self.reasons else self._beginning()
+
+    def _begins(self) -> bool:
+        """Remove reasoning before the answer; return whether the answer has begun."""
+        while True:
+            if self.reasons:
+                _, closing, behind = self._pending.partition(CLOSING)
+                if not closing:
+                    self._pending = self._pending[-len(CLOSING) :]
+                    return False
+                self.reasons, self._may_close, self._pending = False, False, behind
+            start = self._pending.lstrip()
+            if start.startswith(OPENING):
+                self.reasons, self._pending = True, start.removeprefix(OPENING)
+            elif OPENING.startswith(start):  # It may become the tag.
+                self._pending = self._pending[-PENDING_LENGTH:]
+                return False
+            else:
+                self._begun, self._pending = True, self._beginning()
+                return True
+
+    def _beginning(self) -> str:
+        # White space right after the reasoning belongs to it.
+        return self._pending if self._may_close else self._pending.lstrip()
+
+    def _answer(self) -> str:
         shown: list[str] = []
         at = 0
         while at < len(self._pending):
@@ -130,9 +113,6 @@ class _AnswerFilter:
         self._pending = self._pending[at:]
         return "".join(shown)
 
-    def end(self) -> str:
-        return (OPENING if self.reasons else "") + self._pending
-
     def _tag(self, at: int) -> str | None:
         """Return the tag that counts here, "" if there is none, None if that is not known yet."""
         begun = self._pending[at : at + len(CLOSING)]
@@ -148,11 +128,8 @@ class _AnswerFilter:
             return ""
         if _CLOSES.match(self._pending, at):
             return CLOSING
-        return (
-            None
-            if CLOSING.startswith(begun) and _CLOSING_BEGUN.fullmatch(self._pending, at)
-            else ""
-        )
+        may_close = CLOSING.startswith(begun) and _CLOSING_BEGUN.fullmatch(self._pending, at)
+        return None if may_close else ""
 
     def _begin_anew(self) -> None:
         """Treat all text before as reasoning."""
