@@ -26,13 +26,7 @@ from bot.errors import (
 from bot.llm.api_config import ApiConfig
 from bot.llm.attempts import AttemptBudget, failure_noted, note_end, note_request
 from bot.llm.deadlines import Deadlines
-from bot.llm.http_errors import (
-    body_of,
-    is_internal_error,
-    raise_for_status,
-    retry_after,
-    translated_errors,
-)
+from bot.llm.http_errors import raise_for_status, response_of, translated_errors
 from bot.llm.listed_models import ListedModel, listed_models
 from bot.llm.request_body import RequestBody
 from bot.llm.request_shape import RequestShape, RequestShapes
@@ -184,7 +178,7 @@ class ChatCompletions:
             return True
         if isinstance(error, ModelRequestRefused):
             request.tried.append(request.shape)
-            shape = request.shape.without(body_of(error))
+            shape = request.shape.without(response_of(error).body)
             if shape is None or shape in request.tried:
                 return False
             request.shape = shape
@@ -196,17 +190,14 @@ class ChatCompletions:
 
     async def _wait(self, request: _Request, error: ModelError, question_id: int) -> bool:
         """Wait before a retry after a passing failure; False if there is no time for one."""
-        delay = retry_after(error) or jittered(BACKOFF.seconds(request.retries + 1))
+        response = response_of(error)
+        delay = response.retry_after or jittered(BACKOFF.seconds(request.retries + 1))
         if request.retries >= RETRIES or request.deadlines.passed_in(delay):
             return False
         request.retries += 1
         # `transformers serve` only says "Internal Server Error" if it takes no system turn.
-        drop_system_turn = request.retries == RETRIES or self._shapes.is_suspected(request.model)
-        if (
-            drop_system_turn
-            and is_internal_error(error)
-            and not self._shapes.is_known(request.model)
-        ):
+        is_likely = request.retries == RETRIES or self._shapes.is_suspected(request.model)
+        if response.status == 500 and is_likely and not self._shapes.is_known(request.model):
             request.shape, request.suspected = request.shape.without_system_turn(), True
         log.info(
             "Retry question %d in %.1f s: %s %s",

@@ -183,7 +183,7 @@ class Completion:
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
             self._failure = stream_error(chunk.error, self._redactor)
-            self._failure.__cause__ = ErrorResponse(0, "", json.dumps(chunk.error))
+            self._failure.__cause__ = ErrorResponse(body=json.dumps(chunk.error))
         if self._failure is not None:
             return ""
         self._usage = chunk.usage or self._usage

@@ -24,13 +24,18 @@ FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp 
 
 
 class ErrorResponse(openai.OpenAIError):
-    """A response with an error status. It is an OpenAIError because openai lets these pass."""
+    """A response with an error status. It is an OpenAIError because openai lets these pass.
 
-    def __init__(self, status: int, retry_after: str, body: str) -> None:
+    The *body* may be private. The server asks to wait for *retry_after* seconds before a retry.
+    """
+
+    def __init__(self, status: int = 0, body: str = "", retry_after: str = "") -> None:
         super().__init__(status)
         self.status = status
-        self.retry_after = retry_after
         self.body = body
+        self.retry_after = 0.0  # if the server does not say
+        with suppress(ValueError):
+            self.retry_after = max(0.0, float(retry_after))
 
 
 async def raise_for_status(response: httpx2.Response) -> None:
@@ -49,7 +54,7 @@ async def raise_for_status(response: httpx2.Response) -> None:
                 if len(body) >= BODY_BYTES:
                     break
     text = body[:BODY_BYTES].decode(errors="replace")
-    raise ErrorResponse(response.status_code, response.headers.get("retry-after", ""), text)
+    raise ErrorResponse(response.status_code, text, response.headers.get("retry-after", ""))
 
 
 @contextmanager
@@ -71,24 +76,10 @@ def translated_errors(redactor: "Redactor") -> Iterator[None]:
         raise ModelFailed(type(error).__name__) from error
 
 
-def body_of(error: ModelError) -> str:
-    """Return the body of the response behind *error*, "" if there is none; it may be private."""
+def response_of(error: ModelError) -> ErrorResponse:
+    """Return the response behind *error*, an empty one if there is none."""
     cause = error.__cause__
-    return cause.body if isinstance(cause, ErrorResponse) else ""
-
-
-def retry_after(error: ModelError) -> float:
-    """Return how many seconds the server asks to wait before a retry, 0 if it does not say."""
-    cause = error.__cause__
-    try:
-        return max(0.0, float(cause.retry_after)) if isinstance(cause, ErrorResponse) else 0.0
-    except ValueError:
-        return 0.0
-
-
-def is_internal_error(error: ModelError) -> bool:
-    """Whether *error* is a status 500."""
-    return isinstance(error.__cause__, ErrorResponse) and error.__cause__.status == 500
+    return cause if isinstance(cause, ErrorResponse) else ErrorResponse()
 
 
 def _causes(error: BaseException) -> list[BaseException]:
