@@ -7,12 +7,11 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, NoReturn
 
 import httpx2
 
-from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
+from bot.conversation.context_window import ReportedLimits
 from bot.errors import (
     ContentFiltered,
     ModelContextExceeded,
@@ -34,9 +33,7 @@ from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, StreamDecoder
 
 USAGE_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
-BODY_END_SECONDS: Final = (
-    0.1  # for the end of a complete body, so that the connection can be reused
-)
+BODY_END_SECONDS: Final = 0.1  # for the end of a complete body: the connection can be reused
 DISCONNECT_SECONDS: Final = 1.0  # for closing a connection
 # For servers that ignore the limit on tokens. English has 4 to 5 characters a token, and by our
 # estimate only words of 12 letters on average have 8, so an answer within the limit is never cut.
@@ -83,11 +80,9 @@ class Completion:
         self._deadlines = deadlines
         self._redactor = redactor
         self._reply_tokens = reply_tokens
-        self._character_limit = reply_tokens * CHARACTERS_PER_TOKEN
         self._decoder = StreamDecoder()
         self._filter = ReasoningFilter()
         self._failure: ModelError | None = None
-        self._any_text = False
         self._any_data = False
         self._events = self._read_events()
         self._first_error: ModelError | None = None
@@ -134,7 +129,7 @@ class Completion:
                 self._think()
             if replaces := self._filter.replaces:
                 # The text so far was thinking: it has thought since that began.
-                self._thinks_since, self._any_text = self._speaks_since, False
+                self._thinks_since, self._speaks_since = self._speaks_since, None
             if self._decoder.done:
                 self._deadlines.come_within(BODY_END_SECONDS)
             text = self._within_limit(text if data is not None else text + self._filter.end())
@@ -145,7 +140,7 @@ class Completion:
                 usage = self._usage
                 yield usage
             if text or replaces:
-                if self._thinks_since is not None and self._any_text:
+                if self._thinks_since is not None and self._speaks_since is not None:
                     yield Thinking(self._deadlines.now() - self._thinks_since)
                     self._thinks_since = None
                 yield Delta(text, replaces)
@@ -155,7 +150,7 @@ class Completion:
 
     def _fail(self, failure: ModelError) -> NoReturn:
         """Raise *failure*, after the text of the same read was yielded."""
-        if self._any_text and isinstance(failure, ModelContextExceeded):
+        if self._speaks_since is not None and isinstance(failure, ModelContextExceeded):
             raise OutputTruncated(str(failure))  # Another request would begin the answer anew.
         raise failure
 
@@ -201,14 +196,14 @@ class Completion:
 
     def _think(self) -> None:
         """Note that the model is thinking, unless it has begun to answer."""
-        if self._thinks_since is None and not self._any_text:
+        if self._thinks_since is None and self._speaks_since is None:
             self._thinks_since = self._deadlines.now()
 
     def _within_limit(self, text: str) -> str:
-        shown = text[: self._character_limit - self.characters]
+        shown = text[: self._reply_tokens * CHARACTERS_PER_TOKEN - self.characters]
         self.characters += len(shown)
-        if not self._any_text and shown.strip():
-            self._any_text, self._speaks_since = True, self._deadlines.now()
+        if self._speaks_since is None and shown.strip():
+            self._speaks_since = self._deadlines.now()
         if len(shown) < len(text):
             self._failure = OutputTruncated("the server goes on beyond the limit")
         return shown
@@ -218,26 +213,22 @@ class Completion:
         if reason in WITHHELD_REASONS:
             raise ContentFiltered
         if reason in LENGTH_REASONS:
-            raise OutputTruncated if self._any_text else self._error_without_text()
+            raise OutputTruncated if self._speaks_since is not None else self._error_without_text()
         if not self._any_data:
             raise ModelEmptyBody("an empty body")
         if reason is None or reason in CUT_REASONS:
             raise self._incomplete(f"finish_reason: {reason}")
-        if not self._any_text:
+        if self._speaks_since is None:
             raise ModelEmpty
 
     def _error_without_text(self) -> ModelError:
         """Return the error for a limit that was reached before the answer began."""
-        usage = self._usage
-        spent = usage.completion_tokens if usage else 0
+        usage = self._usage or TokenUsage(0, 0)
+        prompt, spent = usage.prompt_tokens, usage.completion_tokens
         if self._thinks_since is not None or spent * 2 >= self._reply_tokens:
             return ModelThoughtOnly()
-        window = (
-            ReportedLimits(usage.prompt_tokens + spent, usage.prompt_tokens)
-            if usage
-            else NO_REPORTED_LIMITS
-        )
-        return ModelContextExceeded("no room for a word", replace(window, guessed=True))
+        reported = ReportedLimits(prompt + spent, prompt, guessed=True)
+        return ModelContextExceeded("no room for a word", reported)
 
     def _incomplete(self, why: str) -> ModelError:
-        return ModelCut(why) if self._any_text else ModelFailed(why)
+        return ModelCut(why) if self._speaks_since is not None else ModelFailed(why)

@@ -12,12 +12,12 @@ class Deadlines:
     """
 
     def __init__(self, first_seconds: float, idle_seconds: float, all_seconds: float) -> None:
-        self._time = asyncio.get_running_loop().time
+        self.now = asyncio.get_running_loop().time
         self._alarm: asyncio.TimerHandle | None = None
         self._reading: asyncio.Timeout | None = None
         self._idle_seconds = idle_seconds
-        self._end = self._time() + all_seconds
-        self.next_at = min(self._time() + first_seconds, self._end)
+        self._end = self.now() + all_seconds
+        self.next_at = min(self.now() + first_seconds, self._end)
 
     async def next(self, body: AsyncIterator[bytes]) -> bytes | None:
         """Return the next bytes, None at the end; raises TimeoutError."""
@@ -52,18 +52,14 @@ class Deadlines:
         elif self._reading is not None:
             self._reading.reschedule(self.next_at)
 
-    def now(self) -> float:
-        """Return the time, in seconds."""
-        return self._time()
-
     def progress(self) -> None:
         """Note that a token arrived; the next one gets a full interval."""
-        self.next_at = min(self._time() + self._idle_seconds, self._end)
+        self.next_at = min(self.now() + self._idle_seconds, self._end)
 
     def come_within(self, seconds: float) -> None:
         """Note that only the end is missing, and that it must arrive within *seconds*."""
-        self.next_at = min(self._time() + seconds, self.next_at)
+        self.next_at = min(self.now() + seconds, self.next_at)
 
     def passed_in(self, seconds: float) -> bool:
         """Whether the deadline will have passed in *seconds*."""
-        return self._time() + seconds >= self.next_at
+        return self.now() + seconds >= self.next_at
