@@ -84,6 +84,8 @@ OF_A_TIME: Final = re.compile(
 )
 # These are about the account or its quota, not about the length.
 NOT_OF_THE_REQUEST: Final = frozenset({401, 402, 403, 429})
+# These may be about the request, in words that no pattern knows; 0 is an error within a stream.
+MAY_BE_OF_THE_REQUEST: Final = frozenset({0, 400, 413, 422, 500})
 # The templates of Gemma, Mistral and MiniMax each use different words. The last two patterns can
 # mean nothing else, because users and assistants alternate in every prompt of this program.
 NO_SYSTEM_ROLE: Final = re.compile(
@@ -100,7 +102,7 @@ NO_SYSTEM_ROLE: Final = re.compile(
     r"|roles must alternate",
     re.IGNORECASE,
 )
-ERRORS_BY_STATUS: Final[Mapping[int | None, type[ModelError]]] = {
+ERRORS_BY_STATUS: Final[Mapping[int, type[ModelError]]] = {
     401: ModelKeyRefused,
     402: ModelQuotaExceeded,
     403: ModelKeyRefused,
@@ -183,7 +185,7 @@ def response_error(status: int, body: str, redactor: Redactor) -> ModelError:
 def stream_error(problem: Mapping[str, Any], redactor: Redactor) -> ModelError:
     """Return the error for an error object within a stream; its code may be a status."""
     code = _word(problem.get("code"))
-    status = int(code) if re.fullmatch(r"[1-9][0-9]{2}", code) else None
+    status = int(code) if re.fullmatch(r"[1-9][0-9]{2}", code) else 0
     return _error(status, {**problem, "message": " ".join(_words(problem))}, redactor)
 
 
@@ -227,7 +229,7 @@ def _word(value: object) -> str:
     return str(value)[:MESSAGE_LENGTH] if value and isinstance(value, str | int | float) else ""
 
 
-def _error(status: int | None, body: Mapping[str, Any], redactor: Redactor) -> ModelError:
+def _error(status: int, body: Mapping[str, Any], redactor: Redactor) -> ModelError:
     words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
     code, kind, _, message = words
     said = dict.fromkeys(filter(None, (str(status or ""), *map(redactor.redact, words))))
@@ -235,7 +237,7 @@ def _error(status: int | None, body: Mapping[str, Any], redactor: Redactor) -> M
     guessed = named is None
     if named is None and redactor.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
         named = _picture_class(message)
-    if named is None and _may_be_of_the_request(status):
+    if named is None and status in MAY_BE_OF_THE_REQUEST:
         if names_system_role(message):
             named = ModelRequestRefused
         elif not OF_A_TIME.search(message) and names_counts(message, *redactor.tokens):
@@ -247,18 +249,13 @@ def _error(status: int | None, body: Mapping[str, Any], redactor: Redactor) -> M
     return kind_of(" ".join(said))
 
 
-def _may_be_of_the_request(status: int | None) -> bool:
-    """Whether an error of *status* may be about the request, in words that no pattern knows."""
-    return status in {None, 400, 413, 422, 500}
-
-
 def _picture_class(message: str) -> type[ModelError] | None:
     if NO_IMAGES.search(message) or TEXT_ALONE.search(message):
         return ImagesUnsupported
     return ModelRequestRefused if OF_IMAGES.search(message) else None
 
 
-def _named_class(status: int | None, code: str, message: str) -> type[ModelError] | None:
+def _named_class(status: int, code: str, message: str) -> type[ModelError] | None:
     if TOO_LARGE.search(f"{code} {message}"):
         return ModelContextExceeded
     for pattern, named in ERRORS_BY_CODE:
@@ -273,10 +270,8 @@ def _named_class(status: int | None, code: str, message: str) -> type[ModelError
     return ModelContextExceeded if too_long else None
 
 
-def _class_by_status(status: int | None) -> type[ModelError]:
-    if status in ERRORS_BY_STATUS:
-        return ERRORS_BY_STATUS[status]
-    if status is not None and 300 <= status < 400:  # The API is at another address.
+def _class_by_status(status: int) -> type[ModelError]:
+    if 300 <= status < 400:  # The API is at another address.
         return ModelUnknown
-    refused = status is not None and 400 <= status < 500
-    return ModelRequestRefused if refused else ModelFailed
+    other = ModelRequestRefused if 400 <= status < 500 else ModelFailed
+    return ERRORS_BY_STATUS.get(status, other)
