@@ -79,15 +79,9 @@ class PdfReader:
     async def _worker_output(self, data: bytes) -> bytes:
         """Return the output of a worker, as far as it gets in time."""
         output = bytearray()
-        limits = {
-            "pages": MAX_PAGES,
-            "characters": self._max_characters,
-            "bytes": self._memory_bytes,
-            "seconds": math.ceil(self._seconds),
-        }
+        limits = (MAX_PAGES, self._max_characters, self._memory_bytes, math.ceil(self._seconds))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", str(WORKER)),
-            *(f"--{name}={limit}" for name, limit in limits.items()),
+            *(sys.executable, "-P", str(WORKER), *map(str, limits)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

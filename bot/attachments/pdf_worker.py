@@ -5,7 +5,6 @@ piece of text, true the end of a page, an object the reason why reading ended. T
 without the bot's modules, because a hostile PDF may take control of it.
 """
 
-import argparse
 import io
 import json
 import os
@@ -19,12 +18,9 @@ CHUNK: Final = 4000  # characters in a line
 
 def main() -> None:
     """Read the PDF on the standard input, within the limits of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("pages", "characters", "bytes", "seconds"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    limits = parser.parse_args()
-    limit_resources(limits.bytes, limits.seconds)
-    for line in lines(sys.stdin.buffer.read(), limits.pages, limits.characters):
+    max_pages, max_characters, max_bytes, seconds = map(int, sys.argv[1:])
+    limit_resources(max_bytes, seconds)
+    for line in lines(sys.stdin.buffer.read(), max_pages, max_characters):
         print(json.dumps(line), flush=True)
 
 

@@ -94,7 +94,8 @@ class _ReadFile(NamedTuple):
 class Attachments:
     """Reads attachments of at most *max_bytes* each, 0 for none; and *images* if that is set.
 
-    They are fetched from Discord's CDN, or from a stand-in at the origin of *api_url*.
+    They are fetched from Discord's CDN, or from a stand-in at the origin of *api_url*. *reads_pdfs*
+    says whether the library that reads PDFs is installed.
     """
 
     def __init__(self, api_url: str, *, max_bytes: int, images: bool) -> None:
@@ -102,17 +103,13 @@ class Attachments:
         self._reads_images = images
         self._fetcher = AttachmentFetcher(api_url)
         self._pdfs = PdfReader(max_characters=MAX_CHARACTERS)
+        self.reads_pdfs = self._pdfs.able
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_details: object) -> None:
         await self._fetcher.close()
-
-    @property
-    def reads_pdfs(self) -> bool:
-        """Whether the library that reads PDFs is installed."""
-        return self._pdfs.able
 
     def of(self, message: discord.Message) -> list[discord.Attachment]:
         """Return the attachments of *message* that may be readable by their content types."""
@@ -144,9 +141,18 @@ class Attachments:
             tuple(file.image for file in (*quoted_files, *own_files) if file.image is not None),
         )
 
-    def pending_images(self, attachments: Iterable[discord.Attachment]) -> list[PendingImage]:
-        """Return *attachments* as images that are fetched when a prompt needs them."""
-        return [self._pending_image(attachment) for attachment in attachments]
+    def pending_image(
+        self, attachment: discord.Attachment, strings: Sentences = ENGLISH
+    ) -> PendingImage:
+        """Return *attachment* as an image that is fetched when a prompt needs it."""
+
+        async def fetch() -> Image | str:
+            try:
+                return await self._image(attachment)
+            except _NotRead as reason:
+                return self._explained(reason, shown_name(attachment.filename), strings)
+
+        return PendingImage(attachment.size, fetch)
 
     async def _read_all(
         self, attachments: Iterable[discord.Attachment], budget: _Budget, strings: Sentences
@@ -160,7 +166,7 @@ class Attachments:
                 budget.notices.append(self._explained(reason, name, strings))
                 continue
             if text is None:
-                image = self._pending_image(attachment, strings)
+                image = self.pending_image(attachment, strings)
                 files.append(_fit_image(name, image, budget, strings))
             else:
                 files.append(_fit_text(name, text, budget, strings))
@@ -168,6 +174,9 @@ class Attachments:
 
     async def _text_of(self, attachment: discord.Attachment) -> _FileText | None:
         """Read a text, or return None for an image, which is fetched later; raises _NotRead."""
+        # Imported late, to save memory in an idle bot.
+        from bot.attachments.text_encoding import decode  # noqa: PLC0415
+
         self._check(attachment)
         if self._reads_images and _content_type(attachment) in IMAGE_TYPES:
             return None
@@ -177,7 +186,7 @@ class Attachments:
         if _is_media(attachment, IMAGES):
             raise _NotRead(_unsupported_image)
         is_whole = len(data) <= MAX_TEXT_BYTES
-        text = _decoded(data[:MAX_TEXT_BYTES], is_whole=is_whole)
+        text = decode(data[:MAX_TEXT_BYTES], cut=not is_whole)
         if text is not None:
             return _FileText(_clean(text), is_whole)
         if may_be_pdf(data):
@@ -186,7 +195,7 @@ class Attachments:
 
     async def _pdf_text(self, data: bytes) -> _FileText:
         """Read the text of a PDF; raises _NotRead."""
-        if not self._pdfs.able:
+        if not self.reads_pdfs:
             raise _NotRead(lambda text: text.pdfs_off)
         if len(data) > self._max_bytes:
             raise _NotRead(_too_large)
@@ -195,17 +204,6 @@ class Attachments:
             raise _NotRead(UNREAD_PDFS[pdf.end])
         pages = None if pdf.end is End.WHOLE else pdf.pages
         return _FileText(_clean(pdf.text), len(pdf.text) <= MAX_CHARACTERS, pages)
-
-    def _pending_image(
-        self, attachment: discord.Attachment, strings: Sentences = ENGLISH
-    ) -> PendingImage:
-        async def fetch() -> Image | str:
-            try:
-                return await self._image(attachment)
-            except _NotRead as reason:
-                return self._explained(reason, shown_name(attachment.filename), strings)
-
-        return PendingImage(attachment.size, fetch)
 
     async def _image(self, attachment: discord.Attachment) -> Image:
         """Fetch an image; raises _NotRead."""
@@ -224,7 +222,7 @@ class Attachments:
         def max_bytes(data: bytearray) -> int:
             if self._image_type(data) is not None:
                 return max_image_bytes
-            return self._max_bytes if self._pdfs.able and may_be_pdf(data) else MAX_TEXT_BYTES
+            return self._max_bytes if self.reads_pdfs and may_be_pdf(data) else MAX_TEXT_BYTES
 
         try:
             return await self._fetcher.fetch(attachment, max_bytes)
@@ -281,10 +279,3 @@ def _content_type(attachment: discord.Attachment) -> str:
 
 def _is_media(attachment: discord.Attachment, prefixes: str | tuple[str, ...]) -> bool:
     return (attachment.content_type or "").startswith(prefixes)
-
-
-def _decoded(data: bytes, *, is_whole: bool) -> str | None:
-    # Imported late, to save memory in an idle bot.
-    from bot.attachments.text_encoding import decode  # noqa: PLC0415
-
-    return decode(data, cut=not is_whole)

@@ -23,5 +23,5 @@ async def past_images(
         message = await channels.message(channel, message_id)
         if message is not None:
             named = [one for one in attachments_of(message) if shown_name(one.filename) in names]
-            images += attachments.pending_images(named)
+            images += map(attachments.pending_image, named)
     return images

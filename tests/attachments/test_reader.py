@@ -176,7 +176,7 @@ async def test_images_beyond_the_budget_are_named_but_not_shown(cdn: Cdn) -> Non
 async def test_an_image_that_turns_out_to_be_none_is_explained(cdn: Cdn) -> None:
     attachment = cdn.attach("cat.png", b"no image", "image/png")
     async with cdn.reader() as reader:
-        [pending] = reader.pending_images([attachment])
+        pending = reader.pending_image(attachment)
         assert await pending.fetch() == ENGLISH.picture_unsupported.format(name="cat.png")
 
 
