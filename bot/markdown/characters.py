@@ -7,15 +7,17 @@ at a boundary found here tears no cluster of the standard, as far as Python's Un
 its characters, while a few clusters found here hold two of the standard's.
 """
 
-from __future__ import annotations
-
+import re
 import unicodedata
 from typing import Final
 
 _ZERO_WIDTH_JOINER: Final = "\u200d"
+_REGIONALS: Final = "".join(map(chr, range(0x1F1E6, 0x1F200)))  # A flag consists of two.
 # Grapheme_Cluster_Break=Extend or SpacingMark in spite of a category other than mark:
-# zero-width non-joiner, Thai and Lao AM, halfwidth kana voice marks.
-_EXTENDING: Final = frozenset("\u200c\u200d\u0e33\u0eb3\uff9e\uff9f")
+# zero-width non-joiner, Thai and Lao AM, halfwidth kana voice marks, skin tones, tags.
+_EXTENDING: Final = frozenset(
+    "\u200c\u200d\u0e33\u0eb3\uff9e\uff9f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+).union(map(chr, range(0xE0020, 0xE0080)))
 # Grapheme_Cluster_Break=Prepend: number signs and the like that belong to what follows them.
 _PREPENDED: Final = frozenset(
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e"
@@ -23,20 +25,30 @@ _PREPENDED: Final = frozenset(
     "\U00011a84\U00011a85\U00011a86\U00011a87\U00011a88\U00011a89\U00011d46\U00011f02"
 )
 _VIRAMA_CLASS: Final = 9  # Canonical_Combining_Class of all viramas
-# Letters and signs that fonts leave blank: Hangul fillers, the empty Braille pattern, two Khmer
-# vowels, the grapheme joiner.
-_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+# Variation selectors, and letters and signs that fonts leave blank: Hangul fillers, the empty
+# Braille pattern, two Khmer vowels, the grapheme joiner.
+_BLANK: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+# Two Hangul letters of one syllable (rules GB6 to GB8).
+_LEADING: Final = "\u1100-\u115f\ua960-\ua97c"
+_VOWELS: Final = "\u1160-\u11a7\ud7b0-\ud7c6"
+_TRAILING: Final = "\u11a8-\u11ff\ud7cb-\ud7fb"
+_IN_SYLLABLE: Final = re.compile(
+    f"[{_LEADING}][{_LEADING}{_VOWELS}]|[{_VOWELS}][{_VOWELS}{_TRAILING}]|[{_TRAILING}]{{2}}"
+)
 
 
-def is_visible_char(char: str) -> bool:
-    """Whether *char* shows anything by itself; white space and variation selectors do not."""
+def shows_anything(text: str) -> bool:
+    """Whether *text* has a visible character; white space and variation selectors are not."""
+    return any(map(_is_visible, text))
+
+
+def _is_visible(char: str) -> bool:
     if char.isascii():
         return char.isprintable() and char != " "
-    is_selector = "\u180b" <= char <= "\u180f" or "\ufe00" <= char <= "\ufe0f"
-    is_selector = is_selector or "\U000e0100" <= char <= "\U000e01ef"
-    invisible = is_selector or char in _BLANK
-    return not (invisible or unicodedata.category(char) in _INVISIBLE_CATEGORIES)
+    return not (_BLANK.match(char) or unicodedata.category(char) in _INVISIBLE_CATEGORIES)
 
 
 def utf16_units(text: str) -> int:
@@ -57,8 +69,9 @@ def is_boundary(text: str, index: int) -> bool:
         return False
     if before == _ZERO_WIDTH_JOINER:
         return after.isascii()
-    if _is_regional(before) and _is_regional(after):
-        return _regionals_before(text, index) % 2 == 0
+    if before in _REGIONALS and after in _REGIONALS:
+        regionals = index - len(text[:index].rstrip(_REGIONALS))
+        return regionals % 2 == 0
     return not (_joins_syllable(before, after) or _joins_conjunct(text, index))
 
 
@@ -72,51 +85,18 @@ def last_boundary(text: str, index: int, lowest: int = 0) -> int:
 def _is_control(char: str) -> bool:
     category = unicodedata.category(char)
     if category == "Cf":
-        return not (char in _EXTENDING or char in _PREPENDED or _is_tag(char))
+        return char not in _EXTENDING and char not in _PREPENDED
     return category in {"Cc", "Zl", "Zp"}
 
 
 def _extends(char: str) -> bool:
-    return (
-        unicodedata.category(char) in {"Mn", "Mc", "Me"}
-        or char in _EXTENDING
-        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
-        or _is_tag(char)
-    )
-
-
-def _is_tag(char: str) -> bool:
-    return "\U000e0020" <= char <= "\U000e007f"
-
-
-def _is_regional(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"
-
-
-def _regionals_before(text: str, index: int) -> int:
-    first = index
-    while first and _is_regional(text[first - 1]):
-        first -= 1
-    return index - first
+    return char in _EXTENDING or unicodedata.category(char) in {"Mn", "Mc", "Me"}
 
 
 def _joins_syllable(before: str, after: str) -> bool:
-    """Whether two Hangul characters belong to one syllable (rules GB6 to GB8)."""
-    follows = {"L": {"L", "V", "LV", "LVT"}, "LV": {"V", "T"}, "V": {"V", "T"}}
-    follows |= {"LVT": {"T"}, "T": {"T"}}
-    return _hangul(after) in follows.get(_hangul(before), ())
-
-
-def _hangul(char: str) -> str:
-    if "\uac00" <= char <= "\ud7a3":
-        return "LVT" if (ord(char) - 0xAC00) % 28 else "LV"
-    if "\u1100" <= char <= "\u115f" or "\ua960" <= char <= "\ua97c":
-        return "L"
-    if "\u1160" <= char <= "\u11a7" or "\ud7b0" <= char <= "\ud7c6":
-        return "V"
-    if "\u11a8" <= char <= "\u11ff" or "\ud7cb" <= char <= "\ud7fb":
-        return "T"
-    return ""
+    """Whether two Hangul characters, letters or syllables, belong to one syllable."""
+    letters = unicodedata.normalize("NFD", before)[-1] + unicodedata.normalize("NFD", after)[0]
+    return _IN_SYLLABLE.match(letters) is not None
 
 
 def _joins_conjunct(text: str, index: int) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from bot.markdown.characters import is_visible_char
+from bot.markdown.characters import shows_anything
 from bot.markdown.latex import subscript, superscript, to_unicode
 from bot.markdown.links import Link, link
 from bot.markdown.masked_links import WORD_JOINER, CodeTracker, break_links
@@ -525,7 +525,7 @@ class Marked:
 
     def tagged(self, mark: str, content: str) -> str:
         """Return *content* between two *mark*s; marks within it are removed."""
-        if not mark or not any(map(is_visible_char, content)):
+        if not mark or not shows_anything(content):
             return content
         before, _, after = content.partition(content.strip())
         return f"{before}{emphasised(mark, content)}{after}"

@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from bot.markdown.characters import is_visible_char
+from bot.markdown.characters import shows_anything
 from bot.markdown.html_tags import BlockTags
 from bot.markdown.inline import (
     MARKED,
@@ -106,9 +106,8 @@ def is_visible(text: str) -> bool:
     """
     renderer = Renderer()
     chunks = (text[at : at + LINE_LENGTH] for at in range(0, len(text), LINE_LENGTH))
-    return any(any(map(is_visible_char, renderer.write(chunk))) for chunk in chunks) or any(
-        map(is_visible_char, renderer.finish())
-    )
+    shown = any(shows_anything(renderer.write(chunk)) for chunk in chunks)
+    return shown or shows_anything(renderer.finish())
 
 
 class Renderer:

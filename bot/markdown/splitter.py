@@ -30,12 +30,7 @@ from itertools import accumulate, count
 from operator import add
 from typing import TYPE_CHECKING, Final
 
-from bot.markdown.characters import (
-    is_boundary,
-    is_visible_char,
-    last_boundary,
-    utf16_units,
-)
+from bot.markdown.characters import is_boundary, last_boundary, shows_anything, utf16_units
 from bot.markdown.syntax import FENCE, MARGIN, MARKER, closes_fence
 
 if TYPE_CHECKING:
@@ -130,7 +125,7 @@ def beginning(text: str, limit: int) -> str:
             if at[cut] + utf16_units(closing) <= limit:
                 best = cut, closing
     shown = text[: best[0]]
-    return shown.rstrip() + best[1] if any(map(is_visible_char, shown)) else ""
+    return shown.rstrip() + best[1] if shows_anything(shown) else ""
 
 
 def _word_ends(text: str, start: int, end: int) -> list[int]:
@@ -562,7 +557,7 @@ def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
 def _rendered(text: str, start: int, cut: _Cut, fence: _Fence | None) -> str:
     """Return the part from *start* up to *cut*, "" if nothing of it is visible."""
     shown = text[start : start + cut.shown]
-    if cut.fence is None and not any(map(is_visible_char, shown)):
+    if cut.fence is None and not shows_anything(shown):
         return ""
     if not cut.closing:
         return _reopened(fence, shown.rstrip())
