@@ -8,7 +8,7 @@ be written in a line.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -18,8 +18,6 @@ DEEPEST: Final = 20  # groups within groups; deeper ones are unreadable in one l
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)\*?\s*|\\(.)", re.DOTALL)
 _SPACE: Final = re.compile(r"\s+")
 _PRIMES: Final = ("", "′", "″", "‴", "⁗")
-_RELATION_SIGNS: Final = frozenset("=<>≤≥≠≈≡∈∉⊂⊆→⇒↔⇔←≔∼∝")
-_BINARY_SIGNS: Final = {"+": "+", "-": "−", "*": "∗", "±": "±", "×": "×", "·": "·", "÷": "÷"}
 # Signs that are attached to a letter and are part of it.
 _SCRIPT_SIGNS: Final = "".join(
     {
@@ -55,21 +53,40 @@ class _Kind(Enum):
     FRACTION = auto()
 
 
-_FACTOR_BEFORE: Final = {_Kind.ORDINARY, _Kind.CLOSING, _Kind.FRACTION}
-_FACTOR_AFTER: Final = {
-    _Kind.ORDINARY,
-    _Kind.OPENING,
-    _Kind.LARGE,
-    _Kind.NAME,
-    _Kind.FRACTION,
-}
-_OPERANDS_END: Final = {_Kind.ORDINARY, _Kind.CLOSING, _Kind.FRACTION, _Kind.NAME}
-_OPERANDS_BEGIN: Final = {*_OPERANDS_END, _Kind.OPENING, _Kind.LARGE} - {_Kind.CLOSING}
+_OPERANDS: Final = {_Kind.ORDINARY, _Kind.FRACTION, _Kind.NAME}
+_OPERANDS_END: Final = {*_OPERANDS, _Kind.CLOSING}
+_OPERANDS_BEGIN: Final = {*_OPERANDS, _Kind.OPENING, _Kind.LARGE}
 
 
 class _Atom(NamedTuple):
     text: str
     kind: _Kind
+
+
+_SYMBOLS: Final = {
+    name: _Atom(sign, kind)
+    for kind, signs in (
+        (_Kind.ORDINARY, symbols.ORDINARY),
+        (_Kind.RELATION, symbols.RELATIONS),
+        (_Kind.BINARY, symbols.BINARIES),
+        (_Kind.LARGE, symbols.LARGE),
+        (_Kind.OPENING, symbols.OPENING),
+        (_Kind.CLOSING, symbols.CLOSING),
+        (_Kind.NAME, {name: name for name in symbols.NAMES}),
+        (_Kind.SPACE, symbols.SPACES),
+        (_Kind.COMMA, {"colon": ": "}),
+    )
+    for name, sign in signs.items()
+}
+_SIGN_KINDS: Final = {
+    **dict.fromkeys("=<>≤≥≠≈≡∈∉⊂⊆→⇒↔⇔←≔∼∝", _Kind.RELATION),
+    **dict.fromkeys("+-*±×·÷", _Kind.BINARY),
+    **dict.fromkeys("([", _Kind.OPENING),
+    **dict.fromkeys(")]", _Kind.CLOSING),
+    **dict.fromkeys(",;:", _Kind.COMMA),
+    "~": _Kind.SPACE,
+}
+_SIGNS_SHOWN: Final = {"-": "−", "*": "∗", "~": " "}
 
 
 class _Unsupported(Exception):
@@ -78,9 +95,8 @@ class _Unsupported(Exception):
 
 def to_unicode(source: str) -> str | None:
     """Return *source*, LaTeX without its delimiters, in Unicode; None if that is impossible."""
-    reader = _Reader(source)
     try:
-        shown = _joined(reader.read_all())
+        shown = _joined(_Reader(source).until(""))
     except _Unsupported:
         return None
     return unicodedata.normalize("NFC", re.sub(" {2,}", " ", shown).strip()) or None
@@ -104,10 +120,7 @@ class _Reader:
         self._at = 0
         self._depth = 0
 
-    def read_all(self) -> list[_Atom]:
-        return self._until("")
-
-    def _until(self, closing: str) -> list[_Atom]:
+    def until(self, closing: str) -> list[_Atom]:
         """Return the atoms before *closing*, and move past it; "" is the end of the source."""
         self._depth += 1
         if self._depth > DEEPEST:
@@ -141,7 +154,7 @@ class _Reader:
             return []
         self._at += 1
         if char == "{":
-            return [_Atom(_joined(self._until("}")), _Kind.ORDINARY)]
+            return [_Atom(_joined(self.until("}")), _Kind.ORDINARY)]
         return [_sign(char)]
 
     def _space(self) -> list[_Atom]:
@@ -150,7 +163,7 @@ class _Reader:
         self._skip_space()
         before, after = self._source[max(0, start - 20) : start], self._peek()
         keeps = before[-1:] in set(",;:") or (
-            before[-1:].isdigit() and after.isdigit()
+            after.isdigit()
             if before[-1:].isdigit()
             else _WORD_BEFORE.search(before) and _WORD.match(self._source, self._at)
         )
@@ -185,7 +198,7 @@ class _Reader:
         if self._peek() != "{":
             return self._atoms()
         self._at += 1
-        return self._until("}")
+        return self.until("}")
 
     def _tight_argument(self) -> str:
         return _joined(self._argument(), is_tight=True)
@@ -204,42 +217,13 @@ class _Reader:
             raise _Unsupported
         self._at = match.end()
         name = match[1] or match[2]
-        if (found := _symbol(name)) is not None:
-            return [found]
-        if name in symbols.SPACES:
-            return [_Atom(symbols.SPACES[name], _Kind.SPACE)]
+        if name in _SYMBOLS:
+            return [_SYMBOLS[name]]
         if name in symbols.DROPPED:
             return []
-        if name in symbols.TEXTS:
-            return [_Atom(self._verbatim(), _Kind.NAME)]
-        if name in symbols.PLAIN_FONTS:
-            return [_Atom(self._tight_argument(), _Kind.ORDINARY)]
-        if name in symbols.ALPHABETS or name == "mathscr":
-            name = "mathcal" if name == "mathscr" else name
-            return [_Atom(_in_alphabet(name, self._tight_argument()), _Kind.ORDINARY)]
-        if name in symbols.ACCENTS or name in symbols.LINES:
-            return [_Atom(_accented(name, self._tight_argument()), _Kind.ORDINARY)]
-        return self._construct(name)
-
-    def _construct(self, name: str) -> list[_Atom]:
-        constructs: dict[str, Callable[[], _Atom]] = {
-            "frac": self._fraction,
-            "dfrac": self._fraction,
-            "tfrac": self._fraction,
-            "cfrac": self._fraction,
-            "sqrt": self._root,
-            "binom": self._binomial,
-            "dbinom": self._binomial,
-            "tbinom": self._binomial,
-            "not": self._negated,
-            "left": lambda: self._delimiter(_Kind.OPENING),
-            "right": lambda: self._delimiter(_Kind.CLOSING),
-            "pmod": lambda: _Atom(f" (mod {_joined(self._argument())})", _Kind.CLOSING),
-            "tag": lambda: _Atom(f"{symbols.SPACES['quad']}({self._verbatim()})", _Kind.CLOSING),
-        }
-        if name not in constructs:
-            raise _Unsupported
-        return [constructs[name]()]
+        if name in _CONSTRUCTS:
+            return [_CONSTRUCTS[name](self)]
+        return [_Atom(_styled(name, self._tight_argument()), _Kind.ORDINARY)]
 
     def _fraction(self) -> _Atom:
         above = _joined(self._argument())
@@ -252,7 +236,7 @@ class _Reader:
         degree = ""
         if self._peek() == "[":
             self._at += 1
-            degree = _joined(self._until("]"), is_tight=True)
+            degree = _joined(self.until("]"), is_tight=True)
         roots = {"": "√", "2": "√", "3": "∛", "4": "∜"}
         sign = roots.get(degree) or f"{superscript(degree)}√"
         return _Atom(sign + _as_factor(_joined(self._argument())), _Kind.ORDINARY)
@@ -269,13 +253,13 @@ class _Reader:
 
     def _delimiter(self, kind: _Kind) -> _Atom:
         self._skip_space()
-        if self._peek() == "\\":
+        sign = self._peek()
+        if sign == "\\":
             [atom] = self._command() or [_Atom("", kind)]
             return _Atom(atom.text, kind)
-        self._at += 1
-        sign = self._source[self._at - 1 : self._at]
         if not sign or sign.isalnum():
             raise _Unsupported
+        self._at += 1
         return _Atom("" if sign == "." else sign, kind)
 
     def _verbatim(self) -> str:
@@ -297,45 +281,24 @@ class _Reader:
         return _SPACE.sub(" ", re.sub(r"\\(.)|[{}]", r"\1", text))
 
 
-def _symbol(name: str) -> _Atom | None:
-    """Return the sign that the command *name* stands for, None if it stands for none."""
-    tables: Iterable[tuple[Mapping[str, str], _Kind]] = (
-        (symbols.ORDINARY, _Kind.ORDINARY),
-        (symbols.RELATIONS, _Kind.RELATION),
-        (symbols.BINARIES, _Kind.BINARY),
-        (symbols.LARGE, _Kind.LARGE),
-        (symbols.OPENING, _Kind.OPENING),
-        (symbols.CLOSING, _Kind.CLOSING),
-    )
-    for table, kind in tables:
-        if name in table:
-            return _Atom(table[name], kind)
-    if name in symbols.NAMES:
-        return _Atom(name, _Kind.NAME)
-    if name == "{":
-        return _Atom(name, _Kind.OPENING)
-    if name == "}":
-        return _Atom(name, _Kind.CLOSING)
-    if name == "|":
-        return _Atom("‖", _Kind.ORDINARY)
-    if name == "colon":
-        return _Atom(": ", _Kind.COMMA)
-    return _Atom(name, _Kind.ORDINARY) if name in set("%#&$_") else None
+_CONSTRUCTS: Final[dict[str, Callable[[_Reader], _Atom]]] = {
+    **dict.fromkeys(("frac", "dfrac", "tfrac", "cfrac"), _Reader._fraction),
+    **dict.fromkeys(("binom", "dbinom", "tbinom"), _Reader._binomial),
+    **dict.fromkeys(symbols.TEXTS, lambda reader: _Atom(reader._verbatim(), _Kind.NAME)),
+    "sqrt": _Reader._root,
+    "not": _Reader._negated,
+    "left": lambda reader: reader._delimiter(_Kind.OPENING),
+    "right": lambda reader: reader._delimiter(_Kind.CLOSING),
+    "pmod": lambda reader: _Atom(f" (mod {_joined(reader._argument())})", _Kind.CLOSING),
+    "tag": lambda reader: _Atom(f"\u2003({reader._verbatim()})", _Kind.CLOSING),
+}
 
 
 def _sign(char: str) -> _Atom:
     """Return the atom for a character; letters and digits are ordinary."""
     if char in "}&$#":
         raise _Unsupported
-    if char == "~":
-        return _Atom(" ", _Kind.SPACE)
-    if char in _RELATION_SIGNS:
-        return _Atom(char, _Kind.RELATION)
-    if char in _BINARY_SIGNS:
-        return _Atom(_BINARY_SIGNS[char], _Kind.BINARY)
-    kinds = {"(": _Kind.OPENING, "[": _Kind.OPENING, ")": _Kind.CLOSING, "]": _Kind.CLOSING}
-    kinds |= dict.fromkeys(",;:", _Kind.COMMA)
-    return _Atom(char, kinds.get(char, _Kind.ORDINARY))
+    return _Atom(_SIGNS_SHOWN.get(char, char), _SIGN_KINDS.get(char, _Kind.ORDINARY))
 
 
 def _script(text: str, signs: Mapping[str, str], mark: str) -> str:
@@ -358,28 +321,17 @@ def _as_factor(text: str) -> str:
     return text if _ATOM.fullmatch(text.rstrip(_SCRIPT_SIGNS)) else _bracketed(text)
 
 
-def _in_alphabet(name: str, text: str) -> str:
-    upper, lower, zero, exceptions = symbols.ALPHABETS[name]
-    firsts = [(upper, "A", "Z"), (lower, "a", "z")]
-    firsts += [(zero, "0", "9")] if zero else []
-
-    def turned(char: str) -> str:
-        if char in exceptions:
-            return exceptions[char]
-        for ours, first, last in firsts:
-            if first <= char <= last:
-                return chr(ord(ours) + ord(char) - ord(first))
-        return char
-
-    return "".join(map(turned, text))
-
-
-def _accented(name: str, text: str) -> str:
+def _styled(command: str, text: str) -> str:
+    """Return *text* in the font, or with the accent, that *command* gives it."""
+    if command in symbols.PLAIN_FONTS:
+        return text
+    if command in symbols.ALPHABETS:
+        return text.translate(symbols.ALPHABETS[command])
     base = re.sub(r"[\u0300-\u036f\u20d0-\u20ff]", "", text)
-    if len(base) == 1 and name in symbols.ACCENTS:
-        return text + symbols.ACCENTS[name]
-    if name in symbols.LINES and text and text == base:
-        return "".join(char + symbols.LINES[name] for char in text)
+    if len(base) == 1 and command in symbols.ACCENTS:
+        return text + symbols.ACCENTS[command]
+    if command in symbols.LINES and text and text == base:
+        return "".join(char + symbols.LINES[command] for char in text)
     raise _Unsupported
 
 
@@ -399,32 +351,27 @@ def _joined(atoms: Sequence[_Atom], *, is_tight: bool = False) -> str:
 
 def _in_context(atom: _Atom, before: _Kind | None, after: _Kind | None) -> _Atom:
     """Return *atom* as its neighbours change it: into a sign, or a factor in brackets."""
-    if atom.kind is _Kind.BINARY and not _is_between(before, after):
-        return _Atom(atom.text, _Kind.SIGN)
-    if atom.kind is _Kind.FRACTION and (before in _FACTOR_BEFORE or after in _FACTOR_AFTER):
+    if atom.kind is _Kind.BINARY:
+        has_right = after in _OPERANDS_BEGIN or after in {_Kind.BINARY, _Kind.SPACE}
+        return atom if before in _OPERANDS_END and has_right else _Atom(atom.text, _Kind.SIGN)
+    is_factor = before in _OPERANDS_END - {_Kind.NAME} or after in _OPERANDS_BEGIN
+    if atom.kind is _Kind.FRACTION and is_factor:
         return _Atom(f"({atom.text})", _Kind.ORDINARY)
     return atom
-
-
-def _is_between(before: _Kind | None, after: _Kind | None) -> bool:
-    """Whether there is an operand on either side."""
-    begins = after in _OPERANDS_BEGIN or after in {_Kind.BINARY, _Kind.SPACE}
-    return before in _OPERANDS_END and begins
 
 
 def _needs_space(before: _Kind | None, kind: _Kind, *, is_tight: bool) -> bool:
     """Whether a space belongs between two atoms."""
     if before is None or _Kind.SPACE in (before, kind):
         return False
-    operands = {_Kind.ORDINARY, _Kind.NAME, _Kind.FRACTION, _Kind.LARGE}
-    if before is _Kind.NAME and kind in operands:
+    if before is _Kind.NAME and kind in {*_OPERANDS, _Kind.LARGE}:
         return True
-    if kind is _Kind.NAME and before in {*operands, _Kind.CLOSING} - {_Kind.LARGE}:
+    if kind is _Kind.NAME and before in _OPERANDS_END:
         return True
     if is_tight:
         return False
     if not {before, kind}.isdisjoint({_Kind.RELATION, _Kind.BINARY}):
         return True
     if before is _Kind.LARGE:
-        return kind in {*operands, _Kind.OPENING} - {_Kind.LARGE}
+        return kind in {*_OPERANDS, _Kind.OPENING}
     return kind is _Kind.LARGE and before in _OPERANDS_END

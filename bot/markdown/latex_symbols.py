@@ -1,5 +1,6 @@
 """The Unicode characters that LaTeX commands and scripts stand for."""
 
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
 
 
@@ -11,6 +12,11 @@ def _pairs(text: str) -> dict[str, str]:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
+
+
+def _alphabet(letters: str) -> dict[int, int]:
+    """Return how to translate A to Z, a to z and perhaps 0 to 9 to *letters*."""
+    return str.maketrans((ascii_uppercase + ascii_lowercase + digits)[: len(letters)], letters)
 
 
 ORDINARY: Final = _pairs(
@@ -26,7 +32,7 @@ ORDINARY: Final = _pairs(
     sharp ♯ checkmark ✓ degree ° prime ′ dagger † ddagger ‡ S § P ¶ pounds £ yen ¥ euro €
     ldots … dots … dotsc … dotsb ⋯ dotsm ⋯ cdots ⋯ vdots ⋮ ddots ⋱ therefore ∴ because ∵
     vert | Vert ‖ backslash \ lbrace { rbrace } surd √ mho ℧ eth ð AA Å aa å ae æ AE Æ oe œ OE Œ o ø
-    O Ø ss ß
+    O Ø ss ß | ‖ % % # # & & $ $ _ _
     """
 )
 RELATIONS: Final = _pairs(
@@ -65,45 +71,21 @@ NAMES: Final = _names(
     limsup ln log max min Pr sec sin sinh sup tan tanh argmax argmin rank tr diag sgn
     """
 )
-OPENING: Final = _pairs("langle ⟨ lfloor ⌊ lceil ⌈ lvert | lVert ‖ lbrack [ ulcorner ⌜")
-CLOSING: Final = _pairs("rangle ⟩ rfloor ⌋ rceil ⌉ rvert | rVert ‖ rbrack ] urcorner ⌝")
-ACCENTS: Final = {
-    "hat": "\u0302",
-    "widehat": "\u0302",
-    "check": "\u030c",
-    "tilde": "\u0303",
-    "widetilde": "\u0303",
-    "acute": "\u0301",
-    "grave": "\u0300",
-    "dot": "\u0307",
-    "ddot": "\u0308",
-    "dddot": "\u20db",
-    "breve": "\u0306",
-    "bar": "\u0304",
-    "vec": "\u20d7",
-    "mathring": "\u030a",
-}
+OPENING: Final = _pairs("langle ⟨ lfloor ⌊ lceil ⌈ lvert | lVert ‖ lbrack [ ulcorner ⌜ { {")
+CLOSING: Final = _pairs("rangle ⟩ rfloor ⌋ rceil ⌉ rvert | rVert ‖ rbrack ] urcorner ⌝ } }")
+ACCENTS: Final = _pairs(
+    "hat \u0302 widehat \u0302 check \u030c tilde \u0303 widetilde \u0303 acute \u0301 "
+    "grave \u0300 dot \u0307 ddot \u0308 dddot \u20db breve \u0306 bar \u0304 vec \u20d7 "
+    "mathring \u030a"
+)
 # Lines over or under any number of characters.
-LINES: Final = {
-    "bar": "\u0305",
-    "overline": "\u0305",
-    "underline": "\u0332",
-    "vec": "\u20d7",
-    "overrightarrow": "\u20d7",
-}
-_EM_SPACE: Final = "\u2003"
+LINES: Final = _pairs(
+    "bar \u0305 overline \u0305 underline \u0332 vec \u20d7 overrightarrow \u20d7"
+)
 SPACES: Final = {
-    "quad": _EM_SPACE,
-    "qquad": _EM_SPACE * 2,
-    "enspace": " ",
-    "thinspace": " ",
-    "space": " ",
-    ",": " ",
-    ":": " ",
-    ";": " ",
-    ">": " ",
-    " ": " ",
-    "\n": " ",
+    "quad": "\u2003",
+    "qquad": "\u2003\u2003",
+    **dict.fromkeys(("enspace", "thinspace", "space", *",:;> \n"), " "),
     "!": "",
 }
 # Commands about size or position, which have no meaning in a line of text.
@@ -114,21 +96,15 @@ DROPPED: Final = _names(
     mathord mathopen mathclose mathpunct boxed
     """
 )
+_CALLIGRAPHIC: Final = _alphabet("𝒜ℬ𝒞𝒟ℰℱ𝒢ℋℐ𝒥𝒦ℒℳ𝒩𝒪𝒫𝒬ℛ𝒮𝒯𝒰𝒱𝒲𝒳𝒴𝒵𝒶𝒷𝒸𝒹ℯ𝒻ℊ𝒽𝒾𝒿𝓀𝓁𝓂𝓃ℴ𝓅𝓆𝓇𝓈𝓉𝓊𝓋𝓌𝓍𝓎𝓏")
 ALPHABETS: Final = {
-    "mathbb": ("𝔸", "𝕒", "𝟘", dict(zip("CHNPQRZ", "ℂℍℕℙℚℝℤ", strict=True))),
-    "mathcal": ("𝒜", "𝒶", "", dict(zip("BEFHILMRego", "ℬℰℱℋℐℒℳℛℯℊℴ", strict=True))),
-    "mathfrak": ("𝔄", "𝔞", "", dict(zip("CHIRZ", "ℭℌℑℜℨ", strict=True))),
+    "mathbb": _alphabet("𝔸𝔹ℂ𝔻𝔼𝔽𝔾ℍ𝕀𝕁𝕂𝕃𝕄ℕ𝕆ℙℚℝ𝕊𝕋𝕌𝕍𝕎𝕏𝕐ℤ𝕒𝕓𝕔𝕕𝕖𝕗𝕘𝕙𝕚𝕛𝕜𝕝𝕞𝕟𝕠𝕡𝕢𝕣𝕤𝕥𝕦𝕧𝕨𝕩𝕪𝕫𝟘𝟙𝟚𝟛𝟜𝟝𝟞𝟟𝟠𝟡"),
+    "mathcal": _CALLIGRAPHIC,
+    "mathscr": _CALLIGRAPHIC,
+    "mathfrak": _alphabet("𝔄𝔅ℭ𝔇𝔈𝔉𝔊ℌℑ𝔍𝔎𝔏𝔐𝔑𝔒𝔓𝔔ℜ𝔖𝔗𝔘𝔙𝔚𝔛𝔜ℨ𝔞𝔟𝔠𝔡𝔢𝔣𝔤𝔥𝔦𝔧𝔨𝔩𝔪𝔫𝔬𝔭𝔮𝔯𝔰𝔱𝔲𝔳𝔴𝔵𝔶𝔷"),
 }
-PLAIN_FONTS: Final = _names(
-    """
-    mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm pmb
-    """
-)
-TEXTS: Final = _names(
-    """
-    text textrm textbf textit textsf texttt textnormal mbox hbox operatorname
-    """
-)
+PLAIN_FONTS: Final = _names("mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm pmb")
+TEXTS: Final = _names("text textrm textbf textit textsf texttt textnormal mbox hbox operatorname")
 
 SUPERSCRIPTS: Final = dict(
     zip(
