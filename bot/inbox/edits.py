@@ -229,6 +229,6 @@ class Edits:
 
     async def _forget_guild(self, guild_id: int) -> None:
         places = await self._history.places.in_guild(guild_id)
-        await self._memory.forget_places(places)
+        await self._memory.forget_places([*places])
         await self._history.erasure.forget_guild(guild_id)
         log.info("Left server %d: forgot what was asked there", guild_id)

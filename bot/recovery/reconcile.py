@@ -97,41 +97,33 @@ class Reconciliation:
 
     async def _check_places(self, guild: discord.Guild) -> None:
         """Forget what was asked in channels and threads that were deleted during the absence."""
-        for channel_id in await self._history.places.channels_of(guild.id):
-            if guild.get_channel_or_thread(channel_id) is None:
-                await self._forget_deleted([channel_id], guild.id)
-        threads = [*(await self._history.places.threads_of(guild.id)).items()]
+        threads: dict[int, set[int]] = defaultdict(set)
+        for place_id, channel_id in (await self._history.places.in_guild(guild.id)).items():
+            if guild.get_channel_or_thread(place_id) is None:
+                if channel_id is None:
+                    await self._forget_deleted([place_id], guild.id)
+                else:
+                    threads[channel_id].add(place_id)
         # In random order: if Discord does not send a list, the next run begins with another one.
-        for channel_id, known in random.sample(threads, len(threads)):
-            missing = {thread_id for thread_id in known if guild.get_thread(thread_id) is None}
+        for channel_id in random.sample([*threads], len(threads)):
             channel = guild.get_channel(channel_id)
-            if missing and channel is None:
+            if channel is None:
                 await self._forget_deleted([channel_id], guild.id)
-            elif missing:
+            elif self._may_ask(guild.id) and can_read(channel):
                 try:
-                    await self._check_threads(channel, missing, guild.id)
-                except DiscordUnavailable:
-                    return
+                    await self._check_threads(channel, threads[channel_id])
+                except (discord.DiscordException, DiscordUnavailable) as error:
+                    log.info("Cannot list threads of %d: %s", channel_id, type(error).__name__)
+                    if isinstance(error, DiscordUnavailable):
+                        return
 
-    async def _check_threads(self, channel: Any, thread_ids: set[int], guild_id: int) -> None:
-        """Forget what was asked in these threads of *channel*, unless they are archived.
-
-        Raises DiscordUnavailable.
-        """
-        if not (self._may_ask(guild_id) and can_read(channel)):
-            return
-        missing, complete = set(thread_ids), True
+    async def _check_threads(self, channel: Any, thread_ids: set[int]) -> None:
+        """Forget what was asked in these threads of *channel*, unless they are archived."""
+        missing, complete = thread_ids, True
         if isinstance(channel, discord.TextChannel | discord.ForumChannel):
-            try:
-                missing, complete = await self._without_archived(channel, missing)
-            except (discord.DiscordException, DiscordUnavailable) as error:
-                log.info("Cannot list threads of %d: %s", channel.id, type(error).__name__)
-                self._note_failure(error, guild_id)
-                if isinstance(error, DiscordUnavailable):
-                    raise
-                return
+            missing, complete = await self._without_archived(channel, missing)
         newest = sorted(missing, reverse=True)
-        await self._forget_deleted(newest if complete else newest[:MAX_FETCHES], guild_id)
+        await self._forget_deleted(newest if complete else newest[:MAX_FETCHES], channel.guild.id)
 
     async def _without_archived(
         self, channel: discord.TextChannel | discord.ForumChannel, thread_ids: set[int]
@@ -139,7 +131,7 @@ class Reconciliation:
         """Return which of these threads are not archived, and whether all pages were read."""
         missing, before = thread_ids, None
         for _ in range(MAX_PAGES):
-            page = await self._call(partial(archived_threads, channel, before))
+            page = await self._call(partial(archived_threads, channel, before), channel.guild.id)
             missing = missing - {thread.id for thread in page}
             complete = len(page) < THREADS
             if complete or not missing:
@@ -165,13 +157,10 @@ class Reconciliation:
 
     async def _question_checks(self, since_id: int) -> list[Any]:
         """Return a task for each guild and each direct message with questions since *since_id*."""
-        asked: dict[Place, list[int]] = defaultdict(list)
+        asked: dict[int, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(list))
         for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
-            asked[channel_id, guild_id].append(message_id)
-        groups: dict[int, dict[Place, list[int]]] = defaultdict(dict)
-        for (channel_id, guild_id), message_ids in asked.items():
-            groups[guild_id or channel_id][channel_id, guild_id] = message_ids
-        return [partial(self._check_questions, places) for places in groups.values()]
+            asked[guild_id or channel_id][channel_id, guild_id].append(message_id)
+        return [partial(self._check_questions, places) for places in asked.values()]
 
     async def _check_questions(self, places: dict[Place, list[int]]) -> None:
         """Apply the edits and deletions of questions in these places."""
@@ -184,7 +173,6 @@ class Reconciliation:
             except (discord.DiscordException, DiscordUnavailable) as error:
                 if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
                     await self._edits.place_deleted(channel_id)
-                self._note_failure(error, guild_id)
                 log.info("Cannot compare channel %d: %s", channel_id, type(error).__name__)
 
     async def _check_questions_in(
@@ -192,7 +180,7 @@ class Reconciliation:
     ) -> None:
         unchecked = list(message_ids)
         while unchecked and self._may_ask(guild_id):
-            page = await self._call(partial(messages_after, channel, unchecked[0] - 1))
+            page = await self._call(partial(messages_after, channel, unchecked[0] - 1), guild_id)
             existing = {message.id: message for message in page}
             covered_id = page[-1].id if len(page) == MESSAGES else unchecked[-1]
             covered_id = max(covered_id, unchecked[0])
@@ -220,20 +208,20 @@ class Reconciliation:
     async def _refusal(self, request: Any, guild_id: int | None = None) -> int | None:
         """Return the error code with which Discord refuses *request*, None if there is none."""
         try:
-            await self._call(request)
+            await self._call(request, guild_id)
+        except discord.HTTPException as error:
+            return error.code
         except (discord.DiscordException, DiscordUnavailable) as error:
-            self._note_failure(error, guild_id)
-            if isinstance(error, discord.HTTPException):
-                return error.code
             log.info("Cannot find out what was deleted: %s", type(error).__name__)
         return None
 
-    def _note_failure(self, error: Exception, guild_id: int | None) -> None:
-        """Note that the run is not complete, or that the guild refused a request."""
-        if isinstance(error, DiscordUnavailable):
+    async def _call(self, request: Any, guild_id: int | None) -> Any:
+        """Make a request in a guild, and note if it is refused or the run is not complete."""
+        try:
+            return await call(request, self._pacer, Priority.EDIT)
+        except DiscordUnavailable:
             self._complete = False
-        elif isinstance(error, discord.Forbidden):
+            raise
+        except discord.Forbidden:
             self._refusals[guild_id] += 1
-
-    async def _call(self, request: Any) -> Any:
-        return await call(request, self._pacer, Priority.EDIT)
+            raise

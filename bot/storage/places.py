@@ -39,30 +39,14 @@ class Places:
         """Return the known threads of a channel."""
         return await self._ids("SELECT place_id FROM places WHERE parent_id = ?", channel_id)
 
-    async def in_guild(self, guild_id: int) -> list[int]:
-        """Return the known places of a guild."""
-        return await self._ids("SELECT place_id FROM places WHERE guild_id = ?", guild_id)
+    async def in_guild(self, guild_id: int) -> dict[int, int | None]:
+        """Return the known places of a guild; those that are threads with their channel."""
+        sql = "SELECT place_id, parent_id FROM places WHERE guild_id = ? ORDER BY place_id"
+        return {row[0]: row[1] for row in await self._database.fetch(sql, guild_id)}
 
     async def guilds_with_places(self) -> set[int]:
         """Return the guilds in which any place is known."""
         return {*await self._ids("SELECT DISTINCT guild_id FROM places WHERE guild_id IS NOT NULL")}
-
-    async def channels_of(self, guild_id: int) -> list[int]:
-        """Return the known channels of a guild, without threads."""
-        return await self._ids(
-            "SELECT place_id FROM places WHERE guild_id = ? AND parent_id IS NULL", guild_id
-        )
-
-    async def threads_of(self, guild_id: int) -> dict[int, list[int]]:
-        """Return the known threads of a guild by channel."""
-        threads: dict[int, list[int]] = {}
-        for place_id, parent_id in await self._database.fetch(
-            "SELECT place_id, parent_id FROM places"
-            " WHERE guild_id = ? AND parent_id IS NOT NULL ORDER BY place_id",
-            guild_id,
-        ):
-            threads.setdefault(int(parent_id), []).append(int(place_id))
-        return threads
 
     async def direct_messages(self) -> list[int]:
         """Return the known direct message channels."""

@@ -443,8 +443,6 @@ async def test_no_statement_scans_a_whole_table(history: History) -> None:
     await places.threads_below(1)
     await places.guilds_with_places()
     await places.in_guild(7)
-    await places.channels_of(7)
-    await places.threads_of(7)
     await history.erasure.forget_guild(7)
     await connection.set_trace_callback(None)  # type: ignore[arg-type]
     plans = dict[str, str]()

@@ -231,7 +231,7 @@ async def test_a_command_outside_of_servers_records_no_place(history: History) -
     await history.receive(outside(an_exchange(22, channel=6)))
     assert await history.places.direct_messages() == [6]
     await history.receive(asked(23, channel=3))
-    assert await history.places.in_guild(7) == [3]
+    assert [*await history.places.in_guild(7)] == [3]
 
 
 async def test_a_withdrawn_question_is_open_as_withdrawn(history: History) -> None:
