@@ -120,26 +120,23 @@ class Unfinished:
         """
         exchange = question.exchange
         message = await self._fetch_question(exchange)
-        load_context = self._questions.context_loader(message)
+        load_context, place = self._questions.context_loader(message), None
         if question.attempts or question.complete:
             place = await self._begun_place(question, message)
-            reply = (
-                self._replies.new(exchange, message)
-                if place is None
-                else self._replies.at(exchange, place)
-            )
-            return await self._assistant.resume(
-                exchange, reply, load_context=load_context, too_late=too_late
-            )
-        if too_late:
+        elif too_late:
             notice = self._questions.strings_for(exchange).too_late
             return await self._refuse(exchange, message, notice)
-        if isinstance(message, discord.Message):
+        elif isinstance(message, discord.Message):
             exchange = await self._questions.read_again(exchange, message)
             if exchange != question.exchange:
                 await self._history.store_resolved(exchange)
-        reply = self._replies.new(exchange, message)
-        return await self._assistant.resume(exchange, reply, load_context=load_context)
+        if place is None:
+            reply = self._replies.new(exchange, message)
+        else:
+            reply = self._replies.at(exchange, place)
+        return await self._assistant.resume(
+            exchange, reply, load_context=load_context, too_late=too_late
+        )
 
     async def _fetch_question(self, exchange: Exchange) -> Asked:
         """Return the message of the question; if it was edited, its text is stored.
