@@ -65,7 +65,6 @@ class Backfill:
         search = await self._planner.plan(
             earlier(self._watermark.position, MARGIN_SECONDS),
             oldest_id=oldest_id,
-            edits_seconds=ASKING_EDIT_SECONDS,
             is_wanted=self._is_wanted,
         )
         count = 0

@@ -104,7 +104,7 @@ class Guilds:
         """Whether a guild was unavailable when the others were searched."""
         return guild_id in (self._unsearched or {})
 
-    async def missed(self, after_id: int, *, oldest_id: int, edits_seconds: float) -> GuildRanges:
+    async def missed(self, after_id: int, *, oldest_id: int) -> GuildRanges:
         """Return what was missed in the guilds where all was processed up to *after_id*.
 
         In those that were unavailable last time it is more, but nothing before *oldest_id*.
@@ -120,7 +120,6 @@ class Guilds:
             missed = MissedRange.after(
                 min(after_id, unsearched.get(guild.id, after_id)),
                 oldest_id=max(oldest_id, since[guild.id]),
-                edits_seconds=edits_seconds,
             )
             if guild.id in unavailable:
                 ranges.unavailable[guild.id] = missed.after_id

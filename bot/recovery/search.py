@@ -63,22 +63,17 @@ class SearchPlanner:
         self._guilds = guilds
         self._pacer = pacer
 
-    async def plan(
-        self, after_id: int, *, oldest_id: int, edits_seconds: float, is_wanted: IsWanted
-    ) -> "Search":
-        """Return a search for the wanted messages after *after_id*.
+    async def plan(self, after_id: int, *, oldest_id: int, is_wanted: IsWanted) -> "Search":
+        """Return a search for the wanted messages after *after_id*, and edited older ones.
 
         A guild that was unavailable last time is searched from the id that was processed there, but
-        not from before *oldest_id*. Messages that are up to *edits_seconds* older are searched as
-        well: an edit may have made a question of them.
+        not from before *oldest_id*.
         """
-        ranges = await self._guilds.missed(
-            after_id, oldest_id=oldest_id, edits_seconds=edits_seconds
-        )
+        ranges = await self._guilds.missed(after_id, oldest_id=oldest_id)
         search = Search(self._pacer, is_wanted, ranges)
         await self._add_guilds(search, ranges.available)
         if self._guilds.access.allows(None):
-            missed = MissedRange.after(after_id, oldest_id=oldest_id, edits_seconds=edits_seconds)
+            missed = MissedRange.after(after_id, oldest_id=oldest_id)
             for channel_id in await self._places.direct_messages():
                 search.add_channel(self._channels.at(channel_id, None), missed)
         return search

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed
+from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.storage.facts import Facts
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,10 @@ class MissedRange(NamedTuple):
     edited_after_id: int
 
     @classmethod
-    def after(cls, after_id: int, *, oldest_id: int, edits_seconds: float) -> "MissedRange":
+    def after(cls, after_id: int, *, oldest_id: int) -> "MissedRange":
         """Return the range after *after_id*, which has nothing before *oldest_id*."""
         after_id = max(after_id, oldest_id)
-        return cls(after_id, max(earlier(after_id, edits_seconds), oldest_id))
+        return cls(after_id, max(earlier(after_id, ASKING_EDIT_SECONDS), oldest_id))
 
 
 class Watermark:

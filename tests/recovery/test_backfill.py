@@ -54,10 +54,7 @@ class DoublePlanner(SearchPlanner):
         self.search = DoubleSearch([])
         self.planned: list[tuple[int, int]] = []
 
-    async def plan(
-        self, after_id: int, *, oldest_id: int, edits_seconds: float, is_wanted: IsWanted
-    ) -> Search:
-        assert edits_seconds == ASKING_EDIT_SECONDS
+    async def plan(self, after_id: int, *, oldest_id: int, is_wanted: IsWanted) -> Search:
         self.planned.append((after_id, oldest_id))
         self.search.is_wanted = is_wanted
         return self.search

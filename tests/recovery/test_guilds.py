@@ -17,7 +17,7 @@ EVERYWHERE = Access(frozenset(), direct_messages=True)
 ELSEWHERE = Access(frozenset({GUILD + 1}), direct_messages=True)
 JOINED, OLDEST, SEEN, DONE = 1 << 22, 2 << 22, 3 << 22, 9 << 22
 NOTHING = GuildRanges({}, {})
-ALL = GuildRanges({GUILD: MissedRange(DONE, DONE)}, {})
+ALL = GuildRanges({GUILD: MissedRange(DONE, OLDEST)}, {})
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def guilds(world: World, history: History) -> Guilds:
 
 
 async def missed(guilds: Guilds, after_id: int = DONE, oldest_id: int = OLDEST) -> GuildRanges:
-    return await guilds.missed(after_id, oldest_id=oldest_id, edits_seconds=0)
+    return await guilds.missed(after_id, oldest_id=oldest_id)
 
 
 async def test_what_is_older_than_the_bot_in_a_guild_is_not_missed(
@@ -83,7 +83,7 @@ async def test_a_guild_that_was_unavailable_is_searched_from_before_that(
     assert guilds.any_returned(ranges)
     for one in (guilds, Guilds(world.client, history.places, history.facts, EVERYWHERE)):
         later = await missed(one)
-        assert later == GuildRanges({GUILD: MissedRange(SEEN, SEEN)}, {})
+        assert later == GuildRanges({GUILD: MissedRange(SEEN, OLDEST)}, {})
     await guilds.were_searched(later)
     assert not guilds.is_unsearched(GUILD)
     assert await missed(guilds) == ALL
@@ -96,7 +96,7 @@ async def test_a_guild_that_becomes_unavailable_is_searched_from_then_on(
     await guilds.meet(JOINED)
     await guilds.lost(GUILD, SEEN)
     await guilds.lost(GUILD, DONE)
-    assert await missed(guilds) == GuildRanges({GUILD: MissedRange(SEEN, SEEN)}, {})
+    assert await missed(guilds) == GuildRanges({GUILD: MissedRange(SEEN, OLDEST)}, {})
 
 
 async def test_a_guild_that_is_lost_during_its_search_is_searched_again(

@@ -265,7 +265,7 @@ class Planner:
     async def channels(self, monkeypatch: pytest.MonkeyPatch) -> set[int]:
         added = set[int]()
         monkeypatch.setattr(Search, "add_channel", lambda _, channel, __: added.add(channel.id))
-        await self._planner.plan(at(0), oldest_id=0, edits_seconds=0, is_wanted=all_wanted)
+        await self._planner.plan(at(0), oldest_id=at(0), is_wanted=all_wanted)
         return added
 
 
