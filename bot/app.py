@@ -16,17 +16,17 @@ from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
 from bot.client import Bot, ChatClient
-from bot.commands.ask import AskCommand
+from bot.commands.ask import add_ask
 from bot.commands.base import Authorizer
 from bot.commands.buttons import ReplyButtons
-from bot.commands.help import HelpCommand
-from bot.commands.model import ModelCommand
-from bot.commands.privacy import DataPolicy, PrivacyCommands
+from bot.commands.help import add_help
+from bot.commands.model import add_model
+from bot.commands.privacy import DataPolicy, add_export, add_forget_me, add_privacy
 from bot.commands.regenerate import Regenerator
-from bot.commands.reset import ResetCommand
-from bot.commands.surface import Command, Surface
-from bot.commands.system_prompt import SystemPromptCommand
-from bot.commands.usage import UsageCommand
+from bot.commands.reset import add_reset
+from bot.commands.surface import Surface
+from bot.commands.system_prompt import add_system_prompt
+from bot.commands.usage import add_usage
 from bot.connection import Connection
 from bot.i18n.languages import Languages
 from bot.inbox.access import Access
@@ -184,24 +184,20 @@ def build(
         retention_days=settings.retention_days,
     )
 
-    authorizer = Authorizer(access, in_flight)
-    regenerator = Regenerator(assistant, history, questions, claims, limit, replies, interactions)
     policy, overrides = _data_policy(settings, attachments), generator.overrides
-    commands: list[Command] = [
-        ResetCommand(authorizer, memory, edits),
-        PrivacyCommands(
-            authorizer, memory, overrides, history, policy, delete_replies=catch_up.resume
-        ),
-        HelpCommand(authorizer, overrides, history, policy),
-        ModelCommand(authorizer, overrides, models),
-        UsageCommand(authorizer, history.usage, settings.token_prices),
-        SystemPromptCommand(authorizer, overrides, history.preferences),
-        AskCommand(authorizer, channels, interactions.handle),
-        ReplyButtons(authorizer, assistant, history, regenerator, languages),
-    ]
-    surface = Surface(client, history.facts)
-    for command in commands:
-        command.register(surface)
+    authorizer = Authorizer(access, in_flight)
+    surface = Surface(client, history.facts, authorizer)
+    add_reset(surface, memory, edits)
+    add_privacy(surface, overrides, policy)
+    add_export(surface, history)
+    add_forget_me(surface, memory, in_flight, delete_replies=catch_up.resume)
+    add_help(surface, overrides, history, policy)
+    add_model(surface, overrides, models)
+    add_usage(surface, history.usage, settings.token_prices)
+    add_system_prompt(surface, overrides, history.preferences)
+    add_ask(surface, channels, interactions.handle)
+    regenerator = Regenerator(assistant, history, questions, claims, limit, replies, interactions)
+    surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages))
 
     return Bot(
         access=access,

@@ -8,20 +8,20 @@ from dataclasses import replace
 from typing import Final
 
 import discord
-from discord import app_commands
 
 from bot.attachments.reader import attachments_of
 from bot.commands.base import (
-    Authorizer,
     Refused,
     is_user_install,
     localized,
+    option,
+    place_of,
     strings_for,
     user_installable,
 )
 from bot.commands.modals import open_modal
 from bot.commands.surface import Surface
-from bot.conversation.exchange import Conversation, Exchange, FromInteraction
+from bot.conversation.exchange import Exchange, FromInteraction
 from bot.inbox import addressing
 from bot.inbox.channels import Channels, can_read
 from bot.replies.interaction_channel import ANSWER_SECONDS
@@ -33,125 +33,94 @@ MAX_MODALS: Final = 1000  # and for so many of the newest modals: each takes som
 Answer = Callable[[discord.Interaction, Exchange, Sequence[discord.Attachment]], Awaitable[None]]
 
 
-class AskCommand:
-    """Takes questions by a command, and about a message by its menu.
+class KeptMessages:
+    """The messages that modals are about, each for the person who opened the modal."""
 
-    The message that a modal is about is kept in memory. If it is lost, it is fetched from
-    *channels*, provided that the bot can read there.
-    """
-
-    def __init__(self, authorizer: Authorizer, channels: Channels, answer: Answer) -> None:
-        self._authorizer = authorizer
-        self._channels = channels
-        self._answer = answer
+    def __init__(self) -> None:
         self._messages = OrderedDict[tuple[int, int], tuple[discord.Message, TimerHandle]]()
 
-    def register(self, surface: Surface) -> None:
-        """Add the command, the entry in the menu of messages, and its modal."""
-
-        @surface.tree.command(
-            name=localized(lambda t: t.ask_name), description=localized(lambda t: t.ask_description)
-        )
-        @user_installable
-        @app_commands.rename(
-            question=localized(lambda t: t.ask_question_option_name),
-            private=localized(lambda t: t.ask_private_option_name),
-        )
-        @app_commands.describe(
-            question=localized(lambda t: t.ask_question_option),
-            private=localized(lambda t: t.ask_private_option),
-        )
-        async def ask(
-            interaction: discord.Interaction, question: str, *, private: bool = True
-        ) -> None:
-            await self._ask(interaction, question, private=private)
-
-        @surface.tree.context_menu(name=localized(lambda t: t.ask_about_menu))
-        @user_installable
-        async def about(interaction: discord.Interaction, message: discord.Message) -> None:
-            await self._open_modal(interaction, message)
-
-        surface.modals.on_submit(ABOUT, self._submitted, ids=2)
-
-    async def _ask(self, interaction: discord.Interaction, question: str, *, private: bool) -> None:
-        place = self._authorizer.authorize(interaction)
-        private = private or only_private(interaction)
-        await self._answer(
-            interaction, _exchange(interaction, place, question, private=private), ()
-        )
-
-    async def _open_modal(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        self._authorizer.authorize(interaction)
-        if not quotation(message):
-            raise Refused(lambda t: t.ask_nothing_to_read)
-        self._keep((interaction.user.id, message.id), message)
-        strings = strings_for(interaction)
-        await open_modal(
-            interaction,
-            ABOUT,
-            message.channel.id,
-            message.id,
-            title=strings.ask_modal_title,
-            label=strings.ask_modal_label,
-        )
-
-    def _keep(self, key: tuple[int, int], message: discord.Message) -> None:
+    def keep(self, person_id: int, message: discord.Message) -> None:
+        """Keep *message* for an hour, or until so many newer ones are kept."""
+        key = person_id, message.id
         self._drop(key)
         timer = asyncio.get_running_loop().call_later(MODAL_SECONDS, self._drop, key)
         self._messages[key] = message, timer
         if len(self._messages) > MAX_MODALS:
             self._drop(next(iter(self._messages)))
 
+    def get(self, person_id: int, message_id: int) -> discord.Message | None:
+        """Return a message that is kept for a person."""
+        message, _ = self._messages.get((person_id, message_id), (None, None))
+        return message
+
     def _drop(self, key: tuple[int, int]) -> None:
         if key in self._messages:
             _, timer = self._messages.pop(key)
             timer.cancel()
 
-    async def _submitted(
-        self, interaction: discord.Interaction, ids: Sequence[int], question: str
+
+def add_ask(surface: Surface, channels: Channels, answer: Answer) -> None:
+    """Add the command, the entry in the menu of messages, and its modal.
+
+    The message that a modal is about is kept in memory. If it is lost, it is fetched from
+    *channels*, provided that the bot can read there.
+    """
+    kept = KeptMessages()
+
+    @surface.command(lambda t: t.ask_name, lambda t: t.ask_description)
+    @user_installable
+    @option("question", lambda t: t.ask_question_option_name, lambda t: t.ask_question_option)
+    @option("private", lambda t: t.ask_private_option_name, lambda t: t.ask_private_option)
+    async def ask(interaction: discord.Interaction, question: str, *, private: bool = True) -> None:
+        private = private or only_private(interaction)
+        await answer(interaction, _exchange(interaction, question, private=private), ())
+
+    @surface.tree.context_menu(name=localized(lambda t: t.ask_about_menu))
+    @user_installable
+    async def about(interaction: discord.Interaction, message: discord.Message) -> None:
+        if not quotation(message):
+            raise Refused(lambda t: t.ask_nothing_to_read)
+        kept.keep(interaction.user.id, message)
+        strings = strings_for(interaction)
+        title, label = strings.ask_modal_title, strings.ask_modal_label
+        ids = message.channel.id, message.id
+        await open_modal(interaction, ABOUT, *ids, title=title, label=label)
+
+    async def submitted(
+        interaction: discord.Interaction, ids: Sequence[int], question: str
     ) -> None:
-        """Answer a question about a message, for the person alone; raises Refused."""
-        place = self._authorizer.authorize(interaction)
         channel_id, message_id = ids
-        message, _ = self._messages.get((interaction.user.id, message_id), (None, None))
+        message = kept.get(interaction.user.id, message_id)
         if message is None:
-            message = await self._fetched(interaction, place, channel_id, message_id)
+            message = await _fetched(interaction, channels, channel_id, message_id)
         if message is None or not quotation(message):
             raise Refused(lambda t: t.ask_about_lost)
-        exchange = replace(
-            _exchange(interaction, place, question, private=True),
-            quoted=quotation(message),
-            quoted_id=message.id,
-            quoted_author_id=message.author.id,
-        )
-        await self._answer(interaction, exchange, attachments_of(message))
+        exchange = _exchange(interaction, question, private=True)
+        await answer(interaction, _quoting(exchange, message), attachments_of(message))
 
-    async def _fetched(
-        self,
-        interaction: discord.Interaction,
-        place: Conversation,
-        channel_id: int,
-        message_id: int,
-    ) -> discord.Message | None:
-        """Return a message that both the person and the bot can read here, if it can be had."""
-        allowed = interaction.permissions
-        if channel_id not in {place.channel_id, place.parent_id} or is_user_install(interaction):
-            return None
-        channel = self._channels.at(channel_id, place.guild_id)
-        if not can_read(channel) or not (place.guild_id is None or allowed.read_message_history):
-            return None
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._channels.message(channel, message_id)
-        except TimeoutError:
-            return None
+    surface.modals.on_submit(ABOUT, submitted, ids=2)
 
 
-def _exchange(
-    interaction: discord.Interaction, place: Conversation, question: str, *, private: bool
-) -> Exchange:
-    """Return the exchange that a question in *place* begins."""
-    asker = interaction.user
+async def _fetched(
+    interaction: discord.Interaction, channels: Channels, channel_id: int, message_id: int
+) -> discord.Message | None:
+    """Return a message that both the person and the bot can read here, if it can be had."""
+    place, allowed = place_of(interaction), interaction.permissions
+    if channel_id not in {place.channel_id, place.parent_id} or is_user_install(interaction):
+        return None
+    channel = channels.at(channel_id, place.guild_id)
+    if not can_read(channel) or not (place.guild_id is None or allowed.read_message_history):
+        return None
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await channels.message(channel, message_id)
+    except TimeoutError:
+        return None
+
+
+def _exchange(interaction: discord.Interaction, question: str, *, private: bool) -> Exchange:
+    """Return the exchange that a question begins."""
+    place, asker = place_of(interaction), interaction.user
     return Exchange(
         message_id=interaction.id,
         conversation=replace(place, person_id=asker.id if private else 0),
@@ -160,6 +129,16 @@ def _exchange(
         author=addressing.speaker(asker),
         question=addressing.with_names(question, interaction.guild),
         origin=FromInteraction(interaction.token, interaction.locale.value),
+    )
+
+
+def _quoting(exchange: Exchange, message: discord.Message) -> Exchange:
+    """Return *exchange* as a question about *message*."""
+    return replace(
+        exchange,
+        quoted=quotation(message),
+        quoted_id=message.id,
+        quoted_author_id=message.author.id,
     )
 
 

@@ -1,5 +1,6 @@
 """What all commands share: who may use one where, and what it is called in each language."""
 
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import discord
@@ -24,38 +25,37 @@ class Refused(app_commands.AppCommandError):
 
 
 class Authorizer:
-    """Decides who may use a command where. A shutdown waits for the commands that are allowed."""
+    """Refuses commands, modals and buttons where the bot may not work."""
 
     def __init__(self, access: Access, in_flight: InFlight) -> None:
         self._access = access
         self._in_flight = in_flight
 
-    def authorize(self, interaction: discord.Interaction) -> Conversation:
-        """Return the place where a command for everyone was used; raises Refused."""
-        self.track()
+    def authorize(self, interaction: discord.Interaction) -> None:
+        """Raise Refused unless the bot may work here; a shutdown waits for the current task."""
+        self._in_flight.track()
         if interaction.channel_id is None or not self._access.allows(interaction.guild_id):
             raise Refused(lambda t: t.refused_place)
-        channel = interaction.channel
-        parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
-        return Conversation(interaction.channel_id, parent_id, interaction.guild_id)
 
-    def authorize_manager(
-        self, interaction: discord.Interaction, scope: Scope = "channel"
-    ) -> Conversation:
-        """Return the place where a command for managers was used; raises Refused.
 
-        *scope* is what the command changes. Outside of a guild, that cannot be the guild.
-        """
-        place = self.authorize(interaction)
-        if not is_manager(interaction):
-            raise Refused(lambda t: t.refused_permission)
-        if scope == "guild" and place.guild_id is None:
-            raise Refused(lambda t: t.refused_server_scope)
-        return place
+def place_of(interaction: discord.Interaction) -> Conversation:
+    """Return the place of an authorized interaction."""
+    assert interaction.channel_id is not None
+    channel = interaction.channel
+    parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+    return Conversation(interaction.channel_id, parent_id, interaction.guild_id)
 
-    def track(self) -> None:
-        """Have a shutdown wait for the current task, within the grace period."""
-        self._in_flight.track()
+
+def managed_place(interaction: discord.Interaction, scope: Scope = "channel") -> Conversation:
+    """Return the place of an authorized interaction, whose person manages it; raises Refused.
+
+    *scope* is what the person changes. Outside of a guild, that cannot be the guild.
+    """
+    if not is_manager(interaction):
+        raise Refused(lambda t: t.refused_permission)
+    if scope == "guild" and interaction.guild_id is None:
+        raise Refused(lambda t: t.refused_server_scope)
+    return place_of(interaction)
 
 
 def is_manager(interaction: discord.Interaction) -> bool:
@@ -81,6 +81,13 @@ def is_user_install(interaction: discord.Interaction) -> bool:
 def strings_for(interaction: discord.Interaction) -> Sentences:
     """Return the language of the person who used a command or a button."""
     return of_locale(interaction.locale.value)
+
+
+def option(parameter: str, name: Explain, description: Explain) -> Callable[[T], T]:
+    """Return a decorator that names and describes a *parameter* of a command."""
+    renamed = app_commands.rename(**{parameter: localized(name)})
+    described = app_commands.describe(**{parameter: localized(description)})
+    return lambda command: renamed(described(command))
 
 
 def localized(explain: Explain) -> app_commands.locale_str:

@@ -9,23 +9,24 @@ import discord
 
 from bot.assistant.assistant import Assistant
 from bot.commands.base import Authorizer, Refused
-from bot.commands.regenerate import RegenerateResult, Regenerator
+from bot.commands.regenerate import Regenerator
 from bot.commands.responses import UNANSWERABLE
-from bot.commands.surface import Surface
 from bot.commands.views import PersistentView
 from bot.conversation.exchange import Exchange, FromInteraction, State
 from bot.conversation.reply_actions import ReplyAction, actions_after
 from bot.i18n.languages import Languages
 from bot.replies.buttons import buttons
-from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
 from bot.transport.calls import FAILURES, GARBLED
 
 log = logging.getLogger(__name__)
 
 
-class ReplyButtons:
-    """Acts on buttons, for the person who asked and for those who may manage messages."""
+class ReplyButtons(PersistentView):
+    """Acts on the buttons under all replies, also those from before a restart.
+
+    The person who asked and those who may manage messages can use them.
+    """
 
     def __init__(
         self,
@@ -35,19 +36,15 @@ class ReplyButtons:
         regenerator: Regenerator,
         languages: Languages,
     ) -> None:
+        super().__init__()
         self._authorizer = authorizer
         self._assistant = assistant
         self._history = history
         self._regenerator = regenerator
         self._languages = languages
-
-    def register(self, surface: Surface) -> None:
-        """Receive presses of the buttons under all replies, also those from before a restart."""
-        view = PersistentView()
         for action in ReplyAction:
             # People see the buttons of replies.buttons; these have the same custom ids.
-            view.add_button(action, partial(self._pressed, action), label=action)
-        surface.add_view(view)
+            self.add_button(action, partial(self._pressed, action), label=action)
 
     async def _pressed(self, action: ReplyAction, interaction: discord.Interaction) -> None:
         """Do what a button says; raises Refused, UserRateLimited or HistoryFailed."""
@@ -67,12 +64,7 @@ class ReplyButtons:
                 await self._update_buttons(interaction, exchange)
                 raise Refused(lambda t: t.nothing_to_stop)
             return
-        press = ButtonPress(interaction.id, interaction.token)
-        result = await self._regenerator.regenerate(exchange, action, press, interaction.user.id)
-        if result is RegenerateResult.RUNNING:
-            raise Refused(lambda t: t.answer_running)
-        if result is RegenerateResult.FORGOTTEN:
-            raise Refused(lambda t: t.answer_forgotten)
+        await self._regenerator.regenerate(interaction, exchange, action)
 
     async def _update_buttons(
         self, interaction: discord.Interaction, exchange: Exchange | None

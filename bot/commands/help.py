@@ -3,57 +3,34 @@
 import discord
 
 from bot.assistant.overrides import Overrides
-from bot.commands.base import (
-    Authorizer,
-    is_user_install,
-    localized,
-    strings_for,
-    user_installable,
-)
+from bot.commands.base import is_user_install, place_of, strings_for, user_installable
 from bot.commands.privacy import DataPolicy
 from bot.commands.surface import Surface
-from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.storage.exchanges import History
+from bot.storage.places import Places
 
 
-class HelpCommand:
-    """Tells anybody how to ask in a place, and which settings apply there."""
+def add_help(surface: Surface, overrides: Overrides, history: History, policy: DataPolicy) -> None:
+    """Add the command, for everyone."""
 
-    def __init__(
-        self, authorizer: Authorizer, overrides: Overrides, history: History, policy: DataPolicy
-    ) -> None:
-        self._authorizer = authorizer
-        self._overrides = overrides
-        self._history = history
-        self._policy = policy
-
-    def register(self, surface: Surface) -> None:
-        """Add the command."""
-
-        @surface.tree.command(
-            name=localized(lambda t: t.help_name),
-            description=localized(lambda t: t.help_description),
-        )
-        @user_installable
-        async def help_command(interaction: discord.Interaction) -> None:
-            await self._help(interaction)
-
-    async def _help(self, interaction: discord.Interaction) -> None:
-        place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
+    @surface.command(lambda t: t.help_name, lambda t: t.help_description)
+    @user_installable
+    async def help_command(interaction: discord.Interaction) -> None:
+        place, strings = place_of(interaction), strings_for(interaction)
         user_install = is_user_install(interaction)
-        chosen = await self._history.preferences.overrides(place)
+        chosen = await history.preferences.overrides(place)
         scope = chosen.system_prompts[0].scope if chosen.system_prompts else None
         prompts = {
             "channel": strings.help_prompt_own,
             "guild": strings.help_prompt_server,
             None: strings.help_prompt_default,
         }
-        model = (await self._overrides.at(place)).model
+        model = (await overrides.at(place)).model
         sentences = [
-            *await self._how_to_ask(interaction, place, strings),
+            *await _how_to_ask(interaction, history.places, strings),
             strings.help_about,
-            *_what_is_read(self._policy, strings),
+            *_what_is_read(policy, strings),
             strings.help_memory,
             strings.help_buttons_user_install if user_install else strings.help_buttons,
             strings.help_model.format(model=model),
@@ -63,31 +40,32 @@ class HelpCommand:
         text = "\n".join(f"* {sentence}" for sentence in sentences)
         await interaction.response.send_message(text, ephemeral=True)
 
-    async def _how_to_ask(
-        self, interaction: discord.Interaction, place: Conversation, strings: Sentences
-    ) -> list[str]:
-        allowed, channel = interaction.app_permissions, interaction.channel
-        reads_all = interaction.client.intents.message_content
-        if is_user_install(interaction):
-            return [strings.help_ask_user_install]
-        if place.guild_id is None:
-            return [strings.help_ask_dm]
-        if not allowed.view_channel:
-            return [strings.help_ask_user_install]
-        if isinstance(channel, discord.Thread):
-            own = reads_all and await self._is_own(channel, interaction.client)
-            return [strings.help_ask_own_thread if own else strings.help_ask_in_place]
-        threads = allowed.create_public_threads and allowed.send_messages_in_threads
-        if not isinstance(channel, discord.TextChannel) or not threads:
-            return [strings.help_ask_in_place]
-        follow_up = strings.help_follow_up if reads_all else strings.help_follow_up_mention
-        return [strings.help_ask_channel, follow_up]
 
-    async def _is_own(self, thread: discord.Thread, client: discord.Client) -> bool:
-        """Whether a thread is a conversation with the bot."""
-        if client.user is not None and thread.owner_id == client.user.id:
-            return True
-        return bool(await self._history.places.is_own_thread(thread.id))
+async def _how_to_ask(
+    interaction: discord.Interaction, places: Places, strings: Sentences
+) -> list[str]:
+    allowed, channel = interaction.app_permissions, interaction.channel
+    reads_all = interaction.client.intents.message_content
+    if is_user_install(interaction):
+        return [strings.help_ask_user_install]
+    if interaction.guild_id is None:
+        return [strings.help_ask_dm]
+    if not allowed.view_channel:
+        return [strings.help_ask_user_install]
+    if isinstance(channel, discord.Thread):
+        own = reads_all and await _is_own(channel, interaction.client, places)
+        return [strings.help_ask_own_thread if own else strings.help_ask_in_place]
+    threads = allowed.create_public_threads and allowed.send_messages_in_threads
+    if not isinstance(channel, discord.TextChannel) or not threads:
+        return [strings.help_ask_in_place]
+    follow_up = strings.help_follow_up if reads_all else strings.help_follow_up_mention
+    return [strings.help_ask_channel, follow_up]
+
+
+async def _is_own(thread: discord.Thread, client: discord.Client, places: Places) -> bool:
+    """Whether a thread is a conversation with the bot."""
+    me = client.user
+    return (me is not None and thread.owner_id == me.id) or await places.is_own_thread(thread.id)
 
 
 def _what_is_read(policy: DataPolicy, strings: Sentences) -> list[str]:

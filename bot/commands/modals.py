@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import discord
 
-from bot.commands.base import Refused, strings_for
+from bot.commands.base import Authorizer, Refused, strings_for
 from bot.commands.responses import UNANSWERABLE, report_error
 from bot.transport.payload_checks import is_snowflake
 
@@ -27,7 +27,8 @@ class Modals:
     discord.py would keep every modal that was ever opened, and would forget them all at a restart.
     """
 
-    def __init__(self, client: discord.Client) -> None:
+    def __init__(self, client: discord.Client, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
         self._handlers: dict[tuple[str, int], Submit] = {}
 
         @client.event
@@ -47,6 +48,7 @@ class Modals:
             handler = self._handlers.get((kind, len(ids)))
             if handler is None or text is None:  # An older version opened it, or it is garbled.
                 raise Refused(lambda t: t.modal_outdated)
+            self._authorizer.authorize(interaction)
             await handler(interaction, ids, text)
         except Exception as error:  # noqa: BLE001  # report_error logs what nobody expected
             await report_error(interaction, error)

@@ -7,11 +7,11 @@ import discord
 from discord import app_commands
 
 from bot.assistant.overrides import Overrides
-from bot.commands.base import Authorizer, Refused, is_manager, localized, strings_for
+from bot.commands.base import Refused, is_manager, managed_place, option, place_of, strings_for
 from bot.commands.responses import confirm, run_or_defer
-from bot.commands.scopes import CHANNEL_SCOPE, chosen_scope, confirmation_for, scope_choices
+from bot.commands.scopes import CHANNEL_SCOPE, chosen_scope, confirmation_for, scope_option
 from bot.commands.surface import Surface
-from bot.commands.tree import CHOICE_LENGTH, CHOICES
+from bot.commands.tree import CHOICE_LENGTH, CHOICES, Choices
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import Sentences
 from bot.llm.model_catalog import ModelCatalog
@@ -23,115 +23,110 @@ DEFERRED_LOOK_SECONDS: Final = 15.0  # for a deferred answer; the request itself
 NAMES_LENGTH: Final = 600  # characters of model names in a sentence
 
 
-class ModelCommand:
-    """Shows and sets the model of a place."""
+def add_model(surface: Surface, overrides: Overrides, models: ModelCatalog) -> None:
+    """Add the command, and the autocomplete of its option."""
 
-    def __init__(self, authorizer: Authorizer, overrides: Overrides, models: ModelCatalog) -> None:
-        self._authorizer = authorizer
-        self._overrides = overrides
-        self._models = models
-
-    def register(self, surface: Surface) -> None:
-        """Add the command and the autocomplete of its option."""
-
-        @surface.tree.command(
-            name=localized(lambda t: t.model_name),
-            description=localized(lambda t: t.model_description),
-        )
-        @app_commands.rename(
-            model=localized(lambda t: t.model_option_name),
-            scope=localized(lambda t: t.scope_option_name),
-        )
-        @app_commands.describe(
-            model=localized(lambda t: t.model_option),
-            scope=localized(lambda t: t.scope_option),
-        )
-        @app_commands.choices(scope=scope_choices())
-        async def model(
-            interaction: discord.Interaction, model: str | None = None, scope: str = CHANNEL_SCOPE
-        ) -> None:
-            chosen = chosen_scope(scope)
-            if model is None:
-                await self._show(interaction)
-            else:
-                await self._set(interaction, model.strip(), chosen)
-
-        surface.tree.complete(model, "model", self._complete)
-
-    async def _show(self, interaction: discord.Interaction) -> None:
-        place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
-        effective = await self._overrides.at(place)
-        name, override = effective.model, effective.override
-        await self._models.refresh(ANSWER_SECONDS)
-        sentences = [
-            strings.help_model.format(model=quoted(name)),
-            _reason(override, place, strings),
-        ]
-        shutdown = self._models.shutdown_of(name)
-        if shutdown is not None:
-            sentences.append(strings.model_shutdown.format(date=shutdown))
-        await interaction.response.send_message("\n".join(sentences), ephemeral=True)
-
-    async def _set(self, interaction: discord.Interaction, name: str, scope: Scope) -> None:
-        place = self._authorizer.authorize_manager(interaction, scope)
-
-        async def work() -> str:
-            if name != DEFAULT:
-                await self._check(name)
-            await self._overrides.set_model(scope, place, "" if name == DEFAULT else name)
-            return (await self._overrides.at(place)).model
-
-        now = await run_or_defer(interaction, work())
-        strings = strings_for(interaction)
-        if name == DEFAULT:
-            sentence = strings.model_cleared.format(model=quoted(now))
+    @surface.command(lambda t: t.model_name, lambda t: t.model_description)
+    @option("model", lambda t: t.model_option_name, lambda t: t.model_option)
+    @scope_option
+    async def command(
+        interaction: discord.Interaction, model: str | None = None, scope: str = CHANNEL_SCOPE
+    ) -> None:
+        chosen = chosen_scope(scope)
+        if model is None:
+            await _show(interaction, overrides, models)
         else:
-            template = confirmation_for(
-                place,
-                scope,
-                channel=strings.model_set_channel,
-                thread=strings.model_set_thread,
-                dm=strings.model_set_dm,
-                server=strings.model_set_server,
-            )
-            sentence = template.format(model=quoted(name))
-        await confirm(interaction, sentence)
+            await _set(interaction, overrides, models, model.strip(), chosen)
 
-    async def _check(self, name: str) -> None:
-        """Raise Refused unless *name* is a model that may be chosen."""
-        if name == self._models.default:
-            return
-        if not self._models.given:
-            await self._models.refresh(DEFERRED_LOOK_SECONDS)
-        if not self._models.known:
-            raise Refused(lambda t: t.model_list_missing)
-        if name not in self._models.names:
-            names = enumerated(self._models.names)
-            raise Refused(lambda t: t.model_not_offered.format(model=quoted(name), models=names))
+    async def complete(interaction: discord.Interaction, typed: str) -> Choices:
+        return await _choices(interaction, models, typed)
 
-    async def _complete(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        self._authorizer.authorize(interaction)
-        if not is_manager(interaction):
-            return []
-        if not self._models.given:
-            await self._models.refresh(ANSWER_SECONDS)
-        strings = strings_for(interaction)
-        default = strings.model_default_choice.format(model=self._models.default)
-        labels = {DEFAULT: default[:CHOICE_LENGTH]}
-        labels |= {name: self._label(name, strings) for name in self._models.names if fits(name)}
-        return [
-            app_commands.Choice(name=labels[value], value=value)
-            for value in matching(labels, typed)
-        ]
+    surface.tree.complete(command, "model", complete)
 
-    def _label(self, name: str, strings: Sentences) -> str:
-        shutdown = self._models.shutdown_of(name)
-        if shutdown is None:
-            return name
-        label = strings.model_until_choice.format(model=name, date=shutdown)
-        return label if fits(label) else name
+
+async def _show(
+    interaction: discord.Interaction, overrides: Overrides, models: ModelCatalog
+) -> None:
+    place, strings = place_of(interaction), strings_for(interaction)
+    effective = await overrides.at(place)
+    name = effective.model
+    await models.refresh(ANSWER_SECONDS)
+    sentences = [
+        strings.help_model.format(model=quoted(name)),
+        _reason(effective.override, place, strings),
+    ]
+    shutdown = models.shutdown_of(name)
+    if shutdown is not None:
+        sentences.append(strings.model_shutdown.format(date=shutdown))
+    await interaction.response.send_message("\n".join(sentences), ephemeral=True)
+
+
+async def _set(
+    interaction: discord.Interaction,
+    overrides: Overrides,
+    models: ModelCatalog,
+    name: str,
+    scope: Scope,
+) -> None:
+    place = managed_place(interaction, scope)
+
+    async def work() -> str:
+        if name != DEFAULT:
+            await _check(name, models)
+        await overrides.set_model(scope, place, "" if name == DEFAULT else name)
+        return (await overrides.at(place)).model
+
+    now = await run_or_defer(interaction, work())
+    strings = strings_for(interaction)
+    if name == DEFAULT:
+        sentence = strings.model_cleared.format(model=quoted(now))
+    else:
+        template = confirmation_for(
+            place,
+            scope,
+            channel=strings.model_set_channel,
+            thread=strings.model_set_thread,
+            dm=strings.model_set_dm,
+            server=strings.model_set_server,
+        )
+        sentence = template.format(model=quoted(name))
+    await confirm(interaction, sentence)
+
+
+async def _check(name: str, models: ModelCatalog) -> None:
+    """Raise Refused unless *name* is a model that may be chosen."""
+    if name == models.default:
+        return
+    if not models.given:
+        await models.refresh(DEFERRED_LOOK_SECONDS)
+    if not models.known:
+        raise Refused(lambda t: t.model_list_missing)
+    if name not in models.names:
+        names = enumerated(models.names)
+        raise Refused(lambda t: t.model_not_offered.format(model=quoted(name), models=names))
+
+
+async def _choices(interaction: discord.Interaction, models: ModelCatalog, typed: str) -> Choices:
+    """Return the models that a manager can choose by what is *typed*."""
+    if not is_manager(interaction):
+        return []
+    if not models.given:
+        await models.refresh(ANSWER_SECONDS)
+    strings = strings_for(interaction)
+    default = strings.model_default_choice.format(model=models.default)
+    labels = {DEFAULT: default[:CHOICE_LENGTH]}
+    labels |= {name: _label(name, models, strings) for name in models.names if fits(name)}
+    return [
+        app_commands.Choice(name=labels[value], value=value) for value in matching(labels, typed)
+    ]
+
+
+def _label(name: str, models: ModelCatalog, strings: Sentences) -> str:
+    shutdown = models.shutdown_of(name)
+    if shutdown is None:
+        return name
+    label = strings.model_until_choice.format(model=name, date=shutdown)
+    return label if fits(label) else name
 
 
 def fits(text: str) -> bool:

@@ -12,12 +12,13 @@ import discord
 
 from bot.assistant.memory import Memory
 from bot.assistant.overrides import Overrides
-from bot.commands.base import Authorizer, localized, strings_for, user_installable
+from bot.commands.base import place_of, strings_for, user_installable
 from bot.commands.surface import Surface
 from bot.commands.views import PersistentView
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import ENGLISH, Sentences
+from bot.inbox.in_flight import InFlight
 from bot.storage.exchanges import History
 from bot.storage.usage import UsageRow, date_of
 
@@ -44,62 +45,14 @@ class DataPolicy:
     pdfs: bool
 
 
-class PrivacyCommands:
-    """Lets people see, export and delete what is stored about them, wherever the bot works.
+def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy) -> None:
+    """Add the command /privacy."""
 
-    *delete_replies* is called when messages at Discord are to be deleted.
-    """
-
-    def __init__(
-        self,
-        authorizer: Authorizer,
-        memory: Memory,
-        overrides: Overrides,
-        history: History,
-        policy: DataPolicy,
-        *,
-        delete_replies: Callable[[], None],
-    ) -> None:
-        self._authorizer = authorizer
-        self._memory = memory
-        self._overrides = overrides
-        self._history = history
-        self._policy = policy
-        self._delete_replies = delete_replies
-
-    def register(self, surface: Surface) -> None:
-        """Add the commands, and the button of /forget-me, also on messages before a restart."""
-
-        @surface.tree.command(
-            name=localized(lambda t: t.privacy_name),
-            description=localized(lambda t: t.privacy_description),
-        )
-        @user_installable
-        async def privacy(interaction: discord.Interaction) -> None:
-            await self._privacy(interaction)
-
-        @surface.tree.command(
-            name=localized(lambda t: t.export_name),
-            description=localized(lambda t: t.export_description),
-        )
-        @user_installable
-        async def export(interaction: discord.Interaction) -> None:
-            await self._export(interaction)
-
-        @surface.tree.command(
-            name=localized(lambda t: t.forget_me_name),
-            description=localized(lambda t: t.forget_me_description),
-        )
-        @user_installable
-        async def forget_me(interaction: discord.Interaction) -> None:
-            await self._ask_to_confirm(interaction)
-
-        surface.add_view(self._forget_button(ENGLISH))  # People see the one of `_ask_to_confirm`.
-
-    async def _privacy(self, interaction: discord.Interaction) -> None:
-        place, strings = self._authorizer.authorize(interaction), strings_for(interaction)
-        model = (await self._overrides.at(place)).model
-        policy = self._policy
+    @surface.command(lambda t: t.privacy_name, lambda t: t.privacy_description)
+    @user_installable
+    async def privacy(interaction: discord.Interaction) -> None:
+        strings = strings_for(interaction)
+        model = (await overrides.at(place_of(interaction))).model
         kept = strings.privacy_kept_days.format(days=policy.retention_days)
         sentences = [
             strings.privacy_what,
@@ -111,19 +64,24 @@ class PrivacyCommands:
         ]
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)
 
-    async def _export(self, interaction: discord.Interaction) -> None:
-        self._authorizer.authorize(interaction)
+
+def add_export(surface: Surface, history: History) -> None:
+    """Add the command /export."""
+
+    @surface.command(lambda t: t.export_name, lambda t: t.export_description)
+    @user_installable
+    async def export(interaction: discord.Interaction) -> None:
         strings = strings_for(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         entries, size, whole = list[str](), 0, True
-        async for exchange in self._history.by_author(interaction.user.id):
+        async for exchange in history.by_author(interaction.user.id):
             entry = json.dumps(exported(exchange), ensure_ascii=False, indent=1)
             size += len(entry.encode())
             if size > EXPORT_BYTES:
                 whole = False
                 break
             entries.append(entry)
-        rows = await self._history.usage.rows_of(interaction.user.id, USAGE_ROWS)
+        rows = await history.usage.rows_of(interaction.user.id, USAGE_ROWS)
         if not entries and not rows:
             await interaction.edit_original_response(content=strings.export_nothing)
             return
@@ -134,28 +92,39 @@ class PrivacyCommands:
             attachments=[_file(EXPORT_NAME, reversed(entries)), _file(USAGE_NAME, usage)],
         )
 
-    async def _ask_to_confirm(self, interaction: discord.Interaction) -> None:
-        self._authorizer.authorize(interaction)
-        strings = strings_for(interaction)
-        view = self._forget_button(strings)
-        view.stop()  # The registered view receives the press; this one would be kept for ever.
-        await interaction.response.send_message(strings.forget_me_sure, view=view, ephemeral=True)
 
-    def _forget_button(self, strings: Sentences) -> PersistentView:
-        view = PersistentView()
-        danger = discord.ButtonStyle.danger
-        view.add_button(FORGET, self._forget, label=strings.forget_me_label, style=danger)
-        return view
+def add_forget_me(
+    surface: Surface, memory: Memory, in_flight: InFlight, delete_replies: Callable[[], None]
+) -> None:
+    """Add the command /forget-me, and its button, also on messages from before a restart.
 
-    async def _forget(self, interaction: discord.Interaction) -> None:
-        """Forget all that the person asked, and say how much that was."""
-        self._authorizer.track()  # Forgetting is allowed even where the bot may not work any more.
+    *delete_replies* is called when messages at Discord are to be deleted.
+    """
+
+    async def forget(interaction: discord.Interaction) -> None:
+        in_flight.track()  # Forgetting is allowed even where the bot may not work any more.
         await interaction.response.defer()
-        count = await self._memory.forget_person(interaction.user.id)
-        self._delete_replies()
+        count = await memory.forget_person(interaction.user.id)
+        delete_replies()
         sentence = strings_for(interaction).forget_me_done.format(count=count)
         await interaction.edit_original_response(content=sentence, view=None)
         log.info("Forgot person %d: %d exchanges", interaction.user.id, count)
+
+    def view_in(strings: Sentences) -> PersistentView:
+        view = PersistentView()
+        danger = discord.ButtonStyle.danger
+        view.add_button(FORGET, forget, label=strings.forget_me_label, style=danger)
+        return view
+
+    @surface.command(lambda t: t.forget_me_name, lambda t: t.forget_me_description)
+    @user_installable
+    async def forget_me(interaction: discord.Interaction) -> None:
+        strings = strings_for(interaction)
+        view = view_in(strings)
+        view.stop()  # The registered view receives the press; this one would be kept for ever.
+        await interaction.response.send_message(strings.forget_me_sure, view=view, ephemeral=True)
+
+    surface.add_view(view_in(ENGLISH))
 
 
 def _file(name: str, entries: Iterable[str]) -> discord.File:

@@ -1,9 +1,10 @@
 """Regenerate or continue a stored reply, in the messages that show it."""
 
-from enum import Enum, auto
+import discord
 
 from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.ports import Reply
+from bot.commands.base import Refused
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
 from bot.errors import UserRateLimited
@@ -14,14 +15,6 @@ from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
-
-
-class RegenerateResult(Enum):
-    """What became of a press of Regenerate or Continue."""
-
-    DONE = auto()
-    RUNNING = auto()  # the reply is being written already
-    FORGOTTEN = auto()
 
 
 class Regenerator:
@@ -49,36 +42,34 @@ class Regenerator:
         self._interactions = interactions
 
     async def regenerate(
-        self, exchange: Exchange, action: ReplyAction, press: ButtonPress, person_id: int
-    ) -> RegenerateResult:
-        """Write a reply anew, or go on with it; raises UserRateLimited or HistoryFailed."""
+        self, interaction: discord.Interaction, exchange: Exchange, action: ReplyAction
+    ) -> None:
+        """Write a reply anew, or go on with it; raises Refused, UserRateLimited or HistoryFailed.
+
+        *interaction* is the press of the button.
+        """
+        person_id = interaction.user.id
         with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
             if claim is None:
-                return RegenerateResult.RUNNING
+                raise Refused(lambda t: t.answer_running)
             claim.arrived.set()
-            if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
+            if self._limit.judge(person_id, interaction.id) is not Verdict.ADMITTED:
                 raise UserRateLimited(self._limit.questions_per_minute)
             claim.opened(exchange.queue_key)
-            delivery = await self._deliver(exchange, action, press, person_id)
+            press = ButtonPress(interaction.id, interaction.token)
+            reply = await self._reply(exchange, press)
+            delivery = Delivery.GONE
+            if reply is not None:
+                load_context = self._questions.reload_context
+                delivery = await self._assistant.regenerate(
+                    exchange, reply, action, person_id, load_context=load_context
+                )
             if delivery.done:
                 claim.open = False
             if delivery is Delivery.GONE:
-                self._claims.mark_if_claimed(
-                    exchange.message_id
-                )  # Recovery looks: it may be open still.
-                return RegenerateResult.FORGOTTEN
-            return RegenerateResult.DONE
-
-    async def _deliver(
-        self, exchange: Exchange, action: ReplyAction, press: ButtonPress, person_id: int
-    ) -> Delivery:
-        reply = await self._reply(exchange, press)
-        if reply is None:
-            return Delivery.GONE
-        load_context = self._questions.reload_context
-        return await self._assistant.regenerate(
-            exchange, reply, action, person_id, load_context=load_context
-        )
+                # Recovery looks: it may be open still.
+                self._claims.mark_if_claimed(exchange.message_id)
+                raise Refused(lambda t: t.answer_forgotten)
 
     async def _reply(self, exchange: Exchange, press: ButtonPress) -> Reply | None:
         """Return a reply over the messages of the last one; None if those cannot be changed."""

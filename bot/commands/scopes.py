@@ -1,13 +1,14 @@
 """What a setting of a command applies to: a channel with its threads, or a server."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 from discord import app_commands
 
-from bot.commands.base import Refused, localized
+from bot.commands.base import Refused, localized, option
 from bot.conversation.exchange import Conversation
 from bot.storage.preferences import Scope
 
+T = TypeVar("T")
 # People choose a "server", which is called a guild in code.
 CHANNEL_SCOPE: Final = "channel"
 SERVER_SCOPE: Final = "server"
@@ -33,12 +34,14 @@ def scope_id_in(place: Conversation, scope: Scope) -> int:
     return place.guild_id
 
 
-def scope_choices() -> list[app_commands.Choice[str]]:
-    """Return the choices of an option `scope`."""
-    return [
+def scope_option(command: T) -> T:
+    """Describe the parameter `scope` of *command*, and offer its choices."""
+    choices = [
         app_commands.Choice(name=localized(lambda t: t.scope_channel), value=CHANNEL_SCOPE),
         app_commands.Choice(name=localized(lambda t: t.scope_server), value=SERVER_SCOPE),
     ]
+    described = option("scope", lambda t: t.scope_option_name, lambda t: t.scope_option)
+    return described(app_commands.choices(scope=choices)(command))
 
 
 def chosen_scope(value: str) -> Scope:

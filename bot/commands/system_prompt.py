@@ -9,15 +9,15 @@ import discord
 from discord import app_commands
 
 from bot.assistant.overrides import Overrides
-from bot.commands.base import Authorizer, Refused, localized, strings_for
+from bot.commands.base import Refused, managed_place, option, strings_for
 from bot.commands.modals import open_modal
 from bot.commands.responses import confirm, run_or_defer
 from bot.commands.scopes import (
     CHANNEL_SCOPE,
     chosen_scope,
     confirmation_for,
-    scope_choices,
     scope_id_in,
+    scope_option,
 )
 from bot.commands.surface import Surface
 from bot.conversation.exchange import Conversation
@@ -28,92 +28,87 @@ from bot.storage.preferences import Preferences, Scope
 MODALS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
 
 
-class SystemPromptCommand:
-    """Shows and sets the system prompt of a place."""
+def add_system_prompt(surface: Surface, overrides: Overrides, preferences: Preferences) -> None:
+    """Add the command, and the modals that it opens."""
 
-    def __init__(
-        self, authorizer: Authorizer, overrides: Overrides, preferences: Preferences
+    @surface.command(lambda t: t.system_name, lambda t: t.system_description)
+    @app_commands.default_permissions(manage_guild=True)
+    @option("prompt", lambda t: t.system_prompt_option_name, lambda t: t.system_prompt_option)
+    @scope_option
+    async def system(
+        interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
     ) -> None:
-        self._authorizer = authorizer
-        self._overrides = overrides
-        self._preferences = preferences
+        chosen = chosen_scope(scope)
+        place = managed_place(interaction, chosen)
+        if prompt is None:
+            await _open_modal(interaction, overrides, preferences, chosen, place)
+        else:
+            await _set(interaction, overrides, chosen, place, prompt)
 
-    def register(self, surface: Surface) -> None:
-        """Add the command, and the modals that it opens."""
+    for scope, kind in MODALS.items():
+        surface.modals.on_submit(kind, partial(_submitted, overrides, scope), ids=1)
 
-        @surface.tree.command(
-            name=localized(lambda t: t.system_name),
-            description=localized(lambda t: t.system_description),
+
+async def _open_modal(
+    interaction: discord.Interaction,
+    overrides: Overrides,
+    preferences: Preferences,
+    scope: Scope,
+    place: Conversation,
+) -> None:
+    """Show the place's own prompt to edit, with the inherited one as the placeholder."""
+    scope_id = scope_id_in(place, scope)
+    parent = Conversation(place.parent_id or 0, guild_id=place.guild_id)
+    if scope == "guild":
+        parent = Conversation(0)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            own = await preferences.own_system_prompt(scope, scope_id)
+            inherited = (await overrides.at(parent)).system_prompt
+    except TimeoutError as error:  # Discord: no modal can follow a deferral.
+        raise HistoryFailed("no answer in time for a modal") from error
+    strings = strings_for(interaction)
+    await open_modal(
+        interaction,
+        MODALS[scope],
+        scope_id,
+        title=strings.system_modal_title,
+        label=strings.system_modal_label,
+        text=own or "",
+        placeholder=strings.system_placeholder.format(prompt=" ".join(inherited.split())),
+    )
+
+
+async def _submitted(
+    overrides: Overrides,
+    scope: Scope,
+    interaction: discord.Interaction,
+    ids: Sequence[int],
+    prompt: str,
+) -> None:
+    place = managed_place(interaction, scope)
+    if [scope_id_in(place, scope)] != [*ids]:
+        raise Refused(lambda t: t.refused_place)
+    await _set(interaction, overrides, scope, place, prompt)
+
+
+async def _set(
+    interaction: discord.Interaction,
+    overrides: Overrides,
+    scope: Scope,
+    place: Conversation,
+    prompt: str,
+) -> None:
+    await run_or_defer(interaction, overrides.set_system_prompt(scope, place, prompt))
+    strings = strings_for(interaction)
+    sentence = strings.system_cleared
+    if prompt.strip():
+        sentence = confirmation_for(
+            place,
+            scope,
+            channel=strings.system_set_channel,
+            thread=strings.system_set_thread,
+            dm=strings.system_set_dm,
+            server=strings.system_set_server,
         )
-        @app_commands.default_permissions(manage_guild=True)
-        @app_commands.rename(
-            prompt=localized(lambda t: t.system_prompt_option_name),
-            scope=localized(lambda t: t.scope_option_name),
-        )
-        @app_commands.describe(
-            prompt=localized(lambda t: t.system_prompt_option),
-            scope=localized(lambda t: t.scope_option),
-        )
-        @app_commands.choices(scope=scope_choices())
-        async def system(
-            interaction: discord.Interaction, prompt: str | None = None, scope: str = CHANNEL_SCOPE
-        ) -> None:
-            chosen = chosen_scope(scope)
-            place = self._authorizer.authorize_manager(interaction, chosen)
-            if prompt is None:
-                await self._open_modal(interaction, chosen, place)
-            else:
-                await self._set(interaction, chosen, place, prompt)
-
-        for scope, kind in MODALS.items():
-            surface.modals.on_submit(kind, partial(self._submitted, scope), ids=1)
-
-    async def _open_modal(
-        self, interaction: discord.Interaction, scope: Scope, place: Conversation
-    ) -> None:
-        """Show the place's own prompt to edit, with the inherited one as the placeholder."""
-        scope_id = scope_id_in(place, scope)
-        parent = Conversation(place.parent_id or 0, guild_id=place.guild_id)
-        if scope == "guild":
-            parent = Conversation(0)
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                own = await self._preferences.own_system_prompt(scope, scope_id)
-                inherited = (await self._overrides.at(parent)).system_prompt
-        except TimeoutError as error:  # Discord: no modal can follow a deferral.
-            raise HistoryFailed("no answer in time for a modal") from error
-        strings = strings_for(interaction)
-        await open_modal(
-            interaction,
-            MODALS[scope],
-            scope_id,
-            title=strings.system_modal_title,
-            label=strings.system_modal_label,
-            text=own or "",
-            placeholder=strings.system_placeholder.format(prompt=" ".join(inherited.split())),
-        )
-
-    async def _submitted(
-        self, scope: Scope, interaction: discord.Interaction, ids: Sequence[int], prompt: str
-    ) -> None:
-        place = self._authorizer.authorize_manager(interaction, scope)
-        if [scope_id_in(place, scope)] != [*ids]:
-            raise Refused(lambda t: t.refused_place)
-        await self._set(interaction, scope, place, prompt)
-
-    async def _set(
-        self, interaction: discord.Interaction, scope: Scope, place: Conversation, prompt: str
-    ) -> None:
-        await run_or_defer(interaction, self._overrides.set_system_prompt(scope, place, prompt))
-        strings = strings_for(interaction)
-        sentence = strings.system_cleared
-        if prompt.strip():
-            sentence = confirmation_for(
-                place,
-                scope,
-                channel=strings.system_set_channel,
-                thread=strings.system_set_thread,
-                dm=strings.system_set_dm,
-                server=strings.system_set_server,
-            )
-        await confirm(interaction, sentence)
+    await confirm(interaction, sentence)

@@ -10,6 +10,7 @@ import aiohttp
 import discord
 from discord import app_commands
 
+from bot.commands.base import Authorizer
 from bot.commands.responses import UNANSWERABLE, report_error
 from bot.errors import HistoryFailed
 from bot.i18n.languages import of_locale
@@ -23,7 +24,8 @@ CHOICES: Final = 25  # Discord: in one autocomplete response
 CHOICE_LENGTH: Final = 100  # Discord: the name of a choice, and its value
 FINGERPRINT: Final = "commands"
 
-Complete = Callable[[discord.Interaction, str], Coroutine[Any, Any, list[app_commands.Choice[str]]]]
+Choices = list[app_commands.Choice[str]]
+Complete = Callable[[discord.Interaction, str], Coroutine[Any, Any, Choices]]
 
 
 class CommandTree(app_commands.CommandTree[discord.Client]):
@@ -33,13 +35,14 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
     late, as many do, or that Discord still offers an older definition of a command.
     """
 
-    def __init__(self, client: discord.Client, facts: Facts) -> None:
+    def __init__(self, client: discord.Client, facts: Facts, authorizer: Authorizer) -> None:
         super().__init__(
             client,
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
         self._facts = facts
+        self._authorizer = authorizer
         self._completions: dict[tuple[str, str], Complete] = {}
 
     def complete(
@@ -73,13 +76,15 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
         log.info("Synced the commands")
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
-        """Answer autocomplete here, and let everything else pass on to its command."""
+        """Answer autocomplete here, and pass an authorized command on; raises Refused."""
         if interaction.type is not discord.InteractionType.autocomplete:
+            self._authorizer.authorize(interaction)
             return True
         name, option, typed = _focused(interaction)
         complete = self._completions.get((name, option))
         if complete is not None:
             try:
+                self._authorizer.authorize(interaction)
                 choices = await complete(interaction, typed)
                 await interaction.response.autocomplete(choices[:CHOICES])
             except app_commands.AppCommandError:

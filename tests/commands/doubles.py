@@ -5,6 +5,15 @@ from typing import Any
 
 import discord
 
+from bot.commands.base import Authorizer
+from bot.inbox.access import Access
+from bot.inbox.in_flight import InFlight
+
+
+def authorizer_for(*guild_ids: int) -> Authorizer:
+    """Return one that lets the bot work in these guilds, or in all, and in direct messages."""
+    return Authorizer(Access(frozenset(guild_ids), direct_messages=True), InFlight())
+
 
 @dataclass
 class DoubleInteraction:

@@ -8,17 +8,15 @@ import discord
 import pytest
 
 from bot.commands import ask
-from bot.commands.ask import ABOUT, MAX_MODALS, AskCommand
-from bot.commands.base import Authorizer, Refused
+from bot.commands.ask import ABOUT, MAX_MODALS, add_ask
+from bot.commands.base import Refused
 from bot.commands.modals import modal_id
 from bot.commands.surface import Surface
 from bot.conversation.exchange import Exchange
 from bot.i18n.sentences import ENGLISH
-from bot.inbox.access import Access
 from bot.inbox.channels import Channels
-from bot.inbox.in_flight import InFlight
 from bot.storage.exchanges import History
-from tests.commands.doubles import DoubleInteraction
+from tests.commands.doubles import DoubleInteraction, authorizer_for
 from tests.world import CHANNEL, Json, World
 
 
@@ -30,9 +28,8 @@ class Asker:
         self._world = World()
         self._client: Any = self._world.client
         unread = cast("Channels", None)  # Nothing is read where only the person has added the bot.
-        surface = Surface(self._client, history.facts)
-        access = Access(frozenset(), direct_messages=True)
-        AskCommand(Authorizer(access, InFlight()), unread, self._answer).register(surface)
+        surface = Surface(self._client, history.facts, authorizer_for())
+        add_ask(surface, unread, self._answer)
         self._about: Any = surface.tree.get_command(
             ENGLISH.ask_about_menu, type=discord.AppCommandType.message
         )

@@ -6,7 +6,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.commands.base import Authorizer, Refused
+from bot.commands.base import Authorizer, Refused, managed_place, place_of
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import ENGLISH
 from bot.inbox.access import Access
@@ -34,7 +34,8 @@ async def test_anybody_may_use_a_command_where_the_bot_works(
     authorizer: Authorizer, in_flight: InFlight, interaction: Any
 ) -> None:
     """A shutdown waits for it."""
-    assert authorizer.authorize(interaction) == Conversation(1, None, interaction.guild_id)
+    authorizer.authorize(interaction)
+    assert place_of(interaction) == Conversation(1, None, interaction.guild_id)
     assert len(in_flight) == 1
 
 
@@ -44,24 +45,23 @@ async def test_nobody_may_use_a_command_elsewhere(
 ) -> None:
     interaction: Any = replace(BY_MANAGER, **elsewhere)
     with pytest.raises(Refused, match=ENGLISH.refused_place):
-        authorizer.authorize_manager(interaction)
+        authorizer.authorize(interaction)
 
 
 @pytest.mark.parametrize("interaction", [BY_MANAGER, BY_ADMIN, IN_DM])
-async def test_a_place_is_managed_by_who_manages_the_server_and_a_dm_by_its_person(
-    authorizer: Authorizer, interaction: Any
+def test_a_place_is_managed_by_who_manages_the_server_and_a_dm_by_its_person(
+    interaction: Any,
 ) -> None:
-    place = Conversation(1, None, interaction.guild_id)
-    assert authorizer.authorize_manager(interaction) == place
+    assert managed_place(interaction) == Conversation(1, None, interaction.guild_id)
 
 
-async def test_others_may_not_use_a_command_for_managers(authorizer: Authorizer) -> None:
+def test_others_may_not_use_a_command_for_managers() -> None:
     interaction: Any = IN_GUILD
     with pytest.raises(Refused, match=ENGLISH.refused_permission):
-        authorizer.authorize_manager(interaction)
+        managed_place(interaction)
 
 
-async def test_a_direct_message_has_no_server_to_set_anything_for(authorizer: Authorizer) -> None:
+def test_a_direct_message_has_no_server_to_set_anything_for() -> None:
     interaction: Any = IN_DM
     with pytest.raises(Refused, match="There is no server here"):
-        authorizer.authorize_manager(interaction, "guild")
+        managed_place(interaction, "guild")

@@ -10,7 +10,7 @@ from bot.commands.base import Refused
 from bot.commands.modals import Modals, entered_text, modal_id, parse_modal_id
 from bot.i18n.sentences import ENGLISH
 from bot.transport.payload_checks import SNOWFLAKE_LIMIT
-from tests.commands.doubles import DoubleInteraction
+from tests.commands.doubles import DoubleInteraction, authorizer_for
 
 LARGEST = SNOWFLAKE_LIMIT - 1
 FIELD = {"type": 4, "custom_id": "words", "value": "Hello"}
@@ -58,16 +58,17 @@ class Submitting:
         self.client: Any = discord.Client(intents=discord.Intents.none())
         self.given: list[tuple[tuple[int, ...], str]] = []
         self._error = error
-        Modals(self.client).on_submit("about", self._handle, ids=2)
+        Modals(self.client, authorizer_for(7)).on_submit("about", self._handle, ids=2)
 
     async def _handle(self, _: discord.Interaction, ids: Sequence[int], text: str) -> None:
         self.given.append((tuple(ids), text))
         if self._error is not None:
             raise self._error
 
-    async def submit(self, custom_id: str, *parts: Any) -> DoubleInteraction:
+    async def submit(self, custom_id: str, *parts: Any, guild_id: int = 7) -> DoubleInteraction:
         data = {"custom_id": custom_id, "components": [*parts]}
-        interaction = DoubleInteraction(type=discord.InteractionType.modal_submit, data=data)
+        submitted = discord.InteractionType.modal_submit
+        interaction = DoubleInteraction(guild_id=guild_id, type=submitted, data=data)
         await self.client.on_interaction(interaction)
         return interaction
 
@@ -76,6 +77,13 @@ async def test_a_modal_is_passed_to_the_handler_of_its_kind() -> None:
     submitting = Submitting()
     interaction = await submitting.submit("about:1:2", IN_LABEL)
     assert (submitting.given, interaction.shown) == ([((1, 2), "Hello")], [])
+
+
+async def test_no_modal_is_accepted_where_the_bot_may_not_work() -> None:
+    submitting = Submitting()
+    interaction = await submitting.submit("about:1:2", IN_LABEL, guild_id=8)
+    assert interaction.shown[0] == (ENGLISH.refused_place, True)
+    assert (submitting.given, interaction.files) == ([], [b"Hello"])
 
 
 async def test_what_is_no_modal_is_left_to_discord_py() -> None:

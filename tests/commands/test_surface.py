@@ -1,4 +1,4 @@
-"""Adding a command takes a class with `register`, as each file of the room has one."""
+"""Adding a command takes a function, as each file of a command has one."""
 
 from typing import Any
 
@@ -6,38 +6,30 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.commands.base import Authorizer, localized
-from bot.commands.surface import Command, Surface
+from bot.commands.base import localized
+from bot.commands.surface import Surface
 from bot.commands.tree import Translator
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
-from bot.inbox.access import Access
-from bot.inbox.in_flight import InFlight
 from bot.storage.exchanges import History
-from tests.commands.doubles import DoubleInteraction
+from tests.commands.doubles import DoubleInteraction, authorizer_for
 
 
-class PingCommand:
-    """Answers the person who uses it."""
+def add_ping(surface: Surface) -> None:
+    """Add a command that answers the person who uses it."""
 
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
-
-    def register(self, surface: Surface) -> None:
-        @surface.tree.command(name="ping", description=localized(lambda t: t.help_description))
-        async def ping(interaction: discord.Interaction) -> None:
-            self._authorizer.authorize(interaction)
-            await interaction.response.send_message("Pong.", ephemeral=True)
+    @surface.command(lambda t: t.reset_name, lambda t: t.help_description)
+    async def ping(interaction: discord.Interaction) -> None:
+        await interaction.response.send_message("Pong.", ephemeral=True)
 
 
-async def test_a_command_is_a_class_that_registers_itself(history: History) -> None:
-    surface = Surface(discord.Client(intents=discord.Intents.none()), history.facts)
-    command: Command = PingCommand(
-        Authorizer(Access(frozenset(), direct_messages=True), InFlight())
-    )
-    command.register(surface)
-    ping: Any = surface.tree.get_command("ping")
+async def test_a_command_is_a_function_that_adds_it(history: History) -> None:
+    client = discord.Client(intents=discord.Intents.none())
+    surface = Surface(client, history.facts, authorizer_for())
+    add_ping(surface)
+    ping: Any = surface.tree.get_command(ENGLISH.reset_name)
     interaction: Any = DoubleInteraction()
+    assert await surface.tree.interaction_check(interaction)
     await ping.callback(interaction)
     assert interaction.shown == [("Pong.", True)]
 

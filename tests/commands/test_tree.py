@@ -11,8 +11,9 @@ from discord import app_commands
 from bot.commands.base import Refused
 from bot.commands.tree import CHOICES, CommandTree
 from bot.errors import HistoryFailed
+from bot.i18n.sentences import ENGLISH
 from bot.storage.exchanges import History
-from tests.commands.doubles import DoubleInteraction
+from tests.commands.doubles import DoubleInteraction, authorizer_for
 
 Choices = list[app_commands.Choice[str]]
 
@@ -51,7 +52,9 @@ def typing(option: str, value: str, **more: Any) -> Typing:
 
 @pytest.fixture
 def tree(history: History) -> SyncedTree:
-    tree = SyncedTree(discord.Client(intents=discord.Intents.none()), history.facts)
+    tree = SyncedTree(
+        discord.Client(intents=discord.Intents.none()), history.facts, authorizer_for(7)
+    )
     add_model(tree, "Choose a model")
     return tree
 
@@ -99,6 +102,14 @@ async def test_autocomplete_that_comes_too_late_is_no_error(
 
 async def test_other_interactions_pass_on_to_their_command(tree: SyncedTree) -> None:
     assert await check(tree, DoubleInteraction())
+
+
+async def test_no_command_is_used_where_the_bot_may_not_work(tree: SyncedTree) -> None:
+    with pytest.raises(Refused, match=ENGLISH.refused_place):
+        await check(tree, DoubleInteraction(guild_id=8))
+    elsewhere = typing("name", "m", guild_id=8)
+    assert not await check(tree, elsewhere)
+    assert elsewhere.choices == []
 
 
 async def test_commands_are_synced_once_and_again_when_they_change(tree: SyncedTree) -> None:
