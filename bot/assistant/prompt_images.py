@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -135,7 +134,8 @@ class MemoryBudget:
 
     def __init__(self, max_bytes: int) -> None:
         self._left = max_bytes
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._turn = asyncio.Lock()  # of the one that is next
+        self._freed = asyncio.Event()
 
     @asynccontextmanager
     async def reserve(self, count: int, *, within_seconds: float) -> AsyncIterator[ExitStack]:
@@ -143,31 +143,15 @@ class MemoryBudget:
 
         Raises TimeoutError if they are not free *within_seconds*.
         """
-        async with asyncio.timeout(within_seconds):
-            await self._take(count)
+        async with asyncio.timeout(within_seconds), self._turn:
+            while self._left < count:
+                self._freed.clear()
+                await self._freed.wait()
+            self._left -= count
         with ExitStack() as reserved:
             reserved.callback(self._free, count)
             yield reserved
 
-    async def _take(self, count: int) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
-        self._free(0)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.remove((count, turn))
-            self._free(0 if turn.cancelled() else count)
-            raise
-
     def _free(self, count: int) -> None:
-        """Free *count* bytes, and hand out what is free to those who wait, in their order."""
         self._left += count
-        while self._waiting and self._waiting[0][0] <= self._left:
-            wanted, turn = self._waiting[0]
-            if turn.cancelled():
-                return  # Its `_take` removes it from the queue.
-            self._waiting.popleft()
-            self._left -= wanted
-            turn.set_result(None)
+        self._freed.set()
