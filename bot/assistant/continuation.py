@@ -1,6 +1,7 @@
 """Join a continued completion to the text that it continues."""
 
 import re
+from os.path import commonprefix
 from typing import Final
 
 PENDING: Final = 200  # characters that decide how the model continued
@@ -28,20 +29,14 @@ class Continuation:
         if self._joined:
             return delta
         self._pending += delta
-        return self._join() if len(self._pending) >= PENDING + len(self._last_line) else ""
+        last_line = self._before.rstrip().rpartition("\n")[2][-PENDING:]
+        return self.finish() if len(self._pending) >= PENDING + len(last_line) else ""
 
     def finish(self) -> str:
         """Return the last piece."""
-        return "" if self._joined else self._join()
-
-    @property
-    def _last_line(self) -> str:
-        return self._before.rstrip().rpartition("\n")[2][-PENDING:]
-
-    def _join(self) -> str:
-        self._joined = True
-        if not self._pending.strip():
+        if self._joined or not self._pending.strip():
             return ""
+        self._joined = True
         return joined(self._before, self._pending)
 
 
@@ -52,20 +47,14 @@ def joined(before: str, after: str) -> str:
         if end.endswith(beginning[:length]) and _is_repeated(end, length):
             rest = beginning[length:]
             # White space after the cut is there already.
-            return rest[_common(before[len(end) :], rest) :]
+            common = commonprefix((before[len(end) :], rest))  # noqa: RUF071 - no paths
+            return rest[len(common) :]
     return _between(before, after) + after
 
 
 def _is_repeated(end: str, length: int) -> bool:
     """Whether so many characters at the *end* are repeated, and not by coincidence."""
     return length >= SHORTEST or length == len(end.rpartition("\n")[2])
-
-
-def _common(first: str, second: str) -> int:
-    length = 0
-    while length < min(len(first), len(second)) and first[length] == second[length]:
-        length += 1
-    return length
 
 
 def _between(before: str, after: str) -> str:

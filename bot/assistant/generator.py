@@ -280,7 +280,7 @@ class Generator:
         generation.only_thought = thought = isinstance(ended, ModelThoughtOnly)
         used, limit = await self.accounting.used(generation), prompt.reply_tokens
         if generation.usage and generation.usage.completion_tokens < limit:
-            self._windows.note_cut_short(generation.model)
+            self._windows.cut_short.add(generation.model)
         full = used is not None and is_full(
             used.prompt_tokens, used.completion_tokens, limit, thought=thought
         )

@@ -36,7 +36,9 @@ LIST_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an
 class LearnedWindows:
     """Knows the context windows of all models, in memory and in the database.
 
-    *now* returns the time in seconds since 1970.
+    *now* returns the time in seconds since 1970. *accepted* has, by model, the largest request that
+    was accepted since the start. *cut_short* are the models of which an answer ended below its
+    reply limit, perhaps at the end of the window: if their list names that, the next answers fit.
     """
 
     def __init__(
@@ -46,8 +48,8 @@ class LearnedWindows:
         self._models = models
         self._now = now
         self._learned: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
-        self._accepted: dict[str, RequestSize] = {}
-        self._cut_short = set[str]()
+        self.accepted: dict[str, RequestSize] = {}
+        self.cut_short = set[str]()
         self._listed_at = -math.inf
 
     async def of(self, name: str) -> ContextWindow:
@@ -57,8 +59,8 @@ class LearnedWindows:
         window, until = self._learned[name]
         if until <= self._now():
             window = UNBOUNDED
-        if name in self._cut_short:
-            self._cut_short.discard(name)
+        if name in self.cut_short:
+            self.cut_short.discard(name)
             if (tokens := await self.listed(name)) and tokens < window.total:
                 window = window.within(ContextWindow.of(tokens))
                 await self._keep(name, window, LEARNED_SECONDS)
@@ -94,27 +96,11 @@ class LearnedWindows:
         )
         await self._store(name)
 
-    def note_cut_short(self, name: str) -> None:
-        """Note that an answer ended below its reply limit: perhaps at the end of the window.
-
-        The list of models is read before the next question; if it names the window, the next
-        answers fit and no request is refused.
-        """
-        self._cut_short.add(name)
-
-    def largest_accepted(self, name: str) -> RequestSize | None:
-        """Return the largest request that a model accepted since the start, by the estimate."""
-        return self._accepted.get(name)
-
-    def forget_accepted(self, name: str) -> None:
-        """Forget which requests a model accepted: its server may accept less by now."""
-        self._accepted.pop(name, None)
-
     async def accept(self, name: str, size: RequestSize, factor: float) -> None:
         """Note that a model accepted a request of this estimated *size*, *factor* times that."""
-        largest = self._accepted.get(name)
+        largest = self.accepted.get(name)
         if largest is None or size.prompt > largest.prompt:
-            self._accepted[name] = size
+            self.accepted[name] = size
         if self.is_doubted(name) and not self._learned[name][0].holds(size.counted(factor)):
             self._learned[name] = UNBOUNDED, 0.0
             await self._store(name)
@@ -182,7 +168,7 @@ class WindowSearch:
 
         *counted* is the number of tokens that the API counted for its prompt, 0 if unknown.
         """
-        largest = self._windows.largest_accepted(self._model)
+        largest = self._windows.accepted.get(self._model)
         await self._windows.accept(self._model, size, factor)
         if self._refused is None:
             return
@@ -200,9 +186,8 @@ class WindowSearch:
 
     async def give_up(self, error: ModelError) -> None:
         """Note that no request fitted; the next question begins where this one ended."""
-        if not isinstance(error, ModelContextExceeded):
-            return
-        await self._learn(self.window, lasting=self._is_named)
+        if isinstance(error, ModelContextExceeded):
+            await self._learn(self.window, lasting=self._is_named)
 
     async def _learn(self, window: ContextWindow, *, lasting: bool) -> None:
         seconds = LEARNED_SECONDS if lasting else DOUBTED_SECONDS
@@ -228,7 +213,7 @@ class WindowSearch:
         if reported.window or reported.reply:
             return self.window
         if largest is not None and largest.covers(refused) and self._refusals == 1:
-            self._windows.forget_accepted(self._model)
+            self._windows.accepted.pop(self._model, None)  # Its server may accept less by now.
             return None
         if self._silent and accepted.prompt >= refused.prompt:
             return None

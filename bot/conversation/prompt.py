@@ -231,11 +231,9 @@ def end_of(exchange: Exchange, budget: int) -> Exchange:
         reply_tokens -= ending.tokens - budget
 
 
-def _no_extra(_index: int, _budget: int) -> int:
-    return 0
-
-
-def fit(costs: Sequence[int], budget: int, extra: Callable[[int, int], int] = _no_extra) -> int:
+def fit(
+    costs: Sequence[int], budget: int, extra: Callable[[int, int], int] = lambda _index, _left: 0
+) -> int:
     """Return how many of the last *costs* come to at most *budget* together.
 
     *extra* is called with the index of each cost that fits and with the budget that is left, and

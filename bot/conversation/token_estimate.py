@@ -10,7 +10,7 @@ OpenAI published with the encoding ("Hello GPT-4o", 2024-05-13, section "Languag
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -190,22 +190,10 @@ def shorten(text: str, tokens: int) -> str:
     It ends with a line or a word if one ends in its last 80 characters or last quarter. It never
     ends between a letter and its accent, or within an emoji of several code points.
     """
-    if tokens < 1:
-        return ""
-    fits, too_long = 0, 4 * tokens
-    while too_long < len(text) and estimate_tokens(text[:too_long]) <= tokens:
-        fits, too_long = too_long, 2 * too_long
-    if too_long >= len(text):
-        if estimate_tokens(text) <= tokens:
-            return text
-        too_long = len(text)
-    while too_long - fits > 1 + fits // 500:
-        middle = (fits + too_long) // 2
-        if estimate_tokens(text[:middle]) <= tokens:
-            fits = middle
-        else:
-            too_long = middle
-    end = _good_end(text, fits)
+    end = _fitting_length(len(text), tokens, lambda length: text[:length])
+    if end == len(text):
+        return text
+    end = _good_end(text, end)
     while estimate_tokens(text[:end]) > tokens:
         end = _good_end(text, end - 1)
     return text[:end]
@@ -216,22 +204,33 @@ def last_part(text: str, tokens: int) -> str:
 
     It begins with a line or a word if one begins in its first 80 characters or first quarter.
     """
+    length = _fitting_length(len(text), tokens, lambda length: text[len(text) - length :])
+    part = text[len(text) - length :]
+    if length < len(text):
+        for separator in ("\n", " "):
+            if (at := part.find(separator, 0, min(_CUT_SEARCH, length // 4))) >= 0:
+                return part[at + 1 :]
+    return part
+
+
+def _fitting_length(longest: int, tokens: int, part: Callable[[int], str]) -> int:
+    """Return about the largest length of a *part* that costs at most *tokens*."""
     if tokens < 1:
-        return ""
-    too_long, fits = -1, len(text)
-    while fits - too_long > 1 + len(text) // 500:
-        middle = (too_long + fits) // 2
-        if estimate_tokens(text[middle:]) <= tokens:
+        return 0
+    fits, too_long = 0, 4 * tokens
+    while too_long < longest and estimate_tokens(part(too_long)) <= tokens:
+        fits, too_long = too_long, 2 * too_long
+    if too_long >= longest:
+        if estimate_tokens(part(longest)) <= tokens:
+            return longest
+        too_long = longest
+    while too_long - fits > 1 + fits // 500:
+        middle = (fits + too_long) // 2
+        if estimate_tokens(part(middle)) <= tokens:
             fits = middle
         else:
             too_long = middle
-    if fits <= 0:
-        return text
-    near = min(len(text), fits + min(_CUT_SEARCH, (len(text) - fits) // 4))
-    for separator in ("\n", " "):
-        if (at := text.find(separator, fits, near)) >= 0:
-            return text[at + 1 :]
-    return text[fits:]
+    return fits
 
 
 def _good_end(text: str, end: int) -> int:
