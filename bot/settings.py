@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from bot.conversation.prompt_config import PromptConfig
+from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig

@@ -15,8 +15,7 @@ from bot.assistant.memory import Memory
 from bot.assistant.ports import ChatModel, undescribed
 from bot.assistant.prompt_images import PromptImages
 from bot.conversation.exchange import Conversation, Exchange, State
-from bot.conversation.prompt import Prompt, exchange_tokens
-from bot.conversation.prompt_config import PromptConfig
+from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages

@@ -46,7 +46,6 @@ FACES: dict[str, set[str]] = {
         "image_selection",
         "images",
         "prompt",
-        "prompt_config",
         "prompt_markup",
         "reply_actions",
         "snowflakes",

@@ -3,8 +3,7 @@
 import logging
 from typing import Final
 
-from bot.assistant.answer import Answer
-from bot.assistant.generation import NOTHING_USED, Generation
+from bot.assistant.answer import NOTHING_USED, Answer, Generation
 from bot.assistant.prompt_images import IMAGE_TOKENS
 from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
 from bot.conversation.token_estimate import estimate_tokens

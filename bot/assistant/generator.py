@@ -8,9 +8,8 @@ from functools import partial
 from typing import Final
 
 from bot.assistant.accounting import IMAGES, Accounting
-from bot.assistant.answer import Answer
+from bot.assistant.answer import Answer, Generation
 from bot.assistant.continuation import Continuation
-from bot.assistant.generation import Generation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
 from bot.assistant.ports import ChatModel, PlaceDescriber, undescribed
@@ -26,8 +25,7 @@ from bot.conversation.context_window import (
 from bot.conversation.exchange import Exchange, Files
 from bot.conversation.image_selection import NO_IMAGES, ImageBudget
 from bot.conversation.images import PendingImage
-from bot.conversation.prompt import Prompt, build_prompt
-from bot.conversation.prompt_config import PromptConfig
+from bot.conversation.prompt import Prompt, PromptConfig, build_prompt
 from bot.conversation.prompt_markup import continuation_request, image_names, with_files
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten

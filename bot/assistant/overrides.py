@@ -5,7 +5,7 @@ from typing import Final
 
 from bot.assistant.accounting import Accounting
 from bot.conversation.exchange import Conversation
-from bot.conversation.prompt_config import PromptConfig
+from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SystemPromptTooLong
 from bot.storage.preferences import Override, Preferences, Scope

@@ -1,6 +1,6 @@
 """Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -35,6 +35,18 @@ REPLY_CONTEXT_SHARE: Final = 4  # The reply context gets a quarter of the budget
 QUESTION_SHARE: Final = 4  # If a reply is continued, its question gets a quarter at most.
 ENDING_TOKENS: Final = 8  # the least of a reply that is continued: some words
 ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to recognise it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptConfig:
+    """The default *system_prompt*, and the *token_budget* of each prompt.
+
+    *models* are those that may be set in a place; all are if it is empty.
+    """
+
+    system_prompt: str
+    token_budget: int
+    models: Collection[str] = ()
 
 
 class Role(StrEnum):

@@ -4,8 +4,7 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 
-from bot.assistant.answer import Answer
-from bot.assistant.generation import Generation
+from bot.assistant.answer import Answer, Generation
 from bot.conversation.exchange import Attempt, Exchange, Files, OpenQuestion, ReplyContext
 from bot.conversation.prompt import Prompt, Turn
 from bot.inbox.questions import Question
