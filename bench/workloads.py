@@ -16,6 +16,7 @@ from bench.crowds import AT_ONCE, channels
 from bench.figures import Figure, Found, at_most, at_most_times, milliseconds
 from bench.stage import LATENCY_SECONDS, ROOT, Stage, Subject, a_stage
 from bot.sandbox.model_script import Script
+from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 
 Workload = Callable[[str, Found], Awaitable[None]]
@@ -119,8 +120,9 @@ async def stored(name: str, found: Found) -> None:
 
 
 async def _fill(path: Path, count: int, busy_id: int) -> None:
-    async with History.open(path):
-        pass
+    with DatabaseFile.hold(path) as file:
+        async with History.open(file):
+            pass
     await asyncio.to_thread(_insert, path, count, busy_id)
 
 

@@ -73,7 +73,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
     with stop_signal() as stop:  # From before the database is opened: that may take long.
         async with (
-            History.of(file) as history,
+            History.open(file) as history,
             ChatCompletions.open(settings.api) as model,
             ModelCatalog(model.name, settings.offered_models, model.list_models) as models,
             Attachments(

@@ -326,7 +326,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         print(languages.default.terminal_without_memory, file=sys.stderr)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-"))
         file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
-    history = await stack.enter_async_context(History.of(file))
+    history = await stack.enter_async_context(History.open(file))
     model = await stack.enter_async_context(ChatCompletions.open(settings.api))
     images = PromptImages(settings.image_turns)
     generator = Generator(model, history, settings.prompts, images=images)

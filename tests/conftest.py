@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from bot.storage.exchanges import History
+from tests.doubles import open_history
 from tests.fork_server import ForkServer, Start
 
 LONG_FIRST: Final = {
@@ -58,5 +59,5 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def history(path: Path) -> AsyncIterator[History]:
     """Return an open store without exchanges."""
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         yield history

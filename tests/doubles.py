@@ -22,6 +22,8 @@ from bot.i18n.languages import Languages
 from bot.llm.attempts import AttemptBudget
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
+from bot.storage.database import Database
+from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 
 T = TypeVar("T")
@@ -231,6 +233,22 @@ def an_exchange(
         **more,
     )
     return replace(exchange, tokens=exchange_tokens(exchange))
+
+
+@asynccontextmanager
+async def open_database(path: Path) -> AsyncIterator[Database]:
+    """Open the database *path*, as the program does."""
+    with DatabaseFile.hold(path) as file:
+        async with Database.open(file) as database:
+            yield database
+
+
+@asynccontextmanager
+async def open_history(path: Path) -> AsyncIterator[History]:
+    """Open the store in the file *path*, as the program does."""
+    with DatabaseFile.hold(path) as file:
+        async with History.open(file) as history:
+            yield history
 
 
 async def keep(history: History, *exchanges: Exchange, state: State = State.ANSWERED) -> None:

@@ -40,7 +40,7 @@ from bot.sandbox.driver import Driver
 from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
 from tests.doubles import DoubleModel, an_assistant
-from tests.faults.failing import FailingDatabase
+from tests.faults.failing import FailingDatabase, open_failing_database
 
 Json = dict[str, Any]
 QUESTIONS_PER_MINUTE = 2
@@ -171,7 +171,7 @@ class InboxStage:
 @pytest.fixture
 async def database(path: Path) -> AsyncIterator[FailingDatabase]:
     """Return an open database that can be made to fail."""
-    async with FailingDatabase.open(path) as database:
+    async with open_failing_database(path) as database:
         yield database
 
 

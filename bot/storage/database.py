@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import aiosqlite
@@ -46,15 +45,7 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path) -> AsyncIterator[Self]:
-        """Open the file *path* and create it if it does not exist; raises HistoryUnusable."""
-        with DatabaseFile.hold(path) as file:
-            async with cls.of(file) as database:
-                yield database
-
-    @classmethod
-    @asynccontextmanager
-    async def of(cls, file: DatabaseFile) -> AsyncIterator[Self]:
+    async def open(cls, file: DatabaseFile) -> AsyncIterator[Self]:
         """Open a locked file once it has been checked; raises HistoryUnusable."""
         await file.checked()
         with unusable(file.path):

@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Self
 
 from bot.conversation.exchange import Attempt, Exchange, FromInteraction, State, scrubbed
@@ -47,17 +46,9 @@ class History(ExchangeQueries):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path) -> AsyncIterator[Self]:
-        """Open the store in the file *path*; raises HistoryUnusable."""
-        with DatabaseFile.hold(path) as file:
-            async with cls.of(file) as history:
-                yield history
-
-    @classmethod
-    @asynccontextmanager
-    async def of(cls, file: DatabaseFile) -> AsyncIterator[Self]:
+    async def open(cls, file: DatabaseFile) -> AsyncIterator[Self]:
         """Open the store in a locked file; raises HistoryUnusable."""
-        async with Database.of(file) as database:
+        async with Database.open(file) as database:
             history = cls(database)
             await erase_at_start(history.erasure, history.facts)
             try:

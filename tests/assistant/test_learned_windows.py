@@ -30,8 +30,7 @@ from bot.llm.client import ChatCompletions
 from bot.sandbox.model.rules import DIALECTS
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
-from bot.storage.exchanges import History
-from tests.doubles import DoubleReply, an_assistant, an_exchange
+from tests.doubles import DoubleReply, an_assistant, an_exchange, open_history
 from tests.variations import combined
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,7 +62,7 @@ async def opened(
 ) -> AsyncIterator[Assistant]:
     """Open an assistant with the settings that a bot has by default."""
     async with (
-        History.open(path) as history,
+        open_history(path) as history,
         ChatCompletions.open(
             ApiConfig(
                 base_url=server.base_url,
@@ -174,7 +173,7 @@ async def test_a_window_that_is_told_is_kept_for_its_model(
     first, second = await server.completions()
     assert first.body["max_tokens"] == 2000
     assert 1500 < second.body["max_tokens"] < 2048
-    async with History.open(tmp_path / "bot.db") as history:
+    async with open_history(tmp_path / "bot.db") as history:
         window, _ = await history.models.context_window("stand-in")
         assert 1900 < window.total <= 2048
         assert 1400 < window.prompt <= 1536
@@ -190,7 +189,7 @@ async def test_the_list_of_models_tells_what_a_refusal_does_not(
         reply = await asked(assistant, 1, WORDS * 2000)
     assert reply.text
     assert await refusals(server) == 1
-    async with History.open(tmp_path / "bot.db") as history:
+    async with open_history(tmp_path / "bot.db") as history:
         window, _ = await history.models.context_window("stand-in")
         assert 1900 < window.total <= 2048
 
@@ -568,7 +567,7 @@ async def test_what_a_template_adds_is_no_share_of_the_window(
     await server.reply(told(words))
     async with opened(server, tmp_path / "bot.db") as assistant:
         await asked(assistant, 1, "Hi")
-    async with History.open(tmp_path / "bot.db") as history:
+    async with open_history(tmp_path / "bot.db") as history:
         window, _ = await history.models.context_window("stand-in")
     assert 1900 < window.total <= 2048
 

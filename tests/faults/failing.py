@@ -23,6 +23,7 @@ from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.sandbox.driver import Driver, running_discord
 from bot.settings import Settings
 from bot.storage.database import Database, Row
+from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 from tests.doubles import DoubleModel
 from tests.e2e.conftest import GLANCE_SECONDS, Bot, Stage
@@ -111,6 +112,14 @@ class FailingDatabase(Database):
         self.units += 1
         if self.units in self.failing:
             raise HistoryFailed(f"OperationalError: {self.why}")
+
+
+@asynccontextmanager
+async def open_failing_database(path: Path) -> AsyncIterator[FailingDatabase]:
+    """Open the database *path*, in which nothing fails yet."""
+    with DatabaseFile.hold(path) as file:
+        async with FailingDatabase.open(file) as database:
+            yield database
 
 
 class Log(logging.Handler):
@@ -219,7 +228,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
     """Run the client with a database in *path* that can be made to fail."""
     async with (
         running_discord(identify_interval_seconds=0, **LIMITS) as discord,
-        FailingDatabase.open(path) as database,
+        open_failing_database(path) as database,
     ):
         history = History(database)
         model = DoubleModel()

@@ -70,11 +70,10 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     code = (
         "import asyncio, os, sys\n"
         "from pathlib import Path\n"
-        "from bot.storage.exchanges import History\n"
-        "from tests.doubles import an_exchange, keep\n"
+        "from tests.doubles import an_exchange, keep, open_history\n"
         "async def main():\n"
         "    path = Path(sys.argv[1])\n"
-        "    async with History.open(path) as history:\n"
+        "    async with open_history(path) as history:\n"
         "        for number in range(60):\n"
         "            await keep(history, an_exchange(number, reply='x' * 1000))\n"
         "        await history._database.fetch('PRAGMA wal_checkpoint(TRUNCATE)')\n"

@@ -10,8 +10,8 @@ from bot.inbox.channels import Channels
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
-from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
+from tests.doubles import open_history
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def test_whose_thread_it_is_is_asked_again_where_it_could_not_be_told(
     said = await people.say(thread["id"], "Mina", "And?")
     inside = client.get_partial_messageable(int(thread["id"]), guild_id=guild)
     message = await inside.fetch_message(int(said["id"]))
-    async with History.open(tmp_path / "bot.db") as history:
+    async with open_history(tmp_path / "bot.db") as history:
         channels = Channels(client, history.places, Pacer())
         await people.fault("answer", method="GET", path=rf"/channels/{thread['id']}$", status=404)
         assert not await channels.is_own_thread(message)

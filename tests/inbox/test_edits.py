@@ -31,7 +31,7 @@ from tests.doubles import (
     an_exchange,
     keep,
 )
-from tests.faults.failing import FOR_EVER, FailingDatabase
+from tests.faults.failing import FOR_EVER, FailingDatabase, open_failing_database
 from tests.world import World
 
 
@@ -100,7 +100,7 @@ class Scene:
 @pytest.fixture
 async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setattr(edits_module, "BACKOFF", Backoff(0.01, 0.02))
-    async with FailingDatabase.open(tmp_path / "bot.db") as database:
+    async with open_failing_database(tmp_path / "bot.db") as database:
         yield Scene(database)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import HistoryUnusable
-from bot.storage.exchanges import History
+from tests.doubles import open_history
 
 INSERT = "INSERT INTO facts VALUES (?, ?)"
 
@@ -21,7 +21,7 @@ async def refusal(path: Path) -> str:
     folder = path.parent
     before = contents(folder)
     with pytest.raises(HistoryUnusable) as caught:
-        async with History.open(path):
+        async with open_history(path):
             pass
     assert contents(folder) == before
     sentence = str(caught.value)

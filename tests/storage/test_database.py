@@ -13,7 +13,7 @@ import pytest
 from bot.errors import HistoryFailed
 from bot.storage import database
 from bot.storage.database import Database
-from tests.doubles import file_bytes
+from tests.doubles import file_bytes, open_database
 from tests.storage.files import INSERT
 
 TWO = ("INSERT INTO facts VALUES (:first, '')", "INSERT INTO facts VALUES (:second, '')")
@@ -21,7 +21,7 @@ TWO = ("INSERT INTO facts VALUES (:first, '')", "INSERT INTO facts VALUES (:seco
 
 @pytest.fixture
 async def opened(path: Path) -> AsyncIterator[Database]:
-    async with Database.open(path) as one:
+    async with open_database(path) as one:
         yield one
 
 
@@ -69,7 +69,7 @@ async def test_a_failure_of_a_unit_whose_caller_was_cancelled_is_not_logged(
 
 
 async def test_a_closed_database_raises_history_failed(path: Path) -> None:
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         pass
     for unit in (opened.fetch("SELECT 1"), opened.change(INSERT, "a", "b"), opened.change_all()):
         with pytest.raises(HistoryFailed, match="ValueError"):

@@ -12,9 +12,7 @@ import pytest
 
 from bot.errors import HistoryUnusable
 from bot.storage import database
-from bot.storage.database import Database
-from bot.storage.exchanges import History
-from tests.doubles import an_exchange, keep
+from tests.doubles import an_exchange, keep, open_database, open_history
 from tests.storage.files import INSERT, refusal
 
 
@@ -31,7 +29,7 @@ async def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes)
 
 async def test_a_damaged_database_is_refused(path: Path) -> None:
     """The first page is intact, the others are garbled: found at the start, not weeks later."""
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         await keep(history, *(an_exchange(number, reply="x" * 2000) for number in range(1, 50)))
         await history.erasure.reset(1, 2, "Reset.")
     await asyncio.to_thread(overwrite, path, 4096)
@@ -46,25 +44,25 @@ async def test_the_log_of_a_crash_is_not_moved_into_a_damaged_file(path: Path) -
         "[c.execute('INSERT INTO facts VALUES (?, ?)', (str(n), 'x' * 500)) for n in range(50)];"
         "os.kill(os.getpid(), 9)"
     )
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         await keep(history, *(an_exchange(number, reply="x" * 9000) for number in range(1, 50)))
     await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code, str(path)], check=False)
     await asyncio.to_thread(overwrite, path, path.stat().st_size // 2)
     assert path.with_name("bot.db-wal").stat().st_size
     before = path.read_bytes(), path.with_name("bot.db-wal").read_bytes()
     with pytest.raises(HistoryUnusable, match="is damaged or not a database"):
-        async with History.open(path):
+        async with open_history(path):
             pass
     assert (path.read_bytes(), path.with_name("bot.db-wal").read_bytes()) == before
 
 
 async def test_a_second_instance_is_refused_and_the_first_works_on(path: Path) -> None:
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         with pytest.raises(HistoryUnusable, match=r"Another instance .* Stop it first"):
-            async with Database.open(path.parent / "." / path.name):
+            async with open_database(path.parent / "." / path.name):
                 pass
         await opened.change(INSERT, "a", "b")
-    async with Database.open(path):
+    async with open_database(path):
         pass
 
 
@@ -88,7 +86,7 @@ async def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
 async def test_a_folder_that_even_root_cannot_write_to_is_refused() -> None:
     with pytest.raises(HistoryUnusable, match="Make the folder writable"):
-        async with History.open(Path("/proc/self/bot.db")):
+        async with open_history(Path("/proc/self/bot.db")):
             pass
 
 
@@ -99,5 +97,5 @@ async def test_a_locked_database_is_refused_after_a_while(
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HistoryUnusable, match=r"database is locked.*end other programs"):
-            async with Database.open(path):
+            async with open_database(path):
                 pass

@@ -14,11 +14,17 @@ from bot.conversation.exchange import Conversation, State
 from bot.errors import HistoryFailed
 from bot.storage import erasure as erasure_module
 from bot.storage import retention
-from bot.storage.database import Database
 from bot.storage.erasure import Erasure
 from bot.storage.exchanges import History
-from tests.doubles import PATIENCE_SECONDS, an_exchange, file_bytes, keep
-from tests.faults.failing import FailingDatabase
+from tests.doubles import (
+    PATIENCE_SECONDS,
+    an_exchange,
+    file_bytes,
+    keep,
+    open_database,
+    open_history,
+)
+from tests.faults.failing import open_failing_database
 from tests.storage.memory import CHANNEL, THREAD, open_ids, rows, seen
 
 
@@ -97,7 +103,7 @@ SECRETS = ("SECRETQUESTION", "SECRETREPLY", "SECRETAUTHOR", "SECRETQUOTED", "SEC
 
 async def test_forgotten_text_is_erased_from_all_files_of_the_database(path: Path) -> None:
     """From pages, free pages, the write-ahead log and its index; ids and states stay."""
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         for number in range(1, 60):
             words = [word * (1 + number * 20) for word in SECRETS]  # some in overflow pages
             question, reply, author, quoted, embedded = words
@@ -145,19 +151,19 @@ async def test_copies_of_moved_rows_are_erased(history: History, path: Path) -> 
 
 async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
     """For example, after the program was killed."""
-    async with Database.open(path) as database:
+    async with open_database(path) as database:
         history = History(database)
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.erasure.reset(1, 50, "Reset.")
     assert SECRETS[0].encode() in file_bytes(path)
-    async with History.open(path):
+    async with open_history(path):
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
 async def test_a_rejected_question_counts_as_received_and_is_stored_without_text(
     path: Path,
 ) -> None:
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         question = an_exchange(1, SECRETS[0], quoted=SECRETS[0], quoted_id=5, author="Mina")
         assert await history.reject(question)
         assert await history.was_received(1)
@@ -173,7 +179,7 @@ async def test_a_rejected_question_counts_as_received_and_is_stored_without_text
     "how", ["reset", "one", "person", "place", "age", "amended", "system prompt"]
 )
 async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path, how: str) -> None:
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.mark_shown(1)
         erasure = history.erasure
@@ -201,7 +207,7 @@ async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path
 async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: Path) -> None:
     """Even if the file is larger than those that are rewritten during operation."""
     dice = random.Random(1)
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         numbers = dice.sample(range(1, 1500), 1400)
         for number in numbers:
             question = f"{SECRETS[0]}{number} {'q' * dice.randint(1, 400)}"
@@ -218,7 +224,7 @@ async def test_a_reader_does_not_keep_the_file_from_being_closed(
 ) -> None:
     """The log says what is left, and the next start erases it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
-        async with History.open(path) as history:
+        async with open_history(path) as history:
             await keep(history, an_exchange(1, SECRETS[0], "x"))
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM exchanges").fetchall()
@@ -231,13 +237,13 @@ async def test_a_reader_does_not_keep_the_file_from_being_closed(
         )
         assert SECRETS[0].encode() in file_bytes(path)
         reader.execute("ROLLBACK")
-    async with History.open(path):
+    async with open_history(path):
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
 async def test_erasing_at_the_end_waits_for_a_short_lock(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
-        async with History.open(path) as history:
+        async with open_history(path) as history:
             await keep(history, an_exchange(1, SECRETS[0], "x"))
             await history.erasure.reset(1, 50, "Reset.")
             other.execute("BEGIN IMMEDIATE")
@@ -248,7 +254,7 @@ async def test_erasing_at_the_end_waits_for_a_short_lock(path: Path) -> None:
 async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.erasure.forget(1)
         monkeypatch.setattr(retention, "END_SECONDS", 0.0)
@@ -257,7 +263,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
     assert rows(path, copies) == [("yes",)]
     monkeypatch.undo()
     caplog.clear()
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         assert SECRETS[0].encode() not in file_bytes(path)
         assert not history.erasure.may_have_copies, "it was written anew"
         history.erasure.mark_pending()
@@ -266,7 +272,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
 
 
 async def test_nothing_is_written_at_the_end_if_nothing_was_forgotten(path: Path) -> None:
-    async with FailingDatabase.open(path) as database:
+    async with open_failing_database(path) as database:
         history = History(database)
         await keep(history, an_exchange(1, reply="x"))
         database.recover()
@@ -293,7 +299,7 @@ async def test_the_bot_starts_even_if_erasing_fails(
         raise HistoryFailed("OperationalError: database or disk is full")
 
     monkeypatch.setattr(Erasure, "erase", full_disk)
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         await keep(history, an_exchange(1, reply="x"))
     assert "Cannot erase forgotten text yet" in caplog.text
 
@@ -338,7 +344,7 @@ async def test_deleted_places_are_forgotten_with_the_questions_that_opened_them(
 async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path) -> None:
     """Each mention makes a thread, and other work waits for each unit of work."""
     places = list(range(1000, 4000))
-    async with FailingDatabase.open(path) as database:
+    async with open_failing_database(path) as database:
         history = History(database)
         for place_id in places:
             await history.places.add_own_thread(place_id, 1, 7)

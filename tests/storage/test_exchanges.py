@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Conversation, FromInteraction, State
 from bot.errors import HistoryFailed
-from bot.storage.database import Database
 from bot.storage.exchange_queries import CONTEXT_SQL, PAGE_ROWS
 from bot.storage.exchange_rows import IS_OPEN
 from bot.storage.exchanges import History
 from bot.storage.usage import UsageRow, UsageTotal
-from tests.doubles import an_exchange, keep
+from tests.doubles import an_exchange, keep, open_database, open_history
 from tests.storage.memory import CHANNEL, PLENTY, THREAD, open_ids, rows, seen, system_prompt
 
 
@@ -141,7 +140,7 @@ def test_the_law_of_contexts(
     """
 
     async def scene() -> dict[int, list[int]]:
-        async with History.open(tmp_path_factory.mktemp("law") / "bot.db") as history:
+        async with open_history(tmp_path_factory.mktemp("law") / "bot.db") as history:
             for number, channel in kept:
                 parent = None if channel == 1 else 1
                 await keep(history, an_exchange(number, reply="x", channel=channel, parent=parent))
@@ -218,7 +217,7 @@ async def test_a_context_may_end_before_a_message(history: History) -> None:
 
 
 async def test_everything_survives_a_restart(path: Path) -> None:
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         await keep(history, an_exchange(1, reply="x"), an_exchange(60, reply="y"))
         await history.receive(an_exchange(70))
         await history.add_part(60, 61)
@@ -228,7 +227,7 @@ async def test_everything_survives_a_restart(path: Path) -> None:
         await history.facts.set("commands", "abc")
         await history.places.add_own_thread(60, 1, 7)
         await history.places.claim_first_hint(9)
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         assert await seen(history, CHANNEL) == [60]
         assert not await history.receive(an_exchange(70))
         assert await history.complete(an_exchange(70, reply="z"), State.ANSWERED)
@@ -242,7 +241,7 @@ async def test_everything_survives_a_restart(path: Path) -> None:
 
 
 async def test_a_closed_history_raises_history_failed(path: Path) -> None:
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         pass
     with pytest.raises(HistoryFailed):
         await history.receive(an_exchange(1))
@@ -325,7 +324,7 @@ async def test_an_undone_attempt_does_not_count(history: History) -> None:
 
 async def test_open_questions_are_read_from_an_index(path: Path) -> None:
     """A start reads only the open questions, however long the history is."""
-    async with History.open(path):
+    async with open_history(path):
         pass
     plan = rows(path, f"EXPLAIN QUERY PLAN SELECT message_id FROM exchanges WHERE {IS_OPEN}")
     assert any("exchanges_open" in str(row) for row in plan)
@@ -367,7 +366,7 @@ async def test_questions_are_found_by_the_message_that_they_quote(
 
 async def test_reading_a_page_does_not_depend_on_the_length_of_the_history(path: Path) -> None:
     """Rows are read in the order of an index: no plan sorts or scans the whole table."""
-    async with Database.open(path) as database:
+    async with open_database(path) as database:
         values = dict.fromkeys(
             ("channel", "person", "parent", "forgotten", "parent_forgotten", "before", "rows"), 1
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bot.storage.exchanges import History
 from bot.storage.schema import APPLICATION_ID, MIGRATIONS
-from tests.doubles import an_exchange
+from tests.doubles import an_exchange, open_history
 from tests.storage.memory import open_ids
 
 
@@ -63,7 +63,7 @@ async def test_a_database_of_the_first_version_keeps_its_places(path: Path) -> N
             )
         database.execute("INSERT INTO places VALUES (1, 1, 1, 0)")
         database.commit()
-    async with History.open(path) as history:
+    async with open_history(path) as history:
         assert sorted(await history.places.in_guild(7)) == [1, 200]
         assert await history.places.direct_messages() == [3]
         assert await open_ids(history) == []

@@ -9,14 +9,14 @@ import pytest
 
 from bot.errors import HistoryUnusable
 from bot.storage import schema
-from bot.storage.database import Database
 from bot.storage.schema import APPLICATION_ID, MIGRATIONS, Migration
+from tests.doubles import open_database
 from tests.storage.files import INSERT, refusal
 
 
 async def test_a_new_file_is_private_and_has_the_application_id(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folders" / "bot.db"
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         assert await opened.fetch("PRAGMA application_id") == [(APPLICATION_ID,)]
         assert await opened.fetch("PRAGMA user_version") == [(len(MIGRATIONS),)]
         await opened.change(INSERT, "a", "b")
@@ -27,7 +27,7 @@ async def test_a_new_file_is_private_and_has_the_application_id(tmp_path: Path) 
 
 async def test_commits_survive_power_loss_and_deleted_text_is_overwritten(path: Path) -> None:
     """These settings are on: synchronous FULL (2), WAL, secure_delete, foreign keys."""
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         values = [
             (await opened.fetch(f"PRAGMA {name}"))[0]
             for name in ("synchronous", "journal_mode", "secure_delete", "foreign_keys")
@@ -36,7 +36,7 @@ async def test_commits_survive_power_loss_and_deleted_text_is_overwritten(path: 
 
 
 async def test_a_newer_schema_is_refused(path: Path) -> None:
-    async with Database.open(path):
+    async with open_database(path):
         pass
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
@@ -54,7 +54,7 @@ async def test_a_migration_that_fails_leaves_the_old_version(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A migration and its version number are one transaction."""
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         await opened.change(INSERT, "a", "b")
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -63,9 +63,9 @@ async def test_a_migration_that_fails_leaves_the_old_version(
             (*MIGRATIONS, Migration("Fail", "CREATE TABLE more (x); CREATE TABLE facts (x);")),
         )
         with pytest.raises(HistoryUnusable):
-            async with Database.open(path):
+            async with open_database(path):
                 pass
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         assert await opened.fetch("PRAGMA user_version") == [(len(MIGRATIONS),)]
         assert not await opened.fetch("SELECT 1 FROM sqlite_schema WHERE name = 'more'")
         assert await opened.fetch("SELECT * FROM facts") == [("a", "b")]
@@ -75,11 +75,11 @@ async def test_a_migration_keeps_the_rows_and_is_logged(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", schema.__name__)
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         await opened.change(INSERT, "a", "b")
     more = Migration("Add a table", "CREATE TABLE more (x);")
     monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, more))
-    async with Database.open(path) as opened:
+    async with open_database(path) as opened:
         assert await opened.fetch("PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
         assert await opened.fetch("SELECT * FROM facts, more") == []
         number = len(MIGRATIONS) + 1

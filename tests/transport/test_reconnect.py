@@ -10,7 +10,6 @@ import pytest
 import yarl
 from discord.gateway import DiscordWebSocket
 
-from bot.storage.exchanges import History
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.reconnect import (
     MAX_RETRY_AFTER_SECONDS,
@@ -22,6 +21,7 @@ from bot.transport.reconnect import (
     session_after,
 )
 from bot.transport.websocket import GatewaySocket
+from tests.doubles import open_history
 
 OWN_ADDRESS = yarl.URL("wss://resume.example/")
 SESSION = Session("abc", 7, OWN_ADDRESS)
@@ -135,7 +135,7 @@ async def test_a_cancellation_at_the_moment_of_a_failure_takes_effect(
         raise OSError
 
     monkeypatch.setattr(GatewaySocket, "from_client", refused)
-    async with History.open(tmp_path / "bot.db") as history:
+    async with open_history(tmp_path / "bot.db") as history:
         client = discord.Client(intents=discord.Intents.none())
         connecting = ReconnectLoop(
             client, IdentifyBudget(history.facts), ConnectionFailures(history.facts)
