@@ -29,8 +29,8 @@ class Override(NamedTuple):
 class PlaceOverrides(NamedTuple):
     """The values set for a place, nearest first: its own, its parent channel's, its guild's."""
 
-    system_prompts: tuple[Override, ...]
-    models: tuple[Override, ...]
+    system_prompts: list[Override]
+    models: list[Override]
 
 
 class Preferences:
@@ -48,21 +48,15 @@ class Preferences:
             parent=conversation.parent_id,
             guild=conversation.guild_id,
         )
-        order: tuple[tuple[Scope, int | None], ...] = (
+        nearest_first = (
             ("channel", conversation.channel_id),
             ("channel", conversation.parent_id),
             ("guild", conversation.guild_id),
         )
-        values = {tuple(key): str(value) for *key, value in rows}
-
-        def nearest_first(table: Table) -> tuple[Override, ...]:
-            return tuple(
-                Override(scope, scope_id, values[table, scope, scope_id])
-                for scope, scope_id in order
-                if scope_id is not None and (table, scope, scope_id) in values
-            )
-
-        return PlaceOverrides(nearest_first("system_prompts"), nearest_first("models"))
+        found: dict[Table, list[Override]] = {"system_prompts": [], "models": []}
+        for table, *override in sorted(rows, key=lambda row: nearest_first.index((row[1], row[2]))):
+            found[table].append(Override(*override))
+        return PlaceOverrides(found["system_prompts"], found["models"])
 
     async def own_system_prompt(self, scope: Scope, scope_id: int) -> str | None:
         """Return the system prompt that was set for exactly this channel or guild."""
