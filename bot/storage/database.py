@@ -169,6 +169,13 @@ class Database:
         return result
 
 
+class Store:
+    """Reads and writes some of the tables. Every method raises HistoryFailed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
 def _change(sql: str, parameters: Parameters, connection: sqlite3.Connection) -> int:
     return connection.execute(sql, parameters).rowcount
 

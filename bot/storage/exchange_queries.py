@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from bot.conversation.exchange import Conversation, Exchange, OpenQuestion
-from bot.storage.database import Database
+from bot.storage.database import Store
 from bot.storage.exchange_rows import (
     COLUMNS,
     DELETION_PENDING,
@@ -36,11 +36,8 @@ CONTEXT_SQL: Final = f"""
 """
 
 
-class ExchangeQueries:
-    """Reads exchanges. Every method raises HistoryFailed if the file fails."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class ExchangeQueries(Store):
+    """Reads exchanges."""
 
     async def context(
         self, conversation: Conversation, *, before_id: int = NEWEST_ID, token_budget: int

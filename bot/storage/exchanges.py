@@ -30,10 +30,7 @@ from bot.storage.usage import UsageStore
 
 
 class History(ExchangeQueries):
-    """The store of all exchanges, with the stores beside it in the same file.
-
-    Every method raises HistoryFailed if the file fails.
-    """
+    """The store of all exchanges, with the stores beside it in the same file."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)

@@ -2,14 +2,11 @@
 
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import UNBOUNDED, ContextWindow
-from bot.storage.database import Database
+from bot.storage.database import Store
 
 
-class Facts:
-    """Small values by name, kept across restarts. Every method raises HistoryFailed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class Facts(Store):
+    """Small values by name, kept across restarts."""
 
     async def get(self, name: str) -> str | None:
         """Return the value of *name*, None if it was never set."""
@@ -21,11 +18,8 @@ class Facts:
         await self._database.change("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)
 
 
-class ModelStore:
-    """What the bot learned about each model. Every method raises HistoryFailed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class ModelStore(Store):
+    """What the bot learned about each model."""
 
     async def calibration(self, model: str) -> Calibration:
         """Return the calibration of the token estimates for *model*."""

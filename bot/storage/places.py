@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from bot.storage.database import Database
+from bot.storage.database import Store
 
 # Records a place; writes nothing if the place is known.
 UPSERT_PLACE: Final = """
@@ -17,11 +17,8 @@ UPSERT_PLACE: Final = """
 """
 
 
-class Places:
-    """The known places and guilds. Every method raises HistoryFailed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class Places(Store):
+    """The known places and guilds."""
 
     async def add_own_thread(
         self, place_id: int, parent_id: int | None, guild_id: int | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Literal
 
-from bot.storage.database import Database
+from bot.storage.database import Store
 
 By = Literal["person", "channel", "day"]
 NOBODY: Final = 0  # the person of anonymised usage
@@ -76,11 +76,8 @@ def date_of(day: int) -> date:
     return EPOCH + timedelta(day)
 
 
-class UsageStore:
-    """The stored usage. Every method raises HistoryFailed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class UsageStore(Store):
+    """The stored usage."""
 
     async def add(self, row: UsageRow) -> None:
         """Add a row to the usage of its day, place, person and model."""
