@@ -1,6 +1,7 @@
-"""The pauses between attempts that fail in a row."""
+"""The pauses between attempts that fail: doubled, spread, or as long as a server asks for."""
 
 import random
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 JITTER: Final = 0.25
@@ -27,3 +28,11 @@ class Backoff(NamedTuple):
 def jittered(seconds: float) -> float:
     """Return *seconds* plus or minus up to a quarter, so that clients do not retry in step."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return how many seconds a response asks to wait, 0 if it does not say."""
+    try:
+        return max(0.0, float(headers["Retry-After"]))
+    except (LookupError, ValueError):
+        return 0.0

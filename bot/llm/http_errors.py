@@ -9,6 +9,7 @@ import aiohttp
 import httpx2
 import openai
 
+from bot.backoff import retry_after
 from bot.errors import ModelError, ModelFailed, ModelTimeout, ModelUnreachable
 
 # Imported at the first error, to save memory in an idle bot.
@@ -26,16 +27,14 @@ FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp 
 class ErrorResponse(openai.OpenAIError):
     """A response with an error status. It is an OpenAIError because openai lets these pass.
 
-    The *body* may be private. The server asks to wait for *retry_after* seconds before a retry.
+    The *body* may be private. *retry_after* is in seconds, 0 if the server does not say.
     """
 
-    def __init__(self, status: int = 0, body: str = "", retry_after: str = "") -> None:
+    def __init__(self, status: int = 0, body: str = "", retry_after: float = 0.0) -> None:
         super().__init__(status)
         self.status = status
         self.body = body
-        self.retry_after = 0.0  # if the server does not say
-        with suppress(ValueError):
-            self.retry_after = max(0.0, float(retry_after))
+        self.retry_after = retry_after
 
 
 async def raise_for_status(response: httpx2.Response) -> None:
@@ -54,7 +53,7 @@ async def raise_for_status(response: httpx2.Response) -> None:
                 if len(body) >= BODY_BYTES:
                     break
     text = body[:BODY_BYTES].decode(errors="replace")
-    raise ErrorResponse(response.status_code, text, response.headers.get("retry-after", ""))
+    raise ErrorResponse(response.status_code, text, retry_after(response.headers))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import aiohttp
 import discord
 
+from bot.backoff import retry_after
 from bot.errors import BotError
 from bot.transport.pacer import Pacer, Priority
 
@@ -62,7 +63,8 @@ async def call(
                 if _is_page(error) and error.status != TOO_LARGE:
                     raise DiscordUnavailable(f"a page with status {error.status}") from error
                 raise
-            seconds = _retry_after_seconds(error)
+            least, most = CLOUDFLARE_SECONDS
+            seconds = min(max(least, retry_after(error.response.headers)), most)
             if _is_from_discord(error):  # discord.py has retried it several times.
                 raise DiscordUnavailable("rate limited repeatedly", seconds) from error
             pacer.block(seconds)
@@ -96,11 +98,3 @@ def _is_from_discord(error: discord.HTTPException) -> bool:
     """Whether a 429 came from Discord, for one route; one of Cloudflare is for all calls."""
     response = error.response
     return "Via" in response.headers and response.headers.get("Content-Type") == "application/json"
-
-
-def _retry_after_seconds(error: discord.HTTPException) -> float:
-    least, most = CLOUDFLARE_SECONDS
-    try:
-        return min(max(least, float(error.response.headers["Retry-After"])), most)
-    except (LookupError, ValueError):
-        return least

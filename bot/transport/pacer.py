@@ -5,8 +5,9 @@ Decision 007 has the reasons.
 
 import asyncio
 import heapq
+import math
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import IntEnum
@@ -20,7 +21,7 @@ STALLED_SECONDS: Final = 10.0  # A call that takes longer gives up its slot.
 EDIT_SECONDS: Final = 1.0  # at least, between two edits: the text should not flicker
 TYPING_SECONDS: Final = 1.25  # Discord: 5 typing calls in 5 s in one channel; one to spare
 NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is the final one.
-KNOWN_BUCKETS: Final = 1000  # At 35 edits a second, some 200 refill within the next 5 s.
+KNOWN_CHANNELS: Final = 1000  # At 35 edits a second, some 200 refill within the next 5 s.
 RESERVED_EDITS: Final = 2  # for the final edit, which must not wait behind one in flight
 
 
@@ -66,8 +67,8 @@ class Pacer:
         self._completed: deque[float] = deque()
         self._waiting: list[_Waiter] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_BUCKETS)
-        self._typed = OrderedDict[int, float]()
+        self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_CHANNELS)
+        self._typed = BoundedDict[int, float](KNOWN_CHANNELS)
         self._blocked_until = 0.0
 
     @asynccontextmanager
@@ -95,9 +96,8 @@ class Pacer:
         the typing call before Discord's response, so discord.py does not learn what was counted.
         """
         now = self._clock()
-        while self._typed and next(iter(self._typed.values())) <= now - TYPING_SECONDS:
-            self._typed.popitem(last=False)
-        if channel_id in self._typed or self._waiting or not self._has_room(Priority.TYPING):
+        just_typed = now - self._typed.get(channel_id, -math.inf) < TYPING_SECONDS
+        if just_typed or self._waiting or not self._has_room(Priority.TYPING):
             return False
         self._typed[channel_id] = now
         return True

@@ -33,6 +33,7 @@ from discord import VoiceClient
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.backoff import retry_after
 from bot.transport.pacer import Pacer
 from bot.transport.payload_checks import (
     corrected_interaction,
@@ -50,17 +51,12 @@ SLEPT_SECONDS: Final = 30.0  # the longest that discord.py sleeps: max_ratelimit
 GLOBAL_LIMIT_SECONDS: Final = SLEPT_SECONDS + 1
 # Retry-After may be rounded. With this margin discord.py's own sleep ends first.
 GLOBAL_LIMIT_MARGIN_SECONDS: Final = 0.5
-# Checks of events that discord.py would parse without noticing that a field has the wrong type.
-WELL_FORMED: Final = {
-    "MESSAGE_CREATE": is_message,
-    "MESSAGE_UPDATE": is_message_update,
-    "INTERACTION_CREATE": is_interaction,
-}
-# Corrections that an event needs before discord.py can parse it.
-CORRECTIONS: Final = {
-    "MESSAGE_CREATE": corrected_message,
-    "MESSAGE_UPDATE": corrected_message,
-    "INTERACTION_CREATE": corrected_interaction,
+# For some events a check, because discord.py would not notice that a field has the wrong type, and
+# the correction that they need before discord.py can parse them.
+CHECKS: Final = {
+    "MESSAGE_CREATE": (is_message, corrected_message),
+    "MESSAGE_UPDATE": (is_message_update, corrected_message),
+    "INTERACTION_CREATE": (is_interaction, corrected_interaction),
 }
 APPLICATION_WEBHOOK: Final = 3  # Discord: a type of webhook
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
@@ -113,15 +109,14 @@ class RateLimitTrace(aiohttp.TraceConfig):
     def __init__(self, pacer: Pacer) -> None:
         super().__init__()
         self._pacer = pacer
-        self._retry_after_seconds: float | None = None
+        self._retry_after_seconds = 0.0
         self.on_request_end.append(self._on_end)
 
     def global_limit_seconds(self) -> float:
         """Return how long the global limit lasts that was just hit."""
-        seconds, self._retry_after_seconds = self._retry_after_seconds, None
-        if seconds is None:
-            return GLOBAL_LIMIT_SECONDS
-        return min(seconds + GLOBAL_LIMIT_MARGIN_SECONDS, GLOBAL_LIMIT_SECONDS)
+        seconds, self._retry_after_seconds = self._retry_after_seconds, 0.0
+        known = seconds + GLOBAL_LIMIT_MARGIN_SECONDS if seconds else GLOBAL_LIMIT_SECONDS
+        return min(known, GLOBAL_LIMIT_SECONDS)
 
     async def _on_end(
         self,
@@ -133,11 +128,8 @@ class RateLimitTrace(aiohttp.TraceConfig):
         if request.method == "PATCH" and (path := EDIT_PATH.search(request.url.path)):
             self._pacer.observe_edit(int(path[1]), headers)
         if "X-RateLimit-Global" in headers:
-            try:
-                self._retry_after_seconds = max(0.0, float(headers["Retry-After"]))
-            except (LookupError, ValueError):
-                self._retry_after_seconds = None
-            if self._retry_after_seconds is not None and self._retry_after_seconds > SLEPT_SECONDS:
+            self._retry_after_seconds = retry_after(headers)
+            if self._retry_after_seconds > SLEPT_SECONDS:
                 # discord.py raises instead of sleeping for so long, and leaves the gate open.
                 self._pacer.block(self._retry_after_seconds)
 
@@ -149,13 +141,14 @@ def guard_parsers(client: discord.Client) -> None:
     """
 
     def guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
-        is_well_formed, correct = WELL_FORMED.get(event), CORRECTIONS.get(event)
-
         def parse_or_skip(data: Any) -> None:
             try:
-                if is_well_formed is not None and not is_well_formed(data):
-                    raise MalformedEvent
-                parse(data if correct is None else correct(data))
+                if event in CHECKS:
+                    is_well_formed, correct = CHECKS[event]
+                    if not is_well_formed(data):
+                        raise MalformedEvent
+                    data = correct(data)
+                parse(data)
             except Exception as error:  # noqa: BLE001  # the top handler of events
                 log.warning("Skip malformed %s event: %s", event, type(error).__name__)
 

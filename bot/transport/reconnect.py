@@ -10,6 +10,7 @@ import discord
 import yarl
 from discord.gateway import ReconnectWebSocket
 
+from bot.backoff import retry_after
 from bot.errors import DiscordRefused
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.patches import (
@@ -242,15 +243,12 @@ async def _log_in(client: discord.Client, token: str, failures: ConnectionFailur
 
 def retry_after_seconds(error: Exception) -> float:
     """Return how long Discord, or a proxy before it, asks to wait after *error*."""
-    seconds: object = None
+    seconds = 0.0
     if isinstance(error, discord.RateLimited):
         seconds = error.retry_after
     elif isinstance(error, discord.HTTPException):
-        seconds = error.response.headers.get("Retry-After")
-    try:
-        return min(MAX_RETRY_AFTER_SECONDS, max(0.0, float(str(seconds))))
-    except ValueError:
-        return 0.0
+        seconds = retry_after(error.response.headers)
+    return min(MAX_RETRY_AFTER_SECONDS, seconds)
 
 
 def _raise_if_fatal(code: int, client: discord.Client) -> None:
