@@ -20,10 +20,6 @@ FETCH_SECONDS: Final = 20.0  # decision 011
 MAX_FETCHES: Final = 4  # files in memory; decision 011
 
 
-class FetchFailed(Exception):
-    """An attachment cannot be fetched."""
-
-
 class AttachmentFetcher:
     """Fetches attachments; a stand-in serves them at the origin of *api_url*."""
 
@@ -39,17 +35,17 @@ class AttachmentFetcher:
 
     async def fetch(
         self, attachment: discord.Attachment, max_bytes: Callable[[bytearray], int]
-    ) -> bytes:
-        """Return a file; reading stops once it is longer than *max_bytes* of its beginning.
+    ) -> bytes | None:
+        """Return a file, None if it cannot be fetched.
 
-        Raises FetchFailed.
+        Reading stops once the file is longer than *max_bytes* of its beginning.
         """
         try:
             async with asyncio.timeout(FETCH_SECONDS), self._limit.slot():
                 return await self._fetched(yarl.URL(attachment.url), max_bytes)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.info("Cannot fetch attachment %d: %s", attachment.id, type(error).__name__)
-            raise FetchFailed from error
+            return None
 
     async def _fetched(self, url: yarl.URL, max_bytes: Callable[[bytearray], int]) -> bytes:
         if url.origin() not in self._origins:

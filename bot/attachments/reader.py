@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 
 import discord
 
-from bot.attachments.fetch import AttachmentFetcher, FetchFailed
+from bot.attachments.fetch import AttachmentFetcher
 from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
@@ -224,10 +224,10 @@ class Attachments:
                 return max_image_bytes
             return self._max_bytes if self.reads_pdfs and may_be_pdf(data) else MAX_TEXT_BYTES
 
-        try:
-            return await self._fetcher.fetch(attachment, max_bytes)
-        except FetchFailed as error:
-            raise _NotRead(lambda text: text.file_unreachable) from error
+        data = await self._fetcher.fetch(attachment, max_bytes)
+        if data is None:
+            raise _NotRead(lambda text: text.file_unreachable)
+        return data
 
     def _check(self, attachment: discord.Attachment) -> None:
         """Raise _NotRead if *attachment* is not even to be fetched."""

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -60,10 +59,7 @@ def is_model_name(name: str) -> bool:
 
 
 def listed_models(answer: bytes) -> list[ListedModel]:
-    """Return the chat models that an API's *answer* lists, each once, up to MAX_MODELS.
-
-    Raises ValueError if it is no list.
-    """
+    """Return the chat models that *answer* lists, each once; raises ValueError if it is no list."""
     try:
         data = json.loads(answer)
     except RecursionError:
@@ -72,18 +68,13 @@ def listed_models(answer: bytes) -> list[ListedModel]:
     if not isinstance(entries, list):
         raise ValueError("no list")
     models: dict[str, ListedModel] = {}
-    for model in _models(entries):
-        models.setdefault(model.name, model)
-        if len(models) == MAX_MODELS:
-            break
-    return list(models.values())
-
-
-def _models(entries: Iterable[Any]) -> Iterable[ListedModel]:
     for entry in entries:
         name = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(name, str) and is_model_name(name) and _can_chat(name, entry):
-            yield ListedModel(name, _shutdown(entry), _window(entry))
+            models.setdefault(name, ListedModel(name, _shutdown(entry), _window(entry)))
+        if len(models) == MAX_MODELS:
+            break
+    return list(models.values())
 
 
 def _can_chat(name: str, entry: dict[str, Any]) -> bool:
