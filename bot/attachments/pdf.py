@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ HEAD_BYTES: Final = 1024  # ISO 32000-2, Annex I: the header of a PDF is within 
 # Decision 011 has the reasons for these limits.
 MAX_PAGES: Final = 200
 WORKER_BYTES: Final = 512_000_000  # of address space, used or not
-WORKER_SECONDS: Final = 20.0
+WORKER_SECONDS: Final = 20
 MAX_WORKERS: Final = 2
 # A process that reads hostile input gets no other variables, above all no keys.
 PASSED_VARIABLES: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
@@ -54,17 +53,9 @@ def may_be_pdf(data: bytes | bytearray) -> bool:
 class PdfReader:
     """Reads few PDFs at a time, of each at most *max_characters* and MAX_PAGES pages."""
 
-    def __init__(
-        self,
-        *,
-        max_characters: int,
-        memory_bytes: int = WORKER_BYTES,
-        seconds: float = WORKER_SECONDS,
-    ) -> None:
+    def __init__(self, *, max_characters: int) -> None:
         self.able = find_spec("pypdf") is not None
-        self._memory_bytes = memory_bytes
         self._max_characters = max_characters
-        self._seconds = seconds
         self._free = asyncio.Semaphore(MAX_WORKERS)
 
     async def read(self, data: bytes) -> Pdf:
@@ -79,7 +70,7 @@ class PdfReader:
     async def _worker_output(self, data: bytes) -> bytes:
         """Return the output of a worker, as far as it gets in time."""
         output = bytearray()
-        limits = (MAX_PAGES, self._max_characters, self._memory_bytes, math.ceil(self._seconds))
+        limits = (MAX_PAGES, self._max_characters, WORKER_BYTES, WORKER_SECONDS)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", str(WORKER), *map(str, limits)),
             stdin=asyncio.subprocess.PIPE,
@@ -92,7 +83,7 @@ class PdfReader:
         assert process.stdout is not None
         try:
             with suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(WORKER_SECONDS):
                     process.stdin.write(data)
                     process.stdin.close()
                     while chunk := await process.stdout.read(65536):

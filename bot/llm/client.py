@@ -200,8 +200,7 @@ class ChatCompletions:
         if response.status == 500 and is_likely and not self._shapes.is_known(request.model):
             request.shape, request.suspected = request.shape.without_system_turn(), True
         log.info(
-            "Retry question %d in %.1f s: %s %s",
-            *(question_id, delay, type(error).__name__, error),
+            "Retry question %d in %.1f s: %s %s", *(question_id, delay, type(error).__name__, error)
         )
         await asyncio.sleep(delay)
         return True

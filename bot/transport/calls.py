@@ -40,11 +40,7 @@ class DiscordUnavailable(BotError):
         self.retry_after = retry_after
 
 
-async def call(
-    request: Callable[[], Awaitable[T]],
-    pacer: Pacer,
-    priority: Priority,
-) -> T:
+async def call(request: Callable[[], Awaitable[T]], pacer: Pacer, priority: Priority) -> T:
     """Make *request* when *pacer* has a slot for it and return its result.
 
     Raises discord.HTTPException if Discord refuses the request, discord.InvalidData if discord.py

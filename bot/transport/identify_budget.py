@@ -92,9 +92,7 @@ class IdentifyBudget:
             log.warning(
                 "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
                 "for today",
-                pause,
-                left.number,
-                CAPACITY,
+                *(pause, left.number, CAPACITY),
             )
             await self._sleep(pause)
 

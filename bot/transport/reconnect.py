@@ -228,9 +228,7 @@ async def _log_in(client: discord.Client, token: str, failures: ConnectionFailur
         except Exception as error:  # noqa: BLE001  # the top handler of the login
             pause = max(LOGIN_PAUSE_SECONDS, await failures.add(), retry_after_seconds(error))
             log.warning(
-                "Cannot log in to Discord, next attempt in %.0f s: %s",
-                pause,
-                type(error).__name__,
+                "Cannot log in to Discord, next attempt in %.0f s: %s", pause, type(error).__name__
             )
             await client.http.close()
             client.http.connector = discord.utils.MISSING  # It is closed, too; login makes another.

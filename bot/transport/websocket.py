@@ -8,11 +8,7 @@ import zlib
 from typing import Any, Final
 
 import yarl
-from discord.gateway import (
-    DiscordClientWebSocketResponse,
-    DiscordWebSocket,
-    KeepAliveHandler,
-)
+from discord.gateway import DiscordClientWebSocketResponse, DiscordWebSocket, KeepAliveHandler
 
 log = logging.getLogger(__name__)
 

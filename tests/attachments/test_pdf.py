@@ -55,8 +55,10 @@ async def test_a_pdf_that_draws_without_end_ends(reader: PdfReader) -> None:
     assert len(told.text) <= LIMIT + 1
 
 
-async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept() -> None:
-    reader = PdfReader(max_characters=LIMIT, seconds=6)
+async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept(
+    reader: PdfReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.attachments.pdf.WORKER_SECONDS", 6)
     began = time.monotonic()
     slow = b"BT /F1 12 Tf () Tj ET\n" * 200_000
     told = await reader.read(drawn([b"BT /F1 12 Tf (First.) Tj ET", *[slow] * 9]))
@@ -65,9 +67,11 @@ async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept() -> Non
     assert time.monotonic() - began < 25
 
 
-async def test_what_takes_too_much_memory_is_stopped() -> None:
+async def test_what_takes_too_much_memory_is_stopped(
+    reader: PdfReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The page is 4 MB when it is unpacked, and its operators come to fifty times that."""
-    reader = PdfReader(max_characters=LIMIT, memory_bytes=100_000_000)
+    monkeypatch.setattr("bot.attachments.pdf.WORKER_BYTES", 100_000_000)
     assert await reader.read(pdf("Fits.")) == Pdf("Fits.", 1, End.WHOLE)
     assert await reader.read(swelling(4)) == Pdf("", 0, End.STOPPED)
 
