@@ -35,7 +35,6 @@ from bot.inbox.channel_context import channel_context
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
 from bot.inbox.edits import Edits
-from bot.inbox.identity import Identity
 from bot.inbox.in_flight import InFlight
 from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.interactions import Interactions
@@ -128,13 +127,13 @@ def build(
     languages = Languages(settings.language, client.locale_of)
     access = Access(settings.allowed_guilds, settings.allow_dms)
     limit = UserRateLimit(settings.user_messages_per_minute)
-    in_flight, identity = InFlight(), Identity(client)
+    in_flight = InFlight()
     catch_up = CatchUp(in_flight)
     claims = Claims(in_flight, catch_up.released)
 
     channels = Channels(client, history.places, pacer)
     memory = Memory(history, languages)
-    edits = Edits(memory, history, identity, claims, delete_replies=catch_up.resume)
+    edits = Edits(memory, history, client, claims, delete_replies=catch_up.resume)
     generator = Generator(
         model,
         history,
@@ -144,7 +143,7 @@ def build(
     )
     assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
 
-    questions = Questions(history, channels, identity, attachments=attachments, languages=languages)
+    questions = Questions(history, channels, client, attachments=attachments, languages=languages)
     unsaved = Unsaved(history)
     replies = ReplyFactory(
         assistant, history, questions, channels, unsaved, pacer, settings.reply_parts
@@ -152,7 +151,7 @@ def build(
     admission = Admission(
         assistant,
         history,
-        identity,
+        client,
         limit,
         languages,
         message_content=client.intents.message_content,
@@ -171,7 +170,7 @@ def build(
         replies,
         UnfinishedInteractions(assistant, replies, places, channels),
         channels,
-        identity,
+        client,
     )
     resumption = Resumption(history, unfinished, unsaved, claims, catch_up, in_flight, period)
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)

@@ -19,7 +19,6 @@ from bot.i18n.languages import Languages
 from bot.inbox.admission import Admission
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
-from bot.inbox.identity import Identity
 from bot.inbox.in_flight import InFlight
 from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.messages import Inbox
@@ -101,7 +100,7 @@ class InboxStage:
         self.catch_up = CatchUp(self.in_flight)
         self.claims = Claims(self.in_flight, self.catch_up.released)
         self.unsaved = Unsaved(history)
-        languages, pacer, identity = Languages("en"), Pacer(), Identity(client)
+        languages, pacer = Languages("en"), Pacer()
         channels = Channels(client, history.places, pacer)
         self.assistant = assistant = an_assistant(
             self.model,
@@ -113,7 +112,7 @@ class InboxStage:
         )
         attachments = Attachments("http://127.0.0.1:1", max_bytes=0, images=False)
         self.questions = Questions(
-            history, channels, identity, attachments=attachments, languages=languages
+            history, channels, client, attachments=attachments, languages=languages
         )
         self.replies = replies = ReplyFactory(
             assistant, history, self.questions, channels, self.unsaved, pacer, max_parts=10
@@ -121,7 +120,7 @@ class InboxStage:
         admission = Admission(
             assistant,
             history,
-            identity,
+            client,
             UserRateLimit(QUESTIONS_PER_MINUTE),
             languages,
             message_content=True,
@@ -137,7 +136,7 @@ class InboxStage:
             replies,
             UnfinishedInteractions(assistant, replies, self.places, channels),
             channels,
-            identity,
+            client,
         )
 
     async def said(self, text: str, channel: str | None = None, **more: Any) -> discord.Message:

@@ -58,7 +58,6 @@ FACES: dict[str, set[str]] = {
         "channels",
         "claims",
         "edits",
-        "identity",
         "in_flight",
         "interaction_places",
         "interactions",

@@ -24,6 +24,12 @@ CODE: Final = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 ASKING_TYPES: Final = frozenset({discord.MessageType.default, discord.MessageType.reply})
 
 
+def own_id(client: discord.Client) -> int:
+    """Return the id of the bot's user, which is known once *client* has logged in."""
+    assert client.user is not None
+    return client.user.id
+
+
 def from_a_person(message: discord.Message) -> bool:
     """Whether a person wrote *message*, not a bot, a webhook or Discord itself."""
     return not message.author.bot and message.webhook_id is None and message.type in ASKING_TYPES

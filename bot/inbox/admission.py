@@ -9,7 +9,6 @@ from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.inbox import addressing
-from bot.inbox.identity import Identity
 from bot.inbox.questions import Question, with_refusal
 from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.storage.exchanges import History
@@ -27,7 +26,7 @@ class Admission:
         self,
         assistant: Assistant,
         history: History,
-        identity: Identity,
+        client: discord.Client,
         limit: UserRateLimit,
         languages: Languages,
         *,
@@ -35,7 +34,7 @@ class Admission:
     ) -> None:
         self._assistant = assistant
         self._history = history
-        self._identity = identity
+        self._client = client
         self._limit = limit
         self._languages = languages
         self._message_content = message_content
@@ -76,7 +75,7 @@ class Admission:
         strings = self._languages.of_guild(guild_id)
         if guild_id is None:
             return self._assistant.nothing_read(strings)
-        if addressing.mentions_me(message, self._identity.user_id):
+        if addressing.mentions_me(message, addressing.own_id(self._client)):
             return strings.hint_no_question
         if self._message_content:
             return None

@@ -6,6 +6,7 @@ import discord
 
 from bot.conversation.exchange import Exchange, FromMessage
 from bot.conversation.prompt_markup import defused
+from bot.inbox.addressing import own_id
 
 IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
 IN_CHANNEL: Final = '⟦This conversation is in {place} of the server "{guild}"{topic}⟧'
@@ -35,7 +36,7 @@ def channel_context(client: discord.Client, exchange: Exchange) -> str:
     if channel is None:
         return ""
     name = f"#{_plain(channel.name, NAME_LENGTH)}"
-    if thread is not None and _is_named_by_person(thread, client):
+    if thread is not None and thread.owner_id != own_id(client):  # A person chose its name.
         name = f'the thread "{_plain(thread.name, NAME_LENGTH)}" of {name}'
     topic = _plain(_topic_of(channel), TOPIC_LENGTH)
     return IN_CHANNEL.format(
@@ -43,12 +44,6 @@ def channel_context(client: discord.Client, exchange: Exchange) -> str:
         guild=_plain(guild.name, NAME_LENGTH),
         topic=TOPIC.format(topic=topic) if topic else "",
     )
-
-
-def _is_named_by_person(thread: discord.Thread, client: discord.Client) -> bool:
-    """Whether a person, not the bot, chose the name of *thread*."""
-    assert client.user is not None
-    return thread.owner_id != client.user.id
 
 
 def _topic_of(channel: discord.abc.GuildChannel) -> object:

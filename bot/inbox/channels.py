@@ -86,8 +86,7 @@ class Channels:
                 thread = await self.of(message)
                 if not isinstance(thread, discord.Thread):  # Perhaps it can be fetched later.
                     return False
-                assert self._client.user is not None
-                own = thread.owner_id == self._client.user.id
+                own = thread.owner_id == addressing.own_id(self._client)
             self.remember_thread(place_id, own=own)
         return self._own_threads[place_id]
 

@@ -18,7 +18,6 @@ from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.inbox.claims import Claims
-from bot.inbox.identity import Identity
 from bot.inbox.recent_edits import RecentEdits, Version
 from bot.storage.exchanges import History
 from bot.transport.payload_checks import is_snowflake
@@ -53,14 +52,14 @@ class Edits:
         self,
         memory: Memory,
         history: History,
-        identity: Identity,
+        client: discord.Client,
         claims: Claims,
         *,
         delete_replies: Callable[[], None],
     ) -> None:
         self._memory = memory
         self._history = history
-        self._identity = identity
+        self._client = client
         self._claims = claims
         self._delete_replies = delete_replies
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
@@ -72,7 +71,7 @@ class Edits:
     async def edited(self, message: discord.Message) -> bool:
         """Apply an edit; whether *message* may have become a question by it."""
         assert message.edited_at is not None
-        me_id = self._identity.user_id
+        me_id = addressing.own_id(self._client)
         version = Version(
             addressing.readable_text(message, me_id),
             addressing.embedded(message, me_id),

@@ -23,7 +23,6 @@ from bot.i18n.sentences import Sentences
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.embeds import RecentForwards
-from bot.inbox.identity import Identity
 from bot.inbox.reply_chain import ReplyChain
 from bot.inbox.threads import Asked, thread_possible
 from bot.storage.exchanges import History
@@ -58,17 +57,17 @@ class Questions:
         self,
         history: History,
         channels: Channels,
-        identity: Identity,
+        client: discord.Client,
         *,
         attachments: Attachments,
         languages: Languages,
     ) -> None:
         self._history = history
         self._channels = channels
-        self._identity = identity
+        self._client = client
         self._attachments = attachments
         self._languages = languages
-        self._chain = ReplyChain(channels, history, identity)
+        self._chain = ReplyChain(channels, history, client)
         self._forwards = RecentForwards()
 
     async def is_for_me(self, message: discord.Message) -> bool:
@@ -77,7 +76,7 @@ class Questions:
         It is if it is a direct message, mentions the bot, replies to it, or is in a thread of the
         bot's own and does not only mention others.
         """
-        me_id = self._identity.user_id
+        me_id = addressing.own_id(self._client)
         is_direct = addressing.guild_id_of(message) is None
         if is_direct or addressing.mentions_me(message, me_id):
             return True
@@ -92,7 +91,7 @@ class Questions:
 
     async def read(self, message: discord.Message) -> Question:
         """Return what *message* asks, as far as that is known without a request to Discord."""
-        me_id, channel = self._identity.user_id, self._channels.known(message)
+        me_id, channel = addressing.own_id(self._client), self._channels.known(message)
         parent_id = await self._channels.parent_id_of(message)
         guild_id = addressing.guild_id_of(message)
         exchange = Exchange(
@@ -143,7 +142,7 @@ class Questions:
             exchange = replace(exchange, conversation=conversation)
         if question.unresolved:
             target = await self._channels.replied_to(message)
-            exchange = _quoting(exchange, target, self._identity.user_id)
+            exchange = _quoting(exchange, target, addressing.own_id(self._client))
         resolved = replace(question, exchange=exchange, unresolved=False)
         if resolved.asks or resolved.refusal is not None:
             resolved = self._placed(resolved, channel)
@@ -204,7 +203,7 @@ class Questions:
             except HistoryFailed as error:
                 log.warning("Cannot read what message %d is: %s", reference.message_id, error)
             target = await self._channels.replied_to(message)
-        return target is not None and target.author.id == self._identity.user_id
+        return target is not None and target.author.id == addressing.own_id(self._client)
 
     def _placed(self, question: Question, channel: object) -> Question:
         """Return *question* with the place of its answer: a thread of its own if that can be."""
@@ -212,7 +211,7 @@ class Questions:
         threaded = (
             question.asks
             and question.refusal is None
-            and thread_possible(message, channel, self._identity.user_id)
+            and thread_possible(message, channel, addressing.own_id(self._client))
         )
         place_id = message.id if threaded else message.channel.id
         return replace(question, exchange=replace(question.exchange, place_id=place_id))
@@ -228,7 +227,7 @@ class Questions:
             return QuestionContext()
         files = Files()
         if not exchange.files:
-            by_others = subject is not None and subject.author.id != self._identity.user_id
+            by_others = subject is not None and subject.author.id != addressing.own_id(self._client)
             quoted = attachments_of(subject) if subject is not None and by_others else []
             strings = self.strings_for(exchange)
             files = await self._attachments.read(attachments_of(message), quoted, strings)

@@ -11,7 +11,6 @@ from bot.conversation.exchange import Conversation, Exchange, FromInteraction, R
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
-from bot.inbox.identity import Identity
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -23,10 +22,10 @@ CHAIN_SECONDS: Final = 3.0  # for all of them: a quick answer is worth more than
 class ReplyChain:
     """Follows replies upwards, to an answer of the bot or to a question that was asked."""
 
-    def __init__(self, channels: Channels, history: History, identity: Identity) -> None:
+    def __init__(self, channels: Channels, history: History, client: discord.Client) -> None:
         self._channels = channels
         self._history = history
-        self._identity = identity
+        self._client = client
 
     async def above(self, question: discord.Message, place: Conversation) -> ReplyContext:
         """Return what *question*, asked in *place*, is about besides what it quotes.
@@ -70,7 +69,7 @@ class ReplyChain:
             above = await self._channels.replied_to(message)
             if above is None:
                 break
-            quotation = addressing.quotation(above, self._identity.user_id)
+            quotation = addressing.quotation(above, addressing.own_id(self._client))
             if not quotation:
                 break
             # The prompt of a question that was asked had the replies above it.

@@ -15,7 +15,6 @@ from bot.errors import ReplyDelayed, ReplyLost
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.edits import is_edit
-from bot.inbox.identity import Identity
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import Asked, in_place
@@ -48,7 +47,7 @@ class Unfinished:
         replies: ReplyFactory,
         interactions: UnfinishedInteractions,
         channels: Channels,
-        identity: Identity,
+        client: discord.Client,
     ) -> None:
         self._assistant = assistant
         self._history = history
@@ -56,7 +55,7 @@ class Unfinished:
         self._replies = replies
         self._interactions = interactions
         self._channels = channels
-        self._identity = identity
+        self._client = client
 
     async def resume(self, question: OpenQuestion, *, oldest_id: int) -> Delivery:
         """Finish *question*, if that is possible now; raises HistoryFailed.
@@ -159,7 +158,7 @@ class Unfinished:
             unread: discord.PartialMessage = channel.get_partial_message(exchange.message_id)
             return unread
         if is_edit(message):
-            me_id = self._identity.user_id
+            me_id = addressing.own_id(self._client)
             await self._assistant.memory.amend(
                 exchange.message_id,
                 addressing.readable_text(message, me_id),
@@ -241,7 +240,7 @@ class Unfinished:
             except discord.HTTPException as error:
                 raise lost_because(error, channel) from error
             if page:
-                me_id = self._identity.user_id
+                me_id = addressing.own_id(self._client)
                 own = own or []
                 own += [_own_message(one) for one in page if one.author.id == me_id]
             if len(page) < MESSAGES:

@@ -7,7 +7,6 @@ from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
 from bot.inbox.admission import Admission
-from bot.inbox.identity import Identity
 from bot.inbox.questions import Question
 from bot.inbox.user_limits import UserRateLimit
 from tests.inbox_stage import InboxStage
@@ -17,7 +16,7 @@ def admission(stage: InboxStage, *, message_content: bool = True, limit: int = 1
     return Admission(
         stage.assistant,
         stage.history,
-        Identity(stage.client),
+        stage.client,
         UserRateLimit(limit),
         Languages("en"),
         message_content=message_content,

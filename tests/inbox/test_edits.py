@@ -19,7 +19,6 @@ from bot.i18n.languages import Languages
 from bot.inbox import edits as edits_module
 from bot.inbox.claims import Claims
 from bot.inbox.edits import MAX_WAITING, Edits
-from bot.inbox.identity import Identity
 from bot.inbox.in_flight import InFlight
 from bot.inbox.recent_edits import RecentEdits, Version
 from bot.storage.exchanges import History
@@ -50,7 +49,7 @@ class Scene:
         self.edits = Edits(
             memory,
             self.history,
-            Identity(World().client),
+            World().client,
             self.claims,
             delete_replies=self._withdraw,
         )

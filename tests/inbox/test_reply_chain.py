@@ -9,7 +9,6 @@ import pytest
 from bot.conversation.exchange import Conversation, FromInteraction
 from bot.inbox import reply_chain
 from bot.inbox.channels import Channels
-from bot.inbox.identity import Identity
 from bot.inbox.reply_chain import MAX_ABOVE, ReplyChain
 from bot.transport.pacer import Pacer
 from tests.doubles import an_exchange, keep
@@ -22,7 +21,7 @@ class Scene:
     def __init__(self, stage: InboxStage) -> None:
         self.stage = stage
         channels = Channels(stage.client, stage.history.places, Pacer())
-        self.chain = ReplyChain(channels, stage.history, Identity(stage.client))
+        self.chain = ReplyChain(channels, stage.history, stage.client)
         self.last: Json | None = None
 
     async def say(self, text: str, author: str = "Mina") -> Json:
