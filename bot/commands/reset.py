@@ -22,7 +22,7 @@ def add_reset(surface: Surface, memory: Memory, edits: Edits) -> None:
         place = replace(managed_place(interaction), person_id=interaction.user.id)
 
         async def work() -> int:
-            await edits.applied()
+            await edits.apply_waiting()
             return await memory.reset(place, interaction.id)
 
         count = await run_or_defer(interaction, work())

@@ -108,18 +108,24 @@ class Edits:
             await self._claims.wait_until_stored(message_id)
             await self._apply(partial(self._forget, [message_id]))
 
-    async def applied(self) -> None:
-        """Wait until all changes so far are applied, or wait for the database."""
-        await self._apply_waiting()
+    async def apply_waiting(self) -> None:
+        """Apply the waiting changes, as far as the database takes them.
+
+        That is done in a task of its own: a deletion may cancel the very answer that waits for it.
+        """
+        applying = asyncio.create_task(self._apply_in_order())
+        self._applying.add(applying)
+        applying.add_done_callback(self._applying.discard)
+        await asyncio.shield(applying)
 
     async def finish(self, most_seconds: float) -> None:
         """Apply the waiting changes before the bot stops, for at most *most_seconds*."""
         with suppress(TimeoutError):
             async with asyncio.timeout(most_seconds):
-                await self._apply_waiting()
+                await self.apply_waiting()
                 while self._waiting:
                     await asyncio.sleep(STOPPING_RETRY_SECONDS)
-                    await self._apply_waiting()
+                    await self.apply_waiting()
         if self._waiting:
             log.warning("Left %d edits and deletions to the next start", len(self._waiting))
 
@@ -142,7 +148,7 @@ class Edits:
 
         Changes that came while the question was on its way into the database are stored, too.
         """
-        await self.applied()
+        await self.apply_waiting()
         deleted_places = tuple(self._recent.deleted_places(exchange))
         for place_id in deleted_places:
             await self._apply(partial(self._forget_place, place_id))
@@ -161,27 +167,17 @@ class Edits:
         while True:
             await self._failed.wait()
             await asyncio.sleep(BACKOFF.seconds(failures))
-            await self._apply_waiting()
+            await self.apply_waiting()
             failures = failures + 1 if self._waiting else 1
 
     async def _apply(self, change: Callable[[], Awaitable[None]]) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            await self._apply_waiting()
+            await self.apply_waiting()
         if len(self._waiting) >= MAX_WAITING:
             log.warning("Leave a change to the next start: %d changes wait", len(self._waiting))
             return
         self._waiting.append(change)
-        await self._apply_waiting()
-
-    async def _apply_waiting(self) -> None:
-        """Apply the waiting changes, in a task of their own.
-
-        A deletion may cancel the very answer that waits for it.
-        """
-        applying = asyncio.create_task(self._apply_in_order())
-        self._applying.add(applying)
-        applying.add_done_callback(self._applying.discard)
-        await asyncio.shield(applying)
+        await self.apply_waiting()
 
     async def _apply_in_order(self) -> None:
         async with self._turn:
@@ -190,18 +186,15 @@ class Edits:
                     await self._waiting[0]()
                 except HistoryFailed as error:
                     if error.may_pass:
-                        self._note(error)
+                        if not self._failed.is_set():
+                            log.warning("Postpone edits and deletions: %s", error)
+                        self._failed.set()
                         return
                     log.warning("Cannot apply a change: %s", error)
                 except Exception:  # A change that always fails must not block the others.
                     log.exception("Cannot apply a change: internal error")
                 self._waiting.popleft()
             self._failed.clear()
-
-    def _note(self, error: HistoryFailed) -> None:
-        if not self._failed.is_set():
-            log.warning("Postpone edits and deletions: %s", error)
-        self._failed.set()
 
     async def _edit(self, message_id: int, version: Version) -> None:
         if not await self._history.knows(message_id):

@@ -50,7 +50,7 @@ class InteractionPlaces:
     ) -> Destination:
         """Return the place of an answer that has these *parts*."""
         place = exchange.conversation
-        is_member = self._is_member(place)
+        is_member = self._client.get_guild(place.guild_id or 0) is not None
         # Final buttons have to work after the token expired: in a channel that the bot can read, or
         # by the token of the press if one person alone sees them.
         has_buttons = bool(place.person_id) or (is_member and self.is_readable(place))
@@ -85,10 +85,6 @@ class InteractionPlaces:
             return await self._channels.call(request)
         except discord.HTTPException as error:
             raise lost_because(error, channel) from error
-
-    def _is_member(self, place: Conversation) -> bool:
-        """Whether the bot is a member of the guild of *place*."""
-        return place.guild_id is not None and self._client.get_guild(place.guild_id) is not None
 
 
 def as_shown(exchange: Exchange, original: Original) -> Exchange:

@@ -29,10 +29,6 @@ REJECT_SECONDS: Final = 0.5  # for the record of a rate-limited question, before
 ACKNOWLEDGED: Final = 40060  # Discord: already answered, such as by a call whose response was lost
 
 
-class _Ended(Exception):
-    """Discord does not take an answer to the interaction."""
-
-
 class Interactions:
     """Handles the questions of commands. Their exchanges have the id of the interaction."""
 
@@ -127,7 +123,7 @@ class Interactions:
             channel = self._places.channel(exchange)
             if original is None:
                 original = await self._places.original(channel)
-        except (_Ended, ReplyLost) as error:
+        except ReplyLost as error:
             log.warning("Cannot answer question %d: %s", interaction.id, error)
             if await storing:
                 await self._end(exchange)
@@ -167,7 +163,7 @@ class Interactions:
     async def _defer(self, interaction: discord.Interaction, exchange: Exchange) -> Original | None:
         """Defer the answer; return its first message, None if Discord's response is unreadable.
 
-        Raises _Ended.
+        Raises ReplyLost if Discord takes no answer to the interaction.
         """
         private = bool(exchange.conversation.person_id)
         try:
@@ -177,7 +173,7 @@ class Interactions:
             log.info("Cannot tell if %d was deferred: %s", interaction.id, type(error).__name__)
         except discord.HTTPException as error:
             if error.code != ACKNOWLEDGED:
-                raise _Ended(f"code {error.code}") from error
+                raise ReplyLost(f"code {error.code}") from error
         else:
             if begun is not None and begun.message_id is not None:
                 return Original(begun.message_id, begun.is_ephemeral())

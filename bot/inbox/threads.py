@@ -77,10 +77,6 @@ async def _thread_from(message: Asked, name: str) -> discord.Thread | None:
     except discord.HTTPException as error:
         if error.code != THREAD_EXISTS:
             raise
-        return await _existing_thread(message)
-
-
-async def _existing_thread(message: Asked) -> discord.Thread | None:
     assert message.guild is not None
     thread = message.guild.get_thread(message.id) or await message.guild.fetch_channel(message.id)
     return thread if isinstance(thread, discord.Thread) else None

@@ -73,7 +73,7 @@ class Scene:
     async def asked(self, exchange: Exchange) -> str:
         """Let a question that is stored be answered; return what the model was asked."""
         await self.assistant.answer(exchange, DoubleReply())
-        await self.edits.applied()
+        await self.edits.apply_waiting()
         turns = self.model.history[-1].turns if self.model.history else ()
         return "\n".join(turn.text for turn in turns)
 
@@ -235,7 +235,7 @@ async def test_an_edit_that_waits_for_the_database_is_in_time_for_the_answer(
     prompt = await scene.asked(question)
     assert "After?" in prompt
     assert "Before?" not in prompt
-    await scene.edits.applied()
+    await scene.edits.apply_waiting()
     assert await scene.stands(1) == "After?"
 
 
