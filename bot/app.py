@@ -30,7 +30,6 @@ from bot.commands.usage import add_usage
 from bot.connection import Connection
 from bot.i18n.languages import Languages
 from bot.inbox.access import Access
-from bot.inbox.admission import Admission
 from bot.inbox.channel_context import channel_context
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
@@ -143,20 +142,19 @@ def build(
     )
     assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
 
-    questions = Questions(history, channels, client, attachments=attachments, languages=languages)
+    questions = Questions(
+        history,
+        channels,
+        client,
+        attachments=attachments,
+        languages=languages,
+        message_content=client.intents.message_content,
+    )
     unsaved = Unsaved(history)
     replies = ReplyFactory(
         assistant, history, questions, channels, unsaved, pacer, settings.reply_parts
     )
-    admission = Admission(
-        assistant,
-        history,
-        client,
-        limit,
-        languages,
-        message_content=client.intents.message_content,
-    )
-    inbox = Inbox(assistant, history, questions, claims, admission, replies, unsaved)
+    inbox = Inbox(assistant, history, questions, claims, limit, replies, unsaved)
     places = InteractionPlaces(client, channels)
     interactions = Interactions(assistant, history, questions, claims, limit, replies, places)
 

@@ -16,7 +16,6 @@ from bot.attachments.reader import Attachments
 from bot.conversation.exchange import Conversation, Exchange, OpenQuestion, State
 from bot.errors import ReplyLost
 from bot.i18n.languages import Languages
-from bot.inbox.admission import Admission
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
@@ -101,7 +100,7 @@ class InboxStage:
         self.claims = Claims(self.in_flight, self.catch_up.released)
         self.unsaved = Unsaved(history)
         languages, pacer = Languages("en"), Pacer()
-        channels = Channels(client, history.places, pacer)
+        self.channels = channels = Channels(client, history.places, pacer)
         self.assistant = assistant = an_assistant(
             self.model,
             history,
@@ -110,23 +109,13 @@ class InboxStage:
             languages=languages,
             pictures=PromptImages(0),
         )
-        attachments = Attachments("http://127.0.0.1:1", max_bytes=0, images=False)
-        self.questions = Questions(
-            history, channels, client, attachments=attachments, languages=languages
-        )
+        self.questions = self.questions_with(message_content=True)
         self.replies = replies = ReplyFactory(
             assistant, history, self.questions, channels, self.unsaved, pacer, max_parts=10
         )
-        admission = Admission(
-            assistant,
-            history,
-            client,
-            UserRateLimit(QUESTIONS_PER_MINUTE),
-            languages,
-            message_content=True,
-        )
+        limit = UserRateLimit(QUESTIONS_PER_MINUTE)
         self.inbox = Inbox(
-            assistant, history, self.questions, self.claims, admission, replies, self.unsaved
+            assistant, history, self.questions, self.claims, limit, replies, self.unsaved
         )
         self.places = DoublePlaces(client, dm)
         self.unfinished = Unfinished(
@@ -137,6 +126,17 @@ class InboxStage:
             UnfinishedInteractions(assistant, replies, self.places, channels),
             channels,
             client,
+        )
+
+    def questions_with(self, *, message_content: bool) -> Questions:
+        """Return what reads questions, with or without that intent."""
+        return Questions(
+            self.history,
+            self.channels,
+            self.client,
+            attachments=Attachments("http://127.0.0.1:1", max_bytes=0, images=False),
+            languages=Languages("en"),
+            message_content=message_content,
         )
 
     async def said(self, text: str, channel: str | None = None, **more: Any) -> discord.Message:

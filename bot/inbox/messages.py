@@ -5,13 +5,14 @@ import logging
 import discord
 
 from bot.assistant.assistant import Assistant, Delivery
+from bot.conversation.exchange import State
 from bot.errors import HistoryFailed
-from bot.inbox.admission import Admission
 from bot.inbox.claims import Claims
-from bot.inbox.questions import Question, Questions
+from bot.inbox.questions import Question, Questions, with_refusal
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import in_place
 from bot.inbox.unsaved import Unsaved
+from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Inbox:
         history: History,
         questions: Questions,
         claims: Claims,
-        admission: Admission,
+        limit: UserRateLimit,
         replies: ReplyFactory,
         unsaved: Unsaved,
     ) -> None:
@@ -34,7 +35,7 @@ class Inbox:
         self._history = history
         self._questions = questions
         self._claims = claims
-        self._admission = admission
+        self._limit = limit
         self._replies = replies
         self._unsaved = unsaved
 
@@ -60,7 +61,7 @@ class Inbox:
     async def store_missed(self, message: discord.Message) -> bool:
         """Store a question for recovery to answer; whether it was new. Raises HistoryFailed."""
         with self._claims.claim(message.id, (message.channel.id, 0)) as claim:
-            question = await self._admit(message) if claim is not None else None
+            question = await self.admit(message) if claim is not None else None
             if question is None or not await self._history.receive(question.exchange):
                 return False
             if question.refusal is not None:
@@ -68,15 +69,42 @@ class Inbox:
                 await self._history.complete(question.exchange, state, [notice])
             return True
 
-    async def _admit(self, message: discord.Message) -> Question | None:
-        """Return what *message* asks, with a refusal if it is refused; None if it is ignored."""
+    async def admit(self, message: discord.Message) -> Question | None:
+        """Return what *message* asks, with a refusal if it is not answered; None if it is ignored.
+
+        A hint counts against the rate limit like an answer.
+        """
         if message.id in self._unsaved:
             return None
-        return await self._admission.judge(await self._questions.read(message))
+        question = await self._questions.read(message)
+        if not question.asks:
+            hint = await self._hint(question)
+            if hint is None:
+                return None
+            question = with_refusal(question, State.ANSWERED, hint)
+        verdict = self._limit.judge(message.author.id, message.id)
+        if verdict is Verdict.ADMITTED:
+            return question
+        log.info("Rate-limited question %d", message.id)
+        if verdict is Verdict.REFUSED:
+            sentence = self._questions.strings_for(question.exchange).rate_limited
+            notice = sentence.format(limit=self._limit.questions_per_minute)
+            return with_refusal(question, State.FAILED, notice)
+        try:  # Backfill does not find what is recorded.
+            await self._history.reject(question.exchange)
+        except HistoryFailed as error:
+            log.warning("Cannot record question %d: %s", message.id, error)
+        return None
+
+    async def _hint(self, question: Question) -> str | None:
+        """Return the notice for a message without text, None if it gets none."""
+        if question.exchange.conversation.guild_id is None:
+            return self._assistant.nothing_read(self._questions.strings_for(question.exchange))
+        return await self._questions.hint_in_guild(question)
 
     async def _store(self, message: discord.Message) -> Question | None:
         """Store a question, or note that it is unsaved; None if it is not to be answered."""
-        question = await self._admit(message)
+        question = await self.admit(message)
         if question is None:
             return None
         try:

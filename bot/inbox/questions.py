@@ -51,7 +51,10 @@ class Question:
 
 
 class Questions:
-    """Reads messages as questions to the bot."""
+    """Reads messages as questions to the bot.
+
+    *message_content*: whether the bot can read messages that do not mention it.
+    """
 
     def __init__(
         self,
@@ -61,12 +64,14 @@ class Questions:
         *,
         attachments: Attachments,
         languages: Languages,
+        message_content: bool,
     ) -> None:
         self._history = history
         self._channels = channels
         self._client = client
         self._attachments = attachments
         self._languages = languages
+        self._message_content = message_content
         self._chain = ReplyChain(channels, history, client)
         self._forwards = RecentForwards()
 
@@ -155,6 +160,24 @@ class Questions:
             except HistoryFailed as error:
                 log.warning("Cannot store what question %d refers to: %s", message.id, error)
         return resolved
+
+    async def hint_in_guild(self, question: Question) -> str | None:
+        """Return the notice for a message without text in a guild, None if it gets none.
+
+        People share images in the bot's own threads as well. Without the intent, a message with
+        text looks the same as such an image, so a thread gets the notice once.
+        """
+        message, strings = question.message, self.strings_for(question.exchange)
+        if addressing.mentions_me(message, addressing.own_id(self._client)):
+            return strings.hint_no_question
+        if self._message_content:
+            return None
+        try:
+            first = await self._history.places.claim_first_hint(message.channel.id)
+        except HistoryFailed as error:
+            log.warning("Cannot read whether %d got a hint: %s", message.channel.id, error)
+            return None
+        return strings.hint_needs_mention if first else None
 
     def thread_title_source(self, message: Asked, exchange: Exchange) -> str:
         """Return the text from which `thread_name` makes the name of an answer's thread."""

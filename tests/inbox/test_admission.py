@@ -1,77 +1,76 @@
-"""Which notice a message without words gets, in which place."""
+"""Which messages get a notice instead of an answer: those without words, and those too many."""
 
+import discord
 import pytest
 
 from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed
-from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.inbox.admission import Admission
-from bot.inbox.questions import Question
+from bot.inbox.messages import Inbox
 from bot.inbox.user_limits import UserRateLimit
 from tests.inbox_stage import InboxStage
 
 
-def admission(stage: InboxStage, *, message_content: bool = True, limit: int = 100) -> Admission:
-    return Admission(
+def an_inbox(stage: InboxStage, *, message_content: bool = True, limit: int = 100) -> Inbox:
+    return Inbox(
         stage.assistant,
         stage.history,
-        stage.client,
+        stage.questions_with(message_content=message_content),
+        stage.claims,
         UserRateLimit(limit),
-        Languages("en"),
-        message_content=message_content,
+        stage.replies,
+        stage.unsaved,
     )
 
 
-async def wordless(stage: InboxStage, channel: str | None = None) -> Question:
-    """Return what is read of a message of which nothing can be read."""
+async def wordless(stage: InboxStage, channel: str | None = None) -> discord.Message:
+    """Return a message of which nothing can be read."""
     sticker = [{"id": "1", "name": "Wave", "format_type": 1}]
-    message = await stage.said("", channel, sticker_items=sticker)
-    return await stage.questions.read(message)
+    return await stage.said("", channel, sticker_items=sticker)
 
 
-async def hint(judge: Admission, question: Question) -> str | None:
-    judged = await judge.judge(question)
-    if judged is None:
+async def hint(inbox: Inbox, message: discord.Message) -> str | None:
+    admitted = await inbox.admit(message)
+    if admitted is None:
         return None
-    assert judged.refusal is not None
-    state, notice = judged.refusal
+    assert admitted.refusal is not None
+    state, notice = admitted.refusal
     assert state is State.ANSWERED
     return notice
 
 
 async def test_in_direct_messages_there_is_a_hint_each_time(stage: InboxStage) -> None:
-    judge = admission(stage)
+    inbox = an_inbox(stage)
     for _ in range(2):
-        assert await hint(judge, await wordless(stage)) == ENGLISH.hint_text_only
+        assert await hint(inbox, await wordless(stage)) == ENGLISH.hint_text_only
 
 
 async def test_in_a_channel_a_message_without_words_is_ignored(stage: InboxStage) -> None:
     """People share images in the bot's own threads."""
-    assert await hint(admission(stage), await wordless(stage, "general")) is None
+    assert await hint(an_inbox(stage), await wordless(stage, "general")) is None
 
 
 async def test_without_the_intent_a_channel_gets_the_hint_once(stage: InboxStage) -> None:
-    judge = admission(stage, message_content=False)
-    hints = [await hint(judge, await wordless(stage, "general")) for _ in range(2)]
+    inbox = an_inbox(stage, message_content=False)
+    hints = [await hint(inbox, await wordless(stage, "general")) for _ in range(2)]
     assert hints == [ENGLISH.hint_needs_mention, None]
 
 
 async def test_if_the_database_cannot_say_whether_there_was_a_hint_there_is_none(
     stage: InboxStage,
 ) -> None:
-    judge = admission(stage, message_content=False)
-    question = await wordless(stage, "general")
+    inbox = an_inbox(stage, message_content=False)
+    message = await wordless(stage, "general")
     stage.database.fail(1)
-    assert await hint(judge, question) is None
+    assert await hint(inbox, message) is None
 
 
 async def test_a_hint_counts_against_the_rate_limit(stage: InboxStage) -> None:
-    judge = admission(stage, limit=1)
-    assert await hint(judge, await wordless(stage)) is not None
-    judged = await judge.judge(await wordless(stage))
-    assert judged is not None
-    assert judged.refusal == (State.FAILED, ENGLISH.rate_limited.format(limit=1))
+    inbox = an_inbox(stage, limit=1)
+    assert await hint(inbox, await wordless(stage)) is not None
+    admitted = await inbox.admit(await wordless(stage))
+    assert admitted is not None
+    assert admitted.refusal == (State.FAILED, ENGLISH.rate_limited.format(limit=1))
 
 
 async def test_an_ignored_question_is_ignored_even_if_that_cannot_be_recorded(
@@ -80,8 +79,8 @@ async def test_an_ignored_question_is_ignored_even_if_that_cannot_be_recorded(
     async def failing(_: Exchange) -> bool:
         raise HistoryFailed("disk")
 
-    judge = admission(stage, limit=1)
+    inbox = an_inbox(stage, limit=1)
     for _ in range(2):
-        assert await judge.judge(await stage.questions.read(await stage.said("Why?"))) is not None
+        assert await inbox.admit(await stage.said("Why?")) is not None
     monkeypatch.setattr(stage.history, "reject", failing)
-    assert await judge.judge(await stage.questions.read(await stage.said("Why?"))) is None
+    assert await inbox.admit(await stage.said("Why?")) is None
