@@ -18,12 +18,12 @@ _ATTRIBUTES: Final = (
 _ATTRIBUTE_PREFIX: Final = (
     r"(?: +(?:[a-z-]{0,20}|[a-z-]{1,20}=(?:\"[^\"<>\n]*\"?|'[^'<>\n]*'?|[^\s\"'<>=]*)))"
 )
-_OPENING: Final = Construct.of(
+_OPENING: Final = Construct(
     rf"(?i:<({_NAME}){_ATTRIBUTES} ?/?>)",
     rf"(?i:<(?:{_NAME_PREFIX}|{_NAME}{_ATTRIBUTES}(?:{_ATTRIBUTE_PREFIX}| ?/?))?)",
     TAG_LENGTH,
 )
-_CLOSING: Final = Construct.of(rf"(?i:</({_NAME}) ?>)", rf"(?i:<(?:/(?:{_NAME_PREFIX} ?)?)?)", 12)
+_CLOSING: Final = Construct(rf"(?i:</({_NAME}) ?>)", rf"(?i:<(?:/(?:{_NAME_PREFIX} ?)?)?)", 12)
 
 _LINE_END: Final = r"[ \t\r]*+(?:\\?\n|<br ?/?>|\Z)"
 # Words have spaces between them, which tags that are markup need not have.
@@ -44,8 +44,8 @@ _AROUND: Final = re.compile(
 # A tag alone in its line is left out if more text follows; in a list item, which may be about the
 # tag, only if that text is not the next item.
 _ITEM: Final = re.compile(r"[-*+•.)]")
-_MORE: Final = Construct.of(r"[\s>]*+[^\s>]", r"[\s>]*+", TAG_LENGTH)
-_MORE_OF_ITEM: Final = Construct.of(r"[\s>]*+[^\s>\d*+•─-]", r"[\s>]*+", TAG_LENGTH)
+_MORE: Final = Construct(r"[\s>]*+[^\s>]", r"[\s>]*+", TAG_LENGTH)
+_MORE_OF_ITEM: Final = Construct(r"[\s>]*+[^\s>\d*+•─-]", r"[\s>]*+", TAG_LENGTH)
 
 
 class BlockTags:

@@ -7,12 +7,12 @@ plain text. So the same text is read in the same way however it arrives.
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from bot.markdown.characters import shows_anything
 from bot.markdown.latex import subscript, superscript, to_unicode
 from bot.markdown.links import Link, link
-from bot.markdown.masked_links import WORD_JOINER, CodeTracker, break_links
+from bot.markdown.masked_links import LINK_END, WORD_JOINER, CodeTracker, break_links
 from bot.markdown.syntax import MARKER
 
 # Characters of a construct, from its first to its last; decision 014 has the reasons.
@@ -44,12 +44,16 @@ _LINK: Final = (
 )
 _IMAGE: Final = re.compile(r"!\[([^\[\]\n]*)\]\([^()\s]*\)")
 
+# Tags by the sign that they stand for: "_" and "^" begin a script, "`" is code.
 _TAGS: Final = {
     **dict.fromkeys(("b", "strong", "summary"), "**"),
     **dict.fromkeys(("i", "em"), "*"),
     **dict.fromkeys(("u", "ins"), "__"),
     **dict.fromkeys(("s", "del", "strike"), "~~"),
     **dict.fromkeys(("mark", "small", "span"), ""),
+    **dict.fromkeys(("code", "kbd", "tt", "samp"), "`"),
+    "sub": "_",
+    "sup": "^",
 }
 # These signs, or in group 1 an escape or a span of code, which may hold them.
 _SIGNS: Final = {
@@ -61,10 +65,9 @@ _SIGNS: Final = {
         ("~~", "~~"),
     )
 }
-_CODE_TAGS: Final = frozenset({"code", "kbd", "tt", "samp"})
 _MARKUP: Final = frozenset("\\`*_~|<>#-+@:$.)")
 # If one of these follows a "<", it begins nothing.
-_HARMLESS_AFTER: Final = re.compile(r"[\s\d=.,;)]")
+_HARMLESS_AFTER: Final = re.compile(r"[\s\d=.,;)]|\Z")
 
 
 class NeedMore(Exception):
@@ -107,17 +110,16 @@ class Token(NamedTuple):
     begins_line: bool = False  # The next token begins a line; its margin is in *shown* already.
 
 
-class Construct(NamedTuple):
-    """A construct of at most *length* characters; *prefix* matches what may still become one."""
+class Construct:
+    """A construct of at most *length* characters.
 
-    whole: re.Pattern[str]
-    prefix: re.Pattern[str]
-    length: int
+    *prefix* must match every prefix of what *whole* matches.
+    """
 
-    @classmethod
-    def of(cls, whole: str, prefix: str, length: int) -> "Construct":
-        """Compile a construct; *prefix* must match every prefix of what *whole* matches."""
-        return cls(re.compile(whole), re.compile(prefix), length)
+    def __init__(self, whole: str, prefix: str, length: int) -> None:
+        self.whole = re.compile(whole)
+        self.prefix = re.compile(prefix)
+        self.length = length
 
     def match(self, buffer: Buffer, at: int) -> re.Match[str] | None:
         """Return the match at *at*, None if none is possible; raises NeedMore."""
@@ -129,49 +131,49 @@ class Construct(NamedTuple):
         return None
 
 
-_INLINE_MATH: Final = Construct.of(
+_INLINE_MATH: Final = Construct(
     r"\$(?![\s$])((?:[^$\\`\n]|\\[^\n])++)(?<!\s)\$(?![0-9A-Za-z$])",
     r"\$(?:(?![\s$])(?:[^$\\`\n]|\\[^\n])*+\\?)?",
     MATH_LENGTH,
 )
-_BRACKET_MATH: Final = Construct.of(
+_BRACKET_MATH: Final = Construct(
     rf"\\\(((?:[^\\`\n]|\\[^)\n]|{_NOT_BLANK_LINE})++)\\\)",
     rf"\\\((?:[^\\`\n]|\\[^)\n]|{_NOT_BLANK_LINE})*+\\?",
     MATH_LENGTH,
 )
-_DISPLAY_MATH: Final = Construct.of(
+_DISPLAY_MATH: Final = Construct(
     rf"\$\$((?:[^$\\`\n]|\\[^\n]|\\?{_NOT_BLANK_LINE})++)\$\$",
     rf"\$\$(?:[^$\\`\n]|\\[^\n]|\\?{_NOT_BLANK_LINE})*+(?:\$|\\)?",
     DISPLAY_LENGTH,
 )
-_DISPLAY_BRACKETS: Final = Construct.of(
+_DISPLAY_BRACKETS: Final = Construct(
     rf"\\\[((?:[^\\`\n]|\\[^\]\n]|\\?{_NOT_BLANK_LINE})++)\\\]",
     rf"\\\[(?:[^\\`\n]|\\[^\]\n]|\\?{_NOT_BLANK_LINE})*+\\?",
     DISPLAY_LENGTH,
 )
-_LINKED: Final = Construct.of(_LINK, _LINK_PREFIX, LINK_LENGTH)
-_PICTURE: Final = Construct.of(f"!{_LINK}", f"!(?:{_LINK_PREFIX})?", LINK_LENGTH)
+_LINKED: Final = Construct(_LINK, _LINK_PREFIX, LINK_LENGTH)
+_PICTURE: Final = Construct(f"!{_LINK}", f"!(?:{_LINK_PREFIX})?", LINK_LENGTH)
 # A masked link for Discord, which has no limits, but not here: its text is too long or has a line
 # end.
-UNREAD_LINK: Final = Construct.of(
-    r"\](?=\(\s*<?[hH][tT][tT][pP][sS]?://|\(\s{20})",
+UNREAD_LINK: Final = Construct(
+    LINK_END.pattern,
     r"\](?:\(\s*<?(?:[hH](?:[tT](?:[tT](?:[pP](?:[sS]?(?::/?)?)?)?)?)?)?)?",
     50,
 )
 # The same if markup follows, because what it shows may be an address.
-_UNREAD_MARKED_LINK: Final = Construct.of(
-    rf"{UNREAD_LINK.whole.pattern}|\](?=\(\s*[^\s()<&\\$]{{0,8}}[<&\\$])",
+_UNREAD_MARKED_LINK: Final = Construct(
+    rf"{LINK_END.pattern}|\](?=\(\s*[^\s()<&\\$]{{0,8}}[<&\\$])",
     r"\](?:\(\s*[^\s()<&\\$]{0,8})?",
     50,
 )
-_FOOTNOTE: Final = Construct.of(r"\[\^([\w-]{1,40})\]", r"\[(?:\^[\w-]{0,40})?", 50)
-_ENTITY: Final = Construct.of(
+_FOOTNOTE: Final = Construct(r"\[\^([\w-]{1,40})\]", r"\[(?:\^[\w-]{0,40})?", 50)
+_ENTITY: Final = Construct(
     r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
     r"&(?:#(?:\d{0,7}|[xX][\da-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]{0,31})?",
     40,
 )
-_TAG: Final = Construct.of(r"<([A-Za-z]{1,10}) ?/?>", r"<(?:[A-Za-z]{1,10} ?/?)?", 14)
-_COMMENT: Final = Construct.of(r"<!--", r"<(?:!-?)?", 4)
+_TAG: Final = Construct(r"<([A-Za-z]{1,10}) ?/?>", r"<(?:[A-Za-z]{1,10} ?/?)?", 14)
+_COMMENT: Final = Construct(r"<!--(?s:.*?)-->", r"<(?:!(?:-(?:-(?s:.*))?)?)?", COMMENT_LENGTH)
 
 _PROSE: Final = re.compile(r"[^\\{}$\n]*?(?<![^\W\d_])[^\W\d_]{2,}+[ \t]+[^\W\d_]{2}")
 _STRONG_MATH: Final = re.compile(r"[\\^_=<>+{}]")
@@ -181,43 +183,55 @@ _WORD: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}+(?!\()")
 _EAST_ASIAN: Final = "\u1100"  # From here on, letters are words.
 
 
-class Style(Protocol):
-    """How the constructs that were found are written."""
+class Style:
+    """Writes the constructs that were found, as Discord's Markdown."""
 
     def escape(self, char: str) -> str:
         """Return a character that a backslash escapes."""
-        ...
+        return f"\\{char}"
 
     def character(self, char: str) -> str:
-        """Return a character that an entity names."""
-        ...
+        """Return a character that an entity names; it begins no markup, whatever is next to it."""
+        if char == "]":  # Escaped, it would end a formula.
+            return f"]{WORD_JOINER}"
+        return f"\\{char}" if char in _MARKUP else char
 
-    def code(self, source: str, content: str) -> str:
+    def code(self, source: str, content: str) -> str:  # noqa: ARG002  # Plain text has no backticks.
         """Return a span of code, given with its backticks as *source* and without as *content*."""
-        ...
+        return source
 
     def math(self, source: str) -> str:
-        """Return a formula within a line."""
-        ...
-
-    def display(self, source: str, margin: str | None) -> tuple[str, bool]:
-        """Return a displayed formula, and whether it needs lines of its own.
-
-        Such lines begin with *margin*; None means that there is only one line.
-        """
-        ...
+        """Return a formula within a line, as a span of code if Unicode cannot express it."""
+        shown = to_unicode(source)
+        if shown is not None:
+            return self.literal(shown)
+        return code_span(break_links(" ".join(source.split())))
 
     def link(self, found: Link) -> tuple[str, str]:
-        """Return the link, and a suffix to show after it unless the text already has it there."""
-        ...
+        """Return the link, and a suffix to show after it unless the text already has it there.
+
+        The link is masked if there is a URL to mask.
+        """
+        suffix = f" ({self.literal(found.target)})" if found.target else ""
+        if found.url is None:
+            return found.text, suffix
+        url = f"<{found.url}>" if re.search(r"[()]", found.url) else found.url
+        return f"[{found.text}]({url})", suffix
 
     def literal(self, text: str) -> str:
         """Return plain *text*, escaped so that none of it is read as markup."""
-        ...
+        text = re.sub(r"[\\`*_$@]|~(?=~)|\|(?=\|)|<(?=[@#:/\w])|\A[-+#>]", r"\\\g<0>", text)
+        return text.replace("](", f"]{WORD_JOINER}(")
 
     def tagged(self, mark: str, content: str) -> str:
-        """Return *content*, already in this style, between two *mark*s."""
-        ...
+        """Return *content*, already in this style, between two *mark*s; those within it go."""
+        if not mark or not shows_anything(content):
+            return content
+        before, _, after = content.partition(content.strip())
+        return f"{before}{emphasised(mark, content)}{after}"
+
+
+MARKED: Final = Style()
 
 
 class Inline:
@@ -266,8 +280,6 @@ class Inline:
         if stop > at:
             return self._plain(buffer, at, stop)
         char = buffer.text[at]
-        if char == "\n":
-            return self._plain(buffer, at, at + 1)
         is_address = self._in_url and char in "\\$![`"
         token = None if is_address else _READERS[char](self, buffer, at)
         if token is None:
@@ -289,8 +301,15 @@ class Inline:
 
     def _backslash(self, buffer: Buffer, at: int) -> Token | None:
         char = buffer.char(at + 1)
-        if char in {"(", "["} and (token := self._bracketed(buffer, at, char)):
-            return token
+        if char == "(":
+            found = _BRACKET_MATH.match(buffer, at)
+            if found and (is_math(found[1]) or _STRONG_MATH.search(found[1])):
+                return Token(found.end(), self._style.math(found[1]))
+        elif char == "[":
+            found = _DISPLAY_BRACKETS.match(buffer, at)
+            # Without signs or spaces it may be escaped text: \[sic\].
+            if found and (found[1] != found[1].strip() or _STRONG_MATH.search(found[1])):
+                return self._displayed(buffer, found)
         if char == "\n":  # Markdown: a line break, which Discord shows for any line end.
             return Token(at + 1, "")
         if char.isalnum() or char.isspace() or not char:
@@ -298,20 +317,6 @@ class Inline:
         # Discord ignores escapes when it masks links.
         joiner = WORD_JOINER if char == "]" and _UNREAD_MARKED_LINK.match(buffer, at + 1) else ""
         return Token(at + 2, self._style.escape(char) + joiner)
-
-    def _bracketed(self, buffer: Buffer, at: int, bracket: str) -> Token | None:
-        is_display = bracket == "["
-        found = (_DISPLAY_BRACKETS if is_display else _BRACKET_MATH).match(buffer, at)
-        if found is None:
-            return None
-        content = found[1]
-        # Without signs or spaces it may be escaped text: \[sic\].
-        is_spaced = is_display and content != content.strip()
-        if not (_STRONG_MATH.search(content) or is_spaced or (not is_display and is_math(content))):
-            return None
-        if is_display:
-            return self._displayed(buffer, found)
-        return Token(found.end(), self._style.math(content))
 
     def _code(self, buffer: Buffer, at: int) -> Token | None:
         text = buffer.text
@@ -359,26 +364,23 @@ class Inline:
         """Return a displayed formula, with the line ends that it needs around it."""
         margin = self._margin or ""
         content = re.sub(r"\n[ \t]*>+", "\n", found[1]) if ">" in margin else found[1]
-        shown, is_block = self._style.display(content, self._margin)
-        if not is_block:
-            return Token(found.end(), shown)
+        if self._margin is None or to_unicode(content) is not None:
+            return Token(found.end(), self._style.math(content))
         self._code_tracker.enter_block()
+        lines = [line.strip() for line in break_links(content.strip()).splitlines()]
+        block = f"\n{margin}".join(["```latex", *lines, "```"])
         end = found.end()
-        while buffer.char(end) in {" ", "\t", "\r"}:
+        while end - found.end() <= LONGEST_RUN and buffer.char(end) in {" ", "\t", "\r"}:
             end += 1
-            if end - found.end() > LONGEST_RUN:
-                break
         after = "" if buffer.char(end) in {"", "\n"} else f"\n{margin}"
         before = f"\n{margin}" if self._before.strip() else ""
-        return Token(end, before + shown + after, begins_line=bool(after))
+        return Token(end, before + block + after, begins_line=bool(after))
 
     def _bracket(self, buffer: Buffer, at: int) -> Token | None:
         if found := _FOOTNOTE.match(buffer, at):
             return Token(found.end(), self._style.literal(footnote(found[1])))
-        found = _LINKED.match(buffer, at)
-        return self._linked(buffer, found) if found else None
-
-    def _linked(self, buffer: Buffer, found: re.Match[str]) -> Token | None:
+        if (found := _LINKED.match(buffer, at)) is None:
+            return None
         text = rendered(_IMAGE.sub(r"\1", found["text"]), self._style)
         linked = link(text, _unescaped(found["angled"] or found["bare"] or ""))
         if linked is None:
@@ -407,24 +409,21 @@ class Inline:
         if chars == found[0]:
             return None
         if chars == "<":
-            after = buffer.char(found.end())
-            is_harmless = not after or _HARMLESS_AFTER.match(after) is not None
+            is_harmless = _HARMLESS_AFTER.match(buffer.char(found.end())) is not None
         else:
             is_harmless = chars == ">" and bool(self._before.strip())
-        if is_harmless:
-            return Token(found.end(), chars)
-        return Token(found.end(), "".join(map(self._style.character, chars)))
+        shown = chars if is_harmless else "".join(map(self._style.character, chars))
+        return Token(found.end(), shown)
 
     def _tag(self, buffer: Buffer, at: int) -> Token | None:
-        if _COMMENT.match(buffer, at):
-            return self._comment(buffer, at)
-        found = _TAG.match(buffer, at)
-        if found is None:
+        if comment := _COMMENT.match(buffer, at):
+            return self.omitted(buffer, comment.end())
+        if (found := _TAG.match(buffer, at)) is None:
             return None
         name = found[1].lower()
         if name == "br":
             return Token(found.end(), f"\n{self._margin or ''}", begins_line=True)
-        return self._enclosed(buffer, at, found, name)
+        return self._enclosed(buffer, at, found, name) if name in _TAGS else None
 
     def _comment(self, buffer: Buffer, at: int) -> Token | None:
         closing = buffer.text.find("-->", at + len("<!--"), at + COMMENT_LENGTH)
@@ -435,36 +434,34 @@ class Inline:
         return self.omitted(buffer, closing + len("-->"))
 
     def _enclosed(self, buffer: Buffer, at: int, opening: re.Match[str], name: str) -> Token | None:
-        if name not in _TAGS and name not in _CODE_TAGS and name not in {"sub", "sup"}:
-            return None
-        is_summary = name == "summary"
         limit = at + TAG_LENGTH
-        line_end = -1 if is_summary else buffer.text.find("\n", opening.end(), limit)
-        stop = line_end if line_end >= 0 else limit
+        line_end = buffer.text.find("\n", opening.end(), limit)
+        stop = limit if line_end < 0 or name == "summary" else line_end
         closing = f"</{opening[1]}>"
         start = buffer.text.find(closing, opening.end(), stop)
         if start < 0:
-            if line_end < 0 and not buffer.covers(at, TAG_LENGTH):
+            if stop == limit and not buffer.covers(at, TAG_LENGTH):
                 raise NeedMore
             return None
         content, end = buffer.text[opening.end() : start], start + len(closing)
-        if is_summary:
+        if name == "summary":
             ends_line = buffer.char(end) in {"", "\r", "\n"}
             content = re.sub(r"\s*\n[ \t>]*", " ", content).strip()
             after = "" if ends_line else f"\n{self._margin or ''}"
-            shown = self._tagged(name, content) + after
+            shown = self._tagged(_TAGS[name], content) + after
             return Token(end, shown, begins_line=not ends_line)
-        shown = self._tagged(name, content)
+        shown = self._tagged(_TAGS[name], content)
         return Token(end, shown) if shown else self.omitted(buffer, end)
 
-    def _tagged(self, name: str, content: str) -> str:
-        if name in _CODE_TAGS:
+    def _tagged(self, mark: str, content: str) -> str:
+        if mark == "`":
             code = break_links(_unescaped(content))  # Backticks may be next to it.
             return self._code_shown(code_span(code), code) if code else ""
-        if name in {"sub", "sup"}:
-            turned = subscript(content) if name == "sub" else superscript(content)
-            return self._style.literal(turned)
-        return self._style.tagged(_TAGS[name], rendered(content, self._style))
+        if mark == "_":
+            return self._style.literal(subscript(content))
+        if mark == "^":
+            return self._style.literal(superscript(content))
+        return self._style.tagged(mark, rendered(content, self._style))
 
 
 _READERS: Final[dict[str, Callable[[Inline, Buffer, int], Token | None]]] = {
@@ -477,61 +474,6 @@ _READERS: Final[dict[str, Callable[[Inline, Buffer, int], Token | None]]] = {
     "&": Inline._entity,
     "<": Inline._tag,
 }
-
-
-class Marked:
-    """Discord's Markdown."""
-
-    def escape(self, char: str) -> str:
-        """Return an escaped character."""
-        return f"\\{char}"
-
-    def character(self, char: str) -> str:
-        """Return *char* so that it begins no markup, whatever is next to it."""
-        if char == "]":  # Escaped, it would end a formula.
-            return f"]{WORD_JOINER}"
-        return f"\\{char}" if char in _MARKUP else char
-
-    def code(self, source: str, content: str) -> str:  # noqa: ARG002  # of the protocol
-        """Return a span of code unchanged."""
-        return source
-
-    def math(self, source: str) -> str:
-        """Return a formula within a line, as a span of code if Unicode cannot express it."""
-        shown = to_unicode(source)
-        if shown is not None:
-            return self.literal(shown)
-        return code_span(break_links(" ".join(source.split())))
-
-    def display(self, source: str, margin: str | None) -> tuple[str, bool]:
-        """Return a displayed formula, as a block of code if Unicode cannot express it."""
-        if margin is None or to_unicode(source) is not None:
-            return self.math(source), False
-        lines = [line.strip() for line in break_links(source.strip()).splitlines()]
-        return f"\n{margin}".join(["```latex", *lines, "```"]), True
-
-    def link(self, found: Link) -> tuple[str, str]:
-        """Return a masked link, or only its text if there is no URL to mask."""
-        suffix = f" ({self.literal(found.target)})" if found.target else ""
-        if found.url is None:
-            return found.text, suffix
-        url = f"<{found.url}>" if re.search(r"[()]", found.url) else found.url
-        return f"[{found.text}]({url})", suffix
-
-    def literal(self, text: str) -> str:
-        """Return *text* with everything escaped that Discord would read as markup."""
-        text = re.sub(r"[\\`*_$@]|~(?=~)|\|(?=\|)|<(?=[@#:/\w])|\A[-+#>]", r"\\\g<0>", text)
-        return text.replace("](", f"]{WORD_JOINER}(")
-
-    def tagged(self, mark: str, content: str) -> str:
-        """Return *content* between two *mark*s; marks within it are removed."""
-        if not mark or not shows_anything(content):
-            return content
-        before, _, after = content.partition(content.strip())
-        return f"{before}{emphasised(mark, content)}{after}"
-
-
-MARKED: Final = Marked()
 
 
 def rendered(text: str, style: Style) -> str:

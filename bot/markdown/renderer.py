@@ -56,13 +56,13 @@ _FENCE: Final = re.compile(rf"{MARGIN}(`{{3,}}(?=[^`]*$)|~{{3,}})")
 _CLOSING: Final = re.compile(r"([> \t]*+)(`+|~+)([ \t\r]*)")
 _CLOSING_PREFIX: Final = re.compile(r"[> \t]*+(?:`*|~*)[ \t\r]*")
 # A run that Discord takes for a fence in the middle of a line.
-_INLINE_FENCE: Final = Construct.of(
+_INLINE_FENCE: Final = Construct(
     r"(`{3,31})[\w+#.-]{0,30}\r?\n", r"`{1,31}(?:(?<=```)[\w+#.-]{0,30}\r?)?", INLINE_FENCE_LENGTH
 )
 # Code up to a sign that may end the block, or mask a link, in Discord.
 _PLAIN_CODE: Final = re.compile(r"[^`\]\n]*\n?")
 _SPECIAL_IN_CODE: Final = re.compile(r"[`\]\n]")
-_LONG_RUN: Final = Construct.of(r"``(?=`)", r"`{1,2}", 3)
+_LONG_RUN: Final = Construct(r"``(?=`)", r"`{1,2}", 3)
 _DEEP_HEADING: Final = re.compile(rf"({MARGIN})#{{4,6}}(?:[ \t\r]+|$)")
 _RULE: Final = re.compile(rf"({_QUOTE_PATTERN})([-*_])(?:[ \t]*\2){{2,}}[ \t\r]*")
 _TASK: Final = re.compile(rf"({MARGIN})(?<=[ \t])\[([ xX])\](?=[ \t])")
@@ -300,7 +300,8 @@ class Renderer:
             return Token(at + 1, "\n")
         if buffer.text[at] == "`" and (fence := _INLINE_FENCE.match(buffer, at)):
             self._fence = _Fence(fence[1], is_inline=True, is_distrusted=True)
-            self._code_tracker.distrust()  # It stays open if the text ends or is cut in it.
+            # It stays open if the text ends or is cut in it.
+            self._code_tracker.is_distrusted = True
             self._line = None
             return Token(fence.end(), fence[0])
         return self._inline_token(buffer, at)

@@ -11,7 +11,7 @@ from enum import Enum
 from itertools import zip_longest
 from typing import Final
 
-from bot.markdown.inline import MARKED, emphasised, rendered
+from bot.markdown.inline import MARKED, Style, emphasised, rendered
 from bot.markdown.latex import to_unicode
 from bot.markdown.links import Link
 from bot.markdown.syntax import EMPHASIS, FENCE
@@ -129,7 +129,7 @@ def _cells(row: str, ends: re.Pattern[str]) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in found]
 
 
-class _Plain:
+class _Plain(Style):
     """Text without markup, for a block of code.
 
     Literal text is kept in *kept*, under a number, so that no emphasis is found in it.
@@ -157,9 +157,6 @@ class _Plain:
 
     def math(self, source: str) -> str:
         return self.literal(to_unicode(source) or source.strip())
-
-    def display(self, source: str, margin: str | None) -> tuple[str, bool]:  # noqa: ARG002  # of the protocol
-        return self.math(source), False
 
     def link(self, found: Link) -> tuple[str, str]:
         return found.text, f" ({found.target})" if found.target else ""
