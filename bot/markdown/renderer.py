@@ -122,7 +122,7 @@ class Renderer:
         self._inline = Inline(MARKED, self._code_tracker)
         self._block_tags = BlockTags()
         self._fence: _Fence | None = None
-        self._table: _OpenTable | None = None
+        self._table: Table | None = None
         self._begins_line = True
         self._is_omitted = False  # The line so far is not empty, but nothing of it is shown.
         # The line of prose so far, None if it cannot be a header; the line of prose above it, "" if
@@ -338,13 +338,13 @@ class Renderer:
         self._above = self._line if self._line and self._line.strip("> \t\r") else ""
         self._line, self._is_omitted = "", False
 
-    def _open_table(self, buffer: Buffer, end: int, table: _OpenTable) -> Token:
+    def _open_table(self, buffer: Buffer, end: int, table: Table) -> Token:
         self._table = table
         self._above, self._line, self._is_omitted = "", "", False
         table.ends_line = end < len(buffer.text)
         return Token(end + table.ends_line, "")
 
-    def _row(self, buffer: Buffer, at: int, table: _OpenTable) -> Token:
+    def _row(self, buffer: Buffer, at: int, table: Table) -> Token:
         line = None
         if not _NO_ROW.match(buffer.text, at, at + LINE_LENGTH):
             line = _line(buffer, at, _ROW_PREFIX)
@@ -355,13 +355,13 @@ class Renderer:
             return Token(at, self._closed(table))
         full = table if table.length + len(line) > TABLE_LENGTH else None
         if full:
-            table = self._table = full.anew()
+            table = self._table = full.continued()
         table.add(line[len(row[1]) :])
         end = at + len(line)
         table.ends_line = end < len(buffer.text)
         return Token(end + table.ends_line, self._closed(full) if full else "")
 
-    def _closed(self, table: _OpenTable) -> str:
+    def _closed(self, table: Table) -> str:
         shown = table.shown()
         if not shown.startswith(table.first_margin + FENCE):
             self._code_tracker.follow(shown)
@@ -395,34 +395,6 @@ class _Fence:
         return shown if self.has_code else f"{match[1]}{ZERO_WIDTH_SPACE}\n{shown}"
 
 
-@dataclass(slots=True)
-class _OpenTable:
-    """A table whose rows are still arriving; *margin* is what its lines begin with."""
-
-    table: Table
-    margin: str
-    first_margin: str
-    length: int = 0  # of its rows
-    ends_line: bool = True
-
-    def takes(self, quote: str) -> bool:
-        """Whether a line that begins with *quote* is in the same quotation."""
-        return quote.count(">") == self.margin.count(">")
-
-    def add(self, row: str) -> None:
-        self.table.add(row)
-        self.length += max(len(row), len(self.table.header))  # Empty cells cost too.
-
-    def anew(self) -> _OpenTable:
-        table = Table(self.table.header, self.table.alignments)
-        return _OpenTable(table, self.margin, self.margin)
-
-    def shown(self) -> str:
-        first, *rest = self.table.lines()
-        lines = [self.first_margin + first, *(self.margin + line for line in rest)]
-        return "\n".join(lines) + "\n" * self.ends_line
-
-
 def _line(buffer: Buffer, at: int, *prefixes: re.Pattern[str]) -> str | None:
     """Return the line at *at*; None if it is too long, or can match none of *prefixes* any more.
 
@@ -446,7 +418,7 @@ def _line_under(buffer: Buffer, end: int) -> str | None:
     return _line(buffer, end + 1, _DELIMITER_PREFIX)
 
 
-def _table(header: str, delimiter: str) -> _OpenTable | None:
+def _table(header: str, delimiter: str) -> Table | None:
     """Return the table that two lines begin, None if they begin none."""
     margin, quote = _MARGIN.match(header), _QUOTE.match(delimiter)
     assert margin is not None
@@ -455,7 +427,7 @@ def _table(header: str, delimiter: str) -> _OpenTable | None:
     titles = cells(header[margin.end() :], len(sides) if sides else None)
     if sides is None or len(titles) != len(sides):
         return None
-    table = _OpenTable(Table(titles, sides), _blank(margin[0]), margin[0])
+    table = Table(titles, sides, margin[0], _blank(margin[0]))
     return table if table.takes(quote[0]) else None
 
 

@@ -33,33 +33,48 @@ _EMOJI_SIGN: Final = "\ufe0f"
 
 
 class Alignment(Enum):
-    """The side to which the cells of a column are aligned."""
+    """Where the cells of a column are, as the share of the blanks that precede them."""
 
-    LEFT = "left"
-    CENTRE = "centre"
-    RIGHT = "right"
+    LEFT = 0.0
+    CENTRE = 0.5
+    RIGHT = 1.0
 
 
-@dataclass
+@dataclass(slots=True)
 class Table:
-    """A table that more rows may be added to. Cells are Markdown."""
+    """A table whose rows are still arriving. Cells are Markdown."""
 
     header: list[str]
     alignments: list[Alignment]
+    first_margin: str
+    margin: str  # of its further lines
     rows: list[list[str]] = field(default_factory=list)
+    length: int = 0  # of the rows
+    ends_line: bool = True
+
+    def takes(self, quote: str) -> bool:
+        """Whether a line that begins with *quote* is in the same quotation."""
+        return quote.count(">") == self.margin.count(">")
 
     def add(self, row: str) -> None:
         """Add a row; as on GitHub, missing cells are empty and surplus cells are left out."""
         found = cells(row, len(self.header))[: len(self.header)]
         self.rows.append(found + [""] * (len(self.header) - len(found)))
+        self.length += max(len(row), len(self.header))  # Empty cells cost too.
 
-    def lines(self) -> list[str]:
+    def continued(self) -> "Table":
+        """Return a table for further rows, under the same header."""
+        return Table(self.header, self.alignments, self.margin, self.margin)
+
+    def shown(self) -> str:
         """Return the lines that show the table."""
         columns = [self.header, *self.rows]
-        block = _block([[_plain(cell) for cell in row] for row in columns], self.alignments)
-        if all(width(line) <= MAX_WIDTH for line in block):
-            return [FENCE, *block, FENCE]
-        return _list(self.header, self.rows)
+        lines = _block([[_plain(cell) for cell in row] for row in columns], self.alignments)
+        if all(width(line) <= MAX_WIDTH for line in lines):
+            lines = [FENCE, *lines, FENCE]
+        else:
+            lines = _list(self.header, self.rows)
+        return self.first_margin + f"\n{self.margin}".join(lines) + "\n" * self.ends_line
 
 
 def cells(row: str, count: int | None = None) -> list[str]:
@@ -78,13 +93,13 @@ def alignments(line: str) -> list[Alignment] | None:
     """Return the alignments in the line under a table's header, None if it is no such line."""
     if not 0 < line.count("|") <= MAX_COLUMNS + 1 or not _DELIMITER.fullmatch(line.strip()):
         return None
-    signs = {
-        (False, False): Alignment.LEFT,
-        (True, False): Alignment.LEFT,
-        (False, True): Alignment.RIGHT,
-        (True, True): Alignment.CENTRE,
-    }
-    return [signs[cell.startswith(":"), cell.endswith(":")] for cell in _cells(line, _PIPE)]
+    return [_alignment(cell) for cell in _cells(line, _PIPE)]
+
+
+def _alignment(cell: str) -> Alignment:
+    if not cell.endswith(":"):
+        return Alignment.LEFT
+    return Alignment.CENTRE if cell.startswith(":") else Alignment.RIGHT
 
 
 def width(text: str) -> int:
@@ -195,7 +210,7 @@ def _block(rows: Sequence[Sequence[list[str]]], alignments: Sequence[Alignment])
 
 def _padded(text: str, columns: int, alignment: Alignment) -> str:
     room = columns - width(text)
-    left = {Alignment.LEFT: 0, Alignment.CENTRE: room // 2, Alignment.RIGHT: room}[alignment]
+    left = int(room * alignment.value)
     return " " * left + text + " " * (room - left)
 
 
