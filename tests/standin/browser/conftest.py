@@ -124,9 +124,14 @@ async def composer(page: Page) -> Locator:
 
 async def go_to(page: Page, name: str) -> None:
     """Open a place of the left column by the beginning of its name."""
-    label = re.compile(rf"^{re.escape(name)}")
-    await page.get_by_role("navigation").get_by_role("button", name=label).last.click()
+    await place_buttons(page, name).last.click()
     await expect(page.locator("#place-name")).to_contain_text(name)
+
+
+def place_buttons(page: Page, name: str) -> Locator:
+    """Return the buttons of the left column whose label begins with *name*."""
+    label = re.compile(rf"^{re.escape(name)}")
+    return page.get_by_role("navigation").get_by_role("button", name=label)
 
 
 async def become(page: Page, person: str) -> None:
@@ -147,7 +152,10 @@ def newest(page: Page) -> Locator:
 async def ask(page: Page, question: str, *, place: str = "general") -> None:
     """Ask the bot in a channel and go into the thread of the answer."""
     await go_to(page, place)
+    places = place_buttons(page, question)
+    before = await places.count()  # An older thread may have the same name.
     await write(page, f"@ChatBot {question}")
+    await expect(places).to_have_count(before + 1)
     await go_to(page, question)
 
 

@@ -10,7 +10,7 @@ from tests.variations import combined
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.variation,
 ]
 

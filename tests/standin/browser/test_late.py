@@ -14,7 +14,7 @@ from tests.standin.pages import Page as Served
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.variation,
 ]
 

@@ -7,7 +7,7 @@ from tests.standin.browser.conftest import Opening, go_to, messages, newest, wri
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.variation,
 ]
 
@@ -57,6 +57,8 @@ async def test_the_end_stays_in_view_when_a_picture_comes_and_the_box_grows(page
 
 async def test_of_events_of_one_moment_the_later_is_above(open_page: Opening) -> None:
     page = await open_page()
+    for word in ("READY", "IDENTIFY"):
+        await expect(page.locator(".note").filter(has_text=word)).to_have_count(1)
     notes = await page.locator(".note").all_inner_texts()
     [ready] = [at for at, note in enumerate(notes) if "READY" in note]
     [identify] = [at for at, note in enumerate(notes) if "IDENTIFY" in note]

@@ -1,22 +1,43 @@
 // Buttons and menus under a message.
 
 import { interact } from "./calls.js";
-import { el } from "./dom.js";
+import { el, reconcile } from "./dom.js";
 
 const BUTTON = 2;
 const STRING_MENU = 3;
 const LINK_STYLE = 5;
+const SLIP_PX = 10; // A press may move so far.
 
+// What stays as it is keeps its element: a press that an edit comes into is a press.
 export function drawComponents(store, node, message) {
-  const mark = JSON.stringify(message.components);
-  if (node.dataset.mark === mark) return;
   const focused = node.contains(document.activeElement) && document.activeElement.dataset.id;
-  node.dataset.mark = mark;
   const all = message.components.flatMap((row) => row.components ?? [row]);
-  node.replaceChildren(...all.map((one) => component(store, message, one)).filter(Boolean));
-  const again = focused && node.querySelector(`[data-id="${CSS.escape(focused)}"]`);
-  if (again) again.focus();
-  else if (focused) node.closest(".message").focus();
+  reconcile(node, all, keyOf, (one) => component(store, message, one), () => {});
+  if (!focused || node.contains(document.activeElement)) return;
+  const again = node.querySelector(`[data-id="${CSS.escape(focused)}"]`);
+  (again ?? node.closest(".message")).focus();
+}
+
+// Discord counts the components of a message; by its number alone it is no other one.
+function keyOf(one) {
+  return JSON.stringify(one.custom_id ? { ...one, id: undefined } : one);
+}
+
+// The text above may grow in mid-press and move the button from under the pointer: the button hears of
+// the end of the press all the same. Who moves off it does not press.
+function onPress(press) {
+  let from = null;
+  const onpointerdown = (event) => {
+    from = event;
+    event.currentTarget.setPointerCapture(event.pointerId);
+  };
+  const onclick = (event) => {
+    const { clientX: x, clientY: y, currentTarget: button } = event;
+    const isStill = !from || Math.hypot(x - from.clientX, y - from.clientY) < SLIP_PX;
+    from = null;
+    if (isStill || button.contains(document.elementFromPoint(x, y))) press();
+  };
+  return { onpointerdown, onclick };
 }
 
 function component(store, message, one) {
@@ -37,7 +58,7 @@ function component(store, message, one) {
         class: `style-${one.style}`,
         disabled: one.disabled,
         "data-id": one.custom_id,
-        onclick: () => press(),
+        ...onPress(() => press()),
       },
       el("span", { "aria-hidden": "true" }, emoji),
       one.label ?? "",
