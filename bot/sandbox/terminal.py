@@ -27,7 +27,7 @@ HOME: Final = "general"
 PEOPLE: Final = ("Mina", "Jun", "Sora")
 TITLE_LENGTH: Final = 30
 QUIET_SECONDS: Final = 3.0  # Edits follow each other within 2 s; after that an answer is whole.
-TYPING_SECONDS: Final = 10.0  # how long Discord shows it
+BUSY_SECONDS: Final = 10.0  # So long Discord shows typing, and a slow machine may take to begin.
 SPOKEN: Final = frozenset({0, 19, 20})  # messages, replies, and what commands answer
 SHOWN: Final = ("message_create", "message_update", "interaction_response", "typing")
 MENTION: Final = re.compile(r"@chatbot\b", re.IGNORECASE)
@@ -126,6 +126,7 @@ class _Talk:
         self._form: dict[str, Any] | None = None
         self._buttons: dict[str, dict[str, Any]] = {}  # the message of each, by the button's name
         self._last_sign = -math.inf
+        self._new_sign = asyncio.Event()
         self._keyboard = sys.stdin.isatty()
         self._screen = Screen(self._prompt)
 
@@ -188,12 +189,14 @@ class _Talk:
                 await self._say(line)
         except ControlError as error:
             print(error)
+            self._note_sign(0.0)
 
     async def _say(self, line: str) -> None:
         line = MENTION.sub("@ChatBot", line)
-        self._note_sign()
+        is_for_nobody = self._place == HOME and "@ChatBot" not in line
+        self._note_sign(0.0 if is_for_nobody else BUSY_SECONDS)
         await self._driver.say(self._place, self._person, line, as_typed=True)
-        if self._place == HOME and "@ChatBot" not in line:
+        if is_for_nobody:
             print("(Nobody asked the bot: begin with @ChatBot, or go into a /thread.)")
 
     async def _fill_in(self, line: str) -> None:
@@ -202,7 +205,7 @@ class _Talk:
         if line == "/cancel":
             return
         field = form["response"]["modal"]["components"][0]["components"][0]["custom_id"]
-        self._note_sign()
+        self._note_sign(BUSY_SECONDS)
         await self._driver.submit_modal(form["id"], {field: line})
 
     async def _command(self, name: str = "help", rest: str = "") -> None:
@@ -228,7 +231,7 @@ class _Talk:
             print(HELP)
         given = BOT_COMMANDS[name]
         options = dict(zip(given, rest.split(maxsplit=len(given) - 1), strict=False))
-        self._note_sign()
+        self._note_sign(BUSY_SECONDS)
         await self._driver.command(self._place, self._person, name, options, force=True)
 
     async def _registered_name(self, typed: str) -> str:
@@ -246,7 +249,7 @@ class _Talk:
         if not messages:
             print("There is no message here yet.")
             return
-        self._note_sign()
+        self._note_sign(BUSY_SECONDS)
         await self._driver.command(
             self._place, self._person, ABOUT, target=messages[-1]["id"], force=True
         )
@@ -259,7 +262,7 @@ class _Talk:
             return
         [custom_id] = names
         message = self._buttons[custom_id]
-        self._note_sign()
+        self._note_sign(BUSY_SECONDS)
         await self._driver.press(message["channel_id"], self._person, message["id"], custom_id)
 
     async def _become(self, name: str) -> None:
@@ -285,11 +288,16 @@ class _Talk:
                 await self._show(event["type"], event["data"])
 
     async def _show(self, kind: str, data: dict[str, Any]) -> None:
-        self._note_sign(TYPING_SECONDS if kind == "typing" else 0.0)
-        if (message := data.get("message")) and message["type"] in SPOKEN:
-            if message["author_name"] != self._person or not self._keyboard:
+        message, interaction = data.get("message"), data.get("interaction")
+        is_own = message is not None and message["author_name"] == self._person
+        # The message that an interaction is answered with is a sign by itself.
+        if not is_own and not (interaction and interaction["state"] == "answered"):
+            is_busy = kind == "typing" or (interaction and interaction["state"] == "deferred")
+            self._note_sign(BUSY_SECONDS if is_busy else 0.0)
+        if message and message["type"] in SPOKEN:
+            if not is_own or not self._keyboard:
                 await self._show_message(message)
-        elif (interaction := data.get("interaction")) and interaction["state"] == "modal":
+        elif interaction and interaction["state"] == "modal":
             self._form = interaction
             field = interaction["response"]["modal"]["components"][0]["components"][0]
             now = field.get("value") or field.get("placeholder") or ""
@@ -313,14 +321,18 @@ class _Talk:
             text += f"\n({button['label']}: /press {button['custom_id']})"
         self._screen.show(message["id"], f"[{place}{only_you}] {message['author_name']}: {text}")
 
-    def _note_sign(self, lasting_seconds: float = 0.0) -> None:
+    def _note_sign(self, lasting_seconds: float) -> None:
         self._last_sign = asyncio.get_running_loop().time() + lasting_seconds
+        self._new_sign.set()
 
     async def _quiet(self) -> None:
         """Wait until the bot seems to have said all that it has to say."""
         now = asyncio.get_running_loop().time
-        while now() < self._last_sign + QUIET_SECONDS:  # noqa: ASYNC110  # what ends is silence
-            await asyncio.sleep(self._last_sign + QUIET_SECONDS - now())
+        while (seconds := self._last_sign + QUIET_SECONDS - now()) > 0:
+            self._new_sign.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._new_sign.wait()
         self._screen.settle()
 
 

@@ -9,11 +9,14 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.sandbox import terminal
 from bot.sandbox.model_driver import running_model
 from bot.sandbox.screen import Screen, wrapped
+from tests.doubles import run_virtually
 from tests.standin.pages import snares
 
 PATIENCE_SECONDS = 60.0
@@ -215,6 +218,60 @@ async def test_an_evening_at_the_keyboard_until_a_signal_ends_it() -> None:
         person.process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(person.process.wait(), PATIENCE_SECONDS) == 0
         assert list(Path(folder).iterdir()) == [], "nothing is left behind"
+
+
+class SlowSandbox:
+    """A Driver of a machine so slow that the bot takes a while until it does anything."""
+
+    bot_mention, bot_id = "<@1>", "1"
+    begins_seconds = 8.0
+    types_seconds = 6.0
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+
+    async def last_event(self) -> int:
+        return 0
+
+    async def channels(self) -> list[dict[str, Any]]:
+        return []
+
+    async def say(self, *_: object, **__: object) -> None:
+        self._news.set()
+
+    async def events(self, *, after: int, **_: object) -> list[dict[str, Any]]:
+        await self._news.wait()
+        mina, bot = ({"id": number} for number in ("2", self.bot_id))
+        message = {"id": "3", "type": 0, "channel_id": "4", "content": "hi", "ephemeral": False}
+        message |= {"attachments": [], "components": []}
+        asked = message | {"author": mina, "author_name": "Mina"}
+        answered = message | {"author": bot, "author_name": "ChatBot"}
+        told: list[tuple[float, str, dict[str, Any]]] = [
+            (0.0, "message_create", {"message": asked}),
+            (self.begins_seconds, "typing", {}),
+            (self.types_seconds, "message_create", {"message": answered}),
+        ]
+        if after == len(told):
+            await asyncio.Event().wait()
+        seconds, kind, data = told[after]
+        await asyncio.sleep(seconds)
+        return [{"seq": after + 1, "type": kind, "data": data}]
+
+
+def test_what_is_piped_waits_for_a_bot_that_is_slow() -> None:
+    """Neither before its first sign nor while it types is silence its end."""
+
+    async def scene() -> float:
+        sandbox: Any = SlowSandbox()
+        talk = terminal._Talk(sandbox)
+        watching = asyncio.create_task(talk._watch())
+        await talk._enter("@ChatBot hi")
+        await talk._quiet()
+        watching.cancel()
+        return asyncio.get_running_loop().time()
+
+    whole = SlowSandbox.begins_seconds + SlowSandbox.types_seconds + terminal.QUIET_SECONDS
+    assert run_virtually(scene()) == pytest.approx(whole)
 
 
 class Terminal(io.StringIO):
