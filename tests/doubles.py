@@ -27,7 +27,7 @@ from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Clock:

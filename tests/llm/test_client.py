@@ -352,7 +352,7 @@ async def test_a_wait_beyond_the_deadline_is_not_waited(
     """The person is told at once rather than at the end."""
     busy = Script(status=429, body=error_body(), headers={"Retry-After": wait})
     await server.reply(busy)
-    async with opened(first_token_seconds=30.0) as model, asyncio.timeout(5):
+    async with opened(first_token_seconds=30.0) as model, asyncio.timeout(20):
         assert type((await failure(model))[1]) is ModelBusy
 
 
@@ -629,7 +629,7 @@ async def test_a_stall_before_the_first_token(server: ModelDriver, opened: Open)
 
 async def test_a_stall_within_the_stream(server: ModelDriver, opened: Open) -> None:
     await server.reply(Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1))
-    async with opened(idle_seconds=SOON) as model:
+    async with opened(idle_seconds=2.0) as model:
         said, error = await failure(model)
     assert (said, type(error)) == ("abcd", ModelTimeout)
     await server.next_request(outcomes=["disconnected"])
@@ -647,7 +647,7 @@ async def test_an_endless_answer_ends_at_the_last_deadline(
     server: ModelDriver, opened: Open
 ) -> None:
     await server.reply(Script(text="word " * 1000, chunks_per_second=20))
-    async with opened(reply_seconds=SOON) as model:
+    async with opened(reply_seconds=2.0) as model:
         said, error = await failure(model)
     assert said.startswith("word")
     assert type(error) is ModelTimeout
@@ -666,7 +666,7 @@ async def test_a_body_that_stays_open_after_its_end_is_whole(
     monkeypatch.setattr(completion_module, "BODY_END_SECONDS", 0.05)
     end = b"data: [DONE]\n\n"
     await server.reply(raw(data("fine", "stop"), end, stall_seconds=60, stall_after_chunks=9))
-    async with opened() as model, asyncio.timeout(10):
+    async with opened() as model, asyncio.timeout(PATIENCE_SECONDS):
         assert (await asked(model))[0] == "fine"
 
 
@@ -967,7 +967,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
     async with (
         listening(answer) as url,
         ChatCompletions.open(ApiConfig(base_url=url, api_key="x", **VALUES | changes)) as model,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE_SECONDS),
     ):
         yield model
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bot.sandbox.driver import Driver
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 
 class Client(discord.Client):

@@ -231,13 +231,13 @@ async def test_a_reconnect_on_demand(people: Driver, socket: Socket) -> None:
 async def test_silence_keeps_acks_and_events_back(people: Driver, socket: Socket) -> None:
     await socket.identify()
     await socket.event("GUILD_CREATE")
-    await people.gateway("silence", seconds=0.3)
     began = time.monotonic()
+    await people.gateway("silence", seconds=1.0)
     await socket.send(1, None)
     await people.say("general", "Jun", "hi")
     await socket.nothing(0.1)
     await socket.event("MESSAGE_CREATE")
-    assert time.monotonic() - began >= 0.25
+    assert time.monotonic() - began >= 1.0
 
 
 async def test_events_doubled_swallowed_and_reordered(people: Driver, socket: Socket) -> None:

@@ -30,11 +30,12 @@ async def test_the_sixth_message_within_five_seconds_is_too_many(api: Api, peopl
 
 
 async def test_the_bucket_fills_again(api: Api, people: Driver) -> None:
-    await people.settings(buckets={"message_create": {"limit": 1, "window_seconds": 0.1}})
+    await people.settings(buckets={"message_create": {"limit": 1, "window_seconds": 1.0}})
     first = await api.send("general")
-    assert float(first.headers["X-RateLimit-Reset-After"]) <= 0.1
-    assert (await api.send("general")).status == 429
-    await asyncio.sleep(0.11)
+    assert float(first.headers["X-RateLimit-Reset-After"]) <= 1.0
+    refused = await api.send("general")
+    assert refused.status == 429
+    await asyncio.sleep(float(refused.headers["X-RateLimit-Reset-After"]) + 0.01)
     assert (await api.send("general")).status == 200
 
 
@@ -132,10 +133,11 @@ async def test_a_delay_on_demand_and_a_latency_for_all(api: Api, people: Driver)
 
 
 async def test_an_answer_may_come_late_although_all_is_done(api: Api, people: Driver) -> None:
-    await people.fault("delay", path="/messages$", seconds=0.3, after=True)
+    await people.fault("delay", path="/messages$", seconds=1.0, after=True)
     async with asyncio.TaskGroup() as group:
-        group.create_task(api.send("general"))
-        await people.wait_for_bot("hello", timeout_seconds=0.25)
+        sending = group.create_task(api.send("general"))
+        await people.wait_for_bot("hello")
+        assert not sending.done()
 
 
 async def test_what_is_done_may_be_answered_by_nonsense(api: Api, people: Driver) -> None:

@@ -15,7 +15,7 @@ from bot.sandbox.driver import running_discord
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-END_SECONDS = 10.0
+END_SECONDS = 30.0
 
 
 @pytest.fixture

@@ -408,7 +408,7 @@ def test_the_log_is_read_as_it_grows(tmp_path: Path) -> None:
     log = BotLog(path)
     [logged] = log.new()
     assert (logged.level, logged.sentence) == ("INFO", "한 줄")
-    assert abs(logged.at - time.monotonic()) < 2
+    assert abs(logged.at - time.monotonic()) < 30
     assert log.new() == []
     with path.open("a") as file:
         file.write(f"{first[20:]}\n{first}\n")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ALL_INTENTS = 1 << 0 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15
 MESSAGE_CONTENT = 1 << 15
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
