@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -98,7 +97,8 @@ class PdfReader:
 def _parsed(output: bytes) -> Pdf:
     """Parse the lines of a worker; the last one may be cut."""
     pages, page, end = list[str](), list[str](), End.STOPPED
-    for value in _values(output):
+    whole_lines = output[: output.rfind(b"\n") + 1].splitlines()
+    for value in map(json.loads, whole_lines):
         if isinstance(value, str):
             page.append(value)
         elif isinstance(value, dict):
@@ -107,9 +107,3 @@ def _parsed(output: bytes) -> Pdf:
             pages.append("".join(page).strip())
             page.clear()
     return Pdf("\n\n".join(pages).strip(), len(pages), end)
-
-
-def _values(output: bytes) -> Iterator[object]:
-    for line in output.splitlines(keepends=True):
-        if line.endswith(b"\n"):
-            yield json.loads(line)

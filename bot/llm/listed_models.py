@@ -22,7 +22,6 @@ WINDOW_FIELDS: Final = (
     *("max_context_length", "loaded_context_length"),
 )
 WINDOW_OBJECTS: Final = ("meta", "top_provider", "model_info")
-INFERENCE: Final = "inference"
 _OTHER_KINDS: Final = ("image", "embedding", "moderation", "rerank", "audio", "transcribe", "video")
 # Most lists only have names. These patterns, from OpenAI, Google, xAI, Groq and Ollama, mean models
 # for embeddings, speech, images or moderation, for other endpoints, or base models.
@@ -103,7 +102,7 @@ def _shutdown(entry: dict[str, Any]) -> date | None:
     for field in SHUTDOWN_FIELDS:
         value = entry.get(field)
         if isinstance(value, dict):
-            value = value.get(INFERENCE)
+            value = value.get("inference")
         if (day := _day(value)) is not None:
             return day
     return None
@@ -111,24 +110,16 @@ def _shutdown(entry: dict[str, Any]) -> date | None:
 
 def _day(value: Any) -> date | None:
     """Return the day, in UTC, that a text or a Unix time means, None if it means none."""
+    text = value.strip() if isinstance(value, str) else ""
     try:
-        if isinstance(value, str):
-            day = _day_of_text(value.strip())
-        elif type(value) in (int, float):  # Compares the type, because True is an int too.
-            day = _day_of_time(float(value))
+        if text and not (text.isascii() and text.isdecimal()):
+            moment = datetime.fromisoformat(text)
+            moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
+        elif type(value) in (str, int, float):  # Compares the type, because True is an int too.
+            time = float(value)
+            moment = datetime.fromtimestamp(time / 1000 if time > MILLISECONDS else time, UTC)
         else:
             return None
     except (ValueError, OverflowError, OSError):
         return None
-    return day if day.year in YEARS else None
-
-
-def _day_of_text(text: str) -> date:
-    if text.isascii() and text.isdecimal():
-        return _day_of_time(float(text))
-    moment = datetime.fromisoformat(text)
-    return (moment.astimezone(UTC) if moment.tzinfo is not None else moment).date()
-
-
-def _day_of_time(time: float) -> date:
-    return datetime.fromtimestamp(time / 1000 if time > MILLISECONDS else time, UTC).date()
+    return moment.date() if moment.year in YEARS else None

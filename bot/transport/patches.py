@@ -13,7 +13,6 @@ What is wrong with discord.py, by its private names:
 * `http.DiscordClientWebSocketResponse`: takes 30 s or longer to close. No issue known.
 * `utils._ActiveDecompressionContext`: inflates frames of any size. No issue known.
 * `DiscordWebSocket.received_message`: fails on a READY without an address. No issue known.
-
 * `Webhook.partial`: makes webhooks that post no ephemeral messages. No issue known.
 
 The module `websocket` has the changes of the socket, `reconnect` replaces `Client.connect`.

@@ -41,7 +41,9 @@ class StrictBucket(Ratelimit):
         """Take one request; raises RateLimited if none will be left for too long."""
         self._last_request = self._loop.time()
         while not self._has_one():
-            seconds = self._refill_seconds()
+            seconds = UNKNOWN_SECONDS  # until there is a response
+            if self.expires is not None:
+                seconds = max(0.0, self.expires - self._loop.time())
             if self._max_ratelimit_timeout is not None and seconds > self._max_ratelimit_timeout:
                 raise discord.RateLimited(seconds)
             turn: asyncio.Future[None] = self._loop.create_future()
@@ -63,11 +65,6 @@ class StrictBucket(Ratelimit):
         if self.is_expired():
             self.reset()  # type: ignore[no-untyped-call]
         return self.remaining > 0
-
-    def _refill_seconds(self) -> float:
-        if self.expires is None:  # There was no response yet.
-            return UNKNOWN_SECONDS
-        return max(0.0, self.expires - self._loop.time())
 
 
 def guard_buckets(client: discord.Client) -> None:
