@@ -33,14 +33,6 @@ UNREAD_PDFS: Final[dict[End, Template]] = {
 }
 
 
-def _too_large(text: Sentences) -> str:
-    return text.file_too_large
-
-
-def _unsupported_image(text: Sentences) -> str:
-    return text.picture_unsupported
-
-
 class _NotRead(Exception):
     """A file is not read; *template* is the sentence about it."""
 
@@ -183,8 +175,8 @@ class Attachments:
         data = await self._fetch(attachment, max_image_bytes=0)
         if self._image_type(data) is not None:
             return None
-        if _is_media(attachment, IMAGES):
-            raise _NotRead(_unsupported_image)
+        if _content_type(attachment).startswith(IMAGES):
+            raise _NotRead(lambda text: text.picture_unsupported)
         is_whole = len(data) <= MAX_TEXT_BYTES
         text = decode(data[:MAX_TEXT_BYTES], cut=not is_whole)
         if text is not None:
@@ -198,7 +190,7 @@ class Attachments:
         if not self.reads_pdfs:
             raise _NotRead(lambda text: text.pdfs_off)
         if len(data) > self._max_bytes:
-            raise _NotRead(_too_large)
+            raise _NotRead(lambda text: text.file_too_large)
         pdf = await self._pdfs.read(data)
         if not pdf.text:
             raise _NotRead(UNREAD_PDFS[pdf.end])
@@ -211,9 +203,9 @@ class Attachments:
         data = await self._fetch(attachment, max_image_bytes=self._max_bytes)
         content_type = self._image_type(data)
         if content_type is None:
-            raise _NotRead(_unsupported_image)
+            raise _NotRead(lambda text: text.picture_unsupported)
         if len(data) > self._max_bytes:
-            raise _NotRead(_too_large)
+            raise _NotRead(lambda text: text.file_too_large)
         return Image(data, content_type)
 
     async def _fetch(self, attachment: discord.Attachment, *, max_image_bytes: int) -> bytes:
@@ -233,12 +225,12 @@ class Attachments:
         """Raise _NotRead if *attachment* is not even to be fetched."""
         if not self._max_bytes:
             raise _NotRead(lambda text: text.files_off)
-        if not self._reads_images and _is_media(attachment, IMAGES):
+        if not self._reads_images and _content_type(attachment).startswith(IMAGES):
             raise _NotRead(lambda text: text.pictures_off)
         if self._is_unreadable(attachment):
             raise _NotRead(lambda text: text.file_not_text)
         if attachment.size > self._max_bytes:
-            raise _NotRead(_too_large)
+            raise _NotRead(lambda text: text.file_too_large)
 
     def _explained(self, reason: _NotRead, name: str, strings: Sentences) -> str:
         return reason.template(strings).format(name=name, limit=self._max_bytes / MEGABYTE)
@@ -248,7 +240,8 @@ class Attachments:
 
     def _is_unreadable(self, attachment: discord.Attachment) -> bool:
         """Whether the content type is video or audio, or an image although none are read."""
-        return _is_media(attachment, UNREADABLE if self._reads_images else (*UNREADABLE, IMAGES))
+        unreadable = UNREADABLE if self._reads_images else (*UNREADABLE, IMAGES)
+        return _content_type(attachment).startswith(unreadable)
 
 
 def _fit_image(name: str, image: PendingImage, budget: _Budget, strings: Sentences) -> _ReadFile:
@@ -275,7 +268,3 @@ def _clean(text: str) -> str:
 
 def _content_type(attachment: discord.Attachment) -> str:
     return (attachment.content_type or "").partition(";")[0]
-
-
-def _is_media(attachment: discord.Attachment, prefixes: str | tuple[str, ...]) -> bool:
-    return (attachment.content_type or "").startswith(prefixes)
