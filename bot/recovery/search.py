@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -33,17 +32,6 @@ log = logging.getLogger(__name__)
 NAME_SECONDS: Final = 3.0  # for a person's name in the guild, which lists leave out
 MAX_LISTS: Final = 4  # read at the same time: few, but one slow list does not block the rest
 IsWanted = Callable[[discord.Message, MissedRange], Awaitable[bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The wanted messages of one list, and the lists to read after it."""
-
-    messages: list[discord.Message] = field(default_factory=list)
-    further: list["_List"] = field(default_factory=list)
-
-
-_List = Callable[[], Awaitable[_Found]]
 
 
 class SearchPlanner:
@@ -112,14 +100,17 @@ class Search:
         self._pacer = pacer
         self._is_wanted = is_wanted
         self._limit = ConcurrencyLimit(MAX_LISTS)
-        self._lists: list[_List] = []
+        self._lists: list[Callable[[], Awaitable[None]]] = []
+        self._found: list[discord.Message] = []
         self._added = set[int]()
         self._members = dict[tuple[int, int], discord.Member | None]()
         self._names_available = True
 
     def add_channel(self, channel: Any, missed: MissedRange) -> None:
         """Search *channel*, unless it has been added before."""
-        self._lists += self._lists_of([channel], missed)
+        if channel.id not in self._added:
+            self._added.add(channel.id)
+            self._lists.append(partial(self._messages, channel, missed, missed.edited_after_id))
 
     def add_archived_threads(self, channel: discord.TextChannel, missed: MissedRange) -> None:
         """Search the threads of *channel* that were archived during the absence."""
@@ -134,26 +125,26 @@ class Search:
 
         A slow list, or a page behind the first hundred messages, comes in a later round.
         """
-        lists, self._lists = self._lists, []
-        done, pending = set[asyncio.Task[_Found]](), set[asyncio.Task[_Found]]()
+        done, pending = set[asyncio.Task[None]](), set[asyncio.Task[None]]()
         try:
-            while lists or pending:
-                pending |= {asyncio.create_task(self._read(read)) for read in lists}
+            while self._lists or pending:
+                pending |= {asyncio.create_task(self._read(one)) for one in self._lists}
+                self._lists.clear()
                 done, pending = await asyncio.wait(pending, timeout=SLOW_SECONDS)
-                found = [task.result() for task in done]
-                lists = [further for result in found for further in result.further]
-                messages = [message for result in found for message in result.messages]
-                yield sorted(messages, key=lambda message: message.id)
+                for task in done:
+                    task.result()
+                found, self._found = self._found, []
+                yield sorted(found, key=lambda message: message.id)
         finally:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*done, *pending, return_exceptions=True)
 
-    async def _read(self, read: _List) -> _Found:
-        """Return what a list has; nothing if Discord refuses it or it makes no sense."""
+    async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
+        """Read a list, unless Discord refuses it or it makes no sense."""
         async with self._limit.slot():
             try:
-                return await read()
+                await read()
             except discord.DiscordException as error:
                 log.info("Skip a list of missed messages: %s", type(error).__name__)
             except GARBLED as error:
@@ -161,47 +152,38 @@ class Search:
             except DiscordUnavailable as error:
                 log.info("Postpone a list of missed messages: %s", error)
                 self.complete = False
-        return _Found()
 
-    async def _messages(self, channel: Any, missed: MissedRange, after_id: int) -> _Found:
+    async def _messages(self, channel: Any, missed: MissedRange, after_id: int) -> None:
         page = await self._call(partial(messages_after, channel, after_id))
-        found = _Found()
+        found = []
         for message in filter(addressing.from_a_person, page):
             if await self._is_wanted(message, missed):
                 await self._name_author(message)
-                found.messages.append(message)
+                found.append(message)
+        self._found += found
         if len(page) == MESSAGES:
-            found.further.append(partial(self._messages, channel, missed, page[-1].id))
-        return found
+            self._lists.append(partial(self._messages, channel, missed, page[-1].id))
 
     async def _archived(
         self, channel: discord.TextChannel, missed: MissedRange, before: datetime | None
-    ) -> _Found:
+    ) -> None:
         page: list[discord.Thread] = await self._call(partial(archived_threads, channel, before))
         began_seconds = seconds_of(missed.edited_after_id)
         recent = [
             thread for thread in page if thread.archive_timestamp.timestamp() >= began_seconds
         ]
-        found = _Found(further=self._lists_of_threads(recent, missed))
+        self._add_threads(recent, missed)
         if len(recent) == THREADS:
             before = page[-1].archive_timestamp
-            found.further.append(partial(self._archived, channel, missed, before))
-        return found
+            self._lists.append(partial(self._archived, channel, missed, before))
 
-    async def _active(self, guild: discord.Guild, missed: MissedRange) -> _Found:
-        threads: list[discord.Thread] = await self._call(guild.active_threads)
-        return _Found(further=self._lists_of_threads(threads, missed))
+    async def _active(self, guild: discord.Guild, missed: MissedRange) -> None:
+        self._add_threads(await self._call(guild.active_threads), missed)
 
-    def _lists_of_threads(
-        self, threads: Iterable[discord.Thread], missed: MissedRange
-    ) -> list[_List]:
-        newer = [thread for thread in threads if last_id(thread) > missed.edited_after_id]
-        return self._lists_of(newer, missed)
-
-    def _lists_of(self, channels: Iterable[Any], missed: MissedRange) -> list[_List]:
-        new = [channel for channel in channels if channel.id not in self._added]
-        self._added |= {channel.id for channel in new}
-        return [partial(self._messages, channel, missed, missed.edited_after_id) for channel in new]
+    def _add_threads(self, threads: Iterable[discord.Thread], missed: MissedRange) -> None:
+        for thread in threads:
+            if last_id(thread) > missed.edited_after_id:
+                self.add_channel(thread, missed)
 
     async def _name_author(self, message: discord.Message) -> None:
         """Set the author's name in the guild, which lists leave out."""
