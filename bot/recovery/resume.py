@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from bot.assistant.assistant import Delivery
-from bot.conversation.exchange import OpenQuestion, QueueKey, State
+from bot.conversation.exchange import OpenQuestion, QueueKey
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
@@ -106,40 +106,28 @@ class Resumption:
             if claim is None or self._in_flight.draining:
                 return
             claim.opened(queue_key)
-            try:
-                delivery = await self._unfinished.resume(
-                    question, oldest_id=self._period.oldest_stored_id()
-                )
-            except HistoryFailed as error:
-                log.warning("Postpone question %d: %s", message_id, error)
-                delivery = Delivery.DEFERRED
-            except Exception:  # the one top handler of a resumed question
-                log.exception("Cannot resume question %d: internal error", message_id)
-                delivery = await self._count_failure(question)
+            delivery = await self._attempt(question)
             if delivery.done:
                 self._failures.pop(message_id, None)
                 self._catch_up.backoffs.reset(queue_key)
                 claim.open = False
 
-    async def _count_failure(self, question: OpenQuestion) -> Delivery:
-        """Count a failure of our own code; give the question up after a few."""
+    async def _attempt(self, question: OpenQuestion) -> Delivery:
+        """Resume *question*. If our own code fails at it, give it up; if that fails, end it."""
         message_id = question.exchange.message_id
-        self._failures[message_id] = self._failures.get(message_id, 0) + 1
-        if self._failures[message_id] < MAX_FAILURES:
-            return Delivery.DEFERRED
+        failures = self._failures.get(message_id, 0)
         try:
-            return await self._unfinished.give_up(question)
+            if failures < MAX_FAILURES:
+                oldest_id = self._period.oldest_stored_id()
+                return await self._unfinished.resume(question, oldest_id=oldest_id)
+            if failures == MAX_FAILURES:
+                return await self._unfinished.give_up(question)
+            return await self._unfinished.end(question)  # The log has to do.
         except HistoryFailed as error:
-            log.warning("Cannot record question %d as given up: %s", message_id, error)
-        except Exception:  # Telling people fails, too: the log has to do.
-            log.exception("Cannot tell people that question %d is given up", message_id)
-            await self._drop(question)
-        return Delivery.GONE
-
-    async def _drop(self, question: OpenQuestion) -> None:
-        message_id = question.exchange.message_id
-        try:
-            await self._history.complete(question.exchange, State.FAILED)
-            await self._history.mark_reply_deleted(message_id)
-        except HistoryFailed as error:
-            log.warning("Cannot record question %d as dropped: %s", message_id, error)
+            log.warning("Postpone question %d: %s", message_id, error)
+        except Exception:  # the one top handler of a resumed question
+            log.exception("Cannot resume question %d: internal error", message_id)
+            self._failures[message_id] = failures + 1
+            if MAX_FAILURES - 1 <= failures <= MAX_FAILURES:  # The next step follows at once.
+                return await self._attempt(question)
+        return Delivery.DEFERRED

@@ -76,7 +76,7 @@ class Unfinished:
             return Delivery.DEFERRED
         except ReplyLost as error:
             log.warning("Cannot resume question %d: %s", message_id, error)
-            return await self._end(question)
+            return await self.end(question)
 
     async def give_up(self, question: OpenQuestion) -> Delivery:
         """Say that the bot failed at *question*, if that is possible now; raises HistoryFailed.
@@ -89,7 +89,7 @@ class Unfinished:
             await self._history.mark_reply_deleted(exchange.message_id)
             return Delivery.GONE
         if _is_of_command(question):
-            return await self._end(question)
+            return await self.end(question)
         notice = self._questions.strings_for(exchange).answer_failed
         if question.parts:
             reply = self._replies.over(exchange, question.parts)
@@ -99,8 +99,8 @@ class Unfinished:
         message = channel.get_partial_message(exchange.message_id)
         return await self._refuse(exchange, message, notice)
 
-    async def _end(self, question: OpenQuestion) -> Delivery:
-        """End *question* without a word; its answer stays as it is."""
+    async def end(self, question: OpenQuestion) -> Delivery:
+        """End *question* without a word; its answer stays as it is. Raises HistoryFailed."""
         await self._history.complete(question.exchange, State.FAILED)
         await self._history.mark_shown(question.exchange.message_id)
         return Delivery.FINISHED

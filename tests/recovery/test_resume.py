@@ -50,6 +50,10 @@ class DoubleUnfinished(Unfinished):
             question, self.giving_up.get(question.exchange.message_id, FINISHED)
         )
 
+    async def end(self, question: OpenQuestion) -> Delivery:
+        await self.history.complete(question.exchange, State.FAILED)
+        return FINISHED
+
     async def _outcome(self, question: OpenQuestion, outcome: Outcome) -> Delivery:
         if isinstance(outcome, Exception):
             raise outcome
@@ -244,7 +248,7 @@ async def test_what_another_task_has_claimed_is_passed_over_until_its_release(
 
 @pytest.mark.parametrize("reported", [True, False])
 async def test_a_question_that_always_fails_is_given_up(scene: Scene, reported: bool) -> None:
-    """If even that fails, it is dropped: nothing else can be done."""
+    """If even that fails, it ends without a word: nothing else can be done."""
     await scene.asked(1)
     scene.unfinished.outcomes[1] = RuntimeError("a bug of ours")
     if not reported:
@@ -255,6 +259,22 @@ async def test_a_question_that_always_fails_is_given_up(scene: Scene, reported: 
         await scene.resume()
         assert scene.unfinished.resumed == [1] * number
     assert scene.unfinished.given_up == [1]
+    assert await scene.history.open_questions() == []
+
+
+async def test_giving_up_a_question_is_repeated_until_that_is_recorded(scene: Scene) -> None:
+    await scene.asked(1)
+    scene.unfinished.outcomes[1] = RuntimeError("a bug of ours")
+    scene.unfinished.giving_up[1] = HistoryFailed("disk")
+    for _ in range(MAX_FAILURES):
+        scene.catch_up.backoffs.clear()
+        await scene.resume()
+    assert len(await scene.history.open_questions()) == 1
+    del scene.unfinished.giving_up[1]
+    scene.catch_up.backoffs.clear()
+    await scene.resume()
+    assert scene.unfinished.resumed == [1] * MAX_FAILURES
+    assert scene.unfinished.given_up == [1, 1]
     assert await scene.history.open_questions() == []
 
 
