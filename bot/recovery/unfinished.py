@@ -217,36 +217,33 @@ class Unfinished:
             return None
 
     async def _parts_in(self, channel: Any, question: OpenQuestion) -> tuple[Part, ...]:
+        """Return the parts of the begun answer; the recorded ones if Discord lists no message."""
         exchange = question.exchange
-        own = await self._list_own(channel, exchange.message_id)
-        if own is None:
+        messages = await self._messages_after(channel, exchange.message_id)
+        if not messages:
             return tuple(Part(part_id, None) for part_id in question.parts)
+        me_id = addressing.own_id(self._client)
         return adopted_parts(
-            own,
+            [_own_message(message) for message in messages if message.author.id == me_id],
             question_id=exchange.message_id,
             opens_thread=exchange.opens_thread,
             recorded=question.parts,
         )
 
-    async def _list_own(self, channel: Any, after_id: int) -> list[OwnMessage] | None:
-        """Return the bot's messages after a question; None if Discord lists no message at all."""
-        own: list[OwnMessage] | None = None
+    async def _messages_after(self, channel: Any, after_id: int) -> list[discord.Message]:
+        messages: list[discord.Message] = []
         for _ in range(MAX_PAGES):
             try:
-                request = partial(messages_after, channel, after_id)
-                page: list[discord.Message] = await self._channels.call(request)
+                page = await self._channels.call(partial(messages_after, channel, after_id))
             except discord.Forbidden:
                 break
             except discord.HTTPException as error:
                 raise lost_because(error, channel) from error
-            if page:
-                me_id = addressing.own_id(self._client)
-                own = own or []
-                own += [_own_message(one) for one in page if one.author.id == me_id]
+            messages += page
             if len(page) < MESSAGES:
                 break
             after_id = page[-1].id
-        return own
+        return messages
 
     async def _delete_reply(self, question: OpenQuestion) -> Delivery:
         """Delete the reply to a forgotten question, if that is possible now."""
