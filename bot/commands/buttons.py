@@ -11,7 +11,7 @@ from bot.assistant.assistant import Assistant
 from bot.commands.base import Authorizer, Refused
 from bot.commands.regenerate import Regenerator
 from bot.commands.responses import UNANSWERABLE
-from bot.commands.views import PersistentView
+from bot.commands.surface import PersistentView
 from bot.conversation.exchange import Exchange, FromInteraction, State
 from bot.conversation.reply_actions import ReplyAction, actions_after
 from bot.i18n.languages import Languages

@@ -13,8 +13,7 @@ import discord
 from bot.assistant.memory import Memory
 from bot.assistant.overrides import Overrides
 from bot.commands.base import place_of, strings_for, user_installable
-from bot.commands.surface import Surface
-from bot.commands.views import PersistentView
+from bot.commands.surface import PersistentView, Surface
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import ENGLISH, Sentences
