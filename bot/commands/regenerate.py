@@ -13,7 +13,6 @@ from bot.inbox.interactions import Interactions
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.user_limits import UserRateLimit, Verdict
-from bot.replies.interaction_channel import ButtonPress
 from bot.storage.exchanges import History
 
 
@@ -42,21 +41,20 @@ class Regenerator:
         self._interactions = interactions
 
     async def regenerate(
-        self, interaction: discord.Interaction, exchange: Exchange, action: ReplyAction
+        self, press: discord.Interaction, exchange: Exchange, action: ReplyAction
     ) -> None:
         """Write a reply anew, or go on with it; raises Refused, UserRateLimited or HistoryFailed.
 
-        *interaction* is the press of the button.
+        *press* is that of the button.
         """
-        person_id = interaction.user.id
+        person_id = press.user.id
         with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
             if claim is None:
                 raise Refused(lambda t: t.answer_running)
             claim.arrived.set()
-            if self._limit.judge(person_id, interaction.id) is not Verdict.ADMITTED:
+            if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
                 raise UserRateLimited(self._limit.questions_per_minute)
             claim.opened(exchange.queue_key)
-            press = ButtonPress(interaction.id, interaction.token)
             reply = await self._reply(exchange, press)
             delivery = Delivery.GONE
             if reply is not None:
@@ -71,7 +69,7 @@ class Regenerator:
                 self._claims.mark_if_claimed(exchange.message_id)
                 raise Refused(lambda t: t.answer_forgotten)
 
-    async def _reply(self, exchange: Exchange, press: ButtonPress) -> Reply | None:
+    async def _reply(self, exchange: Exchange, press: discord.Interaction) -> Reply | None:
         """Return a reply over the messages of the last one; None if those cannot be changed."""
         parts = await self._history.parts_of(exchange.message_id)
         if exchange.conversation.person_id:

@@ -18,7 +18,7 @@ from bot.inbox.interaction_places import InteractionPlaces, as_shown, origin_of
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.user_limits import UserRateLimit, Verdict
-from bot.replies.interaction_channel import ANSWER_SECONDS, ButtonPress, Original
+from bot.replies.interaction_channel import ANSWER_SECONDS, Original
 from bot.replies.parts import Part
 from bot.storage.exchanges import History
 from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED
@@ -81,7 +81,7 @@ class Interactions:
                 claim.open = False
 
     async def reply_by_press(
-        self, exchange: Exchange, press: ButtonPress, parts: Sequence[int]
+        self, exchange: Exchange, press: discord.Interaction, parts: Sequence[int]
     ) -> Reply | None:
         """Return a reply to *exchange* over the message that one person alone sees.
 

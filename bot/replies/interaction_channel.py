@@ -1,9 +1,8 @@
 """Show a reply as the answer to an interaction, through the webhook of that interaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import discord
 from discord.http import handle_message_parameters
@@ -15,15 +14,9 @@ ANSWER_SECONDS: Final = 2.0  # Discord: 3 s, including the way there and back
 LIFE_SECONDS: Final = 900.0  # Discord: lifetime of an interaction's token
 FOLLOW_UPS: Final = 5  # Discord: for a bot that only the person has installed
 NO_PREVIEWS: Final = discord.MessageFlags(suppress_embeds=True)
-EPHEMERAL: Final = discord.MessageFlags(ephemeral=True).value
-
-
-@dataclass(frozen=True, slots=True)
-class ButtonPress:
-    """A press of a button; its token allows edits of the message that the button is under."""
-
-    id: int
-    token: str = field(repr=False)
+# Discord: the name of the deferred answer, and of the message with the pressed button. The token of
+# a press can change that message by this name alone. discord.py expects an id.
+ORIGINAL: Final[Any] = "@original"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,32 +77,27 @@ class InteractionChannel:
 
     def get_partial_message(self, message_id: int) -> "InteractionMessage":
         """Return a part by its id."""
-        is_original = message_id == self._pressed_on
-        return InteractionMessage(self._webhook, None if is_original else message_id)
+        return InteractionMessage(self._webhook, self._name_of(message_id))
 
     async def text_of(self, message_id: int) -> str:
         """Fetch the text that a part shows now."""
-        if message_id == self._pressed_on:
-            return (await self.original()).text
-        return (await self._webhook.fetch_message(message_id)).content
+        return (await self._webhook.fetch_message(self._name_of(message_id))).content
 
     async def original(self) -> Original:
         """Fetch the first message of the answer, which Discord created for the deferral."""
-        webhook = self._webhook
-        assert webhook.token is not None
-        message = await async_context.get().get_original_interaction_response(
-            webhook.id, webhook.token, session=webhook.session
-        )
-        private = bool(message.get("flags", 0) & EPHEMERAL)
-        return Original(int(message["id"]), private, message["content"])
+        message = await self._webhook.fetch_message(ORIGINAL)
+        return Original(message.id, message.flags.ephemeral, message.content)
+
+    def _name_of(self, message_id: int) -> Any:
+        return ORIGINAL if message_id == self._pressed_on else message_id
 
 
 class InteractionMessage:
-    """A message of the answer, to edit or delete; None is the message of the pressed button."""
+    """A message of the answer, to edit or delete; *name* is its id or ORIGINAL."""
 
-    def __init__(self, webhook: discord.Webhook, message_id: int | None) -> None:
+    def __init__(self, webhook: discord.Webhook, name: Any) -> None:
         self._webhook = webhook
-        self._id = message_id
+        self._name = name
 
     async def edit(
         self,
@@ -130,13 +118,10 @@ class InteractionMessage:
             view=view,
             attachments=attachments,
         ) as parameters:
-            adapter = async_context.get()
-            edit = (
-                partial(adapter.edit_original_interaction_response, webhook.id, webhook.token)
-                if self._id is None
-                else partial(adapter.edit_webhook_message, webhook.id, webhook.token, self._id)
-            )
-            await edit(
+            await async_context.get().edit_webhook_message(
+                webhook.id,
+                webhook.token,
+                self._name,
                 session=webhook.session,
                 payload=parameters.payload,
                 multipart=parameters.multipart,
@@ -145,11 +130,4 @@ class InteractionMessage:
 
     async def delete(self) -> None:
         """Delete the message."""
-        webhook = self._webhook
-        assert webhook.token is not None
-        if self._id is not None:
-            await webhook.delete_message(self._id)
-            return
-        await async_context.get().delete_original_interaction_response(
-            webhook.id, webhook.token, session=webhook.session
-        )
+        await self._webhook.delete_message(self._name)

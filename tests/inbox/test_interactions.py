@@ -15,7 +15,7 @@ from bot.inbox.channels import Channels
 from bot.inbox.interaction_places import InteractionPlaces, as_shown
 from bot.inbox.interactions import ACKNOWLEDGED, Interactions
 from bot.inbox.user_limits import UserRateLimit
-from bot.replies.interaction_channel import LIFE_SECONDS, ButtonPress, Original
+from bot.replies.interaction_channel import LIFE_SECONDS, Original
 from bot.transport.pacer import Pacer
 from tests.doubles import an_exchange
 from tests.faults.failing import ANSWER, FOR_EVER
@@ -217,7 +217,7 @@ async def test_during_a_shutdown_a_command_is_only_stored(scene: Scene) -> None:
 async def test_a_press_changes_only_an_answer_of_one_message(scene: Scene) -> None:
     exchange = an_exchange(NOW_ID, channel=5, guild=None, origin=TOKEN)
     assert await scene.stage.history.receive(exchange)
-    press = ButtonPress(NOW_ID + 1, "press")
+    press: Any = SimpleNamespace(id=NOW_ID + 1, token="press")
     assert await scene.interactions.reply_by_press(exchange, press, [1, 2]) is None
     assert await scene.interactions.reply_by_press(exchange, press, [1]) is not None
     stored = await scene.stage.history.find(NOW_ID)
