@@ -125,11 +125,11 @@ class Generation:
         del self.pieces[self.kept :]
         return "".join(self.pieces)
 
-    def note_unread(self, sentence: str) -> None:
-        """Show *sentence*, about files, under the answer, once."""
-        if sentence not in self.unread:
-            self.unread.append(sentence)
-            self.notices.append(sentence)
+    def note_unread(self, *sentences: str) -> None:
+        """Show *sentences*, about files, under the answer, each once."""
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.unread]
+        self.unread += new
+        self.notices += new
 
 
 @dataclass(frozen=True, slots=True)

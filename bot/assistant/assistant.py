@@ -17,9 +17,8 @@ from bot.assistant.recorder import NOT_RECORDED, Recorder
 from bot.conversation.exchange import Exchange, FromInteraction, State
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions, actions_after
 from bot.errors import (
-    HistoryFailed,
+    BotError,
     ModelContextExceeded,
-    ModelError,
     NothingAsked,
     OutputTruncated,
     QueueFull,
@@ -72,7 +71,6 @@ class Assistant:
     ) -> None:
         self.memory = memory
         self.overrides = generator.overrides
-        self.images = generator.images
         self._generator = generator
         self._history = history
         self._recorder = Recorder(history)
@@ -160,7 +158,11 @@ class Assistant:
 
     def nothing_read(self, strings: Sentences) -> str:
         """Return the hint for a message of which nothing can be read."""
-        return strings.hint_nothing_readable if self.images.turns else strings.hint_text_only
+        return (
+            strings.hint_nothing_readable
+            if self._generator.images.turns
+            else strings.hint_text_only
+        )
 
     async def _run(
         self, exchange: Exchange, reply: Reply, job: Job, usage_person_id: int
@@ -195,8 +197,12 @@ class Assistant:
                 await self._conclude(answer, outcome)
             except (ReplyLost, ReplyBlocked) as error:
                 _log_lost(answer.exchange, error)
-                end = self._restore_previous if answer.job.action else self._keep_shown
-                await end(answer, error)
+                if answer.cancellation.reason is StopReason.FORGOTTEN:
+                    pass
+                elif answer.previous is not None:
+                    await self._restore(answer, answer.previous, error)
+                else:
+                    await self._keep_shown(answer, error)
         return Delivery.FINISHED
 
     async def _outcome(self, answer: Answer, resources: AsyncExitStack) -> Outcome | None:
@@ -211,7 +217,7 @@ class Assistant:
                 return await (self._regenerate(answer) if job.action else self._attempt(answer))
             except (ReplyLost, ReplyBlocked, ReplyDelayed):
                 raise
-            except (ModelError, QueueFull, NothingAsked, HistoryFailed) as error:
+            except BotError as error:
                 why = f"{type(error).__name__} {error}".rstrip()
                 log.warning("Cannot answer question %d: %s", message_id, why)
                 state = State.ANSWERED if isinstance(error, NothingAsked) else State.FAILED
@@ -294,21 +300,13 @@ class Assistant:
         self, answer: Answer, ending: Exchange, state: State, notices: list[str]
     ) -> bool:
         """Record the reply of *answer*; if that fails, say so in *notices*."""
-        is_stored = await self._recorder.reply(
-            ending,
-            state,
-            notices,
-            received=answer.received,
-            replaces=answer.job.action is not None,
-        )
+        is_stored = await self._recorder.reply(answer, ending, state, notices)
         if not is_stored:
             notices.append(answer.strings.memory_unwritable)
         return is_stored
 
     async def _keep_shown(self, answer: Answer, why: ReplyLost | ReplyBlocked) -> None:
         """End an answer that Discord rejected: store only the text that is shown."""
-        if answer.cancellation.reason is StopReason.FORGOTTEN:
-            return
         blocked = isinstance(why, ReplyBlocked)
         shown = ""
         with suppress(ReplyLost):  # The place may not have been found.
@@ -325,16 +323,15 @@ class Assistant:
         await self._recorder.shown(ending)
         self._report(answer, State.FAILED)
 
-    async def _restore_previous(self, answer: Answer, why: ReplyLost | ReplyBlocked) -> None:
+    async def _restore(
+        self, answer: Answer, previous: Exchange, why: ReplyLost | ReplyBlocked
+    ) -> None:
         """Restore the previous reply, stored and shown, with its buttons."""
-        previous = answer.previous
-        if previous is None or answer.cancellation.reason is StopReason.FORGOTTEN:
-            return
         notices = [answer.strings.previous_answer_kept]
         if isinstance(why, ReplyBlocked):
             notices.append(answer.strings.reply_blocked)
         state = State.FAILED if previous.cut else State.ANSWERED
-        await self._recorder.reply(previous, state, notices, replaces=True)
+        await self._recorder.reply(answer, previous, state, notices)
         actions = _actions(answer, state, previous, is_stored=True)
         try:
             answer.show_instead(previous.reply)
@@ -363,9 +360,7 @@ class Assistant:
             generation.model or "no model",
         )
 
-    def _explained(
-        self, error: ModelError | QueueFull | NothingAsked | HistoryFailed, answer: Answer
-    ) -> tuple[str, ...]:
+    def _explained(self, error: BotError, answer: Answer) -> tuple[str, ...]:
         strings = answer.strings
         by_command = isinstance(answer.exchange.origin, FromInteraction)
         if isinstance(error, NothingAsked):

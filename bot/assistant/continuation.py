@@ -4,9 +4,11 @@ import re
 from os.path import commonprefix
 from typing import Final
 
+from bot.markdown.syntax import MARKER
+
 PENDING: Final = 200  # characters that decide how the model continued
 SHORTEST: Final = 8  # A shorter overlap may be a coincidence.
-_BLOCK: Final = re.compile(r"(?:#{1,6}|[-*+•>]|\d{1,9}[.)])\s|\||`{3}|~{3}")
+_BLOCK: Final = re.compile(rf"(?:#{{1,6}}|>|{MARKER})\s|\||`{{3}}|~{{3}}")
 _FENCE: Final = re.compile(r"^\s*(?:`{3,}|~{3,})", re.MULTILINE)
 _UNSPACED: Final = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _WORD: Final = re.compile(r"\w")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from bot.assistant.accounting import IMAGES, Accounting
-from bot.assistant.answer import Answer, Generation
+from bot.assistant.answer import Answer
 from bot.assistant.continuation import Continuation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
@@ -75,14 +75,10 @@ class _Request:
     images_refused: ModelError | None = field(default=None, init=False)
 
     @property
-    def generation(self) -> Generation:
-        return self.answer.generation
-
-    @property
     def size(self) -> RequestSize:
         """The size of the newest request, which may have been sent without the prompt's images."""
         prompt = self.prompt
-        image_tokens = prompt.image_tokens if self.generation.images_sent else 0
+        image_tokens = prompt.image_tokens if self.answer.generation.images_sent else 0
         return RequestSize(prompt.tokens + image_tokens, prompt.history_tokens, prompt.reply_tokens)
 
 
@@ -161,8 +157,7 @@ class Generator:
         text = shorten(files.text, token_limit)
         left = token_limit - estimate_tokens(text)
         kept_quotation = shorten(quoted, max(left, estimate_tokens(exchange.quoted)))
-        for sentence in files.notices:
-            answer.generation.note_unread(sentence)
+        answer.generation.note_unread(*files.notices)
         read, length = len(text) + len(kept_quotation), len(files.text) + len(quoted)
         if read < length:
             answer.generation.files_percent = 100 * read // length
@@ -184,7 +179,7 @@ class Generator:
         If the question is cut, the reply gets less if the question is then whole, or twice as much
         of it fits.
         """
-        window, model = request.search.window, request.generation.model
+        window, model = request.search.window, request.answer.generation.model
         calibration = await self.accounting.calibration(model)
         images = NO_IMAGES
         if request.images_refused is None:
@@ -220,7 +215,7 @@ class Generator:
 
     async def _reason_to_retry(self, request: _Request, error: ModelError) -> ModelError:
         """Return why another prompt may be answered; raises *error* if none may be."""
-        generation = request.generation
+        generation = request.answer.generation
         if isinstance(error, OutputTruncated | ModelThoughtOnly):
             return await self._reason_to_shorten(request, error)
         if generation.begun:
@@ -234,7 +229,7 @@ class Generator:
 
     async def _make_smaller(self, request: _Request, error: ModelError) -> None:
         """Build a smaller prompt; raises *error* if none is left to be tried."""
-        attempts, search, generation = request.attempts, request.search, request.generation
+        attempts, search, generation = request.attempts, request.search, request.answer.generation
         size = request.size
         await self.accounting.calibrate(generation, error.reported.prompt)
         await self._discard(request)
@@ -257,7 +252,7 @@ class Generator:
 
     async def _learn_from_acceptance(self, request: _Request) -> None:
         """Learn the context window from a request that the server accepted."""
-        generation = request.generation
+        generation = request.answer.generation
         if not generation.begun and not generation.only_thought:
             return
         size = request.size
@@ -274,7 +269,7 @@ class Generator:
 
         Raises *ended*, the answer's own error, if it was not or if nothing can be done.
         """
-        generation, search, prompt = request.generation, request.search, request.prompt
+        generation, search, prompt = request.answer.generation, request.search, request.prompt
         generation.only_thought = thought = isinstance(ended, ModelThoughtOnly)
         used, limit = await self.accounting.used(generation), prompt.reply_tokens
         if generation.usage and generation.usage.completion_tokens < limit:
@@ -298,7 +293,7 @@ class Generator:
 
     async def _discard(self, request: _Request) -> None:
         """Discard the answer to a prompt; its tokens still count as used."""
-        generation = request.generation
+        generation = request.answer.generation
         used = await self.accounting.used(generation)
         if used is not None:
             generation.discarded += replace(used, answers=0, estimated=0)
@@ -335,7 +330,7 @@ class Generator:
 
     def _note_images_refused(self, request: _Request, why: ModelError) -> None:
         """Note that the images were to blame, if the model answers without them."""
-        generation, strings = request.generation, request.answer.strings
+        generation, strings = request.answer.generation, request.answer.strings
         if not generation.begun:
             return
         unsupported = isinstance(why, ImagesUnsupported)
@@ -348,7 +343,7 @@ class Generator:
 
     async def _stream(self, request: _Request, attached: PromptWithImages) -> None:
         """Write what the model answers, and free the images once they are sent."""
-        answer, generation = request.answer, request.generation
+        answer, generation = request.answer, request.answer.generation
         continuation = Continuation("".join(generation.pieces))
         prompt, attempts = attached.prompt, request.attempts
         generation.begin(prompt)
@@ -397,7 +392,7 @@ def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> P
 
 def _note_unread(request: _Request, attached: PromptWithImages) -> None:
     """Note which images of the question could not be fetched."""
-    generation, strings = request.generation, request.answer.strings
+    generation, strings = request.answer.generation, request.answer.strings
     exchange, prompt = request.answer.exchange, attached.prompt
     missing = prompt.images_sent_for(exchange) < prompt.images_for(exchange)
     if missing and attached.busy:
@@ -405,8 +400,7 @@ def _note_unread(request: _Request, attached: PromptWithImages) -> None:
     elif missing and request.images is None:
         generation.note_unread(strings.pictures_unreachable)
     elif request.images is not None:
-        for sentence in attached.unread:
-            generation.note_unread(sentence)
+        generation.note_unread(*attached.unread)
 
 
 def _notices(answer: Answer, prompt: Prompt) -> Iterator[str]:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
 from typing import Final
 
 from bot.assistant.ports import ChatModel
@@ -36,17 +35,14 @@ LIST_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an
 class LearnedWindows:
     """Knows the context windows of all models, in memory and in the database.
 
-    *now* returns the time in seconds since 1970. *accepted* has, by model, the largest request that
+    *accepted* has, by model, the largest request that
     was accepted since the start. *cut_short* are the models of which an answer ended below its
     reply limit, perhaps at the end of the window: if their list names that, the next answers fit.
     """
 
-    def __init__(
-        self, model: ChatModel, models: ModelStore, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, model: ChatModel, models: ModelStore) -> None:
         self._model = model
         self._models = models
-        self._now = now
         self._learned: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
         self.accepted: dict[str, RequestSize] = {}
         self.cut_short = set[str]()
@@ -57,7 +53,7 @@ class LearnedWindows:
         if name not in self._learned:
             self._learned[name] = await self._models.context_window(name)
         window, until = self._learned[name]
-        if until <= self._now():
+        if until <= time.time():
             window = UNBOUNDED
         if name in self.cut_short:
             self.cut_short.discard(name)
@@ -69,8 +65,8 @@ class LearnedWindows:
 
     async def listed(self, name: str) -> int:
         """Return the window named in the list of models, read now and then; 0 if it names none."""
-        if self._now() - self._listed_at > DOUBTED_SECONDS:
-            self._listed_at = self._now()
+        if time.time() - self._listed_at > DOUBTED_SECONDS:
+            self._listed_at = time.time()
             try:
                 async with asyncio.timeout(LIST_SECONDS):
                     await self._model.list_models()
@@ -81,14 +77,14 @@ class LearnedWindows:
     def is_doubted(self, name: str) -> bool:
         """Whether a window learned of a model expired in the last day."""
         _, until = self._learned.get(name, (UNBOUNDED, 0.0))
-        return until <= self._now() < until + LEARNED_SECONDS
+        return until <= time.time() < until + LEARNED_SECONDS
 
     async def learn(self, name: str, window: ContextWindow, seconds: float) -> None:
         """Keep to *window* and to what was learned before, for so many seconds."""
         await self._keep(name, window.within(await self.of(name)), seconds)
 
     async def _keep(self, name: str, window: ContextWindow, seconds: float) -> None:
-        self._learned[name] = window, self._now() + seconds
+        self._learned[name] = window, time.time() + seconds
         log.info(
             "Learned the context window of %s for %d minutes: prompts of %d tokens, with their "
             "replies %d",

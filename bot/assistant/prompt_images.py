@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from bot.conversation.calibration import Calibration
@@ -118,15 +119,10 @@ async def _fetched(
     return PromptWithImages(prompt.with_images(images), tuple(unread), release=resources.close)
 
 
-def _within(images: Iterable[PendingImage], max_bytes: int) -> list[PendingImage]:
+def _within(images: Sequence[PendingImage], max_bytes: int) -> list[PendingImage]:
     """Return *images* up to the first that does not fit into *max_bytes*."""
-    kept = list[PendingImage]()
-    for image in images:
-        max_bytes -= image.size
-        if max_bytes < 0:
-            break
-        kept.append(image)
-    return kept
+    totals = accumulate(image.size for image in images)
+    return [image for image, total in zip(images, totals, strict=True) if total <= max_bytes]
 
 
 class MemoryBudget:

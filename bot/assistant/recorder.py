@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from bot.assistant.answer import Answer
 from bot.conversation.exchange import Attempt, Exchange, State
 from bot.errors import HistoryFailed, ReplyDelayed
 from bot.storage.exchanges import History
@@ -38,23 +39,14 @@ class Recorder:
             log.warning("Cannot record the end of question %d: %s", exchange.message_id, error)
 
     async def reply(
-        self,
-        exchange: Exchange,
-        state: State,
-        notices: Sequence[str],
-        *,
-        received: bool = True,
-        replaces: bool = False,
+        self, answer: Answer, exchange: Exchange, state: State, notices: Sequence[str]
     ) -> bool:
-        """Record a reply and that it must be shown; False if the database failed.
-
-        *received* says whether the question is stored, *replaces* whether it has a reply already.
-        """
+        """Record a reply and that it must be shown; False if the database failed."""
         try:
-            if not received:
+            if not answer.received:
                 await self._history.receive(exchange)
             # The latter replaces a reply that was stored whole but never shown, too.
-            if replaces or not await self._history.complete(exchange, state, notices):
+            if answer.job.action or not await self._history.complete(exchange, state, notices):
                 await self._history.complete_regeneration(exchange, state, notices)
         except HistoryFailed as error:
             log.warning("Cannot record answer %d: %s", exchange.message_id, error)
