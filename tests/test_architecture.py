@@ -1,4 +1,4 @@
-"""The table of imports, held by reading them: who may know whom."""
+"""The rules of imports between rooms, checked by reading the imports."""
 
 import ast
 import re
@@ -186,7 +186,7 @@ def importers(wanted: str) -> set[str]:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_library_is_the_business_of_few(library: str) -> None:
+def test_only_named_rooms_import_a_library(library: str) -> None:
     users = {
         room_of(name)
         for name in OWN
@@ -195,7 +195,7 @@ def test_a_library_is_the_business_of_few(library: str) -> None:
     assert users == LIBRARIES[library]
 
 
-def test_each_room_has_a_floor() -> None:
+def test_every_room_has_a_floor() -> None:
     rooms = {room_of(name) for name in OWN if name != "bot"}
     assert rooms == set().union(*FLOORS)
     assert len(FLOORS) <= 12
@@ -210,7 +210,7 @@ def test_imports_point_downwards(name: str) -> None:
     assert used <= below
 
 
-def test_other_rooms_see_the_face_of_a_room_alone() -> None:
+def test_rooms_import_only_the_public_modules_of_other_rooms() -> None:
     used: dict[str, set[str]] = {}
     for name in OWN:
         for one in own_imports(name) - set(STAND_INS):
@@ -220,7 +220,7 @@ def test_other_rooms_see_the_face_of_a_room_alone() -> None:
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_stand_ins_share_no_code_with_the_bot(name: str) -> None:
+def test_stand_ins_import_nothing_of_the_bot(name: str) -> None:
     assert own_imports(name) <= set(STAND_INS)
 
 
@@ -229,12 +229,12 @@ def is_pure(name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", [name for name in OWN if is_pure(name)])
-def test_what_decides_does_nothing_else(name: str) -> None:
+def test_pure_modules_do_no_io(name: str) -> None:
     assert not {one.partition(".")[0] for one in imported(name)} & IMPURE
     assert all(map(is_pure, own_imports(name)))
 
 
-def test_private_names_of_other_objects_are_used_where_libraries_are_patched() -> None:
+def test_only_patches_of_libraries_use_private_names() -> None:
     """`transport` has those of discord.py, `storage.database` those of aiosqlite."""
     users = {
         name
@@ -248,11 +248,11 @@ def test_private_names_of_other_objects_are_used_where_libraries_are_patched() -
     assert {room_of(name) for name in users} == {"storage", "transport"}
 
 
-def test_settings_are_read_at_the_top_only() -> None:
+def test_only_top_modules_read_settings() -> None:
     assert importers("bot.settings") == {"__main__", "app", "terminal"}
 
 
-def test_stand_ins_are_started_by_the_commands_only() -> None:
+def test_only_commands_start_stand_ins() -> None:
     users = {room_of(name) for name in OWN if own_imports(name) & set(STAND_INS)}
     assert users == {"__main__", "terminal"}
 
@@ -263,7 +263,7 @@ def test_the_picture_of_the_rooms_is_drawn_from_the_imports() -> None:
 
 
 @pytest.mark.parametrize("at_start", [True, False])
-def test_imports_make_no_circle(at_start: bool) -> None:
+def test_imports_have_no_cycle(at_start: bool) -> None:
     """Not even with what is imported late; CycleError names the circle."""
     names = MODULES if at_start else OWN
     graph = {name: own_imports(name, at_start=at_start) for name in names}
@@ -271,14 +271,14 @@ def test_imports_make_no_circle(at_start: bool) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_says_in_its_first_sentence_what_it_owns(name: str) -> None:
+def test_every_module_begins_with_a_sentence(name: str) -> None:
     docstring = ast.get_docstring(parsed(MODULES[name]))
     assert docstring, "it has a docstring"
     first = docstring.partition("\n\n")[0]
     assert re.fullmatch(r"[A-Z].{10,}\.", first, re.DOTALL), "and that begins with a sentence"
 
 
-def test_only_what_runs_is_at_the_top_of_the_command_line() -> None:
+def test_the_command_line_imports_only_what_a_command_needs() -> None:
     """Discord's and OpenAI's libraries take 0.6 s to import; --help and a typing slip do not."""
     code = (
         "import sys, bot.__main__\n"

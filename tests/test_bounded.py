@@ -3,7 +3,7 @@
 from bot.bounded import BoundedDict
 
 
-def test_the_entry_that_was_set_the_longest_ago_is_dropped() -> None:
+def test_a_full_dictionary_drops_the_oldest_entry() -> None:
     kept = BoundedDict[str, int](2)
     kept["a"] = 1
     kept["b"] = 2
@@ -11,7 +11,7 @@ def test_the_entry_that_was_set_the_longest_ago_is_dropped() -> None:
     assert dict(kept) == {"b": 2, "c": 3}
 
 
-def test_setting_a_key_again_makes_it_the_newest() -> None:
+def test_setting_a_key_again_makes_it_newest() -> None:
     kept = BoundedDict[str, int](2)
     kept["a"] = 1
     kept["b"] = 2

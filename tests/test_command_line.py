@@ -67,7 +67,7 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "invalid choice: 'sing'" in capsys.readouterr().err
 
 
-def test_bad_settings_end_it_with_a_line_each() -> None:
+def test_bad_settings_exit_with_a_line_each() -> None:
     """As a process: nothing but the sentences, and not a word of the values."""
     out, err, code = ran(DISCORD_TOKEN="two words", LOG_LEVEL="hunter2", DATABASE_URL="mysql://x")
     assert (out, code) == ("", 2)
@@ -92,7 +92,7 @@ def test_a_missing_token_says_where_to_get_one(
     assert where.endswith("Without any account: scripts/run sandbox")
 
 
-def test_an_unusable_database_ends_it_with_a_sentence(tmp_path: Path) -> None:
+def test_an_unusable_database_exits_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "bot.db"
     path.write_text("Dear diary, " * 400)
     out, err, code = ran(**GOOD, DATABASE_URL=f"sqlite:///{path}")
@@ -104,7 +104,7 @@ def test_an_unusable_database_ends_it_with_a_sentence(tmp_path: Path) -> None:
     assert path.read_text() == "Dear diary, " * 400
 
 
-def test_an_unusable_database_ends_the_chat_too(tmp_path: Path) -> None:
+def test_an_unusable_database_ends_the_chat(tmp_path: Path) -> None:
     (tmp_path / "chat.db").mkdir()
     out, err, code = ran("chat", "Hi?", **GOOD, DATABASE_URL=f"sqlite:///{tmp_path}/bot.db")
     assert (out, code) == ("", 2)
@@ -133,14 +133,14 @@ def test_each_command_gives_its_own_exit_code(
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "１"])
-def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["sandbox", f"--port={port}"])
     assert caught.value.code == 2
     assert "a port is a number from 0 to 65535" in capsys.readouterr().err
 
 
-def test_the_sandbox_says_what_its_page_needs(tmp_path: Path) -> None:
+def test_the_sandbox_names_a_missing_dependency_of_its_page(tmp_path: Path) -> None:
     """Without its extra there is one sentence, and the terminal works all the same."""
     code = (
         "import sys; sys.modules['markdown_it'] = None\n"
@@ -155,7 +155,7 @@ def test_the_sandbox_says_what_its_page_needs(tmp_path: Path) -> None:
     assert "scripts/run sandbox" in sentence
 
 
-def test_ctrl_c_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_exits_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(words: list[str], *, offline: bool) -> int:
         raise KeyboardInterrupt
 
@@ -163,7 +163,7 @@ def test_ctrl_c_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["chat"]) == 130
 
 
-def test_a_reader_that_leaves_is_no_crash() -> None:
+def test_a_closed_pipe_exits_without_a_traceback() -> None:
     """As in `python -m bot chat | head -1`; exit code 1, nothing said."""
     code = (
         "import sys, bot.__main__, bot.terminal\n"
@@ -181,7 +181,7 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
         assert process.wait(60) == 1
 
 
-def test_any_refusal_is_exit_code_2(
+def test_every_usage_error_exits_with_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(words: list[str], *, offline: bool) -> int:
@@ -193,7 +193,9 @@ def test_any_refusal_is_exit_code_2(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_asks_it_to_stop_and_is_as_before_afterwards(number: signal.Signals) -> None:
+async def test_a_signal_asks_the_bot_to_stop_and_handlers_are_restored(
+    number: signal.Signals,
+) -> None:
     before = signal.getsignal(number)
     with stop_signal() as stop:
         assert not stop.is_set()
@@ -203,7 +205,7 @@ async def test_a_signal_asks_it_to_stop_and_is_as_before_afterwards(number: sign
     assert signal.getsignal(number) in (before, signal.default_int_handler, signal.SIG_DFL)
 
 
-def test_a_second_signal_leaves_at_once() -> None:
+def test_a_second_signal_exits_at_once() -> None:
     code = (
         "import asyncio, os, signal\n"
         "from bot.app import stop_signal\n"

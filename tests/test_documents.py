@@ -89,12 +89,12 @@ def test_the_example_settings_are_the_defaults() -> None:
 
 @pytest.mark.parametrize("language", TROUBLESHOOTING)
 @pytest.mark.parametrize("error", MODEL_ERRORS, ids=lambda error: error.__name__)
-def test_each_failure_of_the_model_has_a_remedy(error: type[ModelError], language: str) -> None:
+def test_every_model_error_has_a_remedy(error: type[ModelError], language: str) -> None:
     first_sentence = error().explain(LANGUAGES[language]).partition(". ")[0].rstrip(".")
     assert f"| {first_sentence}. |" in TROUBLESHOOTING[language]
 
 
-def test_both_languages_have_a_remedy_for_the_same_sentences() -> None:
+def test_both_languages_explain_the_same_sentences() -> None:
     english, korean = (explained_sentences(language) for language in TROUBLESHOOTING)
     assert english == korean
     assert len(english) > len(MODEL_ERRORS)
@@ -116,7 +116,7 @@ def plain(sentence: str) -> str:
 
 
 @pytest.mark.parametrize("text", [*KOREAN_DOCUMENTS.values(), *map(KOREAN.__getattribute__, NAMES)])
-def test_the_particle_behind_a_korean_command_fits_its_sound(text: str) -> None:
+def test_korean_particles_after_commands_fit_their_sound(text: str) -> None:
     particles = "은|는|이|가|을|를|과|와|으로|로"
     for name, particle in re.findall(rf"/([가-힣]+?)`?({particles})(?=[\s,.])", text):
         if name in COMMANDS.values():
@@ -126,7 +126,7 @@ def test_the_particle_behind_a_korean_command_fits_its_sound(text: str) -> None:
             assert particle == (pair[not end] if pair else "로" if end in {0, 8} else "으로"), name
 
 
-def test_each_command_has_a_row() -> None:
+def test_every_command_has_a_row() -> None:
     named = re.findall(r"^\| `/([\w-]+)[^|]*` \| [a-z]", USAGE["en"], re.MULTILINE)
     assert set(named) == COMMANDS.keys()
 
@@ -157,13 +157,13 @@ def test_contributing_or_readme_names_every_script() -> None:
     assert scripts <= set(re.findall(r"scripts/[\w-]+", README + CONTRIBUTING))
 
 
-def test_links_to_files_lead_somewhere() -> None:
+def test_links_to_files_exist() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_no_figure_waits_to_be_filled_in() -> None:
+def test_no_figure_is_a_placeholder() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         assert not re.search(r"@[a-z0-9 ]+@", document.read_text()), document.name
 
@@ -195,7 +195,7 @@ def test_contributing_names_files_and_definitions_that_exist(recipe: str) -> Non
     assert not missing
 
 
-def test_each_fault_of_the_list_is_played_by_a_test() -> None:
+def test_every_fault_of_the_list_has_a_test() -> None:
     faults = ROOT / "tests" / "faults"
     listed = re.findall(r"^\| (\d+) \|", (faults / "README.md").read_text(), re.MULTILINE)
     tests = "".join(path.read_text() for path in faults.glob("test_*.py"))
@@ -203,7 +203,7 @@ def test_each_fault_of_the_list_is_played_by_a_test() -> None:
     assert len(listed) == 30
 
 
-def test_requirements_pin_what_the_project_depends_on() -> None:
+def test_requirements_pin_every_dependency() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pins = {
         canonicalize_name(name): version
@@ -215,7 +215,7 @@ def test_requirements_pin_what_the_project_depends_on() -> None:
         assert dependency.specifier.contains(pins[canonicalize_name(dependency.name)])
 
 
-def test_the_picture_shows_what_the_program_makes_of_its_examples() -> None:
+def test_the_rendering_picture_shows_the_real_output() -> None:
     """scripts/picture redraws it."""
     assert PICTURE.read_text(encoding="utf-8") == picture()
 

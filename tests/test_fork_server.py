@@ -1,4 +1,4 @@
-"""A forked bot is like one that was started anew: by its files, its signals and its exit code."""
+"""A forked bot behaves like a new process: its files, signals and exit code."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ async def forked(server: ForkServer, folder: Path, *arguments: str, stdin: int) 
         return await server.start(*arguments, env=env, cwd=folder, stderr=err, stdin=stdin)
 
 
-async def test_it_says_and_returns_what_one_that_is_started_anew_does(
+async def test_a_forked_process_prints_and_returns_the_same(
     fork_server: ForkServer, tmp_path: Path
 ) -> None:
     said = []
@@ -30,7 +30,7 @@ async def test_it_says_and_returns_what_one_that_is_started_anew_does(
     assert said[0][0] == 2
 
 
-async def test_it_is_killed_and_says_by_what(fork_server: ForkServer, tmp_path: Path) -> None:
+async def test_a_killed_process_reports_its_signal(fork_server: ForkServer, tmp_path: Path) -> None:
     reading, writing = os.pipe()
     process = await forked(fork_server, tmp_path, "chat", "--offline", stdin=reading)
     os.close(reading)
@@ -41,7 +41,7 @@ async def test_it_is_killed_and_says_by_what(fork_server: ForkServer, tmp_path: 
     os.close(writing)
 
 
-async def test_what_still_runs_at_the_end_is_killed(tmp_path: Path) -> None:
+async def test_closing_kills_running_processes(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     with ForkServer() as server:
         process = await forked(server, tmp_path, "chat", "--offline", stdin=reading)

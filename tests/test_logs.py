@@ -1,4 +1,4 @@
-"""The log: what it says, and what it never says."""
+"""The log: its formats, and what it never contains."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ def test_text_is_time_level_module_message() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    bot.client: Hi there", line)
 
 
-def test_an_exception_is_told_by_types_and_places_never_by_what_it_says() -> None:
+def test_an_exception_is_logged_by_type_and_place_without_its_text() -> None:
     text = TextFormatter().format(a_failure())
     assert SECRET not in text
     assert re.findall(r"^  (\w+Error)$", text, re.MULTILINE) == ["KeyError", "ValueError"]
@@ -63,7 +63,7 @@ def test_json_is_one_object_a_line() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_libraries_log_from_warning_up_whatever_the_level(
+def test_libraries_log_warnings_at_every_level(
     capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
     set_up_logging("DEBUG", form)  # type: ignore[arg-type]  # a parameter of the test
@@ -76,7 +76,7 @@ def test_libraries_log_from_warning_up_whatever_the_level(
     assert "library trouble" in written
 
 
-def test_setting_it_up_again_replaces_what_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_setup_replaces_the_first(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("INFO", "json")
     set_up_logging("WARNING", "text")
     logging.getLogger("bot.x").info("too little")
@@ -97,7 +97,7 @@ FAILING = {
     ("form", "how"),
     [("text", "expected"), ("text", "logged"), ("json", "logged"), ("text", "uncaught")],
 )
-def test_a_failure_is_found_when_a_stage_ends(form: str, how: str) -> None:
+def test_a_stage_reports_errors_when_it_ends(form: str, how: str) -> None:
     setting_up = f"import logging, bot.logs\nbot.logs.set_up_logging('INFO', '{form}')\n"
     said = subprocess.run(
         [sys.executable, "-c", setting_up + FAILING[how]],

@@ -1,4 +1,4 @@
-"""Settings: all problems at once, each with its remedy; what was given is never shown."""
+"""Settings report all problems at once, each with its remedy, and never show a value."""
 
 import os
 import re
@@ -112,7 +112,7 @@ BAD = {
 CASES = [(name, value) for name, values in BAD.items() for value in values]
 
 
-def test_every_setting_has_bad_values_here_and_a_remedy() -> None:
+def test_every_setting_has_bad_values_and_a_remedy() -> None:
     assert set(BAD) == {name.upper() for name in FIELDS}
     assert all(remedy(name) for name in FIELDS)
 
@@ -153,7 +153,7 @@ def test_all_problems_are_reported_at_once(problems: Callable[..., tuple[str, ..
     assert SECRET not in "\n".join(found)
 
 
-def test_without_anything_both_secrets_are_missing() -> None:
+def test_empty_settings_lack_both_secrets() -> None:
     with pytest.raises(SettingsInvalid) as caught:
         Settings.load()
     assert str(caught.value).split("\n") == [
@@ -180,7 +180,7 @@ def test_a_compatible_server_needs_no_key(load: Load) -> None:
 @pytest.mark.parametrize(
     "url", ["postgres://hunter2@host/db", "mysql+aio://x", "postgresql:", "bot.db", "C:\\bot.db"]
 )
-def test_another_database_gets_a_sentence_of_its_own(
+def test_an_unsupported_database_is_named(
     problems: Callable[..., tuple[str, ...]], url: str
 ) -> None:
     [problem] = problems(DATABASE_URL=url)
@@ -240,12 +240,12 @@ def test_good_values(load: Load, name: str, value: str, meant: object) -> None:
     assert getattr(load(**{name: value}), name.lower()) == meant
 
 
-def test_an_empty_value_is_as_good_as_none(load: Load) -> None:
+def test_an_empty_value_counts_as_unset(load: Load) -> None:
     empty = {name.upper(): "" for name in FIELDS} | GOOD
     assert load(**empty) == load()
 
 
-def test_white_space_round_a_secret_is_not_part_of_it(load: Load) -> None:
+def test_white_space_around_a_secret_is_removed(load: Load) -> None:
     """As it comes with copying."""
     settings = load(DISCORD_TOKEN=" abc\n", OPENAI_API_KEY="sk-x\t")
     assert settings.discord_token.get_secret_value() == "abc"
@@ -267,14 +267,14 @@ def test_secrets_are_not_in_the_settings_representation(load: Load) -> None:
         ({"OPENAI_OPTIONS": '{"top_p": 1}'}, {"top_p": 1}),
     ],
 )
-def test_only_the_default_model_at_openai_is_told_not_to_reason(
+def test_only_the_default_model_at_openai_reasons_minimally(
     load: Load, environment: dict[str, str], options: dict[str, object]
 ) -> None:
     settings = load(**environment)
     assert settings.request_options(settings.openai_model) == options
 
 
-def test_another_model_beside_the_default_is_not_told_either(load: Load) -> None:
+def test_other_models_keep_their_reasoning_effort(load: Load) -> None:
     settings = load()
     assert settings.request_options("other") == {}
     assert load(OPENAI_MODEL="other").request_options(DEFAULT_MODEL) != {}
@@ -298,14 +298,14 @@ def test_a_system_prompt_may_take_half_of_the_context(
 
 
 @pytest.mark.parametrize("front", ["", "\ufeff"], ids=["plain", "BOM"])
-def test_the_file_is_read_and_the_environment_wins(load: Load, tmp_path: Path, front: str) -> None:
+def test_the_environment_overrides_the_file(load: Load, tmp_path: Path, front: str) -> None:
     text = f"{front}OPENAI_MODEL=from-file\nREPLY_TOKENS=100\nSTRANGER=1\n"
     (tmp_path / ".env").write_text(text, encoding="utf-8")
     settings = load(REPLY_TOKENS="200")
     assert (settings.openai_model, settings.reply_tokens) == ("from-file", 200)
 
 
-def test_the_file_is_read_as_a_shell_would(load: Load, tmp_path: Path) -> None:
+def test_the_file_follows_shell_quoting(load: Load, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         "export OPENAI_MODEL='org/one'  # the small one\n"
         'SYSTEM_PROMPT="Two\\nlines"\n'
@@ -318,27 +318,27 @@ def test_the_file_is_read_as_a_shell_would(load: Load, tmp_path: Path) -> None:
     assert settings.language == "en"
 
 
-def test_upper_and_lower_case_are_the_same_in_names(load: Load, tmp_path: Path) -> None:
+def test_names_ignore_case(load: Load, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("Openai_Model=from-file\nreply_tokens=100\n")
     settings = load(Reply_Tokens="200", context_tokens="500")
     assert (settings.openai_model, settings.reply_tokens) == ("from-file", 200)
     assert settings.context_tokens == 500
 
 
-def test_an_empty_value_hides_none(load: Load, tmp_path: Path) -> None:
+def test_an_empty_variable_hides_no_value_of_the_file(load: Load, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OPENAI_MODEL=from-file\nREPLY_TOKENS=\n")
     settings = load(OPENAI_MODEL="", REPLY_TOKENS="200")
     assert (settings.openai_model, settings.reply_tokens) == ("from-file", 200)
     assert load(REPLY_TOKENS="").reply_tokens == 2000
 
 
-def test_a_folder_in_the_place_of_the_file_is_none(load: Load, tmp_path: Path) -> None:
+def test_a_folder_called_env_is_ignored(load: Load, tmp_path: Path) -> None:
     """Docker makes one where it is to mount a file that is not there."""
     (tmp_path / ".env").mkdir()
     assert load().openai_model == DEFAULT_MODEL
 
 
-def test_a_file_that_is_no_utf8_is_said_to_be_so(
+def test_a_file_that_is_not_utf8_is_reported(
     problems: Callable[..., tuple[str, ...]], tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_bytes(b"SYSTEM_PROMPT=hunter2 \xff\xfe")
@@ -348,14 +348,14 @@ def test_a_file_that_is_no_utf8_is_said_to_be_so(
 @pytest.mark.skipif(
     not Path("/proc/self/mem").exists(), reason="needs a file that fails to be read"
 )
-def test_a_file_that_cannot_be_read_is_said_to_be_so(
+def test_an_unreadable_file_is_reported(
     problems: Callable[..., tuple[str, ...]], tmp_path: Path
 ) -> None:
     (tmp_path / ".env").symlink_to("/proc/self/mem")
     assert problems() == (".env cannot be read (Input/output error): make it readable.",)
 
 
-def test_given_values_win() -> None:
+def test_arguments_override_the_environment() -> None:
     settings = Settings.load(discord_token="a", openai_api_key="b", openai_model="c")
     assert settings.openai_model == "c"
 
@@ -391,7 +391,7 @@ def test_the_example_shows_the_defaults(load: Load) -> None:
     assert load(**values) == load()
 
 
-def test_the_example_as_it_is_lacks_only_the_secrets(
+def test_the_unchanged_example_lacks_only_the_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_bytes(EXAMPLE.read_bytes())

@@ -1,4 +1,4 @@
-"""scripts/setup finds a Python, whatever it is called, and says so where there is none."""
+"""scripts/setup finds a Python of any name, or names the one that is needed."""
 
 import os
 import shutil
@@ -58,11 +58,11 @@ def set_up(folder: Path, *pythons: tuple[str, str]) -> str:
         ("python", "3.15"),
     ],
 )
-def test_any_python_that_is_new_enough_is_taken(tmp_path: Path, name: str, version: str) -> None:
+def test_setup_uses_any_python_that_is_new_enough(tmp_path: Path, name: str, version: str) -> None:
     others = [("python3", "3.10")] if name != "python3" else []
     assert set_up(tmp_path, (name, version), *others) == f"Making .venv with Python {version} ..."
 
 
-def test_without_one_it_says_which_is_needed(tmp_path: Path) -> None:
+def test_setup_names_the_python_that_is_needed(tmp_path: Path) -> None:
     said = set_up(tmp_path, ("python3", "3.10"), ("python3.14", "3.9"))
     assert said == "Python 3.11 or newer is needed, and none was found. Install it and try again."

@@ -115,7 +115,7 @@ async def asked(model: ModelDriver) -> list[str]:
     return [one.body["messages"][-1]["content"] for one in await model.completions()]
 
 
-async def test_piped_input_is_one_question_and_only_the_answer_is_printed(
+async def test_piped_input_is_one_question_and_prints_only_the_answer(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply(Script(chunks=("\n\nTe", "a. ", "\n Or", " not.\n\n")))
@@ -137,7 +137,7 @@ async def test_piped_input_is_one_question_and_only_the_answer_is_printed(
         ([], "/usr/bin/tea", "/usr/bin/tea"),
     ],
 )
-async def test_words_come_before_piped_input(
+async def test_arguments_come_before_piped_input(
     chatted: Chatted,
     model: ModelDriver,
     tmp_path: Path,
@@ -160,7 +160,7 @@ async def test_words_come_before_piped_input(
     ],
     ids=["nothing", "white space", "a program", "too much"],
 )
-async def test_input_that_is_no_question_is_refused_with_a_sentence(
+async def test_empty_or_binary_input_is_refused_with_a_sentence(
     chatted: Chatted, model: ModelDriver, tmp_path: Path, words: list[str], piped: bytes, why: str
 ) -> None:
     out, err, code = await chatted(with_model(model, tmp_path), *words, piped=piped)
@@ -200,7 +200,7 @@ async def test_a_question_that_is_too_long_for_the_model_gets_a_notice(
     assert question.startswith("How many?\n\nword word")
 
 
-async def test_a_failure_has_an_exit_code_of_its_own(
+async def test_a_failed_answer_has_its_own_exit_code(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     """No standard output, exit code 1, and the log, because the person is the operator."""
@@ -213,7 +213,7 @@ async def test_a_failure_has_an_exit_code_of_its_own(
     assert why.endswith("ModelKeyRefused 401 invalid_api_key Incorrect API key provided: (key)")
 
 
-async def test_an_answer_that_is_cut_is_a_failure(
+async def test_a_truncated_answer_is_a_failure(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply(Script(text="One, two", finish_reason="length"))
@@ -246,7 +246,7 @@ async def test_closing_the_pipe_stops_the_answer(
     assert len(second.body["messages"][-2]["content"]) < 999, "no more than was asked for"
 
 
-async def test_ctrl_c_keeps_what_was_answered(
+async def test_ctrl_c_keeps_the_partial_answer(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply(Script(text="One, two, three", stall_after_chunks=2, stall_seconds=600), "Ok")
@@ -280,7 +280,7 @@ async def test_a_full_disk_behind_standard_output_is_explained(
     assert process.returncode == 2
 
 
-async def test_without_standard_input_the_words_are_asked(
+async def test_arguments_are_asked_without_standard_input(
     model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.")
@@ -293,7 +293,7 @@ async def test_without_standard_input_the_words_are_asked(
     assert (out, process.returncode) == (b"Tea.\n", 0)
 
 
-async def test_the_conversation_is_remembered_from_run_to_run_in_its_own_file(
+async def test_the_chat_remembers_between_runs_in_its_own_file(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.", "Quite.")
@@ -309,7 +309,7 @@ async def test_the_conversation_is_remembered_from_run_to_run_in_its_own_file(
     assert files(tmp_path) == {"chat.db", "chat.db.lock"}
 
 
-async def test_commands_work_from_a_script_as_well(
+async def test_commands_work_in_a_script(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     env = with_model(model, tmp_path)
@@ -323,7 +323,7 @@ async def test_commands_work_from_a_script_as_well(
     assert await chatted(env, "/nonsense") == ("", f"{ENGLISH.terminal_unknown_command}\n", 1)
 
 
-async def test_offline_needs_no_settings_and_stays_out_of_the_real_conversation(
+async def test_offline_mode_needs_no_settings_and_keeps_its_own_history(
     chatted: Chatted, tmp_path: Path
 ) -> None:
     out, err, code = await chatted(environment(tmp_path), "Hello?", "--offline", piped="Hi.\n")
@@ -332,7 +332,7 @@ async def test_offline_needs_no_settings_and_stays_out_of_the_real_conversation(
     assert files(tmp_path) == {"chat-offline.db", "chat-offline.db.lock"}
 
 
-async def test_offline_nothing_leaves_the_machine(chatted: Chatted, tmp_path: Path) -> None:
+async def test_offline_mode_connects_to_loopback_only(chatted: Chatted, tmp_path: Path) -> None:
     """Whichever key, address, proxy and options the environment has."""
     async with snares() as (settings, heard):
         out, err, code = await chatted(environment(tmp_path, **settings), "Hello?", "--offline")
@@ -340,7 +340,7 @@ async def test_offline_nothing_leaves_the_machine(chatted: Chatted, tmp_path: Pa
     assert "“Hello?”" in out
 
 
-async def test_characters_that_standard_output_cannot_show_do_not_end_it(
+async def test_unprintable_characters_do_not_end_the_chat(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea 🎉.")
@@ -348,7 +348,7 @@ async def test_characters_that_standard_output_cannot_show_do_not_end_it(
     assert await chatted(env, "Tea?") == ("Tea ?.\n", "", 0)
 
 
-async def test_beside_an_open_chat_a_second_one_has_no_memory(
+async def test_a_second_chat_at_once_has_no_memory(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     await model.reply("Tea.", "Quite.", "No.")
@@ -478,7 +478,7 @@ async def test_keys_at_a_terminal(model: ModelDriver, tmp_path: Path) -> None:
     assert second.body["messages"][-2]["content"].startswith("One, two\n⟦")
 
 
-async def test_a_failing_database_is_reported_and_the_chat_goes_on(
+async def test_the_chat_continues_after_a_database_error(
     model: ModelDriver, tmp_path: Path
 ) -> None:
     async with at_a_terminal(with_model(model, tmp_path), tmp_path) as screen:
@@ -554,7 +554,7 @@ async def test_a_paste_is_one_question(model: ModelDriver, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("python", [(), ("-c", WITHOUT_READLINE)], ids=["readline", "none"])
-async def test_lines_that_come_at_once_are_one_question(
+async def test_lines_that_arrive_together_are_one_question(
     model: ModelDriver, tmp_path: Path, python: tuple[str, ...]
 ) -> None:
     """As from a terminal that does not mark pastes, or without line editing."""
@@ -583,7 +583,7 @@ async def test_a_paste_during_an_answer_is_the_next_question(
     assert await asked(model) == ["Tea?", LINES]
 
 
-async def test_earlier_questions_are_shown_and_can_be_recalled(
+async def test_earlier_questions_can_be_recalled(
     chatted: Chatted, model: ModelDriver, tmp_path: Path
 ) -> None:
     env = with_model(model, tmp_path)

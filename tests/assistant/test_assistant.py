@@ -1,4 +1,4 @@
-"""The use case on doubles of the model and the reply, and on the real history."""
+"""The assistant with doubles of the model and the reply, and with the real store."""
 
 import asyncio
 import logging
@@ -142,7 +142,7 @@ def broken(path: Path, table: str) -> None:
         connection.commit()
 
 
-async def test_the_log_says_what_of_the_history_is_in_the_prompt(
+async def test_the_log_counts_the_exchanges_in_the_prompt(
     made: Callable[..., Assistant],
     model: DoubleModel,
     history: History,
@@ -173,7 +173,7 @@ async def test_the_log_says_what_of_the_history_is_in_the_prompt(
 # Answering
 
 
-async def test_an_answer_is_shown_and_kept(
+async def test_an_answer_is_shown_and_stored(
     stage: Stage, model: DoubleModel, history: History, path: Path
 ) -> None:
     model.enqueue("\nBecause", " it", " is. ")
@@ -184,7 +184,7 @@ async def test_an_answer_is_shown_and_kept(
     assert states(path) == {1: "answered"}
 
 
-async def test_the_answer_is_committed_before_it_is_shown_whole(stage: Stage, path: Path) -> None:
+async def test_the_answer_is_committed_before_its_last_edit(stage: Stage, path: Path) -> None:
     class Watching(DoubleReply):
         async def finish(
             self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS
@@ -195,7 +195,7 @@ async def test_the_answer_is_committed_before_it_is_shown_whole(stage: Stage, pa
     assert (await stage.ask(an_exchange(1), Watching())).notices == []
 
 
-async def test_the_next_prompt_holds_the_last_exchange(stage: Stage, model: DoubleModel) -> None:
+async def test_the_next_prompt_includes_the_last_exchange(stage: Stage, model: DoubleModel) -> None:
     model.enqueue("Tea.")
     await stage.ask(an_exchange(1, "Tea or coffee?"))
     await stage.ask(an_exchange(2, "Sure?"))
@@ -207,7 +207,7 @@ async def test_the_next_prompt_holds_the_last_exchange(stage: Stage, model: Doub
     ]
 
 
-async def test_a_prompt_holds_what_was_complete_when_it_was_built(
+async def test_a_prompt_includes_exchanges_complete_at_its_time(
     stage: Stage, model: DoubleModel
 ) -> None:
     """Answers run side by side in the threads of one channel; none sees the others half done."""
@@ -221,7 +221,7 @@ async def test_a_prompt_holds_what_was_complete_when_it_was_built(
     assert [prompt.exchanges for prompt in model.history] == [0, 0, 2]
 
 
-async def test_the_system_prompt_of_the_place_comes_before_the_default(
+async def test_the_channels_system_prompt_overrides_the_default(
     stage: Stage, assistant: Assistant, model: DoubleModel
 ) -> None:
     assert (await assistant.overrides.at(HERE)).system_prompt == "Be brief."
@@ -233,7 +233,9 @@ async def test_the_system_prompt_of_the_place_comes_before_the_default(
     assert [prompt.turns[0].text for prompt in model.history] == ["Rhyme.", "Be brief."]
 
 
-async def test_one_after_the_other_in_one_place(stage: Stage, model: DoubleModel) -> None:
+async def test_questions_of_one_place_are_answered_one_by_one(
+    stage: Stage, model: DoubleModel
+) -> None:
     door = asyncio.Event()
     model.enqueue("first", door)
     first = await stage.start(an_exchange(1))
@@ -248,7 +250,7 @@ async def test_one_after_the_other_in_one_place(stage: Stage, model: DoubleModel
     assert model.history[1].exchanges == 1, "and has the first in mind"
 
 
-async def test_too_many_in_one_place_are_told_so(stage: Stage, model: DoubleModel) -> None:
+async def test_a_full_queue_gets_one_notice(stage: Stage, model: DoubleModel) -> None:
     door = asyncio.Event()
     model.enqueue("first", door)
     replies = [await stage.start(an_exchange(number)) for number in range(1, WAITING_LIMIT + 3)]
@@ -259,7 +261,7 @@ async def test_too_many_in_one_place_are_told_so(stage: Stage, model: DoubleMode
     assert all(reply.notices == [] for reply in replies[:-1])
 
 
-async def test_each_command_that_is_one_too_many_is_told_so(
+async def test_every_command_in_a_full_queue_gets_a_notice(
     stage: Stage, model: DoubleModel
 ) -> None:
     door = asyncio.Event()
@@ -279,7 +281,7 @@ async def test_each_command_that_is_one_too_many_is_told_so(
 
 
 @pytest.mark.parametrize("error", MODEL_ERRORS, ids=lambda error: error.__name__)
-async def test_a_failure_is_one_sentence_and_the_partial_is_kept_as_cut(
+async def test_a_failure_shows_a_sentence_and_keeps_the_partial(
     stage: Stage,
     model: DoubleModel,
     history: History,
@@ -300,7 +302,7 @@ async def test_a_failure_is_one_sentence_and_the_partial_is_kept_as_cut(
     assert f"{error.__name__} details for the log" in caplog.text
 
 
-async def test_the_model_is_told_that_an_answer_was_cut(stage: Stage, model: DoubleModel) -> None:
+async def test_the_prompt_marks_a_truncated_answer(stage: Stage, model: DoubleModel) -> None:
     model.enqueue("One, two", OutputTruncated())
     await stage.ask(an_exchange(1, "Count."))
     await stage.ask(an_exchange(2, "Go on."))
@@ -353,9 +355,7 @@ async def test_after_a_long_paste_was_refused_for_good_a_short_question_is_answe
     assert model.history[-1].tokens + model.history[-1].reply_tokens <= 1000
 
 
-async def test_what_a_command_asked_is_not_sent_to_a_reset_that_may_not_be_there(
-    stage: Stage, model: DoubleModel
-) -> None:
+async def test_a_command_is_not_advised_to_reset(stage: Stage, model: DoubleModel) -> None:
     """Where a person brought the bot it is not, and what they alone see others do not reset."""
     for _ in range(4):
         model.enqueue_refusal(ModelContextExceeded())
@@ -364,9 +364,7 @@ async def test_what_a_command_asked_is_not_sent_to_a_reset_that_may_not_be_there
     assert "/" not in ENGLISH.model_context_asked
 
 
-async def test_a_question_that_fits_into_every_window_is_not_shortened(
-    stage: Stage, model: DoubleModel
-) -> None:
+async def test_a_question_that_fits_is_not_shortened(stage: Stage, model: DoubleModel) -> None:
     """Only the reply limit is lowered; if that is minimal too, the question is not asked again."""
     model.reply_tokens = 400
     for _ in range(4):
@@ -387,7 +385,7 @@ async def test_a_shortened_question_is_answered_with_a_notice(
     assert reply.notices == [ENGLISH.question_shortened.format(percent=percent)]
 
 
-async def test_the_notice_comes_once_although_the_question_is_put_twice(
+async def test_a_retried_question_gets_one_notice(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
     """Also where the API finds out within the stream that all of it is too long."""
@@ -399,7 +397,7 @@ async def test_the_notice_comes_once_although_the_question_is_put_twice(
     assert reply.notices == [ENGLISH.question_shortened.format(percent=percent)]
 
 
-async def test_what_nobody_expected_is_a_sentence_too(
+async def test_an_unexpected_error_shows_a_sentence(
     stage: Stage, model: DoubleModel, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
     model.enqueue("Beca", KeyError("what somebody wrote"))
@@ -412,7 +410,7 @@ async def test_what_nobody_expected_is_a_sentence_too(
 # What goes wrong with the memory
 
 
-async def test_a_memory_that_cannot_be_read_is_said_so(
+async def test_an_unreadable_history_shows_a_sentence(
     stage: Stage, model: DoubleModel, path: Path
 ) -> None:
     broken(path, "system_prompts")
@@ -421,7 +419,7 @@ async def test_a_memory_that_cannot_be_read_is_said_so(
     assert model.history == []
 
 
-async def test_an_answer_that_cannot_be_kept_is_shown_and_says_so(
+async def test_an_unstorable_answer_is_shown_with_a_notice(
     stage: Stage, model: DoubleModel, path: Path
 ) -> None:
     door = asyncio.Event()
@@ -434,7 +432,7 @@ async def test_an_answer_that_cannot_be_kept_is_shown_and_says_so(
     assert (reply.text, reply.notices) == ("Because.", [ENGLISH.memory_unwritable])
 
 
-async def test_a_lesson_that_cannot_be_kept_hurts_no_answer(
+async def test_an_unstorable_calibration_leaves_the_answer(
     stage: Stage, model: DoubleModel, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     door = asyncio.Event()
@@ -453,7 +451,7 @@ async def test_a_lesson_that_cannot_be_kept_hurts_no_answer(
 
 @pytest.mark.parametrize("shown", ["Because", ""])
 @pytest.mark.parametrize("script", [["Because."], []], ids=["while writing", "at the end"])
-async def test_of_an_answer_whose_place_is_gone_the_shown_text_is_kept(
+async def test_the_shown_text_is_stored_if_the_place_is_gone(
     stage: Stage,
     model: DoubleModel,
     history: History,
@@ -472,7 +470,7 @@ async def test_of_an_answer_whose_place_is_gone_the_shown_text_is_kept(
     assert (await stage.ask(an_exchange(2))).text == "Very well.", "others are unaffected"
 
 
-async def test_a_stored_answer_stays_where_what_is_shown_of_it_cannot_be_read(
+async def test_a_stored_answer_stays_if_its_messages_are_unreadable(
     assistant: Assistant, history: History
 ) -> None:
     await attempted(history, an_exchange(1), 1)
@@ -484,7 +482,7 @@ async def test_a_stored_answer_stays_where_what_is_shown_of_it_cannot_be_read(
 
 
 @pytest.mark.parametrize("more", [[" and more", asyncio.Event()], []], ids=["amid", "at the end"])
-async def test_of_words_that_are_refused_only_those_shown_are_kept(
+async def test_only_shown_text_of_a_refused_answer_is_stored(
     stage: Stage,
     model: DoubleModel,
     history: History,
@@ -504,7 +502,7 @@ async def test_of_words_that_are_refused_only_those_shown_are_kept(
     assert all("bad" not in turn.text for turn in model.history[1].turns)
 
 
-async def test_where_no_word_was_shown_none_is_kept(
+async def test_a_refused_answer_without_shown_text_is_not_stored(
     stage: Stage, model: DoubleModel, history: History, path: Path
 ) -> None:
     model.enqueue("bad")
@@ -529,7 +527,7 @@ async def test_stored_reply_is_replaced_if_discord_later_refuses_to_show_it(
     assert len(model.history) == 2
 
 
-async def test_a_refusal_is_shown_and_counts_as_the_answer(
+async def test_a_model_refusal_is_shown_and_stored(
     assistant: Assistant, history: History, path: Path
 ) -> None:
     await history.receive(an_exchange(1))
@@ -540,7 +538,7 @@ async def test_a_refusal_is_shown_and_counts_as_the_answer(
     assert await remembered(history) == []
 
 
-async def test_a_refusal_whose_place_is_gone_is_logged(
+async def test_a_full_queue_in_a_deleted_place_is_logged(
     assistant: Assistant, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
     await history.receive(an_exchange(1))
@@ -550,7 +548,7 @@ async def test_a_refusal_whose_place_is_gone_is_logged(
     assert await history.open_questions() == [], "it is not tried again"
 
 
-async def test_a_refusal_that_discord_does_not_take_now_is_said_later(
+async def test_a_full_queue_notice_is_shown_later_if_discord_fails(
     assistant: Assistant, history: History
 ) -> None:
     await history.receive(an_exchange(1))
@@ -573,7 +571,7 @@ async def running(stage: Stage, model: DoubleModel, exchange: Exchange) -> Doubl
     return reply
 
 
-async def test_a_stopped_answer_says_so_and_what_was_said_stays(
+async def test_a_stopped_answer_keeps_its_text_with_a_notice(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     reply = await running(stage, model, an_exchange(1))
@@ -586,7 +584,7 @@ async def test_a_stopped_answer_says_so_and_what_was_said_stays(
     assert states(path) == {1: "cancelled"}
 
 
-async def test_a_waiting_answer_is_stopped_before_it_asks(
+async def test_a_waiting_answer_is_stopped_before_its_request(
     stage: Stage, assistant: Assistant, model: DoubleModel
 ) -> None:
     await running(stage, model, an_exchange(1))
@@ -597,7 +595,7 @@ async def test_a_waiting_answer_is_stopped_before_it_asks(
     assert len(model.history) == 1
 
 
-async def test_an_answer_that_is_being_recorded_is_no_longer_stopped(
+async def test_stop_has_no_effect_while_an_answer_is_recorded(
     stage: Stage, assistant: Assistant, history: History
 ) -> None:
     """Whole is whole: a stop that comes too late changes nothing."""
@@ -614,7 +612,7 @@ async def test_an_answer_that_is_being_recorded_is_no_longer_stopped(
     assert await remembered(history) == [("Why?", "Very well.", False)]
 
 
-async def test_a_cancelled_task_ends_at_once_and_leaves_the_question_open(
+async def test_a_cancelled_task_leaves_the_question_open(
     stage: Stage, model: DoubleModel, path: Path
 ) -> None:
     """Nobody asked for a stop, the process ends: the next start finds the question unanswered."""
@@ -636,7 +634,7 @@ async def test_a_cancelled_task_ends_at_once_and_leaves_the_question_open(
     ],
     ids=["in its place", "in a thread of its channel", "the opening answer", "in the thread"],
 )
-async def test_a_reset_stops_what_runs_there_and_keeps_nothing_of_it(
+async def test_a_reset_stops_and_drops_running_answers(
     stage: Stage,
     assistant: Assistant,
     model: DoubleModel,
@@ -652,7 +650,7 @@ async def test_a_reset_stops_what_runs_there_and_keeps_nothing_of_it(
     assert await remembered(history) == []
 
 
-async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
+async def test_a_reset_leaves_later_questions_and_other_places(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     newer = await running(stage, model, an_exchange(600))
@@ -664,7 +662,7 @@ async def test_a_reset_stops_nothing_that_was_asked_after_it_or_elsewhere(
     assert await remembered(history) == [("Why?", "Beca", True)]
 
 
-async def test_a_reset_says_how_much_it_forgot(assistant: Assistant, history: History) -> None:
+async def test_a_reset_reports_how_much_it_erased(assistant: Assistant, history: History) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
     assert await assistant.memory.reset(HERE, 500) == 2
     assert await assistant.memory.reset(HERE, 501) == 0
@@ -680,7 +678,7 @@ async def attempted(history: History, exchange: Exchange, times: int) -> None:
         await history.begin(exchange)
 
 
-async def test_an_answer_that_a_crash_cut_off_is_asked_for_once_more(
+async def test_an_answer_cut_off_by_a_crash_is_requested_again(
     assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     await attempted(history, an_exchange(1), 1)
@@ -690,7 +688,7 @@ async def test_an_answer_that_a_crash_cut_off_is_asked_for_once_more(
     assert states(path) == {1: "answered"}
 
 
-async def test_a_text_that_was_complete_is_shown_without_asking(
+async def test_a_complete_answer_is_shown_without_a_request(
     assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     await attempted(history, an_exchange(1), 1)
@@ -701,7 +699,7 @@ async def test_a_text_that_was_complete_is_shown_without_asking(
     assert await history.open_questions() == []
 
 
-async def test_the_third_attempt_says_so_and_asks_nobody(
+async def test_the_third_attempt_shows_a_notice_without_a_request(
     assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     """Two model calls through crashes are the most; what was shown stays, marked as cut."""
@@ -717,7 +715,7 @@ async def test_the_third_attempt_says_so_and_asks_nobody(
     assert await remembered(history) == [("Why?", "Beca", True)]
 
 
-async def test_a_question_that_ends_each_attempt_is_left_alone_after_the_third(
+async def test_a_question_is_abandoned_after_three_attempts(
     assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     await attempted(history, an_exchange(1), 3)
@@ -728,7 +726,7 @@ async def test_a_question_that_ends_each_attempt_is_left_alone_after_the_third(
     assert await history.open_questions() == []
 
 
-async def test_what_discord_does_not_take_now_is_shown_later_without_asking(
+async def test_an_answer_is_shown_later_without_a_second_request(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     """An outage of Discord is no attempt, however long it lasts."""
@@ -746,7 +744,7 @@ async def test_what_discord_does_not_take_now_is_shown_later_without_asking(
     assert (reply.text, reply.notices, len(model.history)) == ("Very well.", [], 1)
 
 
-async def test_an_interrupted_answer_says_so_and_stays_open(
+async def test_an_interrupted_answer_shows_a_notice_and_stays_open(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     running_reply = await running(stage, model, an_exchange(1))
@@ -762,7 +760,7 @@ async def test_an_interrupted_answer_says_so_and_stays_open(
 # Edits and deletions
 
 
-async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
+async def test_a_waiting_question_uses_its_latest_edit(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     go_on = asyncio.Event()
@@ -781,7 +779,7 @@ async def test_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
     ]
 
 
-async def test_the_replies_above_are_told_once_and_not_stored(
+async def test_the_reply_chain_is_sent_once_and_not_stored(
     assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     async def load_context(exchange: Exchange) -> QuestionContext:
@@ -796,15 +794,15 @@ async def test_the_replies_above_are_told_once_and_not_stored(
     assert second.text == "above 2\n⟦Mina writes⟧\nWhy?"
 
 
-async def test_the_place_is_told(made: Callable[..., Assistant], model: DoubleModel) -> None:
+async def test_the_prompt_names_the_place(
+    made: Callable[..., Assistant], model: DoubleModel
+) -> None:
     assistant = made(describe_place=lambda exchange: f"⟦in {exchange.place_id}⟧")
     await assistant.answer(an_exchange(1, author="Mina"), DoubleReply())
     assert model.history[0].turns[0].text.endswith("\n\n⟦in 1⟧")
 
 
-async def test_a_file_that_its_author_takes_out_is_forgotten(
-    assistant: Assistant, history: History
-) -> None:
+async def test_a_removed_attachment_is_erased(assistant: Assistant, history: History) -> None:
     async def load_context(_exchange: Exchange) -> QuestionContext:
         return QuestionContext(Files("⟦file a.txt⟧\nsecret", ("Not all of it.",)))
 
@@ -821,7 +819,7 @@ async def test_a_file_that_its_author_takes_out_is_forgotten(
     assert (amended.files, amended.tokens < exchange.tokens) == ("", True)
 
 
-async def test_a_deleted_question_is_forgotten_and_its_answer_ends_without_a_word(
+async def test_a_deleted_question_is_erased_and_its_answer_stops(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     reply = await running(stage, model, an_exchange(1))
@@ -834,7 +832,7 @@ async def test_a_deleted_question_is_forgotten_and_its_answer_ends_without_a_wor
     assert not await assistant.memory.forget(1)
 
 
-async def test_a_place_that_is_gone_is_forgotten_and_answers_there_end(
+async def test_a_deleted_place_is_erased_and_its_answers_stop(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     there = await running(stage, model, an_exchange(100, place=100))
@@ -848,7 +846,7 @@ async def test_a_place_that_is_gone_is_forgotten_and_answers_there_end(
 # Without a memory
 
 
-async def test_an_answer_is_given_though_nothing_can_be_stored(
+async def test_an_answer_is_given_although_nothing_can_be_stored(
     assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     with closing(sqlite3.connect(path)) as database:
@@ -890,7 +888,7 @@ async def answered_now(assistant: Assistant, history: History, message_id: int) 
         ("word " * 260, 500, True),
     ],
 )
-async def test_a_system_prompt_has_its_limits(
+async def test_a_system_prompt_that_is_too_long_is_refused(
     made: Callable[..., Assistant], prompt: str, token_budget: int, too_long: bool
 ) -> None:
     """Of characters, and of half of the tokens; a refused one changes nothing."""
@@ -908,7 +906,7 @@ async def test_a_system_prompt_has_its_limits(
         assert (await assistant.overrides.at(HERE)).system_prompt == prompt.strip()
 
 
-async def test_the_limit_is_in_the_models_own_tokens(
+async def test_the_system_prompt_limit_uses_the_models_calibration(
     made: Callable[..., Assistant], history: History
 ) -> None:
     await history.models.set_calibration("double", Calibration(2.0, 1000.0, 9))
@@ -917,7 +915,7 @@ async def test_the_limit_is_in_the_models_own_tokens(
     assert caught.value.tokens == pytest.approx(400, abs=10)
 
 
-async def test_what_the_api_counts_is_learnt_and_kept(
+async def test_calibration_follows_reported_usage_and_is_stored(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
     model.enqueue("x", usage=TokenUsage(40, 1))
@@ -930,7 +928,7 @@ async def test_what_the_api_counts_is_learnt_and_kept(
     assert await history.models.calibration("double") == learnt, "no usage, nothing to learn"
 
 
-async def test_a_model_that_counts_more_gets_shorter_prompts(
+async def test_a_model_that_counts_more_tokens_gets_shorter_prompts(
     made: Callable[..., Assistant], model: DoubleModel, history: History
 ) -> None:
     await history.models.set_calibration("double", Calibration(2.0, 1000.0, 9))
@@ -942,7 +940,7 @@ async def test_a_model_that_counts_more_gets_shorter_prompts(
 # Models
 
 
-async def test_the_chosen_model_is_asked_and_learnt_about_alone(
+async def test_only_the_chosen_model_is_used_and_calibrated(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     await assistant.overrides.set_model("channel", HERE, "other")
@@ -954,7 +952,7 @@ async def test_the_chosen_model_is_asked_and_learnt_about_alone(
     assert (await history.models.calibration("double")).samples == 0
 
 
-async def test_each_model_has_a_budget_by_its_own_count(
+async def test_each_models_budget_uses_its_own_calibration(
     assistant: Assistant, stage: Stage, model: DoubleModel, history: History
 ) -> None:
     await history.models.set_calibration("other", Calibration(2.0, 1000.0, 9))
@@ -972,7 +970,7 @@ async def test_each_model_has_a_budget_by_its_own_count(
     assert costly <= 2000 < cheap <= 4000
 
 
-async def test_a_model_that_is_no_longer_offered_gives_way_to_the_next(
+async def test_a_model_that_is_no_longer_offered_is_replaced(
     made: Callable[..., Assistant], history: History
 ) -> None:
     await history.preferences.set_model("guild", HERE, "server's")
@@ -997,7 +995,7 @@ async def used(history: History, person: int = 99) -> list[tuple[str, UsageTotal
     return [(one.model, one.used) for one in await history.usage.rows_of(person, 100)]
 
 
-async def test_what_the_api_counts_is_counted_for_who_asked(
+async def test_reported_usage_is_recorded_for_the_author(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     await assistant.overrides.set_model("channel", Conversation(5), "other")
@@ -1011,7 +1009,7 @@ async def test_what_the_api_counts_is_counted_for_who_asked(
     assert places == {(7, 1), (7, 5)}, "a thread counts for its channel"
 
 
-async def test_where_the_api_counts_nothing_the_estimate_counts(
+async def test_missing_usage_is_estimated(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
     model.enqueue("word " * 100, ModelCut("no finish_reason"))
@@ -1023,7 +1021,7 @@ async def test_where_the_api_counts_nothing_the_estimate_counts(
 
 
 @pytest.mark.parametrize("error", [ModelError, OutputTruncated])
-async def test_who_got_no_word_and_no_count_used_nothing(
+async def test_an_answer_without_text_or_usage_records_nothing(
     stage: Stage, model: DoubleModel, history: History, error: type[ModelError]
 ) -> None:
     model.enqueue_refusal(error())
@@ -1033,7 +1031,7 @@ async def test_who_got_no_word_and_no_count_used_nothing(
     assert await used(history) == []
 
 
-async def test_a_reply_that_cannot_be_shown_was_used_all_the_same(
+async def test_an_undelivered_answer_is_recorded_as_usage(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
     for number, reply in enumerate((DoubleReply(delayed_end=True), DoubleReply()), start=1):
@@ -1042,7 +1040,7 @@ async def test_a_reply_that_cannot_be_shown_was_used_all_the_same(
     assert await used(history) == [("double", UsageTotal(80, 6, 2))]
 
 
-async def test_an_answer_that_is_stopped_counts_as_far_as_it_came(
+async def test_a_stopped_answer_records_its_partial_usage(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     model.enqueue("word " * 20, asyncio.Event())
@@ -1054,7 +1052,7 @@ async def test_an_answer_that_is_stopped_counts_as_far_as_it_came(
     assert counted.completion_tokens == pytest.approx(20, abs=3)
 
 
-async def test_an_answer_to_who_is_forgotten_meanwhile_counts_for_nobody(
+async def test_usage_of_an_erased_person_is_recorded_for_nobody(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     """In a server; of a direct message nothing is left."""
@@ -1069,7 +1067,7 @@ async def test_an_answer_to_who_is_forgotten_meanwhile_counts_for_nobody(
     assert counted.answers == 1
 
 
-async def test_an_answer_in_a_place_that_goes_meanwhile_is_not_counted(
+async def test_usage_in_a_deleted_place_is_not_recorded(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     """Also where it ends behind what was forgotten; but where its thread alone is gone it is."""
@@ -1091,7 +1089,7 @@ async def test_an_answer_in_a_place_that_goes_meanwhile_is_not_counted(
     assert left == [5]
 
 
-async def test_a_file_that_fails_keeps_no_answer_back(
+async def test_a_failing_attachment_delays_no_answer(
     stage: Stage, model: DoubleModel, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken(path, "usage")
@@ -1103,7 +1101,7 @@ async def test_a_file_that_fails_keeps_no_answer_back(
 # The log
 
 
-async def test_the_log_says_who_was_answered_where_how_long_and_for_how_much(
+async def test_the_log_names_author_place_duration_and_usage(
     made: Callable[..., Assistant],
     model: DoubleModel,
     history: History,
@@ -1133,7 +1131,7 @@ async def test_the_log_says_who_was_answered_where_how_long_and_for_how_much(
     ]
 
 
-async def test_the_log_holds_no_contents_whatever_happens(
+async def test_no_message_content_is_logged(
     stage: Stage, model: DoubleModel, caplog: pytest.LogCaptureFixture, path: Path
 ) -> None:
     model.enqueue("SECRETREPLY", ModelCut("no finish_reason"))
@@ -1180,7 +1178,7 @@ def images(model: DoubleModel) -> list[int]:
     return [prompt.images for prompt in model.history]
 
 
-async def test_the_pictures_of_earlier_questions_are_fetched(
+async def test_pictures_of_earlier_questions_are_fetched(
     stage: Stage, model: DoubleModel, album: Album
 ) -> None:
     await stage.ask(with_picture(1))
@@ -1190,7 +1188,7 @@ async def test_the_pictures_of_earlier_questions_are_fetched(
 
 
 @pytest.mark.parametrize("lost", [True, False])
-async def test_pictures_of_the_question_that_cannot_be_had_are_said(
+async def test_a_missing_picture_of_the_question_gets_a_notice(
     stage: Stage, model: DoubleModel, album: Album, lost: bool
 ) -> None:
     album.lost = lost
@@ -1211,7 +1209,7 @@ async def test_pictures_of_the_question_that_cannot_be_had_are_said(
         (ModelContextExceeded(), ENGLISH.pictures_refused),
     ],
 )
-async def test_refused_pictures_are_left_out_and_that_is_said(
+async def test_refused_pictures_are_left_out_with_a_notice(
     stage: Stage, model: DoubleModel, album: Album, error: ModelError, sentence: str
 ) -> None:
     model.enqueue_refusal(error)
@@ -1224,7 +1222,7 @@ async def test_refused_pictures_are_left_out_and_that_is_said(
     assert after.notices == ([ENGLISH.model_images_unsupported] if blind else [])
 
 
-async def test_a_request_that_is_refused_without_pictures_too_was_not_refused_for_them(
+async def test_a_request_refused_without_pictures_does_not_blame_them(
     stage: Stage, model: DoubleModel, album: Album
 ) -> None:
     for _ in range(2):
@@ -1235,7 +1233,7 @@ async def test_a_request_that_is_refused_without_pictures_too_was_not_refused_fo
     assert images(model) == [1, 0, 1], "what was not answered without them shows nothing"
 
 
-async def test_an_answer_that_began_is_not_asked_for_again(
+async def test_a_started_answer_is_not_requested_again(
     stage: Stage, model: DoubleModel, album: Album
 ) -> None:
     model.enqueue("One, ", ModelRequestRefused())
@@ -1244,7 +1242,7 @@ async def test_an_answer_that_began_is_not_asked_for_again(
     assert len(model.history) == 1
 
 
-async def test_what_is_too_long_loses_its_pictures_first_and_then_its_history(
+async def test_a_prompt_too_long_drops_pictures_before_history(
     stage: Stage, model: DoubleModel, history: History, album: Album
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in range(1, 5)))
@@ -1259,7 +1257,7 @@ async def test_what_is_too_long_loses_its_pictures_first_and_then_its_history(
     assert (reply.text, reply.notices) == ("Very well.", [ENGLISH.pictures_refused])
 
 
-async def test_pictures_stay_if_a_refusal_names_how_much_room_there_is(
+async def test_pictures_stay_if_a_refusal_names_the_limit(
     stage: Stage, model: DoubleModel, history: History, album: Album
 ) -> None:
     """The history makes room for them; they go if that was not enough."""
@@ -1281,7 +1279,7 @@ async def test_pictures_stay_if_a_refusal_names_how_much_room_there_is(
     )
 
 
-async def test_a_picture_that_cannot_be_had_is_told_of_once(
+async def test_a_missing_picture_gets_one_notice(
     stage: Stage, model: DoubleModel, album: Album
 ) -> None:
     album.lost = True
@@ -1292,7 +1290,7 @@ async def test_a_picture_that_cannot_be_had_is_told_of_once(
 
 
 @pytest.mark.parametrize("answered", [True, False])
-async def test_how_much_of_a_file_was_read_is_said_of_an_answer_alone(
+async def test_only_an_answer_notes_how_much_of_a_file_was_read(
     assistant: Assistant, model: DoubleModel, history: History, answered: bool
 ) -> None:
     async def load_context(_exchange: Exchange) -> QuestionContext:
@@ -1307,7 +1305,7 @@ async def test_how_much_of_a_file_was_read_is_said_of_an_answer_alone(
     assert reply.notices == ([said] if answered else [ENGLISH.model_key_refused])
 
 
-async def test_what_pictures_cost_is_learnt_apart_from_text(
+async def test_pictures_are_calibrated_apart_from_text(
     stage: Stage, model: DoubleModel, history: History, album: Album
 ) -> None:
     model.enqueue("Yes.", usage=TokenUsage(prompt_tokens=1600, completion_tokens=2))
@@ -1322,7 +1320,7 @@ async def test_what_pictures_cost_is_learnt_apart_from_text(
     assert (await history.models.calibration("double")).samples == 1
 
 
-async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
+async def test_the_attachments_of_a_quote_enter_the_prompt(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     async def load_context(_exchange: Exchange) -> QuestionContext:
@@ -1340,7 +1338,7 @@ async def test_pictures_and_files_of_a_quoted_message_are_put_in_once_read(
     assert kept.quoted == "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧\nsecret"
 
 
-async def test_what_is_quoted_no_more_is_not_brought_back_by_reading_its_files(
+async def test_reading_attachments_does_not_restore_a_removed_quote(
     assistant: Assistant, history: History
 ) -> None:
     async def load_context(_exchange: Exchange) -> QuestionContext:

@@ -1,4 +1,4 @@
-"""An answer is ended once, for one reason, and only while it is being written."""
+"""An answer is cancelled once, for one reason, and only while it is being written."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from bot.assistant.answer import Cancellation, StopReason
 from tests.doubles import run_virtually
 
 
-def test_the_first_reason_counts() -> None:
+def test_the_first_cancellation_reason_wins() -> None:
     async def scene() -> None:
         cancellation = Cancellation()
         loop = asyncio.get_running_loop()
@@ -37,7 +37,7 @@ def test_an_answer_that_is_ending_cannot_be_cancelled() -> None:
     run_virtually(scene())
 
 
-def test_another_cancellation_of_the_task_passes() -> None:
+def test_other_cancellations_of_the_task_pass() -> None:
     """Such as that of the event loop at the end of the program."""
 
     async def scene() -> None:

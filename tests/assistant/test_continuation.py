@@ -1,4 +1,4 @@
-"""What was cut short, and what a model says when it goes on."""
+"""A continuation: the truncated text, joined with what the model writes next."""
 
 import pytest
 from hypothesis import given
@@ -37,7 +37,7 @@ TEXT = st.text(alphabet="ab |-`\n한.", max_size=60)
         ("All of it.", " \n ", "All of it."),
     ],
 )
-def test_both_are_one_text(before: str, after: str, whole: str) -> None:
+def test_a_continuation_joins_the_first_text(before: str, after: str, whole: str) -> None:
     for size in (1, 3, len(after)):
         seam = Continuation(before)
         pieces = [seam.write(after[at : at + size]) for at in range(0, len(after), size)]
@@ -45,12 +45,12 @@ def test_both_are_one_text(before: str, after: str, whole: str) -> None:
 
 
 @given(before=TEXT, after=TEXT, rest=st.integers(min_value=0, max_value=30))
-def test_what_is_said_behind_the_seam_is_never_lost(before: str, after: str, rest: int) -> None:
+def test_text_after_the_overlap_is_never_lost(before: str, after: str, rest: int) -> None:
     new = f"{after}\nnew {'x' * rest}."
     assert joined(before, new).endswith(f"new {'x' * rest}.")
 
 
-def test_it_streams_again_once_it_is_known_how_it_goes_on() -> None:
+def test_streaming_continues_once_the_overlap_is_known() -> None:
     seam = Continuation("It begins")
     assert seam.write("and") == ""
     assert seam.write("x" * (PENDING + 20)).startswith(" andxxx")

@@ -128,7 +128,7 @@ async def test_a_long_thread_is_answered_to_its_end(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_the_answer_has_room_in_the_window(
+async def test_the_window_leaves_tokens_for_the_answer(
     server: ModelDriver, tmp_path: Path, dialect: str
 ) -> None:
     """A server that does not count the reply limit cuts the answer at the end of the window."""
@@ -164,9 +164,7 @@ async def test_one_long_paste_is_shortened_until_it_fits(
         assert await refusals(server) == 0
 
 
-async def test_a_window_that_is_told_is_kept_for_its_model(
-    server: ModelDriver, tmp_path: Path
-) -> None:
+async def test_a_reported_window_is_kept_for_its_model(server: ModelDriver, tmp_path: Path) -> None:
     await server.change(context_window=2048)
     async with opened(server, tmp_path / "bot.db") as assistant:
         await asked(assistant, 1, "Hi")
@@ -180,7 +178,7 @@ async def test_a_window_that_is_told_is_kept_for_its_model(
         assert (await history.models.context_window("another")) == (UNBOUNDED, 0)
 
 
-async def test_the_list_of_models_tells_what_a_refusal_does_not(
+async def test_the_model_list_gives_a_window_that_a_refusal_omits(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """The next request fits at once, and fills the window."""
@@ -195,7 +193,7 @@ async def test_the_list_of_models_tells_what_a_refusal_does_not(
 
 
 @pytest.mark.parametrize("said", ["It begins", ""])
-async def test_an_answer_that_the_window_cut_has_the_list_read_before_a_request_is_refused(
+async def test_an_answer_cut_by_the_window_reads_the_model_list(
     server: ModelDriver, tmp_path: Path, said: str
 ) -> None:
     await server.change(dialect="llama.cpp", context_window=1024, lists_window=True)
@@ -213,7 +211,7 @@ async def test_an_answer_that_the_window_cut_has_the_list_read_before_a_request_
     assert max(limits) < 1024
 
 
-async def test_an_answer_that_ends_at_its_own_limit_teaches_nothing(
+async def test_an_answer_that_ends_at_its_own_limit_changes_no_window(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     await server.change(lists_window=True, context_window=1024)
@@ -225,9 +223,7 @@ async def test_an_answer_that_ends_at_its_own_limit_teaches_nothing(
     assert {one.path for one in await server.requests()} == {"/v1/chat/completions"}
 
 
-async def test_what_was_learnt_is_forgotten_after_a_day(
-    server: ModelDriver, tmp_path: Path
-) -> None:
+async def test_a_learned_window_expires_after_a_day(server: ModelDriver, tmp_path: Path) -> None:
     """If a server is given a larger window, the bot uses all of it."""
     await server.change(context_window=1024)
     async with opened(server, tmp_path / "bot.db") as assistant:
@@ -244,7 +240,7 @@ async def test_what_was_learnt_is_forgotten_after_a_day(
     assert (reply.text, reply.notices) == (REPLY, [])
 
 
-async def test_a_server_that_says_nothing_once_teaches_nothing(
+async def test_one_refusal_without_a_number_changes_no_window(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """An empty answer may be a passing trouble: a longer prompt went through before."""
@@ -263,7 +259,7 @@ async def test_a_server_that_says_nothing_once_teaches_nothing(
         assert len(record.body["messages"]) == 1 + 2 * 11 + 1
 
 
-async def test_a_server_that_never_says_anything_is_told_of(
+async def test_a_server_that_never_gives_a_number_is_logged(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     await server.reply(*[Script(body="")] * 4)
@@ -282,7 +278,7 @@ async def test_a_server_that_never_says_anything_is_told_of(
         "`max_tokens` must be less than or equal to `512`: less than the `context_window`",
     ],
 )
-async def test_a_reply_limit_that_alone_is_too_large_is_lowered_and_that_is_kept(
+async def test_a_reply_limit_that_is_too_large_is_lowered_for_good(
     server: ModelDriver, tmp_path: Path, message: str
 ) -> None:
     path = tmp_path / "bot.db"
@@ -295,7 +291,7 @@ async def test_a_reply_limit_that_alone_is_too_large_is_lowered_and_that_is_kept
     assert limits == [2000, 512, 512]
 
 
-async def test_a_reply_limit_that_is_always_too_large_is_told_of_by_its_name(
+async def test_a_reply_limit_that_is_always_too_large_names_its_setting(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     refusal = Script(status=400, body={"error": {"message": "max_tokens is too large: 99"}})
@@ -331,7 +327,7 @@ async def test_an_answer_that_fills_the_window_is_continued_from_its_end(
 @pytest.mark.parametrize(
     "role", ["not supported", "gemma", "must alternate", "in stream", "bare", "silent"]
 )
-async def test_a_system_turn_that_is_refused_goes_into_the_first_question(
+async def test_a_refused_system_turn_moves_into_the_first_question(
     server: ModelDriver, tmp_path: Path, role: str
 ) -> None:
     await server.change(system_role=role)
@@ -349,7 +345,7 @@ async def test_a_system_turn_that_is_refused_goes_into_the_first_question(
 
 
 @pytest.mark.parametrize("trouble", [[Script(status=500)] * 2, [Script(body="")]])
-async def test_that_a_system_turn_is_refused_is_doubted_if_the_server_did_not_say_so(
+async def test_a_guessed_system_turn_refusal_is_tested_again(
     server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: list[Script]
 ) -> None:
     """A server that had a passing trouble gets its system turn back after a while."""
@@ -365,7 +361,7 @@ async def test_that_a_system_turn_is_refused_is_doubted_if_the_server_did_not_sa
 
 
 @pytest.mark.parametrize("role", ["bare", "silent"])
-async def test_that_a_system_turn_is_refused_is_doubted_once(
+async def test_a_guessed_system_turn_refusal_is_tested_once(
     server: ModelDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     monkeypatch.setattr(request_shape, "SUSPECTED_SECONDS", 0.0)
@@ -379,7 +375,7 @@ async def test_that_a_system_turn_is_refused_is_doubted_once(
     assert roles == ["system", "user", "user", "user"]
 
 
-async def test_a_server_error_does_not_move_a_system_turn_that_was_taken_before(
+async def test_a_server_error_does_not_move_an_accepted_system_turn(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     async with opened(server, tmp_path / "bot.db") as assistant:
@@ -400,7 +396,7 @@ async def test_a_server_error_does_not_move_a_system_turn_that_was_taken_before(
     ],
     ids=["reasoning", "tags", "nothing"],
 )
-async def test_a_limit_used_up_by_thinking_is_said_and_not_to_be_continued(
+async def test_reasoning_that_uses_up_the_limit_cannot_be_continued(
     server: ModelDriver, tmp_path: Path, script: Script
 ) -> None:
     await server.reply(replace(script, usage={"prompt_tokens": 40, "completion_tokens": 2000}))
@@ -435,7 +431,7 @@ def pass_by(path: Path, seconds: float) -> None:
         database.commit()
 
 
-async def test_a_refusal_that_names_nothing_is_believed_for_minutes_alone(
+async def test_a_window_guessed_once_expires_after_minutes(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """A proxy's 413 may have any reason; a larger request that is taken then refutes it."""
@@ -477,7 +473,7 @@ async def test_a_small_request_is_not_refused_for_its_size(
     assert "Number 1" in str(record.body["messages"])
 
 
-async def test_a_refusal_that_comes_again_after_minutes_is_believed_for_a_day(
+async def test_a_window_guessed_twice_expires_after_a_day(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     path = tmp_path / "bot.db"
@@ -491,7 +487,7 @@ async def test_a_refusal_that_comes_again_after_minutes_is_believed_for_a_day(
     assert learnt_for(path) > LEARNED_SECONDS - 60
 
 
-async def test_a_refusal_that_larger_requests_contradict_teaches_nothing(
+async def test_a_guess_contradicted_by_larger_requests_is_dropped(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     path = tmp_path / "bot.db"
@@ -504,9 +500,7 @@ async def test_a_refusal_that_larger_requests_contradict_teaches_nothing(
         assert learnt_for(path) == 0
 
 
-async def test_a_list_that_names_room_enough_contradicts_a_refusal(
-    server: ModelDriver, tmp_path: Path
-) -> None:
+async def test_the_model_list_can_contradict_a_guess(server: ModelDriver, tmp_path: Path) -> None:
     """The window of the list is not halved until it would explain what was no matter of length."""
     path = tmp_path / "bot.db"
     await server.change(lists_window=True)
@@ -530,7 +524,7 @@ async def test_a_server_whose_window_shrinks_is_followed(
     assert await refusals(server) <= 3
 
 
-async def test_what_refuses_everything_for_a_while_costs_minutes(
+async def test_an_outage_that_refuses_everything_costs_minutes(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     path = tmp_path / "bot.db"
@@ -542,7 +536,7 @@ async def test_what_refuses_everything_for_a_while_costs_minutes(
     assert learnt_for(path) <= DOUBTED_SECONDS
 
 
-async def test_a_window_that_is_told_at_the_last_call_is_filled(
+async def test_a_window_reported_at_the_last_attempt_is_used(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """Two calls were lost to a busy server; the last one is not made smaller than it must be."""
@@ -556,7 +550,7 @@ async def test_a_window_that_is_told_at_the_last_call_is_filled(
     assert (reply.text, reply.notices) == ("Well.", [])
 
 
-async def test_what_a_template_adds_is_no_share_of_the_window(
+async def test_a_chat_template_adds_a_constant_not_a_share(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """A short prompt that counts three times as much does not divide the window by three."""
@@ -575,7 +569,7 @@ async def test_what_a_template_adds_is_no_share_of_the_window(
 # The window leaves hardly any room for an answer
 
 
-async def test_an_answer_to_a_smaller_request_has_its_room(
+async def test_an_answer_to_a_smaller_request_keeps_its_limit(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """What is halved is the history, and not the limit of a reply that is small beside it."""
@@ -595,7 +589,7 @@ NO_ROOM: Final = Script(
 
 
 @pytest.mark.parametrize("usage", [NO_ROOM.usage, {}], ids=["counted", "not counted"])
-async def test_a_prompt_that_fills_the_window_is_asked_again_with_less(
+async def test_a_prompt_that_fills_the_window_is_shortened(
     server: ModelDriver, tmp_path: Path, usage: dict[str, int]
 ) -> None:
     async with opened(server, tmp_path / "bot.db") as assistant:
@@ -608,7 +602,7 @@ async def test_a_prompt_that_fills_the_window_is_asked_again_with_less(
     assert len(second.body["messages"]) < len(first.body["messages"])
 
 
-async def test_an_answer_that_the_window_cut_at_once_is_made_anew_with_less(
+async def test_an_answer_cut_at_once_by_the_window_is_retried_with_less(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """Nobody sees the stump; what it cost is counted; the next question has its room at once."""
@@ -634,7 +628,7 @@ async def test_an_answer_that_the_window_cut_at_once_is_made_anew_with_less(
     assert third.body["max_tokens"] < 1024
 
 
-async def test_a_server_that_always_writes_little_is_asked_for_it_once_more_alone(
+async def test_a_server_that_always_writes_little_is_retried_once(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """Its limit is none of the window: nothing is learnt, and what it wrote is kept."""
@@ -654,7 +648,7 @@ async def test_a_server_that_always_writes_little_is_asked_for_it_once_more_alon
     assert learnt_for(path) == 0
 
 
-async def test_thinking_that_fills_the_window_is_tried_with_less_history(
+async def test_reasoning_that_fills_the_window_is_retried_with_less(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     thinks = Script(

@@ -1,4 +1,4 @@
-"""Bytes that are held at a time, on a loop whose time is virtual."""
+"""The bytes in memory at a time, on a loop with virtual time."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ async def hold(
     return round(came, 3)
 
 
-def test_who_comes_first_is_first() -> None:
+def test_memory_is_granted_in_order() -> None:
     """A large reserve is not passed by small ones for ever."""
 
     async def scene() -> None:
@@ -30,7 +30,7 @@ def test_who_comes_first_is_first() -> None:
     run_virtually(scene())
 
 
-def test_who_gives_up_leaves_the_turn_to_the_next() -> None:
+def test_a_cancelled_waiter_passes_its_turn_on() -> None:
     async def scene() -> None:
         holding = MemoryBudget(10)
         first = asyncio.create_task(hold(holding, 6, 50.0))
@@ -47,7 +47,7 @@ def test_who_gives_up_leaves_the_turn_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("granted", [True, False])
-def test_who_is_cancelled_holds_nothing(granted: bool) -> None:
+def test_a_cancelled_waiter_reserves_nothing(granted: bool) -> None:
     async def scene() -> None:
         holding = MemoryBudget(10)
         async with holding.reserve(10, within_seconds=1):
@@ -64,7 +64,7 @@ def test_who_is_cancelled_holds_nothing(granted: bool) -> None:
     run_virtually(scene())
 
 
-def test_a_share_can_be_given_back_early() -> None:
+def test_memory_can_be_released_early() -> None:
     async def scene() -> None:
         holding = MemoryBudget(10)
         async with holding.reserve(10, within_seconds=1) as held:

@@ -1,4 +1,4 @@
-"""Which pictures go with a prompt, and what they cost a model."""
+"""The pictures of a prompt, and their cost in tokens."""
 
 import asyncio
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ async def shown(
         return [image.content_type for turn in whole.prompt.turns for image in turn.images]
 
 
-async def test_pictures_are_bounded_in_all_and_the_newest_go_first() -> None:
+async def test_pictures_are_bounded_and_the_newest_come_first() -> None:
     pictures = PromptImages(3, Album(PROMPT_IMAGE_BYTES // 4).of)
     assert await shown(pictures, a_prompt(2, 2, 1), None) == ["1/0", "2/0", "2/1", "3/0"]
     at_hand = [a_picture_of(PROMPT_IMAGE_BYTES // 2, "hand")]
@@ -61,7 +61,7 @@ async def test_pictures_are_bounded_in_all_and_the_newest_go_first() -> None:
     assert await shown(too_large, a_prompt(1, 1), None) == []
 
 
-async def test_without_a_source_there_are_those_at_hand() -> None:
+async def test_without_a_fetcher_only_loaded_pictures_are_used() -> None:
     assert await shown(PromptImages(3), a_prompt(1, 1), [a_picture_of(1, "hand")]) == ["hand"]
 
 
@@ -91,7 +91,7 @@ class Questions:
 AT_ONCE = MEMORY_BYTES // PROMPT_IMAGE_BYTES
 
 
-def test_so_many_bytes_of_pictures_are_held_and_others_wait() -> None:
+def test_picture_bytes_in_memory_are_bounded() -> None:
     async def scene() -> None:
         large = Questions(PROMPT_IMAGE_BYTES)
         await asyncio.gather(*(large.ask(30) for _ in range(AT_ONCE + 1)))
@@ -103,7 +103,7 @@ def test_so_many_bytes_of_pictures_are_held_and_others_wait() -> None:
     run_virtually(scene())
 
 
-def test_who_waits_in_vain_goes_without_pictures() -> None:
+def test_a_prompt_that_waits_too_long_has_no_pictures() -> None:
     async def scene() -> None:
         large = Questions(PROMPT_IMAGE_BYTES)
         asked = [large.ask(2 * RESERVE_SECONDS) for _ in range(AT_ONCE + 1)]
@@ -114,7 +114,7 @@ def test_who_waits_in_vain_goes_without_pictures() -> None:
     run_virtually(scene())
 
 
-def test_what_is_sent_is_not_held_any_more() -> None:
+def test_sent_pictures_are_released() -> None:
     async def scene() -> None:
         large = Questions(PROMPT_IMAGE_BYTES)
         await asyncio.gather(*(large.ask(100, sent_after=5) for _ in range(AT_ONCE + 1)))
@@ -123,7 +123,7 @@ def test_what_is_sent_is_not_held_any_more() -> None:
     run_virtually(scene())
 
 
-async def test_what_cannot_be_fetched_is_told_of_the_question_alone() -> None:
+async def test_only_missing_pictures_of_the_question_are_reported() -> None:
     async def fetch() -> str:
         return "It is gone."
 
@@ -133,7 +133,7 @@ async def test_what_cannot_be_fetched_is_told_of_the_question_alone() -> None:
         assert (shown.prompt.images, shown.unread) == (0, ("It is gone.",))
 
 
-def test_the_price_is_in_tokens_of_the_estimate_for_text() -> None:
+def test_the_cost_of_pictures_is_in_estimated_tokens() -> None:
     pictures, none = PromptImages(3), PromptImages(0)
     fresh = Calibration()
     assert pictures.budget("a", fresh, fresh) == ImageBudget(3, IMAGE_TOKENS)

@@ -9,7 +9,7 @@ from bot.errors import QueueFull
 from tests.doubles import run_virtually
 
 
-def test_one_at_a_time_in_the_order_of_arrival() -> None:
+def test_a_queue_runs_one_at_a_time_in_order() -> None:
     async def scene() -> list[str]:
         queues, log = PlaceQueues(), list[str]()
 
@@ -25,7 +25,7 @@ def test_one_at_a_time_in_the_order_of_arrival() -> None:
     assert run_virtually(scene()) == ["in 0", "out 0", "in 1", "out 1", "in 2", "out 2"]
 
 
-def test_places_do_not_wait_for_each_other() -> None:
+def test_queues_do_not_wait_for_each_other() -> None:
     async def scene() -> float:
         queues = PlaceQueues()
 
@@ -39,7 +39,7 @@ def test_places_do_not_wait_for_each_other() -> None:
     assert run_virtually(scene()) == pytest.approx(1)
 
 
-def test_the_one_after_the_last_that_may_wait_is_refused_at_once() -> None:
+def test_a_full_queue_refuses_at_once() -> None:
     async def scene() -> list[object]:
         queues = PlaceQueues()
 
@@ -58,7 +58,7 @@ def test_the_one_after_the_last_that_may_wait_is_refused_at_once() -> None:
     assert [type(one) for one in served[WAITING_LIMIT + 1 :]] == [QueueFull, QueueFull]
 
 
-def test_only_the_first_one_too_many_is_told_until_the_queue_is_empty() -> None:
+def test_only_the_first_refusal_is_noticed_until_the_queue_is_empty() -> None:
     async def scene() -> list[bool]:
         queues, told = PlaceQueues(), list[bool]()
 
@@ -76,7 +76,7 @@ def test_only_the_first_one_too_many_is_told_until_the_queue_is_empty() -> None:
     assert run_virtually(scene()) == [True, False, False] * 2
 
 
-def test_who_waits_since_before_may_wait_however_many_do() -> None:
+def test_resumed_questions_wait_in_a_full_queue() -> None:
     async def scene() -> int:
         queues, served = PlaceQueues(), list[int]()
 
@@ -92,7 +92,7 @@ def test_who_waits_since_before_may_wait_however_many_do() -> None:
     assert run_virtually(scene()) == WAITING_LIMIT * 3
 
 
-def test_who_gives_up_waiting_makes_room_and_holds_up_nobody() -> None:
+def test_a_cancelled_waiter_leaves_the_queue() -> None:
     async def scene() -> list[int]:
         queues, log = PlaceQueues(), list[int]()
         open_door = asyncio.Event()
@@ -116,7 +116,7 @@ def test_who_gives_up_waiting_makes_room_and_holds_up_nobody() -> None:
     assert run_virtually(scene()) == [1, *range(3, WAITING_LIMIT + 1), 50, 51]
 
 
-def test_a_queue_that_is_empty_is_gone() -> None:
+def test_an_empty_queue_is_dropped() -> None:
     """However many places there were, memory holds those that are busy; failures count as ends."""
 
     async def scene() -> None:

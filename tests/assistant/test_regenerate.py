@@ -1,4 +1,4 @@
-"""A reply that is made anew or gone on with, on doubles of the model and the real history."""
+"""Regenerate and Continue with a double of the model and with the real store."""
 
 import asyncio
 import sqlite3
@@ -114,7 +114,7 @@ def is_open(path: Path) -> bool:
     return bool(rows)
 
 
-async def test_a_reply_is_made_anew_from_what_was_said_before_it(
+async def test_regenerate_uses_the_history_before_the_question(
     assistant: Assistant, history: History, model: DoubleModel, path: Path
 ) -> None:
     model.enqueue("Another ", "two.")
@@ -132,7 +132,7 @@ async def test_a_reply_is_made_anew_from_what_was_said_before_it(
     assert not is_open(path)
 
 
-async def test_each_renewal_that_finds_no_room_says_why(
+async def test_a_regeneration_without_space_says_why(
     assistant: Assistant, history: History
 ) -> None:
     async def waits() -> None:
@@ -149,7 +149,7 @@ async def test_each_renewal_that_finds_no_room_says_why(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_until_the_new_reply_is_whole_the_old_one_is_kept(
+async def test_the_old_reply_is_kept_until_the_new_one_is_complete(
     assistant: Assistant, history: History, model: DoubleModel, path: Path
 ) -> None:
     going_on = asyncio.Event()
@@ -164,7 +164,7 @@ async def test_until_the_new_reply_is_whole_the_old_one_is_kept(
     assert (await stored(history, 2)).reply == "Another two."
 
 
-async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
+async def test_a_crashed_regeneration_restores_the_old_reply(
     assistant: Assistant, history: History
 ) -> None:
     assert await history.begin_regeneration(2, ENGLISH.previous_answer_kept)
@@ -178,7 +178,7 @@ async def test_what_a_crash_left_of_a_renewal_ends_with_the_old_reply(
 
 
 @pytest.mark.parametrize("unseen", ["\u200b\u200b", "<b></b>", "####", "<br>"])
-async def test_an_answer_that_shows_nothing_takes_no_place(
+async def test_an_invisible_answer_replaces_nothing(
     assistant: Assistant, history: History, model: DoubleModel, unseen: str
 ) -> None:
     model.enqueue(unseen)
@@ -197,7 +197,7 @@ async def test_an_answer_that_shows_nothing_takes_no_place(
 
 
 @pytest.mark.parametrize("error", [ModelBusy("429"), ModelCut("reset")])
-async def test_the_old_reply_comes_back_when_the_new_one_fails(
+async def test_a_failed_regeneration_restores_the_old_reply(
     assistant: Assistant,
     history: History,
     model: DoubleModel,
@@ -214,7 +214,7 @@ async def test_the_old_reply_comes_back_when_the_new_one_fails(
     assert not is_open(path)
 
 
-async def test_how_long_a_new_reply_was_thought_about_is_not_said_of_the_old_one(
+async def test_a_restored_reply_shows_no_reasoning_time(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     model.enqueue("Another", ModelCut("reset"), thought_seconds=12.0)
@@ -225,7 +225,7 @@ async def test_how_long_a_new_reply_was_thought_about_is_not_said_of_the_old_one
     assert reply.notices == [ENGLISH.thought.format(seconds=12)]
 
 
-async def test_the_old_reply_comes_back_when_the_new_one_is_stopped(
+async def test_a_stopped_regeneration_restores_the_old_reply(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     model.enqueue("Another", asyncio.Event())
@@ -238,7 +238,7 @@ async def test_the_old_reply_comes_back_when_the_new_one_is_stopped(
     assert (await stored(history, 2)).reply == "Two."
 
 
-async def test_a_new_reply_that_the_limit_cuts_is_the_reply(
+async def test_a_truncated_regeneration_replaces_the_reply(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     model.enqueue("Another two, at len", OutputTruncated())
@@ -249,7 +249,7 @@ async def test_a_new_reply_that_the_limit_cuts_is_the_reply(
     assert (exchange.reply, exchange.cut) == ("Another two, at len", True)
 
 
-async def test_a_question_that_failed_is_asked_again(
+async def test_a_failed_question_can_be_regenerated(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     assert await history.receive(an_exchange(4, "Fourth?"))
@@ -263,7 +263,7 @@ async def test_a_question_that_failed_is_asked_again(
     assert (await history.context(HERE, token_budget=PLENTY))[-1].reply == "Four."
 
 
-async def test_a_cut_reply_is_gone_on_with(
+async def test_a_truncated_reply_is_continued(
     assistant: Assistant, history: History, model: DoubleModel, path: Path
 ) -> None:
     await cut(history, 4, "It begins")
@@ -281,7 +281,7 @@ async def test_a_cut_reply_is_gone_on_with(
     assert not is_open(path)
 
 
-async def test_what_was_added_to_a_cut_reply_stays_when_that_is_cut_again(
+async def test_a_truncated_continuation_stays(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     await cut(history, 4, "It begins")
@@ -293,7 +293,7 @@ async def test_what_was_added_to_a_cut_reply_stays_when_that_is_cut_again(
     assert (exchange.reply, exchange.cut) == ("It begins and goes on", True)
 
 
-async def test_what_is_gone_on_with_is_one_text(
+async def test_a_continued_reply_is_one_text(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     """Models repeat the last line, as they are asked to, or leave out what stands between both."""
@@ -306,7 +306,7 @@ async def test_what_is_gone_on_with_is_one_text(
     assert reply.text == "| a |\n|---|\n| 1 |\n| 2 |\n| 3 |"
 
 
-async def test_what_was_added_before_a_restart_is_kept(
+async def test_a_continuation_survives_a_restart(
     assistant: Assistant, history: History, model: DoubleModel, path: Path
 ) -> None:
     await cut(history, 4, "It begins")
@@ -337,7 +337,7 @@ async def test_a_reply_that_does_not_fit_is_continued_from_its_end(
     assert sent.count("word") < 40
 
 
-async def test_a_budget_without_room_for_the_end_of_a_reply_continues_nothing(
+async def test_a_budget_too_small_for_the_end_continues_nothing(
     model: DoubleModel, history: History
 ) -> None:
     await cut(history, 4, "word " * 100)
@@ -358,7 +358,7 @@ def with_budget(tokens: int, model: DoubleModel, history: History) -> Assistant:
     )
 
 
-async def test_what_the_api_finds_too_long_is_not_gone_on_with_from_nothing(
+async def test_a_continuation_is_never_requested_without_its_text(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     await history.erasure.reset(1, 4, "Reset.")
@@ -391,7 +391,7 @@ async def test_a_full_queue_leaves_the_reply_as_it_is(
 
 @pytest.mark.parametrize("renewal", [ReplyAction.REGENERATE, ReplyAction.CONTINUE])
 @pytest.mark.parametrize("script", [["New ", "bad", " more"], ["New bad"]])
-async def test_a_reply_whose_new_words_are_refused_is_there_again(
+async def test_a_refused_new_text_restores_the_old_reply(
     assistant: Assistant,
     history: History,
     model: DoubleModel,
@@ -413,14 +413,14 @@ async def test_a_reply_whose_new_words_are_refused_is_there_again(
 
 
 @pytest.mark.parametrize("lost", [ReplyLost("it is gone"), ReplyDelayed("503")])
-async def test_a_reply_that_cannot_be_shown_changes_nothing_that_is_stored(
+async def test_an_undelivered_regeneration_changes_nothing_stored(
     assistant: Assistant, history: History, lost: ReplyLost | ReplyDelayed
 ) -> None:
     await renewed(assistant, history, 2, reply=DoubleReply(lost=lost))
     assert (await stored(history, 2)).reply == "Two."
 
 
-async def test_a_reset_ends_a_renewal(
+async def test_a_reset_ends_a_regeneration(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     model.enqueue("Another", asyncio.Event())
@@ -434,7 +434,9 @@ async def test_a_reset_ends_a_renewal(
     assert await history.context(HERE, token_budget=PLENTY) == []
 
 
-async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: History) -> None:
+async def test_an_erased_question_is_not_regenerated(
+    assistant: Assistant, history: History
+) -> None:
     exchange = await stored(history, 2)
     await assistant.memory.forget(2)
     reply = DoubleReply()
@@ -442,21 +444,21 @@ async def test_what_was_forgotten_is_not_renewed(assistant: Assistant, history: 
     assert (reply.text, reply.notices) == ("", None)
 
 
-def test_only_what_was_cut_short_may_be_gone_on_with() -> None:
+def test_only_a_truncated_reply_can_be_continued() -> None:
     assert actions_after(State.FAILED, empty=False, cut=True) == BOTH
     assert actions_after(State.CANCELLED, empty=False, cut=True) == {ReplyAction.REGENERATE}
     assert actions_after(State.ANSWERED, empty=False, cut=False) == ANEW
     assert actions_after(State.FAILED, empty=True, cut=False) == ANEW
 
 
-def test_a_hint_is_no_reply_to_be_made_anew() -> None:
+def test_a_hint_cannot_be_regenerated() -> None:
     assert actions_after(State.ANSWERED, empty=True, cut=False) == NO_ACTIONS
 
 
 @pytest.mark.parametrize(
     ("renewal", "turn"), [(ReplyAction.REGENERATE, -1), (ReplyAction.CONTINUE, -3)]
 )
-async def test_the_pictures_of_the_question_are_seen_again(
+async def test_regenerate_sends_the_pictures_again(
     assistant: Assistant, history: History, model: DoubleModel, renewal: ReplyAction, turn: int
 ) -> None:
     exchange = replace(an_exchange(4, "Long?", "It", files="⟦picture a.png⟧"), cut=True)
@@ -474,7 +476,7 @@ async def test_the_pictures_of_the_question_are_seen_again(
         assert ENGLISH.pictures_unreachable not in reply.notices
 
 
-async def test_what_was_there_before_is_not_counted_as_said_once_more(
+async def test_continued_text_is_recorded_as_usage_once(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
     """Where the API counts nothing."""

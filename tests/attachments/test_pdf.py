@@ -1,4 +1,4 @@
-"""What PDFs say, and that none takes more than it may."""
+"""PDFs are read within their limits of time, memory and pages."""
 
 import asyncio
 import os
@@ -33,29 +33,29 @@ def reader() -> PdfReader:
     ],
     ids=["whole", "junk", "open", "locked", "drawn", "cut", "noise", "nothing"],
 )
-async def test_what_a_pdf_says(reader: PdfReader, data: bytes, told: Pdf) -> None:
+async def test_the_text_of_a_pdf_is_read(reader: PdfReader, data: bytes, told: Pdf) -> None:
     assert may_be_pdf(data)
     assert await reader.read(data) == told
 
 
-async def test_so_many_pages_are_read(reader: PdfReader) -> None:
+async def test_the_number_of_pages_is_bounded(reader: PdfReader) -> None:
     told = await reader.read(pdf(*(str(number % 10) for number in range(MAX_PAGES + 50))))
     assert (told.pages, told.end) == (MAX_PAGES, End.PAGES)
 
 
-async def test_no_more_is_read_than_is_wanted(reader: PdfReader) -> None:
+async def test_reading_stops_at_the_wanted_length(reader: PdfReader) -> None:
     told = await reader.read(pdf(*["word " * 100] * 50))
     assert LIMIT < len(told.text) < LIMIT + 20
     assert told.pages == 3
 
 
-async def test_a_pdf_that_draws_without_end_ends(reader: PdfReader) -> None:
+async def test_an_endless_pdf_ends(reader: PdfReader) -> None:
     told = await reader.read(endless())
     assert told.end in End
     assert len(told.text) <= LIMIT + 1
 
 
-async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept(
+async def test_a_slow_pdf_is_stopped_and_keeps_its_pages(
     reader: PdfReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.attachments.pdf.WORKER_SECONDS", 6)
@@ -67,7 +67,7 @@ async def test_what_takes_too_long_is_stopped_and_what_was_read_is_kept(
     assert time.monotonic() - began < 25
 
 
-async def test_what_takes_too_much_memory_is_stopped(
+async def test_a_pdf_that_takes_too_much_memory_is_stopped(
     reader: PdfReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page is 4 MB when it is unpacked, and its operators come to fifty times that."""
@@ -76,7 +76,7 @@ async def test_what_takes_too_much_memory_is_stopped(
     assert await reader.read(swelling(4)) == Pdf("", 0, End.STOPPED)
 
 
-async def test_an_answer_that_is_stopped_ends_the_worker() -> None:
+async def test_stopping_the_answer_ends_the_worker() -> None:
     reader = PdfReader(max_characters=LIMIT)
     reading = asyncio.create_task(reader.read(swelling(10)))
     async with asyncio.timeout(20):
@@ -119,7 +119,7 @@ async def test_the_worker_knows_no_secrets(
     assert "secret" not in told.text
 
 
-def test_the_worker_says_page_by_page_what_there_is() -> None:
+def test_the_worker_reports_page_by_page() -> None:
     """Long ones in pieces, so that what a killed worker said is read up to its last line."""
     whole, more, locked_end = {"end": "whole"}, {"end": "pages"}, {"end": "locked"}
     assert list(lines(pdf("One", ""), 9, 99)) == ["One", True, True, whole]
@@ -130,6 +130,6 @@ def test_the_worker_says_page_by_page_what_there_is() -> None:
     assert list(lines(b"%PDF-1.7", 9, 99)) == [{"end": "damaged"}]
 
 
-def test_text_may_name_a_pdf() -> None:
+def test_text_that_begins_like_a_pdf_stays_text() -> None:
     assert may_be_pdf(b"A PDF begins with %PDF-1.7.")
     assert not may_be_pdf(b" " * 1024 + b"%PDF-1.7")

@@ -1,4 +1,4 @@
-"""What is read of the files of a question, fetched from a server on the loopback interface."""
+"""The files of a question, fetched from a server on the loopback interface."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ async def test_a_long_paste_is_the_question_itself(cdn: Cdn) -> None:
     assert files.text == "Why is it so?"
 
 
-async def test_quoted_files_are_kept_by_name_and_share_the_budget(cdn: Cdn) -> None:
+async def test_quoted_files_have_names_and_share_the_budget(cdn: Cdn) -> None:
     """The files of the question come first."""
     own, quoted = cdn.attach("own.txt", b"x" * MAX_CHARACTERS), cdn.attach("old.txt", b"old")
     async with cdn.reader() as reader:
@@ -117,7 +117,7 @@ async def test_a_text_that_is_too_long_is_cut(cdn: Cdn) -> None:
         ("art.svg.tiff", b"II*\x00", "image/tiff", ENGLISH.picture_unsupported),
     ],
 )
-async def test_a_file_that_is_not_read_is_told(
+async def test_an_unread_file_is_named(
     cdn: Cdn, name: str, data: bytes, content_type: str | None, sentence: str
 ) -> None:
     async with cdn.reader() as reader:
@@ -150,7 +150,7 @@ async def test_nothing_is_fetched_from_another_origin(cdn: Cdn) -> None:
     assert files.notices == (ENGLISH.file_unreachable.format(name="a.txt"),)
 
 
-async def test_a_reader_that_is_off_says_so(cdn: Cdn) -> None:
+async def test_a_disabled_reader_says_so(cdn: Cdn) -> None:
     text, image = cdn.attach("a.txt", b"x"), cdn.attach("cat.png", PNG, "image/png")
     async with cdn.reader(max_bytes=0) as reader:
         assert (await reader.read([text], [], ENGLISH)).notices == (
@@ -173,7 +173,7 @@ async def test_images_beyond_the_budget_are_named_but_not_shown(cdn: Cdn) -> Non
     assert files.notices == (ENGLISH.picture_left_out.format(name="1.png"),)
 
 
-async def test_an_image_that_turns_out_to_be_none_is_explained(cdn: Cdn) -> None:
+async def test_a_false_image_is_explained(cdn: Cdn) -> None:
     attachment = cdn.attach("cat.png", b"no image", "image/png")
     async with cdn.reader() as reader:
         pending = reader.pending_image(attachment)
@@ -188,7 +188,7 @@ async def test_a_pdf_is_read_up_to_a_number_of_pages(cdn: Cdn) -> None:
     assert files.notices == (ENGLISH.pdf_cut.format(name="long.pdf", pages=MAX_PAGES),)
 
 
-async def test_a_damaged_pdf_is_told(cdn: Cdn) -> None:
+async def test_a_damaged_pdf_is_explained(cdn: Cdn) -> None:
     attachment = cdn.attach("broken.pdf", b"%PDF-1.7\x00 and no more", "application/pdf")
     async with cdn.reader() as reader:
         files = await reader.read([attachment], [], ENGLISH)

@@ -1,4 +1,4 @@
-"""Text is told from other bytes, in the encodings that people's files have."""
+"""Text files are recognised in the encodings that people use."""
 
 import random
 import struct
@@ -77,18 +77,18 @@ def picture() -> bytes:
     ],
     ids=["png", "jpeg", "gif", "zip", "pdf", "elf", "gzip", "zeros", "bells"],
 )
-def test_other_bytes_are_no_text(data: bytes) -> None:
+def test_binary_files_are_not_text(data: bytes) -> None:
     assert decode(data) is None
 
 
-def test_bytes_by_chance_are_no_text() -> None:
+def test_random_bytes_are_not_text() -> None:
     chance = random.Random(1)
     texts = [decode(chance.randbytes(400)) for _ in range(500)]
     assert texts == [None] * 500
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp949", "utf-16-be"])
-def test_a_file_that_is_cut_anywhere_is_read_up_to_there(encoding: str) -> None:
+def test_a_truncated_file_is_read_to_its_end(encoding: str) -> None:
     data = (KOREAN * 3).encode(encoding)
     for end in range(len(data) - 12, len(data)):
         text = decode(data[:end], cut=True)

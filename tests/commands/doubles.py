@@ -1,4 +1,4 @@
-"""An interaction that keeps what it is answered."""
+"""An interaction that records its responses."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -88,7 +88,7 @@ async def check_lost(asker: Asker, message: discord.Message) -> None:
     assert interaction.files == [b"And that?"]
 
 
-async def test_of_modals_without_end_the_oldest_is_forgotten(asker: Asker) -> None:
+async def test_the_oldest_of_too_many_modals_is_dropped(asker: Asker) -> None:
     """Nobody counts how many a person opens, and each holds a message."""
     messages = [asker.message(number) for number in range(1, MAX_MODALS + 2)]
     for message in messages:
@@ -98,7 +98,7 @@ async def test_of_modals_without_end_the_oldest_is_forgotten(asker: Asker) -> No
     await check_lost(asker, messages[0])
 
 
-async def test_a_modal_that_is_opened_again_is_the_newest(asker: Asker) -> None:
+async def test_a_reopened_modal_is_the_newest(asker: Asker) -> None:
     messages = [asker.message(number) for number in range(1, MAX_MODALS + 1)]
     for message in (*messages, messages[0], asker.message(MAX_MODALS + 1)):
         await asker.open(message)

@@ -1,4 +1,4 @@
-"""Who may use a command where."""
+"""Who may use a command, and in which places."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,7 +30,7 @@ def authorizer(in_flight: InFlight) -> Authorizer:
 
 
 @pytest.mark.parametrize("interaction", [IN_GUILD, IN_DM])
-async def test_anybody_may_use_a_command_where_the_bot_works(
+async def test_anybody_may_use_a_command_in_an_allowed_place(
     authorizer: Authorizer, in_flight: InFlight, interaction: Any
 ) -> None:
     """A shutdown waits for it."""
@@ -40,7 +40,7 @@ async def test_anybody_may_use_a_command_where_the_bot_works(
 
 
 @pytest.mark.parametrize("elsewhere", [{"guild_id": 8}, {"channel_id": None}])
-async def test_nobody_may_use_a_command_elsewhere(
+async def test_nobody_may_use_a_command_in_other_places(
     authorizer: Authorizer, elsewhere: dict[str, Any]
 ) -> None:
     interaction: Any = replace(BY_MANAGER, **elsewhere)
@@ -49,19 +49,19 @@ async def test_nobody_may_use_a_command_elsewhere(
 
 
 @pytest.mark.parametrize("interaction", [BY_MANAGER, BY_ADMIN, IN_DM])
-def test_a_place_is_managed_by_who_manages_the_server_and_a_dm_by_its_person(
+def test_managers_manage_a_place_and_people_their_dms(
     interaction: Any,
 ) -> None:
     assert managed_place(interaction) == Conversation(1, None, interaction.guild_id)
 
 
-def test_others_may_not_use_a_command_for_managers() -> None:
+def test_only_managers_may_use_their_commands() -> None:
     interaction: Any = IN_GUILD
     with pytest.raises(Refused, match=ENGLISH.refused_permission):
         managed_place(interaction)
 
 
-def test_a_direct_message_has_no_server_to_set_anything_for() -> None:
+def test_a_direct_message_has_no_server_scope() -> None:
     interaction: Any = IN_DM
     with pytest.raises(Refused, match="There is no server here"):
         managed_place(interaction, "guild")

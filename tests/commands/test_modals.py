@@ -1,4 +1,4 @@
-"""Submitted modals are read as Discord documents them, and nothing else is taken for one."""
+"""Submitted modals are read as Discord documents them; other interactions are not."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def test_a_modal_id_can_be_parsed_again_and_fits(ids: tuple[int, ...]) -> None:
         *({"custom_id": f"about:{ids}"} for ids in ("", "one", "-1", "²", LARGEST + 1, "1:")),
     ],
 )
-def test_an_id_that_the_bot_did_not_make_is_about_nothing(data: Any) -> None:
+def test_a_foreign_modal_id_is_not_parsed(data: Any) -> None:
     assert parse_modal_id(data) == ("", ())
 
 
@@ -46,7 +46,7 @@ def test_the_field_is_found_in_a_row_or_a_label(parts: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("parts", [None, "x", [], [DISPLAY], [{"component": FIELD | {"value": 1}}]])
-def test_a_modal_without_a_field_has_no_text_not_even_an_empty_one(parts: Any) -> None:
+def test_a_modal_without_a_field_has_no_text(parts: Any) -> None:
     assert entered_text({"components": parts}) is None
     assert entered_text(parts) is None
 
@@ -86,14 +86,14 @@ async def test_no_modal_is_accepted_where_the_bot_may_not_work() -> None:
     assert (submitting.given, interaction.files) == ([], [b"Hello"])
 
 
-async def test_what_is_no_modal_is_left_to_discord_py() -> None:
+async def test_other_interactions_are_left_to_discord_py() -> None:
     submitting = Submitting()
     await submitting.client.on_interaction(DoubleInteraction(data={"custom_id": "about:1:2"}))
     assert submitting.given == []
 
 
 @pytest.mark.parametrize("custom_id", ["about:1", "about:1:2:3", "older:1:2", ""])
-async def test_the_text_of_a_modal_that_no_handler_knows_is_returned(custom_id: str) -> None:
+async def test_the_text_of_an_unknown_modal_is_returned(custom_id: str) -> None:
     submitting = Submitting()
     interaction = await submitting.submit(custom_id, IN_LABEL)
     sentences = [ENGLISH.modal_outdated, ENGLISH.modal_text_returned]
@@ -101,7 +101,7 @@ async def test_the_text_of_a_modal_that_no_handler_knows_is_returned(custom_id: 
     assert (submitting.given, interaction.files) == ([], [b"Hello"])
 
 
-async def test_the_text_of_a_modal_that_is_refused_is_returned() -> None:
+async def test_the_text_of_a_refused_modal_is_returned() -> None:
     interaction = await Submitting(Refused(lambda t: t.refused_place)).submit("about:1:2", IN_ROW)
     sentences = [ENGLISH.refused_place, ENGLISH.modal_text_returned]
     assert interaction.shown == [(sentence, True) for sentence in sentences]

@@ -1,4 +1,4 @@
-"""How names of models are offered and written, and which place a setting names."""
+"""How /model offers and shows names, and which place a setting applies to."""
 
 import pytest
 
@@ -20,11 +20,11 @@ MODELS = ["big-model", "model-2", "Model-1", "other"]
         ("none", []),
     ],
 )
-def test_names_that_begin_with_what_is_typed_come_first(typed: str, offered: list[str]) -> None:
+def test_autocomplete_lists_prefix_matches_first(typed: str, offered: list[str]) -> None:
     assert matching(MODELS, typed) == offered
 
 
-def test_no_more_choices_are_offered_than_discord_takes() -> None:
+def test_autocomplete_keeps_to_discords_limit() -> None:
     assert len(matching([f"m{number}" for number in range(99)], "m")) == CHOICES
 
 

@@ -1,4 +1,4 @@
-"""What people read after a command: that it is done, or why it is not."""
+"""The response to a command: a confirmation, or the reason of a failure."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ async def test_slow_work_is_deferred_and_confirmed_in_the_same_message(
     assert interaction.shown == [("It is done.", False)]
 
 
-async def test_work_goes_on_although_it_cannot_be_deferred(
+async def test_work_continues_if_deferring_fails(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(responses, "ANSWER_SECONDS", 0.0)
@@ -62,7 +62,7 @@ async def test_work_goes_on_although_it_cannot_be_deferred(
         (ZeroDivisionError(), ENGLISH.command_failed, logging.ERROR),
     ],
 )
-async def test_an_error_is_explained_to_the_person_alone(
+async def test_an_error_is_explained_only_to_its_person(
     error: Exception, sentence: str, level: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     interaction: Any = DoubleInteraction()

@@ -42,7 +42,7 @@ async def test_a_command_is_a_function_that_adds_it(history: History) -> None:
         (discord.Locale.french, None),
     ],
 )
-async def test_discord_is_given_a_translation_of_what_is_not_english(
+async def test_every_korean_name_is_a_translation(
     locale: discord.Locale, translated: str | None
 ) -> None:
     text: app_commands.locale_str = localized(lambda t: t.help_description)

@@ -76,21 +76,21 @@ async def check(tree: CommandTree, interaction: Any) -> bool:
     return await tree.interaction_check(interaction)
 
 
-async def test_an_option_is_completed_by_what_is_typed_so_far(tree: SyncedTree) -> None:
+async def test_autocomplete_gets_the_typed_text(tree: SyncedTree) -> None:
     interaction = typing("name", "m")
     assert not await check(tree, interaction), "discord.py has nothing left to do"
     assert [choice.name for choice in interaction.choices] == [f"m{n}" for n in range(CHOICES)]
 
 
 @pytest.mark.parametrize("interaction", [typing("other", "m"), typing("name", "refused")])
-async def test_there_is_nothing_to_offer(
+async def test_autocomplete_may_offer_nothing(
     tree: SyncedTree, interaction: Typing, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not await check(tree, interaction)
     assert (interaction.choices, caplog.messages) == ([], [])
 
 
-async def test_autocomplete_that_comes_too_late_is_no_error(
+async def test_late_autocomplete_is_not_an_error(
     tree: SyncedTree, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -112,7 +112,7 @@ async def test_no_command_is_used_where_the_bot_may_not_work(tree: SyncedTree) -
     assert elsewhere.choices == []
 
 
-async def test_commands_are_synced_once_and_again_when_they_change(tree: SyncedTree) -> None:
+async def test_commands_are_synced_only_if_they_change(tree: SyncedTree) -> None:
     await tree.sync_if_changed()
     await tree.sync_if_changed()
     assert tree.synced == 1
@@ -123,7 +123,7 @@ async def test_commands_are_synced_once_and_again_when_they_change(tree: SyncedT
 
 
 @pytest.mark.parametrize("failure", [HistoryFailed("disk full"), OSError()])
-async def test_a_sync_that_fails_is_tried_again_at_the_next_start(
+async def test_a_failed_sync_is_repeated_at_the_next_start(
     tree: SyncedTree, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree.failure = failure

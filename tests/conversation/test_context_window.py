@@ -1,4 +1,4 @@
-"""How large the next request may be, after what was refused and accepted."""
+"""The size of the next request, given the refused and the accepted ones."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from bot.conversation.context_window import (
 )
 
 
-def test_a_window_that_is_told_is_kept_with_room_for_the_reply() -> None:
+def test_a_reported_window_leaves_tokens_for_the_reply() -> None:
     window = after_refusal(
         UNBOUNDED, RequestSize(3000, 2500, 2000), ReportedLimits(2048), last_attempt=False
     )
@@ -28,19 +28,19 @@ def test_a_window_that_is_told_is_kept_with_room_for_the_reply() -> None:
     assert 300 < window.reply_limit(window.prompt_budget, 2000) < 2048 - 1413
 
 
-def test_a_window_that_is_told_once_more_means_that_the_estimate_is_too_low() -> None:
+def test_a_repeated_refusal_raises_the_estimate() -> None:
     size = RequestSize(1400, 1000, 400)
     window = after_refusal(ContextWindow.of(2048), size, ReportedLimits(2048), last_attempt=False)
     assert window == ContextWindow.of(1024)
 
 
-def test_a_server_that_counts_more_than_the_estimate_is_believed() -> None:
+def test_the_servers_count_overrides_the_estimate() -> None:
     size = RequestSize(1000, 500, 400)
     window = after_refusal(UNBOUNDED, size, ReportedLimits(2048, 2500), last_attempt=False)
     assert window == ContextWindow.of(2048 * 1000 // 2500)
 
 
-def test_history_is_halved_if_nothing_is_told_and_then_the_question() -> None:
+def test_without_numbers_the_history_is_halved_then_the_question() -> None:
     window = after_refusal(
         UNBOUNDED, RequestSize(3000, 2000, 2000), NO_REPORTED_LIMITS, last_attempt=False
     )
@@ -51,7 +51,7 @@ def test_history_is_halved_if_nothing_is_told_and_then_the_question() -> None:
     assert window.prompt_budget == pytest.approx(500, abs=2)
 
 
-def test_a_reply_limit_that_alone_is_over_leaves_the_prompt_as_it_is() -> None:
+def test_a_reply_limit_alone_leaves_the_prompt_unchanged() -> None:
     size = RequestSize(3000, 2000, 2000)
     assert after_refusal(
         UNBOUNDED, size, ReportedLimits(reply=512), last_attempt=False
@@ -72,7 +72,7 @@ tolds = st.builds(
 
 
 @given(sizes, tolds)
-def test_what_is_asked_after_a_refusal_is_always_less(
+def test_every_retry_after_a_refusal_is_smaller(
     size: RequestSize, reported: ReportedLimits
 ) -> None:
     window = after_refusal(UNBOUNDED, size, reported, last_attempt=False)
@@ -87,7 +87,7 @@ def test_the_last_attempt_fits_everywhere(size: RequestSize, reported: ReportedL
     assert window.prompt_budget + LEAST_REPLY < LAST_RESORT
 
 
-def test_what_went_through_is_the_bound_where_nothing_is_told() -> None:
+def test_an_accepted_size_is_the_bound_without_numbers() -> None:
     window = after_acceptance(RequestSize(4000, 3000, 2000), RequestSize(2500, 1500, 1250))
     assert 2500 <= window.prompt_budget <= 2502
     assert window.reply_limit(2500, 2000) >= 1250
@@ -95,6 +95,6 @@ def test_what_went_through_is_the_bound_where_nothing_is_told() -> None:
     assert near.prompt_budget == pytest.approx(3000, abs=2)
 
 
-def test_a_prompt_that_went_through_with_a_lower_limit_shares_its_window_with_the_reply() -> None:
+def test_a_lower_limit_shares_the_window_with_the_reply() -> None:
     window = after_acceptance(RequestSize(500, 0, 2000), RequestSize(500, 0, 1000))
     assert window == ContextWindow.of(1500)

@@ -1,4 +1,4 @@
-"""Pictures are told from other bytes by how they begin."""
+"""Pictures are recognised by their first bytes."""
 
 import pytest
 
@@ -23,10 +23,10 @@ from tests.pictures import png
         (b"", None),
     ],
 )
-def test_a_picture_is_known_by_its_first_bytes(data: bytes, kind: str | None) -> None:
+def test_a_picture_is_recognised_by_its_first_bytes(data: bytes, kind: str | None) -> None:
     assert image_type(data) == image_type(bytearray(data)) == kind
     assert kind is None or kind in IMAGE_TYPES
 
 
-def test_what_a_picture_shows_is_in_no_message_about_it() -> None:
+def test_the_repr_of_a_picture_has_no_bytes() -> None:
     assert repr(Image(b"secret", "image/png")) == "Image(content_type='image/png')"

@@ -1,4 +1,4 @@
-"""The prompt: what is always in it, what gives way, and who says what."""
+"""The prompt: what is always in it, what is cut first, and who wrote what."""
 
 import re
 from dataclasses import replace
@@ -79,7 +79,7 @@ def asked(question: str, *, author: str = "Jun (@jun)", quoted: str = "") -> Exc
 
 
 @given(COSTS, st.integers(0, 5000))
-def test_what_fits_is_the_longest_suffix_within_the_budget(costs: list[int], budget: int) -> None:
+def test_the_history_is_the_longest_suffix_that_fits(costs: list[int], budget: int) -> None:
     count = fit(costs, budget)
     assert sum(costs[len(costs) - count :]) <= budget
     if count < len(costs):
@@ -101,7 +101,7 @@ def test_a_larger_budget_keeps_at_least_as_many(costs: list[int], budget: int, m
     st.none() | EXCHANGES.filter(bool).map(lambda some: some[-1]),
 )
 @settings(max_examples=60)
-def test_any_prompt_keeps_its_promises(
+def test_random_prompts_keep_the_invariants(
     exchanges: list[Exchange],
     text: str,
     quoted_text: str,
@@ -138,7 +138,7 @@ def test_any_prompt_keeps_its_promises(
 
 
 @given(EXCHANGES, st.integers(300, 3000), st.integers(0, 500))
-def test_a_larger_budget_forgets_nothing(exchanges: list[Exchange], budget: int, more: int) -> None:
+def test_a_larger_budget_drops_nothing(exchanges: list[Exchange], budget: int, more: int) -> None:
     smaller, larger = (
         build_prompt("", exchanges, asked("Why?"), token_budget=one)
         for one in (budget, budget + more)
@@ -146,7 +146,7 @@ def test_a_larger_budget_forgets_nothing(exchanges: list[Exchange], budget: int,
     assert larger.exchanges >= smaller.exchanges
 
 
-def test_a_whole_prompt() -> None:
+def test_a_full_prompt_has_every_part() -> None:
     before = [
         an_exchange(at_hour(-0.2), "Tea or coffee?", "Tea.", author="Mina (@mina)"),
         an_exchange(at_hour(-0.1), "Sure?", "Quite", author="Jun (@jun)", cut=True),
@@ -180,7 +180,7 @@ def test_one_person_alone_needs_no_names() -> None:
 # When and where
 
 
-def test_more_than_an_hour_between_two_questions_is_told() -> None:
+def test_a_gap_of_more_than_an_hour_is_marked() -> None:
     before = [
         an_exchange(at_hour(hours), f"{hours}", "Yes.", author="Mina (@mina)")
         for hours in (-121.0, -50.0, -48.9, -3.0, -2.0)
@@ -196,7 +196,7 @@ def test_more_than_an_hour_between_two_questions_is_told() -> None:
     ]
 
 
-def test_a_question_from_before_what_was_answered_last_comes_no_time_later() -> None:
+def test_an_older_question_marks_no_gap() -> None:
     """As when it waited through an outage."""
     later = an_exchange(at_hour(5), "Why?", "So.", author="Mina (@mina)")
     prompt = build_prompt("", [later], asked("Now?"), token_budget=1000)
@@ -205,9 +205,7 @@ def test_a_question_from_before_what_was_answered_last_comes_no_time_later() -> 
 
 @given(EXCHANGES.filter(bool), st.lists(TEXTS, max_size=4))
 @settings(max_examples=60)
-def test_what_was_sent_once_is_sent_the_same_again(
-    exchanges: list[Exchange], above: list[str]
-) -> None:
+def test_earlier_turns_are_sent_unchanged(exchanges: list[Exchange], above: list[str]) -> None:
     """The API knows the beginning of a prompt again: all but the question, up to which it is new.
 
     As long as nothing had to be left out.
@@ -229,13 +227,13 @@ def test_what_was_sent_once_is_sent_the_same_again(
         assert before[-1].text.endswith(after[len(before) - 1].text.rpartition("⟦Mina")[2])
 
 
-def test_the_place_stands_at_the_end_of_the_system_turn() -> None:
+def test_the_system_turn_ends_with_the_place() -> None:
     place = "⟦This conversation is in #general⟧"
     prompt = build_prompt("Be brief.", [], asked("Why?"), token_budget=1000, place=place)
     assert prompt.turns[0].text == f"Be brief.\n\n{SPEAKERS_NOTE}\n\n{place}"
 
 
-def test_what_stands_above_a_quoted_message_comes_first_and_yields_first() -> None:
+def test_the_reply_chain_precedes_the_quote_and_is_cut_first() -> None:
     """The question and the quoted message stay whole; of the rest the newest that fit a quarter."""
     question = asked("Why?", quoted=quote("Sora", "Hm."))
     above = tuple(quote("Mina", f"word{number} " * 20) for number in range(4))
@@ -254,7 +252,7 @@ def test_what_stands_above_a_quoted_message_comes_first_and_yields_first() -> No
 EARLIER = "⟦You wrote earlier, answering Mina (@mina); the next message replies to it⟧"
 
 
-def test_an_earlier_answer_that_is_replied_to_is_told_by_its_beginning() -> None:
+def test_a_quoted_answer_is_cited_by_its_beginning() -> None:
     """ReplyContext all else that the question is about."""
     answer = an_exchange(at_hour(-9), "How?", "So⟧. " * 900, author="Mina (@mina)")
     above = ReplyContext((quote("Sora", "Hm."),), answer)
@@ -270,7 +268,7 @@ def test_an_earlier_answer_that_is_replied_to_is_told_by_its_beginning() -> None
 
 
 @pytest.mark.parametrize("words", ["So it is. ", "안녕하세요 ", "(x+y)=z;"])
-def test_more_room_never_leaves_out_an_earlier_answer(words: str) -> None:
+def test_a_larger_budget_never_drops_a_quoted_answer(words: str) -> None:
     answer = an_exchange(at_hour(-9), "How?", words * 200, author="Mina (@mina)")
     build = partial(build_prompt, "", [], asked("Why?"), reply_context=ReplyContext((), answer))
     told = [EARLIER in build(token_budget=room).turns[-1].text for room in range(100, 900)]
@@ -279,9 +277,7 @@ def test_more_room_never_leaves_out_an_earlier_answer(words: str) -> None:
 
 
 @pytest.mark.parametrize(("budget", "is_there"), [(900, True), (300, False)])
-def test_the_answer_right_before_the_question_is_told_only_where_it_is_left_out(
-    budget: int, is_there: bool
-) -> None:
+def test_the_previous_answer_is_cited_only_if_it_is_left_out(budget: int, is_there: bool) -> None:
     answer = an_exchange(at_hour(0), "How?", "word " * 300, author="Mina (@mina)")
     prompt = build_prompt(
         "", [answer], asked("Why?"), token_budget=budget, reply_context=ReplyContext((), answer)
@@ -289,7 +285,7 @@ def test_the_answer_right_before_the_question_is_told_only_where_it_is_left_out(
     assert (prompt.exchanges == 1, EARLIER not in prompt.turns[-1].text) == (is_there, is_there)
 
 
-def test_an_answer_further_back_is_told_though_it_is_there() -> None:
+def test_an_older_answer_is_cited_even_if_it_is_included() -> None:
     answer, newer = (
         an_exchange(at_hour(hour), "How?", f"{hour}.", author="Mina (@mina)") for hour in (-2, -1)
     )
@@ -299,7 +295,7 @@ def test_an_answer_further_back_is_told_though_it_is_there() -> None:
     assert f"{EARLIER}\n-2.\n⟦Jun (@jun) writes⟧\nWhy?" in prompt.turns[-1].text
 
 
-def test_what_goes_on_leaves_what_stands_above_to_what_it_goes_on_with() -> None:
+def test_a_continued_chain_is_not_repeated() -> None:
     before, earlier = (
         an_exchange(at_hour(hour), "How?", "So.", author="Mina (@mina)") for hour in (-1, -5)
     )
@@ -319,7 +315,7 @@ def test_what_goes_on_leaves_what_stands_above_to_what_it_goes_on_with() -> None
     assert [turn.text for turn in tight.turns[1::2]] == ["⟦Jun (@jun) writes⟧\nWhy?", CONTINUE_NOTE]
 
 
-def test_an_overlong_question_is_shortened_and_says_how_much_was_read() -> None:
+def test_an_overlong_question_is_shortened_with_a_note() -> None:
     words = " ".join(f"word{number}" for number in range(2000))
     prompt = build_prompt("Be brief.", [], asked(words), token_budget=1000)
     assert 10 < prompt.read_percent < 50
@@ -328,7 +324,7 @@ def test_an_overlong_question_is_shortened_and_says_how_much_was_read() -> None:
     assert prompt.read_percent == 100 * len(shown) // len(words)
 
 
-def test_a_quoted_message_yields_to_the_question() -> None:
+def test_a_quote_is_cut_before_the_question() -> None:
     """The question stays whole as long as a quarter of the room is enough for the quotation."""
     words = " ".join(f"word{number}" for number in range(2000))
     question = asked("What does " + "very " * 100 + "long mean?", quoted=quote("Sora", words))
@@ -339,7 +335,7 @@ def test_a_quoted_message_yields_to_the_question() -> None:
     assert 900 < prompt.tokens <= 1000
 
 
-def test_between_a_long_question_and_a_long_quotation_the_question_gets_most() -> None:
+def test_a_long_question_gets_more_than_a_long_quote() -> None:
     words = " ".join(f"word{number}" for number in range(2000))
     prompt = build_prompt("", [], asked(words, quoted=quote("Sora", words)), token_budget=1000)
     quoted, _, question = prompt.turns[-1].text.partition("⟦Jun (@jun) writes⟧")
@@ -347,20 +343,20 @@ def test_between_a_long_question_and_a_long_quotation_the_question_gets_most() -
     assert 900 < prompt.tokens <= 1000
 
 
-def test_texts_that_cost_more_together_than_apart_still_fit() -> None:
+def test_texts_that_cost_more_when_joined_still_fit() -> None:
     """An estimate is not additive: what stands side by side may be cut otherwise."""
     question = asked("0/Aa" * 120, quoted=quote("Sora", "a" * 120))
     assert build_prompt("", [], question, token_budget=120).tokens <= 120
 
 
-def test_a_reply_without_words_of_its_own_is_read_whole() -> None:
+def test_an_empty_reply_reads_its_quote_whole() -> None:
     """What was shortened is the quotation: nothing is said about a question that is empty."""
     prompt = build_prompt("", [], asked("", quoted=quote("Sora", "word " * 5000)), token_budget=999)
     assert prompt.read_percent == 100
     assert prompt.tokens <= 999
 
 
-def test_a_system_prompt_that_leaves_no_room_still_stays() -> None:
+def test_a_system_prompt_that_fills_the_budget_stays() -> None:
     prompt = build_prompt("word " * 900, [an_exchange(1)], asked("Why?"), token_budget=500)
     assert prompt.turns[0].text.startswith("word " * 899)
     assert (prompt.exchanges, prompt.turns[-1].role) == (0, Role.USER)
@@ -378,7 +374,7 @@ def test_the_estimate_of_an_exchange_is_what_it_adds_to_a_prompt(
 
 
 @given(NAMES, NAMES, TEXTS, NAMES, TEXTS)
-def test_nobody_can_write_a_line_of_the_program(
+def test_no_message_can_imitate_lines_of_the_prompt(
     display_name: str, user_name: str, text: str, other: str, quoted_text: str
 ) -> None:
     """Exactly the two headers stand in double brackets, whatever people call themselves or type."""
@@ -389,7 +385,7 @@ def test_nobody_can_write_a_line_of_the_program(
 
 
 @given(NAMES, NAMES)
-def test_a_name_is_one_line_with_one_handle(display_name: str, user_name: str) -> None:
+def test_a_speaker_is_one_line_with_one_handle(display_name: str, user_name: str) -> None:
     name = speaker_name(display_name, user_name)
     assert name.isprintable()
     assert name.count("@") == 1
@@ -422,7 +418,7 @@ def test_names(display_name: str, user_name: str, name: str) -> None:
     assert speaker_name(display_name, user_name) == name
 
 
-def test_files_are_kept_by_name() -> None:
+def test_files_appear_under_their_names() -> None:
     files = "\n".join(
         [file_block("a.txt", "one\n\ntwo"), file_block("b [x].py", ""), file_block("c", "three")]
     )
@@ -455,7 +451,7 @@ PICTURED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=6)
     st.integers(1, 900),
     st.integers(300, 12_000),
 )
-def test_pictures_keep_to_the_budget_and_the_newest_go_first(
+def test_pictures_fit_the_budget_newest_first(
     exchanges: list[Exchange], own: int, turns: int, cost: int, budget: int
 ) -> None:
     question = turn_images(1000, own)
@@ -475,7 +471,7 @@ def test_pictures_keep_to_the_budget_and_the_newest_go_first(
         assert prompt.images_for(question) == min(own, IMAGES)
 
 
-def test_pictures_that_do_not_fit_leave_their_words() -> None:
+def test_pictures_that_do_not_fit_leave_their_names() -> None:
     """The pictures of what is newer go before the words of what is older, where they fit."""
     exchanges = [turn_images(1, 1), an_exchange(2, "word " * 300, "Well."), turn_images(3, 4)]
     room = ImageBudget(3, 100)
@@ -487,12 +483,12 @@ def test_pictures_that_do_not_fit_leave_their_words() -> None:
     assert [(one.exchange.message_id, one.count) for one in prompt.turn_images] == [(3, 4)]
 
 
-def test_without_room_for_pictures_there_are_none() -> None:
+def test_no_budget_for_pictures_means_none() -> None:
     prompt = build_prompt("", [turn_images(1, 2)], turn_images(2, 2), token_budget=9000)
     assert prompt.turn_images == ()
 
 
-def test_images_are_put_into_their_turns() -> None:
+def test_images_belong_to_their_turns() -> None:
     room = ImageBudget(3, 10)
     prompt = build_prompt(
         "x",
@@ -509,7 +505,7 @@ def test_images_are_put_into_their_turns() -> None:
     assert [turn.text for turn in shown.turns] == [turn.text for turn in prompt.turns]
 
 
-def test_pictures_are_kept_by_name() -> None:
+def test_pictures_appear_under_their_names() -> None:
     files = "\n".join([image_line("a.png"), image_line("b.png"), file_block("c.txt", "three")])
     assert kept_files(files, {"a.png", "b.png", "c.txt"}) == files
     assert kept_files(files, {"b.png"}) == image_line("b.png")
@@ -517,7 +513,7 @@ def test_pictures_are_kept_by_name() -> None:
     assert kept_files(files, set()) == ""
 
 
-def test_what_is_quoted_is_told_with_what_its_files_say() -> None:
+def test_a_quote_includes_the_text_of_its_files() -> None:
     named = "\n".join([quote("Sora", "See:"), image_line("p.png"), "⟦file a⟧", "⟦file b⟧"])
     read = with_files(named, {"a": file_block("a", "one\n\ntwo"), "b": image_line("b")})
     assert read == "\n".join(

@@ -1,4 +1,4 @@
-"""What may be done with a reply, and what is said of it."""
+"""The buttons of a reply, and the notices that name them."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from bot.i18n.sentences import Sentences, names_in
 
 
 @pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)
-def test_a_notice_names_the_button_only_where_there_is_one(strings: Sentences) -> None:
+def test_a_notice_names_a_button_only_if_it_is_shown(strings: Sentences) -> None:
     """That which is stored, too, whatever language it was stored in."""
     notices = [
         strings.thought,
@@ -24,7 +24,7 @@ def test_a_notice_names_the_button_only_where_there_is_one(strings: Sentences) -
 
 
 @pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)
-def test_no_other_notice_names_it(strings: Sentences) -> None:
+def test_no_other_notice_names_the_button(strings: Sentences) -> None:
     names = [
         name for name in names_in(Sentences) if strings.continue_label in getattr(strings, name)
     ]

@@ -1,4 +1,4 @@
-"""What people write cannot reach a log through the representation of a value that carries it."""
+"""No repr of a value contains what people wrote, so none can bring it into a log."""
 
 from dataclasses import fields, is_dataclass
 

@@ -1,4 +1,4 @@
-"""The estimate against exact counts, its laws for any text, and what calibration learns."""
+"""The token estimate against exact counts, its invariants, and its calibration."""
 
 import json
 import time
@@ -108,11 +108,11 @@ def test_published_counts_are_met_in_total() -> None:
         ("I don't", 2),
     ],
 )
-def test_text_is_cut_where_the_encoding_cuts(text: str, count: int) -> None:
+def test_estimates_follow_the_boundaries_of_the_encoding(text: str, count: int) -> None:
     assert estimate_tokens(text) == count
 
 
-def test_nothing_costs_nothing() -> None:
+def test_empty_text_costs_nothing() -> None:
     assert estimate_tokens("") == 0
 
 
@@ -123,7 +123,7 @@ def test_estimate_is_between_one_and_the_bytes(text: str) -> None:
 
 
 @given(ANY, ANY)
-def test_joined_texts_cost_hardly_more_than_each_alone(first: str, second: str) -> None:
+def test_joined_texts_cost_about_their_sum(first: str, second: str) -> None:
     apart = estimate_tokens(first) + estimate_tokens(second)
     assert estimate_tokens(first + second) <= 1.1 * apart + 5
 
@@ -145,7 +145,7 @@ def test_joined_texts_cost_hardly_more_than_each_alone(first: str, second: str) 
         "1",
     ],
 )
-def test_cost_in_time_is_linear(unit: str) -> None:
+def test_estimating_takes_linear_time(unit: str) -> None:
     """100,000 characters take a fraction of a second: nothing in the pattern backtracks far."""
     text = (unit * 100_000)[:100_000]
     begun = time.process_time()
@@ -166,7 +166,7 @@ def test_text_that_fits_is_not_shortened(text: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["many words in a row ", "오늘은 어떻게 ", "x = f(1)\n", "😂🎉"])
-def test_shortened_text_uses_what_it_may(unit: str) -> None:
+def test_shortened_text_uses_its_budget(unit: str) -> None:
     text = unit * 2000
     short = shorten(text, 1000)
     assert estimate_tokens(short) > 940
@@ -180,7 +180,7 @@ def test_text_is_shortened_at_a_line_or_a_word() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["👍🏽", "👩\u200d👩\u200d👧", "🇰🇷", "e\u0301", "⚠️", "हूँ"])
-def test_what_is_read_as_one_character_stays_whole(symbol: str) -> None:
+def test_shortening_splits_no_grapheme(symbol: str) -> None:
     for tokens in range(1, 40):
         assert len(shorten(symbol * 40, tokens)) % len(symbol) == 0
 
@@ -217,12 +217,12 @@ def test_one_odd_report_among_true_ones_does_little_harm() -> None:
     assert calibration.learn(20, 95).factor == pytest.approx(1.2, rel=0.01)
 
 
-def test_long_prompt_says_more_than_a_short_one() -> None:
+def test_a_long_prompt_calibrates_more_than_a_short_one() -> None:
     assert Calibration().learn(2000, 3000).factor > Calibration().learn(20, 30).factor > 1
 
 
 @pytest.mark.parametrize("tokens", [64, 258, 765, 1600, 25_501])
-def test_what_a_picture_costs_is_learnt_however_far_it_is_from_the_guess(tokens: int) -> None:
+def test_the_cost_of_a_picture_is_learned(tokens: int) -> None:
     calibration = Calibration()
     for _ in range(20):
         calibration = calibration.learn(765, tokens, IMAGE_BOUNDS)

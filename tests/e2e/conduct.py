@@ -1,4 +1,4 @@
-"""What holds for every stage, whatever was played on it: politeness, no pings, no secrets.
+"""What every bot on a stage must do: respect limits, ping nobody, leak no secrets.
 
 Each stage is checked when it ends, so every end-to-end test is a test of these too.
 """
@@ -18,7 +18,7 @@ MESSAGE_LIMIT: Final = 2000  # Discord: characters of content
 CREATE: Final = "/channels/{channel_id}/messages"
 EDIT: Final = "/channels/{channel_id}/messages/{message_id}"
 TELLING_CALLBACKS: Final = frozenset({4, 7})  # Discord: they carry a message
-SHORTEST_CONTENT: Final = 14  # characters; shorter texts may stand in a log by chance
+SHORTEST_CONTENT: Final = 14  # characters; a shorter text may be in a log by chance
 
 
 def sent_message(request: Json) -> Json | None:
@@ -47,12 +47,12 @@ def check_message(request: Json) -> None:
 
 
 def check_requests(requests: list[Json]) -> None:
-    """Check that no request is wrong by Discord's description, over a limit, or able to ping."""
+    """Check that each request is valid by Discord's description, within limits, without pings."""
     checked: set[str] = set()
     for request in requests:
         check_message(request)
         assert request["status"] != 429 or request["faults"], f"over a limit: {request}"
-        # Bodies differ in little more than their texts: one of each shape is enough.
+        # Most bodies differ only in their texts: one of each shape is enough.
         shape = f"{request['method']} {request['route']} {_shape(request['body'])}"
         if shape not in checked:
             checked.add(shape)
@@ -68,7 +68,7 @@ def _shape(value: object) -> object:
 
 
 async def check_conduct(discord: Driver, log: str, secrets: list[str]) -> None:
-    """Check all that the bot did on a stage; *log* is all that it logged."""
+    """Check everything that the bots did on a stage; *log* is everything that they logged."""
     check_requests(await discord.requests())
     events = await discord.events(types=["message_create", "message_update"])
     messages = [event["data"]["message"] for event in events]
@@ -79,7 +79,7 @@ async def check_conduct(discord: Driver, log: str, secrets: list[str]) -> None:
 
 
 def check_log(log: str, contents: list[str], secrets: list[str]) -> None:
-    """Check that the log holds no secret, nothing that anybody wrote, no unexpected failure."""
+    """Check that the log contains no secret, no message content and no unexpected failure."""
     for secret in secrets:
         assert secret not in log, "a secret is in the log"
     lines = {line for content in contents for line in content.splitlines()}
@@ -93,5 +93,5 @@ def check_log(log: str, contents: list[str], secrets: list[str]) -> None:
 
 
 def all_logs(paths: list[Path]) -> str:
-    """Return what all bots of a stage logged."""
+    """Return the logs of all bots of a stage as one text."""
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)

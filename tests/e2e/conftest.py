@@ -1,8 +1,8 @@
 """The stage for end-to-end tests: the real bot as a process, between both stand-ins.
 
-One stage serves all tests of a session: each test works in a channel of its own, so that they do
-not see each other. A test that needs other settings, or breaks something, runs a stage of its own.
-When a stage ends, all that the bot did on it is checked: see conduct.py.
+All tests of a session share one stage: each test works in its own channel, so that tests do not
+affect each other. A test that needs other settings or breaks something runs its own stage. When a
+stage ends, conduct.py checks everything that the bot did on it.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ from tests.fork_server import Process, Start, run_bot
 Message = dict[str, Any]
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 20.0
-# Discord lets a bot identify every 5 s and sync its commands 5 times in 20 s: few for these tests.
+# Discord allows one identify per 5 s and 5 syncs of commands per 20 s: too few for these tests.
 OFTEN_STARTED: Final[dict[str, Any]] = {
     "identify_interval_seconds": 0,
     "buckets": {"commands": {"limit": 100}},
 }
-GLANCE_SECONDS: Final = 0.05  # between two looks at what tells nobody of its changes
+GLANCE_SECONDS: Final = 0.05  # between two looks at something that is polled
 NAMES = (f"place-{number}" for number in itertools.count(1))
 
 
 @dataclass
 class Bot:
-    """The bot as a process, with what it logs."""
+    """The bot as a process, and its log."""
 
     process: Process
     log_path: Path
@@ -51,12 +51,12 @@ class Bot:
         return self.log_path.read_text(encoding="utf-8")
 
     async def wait(self) -> int:
-        """Return the exit code once it has ended by itself."""
+        """Wait until the bot ends by itself; return the exit code."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.process.wait()
 
     async def stop(self) -> int:
-        """Ask it to stop and return its exit code."""
+        """Stop the bot; return the exit code."""
         if self.process.returncode is None:
             self.process.terminate()
         return await self.wait()
@@ -64,7 +64,7 @@ class Bot:
 
 @dataclass
 class Stage:
-    """Both stand-ins and the settings that point the bot at them."""
+    """Both stand-ins, and the settings with which the bot uses them."""
 
     discord: Driver
     model: ModelDriver
@@ -76,14 +76,14 @@ class Stage:
 
     @property
     def log(self) -> str:
-        """What all bots of this stage logged so far."""
+        """The logs of all bots of this stage so far."""
         return all_logs(self.log_paths)
 
     @asynccontextmanager
     async def afresh(
         self, *, message_content: bool = True, **model_settings: Any
     ) -> AsyncIterator["Stage"]:
-        """Give the same stand-ins to other bots: with a folder of their own, nothing scripted."""
+        """Yield a stage with the same stand-ins, an empty folder and nothing scripted."""
         await self.discord.clear_faults()
         await self.discord.clear_refusals()
         await self.discord.settings(
@@ -103,7 +103,7 @@ class Stage:
             "OPENAI_API_KEY": self.model.api_key,
             "OPENAI_MODEL": "stand-in",
             "DATABASE_URL": f"sqlite:///{self.folder / 'bot.db'}",
-            # Few people ask all questions of the tests; a test of the limit sets its own.
+            # Few people ask the questions of all tests; a test of the rate limit sets its own.
             "USER_MESSAGES_PER_MINUTE": "10000",
         }
         return bare_environment() | ours | settings
@@ -111,10 +111,10 @@ class Stage:
     @asynccontextmanager
     async def bot(self, *, connected: bool = True, **settings: str) -> AsyncIterator[Bot]:
         """Run the bot; *settings* are environment variables in place of the stage's own."""
-        # What is imported before the bot is found by the path that a process starts with.
+        # PYTHONPATH must be set when Python starts, so a forked process does not do.
         start = run_bot if "PYTHONPATH" in settings else self.start
         before = await self.discord.last_event()
-        # A forked bot starts so soon after another that it would find the other's limits used up.
+        # A forked bot starts so soon that the last bot has used up the rate limits.
         await self.discord.forget_limits()
         with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".log", delete=False) as log_file:
             process = await start(
@@ -125,7 +125,7 @@ class Stage:
         self.all_log_paths.append(bot.log_path)
         try:
             if connected:
-                # Not the session of a bot that was killed: Discord may not have missed it yet.
+                # A new session: that of a killed bot may still be open.
                 await self.discord.wait_for(
                     lambda _: True,
                     types=["gateway_ready", "gateway_resume"],
@@ -142,12 +142,12 @@ class Stage:
                 await process.wait()
 
     async def channel(self, **more: Any) -> str:
-        """Make a channel that no other test knows; return its id."""
+        """Make a channel that no other test uses; return its id."""
         channel = await self.discord.create_channel(next(NAMES), **more)
         return str(channel["id"])
 
     async def person(self) -> str:
-        """Make a person whom no other test knows; return the name."""
+        """Make a person that no other test uses; return the name."""
         name = f"Person{next(NAMES).removeprefix('place-')}"
         await self.discord.create_user(name)
         return name
@@ -157,7 +157,7 @@ class Stage:
         return await self.discord.ask(channel or await self.channel(), author, text)
 
     async def first_words_on(self, question: Message, text: str = "") -> Message:
-        """Return the bot's first words on *question*, in its thread, that contain *text*."""
+        """Return the first message with *text* of the bot in the thread of *question*."""
         return await self.discord.wait_for_bot(
             text, channel=question["id"], timeout_seconds=PATIENCE_SECONDS
         )
@@ -171,38 +171,38 @@ class Stage:
     async def use(
         self, channel: str, name: str, *, by: str = "Mina", force: bool = False, **options: str
     ) -> Message:
-        """Use a command and return what it is answered with."""
+        """Use a command and return the response."""
         interaction = await self.discord.command(channel, by, name, options, force=force)
         return await self.answered(interaction)
 
     async def submit(self, form: Message, text: str, *, force: bool = False) -> Message:
-        """Fill in the one field of *form* and return what that is answered with."""
+        """Submit *form* with *text* in its one field; return the response."""
         fields = {field_of(form)["custom_id"]: text}
         sent = await self.discord.submit_modal(form["interaction"], fields, force=force)
         return await self.answered(sent)
 
     async def answered(self, interaction: str) -> Message:
-        """Return what a command or form is answered with, and the id of the interaction."""
+        """Return the response to a command or form, and the id of the interaction."""
         seen = await self.discord.wait_for_answer(interaction, timeout_seconds=PATIENCE_SECONDS)
         return {"interaction": interaction} | dict(seen["response"])
 
     async def logged(self, text: str) -> None:
-        """Return when *text* stands in the log."""
+        """Return when the log contains *text*."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while text not in self.log:  # noqa: ASYNC110  # a file tells nobody that it grew
                 await asyncio.sleep(GLANCE_SECONDS)
 
     async def answer_to(self, question: Message) -> list[Message]:
-        """Return the parts of the answer to *question* once it is whole, in order."""
+        """Return the parts of the answer to *question* in order, once it is complete."""
         await self.logged(f"Ended question {question['id']} by ")
         return await self.parts_of(question)
 
     async def text_on(self, question: Message) -> str:
-        """Return the text of the answer to *question* once it is whole, its parts by lines."""
+        """Return the text of the answer to *question* once it is complete, one part per line."""
         return "\n".join(part["content"] for part in await self.answer_to(question))
 
     async def shown_of(self, question: Message) -> str:
-        """Return what is shown of the answer to *question* by now, its parts by lines."""
+        """Return the text that the answer to *question* shows now, one part per line."""
         return "\n".join(part["content"] for part in await self.parts_of(question))
 
     async def asked(self, text: str, **more: Any) -> Message:
@@ -212,13 +212,13 @@ class Stage:
         return question
 
     async def said(self, channel: str, author: str, text: str, **more: Any) -> Message:
-        """Say something that is for the bot, and return it when it is answered."""
+        """Post a message for the bot, and return it when it is answered."""
         message = await self.discord.say(channel, author, text, **more)
         await self.answer_to(message)
         return message
 
     async def parts_of(self, question: Message) -> list[Message]:
-        """Return the bot's messages that begin on *question* and refer to each other from there."""
+        """Return the messages of the bot that answer *question*: a chain of replies from it."""
         if question["channel_id"] != question["id"]:
             for place in await self.messages_in(question["id"]):
                 if self._is_from_bot(place) and "message_reference" not in place:
@@ -226,7 +226,7 @@ class Stage:
         return self._chain(await self.messages_in(question["channel_id"]), question)
 
     async def messages_in(self, channel: str) -> list[Message]:
-        """Return the messages of a channel, none where there is no such channel."""
+        """Return the messages of a channel, an empty list if it does not exist."""
         try:
             return await self.discord.messages(channel)
         except ControlError as error:
@@ -247,7 +247,7 @@ class Stage:
         return bool(message["author"]["id"] == self.discord.bot_id) and message["type"] in {0, 19}
 
     async def model_asked(self, text: str) -> None:
-        """Return when the model was asked a question that contains *text*."""
+        """Return when the model has got a question with *text*."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await self.requests_with(text):  # noqa: ASYNC110  # asks a process
                 await asyncio.sleep(GLANCE_SECONDS)
@@ -261,7 +261,7 @@ class Stage:
         ]
 
     async def completions(self) -> list[Record]:
-        """Return the requests to the model, oldest first; each that is over is fetched once."""
+        """Return the requests to the model, oldest first; finished ones are fetched only once."""
         after = self.over[-1].seq if self.over else 0
         new = await self.model.completions(after=after)
         begun = [number for number, one in enumerate(new) if one.outcome == "pending"]
@@ -275,26 +275,26 @@ class Stage:
         return prompt
 
     async def memory_at(self, text: str) -> str:
-        """Return what the newest request whose question contains *text* held before it."""
+        """Return the prompt of the newest request with *text*, without the question itself."""
         return "\n".join(map(text_of, (await self.prompt_with(text))[:-1]))
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Return what the bot's database says."""
+        """Return the rows of a query on the bot's database."""
         with closing(sqlite3.connect(self.folder / "bot.db", timeout=10)) as database:
             return database.execute(sql, parameters).fetchall()
 
     def write(self, sql: str, *parameters: object) -> None:
-        """Change the bot's database while it is not running."""
+        """Change the database while the bot does not run."""
         with closing(sqlite3.connect(self.folder / "bot.db", timeout=10)) as database, database:
             database.execute(sql, parameters)
 
     def state_of(self, question: Message) -> str | None:
-        """Return the state of *question* in the database, None where it was not taken."""
+        """Return the state of *question* in the database, None if it is not stored."""
         rows = self.rows("SELECT state FROM exchanges WHERE message_id = ?", int(question["id"]))
         return str(rows[0][0]) if rows else None
 
     async def left_alone(self, *messages: Message) -> None:
-        """Prove that nothing was done about *messages*: what came after them is answered."""
+        """Check that the bot ignored *messages*: it has answered a later question, but not them."""
         await self.asked("Are you there?")
         for message in messages:
             assert self.state_of(message) is None
@@ -309,7 +309,7 @@ def field_of(form: Message) -> dict[str, Any]:
 
 
 def bare_environment() -> dict[str, str]:
-    """Return this process's environment without any settings of the bot, ready to run it."""
+    """Return the environment of this process without settings of the bot."""
     names = {name.upper() for name in Settings.model_fields}
     inherited = {name: value for name, value in os.environ.items() if name.upper() not in names}
     return inherited | {"PYTHONPATH": str(ROOT)}
@@ -319,7 +319,7 @@ def bare_environment() -> dict[str, str]:
 async def a_stage(
     start: Start = run_bot,
 ) -> AsyncIterator[Stage]:
-    """Run both stand-ins, and check the conduct of all bots at the end; *start* starts those."""
+    """Run both stand-ins, and check the conduct of all bots at the end; *start* starts a bot."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         discord, model = await asyncio.gather(
@@ -333,16 +333,16 @@ async def a_stage(
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_stage(start: Start) -> AsyncIterator[Stage]:
-    """Run the stage of the session, with a bot on it."""
+    """Run the shared stage of the session with a bot."""
     async with a_stage(start) as stage, stage.bot():
         yield stage
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(shared_stage: Stage) -> AsyncIterator[Stage]:
-    """Return the shared stage: use channels and texts that are this test's own.
+    """Return the shared stage: use only channels and texts of your own.
 
-    A context window that the bot learns would make the history of all later tests shorter.
+    If the bot learned a context window, it would shorten the history in all later tests.
     """
     yield shared_stage
     assert not shared_stage.rows("SELECT * FROM context_windows"), "use a stage of your own"
@@ -350,7 +350,7 @@ async def stage(shared_stage: Stage) -> AsyncIterator[Stage]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stand_ins(start: Start) -> AsyncIterator[Stage]:
-    """Run stand-ins without a bot, for bots of other settings, one after the other."""
+    """Run stand-ins without a bot, for bots with other settings, one after another."""
     async with a_stage(start) as stage:
         yield stage
 
@@ -364,5 +364,5 @@ async def own_stage(stand_ins: Stage) -> AsyncIterator[Stage]:
 
 @pytest.fixture
 def unique() -> str:
-    """Return a word that stands in no other test's texts."""
+    """Return a word that no other test uses."""
     return f"word{next(NAMES)}x{os.getpid()}"

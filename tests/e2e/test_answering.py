@@ -1,4 +1,4 @@
-"""Who is answered, and where."""
+"""Which messages the bot answers, and in which channel or thread."""
 
 import asyncio
 
@@ -35,9 +35,7 @@ def is_reply_to(answer: Message, question: Message) -> bool:
     return bool(answer["message_reference"]["message_id"] == question["id"])
 
 
-async def test_a_mention_is_answered_in_a_thread_named_after_the_question(
-    stage: Stage, unique: str
-) -> None:
+async def test_mention_is_answered_in_a_thread_named_after_it(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     question = await stage.ask(f"What is **{unique}**, please?", channel=channel)
     [answer] = await stage.answer_to(question)
@@ -47,7 +45,7 @@ async def test_a_mention_is_answered_in_a_thread_named_after_the_question(
     assert thread["name"] == f"What is {unique}, please?"
 
 
-async def test_a_thread_is_named_in_plain_words_and_at_most_100_characters(
+async def test_thread_name_is_plain_text_of_at_most_100_characters(
     stage: Stage, unique: str
 ) -> None:
     channel = await stage.channel()
@@ -63,7 +61,7 @@ async def test_a_thread_is_named_in_plain_words_and_at_most_100_characters(
     assert thread["name"].endswith("many…")
 
 
-async def test_a_mention_of_its_own_role_is_answered(stage: Stage, unique: str) -> None:
+async def test_mention_of_the_bots_role_is_answered(stage: Stage, unique: str) -> None:
     [sandbox] = [guild for guild in stage.discord.world["guilds"] if guild["name"] == "Sandbox"]
     role = sandbox["roles"]["ChatBot"]
     channel = await stage.channel()
@@ -71,9 +69,7 @@ async def test_a_mention_of_its_own_role_is_answered(stage: Stage, unique: str) 
     assert f"who is {unique}?" in await stage.text_on(question)
 
 
-async def test_a_mention_in_an_announcement_channel_is_answered_in_a_thread(
-    stage: Stage, unique: str
-) -> None:
+async def test_mention_in_an_announcement_channel_gets_a_thread(stage: Stage, unique: str) -> None:
     channel = await stage.channel(kind=ChannelType.ANNOUNCEMENT)
     question = await stage.asked(unique, channel=channel)
     [thread] = await stage.discord.threads(channel)
@@ -81,7 +77,7 @@ async def test_a_mention_in_an_announcement_channel_is_answered_in_a_thread(
     assert thread["type"] == ChannelType.ANNOUNCEMENT_THREAD
 
 
-async def test_a_follow_up_in_that_thread_needs_no_mention(stage: Stage, unique: str) -> None:
+async def test_follow_up_in_the_bots_thread_needs_no_mention(stage: Stage, unique: str) -> None:
     thread = await own_thread(stage, f"first {unique}")
     follow_up = await stage.said(thread, "Jun", f"second {unique}")
     [answer] = await stage.parts_of(follow_up)
@@ -90,7 +86,7 @@ async def test_a_follow_up_in_that_thread_needs_no_mention(stage: Stage, unique:
     assert is_reply_to(answer, follow_up)
 
 
-async def test_a_message_there_that_mentions_others_and_the_bot_is_answered(
+async def test_follow_up_that_mentions_others_and_the_bot_is_answered(
     stage: Stage, unique: str
 ) -> None:
     thread = await own_thread(stage, f"first {unique}")
@@ -99,9 +95,7 @@ async def test_a_message_there_that_mentions_others_and_the_bot_is_answered(
     assert await stage.answer_to(await stage.discord.say(thread, "Mina", both))
 
 
-async def test_a_mention_in_somebody_elses_thread_is_answered_there(
-    stage: Stage, unique: str
-) -> None:
+async def test_mention_in_someone_elses_thread_is_answered_there(stage: Stage, unique: str) -> None:
     thread = await foreign_thread(stage)
     question = await stage.asked(unique, channel=thread)
     [answer] = await stage.parts_of(question)
@@ -110,7 +104,7 @@ async def test_a_mention_in_somebody_elses_thread_is_answered_there(
 
 
 @pytest.mark.parametrize("kind", IN_PLACE_TYPES)
-async def test_a_mention_in_the_chat_of_a_voice_channel_is_answered_there(
+async def test_mention_in_voice_channel_chat_is_answered_there(
     stage: Stage, unique: str, kind: ChannelType
 ) -> None:
     channel = await stage.channel(kind=kind)
@@ -120,7 +114,7 @@ async def test_a_mention_in_the_chat_of_a_voice_channel_is_answered_there(
     assert is_reply_to(answer, question)
 
 
-async def test_a_mention_in_a_forum_post_is_answered_there(stage: Stage, unique: str) -> None:
+async def test_mention_in_a_forum_post_is_answered_there(stage: Stage, unique: str) -> None:
     forum = await stage.channel(kind=ChannelType.FORUM)
     text = f"{stage.discord.bot_mention} {unique}"
     post = await stage.discord.start_thread(forum, "Jun", "A post", content=text)
@@ -134,7 +128,7 @@ async def test_a_mention_in_a_forum_post_is_answered_there(stage: Stage, unique:
 
 
 @pytest.mark.parametrize("ping_reply", [True, False])
-async def test_a_reply_to_one_of_its_messages_counts_as_asking(
+async def test_reply_to_the_bot_is_answered_without_a_mention(
     stage: Stage, unique: str, ping_reply: bool
 ) -> None:
     channel = await stage.channel(kind=ChannelType.VOICE)
@@ -145,9 +139,7 @@ async def test_a_reply_to_one_of_its_messages_counts_as_asking(
     assert f"second {unique}" in await stage.text_on(reply)
 
 
-async def test_a_reply_to_its_message_in_a_text_channel_is_answered_in_a_thread(
-    stage: Stage, unique: str
-) -> None:
+async def test_reply_to_the_bot_in_text_channel_gets_a_thread(stage: Stage, unique: str) -> None:
     channel = await bare_channel(stage)
     [answer] = await stage.answer_to(await stage.ask(f"first {unique}", channel=channel))
     allow = {"target": "ChatBot", "allow": ["CREATE_PUBLIC_THREADS"]}
@@ -159,7 +151,7 @@ async def test_a_reply_to_its_message_in_a_text_channel_is_answered_in_a_thread(
     assert second["channel_id"] == reply["id"]
 
 
-async def test_a_direct_message_needs_no_mention(stage: Stage, unique: str) -> None:
+async def test_direct_message_needs_no_mention(stage: Stage, unique: str) -> None:
     dm = await stage.discord.dm(await stage.person())
     name = (await stage.discord.channels())[-1]["recipients"][0]["global_name"]
     first = await stage.said(dm, name, f"first {unique}")
@@ -170,16 +162,14 @@ async def test_a_direct_message_needs_no_mention(stage: Stage, unique: str) -> N
         assert is_reply_to(answer, question)
 
 
-async def test_a_dm_that_was_never_seen_before_is_answered(stage: Stage, unique: str) -> None:
-    """Bots are not told of new DMs: the message is the first that they hear of one."""
+async def test_first_direct_message_of_a_person_is_answered(stage: Stage, unique: str) -> None:
+    """Discord announces no new DMs to bots: the message is the first event of one."""
     person = await stage.person()
     question = await stage.said(await stage.discord.dm(person), person, unique)
     assert unique in await stage.text_on(question)
 
 
-async def test_ten_mentions_in_one_channel_are_answered_side_by_side(
-    stage: Stage, unique: str
-) -> None:
+async def test_ten_mentions_in_one_channel_are_all_answered(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     questions = [await stage.ask(f"{unique} {number}", channel=channel) for number in range(10)]
     texts = await asyncio.gather(*map(stage.text_on, questions))

@@ -1,4 +1,4 @@
-"""/ask and "Ask about this": where the bot cannot read, for one person or for all, once."""
+"""/ask and "Ask about this": in places that the bot cannot read, private or public."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -39,14 +39,14 @@ async def ask(stage: Stage, place: str, by: str, text: str, **options: Any) -> s
 
 
 async def parts(stage: Stage, interaction: str) -> list[Message]:
-    """Return what is shown by now as the answer to an interaction, in order."""
+    """Return the messages that answer an interaction so far, in order."""
     seen = await stage.discord.interaction(interaction)
     first = (seen["response"] or {}).get("message")
     return [one for one in (first, *seen["followups"]) if one is not None]
 
 
 async def answer(stage: Stage, interaction: str) -> list[Message]:
-    """Return the parts of the answer to an interaction once it is whole."""
+    """Return the parts of the answer to an interaction once it is complete."""
     await stage.logged(f"Ended question {interaction} by ")
     return await parts(stage, interaction)
 
@@ -67,7 +67,7 @@ async def about(stage: Stage, message: Message, by: str, words: str) -> str:
 
 
 async def begun(stage: Stage, interaction: str, text: str = "It goes on") -> list[Message]:
-    """Return the parts of an answer once its first words are shown."""
+    """Return the parts of an answer once it shows *text*."""
 
     async def shown() -> bool:
         return any(text in one["content"] for one in await parts(stage, interaction))
@@ -81,7 +81,7 @@ def state_of(stage: Stage, interaction: str) -> str | None:
 
 
 async def over(stage: Stage, interaction: str, state: str) -> None:
-    """Return when a question has come to its end, and nothing is kept to answer it with."""
+    """Return when a question has ended in *state* and its token is deleted."""
 
     async def ended() -> bool:
         return state_of(stage, interaction) == state and stage.rows(
@@ -93,14 +93,14 @@ async def over(stage: Stage, interaction: str, state: str) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def traveller(stage: Stage) -> str:
-    """Return somebody who has the bot wherever they go."""
+    """Return a person who has installed the bot as a user app."""
     name = await stage.person()
     await stage.discord.edit_user(name, installed_bot=True)
     return name
 
 
 async def elsewhere(stage: Stage, traveller: str, unique: str) -> str:
-    """Return a channel of a server that the bot is not in, and the traveller is."""
+    """Return a channel of a server in which the traveller is, but not the bot."""
     guild = await stage.discord.create_guild(f"Guild {unique}", with_bot=False)
     await stage.discord.invite(traveller, str(guild["id"]))
     return str(guild["channels"]["general"])
@@ -123,13 +123,11 @@ async def place_of_kind(stage: Stage, traveller: str, unique: str, kind: str) ->
     return place
 
 
-# Where it works
+# Places in which it works
 
 
 @pytest.mark.parametrize("kind", ["channel", "thread", "dm", "unreadable"])
-async def test_a_private_answer_is_for_the_person_alone(
-    stage: Stage, unique: str, kind: str
-) -> None:
+async def test_private_answer_is_ephemeral(stage: Stage, unique: str, kind: str) -> None:
     person = await stage.person()
     place = await place_of_kind(stage, person, unique, kind)
     await stage.model.reply_when(unique, Script(text=f"Here: https://example.org {unique}"))
@@ -141,7 +139,7 @@ async def test_a_private_answer_is_for_the_person_alone(
     assert await stage.discord.messages(place) == []
 
 
-async def test_what_a_person_brings_along_answers_where_it_is_not(
+async def test_user_install_answers_where_the_bot_is_no_member(
     stage: Stage, unique: str, traveller: str
 ) -> None:
     guild = await elsewhere(stage, traveller, unique)
@@ -153,10 +151,10 @@ async def test_what_a_person_brings_along_answers_where_it_is_not(
         assert len(await stage.discord.messages(place)) == (not private)
 
 
-async def test_where_a_server_lets_nobody_bring_it_all_is_private(
+async def test_answers_are_private_without_external_apps_permission(
     stage: Stage, unique: str, traveller: str
 ) -> None:
-    """Discord shows it to the person alone then, so it is nobody else's to remember."""
+    """Discord makes the answer ephemeral, so it must not enter the prompts of others."""
     place = await elsewhere(stage, traveller, unique)
     view_send_and_commands = 1 << 10 | 1 << 11 | 1 << 31
     await stage.discord.edit_guild(f"Guild {unique}", everyone_permissions=view_send_and_commands)
@@ -165,7 +163,7 @@ async def test_where_a_server_lets_nobody_bring_it_all_is_private(
     assert stage.rows("SELECT private_to FROM exchanges WHERE question = ?", unique) != [(0,)]
 
 
-async def test_what_rules_a_place_is_not_brought_along(
+async def test_user_install_has_no_reset_system_or_model_command(
     stage: Stage, unique: str, traveller: str
 ) -> None:
     place = await elsewhere(stage, traveller, unique)
@@ -175,7 +173,7 @@ async def test_what_rules_a_place_is_not_brought_along(
 
 
 @pytest.mark.parametrize("kind", ["guild", "group"])
-async def test_what_is_kept_of_a_person_is_theirs_where_they_bring_the_bot(
+async def test_user_install_offers_privacy_usage_export_and_forget_me(
     stage: Stage, unique: str, traveller: str, kind: str
 ) -> None:
     place = await place_of_kind(stage, traveller, unique, kind)
@@ -188,7 +186,7 @@ async def test_what_is_kept_of_a_person_is_theirs_where_they_bring_the_bot(
     assert await forget(stage, place, traveller) == ENGLISH.forget_me_done.format(count=1)
 
 
-async def test_who_manages_a_server_that_has_no_bot_sees_nobody_elses_use(
+async def test_user_install_hides_usage_of_others_from_managers(
     stage: Stage, unique: str, traveller: str
 ) -> None:
     place = await elsewhere(stage, traveller, unique)
@@ -200,7 +198,7 @@ async def test_who_manages_a_server_that_has_no_bot_sees_nobody_elses_use(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def lean(stage: Stage) -> AsyncIterator[None]:
-    """Let interactions carry no more of a channel than Discord promises."""
+    """Let interactions contain only the channel data that Discord guarantees."""
     await stage.discord.settings(lean_channels=True)
     yield
     await stage.discord.settings(lean_channels=False)
@@ -208,7 +206,7 @@ async def lean(stage: Stage) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("lean")
 @pytest.mark.parametrize("kind", [TEXT, VOICE, STAGE, THREAD])
-async def test_little_of_an_unknown_channel_is_enough(
+async def test_ask_works_with_minimal_channel_data(
     stage: Stage, traveller: str, unique: str, kind: int
 ) -> None:
     place = await elsewhere(stage, traveller, unique)
@@ -220,9 +218,7 @@ async def test_little_of_an_unknown_channel_is_enough(
     assert await asked(stage, place, traveller, unique)
 
 
-async def test_where_the_operator_does_not_let_it_work_it_says_so(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_commands_are_refused_in_disallowed_places(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     person = await stage.person()
     await stage.discord.edit_user(person, installed_bot=True)
@@ -241,10 +237,10 @@ async def test_where_the_operator_does_not_let_it_work_it_says_so(
     assert await stage.requests_with(f"{unique}") == await stage.requests_with(f"{unique} here")
 
 
-# Who sees what
+# Private and public answers
 
 
-async def test_private_words_enter_nobody_elses_prompt(stage: Stage, unique: str) -> None:
+async def test_private_exchange_enters_no_other_prompt(stage: Stage, unique: str) -> None:
     place, person = await stage.channel(), await stage.person()
     await stage.asked(f"{unique} public", channel=place)
     await asked(stage, place, person, f"{unique} mine")
@@ -261,8 +257,8 @@ async def test_private_words_enter_nobody_elses_prompt(stage: Stage, unique: str
     assert unique not in await stage.memory_at(f"{unique} elsewhere")
 
 
-async def test_a_public_answer_is_one_of_its_place(stage: Stage, unique: str) -> None:
-    """It is remembered, replied to and deleted like any other."""
+async def test_public_answer_joins_the_channels_history(stage: Stage, unique: str) -> None:
+    """People can reply to it and delete it, and the next prompt contains it."""
     place = await stage.channel()
     await stage.asked(f"{unique} before", channel=place)
     [shown] = await asked(stage, place, "Jun", f"{unique} asked", private=False)
@@ -283,9 +279,7 @@ async def test_a_public_answer_is_one_of_its_place(stage: Stage, unique: str) ->
     assert f"{unique} asked" not in await stage.memory_at(f"{unique} after")
 
 
-async def test_a_long_public_answer_is_deleted_with_any_of_its_parts(
-    stage: Stage, unique: str
-) -> None:
+async def test_deleting_one_part_deletes_a_whole_public_answer(stage: Stage, unique: str) -> None:
     place = await stage.channel()
     await stage.model.reply_when(unique, Script(text="All is well. " * 400))
     shown = await asked(stage, place, "Jun", unique, private=False)
@@ -299,7 +293,7 @@ async def test_a_long_public_answer_is_deleted_with_any_of_its_parts(
     await until(gone)
 
 
-async def test_a_public_answer_has_buttons_that_outlive_its_token(
+async def test_public_answer_buttons_work_after_the_token_is_dropped(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -320,7 +314,7 @@ async def test_a_public_answer_has_buttons_that_outlive_its_token(
 
 
 @pytest.mark.parametrize("kind", ["channel", "thread", "dm", "unreadable", "guild", "group"])
-async def test_a_private_answer_can_be_stopped_and_made_anew(
+async def test_private_answer_can_be_stopped_and_regenerated(
     stage: Stage, unique: str, traveller: str, kind: str
 ) -> None:
     place = await place_of_kind(stage, traveller, unique, kind)
@@ -342,7 +336,7 @@ async def test_a_private_answer_can_be_stopped_and_made_anew(
     assert actions(anew) == [ReplyAction.REGENERATE]
 
 
-async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(
+async def test_public_answer_has_no_buttons_in_unreadable_channel(
     stage: Stage, unique: str, traveller: str
 ) -> None:
     place = await place_of_kind(stage, traveller, unique, "group")
@@ -354,9 +348,7 @@ async def test_a_public_answer_where_the_bot_cannot_see_it_has_no_buttons(
     assert shown["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
 
 
-async def test_a_private_question_waits_for_nobody_in_the_channel(
-    stage: Stage, unique: str
-) -> None:
+async def test_private_question_skips_the_channels_queue(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     await stage.model.reply_when(f"{unique} slow", SLOW)
@@ -369,7 +361,7 @@ async def test_a_private_question_waits_for_nobody_in_the_channel(
 # "Ask about this"
 
 
-async def test_a_message_is_asked_about_in_a_form(stage: Stage, unique: str) -> None:
+async def test_ask_about_this_quotes_the_message_in_the_prompt(stage: Stage, unique: str) -> None:
     place, person = await stage.channel(), await stage.person()
     said = await stage.discord.say(place, "Jun", f"{unique} hard words")
     [shown] = await answer(stage, await about(stage, said, person, f"{unique} what is that?"))
@@ -380,7 +372,7 @@ async def test_a_message_is_asked_about_in_a_form(stage: Stage, unique: str) -> 
     assert len(await stage.discord.messages(place)) == 1
 
 
-async def test_no_question_need_be_put_and_the_bots_own_words_can_be_asked_about(
+async def test_ask_about_this_works_on_bot_messages_without_a_question(
     stage: Stage, unique: str
 ) -> None:
     person = await stage.person()
@@ -392,7 +384,7 @@ async def test_no_question_need_be_put_and_the_bots_own_words_can_be_asked_about
 
 
 @pytest.mark.parametrize("forwarded", [False, True])
-async def test_the_files_of_a_message_are_read_when_it_is_asked_about(
+async def test_ask_about_this_reads_files_of_the_message(
     stage: Stage, unique: str, forwarded: bool
 ) -> None:
     place, person = await stage.channel(), await stage.person()
@@ -405,7 +397,7 @@ async def test_the_files_of_a_message_are_read_when_it_is_asked_about(
     assert f"{unique} stands in the file" in asked_with
 
 
-async def test_a_message_without_anything_to_read_is_said_to_have_none(stage: Stage) -> None:
+async def test_ask_about_this_says_if_a_message_is_empty(stage: Stage) -> None:
     place = await stage.channel()
     said = await stage.discord.say(place, "Jun", "")
     opened = await stage.discord.command(
@@ -415,7 +407,7 @@ async def test_a_message_without_anything_to_read_is_said_to_have_none(stage: St
     assert (told["content"], told["ephemeral"]) == (ENGLISH.ask_nothing_to_read, True)
 
 
-async def test_what_was_asked_about_is_forgotten_with_its_message(
+async def test_quote_of_ask_about_this_follows_edits_and_deletion(
     stage: Stage, unique: str
 ) -> None:
     place, person = await stage.channel(), await stage.person()
@@ -434,7 +426,7 @@ async def test_what_was_asked_about_is_forgotten_with_its_message(
     await until(lambda: says(""))
 
 
-async def test_it_is_offered_in_korean(stage: Stage, unique: str) -> None:
+async def test_ask_commands_have_korean_names(stage: Stage, unique: str) -> None:
     commands = {one["name"]: one for one in await stage.discord.commands()}
     ask_command = commands["ask"]
     assert ask_command["description_localizations"] == {"ko": KOREAN.ask_description}
@@ -451,10 +443,10 @@ async def test_it_is_offered_in_korean(stage: Stage, unique: str) -> None:
     assert (await stage.answered(opened))["modal"]["title"] == KOREAN.ask_modal_title
 
 
-# What it costs, and what is too much
+# Limits
 
 
-async def test_what_does_not_fit_where_a_person_brought_it_is_attached(
+async def test_user_install_attaches_replies_over_the_follow_up_limit(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -476,7 +468,7 @@ async def test_what_does_not_fit_where_a_person_brought_it_is_attached(
     assert reply == text.strip()
 
 
-async def test_asking_too_much_is_said_to_the_person_alone(own_stage: Stage, unique: str) -> None:
+async def test_rate_limit_notice_for_ask_is_ephemeral(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot(USER_MESSAGES_PER_MINUTE="1"):
         place = await stage.channel()
@@ -494,7 +486,7 @@ async def test_asking_too_much_is_said_to_the_person_alone(own_stage: Stage, uni
         await until(forgotten)
 
 
-async def test_an_interaction_that_comes_twice_is_answered_once(stage: Stage, unique: str) -> None:
+async def test_duplicate_interaction_is_answered_once(stage: Stage, unique: str) -> None:
     place = await stage.channel()
     await stage.discord.gateway("duplicate", count=1, event="INTERACTION_CREATE")
     interaction = await ask(stage, place, "Jun", unique)
@@ -505,10 +497,10 @@ async def test_an_interaction_that_comes_twice_is_answered_once(stage: Stage, un
     assert sum(f"/interactions/{interaction}/" in one["path"] for one in callbacks) == 1
 
 
-# What is kept and forgotten
+# Resets and /forget-me
 
 
-async def test_a_reset_takes_ones_own_and_leaves_that_of_others(stage: Stage, unique: str) -> None:
+async def test_reset_forgets_own_private_exchanges_only(stage: Stage, unique: str) -> None:
     place, other = await stage.channel(), await stage.person()
     await asked(stage, place, "Mina", f"{unique} mine")
     await asked(stage, place, other, f"{unique} theirs")
@@ -520,9 +512,7 @@ async def test_a_reset_takes_ones_own_and_leaves_that_of_others(stage: Stage, un
     assert f"{unique} theirs" in await stage.memory_at(f"{unique} still?")
 
 
-async def test_forget_me_takes_back_a_private_answer_that_is_being_made(
-    stage: Stage, unique: str
-) -> None:
+async def test_forget_me_deletes_a_streaming_private_answer(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, SLOW)
     interaction = await ask(stage, place, person, unique)
@@ -540,9 +530,7 @@ async def test_forget_me_takes_back_a_private_answer_that_is_being_made(
 # Crashes
 
 
-async def test_killed_in_mid_answer_it_goes_on_in_the_same_messages(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_ask_continues_in_same_messages_after_a_kill(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     place, person = await stage.channel(), await stage.person()
     text = "All is well in the harbour tonight. " * 100
@@ -565,9 +553,7 @@ async def test_killed_in_mid_answer_it_goes_on_in_the_same_messages(
     assert len(await stage.requests_with(unique)) == 4
 
 
-async def test_killed_before_its_first_message_is_known_it_finds_that(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_ask_finds_its_unrecorded_message_after_a_kill(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, SLOW, times=1)
     await stage.model.reply_when(unique, Script(text="At last."))
@@ -581,7 +567,9 @@ async def test_killed_before_its_first_message_is_known_it_finds_that(
         assert (after["id"], after["content"]) == (before["id"], "At last.")
 
 
-async def test_older_than_its_token_it_ends_without_a_word(own_stage: Stage, unique: str) -> None:
+async def test_expired_private_answer_fails_silently_after_a_kill(
+    own_stage: Stage, unique: str
+) -> None:
     stage = own_stage
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, SLOW)
@@ -599,7 +587,7 @@ async def test_older_than_its_token_it_ends_without_a_word(own_stage: Stage, uni
 
 
 async def cut_by_a_crash(stage: Stage, unique: str) -> Message:
-    """Return the message that shows a public answer when a crash cut it."""
+    """Return the message of a public answer that a crash cut off."""
     await stage.model.reply_when(unique, SLOW, times=1)
     async with stage.bot() as bot:
         interaction = await ask(stage, await stage.channel(), "Jun", unique, private=False)
@@ -608,7 +596,7 @@ async def cut_by_a_crash(stage: Stage, unique: str) -> Message:
     return shown
 
 
-async def test_older_than_its_token_it_says_so_where_the_bot_sees_it(
+async def test_expired_public_answer_gets_a_notice_after_a_kill(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -629,9 +617,7 @@ async def test_older_than_its_token_it_says_so_where_the_bot_sees_it(
         await over(stage, interaction, "answered")
 
 
-async def test_deleted_while_the_bot_was_away_it_is_forgotten(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_public_answer_deleted_while_away_is_forgotten(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     shown = await cut_by_a_crash(stage, unique)
     await stage.discord.delete(shown["channel_id"], shown["id"])
@@ -645,9 +631,7 @@ async def test_deleted_while_the_bot_was_away_it_is_forgotten(
         assert await stage.discord.messages(shown["channel_id"]) == []
 
 
-async def test_a_token_that_discord_takes_no_more_ends_the_answer(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_token_expiry_ends_a_streaming_answer(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, SLOW)
     async with stage.bot():
@@ -661,7 +645,7 @@ async def test_a_token_that_discord_takes_no_more_ends_the_answer(
         await stage.asked("are you there?")
 
 
-async def test_told_to_stop_it_goes_on_after_the_next_start(own_stage: Stage, unique: str) -> None:
+async def test_ask_continues_after_a_stop_and_restart(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, SLOW, times=1)
     await stage.model.reply_when(unique, Script(text="Whole."))
@@ -676,10 +660,8 @@ async def test_told_to_stop_it_goes_on_after_the_next_start(own_stage: Stage, un
         assert shown["content"] == "Whole."
 
 
-async def test_an_interaction_is_not_looked_for_among_messages(
-    own_stage: Stage, unique: str
-) -> None:
-    """A restart compares what was asked with what stands there; nothing stands there of it."""
+async def test_reconciliation_does_not_delete_interactions(own_stage: Stage, unique: str) -> None:
+    """After a restart the bot compares questions with messages; an interaction has no message."""
     stage = own_stage
     place = await stage.channel()
     async with stage.bot():
@@ -700,7 +682,7 @@ async def test_an_interaction_is_not_looked_for_among_messages(
     assert f"{unique} in words" not in memory
 
 
-async def test_no_token_is_in_the_log_or_an_export(stage: Stage, unique: str) -> None:
+async def test_interaction_tokens_are_not_in_log_or_export(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     await asked(stage, place, person, unique)
     [found] = await exported(stage, place, person)

@@ -1,4 +1,4 @@
-"""System prompt, history and question stay within CONTEXT_TOKENS, and the estimate learns."""
+"""System prompt, history and question fit CONTEXT_TOKENS; the estimate adapts to the API."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -14,14 +14,14 @@ from tests.e2e.conftest import Stage
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BUDGET: Final = 600  # tokens
-# What the stand-in counts for English is within a few per cent of what the bot estimates.
+# For English, the count of the stand-in is within a few per cent of the bot's estimate.
 TOLERANCE: Final = 1.1
 FILLER: Final = "the harbour lies in the north and has three quays made of stone"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def tight(stand_ins: Stage) -> AsyncIterator[Stage]:
-    """Run a stage whose bot may send few tokens."""
+    """Run a stage whose bot has a small token budget."""
     async with stand_ins.afresh() as stage, stage.bot(CONTEXT_TOKENS=str(BUDGET)):
         yield stage
 
@@ -30,7 +30,7 @@ def questions_in(prompt: list[dict[str, str]]) -> list[str]:
     return [turn["content"] for turn in prompt if turn["role"] == "user"]
 
 
-async def test_the_oldest_exchanges_are_left_out_whole(tight: Stage, unique: str) -> None:
+async def test_oldest_exchanges_are_dropped_from_the_prompt(tight: Stage, unique: str) -> None:
     channel = await tight.channel()
     for number in range(9):
         await tight.asked(f"{unique} number {number}: {FILLER}", channel=channel)
@@ -43,7 +43,7 @@ async def test_the_oldest_exchanges_are_left_out_whole(tight: Stage, unique: str
     assert BUDGET * 0.6 < count_prompt_tokens(prompt) < BUDGET * TOLERANCE
 
 
-async def test_a_question_over_the_budget_is_shortened_with_a_notice(
+async def test_question_over_the_budget_is_shortened_with_a_notice(
     tight: Stage, unique: str
 ) -> None:
     script = Script(text=f"I read it {unique}.")
@@ -60,9 +60,7 @@ async def test_a_question_over_the_budget_is_shortened_with_a_notice(
     assert notice.endswith(after)
 
 
-async def test_the_system_prompt_and_the_newest_question_always_stay(
-    tight: Stage, unique: str
-) -> None:
+async def test_system_prompt_and_newest_question_always_stay(tight: Stage, unique: str) -> None:
     channel = await tight.channel()
     prompt = f"{unique} " + "be kind and " * 70
     await tight.use(channel, "system", prompt=prompt)
@@ -74,7 +72,7 @@ async def test_the_system_prompt_and_the_newest_question_always_stay(
     assert turns[0]["content"].endswith(f"{FILLER} " * 20 + FILLER)
 
 
-async def test_a_system_prompt_over_half_the_budget_is_refused_with_the_numbers(
+async def test_system_prompt_over_half_the_budget_is_refused(
     tight: Stage,
 ) -> None:
     channel = await tight.channel()
@@ -83,8 +81,8 @@ async def test_a_system_prompt_over_half_the_budget_is_refused_with_the_numbers(
     assert f"{BUDGET // 2} tokens" in answer["content"]
 
 
-async def test_what_the_api_counts_corrects_the_estimate(tight: Stage, unique: str) -> None:
-    """The more a model counts, the less text it gets: the budget is in the model's own tokens."""
+async def test_usage_from_the_api_corrects_the_token_estimate(tight: Stage, unique: str) -> None:
+    """The budget is in tokens of the model: if it counts more, the prompt contains less text."""
 
     def learnt() -> tuple[str, float]:
         [(model, factor)] = tight.rows("SELECT model, factor FROM calibrations")

@@ -1,4 +1,4 @@
-"""Stop, Regenerate and Continue under a reply: who may, what happens, also after a restart."""
+"""Stop, Regenerate and Continue under a reply: permissions and effects, also after a restart."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ ENDLESS = Script(text="word " * 400, chunk_size=5, chunks_per_second=20)
 
 
 def actions(message: Message) -> list[str]:
-    """Return what the buttons under *message* do, in order."""
+    """Return the custom ids of the buttons under *message*, in order."""
     return [one["custom_id"] for row in message["components"] for one in row["components"]]
 
 
@@ -28,14 +28,14 @@ def labels(message: Message) -> list[str]:
 
 
 async def refusal(stage: Stage, interaction: str) -> Message:
-    """Return what only the person reads who pressed a button in vain."""
+    """Return the ephemeral message that refuses a button press."""
 
     async def refused() -> bool:
         return bool((await stage.discord.interaction(interaction))["followups"])
 
     await until(refused)
     [followup] = (await stage.discord.interaction(interaction))["followups"]
-    assert followup["flags"] & 64, "only they see it"
+    assert followup["flags"] & 64, "it is ephemeral"
     return dict(followup)
 
 
@@ -53,14 +53,12 @@ async def shows(stage: Stage, part: Message, text: str) -> Message:
 
 
 async def streaming(stage: Stage, text: str, script: Script, **more: str) -> Message:
-    """Return the first words on a question that is answered with *script*."""
+    """Ask a question that is answered with *script*; return the first message of the answer."""
     await stage.model.reply_when(text, script, times=1)
     return await stage.first_words_on(await stage.ask(text, **more))
 
 
-async def test_stop_is_there_while_it_streams_and_regenerate_afterwards(
-    stage: Stage, unique: str
-) -> None:
+async def test_stop_button_becomes_regenerate_after_the_stream(stage: Stage, unique: str) -> None:
     script = Script(text="One, two, three.", chunk_size=5, chunks_per_second=4)
     part = await streaming(stage, f"count {unique}", script)
     assert actions(part) == [ReplyAction.STOP]
@@ -75,7 +73,7 @@ async def has_ended(stage: Stage, part: Message) -> bool:
     return ReplyAction.STOP not in actions(message)
 
 
-async def test_who_asked_stops_an_answer_and_it_says_so(stage: Stage, unique: str) -> None:
+async def test_author_can_stop_an_answer(stage: Stage, unique: str) -> None:
     part = await streaming(stage, f"long {unique}", ENDLESS, author="Jun")
     await stage.discord.press(part["channel_id"], "Jun", part["id"], ReplyAction.STOP)
     stopped = await shows(stage, part, ENGLISH.stopped)
@@ -86,9 +84,7 @@ async def test_who_asked_stops_an_answer_and_it_says_so(stage: Stage, unique: st
     assert (state, cut) == ("cancelled", 1)
 
 
-async def test_others_are_refused_politely_unless_they_may_manage_messages(
-    stage: Stage, unique: str
-) -> None:
+async def test_other_people_need_manage_messages_for_buttons(stage: Stage, unique: str) -> None:
     person, other, manager = [await stage.person() for _ in range(3)]
     await stage.discord.permit(manager, ["MANAGE_MESSAGES"])
     part = await streaming(stage, f"long {unique}", ENDLESS, author=person)
@@ -103,7 +99,7 @@ async def test_others_are_refused_politely_unless_they_may_manage_messages(
     assert len(await stage.requests_with(f"long {unique}")) == 1
 
 
-async def test_a_reply_is_regenerated_in_the_same_messages_from_what_was_before(
+async def test_regenerate_reuses_messages_and_the_earlier_history(
     stage: Stage, unique: str
 ) -> None:
     await stage.model.reply_when(f"first {unique}", "word " * 900, times=1)
@@ -133,10 +129,8 @@ async def test_a_reply_is_regenerated_in_the_same_messages_from_what_was_before(
     assert "Quite short." in await stage.memory_at(f"and {unique}")
 
 
-async def test_a_part_that_was_deleted_is_posted_anew_by_a_nonce_of_its_own(
-    stage: Stage, unique: str
-) -> None:
-    """By the one of then Discord may return the message of then, which nobody sees any more."""
+async def test_each_regenerated_part_has_a_new_nonce(stage: Stage, unique: str) -> None:
+    """With the old nonce, Discord might return the deleted message instead of a new one."""
     long = "word " * 900
     for text in (long, "Quite short.", long):
         await stage.model.reply_when(f"first {unique}", text, times=1)
@@ -145,7 +139,7 @@ async def test_a_part_that_was_deleted_is_posted_anew_by_a_nonce_of_its_own(
     first, *others = await stage.parts_of(question)
     await stage.discord.press(thread, "Mina", others[-1]["id"], ReplyAction.REGENERATE)
 
-    async def renewed() -> bool:  # What it used is counted last.
+    async def renewed() -> bool:  # The usage is counted last.
         rows = "SELECT sum(answers) FROM usage WHERE channel_id = ?"
         return stage.rows(rows, int(question["channel_id"])) == [(2,)]
 
@@ -164,7 +158,7 @@ async def test_a_part_that_was_deleted_is_posted_anew_by_a_nonce_of_its_own(
     assert len({*nonces}) == len(nonces)
 
 
-async def test_a_reply_in_a_direct_message_is_regenerated(stage: Stage, unique: str) -> None:
+async def test_reply_in_a_direct_message_can_be_regenerated(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     await stage.model.reply_when(unique, "Old words.", times=1)
@@ -175,7 +169,7 @@ async def test_a_reply_in_a_direct_message_is_regenerated(stage: Stage, unique: 
     await shows(stage, part, "New words.")
 
 
-async def test_what_the_limit_cut_is_continued(stage: Stage, unique: str) -> None:
+async def test_continue_completes_a_truncated_reply(stage: Stage, unique: str) -> None:
     script = Script(text="It begins", finish_reason="length")
     await stage.model.reply_when(f"long {unique}", script, times=1)
     question = await stage.asked(f"long {unique}")
@@ -204,7 +198,7 @@ async def test_buttons_work_after_a_restart(own_stage: Stage, unique: str) -> No
         await shows(own_stage, part, "After.")
 
 
-async def test_killed_while_it_regenerates_it_shows_the_old_reply_again(
+async def test_old_reply_is_restored_after_a_kill_while_regenerating(
     own_stage: Stage, unique: str
 ) -> None:
     async with own_stage.bot() as bot:
@@ -229,7 +223,7 @@ async def kill(bot: Bot) -> None:
     await bot.wait()
 
 
-async def test_what_is_forgotten_is_not_regenerated(stage: Stage, unique: str) -> None:
+async def test_forgotten_reply_is_not_regenerated(stage: Stage, unique: str) -> None:
     await stage.model.reply_when(unique, "Fine.", times=1)
     question = await stage.asked(f"tell {unique}")
     [part] = await stage.parts_of(question)
@@ -239,7 +233,7 @@ async def test_what_is_forgotten_is_not_regenerated(stage: Stage, unique: str) -
     assert actions(await stage.discord.message(question["id"], part["id"])) == []
 
 
-async def test_a_stop_that_comes_too_late_says_so(stage: Stage, unique: str) -> None:
+async def test_late_stop_press_says_so(stage: Stage, unique: str) -> None:
     part = await streaming(stage, f"long {unique}", ENDLESS)
     first = await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.STOP)
     second = await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.STOP)
@@ -247,12 +241,10 @@ async def test_a_stop_that_comes_too_late_says_so(stage: Stage, unique: str) -> 
     assert (await refusal(stage, second))["content"] == ENGLISH.nothing_to_stop
 
 
-async def test_a_stop_that_was_left_over_goes_when_it_is_pressed(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_leftover_stop_button_is_replaced_when_pressed(own_stage: Stage, unique: str) -> None:
     async with own_stage.bot() as bot:
         part = await streaming(own_stage, f"long {unique}", ENDLESS)
-        await shows(own_stage, part, "word word word")  # So it is known whose part it is.
+        await shows(own_stage, part, "word word word")  # Now the part is recorded.
         await kill(bot)
     own_stage.write("UPDATE exchanges SET state = 'failed', reply = 'It', cut = 1")
     async with own_stage.bot():
@@ -263,7 +255,7 @@ async def test_a_stop_that_was_left_over_goes_when_it_is_pressed(
         assert actions(message) == [ReplyAction.CONTINUE, ReplyAction.REGENERATE]
 
 
-async def test_a_renewal_is_used_by_who_asks_for_it(stage: Stage, unique: str) -> None:
+async def test_regenerate_counts_as_usage_of_the_presser(stage: Stage, unique: str) -> None:
     person, manager = await stage.person(), await stage.person()
     await stage.discord.permit(manager, ["MANAGE_MESSAGES"])
     question = await stage.asked(f"tell {unique}", author=person)
@@ -279,7 +271,7 @@ async def test_a_renewal_is_used_by_who_asks_for_it(stage: Stage, unique: str) -
     await until(counted)
 
 
-async def test_who_asks_too_fast_does_not_regenerate_either(own_stage: Stage, unique: str) -> None:
+async def test_rate_limit_applies_to_regenerate(own_stage: Stage, unique: str) -> None:
     async with own_stage.bot(USER_MESSAGES_PER_MINUTE="1"):
         question = await own_stage.asked(f"tell {unique}")
         [part] = await own_stage.parts_of(question)

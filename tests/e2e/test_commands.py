@@ -1,4 +1,4 @@
-"""The commands /reset and /system: what they do, for whom, and what they refuse."""
+"""The commands /reset and /system: effects, permissions and refusals."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Stage, field_of
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEFAULT_PROMPT = "You are a helpful assistant."
-MESSAGE_CALLBACK = 4  # Discord: the answer is this message
+MESSAGE_CALLBACK = 4  # Discord: the response is a message
 
 
 async def system_prompt_at(stage: Stage, text: str) -> str:
@@ -24,7 +24,7 @@ async def system_prompt_at(stage: Stage, text: str) -> str:
 
 
 async def guild_channel(stage: Stage, unique: str) -> str:
-    """Return a channel of a guild that no other test knows."""
+    """Return a channel of a guild that no other test uses."""
     guild = await stage.discord.create_guild(f"Guild {unique}")
     return str(guild["channels"]["general"])
 
@@ -32,7 +32,7 @@ async def guild_channel(stage: Stage, unique: str) -> str:
 # /reset
 
 
-async def test_reset_forgets_this_place_and_says_how_much(stage: Stage, unique: str) -> None:
+async def test_reset_forgets_this_channel_and_says_how_much(stage: Stage, unique: str) -> None:
     channel, elsewhere = await stage.channel(), await stage.channel()
     for number in range(3):
         await stage.asked(f"before {number} {unique}", channel=channel)
@@ -45,16 +45,14 @@ async def test_reset_forgets_this_place_and_says_how_much(stage: Stage, unique: 
     assert f"elsewhere {unique}" in await stage.memory_at(f"still {unique}")
 
 
-async def test_reset_counts_one_and_none_in_words(stage: Stage, unique: str) -> None:
+async def test_reset_has_sentences_for_one_and_no_exchanges(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.asked(unique, channel=channel)
     assert (await stage.use(channel, "reset"))["content"] == ENGLISH.reset_one
     assert (await stage.use(channel, "reset"))["content"] == ENGLISH.reset_nothing
 
 
-async def test_reset_of_a_thread_forgets_its_opening_and_inherits_nothing(
-    stage: Stage, unique: str
-) -> None:
+async def test_reset_in_thread_forgets_it_and_inherits_nothing(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.asked(f"before {unique}", channel=channel)
     thread = (await stage.asked(f"opening {unique}", channel=channel))["id"]
@@ -69,7 +67,7 @@ async def test_reset_of_a_thread_forgets_its_opening_and_inherits_nothing(
     assert f"opening {unique}" not in memory
 
 
-async def test_reset_erases_the_text_from_the_file(stage: Stage, unique: str) -> None:
+async def test_reset_erases_text_from_the_database_file(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.asked(unique, channel=channel)
 
@@ -85,7 +83,7 @@ async def test_reset_erases_the_text_from_the_file(stage: Stage, unique: str) ->
 
 
 @pytest.mark.parametrize("begun", [True, False])
-async def test_a_running_answer_stops_at_a_reset_and_says_so(
+async def test_reset_stops_running_and_queued_answers_with_a_notice(
     stage: Stage, unique: str, begun: bool
 ) -> None:
     slow = Script(
@@ -113,9 +111,7 @@ async def test_a_running_answer_stops_at_a_reset_and_says_so(
 # /system
 
 
-async def test_the_system_prompt_of_a_channel_holds_in_its_threads_too(
-    stage: Stage, unique: str
-) -> None:
+async def test_channel_system_prompt_applies_to_its_threads(stage: Stage, unique: str) -> None:
     channel, other = await stage.channel(), await stage.channel()
     thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
     answer = await stage.use(channel, "system", prompt=f"Speak like a pirate {unique}")
@@ -130,7 +126,7 @@ async def test_the_system_prompt_of_a_channel_holds_in_its_threads_too(
     assert (await system_prompt_at(stage, f"fourth {unique}")).startswith(DEFAULT_PROMPT)
 
 
-async def test_a_thread_may_have_a_system_prompt_of_its_own(stage: Stage, unique: str) -> None:
+async def test_thread_can_have_its_own_system_prompt(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
     await stage.use(channel, "system", prompt="The channel's.")
@@ -142,7 +138,7 @@ async def test_a_thread_may_have_a_system_prompt_of_its_own(stage: Stage, unique
     assert (await system_prompt_at(stage, f"third {unique}")).startswith("The channel's.")
 
 
-async def test_the_system_prompt_of_the_server_holds_where_there_is_no_other(
+async def test_server_system_prompt_applies_without_a_channel_prompt(
     stage: Stage, unique: str
 ) -> None:
     one = await guild_channel(stage, unique)
@@ -158,7 +154,7 @@ async def test_the_system_prompt_of_the_server_holds_where_there_is_no_other(
     assert (await system_prompt_at(stage, f"elsewhere {unique}")).startswith(DEFAULT_PROMPT)
 
 
-async def test_system_alone_opens_a_form_with_the_inherited_prompt_as_placeholder(
+async def test_system_modal_shows_inherited_prompt_as_placeholder(
     stage: Stage, unique: str
 ) -> None:
     channel = await stage.channel()
@@ -172,9 +168,7 @@ async def test_system_alone_opens_a_form_with_the_inherited_prompt_as_placeholde
     assert f"The channel's {unique}" in field["placeholder"]
 
 
-async def test_the_form_holds_this_places_own_prompt_to_read_and_edit(
-    stage: Stage, unique: str
-) -> None:
+async def test_system_modal_contains_the_channels_own_prompt(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     long = f"Be brief {unique}.\n" + "And kind. " * 300
     await stage.use(channel, "system", prompt=long)
@@ -187,7 +181,7 @@ async def test_the_form_holds_this_places_own_prompt_to_read_and_edit(
     assert (await system_prompt_at(stage, unique)).startswith(f"Be verbose {unique}")
 
 
-async def test_an_emptied_form_goes_back_to_the_default(stage: Stage, unique: str) -> None:
+async def test_empty_system_modal_restores_the_default_prompt(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.use(channel, "system", prompt="Be brief.")
     form = await stage.use(channel, "system")
@@ -197,7 +191,7 @@ async def test_an_emptied_form_goes_back_to_the_default(stage: Stage, unique: st
     assert (await system_prompt_at(stage, unique)).startswith(DEFAULT_PROMPT)
 
 
-async def test_the_form_of_the_server_is_its_own(stage: Stage, unique: str) -> None:
+async def test_server_modal_is_separate_from_the_channel_modal(stage: Stage, unique: str) -> None:
     channel = await guild_channel(stage, unique)
     await stage.use(channel, "system", prompt="The channel's.")
     form = await stage.use(channel, "system", scope="server")
@@ -208,10 +202,10 @@ async def test_the_form_of_the_server_is_its_own(stage: Stage, unique: str) -> N
     assert field_of(await stage.use(channel, "system"))["value"] == "The channel's."
 
 
-# Who may
+# Permissions
 
 
-async def test_commands_are_offered_to_those_with_manage_server_and_in_direct_messages(
+async def test_commands_need_manage_server_except_in_direct_messages(
     stage: Stage,
 ) -> None:
     channel, person = await stage.channel(), await stage.person()
@@ -229,10 +223,8 @@ async def test_commands_are_offered_to_those_with_manage_server_and_in_direct_me
         await stage.discord.command(channel, "Sora", "reset")
 
 
-async def test_who_may_not_is_refused_ephemerally_also_by_the_handler(
-    stage: Stage, unique: str
-) -> None:
-    """An admin of the server may show the commands to everybody; they still refuse."""
+async def test_command_handlers_refuse_without_permission(stage: Stage, unique: str) -> None:
+    """Even if an admin of the server has enabled the commands for everyone."""
     channel = await stage.channel()
     await stage.asked(f"first {unique}", channel=channel)
     for answer in (
@@ -247,9 +239,7 @@ async def test_who_may_not_is_refused_ephemerally_also_by_the_handler(
     assert (await system_prompt_at(stage, f"second {unique}")).startswith(DEFAULT_PROMPT)
 
 
-async def test_manage_server_is_enough_and_checked_again_when_the_form_comes(
-    stage: Stage, unique: str
-) -> None:
+async def test_manage_server_is_checked_again_on_modal_submit(stage: Stage, unique: str) -> None:
     channel, person = await stage.channel(), await stage.person()
     await stage.discord.permit(person, ["MANAGE_GUILD"])
     form = await stage.use(channel, "system", by=person)
@@ -263,9 +253,7 @@ async def test_manage_server_is_enough_and_checked_again_when_the_form_comes(
     assert (await system_prompt_at(stage, unique)).startswith("First.")
 
 
-async def test_a_system_prompt_that_is_too_long_is_refused_with_the_numbers(
-    stage: Stage, unique: str
-) -> None:
+async def test_too_long_system_prompt_is_refused_with_its_size(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     answer = await stage.use(channel, "system", prompt="a very long prompt " * 250)
     assert answer["ephemeral"]
@@ -275,7 +263,9 @@ async def test_a_system_prompt_that_is_too_long_is_refused_with_the_numbers(
     assert (await system_prompt_at(stage, unique)).startswith(DEFAULT_PROMPT)
 
 
-async def test_in_a_direct_message_people_rule_for_themselves(stage: Stage, unique: str) -> None:
+async def test_commands_in_direct_message_affect_only_that_person(
+    stage: Stage, unique: str
+) -> None:
     person, other = await stage.person(), await stage.person()
     dm, others = await stage.discord.dm(person), await stage.discord.dm(other)
     answer = await stage.use(dm, "system", by=person, prompt=f"Be mine {unique}")
@@ -289,7 +279,7 @@ async def test_in_a_direct_message_people_rule_for_themselves(stage: Stage, uniq
     assert f"first {unique}" not in await stage.memory_at(f"second {unique}")
 
 
-async def test_the_scope_server_is_refused_in_a_direct_message(stage: Stage) -> None:
+async def test_server_scope_is_refused_in_a_direct_message(stage: Stage) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     for answer in (
         await stage.use(dm, "system", by=person, scope="server", prompt="Obey."),
@@ -299,11 +289,11 @@ async def test_the_scope_server_is_refused_in_a_direct_message(stage: Stage) -> 
         assert answer["content"] == ENGLISH.refused_server_scope
 
 
-# How they are answered
+# Responses
 
 
-async def test_a_command_is_answered_by_one_call(stage: Stage) -> None:
-    """Nobody is told to wait for what is done at once."""
+async def test_quick_command_is_answered_by_one_call(stage: Stage) -> None:
+    """It is not deferred."""
     channel, before = await stage.channel(), len(await stage.discord.requests())
     answers = [
         await stage.use(channel, "reset"),

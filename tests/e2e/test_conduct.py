@@ -1,4 +1,4 @@
-"""What the bot sends, by Discord's own description of it; every stage is checked so as it ends."""
+"""All requests of the bot, checked as every stage is checked when it ends."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def play(stage: Stage, unique: str) -> None:
-    """Let the bot send every kind of request that it knows."""
+    """Let the bot send every kind of request."""
     text = "And on it goes. " * 200
     await stage.model.reply_when(
         f"long {unique}", Script(text=text, chunk_size=40, chunks_per_second=200)
@@ -27,9 +27,7 @@ async def play(stage: Stage, unique: str) -> None:
     await stage.use(channel, "reset")
 
 
-async def test_every_request_is_as_discord_describes_it_and_can_ping_nobody(
-    stage: Stage, unique: str
-) -> None:
+async def test_every_request_is_valid_and_pings_nobody(stage: Stage, unique: str) -> None:
     before = len(await stage.discord.requests())
     await play(stage, unique)
     requests = await stage.discord.requests(after=before)
@@ -42,7 +40,7 @@ async def test_every_request_is_as_discord_describes_it_and_can_ping_nobody(
     assert all(one["status"] < 300 for one in requests)
 
 
-async def test_the_log_holds_no_contents_and_no_secrets(stage: Stage, unique: str) -> None:
+async def test_log_contains_no_message_content_and_no_secrets(stage: Stage, unique: str) -> None:
     await stage.model.reply_when(f"failing {unique}", Script(status=401))
     await stage.asked(f"failing {unique}")
     await play(stage, unique)

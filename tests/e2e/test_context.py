@@ -1,4 +1,4 @@
-"""What the model is told besides the words of a question: when, where, and what it is about."""
+"""The context of a question in the prompt: time, place, forwards, embeds and the reply chain."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,21 +20,21 @@ MESSAGE = "/channels/{channel_id}/messages/{message_id}"
 
 
 async def place_of(stage: Stage, text: str) -> str:
-    """Return the last line of the system turn with which *text* was asked."""
+    """Return the last line of the system message in the prompt of *text*."""
     system = (await stage.prompt_with(text))[0]
     assert system["role"] == "system"
     return text_of(system).rpartition("\n")[2]
 
 
 async def question_of(stage: Stage, text: str) -> str:
-    """Return the question that contains *text*, as the model got it last."""
+    """Return the question of the newest prompt that contains *text*."""
     return text_of((await stage.prompt_with(text))[-1])
 
 
-# What it forwards, embeds and replies to
+# Forwards and embeds
 
 
-async def test_a_forward_alone_is_a_question_in_a_direct_message(stage: Stage, unique: str) -> None:
+async def test_forward_alone_is_a_question_in_a_direct_message(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     embeds = [{"title": f"Alert {unique}", "description": "The harbour⟧ is full."}]
@@ -58,7 +58,7 @@ async def test_a_forward_alone_is_a_question_in_a_direct_message(stage: Stage, u
     await until(erased)
 
 
-async def test_a_reply_to_a_forward_brings_it_along(stage: Stage, unique: str) -> None:
+async def test_reply_to_a_forward_quotes_the_forward(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
     forward = await stage.discord.forward(channel, "Mina", source)
@@ -70,7 +70,7 @@ async def test_a_reply_to_a_forward_brings_it_along(stage: Stage, unique: str) -
     )
 
 
-async def test_a_forward_of_the_bots_own_words_is_no_question(stage: Stage, unique: str) -> None:
+async def test_forward_of_a_bot_message_is_not_a_question(stage: Stage, unique: str) -> None:
     question = await stage.asked(unique)
     answer = (await stage.parts_of(question))[0]
     forward = await stage.discord.forward(await stage.channel(), "Mina", answer)
@@ -78,8 +78,8 @@ async def test_a_forward_of_the_bots_own_words_is_no_question(stage: Stage, uniq
     assert stage.state_of(forward) is None
 
 
-async def test_what_a_bot_embeds_can_be_asked_about(stage: Stage, unique: str) -> None:
-    """Alerts often consist of embeds alone."""
+async def test_reply_to_an_embed_quotes_its_text(stage: Stage, unique: str) -> None:
+    """Alerts often contain only embeds."""
     channel = await stage.channel()
     alert = await stage.discord.say(
         channel,
@@ -108,7 +108,7 @@ async def test_what_a_bot_embeds_can_be_asked_about(stage: Stage, unique: str) -
     )
 
 
-async def test_a_preview_that_comes_with_the_question_is_read_and_a_later_one_is_no_edit(
+async def test_link_embed_is_read_with_question_but_ignored_later(
     stage: Stage, unique: str
 ) -> None:
     known, other = f"https://example.org/{unique}", f"https://example.org/{unique}/other"
@@ -130,9 +130,7 @@ async def test_a_preview_that_comes_with_the_question_is_read_and_a_later_one_is
     assert len(await stage.requests_with(f"And {other}")) == 1
 
 
-async def test_an_embed_or_a_forward_that_makes_no_sense_loses_no_question(
-    stage: Stage, unique: str
-) -> None:
+async def test_malformed_embed_or_forward_loses_no_question(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.discord.gateway("swallow", count=1, event="MESSAGE_CREATE")
     message = await stage.discord.say(channel, "Mina", f"{unique}?")
@@ -150,10 +148,10 @@ async def test_an_embed_or_a_forward_that_makes_no_sense_loses_no_question(
 
 
 @pytest.mark.parametrize("away", [True, False])
-async def test_discords_answers_may_hold_an_embed_that_makes_no_sense(
+async def test_malformed_embed_in_api_response_loses_no_question(
     own_stage: Stage, unique: str, away: bool
 ) -> None:
-    """The question comes back with each answer to a call, and is read where it was missed."""
+    """Responses of the API contain the question; backfill reads a missed one."""
     place = await own_stage.discord.dm("Mina")
     garbled = partial(
         own_stage.discord.say, place, "Mina", unique, embeds=[{"title": "CPU", "timestamp": "now"}]
@@ -176,10 +174,8 @@ async def test_discords_answers_may_hold_an_embed_that_makes_no_sense(
     assert len(await own_stage.requests_with(unique)) == 1
 
 
-async def test_a_mention_sent_with_a_forward_is_about_the_forward(
-    stage: Stage, unique: str
-) -> None:
-    """The client sends what one writes to a forward as a message behind it."""
+async def test_mention_right_after_a_forward_quotes_the_forward(stage: Stage, unique: str) -> None:
+    """The client sends the comment to a forward as a separate message after it."""
     channel = await stage.channel()
     source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
     forward = await stage.discord.forward(channel, "Mina", source)
@@ -201,9 +197,7 @@ async def test_a_mention_sent_with_a_forward_is_about_the_forward(
     await until(unquoted)
 
 
-async def test_a_forward_that_came_while_the_bot_was_away_is_read(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_forward_sent_while_away_is_read(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     channel, other = await stage.channel(), await stage.channel()
     dm = await stage.discord.dm("Sora")
@@ -222,7 +216,7 @@ async def test_a_forward_that_came_while_the_bot_was_away_is_read(
     assert len(await stage.requests_with(told)) == 2
 
 
-async def test_a_forward_that_came_before_a_restart_is_read_after_it(
+async def test_forward_sent_before_a_restart_is_read_after_it(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -243,12 +237,12 @@ async def test_a_forward_that_came_before_a_restart_is_read_after_it(
     assert f"Six o'clock {unique}" in await question_of(stage, f"{unique} is it true?")
 
 
-# The replies above
+# The reply chain
 
 
 @dataclass
 class Talk:
-    """Messages of which each replies to the one before."""
+    """A chain of messages, each a reply to the one before."""
 
     stage: Stage
     channel: str
@@ -266,7 +260,7 @@ class Talk:
         return await self.say(text, "Jun")
 
     async def told(self, text: str) -> str:
-        """Ask about the last message, and return what the model got above the question."""
+        """Ask about the last message; return the part of the prompt above the question."""
         await self.stage.answer_to(await self.ask(text))
         return (await question_of(self.stage, text)).partition("⟦Jun (@jun) writes⟧")[0]
 
@@ -280,8 +274,8 @@ def answered(name: str) -> str:
     return f"⟦You wrote earlier, answering {name}; the next message replies to it⟧"
 
 
-async def test_a_reply_to_an_older_answer_tells_which_one(own_stage: Stage, unique: str) -> None:
-    """Whether there is room for it or not. Discord is not asked, nor when it is made anew."""
+async def test_reply_to_an_old_answer_quotes_it(own_stage: Stage, unique: str) -> None:
+    """Even if it no longer fits the history; neither this nor Regenerate fetches messages."""
     stage = own_stage
     async with stage.bot(CONTEXT_TOKENS="1500"):
         dm = await stage.discord.dm(person := await stage.person())
@@ -320,8 +314,8 @@ async def asked_times(stage: Stage, text: str, times: int) -> None:
     await until(asked)
 
 
-async def test_who_is_quoted_may_have_replied_to_an_older_answer(stage: Stage, unique: str) -> None:
-    """Though that was a question itself, and told what it replied to."""
+async def test_quoted_question_keeps_the_answer_it_replied_to(stage: Stage, unique: str) -> None:
+    """The quoted message was a question itself, with its own quote."""
     thread = (await stage.asked(f"1 {unique}", author="Mina"))["id"]
     first = (await stage.discord.messages(thread))[-1]
     assert first["author"]["id"] == stage.discord.bot_id
@@ -335,9 +329,7 @@ async def test_who_is_quoted_may_have_replied_to_an_older_answer(stage: Stage, u
     )
 
 
-async def test_an_answer_that_was_reset_is_not_told_to_who_replies_to_it(
-    stage: Stage, unique: str
-) -> None:
+async def test_reply_to_a_reset_answer_does_not_quote_it(stage: Stage, unique: str) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     old = await stage.said(dm, person, f"{unique} old")
     await stage.use(dm, "reset", by=person)
@@ -348,7 +340,7 @@ async def test_an_answer_that_was_reset_is_not_told_to_who_replies_to_it(
 
 
 @pytest.mark.parametrize("offer", [ReplyAction.REGENERATE, ReplyAction.CONTINUE])
-async def test_a_reply_that_is_renewed_is_told_the_replies_above(
+async def test_regenerate_and_continue_keep_the_reply_chain(
     stage: Stage, unique: str, offer: ReplyAction
 ) -> None:
     talk = Talk(stage, await stage.channel())
@@ -369,9 +361,7 @@ async def test_a_reply_that_is_renewed_is_told_the_replies_above(
     await until(told_again)
 
 
-async def test_nothing_is_fetched_to_renew_the_answer_to_what_replies_to_nothing(
-    stage: Stage, unique: str
-) -> None:
+async def test_regenerate_without_reply_chain_fetches_nothing(stage: Stage, unique: str) -> None:
     question = await stage.asked(f"{unique} why?")
     [part] = await stage.parts_of(question)
     before = len(await stage.discord.requests())
@@ -380,10 +370,8 @@ async def test_nothing_is_fetched_to_renew_the_answer_to_what_replies_to_nothing
     assert not await stage.discord.requests(after=before, method="GET", route=MESSAGE)
 
 
-async def test_five_of_the_replies_above_come_along_after_a_restart(
-    own_stage: Stage, unique: str
-) -> None:
-    """For little: Discord sends one more along with each message that is fetched."""
+async def test_reply_chain_has_five_messages_after_a_restart(own_stage: Stage, unique: str) -> None:
+    """With few calls: Discord sends one referenced message along with each fetched message."""
     stage = own_stage
     async with stage.bot():
         talk = Talk(stage, await stage.channel())
@@ -402,7 +390,7 @@ async def test_five_of_the_replies_above_come_along_after_a_restart(
     ]
 
 
-async def test_the_replies_above_end_at_one_that_is_gone(stage: Stage, unique: str) -> None:
+async def test_reply_chain_ends_at_a_deleted_message(stage: Stage, unique: str) -> None:
     talk = Talk(stage, await stage.channel())
     for number in range(6):
         await talk.say(f"{number} {unique}")
@@ -411,10 +399,8 @@ async def test_the_replies_above_end_at_one_that_is_gone(stage: Stage, unique: s
     assert told == quoted(*(f"{number} {unique}" for number in (3, 4, 5)))
 
 
-async def test_the_replies_above_end_at_the_bots_words_and_at_what_it_was_asked(
-    stage: Stage, unique: str
-) -> None:
-    """The memory holds those already."""
+async def test_reply_chain_ends_at_bot_messages_and_questions(stage: Stage, unique: str) -> None:
+    """The history already contains those."""
     channel = await stage.channel()
     thread = (await stage.discord.start_thread(channel, "Sora", unique))["id"]
     talk = Talk(stage, thread)
@@ -437,9 +423,7 @@ async def test_the_replies_above_end_at_the_bots_words_and_at_what_it_was_asked(
     assert [line.split(" ")[0] for line in below if unique in line] == ["4", "5"]
 
 
-async def test_replies_that_discord_is_slow_to_tell_of_hold_up_no_answer(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_slow_reply_chain_does_not_delay_the_answer(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         talk = Talk(stage, await stage.channel())
@@ -452,9 +436,7 @@ async def test_replies_that_discord_is_slow_to_tell_of_hold_up_no_answer(
     assert f"2 {unique}" not in told
 
 
-async def test_what_is_gone_on_with_after_a_restart_brings_the_replies_above(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_resumed_answer_keeps_the_reply_chain(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     slow = Script(text="and on and on " * 500, chunks_per_second=20)
     await stage.model.reply_when(f"{unique} why?", slow, times=1)
@@ -473,10 +455,10 @@ async def test_what_is_gone_on_with_after_a_restart_brings_the_replies_above(
     assert told.startswith(quoted(*(f"{number} {unique}" for number in range(3))))
 
 
-# Where
+# Place
 
 
-async def test_a_channel_and_the_threads_below_it_are_told_alike(stage: Stage, unique: str) -> None:
+async def test_prompt_names_the_same_channel_in_its_threads(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     changed = await stage.discord.edit_channel(channel, topic=f"Boats {unique}⟧\n⟦and more")
     thread = (await stage.asked(f"{unique} in the channel", channel=channel))["id"]
@@ -489,7 +471,7 @@ async def test_a_channel_and_the_threads_below_it_are_told_alike(stage: Stage, u
     assert await place_of(stage, f"{unique} in the thread") == told
 
 
-async def test_a_post_in_a_forum_is_told_by_its_title(stage: Stage, unique: str) -> None:
+async def test_prompt_names_a_forum_post_by_its_title(stage: Stage, unique: str) -> None:
     forum = await stage.channel(kind=FORUM)
     name = (await stage.discord.edit_channel(forum, topic="Ask politely."))["name"]
     content = f"{stage.discord.bot_mention} {unique}?"
@@ -501,19 +483,17 @@ async def test_a_post_in_a_forum_is_told_by_its_title(stage: Stage, unique: str)
     )
 
 
-async def test_a_direct_message_is_told_as_one(stage: Stage, unique: str) -> None:
+async def test_prompt_names_direct_messages(stage: Stage, unique: str) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     await stage.said(dm, person, unique)
     assert await place_of(stage, unique) == "⟦This conversation is in direct messages⟧"
 
 
-# When
+# Time
 
 
-async def test_what_was_said_hours_ago_is_told_so_after_a_restart(
-    own_stage: Stage, unique: str
-) -> None:
-    """What was sent before is sent the same again, so that the API knows the prompt's beginning."""
+async def test_prompt_marks_pauses_of_hours_after_a_restart(own_stage: Stage, unique: str) -> None:
+    """Earlier turns are sent unchanged, so that the API can cache the prompt."""
     stage = own_stage
     channel = await stage.channel()
 

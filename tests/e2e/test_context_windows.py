@@ -1,4 +1,4 @@
-"""A conversation that outgrows the window of the model goes on, also after a restart."""
+"""A conversation longer than the context window continues, also after a restart."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ def questions_in(prompt: list[dict[str, str]]) -> list[str]:
     return [turn["content"] for turn in prompt if turn["role"] == "user"]
 
 
-async def test_context_length_exceeded_is_asked_again_with_half_the_history(
+async def test_context_length_error_is_retried_with_half_the_history(
     own_stage: Stage, unique: str
 ) -> None:
     async with own_stage.bot():
@@ -44,7 +44,9 @@ async def test_context_length_exceeded_is_asked_again_with_half_the_history(
         assert f"{unique} last" in await own_stage.text_on(question)
 
 
-async def test_context_length_exceeded_always_is_told(own_stage: Stage, unique: str) -> None:
+async def test_repeated_context_length_error_shows_a_sentence(
+    own_stage: Stage, unique: str
+) -> None:
     async with own_stage.bot():
         thread = (await own_stage.asked(f"{unique} first"))["id"]
         await own_stage.model.reply_when(f"{unique} last", CONTEXT_EXCEEDED)
@@ -53,10 +55,10 @@ async def test_context_length_exceeded_always_is_told(own_stage: Stage, unique: 
         assert len(await own_stage.requests_with(f"{unique} last")) == 4
 
 
-async def test_a_thread_longer_than_the_window_is_answered_to_its_end(
+async def test_thread_longer_than_the_context_window_is_answered(
     own_stage: Stage, unique: str
 ) -> None:
-    """The window that the server names is kept for the next start of the bot."""
+    """The bot stores the context window that the server names for the next start."""
     await own_stage.discord.settings(buckets={"message_create": {"limit": 100}})
     await own_stage.model.change(context_window=1024, dialect="llama.cpp")
     thread = ""

@@ -1,4 +1,4 @@
-"""What was forgotten a moment before the bot is stopped is gone from its file when it has ended."""
+"""Text that is forgotten just before a stop is erased from the database file by then."""
 
 import asyncio
 import re
@@ -70,7 +70,9 @@ async def _has_a_boundary(stage: Stage, question: Message) -> None:
 
 
 @pytest.mark.parametrize("forget_it", [_reset, _forget_me, _message, _part, _channel, _guild])
-async def test_it_is_gone_from_the_file(own_stage: Stage, unique: str, forget_it: Forget) -> None:
+async def test_forgotten_text_is_erased_before_a_stop(
+    own_stage: Stage, unique: str, forget_it: Forget
+) -> None:
     stage = own_stage
     async with stage.bot(SHUTDOWN_GRACE="0") as bot:
         question = await stage.asked(f"Remember {unique}")
@@ -85,7 +87,9 @@ async def test_it_is_gone_from_the_file(own_stage: Stage, unique: str, forget_it
     assert "Left forgotten text" not in stage.log
 
 
-async def test_a_private_exchange_goes_as_well(own_stage: Stage, unique: str) -> None:
+async def test_reset_private_exchange_is_erased_before_a_stop(
+    own_stage: Stage, unique: str
+) -> None:
     stage = own_stage
     async with stage.bot() as bot:
         place = await stage.channel()
@@ -95,7 +99,7 @@ async def test_a_private_exchange_goes_as_well(own_stage: Stage, unique: str) ->
     assert unique.encode() not in file_bytes(stage.folder / "bot.db")
 
 
-async def test_what_is_too_old_goes_as_well(own_stage: Stage, unique: str) -> None:
+async def test_expired_exchange_is_erased_before_a_stop(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         question = await stage.asked(f"Remember {unique}")
@@ -117,9 +121,7 @@ async def locked(stage: Stage) -> AsyncIterator[None]:
         other.execute("ROLLBACK")
 
 
-async def test_a_deletion_that_waits_for_the_database_is_made_before_the_end(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_postponed_deletion_is_applied_before_a_stop(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot() as bot:
         question = await stage.asked(f"Remember {unique}")
@@ -134,10 +136,8 @@ async def test_a_deletion_that_waits_for_the_database_is_made_before_the_end(
     assert unique.encode() not in file_bytes(stage.folder / "bot.db")
 
 
-async def test_a_lock_that_stays_keeps_nobody_from_stopping_the_bot(
-    own_stage: Stage, unique: str
-) -> None:
-    """The log says that something is left, and the next start erases it."""
+async def test_stop_does_not_wait_for_a_lasting_lock(own_stage: Stage, unique: str) -> None:
+    """The log says that text is left in the file, and the next start erases it."""
     stage = own_stage
     async with stage.bot() as bot:
         question = await stage.asked(f"Remember {unique}")
@@ -151,10 +151,10 @@ async def test_a_lock_that_stays_keeps_nobody_from_stopping_the_bot(
 
 
 @pytest.mark.parametrize("leaving", [b"/quit\n", CTRL_D], ids=["quit", "end of input"])
-async def test_at_the_terminal_it_is_gone_too(
+async def test_terminal_erases_forgotten_text_on_exit(
     own_stage: Stage, unique: str, tmp_path: Path, leaving: bytes
 ) -> None:
-    """The words of a system prompt that was replaced, and those of a conversation."""
+    """Both a replaced system prompt and a reset conversation."""
     environment = with_model(own_stage.model, tmp_path)
     async with at_a_terminal(environment, tmp_path) as screen:
         await screen.until("user : ")

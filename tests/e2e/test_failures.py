@@ -1,4 +1,4 @@
-"""What went wrong is one plain sentence, in the place where the answer would have been."""
+"""A failure of the model shows one plain sentence in the place of the answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,13 +19,13 @@ BEGUN: Final = "The harbour lies in the north, and it "
 
 
 def refused(status: int, code: str, message: str) -> Script:
-    """Return what the API answers when it refuses; *message* may leak the key."""
+    """Return a refusal of the API; *message* leaks the key."""
     error = {"message": f"{message} ({LEAKED_KEY})", "type": code, "param": None, "code": code}
     return Script(status=status, body={"error": error}, headers=AT_ONCE)
 
 
 def begun(**how_it_ends: Any) -> Script:
-    """Return an answer that begins well."""
+    """Return an answer that starts with BEGUN."""
     return Script(text=BEGUN + "has three quays.", chunks_per_second=100, **how_it_ends)
 
 
@@ -59,7 +59,7 @@ KEPT: Final = {
 
 
 class Failed:
-    """A stage on which the model failed in every way, with the questions by their cases."""
+    """A stage on which the model failed in every way, with the question of each case."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -84,7 +84,7 @@ async def failed(stand_ins: Stage) -> AsyncIterator[Failed]:
 
 
 @pytest.mark.parametrize("case", SENTENCES)
-async def test_a_failure_is_one_plain_sentence_in_the_thread(failed: Failed, case: str) -> None:
+async def test_model_failure_shows_one_sentence_in_the_thread(failed: Failed, case: str) -> None:
     question = failed.questions[f"nothing:{case}"]
     [answer] = await failed.stage.parts_of(question)
     assert answer["channel_id"] == question["id"]
@@ -93,7 +93,7 @@ async def test_a_failure_is_one_plain_sentence_in_the_thread(failed: Failed, cas
 
 
 @pytest.mark.parametrize("case", KEPT)
-async def test_what_there_was_is_kept_and_marked(failed: Failed, case: str) -> None:
+async def test_partial_reply_is_kept_and_marked(failed: Failed, case: str) -> None:
     question = failed.questions[f"kept:{case}"]
     [answer] = await failed.stage.parts_of(question)
     text, _, notice = answer["content"].partition("\n-# ")
@@ -105,8 +105,8 @@ async def test_what_there_was_is_kept_and_marked(failed: Failed, case: str) -> N
     assert (reply, cut) == (text, 1)
 
 
-async def test_the_model_is_asked_again_only_where_that_can_help(failed: Failed) -> None:
-    """Thrifty: once when the quota is used up, 1 + 2 times when the API is busy."""
+async def test_model_request_is_retried_only_if_it_can_help(failed: Failed) -> None:
+    """One request if the quota is used up; one and two retries if the API is busy."""
     counts = {
         name: len(await failed.stage.requests_with(f"nothing:{name}?"))
         for name in ("quota", "key-refused", "model-unknown", "busy", "server-error")
@@ -120,7 +120,7 @@ async def test_the_model_is_asked_again_only_where_that_can_help(failed: Failed)
     }
 
 
-async def test_neither_people_nor_the_log_see_a_key_or_an_exception(failed: Failed) -> None:
+async def test_messages_and_log_contain_no_key_and_no_exception(failed: Failed) -> None:
     shown = [
         part["content"]
         for question in failed.questions.values()
@@ -133,7 +133,7 @@ async def test_neither_people_nor_the_log_see_a_key_or_an_exception(failed: Fail
     assert not any("Error" in text or "Model" in text for text in shown)
 
 
-async def test_a_failure_in_a_direct_message_is_told_there(stage: Stage, unique: str) -> None:
+async def test_model_failure_in_a_direct_message_is_shown_there(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     await stage.model.reply_when(unique, refused(401, "invalid_api_key", "Bad key"))
@@ -143,7 +143,7 @@ async def test_a_failure_in_a_direct_message_is_told_there(stage: Stage, unique:
     assert answer["content"] == ENGLISH.model_key_refused
 
 
-async def test_after_a_failure_the_next_question_is_answered(stage: Stage, unique: str) -> None:
+async def test_next_question_after_a_failure_is_answered(stage: Stage, unique: str) -> None:
     await stage.model.reply_when(unique, refused(401, "invalid_api_key", "Bad key"), times=1)
     thread = (await stage.asked(f"first {unique}"))["id"]
     again = await stage.said(thread, "Mina", f"second {unique}")

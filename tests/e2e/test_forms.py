@@ -1,4 +1,4 @@
-"""Forms: what is written into one is read also by a bot that was started after it was opened."""
+"""Modals: a bot that started after a modal was opened still reads it."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ LANGUAGES = pytest.mark.parametrize(
 
 
 async def speaker(stage: Stage, locale: str) -> str:
-    """Return somebody who manages the server and speaks a language."""
+    """Return a person with Manage Server and this locale."""
     name = await stage.person()
     await stage.discord.edit_user(name, locale=locale, installed_bot=True)
     await stage.discord.permit(name, ["MANAGE_GUILD"])
@@ -37,13 +37,13 @@ async def opened_about(stage: Stage, message: Message, by: str) -> Message:
 
 
 async def sent(stage: Stage, form: Message, words: str, **more: Any) -> str:
-    """Send a form off with *words* and return the interaction."""
+    """Submit a form with *words* and return the interaction."""
     fields = {field_of(form)["custom_id"]: words}
     return await stage.discord.submit_modal(form["interaction"], fields, **more)
 
 
 async def check_given_back(stage: Stage, interaction: str, why: str, words: str) -> None:
-    """Check that the person alone is told why nothing was done, and gets back what they wrote."""
+    """Check that an ephemeral message says *why* and returns the text of the form as a file."""
 
     async def both() -> bool:
         return len(await parts(stage, interaction)) == 2
@@ -61,7 +61,7 @@ async def check_given_back(stage: Stage, interaction: str, why: str, words: str)
 
 @LANGUAGES
 @pytest.mark.parametrize("scope", ["channel", "server"])
-async def test_the_form_of_system_survives_a_restart(
+async def test_system_modal_survives_a_restart(
     own_stage: Stage, unique: str, scope: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage
@@ -80,7 +80,7 @@ async def test_the_form_of_system_survives_a_restart(
 
 @LANGUAGES
 @pytest.mark.parametrize("kind", ["channel", "thread", "dm"])
-async def test_ask_about_this_survives_a_restart_where_the_bot_can_read(
+async def test_ask_about_this_modal_survives_restart_if_readable(
     own_stage: Stage, unique: str, kind: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage
@@ -105,7 +105,7 @@ async def test_ask_about_this_survives_a_restart_where_the_bot_can_read(
 
 
 @LANGUAGES
-async def test_where_the_bot_cannot_read_it_says_that_it_was_restarted(
+async def test_ask_about_this_modal_is_returned_if_unreadable(
     own_stage: Stage, unique: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage
@@ -127,7 +127,7 @@ async def test_where_the_bot_cannot_read_it_says_that_it_was_restarted(
 
 
 @pytest.mark.parametrize("why", ["deleted", "unreadable", "no content intent", "no history"])
-async def test_after_a_restart_nobody_asks_about_what_they_or_the_bot_cannot_read(
+async def test_unreadable_message_is_not_asked_about_after_restart(
     own_stage: Stage, unique: str, why: str
 ) -> None:
     stage = own_stage
@@ -150,9 +150,7 @@ async def test_after_a_restart_nobody_asks_about_what_they_or_the_bot_cannot_rea
     assert await stage.requests_with(unique) == []
 
 
-async def test_what_is_deleted_while_a_form_is_open_is_not_asked_about(
-    stage: Stage, unique: str
-) -> None:
+async def test_message_deleted_during_open_modal_is_not_quoted(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     said = await stage.discord.say(place, "Jun", f"{unique} secret")
     form = await opened_about(stage, said, person)
@@ -163,7 +161,7 @@ async def test_what_is_deleted_while_a_form_is_open_is_not_asked_about(
     assert "secret" not in asked
 
 
-async def test_permissions_are_checked_anew_after_a_restart(own_stage: Stage, unique: str) -> None:
+async def test_modal_submit_after_restart_checks_permissions(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     person, channel = await speaker(stage, "en-US"), await stage.channel()
     async with stage.bot() as bot:
@@ -182,7 +180,7 @@ async def test_permissions_are_checked_anew_after_a_restart(own_stage: Stage, un
     "custom_id",
     ["0a1b2c3d4e5f60718293a4b5c6d7e8f9", "system-channel", "about:1", "about:one:2", ":::", "💥"],
 )
-async def test_a_form_of_another_version_is_said_to_be_one(
+async def test_modal_of_another_version_is_returned(
     stage: Stage, unique: str, custom_id: str, locale: str, strings: Sentences
 ) -> None:
     person, channel = await speaker(stage, locale), await stage.channel()
@@ -191,8 +189,8 @@ async def test_a_form_of_another_version_is_said_to_be_one(
     await check_given_back(stage, interaction, strings.modal_outdated, unique)
 
 
-async def test_a_form_is_for_the_place_that_it_was_opened_in(stage: Stage, unique: str) -> None:
-    """Whoever sends it off may have changed what it says it is for."""
+async def test_modal_with_another_channels_id_is_refused(stage: Stage, unique: str) -> None:
+    """The sender may have changed the custom id."""
     person, channel, other = (
         await speaker(stage, "en-US"),
         await stage.channel(),
@@ -209,7 +207,7 @@ async def test_a_form_is_for_the_place_that_it_was_opened_in(stage: Stage, uniqu
         await check_given_back(stage, interaction, why, unique)
 
 
-async def test_an_empty_form_that_does_nothing_is_not_given_back(stage: Stage, unique: str) -> None:
+async def test_empty_outdated_modal_returns_no_file(stage: Stage, unique: str) -> None:
     person, channel = await speaker(stage, "en-US"), await stage.channel()
     form = await stage.use(channel, "system", by=person)
     interaction = await sent(stage, form, "", custom_id=unique)
@@ -217,7 +215,7 @@ async def test_an_empty_form_that_does_nothing_is_not_given_back(stage: Stage, u
     assert len(await parts(stage, interaction)) == 1
 
 
-async def test_too_long_a_system_prompt_is_given_back(own_stage: Stage, unique: str) -> None:
+async def test_too_long_system_prompt_is_returned(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot(CONTEXT_TOKENS="1000", SYSTEM_PROMPT="Be kind."):
         form = await stage.use(await stage.channel(), "system")
@@ -229,7 +227,7 @@ async def test_too_long_a_system_prompt_is_given_back(own_stage: Stage, unique: 
 
 
 @LANGUAGES
-async def test_one_too_many_is_given_back(
+async def test_rate_limited_modal_text_is_returned(
     own_stage: Stage, unique: str, locale: str, strings: Sentences
 ) -> None:
     stage = own_stage

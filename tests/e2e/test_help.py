@@ -1,4 +1,4 @@
-"""The command /help: how to ask where one is, and what holds there."""
+"""The command /help: how to ask in this place, and which settings apply."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def helped(stage: Stage, channel: str, by: str = "Jun") -> list[str]:
-    """Return what /help says, line by line."""
+    """Return the lines of /help."""
     answer = await stage.use(channel, "help", by=by)
     assert answer["ephemeral"]
     return [line.removeprefix("* ") for line in answer["content"].splitlines()]
@@ -48,9 +48,7 @@ async def test_help_says_how_to_ask_here(stage: Stage, unique: str) -> None:
     ("denied", "first"),
     [("VIEW_CHANNEL", "help_ask_user_install"), ("CREATE_PUBLIC_THREADS", "help_ask_in_place")],
 )
-async def test_help_knows_what_the_bot_may_not_do_here(
-    stage: Stage, denied: str, first: str
-) -> None:
+async def test_help_reflects_missing_permissions(stage: Stage, denied: str, first: str) -> None:
     channel = await stage.channel()
     await stage.discord.edit_channel(channel, overwrites=[{"target": "ChatBot", "deny": [denied]}])
     lines = await helped(stage, channel)
@@ -59,9 +57,7 @@ async def test_help_knows_what_the_bot_may_not_do_here(
 
 
 @pytest.mark.parametrize("kind", ["guild", "group"])
-async def test_help_where_only_the_person_brought_the_bot(
-    stage: Stage, unique: str, kind: str
-) -> None:
+async def test_help_is_adapted_to_user_install(stage: Stage, unique: str, kind: str) -> None:
     person = await stage.person()
     await stage.discord.edit_user(person, installed_bot=True)
     lines = await helped(stage, await place_of_kind(stage, person, unique, kind), by=person)
@@ -72,7 +68,7 @@ async def test_help_where_only_the_person_brought_the_bot(
     assert not set(others) & set(lines)
 
 
-async def test_help_says_of_files_and_pictures_what_is_so(own_stage: Stage) -> None:
+async def test_help_mentions_files_and_images_only_if_enabled(own_stage: Stage) -> None:
     stage = own_stage
     kinds = {ENGLISH.help_files, ENGLISH.help_pdfs, ENGLISH.help_pictures}
     async with stage.bot(ATTACHMENT_BYTES="0"):
@@ -86,9 +82,7 @@ async def test_help_says_of_files_and_pictures_what_is_so(own_stage: Stage) -> N
         assert ENGLISH.help_pictures not in lines
 
 
-async def test_help_says_which_system_prompt_holds_but_not_what_it_is(
-    stage: Stage, unique: str
-) -> None:
+async def test_help_names_the_prompt_scope_but_not_its_text(stage: Stage, unique: str) -> None:
     guild = await stage.discord.create_guild(f"Guild {unique}")
     channel = str(guild["channels"]["general"])
     assert ENGLISH.help_prompt_default in await helped(stage, channel)

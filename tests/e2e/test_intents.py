@@ -1,4 +1,4 @@
-"""Without the message-content intent in the portal the bot goes on, and says so once."""
+"""The bot works without the message-content intent, and warns once."""
 
 from collections.abc import AsyncIterator
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def blind(stand_ins: Stage) -> AsyncIterator[Stage]:
-    """Run a stage where the intent is off in the portal."""
+    """Run a stage with the intent off in the portal."""
     async with (
         stand_ins.afresh(message_content=False) as stage,
         stage.bot(),
@@ -22,14 +22,14 @@ async def blind(stand_ins: Stage) -> AsyncIterator[Stage]:
         yield stage
 
 
-async def test_it_goes_on_without_the_intent_and_says_so_once(blind: Stage) -> None:
+async def test_bot_runs_without_the_intent_and_warns_once(blind: Stage) -> None:
     await blind.asked("Are you there?")
     said = [line for line in blind.log.splitlines() if "Message Content Intent is off" in line]
     assert len(said) == 1
     assert " WARNING " in said[0]
 
 
-async def test_mentions_replies_and_direct_messages_are_answered_all_the_same(
+async def test_mentions_replies_and_direct_messages_need_no_intent(
     blind: Stage, unique: str
 ) -> None:
     channel = await blind.channel(kind=2)
@@ -40,9 +40,7 @@ async def test_mentions_replies_and_direct_messages_are_answered_all_the_same(
     assert f"direct {unique}" in await blind.text_on(direct)
 
 
-async def test_a_follow_up_that_arrives_empty_is_hinted_at_once_in_its_thread(
-    blind: Stage, unique: str
-) -> None:
+async def test_empty_follow_up_gets_one_hint_per_thread(blind: Stage, unique: str) -> None:
     thread = (await blind.asked(f"first {unique}"))["id"]
     follow_up = await blind.discord.say(thread, "Mina", "Can you read this?")
     hint = await blind.shown(ENGLISH.hint_needs_mention, thread)
@@ -53,18 +51,14 @@ async def test_a_follow_up_that_arrives_empty_is_hinted_at_once_in_its_thread(
     await blind.shown(ENGLISH.hint_needs_mention, other)
 
 
-async def test_a_mention_in_its_thread_is_answered_without_the_intent(
-    blind: Stage, unique: str
-) -> None:
+async def test_mention_in_the_bots_thread_needs_no_intent(blind: Stage, unique: str) -> None:
     thread = (await blind.asked(f"first {unique}"))["id"]
     second = await blind.asked(f"second {unique}", channel=thread)
     assert f"second {unique}" in await blind.text_on(second)
     assert f"first {unique}" in await blind.memory_at(f"second {unique}")
 
 
-async def test_help_says_that_threads_need_a_mention_without_the_intent(
-    blind: Stage, unique: str
-) -> None:
+async def test_help_says_that_threads_need_a_mention(blind: Stage, unique: str) -> None:
     channel = await blind.channel()
     thread = (await blind.asked(f"first {unique}", channel=channel))["id"]
     lines = await helped(blind, channel)

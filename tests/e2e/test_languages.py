@@ -1,4 +1,4 @@
-"""English and Korean: who reads what, in servers, in direct messages and in commands."""
+"""English and Korean in servers, direct messages and commands."""
 
 import pytest
 
@@ -11,9 +11,7 @@ from tests.i18n.test_sentences import COMMANDS, OPTIONS
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_command_is_answered_in_the_language_of_whoever_gives_it(
-    stage: Stage, unique: str
-) -> None:
+async def test_command_is_answered_in_the_users_language(stage: Stage, unique: str) -> None:
     guild = await stage.discord.create_guild(f"Guild {unique}")
     channel = str(guild["channels"]["general"])
     assert (await stage.use(channel, "reset"))["content"] == ENGLISH.reset_nothing
@@ -28,7 +26,7 @@ async def test_a_command_is_answered_in_the_language_of_whoever_gives_it(
     assert form["modal"]["title"] == KOREAN.system_modal_title
 
 
-async def test_discord_shows_the_commands_in_korean_too(stage: Stage) -> None:
+async def test_commands_have_korean_names_and_descriptions(stage: Stage) -> None:
     commands = {one["name"]: one for one in await stage.discord.commands()}
     system = commands["system"]
     named = {name: one["name_localizations"] for name, one in commands.items()}
@@ -48,10 +46,8 @@ async def test_discord_shows_the_commands_in_korean_too(stage: Stage) -> None:
     ]
 
 
-async def test_each_person_is_offered_the_commands_in_their_language(
-    stage: Stage, unique: str
-) -> None:
-    """What they then use is called the same at the wire."""
+async def test_localized_command_name_works_for_a_korean_user(stage: Stage, unique: str) -> None:
+    """In the interaction the command has its English name."""
     person, channel = await stage.person(), await stage.channel()
     await stage.discord.edit_user(person, locale="ko")
     [help_command] = [
@@ -62,16 +58,14 @@ async def test_each_person_is_offered_the_commands_in_their_language(
     assert KOREAN.help_commands in told["content"]
 
 
-async def test_notices_are_in_the_language_that_a_community_prefers(
-    stage: Stage, unique: str
-) -> None:
+async def test_notices_use_the_guilds_preferred_locale(stage: Stage, unique: str) -> None:
     guild = await stage.discord.create_guild(f"Guild {unique}", locale="ko")
     await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
     question = await stage.asked(unique, channel=str(guild["channels"]["general"]))
     assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_output_truncated}")
 
 
-async def test_elsewhere_the_operator_chooses(own_stage: Stage, unique: str) -> None:
+async def test_direct_messages_use_the_configured_language(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot(LANGUAGE="ko"):
         person = await stage.person()
@@ -81,7 +75,7 @@ async def test_elsewhere_the_operator_chooses(own_stage: Stage, unique: str) -> 
         assert (await stage.text_on(question)).endswith(f"-# {KOREAN.model_output_truncated}")
 
 
-async def test_whose_language_is_not_spoken_is_told_of_commands_as_they_see_them(
+async def test_unsupported_locale_gets_english_command_names(
     own_stage: Stage,
 ) -> None:
     stage = own_stage

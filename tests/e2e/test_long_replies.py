@@ -1,4 +1,4 @@
-"""A reply that takes many messages, and one that was long thought about."""
+"""Replies of many messages, and reasoning before a reply."""
 
 import aiohttp
 import pytest
@@ -16,7 +16,7 @@ PARTS = 5  # by default
 LONG = "\n\n".join(f"## Part {number}\n\n" + "So it goes on. " * 100 for number in range(9))
 
 
-async def test_a_reply_of_many_messages_is_attached_as_a_whole(stage: Stage, unique: str) -> None:
+async def test_reply_of_too_many_messages_is_attached_as_a_file(stage: Stage, unique: str) -> None:
     script = Script(text=LONG, chunk_size=500, chunks_per_second=10)
     await stage.model.reply_when(f"long {unique}", script, times=1)
     question = await stage.asked(f"long {unique}")
@@ -29,7 +29,7 @@ async def test_a_reply_of_many_messages_is_attached_as_a_whole(stage: Stage, uni
     async with aiohttp.ClientSession() as web, web.get(file["url"]) as response:
         assert await response.text() == LONG.strip() + "\n"
     await stage.said(question["id"], "Mina", f"and {unique}")
-    assert "Part 8" in await stage.memory_at(f"and {unique}"), "it remembers all of it"
+    assert "Part 8" in await stage.memory_at(f"and {unique}"), "all of it is in the prompt"
     await stage.model.reply_when(f"long {unique}", "Short.", times=1)
     await stage.discord.press(question["id"], "Mina", last["id"], ReplyAction.REGENERATE)
 
@@ -41,10 +41,10 @@ async def test_a_reply_of_many_messages_is_attached_as_a_whole(stage: Stage, uni
     assert part["attachments"] == []
 
 
-async def test_no_line_of_a_long_answer_is_seen_twice_nor_two_buttons_to_stop_it(
+async def test_long_stream_shows_no_line_and_no_stop_button_twice(
     stage: Stage, unique: str
 ) -> None:
-    """From the first words to the last: a full message is what it is before the next one begins."""
+    """At any time during the stream: a message is final before the next one begins."""
     paragraphs = [f"{n}. {unique} " + f"So it goes on for {n} more. " * 25 for n in range(12)]
     answer = "\n\n".join(paragraphs)
     script = Script(text=answer, chunk_size=30, chunks_per_second=60)
@@ -61,9 +61,7 @@ async def test_no_line_of_a_long_answer_is_seen_twice_nor_two_buttons_to_stop_it
     assert essence(*(one["content"] for one in there[-1])) == essence(*final)
 
 
-async def test_what_is_still_thought_is_not_shown_but_how_long_it_took(
-    stage: Stage, unique: str
-) -> None:
+async def test_reasoning_is_hidden_but_its_duration_is_shown(stage: Stage, unique: str) -> None:
     pause = {"choices": [{"delta": {"reasoning_content": "Hidden thoughts."}}]}
     script = Script(
         text="Forty-two.", events_before=(pause,), first_token_delay_seconds=0, chunk_size=20
@@ -78,8 +76,8 @@ async def test_what_is_still_thought_is_not_shown_but_how_long_it_took(
     assert "Hidden" not in thought
 
 
-async def test_thinking_that_only_ends_by_a_tag_is_taken_back(stage: Stage, unique: str) -> None:
-    """Some servers put the opening tag into the prompt, so that only the closing one comes."""
+async def test_reasoning_with_only_a_closing_tag_is_removed(stage: Stage, unique: str) -> None:
+    """Some servers put the opening tag into the prompt, so only the closing tag is streamed."""
     pieces = (*("Hidden plan. " for _ in range(220)), "\n</think>", "\n\n", "Forty-two.")
     await stage.model.reply_when(f"plan {unique}", Script(chunks=pieces, chunks_per_second=110))
     question = await stage.ask(f"plan {unique}")

@@ -1,4 +1,4 @@
-"""What is remembered where."""
+"""Which history is in the prompt of which channel, thread and direct message."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.e2e.conftest import Stage
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_second_mention_in_a_channel_remembers_the_first(stage: Stage, unique: str) -> None:
+async def test_second_mention_in_a_channel_remembers_the_first(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.asked(f"first {unique}", channel=channel)
     await stage.asked(f"second {unique}", channel=channel)
@@ -20,9 +20,7 @@ async def test_a_second_mention_in_a_channel_remembers_the_first(stage: Stage, u
     assert f"first {unique}" in reply["content"]
 
 
-async def test_a_thread_remembers_its_channel_up_to_where_it_began(
-    stage: Stage, unique: str
-) -> None:
+async def test_thread_remembers_its_channel_up_to_its_start(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.asked(f"before {unique}", channel=channel)
     thread = (await stage.asked(f"beginning {unique}", channel=channel))["id"]
@@ -33,7 +31,7 @@ async def test_a_thread_remembers_its_channel_up_to_where_it_began(
     assert f"after {unique}" not in memory
 
 
-async def test_a_thread_that_a_person_made_remembers_its_channel_up_to_there(
+async def test_persons_thread_remembers_its_channel_up_to_its_start(
     stage: Stage, unique: str
 ) -> None:
     channel = await stage.channel()
@@ -47,7 +45,7 @@ async def test_a_thread_that_a_person_made_remembers_its_channel_up_to_there(
     assert f"after {unique}" not in memory
 
 
-async def test_threads_of_one_channel_never_see_each_other(stage: Stage, unique: str) -> None:
+async def test_threads_of_one_channel_share_no_history(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     one = (await stage.asked(f"one {unique}", channel=channel))["id"]
     other = (await stage.asked(f"other {unique}", channel=channel))["id"]
@@ -60,9 +58,7 @@ async def test_threads_of_one_channel_never_see_each_other(stage: Stage, unique:
     assert "inside" not in await stage.memory_at(f"in the channel {unique}")
 
 
-async def test_channels_and_direct_messages_never_leak_into_each_other(
-    stage: Stage, unique: str
-) -> None:
+async def test_channels_and_direct_messages_share_no_history(stage: Stage, unique: str) -> None:
     person, other = await stage.person(), await stage.person()
     await stage.asked(f"secret in a channel {unique}", author=person)
     await stage.said(await stage.discord.dm(person), person, f"secret in a DM {unique}")
@@ -78,9 +74,7 @@ async def test_channels_and_direct_messages_never_leak_into_each_other(
     assert "secret in a channel" not in memory
 
 
-async def test_a_question_without_any_reply_is_not_shown_to_the_model(
-    stage: Stage, unique: str
-) -> None:
+async def test_question_without_a_reply_is_not_in_the_prompt(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     await stage.model.reply_when(f"failing {unique}", Script(status=404))
@@ -89,7 +83,7 @@ async def test_a_question_without_any_reply_is_not_shown_to_the_model(
     assert unique not in await stage.memory_at(f"working {unique}")
 
 
-async def test_a_reply_that_was_cut_short_is_remembered_as_cut(stage: Stage, unique: str) -> None:
+async def test_truncated_reply_is_marked_in_the_prompt(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     cut = Script(text=f"half of the tale {unique}", finish_reason="length")
@@ -100,9 +94,7 @@ async def test_a_reply_that_was_cut_short_is_remembered_as_cut(stage: Stage, uni
     assert reply["content"] == f"half of the tale {unique}\n⟦this answer was cut short here⟧"
 
 
-async def test_questions_in_one_place_are_answered_in_their_order(
-    stage: Stage, unique: str
-) -> None:
+async def test_questions_in_one_channel_are_answered_in_order(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     slow = Script(text=f"slow answer {unique}", first_token_delay_seconds=0.5)

@@ -1,4 +1,4 @@
-"""The command /model: which model answers where, who may choose another, and from what."""
+"""The command /model: scopes, permissions, the list of models and its autocomplete."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,38 +29,38 @@ LISTED = Script(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def choosy(own_stage: Stage) -> AsyncIterator[Stage]:
-    """Run a stage whose operator offers two models beside the default."""
+    """Run a stage with two configured models beside the default."""
     async with own_stage.bot(OPENAI_MODELS="alpha, org/beta:2"):
         yield own_stage
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def listing(own_stage: Stage) -> AsyncIterator[Stage]:
-    """Run a stage whose operator leaves it to the API which models there are."""
+    """Run a stage that takes the list of models from the API."""
     await own_stage.model.list_models(LISTED)
     async with own_stage.bot():
         yield own_stage
 
 
 async def model_at(stage: Stage, text: str) -> str:
-    """Return which model was asked the newest question that contains *text*."""
+    """Return the model of the newest request with *text*."""
     return str((await stage.requests_with(text))[-1].body["model"])
 
 
 async def offered(stage: Stage, channel: str, typed: str = "", *, by: str = "Mina") -> list[Any]:
-    """Return what *by* is offered who has typed *typed*: the name and the value of each choice."""
+    """Return the autocomplete choices of *by* for *typed*, as pairs of name and value."""
     interaction = await stage.discord.autocomplete(channel, by, "model", "model", typed)
     choices = (await stage.answered(interaction))["choices"]
     return [(one["name"], one["value"]) for one in choices]
 
 
 async def a_guild_channel(stage: Stage, unique: str) -> str:
-    """Return a channel of a guild that no other test knows."""
+    """Return a channel of a guild that no other test uses."""
     guild = await stage.discord.create_guild(f"Guild {unique}")
     return str(guild["channels"]["general"])
 
 
-async def test_everybody_may_see_which_model_answers_and_why(choosy: Stage) -> None:
+async def test_model_command_shows_everyone_the_model_and_reason(choosy: Stage) -> None:
     channel = await choosy.channel()
     answer = await choosy.use(channel, "model", by="Jun")
     assert answer["ephemeral"]
@@ -70,7 +70,7 @@ async def test_everybody_may_see_which_model_answers_and_why(choosy: Stage) -> N
     ]
 
 
-async def test_a_chosen_model_answers_in_the_channel_and_its_threads(
+async def test_chosen_model_answers_in_the_channel_and_its_threads(
     choosy: Stage, unique: str
 ) -> None:
     channel, other = await choosy.channel(), await choosy.channel()
@@ -88,7 +88,7 @@ async def test_a_chosen_model_answers_in_the_channel_and_its_threads(
         assert lines == [ENGLISH.help_model.format(model="`org/beta:2`"), why]
 
 
-async def test_help_and_privacy_name_the_model_that_holds_here(choosy: Stage) -> None:
+async def test_help_and_privacy_name_the_channels_model(choosy: Stage) -> None:
     channel = await choosy.channel()
     await choosy.use(channel, "model", model="alpha")
     told = (await choosy.use(channel, "help", by="Jun"))["content"]
@@ -97,9 +97,7 @@ async def test_help_and_privacy_name_the_model_that_holds_here(choosy: Stage) ->
     assert ENGLISH.privacy_where.format(host="127.0.0.1", model="alpha") in privacy
 
 
-async def test_the_nearest_choice_holds_and_default_takes_it_back(
-    choosy: Stage, unique: str
-) -> None:
+async def test_nearest_scope_wins_and_default_clears_a_choice(choosy: Stage, unique: str) -> None:
     channel = await a_guild_channel(choosy, unique)
     thread = (await choosy.asked(unique, channel=channel))["id"]
     answer = await choosy.use(channel, "model", model="alpha", scope="server")
@@ -122,7 +120,7 @@ async def test_the_nearest_choice_holds_and_default_takes_it_back(
     assert choosy.rows("SELECT * FROM models WHERE scope_id = ?", int(channel)) == []
 
 
-async def test_people_rule_their_own_direct_messages(choosy: Stage, unique: str) -> None:
+async def test_model_choice_in_a_direct_message_affects_only_it(choosy: Stage, unique: str) -> None:
     person, other = await choosy.person(), await choosy.person()
     dm, others = await choosy.discord.dm(person), await choosy.discord.dm(other)
     answer = await choosy.use(dm, "model", by=person, model="alpha")
@@ -135,7 +133,7 @@ async def test_people_rule_their_own_direct_messages(choosy: Stage, unique: str)
     assert (answer["ephemeral"], answer["content"]) == (True, ENGLISH.refused_server_scope)
 
 
-async def test_who_may_not_is_refused_and_offered_nothing(choosy: Stage, unique: str) -> None:
+async def test_model_choice_needs_manage_server(choosy: Stage, unique: str) -> None:
     channel, person = await choosy.channel(), await choosy.person()
     answer = await choosy.use(channel, "model", by=person, model="alpha")
     assert (answer["ephemeral"], answer["content"]) == (True, ENGLISH.refused_permission)
@@ -146,7 +144,7 @@ async def test_who_may_not_is_refused_and_offered_nothing(choosy: Stage, unique:
     assert await offered(choosy, channel, "al", by=person) == [("alpha", "alpha")]
 
 
-async def test_only_what_is_offered_can_be_chosen(choosy: Stage, unique: str) -> None:
+async def test_only_offered_models_can_be_chosen(choosy: Stage, unique: str) -> None:
     channel = await choosy.channel()
     for name in ("gamma", "x" * 5000, "`@everyone`", " "):
         answer = await choosy.use(channel, "model", model=name)
@@ -156,7 +154,7 @@ async def test_only_what_is_offered_can_be_chosen(choosy: Stage, unique: str) ->
     assert await model_at(choosy, unique) == "stand-in"
 
 
-async def test_what_is_typed_is_completed_from_the_operators_list(choosy: Stage) -> None:
+async def test_autocomplete_uses_the_configured_models(choosy: Stage) -> None:
     """Without a call to the API."""
     channel = await choosy.channel()
     before = await choosy.model.requests()
@@ -170,7 +168,7 @@ async def test_what_is_typed_is_completed_from_the_operators_list(choosy: Stage)
     assert await choosy.model.requests() == before
 
 
-async def test_a_choice_and_its_sentences_in_korean_and_after_a_restart(
+async def test_model_choice_survives_a_restart_and_works_in_korean(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -185,13 +183,13 @@ async def test_a_choice_and_its_sentences_in_korean_and_after_a_restart(
         await stage.asked(f"first {unique}", channel=channel)
         told = (await stage.use(channel, "model", by=person))["content"].splitlines()
         assert told == [KOREAN.help_model.format(model="`alpha`"), KOREAN.model_reason_own]
-    async with stage.bot(OPENAI_MODELS="beta"):  # The operator took that model back.
+    async with stage.bot(OPENAI_MODELS="beta"):  # "alpha" is no longer configured.
         await stage.asked(f"second {unique}", channel=channel)
     assert await model_at(stage, f"first {unique}") == "alpha"
     assert await model_at(stage, f"second {unique}") == "stand-in"
 
 
-async def test_without_a_list_of_the_operator_the_api_says_what_there_is_and_until_when(
+async def test_models_and_shutdown_dates_come_from_the_api_by_default(
     listing: Stage, unique: str
 ) -> None:
     channel = await listing.channel()
@@ -208,7 +206,7 @@ async def test_without_a_list_of_the_operator_the_api_says_what_there_is_and_unt
     answer = await listing.use(channel, "model", model="gone-model")
     assert "`old-model`, `new-model`" in answer["content"]
     asked = [one for one in await listing.model.requests() if one.path.endswith("/models")]
-    assert len(asked) == 1, "what it said is kept in mind"
+    assert len(asked) == 1, "the list is cached"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +223,7 @@ async def test_without_a_list_of_the_operator_the_api_says_what_there_is_and_unt
     ],
     ids=lambda script: str(script.body)[:20],
 )
-async def test_an_api_that_lists_nothing_leaves_the_default_to_choose(
+async def test_only_the_default_is_offered_if_the_api_lists_nothing(
     own_stage: Stage, listed: Script
 ) -> None:
     await own_stage.model.list_models(listed)
@@ -240,10 +238,10 @@ async def test_an_api_that_lists_nothing_leaves_the_default_to_choose(
         assert own_stage.rows("SELECT model FROM models") == [("stand-in",)]
 
 
-async def test_a_slow_list_keeps_nobody_who_types_waiting_and_is_asked_for_once(
+async def test_slow_model_list_is_fetched_once_without_delay(
     own_stage: Stage,
 ) -> None:
-    """Discord gives 3 s for what is typed, and 15 minutes to who was told to wait."""
+    """Autocomplete must respond within 3 s; a deferred command has 15 minutes."""
     slow = Script(body=LISTED.body, stall_before_seconds=5.0)
     await own_stage.model.list_models(slow)
     async with own_stage.bot(), asyncio.timeout(PATIENCE_SECONDS):
@@ -257,7 +255,7 @@ async def test_a_slow_list_keeps_nobody_who_types_waiting_and_is_asked_for_once(
         assert len(asked) == 1
 
 
-async def test_of_a_long_list_25_are_offered_and_long_names_can_be_typed(
+async def test_autocomplete_offers_25_models_and_accepts_typed_names(
     own_stage: Stage,
 ) -> None:
     long = "m" * 150
@@ -273,7 +271,7 @@ async def test_of_a_long_list_25_are_offered_and_long_names_can_be_typed(
         assert own_stage.rows("SELECT model FROM models") == [(long,)]
 
 
-async def test_where_the_bot_does_not_work_nothing_is_offered(
+async def test_autocomplete_offers_nothing_in_a_disallowed_guild(
     own_stage: Stage, unique: str
 ) -> None:
     await own_stage.discord.settings(interaction_deadline_seconds=1.0)
@@ -291,15 +289,17 @@ async def test_where_the_bot_does_not_work_nothing_is_offered(
         await own_stage.discord.settings(interaction_deadline_seconds=3.0)
 
 
-async def test_what_comes_too_late_for_who_types_is_no_failure(choosy: Stage) -> None:
-    """As when they typed on: the conduct of all bots is checked at the end, and their logs."""
+async def test_late_autocomplete_is_not_an_error(choosy: Stage) -> None:
+    """As when the person types on; the check of the stage would find an error in the log."""
     late = {"message": "Unknown interaction", "code": 10062}
     await choosy.discord.fault("answer", method="POST", path="/callback", status=404, body=late)
     await choosy.discord.autocomplete(await choosy.channel(), "Mina", "model", "model", "")
     await choosy.logged("Cannot autocomplete model: NotFound")
 
 
-async def test_a_choice_goes_with_its_channel_and_its_server(choosy: Stage, unique: str) -> None:
+async def test_model_choice_is_deleted_with_its_channel_or_guild(
+    choosy: Stage, unique: str
+) -> None:
     channel = await a_guild_channel(choosy, unique)
     await choosy.use(channel, "model", model="alpha", scope="server")
     other = str((await choosy.discord.create_channel("other", guild=f"Guild {unique}"))["id"])

@@ -1,4 +1,4 @@
-"""What is kept of a person: said, given, and forgotten when they ask for it."""
+"""The data of a person: /privacy, /export, /forget-me and RETENTION_DAYS."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ COUNTED = {"prompt_tokens": 30, "completion_tokens": 4, "total_tokens": 34}
 
 
 async def counted(stage: Stage, person: str) -> None:
-    """Return when something is counted for a person: that comes after the answer."""
+    """Return when the usage of a person is stored, which happens after the answer."""
     user = int((await stage.discord.look())["users"][person])
 
     async def is_counted() -> bool:
@@ -29,7 +29,7 @@ async def counted(stage: Stage, person: str) -> None:
 
 
 async def exported(stage: Stage, channel: str, by: str) -> list[dict[str, Any]]:
-    """Return the exchanges that *by* gets as a file."""
+    """Return the exchanges that /export sends to *by*."""
     answer = await told(stage, await stage.discord.command(channel, by, "export", {}))
     found = await file_of(answer, EXPORT_NAME)
     assert answer["content"] == ENGLISH.export_done.format(count=len(found))
@@ -37,14 +37,14 @@ async def exported(stage: Stage, channel: str, by: str) -> list[dict[str, Any]]:
 
 
 async def file_of(answer: Message, name: str) -> list[dict[str, Any]]:
-    """Return what the file of that name holds that came with an answer."""
+    """Return the content of the attachment *name* of a response."""
     [url] = [one["url"] for one in answer["message"]["attachments"] if one["filename"] == name]
     async with aiohttp.ClientSession() as web, web.get(url) as response:
         return list(json.loads(await response.read()))
 
 
 async def told(stage: Stage, interaction: str, *, other_than: str = "") -> Message:
-    """Return what an interaction is answered with once that says something, for one alone."""
+    """Return the ephemeral response to an interaction once it has content."""
     answer: Message = {}
 
     async def answered() -> bool:
@@ -58,7 +58,7 @@ async def told(stage: Stage, interaction: str, *, other_than: str = "") -> Messa
 
 
 async def forget(stage: Stage, channel: str, by: str, sure: str = ENGLISH.forget_me_sure) -> str:
-    """Let *by* have all forgotten; return what is said in the end."""
+    """Let *by* use /forget-me and confirm; return the final text."""
     asked = await told(stage, await stage.discord.command(channel, by, "forget-me", {}))
     assert asked["content"] == sure
     pressed = await stage.discord.press(channel, by, asked["message"]["id"], FORGET)
@@ -67,7 +67,7 @@ async def forget(stage: Stage, channel: str, by: str, sure: str = ENGLISH.forget
     return str(answer["content"])
 
 
-async def test_privacy_says_what_is_kept_where_it_goes_and_for_how_long(stage: Stage) -> None:
+async def test_privacy_names_stored_data_host_and_retention(stage: Stage) -> None:
     answer = await stage.use(await stage.channel(), "privacy", by="Jun")
     assert answer["ephemeral"]
     assert ENGLISH.privacy_where.format(host="127.0.0.1", model="stand-in") in answer["content"]
@@ -75,9 +75,7 @@ async def test_privacy_says_what_is_kept_where_it_goes_and_for_how_long(stage: S
     assert ENGLISH.privacy_usage in answer["content"]
 
 
-async def test_export_gives_a_person_all_of_theirs_and_nothing_else(
-    stage: Stage, unique: str
-) -> None:
+async def test_export_contains_only_the_persons_own_exchanges(stage: Stage, unique: str) -> None:
     person, other = await stage.person(), await stage.person()
     channel, dm = await stage.channel(), await stage.discord.dm(person)
     await stage.asked(f"{unique} first", channel=channel, author=person)
@@ -91,9 +89,7 @@ async def test_export_gives_a_person_all_of_theirs_and_nothing_else(
     assert theirs["id"] not in json.dumps(found)
 
 
-async def test_export_gives_what_was_counted_too_also_when_the_words_are_gone(
-    stage: Stage, unique: str
-) -> None:
+async def test_export_contains_usage_even_after_a_reset(stage: Stage, unique: str) -> None:
     person = await stage.person()
     dm = await stage.discord.dm(person)
     await stage.model.reply_when(unique, Script(text="x", usage=COUNTED))
@@ -112,20 +108,18 @@ async def test_export_gives_what_was_counted_too_also_when_the_words_are_gone(
     assert await file_of(answer, EXPORT_NAME) == []
 
 
-async def test_who_asked_nothing_is_told_so(stage: Stage) -> None:
+async def test_export_says_if_nothing_is_stored(stage: Stage) -> None:
     channel, person = await stage.channel(), await stage.person()
     answer = await told(stage, await stage.discord.command(channel, person, "export", {}))
     assert answer["content"] == ENGLISH.export_nothing
 
 
-async def test_forget_me_forgets_in_every_place_also_where_others_quote(
-    stage: Stage, unique: str
-) -> None:
+async def test_forget_me_erases_all_exchanges_and_quotes(stage: Stage, unique: str) -> None:
     person, other = await stage.person(), await stage.person()
     channel, dm = await stage.channel(), await stage.discord.dm(person)
     await stage.asked(f"{unique} mine", channel=channel, author=person)
     await stage.said(dm, person, f"{unique} in private")
-    await stage.model.reply_when("what of it?", Script(text="Fine."))  # It repeats nothing.
+    await stage.model.reply_when("what of it?", Script(text="Fine."))  # without the question
     said = await stage.discord.say(channel, person, f"{unique} just said")
     await stage.said(
         channel, other, f"{stage.discord.bot_mention} what of it?", reply_to=said["id"]
@@ -144,7 +138,7 @@ async def test_forget_me_forgets_in_every_place_also_where_others_quote(
     assert len(await exported(stage, channel, other)) == 2
 
 
-async def test_the_button_works_after_a_restart_and_in_korean(
+async def test_forget_me_button_works_after_a_restart_in_korean(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -161,7 +155,7 @@ async def test_the_button_works_after_a_restart_and_in_korean(
         assert answer["content"] == KOREAN.forget_me_done.format(count=1)
 
 
-async def test_an_answer_that_is_being_made_ends_without_a_word(stage: Stage, unique: str) -> None:
+async def test_forget_me_deletes_a_streaming_answer(stage: Stage, unique: str) -> None:
     person, channel = await stage.person(), await stage.channel()
     await stage.model.reply_when(
         unique, Script(text="It goes on. " * 200, chunk_size=12, chunks_per_second=5.0)
@@ -176,7 +170,9 @@ async def test_an_answer_that_is_being_made_ends_without_a_word(stage: Stage, un
     await until(gone)
 
 
-async def test_what_is_kept_too_long_is_forgotten(own_stage: Stage, unique: str) -> None:
+async def test_exchanges_and_usage_expire_after_retention_days(
+    own_stage: Stage, unique: str
+) -> None:
     stage = own_stage
     async with stage.bot():
         question = await stage.asked(unique)

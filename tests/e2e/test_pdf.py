@@ -1,4 +1,4 @@
-"""PDFs that come with a question: what the model gets of them, and what people are told."""
+"""PDFs with a question: their text in the prompt, and the notices about them."""
 
 import base64
 from typing import Any
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def a_pdf(data: bytes, filename: str = "notes.pdf", **more: Any) -> dict[str, Any]:
-    """Return a PDF as the stand-in takes it for an attachment."""
+    """Return a PDF as an attachment in the form that the stand-in expects."""
     content = base64.b64encode(data).decode()
     return {
         "filename": filename,
@@ -23,8 +23,8 @@ def a_pdf(data: bytes, filename: str = "notes.pdf", **more: Any) -> dict[str, An
     } | more
 
 
-async def test_a_pdf_is_read_with_the_question_and_remembered(stage: Stage, unique: str) -> None:
-    """By what is in it: neither its name nor what Discord calls it says that it is one."""
+async def test_pdf_is_read_with_its_question_and_remembered(stage: Stage, unique: str) -> None:
+    """It is recognized by its content: neither the name nor the content type shows it."""
     file = a_pdf(pdf("Point one: the harbour.", "Point two."), "notes", content_type=None)
     question = await asked_with(stage, f"{unique} what is point one?", file)
     [*_, asked] = await stage.prompt_with(unique)
@@ -35,14 +35,14 @@ async def test_a_pdf_is_read_with_the_question_and_remembered(stage: Stage, uniq
     assert told in await stage.memory_at(f"{unique}b")
 
 
-async def test_a_pdf_without_words_is_the_question(stage: Stage) -> None:
+async def test_pdf_without_message_text_is_the_question(stage: Stage) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     await stage.said(dm, person, "", attachments=[a_pdf(pdf(f"Who is {person}?"))])
     [*_, asked] = await stage.prompt_with(f"Who is {person}?")
     assert asked["content"].endswith(f"⟦file notes.pdf⟧\nWho is {person}?")
 
 
-async def test_a_pdf_that_is_replied_to_is_read(stage: Stage, unique: str) -> None:
+async def test_pdf_of_the_replied_to_message_is_read(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     shown = await stage.discord.say(channel, "Jun", "", attachments=[a_pdf(pdf("The plan."))])
     text = f"{stage.discord.bot_mention} {unique}"
@@ -51,13 +51,13 @@ async def test_a_pdf_that_is_replied_to_is_read(stage: Stage, unique: str) -> No
     assert "⟦file notes.pdf⟧\nThe plan.\n⟦Mina" in asked["content"]
 
 
-async def test_a_text_that_names_pdfs_is_a_text(stage: Stage, unique: str) -> None:
+async def test_text_file_that_mentions_pdf_is_read_as_text(stage: Stage, unique: str) -> None:
     await asked_with(stage, unique, a_file("A PDF begins with %PDF-1.7.", "about.txt"))
     [*_, asked] = await stage.prompt_with(unique)
     assert asked["content"].endswith("⟦file about.txt⟧\nA PDF begins with %PDF-1.7.")
 
 
-async def test_pdfs_that_are_not_read_are_said_with_the_reason(stage: Stage, unique: str) -> None:
+async def test_unread_pdfs_are_named_with_the_reason(stage: Stage, unique: str) -> None:
     question = await asked_with(
         stage,
         unique,
@@ -85,8 +85,8 @@ async def test_pdfs_that_are_not_read_are_said_with_the_reason(stage: Stage, uni
     assert "⟦file book.pdf⟧\npage\n\npage" in asked["content"]
 
 
-async def test_a_pdf_that_takes_too_much_holds_up_nobody(stage: Stage, unique: str) -> None:
-    """It is packed a thousandfold, and may take 20 s until it is given up."""
+async def test_pdf_bomb_delays_no_other_question(stage: Stage, unique: str) -> None:
+    """It is compressed a thousandfold; the bot gives up after at most 20 s."""
     channel = await stage.channel()
     text = f"{stage.discord.bot_mention} {unique}"
     bomb = [a_pdf(swelling(20), "bomb.pdf")]
@@ -99,8 +99,8 @@ async def test_a_pdf_that_takes_too_much_holds_up_nobody(stage: Stage, unique: s
     assert "bomb.pdf" not in asked["content"]
 
 
-async def test_a_bot_without_the_extra_says_so(own_stage: Stage, unique: str) -> None:
-    """Hidden from it by a package of that name that is none."""
+async def test_pdf_gets_a_notice_if_pypdf_is_missing(own_stage: Stage, unique: str) -> None:
+    """An import hook hides the package."""
     stage = own_stage
     folder = stage.folder / "without"
     folder.mkdir()
@@ -113,6 +113,6 @@ async def test_a_bot_without_the_extra_says_so(own_stage: Stage, unique: str) ->
         assert ENGLISH.help_pdfs not in answer["content"]
 
 
-async def test_help_tells_of_pdfs(stage: Stage) -> None:
+async def test_help_mentions_pdfs(stage: Stage) -> None:
     answer = await stage.use(await stage.channel(), "help")
     assert ENGLISH.help_pdfs in answer["content"]

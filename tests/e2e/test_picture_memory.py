@@ -1,4 +1,4 @@
-"""Many questions with large pictures while the model is silent: what the bot holds of them."""
+"""Memory use with many questions with large images while the model is silent."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,10 @@ STREAM: Final = (
 
 @dataclass
 class SilentModel:
-    """An API that takes requests and says nothing until it is told to, or no more than that."""
+    """An API that reads requests and waits for *speaks* before it answers.
+
+    If *begins*, it sends the response head at once.
+    """
 
     begins: bool
     base_url: str = ""
@@ -76,10 +79,10 @@ async def answered(stage: Stage, question: Message) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("begins", [False, True])
-async def test_many_large_pictures_and_a_silent_model_do_not_fill_the_memory(
+async def test_large_images_with_a_silent_model_use_bounded_memory(
     own_stage: Stage, begins: bool
 ) -> None:
-    """All are answered in the end, with their pictures. What is sent is not held any more."""
+    """All questions are answered with their images; sent images are freed."""
     stage = own_stage
     async with (
         silent_model(begins=begins) as model,
@@ -97,7 +100,7 @@ async def test_many_large_pictures_and_a_silent_model_do_not_fill_the_memory(
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await model.has_all.wait()
         else:
-            await asyncio.sleep(8)  # What is held now would be all of it, without a bound.
+            await asyncio.sleep(8)  # Without a bound, all images would be in memory by now.
             assert not model.has_all.is_set()
         model.speaks.set()
         for question in questions:

@@ -1,4 +1,4 @@
-"""Pictures that come with a question: what the model sees of them, and what people are told."""
+"""Images with a question: which ones the model gets, and the notices about them."""
 
 from typing import Any
 
@@ -19,27 +19,27 @@ WEBP = b"RIFF\x0c\x00\x00\x00WEBPVP8L\x00\x00\x00\x00"
 
 
 def urls(turn: dict[str, Any]) -> list[str]:
-    """Return the addresses of the images in one message to the model."""
+    """Return the URLs of the images in one message of a prompt."""
     return [part["image_url"]["url"] for part in images_of(turn)]
 
 
 async def seen(stage: Stage, text: str) -> list[list[str]]:
-    """Return the images that the model was given with *text*, by the turns of people."""
+    """Return the images of each user turn in the prompt with *text*."""
     return [urls(turn) for turn in await stage.prompt_with(text) if turn["role"] == "user"]
 
 
 async def people_wrote(stage: Stage, text: str) -> str:
-    """Return what people said in the prompt with *text*: the stand-in repeats it in its answers."""
+    """Return the user turns of the prompt with *text*; the stand-in's answers repeat them."""
     prompt = await stage.prompt_with(text)
     return "\n".join(text_of(turn) for turn in prompt if turn["role"] == "user")
 
 
 async def fetches(stage: Stage) -> int:
-    """Return how often files were asked for."""
+    """Return how often files were fetched."""
     return len(await stage.discord.events(types=["cdn_request"]))
 
 
-async def test_a_picture_goes_to_the_model_with_the_question(stage: Stage, unique: str) -> None:
+async def test_image_is_sent_to_the_model_with_its_question(stage: Stage, unique: str) -> None:
     question = await asked_with(stage, f"{unique} what is this?", a_picture(png(7)))
     [*_, asked] = await stage.prompt_with(unique)
     assert asked["content"] == [
@@ -51,10 +51,10 @@ async def test_a_picture_goes_to_the_model_with_the_question(stage: Stage, uniqu
     ]
     assert "\n-#" not in await stage.text_on(question)
     rows = stage.rows("SELECT files FROM exchanges WHERE message_id = ?", question["id"])
-    assert rows == [("⟦picture photo.png⟧",)], "of the picture itself nothing is kept"
+    assert rows == [("⟦picture photo.png⟧",)], "the image itself is not stored"
 
 
-async def test_what_a_picture_is_is_told_by_what_is_in_it(stage: Stage, unique: str) -> None:
+async def test_image_type_is_detected_by_content(stage: Stage, unique: str) -> None:
     kinds = {"image/gif": GIF, "image/jpeg": JPEG, "image/webp": WEBP}
     pictures = [a_picture(data, "x.png") for data in kinds.values()]
     await asked_with(stage, unique, *pictures, a_picture(JPEG, "data", None))
@@ -62,13 +62,13 @@ async def test_what_a_picture_is_is_told_by_what_is_in_it(stage: Stage, unique: 
     assert await seen(stage, unique) == [[*urls, data_url(JPEG, "image/jpeg")]]
 
 
-async def test_a_picture_without_words_is_the_question(stage: Stage) -> None:
+async def test_image_without_text_is_the_question(stage: Stage) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     await stage.said(dm, person, "", attachments=[a_picture(png(8), f"{person}.png")])
     assert await seen(stage, f"picture {person}.png") == [[data_url(png(8))]]
 
 
-async def test_a_mention_with_a_picture_alone_opens_a_thread(stage: Stage) -> None:
+async def test_mention_with_only_an_image_opens_a_thread(stage: Stage) -> None:
     person = await stage.person()
     question = await asked_with(stage, "", a_picture(png(9), f"{person}.png"))
     assert await seen(stage, f"picture {person}.png") == [[data_url(png(9))]]
@@ -76,7 +76,7 @@ async def test_a_mention_with_a_picture_alone_opens_a_thread(stage: Stage) -> No
     assert (thread["id"], thread["name"]) == (question["id"], f"{person}.png")
 
 
-async def test_pictures_and_text_files_go_together(stage: Stage, unique: str) -> None:
+async def test_images_and_text_files_are_sent_together(stage: Stage, unique: str) -> None:
     files = (a_file("one", "a.txt"), a_picture(png(1)), a_file("two", "b.txt"))
     question = await asked_with(stage, unique, *files)
     [*_, asked] = await stage.prompt_with(unique)
@@ -86,11 +86,11 @@ async def test_pictures_and_text_files_go_together(stage: Stage, unique: str) ->
     assert urls(asked) == [data_url(png(1))]
     await stage.said(question["id"], "Mina", f"{unique}b")
     assert await seen(stage, f"{unique}b") == [[data_url(png(1))], []]
-    assert await fetched(stage, question) == 4, "what the texts say is kept"
+    assert await fetched(stage, question) == 4, "the text files are stored"
 
 
-async def test_a_reply_to_a_picture_shows_it(stage: Stage, unique: str) -> None:
-    """The message holds nothing else; it is quoted for its picture, and its text file is read."""
+async def test_reply_to_an_image_sends_the_image(stage: Stage, unique: str) -> None:
+    """The message contains only the image and a text file; it is quoted, and the file is read."""
     channel = await stage.channel()
     files = [a_picture(png(20)), a_file("The notes.", "notes.txt")]
     shown = await stage.discord.say(channel, "Jun", "", attachments=files)
@@ -108,7 +108,7 @@ async def test_a_reply_to_a_picture_shows_it(stage: Stage, unique: str) -> None:
     assert "The notes." in await stage.memory_at(f"{unique}b")
 
 
-async def test_a_forwarded_picture_is_seen_in_a_direct_message(stage: Stage, unique: str) -> None:
+async def test_forwarded_image_is_sent_in_a_direct_message(stage: Stage, unique: str) -> None:
     elsewhere = await stage.channel()
     picture = a_picture(png(21), f"{unique}.png")
     source = await stage.discord.say(elsewhere, "Mina", "", attachments=[picture])
@@ -121,10 +121,10 @@ async def test_a_forwarded_picture_is_seen_in_a_direct_message(stage: Stage, uni
 
 
 @pytest.mark.parametrize("replies", [True, False])
-async def test_a_question_about_a_forwarded_picture_shows_it(
+async def test_question_about_a_forwarded_image_sends_the_image(
     stage: Stage, unique: str, replies: bool
 ) -> None:
-    """It replies to the forward, or is the comment that the client sends behind it."""
+    """It replies to the forward, or is the comment that the client sends after it."""
     channel, person = await stage.channel(), await stage.person()
     files = [a_picture(png(22)), a_file("The notes.", "notes.txt")]
     source = await stage.discord.say(channel, "Jun", "", attachments=files)
@@ -139,9 +139,7 @@ async def test_a_question_about_a_forwarded_picture_shows_it(
     assert await seen(stage, f"{unique}b") == [[data_url(png(22))], []]
 
 
-async def test_an_edit_of_what_is_quoted_keeps_what_its_file_says(
-    stage: Stage, unique: str
-) -> None:
+async def test_edit_of_quoted_message_keeps_its_file_text(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     file = a_file("The notes.", "notes.txt")
     shown = await stage.discord.say(channel, "Jun", "Look:", attachments=[file])
@@ -158,13 +156,13 @@ async def test_an_edit_of_what_is_quoted_keeps_what_its_file_says(
     assert "The notes." not in memory
 
 
-async def test_later_turns_see_a_picture_again_while_it_stands(stage: Stage, unique: str) -> None:
+async def test_later_prompts_resend_an_image_until_it_is_removed(stage: Stage, unique: str) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     pictures = [a_picture(png(1), "a.png"), a_picture(png(2), "b.png")]
     first = await stage.said(dm, person, f"{unique} one", attachments=pictures)
     await stage.said(dm, person, f"{unique} two")
     assert await seen(stage, f"{unique} two") == [[data_url(png(1)), data_url(png(2))], []]
-    assert await fetched(stage, first) == 4, "what is kept is not the picture"
+    assert await fetched(stage, first) == 4, "the image is fetched again"
     kept = [first["attachments"][1]["id"]]
     await stage.discord.edit(dm, first["id"], f"{unique} one", attachments=kept)
     await stage.said(dm, person, f"{unique} three")
@@ -172,9 +170,7 @@ async def test_later_turns_see_a_picture_again_while_it_stands(stage: Stage, uni
     assert "a.png" not in await people_wrote(stage, f"{unique} three")
 
 
-async def test_the_newest_pictures_are_shown_again_and_the_others_named(
-    stage: Stage, unique: str
-) -> None:
+async def test_newest_images_are_resent_and_older_ones_are_named(stage: Stage, unique: str) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     for number in range(4):
         picture = a_picture(png(number), f"{number}.png")
@@ -184,7 +180,7 @@ async def test_the_newest_pictures_are_shown_again_and_the_others_named(
     assert f"{unique} 0\n⟦picture 0.png⟧" in await stage.memory_at(f"{unique} 3")
 
 
-async def test_a_picture_that_is_gone_is_named_without_a_word(stage: Stage, unique: str) -> None:
+async def test_missing_image_is_named_without_a_notice(stage: Stage, unique: str) -> None:
     dm = await stage.discord.dm(person := await stage.person())
     first = await stage.said(dm, person, unique, attachments=[a_picture(png(3))])
     gone = {"message": "Unknown Message", "code": 10008}
@@ -196,9 +192,7 @@ async def test_a_picture_that_is_gone_is_named_without_a_word(stage: Stage, uniq
     assert "\n-#" not in await stage.text_on(second)
 
 
-async def test_pictures_that_are_not_seen_are_said_with_the_reason(
-    stage: Stage, unique: str
-) -> None:
+async def test_unsent_images_are_named_with_the_reason(stage: Stage, unique: str) -> None:
     elsewhere = await stage.discord.say(
         await stage.channel(), "Jun", "", attachments=[a_picture(png(4))]
     )
@@ -230,8 +224,8 @@ async def test_pictures_that_are_not_seen_are_said_with_the_reason(
     assert await fetched(stage, elsewhere) == 0
 
 
-async def test_more_pictures_than_there_is_room_for_are_named(stage: Stage, unique: str) -> None:
-    """Ten at 765 tokens are all that 8,000 hold; twelve come with what is replied to."""
+async def test_images_over_the_budget_are_named(stage: Stage, unique: str) -> None:
+    """8,000 tokens fit ten images of 765 tokens; here are twelve, six of them quoted."""
     channel = await stage.channel()
     pictures = [a_picture(png(number), f"{number}.png") for number in range(6)]
     shown = await stage.discord.say(channel, "Jun", "", attachments=pictures)
@@ -255,10 +249,10 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("status", "message", "for_good"), REFUSALS)
-async def test_a_question_whose_pictures_are_refused_is_asked_without(
+async def test_question_is_retried_without_refused_images(
     own_stage: Stage, unique: str, status: int, message: str, for_good: bool
 ) -> None:
-    """What a model never takes is not sent to it again; one bad picture says nothing of others."""
+    """No images follow if the model takes none; after one bad image, others are still sent."""
     stage = own_stage
     body = {"error": {"message": f"{message} {data_url(png(3))}", "code": status}}
     await stage.model.reply_when(unique, Script(status=status, body=body), times=1)
@@ -279,7 +273,7 @@ async def test_a_question_whose_pictures_are_refused_is_asked_without(
         assert data_url(png(3))[40:] not in stage.log
 
 
-async def test_a_picture_is_seen_again_after_a_restart(own_stage: Stage, unique: str) -> None:
+async def test_image_is_sent_again_after_a_restart(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         question = await asked_with(stage, f"{unique} one", a_picture(png(30)))
@@ -290,10 +284,8 @@ async def test_a_picture_is_seen_again_after_a_restart(own_stage: Stage, unique:
     assert shown == [[data_url(png(30))], [data_url(png(31))], []]
 
 
-async def test_a_question_that_a_restart_cut_is_asked_again_with_its_picture(
-    own_stage: Stage, unique: str
-) -> None:
-    """Its first attempt looked at the files already: now they come by the message's id."""
+async def test_resumed_question_is_asked_with_its_image(own_stage: Stage, unique: str) -> None:
+    """The second attempt fetches the files again by the message id."""
     stage = own_stage
     await stage.model.reply_when(unique, Script(text="Slow. " * 90, chunks_per_second=4), times=1)
     channel = await stage.channel()
@@ -307,10 +299,8 @@ async def test_a_question_that_a_restart_cut_is_asked_again_with_its_picture(
     assert [urls(one.body["messages"][-1]) for one in requests] == [[data_url(png(32))]] * 2
 
 
-async def test_what_pictures_cost_is_learnt_from_what_the_api_counts(
-    own_stage: Stage, unique: str
-) -> None:
-    """A model that asks 2,200 tokens of each: four do not fit, though they seemed to before."""
+async def test_image_token_cost_is_learned_from_api_usage(own_stage: Stage, unique: str) -> None:
+    """At 2,200 tokens each, four images do not fit; before the first answer they seem to."""
     stage = own_stage
     await stage.model.change(image_tokens=2200)
     pictures = [a_picture(png(number), f"{number}.png") for number in range(4)]
@@ -325,9 +315,7 @@ async def test_what_pictures_cost_is_learnt_from_what_the_api_counts(
     assert stage.rows("SELECT factor FROM calibrations WHERE model = 'stand-in'") == []
 
 
-async def test_without_image_turns_pictures_are_not_looked_at(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_images_are_not_fetched_if_image_turns_is_zero(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot(IMAGE_TURNS="0"):
         before = await fetches(stage)
@@ -341,7 +329,7 @@ async def test_without_image_turns_pictures_are_not_looked_at(
         assert await fetches(stage) == before
 
 
-async def test_pictures_are_told_of_in_help_and_privacy(stage: Stage) -> None:
+async def test_help_and_privacy_mention_images(stage: Stage) -> None:
     channel = await stage.channel()
     shown: list[Message] = [await stage.use(channel, name) for name in ("help", "privacy")]
     assert ENGLISH.help_pictures in shown[0]["content"]

@@ -1,4 +1,4 @@
-"""Buttons under what one person alone sees: each press brings the token that changes it."""
+"""Buttons under ephemeral replies: each press brings a token to edit the message."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LONG = "All is well in the harbour tonight. " * 100
 TOKEN_SECONDS = 6.0
-LATER_HOURS = 0.3  # Discord: a token is good for 0.25
+LATER_HOURS = 0.3  # Discord: a token expires after 0.25
 
 
 async def press(stage: Stage, by: str, shown: Message, offer: ReplyAction) -> str:
@@ -48,7 +48,7 @@ async def shows(stage: Stage, interaction: str, text: str) -> Message:
     return found
 
 
-async def test_it_is_made_anew_after_a_restart_and_when_the_commands_token_is_over(
+async def test_private_regenerate_works_after_restart_and_token_expiry(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -77,7 +77,7 @@ async def test_it_is_made_anew_after_a_restart_and_when_the_commands_token_is_ov
     assert await stage.discord.messages(place) == []
 
 
-async def test_one_that_its_limit_cut_is_continued(stage: Stage, unique: str) -> None:
+async def test_private_truncated_reply_can_be_continued(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(
         unique, Script(text="The beginning", finish_reason="length"), times=1
@@ -92,18 +92,16 @@ async def test_one_that_its_limit_cut_is_continued(stage: Stage, unique: str) ->
     await over(stage, interaction, "answered")
 
 
-async def test_what_takes_several_messages_has_no_button_that_could_change_one_alone(
-    stage: Stage, unique: str
-) -> None:
+async def test_private_reply_of_several_messages_has_no_buttons(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, Script(text=LONG), times=1)
     assert [actions(one) for one in await asked(stage, place, person, unique)] == [[], []]
 
 
-async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: str) -> None:
-    """Neither under one of several messages, nor under one that Continue made so."""
+async def test_truncation_notice_names_only_existing_buttons(stage: Stage, unique: str) -> None:
+    """Neither for a reply of several messages nor for one that Continue makes so long."""
     person, place = await stage.person(), await stage.channel()
-    # The answers end at their own limit: an end of the window would be learned.
+    # At the reply limit, as the bot would learn the size of a full context window.
     usage = {"prompt_tokens": 300, "completion_tokens": 2000, "total_tokens": 2300}
     cut = Script(text=LONG, finish_reason="length", usage=usage)
     await stage.model.reply_when(f"{unique} long", cut, times=1)
@@ -125,7 +123,7 @@ async def test_no_button_is_spoken_of_where_there_is_none(stage: Stage, unique: 
     assert actions(last) == []
 
 
-async def test_one_that_becomes_longer_goes_on_in_messages_of_the_press(
+async def test_longer_regenerated_reply_uses_follow_ups_of_the_press(
     stage: Stage, unique: str
 ) -> None:
     person, place = await stage.person(), await stage.channel()
@@ -143,9 +141,7 @@ async def test_one_that_becomes_longer_goes_on_in_messages_of_the_press(
     assert await stage.discord.messages(place) == []
 
 
-async def test_killed_while_it_is_made_anew_the_one_before_is_shown_again(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_old_private_reply_is_restored_after_a_kill(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, Script(text="The first one."), times=1)
@@ -157,7 +153,7 @@ async def test_killed_while_it_is_made_anew_the_one_before_is_shown_again(
         await press(stage, person, shown, ReplyAction.REGENERATE)
         assert actions(await shows(stage, interaction, "It goes on")) == [ReplyAction.STOP]
         await killed(bot)
-    # As if it was pressed long after it was asked.
+    # As if the button was pressed long after the question.
     pressed_id = snowflake_at(time.time() + LATER_HOURS * 3600)
     stage.write("UPDATE exchanges SET pressed_id = ?", pressed_id)
     first = (await stage.discord.requests())[-1]["seq"]
@@ -174,7 +170,7 @@ async def test_killed_while_it_is_made_anew_the_one_before_is_shown_again(
     assert len(await stage.requests_with(unique)) == 2
 
 
-async def test_a_stop_that_a_crash_left_becomes_what_can_be_done(
+async def test_leftover_private_stop_button_becomes_regenerate(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -197,7 +193,7 @@ async def test_a_stop_that_a_crash_left_becomes_what_can_be_done(
         assert after["content"] == "At last."
 
 
-async def test_forget_me_takes_back_one_that_is_being_made_anew(stage: Stage, unique: str) -> None:
+async def test_forget_me_deletes_a_reply_while_it_is_regenerated(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, Script(text="The first one."), times=1)
     await stage.model.reply_when(unique, SLOW, times=1)
@@ -218,7 +214,7 @@ async def test_forget_me_takes_back_one_that_is_being_made_anew(stage: Stage, un
     assert deletions[-1]["status"] == 204
 
 
-async def test_one_that_was_forgotten_is_not_made_anew(stage: Stage, unique: str) -> None:
+async def test_forgotten_private_reply_is_not_regenerated(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, Script(text="The first one."))
     interaction = await ask(stage, place, person, unique)
@@ -232,10 +228,10 @@ async def test_one_that_was_forgotten_is_not_made_anew(stage: Stage, unique: str
     ]
 
 
-# The language of the one who sees it
+# Languages
 
 
-async def test_it_speaks_the_persons_language_after_a_restart_and_a_press_brings_it_again(
+async def test_private_answer_uses_locale_of_its_newest_interaction(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -253,16 +249,14 @@ async def test_it_speaks_the_persons_language_after_a_restart_and_a_press_brings
         assert labels(shown) == [KOREAN.continue_label, KOREAN.regenerate_label]
         await over(stage, interaction, "failed")
         kept = "SELECT locale FROM exchanges WHERE message_id = ?"
-        assert stage.rows(kept, int(interaction)) == [("",)], "it goes with the token"
+        assert stage.rows(kept, int(interaction)) == [("",)], "it is deleted with the token"
         await stage.discord.edit_user(person, locale="en-GB")
         await press(stage, person, shown, ReplyAction.REGENERATE)
         again = await shows(stage, interaction, ENGLISH.model_output_truncated)
         assert labels(again) == [ENGLISH.continue_label, ENGLISH.regenerate_label]
 
 
-async def test_what_all_see_speaks_the_servers_language_whoever_asks(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_public_answer_uses_the_servers_language(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
@@ -275,7 +269,7 @@ async def test_what_all_see_speaks_the_servers_language_whoever_asks(
         assert labels(public) == [KOREAN.continue_label, KOREAN.regenerate_label]
 
 
-async def test_a_stop_that_a_crash_left_is_replaced_in_the_persons_language(
+async def test_leftover_stop_button_is_replaced_in_users_language(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage

@@ -1,4 +1,4 @@
-"""How a model's Markdown comes to stand in Discord."""
+"""How Markdown of the model is shown in Discord."""
 
 import pytest
 
@@ -29,10 +29,10 @@ Ships need d ≥ h/2, says [the list](https://ports.test/all) (ports.test)."""
 
 
 @pytest.mark.parametrize("chunk_size", [2, 10_000], ids=["streamed", "at-once"])
-async def test_markdown_is_shown_as_discord_renders_it(
+async def test_model_markdown_is_converted_to_discord_markdown(
     stage: Stage, unique: str, chunk_size: int
 ) -> None:
-    """However it arrives; what is remembered is what the model wrote."""
+    """Streamed or at once; the history contains the original Markdown."""
     written = WRITTEN.format(unique=unique).strip()
     script = Script(text=written, chunk_size=chunk_size, chunks_per_second=200)
     await stage.model.reply_when(unique, script)
@@ -48,9 +48,7 @@ async def test_markdown_is_shown_as_discord_renders_it(
     assert {"role": "assistant", "content": written} in await stage.prompt_with(again)
 
 
-async def test_a_table_shows_when_it_is_whole_and_prose_before_that(
-    stage: Stage, unique: str
-) -> None:
+async def test_streamed_table_appears_only_when_complete(stage: Stage, unique: str) -> None:
     text = f"Here it is, {unique}:\n\n| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 40 + "\nDone."
     await stage.model.reply_when(unique, Script(text=text, chunk_size=4, chunks_per_second=50))
     question = await stage.asked(unique)

@@ -1,4 +1,4 @@
-"""What a restart of the bot's process leaves as it was."""
+"""What the bot still knows after a restart."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Restarted:
-    """A stage on which the bot answered in a channel and a DM, and was then restarted."""
+    """A stage on which the bot answered in a channel and a DM and was then restarted."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -42,7 +42,7 @@ async def restarted(stand_ins: Stage) -> AsyncIterator[Restarted]:
             yield played
 
 
-async def test_a_channel_is_remembered_after_a_restart(restarted: Restarted) -> None:
+async def test_channel_history_survives_a_restart(restarted: Restarted) -> None:
     stage = restarted.stage
     await stage.asked("The second question", channel=restarted.channel)
     memory = await stage.memory_at("The second question")
@@ -50,7 +50,7 @@ async def test_a_channel_is_remembered_after_a_restart(restarted: Restarted) -> 
     assert "A follow-up to it" not in memory
 
 
-async def test_its_own_thread_is_known_after_a_restart_though_archived(
+async def test_bot_knows_its_archived_thread_after_a_restart(
     restarted: Restarted,
 ) -> None:
     stage = restarted.stage
@@ -60,7 +60,7 @@ async def test_its_own_thread_is_known_after_a_restart_though_archived(
     assert "The second question" not in memory
 
 
-async def test_a_reply_to_an_answer_from_before_a_restart_is_answered(
+async def test_reply_to_answer_from_before_a_restart_is_answered(
     restarted: Restarted,
 ) -> None:
     stage = restarted.stage
@@ -68,14 +68,14 @@ async def test_a_reply_to_an_answer_from_before_a_restart_is_answered(
     assert "A private question" in await stage.memory_at("And since then?")
 
 
-async def test_what_was_answered_is_not_answered_again(restarted: Restarted) -> None:
+async def test_answered_questions_are_not_answered_again(restarted: Restarted) -> None:
     stage = restarted.stage
     await stage.asked("Are you there?")
     assert len(await stage.requests_with("The first question")) == 1
     assert len(await stage.requests_with("A private question")) == 1
 
 
-async def test_commands_are_synced_only_when_they_changed(restarted: Restarted) -> None:
+async def test_commands_are_synced_only_if_they_changed(restarted: Restarted) -> None:
     stage = restarted.stage
     assert stage.log.count("Synced the commands") == 1
     synced = await stage.discord.requests(after=restarted.first_request, method="PUT")

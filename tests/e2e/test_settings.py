@@ -1,4 +1,4 @@
-"""What an operator sets, and what the log says."""
+"""Settings of the operator, and the log."""
 
 import json
 import re
@@ -19,7 +19,7 @@ REPLY_TOKENS: Final = 77
 
 
 class Custom:
-    """A stage with a bot that has settings of its own: one guild, no DMs, no key, JSON logs."""
+    """A stage with a bot with special settings: one guild, no DMs, no API key, JSON logs."""
 
     def __init__(self, stage: Stage, bot: Bot, elsewhere: str) -> None:
         self.stage = stage
@@ -27,7 +27,7 @@ class Custom:
         self.elsewhere = elsewhere
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what was logged; every line is an object."""
+        """Return the log lines as objects."""
         return [json.loads(line) for line in self.bot.log.splitlines()]
 
 
@@ -50,7 +50,7 @@ async def custom(stand_ins: Stage) -> AsyncIterator[Custom]:
             yield Custom(stage, bot, str(elsewhere["channels"]["general"]))
 
 
-async def test_the_model_is_asked_as_the_operator_set_it(custom: Custom) -> None:
+async def test_model_request_uses_the_configured_settings(custom: Custom) -> None:
     await custom.stage.asked("What is a mole?")
     [*_, request] = await custom.stage.requests_with("What is a mole?")
     assert request.body["model"] == "harbour-1"
@@ -59,7 +59,7 @@ async def test_the_model_is_asked_as_the_operator_set_it(custom: Custom) -> None
     assert request.body["messages"][0]["content"].startswith(SYSTEM_PROMPT)
 
 
-async def test_the_limit_of_a_reply_is_called_as_the_server_wants_it_and_remembered(
+async def test_reply_limit_parameter_adapts_to_the_server_once(
     custom: Custom,
 ) -> None:
     for number in range(2):
@@ -71,12 +71,12 @@ async def test_the_limit_of_a_reply_is_called_as_the_server_wants_it_and_remembe
     assert [one.status for one in requests[1:]] == [200] * (len(requests) - 1)
 
 
-async def test_a_compatible_server_needs_no_key(custom: Custom) -> None:
+async def test_compatible_server_needs_no_api_key(custom: Custom) -> None:
     question = await custom.stage.asked("Is it open?")
     assert "Is it open?" in await custom.stage.text_on(question)
 
 
-async def test_guilds_that_are_not_allowed_are_left_alone(custom: Custom) -> None:
+async def test_disallowed_guild_gets_no_answers(custom: Custom) -> None:
     stage = custom.stage
     await stage.left_alone(await stage.ask("Here too?", channel=custom.elsewhere))
     answer = await stage.use(custom.elsewhere, "reset")
@@ -84,7 +84,7 @@ async def test_guilds_that_are_not_allowed_are_left_alone(custom: Custom) -> Non
     assert answer["content"] == ENGLISH.refused_place
 
 
-async def test_direct_messages_that_are_not_allowed_are_left_alone(custom: Custom) -> None:
+async def test_disallowed_direct_message_gets_no_answer(custom: Custom) -> None:
     stage = custom.stage
     dm = await stage.discord.dm("Sora")
     await stage.left_alone(await stage.discord.say(dm, "Sora", "And here?"))
@@ -92,7 +92,7 @@ async def test_direct_messages_that_are_not_allowed_are_left_alone(custom: Custo
     assert answer["content"] == ENGLISH.refused_place
 
 
-async def test_the_log_is_one_json_object_a_line(custom: Custom) -> None:
+async def test_log_has_one_json_object_per_line(custom: Custom) -> None:
     await custom.stage.asked("Are you there?")
     for event in custom.events():
         assert event.keys() >= {"time", "level", "logger", "message"}
@@ -100,7 +100,7 @@ async def test_the_log_is_one_json_object_a_line(custom: Custom) -> None:
     assert {event["logger"].split(".")[0] for event in custom.events()} == {"bot"}
 
 
-async def test_an_answers_log_line_says_who_where_how_long_and_how_many_tokens(
+async def test_log_line_of_an_answer_has_times_and_token_counts(
     custom: Custom,
 ) -> None:
     question = await custom.stage.asked("How long does it take?")

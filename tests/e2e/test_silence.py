@@ -1,4 +1,4 @@
-"""What is not for the bot is left alone."""
+"""Messages that the bot ignores."""
 
 import pytest
 
@@ -38,7 +38,9 @@ async def test_system_messages_are_not_answered(
 
 
 @pytest.mark.parametrize("everyone", ["@everyone", "@here"])
-async def test_at_everyone_is_not_answered(stage: Stage, unique: str, everyone: str) -> None:
+async def test_everyone_and_here_mentions_are_not_answered(
+    stage: Stage, unique: str, everyone: str
+) -> None:
     channel = await stage.channel()
     thread = (await stage.asked(f"first {unique}", channel=channel))["id"]
     in_channel = await stage.discord.say(channel, "Mina", f"{everyone} in the channel {unique}")
@@ -47,7 +49,7 @@ async def test_at_everyone_is_not_answered(stage: Stage, unique: str, everyone: 
     await stage.left_alone(in_channel, in_thread)
 
 
-async def test_a_message_in_its_thread_that_mentions_only_others_is_left_alone(
+async def test_thread_message_that_mentions_only_others_is_ignored(
     stage: Stage, unique: str
 ) -> None:
     thread = (await stage.asked(f"first {unique}"))["id"]
@@ -59,9 +61,7 @@ async def test_a_message_in_its_thread_that_mentions_only_others_is_left_alone(
     )
 
 
-async def test_a_reply_to_somebody_else_in_its_thread_is_left_alone(
-    stage: Stage, unique: str
-) -> None:
+async def test_thread_reply_to_someone_else_is_ignored(stage: Stage, unique: str) -> None:
     thread = (await stage.asked(f"first {unique}"))["id"]
     by_jun = await stage.said(thread, "Jun", f"second {unique}")
     await stage.left_alone(
@@ -74,7 +74,7 @@ async def unaddressed_in(stage: Stage, channel: str, unique: str) -> Message:
     return await stage.discord.say(channel, "Jun", f"unaddressed {unique}")
 
 
-async def test_what_is_not_for_it_is_left_alone(stage: Stage, unique: str) -> None:
+async def test_channel_messages_without_a_mention_are_ignored(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     to_person = await stage.discord.say(channel, "Sora", f"Jun, look at {unique}")
     await stage.left_alone(
@@ -83,25 +83,23 @@ async def test_what_is_not_for_it_is_left_alone(stage: Stage, unique: str) -> No
     )
 
 
-async def test_in_somebody_elses_thread_only_mentions_are_answered(
-    stage: Stage, unique: str
-) -> None:
+async def test_message_in_someone_elses_thread_needs_a_mention(stage: Stage, unique: str) -> None:
     thread = await stage.discord.start_thread(await stage.channel(), "Sora", "Sora's thread")
     await stage.left_alone(await unaddressed_in(stage, thread["id"], unique))
 
 
-async def test_in_a_voice_channel_only_mentions_are_answered(stage: Stage, unique: str) -> None:
+async def test_message_in_a_voice_channel_needs_a_mention(stage: Stage, unique: str) -> None:
     channel = await stage.channel(kind=ChannelType.VOICE)
     await stage.left_alone(await unaddressed_in(stage, channel, unique))
 
 
-async def test_in_a_forum_post_only_mentions_are_answered(stage: Stage, unique: str) -> None:
+async def test_message_in_a_forum_post_needs_a_mention(stage: Stage, unique: str) -> None:
     forum = await stage.channel(kind=ChannelType.FORUM)
     post = await stage.discord.start_thread(forum, "Sora", "A post", content="About it")
     await stage.left_alone(await unaddressed_in(stage, post["id"], unique))
 
 
-async def test_a_message_that_comes_twice_is_answered_once(stage: Stage, unique: str) -> None:
+async def test_duplicate_message_event_is_answered_once(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.discord.gateway("duplicate", count=1, event="MESSAGE_CREATE")
     question = await stage.asked(unique, channel=channel)

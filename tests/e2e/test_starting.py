@@ -1,4 +1,4 @@
-"""How the bot starts, and how it ends where it cannot: one sentence, exit code 2."""
+"""How the bot starts, or exits with one sentence and code 2 if it cannot."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def ended(folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run the bot until it ends by itself; return the exit code and what it said."""
+    """Run the bot until it ends by itself; return the exit code and the output."""
     process = await run_bot(
         env=environment,
         cwd=folder,
@@ -41,7 +41,7 @@ def assert_one_sentence(ending: tuple[int, str], *words: str) -> None:
     assert len([line for line in said.splitlines() if line and not beside.search(line)]) == 1
 
 
-async def test_a_refused_token_ends_it_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
+async def test_refused_token_exits_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
     wrong = stage.discord.token[:-4] + "XXXX"
     settings = {"DISCORD_TOKEN": wrong, "DATABASE_URL": f"sqlite:///{tmp_path / 'bot.db'}"}
     ending = await ended(tmp_path, stage.environment(**settings))
@@ -50,7 +50,7 @@ async def test_a_refused_token_ends_it_with_one_sentence(stage: Stage, tmp_path:
     assert wrong.rpartition(".")[2] not in ending[1]
 
 
-async def test_an_unusable_database_ends_it_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
+async def test_unusable_database_exits_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
     foreign, damaged = paths = [tmp_path / "foreign.db", tmp_path / "damaged.db"]
     with closing(sqlite3.connect(foreign)) as database:
         database.execute("CREATE TABLE something (else_ TEXT)")
@@ -64,7 +64,7 @@ async def test_an_unusable_database_ends_it_with_one_sentence(stage: Stage, tmp_
     assert before == [path.read_bytes() for path in paths]
 
 
-async def test_all_problems_with_the_settings_are_told_at_once(tmp_path: Path) -> None:
+async def test_all_invalid_settings_are_reported_at_once(tmp_path: Path) -> None:
     values = {
         "OPENAI_BASE_URL": "not-an-address",
         "CONTEXT_TOKENS": "plenty",
@@ -84,14 +84,14 @@ async def test_all_problems_with_the_settings_are_told_at_once(tmp_path: Path) -
     assert "secret-word" not in said
 
 
-async def test_without_a_key_for_openai_it_says_where_to_get_one(tmp_path: Path) -> None:
+async def test_missing_openai_key_exits_with_a_sentence_about_keys(tmp_path: Path) -> None:
     token = "a-token-that-is-not-shown"
     ending = await ended(tmp_path, bare_environment() | {"DISCORD_TOKEN": token})
     assert_one_sentence(ending, "OPENAI_API_KEY", "platform.openai.com/api-keys")
     assert token not in ending[1]
 
 
-async def test_settings_may_stand_in_a_file_named_env(own_stage: Stage) -> None:
+async def test_settings_can_come_from_a_dotenv_file(own_stage: Stage) -> None:
     ours = own_stage.environment()
     written = {name: value for name, value in ours.items() if name not in bare_environment()}
     text = "".join(f"{name}={value}\n" for name, value in written.items())
@@ -102,7 +102,7 @@ async def test_settings_may_stand_in_a_file_named_env(own_stage: Stage) -> None:
     assert system["content"].startswith("Speak of harbours.")
 
 
-async def test_where_discord_is_out_of_reach_at_first_it_keeps_trying(own_stage: Stage) -> None:
+async def test_bot_retries_while_discord_is_unreachable_at_start(own_stage: Stage) -> None:
     await own_stage.discord.fault("answer", path="/users/@me$", status=503)
     await own_stage.discord.gateway("refuse", status=503)
     async with own_stage.bot(connected=False):
@@ -113,8 +113,8 @@ async def test_where_discord_is_out_of_reach_at_first_it_keeps_trying(own_stage:
         await own_stage.asked("Are you there at last?")
 
 
-async def test_connections_that_break_at_once_are_not_hammered(own_stage: Stage) -> None:
-    """The first is made again at once, the next ones after a pause that doubles."""
+async def test_reconnects_use_backoff_after_immediate_failures(own_stage: Stage) -> None:
+    """The pause before each reconnect doubles."""
     moments = []
     async with own_stage.bot():
         for _ in range(3):
@@ -129,7 +129,7 @@ async def test_connections_that_break_at_once_are_not_hammered(own_stage: Stage)
     assert pauses[1] >= 1.5
 
 
-async def test_where_the_chat_api_is_out_of_reach_people_are_told(own_stage: Stage) -> None:
+async def test_unreachable_chat_api_shows_a_sentence(own_stage: Stage) -> None:
     with socket.socket() as nobody_listens:
         nobody_listens.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}/v1"
@@ -139,14 +139,14 @@ async def test_where_the_chat_api_is_out_of_reach_people_are_told(own_stage: Sta
 
 
 @pytest.mark.parametrize("code", [4004, 4014])
-async def test_a_refusal_for_good_while_running_ends_it_with_one_sentence(
+async def test_fatal_close_code_while_running_exits_with_one_sentence(
     own_stage: Stage, code: int
 ) -> None:
     async with own_stage.bot() as bot:
         await own_stage.discord.settings(portal={"message_content": False})
         began, before = time.monotonic(), await own_stage.discord.last_event()
         await own_stage.discord.gateway("close", code=code)
-        if code == 4014:  # The first time it goes on without the intent.
+        if code == 4014:  # After the first one the bot continues without the intent.
             await own_stage.discord.wait_for(lambda _: True, types=["gateway_ready"], after=before)
             await own_stage.asked("Are you still there?")
             await own_stage.discord.gateway("close", code=code)

@@ -1,4 +1,4 @@
-"""SIGTERM: take no new messages, finish what fits into the grace period, leave with 0."""
+"""SIGTERM: take no new messages, finish answers within the grace period, exit with code 0."""
 
 import asyncio
 import signal
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def theatre(stand_ins: Stage) -> AsyncIterator[Stage]:
-    """Run a stage on which one bot after the other is stopped."""
+    """Run a stage on which one bot after another is stopped."""
     async with stand_ins.afresh() as stage:
         yield stage
 
 
-async def test_an_answer_that_fits_into_the_grace_period_is_finished(theatre: Stage) -> None:
+async def test_stop_finishes_an_answer_within_the_grace_period(theatre: Stage) -> None:
     text = "one two three four five six seven eight nine ten"
     await theatre.model.reply_when("count", Script(text=text, chunks_per_second=12))
     async with theatre.bot() as bot:
@@ -41,8 +41,8 @@ async def test_an_answer_that_fits_into_the_grace_period_is_finished(theatre: St
         assert await theatre.answer_to(late)
 
 
-async def test_an_answer_that_does_not_fit_goes_on_after_the_restart(theatre: Stage) -> None:
-    """Until then it says so; then it is finished in the same messages."""
+async def test_interrupted_answer_continues_after_the_restart(theatre: Stage) -> None:
+    """Until then it shows a notice; then the bot finishes it in the same messages."""
     slow = Script(text="and on and on " * 500, chunks_per_second=20)
     await theatre.model.reply_when("endless", slow, times=3)
     async with theatre.bot(SHUTDOWN_GRACE="0.3") as bot:
@@ -64,7 +64,7 @@ async def test_an_answer_that_does_not_fit_goes_on_after_the_restart(theatre: St
             assert theatre.state_of(question) == "answered"
 
 
-async def test_without_anything_to_do_it_leaves_at_once(theatre: Stage) -> None:
+async def test_idle_bot_stops_at_once(theatre: Stage) -> None:
     async with theatre.bot() as bot:
         began = time.monotonic()
         assert await bot.stop() == 0
@@ -73,10 +73,10 @@ async def test_without_anything_to_do_it_leaves_at_once(theatre: Stage) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("importing", ["pydantic_core", "openai", "bot.connection"])
-async def test_it_leaves_as_well_while_it_starts(
+async def test_bot_can_be_stopped_while_it_starts(
     theatre: Stage, number: signal.Signals, importing: str
 ) -> None:
-    """What is imported takes longer than all that follows. Python tells of each module."""
+    """Imports take most of the start; Python prints each imported module."""
     process = await run_bot(
         env=theatre.environment() | {"PYTHONPROFILEIMPORTTIME": "1"},
         cwd=theatre.folder,

@@ -1,4 +1,4 @@
-"""How an answer comes to be seen: typing, first words, paced edits, the end, further messages."""
+"""How an answer is streamed: typing, first words, paced edits, the end, further messages."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ SOON_SECONDS: Final = 1.0
 
 @dataclass
 class Stream:
-    """One streamed answer: what Discord and the model saw of it. Times are of one clock."""
+    """One streamed answer, as Discord and the model recorded it, with times of one clock."""
 
     question: Message
     completion: Record
@@ -39,7 +39,7 @@ class Stream:
 
 @dataclass
 class Busy:
-    """What happened while some answers were streamed side by side."""
+    """The records of some answers that were streamed in parallel."""
 
     streams: list[Stream] = field(default_factory=list)
     command_seconds: list[float] = field(default_factory=list)
@@ -73,19 +73,19 @@ async def stream_side_by_side(stage: Stage) -> Busy:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def streaming(shared_stage: Stage) -> AsyncIterator[asyncio.Task[Busy]]:
-    """Let it happen while the first tests of this module run: it takes a while."""
+    """Stream in the background during the first tests of this module."""
     yield (task := asyncio.create_task(stream_side_by_side(shared_stage)))
     await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def busy(streaming: asyncio.Task[Busy]) -> Busy:
-    """Return what happened while answers were streamed side by side."""
+    """Return the records of the parallel streams."""
     return await streaming
 
 
-async def test_a_short_answer_is_whole_at_once(stage: Stage, unique: str) -> None:
-    """Its first words may be on their way when it ends: the end does not wait for its turn."""
+async def test_short_answer_is_complete_at_once(stage: Stage, unique: str) -> None:
+    """Even if its first words are still being sent when it ends."""
     questions = [await stage.ask(f"{unique} {number}") for number in range(3)]
     for question in questions:
         await stage.answer_to(question)
@@ -97,7 +97,7 @@ async def test_a_short_answer_is_whole_at_once(stage: Stage, unique: str) -> Non
 
 
 def assert_follows(parts: list[Message], question: Message) -> None:
-    """Each part refers to the one before it; the first of a new thread to nothing."""
+    """Each part replies to the one before it; the first part in a new thread to nothing."""
     assert "message_reference" not in parts[0]
     for before, part in pairwise(parts):
         assert part["message_reference"]["message_id"] == before["id"]
@@ -106,7 +106,7 @@ def assert_follows(parts: list[Message], question: Message) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 1000.0], ids=["at-once", "streamed"])
-async def test_a_reply_over_2000_characters_goes_on_in_further_messages(
+async def test_reply_over_2000_characters_uses_several_messages(
     stage: Stage, unique: str, rate: float
 ) -> None:
     paragraph = " ".join([f"A paragraph about {unique}.", *["Word after word."] * 25])
@@ -119,7 +119,9 @@ async def test_a_reply_over_2000_characters_goes_on_in_further_messages(
     assert "\n\n".join(part["content"] for part in parts) == text
 
 
-async def test_a_long_reply_in_place_begins_on_the_question(stage: Stage, unique: str) -> None:
+async def test_long_reply_in_direct_message_is_a_chain_of_replies(
+    stage: Stage, unique: str
+) -> None:
     dm = await stage.discord.dm("Sora")
     await stage.model.reply_when(unique, f"{unique} and more. " * 80)
     question = await stage.said(dm, "Sora", unique)
@@ -128,9 +130,7 @@ async def test_a_long_reply_in_place_begins_on_the_question(stage: Stage, unique
     assert second["message_reference"]["message_id"] == first["id"]
 
 
-async def test_a_code_block_cut_in_two_is_closed_and_opened_again(
-    stage: Stage, unique: str
-) -> None:
+async def test_split_code_block_is_closed_and_reopened(stage: Stage, unique: str) -> None:
     lines = [f"print({number}, 'a line of the program {unique}')" for number in range(90)]
     text = "Here it is:\n\n```python\n" + "\n".join(lines) + "\n```\n\nThat is all."
     await stage.model.reply_when(unique, Script(text=text, chunks_per_second=1000))
@@ -159,7 +159,7 @@ async def test_link_previews_stay_off_through_all_edits(stage: Stage, unique: st
     assert answer["embeds"] == []
 
 
-async def test_what_the_model_says_pings_nobody(stage: Stage, unique: str) -> None:
+async def test_model_text_pings_nobody(stage: Stage, unique: str) -> None:
     [sandbox] = [guild for guild in stage.discord.world["guilds"] if guild["name"] == "Sandbox"]
     admins, jun = sandbox["roles"]["Admins"], stage.discord.user_id("Jun")
     text = f"@everyone @here <@{jun}> <@&{admins}> look at {unique} " + "again and again " * 10
@@ -172,10 +172,8 @@ async def test_what_the_model_says_pings_nobody(stage: Stage, unique: str) -> No
     assert answer["pings"] == []
 
 
-async def test_a_message_whose_creation_went_unanswered_is_not_sent_twice(
-    stage: Stage, unique: str
-) -> None:
-    """Discord knows it by its nonce and returns the message that is there."""
+async def test_message_is_not_sent_twice_if_its_response_is_lost(stage: Stage, unique: str) -> None:
+    """Discord knows its nonce and returns the existing message."""
     channel = await stage.channel(kind=2)
     path = f"/channels/{channel}/messages$"
     fault = await stage.discord.fault("drop_after", method="POST", path=path)
@@ -188,7 +186,7 @@ async def test_a_message_whose_creation_went_unanswered_is_not_sent_twice(
     assert len([one for one in shown if one["author"]["id"] == stage.discord.bot_id]) == 1
 
 
-async def test_typing_shows_while_the_model_thinks(busy: Busy) -> None:
+async def test_typing_indicator_shows_while_the_model_thinks(busy: Busy) -> None:
     for stream in busy.streams:
         typing = stream.calls("POST", "/channels/{channel_id}/typing")
         [create] = stream.calls("POST", CREATE)
@@ -196,7 +194,7 @@ async def test_typing_shows_while_the_model_thinks(busy: Busy) -> None:
         assert typing[0]["at"] < create["at"] - 0.1
 
 
-async def test_the_first_words_show_as_soon_as_they_are_there(busy: Busy) -> None:
+async def test_first_words_appear_within_a_second(busy: Busy) -> None:
     for stream in busy.streams:
         [create] = stream.calls("POST", CREATE)
         assert create["at"] - (stream.completion.at + THINKING_SECONDS) < SOON_SECONDS
@@ -205,7 +203,7 @@ async def test_the_first_words_show_as_soon_as_they_are_there(busy: Busy) -> Non
         assert last["content"] == WORDS
 
 
-async def test_edits_follow_at_a_pace_that_never_uses_up_the_limit(busy: Busy) -> None:
+async def test_edits_never_exhaust_the_rate_limit_bucket(busy: Busy) -> None:
     for stream in busy.streams:
         edits = stream.calls("PATCH", EDIT)
         assert len(edits) >= STREAMING_SECONDS / 3
@@ -213,7 +211,7 @@ async def test_edits_follow_at_a_pace_that_never_uses_up_the_limit(busy: Busy) -
         assert all(edit["remaining"] >= 1 for edit in edits[:-1])
 
 
-async def test_the_end_shows_at_once(busy: Busy) -> None:
+async def test_end_of_the_answer_appears_within_a_second(busy: Busy) -> None:
     for stream in busy.streams:
         last = stream.calls("PATCH", EDIT)[-1]
         assert stream.completion.ended_at is not None

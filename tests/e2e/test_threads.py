@@ -1,4 +1,4 @@
-"""Where no thread can be made in time, the answer is in place."""
+"""If the bot cannot create a thread in time, the answer is in the channel."""
 
 import time
 from typing import Any
@@ -35,7 +35,7 @@ def is_in_place(answer: Message, question: Message) -> bool:
 
 
 @pytest.mark.parametrize("permission", ["CREATE_PUBLIC_THREADS", "SEND_MESSAGES_IN_THREADS"])
-async def test_without_one_of_both_permissions_the_answer_is_in_place(
+async def test_answer_is_in_channel_without_thread_permissions(
     stage: Stage, unique: str, permission: str
 ) -> None:
     channel = await channel_without(stage, permission)
@@ -47,7 +47,7 @@ async def test_without_one_of_both_permissions_the_answer_is_in_place(
     assert f"first {unique}" in await stage.memory_at(f"second {unique}")
 
 
-async def test_when_discord_refuses_the_thread_the_answer_is_in_place(
+async def test_answer_is_in_channel_if_discord_refuses_the_thread(
     stage: Stage, unique: str
 ) -> None:
     channel = await stage.channel()
@@ -59,9 +59,7 @@ async def test_when_discord_refuses_the_thread_the_answer_is_in_place(
     assert is_in_place(answer, question)
 
 
-async def test_when_threads_are_rate_limited_the_answer_is_in_place_at_once(
-    stage: Stage, unique: str
-) -> None:
+async def test_answer_is_in_channel_if_threads_are_rate_limited(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     path = f"/channels/{channel}/.*/threads$"
     await stage.discord.fault("rate_limit", method="POST", path=path, retry_after=250)
@@ -72,8 +70,8 @@ async def test_when_threads_are_rate_limited_the_answer_is_in_place_at_once(
     assert is_in_place(answer, question)
 
 
-async def test_where_threads_fail_one_answer_follows_the_other(stage: Stage, unique: str) -> None:
-    """As everywhere: one at a time in the place where they appear."""
+async def test_answers_in_channel_are_posted_one_after_another(stage: Stage, unique: str) -> None:
+    """One at a time per channel, as everywhere."""
     channel = await stage.channel()
     path = f"/channels/{channel}/.*/threads$"
     await stage.discord.fault("rate_limit", method="POST", path=path, retry_after=250, count=2)
@@ -92,7 +90,7 @@ async def test_where_threads_fail_one_answer_follows_the_other(stage: Stage, uni
     assert begun > first["revisions"][-1]["at"]
 
 
-async def test_a_thread_that_comes_too_late_is_left_alone(stage: Stage, unique: str) -> None:
+async def test_thread_that_is_created_too_late_stays_empty(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     path = f"/channels/{channel}/.*/threads$"
     await stage.discord.fault("delay", method="POST", path=path, seconds=3.5)
@@ -113,7 +111,7 @@ async def test_a_thread_that_comes_too_late_is_left_alone(stage: Stage, unique: 
     assert "messages]" in answer["content"]
 
 
-async def test_where_somebody_made_the_thread_first_it_is_used(stage: Stage, unique: str) -> None:
+async def test_thread_created_by_someone_else_is_used(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     path = f"/channels/{channel}/.*/threads$"
     await stage.discord.fault("delay", method="POST", path=path, seconds=0.3)
@@ -123,7 +121,7 @@ async def test_where_somebody_made_the_thread_first_it_is_used(stage: Stage, uni
     [request] = await thread_requests(stage, channel)
     assert request["answer"]["code"] == 160004
     assert answer["channel_id"] == question["id"]
-    # The bot answered into it when it was made, so follow-ups need no mention.
+    # The bot answered in this thread, so follow-ups need no mention.
     await stage.said(question["id"], "Mina", f"second {unique}")
     assert f"first {unique}" in await stage.memory_at(f"second {unique}")
 
@@ -135,7 +133,7 @@ async def test_where_somebody_made_the_thread_first_it_is_used(stage: Stage, uni
         (("SEND_MESSAGES", "SEND_MESSAGES_IN_THREADS"), "Send Messages"),
     ],
 )
-async def test_where_it_may_not_speak_the_log_names_the_permission(
+async def test_log_names_the_missing_permission_in_a_channel(
     stage: Stage, unique: str, denied: tuple[str, ...], named: str
 ) -> None:
     channel = await channel_without(stage, *denied)
@@ -150,7 +148,7 @@ async def test_where_it_may_not_speak_the_log_names_the_permission(
 
 
 async def failed(stage: Stage, question: Message) -> None:
-    """Return when the answer has failed, which is stored after it is logged."""
+    """Return when the failure is stored, which happens after it is logged."""
 
     async def has_failed() -> bool:
         return stage.state_of(question) == "failed"
@@ -158,9 +156,7 @@ async def failed(stage: Stage, question: Message) -> None:
     await until(has_failed)
 
 
-async def test_in_a_thread_where_it_may_not_speak_the_log_names_that_permission(
-    stage: Stage, unique: str
-) -> None:
+async def test_log_names_the_missing_permission_in_a_thread(stage: Stage, unique: str) -> None:
     channel = await channel_without(stage, "SEND_MESSAGES_IN_THREADS")
     thread = await stage.discord.start_thread(channel, "Jun", "Jun's thread")
     question = await stage.ask(unique, channel=thread["id"])
@@ -170,7 +166,7 @@ async def test_in_a_thread_where_it_may_not_speak_the_log_names_that_permission(
     await failed(stage, question)
 
 
-async def test_without_read_message_history_it_answers_without_a_reference(
+async def test_answer_has_no_reference_without_read_message_history(
     stage: Stage, unique: str
 ) -> None:
     channel = await channel_without(stage, "READ_MESSAGE_HISTORY", "CREATE_PUBLIC_THREADS")

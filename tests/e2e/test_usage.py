@@ -1,4 +1,4 @@
-"""The command /usage: what people and servers used, and what it cost."""
+"""The command /usage: tokens and cost of people and servers."""
 
 import json
 import re
@@ -25,25 +25,25 @@ FIGURES = re.compile(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def priced(own_stage: Stage) -> AsyncIterator[Stage]:
-    """Run a stage whose operator gave a price for one of two models."""
+    """Run a stage with a price for one of two models."""
     async with own_stage.bot(TOKEN_PRICES=PRICES, OPENAI_MODELS="other"):
         yield own_stage
 
 
 def counting(prompt: int, completion: int) -> Script:
-    """Return an answer that the API counts so."""
+    """Return an answer with this usage."""
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": 0}
     return Script(text="Very well.", usage=usage)
 
 
 async def a_server(stage: Stage, unique: str) -> tuple[str, str]:
-    """Make a server that no other test knows; return its name and a channel of it."""
+    """Make a server that no other test uses; return its name and a channel."""
     guild = await stage.discord.create_guild(f"Guild {unique}")
     return f"Guild {unique}", str(guild["channels"]["general"])
 
 
 async def counted(stage: Stage, answers: int) -> None:
-    """Return when so many answers are counted in all: that comes after they are shown."""
+    """Return when this many answers are counted, which happens after they are shown."""
 
     async def are_counted() -> bool:
         return stage.rows("SELECT sum(answers) FROM usage") == [(answers,)]
@@ -52,7 +52,7 @@ async def counted(stage: Stage, answers: int) -> None:
 
 
 async def told(stage: Stage, channel: str, person: str, **options: str) -> str:
-    """Return what /usage says to one alone."""
+    """Return the ephemeral response to /usage."""
     return await said_by(stage, await stage.discord.command(channel, person, "usage", options))
 
 
@@ -74,7 +74,7 @@ def figures(text: str) -> dict[str, tuple[str, ...]]:
     return {label: tuple(rest) for label, *rest in FIGURES.findall(text)}
 
 
-async def test_people_see_what_they_used_in_every_place(priced: Stage, unique: str) -> None:
+async def test_usage_sums_one_persons_answers_everywhere(priced: Stage, unique: str) -> None:
     person = await priced.person()
     channel, dm = await priced.channel(), await priced.discord.dm(person)
     await priced.model.reply_when(unique, counting(1234, 56))
@@ -91,13 +91,13 @@ async def test_people_see_what_they_used_in_every_place(priced: Stage, unique: s
         assert ENGLISH.usage_unpriced.partition("{")[0] not in text
 
 
-async def test_who_used_nothing_is_told_zeros(priced: Stage) -> None:
+async def test_usage_shows_zeros_without_answers(priced: Stage) -> None:
     person = await priced.person()
     text = await told(priced, await priced.channel(), person)
     assert list(figures(text).values()) == [("0", "0", "0", "")] * 4
 
 
-async def test_what_is_older_counts_in_longer_periods(own_stage: Stage, unique: str) -> None:
+async def test_usage_sums_by_day_week_month_and_all_time(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     person = await stage.person()
     await stage.model.reply_when(unique, counting(10, 1))
@@ -115,12 +115,10 @@ async def test_what_is_older_counts_in_longer_periods(own_stage: Stage, unique: 
         found = figures(await told(stage, dm, person))
     labels = (ENGLISH.usage_today, ENGLISH.usage_week, ENGLISH.usage_month, ENGLISH.usage_all_time)
     assert [found[label][0] for label in labels] == ["10", "20", "30", "40"]
-    assert all(figure[-1] == "" for figure in found.values()), "no price, no money"
+    assert all(figure[-1] == "" for figure in found.values()), "no cost without a price"
 
 
-async def test_those_who_manage_the_server_see_it_by_person_channel_and_day(
-    priced: Stage, unique: str
-) -> None:
+async def test_managers_see_usage_by_person_channel_and_day(priced: Stage, unique: str) -> None:
     guild, channel = await a_server(priced, unique)
     other = str((await priced.discord.create_channel("other", guild=guild))["id"])
     await priced.model.reply_when(f"{unique} much", counting(5000, 0))
@@ -146,7 +144,7 @@ async def test_those_who_manage_the_server_see_it_by_person_channel_and_day(
     assert all(one == ("5,200", "20", "3", "€5.40") for one in by_day.values())
 
 
-async def test_who_may_not_sees_no_other_peoples_use(priced: Stage) -> None:
+async def test_usage_of_others_needs_manage_server(priced: Stage) -> None:
     channel, person = await priced.channel(), await priced.person()
     for by in ("person", "channel", "day"):
         assert await told(priced, channel, person, by=by) == ENGLISH.refused_permission
@@ -154,7 +152,7 @@ async def test_who_may_not_sees_no_other_peoples_use(priced: Stage) -> None:
     assert await told(priced, dm, person, by="person") == ENGLISH.refused_usage_by
 
 
-async def test_a_server_without_use_is_told_so_in_korean(priced: Stage, unique: str) -> None:
+async def test_usage_of_an_unused_server_says_so_in_korean(priced: Stage, unique: str) -> None:
     person = await priced.person()
     guild, channel = await a_server(priced, unique)
     await priced.discord.edit_user(person, locale="ko")
@@ -164,7 +162,7 @@ async def test_a_server_without_use_is_told_so_in_korean(priced: Stage, unique: 
     assert (await told(priced, channel, person)).startswith(KOREAN.usage_own)
 
 
-async def test_a_model_without_a_price_counts_and_is_named(priced: Stage, unique: str) -> None:
+async def test_usage_names_models_without_a_price(priced: Stage, unique: str) -> None:
     person, channel = await priced.person(), await priced.channel()
     await priced.model.reply_when(unique, counting(1000, 0))
     await priced.asked(unique, author=person, channel=channel)
@@ -176,9 +174,7 @@ async def test_a_model_without_a_price_counts_and_is_named(priced: Stage, unique
     assert ENGLISH.usage_unpriced.format(models="`other`") in text
 
 
-async def test_what_the_api_does_not_count_is_estimated_also_of_an_answer_that_is_cut(
-    priced: Stage, unique: str
-) -> None:
+async def test_usage_is_estimated_if_the_api_reports_none(priced: Stage, unique: str) -> None:
     person, channel = await priced.person(), await priced.channel()
     script = Script(text="word " * 50, usage={}, disconnect_after_chunks=40)
     await priced.model.reply_when(unique, script)
@@ -192,7 +188,7 @@ async def test_what_the_api_does_not_count_is_estimated_also_of_an_answer_that_i
     assert ENGLISH.usage_estimated in text
 
 
-async def test_what_was_used_survives_a_restart_and_goes_with_its_place(
+async def test_usage_survives_a_restart_but_not_its_channel_or_guild(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -217,7 +213,7 @@ async def test_what_was_used_survives_a_restart_and_goes_with_its_place(
         await until(gone)
 
 
-async def test_who_is_forgotten_is_nobody_in_the_sums(priced: Stage, unique: str) -> None:
+async def test_forget_me_makes_usage_in_servers_anonymous(priced: Stage, unique: str) -> None:
     guild, channel = await a_server(priced, unique)
     person = await priced.person()
     await priced.discord.invite(person, guild)

@@ -1,4 +1,4 @@
-"""Play all faults often, by a seed, and print what was lost and doubled: see scripts/faults."""
+"""Play faults many times from a seed, and print what was lost and doubled: scripts/faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEAD: Final = ("fault", "tries", "lost", "doubled", "worst recovery", "seed", "t
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One row of the table: *play* with so many tries in the long form, or in the quick one."""
+    """A row of the table: *play* with *tries* in the long form, with *quick* tries otherwise."""
 
     title: str
     play: Callable[[int, int], Awaitable[Counts]]
@@ -51,7 +51,7 @@ def on_a_stage(
                 if with_bot:
                     await running.enter_async_context(stage.bot())
                 counts = await _counted_play(play, stage, tries, seed)
-        except AssertionError as misconduct:  # what a stage finds when it ends
+        except AssertionError as misconduct:  # found by the check at the end of a stage
             counts.count("conduct", misconduct)
         return counts
 
@@ -70,7 +70,7 @@ async def _counted_play(
 
 
 def counted(found: Counts | dict[str, Any]) -> Counts:
-    """Return what a campaign found as counts."""
+    """Return the results of a campaign as counts."""
     if isinstance(found, Counts):
         return found
     failures = [str(one) for one in found.get("failures", [])]
@@ -146,7 +146,7 @@ async def run(names: Sequence[str], *, long: bool, seed: int) -> int:
 
 
 def main() -> int:
-    """Read the command line and run; 1 where anything was lost or doubled."""
+    """Read the command line and run; return 1 if anything was lost or doubled."""
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
     parser.add_argument("--long", action="store_true", help="as often as the figures say")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""The stage of the end-to-end tests, on which faults are played."""
+"""The fixtures of the end-to-end tests, for the tests of faults."""
 
 from tests.e2e.conftest import own_stage, shared_stage, stage, stand_ins, unique
 

@@ -1,6 +1,6 @@
-"""A database whose units of work fail on demand, and a client that is asked meanwhile.
+"""A database whose calls fail on demand, and a client that gets questions meanwhile.
 
-The client is the real one, on the stand-in for Discord; only the model is a double.
+The client is real and uses the stand-in for Discord; only the model is a double.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ ENDINGS: Final = (
     f"{ENGLISH.memory_unreadable}\n{ENGLISH.memory_unwritable}",
 )
 FAILURES: Final = ("disk I/O error", "database or disk is full", "readonly database")
-QUIET_SECONDS: Final = 0.025  # Nothing is done with the file for so long: all is over.
+QUIET_SECONDS: Final = 0.025  # Without a database call for this long, everything has ended.
 PATIENCE_SECONDS: Final = 20.0
 FOR_EVER: Final = 10**9
 
 
 @contextmanager
 def writes_fail(stage: Stage, bot: Bot) -> Iterator[None]:
-    """Let the kernel refuse what would make the bot's database longer: an I/O error.
+    """Let the kernel refuse writes that make the bot's WAL longer: an I/O error.
 
-    The log of what is written grows until it is worked in, so that each write needs that.
+    The WAL grows until a checkpoint, so each write fails.
     """
     limits = resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE)
     length = (stage.folder / "bot.db-wal").stat().st_size
@@ -59,20 +59,20 @@ def writes_fail(stage: Stage, bot: Bot) -> Iterator[None]:
 
 
 class FailingDatabase(Database):
-    """A Database of which chosen units of work fail, counted from the last `fail`."""
+    """A Database in which chosen calls fail, counted from the last `fail`."""
 
     units = 0
     failing: range = range(0)
     why = FAILURES[0]
 
     def fail(self, first: int, *, count: int = 1, why: str = FAILURES[0]) -> None:
-        """Let the *first* unit of work from now on fail, 1 being the next, and *count* in all."""
+        """Let *count* calls fail from number *first* on; the next call is number 1."""
         self.units = 0
         self.failing = range(first, first + count)
         self.why = why
 
     def recover(self) -> None:
-        """Let nothing fail any more, and count anew."""
+        """Let no call fail any more, and restart the count."""
         self.fail(0, count=0)
 
     async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
@@ -91,17 +91,17 @@ class FailingDatabase(Database):
         return await super().change_all(*statements, **named)
 
     async def truncate_log(self) -> bool:
-        """Work the log into the file, as Database does."""
+        """Truncate the WAL, as Database does."""
         self._count()
         return await super().truncate_log()
 
     async def rewrite(self) -> None:
-        """Write the file anew, as Database does."""
+        """Rewrite the file, as Database does."""
         self._count()
         await super().rewrite()
 
     async def quiet(self) -> None:
-        """Return when nothing has been done for a while."""
+        """Return when there was no call for a while."""
         seen = -1
         async with asyncio.timeout(PATIENCE_SECONDS):
             while seen != self.units:
@@ -123,7 +123,7 @@ async def open_failing_database(path: Path) -> AsyncIterator[FailingDatabase]:
 
 
 class Log(logging.Handler):
-    """What the program logs: the errors, which nothing should have raised, and which ends."""
+    """The log of the program: errors, which must not occur, and the ends of questions."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -136,7 +136,7 @@ class Log(logging.Handler):
             self.errors.append(record.getMessage())
 
     async def end_of(self, question: Message) -> None:
-        """Return when the answer to *question* is at its end."""
+        """Return when the answer to *question* has ended."""
         end = f"Ended question {question['id']} by "
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(line.startswith(end) for line in self._lines):  # noqa: ASYNC110  # a log tells nobody
@@ -145,7 +145,7 @@ class Log(logging.Handler):
 
 @contextmanager
 def logged() -> Iterator[Log]:
-    """Yield what is logged within the block."""
+    """Yield the log of the block."""
     handler, program = Log(), logging.getLogger("bot")
     level = program.level
     program.setLevel(logging.INFO)
@@ -158,7 +158,7 @@ def logged() -> Iterator[Log]:
 
 
 class FailingPlay:
-    """Asks the client questions while units of work of its database fail."""
+    """Asks the client questions while calls of its database fail."""
 
     def __init__(
         self, discord: Driver, database: FailingDatabase, history: History, log: Log
@@ -171,13 +171,13 @@ class FailingPlay:
         self._number = 0
 
     async def unit_count(self, place: str, author: str) -> int:
-        """Return how many units of work a question takes there."""
+        """Return how many database calls a question takes there."""
         self.database.recover()
         await self.ask(place, author)
         return self.database.units
 
     async def try_in(self, place: str, author: str, first: int, count: int, why: str) -> None:
-        """Ask while it fails, then again when all is well, and count what went wrong."""
+        """Ask while calls fail, then once more without failures, and count what went wrong."""
         self.tries += 1
         self.database.fail(first, count=count, why=why)
         _, said = await self.ask(place, author)
@@ -196,7 +196,7 @@ class FailingPlay:
             self.lost += said[0] not in endings
 
     async def ask(self, place: str, author: str) -> tuple[Message, list[str]]:
-        """Return the question, and what is said about it by the time that all is over."""
+        """Ask; return the question and the messages about it once everything has ended."""
         self._number += 1
         text = f"{self.discord.bot_mention} number {self._number}"
         question = await self.discord.say(place, author, text)
@@ -211,7 +211,7 @@ class FailingPlay:
         return question, said
 
     async def said_in(self, place: str, after_id: str = "0") -> list[Message]:
-        """Return what the bot said in *place* after a message, oldest first."""
+        """Return the messages of the bot in *place* after a message, oldest first."""
         if all(one["id"] != place for one in await self.discord.channels()):
             return []
         return [
@@ -256,12 +256,11 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
 
 
 async def play_failing_database(*, seed: int) -> dict[str, Any]:
-    """Let each unit of work that a question takes fail, alone and with all after it.
+    """Let each database call of a question fail, alone and together with all later calls.
 
-    In a channel, where a thread is made, in that thread, and in a direct message. Return `tries`,
-    `seed`, `seconds`, how many questions were `lost` (without an answer or a notice, or not
-    remembered when all was well again) and `doubled`. Raises AssertionError where an exception
-    leaves its handler.
+    In a channel, where the bot creates a thread, in that thread, and in a direct message. Return
+    `tries`, `seed`, `seconds`, and how many questions were `lost` (no answer or notice, or not
+    stored after the recovery) and `doubled`. Raises AssertionError if an exception is unhandled.
     """
     began = time.monotonic()
     dice = random.Random(seed)

@@ -1,7 +1,7 @@
-"""Malformed gateway events, made of real ones by a seed, each followed by a question to answer.
+"""Malformed gateway events, made from real ones by a seed, each followed by a question.
 
-Real events are recorded from the stand-in in a guild of their own and by a person of their own, so
-that no mutant is by chance a legitimate word about what the questions need.
+The real events are recorded in a guild of their own and by a person of their own, so that no
+mutant is by chance a valid event about the places of the questions.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ Place = tuple[str, str, bool]  # channel, author, whether a mention is needed
 
 GUILD: Final = "Mangled"
 AT_ONCE: Final = 48  # questions that wait for their answers together
-PER_PLACE: Final = 10  # More would make the prompts long, and that is not what is measured here.
-RAW_EVERY: Final = 1500  # Each ends the connection, and the pauses in between grow.
+PER_PLACE: Final = 10  # More would make the prompts long, which is not tested here.
+RAW_EVERY: Final = 1500  # Each ends the connection, and the backoff grows.
 FIRST_RAW: Final = 20
 PATIENCE_SECONDS: Final = 60.0
-# Faster than any Discord: what is tried here are events, not limits.
+# No rate limits, as only events are tested here.
 LIMITS: Final[Json] = {
     "global_limit": 10_000,
     "max_active_threads": 100_000,
@@ -56,8 +56,8 @@ WRONG: Final[tuple[Any, ...]] = (
 )
 DEEP: Final = 60
 RAW: Final = ("not json", "[1, 2", "null", '{"op": 0, "t": [], "d": {}}')
-# With the first three changed, a refused command is one that somebody may give. What the command
-# holds is the business of the tests of interactions.
+# A change of the first three could permit a refused command. The data of the command is tested
+# by the tests of interactions.
 KEPT_OF_COMMANDS: Final = frozenset({"permissions", "guild_id", "context", "data"})
 IDS: Final = {
     "MESSAGE_CREATE": "id",
@@ -69,7 +69,7 @@ IDS: Final = {
 
 
 def paths(value: Any, before: Path = ()) -> Iterator[Path]:
-    """Yield the way to each field of *value*, at any depth."""
+    """Yield the path of each field of *value*, at any depth."""
     items: Any = ()
     if isinstance(value, dict):
         items = value.items()
@@ -81,7 +81,7 @@ def paths(value: Any, before: Path = ()) -> Iterator[Path]:
 
 
 def nested(depth: int) -> Any:
-    """Return a list in a list in a list."""
+    """Return nested lists."""
     value: Any = []
     for _ in range(depth):
         value = [value]
@@ -89,7 +89,7 @@ def nested(depth: int) -> Any:
 
 
 def mutant(payload: Json, dice: random.Random, *, kept: frozenset[str] = frozenset()) -> Json:
-    """Return *payload* with one field replaced or dropped; not one whose name is in *kept*."""
+    """Return *payload* with one field replaced or dropped, except fields in *kept*."""
     mangled = copy.deepcopy(payload)
     ways = [way for way in paths(payload) if not kept.intersection(map(str, way))]
     *above, last = dice.choice(ways)
@@ -106,7 +106,7 @@ def mutant(payload: Json, dice: random.Random, *, kept: frozenset[str] = frozens
 def malformed(events: list[tuple[str, Json]], *, tries: int, seed: int) -> Iterator[Json]:
     """Yield *tries* faults for the stand-in's gateway: mutants of *events*, sometimes raw frames.
 
-    Each has an id that no message has, so that none was seen before.
+    Each has an id that no message has, so that the bot treats none as a duplicate.
     """
     dice = random.Random(seed)
     names = sorted({name for name, _ in events})
@@ -123,7 +123,7 @@ def malformed(events: list[tuple[str, Json]], *, tries: int, seed: int) -> Itera
 
 
 async def recorded(stage: Stage) -> list[tuple[str, Json]]:
-    """Make one of each event happen in GUILD and return them as the gateway sent them."""
+    """Cause one of each event in GUILD and return them as the gateway sent them."""
     people, author = stage.discord, await stage.person()
     await people.create_guild(GUILD)
     await people.invite(author, GUILD)
@@ -155,7 +155,7 @@ async def recorded(stage: Stage) -> list[tuple[str, Json]]:
 
 
 class Answers:
-    """Which questions were answered, and how often, by what the stand-in saw posted."""
+    """Counts the answers to each question by the messages in the stand-in's journal."""
 
     def __init__(self, stage: Stage, after: int) -> None:
         self._stage = stage
@@ -165,12 +165,12 @@ class Answers:
         self._news = asyncio.Event()
 
     async def watch(self) -> None:
-        """Take in what is posted or edited, until cancelled."""
+        """Read posted and edited messages until cancelled."""
         while True:
             await self.look(timeout_seconds=1.0)
 
     async def look(self, *, timeout_seconds: float) -> None:
-        """Take in what was posted or edited since the last look."""
+        """Read the messages that were posted or edited since the last look."""
         for event in await self._stage.discord.events(
             after=self._after,
             types=["message_create", "message_update"],
@@ -215,7 +215,7 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
     """Send *tries* malformed payloads, each followed by a question, to the bot on *stage*.
 
     Checks that every question is answered exactly once. Return what was played: `tries`, `seed`,
-    `by_event`, `seconds`, `connects` (how often the bot connected anew).
+    `by_event`, `seconds`, `connects` (how often the bot reconnected).
     """
     began = time.monotonic()
     async with _fast(stage):
@@ -261,7 +261,7 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
 
 
 async def _places(stage: Stage, count: int) -> list[Place]:
-    """Return so many places; one in four is a channel, where a thread costs one more request."""
+    """Return *count* places; one in four is a channel, where a thread takes one more request."""
     places = []
     for number in range(count):
         author, mention = await stage.person(), number % 4 == 0

@@ -1,8 +1,8 @@
-"""Row 14: interactions that Discord would never send, made of real ones by a seed.
+"""Fault 14: interactions that Discord would never send, made from real ones by a seed.
 
-Real ones are overheard: the stand-in tells them to a second session only, so that the bot hears of
-each once, as it was changed here. Each is for a channel that nobody else uses, so that what the
-database says afterwards tells which of them were obeyed.
+The stand-in sends real interactions only to a second session, so that the bot gets each of them
+once, in its changed form. Each is for a channel of its own, so that the database shows afterwards
+which of them took effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.faults.gateway_fuzz import mutant
 from tests.standin.wire import Socket
 
 Json = dict[str, Any]
-Key = tuple[str, int]  # what a system prompt or a reset is for: "channel" or "guild", and which
+Key = tuple[str, int]  # the scope of a prompt or reset: "channel" or "guild", and its id
 
 COMMAND: Final = 2
 COMPONENT: Final = 3
@@ -42,10 +42,10 @@ BEAT_SECONDS: Final = 20.0
 FIRST_CHANNEL: Final = 1 << 58  # No channel of the stand-in has such an id.
 SETTLING_SECONDS: Final = 0.5
 MODEL: Final = "stand-in"
-CHOICES: Final = 8  # Discord: what is answered to who types
+CHOICES: Final = 8  # Discord: the response to an autocomplete
 KEPT: Final = "This prompt was here before."
 ASKED: Final = "A question for one person alone."
-# Faster than any Discord: what is tried here are payloads, not limits.
+# No rate limits, as only payloads are tested here.
 NO_LIMIT: Final = 100_000
 NO_PERMISSION: Final[tuple[Any, ...]] = ("0", "", None, "-1", "64", "2147483648", 0, [], "none")
 NO_COMMAND: Final[tuple[Any, ...]] = (
@@ -64,7 +64,7 @@ NO_TOKEN: Final = ("long-gone", "", "x" * 3000, "../../../channels/1", "?wait=tr
 
 @dataclass
 class Played:
-    """What was sent, and what came of it."""
+    """The interactions that were sent, and the failures found."""
 
     sent: list[Json] = field(default_factory=list)
     valid: list[str] = field(default_factory=list)
@@ -73,9 +73,9 @@ class Played:
 
 
 async def overheard(stage: Stage, socket: Socket, act: Callable[[], Awaitable[Any]]) -> Json:
-    """Let *act* make an interaction, and return it as the bot would have heard of it.
+    """Let *act* make an interaction; return the event that the bot would have got.
 
-    *socket* is the newest session of the stage; none of the others hears anything.
+    *socket* is the newest session of the stage; the stand-in sends the event to no other.
     """
     others = len((await stage.discord.gateway_state())["sessions"]) - 1
     await stage.discord.gateway("swallow", count=others, event="INTERACTION_CREATE")
@@ -88,7 +88,7 @@ async def overheard(stage: Stage, socket: Socket, act: Callable[[], Awaitable[An
 
 
 async def told(stage: Stage, interaction: str) -> Json:
-    """Return what an interaction is answered with; unlike the stage, whatever else went on."""
+    """Return the response to an interaction; unlike the stage, ignore other events."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             seen = await stage.discord.interaction(interaction)
@@ -100,9 +100,9 @@ async def told(stage: Stage, interaction: str) -> Json:
 
 
 def permitted(payload: Json, kinds: tuple[int, ...] = (COMMAND, FORM)) -> set[Key]:
-    """Return what somebody may change with *payload*, by what Discord says of interactions.
+    """Return what *payload* may change by Discord's rules.
 
-    Only with one of those *kinds*; who types a command changes nothing.
+    Only interactions of these *kinds* may change anything; an autocomplete may not.
     """
     place, guild = payload.get("channel"), number(payload.get("guild_id"))
     channel = number(place.get("id")) if isinstance(place, dict) else None
@@ -119,7 +119,7 @@ def permitted(payload: Json, kinds: tuple[int, ...] = (COMMAND, FORM)) -> set[Ke
 
 
 def number(value: Any) -> int | None:
-    """Return the id or bits that *value* is, None where it is none."""
+    """Return *value* as an id or bits, None if it is neither."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -190,7 +190,7 @@ def _change_kind(payload: Json, dice: random.Random) -> None:
 
 
 class Fuzz:
-    """One game: real interactions, mangled, and valid ones in between."""
+    """One run: mangled interactions, with valid ones in between."""
 
     def __init__(self, stage: Stage, socket: Socket, seed: int) -> None:
         self._stage = stage
@@ -202,7 +202,7 @@ class Fuzz:
         self.played = Played()
 
     async def prepare(self) -> None:
-        """Overhear one interaction of each kind: of an admin, of somebody else, in a DM."""
+        """Record one interaction of each kind: by an admin, by another person, in a DM."""
         people, guild = self._stage.discord, f"Mangled {next(NAMES)}"
         outsider, admin = await self._stage.person(), "Mina"
         await people.create_guild(guild)
@@ -240,7 +240,7 @@ class Fuzz:
             self._templates.append(await self._overhear(act))
 
     async def play(self, tries: int) -> None:
-        """Send *tries* mangled interactions, several people side by side."""
+        """Send *tries* mangled interactions, several in parallel."""
         left = iter(range(tries))
 
         async def play_some() -> None:
@@ -302,11 +302,11 @@ class Fuzz:
         await self._stage.discord.gateway("dispatch", t="INTERACTION_CREATE", d=payload)
 
     async def _use_validly(self, one: int) -> None:
-        """Use a command as people do, and see that it is obeyed."""
+        """Use a valid command, and check that it takes effect."""
         people = self._stage.discord
         place, user = ((self._channel, "Mina"), (self._dm, self._person))[one % 2]
         name, options = (("reset", {}), ("system", {"prompt": KEPT}))[one // VALID_EVERY % 2]
-        async with self._overhearing:  # Else another's fault would swallow it.
+        async with self._overhearing:  # Otherwise the fault of another task would swallow it.
             interaction = await people.command(place, user, name, options)
             self._socket.frames.clear()
         self.played.valid.append(interaction)
@@ -322,7 +322,7 @@ class Fuzz:
             self.played.kept["channel", int(place)] = KEPT
 
     async def check(self) -> None:
-        """Compare what the database says with what the payloads were allowed to do."""
+        """Compare the database with the changes that the payloads were allowed to make."""
         allowed: dict[Key, list[Json]] = {}
         for payload in self.played.sent:
             for key in permitted(payload):
@@ -347,13 +347,13 @@ class Fuzz:
                 self.played.failures.append(f"{channel} was reset")
 
     async def check_told(self) -> None:
-        """Check that who may not change anything was answered alone, and hears no prompt."""
+        """Check that forbidden interactions got only ephemeral responses, and no prompt."""
         for payload in self.played.sent:
             if permitted(payload) or number(payload.get("id")) is None:
                 continue
             try:
                 seen = await self._stage.discord.interaction(payload["id"])
-            except Exception:  # noqa: BLE001  # No such interaction: nobody can have heard.
+            except Exception:  # noqa: BLE001  # No such interaction, so no response.
                 continue
             told = seen["response"]
             if told and told["type"] == CHOICES:
@@ -365,12 +365,12 @@ class Fuzz:
 
 
 def _is_for_all(form: Json | None) -> bool:
-    """Whether anybody may be shown *form*: that of a question."""
+    """Whether *form* is the form of a question, which everyone may see."""
     return form is not None and form["title"] == ENGLISH.ask_modal_title
 
 
 def moved(payload: Json, channel: int) -> Json:
-    """Return *payload* as used in another channel."""
+    """Return *payload* with another channel."""
     payload["channel_id"] = str(channel)
     payload["channel"]["id"] = str(channel)
     return payload
@@ -390,7 +390,7 @@ async def fast(stage: Stage, *buckets: str) -> AsyncIterator[None]:
 
 
 async def _beat(socket: Socket) -> None:
-    """Keep the session of *socket*, for longer games."""
+    """Send heartbeats on *socket*, for long runs."""
     while True:
         await asyncio.sleep(BEAT_SECONDS)
         await socket.send(1, None)
@@ -399,11 +399,11 @@ async def _beat(socket: Socket) -> None:
 async def play_fuzzed(stage: Stage, *, tries: int, seed: int) -> Json:
     """Send *tries* mangled interactions to the bot on *stage*, with valid commands in between.
 
-    Return `tries`, `seed`, `seconds`, `lost` (changes that nobody was allowed, valid commands not
-    obeyed, errors in the log), `doubled` (valid commands answered twice) and `failures`, which says
-    what those were.
+    Return `tries`, `seed`, `seconds`, `lost` (forbidden changes, valid commands without effect,
+    errors in the log), `doubled` (valid commands answered twice) and `failures`, which describes
+    them.
     """
-    # Then the bot compares what it knows with Discord, which knows of no place made up here.
+    # The bot then reconciles with Discord, which does not know the invented channels.
     await stage.logged("Connected as")
     await asyncio.sleep(SETTLING_SECONDS)
     began, log_before = time.monotonic(), len(stage.log)

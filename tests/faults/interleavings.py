@@ -1,8 +1,8 @@
-"""Random interleavings of messages, commands, edits and deletions, with a model of what is right.
+"""Random interleavings of messages, commands, edits and deletions, checked against a model.
 
-Each try is a short script in a place of its own, played while answers stream. Where a step races
-with an answer both orders are right; but what was deleted or reset when a question was asked is not
-in its prompt, nor in the file at the end, and nothing is answered twice or left open.
+Each try is a short script in its own channel, played while answers stream. If a step races with an
+answer, both orders are right. But a question's prompt must not contain earlier deleted or reset
+text, neither must the file at the end, and no question may be answered twice or stay open.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LIFTED: Final = (
 )
 STREAMING: Final = {"chunks_per_second": 60.0, "first_token_delay_seconds": 0.05}
 WORD: Final = re.compile(r"word\d+t\d+n\d+end")
-# How often each step comes; what needs a question and finds none asks one.
+# The weight of each step; a step that needs a question asks one if there is none.
 WEIGHTS: Final = {
     "ask": 9,
     "wait": 4,
@@ -57,20 +57,20 @@ WEIGHTS: Final = {
 
 @dataclass(eq=False)
 class Asked:
-    """One question: the words that stood in it, oldest first, and what became of it."""
+    """A question: its words, oldest first, and what happened to it."""
 
     message: Message
     step: int
     words: list[str]
-    edits: list[int] = field(default_factory=list)  # the steps at which the further words came
-    gone: int | None = None  # the step at which it was taken back
+    edits: list[int] = field(default_factory=list)  # the steps of the edits
+    gone: int | None = None  # the step at which it was deleted or reset
     reset: bool = False
     deleted: bool = False
-    waited: int | None = None  # the step by which it was answered for certain
+    waited: int | None = None  # the step before which it was surely answered
 
 
 class Try:
-    """One script and what it left behind."""
+    """One script and its results."""
 
     def __init__(self, stage: Stage, seed: int, number: int) -> None:
         self.number = number
@@ -84,7 +84,7 @@ class Try:
         self.steps: list[str] = []
 
     async def play(self) -> None:
-        """Play the script, and return when nothing is open any more."""
+        """Play the script, and return when all questions have ended."""
         self._kind = self._dice.choice(["dm", "dm", "channel", "thread"])
         self.steps.append(self._kind)
         self._author, self._mention = "Mina", f"{self._stage.discord.bot_mention} "
@@ -109,7 +109,7 @@ class Try:
         return f"{self._name}{self._words}end"
 
     def _any(self, *, deleted: bool = False) -> Asked | None:
-        """Return one of the newest questions; *deleted* ones are not there any more."""
+        """Return one of the newest questions; deleted ones only if *deleted*."""
         there = [one for one in self.asked if deleted or not one.deleted]
         return self._dice.choice(there[-3:]) if there else None
 
@@ -194,11 +194,11 @@ class Try:
     def _is_settled(self, one: Asked) -> bool:
         if is_settled(self._stage, one.message):
             return True
-        # What was reset before it was stored leaves nothing.
+        # A question that was reset before it was stored leaves no row.
         return one.gone is not None and self._stage.state_of(one.message) is None
 
     async def check(self, requests: dict[str, list[list[Json]]]) -> None:
-        """Check the ends of all questions, and the prompts in *requests*, by their word."""
+        """Check how all questions ended, and their prompts, which *requests* maps by word."""
         known = [one.message for one in self.asked if await self._stands(one)]
         endings = await check_invariants(self._stage, *known, model_calls=1)
         ended = dict(zip((one["id"] for one in known), endings, strict=True))
@@ -211,9 +211,9 @@ class Try:
                 self._check_prompt(one, prompt)
 
     async def _stands(self, one: Asked) -> bool:
-        """Whether the answer to *one* is to be as after any other question.
+        """Whether the answer to *one* must be there as for any other question.
 
-        What was reset before it was deleted may have left its answer: nothing is known of it.
+        If it was reset before it was deleted, its answer may remain, as the bot has forgotten it.
         """
         if self._stage.state_of(one.message) is None:
             return False
@@ -240,7 +240,7 @@ class Try:
         self._check_system(one, system["content"])
 
     def _is_remembered(self, other: Asked, one: Asked) -> bool:
-        """Whether *one* must know of *other*: where answers wait for each other, by the order."""
+        """Whether the prompt of *one* must contain *other*; in a queue, the order decides."""
         if other.gone is not None or other.step > one.step:
             return False
         if self._kind == "channel" or other.step == 0:
@@ -257,13 +257,13 @@ class Try:
         assert set(found) <= set(right), f"{found} is the system prompt of {one}"
 
     def erased(self) -> set[str]:
-        """Return the words that must not be in the file."""
+        """Return the words that must be erased from the file."""
         return {word for one in self.asked if one.gone is not None for word in one.words}
 
 
 @asynccontextmanager
 async def _streaming(stage: Stage, tries: int) -> AsyncIterator[None]:
-    """Let answers take a while, and a guild have as many threads as there are tries for."""
+    """Slow down answers, and allow enough threads for all tries."""
     usual = await stage.model.settings()
     threads = (await stage.discord.settings())["max_active_threads"]
     await stage.model.change(**STREAMING)
@@ -276,10 +276,10 @@ async def _streaming(stage: Stage, tries: int) -> AsyncIterator[None]:
 
 
 async def play_interleavings(stage: Stage, *, tries: int, seed: int) -> Json:
-    """Play *tries* scripts on *stage*, where a bot runs; many side by side.
+    """Play *tries* scripts on *stage*, where a bot runs; many in parallel.
 
-    Return `tries`, `seed`, `seconds`, `lost` (tries after which something was not right), `doubled`
-    (questions that were put twice) and `failures`, which says what those were.
+    Return `tries`, `seed`, `seconds`, `lost` (tries with an error), `doubled` (questions that the
+    model got twice) and `failures`, which describes them.
     """
     began = time.monotonic()
     after = max((one.seq for one in await stage.completions()), default=0)
@@ -292,7 +292,7 @@ async def play_interleavings(stage: Stage, *, tries: int, seed: int) -> Json:
             script = Try(stage, seed, number)
             try:
                 await script.play()
-            except Exception as error:  # noqa: BLE001  # Which try it was is what counts.
+            except Exception as error:  # noqa: BLE001  # The failure names the try.
                 failures.append(f"{number} {script.steps}: {type(error).__name__} {error}")
             else:
                 played.append(script)
@@ -323,7 +323,7 @@ async def play_interleavings(stage: Stage, *, tries: int, seed: int) -> Json:
 
 
 async def _by_word(stage: Stage, after: int) -> dict[str, list[list[Json]]]:
-    """Return the prompts since request number *after* by the words of their questions."""
+    """Return the prompts since request number *after*, by the words in their questions."""
     requests: dict[str, list[list[Json]]] = defaultdict(list)
     for one in await stage.completions():
         if one.seq > after and one.body:
@@ -333,9 +333,9 @@ async def _by_word(stage: Stage, after: int) -> dict[str, list[list[Json]]]:
 
 
 async def _left_in_file(stage: Stage, erased: set[str]) -> list[str]:
-    """Return which of the *erased* words stay in the database's files.
+    """Return which of the *erased* words are still in the database's files.
 
-    A deletion cleans up what could not be while the tries read the file.
+    A last deletion triggers the erasure that the reads of the tries may have prevented.
     """
     last = await stage.asked("The last one.")
     await stage.discord.delete(last["channel_id"], last["id"])

@@ -1,4 +1,4 @@
-"""Kill the bot again and again: at random instants with many replies running, and at each point."""
+"""Kill the bot repeatedly: at random times during many replies, and at each named point."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.faults.points import COMPLETE, POINTS
 TRIES_PER_DATABASE: Final = 20  # Each is a start, and the bot may identify 300 times a day.
 IN_CHANNELS: Final = 12
 IN_DIRECT_MESSAGES: Final = 8
-LONGEST_INSTANT_SECONDS: Final = 3.5  # The replies of a try have ended by then, or nearly.
-TRACE_LINES: Final = 8  # of a failure that is told with its traceback
+LONGEST_INSTANT_SECONDS: Final = 3.5  # By then the replies of a try have ended, or almost.
+TRACE_LINES: Final = 8  # of a failure that is printed with its traceback
 WORDS: Final = "All is well in the harbour tonight. ", "밤의 항구는 조용합니다. ", "`x = 1` and "
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a campaign came to; *worst_seconds* is from a start to the last answer."""
+    """The results of a campaign; *worst_seconds* is the time from a start to the last answer."""
 
     tries: int = 0
     lost: int = 0
@@ -45,7 +45,7 @@ class Counts:
 
 
 async def play_random_kills(stage: Stage, *, tries: int, seed: int) -> Counts:
-    """Kill the bot *tries* times at random instants with 20 replies running each time."""
+    """Kill the bot *tries* times at random times, each time during 20 replies."""
     rng = random.Random(seed)
     counts = Counts()
     channels = [await stage.channel() for _ in range(IN_CHANNELS)]
@@ -90,7 +90,7 @@ async def _ask(
     channels: Sequence[str],
     places: Sequence[tuple[str, str]],
 ) -> list[Message]:
-    """Ask 20 questions at once, whose answers are of different lengths and paces."""
+    """Ask 20 questions at once; their answers differ in length and speed."""
     asked: list[Any] = []
     for number, (channel, person) in enumerate([*((one, "Mina") for one in channels), *places]):
         word = f"{name} {number} end"
@@ -104,7 +104,7 @@ async def _ask(
 
 
 async def _again(stage: Stage, bot: Bot, running: AsyncExitStack) -> Bot:
-    """Kill *bot* and start another on the same database; return that."""
+    """Kill *bot*, start another on the same database, and return it."""
     bot.process.kill()
     await bot.process.wait()
     await stage.discord.clear_faults()

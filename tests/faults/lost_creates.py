@@ -1,4 +1,4 @@
-"""Creates whose answer is lost, at random parts of answers that are written side by side."""
+"""Lost responses to create requests, at random parts of parallel answers."""
 
 import asyncio
 import random
@@ -14,21 +14,21 @@ from tests.e2e.conftest import Message, Stage
 from tests.faults.gateway_fuzz import LIMITS
 from tests.faults.oracle import settled
 
-AT_ONCE: Final = 16  # places in which is asked side by side
-PER_PLACE: Final = 8  # More would make the prompts long, and that is not what is tried here.
+AT_ONCE: Final = 16  # places with questions in parallel
+PER_PLACE: Final = 8  # More would make the prompts long, which is not tested here.
 SETTLING_SECONDS: Final = 120.0
 ONE_PART: Final = "The harbour is quiet tonight. " * 40
 TWO_PARTS: Final = ONE_PART * 3
 ANSWERS: Final = {"short": ONE_PART, "long": TWO_PARTS}
-IN_A_ROW: Final = 2  # lost answers; each is followed by a longer pause
+IN_A_ROW: Final = 2  # lost responses; the backoff grows after each
 Place = tuple[str, str]  # channel, author
 
 
 async def play_lost_creates(stage: Stage, *, tries: int, seed: int) -> dict[str, Any]:
-    """Lose the answers to creates of *tries* replies of the bot on *stage*.
+    """Lose responses to create requests of *tries* replies of the bot on *stage*.
 
-    Return `tries`, `seed`, `seconds`, and how many replies were `lost` (not shown as they are
-    stored) and how many messages `doubled` (there besides).
+    Return `tries`, `seed`, `seconds`, how many replies were `lost` (not shown as stored), and how
+    many messages were `doubled` (additional ones).
     """
     began = time.monotonic()
     dice = random.Random(seed)
@@ -58,14 +58,14 @@ async def play_lost_creates(stage: Stage, *, tries: int, seed: int) -> dict[str,
 
 
 def _plan(dice: random.Random) -> tuple[str, int, int]:
-    """Return which answer there is, which of its creates is lost, and how often in a row."""
+    """Return the kind of answer, the part whose responses are lost, and how many in a row."""
     name = dice.choice(sorted(ANSWERS))
     parts = len(split(ANSWERS[name]))
     return name, dice.randrange(parts), dice.randint(1, IN_A_ROW)
 
 
 async def _new_place(stage: Stage, dice: random.Random) -> Place:
-    """Return a direct message or a thread of the bot's own, in which nobody else writes."""
+    """Return a new direct message or a new thread of the bot."""
     author = await stage.person()
     if dice.random() < 0.5:
         return await stage.discord.dm(author), author
@@ -108,7 +108,7 @@ async def _doubled(stage: Stage, questions: list[Message]) -> int:
 
 @asynccontextmanager
 async def _fast(stage: Stage) -> AsyncIterator[None]:
-    """Lift the limits of channels: what is tried here are lost answers."""
+    """Lift the rate limits of channels meanwhile."""
     usual = await stage.discord.settings()
     await stage.discord.settings(buckets=LIMITS["buckets"])
     try:

@@ -1,8 +1,8 @@
-"""What must hold after every fault: nothing lost, nothing doubled, shown is what is stored.
+"""The invariants after every fault: nothing lost, nothing doubled, Discord shows what is stored.
 
-One function, `check_invariants`, for all faults. What a script left behind is an `Outcome`; the
-same script with a fault and without it must leave the same one. Pings, secrets and limits are
-checked for all that a stage saw: see tests/e2e/conduct.py.
+One function, `check_invariants`, checks them for all faults. An `Outcome` is how the questions of a
+script ended; it must be the same with a fault and without. tests/e2e/conduct.py checks pings,
+secrets and limits for everything on a stage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SETTLED: Final = frozenset({"answered", "failed", "cancelled"})
 SETTLING_SECONDS: Final = 60.0
 MODEL_CALLS: Final = 4  # one, and three more through failures of the API
 NOTICE: Final = "-# "
-# What the bot says of its own, with anything in the place of what is filled in.
+# The bot's own sentences as patterns, with ".+" for each value that is filled in.
 SENTENCES: Final = tuple(
     re.sub(r"\\{\w+\\}", ".+", re.escape(getattr(ENGLISH, name))) for name in names_in(Sentences)
 )
@@ -30,7 +30,7 @@ SENTENCES: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one question ended: its state and reply in the database, and what people see of it."""
+    """How a question ended: its state and reply in the database, and the messages shown."""
 
     question: str
     state: str | None
@@ -45,14 +45,14 @@ Outcome = tuple[Ending, ...]
 async def settled(
     stage: Stage, *questions: Message, timeout_seconds: float = SETTLING_SECONDS
 ) -> None:
-    """Return when no question is open any more."""
+    """Return when all questions have ended."""
     async with asyncio.timeout(timeout_seconds):
         while not all(is_settled(stage, question) for question in questions):  # noqa: ASYNC110  # a file tells nobody
             await asyncio.sleep(GLANCE_SECONDS)
 
 
 def is_settled(stage: Stage, question: Message) -> bool:
-    """Whether *question* came to its end, in the database and before people's eyes."""
+    """Whether *question* has ended in the database and in Discord."""
     rows = stage.rows(
         "SELECT state, unshown FROM exchanges WHERE message_id = ?", int(question["id"])
     )
@@ -83,9 +83,9 @@ async def check_invariants(
 ) -> Outcome:
     """Check that each question ended in one way and was answered once; return how they ended.
 
-    *questions* are all that were asked in their places since the first of them. *like* is how the
-    same script ended without the fault. *lost* are the ids of questions whose place is gone or
-    forbidden, so that nothing can be shown there.
+    *questions* must be all questions in their channels since the first of them. *like* is how the
+    same script ended without the fault. *lost* are the ids of questions in channels that are
+    deleted or forbidden, so that the bot can show nothing there.
     """
     await settled(stage, *(one for one in questions if one["id"] not in lost))
     endings = await outcome(stage, *questions)
@@ -110,7 +110,7 @@ def _check_ending(ending: Ending) -> None:
     text, notices = without_notices(ending.shown)
     if ending.reply:
         assert text == tuple(split(render(ending.reply))), f"shown is not what is stored: {ending}"
-    elif ending.state == "failed":  # What was reset is erased, and stays to be seen.
+    elif ending.state == "failed":  # A reset erases the reply but leaves the message.
         lines = "\n".join(text).splitlines()
         assert all(map(_is_a_sentence, lines)), f"shown is what is not stored: {ending}"
     if ending.state == "answered":
@@ -124,7 +124,7 @@ def _is_a_sentence(line: str) -> bool:
 
 
 def without_notices(shown: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
-    """Return the parts of a reply without the notices below, and the notices."""
+    """Return the parts of a reply without the notices below them, and the notices."""
     if not shown:
         return (), []
     lines = shown[-1].splitlines()
@@ -136,7 +136,7 @@ def without_notices(shown: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]
 
 
 async def _check_no_strays(stage: Stage, questions: Collection[Message]) -> None:
-    """Check that each message of the bot since then belongs to the answer of one question."""
+    """Check that each message of the bot since the first question is part of an answer."""
     first = min((int(one["id"]) for one in questions), default=0)
     belonging = {part["id"] for one in questions for part in await stage.parts_of(one)}
     places = {one["channel_id"] for one in questions} | {one["id"] for one in questions}

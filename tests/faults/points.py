@@ -1,7 +1,7 @@
-"""The points at which the bot is killed: each is held open at the wire, from outside.
+"""The points at which the bot is killed; a delayed response of a stand-in holds each of them.
 
-A point is reached when what happens before it has happened and what comes after it waits. So the
-bot has no code for being killed, and is killed where another server, or a slow one, would have it.
+At a point, everything before it has happened and everything after it waits. So the bot needs no
+code for being killed, and a slow server could hold a real bot at the same points.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from bot.sandbox.model_script import Script
 from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Message, Stage
 
 Point = Callable[[Stage, str], Awaitable[Message]]
-HELD_SECONDS: Final = 0.6  # What is held arrives before a new process has connected.
-THINKING_SECONDS: Final = 2.0  # longer than it takes to be killed
+HELD_SECONDS: Final = 0.6  # A held request arrives before a new process has connected.
+THINKING_SECONDS: Final = 2.0  # longer than killing the bot takes
 SENTENCE: Final = "All is well in the harbour tonight. "
 TEXT: Final = SENTENCE * 80  # two parts
 SLOW: Final = 400  # pieces of text a second
@@ -25,7 +25,7 @@ THREAD: Final = r"/messages/\d+/threads$"
 
 
 async def scripted(stage: Stage, word: str, **changes: object) -> None:
-    """Let the model answer what contains *word*, slowly the first time."""
+    """Let the model answer questions with *word*; *changes* apply to the first answer."""
     first = Script(text=TEXT, chunk_size=12, chunks_per_second=SLOW, **changes)  # type: ignore[arg-type]  # by name
     await stage.model.reply_when(word, first, times=1)
     await stage.model.reply_when(word, Script(text=TEXT, chunk_size=12, chunks_per_second=SLOW))
@@ -39,7 +39,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def received(stage: Stage, word: str) -> Message:
-    """Stop where the question is stored, its thread is not made and the model silent."""
+    """Stop when the question is stored, before its thread exists and the model answers."""
     await scripted(stage, word, stall_before_seconds=THINKING_SECONDS)
     await stage.discord.fault("delay", method="POST", path=THREAD, seconds=HELD_SECONDS)
     question = await stage.ask(word)
@@ -52,7 +52,7 @@ async def received(stage: Stage, word: str) -> Message:
 
 
 async def thread_made(stage: Stage, word: str) -> Message:
-    """Stop where Discord has made the thread, and the bot does not know."""
+    """Stop when Discord has created the thread, and the bot does not know."""
     await scripted(stage, word, stall_before_seconds=THINKING_SECONDS)
     await stage.discord.fault("delay", method="POST", path=THREAD, seconds=HELD_SECONDS, after=True)
     question = await stage.ask(word)
@@ -65,7 +65,7 @@ async def thread_made(stage: Stage, word: str) -> Message:
 
 
 async def model_asked(stage: Stage, word: str) -> Message:
-    """Stop where the model was asked and thinks."""
+    """Stop when the model has the request and has not answered."""
     await scripted(stage, word, stall_before_seconds=THINKING_SECONDS)
     question = await stage.ask(word)
     await stage.model_asked(word)
@@ -73,7 +73,7 @@ async def model_asked(stage: Stage, word: str) -> Message:
 
 
 async def first_part_unanswered(stage: Stage, word: str) -> Message:
-    """Stop where Discord shows the first words, and the bot does not know."""
+    """Stop when Discord shows the first words, and the bot does not know."""
     await scripted(stage, word)
     await stage.discord.fault("delay", method="POST", path=CREATE, seconds=HELD_SECONDS, after=True)
     question = await stage.ask(word)
@@ -82,7 +82,7 @@ async def first_part_unanswered(stage: Stage, word: str) -> Message:
 
 
 async def first_part_recorded(stage: Stage, word: str) -> Message:
-    """Stop where the first words are recorded, and the model is in mid-sentence."""
+    """Stop when the first part is recorded, and the model has not finished."""
     await scripted(stage, word, stall_after_chunks=5, stall_seconds=THINKING_SECONDS)
     question = await stage.ask(word)
 
@@ -95,7 +95,7 @@ async def first_part_recorded(stage: Stage, word: str) -> Message:
 
 
 async def first_edit_unanswered(stage: Stage, word: str) -> Message:
-    """Stop where an edit on the way is shown, and the bot does not know."""
+    """Stop when Discord shows an edit of the stream, and the bot does not know."""
     await scripted(stage, word, stall_after_chunks=100, stall_seconds=THINKING_SECONDS)
     await stage.discord.fault("delay", method="PATCH", path=EDIT, seconds=HELD_SECONDS, after=True)
     question = await stage.ask(word)
@@ -109,7 +109,7 @@ async def first_edit_unanswered(stage: Stage, word: str) -> Message:
 
 
 async def second_part_unanswered(stage: Stage, word: str) -> Message:
-    """Stop where Discord shows the second part, and the bot does not know."""
+    """Stop when Discord shows the second part, and the bot does not know."""
     await scripted(stage, word)
     await stage.discord.fault(
         "delay", method="POST", path=CREATE, seconds=HELD_SECONDS, after=True, skip=1
@@ -124,7 +124,7 @@ async def second_part_unanswered(stage: Stage, word: str) -> Message:
 
 
 async def end_held(stage: Stage, word: str) -> Message:
-    """Stop where the whole text is stored, and the final edit has not arrived."""
+    """Stop when the whole text is stored, before the final edit arrives."""
     await scripted(stage, word)
     await stage.discord.fault("delay", method="PATCH", path=EDIT, seconds=HELD_SECONDS, count=None)
     question = await stage.ask(word)
@@ -137,7 +137,7 @@ async def end_held(stage: Stage, word: str) -> Message:
 
 
 async def end_unanswered(stage: Stage, word: str) -> Message:
-    """Stop where the whole text shows, and the bot does not know."""
+    """Stop when Discord shows the whole text, and the bot does not know."""
     await scripted(stage, word)
     await stage.discord.fault(
         "delay", method="PATCH", path=EDIT, seconds=HELD_SECONDS, after=True, count=None
@@ -153,7 +153,7 @@ async def end_unanswered(stage: Stage, word: str) -> Message:
 
 
 async def ended(stage: Stage, word: str) -> Message:
-    """Stop where all is shown and recorded."""
+    """Stop when everything is shown and recorded."""
     await scripted(stage, word)
     return await stage.asked(word)
 
@@ -173,5 +173,5 @@ POINTS: Final[dict[str, Point]] = {
         ended,
     )
 }
-# Where the text is complete, the model is not asked again.
+# At these points the text is complete, so the model is not asked again.
 COMPLETE: Final = frozenset({"end_held", "end_unanswered", "ended"})

@@ -1,4 +1,4 @@
-"""Cut and garble a model's event stream, and read it through the real client and a real socket.
+"""Cut and garble a model's event stream, and read it with the real client and a real socket.
 
 `await cut_at_each_byte()` and `await garbled_streams(tries=10_000, seed=1)` try everything, in
 minutes; tests run a part of it. Both return counts, the failures, and the seconds it took.
@@ -30,7 +30,7 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 PROMPT: Final = Prompt((Turn(Role.USER, "What is out there?"),), 9, 0, 100)
 REPLY_TOKENS: Final = 100
-PATIENCE_SECONDS: Final = 10.0  # for one stream, which is all there when it is read
+PATIENCE_SECONDS: Final = 10.0  # for one stream, which is complete when it is read
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
 PIECES: Final = (
     "Out ",
@@ -64,17 +64,17 @@ ODD_FIELDS: Final = ("choices", "delta", "content", "finish_reason", "usage", "e
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one stream was read: the text, and the error's name, None where it was called whole."""
+    """The text of a stream and the name of its error, None if it counts as complete."""
 
     text: str
     error: str | None
 
 
 async def cut_at_each_byte(*, step: int = 1) -> Counts:
-    """Cut a stream of 4 kB after each byte, or each *step* bytes, and read what is left of it.
+    """Cut a stream of 4 kB after each byte, or each *step* bytes, and read the rest.
 
-    Never is it whole before its finish_reason has come, and its text is a beginning of the text.
-    Both where the framing shows the cut and where it looks like an end.
+    It must not count as complete before its finish_reason, and its text must be a beginning of the
+    whole text. With a framing that shows the cut, and with one that does not.
     """
     events = answer_events(2 * PIECES)
     stream, text = b"".join(events), "".join(2 * PIECES)
@@ -98,8 +98,8 @@ async def cut_at_each_byte(*, step: int = 1) -> Counts:
 async def garbled_streams(*, tries: int, seed: int, first: int = 0) -> Counts:
     """Garble *tries* streams, each in its own way, and read them.
 
-    Each ends as whole with clean text or with a ModelError behind clean text, and never as whole
-    where the finish_reason is gone. *first* leaves out those before it, to repeat a failure.
+    Each must end with clean text, complete or with a ModelError, and never complete without a
+    finish_reason. *first* skips the streams before it, to repeat a failure.
     """
     streams = [garbled(random.Random(f"{seed}:{first + number}")) for number in range(tries)]
 
@@ -117,7 +117,7 @@ async def garbled_streams(*, tries: int, seed: int, first: int = 0) -> Counts:
 
 
 def answer_events(pieces: Sequence[str], *, plain: bool = False) -> list[bytes]:
-    """Return the events of a whole answer; *plain* says whether text is escaped as ASCII."""
+    """Return the events of a complete answer; *plain* escapes text as ASCII."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": piece} for piece in pieces]
     chunks = [_chunk(delta, None) for delta in deltas] + [_chunk({}, "stop")]
@@ -132,13 +132,13 @@ def _chunk(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
 
 
 def has_finish_reason(stream: bytes) -> bool:
-    """Whether *stream* names a reason for its end, also across several data lines."""
+    """Whether *stream* contains a finish_reason, also across several data lines."""
     joined = re.sub(rb"[\r\n]+(data:)?", b"", stream)
     return re.search(rb'"finish_reason"\s*:\s*"[^"]', joined) is not None
 
 
 def garbled(rng: random.Random) -> bytes:
-    """Return a whole answer's stream with one to four things wrong in it."""
+    """Return the stream of a complete answer with one to four defects."""
     pieces = rng.choices(PIECES, k=rng.randrange(1, 12))
     if rng.random() < 0.3:
         pieces = ["<thi", "nk>", "hm ", "</think>", *pieces]
@@ -217,7 +217,7 @@ BYTE_CHANGES: Final = (
 
 
 def _sent_in_chunks(body: bytes, length: int) -> Answer:
-    """Send *body* so that the missing rest of *length* shows: the connection ends too early."""
+    """Send *body* with a framing that announces *length* bytes, so that a cut shows."""
 
     async def send(writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % length + body)
@@ -226,7 +226,7 @@ def _sent_in_chunks(body: bytes, length: int) -> Answer:
 
 
 def _sent_until_the_end(body: bytes, _: int = 0) -> Answer:
-    """Send *body* as all there is: its end is that of the connection."""
+    """Send *body* without a length: the end of the connection is its end."""
 
     async def send(writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"\r\n" + body)
@@ -235,7 +235,7 @@ def _sent_until_the_end(body: bytes, _: int = 0) -> Answer:
 
 
 def _sent_in_any_way(body: bytes) -> Answer:
-    """Send *body* in one of the framings, in one piece or in several, as its length decides."""
+    """Send *body* with a framing and in pieces that depend on its length."""
 
     async def send(writer: asyncio.StreamWriter) -> None:
         chunked = len(body) % 2
@@ -255,7 +255,7 @@ def _sent_in_any_way(body: bytes) -> Answer:
 
 @asynccontextmanager
 async def listening(answer: Answer, port: int = 0) -> AsyncIterator[str]:
-    """Let *answer* write to each connection on which a request came; yield the address."""
+    """Serve each request with *answer*; yield the address."""
     serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -267,7 +267,7 @@ async def listening(answer: Answer, port: int = 0) -> AsyncIterator[str]:
             await answer(writer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # The client left, or nobody asks any more.
+            pass  # The client or the server is closing.
         finally:
             serving.discard(asyncio.current_task())
             writer.close()
@@ -280,7 +280,7 @@ async def listening(answer: Answer, port: int = 0) -> AsyncIterator[str]:
 
 
 async def ending_of(model: ChatCompletions) -> Ending:
-    """Ask *model* and return how that ended, whatever was raised."""
+    """Ask *model* and return how the stream ended, whatever it raised."""
     pieces: list[str] = []
     try:
         async with (
@@ -289,10 +289,10 @@ async def ending_of(model: ChatCompletions) -> Ending:
         ):
             async for event in completion:
                 if isinstance(event, Delta):
-                    pieces.append(event.text)  # noqa: PERF401  # what came before an error is wanted
+                    pieces.append(event.text)  # noqa: PERF401  # keep the text before an error
     except ModelError as error:
         return Ending("".join(pieces), type(error).__name__)
-    except Exception as error:  # noqa: BLE001  # that none comes is what is tried
+    except Exception as error:  # noqa: BLE001  # this must not happen
         return Ending("".join(pieces), f"raised {error!r}")
     return Ending("".join(pieces), None)
 
@@ -302,7 +302,7 @@ def _is_foreign(error: str | None) -> bool:
 
 
 async def _tried(answers: Iterator[Answer], check: Callable[[int, Ending], str | None]) -> Counts:
-    """Read what each of *answers* sends, and return what *check* found wrong with it."""
+    """Read the stream of each of *answers*, and return the problems that *check* finds."""
     current: Answer
 
     async def answer(writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Row 9: what was asked, edited and deleted while the bot was away is made good on its return."""
+"""Fault 9: on its return the bot handles what people asked, edited and deleted meanwhile."""
 
 import asyncio
 from functools import partial
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Theatre:
-    """Places in which the bot was before it went away."""
+    """A channel, a thread and a direct message in which the bot answered before it stopped."""
 
     def __init__(self, stage: Stage, word: str) -> None:
         self.stage = stage
@@ -29,7 +29,7 @@ class Theatre:
         self.before: list[Message] = []
 
     async def visited(self) -> None:
-        """Let the bot answer in a channel, a thread of its own and a direct message."""
+        """Let the bot answer in a channel, in its own thread and in a direct message."""
         stage = self.stage
         self.person = await stage.person()
         self.dm = await stage.discord.dm(self.person)
@@ -40,7 +40,7 @@ class Theatre:
         self.before = [opening, direct]
 
     async def asked(self) -> list[Message]:
-        """Ask in each of them, and in others, in this order."""
+        """Ask in each of these places and in some others; return the questions in order."""
         say, word = self.stage.discord.say, self.word
         mention = self.stage.discord.bot_mention
         voice = await self.stage.channel(kind=ChannelType.VOICE)
@@ -57,7 +57,7 @@ class Theatre:
         ]
 
     async def unasked(self) -> list[Message]:
-        """Say what is not for the bot."""
+        """Send messages that are not for the bot."""
         say = self.stage.discord.say
         return [
             await say(self.channel, "Jun", f"{self.word} to everybody"),
@@ -65,7 +65,7 @@ class Theatre:
         ]
 
 
-async def test_09_what_was_asked_while_it_was_away_is_answered(
+async def test_09_backfill_answers_questions_missed_while_away(
     own_stage: Stage, unique: str
 ) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
@@ -82,7 +82,7 @@ async def test_09_what_was_asked_while_it_was_away_is_answered(
     assert "opening" in await stage.memory_at("in the thread")
 
 
-async def test_09_a_thread_that_was_archived_meanwhile_is_looked_into(
+async def test_09_backfill_reads_a_thread_archived_while_away(
     own_stage: Stage, unique: str
 ) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
@@ -94,7 +94,7 @@ async def test_09_a_thread_that_was_archived_meanwhile_is_looked_into(
         await check_invariants(stage, *theatre.before, question, model_calls=1)
 
 
-async def test_09_edits_and_deletions_made_meanwhile_count(own_stage: Stage, unique: str) -> None:
+async def test_09_edits_and_deletions_while_away_are_applied(own_stage: Stage, unique: str) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
     await stage.model.reply_when(unique, "Very well.")
     async with stage.bot():
@@ -128,7 +128,7 @@ async def test_09_edits_and_deletions_made_meanwhile_count(own_stage: Stage, uni
 
 
 @pytest.mark.parametrize("how", ["abort", "close"])
-async def test_09_a_reconnect_that_cannot_resume_is_an_absence_too(
+async def test_09_reconnect_without_resume_triggers_backfill(
     own_stage: Stage, unique: str, how: str
 ) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
@@ -141,9 +141,7 @@ async def test_09_a_reconnect_that_cannot_resume_is_an_absence_too(
         await check_invariants(stage, *theatre.before, *questions, model_calls=1)
 
 
-async def test_09_a_resume_replays_and_nothing_is_answered_twice(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_09_resumed_events_are_answered_once(own_stage: Stage, unique: str) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -156,10 +154,8 @@ async def test_09_a_resume_replays_and_nothing_is_answered_twice(
         assert (await stage.discord.gateway_state())["resumes"] > resumes
 
 
-async def test_09_killed_while_catching_up_it_catches_up_again(
-    own_stage: Stage, unique: str
-) -> None:
-    """The mark of what was heard stands still until all of it is stored."""
+async def test_09_killed_backfill_runs_again_after_restart(own_stage: Stage, unique: str) -> None:
+    """The watermark does not move until all missed questions are stored."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -176,9 +172,7 @@ async def test_09_killed_while_catching_up_it_catches_up_again(
         await check_invariants(stage, *theatre.before, *questions, model_calls=2)
 
 
-async def test_09_a_failing_discord_is_asked_again_until_all_is_read(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_09_backfill_retries_until_everything_is_read(own_stage: Stage, unique: str) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -188,9 +182,7 @@ async def test_09_a_failing_discord_is_asked_again_until_all_is_read(
         await check_invariants(stage, *theatre.before, *questions, model_calls=1)
 
 
-async def test_09_at_the_first_start_nothing_older_is_answered(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_09_first_start_answers_no_older_messages(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     old = [await stage.ask(f"{unique} {number}") for number in range(2)]
     for _ in range(2):
@@ -198,10 +190,10 @@ async def test_09_at_the_first_start_nothing_older_is_answered(
             await stage.left_alone(*old)
 
 
-async def test_09_nor_at_the_second_after_a_crash_of_the_first(
+async def test_09_start_after_first_crash_answers_no_older_messages(
     own_stage: Stage, unique: str
 ) -> None:
-    """In a direct message, above all, of which the bot knows only since it was asked there."""
+    """Also in a direct message, which the bot knows only since the first question there."""
     stage = own_stage
     person = await stage.person()
     dm = await stage.discord.dm(person)
@@ -219,9 +211,7 @@ async def test_09_nor_at_the_second_after_a_crash_of_the_first(
         await stage.left_alone(*old)
 
 
-async def test_09_in_a_newly_joined_guild_nothing_older_is_answered(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_09_bot_answers_no_older_messages_in_new_guild(own_stage: Stage, unique: str) -> None:
     stage, discord = own_stage, own_stage.discord
     async with stage.bot():
         await stage.asked("Are you there?")
@@ -241,20 +231,22 @@ async def test_09_in_a_newly_joined_guild_nothing_older_is_answered(
 
 
 @pytest.mark.parametrize("hours", ["0", "0.0001"])
-async def test_09_what_is_older_than_the_operator_wants_is_not_answered(
+async def test_09_backfill_skips_questions_older_than_the_limit(
     own_stage: Stage, unique: str, hours: str
 ) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
     questions = await theatre.asked()
-    await asyncio.sleep(0.5)  # 0.0001 hours and a little
+    await asyncio.sleep(0.5)  # a little more than 0.0001 hours
     async with stage.bot(CATCH_UP_HOURS=hours):
         await stage.left_alone(*questions)
 
 
-async def test_09_only_places_with_something_newer_are_asked(own_stage: Stage, unique: str) -> None:
-    """And each of them once: the margin makes those of the last two minutes count as newer."""
+async def test_09_backfill_reads_only_channels_with_new_messages(
+    own_stage: Stage, unique: str
+) -> None:
+    """Each of them once per purpose; the margin counts messages of the last two minutes as new."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     quiet = [await stage.channel() for _ in range(5)]
     async with stage.bot():
@@ -271,7 +263,7 @@ async def test_09_only_places_with_something_newer_are_asked(own_stage: Stage, u
     assert max(asked.count(one) for one in asked) <= 3, "missed, begun and compared"
 
 
-async def test_09_a_question_that_waits_when_it_is_stopped_goes_before_what_comes_later(
+async def test_09_queued_question_keeps_its_order_across_restart(
     own_stage: Stage, unique: str
 ) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
@@ -290,10 +282,10 @@ async def test_09_a_question_that_waits_when_it_is_stopped_goes_before_what_come
     assert memory.index(f"{unique} first") < memory.index(f"{unique} second")
 
 
-async def test_09_a_server_that_is_unavailable_over_two_starts_is_read_when_it_is_back(
+async def test_09_backfill_reads_guild_unavailable_for_two_starts(
     own_stage: Stage, unique: str
 ) -> None:
-    """The mark of what was heard moves on meanwhile, in the other servers."""
+    """Meanwhile the watermark moves on because of the other servers."""
     stage, discord = own_stage, own_stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)
@@ -309,7 +301,7 @@ async def test_09_a_server_that_is_unavailable_over_two_starts_is_read_when_it_i
         async with stage.bot():
             await stage.asked(f"Are you there? {number}.")
             await until(partial(mark_is_past, stage, int(missed[-1]["id"])))
-        # The margin, with which the mark is read, is two minutes; this one is older.
+        # Backfill starts two minutes before the watermark; the missed messages are older.
         moved = int(missed[-1]["id"]) + (200_000 << 22)
         stage.write("UPDATE facts SET value = ? WHERE name = 'heard'", str(moved))
     await discord.edit_guild(guild, available=True)
@@ -317,7 +309,7 @@ async def test_09_a_server_that_is_unavailable_over_two_starts_is_read_when_it_i
         await check_invariants(stage, opening, *missed, model_calls=1)
 
 
-async def test_09_a_server_that_comes_back_while_the_others_are_read_is_read_too(
+async def test_09_backfill_reads_guild_that_returns_during_backfill(
     own_stage: Stage, unique: str
 ) -> None:
     stage, discord, theatre = own_stage, own_stage.discord, Theatre(own_stage, unique)
@@ -339,7 +331,7 @@ async def test_09_a_server_that_comes_back_while_the_others_are_read_is_read_too
 
 
 async def reads(stage: Stage, channel: str, after: int) -> bool:
-    """Whether the bot began to read what was missed, *channel* first."""
+    """Whether the bot has begun to backfill *channel*, which it reads first."""
     path = f"/channels/{channel}/messages"
     return any(
         one["path"] == path for one in await stage.discord.requests(after=after, method="GET")
@@ -347,15 +339,15 @@ async def reads(stage: Stage, channel: str, after: int) -> bool:
 
 
 async def mark_is_past(stage: Stage, message_id: int) -> bool:
-    """Whether all that was there until *message_id* counts as heard."""
+    """Whether the watermark is past *message_id*."""
     rows = stage.rows("SELECT value FROM facts WHERE name = 'heard'")
     return bool(rows) and int(rows[0][0]) > message_id
 
 
-async def test_09_what_is_said_in_a_server_that_is_not_heard_for_a_while_is_answered(
+async def test_09_guild_outage_triggers_backfill_without_reconnect(
     own_stage: Stage, unique: str
 ) -> None:
-    """Discord tells of it as of an outage; the connection stays up."""
+    """Discord reports the server as unavailable; the connection stays up."""
     stage, discord = own_stage, own_stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)
@@ -370,10 +362,10 @@ async def test_09_what_is_said_in_a_server_that_is_not_heard_for_a_while_is_answ
         await check_invariants(stage, missed, model_calls=1)
 
 
-async def test_09_what_cannot_be_stored_when_it_is_found_is_found_again(
+async def test_09_backfill_repeats_if_questions_cannot_be_stored(
     own_stage: Stage, unique: str
 ) -> None:
-    """The mark stays until all that was missed is stored; only then it counts as asked."""
+    """The watermark stays until all missed questions are stored; each counts once for the limit."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -386,10 +378,10 @@ async def test_09_what_cannot_be_stored_when_it_is_found_is_found_again(
         await check_invariants(stage, *theatre.before, missed, model_calls=1)
 
 
-async def test_09_a_place_with_many_messages_is_read_whole_and_holds_up_no_other(
+async def test_09_busy_channel_is_read_fully_and_delays_no_others(
     own_stage: Stage, unique: str
 ) -> None:
-    """Discord lets 500 messages of a channel be read in 5 s."""
+    """Discord allows reading 500 messages of a channel in 5 s."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -410,10 +402,10 @@ async def test_09_a_place_with_many_messages_is_read_whole_and_holds_up_no_other
         await check_invariants(stage, *questions, model_calls=1)
 
 
-async def test_09_a_list_that_discord_never_sends_holds_up_no_other(
+async def test_09_hanging_message_list_delays_no_other_channels(
     own_stage: Stage, unique: str
 ) -> None:
-    """Neither what stands in a place, nor which threads were archived in one."""
+    """Neither a list of messages nor a list of archived threads."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -426,14 +418,14 @@ async def test_09_a_list_that_discord_never_sends_holds_up_no_other(
         assert [stage.state_of(one) for one in hanging] == [None, None]
 
 
-async def test_09_what_is_never_compared_holds_up_nothing_that_was_missed(
+async def test_09_hanging_reconciliation_does_not_delay_backfill(
     own_stage: Stage, unique: str
 ) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
     path = rf"/channels/{theatre.dm}/messages\b"
-    # The first of these lists is for what was missed, the second to compare.
+    # The first of these lists is for the backfill, the second for the reconciliation.
     fault = await stage.discord.fault("delay", method="GET", path=path, seconds=300.0, skip=1)
     async with stage.bot():
 
@@ -449,7 +441,7 @@ async def test_09_what_is_never_compared_holds_up_nothing_that_was_missed(
         await check_invariants(stage, *theatre.before, *questions, model_calls=1)
 
 
-async def test_09_a_further_absence_is_compared_though_the_last_one_still_is(
+async def test_09_second_absence_is_reconciled_despite_slow_first(
     own_stage: Stage, unique: str
 ) -> None:
     stage, theatre = own_stage, Theatre(own_stage, unique)
@@ -470,7 +462,7 @@ async def test_09_a_further_absence_is_compared_though_the_last_one_still_is(
         await stage.discord.gateway("abort", forget_session=True)
         await stage.discord.delete(deleted["channel_id"], deleted["id"])
         await stage.discord.clear_faults()
-        # What was missed is still being listed when the first comparison ends.
+        # The second backfill is still running when the first reconciliation ends.
         path = rf"/channels/{theatre.channel}/messages\b"
         await stage.discord.fault("delay", method="GET", path=path, seconds=7.0)
 
@@ -480,10 +472,8 @@ async def test_09_a_further_absence_is_compared_though_the_last_one_still_is(
         await until(erased)
 
 
-async def test_09_all_threads_that_were_archived_meanwhile_are_looked_into(
-    own_stage: Stage, unique: str
-) -> None:
-    """Discord lists a hundred at a time."""
+async def test_09_backfill_pages_through_archived_threads(own_stage: Stage, unique: str) -> None:
+    """Discord lists at most 100 of them in one response."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -496,10 +486,10 @@ async def test_09_all_threads_that_were_archived_meanwhile_are_looked_into(
         await check_invariants(stage, *theatre.before, question, model_calls=1)
 
 
-async def test_09_the_answer_to_a_question_deleted_meanwhile_goes_from_an_archived_thread(
+async def test_09_deletion_while_away_removes_answer_in_archived_thread(
     own_stage: Stage, unique: str
 ) -> None:
-    """Of which Discord does not tell on return, and in which it refuses to delete."""
+    """Discord does not report such a thread on return, and refuses deletions in it."""
     stage = own_stage
     async with stage.bot():
         question = await stage.asked(f"{unique} opening")
@@ -518,13 +508,13 @@ async def test_09_the_answer_to_a_question_deleted_meanwhile_goes_from_an_archiv
 
 
 def heard_until(stage: Stage, message: Message, seconds: float) -> None:
-    """Let the bot have heard all until so long after *message*."""
+    """Set the watermark to *seconds* after *message*."""
     mark = int(message["id"]) + (int(seconds * 1000) << 22)
     stage.write("UPDATE facts SET value = ? WHERE name = 'heard'", str(mark))
 
 
-async def test_09_the_mark_is_read_with_a_margin(own_stage: Stage, unique: str) -> None:
-    """Events overtake each other: what came last may not be all there was."""
+async def test_09_backfill_starts_before_the_watermark(own_stage: Stage, unique: str) -> None:
+    """Events may arrive out of order, so earlier ones may be missing."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -535,10 +525,10 @@ async def test_09_the_mark_is_read_with_a_margin(own_stage: Stage, unique: str) 
 
 
 @pytest.mark.parametrize("within", [True, False])
-async def test_09_a_mention_that_was_added_meanwhile_asks(
+async def test_09_edit_that_adds_mention_while_away_is_answered(
     own_stage: Stage, unique: str, within: bool
 ) -> None:
-    """As long after the message as it would have when it was heard."""
+    """Only if the edit is in the backfill window; messages without a mention stay unanswered."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()
@@ -547,7 +537,7 @@ async def test_09_a_mention_that_was_added_meanwhile_asks(
         await stage.left_alone(said, other)
     heard_until(stage, said, 121.0 if within else 900.0)
     if within:
-        await asyncio.sleep(1.5)  # past the margin before the mark
+        await asyncio.sleep(1.5)  # The edit falls within the margin before the watermark.
         mention = f"{stage.discord.bot_mention} {unique} what is this?"
         await stage.discord.edit(theatre.channel, said["id"], mention)
     async with stage.bot():

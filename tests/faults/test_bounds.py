@@ -1,4 +1,4 @@
-"""Rows 2, 14 and 27 to 29: what people and operators may do at any time stays within its bounds."""
+"""Faults 2, 14 and 27 to 29: what people and operators can do at any time has limits."""
 
 import asyncio
 import signal
@@ -20,10 +20,10 @@ from tests.standin.wire import Socket
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=60)
-# A bot that was just started does not know what the one before it used up of these.
+# A new process does not know how much of these limits the last one has used.
 WRITING: Final = ("message_create", "message_edit")
 SHORT: Final = Script(text="one two three four five six", chunks_per_second=10)
-PREVIEWED_SECONDS: Final = 1.0  # The stand-in adds previews after 0.3 s, where it adds any.
+PREVIEWED_SECONDS: Final = 1.0  # The stand-in adds embeds for links after 0.3 s, if at all.
 SUPPRESS_EMBEDS: Final = 4  # Discord: message flag
 
 
@@ -31,14 +31,14 @@ async def state_is(stage: Stage, question: Message, *states: str) -> bool:
     return stage.state_of(question) in states
 
 
-# Row 2: stopped
+# Fault 2: signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_02_what_fits_is_finished_and_what_does_not_or_waits_is_for_the_next_start(
+async def test_02_stop_finishes_short_answers_and_stores_the_rest(
     own_stage: Stage, unique: str, number: signal.Signals
 ) -> None:
-    """What was not begun is not talked about, and is answered first thing after the restart."""
+    """A queued question gets no message before the stop, and an answer after the restart."""
     stage = own_stage
     await stage.model.reply_when(f"{unique} short", SHORT)
     await stage.model.reply_when(f"{unique} endless", ENDLESS, times=1)
@@ -66,7 +66,7 @@ async def test_02_what_fits_is_finished_and_what_does_not_or_waits_is_for_the_ne
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-async def test_02_a_second_signal_leaves_at_once_and_loses_nothing(
+async def test_02_second_signal_exits_at_once_and_loses_nothing(
     own_stage: Stage, unique: str, second: signal.Signals
 ) -> None:
     stage = own_stage
@@ -87,19 +87,19 @@ async def test_02_a_second_signal_leaves_at_once_and_loses_nothing(
     assert stage.rows("PRAGMA integrity_check") == [("ok",)]
 
 
-# Row 14: interactions
+# Fault 14: interactions
 
 
 async def test_14_fuzzed_interactions_change_nothing(own_stage: Stage) -> None:
-    """The long form of this is part of scripts/faults."""
+    """scripts/faults plays a longer form of this."""
     async with own_stage.bot():
         found = await play_fuzzed(own_stage, tries=60, seed=14)
     assert (found["lost"], found["doubled"]) == (0, 0), found["failures"]
 
 
 @pytest.mark.parametrize("kind", ["unknown command", "expired"])
-async def test_14_what_cannot_be_done_is_one_line_in_the_log(own_stage: Stage, kind: str) -> None:
-    """A command that was taken away is said to have failed; who came too late hears nothing."""
+async def test_14_unknown_or_expired_command_logs_one_warning(own_stage: Stage, kind: str) -> None:
+    """An unknown command gets an error message; an expired one gets no response."""
     stage, changes = own_stage, {"unknown command": {"name": "gone"}, "expired": {}}[kind]
     async with stage.bot(), Socket(stage.discord.gateway_url, stage.discord.token) as socket:
         await socket.identify()
@@ -120,11 +120,11 @@ async def test_14_what_cannot_be_done_is_one_line_in_the_log(own_stage: Stage, k
     assert stage.log.count(" WARNING ") == 1
 
 
-# Row 27: what the model writes
+# Fault 27: the text of the model
 
 
 def pinging(stage: Stage) -> str:
-    """Return a text that would ping and preview wherever that is not prevented."""
+    """Return a text that pings people and shows embeds if nothing prevents it."""
     people = " ".join(f"<@{number}>" for number in stage.discord.world["users"].values())
     [sandbox] = [guild for guild in stage.discord.world["guilds"] if guild["name"] == "Sandbox"]
     roles = " ".join(f"<@&{number}>" for number in sandbox["roles"].values())
@@ -135,10 +135,10 @@ def pinging(stage: Stage) -> str:
 
 
 @pytest.mark.parametrize("where", ["channel", "dm"])
-async def test_27_the_models_text_pings_nobody_and_shows_no_previews(
+async def test_27_model_text_pings_nobody_and_shows_no_embeds(
     own_stage: Stage, unique: str, where: str
 ) -> None:
-    """Neither in the first words, nor in an edit, nor in a further part; people's links do."""
+    """In a first message, an edit and a further part; links of people do show embeds."""
     stage = own_stage
     text = pinging(stage) + "And so on. " * 170 + "\n" + pinging(stage)
     await stage.model.reply_when(unique, Script(text=text, chunk_size=50, chunks_per_second=60))
@@ -165,11 +165,11 @@ async def test_27_the_models_text_pings_nobody_and_shows_no_previews(
         await check_invariants(stage, question, model_calls=1)
 
 
-# Row 28: attachments
+# Fault 28: attachments
 
 
 class Trap:
-    """A web server that nobody is to come to."""
+    """A web server that must get no request."""
 
     def __init__(self) -> None:
         self.visits = 0
@@ -188,10 +188,10 @@ class Trap:
         writer.close()
 
 
-async def test_28_attachments_that_lie_are_refused_with_a_sentence(
+async def test_28_misdeclared_attachments_are_refused_with_a_sentence(
     own_stage: Stage, unique: str
 ) -> None:
-    """Whatever an attachment says of itself; nothing is fetched but from Discord's servers."""
+    """A declared type or size is not trusted; the bot fetches only from Discord's servers."""
     stage = own_stage
     async with stage.bot(), Trap() as address:
         line = "It says that it is small. "
@@ -229,13 +229,11 @@ async def test_28_attachments_that_lie_are_refused_with_a_sentence(
             assert len(asked) < 100_000
 
 
-# Row 29: too much
+# Fault 29: too many messages
 
 
-async def test_29_a_hundred_messages_at_once_are_bounded_with_one_notice_of_each_kind(
-    own_stage: Stage, unique: str
-) -> None:
-    """Twenty are taken, of which those that the queue holds are answered; others do not notice."""
+async def test_29_message_flood_gets_one_notice_of_each_kind(own_stage: Stage, unique: str) -> None:
+    """Of 20 accepted questions the queue holds 11, which are answered; other people do not wait."""
     stage, limit, waiting = own_stage, 20, 10
     first = Script(text="The first answer.", stall_before_seconds=3)
     await stage.model.reply_when(unique, first, times=1)
@@ -267,7 +265,7 @@ async def test_29_a_hundred_messages_at_once_are_bounded_with_one_notice_of_each
 
 
 async def notices(discord: Driver, channel: str, sentence: str) -> list[str]:
-    """Return which messages were answered with *sentence*."""
+    """Return the ids of the messages that got *sentence* as their answer."""
     return [
         one["message_reference"]["message_id"]
         for one in await discord.messages(channel)
@@ -275,7 +273,9 @@ async def notices(discord: Driver, channel: str, sentence: str) -> list[str]:
     ]
 
 
-async def test_29_an_event_that_comes_twice_counts_once(own_stage: Stage, unique: str) -> None:
+async def test_29_duplicate_event_counts_once_for_the_rate_limit(
+    own_stage: Stage, unique: str
+) -> None:
     stage = own_stage
     async with stage.bot(USER_MESSAGES_PER_MINUTE="3"):
         person = await stage.person()
@@ -288,9 +288,7 @@ async def test_29_an_event_that_comes_twice_counts_once(own_stage: Stage, unique
     assert endings[3].shown == (sentence,)
 
 
-async def test_29_two_bots_that_mention_each_other_do_not_talk(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_29_bot_ignores_mentions_by_another_bot(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     other = f"<@{stage.discord.user_id('OtherBot')}>"
     await stage.model.reply_when(unique, f"{other} what do you say?")

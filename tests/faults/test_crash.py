@@ -1,4 +1,4 @@
-"""Rows 1 to 5: killed at any instant, stopped, started twice, poisoned, without power."""
+"""Faults 1 to 5: kill -9, stop, a second process, a question that kills, power failure."""
 
 import asyncio
 import signal
@@ -33,7 +33,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 async def killed(bot: Bot) -> None:
-    """End the bot as the kernel or a power cut does."""
+    """End the bot with kill -9."""
     bot.process.kill()
     await bot.process.wait()
 
@@ -43,7 +43,7 @@ async def asked_more_than(stage: Stage, text: str, times: int) -> bool:
 
 
 async def check_gone_on(stage: Stage, point: str, question: Message, before: list[Message]) -> None:
-    """Check that the answer went on in the messages that were begun, with as few model calls."""
+    """Check that the answer continues in the same messages with as few model calls as possible."""
     await check_invariants(stage, question, model_calls=1 if point in COMPLETE else 2)
     after = await stage.parts_of(question)
     assert [part["content"] for part in after] == split(TEXT)
@@ -51,8 +51,10 @@ async def check_gone_on(stage: Stage, point: str, question: Message, before: lis
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_01_killed_at_each_named_point(own_stage: Stage, unique: str, point: str) -> None:
-    """The answer goes on in the same message, once; the next restart does not ask again."""
+async def test_01_answer_continues_after_kill_at_each_named_point(
+    own_stage: Stage, unique: str, point: str
+) -> None:
+    """The answer continues once in the same message; the next restart does not ask the model."""
     stage = own_stage
     async with stage.bot() as bot:
         question = await POINTS[point](stage, unique)
@@ -69,10 +71,10 @@ async def test_01_killed_at_each_named_point(own_stage: Stage, unique: str, poin
 
 
 @pytest.mark.parametrize("point", ["first_part_unanswered", "second_part_unanswered"])
-async def test_01_killed_and_down_for_longer_than_a_nonce_is_known(
+async def test_01_answer_continues_after_its_nonce_expired(
     own_stage: Stage, unique: str, point: str
 ) -> None:
-    """Then what a part refers to proves it."""
+    """The bot recognizes a part by the message that it replies to."""
     stage = own_stage
     await stage.discord.settings(nonce_window_seconds=0)
     try:
@@ -87,15 +89,15 @@ async def test_01_killed_and_down_for_longer_than_a_nonce_is_known(
         await stage.discord.settings(nonce_window_seconds=300)
 
 
-async def test_01_killed_at_random_instants_with_many_replies_running(own_stage: Stage) -> None:
+async def test_01_random_kills_lose_and_double_no_replies(own_stage: Stage) -> None:
     counts = await play_random_kills(own_stage, tries=2, seed=5)
     assert (counts.lost, counts.doubled, counts.failures) == (0, 0, [])
 
 
-async def test_01_killed_while_others_wait_in_a_direct_message(
+async def test_01_queued_questions_keep_their_order_after_kill(
     own_stage: Stage, unique: str
 ) -> None:
-    """Oldest first: each answer knows those before it."""
+    """The oldest is answered first; each prompt contains the exchanges before it."""
     stage = own_stage
     person = await stage.person()
     dm = await stage.discord.dm(person)
@@ -118,16 +120,16 @@ now, time.time = time.time, lambda: now() + float(os.environ.get("HOURS_LATER", 
 
 
 def hours_later(stage: Stage, hours: float) -> dict[str, Any]:
-    """Return settings with which the bot takes it for so much later than it is."""
+    """Return settings with which the clock of the bot is *hours* ahead."""
     (stage.folder / "sitecustomize.py").write_text(LATER)
     return {"PYTHONPATH": f"{stage.folder}:{ROOT}", "HOURS_LATER": str(hours)}
 
 
 @pytest.mark.parametrize("point", ["first_part_recorded", "received"])
-async def test_01_what_was_asked_of_a_crashed_process_long_ago_is_not_put_to_the_model(
+async def test_01_expired_question_is_not_sent_to_model_after_kill(
     own_stage: Stage, unique: str, point: str
 ) -> None:
-    """It says so where it was begun, or asked, and the person may ask again."""
+    """A notice says so in the message that was begun, or in reply to the question."""
     stage = own_stage
     person = await stage.person()
     dm = await stage.discord.dm(person)
@@ -157,10 +159,10 @@ async def is_in(stage: Stage, question: Message, state: str) -> bool:
     )
 
 
-async def test_03_what_was_delivered_before_a_stop_is_answered_however_little_is_caught_up_with(
+async def test_02_question_received_before_stop_ignores_catch_up_limit(
     own_stage: Stage, unique: str
 ) -> None:
-    """CATCH_UP_HOURS is about what was asked while the bot was away."""
+    """CATCH_UP_HOURS limits only questions that people asked while the bot was away."""
     stage = own_stage
     person = await stage.person()
     dm = await stage.discord.dm(person)
@@ -177,7 +179,7 @@ async def test_03_what_was_delivered_before_a_stop_is_answered_however_little_is
     assert [ending.state for ending in endings] == ["answered", "answered"]
 
 
-async def test_01_questions_that_hang_after_a_crash_do_not_hold_up_the_others(
+async def test_01_hanging_questions_after_crash_delay_no_others(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -205,10 +207,10 @@ async def is_begun(stage: Stage, question: Message) -> bool:
 
 
 @pytest.mark.parametrize("where", ["opening", "follow-up"])
-async def test_01_the_answer_goes_on_in_a_thread_that_was_archived_meanwhile(
+async def test_01_answer_continues_in_thread_archived_while_down(
     own_stage: Stage, unique: str, where: str
 ) -> None:
-    """Discord does not tell of such a thread, and refuses edits in it."""
+    """Discord does not report such a thread, and refuses edits in it."""
     stage = own_stage
     script = Script(text=TEXT, chunk_size=12, chunks_per_second=100)
     await stage.model.reply_when(unique, script)
@@ -230,10 +232,10 @@ async def test_01_the_answer_goes_on_in_a_thread_that_was_archived_meanwhile(
 
 
 @pytest.mark.parametrize("missing", ["Manage Threads", "Send Messages in Threads"])
-async def test_01_the_answer_in_a_thread_that_was_locked_meanwhile_is_given_up(
+async def test_01_bot_abandons_answer_in_thread_without_permission(
     own_stage: Stage, unique: str, missing: str
 ) -> None:
-    """Nothing can be written there any more; the log says what is missing."""
+    """The log names the missing permission, once."""
     stage = own_stage
     await stage.model.reply_when(unique, Script(text=TEXT, chunk_size=12, chunks_per_second=100))
     async with stage.bot() as bot:
@@ -256,10 +258,8 @@ async def test_01_the_answer_in_a_thread_that_was_locked_meanwhile_is_given_up(
     assert stage.log.count("is missing") == 1
 
 
-async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
-    own_stage: Stage, unique: str
-) -> None:
-    """More stands between the question and the answer than is looked through."""
+async def test_01_answer_continues_far_below_its_question(own_stage: Stage, unique: str) -> None:
+    """More messages lie between question and answer than the bot searches."""
     stage = own_stage
     script = Script(text=TEXT, chunk_size=12, chunks_per_second=100)
     held = replace(script, stall_before_seconds=60)
@@ -284,9 +284,7 @@ async def test_01_a_part_far_down_a_busy_place_is_gone_on_with(
         assert parts[0]["id"] == begun["id"]
 
 
-async def test_01_a_question_that_is_deleted_while_it_is_gone_on_with_stops_at_once(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_01_deleting_question_stops_its_resumed_answer(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=15))
     async with stage.bot() as bot:
@@ -304,25 +302,25 @@ async def test_01_a_question_that_is_deleted_while_it_is_gone_on_with_stops_at_o
 
 
 async def left_by(stage: Stage, text: str) -> bool:
-    """Whether the bot left the newest request of *text* before its answer."""
+    """Whether the bot closed the newest model request with *text* before the end."""
     return (await stage.requests_with(text))[-1].outcome == "disconnected"
 
 
-async def test_03_a_second_instance_on_the_same_database_refuses(own_stage: Stage) -> None:
+async def test_03_second_process_on_same_database_refuses_to_start(own_stage: Stage) -> None:
     stage = own_stage
     async with stage.bot():
         began = time.monotonic()
         async with stage.bot(connected=False) as second:
             assert await second.wait() == 2
-        assert time.monotonic() - began < 5.0 + 5.0, "some of it is Python's own start"
+        assert time.monotonic() - began < 5.0 + 5.0, "the start of Python takes a part of this"
         assert "Another instance of this program is using the database" in second.log
         await check_invariants(stage, await stage.asked("Are you there?"))
 
 
-async def test_04_a_question_that_kills_each_attempt_is_given_up_after_the_third(
+async def test_04_question_that_kills_the_bot_fails_at_third_attempt(
     own_stage: Stage, unique: str
 ) -> None:
-    """Two attempts ask the model, the third says so, and others are answered all the while."""
+    """Two attempts ask the model, the third shows a notice; other questions are answered."""
     stage = own_stage
     poison = Script(text="poison " * 200, chunk_size=7, stall_after_chunks=20, stall_seconds=20)
     await stage.model.reply_when(unique, poison)
@@ -347,10 +345,10 @@ async def test_04_a_question_that_kills_each_attempt_is_given_up_after_the_third
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_04_a_question_that_our_own_handling_fails_at_is_given_up_with_a_notice(
+async def test_04_question_fails_with_notice_if_its_handler_raises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
-    """Where the failure is not within an answer, which says so itself, but round it."""
+    """For an exception outside the code that answers, which has its own notice."""
     tries = 0
 
     async def failing(*_: object, **__: object) -> bool:
@@ -389,10 +387,8 @@ async def tried(log: Log) -> bool:
     return bool(log.errors)
 
 
-async def test_05_what_is_committed_is_there_after_the_power_was_cut(
-    own_stage: Stage, unique: str
-) -> None:
-    """The file as the disk had it: the log with it, and no shared memory."""
+async def test_05_committed_rows_survive_power_failure(own_stage: Stage, unique: str) -> None:
+    """The database file and its WAL remain; the shared memory file is lost."""
     stage = own_stage
     async with stage.bot() as bot:
         questions = [await stage.asked(f"{unique} {number}") for number in range(3)]
@@ -406,10 +402,8 @@ async def test_05_what_is_committed_is_there_after_the_power_was_cut(
         await check_invariants(stage, *questions, model_calls=1)
 
 
-async def test_01_a_thread_that_cannot_be_opened_now_is_opened_later(
-    own_stage: Stage, unique: str
-) -> None:
-    """What is stored is shown then, and the model is not asked once more."""
+async def test_01_bot_retries_unarchiving_a_thread(own_stage: Stage, unique: str) -> None:
+    """Then the bot continues the answer there."""
     stage = own_stage
     async with stage.bot() as bot:
         question = await POINTS["first_part_recorded"](stage, unique)
@@ -424,10 +418,8 @@ async def test_01_a_thread_that_cannot_be_opened_now_is_opened_later(
         await check_gone_on(stage, "first_part_recorded", question, before)
 
 
-async def test_01_what_waits_is_tried_ever_less_often_while_others_are_answered(
-    own_stage: Stage, unique: str
-) -> None:
-    """The end of another question is no reason to ask Discord again about this one."""
+async def test_01_postponed_answer_is_retried_with_backoff(own_stage: Stage, unique: str) -> None:
+    """An answer to another question does not trigger a retry."""
     stage = own_stage
     slow = Script(text="x", stall_before_seconds=15)
     await stage.model.reply_when(f"{unique} waiting", slow, times=1)
@@ -456,10 +448,10 @@ async def test_01_what_waits_is_tried_ever_less_often_while_others_are_answered(
         await check_invariants(stage, waiting, *others, model_calls=2)
 
 
-async def test_01_a_part_that_is_not_recorded_is_found_behind_a_hundred_messages(
+async def test_01_unrecorded_part_is_found_behind_100_messages(
     own_stage: Stage, unique: str
 ) -> None:
-    """Discord lists no more at once; what the part refers to proves it."""
+    """Discord lists at most 100 at once; the bot recognizes the part by what it replies to."""
     stage = own_stage
     await stage.model.reply_when(unique, Script(text=TEXT, stall_before_seconds=15), times=1)
     await stage.model.reply_when(unique, TEXT)
@@ -484,10 +476,8 @@ async def test_01_a_part_that_is_not_recorded_is_found_behind_a_hundred_messages
         assert parts[0]["id"] == begun["id"]
 
 
-async def test_01_an_edit_of_what_is_gone_on_with_holds_up_nobody(
-    own_stage: Stage, unique: str
-) -> None:
-    """Changes are made in order, and questions are answered behind those that came before."""
+async def test_01_editing_resumed_question_delays_no_others(own_stage: Stage, unique: str) -> None:
+    """The edit is stored at once; a new question elsewhere is answered."""
     stage = own_stage
     await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=15))
     async with stage.bot() as bot:

@@ -1,4 +1,4 @@
-"""Row 26: many people at once, and what is taken back while others wait."""
+"""Fault 26: many people at once; resets, edits and deletions while questions wait."""
 
 import asyncio
 from functools import partial
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET: Final = "SECRETWORD"
 ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=60)
-# A bot that was just started does not know what the one before it used up of these.
+# A new process does not know how much of these limits the last one has used.
 WRITING: Final = ("message_create", "message_edit")
 
 
@@ -30,7 +30,7 @@ async def erased(stage: Stage, word: str) -> bool:
 async def test_26_many_people_in_one_thread_are_answered_in_order(
     own_stage: Stage, unique: str
 ) -> None:
-    """Each answer knows all that was said before its question, and nothing that came after."""
+    """Each prompt contains all earlier questions and no later ones."""
     stage = own_stage
     async with stage.bot():
         opening = await stage.asked(f"{unique} opening")
@@ -51,7 +51,7 @@ async def test_26_many_people_in_one_thread_are_answered_in_order(
 async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
     own_stage: Stage, unique: str
 ) -> None:
-    """Each has a thread; an answer that takes long holds nobody up."""
+    """Each question gets its own thread; a slow answer delays no other."""
     stage = own_stage
     await stage.model.reply_when(f"{unique} slow", Script(text="x", stall_before_seconds=3))
     async with stage.bot():
@@ -67,7 +67,7 @@ async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
 
 
 async def heard_late(stage: Stage, socket: Socket, channel: str, text: str) -> Message:
-    """Let something be said of which the bot does not hear; return it as it would have."""
+    """Post a message whose event the bot does not get; return the data of that event."""
     others = len((await stage.discord.gateway_state())["sessions"]) - 1
     await stage.discord.gateway("swallow", count=others, event="MESSAGE_CREATE")
     made = await stage.discord.say(channel, "Mina", text)
@@ -77,10 +77,8 @@ async def heard_late(stage: Stage, socket: Socket, channel: str, text: str) -> M
             return dict(frame["d"])
 
 
-async def test_26_what_was_reset_in_mid_stream_never_comes_back(
-    own_stage: Stage, unique: str
-) -> None:
-    """Not by a restart, an event that comes late or again, an edit, or the next prompt."""
+async def test_26_exchanges_reset_during_stream_never_return(own_stage: Stage, unique: str) -> None:
+    """Neither a restart, a late or repeated event, an edit nor the next prompt restores them."""
     stage = own_stage
     mention = stage.discord.bot_mention
     await stage.model.reply_when(f"{SECRET} running", ENDLESS)
@@ -112,7 +110,7 @@ async def test_26_what_was_reset_in_mid_stream_never_comes_back(
     assert await erased(stage, SECRET)
 
 
-async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_on(
+async def test_26_system_prompt_set_during_stream_applies_to_next_answer(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -134,14 +132,14 @@ async def test_26_a_system_prompt_set_in_mid_stream_holds_from_the_next_answer_o
         assert system["content"].startswith(f"{unique} holds now")
 
 
-async def test_26_random_interleavings_leave_what_is_right(own_stage: Stage) -> None:
-    """The long form of this is part of scripts/faults."""
+async def test_26_random_interleavings_lose_and_double_nothing(own_stage: Stage) -> None:
+    """scripts/faults plays a longer form of this."""
     async with own_stage.bot():
         found = await play_interleavings(own_stage, tries=10, seed=26)
     assert (found["lost"], found["doubled"]) == (0, 0), found["failures"]
 
 
-async def test_26_a_question_deleted_in_mid_stream_leaves_those_behind_it_in_order(
+async def test_26_questions_behind_a_deleted_one_keep_their_order(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -165,12 +163,13 @@ async def test_26_a_question_deleted_in_mid_stream_leaves_those_behind_it_in_ord
         assert await stage.requests_with(behind[1]["content"]) == []
 
 
-async def test_26_many_mentions_in_one_channel_run_into_no_limit(
+async def test_26_many_mentions_in_one_channel_hit_no_rate_limit(
     own_stage: Stage, unique: str
 ) -> None:
-    """Threads as far as the limit allows, then in place. The conduct of the stage tells of any 429.
+    """Questions get threads within the limit; the others are answered in the channel.
 
-    Elsewhere something was said before, so the buckets have names, but not those of this channel.
+    The check of the stage's conduct fails on any 429. The bot knows the buckets of other channels,
+    but not those of this one.
     """
     stage = own_stage
     limits = {

@@ -1,4 +1,4 @@
-"""Row 8: the database file is damaged."""
+"""Fault 8: the database file is damaged."""
 
 import asyncio
 import random
@@ -19,12 +19,12 @@ PAGE_BYTES: Final = 4096  # SQLite's
 
 
 def cut(length: int) -> Callable[[bytes], bytes]:
-    """Return what cuts a file to *length*, counted from its end if negative."""
+    """Return a function that cuts a file to *length* bytes, from its end if negative."""
     return lambda data: data[:length]
 
 
 def garbled(data: bytes) -> bytes:
-    """Put garbage in the place of one page in three, but for the first."""
+    """Replace one page in three with garbage, but not the first page."""
     dice = random.Random(8)
     pages = [data[at : at + PAGE_BYTES] for at in range(0, len(data), PAGE_BYTES)]
     return pages[0] + b"".join(
@@ -33,7 +33,7 @@ def garbled(data: bytes) -> bytes:
     )
 
 
-# Where all that is missing stands in the log, nothing is lost.
+# If the WAL contains everything that is missing, nothing is lost.
 MADE_GOOD_BY_LOG: Final = frozenset(
     {
         "a page less",
@@ -66,7 +66,7 @@ DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """Return a database as the bot makes it, and the log of a crash beside it."""
+    """Return a database of the bot, and its WAL as a crash leaves it."""
     code = (
         "import asyncio, os, sys\n"
         "from pathlib import Path\n"
@@ -89,14 +89,14 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("log_beside", [False, True])
-async def test_08_a_damaged_file_is_found_at_the_start(
+async def test_08_damaged_database_is_detected_at_start(
     start: Start,
     shared_stage: Stage,
     healthy: tuple[bytes, bytes],
     tmp_path: Path,
     log_beside: bool,
 ) -> None:
-    """It ends with a sentence that says how to set it aside, and leaves every byte as it is."""
+    """The bot exits with a sentence that says how to set the file aside, and changes no byte."""
     data, log = healthy
     not_damaged = MADE_GOOD_BY_LOG if log_beside else {"nothing, but for the log"}
     files: dict[str, tuple[Path, bytes]] = {}

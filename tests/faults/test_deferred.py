@@ -1,6 +1,6 @@
-"""The first message of an answer to a command while it is still loading, and what fails then.
+"""Faults while the deferred response to a command still loads.
 
-A message that is posted behind one that is still loading is none: it fills that one.
+Discord puts the first follow-up message into the loading message instead of posting it.
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ async def test_second_message_waits_until_the_first_shows_text(
 
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("private", [True, False])
-async def test_text_that_discord_puts_into_the_loading_message_is_moved(
+async def test_follow_up_that_fills_the_loading_message_is_moved(
     own_stage: Stage, unique: str, private: bool, at_once: bool
 ) -> None:
     """A proxy answered the first edit with success, but Discord never got it."""
@@ -76,7 +76,7 @@ async def test_text_that_discord_puts_into_the_loading_message_is_moved(
     assert [actions(one) for one in shown] == [[], [], [], many]
 
 
-async def test_answer_waits_if_discord_puts_every_post_into_the_loading_message(
+async def test_answer_waits_while_follow_ups_fill_the_loading_message(
     own_stage: Stage, unique: str
 ) -> None:
     """The bot stops posting, and shows the stored reply once Discord behaves as documented."""

@@ -1,7 +1,7 @@
-"""Rows 15 to 19: Discord limits, fails, loses its answers, or takes away what is written on.
+"""Faults 15 to 19: rate limits, errors, lost responses, and deleted channels or messages.
 
-Most of it is played at once, each fault in a place of its own, while the other tests run: what one
-place suffers must not be felt in another.
+Most of them are played at once, each in a channel of its own, while the other tests run: a fault
+in one channel must not affect another.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 Fault = dict[str, Any]
 STREAM: Final = Script(text=TEXT, chunk_size=24, chunks_per_second=50)  # some 2.5 s
 OUTAGE_SECONDS: Final = 15.0
-SHORT_OUTAGE_SECONDS: Final = 9.0  # longer than all attempts of one call take together
+SHORT_OUTAGE_SECONDS: Final = 9.0  # longer than all attempts of one call
 SOON_SECONDS: Final = 5.0
 ON_THE_WAY_SECONDS: Final = 0.2
-LONGEST_SECONDS: Final = 20.0  # more than the 8 s that Discord says, less than the 31 s unsaid
+LONGEST_SECONDS: Final = 20.0  # over the 8 s of the limit, under the 31 s without its end
 CALL_SECONDS: Final = 60.0  # longer than the bot waits for any call
-INVALID: Final = frozenset({401, 403, 429})  # Discord: 10,000 of these in 10 minutes, and banned
+INVALID: Final = frozenset({401, 403, 429})  # Discord bans after 10,000 of these in 10 minutes.
 INVALID_PER_INCIDENT: Final = 3
 PAGE: Final = "<html><body>502 Bad Gateway</body></html>"
 AS_JSON: Final = {"Content-Type": "application/json"}
@@ -130,13 +130,13 @@ CASES: Final = {
 
 
 def invalid(requests: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
-    """Return the requests of *place* that count towards a ban."""
+    """Return the requests for *place* that Discord counts towards a ban."""
     return [one for one in requests if one["status"] in INVALID and place in one["path"]]
 
 
 @dataclass
 class Played:
-    """What was asked in places with a fault each, and beside them; *whole* is how it should end."""
+    """Questions in channels with a fault each, and in others; *whole* is how each should end."""
 
     stage: Stage
     word: str
@@ -144,15 +144,15 @@ class Played:
     whole: Ending | None = None
     beside: list[Message] = field(default_factory=list)
     beside_seconds: list[float] = field(default_factory=list)
-    usual_seconds: float = 0.0  # what an answer takes on this machine without a fault
+    usual_seconds: float = 0.0  # the time of an answer on this machine without a fault
 
     async def play(self) -> None:
         await self.stage.model.reply_when(self.word, STREAM)
         clean = await self._ask("clean")
         for name, fault in CASES.items():
             self.questions[name] = await self._ask(name, **fault)
-        # Fifty answers of two parts are some 200 requests, and Discord takes 50 a second. What is
-        # measured is what the faults cost others, so it begins when that many texts are made.
+        # Fifty answers of two parts are about 200 requests, and Discord allows 50 a second. To
+        # measure only the delay by the faults, the test waits until all replies are generated.
         await until(self._are_made)
         over = time.monotonic() + OUTAGE_SECONDS
         while time.monotonic() < over:
@@ -163,7 +163,7 @@ class Played:
         self.usual_seconds = max([await self._ask_beside() for _ in range(3)])
 
     async def _ask_beside(self) -> float:
-        """Ask where nothing strikes, and return how long the answer takes."""
+        """Ask in a channel without a fault, and return how long the answer takes."""
         began = time.monotonic()
         self.beside.append(await self.stage.asked(f"beside {len(self.beside)}."))
         return time.monotonic() - began
@@ -173,7 +173,7 @@ class Played:
         return not states & {None, "received", "answering"}
 
     async def _ask(self, name: str, path: str = "", **fault: Any) -> Message:
-        """Ask in a place where only this conversation is, and where *fault* strikes."""
+        """Ask in a direct message of its own, in which *fault* happens."""
         person = await self.stage.person()
         place = await self.stage.discord.dm(person)
         if fault:
@@ -181,7 +181,7 @@ class Played:
         return await self.stage.discord.say(place, person, f"{self.word} {name}.")
 
     async def check(self, name: str, *, model_calls: int = 1) -> None:
-        """Check that this case ended as it does without its fault."""
+        """Check that this case ended as it does without the fault."""
         question = self.questions[name]
         assert self.whole is not None
         like = (replace(self.whole, question=question["content"]),)
@@ -190,7 +190,7 @@ class Played:
 
 @dataclass
 class Background:
-    """What runs while the first tests of this module do."""
+    """Tasks that run during the first tests of this module."""
 
     cases: asyncio.Task[Played]
     outage: asyncio.Task[None]
@@ -218,7 +218,7 @@ async def background(shared_stage: Stage, start: Start) -> AsyncIterator[Backgro
 
 
 async def play_outage(start: Start) -> None:
-    """Let all that Discord is asked for fail, for longer than all attempts of one call take."""
+    """Let all calls fail for longer than all attempts of one call take."""
     async with a_stage(start) as stage, stage.bot():
         outage = refused(503) | ALL | {"path": "^/channels/"}
         await stage.discord.fault(**outage)
@@ -229,13 +229,13 @@ async def play_outage(start: Start) -> None:
 
 
 async def play_cut_short(start: Start) -> float:
-    """Let a global limit be hit by what our own deadline ends; return when the bot is back."""
+    """Let a call that the bot gives up hit a global limit; return the seconds until the answers."""
     async with a_stage(start) as stage, stage.bot():
         hit = limited(8, **{"global": True}) | {"method": "POST", "path": THREAD}
         await stage.discord.fault(**hit)
         began = time.monotonic()
         first = await stage.ask("Who hits the limit?")
-        await asyncio.sleep(4)  # The thread is given up by now.
+        await asyncio.sleep(4)  # By now the bot has given up the thread.
         second = await stage.ask("Who comes after?")
         await check_invariants(stage, first, second, model_calls=1)
         seconds = time.monotonic() - began
@@ -244,7 +244,7 @@ async def play_cut_short(start: Start) -> float:
 
 
 async def play_limit(start: Start, name: str, *, after: asyncio.Task[Any]) -> None:
-    """Let a limit for all calls strike one of each kind; more stages at once would be slow."""
+    """Hit a global limit with a call of each kind; more stages at once would be slow."""
     await asyncio.wait([after])
     async with a_stage(start) as stage, stage.bot():
         await stage.model.reply_when("limited", STREAM)
@@ -253,7 +253,7 @@ async def play_limit(start: Start, name: str, *, after: asyncio.Task[Any]) -> No
 
 
 async def check_limit(stage: Stage, word: str, limit: Fault) -> None:
-    """Let *limit* strike, and check that all wait as long as was told, then all is shown."""
+    """Hit *limit*, and check that all calls wait it out and then all answers appear."""
     person = await stage.person()
     dm = await stage.discord.dm(person)
     before = len(await stage.discord.requests())
@@ -271,7 +271,7 @@ async def check_limit(stage: Stage, word: str, limit: Fault) -> None:
 
 
 def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
-    """Check that no call was made for *seconds* after the one that was refused with 429."""
+    """Check that the bot made no call for *seconds* after the 429."""
     [hit] = [one for one in requests if one["status"] == 429]
     over = hit["at"] + hit["seconds"]
     early = [
@@ -280,7 +280,7 @@ def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
     assert early == []
 
 
-# Row 19, with the bot that plays the cases meanwhile
+# Fault 19, with the bot that also plays the cases
 
 
 HELD_AT_SECOND: Final = replace(STREAM, stall_after_chunks=100, stall_seconds=6)
@@ -302,7 +302,7 @@ TAKEN: Final = {
 
 
 async def take(stage: Stage, what: str, question: Message, part: Message) -> None:
-    """Take away what an answer is written on."""
+    """Remove the message, thread, channel or permission that an answer needs."""
     discord, channel, thread = stage.discord, question["channel_id"], question["id"]
     if what == "speaking in threads":
         denied = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
@@ -325,7 +325,7 @@ async def take(stage: Stage, what: str, question: Message, part: Message) -> Non
 
 
 async def second_part_of(stage: Stage, question: Message) -> Message:
-    """Return the second part of an answer as soon as there is one."""
+    """Return the second part of an answer once it exists."""
 
     async def shown() -> bool:
         return len(await stage.parts_of(question)) > 1
@@ -335,16 +335,16 @@ async def second_part_of(stage: Stage, question: Message) -> Message:
 
 
 async def silent(stage: Stage, channel: str) -> bool:
-    """Whether nothing that the bot said stands in *channel*."""
+    """Whether *channel* contains no text of the bot."""
     said = await stage.messages_in(channel)
     return all(one["author"]["id"] != stage.discord.bot_id or not one["content"] for one in said)
 
 
 @pytest.mark.parametrize("what", TAKEN)
-async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
+async def test_19_answer_stops_quietly_if_its_target_is_removed(
     stage: Stage, unique: str, what: str
 ) -> None:
-    """It stops without a fuss, keeps what it has unless that is to be forgotten, and goes on."""
+    """The bot keeps the text so far unless it must be forgotten, and answers others."""
     state, unheard = TAKEN[what]
     with_second = "the part b" in what
     await stage.model.reply_when(unique, HELD_AT_SECOND if with_second else STREAM)
@@ -371,15 +371,13 @@ async def test_19_what_an_answer_is_written_on_is_taken_in_mid_reply(
     [ending] = await outcome(stage, question)
     if state == "failed":
         assert ending.reply
-        assert TEXT.startswith(ending.reply.replace("\n", " ")), (
-            "its parts are on lines of their own"
-        )
+        assert TEXT.startswith(ending.reply.replace("\n", " ")), "each part starts on a new line"
     requests = await stage.discord.requests()
     refusals = invalid(requests, question["id"]) + invalid(requests, question["channel_id"])
     assert len(refusals) <= INVALID_PER_INCIDENT
 
 
-async def test_19_a_thread_that_is_archived_in_mid_reply_is_opened_again(
+async def test_19_bot_unarchives_thread_archived_during_reply(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -392,7 +390,7 @@ async def test_19_a_thread_that_is_archived_in_mid_reply_is_opened_again(
         assert (await stage.parts_of(question))[0]["id"] == first["id"]
 
 
-# Row 16
+# Fault 16
 
 
 NO_THREAD: Final[dict[str, Fault]] = {
@@ -413,12 +411,12 @@ NO_THREAD: Final[dict[str, Fault]] = {
 
 
 @pytest.mark.parametrize("name", NO_THREAD)
-async def test_16_where_no_thread_can_be_made_the_answer_is_there_soon(
+async def test_16_answer_appears_in_channel_if_thread_fails(
     own_stage_running: Stage, unique: str, name: str
 ) -> None:
-    """In place, within 5 s; a thread that comes later stays empty.
+    """Within 5 s more than without the fault; a thread that appears later stays empty.
 
-    Of these, what an answer takes without a fault does not count: a busy machine is no fault.
+    The usual time of an answer is subtracted, as the machine may be busy.
     """
     stage = own_stage_running
     began = time.monotonic()
@@ -431,7 +429,7 @@ async def test_16_where_no_thread_can_be_made_the_answer_is_there_soon(
     question = await stage.ask(unique, channel=channel)
     await stage.shown(unique, channel)
     seconds = time.monotonic() - began - usual_seconds
-    # Cloudflare refuses all, for 5 s at least.
+    # Cloudflare refuses all calls for at least 5 s.
     assert seconds < SOON_SECONDS * (2 if name == "Cloudflare" else 1)
     other = await stage.asked(f"Are others well? {next(NAMES)}.")
     await check_invariants(stage, question, other, model_calls=1)
@@ -442,15 +440,15 @@ async def test_16_where_no_thread_can_be_made_the_answer_is_there_soon(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def own_stage_running(start: Start) -> AsyncIterator[Stage]:
-    """Return a stage for the tests of threads, whose limits must not meet with those of others."""
+    """Return a stage for the tests of threads, with rate limits of its own."""
     async with a_stage(start) as stage, stage.bot():
         yield stage
 
 
-async def test_16_the_answer_to_making_the_thread_is_lost(
+async def test_16_thread_is_used_if_its_create_response_is_lost(
     own_stage_running: Stage, unique: str
 ) -> None:
-    """The thread is there when it is made again, and is used."""
+    """The second attempt finds the thread."""
     stage = own_stage_running
     channel = await stage.channel()
     path = rf"^/channels/{channel}{THREAD}"
@@ -459,8 +457,10 @@ async def test_16_the_answer_to_making_the_thread_is_lost(
     await check_invariants(stage, question, model_calls=1)
 
 
-async def test_16_somebody_makes_the_thread_first(own_stage_running: Stage, unique: str) -> None:
-    """It is used: there can be only one."""
+async def test_16_bot_uses_thread_created_by_someone_else(
+    own_stage_running: Stage, unique: str
+) -> None:
+    """A message can have only one thread."""
     stage = own_stage_running
     channel = await stage.channel()
     path = rf"^/channels/{channel}{THREAD}"
@@ -471,35 +471,39 @@ async def test_16_somebody_makes_the_thread_first(own_stage_running: Stage, uniq
     assert unique in (await stage.first_words_on(question))["content"]
 
 
-# Rows 15, 17 and 18, as they were played
+# Faults 15, 17 and 18: the results of the background tasks
 
 
 @pytest.mark.parametrize("name", LIMITED)
-async def test_15_one_call_is_limited(background: Background, name: str) -> None:
-    """It waits as long as was told, and what is shown in the end is the same."""
+async def test_15_answer_is_complete_if_one_call_is_limited(
+    background: Background, name: str
+) -> None:
+    """The answer is the same as without the limit."""
     await (await background.cases).check(f"15 {name}")
 
 
 @pytest.mark.parametrize("name", FAILING)
-async def test_17_one_call_fails(background: Background, name: str) -> None:
+async def test_17_answer_is_complete_if_one_call_fails(background: Background, name: str) -> None:
     await (await background.cases).check(f"17 {name}")
 
 
 @pytest.mark.parametrize("name", OUTAGES)
-async def test_17_all_calls_fail_for_a_while(background: Background, name: str) -> None:
-    """The answer is stored, and shown when that is over; the model is asked once."""
+async def test_17_stored_answer_appears_after_channel_outage(
+    background: Background, name: str
+) -> None:
+    """The bot shows it when the outage ends, and asks the model once."""
     await (await background.cases).check(f"outage {name}")
 
 
-async def test_17_discord_is_away_for_a_while(background: Background) -> None:
-    """What was asked meanwhile is answered when it is back, each question once."""
+async def test_17_questions_during_outage_are_answered_once(background: Background) -> None:
+    """The bot answers when Discord works again."""
     await background.outage
 
 
-async def test_17_a_place_that_cannot_be_read_on_return_holds_up_nobody(
+async def test_17_channel_with_hanging_backfill_delays_no_others(
     own_stage: Stage, unique: str
 ) -> None:
-    """While Discord does not say what was missed there, what is open elsewhere goes on."""
+    """Questions and deletions in other channels are handled meanwhile."""
     stage = own_stage
     async with stage.bot():
         person = await stage.person()
@@ -524,43 +528,45 @@ async def test_17_a_place_that_cannot_be_read_on_return_holds_up_nobody(
         await check_invariants(stage, later, model_calls=1)
 
 
-async def test_17_others_do_not_notice(background: Background) -> None:
-    """While all that suffers, whoever asks elsewhere is answered as ever."""
+async def test_17_faults_in_one_channel_delay_no_others(background: Background) -> None:
+    """Questions in channels without a fault are answered at the usual speed."""
     played = await background.cases
     await check_invariants(played.stage, *played.beside, model_calls=1)
     assert max(played.beside_seconds) - played.usual_seconds < SOON_SECONDS
 
 
 @pytest.mark.parametrize("name", LOST)
-async def test_18_the_answer_to_a_call_is_lost(background: Background, name: str) -> None:
-    """What Discord had accepted is there once."""
+async def test_18_message_appears_once_if_response_is_lost(
+    background: Background, name: str
+) -> None:
+    """Discord has accepted it, but the bot does not know."""
     await (await background.cases).check(f"18 {name}")
 
 
-async def test_18_answers_to_creates_are_lost_at_random(own_stage: Stage) -> None:
-    """The long form of this has 500 of them."""
+async def test_18_random_lost_responses_lose_and_double_nothing(own_stage: Stage) -> None:
+    """scripts/faults plays 500 of them."""
     async with own_stage.bot():
         played = await play_lost_creates(own_stage, tries=10, seed=1)
     assert (played["tries"], played["lost"], played["doubled"]) == (10, 0, 0)
 
 
 @pytest.mark.parametrize("name", HANGING)
-async def test_17_one_call_hangs(background: Background, name: str) -> None:
-    """It is given up, and made again."""
+async def test_17_answer_is_complete_if_one_call_hangs(background: Background, name: str) -> None:
+    """The bot gives up the first attempt and makes another."""
     await (await background.cases).check(f"hanging {name}")
 
 
 @pytest.mark.parametrize("name", FOR_ALL)
-async def test_15_all_is_limited(background: Background, name: str) -> None:
-    """By whatever call it was hit: all wait as long as was told, then all is shown."""
+async def test_15_all_calls_wait_out_a_global_rate_limit(background: Background, name: str) -> None:
+    """Whichever call hits it; then all answers appear."""
     await background.limited[name]
 
 
-async def test_15_a_limit_that_is_hit_by_what_ends_early_is_over_for_all(
+async def test_15_global_limit_expires_if_its_call_is_cancelled(
     background: Background,
 ) -> None:
-    """Making a thread ends after 3 s, in the middle of a wait of 8; the bot is not silent for ever.
+    """The bot gives up a thread after 3 s, during a wait of 8 s.
 
-    The limit is over when Discord said, although the call that was told so is lost.
+    The limit still ends when Discord said, although the call that got the 429 is gone.
     """
     assert await background.cut_short < LONGEST_SECONDS

@@ -1,4 +1,4 @@
-"""Rows 6 and 7: the disk fails, the file is locked by another program."""
+"""Faults 6 and 7: the disk fails; another program locks the database."""
 
 import asyncio
 import os
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOT_SAVED: Final = f"\n-# {ENGLISH.memory_unwritable}"
 SMALL_DISK: Final = 1_000_000  # bytes
-LATEST_SECONDS: Final = 3.0  # Discord waits so long for an answer.
+LATEST_SECONDS: Final = 3.0  # Discord waits this long for a response.
 LOCKED_SECONDS: Final = 5.0  # longer than that
 
-# Row 6
+# Fault 6
 
 
 async def answered_beside_memory(stage: Stage, question: Message) -> str:
-    """Return the one message that answers *question*, which is not stored."""
+    """Return the one message that answers *question*; check that the question is not stored."""
     await stage.answer_to(question)
     assert stage.state_of(question) is None
     [part] = await stage.parts_of(question)
@@ -38,15 +38,17 @@ async def answered_beside_memory(stage: Stage, question: Message) -> str:
 
 
 async def begun(stage: Stage, word: str) -> Message:
-    """Return a question whose answer has begun, so that the log is longer than the bot's own."""
+    """Return a question whose answer has begun, so that the WAL has grown."""
     await stage.model.reply_when(word, Script(text=TEXT, chunk_size=12, chunks_per_second=150))
     question = await stage.ask(word)
     await stage.first_words_on(question)
     return question
 
 
-async def test_06_writing_fails_for_a_while(own_stage: Stage, unique: str) -> None:
-    """It says so and answers without memory; when all is well it remembers, without a restart."""
+async def test_06_bot_answers_without_memory_while_writes_fail(
+    own_stage: Stage, unique: str
+) -> None:
+    """Each answer has a notice; when writes work again, the bot remembers without a restart."""
     stage = own_stage
     async with stage.bot() as bot:
         before = await stage.asked(f"{unique} before")
@@ -70,10 +72,12 @@ async def test_06_writing_fails_for_a_while(own_stage: Stage, unique: str) -> No
         assert NOT_SAVED not in await stage.shown_of(question)
 
 
-async def test_06_writing_fails_in_mid_answer(own_stage: Stage, unique: str) -> None:
-    """The answer is whole, with the notice; the next one is remembered again.
+async def test_06_answer_is_complete_if_writes_fail_during_it(
+    own_stage: Stage, unique: str
+) -> None:
+    """It has the notice; the next answer is stored again.
 
-    What could not be stored is answered once more after a restart, in the messages that show it.
+    After a restart the bot answers the unstored question once more, in the same messages.
     """
     stage = own_stage
     async with stage.bot() as bot:
@@ -91,12 +95,12 @@ async def test_06_writing_fails_in_mid_answer(own_stage: Stage, unique: str) -> 
         assert [part["id"] for part in await stage.parts_of(question)] == before
 
 
-async def test_06_what_was_answered_without_memory_is_not_answered_again(
+async def test_06_unstored_answer_is_not_repeated_while_running(
     own_stage: Stage, unique: str
 ) -> None:
-    """Not when its event comes again, and not when what was missed is looked for."""
+    """Neither a duplicate event nor a backfill repeats it."""
     stage = own_stage
-    await stage.discord.settings(nonce_window_seconds=0)  # Discord has forgotten them, too.
+    await stage.discord.settings(nonce_window_seconds=0)  # Discord does not know the nonces either.
     async with stage.bot() as bot:
         await stage.asked(f"{unique} before")
         with writes_fail(stage, bot):
@@ -116,10 +120,8 @@ async def test_06_what_was_answered_without_memory_is_not_answered_again(
     await stage.discord.settings(nonce_window_seconds=300)
 
 
-async def test_06_what_was_answered_without_memory_is_remembered_after_a_restart(
-    own_stage: Stage, unique: str
-) -> None:
-    """What was not stored counts as missed: it is answered once more, in the same message."""
+async def test_06_unstored_answer_is_stored_after_restart(own_stage: Stage, unique: str) -> None:
+    """Backfill finds the question again; the answer goes into the same message."""
     stage = own_stage
     async with stage.bot() as bot:
         await stage.asked(f"{unique} before")
@@ -138,10 +140,10 @@ async def test_06_what_was_answered_without_memory_is_remembered_after_a_restart
     assert [part["id"] for part in await stage.parts_of(question)] == [before["id"]]
 
 
-async def test_06_what_could_be_neither_stored_nor_shown_is_answered_when_both_can(
+async def test_06_question_is_answered_after_disk_and_discord_recover(
     own_stage: Stage, unique: str
 ) -> None:
-    """The disk and Discord fail together; no restart is needed."""
+    """Both fail at the same time; no restart is needed."""
     stage = own_stage
     async with stage.bot() as bot:
         await stage.asked(f"{unique} before")
@@ -162,10 +164,10 @@ async def test_06_what_could_be_neither_stored_nor_shown_is_answered_when_both_c
     assert ending.state == "answered"
 
 
-async def test_06_a_command_that_cannot_be_stored_changes_nothing_and_says_so(
+async def test_06_command_reports_failed_write_and_changes_nothing(
     own_stage: Stage, unique: str
 ) -> None:
-    """To the one who gave it, and in one line of the log."""
+    """Ephemerally to the person, and in one line of the log."""
     stage = own_stage
     async with stage.bot() as bot:
         thread = (await stage.asked(f"{unique} before"))["id"]
@@ -188,7 +190,7 @@ async def test_06_a_command_that_cannot_be_stored_changes_nothing_and_says_so(
 
 
 async def reconnected(stage: Stage) -> None:
-    """Let the bot identify anew and look for what it missed."""
+    """Let the bot identify again and run a backfill."""
     before = await stage.discord.last_event()
     await stage.discord.gateway("invalid_session", resumable=False)
     await stage.discord.wait_for(
@@ -201,12 +203,12 @@ async def reconnected(stage: Stage) -> None:
         return any(one["path"].endswith("/messages") for one in new)
 
     await until(looked)
-    await asyncio.sleep(0.5)  # What is found is asked about at once.
+    await asyncio.sleep(0.5)  # The bot asks about what it finds at once.
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return the folder in which a disk of a megabyte is mounted."""
+    """Return a folder in which a disk of one megabyte is mounted."""
     folder = tmp_path
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
@@ -217,10 +219,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-async def test_06_the_disk_is_full_for_a_while(
+async def test_06_bot_answers_without_memory_while_disk_is_full(
     own_stage: Stage, unique: str, small_disk: Path
 ) -> None:
-    """The same, with a disk that has no room left."""
+    """Then it remembers again, without a restart."""
     stage, path, filler = own_stage, small_disk / "bot.db", small_disk / "filler"
     (stage.folder / "bot.db").symlink_to(path)
     async with stage.bot(DATABASE_URL=f"sqlite:///{path}"):
@@ -237,10 +239,10 @@ async def test_06_the_disk_is_full_for_a_while(
 
 
 @pytest.mark.parametrize("how", ["read-only", "full"])
-async def test_06_the_disk_cannot_be_written_at_the_start(
+async def test_06_bot_refuses_to_start_on_unwritable_disk(
     own_stage: Stage, unique: str, small_disk: Path, how: str
 ) -> None:
-    """It ends with a sentence; what is remembered stays, and is there when the disk is well."""
+    """It exits with a sentence; the memory is intact when the disk works again."""
     stage, path, filler = own_stage, small_disk / "bot.db", small_disk / "filler"
     (stage.folder / "bot.db").symlink_to(path)
     url = f"sqlite:///{path}"
@@ -267,24 +269,24 @@ def remounted(folder: Path, how: str) -> None:
 
 
 def room_on(folder: Path) -> int:
-    """Return how many bytes may still be written there."""
+    """Return how many bytes are free there."""
     left = os.statvfs(folder)
     return int(left.f_bavail * left.f_frsize)
 
 
-async def test_06_any_unit_of_work_fails() -> None:
-    """Alone, or with all after it: one answer or notice each, and the next one is remembered."""
+async def test_06_question_ends_once_if_any_database_call_fails() -> None:
+    """One failing call, or all calls from it on; the next question is stored."""
     played = await play_failing_database(seed=1)
     assert (played["lost"], played["doubled"]) == (0, 0)
     assert played["tries"] > 40
 
 
-# Row 7
+# Fault 7
 
 
 @asynccontextmanager
 async def locked(path: Path) -> AsyncIterator[None]:
-    """Keep others from writing to a database, as another program would."""
+    """Lock a database as another program would."""
     with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
@@ -292,10 +294,10 @@ async def locked(path: Path) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("seconds", [3, 9])
-async def test_07_the_file_is_locked_by_another_program(
+async def test_07_questions_wait_while_the_database_is_locked(
     own_stage: Stage, unique: str, seconds: int
 ) -> None:
-    """What is asked waits, as does what is in mid-answer; all ends as it does without the lock."""
+    """So does a running answer; all ends as it does without the lock."""
     stage = own_stage
 
     async def play(word: str, seconds: float) -> list[Message]:
@@ -317,7 +319,7 @@ async def test_07_the_file_is_locked_by_another_program(
 
 
 async def told_to_wait(stage: Stage, interaction: str) -> None:
-    """Return when Discord shows that the answer to a command is still to come."""
+    """Return when Discord shows the deferred response of a command."""
 
     async def is_waiting() -> bool:
         return bool((await stage.discord.interaction(interaction))["state"] == "deferred")
@@ -326,14 +328,14 @@ async def told_to_wait(stage: Stage, interaction: str) -> None:
 
 
 async def seconds_of(stage: Stage, interaction: str) -> float:
-    """Return how long the first answer to *interaction* took."""
+    """Return how long the first response to *interaction* took."""
     return float((await stage.discord.interaction(interaction))["latency_seconds"])
 
 
-async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, unique: str) -> None:
-    """Each is answered for all to see when it is done; for a form nobody can be told to wait."""
+async def test_07_commands_wait_while_the_database_is_locked(own_stage: Stage, unique: str) -> None:
+    """Each gets a public answer when it is done; a form cannot be deferred, so /system fails."""
     stage, command = own_stage, own_stage.discord.command
-    # What a busy machine takes is allowed for below.
+    # The time that a busy machine takes is subtracted below.
     await stage.discord.settings(interaction_deadline_seconds=LATEST_SECONDS * 10)
     async with stage.bot():
         thread = (await stage.asked(f"{unique} before"))["id"]
@@ -373,7 +375,7 @@ async def test_07_commands_wait_for_the_file_and_are_obeyed(own_stage: Stage, un
     ]
 
 
-async def test_07_a_command_that_waited_in_vain_says_so_where_it_waited(
+async def test_07_deferred_command_shows_failure_in_same_message(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -392,7 +394,7 @@ async def test_07_a_command_that_waited_in_vain_says_so_where_it_waited(
     assert failed in stage.log
 
 
-async def test_07_a_stop_waits_for_a_command_that_waits(own_stage: Stage, unique: str) -> None:
+async def test_07_stop_waits_for_a_deferred_command(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot() as bot:
         thread = (await stage.asked(f"{unique} before"))["id"]
@@ -405,8 +407,8 @@ async def test_07_a_stop_waits_for_a_command_that_waits(own_stage: Stage, unique
         assert await bot.wait() == 0
 
 
-async def test_07_a_stop_waits_for_no_lock(own_stage: Stage, unique: str) -> None:
-    """What was to be stored is found again by the next start."""
+async def test_07_stop_does_not_wait_for_a_database_lock(own_stage: Stage, unique: str) -> None:
+    """The next start finds what the bot could not store."""
     stage = own_stage
     async with stage.bot(SHUTDOWN_GRACE="1") as bot:
         channel = (await begun(stage, f"{unique} long"))["channel_id"]
@@ -414,7 +416,7 @@ async def test_07_a_stop_waits_for_no_lock(own_stage: Stage, unique: str) -> Non
         async with locked(stage.folder / "bot.db"):
             questions = [await stage.ask(f"{unique} {n}", channel=channel) for n in range(3)]
             bot.process.terminate()
-            async with asyncio.timeout(LOCKED_SECONDS * 6):  # One lock is waited for 60 s.
+            async with asyncio.timeout(LOCKED_SECONDS * 6):  # A call waits up to 60 s for a lock.
                 assert await bot.wait() == 0
     async with stage.bot():
         await check_invariants(stage, *questions, model_calls=1)
@@ -424,9 +426,9 @@ async def test_07_a_stop_waits_for_no_lock(own_stage: Stage, unique: str) -> Non
 async def obeyed_without_a_word(
     stage: Stage, unique: str, code: int
 ) -> AsyncIterator[tuple[str, str]]:
-    """Use /reset in a thread while the file is locked; yield the ids of the thread and of that.
+    """Use /reset in a thread while the database is locked; yield both ids.
 
-    At the end it was obeyed, although Discord refused the answer with *code*.
+    At the end, check that the reset took effect although Discord refused the response with *code*.
     """
     async with stage.bot():
         thread = (await stage.asked(f"{unique} before"))["id"]
@@ -441,17 +443,17 @@ async def obeyed_without_a_word(
     assert f"{unique} before" not in await stage.memory_at(f"{unique} after")
 
 
-async def test_07_a_command_that_discord_calls_failed_is_obeyed(
+async def test_07_command_takes_effect_if_its_deferral_is_lost(
     own_stage: Stage, unique: str
 ) -> None:
-    """Where not even the word that it takes longer got through."""
+    """Discord shows that the command failed."""
     await own_stage.discord.fault("drop", method="POST", path="/callback$")
     async with obeyed_without_a_word(own_stage, unique, 10062) as (_, interaction):
         assert (await own_stage.discord.wait_for_answer(interaction))["state"] == "failed"
     assert f"Cannot defer command {interaction}: ServerDisconnectedError" in own_stage.log
 
 
-async def test_07_a_command_is_obeyed_though_somebody_deleted_what_says_that_it_waits(
+async def test_07_command_takes_effect_if_its_deferral_is_deleted(
     own_stage: Stage, unique: str
 ) -> None:
     async with obeyed_without_a_word(own_stage, unique, 10008) as (thread, interaction):
@@ -460,7 +462,7 @@ async def test_07_a_command_is_obeyed_though_somebody_deleted_what_says_that_it_
         await own_stage.discord.delete(thread, waits["id"])
 
 
-async def test_07_a_command_that_waits_for_too_long_is_obeyed(
+async def test_07_command_takes_effect_after_its_token_expired(
     own_stage: Stage, unique: str
 ) -> None:
     async with obeyed_without_a_word(own_stage, unique, 50027) as (_, interaction):

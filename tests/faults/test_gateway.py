@@ -1,6 +1,6 @@
-"""Rows 9 to 13: the gateway dies in every way there is, the process does not.
+"""Faults 9 to 13: the gateway fails in many ways, and the process survives.
 
-After each fault a further question is answered, once.
+After each fault the bot answers a further question once.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ USUAL_BEAT_SECONDS: Final = 41.25
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def brisk(own_stage: Stage) -> AsyncIterator[Stage]:
-    """Return a stage whose gateway wants a heartbeat every BEAT_SECONDS."""
+    """Return a stage with a heartbeat interval of BEAT_SECONDS."""
     await own_stage.discord.settings(heartbeat_interval_seconds=BEAT_SECONDS)
     yield own_stage
     await own_stage.discord.settings(heartbeat_interval_seconds=USUAL_BEAT_SECONDS)
 
 
 async def back(stage: Stage, *, after: int, by: str = "") -> str:
-    """Return how the bot came back after the event *after*: by "resume" or "ready"."""
+    """Return how the bot reconnected after the event *after*: by "resume" or "ready"."""
     types = [f"gateway_{by}"] if by else ["gateway_resume", "gateway_ready"]
     event = await stage.discord.wait_for(
         lambda _: True, types=types, after=after, timeout_seconds=BACK_SECONDS
@@ -58,13 +58,13 @@ async def still_answers(stage: Stage, unique: str) -> None:
 
 
 async def fault(stage: Stage, action: str, **more: Any) -> int:
-    """Break the gateway; return the number of the newest event before that."""
+    """Break the gateway; return the number of the last event before."""
     before = await stage.discord.last_event()
     await stage.discord.gateway(action, **more)
     return before
 
 
-async def test_09_what_is_asked_while_the_connection_is_down_is_replayed(
+async def test_09_resume_replays_question_asked_while_disconnected(
     own_stage: Stage, unique: str
 ) -> None:
     async with own_stage.bot():
@@ -76,7 +76,7 @@ async def test_09_what_is_asked_while_the_connection_is_down_is_replayed(
         await still_answers(own_stage, unique)
 
 
-async def test_09_a_gateway_that_fell_silent_is_hung_up(brisk: Stage, unique: str) -> None:
+async def test_09_bot_reconnects_if_the_gateway_falls_silent(brisk: Stage, unique: str) -> None:
     async with brisk.bot():
         before = await fault(brisk, "silence")
         question = await brisk.ask(f"can you hear me {unique}")
@@ -85,9 +85,7 @@ async def test_09_a_gateway_that_fell_silent_is_hung_up(brisk: Stage, unique: st
         await still_answers(brisk, unique)
 
 
-async def test_10_two_heartbeats_without_an_ack_are_a_dead_gateway_though_events_come(
-    brisk: Stage, unique: str
-) -> None:
+async def test_10_two_missed_heartbeat_acks_force_a_reconnect(brisk: Stage, unique: str) -> None:
     async with brisk.bot():
         before, began = await fault(brisk, "deaf"), time.monotonic()
         chatting = asyncio.create_task(chat(brisk))
@@ -108,7 +106,7 @@ async def chat(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("action", "more"), [("reconnect", {}), ("invalid_session", {"resumable": True})]
 )
-async def test_10_where_discord_asks_for_it_the_session_is_resumed(
+async def test_10_bot_resumes_on_opcode_7_and_resumable_opcode_9(
     own_stage: Stage, unique: str, action: str, more: dict[str, Any]
 ) -> None:
     async with own_stage.bot():
@@ -117,7 +115,7 @@ async def test_10_where_discord_asks_for_it_the_session_is_resumed(
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 4000, 4001, 4002, 4005, 4008, 4999])
-async def test_10_a_close_code_that_is_not_for_good(
+async def test_10_bot_resumes_after_a_recoverable_close_code(
     own_stage: Stage, unique: str, code: int
 ) -> None:
     async with own_stage.bot():
@@ -126,7 +124,7 @@ async def test_10_a_close_code_that_is_not_for_good(
 
 
 @pytest.mark.parametrize("code", [4010, 4011, 4012, 4013])
-async def test_10_a_close_code_for_good_ends_it_with_a_sentence(
+async def test_10_bot_exits_with_a_sentence_on_fatal_close_code(
     own_stage: Stage, code: int
 ) -> None:
     async with own_stage.bot() as bot:
@@ -144,8 +142,8 @@ SESSION_ENDINGS: Final[list[tuple[Fault, ...]]] = [
 ]
 
 
-async def test_10_where_the_session_is_over_it_identifies(start: Start, unique: str) -> None:
-    """One IDENTIFY every 5 s is allowed, so all cases wait for that side by side."""
+async def test_10_bot_identifies_if_the_session_is_over(start: Start, unique: str) -> None:
+    """Discord allows one IDENTIFY every 5 s, so all cases run side by side."""
 
     async def play(faults: tuple[Fault, ...]) -> None:
         async with a_stage(start) as stage, stage.bot():
@@ -159,9 +157,7 @@ async def test_10_where_the_session_is_over_it_identifies(start: Start, unique: 
     await asyncio.gather(*map(play, SESSION_ENDINGS))
 
 
-async def test_10_what_is_left_of_the_sign_ins_outlives_the_process(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_10_remaining_identifies_survive_a_restart(own_stage: Stage, unique: str) -> None:
     async with own_stage.bot():
         [(left,)] = own_stage.rows("SELECT value FROM facts WHERE name = 'identifies'")
         assert float(left.split()[0]) == pytest.approx(149)
@@ -189,7 +185,7 @@ JSON: Final = {"headers": {"Content-Type": "application/json"}}
         [{"action": "rate_limit", "retry_after": 0.3}, {"status": 403, **HTML}],
     ],
 )
-async def test_11_a_login_that_fails_is_tried_again(
+async def test_11_bot_retries_a_failed_login(
     own_stage: Stage, unique: str, answers: list[dict[str, Any]]
 ) -> None:
     for answer in answers:
@@ -216,7 +212,7 @@ async def test_12_duplicated_and_reordered_events_get_one_answer_each(
         await still_answers(own_stage, unique)
 
 
-async def test_12_duplicated_by_a_replay_after_a_restart_it_is_answered_once(
+async def test_12_event_replayed_after_restart_gets_one_answer(
     own_stage: Stage, unique: str
 ) -> None:
     text = f"once {unique}"
@@ -248,7 +244,7 @@ NESTED: Final = '{"op": 0, "t": "X", "s": 9, "d": ' + "[" * 100_000 + "]" * 100_
     ],
     ids=lambda frame: str(frame.get("text", frame.get("hex")))[:30],
 )
-async def test_13_a_frame_that_cannot_be_read_ends_the_connection_only(
+async def test_13_unreadable_frame_only_ends_the_connection(
     own_stage: Stage, unique: str, frame: dict[str, Any]
 ) -> None:
     async with own_stage.bot():
@@ -256,7 +252,7 @@ async def test_13_a_frame_that_cannot_be_read_ends_the_connection_only(
         await still_answers(own_stage, unique)
 
 
-async def test_13_frames_of_no_meaning_are_passed_over(brisk: Stage, unique: str) -> None:
+async def test_13_meaningless_frames_are_ignored(brisk: Stage, unique: str) -> None:
     frames = [
         {"op": 99, "d": {}},
         {"op": None},
@@ -273,7 +269,7 @@ async def test_13_frames_of_no_meaning_are_passed_over(brisk: Stage, unique: str
         assert len(await brisk.discord.events(types=["gateway_connect"])) == connects
 
 
-async def test_13_a_sequence_of_nonsense_does_not_spoil_the_resume(
+async def test_13_invalid_sequence_numbers_do_not_break_resume(
     own_stage: Stage, unique: str
 ) -> None:
     async with own_stage.bot():
@@ -287,7 +283,7 @@ async def test_13_a_sequence_of_nonsense_does_not_spoil_the_resume(
         await still_answers(own_stage, unique)
 
 
-async def test_13_hello_again_does_not_double_the_heartbeats(brisk: Stage, unique: str) -> None:
+async def test_13_repeated_hello_does_not_double_heartbeats(brisk: Stage, unique: str) -> None:
     hello = {"op": 10, "d": {"heartbeat_interval": BEAT_SECONDS * 1000}}
     async with brisk.bot():
         for _ in range(5):
@@ -299,7 +295,7 @@ async def test_13_hello_again_does_not_double_the_heartbeats(brisk: Stage, uniqu
 
 
 @pytest.mark.parametrize("interval", [0, -5, 1e300, math.nan, "soon"])
-async def test_13_hello_names_a_nonsense_interval(
+async def test_13_bot_works_with_an_invalid_heartbeat_interval(
     own_stage: Stage, unique: str, interval: Any
 ) -> None:
     await own_stage.discord.gateway("hello", interval=interval)
@@ -309,7 +305,7 @@ async def test_13_hello_names_a_nonsense_interval(
         assert (await own_stage.discord.gateway_state())["heartbeats"] - before <= 3
 
 
-async def test_13_a_ready_that_cannot_be_read_is_asked_for_again(
+async def test_13_bot_identifies_again_after_an_unreadable_ready(
     own_stage: Stage, unique: str
 ) -> None:
     await own_stage.discord.gateway("ready", changes={"guilds": None})
@@ -324,10 +320,10 @@ async def test_13_a_ready_that_cannot_be_read_is_asked_for_again(
 
 
 @pytest.mark.parametrize("address", [None, 7])
-async def test_13_a_ready_without_an_address_to_resume_at_is_taken(
+async def test_13_ready_without_resume_url_is_accepted(
     own_stage: Stage, unique: str, address: int | None
 ) -> None:
-    """As a proxy may leave it out; discord.py would sign in again and again."""
+    """A proxy may drop it; discord.py alone would identify again and again."""
     await own_stage.discord.gateway("ready", changes={"resume_gateway_url": address})
     before = await own_stage.discord.last_event()
     async with own_stage.bot():
@@ -337,10 +333,10 @@ async def test_13_a_ready_without_an_address_to_resume_at_is_taken(
 
 
 @pytest.mark.parametrize("more", [{}, {"type": 0, "content": ""}])
-async def test_13_an_update_of_previews_alone_is_no_edit(
+async def test_13_embed_update_is_not_an_edit(
     own_stage: Stage, unique: str, more: dict[str, Any]
 ) -> None:
-    """Discord need not tell who wrote a message, nor what, to say that its links have previews."""
+    """Discord may add embeds by an update without the author or the content."""
     stage = own_stage
     async with stage.bot():
         question = await stage.asked(f"asked {unique}")
@@ -362,18 +358,20 @@ async def test_13_an_update_of_previews_alone_is_no_edit(
 
 
 @pytest.mark.parametrize("seed", [1])
-async def test_13_malformed_events_between_questions(own_stage: Stage, seed: int) -> None:
-    """The long form of this has 10,000 of them."""
+async def test_13_questions_between_malformed_events_are_answered(
+    own_stage: Stage, seed: int
+) -> None:
+    """scripts/faults plays 10,000 of them."""
     async with own_stage.bot():
         played = await play_malformed(own_stage, tries=60, seed=seed)
     assert played["connects"] == played["by_event"]["raw"] == 1
 
 
-async def test_13_malformed_events_are_the_same_for_the_same_seed() -> None:
+async def test_13_same_seed_yields_same_malformed_events() -> None:
     event = {"id": "5000000000", "author": {"id": "1"}, "mentions": [{"id": "2"}]}
     events = [("MESSAGE_CREATE", event)]
     first, again, other = (list(malformed(events, tries=40, seed=seed)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
     assert [one["action"] for one in first].count("raw") == 1
-    assert event["id"] == "5000000000", "the real one stays as it is"
+    assert event["id"] == "5000000000", "the original is not changed"

@@ -1,7 +1,7 @@
-"""Answers that Discord shows to one person alone, though they were asked for all to see.
+"""Public answers to /ask that Discord makes ephemeral.
 
-What only they see is theirs: in no other prompt, in no other's way, and said in their language,
-whichever way the bot learns of it, and whatever ends it meanwhile.
+Such an answer is private: it enters only the person's own prompts, waits for nobody else, and is
+in their language, however the bot learns of it and whatever fails meanwhile.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,17 +29,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def hiding(own_stage: Stage) -> AsyncIterator[Stage]:
-    """Return a stage on which Discord shows no answer to an interaction to all."""
+    """Return a stage on which Discord makes all responses to interactions ephemeral."""
     await own_stage.discord.settings(ephemeral_answers=True)
     yield own_stage
     await own_stage.discord.settings(ephemeral_answers=False)
 
 
 async def check_theirs(stage: Stage, place: str, interaction: str, unique: str) -> None:
-    """Check that an answer by Jun in *place* is his alone, and that others' prompts know nothing.
-
-    What he asked for all to see there is in his own.
-    """
+    """Check that an answer to Jun in *place* is private, and enters only his own prompts."""
     shown = await answer(stage, interaction)
     assert all(one["ephemeral"] for one in shown)
     await over(stage, interaction, "answered")
@@ -56,7 +53,7 @@ async def check_theirs(stage: Stage, place: str, interaction: str, unique: str) 
 
 
 async def _not_at_all(_stage: Stage) -> None:
-    """Let Discord's word on the deferral get through."""
+    """Let the response to the deferral through."""
 
 
 async def _lost(stage: Stage) -> None:
@@ -71,7 +68,7 @@ async def _garbled(stage: Stage) -> None:
 
 
 async def _lost_twice(stage: Stage) -> None:
-    """Lose it, and fail for a while when it is asked for."""
+    """Lose the response, and let the first lookups fail."""
     await _lost(stage)
     await stage.discord.fault("drop", method="GET", path="/messages/@original$", count=2)
 
@@ -81,7 +78,7 @@ Fault = Callable[[Stage], Awaitable[None]]
 
 
 @pytest.mark.parametrize("fault", HEARD)
-async def test_an_answer_that_discord_hides_is_the_persons_alone(
+async def test_answer_hidden_by_discord_stays_private(
     hiding: Stage, unique: str, fault: Fault
 ) -> None:
     stage = hiding
@@ -95,7 +92,7 @@ async def test_an_answer_that_discord_hides_is_the_persons_alone(
 
 @pytest.mark.parametrize("fault", [_not_at_all, _lost])
 @pytest.mark.parametrize("kind", ["channel", "thread"])
-async def test_where_the_person_may_not_speak_the_answer_is_theirs_alone(
+async def test_answer_is_private_if_person_may_not_send_messages(
     own_stage: Stage, unique: str, kind: str, fault: Fault
 ) -> None:
     stage = own_stage
@@ -114,10 +111,10 @@ async def test_where_the_person_may_not_speak_the_answer_is_theirs_alone(
         await check_theirs(stage, place, interaction, unique)
     callbacks = await stage.discord.requests(method="POST")
     [asked_for] = [one for one in callbacks if f"/interactions/{interaction}/" in one["path"]]
-    assert asked_for["body"]["data"]["flags"] == EPHEMERAL, "known beforehand"
+    assert asked_for["body"]["data"]["flags"] == EPHEMERAL, "the bot knows it before it defers"
 
 
-async def test_it_waits_for_nobody_in_the_channel_and_has_the_buttons_of_its_kind(
+async def test_hidden_answer_skips_the_queue_and_has_private_buttons(
     hiding: Stage, unique: str
 ) -> None:
     stage = hiding
@@ -140,7 +137,7 @@ async def test_it_waits_for_nobody_in_the_channel_and_has_the_buttons_of_its_kin
         await until(renewed)
 
 
-async def test_it_speaks_the_persons_language(hiding: Stage, unique: str) -> None:
+async def test_hidden_answer_uses_the_persons_language(hiding: Stage, unique: str) -> None:
     stage = hiding
     await stage.model.reply_when(unique, Script(text="Cut", finish_reason="length"))
     await stage.discord.edit_user("Jun", locale="ko")
@@ -152,7 +149,7 @@ async def test_it_speaks_the_persons_language(hiding: Stage, unique: str) -> Non
     assert KOREAN.model_output_truncated in shown["content"]
 
 
-async def test_all_parts_of_a_long_one_are_theirs(hiding: Stage, unique: str) -> None:
+async def test_all_parts_of_a_long_hidden_answer_are_ephemeral(hiding: Stage, unique: str) -> None:
     stage = hiding
     await stage.model.reply_when(unique, Script(text="All is well. " * 400))
     place = await stage.channel()
@@ -182,7 +179,7 @@ async def _tokens(stage: Stage, shown: list[Message]) -> set[str]:
 
 
 async def _deferral_unanswered(stage: Stage, place: str, unique: str) -> str:
-    """Stop where Discord shows that the bot thinks, and the bot does not know to whom."""
+    """Stop when Discord shows "thinking…" and the bot does not know whether it is ephemeral."""
     await stage.model.reply_when(f"{unique} secret", "At last.")
     await stage.discord.fault("delay", method="POST", path=CALLBACK, seconds=2.0, after=True)
     interaction = await ask(stage, place, "Jun", f"{unique} secret", private=False)
@@ -212,7 +209,7 @@ async def _mid_answer(stage: Stage, place: str, unique: str) -> str:
 
 
 async def _while_discord_is_silent(stage: Stage, place: str, unique: str) -> str:
-    """Stop where Discord's word was lost, and it does not say it again."""
+    """Stop when the response to the deferral is lost and lookups fail."""
     await stage.discord.fault("drop_after", method="POST", path=CALLBACK)
     await stage.discord.fault("drop", method="GET", path="/messages/@original$", count=None)
     interaction = await ask(stage, place, "Jun", f"{unique} secret", private=False)
@@ -225,7 +222,7 @@ Point = Callable[[Stage, str, str], Awaitable[str]]
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_killed_meanwhile_it_is_theirs_all_the_same(
+async def test_hidden_answer_stays_private_after_a_kill(
     hiding: Stage, unique: str, point: Point
 ) -> None:
     stage = hiding
@@ -238,7 +235,7 @@ async def test_killed_meanwhile_it_is_theirs_all_the_same(
         await check_theirs(stage, place, interaction, unique)
 
 
-async def test_a_reset_by_another_does_not_take_it(hiding: Stage, unique: str) -> None:
+async def test_reset_by_another_person_keeps_the_hidden_answer(hiding: Stage, unique: str) -> None:
     stage = hiding
     place = await stage.channel()
     async with stage.bot():

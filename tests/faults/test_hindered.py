@@ -1,4 +1,4 @@
-"""Rows 9 and 17: coming back while Discord is slow, garbled, or another program answers for it."""
+"""Faults 9 and 17: a return while Discord is slow or garbled, or a proxy answers for it."""
 
 from typing import Any, Final
 
@@ -24,20 +24,20 @@ INVALID_PER_INCIDENT: Final = 3
 
 
 async def told(stage: Stage, word: str) -> tuple[str, str, Message]:
-    """Let a person ask in a direct message; return who, where and what."""
+    """Let a person ask in a direct message; return the person, the channel and the question."""
     person = await stage.person()
     dm = await stage.discord.dm(person)
     return person, dm, await stage.said(dm, person, word)
 
 
 async def page(stage: Stage, channel: str, status: int, **more: Any) -> None:
-    """Let a proxy answer in place of Discord when messages of *channel* are listed."""
+    """Let a proxy answer instead of Discord when the bot lists messages of *channel*."""
     spec = PAGE | {"path": LISTS.format(channel), "status": status} | more
     await stage.discord.fault("answer", **({"method": "GET"} | spec))
 
 
 async def erased(stage: Stage) -> None:
-    """Wait until the word is gone from the file."""
+    """Wait until the secret word is erased from the file."""
 
     async def gone() -> bool:
         return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
@@ -46,10 +46,10 @@ async def erased(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_17_a_page_in_place_of_what_was_missed_loses_nothing(
+async def test_17_proxy_page_during_backfill_loses_nothing(
     own_stage: Stage, unique: str, status: int
 ) -> None:
-    """What Discord refuses it says in JSON; anything else may be over soon."""
+    """Discord refuses in JSON; any other response may be temporary."""
     stage = own_stage
     async with stage.bot():
         person, dm, before = await told(stage, f"{unique} before")
@@ -60,7 +60,7 @@ async def test_17_a_page_in_place_of_what_was_missed_loses_nothing(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-async def test_17_a_page_in_place_of_what_was_begun_loses_nothing(
+async def test_17_proxy_page_while_resuming_loses_nothing(
     own_stage: Stage, unique: str, status: int
 ) -> None:
     stage = own_stage
@@ -81,7 +81,7 @@ async def test_17_a_page_in_place_of_what_was_begun_loses_nothing(
 
 @pytest.mark.parametrize("status", [403, 404])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_17_a_page_in_mid_reply_loses_nothing(
+async def test_17_proxy_page_during_a_reply_loses_nothing(
     own_stage: Stage, unique: str, method: str, status: int
 ) -> None:
     stage = own_stage
@@ -99,7 +99,7 @@ async def test_17_a_page_in_mid_reply_loses_nothing(
 
 
 @pytest.mark.parametrize("how", ["a page", "a garbled message"])
-async def test_17_what_cannot_be_compared_here_is_compared_elsewhere_and_later(
+async def test_17_reconciliation_survives_proxy_page_or_bad_message(
     own_stage: Stage, unique: str, how: str
 ) -> None:
     stage = own_stage
@@ -111,7 +111,7 @@ async def test_17_what_cannot_be_compared_here_is_compared_elsewhere_and_later(
     [listed] = [one for one in await stage.messages_in(here) if one["id"] == asked["id"]]
     await stage.discord.delete(there, deleted["id"])
     if how == "a page":
-        await page(stage, there, 403, count=2)  # One list for what was missed, one to compare.
+        await page(stage, there, 403, count=2)  # One list to backfill, one to reconcile.
     else:
         garbled = listed | {"content": 5, "edited_timestamp": "2026-01-01T00:00:00.000000+00:00"}
         await page(stage, here, 200, body=[garbled], headers={}, count=None)
@@ -119,7 +119,7 @@ async def test_17_what_cannot_be_compared_here_is_compared_elsewhere_and_later(
         await erased(stage)
 
 
-async def test_09_a_thread_of_a_channel_that_discord_does_not_tell_of_stops_nothing(
+async def test_09_thread_of_unknown_channel_does_not_stop_backfill(
     own_stage: Stage, unique: str
 ) -> None:
     stage, discord = own_stage, own_stage.discord
@@ -140,7 +140,7 @@ async def test_09_a_thread_of_a_channel_that_discord_does_not_tell_of_stops_noth
         await check_invariants(stage, opening, missed, model_calls=1)
 
 
-async def test_09_names_that_discord_does_not_tell_hold_up_no_question(
+async def test_09_hanging_member_lookups_do_not_delay_questions(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -155,10 +155,10 @@ async def test_09_names_that_discord_does_not_tell_hold_up_no_question(
         await check_invariants(stage, opening, *missed, model_calls=1)
 
 
-async def test_09_a_server_that_became_unreadable_costs_few_refusals(
+async def test_09_unreadable_guild_costs_few_invalid_requests(
     own_stage: Stage, unique: str
 ) -> None:
-    """Discord counts them: 10,000 in ten minutes, and nothing works any more."""
+    """Discord blocks a bot after 10,000 of them in ten minutes."""
     stage, discord = own_stage, own_stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)
@@ -180,7 +180,7 @@ async def test_09_a_server_that_became_unreadable_costs_few_refusals(
 
 
 @pytest.mark.parametrize("how", ["the server left", "the channel deleted meanwhile"])
-async def test_30_the_prompt_of_a_channel_in_which_nobody_asked_goes_with_it(
+async def test_30_system_prompt_is_erased_with_its_unused_channel(
     own_stage: Stage, unique: str, how: str
 ) -> None:
     stage, discord = own_stage, own_stage.discord
@@ -202,10 +202,10 @@ async def test_30_the_prompt_of_a_channel_in_which_nobody_asked_goes_with_it(
 
 
 @pytest.mark.parametrize("heard", [True, False])
-async def test_30_a_server_that_the_bot_left_and_joined_again_is_answered(
+async def test_30_bot_answers_in_a_guild_it_rejoined(
     own_stage: Stage, unique: str, heard: bool
 ) -> None:
-    """Whether it hears of it, or finds itself there after an outage."""
+    """Whether it gets the event or finds out after an outage."""
     stage, discord = own_stage, own_stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)

@@ -1,4 +1,4 @@
-"""What commands ask, while the database or Discord does not do what it should."""
+"""Questions by /ask while the database or Discord fails."""
 
 import pytest
 
@@ -19,9 +19,7 @@ HOOK = r"/webhooks/"
 LONG = "All is well in the harbour tonight. " * 100
 
 
-async def test_the_database_is_late_and_discord_is_told_to_wait(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_ask_is_deferred_while_the_database_is_locked(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         place = await stage.channel()
@@ -38,7 +36,7 @@ async def test_the_database_is_late_and_discord_is_told_to_wait(
         assert f"{unique} before" in await stage.memory_at(f"{unique} meanwhile")
 
 
-async def test_the_database_is_late_and_who_asks_too_much_is_told_in_time(
+async def test_rate_limit_notice_appears_while_database_is_locked(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -57,7 +55,7 @@ async def test_the_database_is_late_and_who_asks_too_much_is_told_in_time(
     assert await stage.requests_with(f"{unique} meanwhile") == []
 
 
-async def test_what_cannot_be_stored_is_answered_and_says_so(own_stage: Stage, unique: str) -> None:
+async def test_answer_that_cannot_be_stored_has_a_notice(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot() as bot:
         place = await stage.channel()
@@ -70,8 +68,10 @@ async def test_what_cannot_be_stored_is_answered_and_says_so(own_stage: Stage, u
     assert f"{unique} meanwhile" not in await stage.memory_at(f"{unique} after")
 
 
-async def test_discords_word_on_a_deferral_is_lost(own_stage: Stage, unique: str) -> None:
-    """It may have done it: the first message is looked for, and the answer is there once."""
+async def test_answer_appears_once_if_deferral_response_is_lost(
+    own_stage: Stage, unique: str
+) -> None:
+    """Discord may have deferred, so the bot looks for the first message."""
     stage = own_stage
     async with stage.bot():
         place = await stage.channel()
@@ -84,7 +84,7 @@ async def test_discords_word_on_a_deferral_is_lost(own_stage: Stage, unique: str
 
 
 @pytest.mark.parametrize("body", [None, {}, "<html>OK</html>"])
-async def test_discords_word_on_a_deferral_is_garbled(
+async def test_answer_appears_if_deferral_response_is_garbled(
     own_stage: Stage, unique: str, body: object
 ) -> None:
     stage = own_stage
@@ -101,10 +101,10 @@ async def test_discords_word_on_a_deferral_is_garbled(
 
 
 @pytest.mark.parametrize("action", ["drop_after", "answer"])
-async def test_discords_word_on_a_button_is_lost(
+async def test_regenerate_runs_if_the_button_response_is_lost(
     own_stage: Stage, unique: str, action: str
 ) -> None:
-    """It may have heard of it, and whoever pressed it waits."""
+    """Discord may have accepted it, so the bot does what the person wants."""
     stage = own_stage
     async with stage.bot():
         question = await stage.asked(unique)
@@ -120,7 +120,7 @@ async def test_discords_word_on_a_button_is_lost(
         await until(renewed)
 
 
-async def test_a_deferral_that_discord_refuses_ends_the_question(
+async def test_question_fails_if_discord_refuses_the_deferral(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -132,7 +132,7 @@ async def test_a_deferral_that_discord_refuses_ends_the_question(
         assert await stage.requests_with(unique) == []
 
 
-async def test_discord_fails_for_a_while_and_the_answer_is_whole(
+async def test_answer_is_complete_after_dropped_webhook_calls(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -146,10 +146,10 @@ async def test_discord_fails_for_a_while_and_the_answer_is_whole(
         assert after[0]["id"] == before[0]["id"]
 
 
-async def test_an_answer_that_discord_takes_no_part_of_is_gone_on_with(
+async def test_stored_answer_appears_when_webhooks_work_again(
     own_stage: Stage, unique: str
 ) -> None:
-    """All that is stored is shown when Discord takes it again, without asking the model."""
+    """The bot shows it without another model call."""
     stage = own_stage
     await stage.model.reply_when(unique, Script(text="Whole.", stall_before_seconds=0.5))
     async with stage.bot():
@@ -165,10 +165,10 @@ async def test_an_answer_that_discord_takes_no_part_of_is_gone_on_with(
 
 
 @pytest.mark.parametrize("locked", [False, True])
-async def test_an_answer_in_a_thread_that_is_archived_meanwhile_opens_it_if_it_may(
+async def test_answer_unarchives_its_thread_if_permitted(
     own_stage: Stage, unique: str, locked: bool
 ) -> None:
-    """As an answer to a message does; one that may not says in the log what is missing."""
+    """As for a message; without the permission, the log says that it is missing."""
     stage = own_stage
     script = Script(text=LONG, chunk_size=40, chunks_per_second=20.0)
     await stage.model.reply_when(unique, script, times=1)
@@ -187,9 +187,7 @@ async def test_an_answer_in_a_thread_that_is_archived_meanwhile_opens_it_if_it_m
             assert after[0]["id"] == before[0]["id"]
 
 
-async def test_one_persons_questions_are_answered_in_their_order(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_questions_of_one_person_are_answered_in_order(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     place = await stage.channel()
     slow = Script(text="First.", stall_before_seconds=1.0)

@@ -1,7 +1,7 @@
-"""The model's API fails in every way, rows 20 to 25 of the table of faults.
+"""Faults 20 to 25: the API of the model fails in many ways.
 
-The person reads one sentence, what was written stays and is marked as cut, and one can go on. All
-questions are put to one bot at once, each with one after it; the tests look at what became of them.
+The person gets one sentence, the text so far stays and is marked as cut, and the next question is
+answered. One bot gets all questions at once, each with a follow-up; the tests check the results.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ WHOLE: Final = BEGUN + "has three quays."
 
 
 def refused(status: int, body: str = "", **fields: str) -> Script:
-    """Return what the API answers when it refuses; each text of it leaks the key."""
+    """Return a refusal of the API; each text in it leaks the key."""
     error = {"message": "No", "type": "x", "param": None, "code": None} | fields
     told = {name: f"{text} ({LEAKED_KEY})" if text else text for name, text in error.items()}
     return Script(status=status, body=body or {"error": told}, headers={"retry-after": "0.01"})
@@ -55,7 +55,7 @@ def event(text: str) -> bytes:
 
 
 def garbled(*behind: bytes, text: str = BEGUN) -> Script:
-    """Return a stream that begins well, with *behind* after it."""
+    """Return a stream that begins with *text* and continues with *behind*."""
     return Script(raw=(event(text), *behind))
 
 
@@ -156,7 +156,7 @@ MIXED: Final[Mapping[str, tuple[Sequence[Script], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of one question, and of the one after it."""
+    """How a question and its follow-up ended."""
 
     parts: tuple[str, ...]
     row: tuple[str, str, int]  # state, reply, cut
@@ -172,7 +172,7 @@ class Ended:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ended(stand_ins: Stage) -> AsyncIterator[Mapping[str, Ended]]:
-    """Put all questions, and one after each, to one bot."""
+    """Put all questions, each with a follow-up, to one bot."""
     whole = {name: Script(raw=(raw,)) for name, raw in READ_ALL_THE_SAME.items()}
     ways = {name: script for name, (script, _) in (NOTHING | KEPT).items()} | whole
     async with stand_ins.afresh() as stage, stage.bot(connected=True, **SETTINGS):
@@ -186,7 +186,7 @@ async def ended(stand_ins: Stage) -> AsyncIterator[Mapping[str, Ended]]:
             name: await _ended(stage, name, first, second)
             for (name, first), second in zip(asked, seconds, strict=True)
         }
-    yield found  # Only now, as this bot would answer in the place of others.
+    yield found  # Only after this bot stopped, or it would answer instead of others.
 
 
 async def _go_on(stage: Stage, name: str, first: Message) -> Message:
@@ -215,7 +215,7 @@ def check_only_a_sentence(one: Ended, sentence: str) -> None:
 
 
 def check_kept(one: Ended, sentence: str, text: str) -> None:
-    """Check that *text* is shown and stored, with one sentence, and that the model is told so."""
+    """Check that *text* is shown and stored with one sentence, and marked as cut in the prompt."""
     assert one.notices == [sentence]
     assert "\n".join(one.parts).removesuffix(f"\n-# {sentence}") == text
     assert one.row == ("failed", text, 1)
@@ -223,12 +223,14 @@ def check_kept(one: Ended, sentence: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("case", NOTHING | KEPT)
-async def test_the_next_question_is_answered(ended: Mapping[str, Ended], case: str) -> None:
+async def test_next_question_is_answered_after_a_model_error(
+    ended: Mapping[str, Ended], case: str
+) -> None:
     assert f"Go on, {case}!" in ended[case].went_on
 
 
 @pytest.mark.parametrize("case", NOTHING | KEPT)
-async def test_the_log_says_which_error_in_one_line_without_key_or_words(
+async def test_log_names_the_model_error_without_key_or_text(
     ended: Mapping[str, Ended], case: str
 ) -> None:
     line = ended[case].log
@@ -241,10 +243,10 @@ async def test_the_log_says_which_error_in_one_line_without_key_or_words(
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_20_refused_is_one_sentence_with_its_status_in_the_log(
+async def test_20_refusal_shows_a_sentence_and_logs_its_status(
     ended: Mapping[str, Ended], case: str
 ) -> None:
-    """And put three times at most, where that can help."""
+    """The bot tries at most three times, if that can help."""
     check_only_a_sentence(ended[case], REFUSED[case][1])
     assert f" {case[:3]}" in ended[case].log
     assert ended[case].times_asked == TIMES_ASKED.get(case, 1)
@@ -258,7 +260,7 @@ async def test_20_refused_is_one_sentence_with_its_status_in_the_log(
         ("no such host", "gaierror"),
     ],
 )
-async def test_20_unreachable_is_one_sentence_until_it_is_back(
+async def test_20_unreachable_api_shows_a_sentence_until_it_returns(
     own_stage: Stage, unique: str, host: str, why: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -285,18 +287,18 @@ async def test_20_unreachable_is_one_sentence_until_it_is_back(
 
 
 @pytest.mark.parametrize("case", STALLED)
-async def test_21_a_stall_before_the_text_ends_at_its_deadline(
+async def test_21_stall_before_text_ends_at_its_deadline(
     ended: Mapping[str, Ended], case: str
 ) -> None:
     check_only_a_sentence(ended[case], STALLED[case][1])
     assert ended[case].times_asked == 1
 
 
-async def test_21_a_stall_behind_text_keeps_it(ended: Mapping[str, Ended]) -> None:
+async def test_21_stall_after_text_keeps_the_text(ended: Mapping[str, Ended]) -> None:
     check_kept(ended["pings behind"], ENGLISH.model_timeout, BEGUN.strip())
 
 
-async def test_21_a_trickle_ends_at_the_last_deadline(ended: Mapping[str, Ended]) -> None:
+async def test_21_slow_stream_ends_at_the_reply_deadline(ended: Mapping[str, Ended]) -> None:
     one = ended["trickle"]
     assert one.notices == [ENGLISH.model_timeout]
     state, reply, cut = one.row
@@ -306,9 +308,7 @@ async def test_21_a_trickle_ends_at_the_last_deadline(ended: Mapping[str, Ended]
 
 
 @pytest.mark.parametrize("case", CUT)
-async def test_22_a_stream_that_is_cut_keeps_its_beginning(
-    ended: Mapping[str, Ended], case: str
-) -> None:
+async def test_22_cut_stream_keeps_its_beginning(ended: Mapping[str, Ended], case: str) -> None:
     reply = ended[case].row[1]
     assert reply
     assert WHOLE.startswith(reply)
@@ -317,15 +317,13 @@ async def test_22_a_stream_that_is_cut_keeps_its_beginning(
 
 
 @pytest.mark.parametrize("case", GARBLED)
-async def test_23_a_garbled_stream_keeps_its_beginning(
-    ended: Mapping[str, Ended], case: str
-) -> None:
+async def test_23_garbled_stream_keeps_its_beginning(ended: Mapping[str, Ended], case: str) -> None:
     check_kept(ended[case], GARBLED[case][1], BEGUN.strip())
     assert ended[case].times_asked == 1
 
 
 @pytest.mark.parametrize("case", READ_ALL_THE_SAME)
-async def test_23_an_odd_stream_is_read_all_the_same(ended: Mapping[str, Ended], case: str) -> None:
+async def test_23_unusual_stream_is_read_completely(ended: Mapping[str, Ended], case: str) -> None:
     assert ended[case].parts == (WHOLE,)
     assert ended[case].row == ("answered", WHOLE, 0)
     assert CUT_MARK not in ended[case].memory
@@ -333,7 +331,7 @@ async def test_23_an_odd_stream_is_read_all_the_same(ended: Mapping[str, Ended],
 
 @pytest.mark.parametrize("case", ["endless", "endless at once"])
 async def test_24_endless_text_stops_at_the_limit(ended: Mapping[str, Ended], case: str) -> None:
-    """Exactly, and the model reads where, so that it can be asked to continue."""
+    """Exactly there; the next prompt marks the cut, so that the model can continue."""
     check_kept(ended[case], ENGLISH.model_output_truncated, (BEGUN * 99)[:CHARACTER_LIMIT].strip())
     assert ended[case].times_asked == 1
 
@@ -342,16 +340,16 @@ async def test_24_endless_text_stops_at_the_limit(ended: Mapping[str, Ended], ca
     ("case", "text"),
     [("another word", WHOLE), ("full within", BEGUN.strip()), ("refusal", WHOLE)],
 )
-async def test_24_an_end_before_the_end_is_said_so(
+async def test_24_incomplete_reply_shows_a_notice(
     ended: Mapping[str, Ended], case: str, text: str
 ) -> None:
     check_kept(ended[case], LIMITED[case][1], text)
 
 
-async def test_25_a_prompt_too_long_for_the_stream_is_put_once_more_with_less(
+async def test_25_prompt_refused_within_stream_is_retried_shorter(
     own_stage: Stage, unique: str
 ) -> None:
-    """Where the status was that of success; what is left out is the older half."""
+    """The status was 200; the second prompt leaves out older history."""
     async with own_stage.bot(REPLY_TOKENS="60"):
         thread = (await own_stage.asked(f"{unique} one"))["id"]
         for word in ("two", "three", "four"):
@@ -364,10 +362,10 @@ async def test_25_a_prompt_too_long_for_the_stream_is_put_once_more_with_less(
         assert 2 < len(second.body["messages"]) < len(first.body["messages"])
 
 
-async def test_25_a_prompt_that_is_always_too_long_takes_four_calls_and_one_can_go_on(
+async def test_25_always_too_long_prompt_takes_at_most_four_calls(
     own_stage: Stage, unique: str
 ) -> None:
-    """If nothing can be left out, the question is not asked again."""
+    """One call if nothing can be left out; the next question is answered."""
     async with own_stage.bot(REPLY_TOKENS="60"):
         await own_stage.model.reply_when(f"{unique} short", TOO_LONG_AT_ONCE)
         question = await own_stage.asked(f"{unique} short")
@@ -383,10 +381,10 @@ async def test_25_a_prompt_that_is_always_too_long_takes_four_calls_and_one_can_
 
 
 @pytest.mark.parametrize("case", MIXED)
-async def test_25_faults_of_several_kinds_take_four_calls_in_all(
+async def test_25_mixed_failures_take_four_calls_in_total(
     own_stage: Stage, unique: str, case: str
 ) -> None:
-    """Also where the history has something to leave out; what comes after them is busy for ever."""
+    """Also if history can be dropped; after the scripted failures every call gets a 503."""
     scripts, sentence = MIXED[case]
     async with own_stage.bot():
         thread = (await own_stage.asked(f"{unique} one"))["id"]
@@ -398,7 +396,7 @@ async def test_25_faults_of_several_kinds_take_four_calls_in_all(
         assert len(await own_stage.requests_with(f"{unique} two")) == 4
 
 
-async def test_25_too_long_after_two_busy_answers_is_answered_by_the_fourth_call(
+async def test_25_fourth_call_answers_after_429_503_and_too_long(
     own_stage: Stage, unique: str
 ) -> None:
     async with own_stage.bot(REPLY_TOKENS="60"):

@@ -72,7 +72,7 @@ async def check_back(question: Asked, old: str, *notices: str, buttons: list[str
 
 
 @pytest.mark.parametrize(("place", "at_once"), combined(PLACES, [True, False]))
-async def test_a_reply_whose_new_words_are_refused_is_there_again(
+async def test_old_reply_is_restored_if_new_text_is_refused(
     stage: Stage, unique: str, place: str, at_once: bool
 ) -> None:
     """Even if the new reply was stored already and Discord refused only its end."""
@@ -87,7 +87,7 @@ async def test_a_reply_whose_new_words_are_refused_is_there_again(
 
 
 @pytest.mark.parametrize("place", ["thread", "for all"])
-async def test_a_long_reply_is_there_again_in_all_its_messages(
+async def test_long_old_reply_is_restored_in_all_its_messages(
     stage: Stage, unique: str, place: str
 ) -> None:
     await stage.discord.refuse("automod", keyword=bad(unique))
@@ -100,7 +100,9 @@ async def test_a_long_reply_is_there_again_in_all_its_messages(
 
 
 @pytest.mark.parametrize("place", ["thread", "private"])
-async def test_what_cannot_be_continued_can_be_again(stage: Stage, unique: str, place: str) -> None:
+async def test_continue_button_is_restored_if_continuation_is_refused(
+    stage: Stage, unique: str, place: str
+) -> None:
     await stage.discord.refuse("harmful_link", keyword=bad(unique))
     cut = Script(text=f"{unique} begins", finish_reason="length")
     question = await answered(stage, place, unique, cut)
@@ -131,10 +133,8 @@ async def test_old_reply_is_restored_if_the_bot_may_no_longer_post(
         await stage.discord.clear_faults()
 
 
-async def test_where_it_may_not_look_any_more_the_old_reply_is_what_is_remembered(
-    stage: Stage, unique: str
-) -> None:
-    """What is shown cannot be changed until it may; then the buttons that are left over lead on."""
+async def test_old_reply_stays_stored_if_the_bot_loses_access(stage: Stage, unique: str) -> None:
+    """Once it has access again, a leftover Stop button repairs the message."""
     question = await answered(stage, "direct message", unique, Script(text=OLD))
     body = {"code": 50001, "message": "Missing Access"}
     script = Script(text=NEW * 100, chunk_size=20, chunks_per_second=10.0)
@@ -167,9 +167,7 @@ async def test_where_it_may_not_look_any_more_the_old_reply_is_what_is_remembere
     await question.shows("Another reply.")
 
 
-async def test_where_the_old_words_are_refused_too_the_buttons_are_there_again(
-    stage: Stage, unique: str
-) -> None:
+async def test_buttons_are_restored_if_old_text_is_refused_too(stage: Stage, unique: str) -> None:
     question = await answered(stage, "thread", unique, Script(text=f"{OLD}{unique}"))
     await stage.discord.refuse("automod", pattern=f"{bad(unique)}|{OLD}{unique}")
     script = Script(chunks=(NEW, bad(unique)), chunks_per_second=2.0)
@@ -202,10 +200,10 @@ async def _failing(stage: Stage, _bot: Any) -> None:
 
 
 @pytest.mark.parametrize("end", [_killed, _failing])
-async def test_what_is_not_put_back_at_once_is_put_back_later(
+async def test_old_reply_is_restored_later_after_kill_or_outage(
     own_stage: Stage, unique: str, end: Callable[[Stage, Any], Awaitable[None]]
 ) -> None:
-    """Whether the bot is killed before it is done, or Discord fails for a while."""
+    """After the bot is killed during it, or Discord fails for a while."""
     stage = own_stage
     await stage.discord.refuse("automod", keyword=bad(unique))
     async with stage.bot() as bot:

@@ -26,19 +26,19 @@ PLACES = ("thread", "in place", "direct message", "private", "for all")
 
 
 def bad(unique: str) -> str:
-    """Return a word that a rule is against which meets no other test."""
+    """Return a word that Discord refuses and no other test uses."""
     return f"bad{unique}"
 
 
 def in_pieces(text: str, chunks_per_second: float | None = None) -> Script:
-    """Return a script that says *text*, no word of it in two pieces."""
+    """Return a script that streams *text* without splitting a word."""
     chunks = tuple(re.findall(r"(?:\S+\s*){1,25}", text))
     return Script(chunks=chunks, chunks_per_second=chunks_per_second)
 
 
 @dataclass
 class Asked:
-    """A question in a place of some kind, and what is shown of the answer to it."""
+    """A question in some kind of place, and the messages that answer it."""
 
     stage: Stage
     id: str
@@ -57,7 +57,7 @@ class Asked:
         await until(shown)
 
     async def kept(self) -> str:
-        """Return what is stored of the answer once nothing is open any more."""
+        """Return the stored reply once the question has failed and everything is shown."""
         rows: list[tuple[Any, ...]] = []
 
         async def ended() -> bool:
@@ -70,7 +70,7 @@ class Asked:
 
 
 async def asked(stage: Stage, kind: str, words: str) -> Asked:
-    """Ask in a place of a *kind*."""
+    """Ask in a place of this *kind*."""
     if kind in {"private", "for all"}:
         place = await stage.channel()
         interaction = await ask(stage, place, "Jun", words, private=kind == "private")
@@ -83,7 +83,7 @@ async def asked(stage: Stage, kind: str, words: str) -> Asked:
 
 
 async def check_kept(question: Asked, kept: str, unique: str) -> None:
-    """Check that *kept* is all that is shown, stored and in the next prompt; nothing is retried."""
+    """Check that only *kept* is shown, stored and in the next prompt, and nothing is retried."""
     stage = question.stage
     stored = await question.kept()
     shown = await question.parts()
@@ -122,7 +122,7 @@ async def test_if_all_text_is_refused_only_the_notice_is_shown(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_what_stood_is_kept_and_the_model_is_not_read_to_its_end(
+async def test_refusal_keeps_shown_text_and_closes_the_stream(
     stage: Stage, unique: str, place: str
 ) -> None:
     await stage.discord.refuse("harmful_link", keyword=bad(unique))
@@ -140,7 +140,7 @@ async def test_what_stood_is_kept_and_the_model_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_403_of_an_unknown_code_is_about_the_text_too(
+async def test_unknown_403_code_counts_as_refused_text(
     stage: Stage, unique: str, place: str
 ) -> None:
     """Discord documents no status for these codes, and may add others."""
@@ -153,10 +153,10 @@ async def test_a_403_of_an_unknown_code_is_about_the_text_too(
 
 
 @pytest.mark.parametrize(("place", "at_the_end"), combined(PLACES, [True, False]))
-async def test_where_the_bot_may_not_write_any_more_it_keeps_what_it_showed(
+async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
     own_stage: Stage, unique: str, place: str, at_the_end: bool
 ) -> None:
-    """Also where the answer was stored already, and only its last edit was refused."""
+    """Also if the answer is already stored and only its last edit is refused."""
     stage = own_stage
     more = () if at_the_end else (GOOD,) * 20
     script = Script(chunks=(GOOD, bad(unique), *more), chunks_per_second=1.0)
@@ -180,8 +180,8 @@ async def test_where_the_bot_may_not_write_any_more_it_keeps_what_it_showed(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_refused_last_words_are_not_stored(stage: Stage, unique: str, place: str) -> None:
-    """Although every reply is stored before its end is shown."""
+async def test_refused_end_of_a_reply_is_not_stored(stage: Stage, unique: str, place: str) -> None:
+    """Although the bot stores every reply before it shows the end."""
     await stage.discord.refuse("text", keyword=bad(unique), code=240001)
     await stage.model.reply_when(
         f"first {unique}", Script(chunks=(GOOD, bad(unique)), chunks_per_second=4.0), times=1
@@ -192,7 +192,7 @@ async def test_refused_last_words_are_not_stored(stage: Stage, unique: str, plac
 
 
 @pytest.mark.parametrize(("place", "at_once"), combined(PLACES, [True, False]))
-async def test_a_further_message_that_is_refused_leaves_those_before_it(
+async def test_earlier_messages_stay_if_a_later_one_is_refused(
     stage: Stage, unique: str, place: str, at_once: bool
 ) -> None:
     await stage.discord.refuse("explicit", keyword=bad(unique))
@@ -205,7 +205,7 @@ async def test_a_further_message_that_is_refused_leaves_those_before_it(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_where_the_sentence_is_refused_too_there_is_none_and_no_button_to_stop(
+async def test_stop_button_is_removed_if_the_notice_is_refused_too(
     stage: Stage, unique: str, place: str
 ) -> None:
     await stage.discord.refuse("text", pattern=f"{bad(unique)}|{ENGLISH.reply_blocked}")
@@ -232,7 +232,7 @@ async def test_where_the_sentence_is_refused_too_there_is_none_and_no_button_to_
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_after_a_crash_what_stands_is_kept_and_no_third_attempt_is_made(
+async def test_refused_resumed_answer_keeps_shown_text(
     own_stage: Stage, unique: str, place: str
 ) -> None:
     stage = own_stage
@@ -258,9 +258,7 @@ async def test_after_a_crash_what_stands_is_kept_and_no_third_attempt_is_made(
     await stage.discord.clear_refusals()
 
 
-async def test_what_was_stored_whole_before_a_crash_is_cut_to_what_is_shown(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_refused_stored_reply_is_cut_to_its_shown_text(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot() as bot:
         message = await POINTS["end_held"](stage, unique)
@@ -277,7 +275,7 @@ async def test_what_was_stored_whole_before_a_crash_is_cut_to_what_is_shown(
 
 
 @pytest.mark.parametrize("kind", ["uploads_limited", "file_over_limit", "request_over_limit"])
-async def test_where_no_file_is_taken_all_is_shown_in_messages(
+async def test_reply_is_shown_in_messages_if_file_is_refused(
     stage: Stage, unique: str, kind: str
 ) -> None:
     await stage.discord.refuse(kind)
@@ -289,9 +287,7 @@ async def test_where_no_file_is_taken_all_is_shown_in_messages(
     await stage.discord.clear_refusals()
 
 
-async def test_a_thread_whose_name_is_refused_is_not_made_and_the_answer_is_in_place(
-    stage: Stage, unique: str
-) -> None:
+async def test_answer_is_in_channel_if_thread_name_is_refused(stage: Stage, unique: str) -> None:
     await stage.discord.refuse("automod", keyword=bad(unique))
     await stage.model.reply_when(f"first {unique}", "All is well.", times=1)
     message = await stage.asked(f"first {unique} {bad(unique)}")

@@ -1,4 +1,4 @@
-"""Row 30: what people edit, delete or leave is one story, in the memory, the file and Discord."""
+"""Fault 30: edits and deletions apply to the memory, the database file and Discord."""
 
 import sqlite3
 from contextlib import closing
@@ -19,7 +19,7 @@ ENDLESS = Script(text=f"{SECRET} said the model. " * 400, chunk_size=6, chunks_p
 
 
 async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
-    """Whether none of *messages* stands in *channel* any more."""
+    """Whether *channel* contains none of *messages* any more."""
     shown = {one["id"] for one in await stage.messages_in(channel)}
     return not shown & {one["id"] for one in messages}
 
@@ -29,7 +29,7 @@ async def state_is(stage: Stage, question: Message, *states: str) -> bool:
 
 
 async def check_forgotten(stage: Stage, channel: str) -> None:
-    """Check that nothing of the secret is left: not in the file, not in the next prompt."""
+    """Check that the secret is neither in the file nor in the next prompt."""
 
     async def erased() -> bool:
         return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
@@ -45,10 +45,10 @@ async def check_forgotten(stage: Stage, channel: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["channel", "dm"])
-async def test_30_a_deleted_question_is_forgotten_with_its_answer(
+async def test_30_deleted_question_is_forgotten_with_its_answer(
     own_stage: Stage, unique: str, where: str
 ) -> None:
-    """The answer goes from Discord, too, but a thread stays with what others said in it."""
+    """The bot deletes the answer from Discord; the thread and messages of others stay."""
     stage = own_stage
     async with stage.bot():
         person = await stage.person()
@@ -69,9 +69,7 @@ async def test_30_a_deleted_question_is_forgotten_with_its_answer(
         await check_forgotten(stage, await stage.channel())
 
 
-async def test_30_a_question_that_is_deleted_in_mid_answer_stops_it(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_30_deleting_a_question_stops_its_answer(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, ENDLESS)
     async with stage.bot():
@@ -86,7 +84,7 @@ async def test_30_a_question_that_is_deleted_in_mid_answer_stops_it(
     assert all(one["type"] not in {0, 19} for one in await stage.messages_in(question["id"]))
 
 
-async def test_30_a_question_that_is_deleted_while_it_waits_is_not_asked(
+async def test_30_deleted_queued_question_is_not_sent_to_the_model(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -103,9 +101,7 @@ async def test_30_a_question_that_is_deleted_while_it_waits_is_not_asked(
         assert await stage.requests_with(SECRET) == []
 
 
-async def test_30_the_answer_to_a_deleted_question_goes_from_an_archived_thread_too(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_30_deletion_removes_answer_in_archived_thread(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -117,7 +113,7 @@ async def test_30_the_answer_to_a_deleted_question_goes_from_an_archived_thread_
         await check_forgotten(stage, channel)
 
 
-async def test_30_the_answer_to_what_was_reset_goes_when_its_question_is_deleted(
+async def test_30_deletion_removes_answer_to_a_reset_question(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -149,7 +145,7 @@ async def test_30_deleting_a_part_forgets_the_exchange(own_stage: Stage, unique:
         await check_forgotten(stage, channel)
 
 
-async def test_30_bulk_deletion_forgets_all_of_it(own_stage: Stage, unique: str) -> None:
+async def test_30_bulk_deletion_forgets_all_its_questions(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -164,7 +160,7 @@ async def test_30_bulk_deletion_forgets_all_of_it(own_stage: Stage, unique: str)
 
 
 @pytest.mark.parametrize("running", [False, True])
-async def test_30_a_deleted_thread_is_forgotten_with_what_opened_it(
+async def test_30_deleted_thread_is_forgotten_with_its_first_question(
     own_stage: Stage, unique: str, running: bool
 ) -> None:
     stage = own_stage
@@ -182,10 +178,10 @@ async def test_30_a_deleted_thread_is_forgotten_with_what_opened_it(
 
 
 @pytest.mark.parametrize("away", [False, True])
-async def test_30_a_deleted_channel_is_forgotten_with_its_threads(
+async def test_30_deleted_channel_is_forgotten_with_its_threads(
     own_stage: Stage, unique: str, away: bool
 ) -> None:
-    """Also one that was deleted while nothing of it was recent enough to be compared."""
+    """Also if it was deleted while the bot was away and is too old for the reconciliation."""
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -202,7 +198,7 @@ async def test_30_a_deleted_channel_is_forgotten_with_its_threads(
 
 
 @pytest.mark.parametrize("away", [False, True])
-async def test_30_a_guild_that_the_bot_leaves_is_forgotten(
+async def test_30_guild_that_the_bot_left_is_forgotten(
     own_stage: Stage, unique: str, away: bool
 ) -> None:
     stage, discord = own_stage, own_stage.discord
@@ -220,9 +216,7 @@ async def test_30_a_guild_that_the_bot_leaves_is_forgotten(
             await check_forgotten(stage, await stage.channel())
 
 
-async def test_30_a_guild_that_is_unavailable_for_a_while_is_not_forgotten(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_30_unavailable_guild_is_not_forgotten(own_stage: Stage, unique: str) -> None:
     stage, discord = own_stage, own_stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)
@@ -240,7 +234,7 @@ async def test_30_a_guild_that_is_unavailable_for_a_while_is_not_forgotten(
 # Edits
 
 
-async def test_30_an_edited_question_is_the_edited_question_for_ever_after(
+async def test_30_edited_question_replaces_the_original_in_memory(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -265,9 +259,7 @@ async def test_30_an_edited_question_is_the_edited_question_for_ever_after(
     assert "before" not in memory
 
 
-async def test_30_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_30_queued_question_is_asked_as_edited(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(f"{unique} first", Script(text="x", stall_before_seconds=1))
     async with stage.bot():
@@ -282,7 +274,7 @@ async def test_30_a_question_that_is_edited_while_it_waits_is_asked_as_edited(
         assert await stage.requests_with(f"{unique} before") == []
 
 
-async def test_30_an_edit_that_adds_the_mention_asks(own_stage: Stage, unique: str) -> None:
+async def test_30_edit_that_adds_the_mention_is_answered(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -294,8 +286,8 @@ async def test_30_an_edit_that_adds_the_mention_asks(own_stage: Stage, unique: s
         await check_invariants(stage, message, await stage.asked("Are you there?"), model_calls=1)
 
 
-async def test_30_a_preview_or_a_thread_is_no_edit(own_stage: Stage, unique: str) -> None:
-    """Discord tells of both as of an edit: neither asks, neither changes what is stored."""
+async def test_30_embed_or_new_thread_is_not_an_edit(own_stage: Stage, unique: str) -> None:
+    """Discord sends an update for both; neither asks, and neither changes what is stored."""
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -315,10 +307,10 @@ async def test_30_a_preview_or_a_thread_is_no_edit(own_stage: Stage, unique: str
 
 
 @pytest.mark.parametrize("missing", ["mentions", "mention_roles", "content"])
-async def test_30_an_event_that_tells_only_a_part_of_a_message_is_no_edit(
+async def test_30_partial_message_update_is_not_an_edit(
     own_stage: Stage, unique: str, missing: str
 ) -> None:
-    """Whom it is for cannot be told from it, nor what it asks."""
+    """The update does not show whom the message is for or what it asks."""
     stage = own_stage
     async with stage.bot():
         jun = f"<@{stage.discord.user_id('Jun')}>"
@@ -335,10 +327,10 @@ async def test_30_an_event_that_tells_only_a_part_of_a_message_is_no_edit(
         ) == [(f"{unique} asked of @Jun",)]
 
 
-async def test_30_a_question_that_is_deleted_while_it_is_being_stored_is_not_answered(
+async def test_30_question_deleted_before_it_is_stored_is_not_asked(
     own_stage: Stage, unique: str
 ) -> None:
-    """The file is locked by another program when both come."""
+    """Another program locks the database when message and deletion arrive."""
     stage = own_stage
     async with stage.bot():
         person = await stage.person()
@@ -359,10 +351,10 @@ async def test_30_a_question_that_is_deleted_while_it_is_being_stored_is_not_ans
 
 
 @pytest.mark.parametrize("how", ["edited", "deleted"])
-async def test_30_what_a_question_quotes_is_its_authors_to_take_back(
+async def test_30_quoted_message_follows_its_edits_and_deletion(
     own_stage: Stage, unique: str, how: str
 ) -> None:
-    """Before it is answered and after; what is forgotten is forgotten in the file, too."""
+    """After the answer; a deleted quotation is erased from the file, too."""
     stage, say = own_stage, own_stage.discord.say
     await stage.model.reply_when(unique, "Very well.")
     async with stage.bot():
@@ -386,9 +378,7 @@ async def test_30_what_a_question_quotes_is_its_authors_to_take_back(
         await check_invariants(stage, question, model_calls=1)
 
 
-async def test_30_an_edit_that_leaves_only_a_picture_is_an_edit(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_30_edit_that_leaves_only_an_image_is_applied(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, "Very well.")
     async with stage.bot():
@@ -401,10 +391,8 @@ async def test_30_an_edit_that_leaves_only_a_picture_is_an_edit(
         assert stage.state_of(question) == "answered"
 
 
-async def test_30_a_deletion_while_the_log_is_being_read_is_erased_when_it_is_not(
-    own_stage: Stage, unique: str
-) -> None:
-    """A program that reads the file, as a backup does, holds up nobody meanwhile."""
+async def test_30_erasure_waits_for_another_database_reader(own_stage: Stage, unique: str) -> None:
+    """Such a reader, for example a backup, delays no answers."""
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -423,10 +411,10 @@ async def test_30_a_deletion_while_the_log_is_being_read_is_erased_when_it_is_no
 
 
 @pytest.mark.parametrize("hours", ["0", "24"])
-async def test_30_a_thread_that_was_deleted_meanwhile_is_forgotten(
+async def test_30_thread_deleted_while_away_is_forgotten(
     own_stage: Stage, unique: str, hours: str
 ) -> None:
-    """However old it was; those that were only archived stay."""
+    """However old it is; archived threads are kept."""
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()

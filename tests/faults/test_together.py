@@ -1,4 +1,4 @@
-"""What fails while something is taken back or caught up on: it is made good when it can be."""
+"""A deletion or backfill that fails is done later."""
 
 import asyncio
 from functools import partial
@@ -20,7 +20,7 @@ ONE_PART = Script(text=TEXT[:700], chunk_size=12, chunks_per_second=30)
 
 
 async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
-    """Whether none of *messages* stands in *channel* any more."""
+    """Whether *channel* contains none of *messages* any more."""
     shown = {one["id"] for one in await stage.messages_in(channel)}
     return not shown & {one["id"] for one in messages}
 
@@ -34,13 +34,13 @@ async def state_is(stage: Stage, question: Message, state: str) -> bool:
 
 
 async def grown(stage: Stage) -> None:
-    """Let the log of what is written be longer than what a failing disk begins with."""
+    """Let the WAL grow, so that writes fail beyond its length."""
     for number in range(3):
         await stage.asked(f"Let it be long. {number}.")
 
 
 async def another_guild(stage: Stage, unique: str) -> tuple[str, str]:
-    """Return the ids of a server and of a channel in it, where Mina may do all."""
+    """Return the ids of a server and a channel in it, where Mina has all permissions."""
     discord = stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)
@@ -51,9 +51,7 @@ async def another_guild(stage: Stage, unique: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("count", [1, 7])
-async def test_30_a_deletion_that_discord_does_not_take_is_made_later(
-    own_stage: Stage, unique: str, count: int
-) -> None:
+async def test_30_failed_deletion_is_retried(own_stage: Stage, unique: str, count: int) -> None:
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -64,9 +62,7 @@ async def test_30_a_deletion_that_discord_does_not_take_is_made_later(
         await until(partial(gone, stage, question["id"], *parts))
 
 
-async def test_09_what_cannot_be_compared_on_return_is_compared_later(
-    own_stage: Stage, unique: str
-) -> None:
+async def test_09_failed_reconciliation_is_retried(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -79,7 +75,7 @@ async def test_09_what_cannot_be_compared_on_return_is_compared_later(
         await until(partial(erased, stage))
 
 
-async def test_09_a_server_that_goes_while_the_others_are_read_is_read_when_it_is_back(
+async def test_09_guild_lost_during_backfill_is_read_on_return(
     own_stage: Stage, unique: str
 ) -> None:
     stage, discord = own_stage, own_stage.discord
@@ -106,7 +102,7 @@ async def test_09_a_server_that_goes_while_the_others_are_read_is_read_when_it_i
         await check_invariants(stage, missed, model_calls=1)
 
 
-async def test_09_a_message_that_cannot_be_read_holds_up_no_other(
+async def test_09_unreadable_message_delays_no_other_channels(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -124,10 +120,10 @@ async def test_09_a_message_that_cannot_be_read_holds_up_no_other(
         await check_invariants(stage, missed, model_calls=1)
 
 
-async def test_06_what_was_begun_without_memory_goes_on_in_the_same_message(
+async def test_06_unstored_answer_continues_in_the_same_message(
     own_stage: Stage, unique: str
 ) -> None:
-    """The disk and Discord fail in mid-answer, for longer than Discord knows a nonce."""
+    """The disk and Discord fail during it, for longer than Discord knows a nonce."""
     stage = own_stage
     await stage.discord.settings(nonce_window_seconds=0)
     await stage.model.reply_when(unique, ONE_PART)
@@ -137,18 +133,18 @@ async def test_06_what_was_begun_without_memory_goes_on_in_the_same_message(
             await stage.discord.fault("answer", method="PATCH", path=EDIT, status=503, count=None)
             question = await stage.ask(unique)
             first = await stage.first_words_on(question)
-            async with asyncio.timeout(60):  # for as long as Discord is asked again
+            async with asyncio.timeout(60):  # as long as the bot retries
                 while f"Defer answer {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
                     await asyncio.sleep(0.1)
         await stage.discord.clear_faults()
-        await stage.discord.gateway("invalid_session", resumable=False)  # It need not wait.
+        await stage.discord.gateway("invalid_session", resumable=False)  # The bot retries at once.
         await until(partial(state_is, stage, question, "answered"))
         await check_invariants(stage, question, model_calls=2)
         assert [part["id"] for part in await stage.parts_of(question)] == [first["id"]]
     await stage.discord.settings(nonce_window_seconds=300)
 
 
-async def test_06_a_deleted_question_that_could_not_be_stored_leaves_nothing(
+async def test_06_deletion_removes_answer_to_an_unstored_question(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
@@ -163,10 +159,8 @@ async def test_06_a_deleted_question_that_could_not_be_stored_leaves_nothing(
             await until(partial(gone, stage, question["id"], first))
 
 
-async def test_30_the_prompt_of_a_server_that_the_bot_leaves_is_erased(
-    own_stage: Stage, unique: str
-) -> None:
-    """Also where nobody asked anything there."""
+async def test_30_system_prompt_is_erased_with_its_guild(own_stage: Stage, unique: str) -> None:
+    """Also if nobody asked anything there."""
     stage = own_stage
     guild, channel = await another_guild(stage, unique)
     async with stage.bot():
@@ -175,7 +169,7 @@ async def test_30_the_prompt_of_a_server_that_the_bot_leaves_is_erased(
         await until(partial(erased, stage))
 
 
-async def test_30_no_word_is_kept_of_what_was_one_too_many(own_stage: Stage, unique: str) -> None:
+async def test_30_rate_limited_question_is_erased(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot(USER_MESSAGES_PER_MINUTE="1"):
         channel = await stage.channel()

@@ -1,4 +1,4 @@
-"""What people read: every sentence is used, complete, and says what to do."""
+"""Every sentence for people is used, translated, and within Discord's limits."""
 
 import re
 from dataclasses import replace
@@ -60,7 +60,7 @@ def test_a_language_has_exactly_the_sentences_of_english(
 
 
 @pytest.mark.parametrize("error", MODEL_ERRORS, ids=lambda error: error.__name__)
-def test_every_error_of_the_model_has_a_sentence_of_its_own(error: type[ModelError]) -> None:
+def test_every_model_error_has_its_own_sentence(error: type[ModelError]) -> None:
     sentence = error().explain(ENGLISH)
     assert sentence.endswith(".")
     same = [other for other in MODEL_ERRORS if other().explain(ENGLISH) == sentence]
@@ -72,7 +72,7 @@ def test_a_sentence_never_repeats_the_text_of_an_error() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_sentence_fits_where_it_is_shown(language: str) -> None:
+def test_every_sentence_fits_discords_limit(language: str) -> None:
     for name in NAMES:
         text = getattr(LANGUAGES[language], name)
         assert text == text.strip() != "", name
@@ -132,14 +132,14 @@ def test_every_korean_sentence_is_korean() -> None:
         assert not re.search("[가-힣]", english), name
 
 
-def test_no_korean_particle_follows_a_value() -> None:
+def test_no_korean_particle_follows_a_slot() -> None:
     """Which particle is right depends on the last sound of the value."""
     particles = "은|는|이|가|을|를|과|와|으로|로|이나|나|예요|아|야"
     for name, _, korean in ROWS:
         assert not re.search(rf"}}[`*]*(?:{particles})", korean), name
 
 
-def test_the_setting_takes_each_language_and_no_other() -> None:
+def test_the_language_setting_accepts_every_language_and_auto() -> None:
     assert tuple(LANGUAGES) == LANGUAGE_CODES == get_args(get_type_hints(Settings)["language"])
 
 
@@ -160,7 +160,7 @@ def _language_of(languages: Languages, exchange: Exchange) -> Sentences:
     return languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
 
 
-def test_an_answer_speaks_to_the_person_who_alone_sees_it() -> None:
+def test_an_ephemeral_answer_uses_its_persons_language() -> None:
     korean = Languages("ko")
     locales = ("", "ko", "en-GB", "de")
     alone = Conversation(1, None, 7, person_id=99)

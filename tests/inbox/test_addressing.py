@@ -1,4 +1,4 @@
-"""Who is addressed and what is said, on the real message objects of discord.py."""
+"""The addressee and the text of messages, with the real objects of discord.py."""
 
 from collections.abc import Callable
 
@@ -62,7 +62,7 @@ def say(world: World) -> Say:
         ({"type": 9999}, False),
     ],
 )
-def test_only_people_are_answered(say: Say, more: Json, person: bool) -> None:
+def test_bots_and_webhooks_are_not_answered(say: Say, more: Json, person: bool) -> None:
     assert from_a_person(say("hi", **more)) is person
 
 
@@ -79,20 +79,22 @@ def test_only_people_are_answered(say: Say, more: Json, person: bool) -> None:
         ("@everyone", {"mention_everyone": True}, False, True),
     ],
 )
-def test_who_is_mentioned(say: Say, text: str, more: Json, me: bool, only_others: bool) -> None:
+def test_mentions_of_the_bot_are_recognised(
+    say: Say, text: str, more: Json, me: bool, only_others: bool
+) -> None:
     """@everyone is not the bot; its own managed role is."""
     message = say(text, **more)
     assert mentions_me(message, ME) is me
     assert mentions_only_others(message, ME) is only_others
 
 
-def test_a_direct_message_has_no_roles(say: Say) -> None:
+def test_roles_are_ignored_in_direct_messages(say: Say) -> None:
     message = say("<@&101>", dm=True, mention_roles=[str(MY_ROLE)])
     assert not mentions_me(message, ME)
     assert readable_text(message, ME) == "@unknown-role"
 
 
-def test_a_guilds_message_is_no_direct_message_although_the_guild_is_not_known(
+def test_an_uncached_guilds_message_is_not_a_direct_message(
     world: World,
 ) -> None:
     """As right after connecting: the guild comes later than its message."""
@@ -104,7 +106,7 @@ def test_a_guilds_message_is_no_direct_message_although_the_guild_is_not_known(
     assert guild_id_of(message) == GUILD
 
 
-def test_what_a_reply_replies_to(world: World) -> None:
+def test_a_reply_names_its_message(world: World) -> None:
     quoted = {"id": "900", "channel_id": str(CHANNEL), "guild_id": str(GUILD)}
     target: Json = {
         **quoted,
@@ -173,7 +175,7 @@ def test_a_quoted_message_keeps_its_mention_of_the_bot(say: Say) -> None:
     assert readable_text(say("<@1> why?", mentions=[user(ME, "ChatBot")])) == "@ChatBot why?"
 
 
-def test_a_nickname_is_the_name_that_people_see(say: Say) -> None:
+def test_a_nickname_is_the_display_name(say: Say) -> None:
     nick = user(JUN, "Jun") | {"member": MEMBER | {"nick": "Captain"}}
     assert readable_text(say("ask <@11>", mentions=[nick]), ME) == "ask @Captain"
     message = say("hi", member=MEMBER | {"nick": "Queen"})
@@ -190,13 +192,13 @@ def test_a_nickname_is_the_name_that_people_see(say: Say) -> None:
     ],
     ids=["person", "person of one name", "bot", "webhook"],
 )
-def test_a_bot_named_like_a_person_is_told_apart(say: Say, author: Json, name: str) -> None:
+def test_the_bot_is_distinct_from_a_person_of_its_name(say: Say, author: Json, name: str) -> None:
     """User names are unique among people only; others carry their number."""
     message = say("hi", author=author, webhook_id="77")
     assert speaker(message.author) == name
 
 
-def test_a_time_becomes_one_that_can_be_read(say: Say) -> None:
+def test_timestamps_become_readable(say: Say) -> None:
     message = say("at <t:1700000000:R> or <t:1700000000>, not <t:999999999999>")
     at = "2023-11-14 22:13 UTC"
     assert readable_text(message) == f"at {at} or {at}, not (some time)"
@@ -222,12 +224,12 @@ def test_no_thread_in_direct_messages(say: Say) -> None:
     assert not may_have_a_thread(say("hi", dm=True))
 
 
-def test_where_the_bot_is_not_known_yet_trying_tells(world: World, say: Say) -> None:
+def test_a_thread_is_tried_if_permissions_are_unknown(world: World, say: Say) -> None:
     world.guild._members.clear()
     assert may_have_a_thread(say("hi"))
 
 
-def test_an_answer_in_place_outlives_its_question(say: Say) -> None:
+def test_an_answer_in_the_channel_survives_its_deleted_question(say: Say) -> None:
     destination = in_place(say("hi"))
     assert destination.channel.id == CHANNEL
     assert destination.question is not None
@@ -241,7 +243,7 @@ def attached(filename: str, kind: str | None) -> Json:
     return file if kind is None else file | {"content_type": kind}
 
 
-def test_what_is_quoted_names_what_came_with_it(say: Say) -> None:
+def test_a_quote_names_its_attachments(say: Say) -> None:
     files = [
         attached("⟦a⟧.png", "image/png"),
         attached("b.txt", "text/plain; charset=utf-8"),

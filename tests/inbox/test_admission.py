@@ -39,24 +39,24 @@ async def hint(inbox: Inbox, message: discord.Message) -> str | None:
     return notice
 
 
-async def test_in_direct_messages_there_is_a_hint_each_time(stage: InboxStage) -> None:
+async def test_an_empty_direct_message_always_gets_a_hint(stage: InboxStage) -> None:
     inbox = an_inbox(stage)
     for _ in range(2):
         assert await hint(inbox, await wordless(stage)) == ENGLISH.hint_text_only
 
 
-async def test_in_a_channel_a_message_without_words_is_ignored(stage: InboxStage) -> None:
+async def test_an_empty_channel_message_is_ignored(stage: InboxStage) -> None:
     """People share images in the bot's own threads."""
     assert await hint(an_inbox(stage), await wordless(stage, "general")) is None
 
 
-async def test_without_the_intent_a_channel_gets_the_hint_once(stage: InboxStage) -> None:
+async def test_a_channel_gets_the_intent_hint_once(stage: InboxStage) -> None:
     inbox = an_inbox(stage, message_content=False)
     hints = [await hint(inbox, await wordless(stage, "general")) for _ in range(2)]
     assert hints == [ENGLISH.hint_needs_mention, None]
 
 
-async def test_if_the_database_cannot_say_whether_there_was_a_hint_there_is_none(
+async def test_a_database_error_suppresses_the_hint(
     stage: InboxStage,
 ) -> None:
     inbox = an_inbox(stage, message_content=False)

@@ -1,4 +1,4 @@
-"""Looking channels up: what could not be had once is asked for again."""
+"""Channels that could not be fetched are requested again."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,7 +29,7 @@ async def client(people: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield client
 
 
-async def test_whose_thread_it_is_is_asked_again_where_it_could_not_be_told(
+async def test_an_unknown_thread_owner_is_asked_again(
     people: Driver, client: discord.Client, tmp_path: Path
 ) -> None:
     guild = int((await people.look())["guilds"][0]["id"])

@@ -55,9 +55,7 @@ async def test_only_a_claimed_question_can_be_contested(claims: Claims, released
     assert released.seen == [(1, QUEUE, False, True)]
 
 
-async def test_a_question_is_open_from_its_storing_to_its_end(
-    claims: Claims, released: Released
-) -> None:
+async def test_a_question_is_open_until_it_ends(claims: Claims, released: Released) -> None:
     with claims.claim(1, QUEUE) as claim:
         assert claim is not None
         claim.opened(THREAD)
@@ -99,9 +97,7 @@ async def test_cancellation_releases_the_claim(claims: Claims, released: Release
 
 
 @pytest.mark.parametrize("end", ["arrived", "opened", "left"])
-async def test_who_waits_for_a_question_to_be_stored_goes_on_when_it_is(
-    claims: Claims, end: str
-) -> None:
+async def test_a_waiter_continues_when_the_question_is_stored(claims: Claims, end: str) -> None:
     with claims.claim(1, QUEUE) as claim:
         assert claim is not None
         waiting = asyncio.create_task(claims.wait_until_stored(1))
@@ -119,13 +115,13 @@ async def test_who_waits_for_a_question_to_be_stored_goes_on_when_it_is(
     assert not claims.is_arriving(1)
 
 
-async def test_a_question_that_nobody_handles_is_not_waited_for(claims: Claims) -> None:
+async def test_waiting_for_an_unclaimed_question_returns_at_once(claims: Claims) -> None:
     assert not claims.is_arriving(1)
     await claims.wait_until_stored(1)
     await claims.turn(QUEUE)
 
 
-def test_new_questions_of_a_queue_wait_for_the_older_ones_and_others_do_not() -> None:
+def test_new_questions_wait_for_older_ones_of_their_queue_only() -> None:
     async def scene() -> None:
         claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
         claims.wait_behind(QUEUE, asyncio.create_task(asyncio.sleep(5)))
@@ -139,7 +135,7 @@ def test_new_questions_of_a_queue_wait_for_the_older_ones_and_others_do_not() ->
     run_virtually(scene())
 
 
-def test_a_task_that_follows_in_the_same_queue_is_waited_for_too() -> None:
+def test_a_later_task_of_the_same_queue_is_awaited() -> None:
     async def scene() -> None:
         claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
 
@@ -154,7 +150,7 @@ def test_a_task_that_follows_in_the_same_queue_is_waited_for_too() -> None:
     run_virtually(scene())
 
 
-def test_what_the_last_run_left_open_comes_first_once_it_is_begun() -> None:
+def test_questions_of_the_last_run_come_first() -> None:
     async def scene() -> None:
         claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
 
@@ -175,7 +171,7 @@ def test_what_the_last_run_left_open_comes_first_once_it_is_begun() -> None:
     run_virtually(scene())
 
 
-async def test_a_question_whose_turn_comes_during_a_shutdown_is_left_to_the_next_start() -> None:
+async def test_a_shutdown_leaves_a_waiting_question_to_the_next_start() -> None:
     in_flight = InFlight()
     claims = Claims(in_flight, Released())
     claims.hold_new_questions({QUEUE})

@@ -1,4 +1,4 @@
-"""Edits and deletions while the database takes none: they wait, in order, and are made."""
+"""Edits and deletions wait for the database, and are then applied in order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -115,7 +115,7 @@ async def running(scene: Scene, message_id: int) -> AsyncIterator[asyncio.Task[D
     assert reply.notices is None, "it ends without a word"
 
 
-async def test_an_answer_to_what_was_deleted_stops_at_once_and_is_forgotten_later(
+async def test_deleting_a_question_stops_its_answer_and_erases_it_later(
     scene: Scene,
 ) -> None:
     async with running(scene, 1) as answering:
@@ -128,7 +128,7 @@ async def test_an_answer_to_what_was_deleted_stops_at_once_and_is_forgotten_late
     assert scene.withdrawals == 1
 
 
-async def test_changes_of_what_is_on_its_way_hold_up_no_other(scene: Scene) -> None:
+async def test_a_change_of_an_unstored_question_delays_no_other(scene: Scene) -> None:
     """It may have to be looked up at Discord first."""
     await keep(scene.history, an_exchange(1, reply="x"), an_exchange(3, reply="y"))
     with scene.claims.claim(2, (1, 0)) as claim:
@@ -147,7 +147,7 @@ async def test_changes_of_what_is_on_its_way_hold_up_no_other(scene: Scene) -> N
     assert await scene.remembered(2, 3) == [False, True]
 
 
-async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
+async def test_changes_are_applied_in_order(scene: Scene) -> None:
     await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2, 3)))
     await keep(scene.history, an_exchange(102, channel=101, parent=100, reply="x"))
     await keep(scene.history, an_exchange(105, guild=8, channel=9, reply="x"))
@@ -167,7 +167,7 @@ async def test_what_waits_is_made_before_what_comes_later(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("unit", range(1, 8))
-async def test_a_deletion_that_fails_half_way_is_made_whole(scene: Scene, unit: int) -> None:
+async def test_a_deletion_that_fails_halfway_is_completed(scene: Scene, unit: int) -> None:
     """Of a part of an answer, and of somebody's message that a question quotes."""
     await keep(scene.history, an_exchange(1, reply="x"))
     await scene.history.add_part(1, 11)
@@ -184,7 +184,9 @@ async def test_a_deletion_that_fails_half_way_is_made_whole(scene: Scene, unit: 
     assert await scene.history.question_of(11) is None
 
 
-async def test_only_so_many_wait(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_queue_of_changes_is_bounded(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
     scene.database.fail(1, count=FOR_EVER)
     for number in range(MAX_WAITING + 1):
@@ -198,7 +200,7 @@ async def test_only_so_many_wait(scene: Scene, caplog: pytest.LogCaptureFixture)
     assert await scene.remembered(1) == [False]
 
 
-async def test_a_change_that_can_never_be_made_holds_up_no_other(
+async def test_an_impossible_change_delays_no_other(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
@@ -214,7 +216,7 @@ async def test_a_change_that_can_never_be_made_holds_up_no_other(
     assert await scene.remembered(1) == [False]
 
 
-async def test_an_id_that_no_database_can_hold_holds_up_no_other(scene: Scene) -> None:
+async def test_an_id_beyond_64_bits_delays_no_other(scene: Scene) -> None:
     await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2)))
     await scene.edits.deleted([2**63, 1])
     await scene.edits.place_deleted(2**80)
@@ -223,7 +225,7 @@ async def test_an_id_that_no_database_can_hold_holds_up_no_other(scene: Scene) -
 
 
 @pytest.mark.parametrize("again", [False, True])
-async def test_an_edit_that_waits_for_the_database_is_in_time_for_the_answer(
+async def test_an_edit_waiting_for_the_database_reaches_the_answer(
     scene: Scene, again: bool
 ) -> None:
     """The database takes writes when the turn of the question comes; *again*: but not the edit."""
@@ -239,7 +241,7 @@ async def test_an_edit_that_waits_for_the_database_is_in_time_for_the_answer(
     assert await scene.stands(1) == "After?"
 
 
-async def test_a_preview_that_comes_and_goes_with_an_edit_is_followed(scene: Scene) -> None:
+async def test_an_edit_adds_and_removes_link_previews(scene: Scene) -> None:
     """Discord tells of the preview with the time of the edit, a little later."""
     await keep(scene.history, an_exchange(1, "Before?", "x"))
     await scene.edit(1, "See https://example.org")
@@ -253,7 +255,7 @@ async def test_a_preview_that_comes_and_goes_with_an_edit_is_followed(scene: Sce
     assert (question.question, question.embedded) == ("See nothing", "")
 
 
-async def test_an_older_edit_undoes_no_newer_one_and_no_deletion(scene: Scene) -> None:
+async def test_an_older_edit_undoes_no_newer_edit_or_deletion(scene: Scene) -> None:
     """A list of messages may have been read before either."""
     await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2)))
     await scene.edit(1, "The newest", minute=3)
@@ -267,9 +269,7 @@ async def test_an_older_edit_undoes_no_newer_one_and_no_deletion(scene: Scene) -
 
 
 @pytest.mark.parametrize("quotes", [False, True])
-async def test_what_was_deleted_before_it_was_stored_is_forgotten(
-    scene: Scene, quotes: bool
-) -> None:
+async def test_a_question_deleted_before_it_is_stored_is_erased(scene: Scene, quotes: bool) -> None:
     """A question that a list shows, or what it quotes: read before the deletion, stored after."""
     await scene.edits.deleted([12 if quotes else 1])
     question = an_exchange(1, question="So?", author="Mina", quoted="A secret.", quoted_id=12)
@@ -280,7 +280,7 @@ async def test_what_was_deleted_before_it_was_stored_is_forgotten(
     assert await scene.stands(1) == ("So?" if quotes else "")
 
 
-async def test_what_a_question_quotes_is_as_its_author_left_it_last(scene: Scene) -> None:
+async def test_a_quote_follows_the_last_edit_of_its_author(scene: Scene) -> None:
     await scene.edit(12, "Milder words")
     question = an_exchange(1, question="So?", author="Mina", quoted="Harsh words", quoted_id=12)
     await scene.history.receive(question)
@@ -291,7 +291,7 @@ async def test_what_a_question_quotes_is_as_its_author_left_it_last(scene: Scene
 
 
 @pytest.mark.parametrize("gone", ["channel", "parent", "thread", "guild"])
-async def test_what_is_stored_after_its_place_was_deleted_is_forgotten(
+async def test_a_question_stored_after_its_channel_was_deleted_is_erased(
     scene: Scene, gone: str
 ) -> None:
     opens_thread = gone == "thread"
@@ -308,7 +308,7 @@ async def test_what_is_stored_after_its_place_was_deleted_is_forgotten(
     assert await scene.remembered(1) == [False]
 
 
-async def test_what_is_asked_after_the_bot_came_back_to_a_server_is_answered(scene: Scene) -> None:
+async def test_a_question_asked_after_the_bot_rejoins_a_guild_is_answered(scene: Scene) -> None:
     await scene.edits.guild_left(8)
     scene.edits.guild_restored(8)
     question = an_exchange(1, guild=8)
@@ -317,7 +317,7 @@ async def test_what_is_asked_after_the_bot_came_back_to_a_server_is_answered(sce
     assert await scene.remembered(1) == [True]
 
 
-def test_an_edit_of_what_is_quoted_keeps_what_was_read_of_its_files() -> None:
+def test_an_edit_of_a_quote_keeps_the_text_of_its_files() -> None:
     """Also where it is not in the database yet."""
     recent = RecentEdits()
     version = Version("", "", "⟦Jun wrote⟧\nEdited\n⟦file a⟧", frozenset("a"), datetime.now(UTC))
@@ -327,7 +327,7 @@ def test_an_edit_of_what_is_quoted_keeps_what_was_read_of_its_files() -> None:
     assert standing.quoted == "⟦Jun wrote⟧\nEdited\n⟦file a⟧\nsecret"
 
 
-async def test_at_the_end_what_waits_is_made_as_soon_as_the_database_takes_it(
+async def test_a_shutdown_applies_waiting_changes(
     scene: Scene,
 ) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
@@ -338,7 +338,7 @@ async def test_at_the_end_what_waits_is_made_as_soon_as_the_database_takes_it(
     assert await scene.remembered(1) == [False]
 
 
-async def test_what_the_database_does_not_take_at_the_end_is_said(
+async def test_a_shutdown_logs_changes_it_cannot_apply(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))

@@ -1,4 +1,4 @@
-"""The question of a command is stored, deferred and answered, in whatever order these succeed."""
+"""The question of a command is stored, deferred and answered, in any order of success."""
 
 import asyncio
 from dataclasses import replace
@@ -107,7 +107,7 @@ async def test_an_interaction_that_comes_twice_is_answered_once(scene: Scene) ->
     assert len(scene.stage.model.history) == 1
 
 
-async def test_who_asks_too_much_is_refused_and_no_word_is_stored(scene: Scene) -> None:
+async def test_a_rate_limited_command_is_refused_and_not_stored(scene: Scene) -> None:
     for number in range(QUESTIONS_PER_MINUTE):
         await scene.give(number, await scene.thinking())
     for number in (10, 11):
@@ -172,14 +172,14 @@ async def test_a_slow_database_does_not_delay_the_deferral(
     assert await scene.states() == [(State.ANSWERED, 0)]
 
 
-async def test_a_question_that_cannot_be_stored_is_answered(scene: Scene) -> None:
+async def test_an_unstorable_question_is_answered(scene: Scene) -> None:
     deferral = await scene.thinking()
     scene.stage.database.fail(1)
     await scene.give(1, deferral)
     assert await scene.stage.shown() == [ANSWER]
 
 
-async def test_a_command_that_discord_takes_no_answer_to_ends(scene: Scene) -> None:
+async def test_a_command_ends_if_discord_refuses_its_response(scene: Scene) -> None:
     await scene.give(1, refusal(10062))
     assert await scene.states() == [(State.FAILED, 0)]
     assert await scene.stage.open_questions() == []
@@ -207,14 +207,14 @@ async def test_a_deferred_message_that_cannot_be_fetched_ends_or_postpones_the_q
     assert scene.stage.model.history == []
 
 
-async def test_during_a_shutdown_a_command_is_only_stored(scene: Scene) -> None:
+async def test_a_shutdown_only_stores_a_new_command(scene: Scene) -> None:
     scene.stage.in_flight.draining = True
     await scene.give(1, await scene.thinking())
     assert await scene.states() == [(State.RECEIVED, 0)]
     assert len(await scene.stage.open_questions()) == 1
 
 
-async def test_a_press_changes_only_an_answer_of_one_message(scene: Scene) -> None:
+async def test_a_button_press_changes_only_single_message_answers(scene: Scene) -> None:
     exchange = an_exchange(NOW_ID, channel=5, guild=None, origin=TOKEN)
     assert await scene.stage.history.receive(exchange)
     press: Any = SimpleNamespace(id=NOW_ID + 1, token="press")
@@ -237,7 +237,7 @@ async def test_a_press_changes_only_an_answer_of_one_message(scene: Scene) -> No
         (FromInteraction("token", pressed_id=NOW_ID + (3600_000 << 22)), 3600, True),
     ],
 )
-async def test_a_token_is_valid_for_a_while_from_the_command_or_the_press_on(
+async def test_a_token_is_valid_for_15_minutes_from_command_or_press(
     origin: FromInteraction, age: float, answerable: bool, stage: InboxStage
 ) -> None:
     began = 1_420_070_400 + (NOW_ID >> 22) / 1000
@@ -255,7 +255,7 @@ async def test_a_token_is_valid_for_a_while_from_the_command_or_the_press_on(
         (Conversation(5, person_id=9), 6, True),
     ],
 )
-async def test_an_answer_has_buttons_where_they_work_after_the_token_expired(
+async def test_buttons_are_shown_only_if_they_outlive_the_token(
     place: Conversation, room: int | None, has_buttons: bool, stage: InboxStage
 ) -> None:
     """The bot may not read the world's channel. Outside of its guilds it may post six messages."""
@@ -269,7 +269,7 @@ async def test_an_answer_has_buttons_where_they_work_after_the_token_expired(
     assert bool(destination.actions) == has_buttons
 
 
-def test_an_answer_that_discord_makes_private_belongs_to_its_author() -> None:
+def test_an_ephemeral_answer_belongs_to_its_author() -> None:
     exchange = an_exchange(1, origin=TOKEN)
     assert as_shown(exchange, Original(2, private=False)) == exchange
     assert as_shown(exchange, Original(2, private=True)).conversation.person_id == 99

@@ -1,4 +1,4 @@
-"""A message becomes a stored question, and that is answered: once, in order, whatever fails."""
+"""A message becomes a stored question that is answered once, in order, despite faults."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ async def test_a_question_is_stored_answered_and_finished(stage: InboxStage) -> 
     assert not stage.catch_up.backoffs.active((message.channel.id, 0))
 
 
-async def test_an_event_that_comes_twice_is_answered_once(stage: InboxStage) -> None:
+async def test_a_duplicate_event_is_answered_once(stage: InboxStage) -> None:
     message = await stage.said("Why?")
     await asyncio.gather(stage.inbox.handle(message), stage.inbox.handle(message))
     await stage.inbox.handle(message)
@@ -32,7 +32,7 @@ async def test_an_event_that_comes_twice_is_answered_once(stage: InboxStage) -> 
     assert len(stage.model.history) == 1
 
 
-async def test_a_message_that_is_not_for_the_bot_is_not_stored(stage: InboxStage) -> None:
+async def test_a_message_to_others_is_not_stored(stage: InboxStage) -> None:
     message = await stage.said("Why?", "general")
     await stage.inbox.handle(message)
     assert await stage.state_of(message) is None
@@ -46,7 +46,7 @@ async def test_a_mention_in_a_channel_is_answered_in_a_thread(stage: InboxStage)
     assert await stage.history.places.is_own_thread(message.id)
 
 
-async def test_who_asks_too_much_is_told_once_and_then_ignored(stage: InboxStage) -> None:
+async def test_a_rate_limited_user_gets_one_notice(stage: InboxStage) -> None:
     messages = [await stage.said(f"Question {number}") for number in range(4)]
     for message in messages:
         await stage.inbox.handle(message)
@@ -65,7 +65,7 @@ async def test_who_asks_too_much_is_told_once_and_then_ignored(stage: InboxStage
         (FOR_EVER, f"{ENGLISH.memory_unreadable}\n{ENGLISH.memory_unwritable}"),
     ],
 )
-async def test_a_question_that_cannot_be_stored_is_answered_once(
+async def test_an_unstorable_question_is_answered_once(
     stage: InboxStage, units: int, shown: str
 ) -> None:
     message = await stage.said("Why?")
@@ -77,7 +77,7 @@ async def test_a_question_that_cannot_be_stored_is_answered_once(
     assert not await stage.unsaved.store(), "what was answered is not stored any more"
 
 
-async def test_a_question_that_can_be_neither_stored_nor_answered_is_stored_later(
+async def test_a_question_that_fails_everywhere_is_stored_later(
     stage: InboxStage,
 ) -> None:
     message = await stage.said("Why?")
@@ -94,7 +94,7 @@ async def test_a_question_that_can_be_neither_stored_nor_answered_is_stored_late
     assert not await stage.unsaved.store()
 
 
-async def test_a_question_that_discord_does_not_let_be_answered_stays_open(
+async def test_a_question_stays_open_if_discord_refuses_the_answer(
     stage: InboxStage,
 ) -> None:
     message = await stage.said("Why?")
@@ -105,7 +105,7 @@ async def test_a_question_that_discord_does_not_let_be_answered_stays_open(
     assert stage.catch_up.backoffs.active((message.channel.id, 0))
 
 
-async def test_during_a_shutdown_a_question_is_only_stored(stage: InboxStage) -> None:
+async def test_a_shutdown_only_stores_a_new_question(stage: InboxStage) -> None:
     stage.in_flight.draining = True
     message = await stage.said("Why?")
     await stage.inbox.handle(message)
@@ -139,7 +139,7 @@ async def test_an_edit_waits_until_the_question_is_stored(stage: InboxStage) -> 
     await handling
 
 
-async def test_a_failure_of_our_own_leaves_the_question_open(
+async def test_an_internal_error_leaves_the_question_open(
     stage: InboxStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
@@ -153,7 +153,7 @@ async def test_a_failure_of_our_own_leaves_the_question_open(
     assert stage.catch_up.backoffs.active((message.channel.id, 0))
 
 
-async def test_a_missed_question_is_stored_once_and_left_to_recovery(stage: InboxStage) -> None:
+async def test_a_missed_question_is_stored_once_for_recovery(stage: InboxStage) -> None:
     message = await stage.said("Why?")
     assert await stage.inbox.is_new(message)
     assert await stage.inbox.store_missed(message)
@@ -164,7 +164,7 @@ async def test_a_missed_question_is_stored_once_and_left_to_recovery(stage: Inbo
     assert stage.model.history == []
 
 
-async def test_a_missed_question_that_cannot_be_stored_is_an_error_and_counts_once(
+async def test_an_unstorable_missed_question_raises_and_counts_once(
     stage: InboxStage,
 ) -> None:
     messages = [await stage.said(f"Question {number}") for number in range(QUESTIONS_PER_MINUTE)]
@@ -178,7 +178,7 @@ async def test_a_missed_question_that_cannot_be_stored_is_an_error_and_counts_on
         assert await stage.state_of(message) is State.RECEIVED
 
 
-async def test_a_missed_question_too_many_is_to_get_its_notice(stage: InboxStage) -> None:
+async def test_a_missed_question_over_the_limit_gets_the_notice(stage: InboxStage) -> None:
     messages = [await stage.said(f"Question {number}") for number in range(4)]
     assert [await stage.inbox.store_missed(message) for message in messages] == [
         *[True] * 3,
@@ -189,7 +189,7 @@ async def test_a_missed_question_too_many_is_to_get_its_notice(stage: InboxStage
     assert [one.complete for one in await stage.open_questions()] == [False, False, True]
 
 
-async def test_a_mention_without_words_gets_a_hint(stage: InboxStage) -> None:
+async def test_an_empty_mention_gets_a_hint(stage: InboxStage) -> None:
     message = await stage.said(stage.people.bot_mention, "general")
     await stage.inbox.handle(message)
     assert await stage.shown("general") == [ENGLISH.hint_no_question]

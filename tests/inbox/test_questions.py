@@ -1,4 +1,4 @@
-"""Which messages ask the bot, and what of a question is known when."""
+"""Which messages are questions, and how a question is completed."""
 
 from functools import partial
 from typing import Any
@@ -30,12 +30,12 @@ async def test_direct_messages_and_mentions_ask_the_bot(stage: InboxStage) -> No
 
 
 @pytest.mark.parametrize("own", [True, False])
-async def test_in_a_thread_of_the_bot_no_mention_is_needed(stage: InboxStage, own: bool) -> None:
+async def test_a_bot_thread_needs_no_mention(stage: InboxStage, own: bool) -> None:
     thread = await in_thread(stage, own=own)
     assert await stage.questions.is_for_me(await stage.said("And?", thread["id"])) == own
 
 
-async def test_what_is_for_somebody_else_in_a_thread_of_the_bot_is_not_for_the_bot(
+async def test_a_message_to_somebody_else_in_a_bot_thread_is_ignored(
     stage: InboxStage,
 ) -> None:
     thread = await in_thread(stage, own=True)
@@ -56,7 +56,7 @@ async def test_a_reply_to_the_bot_asks_it(stage: InboxStage) -> None:
     assert not await stage.questions.is_for_me(await reply(stage, other))
 
 
-async def test_a_reply_whose_message_the_event_left_out_is_looked_up(stage: InboxStage) -> None:
+async def test_a_reply_without_its_message_fetches_it(stage: InboxStage) -> None:
     """In the database first, then at Discord."""
     own = await stage.people.say("general", stage.people.bot_id, "An answer")
     other = await stage.people.say("general", "Jun", "Some words")
@@ -74,7 +74,7 @@ async def test_a_reply_whose_message_the_event_left_out_is_looked_up(stage: Inbo
     assert not await stage.questions.is_for_me(message)
 
 
-async def test_a_question_has_the_words_the_author_and_what_it_quotes(stage: InboxStage) -> None:
+async def test_a_question_has_text_author_and_quote(stage: InboxStage) -> None:
     other = await stage.people.say("general", "Jun", "Some words")
     mention = stage.people.bot_mention
     message = await reply(stage, other, f"{mention} Why?")
@@ -88,13 +88,13 @@ async def test_a_question_has_the_words_the_author_and_what_it_quotes(stage: Inb
     assert exchange.opens_thread
 
 
-async def test_an_answer_of_the_bot_is_referred_to_and_not_quoted(stage: InboxStage) -> None:
+async def test_a_quoted_answer_of_the_bot_is_a_reference(stage: InboxStage) -> None:
     own = await stage.people.say("general", stage.people.bot_id, "An answer")
     exchange = (await stage.questions.read(await reply(stage, own))).exchange
     assert (exchange.quoted_id, exchange.quoted) == (int(own["id"]), "")
 
 
-async def test_a_question_is_completed_with_what_the_event_left_out(stage: InboxStage) -> None:
+async def test_a_question_fetches_what_the_event_left_out(stage: InboxStage) -> None:
     other = await stage.people.say("general", "Jun", "Some words")
     message = await reply(stage, other)
     message.reference.resolved = None
@@ -105,12 +105,12 @@ async def test_a_question_is_completed_with_what_the_event_left_out(stage: Inbox
     assert "Some words" in resolved.exchange.quoted
 
 
-async def test_a_complete_question_stays_as_it_is(stage: InboxStage) -> None:
+async def test_a_complete_question_stays_unchanged(stage: InboxStage) -> None:
     question = await stage.questions.read(await stage.said("Why?"))
     assert await stage.questions.resolve(question) is question
 
 
-async def test_a_question_that_turns_out_to_ask_nothing_gets_a_hint(stage: InboxStage) -> None:
+async def test_a_question_found_empty_gets_a_hint(stage: InboxStage) -> None:
     """It replies to a message that is deleted, without words of its own."""
     other = await stage.people.say("general", "Jun", "Some words")
     message = await reply(stage, other, stage.people.bot_mention)
@@ -123,7 +123,7 @@ async def test_a_question_that_turns_out_to_ask_nothing_gets_a_hint(stage: Inbox
     assert not resolved.exchange.opens_thread
 
 
-async def test_a_question_in_a_thread_that_is_not_cached_learns_of_its_channel(
+async def test_a_question_in_an_uncached_thread_fetches_its_channel(
     stage: InboxStage,
 ) -> None:
     thread = await in_thread(stage, own=True)
@@ -137,7 +137,7 @@ async def test_a_question_in_a_thread_that_is_not_cached_learns_of_its_channel(
     assert resolved.exchange.conversation.parent_id == int(thread["parent_id"])
 
 
-async def test_a_stored_question_keeps_its_quote_if_that_cannot_be_read_again(
+async def test_a_stored_question_keeps_a_quote_that_cannot_be_fetched(
     stage: InboxStage,
 ) -> None:
     message = await stage.said("Why?")
@@ -146,7 +146,7 @@ async def test_a_stored_question_keeps_its_quote_if_that_cannot_be_read_again(
     assert (again.quoted, again.quoted_id) == ("A forward", 5)
 
 
-async def test_a_thread_is_named_after_the_words_or_what_they_are_about(stage: InboxStage) -> None:
+async def test_a_thread_is_named_after_the_question_or_its_subject(stage: InboxStage) -> None:
     message = await stage.said("Why?")
     topic = stage.questions.thread_title_source
     assert topic(message, an_exchange(1, "Why so?", quoted="⟦Jun wrote⟧\nWords")) == "Why so?"
@@ -155,7 +155,7 @@ async def test_a_thread_is_named_after_the_words_or_what_they_are_about(stage: I
     assert topic(message, an_exchange(1, "")) == ""
 
 
-async def test_the_context_of_a_question_has_the_replies_above_it(stage: InboxStage) -> None:
+async def test_the_context_includes_the_reply_chain(stage: InboxStage) -> None:
     first = await stage.people.say("general", "Jun", "First words")
     second = await stage.people.say("general", "Mina", "Second words", reply_to=first["id"])
     message = await reply(stage, second)
@@ -173,7 +173,7 @@ async def test_files_that_were_read_are_not_read_again(stage: InboxStage) -> Non
     assert (await load(an_exchange(1, files="⟦file a⟧"))).files.text == ""
 
 
-def test_a_refused_question_is_refused_where_it_was_asked() -> None:
+def test_a_refusal_appears_where_the_question_was_asked() -> None:
     message: Any = None
     question = Question(message, an_exchange(9, channel=1, place=9))
     done = with_refusal(question, State.FAILED, "No.")

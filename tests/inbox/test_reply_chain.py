@@ -1,4 +1,4 @@
-"""What a question is about besides what it quotes: the replies above that, up to an answer."""
+"""The reply chain above a quoted message, up to an answer."""
 
 import asyncio
 from typing import Any
@@ -55,13 +55,13 @@ def scene(stage: InboxStage) -> Scene:
     return Scene(stage)
 
 
-async def test_the_replies_above_the_quoted_one_are_found_oldest_first(scene: Scene) -> None:
+async def test_the_reply_chain_is_oldest_first(scene: Scene) -> None:
     for text in ("One", "Two", "Three", "Why?"):
         await scene.say(text)
     assert await scene.above() == (["One", "Two"], None)
 
 
-async def test_only_so_many_are_looked_for(scene: Scene) -> None:
+async def test_the_reply_chain_is_bounded(scene: Scene) -> None:
     for number in range(MAX_ABOVE + 5):
         await scene.say(f"Number {number}")
     words, _ = await scene.above()
@@ -76,7 +76,7 @@ async def test_a_chain_ends_at_an_answer(scene: Scene, stage: InboxStage) -> Non
     assert await scene.above() == (["One"], 1)
 
 
-async def test_a_chain_ends_at_a_question_that_was_asked(scene: Scene, stage: InboxStage) -> None:
+async def test_a_chain_ends_at_a_stored_question(scene: Scene, stage: InboxStage) -> None:
     """Its prompt had what is above it."""
     await scene.say("One")
     asked = await scene.say("Two")
@@ -86,9 +86,7 @@ async def test_a_chain_ends_at_a_question_that_was_asked(scene: Scene, stage: In
     assert await scene.above() == ([], None)
 
 
-async def test_a_chain_that_takes_long_is_left_out(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_chain_is_left_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply_chain, "CHAIN_SECONDS", 0.05)
     for text in ("One", "Two", "Three", "Why?"):
         await scene.say(text)
@@ -102,7 +100,7 @@ async def test_a_chain_that_takes_long_is_left_out(
     assert context.quotations == ()
 
 
-async def test_a_chain_that_cannot_be_read_is_left_out(scene: Scene, stage: InboxStage) -> None:
+async def test_an_unreadable_chain_is_left_out(scene: Scene, stage: InboxStage) -> None:
     for text in ("One", "Two", "Why?"):
         await scene.say(text)
     message = await scene.fetched()
@@ -129,7 +127,7 @@ async def test_a_stored_question_is_fetched_for_its_chain(scene: Scene) -> None:
         assert (await scene.chain.above_again(nothing)).quotations == ()
 
 
-async def test_a_stored_question_about_an_answer_leads_to_it(
+async def test_a_stored_question_refers_to_the_answer_it_quotes(
     scene: Scene, stage: InboxStage
 ) -> None:
     said = await scene.say("An answer", stage.people.bot_id)

@@ -1,4 +1,4 @@
-"""Where the answer to a mention in a channel appears."""
+"""The place of the answer to a mention in a channel."""
 
 import asyncio
 
@@ -40,7 +40,7 @@ async def place_of(stage: InboxStage, exchange: Exchange) -> int:
     return stored.place_id
 
 
-async def test_a_thread_is_made_and_known_as_the_bots_own(stage: InboxStage) -> None:
+async def test_a_new_thread_is_recorded_as_the_bots(stage: InboxStage) -> None:
     message, exchange = await asked(stage)
     async with stage.replies.in_new_thread(exchange, message) as place:
         assert isinstance(place.channel, discord.Thread)
@@ -50,7 +50,7 @@ async def test_a_thread_is_made_and_known_as_the_bots_own(stage: InboxStage) -> 
     assert await place_of(stage, exchange) == message.id
 
 
-async def test_without_a_thread_the_answer_waits_for_its_turn_in_the_channel(
+async def test_an_answer_without_a_thread_waits_in_the_channels_queue(
     stage: InboxStage,
 ) -> None:
     message, exchange = await asked(stage)
@@ -73,7 +73,7 @@ async def test_without_a_thread_the_answer_waits_for_its_turn_in_the_channel(
     await asyncio.wait_for(answering, PATIENCE_SECONDS)
 
 
-async def test_a_full_queue_of_the_channel_does_not_keep_the_answer_away(
+async def test_a_full_channel_queue_still_takes_the_answer(
     stage: InboxStage,
 ) -> None:
     message, exchange = await asked(stage)
@@ -94,9 +94,7 @@ async def test_a_full_queue_of_the_channel_does_not_keep_the_answer_away(
 
 
 @pytest.mark.parametrize("refused", [True, False])
-async def test_a_place_that_cannot_be_recorded_is_taken_all_the_same(
-    stage: InboxStage, refused: bool
-) -> None:
+async def test_a_thread_that_cannot_be_recorded_is_used(stage: InboxStage, refused: bool) -> None:
     message, exchange = await asked(stage)
     if refused:
         await refuse_threads(stage)

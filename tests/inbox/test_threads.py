@@ -1,4 +1,4 @@
-"""What a thread is called, and where one can be made."""
+"""The name of a thread, and the places that allow one."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ QUESTIONS = st.one_of(
 
 
 @given(QUESTIONS)
-def test_any_question_makes_a_name_that_discord_takes(question: str) -> None:
+def test_every_thread_name_is_valid_for_discord(question: str) -> None:
     """1 to 100 characters, not blank, on one line, nothing invisible at its ends."""
     name = thread_name(question)
     assert 1 <= len(name) <= THREAD_NAME_LENGTH
@@ -68,7 +68,7 @@ def test_names(question: str, name: str) -> None:
 
 
 @given(st.integers(80, 99))
-def test_a_cut_tears_no_character(before: int) -> None:
+def test_a_cut_splits_no_character(before: int) -> None:
     text = "x" * before + FAMILY * 5
     name = thread_name(text)
     assert is_boundary(text, len(name) - 1)

@@ -1,4 +1,4 @@
-"""How many questions a person may ask, judged by when they were written."""
+"""The rate limit of a person, by the time of each question."""
 
 from itertools import count
 
@@ -17,7 +17,7 @@ def at(seconds: float) -> int:
     return snowflake_at(EPOCH_SECONDS + 1000 + seconds) + next(numbers)
 
 
-def test_so_many_a_minute_are_admitted_and_one_notice_is_given_a_minute() -> None:
+def test_the_limit_admits_n_and_gives_one_notice_a_minute() -> None:
     person = UserRateLimit(2)
     times = [0.0, 1.0, 2.0, 3.0, 59.0, 60.5, 60.6, 62.5, 121.0]
     assert [person.judge(1, at(seconds)).name for seconds in times] == [
@@ -33,7 +33,7 @@ def test_so_many_a_minute_are_admitted_and_one_notice_is_given_a_minute() -> Non
     ]
 
 
-def test_one_person_is_not_held_back_by_another() -> None:
+def test_users_are_limited_separately() -> None:
     persons = UserRateLimit(1)
     assert [persons.judge(who, at(0)) for who in (1, 2, 1)] == [
         Verdict.ADMITTED,
@@ -42,7 +42,7 @@ def test_one_person_is_not_held_back_by_another() -> None:
     ]
 
 
-def test_a_question_that_comes_twice_counts_once() -> None:
+def test_a_duplicate_event_counts_once() -> None:
     person = UserRateLimit(2)
     ids = [at(0), at(1), at(2), at(3)]
     first = [person.judge(1, one) for one in ids[:1] * 3 + ids[1:]]
@@ -55,7 +55,7 @@ def test_a_question_that_comes_twice_counts_once() -> None:
 
 
 @given(st.lists(st.integers(0, 300), max_size=200).map(sorted))
-def test_no_minute_admits_more_and_none_gives_two_notices(times: list[int]) -> None:
+def test_no_minute_exceeds_the_limit_or_gives_two_notices(times: list[int]) -> None:
     person = UserRateLimit(5)
     verdicts = [(seconds, person.judge(1, at(seconds))) for seconds in times]
     for verdict, most in ((Verdict.ADMITTED, 5), (Verdict.REFUSED, 1)):
@@ -63,7 +63,7 @@ def test_no_minute_admits_more_and_none_gives_two_notices(times: list[int]) -> N
         assert all(sum(start <= one < start + 60 for one in then) <= most for start in then)
 
 
-def test_what_was_asked_earlier_elsewhere_is_judged_by_its_own_minute() -> None:
+def test_a_backfilled_question_counts_in_its_own_minute() -> None:
     """Two places are caught up with one after the other."""
     person = UserRateLimit(2)
     times = [1000.0, 1001.0, 1002.0, 10.0, 11.0, 12.0, 13.0]
@@ -78,7 +78,7 @@ def test_what_was_asked_earlier_elsewhere_is_judged_by_its_own_minute() -> None:
     ]
 
 
-def test_only_so_many_persons_are_kept_in_mind() -> None:
+def test_the_number_of_tracked_users_is_bounded() -> None:
     persons = UserRateLimit(1)
     for person_id in range(limits.MAX_PERSONS + 10):
         persons.judge(person_id, at(0))

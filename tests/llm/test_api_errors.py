@@ -1,4 +1,4 @@
-"""What servers say of pictures: whether the model never takes any, without repeating them."""
+"""Errors about pictures: whether the model never takes any; no error repeats them."""
 
 import base64
 import json
@@ -73,7 +73,7 @@ def private(prompt: Prompt) -> Redactor:
         ),
     ],
 )
-def test_what_is_said_of_pictures_counts_where_there_are_some(
+def test_a_picture_error_needs_pictures_in_the_request(
     status: int, message: str, named: type[ModelError], otherwise: type[ModelError] | None
 ) -> None:
     said = json.dumps({"error": {"message": message}})
@@ -81,7 +81,7 @@ def test_what_is_said_of_pictures_counts_where_there_are_some(
     assert type(response_error(status, said, private(PLAIN))) is (otherwise or ModelRequestRefused)
 
 
-def test_a_picture_that_an_error_repeats_is_left_out() -> None:
+def test_an_echoed_picture_is_redacted() -> None:
     data = base64.b64encode(DATA).decode()
     for at in (0, 1, 400):
         said = json.dumps({"error": {"message": f"Bad: data:image/png;base64,{data[at:]}"}})
@@ -204,7 +204,7 @@ OPENAI = (
         (400, {"error": {"message": "Prompt 超长", "code": "1261"}}, NO_REPORTED_LIMITS),
     ],
 )
-def test_too_long_is_understood_wherever_it_is_said(
+def test_too_long_is_recognised_anywhere(
     status: int, body: dict[str, object], reported: ReportedLimits
 ) -> None:
     error = response_error(status, json.dumps(body), private(LONG))
@@ -232,13 +232,13 @@ def test_too_long_is_understood_wherever_it_is_said(
         ),
     ],
 )
-def test_a_limit_of_the_reply_is_understood_by_other_names(message: str, reply: int) -> None:
+def test_the_reply_limit_is_recognised_by_other_names(message: str, reply: int) -> None:
     error = response_error(400, json.dumps({"error": {"message": message}}), private(LONG))
     assert type(error) is ModelReplyTooLong
     assert error.reported == ReportedLimits(reply=reply)
 
 
-def test_the_page_of_a_proxy_tells_no_window() -> None:
+def test_a_proxy_page_reports_no_window() -> None:
     """The number in it is the status."""
     page = (
         "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n"
@@ -271,14 +271,14 @@ def test_the_page_of_a_proxy_tells_no_window() -> None:
         (429, "Rate limit reached: limit 3000 tokens per minute, requested 4000", ModelBusy),
     ],
 )
-def test_what_an_account_may_use_is_not_what_a_model_takes(
+def test_an_account_quota_is_not_a_window(
     status: int, message: str, kind: type[ModelError]
 ) -> None:
     error = response_error(status, json.dumps({"error": {"message": message}}), private(LONG))
     assert type(error) is kind
 
 
-def test_what_a_server_repeats_of_the_request_says_nothing() -> None:
+def test_an_echo_of_the_request_reports_nothing() -> None:
     """FastAPI sends the input back that it did not like."""
     detail = {
         "loc": ["body", "messages", 0, "content"],

@@ -1,4 +1,4 @@
-"""Chat completions against the stand-in over real HTTP: every fault ends in an error of ours."""
+"""Chat completions over real HTTP: every fault ends in an error of this program."""
 
 import asyncio
 import json
@@ -160,7 +160,7 @@ def data(text: str, finish: str | None = None) -> bytes:
 # What is asked
 
 
-async def test_a_whole_answer_with_its_usage(server: ModelDriver, model: ChatCompletions) -> None:
+async def test_a_complete_answer_has_its_usage(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply("It is not green. 🎉")
     text, usage = await asked(model)
     assert text == "It is not green. 🎉"
@@ -186,7 +186,7 @@ async def test_the_request_is_the_prompt_and_the_options(server: ModelDriver, op
     }
 
 
-async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatCompletions) -> None:
+async def test_deltas_arrive_as_they_are_sent(server: ModelDriver, model: ChatCompletions) -> None:
     """The first is there long before the last."""
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=2))
     times: dict[str, float] = {}
@@ -198,9 +198,7 @@ async def test_deltas_come_as_they_are_said(server: ModelDriver, model: ChatComp
     assert times[" three"] - times["one"] > 0.5
 
 
-async def test_one_connection_serves_one_answer_after_the_other(
-    server: ModelDriver, opened: Open
-) -> None:
+async def test_one_connection_serves_consecutive_answers(server: ModelDriver, opened: Open) -> None:
     """Reading to the end of the body lets the next question go without a new handshake."""
     async with opened(api_key=server.api_key) as model:
         for _ in range(3):
@@ -227,14 +225,14 @@ async def test_cancelling_ends_the_request(server: ModelDriver, model: ChatCompl
     await server.next_request(outcomes=["disconnected"])
 
 
-async def test_many_answers_at_once_do_not_mix(server: ModelDriver, model: ChatCompletions) -> None:
+async def test_concurrent_answers_do_not_mix(server: ModelDriver, model: ChatCompletions) -> None:
     prompts = [Prompt((Turn(Role.USER, f"number {n}."),), 9, 0, 100) for n in range(20)]
     answers = await asyncio.gather(*(asked(model, prompt) for prompt in prompts))
     for number, (text, _) in enumerate(answers):
         assert f"number {number}." in text
 
 
-async def test_a_server_without_keys_gets_a_harmless_one(server: ModelDriver, opened: Open) -> None:
+async def test_a_server_without_keys_gets_a_placeholder(server: ModelDriver, opened: Open) -> None:
     await server.change(api_key=None)
     async with opened(api_key=None) as model:
         await asked(model)
@@ -278,7 +276,7 @@ async def test_text_that_json_cannot_carry_is_scrubbed(
         (400, {"code": "content_policy_violation"}, ContentFiltered),
     ],
 )
-async def test_a_refusal_for_good_is_asked_once(
+async def test_a_permanent_refusal_is_not_retried(
     server: ModelDriver,
     model: ChatCompletions,
     status: int,
@@ -305,7 +303,7 @@ async def test_a_refusal_for_good_is_asked_once(
         (504, {}, ModelFailed),
     ],
 )
-async def test_a_passing_trouble_is_asked_again_twice(
+async def test_a_temporary_failure_is_retried_twice(
     server: ModelDriver,
     model: ChatCompletions,
     status: int,
@@ -321,14 +319,14 @@ async def test_a_passing_trouble_is_asked_again_twice(
 
 
 @pytest.mark.parametrize("body", ["<html>Bad gateway</html>", "", "{", '{"error": "text"}', "[1]"])
-async def test_an_error_in_any_form_is_an_error(
+async def test_errors_of_any_shape_are_recognised(
     server: ModelDriver, model: ChatCompletions, body: str
 ) -> None:
     await server.reply(*[Script(status=500, body=body)] * 3)
     assert type((await failure(model))[1]) is ModelFailed
 
 
-async def test_the_servers_own_wait_is_kept(server: ModelDriver, model: ChatCompletions) -> None:
+async def test_retry_after_is_respected(server: ModelDriver, model: ChatCompletions) -> None:
     busy = Script(status=429, body=error_body(), headers={"Retry-After": "0.3"})
     await server.reply(busy, "There.")
     assert (await asked(model))[0] == "There."
@@ -337,7 +335,7 @@ async def test_the_servers_own_wait_is_kept(server: ModelDriver, model: ChatComp
 
 
 @pytest.mark.parametrize("wait", ["soon", "-1", "nan", "Wed, 21 Oct 2026 07:28:00 GMT", "0"])
-async def test_a_wait_that_is_none_is_ours(
+async def test_an_invalid_retry_after_uses_the_backoff(
     server: ModelDriver, model: ChatCompletions, wait: str
 ) -> None:
     busy = Script(status=429, body=error_body(), headers={"Retry-After": wait})
@@ -346,7 +344,7 @@ async def test_a_wait_that_is_none_is_ours(
 
 
 @pytest.mark.parametrize("wait", ["60", "inf"])
-async def test_a_wait_beyond_the_deadline_is_not_waited(
+async def test_a_retry_after_beyond_the_deadline_fails_at_once(
     server: ModelDriver, opened: Open, wait: str
 ) -> None:
     """The person is told at once rather than at the end."""
@@ -356,14 +354,14 @@ async def test_a_wait_beyond_the_deadline_is_not_waited(
         assert type((await failure(model))[1]) is ModelBusy
 
 
-async def test_nobody_listens(opened: Open) -> None:
+async def test_a_refused_connection_is_unreachable(opened: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     async with opened(base_url=f"http://127.0.0.1:{port}/v1", api_key="x") as model:
         assert type((await failure(model))[1]) is ModelUnreachable
 
 
-async def test_a_connection_that_breaks_before_the_answer_is_tried_twice_more(
+async def test_a_broken_connection_is_retried_twice(
     opened: Open,
 ) -> None:
     connections = 0
@@ -387,7 +385,7 @@ async def test_a_connection_that_breaks_before_the_answer_is_tried_twice_more(
     ("ours", "theirs"),
     [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")],
 )
-async def test_the_limit_goes_by_its_other_name_once_that_is_known(
+async def test_the_other_name_of_the_limit_is_remembered(
     server: ModelDriver, opened: Open, ours: str, theirs: str
 ) -> None:
     await server.change(tokens_parameter=theirs)
@@ -399,7 +397,7 @@ async def test_the_limit_goes_by_its_other_name_once_that_is_known(
 
 
 @pytest.mark.parametrize("key", ["token", "x"])
-async def test_the_name_is_found_whatever_is_left_out_of_the_log(
+async def test_the_name_is_found_despite_redaction(
     server: ModelDriver, opened: Open, key: str
 ) -> None:
     """A key that is part of the name, a conversation about that very option."""
@@ -409,7 +407,7 @@ async def test_the_name_is_found_whatever_is_left_out_of_the_log(
         assert (await asked(model, prompt))[0].startswith("You said")
 
 
-async def test_a_server_that_refuses_both_names_is_asked_twice(
+async def test_a_server_that_refuses_both_names_gets_two_requests(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
     refusals = [
@@ -421,7 +419,7 @@ async def test_a_server_that_refuses_both_names_is_asked_twice(
     assert len(await server.completions()) == 2
 
 
-async def test_usage_is_not_asked_for_where_that_is_refused(
+async def test_a_refused_usage_option_is_left_out(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
     await server.change(takes_stream_options=False)
@@ -431,7 +429,7 @@ async def test_usage_is_not_asked_for_where_that_is_refused(
     assert given == [True, False, False]
 
 
-async def test_each_model_behind_a_server_is_asked_in_its_own_form(
+async def test_each_model_of_a_server_keeps_its_own_request_shape(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
     for name in ("old", "new", "old", "new"):
@@ -450,7 +448,7 @@ async def test_each_model_gets_options_of_its_own(server: ModelDriver, opened: O
     assert ["top_p" in one.body for one in await server.completions()] == [False, True]
 
 
-async def test_both_may_have_to_change_at_once(server: ModelDriver, model: ChatCompletions) -> None:
+async def test_two_options_may_change_at_once(server: ModelDriver, model: ChatCompletions) -> None:
     await server.change(takes_stream_options=False, tokens_parameter="max_tokens")
     assert (await asked(model))[0].startswith("You said")
     assert len(await server.completions()) == 3
@@ -481,7 +479,7 @@ async def test_the_models_are_those_that_the_api_lists(
         (Script(body={"data": [{"id": "a"}], "more": "x" * 5000}), ModelFailed),
     ],
 )
-async def test_a_list_that_cannot_be_read_is_an_error_of_ours(
+async def test_an_unreadable_list_is_a_model_error(
     server: ModelDriver,
     model: ChatCompletions,
     monkeypatch: pytest.MonkeyPatch,
@@ -496,7 +494,7 @@ async def test_a_list_that_cannot_be_read_is_an_error_of_ours(
     assert len(await server.requests()) == 1, "and nobody asks again"
 
 
-async def test_a_list_that_does_not_come_is_waited_for_so_long(
+async def test_a_list_has_a_deadline(
     server: ModelDriver, model: ChatCompletions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_module, "LIST_SECONDS", SOON)
@@ -544,7 +542,7 @@ async def test_a_list_that_does_not_come_is_waited_for_so_long(
     ],
     ids=lambda one: repr(one)[:60] if not isinstance(one, Script) else "script",
 )
-async def test_a_partial_is_never_taken_for_a_whole(
+async def test_a_partial_answer_is_never_complete(
     server: ModelDriver, model: ChatCompletions, script: Script, text: str, kind: type[ModelError]
 ) -> None:
     """What came is kept, the error says what it lacks, and it is not asked again."""
@@ -555,7 +553,7 @@ async def test_a_partial_is_never_taken_for_a_whole(
 
 
 @pytest.mark.parametrize("script", [Script(body=""), raw()], ids=["script", "raw"])
-async def test_an_empty_body_is_asked_once_more_without_a_system_turn(
+async def test_an_empty_body_is_retried_without_a_system_turn(
     server: ModelDriver, model: ChatCompletions, script: Script
 ) -> None:
     """Not remembered if it does not help, nor tried if the model has accepted a system turn."""
@@ -635,7 +633,7 @@ async def test_a_stall_within_the_stream(server: ModelDriver, opened: Open) -> N
     await server.next_request(outcomes=["disconnected"])
 
 
-async def test_a_model_that_thinks_aloud_does_not_stall(server: ModelDriver, opened: Open) -> None:
+async def test_streamed_reasoning_is_not_a_stall(server: ModelDriver, opened: Open) -> None:
     """Reasoning counts as a sign of life although nobody sees it."""
     thoughts = [b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' for _ in range(25)]
     await server.reply(raw(*thoughts, data("fine", "stop"), chunks_per_second=10))
@@ -659,7 +657,7 @@ async def test_an_endless_trickle_of_nothing_is_a_stall(server: ModelDriver, ope
         assert type((await failure(model))[1]) is ModelTimeout
 
 
-async def test_a_body_that_stays_open_after_its_end_is_whole(
+async def test_a_body_left_open_after_its_end_is_complete(
     server: ModelDriver, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some proxies hold the connection; the answer was complete with [DONE]."""
@@ -693,9 +691,7 @@ async def test_the_key_is_in_no_error_and_no_log(
     assert "Incorrect key (key) or (key) or (key) given" in str(error)
 
 
-async def test_the_key_that_is_really_refused_is_not_shown(
-    server: ModelDriver, opened: Open
-) -> None:
+async def test_a_refused_key_is_not_shown(server: ModelDriver, opened: Open) -> None:
     key = "sk-wrong-abcdefghijklmnop-1234"
     async with opened(api_key=key) as model:
         _, error = await failure(model)
@@ -768,7 +764,7 @@ async def test_a_prompt_too_long_is_understood_in_any_shape(
 @pytest.mark.parametrize(
     "garbage", [b'data: {"error": {"message": "no"}}\n\n', b"data: {bad\n\n", b"<html>\n"]
 )
-async def test_what_comes_in_one_read_with_a_failure_is_kept(
+async def test_text_read_together_with_a_failure_is_kept(
     server: ModelDriver, model: ChatCompletions, garbage: bytes
 ) -> None:
     await server.reply(raw(data("One, ") + data("two") + garbage))
@@ -781,7 +777,7 @@ async def test_what_comes_in_one_read_with_a_failure_is_kept(
     ("reason", "expected"),
     [("max_tokens", OutputTruncated), ("error", ModelCut), ("SAFETY", ContentFiltered)],
 )
-async def test_other_servers_words_for_the_end_are_understood(
+async def test_finish_reasons_of_other_servers_are_recognised(
     server: ModelDriver, model: ChatCompletions, reason: str, expected: type[ModelError]
 ) -> None:
     await server.reply(Script(text="One", finish_reason=reason))
@@ -796,7 +792,7 @@ async def test_other_servers_words_for_the_end_are_understood(
         (429, "You exceeded your current quota, please check your plan", ModelQuotaExceeded),
     ],
 )
-async def test_other_servers_words_for_a_failure_are_understood(
+async def test_error_reasons_of_other_servers_are_recognised(
     server: ModelDriver,
     model: ChatCompletions,
     status: int,
@@ -808,7 +804,7 @@ async def test_other_servers_words_for_a_failure_are_understood(
     assert len(await server.completions()) == 1
 
 
-async def test_a_status_within_a_stream_counts_as_one(
+async def test_a_status_in_a_stream_counts_as_the_status(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
     await server.reply(raw(b'data: {"error": {"message": "slow down", "code": 429}}\n\n'))
@@ -826,7 +822,7 @@ async def test_a_status_within_a_stream_counts_as_one(
     ],
     ids=lambda problem: str(problem)[:20],
 )
-async def test_an_error_within_a_stream_may_say_anything(
+async def test_an_error_in_a_stream_may_have_any_text(
     server: ModelDriver, model: ChatCompletions, problem: dict[str, Any]
 ) -> None:
     await server.reply(
@@ -841,7 +837,7 @@ async def test_an_error_within_a_stream_may_say_anything(
     ("begun", "kind"),
     [("", ModelContextExceeded), ("So", OutputTruncated)],
 )
-async def test_a_context_that_fills_up_within_an_answer_is_its_end(
+async def test_a_context_that_fills_up_mid_answer_truncates_it(
     server: ModelDriver, model: ChatCompletions, begun: str, kind: type[ModelError]
 ) -> None:
     """Who asks once more with less would say the beginning twice."""
@@ -901,7 +897,7 @@ async def test_the_log_says_how_a_stream_ended(
     assert (await logged(model, caplog))[-1].startswith(f"Request of {QUESTION_ID} {end}")
 
 
-async def test_the_log_says_where_a_stream_is_left(
+async def test_the_log_says_when_a_stream_is_left(
     server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "bot")
@@ -914,7 +910,7 @@ async def test_the_log_says_where_a_stream_is_left(
     assert caplog.messages[-1] == f"Request of {QUESTION_ID} left before its end"
 
 
-async def test_without_debug_the_log_says_nothing_of_a_request(
+async def test_requests_are_logged_only_at_debug(
     server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture
 ) -> None:
     await server.reply("It is not green.")
@@ -1024,7 +1020,7 @@ async def asking(answer: Answer, **changes: Any) -> AsyncIterator[ChatCompletion
     ],
     ids=lambda one: one.__name__ if isinstance(one, type) else "",
 )
-async def test_whatever_a_server_sends_it_ends_in_time_in_an_error_of_ours(
+async def test_random_bytes_end_in_time_in_a_model_error(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: type[ModelError]
 ) -> None:
     monkeypatch.setattr(http_errors, "BODY_SECONDS", 0.3)
@@ -1045,12 +1041,12 @@ async def test_a_reset_before_the_answer(server: ModelDriver) -> None:
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "a..b", f"{'x' * 70}.invalid", "[::1]:1"])
-async def test_a_host_that_is_none(server: ModelDriver, opened: Open, host: str) -> None:
+async def test_an_unknown_host_is_unreachable(server: ModelDriver, opened: Open, host: str) -> None:
     async with opened(base_url=f"http://{host}/v1", api_key="x") as model:
         assert isinstance((await failure(model))[1], ModelUnreachable | ModelFailed)
 
 
-async def test_tls_where_there_is_none(server: ModelDriver, opened: Open) -> None:
+async def test_tls_to_a_plain_server_is_unreachable(server: ModelDriver, opened: Open) -> None:
     url = server.base_url.replace("http:", "https:")
     async with opened(base_url=url, api_key="x") as model:
         assert type((await failure(model))[1]) is ModelUnreachable
@@ -1067,7 +1063,7 @@ def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContex
     return context
 
 
-async def test_tls_that_breaks_within_the_stream(
+async def test_tls_that_breaks_mid_stream_is_an_interruption(
     server: ModelDriver, opened: Open, server_tls: ssl.SSLContext
 ) -> None:
     """What came before the record that does not decrypt is kept."""
@@ -1089,7 +1085,7 @@ async def test_tls_that_breaks_within_the_stream(
     assert (text, type(error)) == ("so", ModelCut)
 
 
-async def test_a_redirect_does_not_take_the_conversation_elsewhere(
+async def test_a_redirect_is_not_followed(
     server: ModelDriver,
 ) -> None:
     """Nor is it asked for again: the address is wrong, and the operator reads so."""
@@ -1110,9 +1106,7 @@ async def test_a_redirect_does_not_take_the_conversation_elsewhere(
 
 
 @pytest.mark.parametrize("size", [1, 7, 999, 100_000])
-async def test_a_text_beyond_the_limit_is_cut_there(
-    server: ModelDriver, opened: Open, size: int
-) -> None:
+async def test_text_beyond_the_limit_is_cut(server: ModelDriver, opened: Open, size: int) -> None:
     """For servers that ignore the limit; the connection is closed."""
     await server.reply(Script(text="x" * 100_000, chunk_size=size))
     async with opened(reply_tokens=20) as model:
@@ -1122,7 +1116,7 @@ async def test_a_text_beyond_the_limit_is_cut_there(
         await server.next_request(outcomes=["disconnected"])
 
 
-async def test_a_text_of_just_the_limit_is_whole(server: ModelDriver, opened: Open) -> None:
+async def test_text_of_exactly_the_limit_is_complete(server: ModelDriver, opened: Open) -> None:
     await server.reply("x" * 160)
     async with opened(reply_tokens=20) as model:
         assert (await asked(model))[0] == "x" * 160
@@ -1142,7 +1136,7 @@ FINISHED = data("fine") + b'data: {"choices":[{"delta":{},"finish_reason":"stop"
         sent(OK + FINISHED + b"data: [DONE]\n\n" + data("more") + b"data: {nonsense\n\n"),
     ],
 )
-async def test_what_comes_after_the_end_does_not_unmake_it(
+async def test_events_after_the_end_change_nothing(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
     """An answer that came to its end is whole whatever the connection does then."""
@@ -1151,13 +1145,13 @@ async def test_what_comes_after_the_end_does_not_unmake_it(
         assert (await asked(model))[0] == "fine"
 
 
-async def test_text_after_an_end_needs_another(server: ModelDriver) -> None:
+async def test_text_after_an_end_needs_another_end(server: ModelDriver) -> None:
     async with asking(sent(OK + FINISHED + data(", but"))) as model:
         text, error = await failure(model)
     assert (text, type(error)) == ("fine, but", ModelCut)
 
 
-async def test_a_question_is_put_four_times_at_most(
+async def test_a_question_gets_at_most_four_requests(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
     """Also where the form of the request changes twice and the API is busy in between."""
@@ -1172,7 +1166,7 @@ async def test_a_question_is_put_four_times_at_most(
 
 
 @pytest.mark.parametrize("where", ["code", "type", "param", "message"])
-async def test_an_echo_is_left_out_wherever_and_however_it_stands(
+async def test_an_echo_of_the_request_is_redacted_everywhere(
     server: ModelDriver, model: ChatCompletions, where: str
 ) -> None:
     """Escaped as JSON does it, in capitals, in any field."""
@@ -1186,7 +1180,7 @@ async def test_an_echo_is_left_out_wherever_and_however_it_stands(
         assert "비밀" not in str(error)
 
 
-async def test_an_echo_in_a_body_without_a_message_is_left_out(
+async def test_an_echo_in_a_body_without_a_message_is_redacted(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
     prompt = Prompt((Turn(Role.USER, "나의 비밀 행성은\n왜 초록색인가요?"),), 20, 0, 100)
@@ -1201,14 +1195,14 @@ async def test_an_echo_in_a_body_without_a_message_is_left_out(
 # Any bytes
 
 
-async def test_a_stream_cut_anywhere_is_no_whole() -> None:
+async def test_a_stream_cut_anywhere_is_incomplete() -> None:
     """In both framings; scripts try each byte."""
     counts = await cut_at_each_byte(step=41)
     assert counts["failures"] == []
     assert counts["endings"]["whole"] < counts["endings"]["ModelCut"]
 
 
-async def test_a_garbled_stream_gives_clean_text_or_an_error_of_ours() -> None:
+async def test_a_garbled_stream_gives_clean_text_or_a_model_error() -> None:
     """Some hundreds; scripts try thousands."""
     counts = await garbled_streams(tries=600, seed=7)
     assert counts["failures"] == []

@@ -35,7 +35,7 @@ def told(**fields: object) -> date | None:
     return model.shutdown
 
 
-def test_names_in_the_order_of_the_api_each_once() -> None:
+def test_names_are_unique_in_the_order_of_the_api() -> None:
     entries = [{"id": "b"}, {"id": "org/a:1", "shutdown_date": None}, {"id": "b", "x": 1}]
     expected = [ListedModel("b"), ListedModel("org/a:1")]
     assert read({"object": "list", "data": entries}) == expected
@@ -49,20 +49,20 @@ def test_names_in_the_order_of_the_api_each_once() -> None:
         *({"id": "x" * 201}, {"id": "a\n"}, {"name": "m"}),
     ],
 )
-def test_what_is_no_model_is_left_out(entry: object) -> None:
+def test_malformed_models_are_left_out(entry: object) -> None:
     assert read({"data": [entry, {"id": "m"}]}) == [ListedModel("m")]
 
 
 @pytest.mark.parametrize(
     "answer", ["null", "5", '"m"', "{}", '{"data": {"id": "m"}}', "", "<html>"]
 )
-def test_what_is_no_list_is_an_error(answer: str) -> None:
+def test_a_malformed_list_is_an_error(answer: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # whichever it is
         listed_models(answer.encode())
 
 
 @pytest.mark.parametrize("answer", [b"[" * 100_000, b"\xff\xfe\xfd", b"1" * 5000])
-def test_what_breaks_a_parser_is_an_error(answer: bytes) -> None:
+def test_json_that_breaks_the_parser_is_an_error(answer: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # whichever it is
         listed_models(answer)
 
@@ -86,7 +86,7 @@ def test_a_million_entries_are_bounded() -> None:
         ("deprecation", {"fine_tune": 5, "inference": NOON}),
     ],
 )
-def test_the_date_in_the_words_of_several_apis(field: str, value: object) -> None:
+def test_dates_of_several_apis_are_read(field: str, value: object) -> None:
     assert told(**{field: value}) == DAY
 
 
@@ -97,7 +97,7 @@ def test_the_date_in_the_words_of_several_apis(field: str, value: object) -> Non
         *(float("inf"), float("nan"), "0001-01-01T00:00:00+14:00", "9999-12-31"),
     ],
 )
-def test_what_is_no_date_is_none(value: object) -> None:
+def test_a_malformed_date_is_none(value: object) -> None:
     assert told(shutdown_date=value) is None
     assert told(shutdown_date=value, deprecation="2027-01-31") == DAY, "the next field counts"
 
@@ -142,7 +142,7 @@ def test_any_json_is_a_list_or_a_value_error(value: Any) -> None:
         {"id": "m", "type": "rerank"},
     ],
 )
-def test_what_cannot_chat_is_left_out(entry: dict[str, object]) -> None:
+def test_models_that_cannot_chat_are_left_out(entry: dict[str, object]) -> None:
     assert read([entry]) == []
 
 
@@ -162,5 +162,5 @@ def test_what_cannot_chat_is_left_out(entry: dict[str, object]) -> None:
         {"id": "gpt-image-chat", "architecture": {"output_modalities": ["image", "text"]}},
     ],
 )
-def test_what_may_chat_is_listed(entry: dict[str, object]) -> None:
+def test_models_that_may_chat_are_listed(entry: dict[str, object]) -> None:
     assert [model.name for model in read([entry])] == [entry["id"]]

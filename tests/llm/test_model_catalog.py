@@ -1,4 +1,4 @@
-"""Which models may be chosen, by a list that is asked for now and then."""
+"""The models that people may choose, by a list that is refreshed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def ready(says: Sequence[ListedModel] | ModelFailed = Api.says) -> Api:
     return api
 
 
-async def test_the_default_comes_first_and_is_there_before_anything_is_known() -> None:
+async def test_the_default_is_first_and_always_offered() -> None:
     async with ModelCatalog("d", (), ready()) as models:
         assert (models.names, models.known) == (("d",), False)
         await models.refresh(PATIENT)
@@ -44,7 +44,7 @@ async def test_the_default_comes_first_and_is_there_before_anything_is_known() -
         assert [models.shutdown_of(name) for name in ("a", "b", "d")] == [DAY, None, None]
 
 
-async def test_what_the_operator_gives_stands_and_the_api_tells_dates_alone() -> None:
+async def test_the_operators_list_wins_and_the_api_adds_dates() -> None:
     async with ModelCatalog("d", ("a", "d"), ready()) as models:
         assert (models.names, models.known) == (("d", "a"), True)
         await models.refresh(PATIENT)
@@ -52,7 +52,7 @@ async def test_what_the_operator_gives_stands_and_the_api_tells_dates_alone() ->
         assert models.shutdown_of("a") == DAY
 
 
-async def test_who_comes_meanwhile_waits_for_the_same_answer() -> None:
+async def test_concurrent_readers_share_one_request() -> None:
     api = Api()
     async with ModelCatalog("d", (), api) as models:
         looks = [asyncio.create_task(models.refresh(PATIENT)) for _ in range(5)]
@@ -63,7 +63,7 @@ async def test_who_comes_meanwhile_waits_for_the_same_answer() -> None:
         assert models.names == ("d", "a", "b")
 
 
-async def test_who_cannot_wait_leaves_and_the_look_goes_on() -> None:
+async def test_a_cancelled_reader_does_not_cancel_the_request() -> None:
     api = Api()
     async with ModelCatalog("d", (), api) as models:
         await models.refresh(0.01)
@@ -76,7 +76,7 @@ async def test_who_cannot_wait_leaves_and_the_look_goes_on() -> None:
         assert (models.known, api.asked) == (True, 1)
 
 
-async def test_it_is_asked_again_when_what_it_said_is_old() -> None:
+async def test_an_old_list_is_requested_again() -> None:
     api, clock = ready(), Clock()
     async with ModelCatalog("d", (), api, clock=clock) as models:
         await models.refresh(PATIENT)
@@ -89,7 +89,7 @@ async def test_it_is_asked_again_when_what_it_said_is_old() -> None:
         assert models.names == ("d", "c")
 
 
-async def test_a_failure_leaves_what_is_known_and_is_not_repeated_at_once() -> None:
+async def test_a_failure_keeps_the_list_and_backs_off() -> None:
     api, clock = ready(), Clock()
     async with ModelCatalog("d", (), api, clock=clock) as models:
         await models.refresh(PATIENT)
@@ -103,7 +103,7 @@ async def test_a_failure_leaves_what_is_known_and_is_not_repeated_at_once() -> N
         assert api.asked == 3
 
 
-async def test_a_look_ends_with_the_block() -> None:
+async def test_closing_ends_the_request() -> None:
     api = Api()
     async with ModelCatalog("d", (), api) as models:
         await models.refresh(0.01)

@@ -30,7 +30,7 @@ def test_the_price_is_for_a_million_tokens_in_and_out() -> None:
         ("1234567.891", "$1,234,567.89"),
     ],
 )
-def test_an_amount_as_people_read_it(amount: str, shown: str) -> None:
+def test_amounts_are_readable(amount: str, shown: str) -> None:
     assert PRICES.shown(Decimal(amount)) == shown
 
 
@@ -38,18 +38,18 @@ def test_an_amount_as_people_read_it(amount: str, shown: str) -> None:
     ("currency", "shown"),
     [("€", "€2.50"), ("EUR", "2.50 EUR"), ("원", "2.50 원"), ("US$", "2.50 US$")],
 )
-def test_a_sign_stands_before_and_a_word_behind(currency: str, shown: str) -> None:
+def test_a_currency_sign_precedes_and_a_word_follows(currency: str, shown: str) -> None:
     assert Prices({}, currency).shown(Decimal("2.5")) == shown
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "5", "null", "", '{"m": [1, 1e999999]}'])
-def test_what_gives_no_prices_is_an_error(text: str) -> None:
+def test_malformed_prices_are_an_error(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # whichever it is
         read_prices(text)
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
-def test_a_cost_is_that_of_its_parts(prompt: int, completion: int) -> None:
+def test_a_cost_is_the_sum_of_its_parts(prompt: int, completion: int) -> None:
     whole = PRICES.cost("m", prompt, completion)
     parts = PRICES.cost("m", prompt, 0), PRICES.cost("m", 0, completion)
     assert whole == sum(filter(None, parts), Decimal())

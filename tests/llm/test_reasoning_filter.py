@@ -82,7 +82,7 @@ def test_reasoning_in_front_is_left_out(said: str, answer: str) -> None:
         ("<think>hm</think>Then\n</think>\nyes", "Then\n</think>\nyes"),
     ],
 )
-def test_what_only_a_closing_tag_ends_is_taken_back(said: str, answer: str) -> None:
+def test_text_before_a_lone_closing_tag_is_removed(said: str, answer: str) -> None:
     assert shown(said) == answer
     assert shown(*said) == answer
     assert shown(*said) == answer, "cut everywhere"
@@ -102,7 +102,7 @@ def test_what_only_a_closing_tag_ends_is_taken_back(said: str, answer: str) -> N
         ("```a```\n<think>hm</think>a", "```a```\na"),
     ],
 )
-def test_reasoning_within_an_answer_is_left_out(said: str, answer: str) -> None:
+def test_reasoning_inside_an_answer_is_left_out(said: str, answer: str) -> None:
     assert shown(said) == answer
     assert shown(*said) == answer, "cut everywhere"
 
@@ -121,13 +121,13 @@ def test_reasoning_within_an_answer_is_left_out(said: str, answer: str) -> None:
         "a\n<thinker>",
     ],
 )
-def test_what_is_none_stays(said: str) -> None:
+def test_text_that_is_not_reasoning_stays(said: str) -> None:
     """A tag that is told of, is in code, or is not closed soon enough."""
     assert shown(said) == said
     assert shown(*said) == said, "cut everywhere"
 
 
-def test_the_end_of_an_answer_is_not_held_for_ever() -> None:
+def test_the_end_of_an_answer_is_released() -> None:
     reasoning = ReasoningFilter()
     assert reasoning.write("a\n<think>") == "a\n"
     assert reasoning.write(LONG) == ""
@@ -141,7 +141,7 @@ def test_how_the_text_is_cut_does_not_matter(said: str, data: st.DataObject) -> 
     assert shown(said[:cut], said[cut:]) == shown(*said) == shown(said)
 
 
-def test_an_answer_is_not_held_back() -> None:
+def test_an_answer_is_passed_on_at_once() -> None:
     """Each piece of an answer comes out as it goes in: people see it at once."""
     reasoning = ReasoningFilter()
     assert [reasoning.write(piece) for piece in ("<think>a</think>", "b", " ", "<think>")] == [
@@ -153,7 +153,7 @@ def test_an_answer_is_not_held_back() -> None:
     assert reasoning.end() == ""
 
 
-def test_blanks_without_end_are_not_kept() -> None:
+def test_endless_blanks_are_not_buffered() -> None:
     """The last thousand are, so that an answer may be indented."""
     reasoning = ReasoningFilter()
     began = time.process_time()

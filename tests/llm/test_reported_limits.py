@@ -1,4 +1,4 @@
-"""What the refusals of real servers say about the size of a request."""
+"""The limits that refusals of real servers report."""
 
 import json
 
@@ -213,9 +213,7 @@ def refused(status: int, message: str) -> ModelError:
         (413, "Payload Too Large", NO_REPORTED_LIMITS),
     ],
 )
-def test_a_refusal_as_too_long_tells_the_window(
-    status: int, message: str, reported: ReportedLimits
-) -> None:
+def test_a_refusal_reports_the_window(status: int, message: str, reported: ReportedLimits) -> None:
     error = refused(status, message)
     assert type(error) is ModelContextExceeded
     assert error.reported == reported
@@ -231,7 +229,7 @@ def test_a_refusal_as_too_long_tells_the_window(
         ("max_completion_tokens is too large: 2000", 2000),
     ],
 )
-def test_a_refusal_of_the_reply_limit_alone_tells_that(message: str, reply: int) -> None:
+def test_a_refusal_reports_the_reply_limit(message: str, reply: int) -> None:
     error = refused(400, message)
     assert type(error) is ModelReplyTooLong
     assert error.reported == ReportedLimits(reply=reply)
@@ -271,13 +269,11 @@ def test_a_refusal_of_the_reply_limit_alone_tells_that(message: str, reply: int)
         (500, "context deadline exceeded: 3000 ms, request 4096", ModelFailed),
     ],
 )
-def test_other_refusals_are_none_of_the_length(
-    status: int, message: str, kind: type[ModelError]
-) -> None:
+def test_other_refusals_report_no_window(status: int, message: str, kind: type[ModelError]) -> None:
     assert type(refused(status, message)) is kind
 
 
-def test_the_window_may_stand_in_a_field_of_its_own() -> None:
+def test_the_window_may_be_in_its_own_field() -> None:
     fields = {"n_prompt_tokens": 4133, "n_ctx": 4096}
     assert reported_limits("too large", fields) == ReportedLimits(4096, 4133)
     assert (
@@ -286,7 +282,7 @@ def test_the_window_may_stand_in_a_field_of_its_own() -> None:
     )
 
 
-def test_a_number_below_every_window_is_none() -> None:
+def test_a_number_below_every_window_is_ignored() -> None:
     assert reported_limits("the context is 12 tokens", {}) == NO_REPORTED_LIMITS
 
 
@@ -301,5 +297,5 @@ def test_a_number_below_every_window_is_none() -> None:
         ("700 tokens, 300 allowed", False),  # The request was far larger.
     ],
 )
-def test_two_counts_of_tokens_tell_of_the_length_in_any_words(message: str, named: bool) -> None:
+def test_two_token_counts_mean_too_long_in_any_wording(message: str, named: bool) -> None:
     assert names_counts(message, PROMPT_TOKENS) is named

@@ -1,4 +1,4 @@
-"""The body of a request, whose pictures are put in as it is sent."""
+"""The body of a request, which reads its pictures as it is sent."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from bot.llm.request_body import PIECE, RequestBody
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 5])
-async def test_pictures_stand_in_it_as_base64_and_its_length_is_known(size: int) -> None:
+async def test_pictures_are_sent_as_base64_with_a_known_length(size: int) -> None:
     pictures = [bytes(range(256)) * (size // 256) + bytes(size % 256), b"another"]
     images = tuple(Image(data, "image/png") for data in pictures)
     turns = [Turn(Role.SYSTEM, 'Be "brief" 항구'), Turn(Role.USER, "⟦a⟧\ud800 What?", images)]
@@ -31,7 +31,7 @@ async def test_pictures_stand_in_it_as_base64_and_its_length_is_known(size: int)
     assert b"".join([piece async for piece in body]) == sent, "a retry sends it again"
 
 
-async def test_pictures_that_are_let_go_meanwhile_are_sent_whole() -> None:
+async def test_released_pictures_are_still_sent_whole() -> None:
     """An API may answer before it has read all of them; the length is promised already."""
     images = (Image(b"one", "image/png"), Image(b"two", "image/png"))
     body = RequestBody([Turn(Role.USER, "What?", images)], {})

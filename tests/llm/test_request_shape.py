@@ -1,4 +1,4 @@
-"""The shape of requests is kept for each model, and a suspicion is doubted once."""
+"""Each model keeps its request shape, and a guess about it is tested once."""
 
 import asyncio
 from dataclasses import replace
@@ -29,7 +29,7 @@ def test_each_model_keeps_its_own_shape() -> None:
     run_virtually(scene())
 
 
-def test_a_system_turn_that_was_left_out_on_suspicion_is_tried_again_once() -> None:
+def test_a_guessed_missing_system_turn_is_tried_again_once() -> None:
     async def scene() -> None:
         shapes, bare = RequestShapes("max_tokens"), FIRST.without_system_turn()
         shapes.keep("a", bare, suspected=True)
@@ -44,7 +44,7 @@ def test_a_system_turn_that_was_left_out_on_suspicion_is_tried_again_once() -> N
     run_virtually(scene())
 
 
-def test_a_system_turn_that_is_accepted_ends_the_suspicion() -> None:
+def test_an_accepted_system_turn_ends_the_guess() -> None:
     async def scene() -> None:
         shapes = RequestShapes("max_tokens")
         shapes.keep("a", FIRST.without_system_turn(), suspected=True)

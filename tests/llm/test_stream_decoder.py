@@ -1,4 +1,4 @@
-"""The decoder: bytes however they arrive, whatever they hold."""
+"""The decoder of event streams: any bytes, in any pieces."""
 
 import contextlib
 import json
@@ -54,7 +54,7 @@ WHOLE = (
 )
 
 
-def test_a_healthy_stream() -> None:
+def test_a_healthy_stream_is_decoded() -> None:
     chunks = decoded(WHOLE)
     assert said(chunks) == "안녕 🎉 é"
     assert chunks[-2].finish_reason == "stop"
@@ -140,7 +140,7 @@ def test_garbled_bytes_end_alike_however_they_are_cut(stream: bytes, data: st.Da
         {},
     ],
 )
-def test_events_that_say_nothing_are_nothing(odd: object) -> None:
+def test_empty_events_are_ignored(odd: object) -> None:
     assert decoded(event(odd)) == [Chunk()]
 
 
@@ -156,7 +156,7 @@ def test_events_that_say_nothing_are_nothing(odd: object) -> None:
         ({"content": "\ufeffa"}, "\ufeffa"),
     ],
 )
-def test_text_in_odd_forms(fields: dict[str, Any], text: str) -> None:
+def test_text_of_odd_shapes_is_decoded(fields: dict[str, Any], text: str) -> None:
     escaped = b"data: " + json.dumps(delta(**fields)).encode() + b"\n\n"
     assert said(decoded(escaped)) == text
 
@@ -172,14 +172,14 @@ def test_a_surrogate_pair_in_two_chunks_is_one_character() -> None:
 PAIR = (rb"\ud83c", rb"\udf89")
 
 
-def test_reasoning_is_noticed_and_left_out() -> None:
+def test_reasoning_is_reported_and_left_out() -> None:
     """So that a model that thinks for long is not taken for one that stalls."""
     stream = event(delta(reasoning_content="hm")) + event(delta(reasoning="hm"))
     stream += event(delta(reasoning_details=[{"type": "reasoning.encrypted", "data": "aG0="}]))
     assert decoded(stream) == [Chunk(reasoning=True)] * 3
 
 
-def test_a_part_that_is_reasoning_is_noticed_and_left_out() -> None:
+def test_a_reasoning_part_is_reported_and_left_out() -> None:
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
     for thought in (thinking, {"type": "reasoning", "text": "hm"}):
         assert decoded(event(delta(content=[thought]))) == [Chunk(reasoning=True)]
@@ -191,17 +191,17 @@ def test_an_event_over_several_data_lines() -> None:
     assert said(decoded(b'data: {"choices":\ndata: [{"delta":{"content":"a"}}]}\n\n')) == "a"
 
 
-def test_a_line_end_that_is_cut_in_two_is_one() -> None:
+def test_a_split_line_end_is_one() -> None:
     """Else the event would end in the middle."""
     pieces = (b'data: {"choices":\r', b'\ndata: [{"delta":{"content":"a"}}]}\r', b"\n\r\n")
     assert said(decoded(*pieces)) == "a"
 
 
-def test_a_last_line_without_its_end() -> None:
+def test_a_last_line_without_a_line_end_counts() -> None:
     assert said(decoded(event(delta(content="a")).rstrip())) == "a"
 
 
-def test_plain_json_in_the_place_of_a_stream_is_one_chunk() -> None:
+def test_plain_json_instead_of_a_stream_is_one_chunk() -> None:
     whole = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
     data = json.dumps(whole, indent=1).encode()
     assert decoded(b" \n" + data) == [Chunk(text="a", finish_reason="stop")]
@@ -217,7 +217,7 @@ def test_plain_json_in_the_place_of_a_stream_is_one_chunk() -> None:
         (7, {"message": "7"}),
     ],
 )
-def test_an_error_within_the_stream(problem: object, error: object) -> None:
+def test_an_error_event_is_an_error(problem: object, error: object) -> None:
     assert decoded(event({"error": problem})) == [Chunk(error=error)]  # type: ignore[arg-type]
 
 
@@ -227,13 +227,13 @@ def test_an_error_object_without_a_wrapping_is_an_error() -> None:
     assert decoded(event(problem)) == [Chunk(error=problem)]
 
 
-def test_counts_that_cannot_be_are_none() -> None:
+def test_impossible_counts_are_none() -> None:
     for count in (True, -5, 10**4000, 5.0, None):
         stream = event({"usage": {"prompt_tokens": 7, "completion_tokens": count}})
         assert decoded(stream) == [Chunk(usage=TokenUsage(7, 0))]
 
 
-def test_nothing_counts_behind_the_end() -> None:
+def test_nothing_counts_after_the_end() -> None:
     behind = event(delta(content="more")) + b"data: {nonsense\n\n"
     assert said(decoded(WHOLE + behind)) == said(decoded(WHOLE, behind)) == "안녕 🎉 é"
 
@@ -241,7 +241,7 @@ def test_nothing_counts_behind_the_end() -> None:
 @pytest.mark.parametrize(
     "piece", [b"x", b"data:\n", b'data: {"a":{},\n', b"data: [\n", b" ", b"{", b"\r"]
 )
-def test_a_stream_without_sense_costs_no_more_than_its_length(piece: bytes) -> None:
+def test_a_malformed_stream_costs_linear_time(piece: bytes) -> None:
     """A megabyte in small pieces takes a second or two, where its square would take hours."""
     decoder = StreamDecoder()
     began = time.process_time()
@@ -268,7 +268,7 @@ def test_a_stream_without_sense_costs_no_more_than_its_length(piece: bytes) -> N
     ],
     ids=lambda stream: repr(stream[:24]),
 )
-def test_what_is_no_stream_is_malformed(stream: bytes) -> None:
+def test_a_body_that_is_not_a_stream_is_malformed(stream: bytes) -> None:
     with pytest.raises(Malformed):
         decoded(stream)
 
@@ -280,7 +280,7 @@ def test_deeply_nested_text_is_text_or_malformed(depth: int) -> None:
     assert outcome(stream) in [("a", ""), ("", "Malformed")]
 
 
-def test_a_plain_answer_that_is_cut_is_no_json() -> None:
+def test_a_truncated_plain_answer_is_malformed() -> None:
     """The one thing that is a ValueError but not Malformed, beside numbers of absurd length."""
     with pytest.raises(json.JSONDecodeError):
         decoded(b'{"choices": [')
@@ -288,7 +288,7 @@ def test_a_plain_answer_that_is_cut_is_no_json() -> None:
         decoded(b"data: {" + b'"a": ' + b"9" * 5000 + b"}\n\n")
 
 
-def test_done_is_known_from_its_own_line_only() -> None:
+def test_done_needs_a_line_of_its_own() -> None:
     decoder = StreamDecoder()
     decoder.feed(event(delta(content="[DONE]")))
     assert not decoder.done

@@ -1,4 +1,4 @@
-"""What people see as one character is never torn."""
+"""A character that people see as one is never split."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bot.markdown.characters import is_boundary, last_boundary
         pytest.param("\u0600\u0661", id="Arabic number sign"),
     ],
 )
-def test_cluster_has_no_boundary_inside_and_one_at_each_end(cluster: str) -> None:
+def test_a_cluster_has_boundaries_only_at_its_ends(cluster: str) -> None:
     text = f"a{cluster}b"
     boundaries = [index for index in range(len(text) + 1) if is_boundary(text, index)]
     assert boundaries == [0, 1, len(text) - 1, len(text)]
@@ -50,11 +50,11 @@ def test_cluster_has_no_boundary_inside_and_one_at_each_end(cluster: str) -> Non
         "क त",
     ],
 )
-def test_characters_of_their_own_are_apart(text: str) -> None:
+def test_separate_characters_have_a_boundary(text: str) -> None:
     assert all(is_boundary(text, index) for index in range(len(text) + 1))
 
 
-def test_flags_are_told_apart_by_counting() -> None:
+def test_flags_are_pairs() -> None:
     flags = "\U0001f1e9\U0001f1ea" * 3
     assert [index for index in range(7) if is_boundary(flags, index)] == [0, 2, 4, 6]
 

@@ -1,4 +1,4 @@
-"""LaTeX in one line of Unicode, or not at all."""
+"""LaTeX becomes one line of Unicode or stays."""
 
 import pytest
 from hypothesis import given, settings
@@ -55,7 +55,7 @@ from bot.markdown.latex import to_unicode
         (r"x = 1 \tag{3}", "x = 1\u2003(3)"),
     ],
 )
-def test_what_unicode_has(source: str, shown: str) -> None:
+def test_latex_that_unicode_can_show(source: str, shown: str) -> None:
     assert to_unicode(source) == shown
 
 
@@ -89,7 +89,7 @@ def test_what_unicode_has(source: str, shown: str) -> None:
         *(command * 900 + "{2}" for command in (r"\sqrt", r"\not", r"\hat", r"\left", r"\frac")),
     ],
 )
-def test_what_unicode_has_not(source: str) -> None:
+def test_latex_that_unicode_cannot_show(source: str) -> None:
     assert to_unicode(source) is None
 
 
@@ -107,6 +107,6 @@ fragments = st.lists(
 
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(fragments)
-def test_any_source_is_told_in_one_line_or_not_at_all(source: str) -> None:
+def test_any_latex_becomes_one_line_or_stays(source: str) -> None:
     shown = to_unicode(source)
     assert shown is None or (shown == shown.strip() != "" and "\n" not in shown)

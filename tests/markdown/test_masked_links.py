@@ -1,4 +1,4 @@
-"""No link is masked without its host where Discord sees no code although Markdown does."""
+"""Every masked link shows its host if Discord does not see code there."""
 
 import itertools
 import re
@@ -66,7 +66,7 @@ def masked(text: str) -> Iterator[str]:
         (f"> ```\n> ```\n{EVIL}", f"> ```\n> \u200b\n> ```\n{TOLD}"),
     ],
 )
-def test_what_is_code_is_written_as_discord_reads_it(text: str, shown: str) -> None:
+def test_code_is_recognised_as_discord_does(text: str, shown: str) -> None:
     assert render(text) == shown
     assert render(shown) == shown
 
@@ -98,7 +98,7 @@ def test_what_is_code_is_written_as_discord_reads_it(text: str, shown: str) -> N
         f"[google.com\n]({' ' * 60}https://evil.example)",
     ],
 )
-def test_links_in_what_may_be_no_code_are_broken(text: str) -> None:
+def test_masked_links_in_doubtful_code_are_broken(text: str) -> None:
     shown = render(text)
     assert "](" not in shown
     assert shown.count("]\u2060(") == 1
@@ -114,7 +114,7 @@ def test_links_in_what_may_be_no_code_are_broken(text: str) -> None:
         f"> ```\n> {EVIL}\n> ```\n",
     ],
 )
-def test_links_in_code_that_discord_sees_stay(text: str) -> None:
+def test_links_in_code_stay(text: str) -> None:
     assert render(text) == text
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a model's Markdown, however it arrives."""
+"""A model's Markdown renders the same in any pieces."""
 
 import time
 from itertools import pairwise
@@ -105,26 +105,26 @@ print("$x$ &lt; | a | #### b")
 
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(markdown, st.lists(st.integers(1, 30), min_size=1, max_size=5))
-def test_the_same_comes_out_however_the_text_is_cut(text: str, sizes: list[int]) -> None:
+def test_output_does_not_depend_on_how_the_text_is_cut(text: str, sizes: list[int]) -> None:
     assert streamed(text, *sizes) == render(text)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(max_size=200), st.integers(1, 5))
-def test_any_text_comes_out_the_same_in_small_pieces(text: str, size: int) -> None:
+def test_any_text_renders_the_same_in_small_pieces(text: str, size: int) -> None:
     assert streamed(text, size) == render(text)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
-def test_a_whole_answer_is_the_same_in_pieces(size: int) -> None:
+def test_a_full_answer_renders_the_same_in_pieces(size: int) -> None:
     assert streamed(ANSWER, size) == render(ANSWER)
 
 
-def test_a_whole_answer() -> None:
+def test_a_full_answer() -> None:
     assert render(ANSWER) == SHOWN
 
 
-def test_what_is_rendered_renders_to_itself() -> None:
+def test_rendering_is_idempotent() -> None:
     """An answer that is found as it was shown is shown again without change."""
     once = render(ANSWER)
     assert render(once) == once
@@ -153,7 +153,7 @@ def test_what_is_rendered_renders_to_itself() -> None:
         "\u0301\u200d\x00\ufeff",
     ],
 )
-def test_what_discord_shows_as_it_is_stays(text: str) -> None:
+def test_markup_that_discord_shows_stays(text: str) -> None:
     assert render(text) == text
 
 
@@ -166,13 +166,13 @@ INVISIBLE = [
 
 
 @pytest.mark.parametrize("text", INVISIBLE)
-def test_what_shows_nothing_is_known_and_makes_no_message(text: str) -> None:
+def test_invisible_text_makes_no_message(text: str) -> None:
     assert not is_visible(text)
     assert split(render(text)) == []
 
 
 @pytest.mark.parametrize("rest", ["\u3164" * 3000, "\u2800\n" * 3000, "\n<br>\u200b" * 1000])
-def test_a_rest_that_shows_nothing_makes_no_message(rest: str) -> None:
+def test_an_invisible_rest_makes_no_message(rest: str) -> None:
     parts = split(render(f"Yes.\n\n{rest}"))
     assert len(parts) == 1
     assert is_visible(parts[0])
@@ -185,7 +185,7 @@ def test_a_rest_that_shows_nothing_makes_no_message(rest: str) -> None:
         *("####a", "- ", "```\na", "[](https://x.test)", "<T>", "&lt;", "\u3164" * 5000 + "a"),
     ],
 )
-def test_what_shows_something_is_visible(text: str) -> None:
+def test_visible_text_is_recognised(text: str) -> None:
     assert is_visible(text)
 
 
@@ -220,7 +220,7 @@ def test_code_is_not_changed(text: str) -> None:
         ("a ```py\ncode\n``` b\n#### after", "a ```py\ncode\n``` b\n**after**"),
     ],
 )
-def test_what_is_no_code_is_rendered(text: str, shown: str) -> None:
+def test_text_outside_of_code_is_rendered(text: str, shown: str) -> None:
     assert render(text) == shown
 
 
@@ -319,7 +319,7 @@ def test_entities_and_tags(text: str, shown: str) -> None:
         "[ ] <div>\n### <p>\n<section>\na\n</section>",
     ],
 )
-def test_a_tag_that_is_talked_about_stays(text: str) -> None:
+def test_a_tag_in_prose_stays(text: str) -> None:
     """No word of an answer is lost."""
     assert render(text) == text
     for size in (1, 2, 3, 7):
@@ -367,7 +367,7 @@ def test_tags_of_blocks(text: str, shown: str) -> None:
         ("- [ ] a\n  ===\n***\n===\n$$\\unknown$$\n===", None),
     ],
 )
-def test_a_line_begins_behind_a_break(text: str, shown: str | None) -> None:
+def test_a_line_begins_after_a_break(text: str, shown: str | None) -> None:
     once = render(text)
     assert shown is None or once == shown
     assert render(once) == once
@@ -381,7 +381,7 @@ def test_a_line_begins_behind_a_break(text: str, shown: str | None) -> None:
         "a <!-- note -->b <kbd>Ctrl</kbd> H<sub>2</sub>O <u>u</u>\n<!-- b\nc -->\n#### d",
     ],
 )
-def test_tags_come_out_the_same_wherever_they_are_cut(text: str) -> None:
+def test_tags_render_the_same_wherever_they_are_cut(text: str) -> None:
     shown = render(text)
     assert "<" not in shown
     assert render(shown) == shown
@@ -440,7 +440,7 @@ def test_tags_come_out_the_same_wherever_they_are_cut(text: str) -> None:
         ),
     ],
 )
-def test_links_say_where_they_lead(text: str, shown: str) -> None:
+def test_links_show_their_target(text: str, shown: str) -> None:
     assert render(text) == shown
     assert render(shown) == shown
     assert {streamed(text, at, len(text)) for at in range(len(text))} <= {shown}
@@ -491,7 +491,7 @@ def test_prose_is_passed_on_at_once() -> None:
         (["a" * 20], "a"),
     ],
 )
-def test_a_line_is_held_while_it_may_be_a_header(held: list[str], rest: str) -> None:
+def test_a_line_waits_while_it_may_be_a_header(held: list[str], rest: str) -> None:
     renderer = Renderer()
     assert renderer.write("First\n") == "First\n"
     assert [renderer.write(delta) for delta in held] == [""] * len(held)
@@ -537,7 +537,7 @@ def test_a_header_without_outer_pipes_is_shown_once(text: str, shown: str) -> No
         ("12", " a", "12 a"),
     ],
 )
-def test_only_what_may_change_is_held(held: str, rest: str, shown: str) -> None:
+def test_only_text_that_may_change_waits(held: str, rest: str, shown: str) -> None:
     renderer = Renderer()
     assert renderer.write(held) == ""
     written = renderer.write(rest + " " * 2)
@@ -585,7 +585,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("fragment", HOSTILE)
-def test_no_text_holds_back_much_or_takes_long(fragment: str) -> None:
+def test_no_text_waits_long_or_takes_long(fragment: str) -> None:
     """The work is linear in the text."""
     text = (fragment * 100_000)[:100_000]
     began = time.process_time()

@@ -1,4 +1,4 @@
-"""Laws of the splitter, each by table and on texts made from seeds."""
+"""The invariants of the splitter, by tables and on random texts."""
 
 from __future__ import annotations
 
@@ -330,7 +330,7 @@ def check_open_part(part: str, limit: int) -> None:
     assert open_fence(part) is None
 
 
-def test_thousands_of_texts_keep_all_laws(thorough: bool) -> None:
+def test_thousands_of_texts_keep_the_invariants(thorough: bool) -> None:
     for seed in range(10_000 if thorough else 2_000):
         rng = random.Random(seed)
         limit = rng.choice(LIMITS)
@@ -346,7 +346,7 @@ def test_thousands_of_texts_keep_all_laws(thorough: bool) -> None:
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(nasty_texts, st.sampled_from(LIMITS), st.randoms(use_true_random=False))
-def test_fragments_of_syntax_keep_all_laws(text: str, limit: int, rng: random.Random) -> None:
+def test_fragments_of_syntax_keep_the_invariants(text: str, limit: int, rng: random.Random) -> None:
     parts = split(text, limit)
     check_parts(text, parts, limit)
     check_stream(text, parts, limit, rng)
@@ -354,11 +354,11 @@ def test_fragments_of_syntax_keep_all_laws(text: str, limit: int, rng: random.Ra
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.text(max_size=200), st.sampled_from((MINIMUM_LIMIT, 40)))
-def test_any_text_fits_and_stands_by_itself(text: str, limit: int) -> None:
+def test_every_part_fits_and_renders_by_itself(text: str, limit: int) -> None:
     check_parts(text, split(text, limit), limit)
 
 
-def test_rows_that_fit_into_a_part_are_never_torn() -> None:
+def test_rows_that_fit_are_never_split() -> None:
     """Of any height before them: a row of a table or a list that fits is moved whole."""
     for seed in range(150):
         rng = random.Random(seed)
@@ -374,7 +374,7 @@ def test_rows_that_fit_into_a_part_are_never_torn() -> None:
                 assert line.strip() in shown, f"{seed=} {limit=}"
 
 
-def test_code_is_shown_line_by_line_as_it_was() -> None:
+def test_code_keeps_its_lines() -> None:
     """No line is lost, doubled, changed or added, blank ones and indentation included."""
     for seed in range(300):
         rng = random.Random(seed)
@@ -549,7 +549,7 @@ def test_text_is_cut_at_the_best_place(text: str, limit: int, parts: list[str]) 
     ],
     ids=lambda text: ascii(text[:12]),
 )
-def test_nasty_text_keeps_all_laws(text: str) -> None:
+def test_nasty_text_keeps_the_invariants(text: str) -> None:
     parts = split(text)
     check_parts(text, parts, MESSAGE_LIMIT)
     check_stream(text, parts, MESSAGE_LIMIT, random.Random(0))
@@ -572,13 +572,13 @@ def test_nasty_text_keeps_all_laws(text: str) -> None:
         ("~~~\nx\n~", "~~~\nx\n~~~"),
     ],
 )
-def test_open_part_shows_nothing_broken(text: str, shown: str) -> None:
+def test_an_open_part_has_no_broken_markup(text: str, shown: str) -> None:
     splitter = Splitter()
     splitter.write(text)
     assert splitter.open_part == shown
 
 
-def test_full_part_is_shown_while_it_is_not_sealed_yet() -> None:
+def test_a_full_part_is_shown_before_it_is_sealed() -> None:
     """Beyond the limit by less than the lookahead, the part is shown as it would be sealed."""
     splitter = Splitter()
     splitter.write("word " * (MESSAGE_LIMIT // 5) + "more ")
@@ -586,7 +586,7 @@ def test_full_part_is_shown_while_it_is_not_sealed_yet() -> None:
     assert splitter.open_part == ("word " * (MESSAGE_LIMIT // 5)).rstrip()
 
 
-def test_row_that_may_fit_is_waited_for_no_longer_than_its_end() -> None:
+def test_a_row_that_may_fit_waits_only_for_its_end() -> None:
     splitter = Splitter()
     splitter.write("x" * 300 + "\n- " + "y" * 1900)
     assert splitter.sealed == []
@@ -614,7 +614,7 @@ def test_limit_too_small_for_a_fence_is_refused() -> None:
 
 
 @pytest.mark.parametrize("delta_size", [4, 100_000])
-def test_cost_grows_with_the_length_only(delta_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splitting_takes_linear_time(delta_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in characters that a cut looks at: about one and a half for each that is written."""
     looked_at = 0
 
@@ -665,5 +665,5 @@ def _plain(text: str) -> str:
         ("unbroken", 40, ""),
     ],
 )
-def test_what_a_beginning_is(text: str, limit: int, begins: str) -> None:
+def test_beginnings_of_texts(text: str, limit: int, begins: str) -> None:
     assert beginning(text, limit) == begins

@@ -1,4 +1,4 @@
-"""Tables as blocks of code, and as lists where they are too wide."""
+"""Tables become code blocks, or lists if they are too wide."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_width_is_what_a_terminal_would_take(text: str, columns: int) -> None:
         ("[a](http://&#xE000;7&#xE001;.test)", "a (.test)"),
     ],
 )
-def test_markup_in_cells_is_made_plain(cell: str, plain: str) -> None:
+def test_markup_in_cells_becomes_plain(cell: str, plain: str) -> None:
     """Discord would show it as it is written."""
     assert shown(table("| h | i |", f"| {cell} | x |"))[2] == f"{plain}  x"
 
@@ -96,7 +96,7 @@ def test_no_cell_ends_the_block(ticks: str) -> None:
     assert lines[2].count("`") >= 3 or ticks == "``````"
 
 
-def test_a_break_in_a_cell_is_one_in_the_block() -> None:
+def test_a_break_in_a_cell_stays_a_break() -> None:
     assert shown(table("| a | b |", "| 1 | x<br>yy<br/>z |", "| 2 | w |")) == [
         "a  b",
         "-  --",
@@ -117,12 +117,12 @@ def test_a_break_in_a_cell_is_one_in_the_block() -> None:
         ("| a | b | c |\r", "|---|---|---|\r", "| 1 | 2 | 3 |\r"),
     ],
 )
-def test_outer_pipes_and_blanks_do_not_matter(rows: tuple[str, ...]) -> None:
+def test_outer_pipes_and_blanks_are_optional(rows: tuple[str, ...]) -> None:
     lines = render("\n".join(rows)).splitlines()
     assert lines[-5:] == ["```", "a  b  c", "-  -  -", "1  2  3", "```"]
 
 
-def test_the_header_without_an_outer_pipe_stands_above_too() -> None:
+def test_a_header_without_an_outer_pipe_is_found() -> None:
     """It was passed on like the prose that it looks like."""
     assert render("a | b\n--- | ---\n1 | 2\n").startswith("a | b\n```\na  b\n")
 
@@ -153,7 +153,7 @@ def test_missing_cells_are_empty_and_surplus_ones_left_out() -> None:
         ("1. | a | b |\n   |---|---|\n2. y", "1. ```\n   a  b\n   -  -\n   ```\n2. y"),
     ],
 )
-def test_where_a_table_begins_and_ends(text: str, rendered: str) -> None:
+def test_a_table_has_a_begin_and_an_end(text: str, rendered: str) -> None:
     assert render(text) == rendered
 
 
@@ -193,7 +193,7 @@ def test_the_widest_block(letters: int, is_block: bool) -> None:
     assert text.startswith("```") == is_block
 
 
-def test_what_has_too_many_columns_is_no_table() -> None:
+def test_too_many_columns_are_not_a_table() -> None:
     """It would never fit, and each of its rows would be filled up to all of them."""
     most = "|a" * MAX_COLUMNS + "|\n" + "|-" * MAX_COLUMNS + "|\n"
     assert "|-" not in render(most)
@@ -201,7 +201,7 @@ def test_what_has_too_many_columns_is_no_table() -> None:
     assert render(more) == more
 
 
-def test_rows_of_nothing_do_not_make_a_block_without_end() -> None:
+def test_empty_rows_do_not_make_an_endless_block() -> None:
     """What is written at once is bounded by cells, not by characters alone."""
     renderer = Renderer()
     renderer.write(table("|a" * MAX_COLUMNS + "|") + "\n")

@@ -155,7 +155,7 @@ def scene(history: History) -> Scene:
     return Scene(history)
 
 
-async def test_missed_questions_are_stored_and_resumed_round_by_round(scene: Scene) -> None:
+async def test_missed_questions_are_stored_and_resumed_in_rounds(scene: Scene) -> None:
     scene.found([message(-50), message(-40)], [], [message(-30)])
     assert await scene.backfill.run()
     assert scene.inbox.stored == [at(-50), at(-40), at(-30)]
@@ -206,7 +206,7 @@ async def test_a_question_that_cannot_be_stored_keeps_the_watermark_pinned(scene
     assert scene.watermark.position == at(-60)
 
 
-async def test_an_absence_during_the_backfill_keeps_the_watermark_pinned(scene: Scene) -> None:
+async def test_an_outage_during_the_backfill_keeps_the_watermark_pinned(scene: Scene) -> None:
     scene.found([message(-50)])
 
     async def resume() -> None:
@@ -225,7 +225,7 @@ async def test_a_guild_that_is_available_again_is_searched_at_once(scene: Scene)
     assert scene.catch_up.returns == 1
 
 
-async def test_a_garbled_message_keeps_no_other_from_being_stored(scene: Scene) -> None:
+async def test_a_malformed_message_delays_no_other(scene: Scene) -> None:
     scene.found([message(-50, ""), message(-40)])
     assert await scene.backfill.run()
     assert scene.inbox.stored == [at(-40)]
@@ -242,7 +242,7 @@ async def test_a_garbled_message_keeps_no_other_from_being_stored(scene: Scene) 
         (-ASKING_EDIT_SECONDS - 30, -29, False),
     ],
 )
-async def test_an_older_message_is_missed_if_an_edit_may_have_made_it_a_question(
+async def test_an_older_message_with_an_edit_counts_as_missed(
     scene: Scene, written: float, edited: float | None, missed: bool
 ) -> None:
     when = None if edited is None else datetime.fromtimestamp(NOW + edited, UTC).isoformat()

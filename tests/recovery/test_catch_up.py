@@ -1,4 +1,4 @@
-"""What recovery does and when, on a loop whose time is virtual."""
+"""The steps of a catch-up and their times, on a loop with virtual time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -70,7 +70,7 @@ async def repeating(catch_up: CatchUp) -> AsyncIterator[Work]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def test_who_comes_back_resumes_then_backfills_then_reconciles() -> None:
+def test_resume_backfill_and_reconcile_run_in_order() -> None:
     async def scene() -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
@@ -88,7 +88,7 @@ def test_who_comes_back_resumes_then_backfills_then_reconciles() -> None:
 
 @pytest.mark.parametrize("failure", [False, HistoryFailed("disk"), RuntimeError("a bug of ours")])
 @pytest.mark.parametrize("need", [Need.BACKFILL, Need.RECONCILE])
-def test_work_that_fails_is_repeated_after_a_growing_pause(need: Need, failure: Outcome) -> None:
+def test_failed_work_is_repeated_after_a_backoff(need: Need, failure: Outcome) -> None:
     async def scene() -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
@@ -109,7 +109,7 @@ def test_work_that_fails_is_repeated_after_a_growing_pause(need: Need, failure: 
 
 
 @pytest.mark.parametrize("failure", [HistoryFailed("disk"), RuntimeError("a bug of ours")])
-def test_a_resume_pass_that_fails_is_repeated(failure: Exception) -> None:
+def test_a_failed_resume_pass_is_repeated(failure: Exception) -> None:
     async def scene() -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
@@ -121,7 +121,7 @@ def test_a_resume_pass_that_fails_is_repeated(failure: Exception) -> None:
     run_virtually(scene())
 
 
-def test_coming_back_ends_all_pauses() -> None:
+def test_reconnecting_ends_all_pauses() -> None:
     async def scene() -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
@@ -135,7 +135,7 @@ def test_coming_back_ends_all_pauses() -> None:
     run_virtually(scene())
 
 
-def test_who_comes_back_during_a_backfill_backfills_once_more() -> None:
+def test_reconnecting_during_a_backfill_backfills_again() -> None:
     """What was missed in between may not be in the lists that were read."""
 
     async def scene() -> None:
@@ -151,7 +151,7 @@ def test_who_comes_back_during_a_backfill_backfills_once_more() -> None:
     run_virtually(scene())
 
 
-def test_reconciling_does_not_wait_for_a_slow_backfill_that_is_repeated() -> None:
+def test_reconciling_does_not_wait_for_a_repeated_backfill() -> None:
     async def scene() -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
@@ -192,7 +192,7 @@ def test_a_released_question_is_resumed_if_it_is_open_or_was_passed_over(
     run_virtually(scene())
 
 
-def test_nothing_begins_during_a_shutdown() -> None:
+def test_a_shutdown_starts_nothing() -> None:
     async def scene() -> None:
         in_flight = InFlight()
         catch_up = CatchUp(in_flight)
@@ -217,7 +217,7 @@ async def pause(backoffs: Backoffs, ended: asyncio.Event, key: QueueKey) -> floa
     return round(now() - began, 3)
 
 
-def test_a_pause_grows_until_something_gets_better_and_each_place_has_its_own() -> None:
+def test_each_place_has_a_growing_pause_that_success_resets() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
         backoffs = Backoffs(ended.set)
@@ -231,7 +231,7 @@ def test_a_pause_grows_until_something_gets_better_and_each_place_has_its_own() 
     run_virtually(scene())
 
 
-def test_a_pause_that_runs_is_not_begun_anew() -> None:
+def test_a_running_pause_is_not_restarted() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
         backoffs = Backoffs(ended.set)
@@ -246,7 +246,7 @@ def test_a_pause_that_runs_is_not_begun_anew() -> None:
     run_virtually(scene())
 
 
-def test_all_backoffs_can_be_ended_and_begin_anew() -> None:
+def test_resetting_ends_all_pauses() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
         backoffs = Backoffs(ended.set)
@@ -259,7 +259,7 @@ def test_all_backoffs_can_be_ended_and_begin_anew() -> None:
     run_virtually(scene())
 
 
-def test_a_place_in_which_nothing_is_open_is_forgotten() -> None:
+def test_a_place_without_open_questions_is_dropped() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
         backoffs = Backoffs(ended.set)

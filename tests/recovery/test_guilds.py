@@ -1,4 +1,4 @@
-"""Since when the bot is in which guild, and what was missed where."""
+"""When the bot joined each guild, and from where a guild is searched."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def missed(guilds: Guilds, after_id: int = DONE, oldest_id: int = OLDEST) 
     return await guilds.missed(after_id, oldest_id=oldest_id)
 
 
-async def test_what_is_older_than_the_bot_in_a_guild_is_not_missed(
+async def test_messages_from_before_the_bot_joined_are_not_missed(
     guilds: Guilds, history: History
 ) -> None:
     assert await missed(guilds, JOINED) == NOTHING, "a guild is searched once it is recorded"
@@ -45,7 +45,7 @@ async def test_what_is_older_than_the_bot_in_a_guild_is_not_missed(
     assert await history.places.guilds() == {GUILD: JOINED}, "it is known"
 
 
-async def test_in_a_new_guild_what_people_wrote_last_says_from_when_on_the_bot_is_there(
+async def test_the_last_message_of_a_new_guild_marks_the_join(
     world: World, guilds: Guilds, history: History
 ) -> None:
     """Discord's clock may be behind ours."""
@@ -54,21 +54,19 @@ async def test_in_a_new_guild_what_people_wrote_last_says_from_when_on_the_bot_i
     assert await history.places.guilds() == {GUILD: JOINED}
 
 
-async def test_a_guild_is_searched_from_the_watermark_on(guilds: Guilds) -> None:
+async def test_a_guild_is_searched_from_the_watermark(guilds: Guilds) -> None:
     await guilds.meet(JOINED)
     assert await missed(guilds) == ALL
     assert await missed(guilds, OLDEST - 1) == GuildRanges({GUILD: MissedRange(OLDEST, OLDEST)}, {})
 
 
-async def test_a_guild_where_the_operator_does_not_let_the_bot_work_is_not_searched(
-    world: World, history: History
-) -> None:
+async def test_a_guild_that_is_not_allowed_is_not_searched(world: World, history: History) -> None:
     guilds = Guilds(world.client, history.places, history.facts, ELSEWHERE)
     await guilds.meet(JOINED)
     assert await missed(guilds) == NOTHING
 
 
-async def test_a_guild_that_was_unavailable_is_searched_from_before_that(
+async def test_an_outage_is_searched_from_before_it_began(
     world: World, guilds: Guilds, history: History
 ) -> None:
     """Also after a restart."""
@@ -89,9 +87,7 @@ async def test_a_guild_that_was_unavailable_is_searched_from_before_that(
     assert await missed(guilds) == ALL
 
 
-async def test_a_guild_that_becomes_unavailable_is_searched_from_then_on(
-    world: World, guilds: Guilds
-) -> None:
+async def test_an_outage_pins_where_the_search_begins(world: World, guilds: Guilds) -> None:
     """The watermark goes on with the messages of other guilds."""
     await guilds.meet(JOINED)
     await guilds.lost(GUILD, SEEN)
@@ -99,9 +95,7 @@ async def test_a_guild_that_becomes_unavailable_is_searched_from_then_on(
     assert await missed(guilds) == GuildRanges({GUILD: MissedRange(SEEN, OLDEST)}, {})
 
 
-async def test_a_guild_that_is_lost_during_its_search_is_searched_again(
-    world: World, guilds: Guilds
-) -> None:
+async def test_an_outage_during_a_search_repeats_it(world: World, guilds: Guilds) -> None:
     await guilds.meet(JOINED)
     ranges = await missed(guilds)
     await guilds.lost(GUILD, SEEN)
@@ -111,7 +105,7 @@ async def test_a_guild_that_is_lost_during_its_search_is_searched_again(
 
 
 @pytest.mark.parametrize("stored", ["", "x", "[]", '{"x": 1}', "null"])
-async def test_a_fact_that_makes_no_sense_counts_as_absent(
+async def test_a_malformed_fact_counts_as_absent(
     guilds: Guilds, history: History, stored: str
 ) -> None:
     await history.facts.set(FACT, stored)

@@ -1,4 +1,4 @@
-"""The questions of commands end by their tokens, or in messages that the bot can read."""
+"""Questions of commands end through their tokens or in readable messages."""
 
 import pytest
 
@@ -48,7 +48,7 @@ async def test_a_question_is_answered_in_the_message_that_was_deferred(
     assert bool(exchange.conversation.person_id) == private
 
 
-async def test_an_answer_is_written_over_its_parts(stage: InboxStage) -> None:
+async def test_an_answer_overwrites_its_parts(stage: InboxStage) -> None:
     question = await asked(stage, "Half an")
     stage.places.found = Original(question.parts[0], private=False, text="Half an")
     assert await resume(stage)
@@ -56,7 +56,7 @@ async def test_an_answer_is_written_over_its_parts(stage: InboxStage) -> None:
 
 
 @pytest.mark.parametrize("found", [ReplyDelayed("503"), ReplyLost("it is gone")])
-async def test_a_message_that_cannot_be_fetched_postpones_or_ends_the_question(
+async def test_an_unfetchable_message_postpones_or_ends_the_question(
     stage: InboxStage, found: ReplyDelayed | ReplyLost
 ) -> None:
     await asked(stage)
@@ -67,7 +67,7 @@ async def test_a_message_that_cannot_be_fetched_postpones_or_ends_the_question(
     assert stage.model.history == []
 
 
-async def test_after_the_token_the_model_is_not_asked_and_the_messages_say_so(
+async def test_an_expired_token_ends_the_question_with_a_notice(
     stage: InboxStage,
 ) -> None:
     stage.places.answerable = False
@@ -77,7 +77,7 @@ async def test_after_the_token_the_model_is_not_asked_and_the_messages_say_so(
     assert stage.model.history == []
 
 
-async def test_after_the_token_a_stored_answer_is_shown(stage: InboxStage) -> None:
+async def test_a_stored_answer_is_shown_after_the_token_expired(stage: InboxStage) -> None:
     stage.places.answerable = False
     question = await asked(stage, "Half an")
     whole = an_exchange(ID, channel=int(stage.dm), guild=None, reply="A whole answer.")
@@ -86,7 +86,7 @@ async def test_after_the_token_a_stored_answer_is_shown(stage: InboxStage) -> No
     assert await stage.shown() == ["A whole answer."], question
 
 
-async def test_an_answer_of_which_a_part_is_deleted_is_forgotten_and_deleted(
+async def test_deleting_a_part_erases_and_deletes_the_answer(
     stage: InboxStage,
 ) -> None:
     stage.places.answerable = False
@@ -101,7 +101,7 @@ async def test_an_answer_of_which_a_part_is_deleted_is_forgotten_and_deleted(
     ("answerable", "readable", "shown"),
     [(True, False, []), (False, True, []), (False, False, ["Half an"])],
 )
-async def test_the_answer_to_a_forgotten_question_is_deleted_if_it_can_be(
+async def test_the_answer_to_an_erased_question_is_deleted_if_possible(
     stage: InboxStage, answerable: bool, readable: bool, shown: list[str]
 ) -> None:
     stage.places.answerable, stage.places.readable = answerable, readable
@@ -112,7 +112,7 @@ async def test_the_answer_to_a_forgotten_question_is_deleted_if_it_can_be(
     assert await stage.open_questions() == []
 
 
-async def test_a_question_that_the_bot_fails_at_ends_without_a_word(stage: InboxStage) -> None:
+async def test_an_internal_error_ends_the_question_silently(stage: InboxStage) -> None:
     question = await asked(stage, "Half an")
     assert (await stage.unfinished.give_up(question)).done
     assert await stage.shown() == ["Half an"]

@@ -1,4 +1,4 @@
-"""What a reconciliation applies, and how much it asks of Discord for that."""
+"""The changes that a reconciliation applies, and its number of requests."""
 
 from collections.abc import AsyncIterator, Iterable
 from types import SimpleNamespace
@@ -150,7 +150,7 @@ async def test_edits_and_deletions_of_questions_are_applied(scene: Scene) -> Non
     assert channel.fetched == [at(-20)], "a list may leave a message out: Discord says it is gone"
 
 
-async def test_what_a_list_leaves_out_is_kept_unless_discord_says_it_is_deleted(
+async def test_a_message_missing_from_a_list_is_kept_unless_it_is_deleted(
     scene: Scene,
 ) -> None:
     await scene.asked(-20)
@@ -170,14 +170,14 @@ async def test_without_a_catch_up_period_no_question_is_compared(history: Histor
     assert await scene.run() == []
 
 
-async def test_a_channel_that_is_deleted_forgets_its_questions(scene: Scene) -> None:
+async def test_a_deleted_channel_erases_its_questions(scene: Scene) -> None:
     await scene.asked(-20)
     channel = scene.channels.known[5] = DoubleChannel()
     channel.listing = refusal(UNKNOWN_CHANNEL)
     assert await scene.run() == [("place", 5)]
 
 
-async def test_a_channel_that_cannot_be_listed_now_is_compared_later_and_others_now(
+async def test_an_unlistable_channel_delays_no_other(
     scene: Scene,
 ) -> None:
     await scene.asked(-20)
@@ -189,7 +189,7 @@ async def test_a_channel_that_cannot_be_listed_now_is_compared_later_and_others_
     assert scene.edits.applied_changes == [("deleted", at(-10))]
 
 
-async def test_after_a_few_refusals_nothing_more_is_asked_in_a_guild(scene: Scene) -> None:
+async def test_a_few_refusals_end_the_requests_to_a_guild(scene: Scene) -> None:
     """Discord counts what it refuses."""
     await scene.asked(*range(-30, -20), channel=CHANNEL, guild=GUILD)
     forbidden = refusal(MISSING_ACCESS, 403)
@@ -199,7 +199,7 @@ async def test_after_a_few_refusals_nothing_more_is_asked_in_a_guild(scene: Scen
 
 
 @pytest.mark.parametrize("code", [UNKNOWN_GUILD, MISSING_ACCESS, NEVER])
-async def test_a_guild_that_ready_leaves_out_is_forgotten_if_the_bot_left_it(
+async def test_a_guild_missing_from_ready_is_erased_if_the_bot_left_it(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     await scene.history.places.add_guilds({8: 1, GUILD: 1})
@@ -210,7 +210,7 @@ async def test_a_guild_that_ready_leaves_out_is_forgotten_if_the_bot_left_it(
 
 
 @pytest.mark.parametrize("code", [UNKNOWN_CHANNEL, NEVER])
-async def test_a_channel_that_the_guild_does_not_have_is_forgotten_if_it_is_deleted(
+async def test_a_missing_channel_is_erased_if_it_is_deleted(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     await scene.asked(-26 * 3600, channel=77, guild=GUILD)
@@ -243,7 +243,7 @@ async def threads(scene: Scene, *thread_ids: int) -> None:
 
 
 @pytest.mark.parametrize("archived", [True, False])
-async def test_a_thread_that_is_neither_active_nor_archived_is_forgotten_if_it_is_deleted(
+async def test_a_missing_thread_is_erased_if_it_is_deleted(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, archived: bool
 ) -> None:
     await threads(scene, 300)
@@ -254,7 +254,7 @@ async def test_a_thread_that_is_neither_active_nor_archived_is_forgotten_if_it_i
     assert await scene.run() == ([] if archived else [("place", 300)])
 
 
-async def test_of_an_endless_archive_some_pages_are_read_and_some_threads_asked_for(
+async def test_reading_a_thread_archive_is_bounded(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await threads(scene, *range(1000, 1000 + MAX_FETCHES + 10))
@@ -268,7 +268,7 @@ async def test_of_an_endless_archive_some_pages_are_read_and_some_threads_asked_
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), refusal(MISSING_ACCESS, 403)])
-async def test_an_archive_that_cannot_be_read_forgets_nothing(
+async def test_an_unreadable_archive_erases_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """It is compared later if Discord is slow, and not if it refuses."""
@@ -278,7 +278,7 @@ async def test_an_archive_that_cannot_be_read_forgets_nothing(
     assert scene.edits.applied_changes == []
 
 
-async def test_a_garbled_message_keeps_no_other_from_being_compared(
+async def test_a_malformed_message_delays_no_other_comparison(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await scene.asked(-20, -10)

@@ -1,4 +1,4 @@
-"""Which open questions are resumed, in which order, and what becomes of those that fail."""
+"""Open questions are resumed in order; those that fail are repeated or abandoned."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -129,7 +129,7 @@ async def repeating(scene: Scene) -> AsyncIterator[Scene]:
     await asyncio.wait([running])
 
 
-async def test_what_could_not_be_stored_is_stored_and_resumed(repeating: Scene) -> None:
+async def test_an_unsaved_question_is_stored_and_resumed(repeating: Scene) -> None:
     repeating.unsaved.times = 1
     repeating.catch_up.resume()
     await repeating.until(lambda: repeating.unsaved.times == -1)
@@ -137,7 +137,7 @@ async def test_what_could_not_be_stored_is_stored_and_resumed(repeating: Scene) 
     assert repeating.unsaved.times == -1, "in one more pass"
 
 
-async def test_new_questions_wait_until_what_the_last_run_left_open_is_begun(
+async def test_new_questions_wait_for_those_of_the_last_run(
     repeating: Scene,
 ) -> None:
     await repeating.asked(1, channel=5)
@@ -151,7 +151,7 @@ async def test_new_questions_wait_until_what_the_last_run_left_open_is_begun(
     assert repeating.unfinished.resumed == [1]
 
 
-async def test_a_shutdown_lets_nobody_wait_and_begins_nothing(repeating: Scene) -> None:
+async def test_a_shutdown_releases_waiters_and_starts_nothing(repeating: Scene) -> None:
     await repeating.asked(1, channel=5)
     await repeating.resumption.look_ahead()
     new = asyncio.create_task(repeating.claims.turn((5, 0)))
@@ -164,7 +164,7 @@ async def test_a_shutdown_lets_nobody_wait_and_begins_nothing(repeating: Scene) 
     assert repeating.unfinished.resumed == []
 
 
-async def test_the_questions_of_a_queue_are_resumed_one_by_one_oldest_first(scene: Scene) -> None:
+async def test_a_queue_is_resumed_one_by_one_oldest_first(scene: Scene) -> None:
     await scene.asked(3, 1, 2)
     blocked = scene.unfinished.blocked[1] = asyncio.Event()
     await scene.resumption.resume()
@@ -177,7 +177,7 @@ async def test_the_questions_of_a_queue_are_resumed_one_by_one_oldest_first(scen
     assert await scene.history.open_questions() == []
 
 
-async def test_queues_are_resumed_side_by_side_a_few_at_a_time(scene: Scene) -> None:
+async def test_a_few_queues_are_resumed_at_once(scene: Scene) -> None:
     channels = range(1, MAX_QUESTIONS + 3)
     for channel in channels:
         await scene.asked(channel, channel=channel)
@@ -208,9 +208,7 @@ async def test_new_questions_of_a_queue_wait_for_the_resumed_ones(scene: Scene) 
 @pytest.mark.parametrize(
     "outcome", [DEFERRED, HistoryFailed("disk"), RuntimeError("a bug of ours")]
 )
-async def test_a_queue_whose_question_fails_pauses_and_no_other_does(
-    scene: Scene, outcome: Outcome
-) -> None:
+async def test_a_failure_pauses_its_own_queue_only(scene: Scene, outcome: Outcome) -> None:
     await scene.asked(1, 2)
     await scene.asked(3, channel=2)
     scene.unfinished.outcomes[1] = outcome
@@ -226,7 +224,7 @@ async def test_a_queue_whose_question_fails_pauses_and_no_other_does(
     assert scene.unfinished.resumed[2:] == [1, 2]
 
 
-async def test_a_forgotten_question_is_withdrawn_even_during_a_pause(scene: Scene) -> None:
+async def test_an_erased_question_is_withdrawn_during_a_pause(scene: Scene) -> None:
     await scene.asked(1, 2)
     scene.unfinished.outcomes[1] = DEFERRED
     await scene.resume()
@@ -235,7 +233,7 @@ async def test_a_forgotten_question_is_withdrawn_even_during_a_pause(scene: Scen
     assert scene.unfinished.resumed == [1, 2]
 
 
-async def test_what_another_task_has_claimed_is_passed_over_until_its_release(
+async def test_a_claimed_question_is_skipped_until_its_release(
     scene: Scene,
 ) -> None:
     await scene.asked(1, 2)
@@ -247,7 +245,7 @@ async def test_what_another_task_has_claimed_is_passed_over_until_its_release(
 
 
 @pytest.mark.parametrize("reported", [True, False])
-async def test_a_question_that_always_fails_is_given_up(scene: Scene, reported: bool) -> None:
+async def test_a_question_that_always_fails_is_abandoned(scene: Scene, reported: bool) -> None:
     """If even that fails, it ends without a word: nothing else can be done."""
     await scene.asked(1)
     scene.unfinished.outcomes[1] = RuntimeError("a bug of ours")
@@ -278,14 +276,14 @@ async def test_giving_up_a_question_is_repeated_until_that_is_recorded(scene: Sc
     assert await scene.history.open_questions() == []
 
 
-async def test_nothing_is_resumed_during_a_shutdown(scene: Scene) -> None:
+async def test_a_shutdown_resumes_nothing(scene: Scene) -> None:
     await scene.asked(1)
     scene.in_flight.draining = True
     await scene.resume()
     assert scene.unfinished.resumed == []
 
 
-async def test_a_stored_question_is_answered_for_an_hour_even_without_a_catch_up_period(
+async def test_a_stored_question_is_answered_within_an_hour_without_catch_up(
     scene: Scene,
 ) -> None:
     await scene.asked(1)

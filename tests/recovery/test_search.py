@@ -96,7 +96,7 @@ async def found(search: Search) -> list[list[float]]:
     ]
 
 
-async def test_a_round_is_sorted_and_has_no_message_of_a_bot() -> None:
+async def test_a_round_is_sorted_and_has_no_bot_messages() -> None:
     search = a_search()
     search.add_channel(DoubleChannel(1, messages(1, 4)), MISSED)
     search.add_channel(DoubleChannel(2, messages(2, 3)), MISSED)
@@ -133,7 +133,7 @@ async def test_only_wanted_messages_are_found() -> None:
         (TimeoutError(), False),
     ],
 )
-async def test_a_list_that_fails_holds_up_no_other(failure: Exception, complete: bool) -> None:
+async def test_a_failing_list_delays_no_other(failure: Exception, complete: bool) -> None:
     """One that may be sent later makes the search incomplete."""
     search = a_search()
     failing = DoubleChannel(1, failure=failure)
@@ -144,7 +144,7 @@ async def test_a_list_that_fails_holds_up_no_other(failure: Exception, complete:
     assert search.complete == complete
 
 
-async def test_a_message_that_makes_no_sense_holds_up_no_other_list() -> None:
+async def test_a_malformed_message_delays_no_other_list() -> None:
     async def is_wanted(message: discord.Message, _: MissedRange) -> bool:
         if message.id == at(2):
             raise ValueError("garbled")
@@ -157,7 +157,7 @@ async def test_a_message_that_makes_no_sense_holds_up_no_other_list() -> None:
     assert search.complete
 
 
-def test_a_slow_list_comes_in_a_later_round_and_few_are_read_at_a_time() -> None:
+def test_a_slow_list_comes_in_a_later_round() -> None:
     async def scene() -> None:
         search = a_search()
         slow = [DoubleChannel(one, messages(9), seconds=4) for one in range(MAX_LISTS)]
@@ -178,7 +178,7 @@ def test_a_slow_list_comes_in_a_later_round_and_few_are_read_at_a_time() -> None
     run_virtually(scene())
 
 
-def test_a_search_that_is_left_reads_nothing_more() -> None:
+def test_a_cancelled_search_reads_nothing_more() -> None:
     async def scene() -> None:
         search = a_search()
         slow = DoubleChannel(1, messages(9), seconds=60)
@@ -192,7 +192,7 @@ def test_a_search_that_is_left_reads_nothing_more() -> None:
     run_virtually(scene())
 
 
-async def test_archived_threads_are_read_if_they_were_archived_meanwhile() -> None:
+async def test_recently_archived_threads_are_read() -> None:
     search = a_search()
     threads = [
         a_thread(DoubleChannel(11, messages(3)), last=3, archived=9),
@@ -215,7 +215,7 @@ async def test_archived_threads_are_listed_page_by_page() -> None:
     assert sum(map(len, await found(search))) == THREADS + 1
 
 
-async def test_active_threads_are_read_and_none_twice() -> None:
+async def test_active_threads_are_read_once() -> None:
     thread = a_thread(DoubleChannel(11, messages(1)), last=1)
 
     async def active_threads() -> list[Any]:
@@ -229,7 +229,7 @@ async def test_active_threads_are_read_and_none_twice() -> None:
     assert thread.reads == [at(0)]
 
 
-async def test_an_author_has_the_name_of_the_guild_unless_discord_is_slow(
+async def test_an_author_has_the_nickname_unless_discord_is_slow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Lists leave it out."""
@@ -273,7 +273,7 @@ class Planner:
     ("last", "known", "read"),
     [(1, False, True), (-1, False, False), (None, False, False), (None, True, True)],
 )
-async def test_a_channel_is_read_if_it_may_have_something_newer(
+async def test_a_channel_is_read_only_if_it_may_have_new_messages(
     history: History, monkeypatch: pytest.MonkeyPatch, last: int | None, known: bool, read: bool
 ) -> None:
     """An empty one has no last message, and neither has one of which Discord does not say."""
@@ -288,7 +288,7 @@ async def test_a_channel_is_read_if_it_may_have_something_newer(
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-async def test_direct_messages_are_read_where_the_bot_works_in_them(
+async def test_direct_messages_are_read_if_they_are_enabled(
     history: History, monkeypatch: pytest.MonkeyPatch, allowed: bool
 ) -> None:
     await history.receive(an_exchange(1, channel=5, guild=None))

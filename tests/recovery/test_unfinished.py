@@ -44,14 +44,14 @@ async def resume(stage: InboxStage, *, too_late: bool = False) -> bool:
     return (await stage.unfinished.resume(question, oldest_id=oldest_id)).done
 
 
-async def test_a_question_that_was_not_begun_is_answered(stage: InboxStage) -> None:
+async def test_an_unstarted_question_is_answered(stage: InboxStage) -> None:
     await stored(stage)
     assert await resume(stage)
     assert await stage.shown() == [ANSWER]
     assert await stage.open_questions() == []
 
 
-async def test_a_question_that_is_too_old_says_so(stage: InboxStage) -> None:
+async def test_a_question_past_its_age_gets_a_notice(stage: InboxStage) -> None:
     message = await stored(stage)
     assert await resume(stage, too_late=True)
     assert await stage.shown() == [ENGLISH.too_late]
@@ -59,7 +59,7 @@ async def test_a_question_that_is_too_old_says_so(stage: InboxStage) -> None:
     assert stage.model.history == []
 
 
-async def test_an_edited_question_is_answered_as_it_is_now(stage: InboxStage) -> None:
+async def test_an_edited_question_is_answered_in_its_new_form(stage: InboxStage) -> None:
     message = await stored(stage, "Before?")
     await stage.people.edit(stage.dm, str(message.id), "After?")
     assert await resume(stage)
@@ -68,7 +68,7 @@ async def test_an_edited_question_is_answered_as_it_is_now(stage: InboxStage) ->
     assert "Before?" not in asked
 
 
-async def test_a_question_that_is_deleted_is_forgotten(stage: InboxStage) -> None:
+async def test_a_deleted_question_is_erased(stage: InboxStage) -> None:
     message = await stored(stage)
     await stage.people.delete(stage.dm, str(message.id))
     assert await resume(stage)
@@ -78,7 +78,9 @@ async def test_a_question_that_is_deleted_is_forgotten(stage: InboxStage) -> Non
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-async def test_a_begun_answer_is_finished_in_its_message(stage: InboxStage, recorded: bool) -> None:
+async def test_a_partial_answer_is_finished_in_its_message(
+    stage: InboxStage, recorded: bool
+) -> None:
     """Also if the program ended between the message and its record."""
     await begun(stage, recorded=recorded)
     assert await resume(stage)
@@ -86,7 +88,7 @@ async def test_a_begun_answer_is_finished_in_its_message(stage: InboxStage, reco
     assert await stage.open_questions() == []
 
 
-async def test_a_stored_answer_is_shown_without_the_model(stage: InboxStage) -> None:
+async def test_a_stored_answer_is_shown_without_a_request(stage: InboxStage) -> None:
     question = await begun(stage)
     exchange = an_exchange(question.exchange.message_id, reply="A whole answer.")
     assert await stage.history.complete(exchange, State.ANSWERED, [])
@@ -95,7 +97,7 @@ async def test_a_stored_answer_is_shown_without_the_model(stage: InboxStage) -> 
     assert stage.model.history == []
 
 
-async def test_an_answer_of_which_a_part_is_deleted_is_forgotten_and_deleted(
+async def test_deleting_a_part_erases_and_deletes_the_answer(
     stage: InboxStage,
 ) -> None:
     """Who deletes a part deletes the answer."""
@@ -108,7 +110,7 @@ async def test_an_answer_of_which_a_part_is_deleted_is_forgotten_and_deleted(
     assert await stage.history.find(question.exchange.message_id) is None
 
 
-async def test_the_answer_to_a_forgotten_question_is_deleted(stage: InboxStage) -> None:
+async def test_the_answer_to_an_erased_question_is_deleted(stage: InboxStage) -> None:
     question = await begun(stage)
     await stage.history.erasure.forget(question.exchange.message_id)
     assert await resume(stage)
@@ -117,7 +119,7 @@ async def test_the_answer_to_a_forgotten_question_is_deleted(stage: InboxStage) 
 
 
 @pytest.mark.parametrize("forgotten", [True, False])
-async def test_what_discord_does_not_take_now_waits(stage: InboxStage, forgotten: bool) -> None:
+async def test_a_temporary_refusal_postpones_the_answer(stage: InboxStage, forgotten: bool) -> None:
     question = await begun(stage)
     if forgotten:
         await stage.history.erasure.forget(question.exchange.message_id)
@@ -128,7 +130,7 @@ async def test_what_discord_does_not_take_now_waits(stage: InboxStage, forgotten
     assert await stage.shown() == ([] if forgotten else [ANSWER])
 
 
-async def test_a_place_that_takes_nothing_any_more_ends_the_question(stage: InboxStage) -> None:
+async def test_a_permanent_refusal_ends_the_question(stage: InboxStage) -> None:
     await begun(stage)
     refused: dict[str, Any] = {"status": 403, "body": {"code": 50001, "message": "Missing Access"}}
     await stage.people.fault("answer", method="PATCH", count=None, **refused)
@@ -139,7 +141,7 @@ async def test_a_place_that_takes_nothing_any_more_ends_the_question(stage: Inbo
     assert await stage.shown() == ["Half an"]
 
 
-async def test_a_question_whose_thread_is_deleted_is_forgotten(stage: InboxStage) -> None:
+async def test_a_question_in_a_deleted_thread_is_erased(stage: InboxStage) -> None:
     message = await stage.said(f"{stage.people.bot_mention} Why so?", "general")
     assert await stage.inbox.store_missed(message)
     exchange = await stage.history.find(message.id)
@@ -153,9 +155,7 @@ async def test_a_question_whose_thread_is_deleted_is_forgotten(stage: InboxStage
 
 
 @pytest.mark.parametrize("with_parts", [True, False])
-async def test_a_question_that_the_bot_fails_at_says_so(
-    stage: InboxStage, with_parts: bool
-) -> None:
+async def test_an_internal_error_gives_a_notice(stage: InboxStage, with_parts: bool) -> None:
     question = await begun(stage) if with_parts else None
     if question is None:
         await stored(stage)
@@ -165,7 +165,7 @@ async def test_a_question_that_the_bot_fails_at_says_so(
     assert await stage.open_questions() == []
 
 
-async def test_a_forgotten_question_that_the_bot_fails_at_is_not_tried_again(
+async def test_an_erased_question_is_not_retried_after_an_internal_error(
     stage: InboxStage,
 ) -> None:
     question = await begun(stage)
@@ -176,7 +176,7 @@ async def test_a_forgotten_question_that_the_bot_fails_at_is_not_tried_again(
 
 
 @pytest.mark.parametrize("forgotten", [True, False])
-async def test_the_question_of_a_command_whose_token_has_expired_ends_without_a_word(
+async def test_a_command_with_an_expired_token_ends_silently(
     stage: InboxStage, forgotten: bool
 ) -> None:
     stage.places.answerable = stage.places.readable = False

@@ -1,4 +1,4 @@
-"""The mark of what was heard: it never runs ahead of what was, and survives a restart."""
+"""The watermark never runs ahead of handled events, and survives a restart."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ def at(seconds: float) -> int:
     return snowflake_at(NOW + seconds)
 
 
-async def test_the_mark_follows_what_is_heard_and_survives(history: History) -> None:
+async def test_the_watermark_follows_events_and_survives_a_restart(history: History) -> None:
     watermark = Watermark(history.facts, Clock(NOW))
     await watermark.load()
     assert watermark.position == 0
@@ -30,7 +30,7 @@ async def test_the_mark_follows_what_is_heard_and_survives(history: History) -> 
     assert again.position == at(2)
 
 
-async def test_the_first_message_ever_is_noted_at_once(history: History) -> None:
+async def test_the_first_message_is_recorded_at_once(history: History) -> None:
     watermark = Watermark(history.facts, Clock(NOW))
     for seconds in (1, 2):
         await watermark.initialise(at(seconds))
@@ -41,14 +41,14 @@ async def test_the_first_message_ever_is_noted_at_once(history: History) -> None
     assert again.first_id == at(1)
 
 
-async def test_a_mark_from_before_that_was_noted_is_enough(history: History) -> None:
+async def test_a_watermark_of_an_older_version_is_valid(history: History) -> None:
     await history.facts.set(FACT, str(at(0)))
     watermark = Watermark(history.facts, Clock(NOW))
     await watermark.initialise(at(1))
     assert watermark.first_id == 0
 
 
-async def test_a_frozen_mark_stays_until_all_absences_are_made_good(history: History) -> None:
+async def test_a_pinned_watermark_stays_until_every_gap_is_backfilled(history: History) -> None:
     """Who comes back twice before the first absence is made good has missed more than once."""
     watermark = Watermark(history.facts, Clock(NOW))
     watermark.advance(at(1))
@@ -64,7 +64,7 @@ async def test_a_frozen_mark_stays_until_all_absences_are_made_good(history: His
     assert watermark.position == at(2)
 
 
-async def test_an_id_from_the_future_is_made_up(history: History) -> None:
+async def test_an_id_from_the_future_is_ignored(history: History) -> None:
     """Else nothing that is asked until then would be found again."""
     watermark = Watermark(history.facts, Clock(NOW))
     watermark.advance(at(1))
@@ -76,14 +76,14 @@ async def test_an_id_from_the_future_is_made_up(history: History) -> None:
 
 
 @pytest.mark.parametrize("stored", ["", "x", "-5", "1e9"])
-async def test_a_mark_that_is_none_counts_as_absent(history: History, stored: str) -> None:
+async def test_an_invalid_watermark_counts_as_absent(history: History, stored: str) -> None:
     await history.facts.set(FACT, stored)
     watermark = Watermark(history.facts, Clock(NOW))
     await watermark.load()
     assert watermark.position == 0
 
 
-async def test_the_mark_is_written_again_and_again(
+async def test_the_watermark_is_written_periodically(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert watermark_module.WRITE_SECONDS == 30.0, "no more often, as the disk is shared"

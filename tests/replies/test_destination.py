@@ -1,4 +1,4 @@
-"""What a refusal means for a reply, and which actions a place allows."""
+"""The meaning of a refusal for a reply, and the actions that a place allows."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ def refusal(kind: type[discord.HTTPException], status: int, code: int) -> discor
 @pytest.mark.parametrize(
     ("locked", "permission"), [(False, "Send Messages in Threads"), (True, "Manage Threads")]
 )
-def test_in_a_thread_the_permission_has_another_name(locked: bool, permission: str) -> None:
+def test_threads_need_their_own_permission(locked: bool, permission: str) -> None:
     error = refusal(discord.Forbidden, 403, 50013)
     thread = discord.Thread.__new__(discord.Thread)
     thread.locked = locked
@@ -40,13 +40,13 @@ def test_in_a_thread_the_permission_has_another_name(locked: bool, permission: s
         (discord.Forbidden, 403, 240000, ReplyBlocked),
     ],
 )
-def test_only_refusals_about_the_place_lose_the_reply(
+def test_only_refusals_of_the_place_end_the_reply(
     kind: type[discord.HTTPException], status: int, code: int, error: type[Exception]
 ) -> None:
     assert type(refused(refusal(kind, status, code), CHANNEL)) is error
 
 
-def test_a_place_may_allow_less_for_a_reply_of_several_parts() -> None:
+def test_a_reply_of_several_parts_needs_more_permissions() -> None:
     place = Destination(CHANNEL, actions=ALL_ACTIONS, actions_of_many=STOP)
     assert place.allowed(ALL_ACTIONS, 1) == ALL_ACTIONS
     assert place.allowed(ALL_ACTIONS, 2) == STOP

@@ -49,7 +49,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 # A healthy stream
 
 
-async def test_words_show_while_more_come_and_the_end_shows_at_once(stage: Stage) -> None:
+async def test_text_streams_and_the_end_is_shown_at_once(stage: Stage) -> None:
     async with written(stage, "One") as reply:
         await stage.until("One")
         reply.write(", two")
@@ -61,7 +61,7 @@ async def test_words_show_while_more_come_and_the_end_shows_at_once(stage: Stage
     assert stage.shown == [int(message["id"])]
 
 
-async def test_nothing_pings_and_no_link_is_previewed(stage: Stage) -> None:
+async def test_replies_ping_nobody_and_suppress_previews(stage: Stage) -> None:
     """In every create and every edit."""
     async with written(stage, "@everyone <@1> https://example.org") as reply:
         await stage.until("example")
@@ -79,7 +79,7 @@ async def test_nothing_pings_and_no_link_is_previewed(stage: Stage) -> None:
     assert not message["pings"]
 
 
-async def test_typing_shows_until_there_are_words(stage: Stage) -> None:
+async def test_typing_is_shown_until_the_first_words(stage: Stage) -> None:
     async with written(stage) as reply:
         await stage.people.wait_for(lambda _: True, types=["typing"])
         reply.write("Words.")
@@ -88,7 +88,7 @@ async def test_typing_shows_until_there_are_words(stage: Stage) -> None:
         await reply.finish()
 
 
-async def test_a_long_reply_goes_on_in_further_messages_each_replying_to_the_last(
+async def test_a_long_reply_is_a_chain_of_messages(
     stage: Stage,
 ) -> None:
     words = [f"word{number} " for number in range(900)]
@@ -104,7 +104,7 @@ async def test_a_long_reply_goes_on_in_further_messages_each_replying_to_the_las
     assert stage.shown == [int(message["id"]) for message in messages]
 
 
-async def test_buttons_go_with_the_requests_that_are_made_anyway(stage: Stage) -> None:
+async def test_buttons_cost_no_request(stage: Stage) -> None:
     async with written(stage, "One") as reply:
         await stage.until("One")
         reply.write(", two.")
@@ -114,7 +114,7 @@ async def test_buttons_go_with_the_requests_that_are_made_anyway(stage: Stage) -
     assert [offered(one["body"]) for one in edited] == [[ReplyAction.REGENERATE]]
 
 
-async def test_buttons_of_a_reply_that_is_there_at_once_are_there_with_it(stage: Stage) -> None:
+async def test_a_complete_reply_has_its_buttons_at_once(stage: Stage) -> None:
     async with written(stage, "All at once.") as reply:
         await reply.finish((), frozenset({ReplyAction.REGENERATE}))
     [created] = await stage.calls("POST")
@@ -122,7 +122,7 @@ async def test_buttons_of_a_reply_that_is_there_at_once_are_there_with_it(stage:
     assert await stage.calls("PATCH") == []
 
 
-async def test_stop_goes_also_where_the_last_words_were_shown_already(stage: Stage) -> None:
+async def test_stop_is_removed_if_the_last_words_were_shown_before(stage: Stage) -> None:
     async with written(stage, "All.") as reply:
         await stage.until("All.")
         await reply.finish((), frozenset({ReplyAction.REGENERATE}))
@@ -137,7 +137,7 @@ async def attached(stage: Stage) -> list[str]:
         return [await (await web.get(url)).text() for url in urls]
 
 
-async def test_a_reply_that_is_too_long_ends_in_a_file_with_the_whole(stage: Stage) -> None:
+async def test_a_reply_that_is_too_long_ends_in_a_file(stage: Stage) -> None:
     words = [f"word{number} " for number in range(900)]
     async with stage.reply(max_parts=2) as reply:
         for word in words:
@@ -153,7 +153,7 @@ async def test_a_reply_that_is_too_long_ends_in_a_file_with_the_whole(stage: Sta
     assert [len(one["components"]) for one in (first, last)] == [0, 1]
 
 
-async def test_where_it_may_attach_nothing_it_shows_all_in_messages(stage: Stage) -> None:
+async def test_without_the_file_permission_all_text_is_in_messages(stage: Stage) -> None:
     deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
     await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
     words = "".join(f"word{number} " for number in range(900))
@@ -165,7 +165,7 @@ async def test_where_it_may_attach_nothing_it_shows_all_in_messages(stage: Stage
     assert await attached(stage) == []
 
 
-async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
+async def test_a_bounded_place_gets_a_notice_of_more_text(
     stage: Stage,
 ) -> None:
     """Also where the setting would let more of them be posted, and no file may be attached."""
@@ -186,7 +186,7 @@ async def test_where_there_is_room_for_few_messages_it_says_that_there_is_more(
     assert all(one["body"]["components"] == [] for one in await stage.calls("PATCH"))
 
 
-async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
+async def test_a_shorter_replacement_has_no_file(stage: Stage) -> None:
     async with stage.reply(max_parts=2) as reply:
         reply.write("word " * 1200)
         await reply.finish()
@@ -200,7 +200,7 @@ async def test_a_shorter_reply_in_its_place_has_no_file(stage: Stage) -> None:
     assert await attached(stage) == []
 
 
-async def test_a_place_that_takes_its_time_loses_nothing(stage: Stage) -> None:
+async def test_a_slow_place_loses_nothing(stage: Stage) -> None:
     """The thread is made while the model speaks already."""
     found = asyncio.Event()
 
@@ -233,7 +233,7 @@ async def test_a_place_that_takes_its_time_loses_nothing(stage: Stage) -> None:
         (["```py\nx = 1"], [], ["```py\nx = 1\n```"]),
     ],
 )
-async def test_what_the_end_shows(
+async def test_the_end_shows_text_and_notices(
     stage: Stage, deltas: list[str], notices: list[str], texts: list[str]
 ) -> None:
     async with written(stage, *deltas) as reply:
@@ -241,7 +241,7 @@ async def test_what_the_end_shows(
     assert await stage.texts() == texts
 
 
-async def test_leaving_early_leaves_what_was_shown(stage: Stage) -> None:
+async def test_leaving_early_keeps_the_shown_text(stage: Stage) -> None:
     async with written(stage, "One") as reply:
         await stage.until("One")
         reply.write(", two")
@@ -249,7 +249,7 @@ async def test_leaving_early_leaves_what_was_shown(stage: Stage) -> None:
     assert all(task.done() for task in (reply._typing, reply._streaming, reply._opening))
 
 
-async def test_a_busy_bot_types_nowhere(stage: Stage) -> None:
+async def test_a_busy_bot_sends_no_typing(stage: Stage) -> None:
     """Words go first: typing is for when there is room."""
     for _ in range(REQUESTS_PER_SECOND[Priority.TYPING]):
         async with stage.pacer.slot(Priority.FINAL):
@@ -260,7 +260,7 @@ async def test_a_busy_bot_types_nowhere(stage: Stage) -> None:
     assert not [one for one in await stage.people.requests() if "typing" in one["path"]]
 
 
-async def test_the_end_does_not_wait_for_what_it_replaces(stage: Stage) -> None:
+async def test_the_end_cancels_a_pending_edit(stage: Stage) -> None:
     """Of what is shown on the way, only the call that runs already is awaited."""
     async with written(stage, "word " * 1500) as reply:
         await eventually(lambda: reply._requests.in_flight)
@@ -274,7 +274,7 @@ async def test_the_end_does_not_wait_for_what_it_replaces(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("action", ["drop", "drop_after"])
-async def test_a_create_whose_answer_is_lost_makes_one_message(stage: Stage, action: str) -> None:
+async def test_a_create_with_a_lost_response_makes_one_message(stage: Stage, action: str) -> None:
     await stage.people.fault(action, method="POST", path=MESSAGES)
     async with written(stage, "One") as reply:
         await stage.until("One")
@@ -283,7 +283,7 @@ async def test_a_create_whose_answer_is_lost_makes_one_message(stage: Stage, act
     assert await stage.texts() == ["One, two."]
 
 
-async def test_an_end_that_comes_while_a_lost_create_is_pondered_shows_whole(
+async def test_an_end_after_a_lost_create_shows_the_whole_text(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discord returns the earlier message for the nonce, with the earlier words."""
@@ -298,14 +298,14 @@ async def test_an_end_that_comes_while_a_lost_create_is_pondered_shows_whole(
     assert len(stage.shown) == 1
 
 
-async def test_a_create_that_fails_for_a_while_is_sent_again(stage: Stage) -> None:
+async def test_a_failed_create_is_repeated(stage: Stage) -> None:
     await stage.people.fault("answer", method="POST", path=MESSAGES, status=503, count=3)
     async with written(stage, "One.") as reply:
         await reply.finish()
     assert await stage.texts() == ["One."]
 
 
-async def test_an_edit_on_the_way_that_fails_is_dropped(stage: Stage) -> None:
+async def test_a_failed_edit_of_growing_text_is_dropped(stage: Stage) -> None:
     async with written(stage, "One") as reply:
         await stage.until("One")
         await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503)
@@ -316,7 +316,7 @@ async def test_an_edit_on_the_way_that_fails_is_dropped(stage: Stage) -> None:
     assert await stage.texts() == ["One, two, three."]
 
 
-async def test_next_message_waits_until_the_full_one_has_its_final_text(stage: Stage) -> None:
+async def test_the_next_message_waits_for_the_full_one(stage: Stage) -> None:
     """Otherwise both messages would show its end."""
     async with written(stage, "word " * 395) as reply:
         await stage.until("word")
@@ -332,7 +332,7 @@ async def test_next_message_waits_until_the_full_one_has_its_final_text(stage: S
     assert await stage.texts() == [("word " * 395).strip(), ("more " * 100).strip()]
 
 
-async def test_the_last_edit_is_tried_again_until_that_is_hopeless(stage: Stage) -> None:
+async def test_the_last_edit_is_retried_until_it_is_hopeless(stage: Stage) -> None:
     async with written(stage, "One") as reply:
         await stage.until("One")
         await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=503, count=None)
@@ -356,7 +356,7 @@ def over(stage: Stage, parts: tuple[Part, ...]) -> AbstractAsyncContextManager[D
     return nullcontext(Destination(stage.channel, stage.question, parts))
 
 
-async def test_an_answer_goes_on_in_the_messages_that_were_begun(stage: Stage) -> None:
+async def test_an_answer_continues_in_its_messages(stage: Stage) -> None:
     """Parts are written over in order; those that are left over are deleted, and known as gone."""
     parts = await begun(stage, "Beca", "use of", "this")
     async with stage.reply(over(stage, parts)) as reply:
@@ -368,7 +368,7 @@ async def test_an_answer_goes_on_in_the_messages_that_were_begun(stage: Stage) -
     assert stage.shown == [parts[0].message_id]
 
 
-async def test_what_was_begun_stays_until_there_is_as_much_anew(stage: Stage) -> None:
+async def test_a_partial_answer_stays_until_the_new_one_is_as_long(stage: Stage) -> None:
     parts = await begun(stage, "As much as was written before")
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("As")
@@ -396,7 +396,7 @@ async def test_text_of_a_lost_create_stays_until_the_new_text_is_as_long(stage: 
     assert await stage.texts() == ["Or less."]
 
 
-async def test_begun_message_without_a_button_gets_one(stage: Stage) -> None:
+async def test_an_adopted_message_gets_its_button(stage: Stage) -> None:
     """For example, after a shutdown that said the answer would continue."""
     parts = await begun(stage, "As much as was written before\n-# It goes on.")
     async with stage.reply(over(stage, parts)) as reply:
@@ -432,13 +432,13 @@ def is_edit(event: Json) -> bool:
     return bool(event["data"]["reason"] == "edit")
 
 
-async def test_the_text_that_was_shown_is_returned_without_its_notice(stage: Stage) -> None:
+async def test_the_shown_text_is_returned_without_its_notice(stage: Stage) -> None:
     parts = await begun(stage, "Beca\n-# It goes on.")
     async with stage.reply(over(stage, parts)) as reply:
         assert await reply.shown_text(without=["It goes on."]) == "Beca"
 
 
-async def test_what_is_written_again_knows_nothing_of_what_was_held_back(stage: Stage) -> None:
+async def test_a_replaced_text_drops_the_unsettled_one(stage: Stage) -> None:
     async with stage.reply() as reply:
         reply.write("| a | b |\n|---|---|\n| 1 |")
         reply.restart()
@@ -464,7 +464,7 @@ async def test_messages_of_a_replaced_text_are_deleted_at_once(stage: Stage) -> 
     assert " ".join(await stage.texts()) == "New" + " words" * 500
 
 
-async def test_where_few_may_be_posted_those_of_a_text_that_is_taken_back_are_used_again(
+async def test_a_bounded_place_reuses_messages_of_a_replaced_text(
     stage: Stage,
 ) -> None:
     narrow = Destination(stage.channel, stage.question, room=4)
@@ -478,7 +478,7 @@ async def test_where_few_may_be_posted_those_of_a_text_that_is_taken_back_are_us
     assert [int(one["id"]) for one in await stage.messages()] == shown[:2]
 
 
-async def test_what_is_withdrawn_is_deleted_though_some_of_it_is_gone(stage: Stage) -> None:
+async def test_withdrawing_deletes_the_messages_that_are_left(stage: Stage) -> None:
     parts = await begun(stage, "Beca", "use")
     await stage.people.delete(stage.asked["channel_id"], str(parts[1].message_id))
     async with stage.reply(over(stage, parts)) as reply:
@@ -487,7 +487,7 @@ async def test_what_is_withdrawn_is_deleted_though_some_of_it_is_gone(stage: Sta
     assert stage.shown == []
 
 
-async def test_what_cannot_be_recorded_as_gone_is_not_deleted(
+async def test_a_message_is_deleted_only_after_it_is_recorded(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discord tells of the deletion, and it would pass for one by a person."""
@@ -505,7 +505,7 @@ async def test_what_cannot_be_recorded_as_gone_is_not_deleted(
     assert stage.shown == [part.message_id for part in parts]
 
 
-async def test_a_part_that_discord_takes_while_the_reply_is_left_is_known(stage: Stage) -> None:
+async def test_a_part_created_while_leaving_is_recorded(stage: Stage) -> None:
     """Else it would stay behind when the question is deleted."""
     await stage.people.fault("delay", method="POST", path=MESSAGES, seconds=0.3, after=True)
     async with stage.reply() as reply:
@@ -524,7 +524,7 @@ async def test_a_part_that_discord_takes_while_the_reply_is_left_is_known(stage:
     ],
     ids=["a page", "no message", "refused by Cloudflare"],
 )
-async def test_an_answer_that_is_none_is_asked_for_again(
+async def test_an_invalid_response_is_requested_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, status: int, body: Any, headers: Json
 ) -> None:
     monkeypatch.setattr(discord_calls, "CLOUDFLARE_SECONDS", (0.05, 1.0))
@@ -536,14 +536,14 @@ async def test_an_answer_that_is_none_is_asked_for_again(
     assert len(stage.shown) == 1
 
 
-async def test_a_question_that_is_deleted_meanwhile_is_still_answered(stage: Stage) -> None:
+async def test_a_deleted_question_is_answered_without_a_reference(stage: Stage) -> None:
     await stage.people.delete(stage.asked["channel_id"], stage.asked["id"])
     async with written(stage, "One.") as reply:
         await reply.finish()
     assert await stage.texts() == ["One."]
 
 
-async def test_where_history_may_not_be_read_the_answer_is_no_reply(stage: Stage) -> None:
+async def test_without_the_history_permission_the_answer_has_no_reference(stage: Stage) -> None:
     body = {"code": 160002, "message": "Cannot reply without permission to read message history"}
     await stage.people.fault("answer", method="POST", path=MESSAGES, status=400, body=body)
     async with written(stage, "One.") as reply:
@@ -565,7 +565,7 @@ async def test_where_history_may_not_be_read_the_answer_is_no_reply(stage: Stage
         (401, 50027, "Discord refuses it: 401, code 50027"),
     ],
 )
-async def test_a_place_that_does_not_take_it_ends_the_reply(
+async def test_a_refused_place_ends_the_reply(
     stage: Stage, status: int, code: int, reason: str
 ) -> None:
     """The writer hears of it with the next words, so that the model is not read to its end."""
@@ -582,7 +582,7 @@ async def test_a_place_that_does_not_take_it_ends_the_reply(
     assert len(await stage.calls("POST")) == 1
 
 
-async def test_where_nothing_can_be_edited_nothing_more_is_tried(stage: Stage) -> None:
+async def test_a_place_that_refuses_edits_is_not_tried_again(stage: Stage) -> None:
     """Discord counts requests that are refused."""
     body = {"code": 50001, "message": "Missing Access"}
     async with written(stage, "One") as reply:
@@ -602,7 +602,7 @@ async def test_where_nothing_can_be_edited_nothing_more_is_tried(stage: Stage) -
     assert len(await stage.calls("PATCH")) == 1
 
 
-async def test_where_nothing_can_be_posted_the_button_to_stop_goes(stage: Stage) -> None:
+async def test_stop_is_removed_if_no_message_can_be_posted(stage: Stage) -> None:
     body = {"code": 50013, "message": "Missing Permissions"}
     async with written(stage, "word " * 100) as reply:
         await stage.until("word")
@@ -618,7 +618,7 @@ async def test_where_nothing_can_be_posted_the_button_to_stop_goes(stage: Stage)
     assert message["content"].startswith("word")
 
 
-async def test_a_second_refusal_without_the_reference_ends_it_too(stage: Stage) -> None:
+async def test_a_second_refusal_without_the_reference_ends_the_reply(stage: Stage) -> None:
     for skip, status, code in ((0, 400, 160002), (1, 403, 50013)):
         body = {"code": code, "message": "No."}
         await stage.people.fault(
@@ -629,7 +629,7 @@ async def test_a_second_refusal_without_the_reference_ends_it_too(stage: Stage) 
             await reply.finish()
 
 
-async def test_a_thread_that_stays_archived_is_opened_once(stage: Stage) -> None:
+async def test_a_thread_that_stays_archived_is_reopened_once(stage: Stage) -> None:
     opened: list[int] = []
 
     async def reopen(thread_id: int) -> None:
@@ -645,7 +645,7 @@ async def test_a_thread_that_stays_archived_is_opened_once(stage: Stage) -> None
     assert opened == [stage.channel.id]
 
 
-async def test_a_thread_that_cannot_be_opened_now_delays_the_end(stage: Stage) -> None:
+async def test_a_thread_that_cannot_be_reopened_delays_the_end(stage: Stage) -> None:
     async def reopen(_thread_id: int) -> None:
         raise DiscordUnavailable("it fails")
 
@@ -671,7 +671,7 @@ async def test_a_message_that_is_deleted_while_it_grows_ends_the_reply(stage: St
             await reply.finish()
 
 
-async def test_a_place_that_cannot_be_found_is_the_error_of_the_end(stage: Stage) -> None:
+async def test_the_end_raises_if_the_place_is_not_found(stage: Stage) -> None:
     class Nowhere(nullcontext[Destination]):
         async def __aenter__(self) -> Destination:
             raise ReplyLost("nowhere")
@@ -697,7 +697,7 @@ async def refuse(stage: Stage, pattern: str, status: int = 400, code: int = 2000
 
 
 @pytest.mark.parametrize(("status", "code"), REFUSALS)
-async def test_refused_text_ends_the_reply_which_can_still_show_a_notice(
+async def test_a_reply_with_refused_text_can_show_a_notice(
     stage: Stage, status: int, code: int
 ) -> None:
     """The next write raises ReplyBlocked; if no text is shown, only the notice is."""
@@ -715,7 +715,7 @@ async def test_refused_text_ends_the_reply_which_can_still_show_a_notice(
     assert len(await stage.calls("POST")) == 2
 
 
-async def test_what_stands_is_kept_where_the_rest_is_refused(stage: Stage) -> None:
+async def test_shown_text_is_kept_if_the_rest_is_refused(stage: Stage) -> None:
     await refuse(stage, "bad")
     async with written(stage, "One") as reply:
         await stage.until("One")
@@ -729,7 +729,7 @@ async def test_what_stands_is_kept_where_the_rest_is_refused(stage: Stage) -> No
     assert offered(message) == [ReplyAction.REGENERATE]
 
 
-async def test_messages_before_the_one_that_is_refused_stand_as_they_are(stage: Stage) -> None:
+async def test_messages_before_a_refused_one_stay_unchanged(stage: Stage) -> None:
     await refuse(stage, "bad")
     async with written(stage, "word " * 1000) as reply:
         await eventually(lambda: len(stage.shown) == 3)
@@ -742,7 +742,7 @@ async def test_messages_before_the_one_that_is_refused_stand_as_they_are(stage: 
     assert [offered(one) for one in await stage.messages()] == [[], [], [ReplyAction.REGENERATE]]
 
 
-async def test_where_the_notice_is_refused_too_the_button_to_stop_goes(stage: Stage) -> None:
+async def test_stop_is_removed_if_the_notice_is_refused(stage: Stage) -> None:
     await refuse(stage, "bad|Blocked")
     async with written(stage, "One") as reply:
         await stage.until("One")
@@ -755,7 +755,7 @@ async def test_where_the_notice_is_refused_too_the_button_to_stop_goes(stage: St
     assert (message["content"], offered(message)) == ("One", [ReplyAction.REGENERATE])
 
 
-async def test_where_nothing_can_be_said_nothing_stands(stage: Stage) -> None:
+async def test_nothing_is_shown_if_everything_is_refused(stage: Stage) -> None:
     await refuse(stage, "")
     async with written(stage, "One") as reply:
         for end in (reply.finish(), reply.leave([BLOCKED], REGENERATE)):
@@ -764,7 +764,7 @@ async def test_where_nothing_can_be_said_nothing_stands(stage: Stage) -> None:
     assert await stage.messages() == []
 
 
-async def test_what_an_earlier_attempt_wrote_is_kept_without_what_it_promised(
+async def test_text_of_an_earlier_attempt_is_kept_without_its_buttons(
     stage: Stage,
 ) -> None:
     parts = await begun(stage, "many words", "and more\n-# It goes on.")
@@ -798,7 +798,7 @@ async def test_text_that_replaces_a_refused_one_is_shown(stage: Stage) -> None:
     )
 
 
-async def test_a_text_taken_back_is_not_kept_where_the_next_is_refused(stage: Stage) -> None:
+async def test_a_replaced_text_is_removed_if_the_next_is_refused(stage: Stage) -> None:
     await refuse(stage, "bad")
     async with written(stage, "thought " * 400) as reply:
         await eventually(lambda: len(stage.shown) == 2)
@@ -812,7 +812,7 @@ async def test_a_text_taken_back_is_not_kept_where_the_next_is_refused(stage: St
 
 
 @pytest.mark.parametrize(("room", "count"), [(None, 2), (1, 1)])
-async def test_a_notice_under_a_full_message_has_its_own_if_there_is_room(
+async def test_a_notice_under_a_full_message_gets_its_own_message(
     stage: Stage, room: int | None, count: int
 ) -> None:
     parts = await begun(stage, "x" * MESSAGE_LIMIT)
@@ -836,9 +836,7 @@ FILE_REFUSALS: list[tuple[str, Json]] = [
 
 
 @pytest.mark.parametrize(("kind", "more"), FILE_REFUSALS)
-async def test_where_the_file_is_refused_it_shows_all_in_messages(
-    stage: Stage, kind: str, more: Json
-) -> None:
+async def test_a_refused_file_is_shown_as_messages(stage: Stage, kind: str, more: Json) -> None:
     await stage.people.refuse(kind, **more)
     words = "".join(f"word{number} " for number in range(900))
     async with stage.reply(max_parts=2) as reply:
@@ -849,7 +847,7 @@ async def test_where_the_file_is_refused_it_shows_all_in_messages(
     assert await attached(stage) == []
 
 
-async def test_a_page_that_says_that_the_file_is_too_large_says_it_for_good(stage: Stage) -> None:
+async def test_a_file_that_is_too_large_is_not_sent_again(stage: Stage) -> None:
     page = "<html>413 Request Entity Too Large</html>"
     await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=413, body=page)
     async with stage.reply(max_parts=1) as reply:

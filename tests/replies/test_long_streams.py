@@ -1,4 +1,4 @@
-"""What people see of a long answer, looked at after every request that Discord answers."""
+"""The visible text of a long answer after every request."""
 
 import asyncio
 import random
@@ -157,7 +157,7 @@ class Scene:
     broken=st.sampled_from((0.0, 0.0, 0.1)),
     rng=dice,
 )
-async def test_what_is_shown_is_always_how_the_whole_begins(
+async def test_shown_text_is_always_a_prefix_of_the_whole(
     stage: Stage,
     answer: str,
     pace: Pace,
@@ -185,7 +185,7 @@ async def test_what_is_shown_is_always_how_the_whole_begins(
     broken=st.sampled_from((0.0, 0.0, 0.1)),
     rng=dice,
 )
-async def test_an_answer_that_goes_on_after_a_crash_shows_no_more_than_both_attempts_wrote(
+async def test_a_resumed_answer_shows_only_text_of_its_attempts(
     stage: Stage,
     answer: str,
     paces: tuple[Pace, Pace],

@@ -1,4 +1,4 @@
-"""Which messages in a place are the parts of an answer that a crash cut off."""
+"""Which messages are parts of an answer that a crash cut off."""
 
 import random
 
@@ -21,7 +21,7 @@ def ids(parts: tuple[Part, ...]) -> list[int]:
 
 
 @pytest.mark.parametrize(("opens_thread", "first"), [(False, QUESTION), (True, None)])
-def test_each_part_refers_to_the_one_before(opens_thread: bool, first: int | None) -> None:
+def test_every_part_refers_to_the_one_before(opens_thread: bool, first: int | None) -> None:
     seen = [
         *chain(111, 113, 115, first=first),
         *chain(112, 114, first=99),
@@ -33,14 +33,14 @@ def test_each_part_refers_to_the_one_before(opens_thread: bool, first: int | Non
     assert parts[0].text == "text 111"
 
 
-def test_a_part_that_was_recorded_is_one_whatever_it_refers_to() -> None:
+def test_a_recorded_part_needs_no_reference() -> None:
     """Where history may not be read, an answer is no reply."""
     seen = [OwnMessage(111, "a", None), OwnMessage(112, "b", 111), OwnMessage(113, "c", None)]
     parts = adopted_parts(seen, question_id=QUESTION, opens_thread=False, recorded={111})
     assert ids(parts) == [111, 112]
 
 
-def test_what_answers_others_is_left_alone() -> None:
+def test_answers_to_others_are_not_adopted() -> None:
     seen = [OwnMessage(111, "a", None), *chain(112, 113, first=50)]
     assert adopted_parts(seen, question_id=QUESTION, opens_thread=False, recorded=()) == ()
     in_thread = adopted_parts(chain(112), question_id=QUESTION, opens_thread=True, recorded=())

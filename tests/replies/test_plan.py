@@ -1,4 +1,4 @@
-"""What each message of a reply should show, given what it shows now."""
+"""The wanted content of each message of a reply, given its present content."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,12 +15,12 @@ def parts(*shown: tuple[str | None, ReplyActions | None]) -> list[Part]:
     return [Part(number, text, actions) for number, (text, actions) in enumerate(shown)]
 
 
-def test_the_last_message_alone_has_a_button() -> None:
+def test_only_the_last_message_has_buttons() -> None:
     plan = streaming_plan([], ["full", "full", "grows"], STOP)
     assert [part.actions for part in plan] == [NO_ACTIONS, NO_ACTIONS, STOP]
 
 
-def test_a_part_that_another_follows_is_cut_to_what_it_is_and_one_that_grows_is_not() -> None:
+def test_only_a_part_with_a_successor_shrinks() -> None:
     shown = parts(("full, and how the next begins", STOP))
     assert streaming_plan(shown, ["full"], STOP) == [PlannedPart(None, STOP)]
     assert next_change(shown, streaming_plan(shown, ["full"], STOP)) is None
@@ -29,7 +29,7 @@ def test_a_part_that_another_follows_is_cut_to_what_it_is_and_one_that_grows_is_
     assert next_change(shown, plan) == 0
 
 
-def test_what_an_earlier_attempt_left_below_has_the_button() -> None:
+def test_a_leftover_of_an_earlier_attempt_has_the_button() -> None:
     shown = parts(("old", None), ("old", STOP), ("old", ANEW))
     plan = streaming_plan(shown, ["new"], STOP)
     assert plan == [
@@ -44,7 +44,7 @@ def test_what_an_earlier_attempt_left_below_has_the_button() -> None:
     assert next_change(shown, plan) == 0
 
 
-def test_at_the_end_each_shows_what_is_wanted_however_little_that_is() -> None:
+def test_at_the_end_every_message_shows_its_text() -> None:
     shown = parts(("as long as it was", STOP))
     plan = final_plan(["short"], ANEW, "file")
     assert plan == [PlannedPart("short", ANEW, "file")]
@@ -56,7 +56,7 @@ def test_at_the_end_each_shows_what_is_wanted_however_little_that_is() -> None:
     assert final_plan([], ANEW) == []
 
 
-def test_a_reply_that_ends_early_keeps_its_text_and_has_buttons_under_the_last_part() -> None:
+def test_an_early_end_keeps_the_text_and_adds_buttons() -> None:
     shown = parts(("one", STOP), ("two", None), ("three", STOP))
     assert kept_plan(shown, [None], ANEW) == [
         PlannedPart(None, NO_ACTIONS),
@@ -80,7 +80,7 @@ actions = st.sampled_from((None, NO_ACTIONS, STOP, ANEW))
     new=st.lists(texts, min_size=1, max_size=4),
     at_end=st.booleans(),
 )
-def test_single_changes_lead_to_the_wanted_messages(
+def test_single_changes_reach_the_wanted_messages(
     shown: list[tuple[str | None, ReplyActions | None]], new: list[str], at_end: bool
 ) -> None:
     """In order, and with never more Stop buttons than before."""

@@ -87,7 +87,7 @@ async def test_an_archived_thread_is_reopened_once() -> None:
     assert served.reopened == [CHANNEL.id]
 
 
-async def test_a_thread_that_cannot_be_reopened_now_delays_the_reply() -> None:
+async def test_a_thread_that_cannot_be_reopened_delays_the_reply() -> None:
     async def fail(_thread_id: int) -> None:
         raise DiscordUnavailable("it fails")
 

@@ -18,7 +18,7 @@ def whole(text: str) -> ReplyText:
     return reply
 
 
-def test_only_settled_text_is_worth_showing() -> None:
+def test_only_settled_text_is_shown() -> None:
     reply = ReplyText()
     assert not reply.write("")
     assert reply.write("One, ")
@@ -30,7 +30,7 @@ def test_only_settled_text_is_worth_showing() -> None:
 
 
 @pytest.mark.parametrize("max_parts", [1, 2, 3])
-def test_a_growing_reply_shows_no_more_in_its_last_part_than_the_whole_one(max_parts: int) -> None:
+def test_a_growing_reply_shows_a_prefix_of_its_last_part(max_parts: int) -> None:
     """Else the sentence about the file would replace text that people have seen."""
     reply = ReplyText()
     for start in range(0, len(WORDS), 700):
@@ -50,7 +50,7 @@ def test_a_growing_reply_shows_no_more_in_its_last_part_than_the_whole_one(max_p
     most=st.integers(min_value=1, max_value=4),
     notices=st.lists(st.text(min_size=1, max_size=300), min_size=1, max_size=3),
 )
-def test_the_first_parts_of_a_long_reply_fit_with_what_is_said_under_them(
+def test_the_parts_of_a_long_reply_leave_space_for_notices(
     words: list[str], most: int, notices: list[str]
 ) -> None:
     text = whole("\n\n".join([*(f"x{word}" for word in words), WORDS]))

@@ -1,4 +1,4 @@
-"""A stand-in Discord on real sockets, and the bare clients that speak to it."""
+"""A stand-in Discord on real sockets, and plain clients for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the page as a process, for those who look at it by HTTP or with a browser."""
+"""Run the sandbox page as a process, for tests with HTTP or a browser."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ class Page:
 
     process: asyncio.subprocess.Process
     address: str
-    promise: str  # the line behind the address
+    promise: str  # the line after the address
 
     @property
     def origin(self) -> str:
@@ -46,7 +46,7 @@ class Page:
 
 
 async def _read(stream: aiohttp.ClientResponse) -> AsyncIterator[Json]:
-    # Lines are longer than aiohttp's own limit for one.
+    # Lines are longer than the limit of aiohttp for a line.
     rest = b""
     async for data in stream.content.iter_any():
         *events, rest = (rest + data).split(b"\n\n")
@@ -77,9 +77,9 @@ async def started(
 
 @asynccontextmanager
 async def snares() -> AsyncIterator[tuple[dict[str, str], list[str]]]:
-    """Yield settings and variables that lead to one server, and the requests that it gets.
+    """Yield settings and proxy variables for a server, and the requests that it gets.
 
-    Whatever they say, an offline program makes none.
+    An offline program must ignore them and send no request.
     """
     heard: list[str] = []
 

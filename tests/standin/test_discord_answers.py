@@ -1,4 +1,4 @@
-"""What people can do with a bot in the client, and how an interaction may be answered."""
+"""What people can do with a bot in the client, and how it can respond."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def impossible(action: Coroutine[Any, Any, Any], why: str) -> None:
 
 
 async def pressed(bot: Bot, message: dict[str, Any] | None = None) -> str:
-    """Let Jun press a button of the bot's; return the message's id."""
+    """Let Jun press a button of the bot; return the id of the message."""
     shown = message or (await bot.api.send("general", "cut", components=rows(BUTTON))).body
     await bot.people.press("general", "Jun", shown["id"], "go")
     await bot.hear()
@@ -89,14 +89,14 @@ async def pressed(bot: Bot, message: dict[str, Any] | None = None) -> str:
         ("system get", {}, "no subcommand"),
     ],
 )
-async def test_the_picker_takes_only_what_the_command_defines(
+async def test_command_options_must_match_their_definition(
     bot: Bot, people: Driver, name: str, options: dict[str, Any], why: str
 ) -> None:
     await impossible(people.command("general", "Jun", name, options), why)
 
 
-async def test_options_that_point_at_something_carry_it(bot: Bot, people: Driver) -> None:
-    """`resolved` holds channels, roles, users and members; a user outside has no member."""
+async def test_resolved_data_contains_channels_roles_and_users(bot: Bot, people: Driver) -> None:
+    """Channels, roles, users and members; in a direct message there are no members."""
     roles = (await people.look())["guilds"][0]["roles"]
     where = bot.api.channels["random"]
     options = {"tone": "calm", "count": 3, "where": where, "role": roles["Admins"]}
@@ -112,7 +112,7 @@ async def test_options_that_point_at_something_carry_it(bot: Bot, people: Driver
     assert set((await bot.hear())["data"]["resolved"]) == {"users"}
 
 
-async def test_a_user_menu_points_at_a_user(bot: Bot, people: Driver) -> None:
+async def test_user_command_has_a_target_user(bot: Bot, people: Driver) -> None:
     message = await people.say("general", "Sora", "hi")
     await people.command("general", "Jun", "Who is this", target=message["id"])
     data = (await bot.hear())["data"]
@@ -122,7 +122,7 @@ async def test_a_user_menu_points_at_a_user(bot: Bot, people: Driver) -> None:
     assert (await people.messages("general"))[-1]["type"] == 23
 
 
-async def test_nobody_acts_in_a_channel_they_do_not_see(bot: Bot, people: Driver) -> None:
+async def test_person_cannot_act_in_a_hidden_channel(bot: Bot, people: Driver) -> None:
     message = (await bot.api.send("general", "cut", components=rows(BUTTON))).body
     overwrite = {"target": "Jun", "deny": ["VIEW_CHANNEL"]}
     await people.edit_channel("general", overwrites=[overwrite])
@@ -135,13 +135,13 @@ async def pressed_by(people: Driver, user: str, message: str) -> str:
     return await people.press("general", user, message, "go")
 
 
-async def test_a_disabled_button_cannot_be_pressed(bot: Bot, people: Driver) -> None:
+async def test_disabled_button_cannot_be_pressed(bot: Bot, people: Driver) -> None:
     components = rows(BUTTON | {"disabled": True})
     message = (await bot.api.send("general", "cut", components=components)).body
     await impossible(people.press("general", "Jun", message["id"], "go"), "disabled")
 
 
-async def test_a_menu_tells_what_was_chosen(bot: Bot, people: Driver) -> None:
+async def test_select_menu_sends_the_chosen_values(bot: Bot, people: Driver) -> None:
     select = {
         "type": 3,
         "custom_id": "pick",
@@ -153,9 +153,7 @@ async def test_a_menu_tells_what_was_chosen(bot: Bot, people: Driver) -> None:
     assert (data["component_type"], data["values"]) == (3, ["b"])
 
 
-async def test_only_its_reader_presses_the_buttons_of_an_ephemeral_answer(
-    bot: Bot, people: Driver
-) -> None:
+async def test_only_its_reader_can_press_ephemeral_buttons(bot: Bot, people: Driver) -> None:
     number = await people.command("general", "Jun", "choose")
     await bot.hear()
     await bot.answer(4, {"content": "psst", "flags": EPHEMERAL, "components": rows(BUTTON)})
@@ -164,7 +162,7 @@ async def test_only_its_reader_presses_the_buttons_of_an_ephemeral_answer(
     assert await pressed_by(people, "Jun", shown["id"])
 
 
-async def test_a_form_keeps_its_rows_labels_and_texts(bot: Bot, people: Driver) -> None:
+async def test_modal_submit_keeps_the_components_of_the_modal(bot: Bot, people: Driver) -> None:
     number = await people.command("general", "Jun", "choose")
     await impossible(people.submit_modal(number, {}), "did not open a modal")
     await bot.hear()
@@ -202,7 +200,7 @@ async def test_a_form_keeps_its_rows_labels_and_texts(bot: Bot, people: Driver) 
         ({"components": rows(TEXT, TEXT)}, "components"),
     ],
 )
-async def test_a_form_that_discord_does_not_open(
+async def test_invalid_modal_is_refused(
     bot: Bot, people: Driver, change: dict[str, Any], path: str
 ) -> None:
     await people.command("general", "Jun", "choose")
@@ -212,9 +210,7 @@ async def test_a_form_that_discord_does_not_open(
     assert code_at(answer.body, "data", *path.split())
 
 
-async def test_a_completion_offers_at_most_25_choices_each_with_a_name(
-    bot: Bot, people: Driver
-) -> None:
+async def test_autocomplete_choices_are_validated(bot: Bot, people: Driver) -> None:
     number = await people.autocomplete("general", "Jun", "choose", "typed", "a")
     await bot.hear()
     many = [{"name": str(i), "value": str(i)} for i in range(26)]
@@ -238,7 +234,7 @@ async def test_a_completion_offers_at_most_25_choices_each_with_a_name(
     }
 
 
-async def test_only_what_is_completed_can_be_typed_for_choices(bot: Bot, people: Driver) -> None:
+async def test_only_autocomplete_options_can_be_completed(bot: Bot, people: Driver) -> None:
     for option in ("tone", "count", "nothing"):
         with pytest.raises(ControlError, match="not completed"):
             await people.autocomplete("general", "Jun", "choose", option, "a")
@@ -248,7 +244,7 @@ async def test_only_what_is_completed_can_be_typed_for_choices(bot: Bot, people:
     ]
 
 
-async def test_a_press_is_acknowledged_and_its_message_edited_later(
+async def test_deferred_update_lets_the_bot_edit_its_message_later(
     bot: Bot, people: Driver
 ) -> None:
     message = await pressed(bot)
@@ -259,7 +255,7 @@ async def test_a_press_is_acknowledged_and_its_message_edited_later(
     assert (await people.message("general", message))["content"] == "whole"
 
 
-async def test_a_press_is_answered_by_a_reply_to_its_message(bot: Bot, people: Driver) -> None:
+async def test_message_response_to_a_press_replies_to_its_message(bot: Bot, people: Driver) -> None:
     message = await pressed(bot)
     answer = await bot.answer(4, {"content": "more"}, "?with_response=true")
     resource = answer.body["resource"]
@@ -269,7 +265,7 @@ async def test_a_press_is_answered_by_a_reply_to_its_message(bot: Bot, people: D
     assert metadata["interacted_message_id"] == message
 
 
-async def test_a_follow_up_is_read_edited_and_deleted_by_its_id(bot: Bot, people: Driver) -> None:
+async def test_follow_up_can_be_read_edited_and_deleted_by_id(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "choose")
     await bot.hear()
     await bot.answer(4, {"content": "first"})
@@ -283,7 +279,7 @@ async def test_a_follow_up_is_read_edited_and_deleted_by_its_id(bot: Bot, people
     assert (await people.messages("general"))[-1]["content"] == "hi"
 
 
-async def test_after_a_form_a_follow_up_replies_to_nothing(bot: Bot, people: Driver) -> None:
+async def test_follow_up_after_a_modal_is_not_a_reply(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "choose")
     await bot.hear()
     await bot.answer(9, FORM)
@@ -291,7 +287,7 @@ async def test_after_a_form_a_follow_up_replies_to_nothing(bot: Bot, people: Dri
     assert "message_reference" not in (await bot.hook("POST", "", {"content": "x"})).body
 
 
-async def test_an_ephemeral_answer_is_deleted_for_good(bot: Bot, people: Driver) -> None:
+async def test_deleted_ephemeral_response_cannot_be_read(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "choose")
     await bot.hear()
     await bot.answer(4, {"content": "psst", "flags": EPHEMERAL})
@@ -299,7 +295,7 @@ async def test_an_ephemeral_answer_is_deleted_for_good(bot: Bot, people: Driver)
     assert (await bot.hook("GET", "/messages/@original")).code == 10008
 
 
-async def test_tokens_open_their_own_interaction_only(bot: Bot, people: Driver) -> None:
+async def test_token_works_only_for_its_own_interaction(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "choose")
     first = await bot.hear()
     await bot.answer(4, {"content": "first"})
@@ -317,14 +313,14 @@ async def test_tokens_open_their_own_interaction_only(bot: Bot, people: Driver) 
     assert (strange.status, strange.code) == (404, 10015)
 
 
-async def test_an_answer_to_a_channel_that_is_gone(bot: Bot, people: Driver) -> None:
+async def test_response_in_a_deleted_channel_is_refused(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "choose")
     await bot.hear()
     await people.delete_channel("general")
     assert (await bot.answer(4, {"content": "yes"})).code == 10003
 
 
-async def test_a_guilds_own_command_hides_the_global_one_there(bot: Bot, people: Driver) -> None:
+async def test_guild_command_replaces_the_global_one_in_its_guild(bot: Bot, people: Driver) -> None:
     path = f"/applications/{people.bot_id}/guilds/{bot.api.guild}/commands"
     own = {"name": "choose", "description": "Ours"}
     assert (await bot.api.request("POST", path, own)).status == 201
@@ -337,7 +333,7 @@ async def test_a_guilds_own_command_hides_the_global_one_there(bot: Bot, people:
     assert (await bot.hear())["data"]["id"] != again.body["id"]
 
 
-async def test_a_command_is_changed_and_deleted_where_it_is_registered(
+async def test_command_can_be_edited_and_deleted_only_in_its_scope(
     bot: Bot, people: Driver
 ) -> None:
     await people.settings(buckets={"commands": {"limit": 99}})
@@ -358,7 +354,7 @@ async def test_a_command_is_changed_and_deleted_where_it_is_registered(
     assert (await bot.api.request("GET", "/applications/1/commands")).code == 10002
 
 
-async def test_an_application_has_130_commands_at_most(bot: Bot, people: Driver) -> None:
+async def test_application_has_at_most_130_commands(bot: Bot, people: Driver) -> None:
     slash = [{"name": f"c{i}", "description": "d"} for i in range(100)]
     menus = [{"name": f"m{i}", "type": kind} for kind in (2, 3) for i in range(15)]
     assert len((await bot.register(*slash, *menus)).body) == 130
@@ -367,8 +363,8 @@ async def test_an_application_has_130_commands_at_most(bot: Bot, people: Driver)
     assert (one_more.status, one_more.code) == (400, 30032)
 
 
-async def test_who_is_offered_a_command_in_a_guild(bot: Bot, people: Driver) -> None:
-    """`default_member_permissions` "0" is for administrators; the right to use commands counts."""
+async def test_command_permissions_and_contexts_are_enforced(bot: Bot, people: Driver) -> None:
+    """`default_member_permissions` "0" means administrators; all need Use Application Commands."""
     await bot.register(CHOOSE, SET | {"default_member_permissions": "0", "dm_permission": False})
     await impossible(people.command("general", "Jun", "system set"), "for administrators")
     dm = await people.dm("Mina")

@@ -1,4 +1,4 @@
-"""The real discord.py against the stand-in: what works there works here."""
+"""The real discord.py works with the stand-in as with Discord."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Client(discord.Client):
-    """Keeps what it hears."""
+    """Keeps the events that it gets."""
 
     def __init__(self, intents: discord.Intents) -> None:
         quiet = discord.AllowedMentions.none()
@@ -86,7 +86,9 @@ async def client(people: Driver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield ready
 
 
-async def test_it_knows_itself_its_guild_and_its_rights(client: Client, people: Driver) -> None:
+async def test_client_knows_itself_its_guild_and_its_permissions(
+    client: Client, people: Driver
+) -> None:
     assert client.user is not None
     assert str(client.user.id) == people.bot_id
     [guild] = client.guilds
@@ -100,7 +102,7 @@ async def test_it_knows_itself_its_guild_and_its_rights(client: Client, people: 
     assert client.application.flags.gateway_message_content_limited
 
 
-async def test_a_mention_is_answered_in_a_thread(client: Client, people: Driver) -> None:
+async def test_client_answers_a_mention_in_a_thread(client: Client, people: Driver) -> None:
     await people.ask("general", "Jun", "hm?")
     question = await client.next()
     assert client.user in question.mentions
@@ -118,7 +120,7 @@ async def test_a_mention_is_answered_in_a_thread(client: Client, people: Driver)
     assert [m.type.name async for m in thread.history()] == ["default", "thread_starter_message"]
 
 
-async def test_a_direct_message_is_answered_as_a_reply(client: Client, people: Driver) -> None:
+async def test_client_answers_a_direct_message_with_a_reply(client: Client, people: Driver) -> None:
     place = await people.dm("Sora")
     await people.say(place, "Sora", "hi")
     question = await client.next()
@@ -129,7 +131,7 @@ async def test_a_direct_message_is_answered_as_a_reply(client: Client, people: D
     assert (shown["content"], shown["pings"]) == ("hello", [])
 
 
-async def test_a_file_is_read_and_one_is_sent(client: Client, people: Driver) -> None:
+async def test_client_reads_and_sends_files(client: Client, people: Driver) -> None:
     files = [{"filename": "a.txt", "content": "from Jun"}]
     await people.say("general", "Jun", "", attachments=files)
     question = await client.next()
@@ -140,7 +142,7 @@ async def test_a_file_is_read_and_one_is_sent(client: Client, people: Driver) ->
     assert shown["attachments"][0]["filename"] == "b.txt"
 
 
-async def test_edits_and_deletions_are_heard(client: Client, people: Driver) -> None:
+async def test_client_gets_edit_and_deletion_events(client: Client, people: Driver) -> None:
     message = await people.say("general", "Jun", "one")
     await people.edit("general", message["id"], "two")
     edited = await client.sight(discord.RawMessageUpdateEvent)
@@ -155,7 +157,7 @@ async def test_edits_and_deletions_are_heard(client: Client, people: Driver) -> 
     assert (await client.sight(discord.Guild)).name == "Sandbox"
 
 
-async def test_a_lost_connection_is_resumed_without_loss(client: Client, people: Driver) -> None:
+async def test_client_resumes_after_a_close_without_loss(client: Client, people: Driver) -> None:
     await people.gateway("close", code=4000)
     await people.say("general", "Jun", "meanwhile")
     assert (await client.next()).content == "meanwhile"
@@ -165,13 +167,13 @@ async def test_a_lost_connection_is_resumed_without_loss(client: Client, people:
     assert (state["identifies"], state["resumes"]) == (1, 1)
 
 
-async def test_a_cut_wire_is_resumed_too(client: Client, people: Driver) -> None:
+async def test_client_resumes_after_an_aborted_connection(client: Client, people: Driver) -> None:
     await people.gateway("abort")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await client.resumed.wait()
 
 
-async def test_commands_forms_and_buttons(client: Client, people: Driver) -> None:
+async def test_client_uses_commands_modals_and_buttons(client: Client, people: Driver) -> None:
     class Form(discord.ui.Modal, title="A form"):
         text: discord.ui.TextInput[Any] = discord.ui.TextInput(label="Text", custom_id="text")
 
@@ -207,7 +209,7 @@ async def test_commands_forms_and_buttons(client: Client, people: Driver) -> Non
     await people.wait_for_bot("went on")
 
 
-async def test_it_waits_out_a_rate_limit(client: Client, people: Driver) -> None:
+async def test_client_waits_out_a_rate_limit(client: Client, people: Driver) -> None:
     await people.fault("rate_limit", method="POST", path="/messages$", retry_after=0.2)
     channel = client.get_channel(int(people.world["guilds"][0]["channels"]["general"]))
     assert isinstance(channel, discord.TextChannel)
@@ -216,8 +218,8 @@ async def test_it_waits_out_a_rate_limit(client: Client, people: Driver) -> None
     assert statuses == [429, 200]
 
 
-async def test_it_counts_down_the_bucket_as_told(client: Client, people: Driver) -> None:
-    """discord.py sleeps when the headers say that nothing is left, so nothing is refused."""
+async def test_client_respects_the_bucket_headers(client: Client, people: Driver) -> None:
+    """discord.py sleeps when the headers say that the bucket is empty, so there is no 429."""
     await people.settings(buckets={"message_create": {"limit": 2, "window_seconds": 0.3}})
     channel = client.get_channel(int(people.world["guilds"][0]["channels"]["general"]))
     assert isinstance(channel, discord.TextChannel)
@@ -226,7 +228,7 @@ async def test_it_counts_down_the_bucket_as_told(client: Client, people: Driver)
     assert {item["status"] for item in await people.requests(method="POST")} == {200}
 
 
-async def test_without_the_portals_switch_it_is_closed_with_4014(
+async def test_missing_portal_intent_closes_with_4014(
     people: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)

@@ -1,4 +1,4 @@
-"""What the stand-in answers is what Discord's own description of its API allows."""
+"""Responses of the stand-in match Discord's own OpenAPI description."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMAND = {
 
 
 async def exchange(api: Api, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
-    """Send a request that the description allows; check the answer by it and return the body."""
+    """Check and send a request, check the response, and return its body."""
     check_request(method, path, body)
     answer = await api.request(method, path, body)
     assert answer.status == status, answer.body
@@ -32,7 +32,7 @@ async def exchange(api: Api, method: str, path: str, body: Any = None, *, status
     return answer.body
 
 
-async def test_reading_who_and_where_one_is(api: Api, people: Driver) -> None:
+async def test_read_requests_match_the_description(api: Api, people: Driver) -> None:
     guild = f"/guilds/{api.guild}"
     for path in (
         "/gateway",
@@ -53,7 +53,7 @@ async def test_reading_who_and_where_one_is(api: Api, people: Driver) -> None:
         await exchange(api, "GET", path)
 
 
-async def test_a_message_from_its_creation_to_its_end(api: Api, people: Driver) -> None:
+async def test_message_requests_match_the_description(api: Api, people: Driver) -> None:
     question = await people.ask("general", "Jun", "who are you?")
     place = f"/channels/{api.channels['general']}/messages"
     body = {
@@ -75,17 +75,17 @@ async def test_a_message_from_its_creation_to_its_end(api: Api, people: Driver) 
     await exchange(api, "POST", f"/channels/{api.channels['general']}/typing", status=204)
 
 
-async def test_a_forward(api: Api, people: Driver) -> None:
+async def test_forward_matches_the_description(api: Api, people: Driver) -> None:
     source = await people.say("random", "Mina", "Look")
     forward = await people.forward("general", "Jun", source)
     path = f"/channels/{api.channels['general']}/messages/{forward['id']}"
     answer = await api.request("GET", path)
-    # The description knows snapshots, but not the type of the reference, which is documented.
+    # The description has snapshots, but not the documented type of the reference.
     reference = answer.body["message_reference"] | {"type": 0}
     check_response("GET", path, 200, answer.body | {"message_reference": reference})
 
 
-async def test_a_thread_from_its_creation_to_its_archive(api: Api, people: Driver) -> None:
+async def test_thread_requests_match_the_description(api: Api, people: Driver) -> None:
     question = await people.ask("general", "Jun", "hm?")
     channel = f"/channels/{api.channels['general']}"
     path = f"{channel}/messages/{question['id']}/threads"
@@ -105,7 +105,7 @@ async def test_a_thread_from_its_creation_to_its_archive(api: Api, people: Drive
     await exchange(api, "POST", forum, post, status=201)
 
 
-async def test_a_direct_message(api: Api, people: Driver) -> None:
+async def test_direct_message_requests_match_the_description(api: Api, people: Driver) -> None:
     body = {"recipient_id": int(people.user_id("Sora"))}
     channel = await exchange(api, "POST", "/users/@me/channels", body)
     await exchange(api, "GET", f"/channels/{channel['id']}")
@@ -113,7 +113,9 @@ async def test_a_direct_message(api: Api, people: Driver) -> None:
 
 
 @pytest.mark.parametrize("guild", [False, True], ids=["global", "guild"])
-async def test_commands(api: Api, people: Driver, guild: bool) -> None:
+async def test_command_requests_match_the_description(
+    api: Api, people: Driver, guild: bool
+) -> None:
     scope = f"/guilds/{api.guild}" if guild else ""
     path = f"/applications/{people.bot_id}{scope}/commands"
     [command] = await exchange(api, "PUT", path, [COMMAND])
@@ -149,7 +151,7 @@ async def test_commands(api: Api, people: Driver, guild: bool) -> None:
     ],
     ids=["ephemeral", "with a button", "deferred", "modal"],
 )
-async def test_answers_to_a_command(
+async def test_interaction_responses_match_the_description(
     api: Api, people: Driver, discord_state: Any, body: dict[str, Any]
 ) -> None:
     await api.request("PUT", f"/applications/{people.bot_id}/commands", [COMMAND])
@@ -168,7 +170,7 @@ async def test_answers_to_a_command(
         await exchange(api, "DELETE", f"{hook}/messages/@original", status=204)
 
 
-async def test_refusals(api: Api) -> None:
+async def test_error_responses_match_the_description(api: Api) -> None:
     place = f"/channels/{api.channels['general']}/messages"
     for body in ({"content": ""}, {"content": "x" * 2001}, {"content": "x", "nonce": "n" * 26}):
         answer = await api.request("POST", place, body)

@@ -1,4 +1,4 @@
-"""What Discord refuses in a form, each error at the place in the form where it is: 50035."""
+"""Invalid request bodies: error 50035 with each error at its place in the body."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def option(**changes: Any) -> dict[str, Any]:
         ),
     ],
 )
-async def test_a_message_form_names_what_is_wrong_where(
+async def test_message_error_names_the_invalid_field(
     api: Api, people: Driver, body: dict[str, Any], path: str, code: str
 ) -> None:
     answer = await api.send("general", **body)
@@ -120,7 +120,7 @@ async def test_a_message_form_names_what_is_wrong_where(
     assert await people.messages("general") == []
 
 
-async def test_all_that_is_wrong_is_told_at_once(api: Api) -> None:
+async def test_all_invalid_fields_are_reported_at_once(api: Api) -> None:
     answer = await api.send("general", "x" * 2001, tts="yes", nonce=[])
     assert set(answer.body["errors"]) == {"content", "tts", "nonce"}
 
@@ -178,7 +178,7 @@ async def test_all_that_is_wrong_is_told_at_once(api: Api) -> None:
         ),
     ],
 )
-async def test_a_command_form_names_what_is_wrong_where(
+async def test_command_error_names_the_invalid_field(
     api: Api, people: Driver, command: Any, path: str, code: str
 ) -> None:
     route = f"/applications/{people.bot_id}/commands"
@@ -196,7 +196,7 @@ async def test_a_command_form_names_what_is_wrong_where(
         ([MENU | {"name": str(i)} for i in range(16)], "", "BASE_TYPE_MAX_LENGTH"),
     ],
 )
-async def test_a_set_of_commands_that_is_wrong_as_a_whole(
+async def test_invalid_command_list_is_refused(
     api: Api, people: Driver, commands: Any, path: str, code: str
 ) -> None:
     answer = await api.request("PUT", f"/applications/{people.bot_id}/commands", commands)
@@ -204,13 +204,13 @@ async def test_a_set_of_commands_that_is_wrong_as_a_whole(
     assert code_at(answer.body, *path.split()) == code
 
 
-async def test_a_name_may_serve_one_command_of_each_type(api: Api, people: Driver) -> None:
+async def test_commands_of_different_types_can_share_a_name(api: Api, people: Driver) -> None:
     menus = [{"name": "ask", "type": kind} for kind in (2, 3)]
     answer = await api.request("PUT", f"/applications/{people.bot_id}/commands", [ASK, *menus])
     assert [command["type"] for command in answer.body] == [1, 2, 3]
 
 
-async def test_a_list_where_an_object_is_due(api: Api) -> None:
+async def test_list_instead_of_an_object_is_refused(api: Api) -> None:
     answer = await api.request("POST", "/users/@me/channels", [])
     assert answer.code == 50035
     assert code_at(answer.body) == "DICT_TYPE_CONVERT"
@@ -225,14 +225,16 @@ async def test_a_list_where_an_object_is_due(api: Api) -> None:
         ("before=yesterday", "before", "NUMBER_TYPE_COERCE"),
     ],
 )
-async def test_a_query_is_a_form_too(api: Api, query: str, key: str, code: str) -> None:
+async def test_query_error_names_the_invalid_parameter(
+    api: Api, query: str, key: str, code: str
+) -> None:
     path = f"/channels/{api.channels['general']}/messages?{query}"
     answer = await api.request("GET", path)
     assert answer.code == 50035
     assert code_at(answer.body, key) == code
 
 
-async def test_an_id_in_the_path_is_a_number(api: Api) -> None:
+async def test_id_in_the_path_must_be_a_number(api: Api) -> None:
     answer = await api.request("GET", "/channels/general")
     assert answer.code == 50035
     assert code_at(answer.body, "channel_id") == "NUMBER_TYPE_COERCE"

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 GUILDS_ONLY = 1
 
 
-async def test_from_hello_to_the_first_guild(people: Driver, socket: Socket) -> None:
+async def test_connection_starts_with_hello_ready_and_guild_create(
+    people: Driver, socket: Socket
+) -> None:
     assert (await socket.receive())["d"]["heartbeat_interval"] == 41250
     ready = await socket.identify()
     assert ready["user"]["id"] == people.bot_id
@@ -31,7 +33,7 @@ async def test_from_hello_to_the_first_guild(people: Driver, socket: Socket) -> 
     assert guild["member_count"] == 5
 
 
-async def test_a_heartbeat_is_acknowledged_before_and_after_identify(socket: Socket) -> None:
+async def test_heartbeat_is_acknowledged_before_and_after_identify(socket: Socket) -> None:
     await socket.send(1, None)
     await socket.op(11)
     await socket.identify()
@@ -50,7 +52,7 @@ async def test_a_heartbeat_is_acknowledged_before_and_after_identify(socket: Soc
         ([(1, "one")], 4007),
     ],
 )
-async def test_a_wrong_frame_closes(
+async def test_invalid_frame_closes_with_its_code(
     socket: Socket, frames: list[tuple[int, Any]], code: int
 ) -> None:
     for op, data in frames:
@@ -59,7 +61,7 @@ async def test_a_wrong_frame_closes(
 
 
 @pytest.mark.parametrize("text", ["{", '"text"', '{"op": "two"}'])
-async def test_what_is_no_payload_closes_with_4002(socket: Socket, text: str) -> None:
+async def test_invalid_payload_closes_with_4002(socket: Socket, text: str) -> None:
     await socket.socket.send_str(text)
     assert await socket.close_code() == 4002
 
@@ -73,14 +75,16 @@ async def test_what_is_no_payload_closes_with_4002(socket: Socket, text: str) ->
         ({"shard": [1, 1]}, 4010),
     ],
 )
-async def test_an_identify_that_is_refused(
+async def test_invalid_identify_closes_with_its_code(
     socket: Socket, identity: dict[str, Any], code: int
 ) -> None:
     await socket.send_identify(**identity)
     assert await socket.close_code() == code
 
 
-async def test_message_content_needs_the_portals_switch(people: Driver, socket: Socket) -> None:
+async def test_message_content_intent_needs_the_portal_setting(
+    people: Driver, socket: Socket
+) -> None:
     await people.settings(portal={"message_content": False})
     await socket.send_identify(ALL_INTENTS)
     assert await socket.close_code() == 4014
@@ -92,9 +96,7 @@ async def test_identifying_twice_closes_with_4005(socket: Socket) -> None:
     assert await socket.close_code() == 4005
 
 
-async def test_identifying_too_soon_after_another_is_an_invalid_session(
-    people: Driver, socket: Socket
-) -> None:
+async def test_identify_too_soon_is_an_invalid_session(people: Driver, socket: Socket) -> None:
     await people.settings(identify_interval_seconds=5)
     await socket.identify()
     async with Socket(people.gateway_url, people.token) as second:
@@ -102,7 +104,7 @@ async def test_identifying_too_soon_after_another_is_an_invalid_session(
         assert (await second.op(9))["d"] is False
 
 
-async def test_after_too_many_identifies_the_token_is_reset(
+async def test_too_many_identifies_reset_the_token(
     people: Driver, api: Api, socket: Socket
 ) -> None:
     await people.settings(identify_limit=0)
@@ -117,7 +119,7 @@ async def test_no_heartbeat_for_two_intervals_closes_with_4009(people: Driver) -
         assert await socket.close_code() == 4009
 
 
-async def test_events_go_to_those_who_asked_for_them(people: Driver, socket: Socket) -> None:
+async def test_events_are_filtered_by_intents(people: Driver, socket: Socket) -> None:
     await socket.identify(GUILDS_ONLY)
     await people.say("general", "Jun", "not for you")
     await people.type_in("general", "Jun")
@@ -125,9 +127,7 @@ async def test_events_go_to_those_who_asked_for_them(people: Driver, socket: Soc
     assert await socket.events(2) == ["GUILD_CREATE", "CHANNEL_CREATE"]
 
 
-async def test_events_of_a_channel_that_the_bot_cannot_see_do_not_come(
-    people: Driver, socket: Socket
-) -> None:
+async def test_events_of_a_hidden_channel_are_not_sent(people: Driver, socket: Socket) -> None:
     overwrite = {"target": "everyone", "deny": ["VIEW_CHANNEL"]}
     await people.edit_channel("general", overwrites=[overwrite])
     await people.edit_guild("Sandbox", bot_permissions=0)
@@ -137,7 +137,7 @@ async def test_events_of_a_channel_that_the_bot_cannot_see_do_not_come(
     assert (await socket.event("MESSAGE_CREATE"))["d"]["content"] == "open"
 
 
-async def test_content_without_the_intent_is_blank_but_for_what_concerns_the_bot(
+async def test_content_is_blank_without_the_intent_with_exceptions(
     people: Driver, api: Api, socket: Socket
 ) -> None:
     await socket.identify(ALL_INTENTS & ~MESSAGE_CONTENT)
@@ -154,9 +154,7 @@ async def test_content_without_the_intent_is_blank_but_for_what_concerns_the_bot
     assert seen[4]["referenced_message"]["content"] == "own"
 
 
-async def test_a_guild_message_carries_the_member_and_a_direct_one_does_not(
-    people: Driver, socket: Socket
-) -> None:
+async def test_only_guild_messages_contain_the_member(people: Driver, socket: Socket) -> None:
     await socket.identify()
     await people.say("general", "Jun", "hi")
     message = (await socket.event("MESSAGE_CREATE"))["d"]
@@ -168,13 +166,13 @@ async def test_a_guild_message_carries_the_member_and_a_direct_one_does_not(
     assert "guild_id" not in message
 
 
-async def test_the_nonce_comes_back_in_the_event(api: Api, socket: Socket) -> None:
+async def test_message_event_contains_the_nonce(api: Api, socket: Socket) -> None:
     await socket.identify()
     await api.send("general", nonce="n-1")
     assert (await socket.event("MESSAGE_CREATE"))["d"]["nonce"] == "n-1"
 
 
-async def test_a_resume_replays_what_was_missed(people: Driver) -> None:
+async def test_resume_replays_missed_events(people: Driver) -> None:
     async with Socket(people.gateway_url, people.token) as first:
         ready = await first.identify()
         seq = (await first.event("GUILD_CREATE"))["s"]
@@ -189,7 +187,7 @@ async def test_a_resume_replays_what_was_missed(people: Driver) -> None:
 
 
 @pytest.mark.parametrize("how", ["unknown", "expired", "closed by the client", "forgotten"])
-async def test_a_resume_of_a_session_that_is_gone(people: Driver, how: str) -> None:
+async def test_resume_of_an_ended_session_is_invalid(people: Driver, how: str) -> None:
     async with Socket(people.gateway_url, people.token) as first:
         session = (await first.identify())["session_id"]
         if how in {"expired", "forgotten"}:
@@ -214,7 +212,7 @@ async def test_zlib_stream_compresses_every_frame(people: Driver) -> None:
 
 
 @pytest.mark.parametrize("resumable", [True, False])
-async def test_an_invalid_session_on_demand(
+async def test_gateway_fault_sends_invalid_session(
     people: Driver, socket: Socket, resumable: bool
 ) -> None:
     await socket.identify()
@@ -222,13 +220,13 @@ async def test_an_invalid_session_on_demand(
     assert (await socket.op(9))["d"] is resumable
 
 
-async def test_a_reconnect_on_demand(people: Driver, socket: Socket) -> None:
+async def test_gateway_fault_sends_reconnect(people: Driver, socket: Socket) -> None:
     await socket.identify()
     await people.gateway("reconnect")
     await socket.op(7)
 
 
-async def test_silence_keeps_acks_and_events_back(people: Driver, socket: Socket) -> None:
+async def test_silence_fault_delays_acks_and_events(people: Driver, socket: Socket) -> None:
     await socket.identify()
     await socket.event("GUILD_CREATE")
     began = time.monotonic()
@@ -240,7 +238,9 @@ async def test_silence_keeps_acks_and_events_back(people: Driver, socket: Socket
     assert time.monotonic() - began >= 1.0
 
 
-async def test_events_doubled_swallowed_and_reordered(people: Driver, socket: Socket) -> None:
+async def test_gateway_faults_duplicate_swallow_and_reorder_events(
+    people: Driver, socket: Socket
+) -> None:
     await socket.identify()
     await socket.event("GUILD_CREATE")
 
@@ -260,7 +260,9 @@ async def test_events_doubled_swallowed_and_reordered(people: Driver, socket: So
     assert numbers == sorted(set(numbers))
 
 
-async def test_a_raw_frame_and_a_malformed_event(people: Driver, socket: Socket) -> None:
+async def test_gateway_faults_send_raw_frames_and_malformed_events(
+    people: Driver, socket: Socket
+) -> None:
     await socket.identify()
     await people.gateway("dispatch", t="MESSAGE_CREATE", d={"id": None})
     assert (await socket.event("MESSAGE_CREATE"))["d"] == {"id": None}
@@ -269,7 +271,7 @@ async def test_a_raw_frame_and_a_malformed_event(people: Driver, socket: Socket)
         await socket.receive()
 
 
-async def test_connections_are_refused_for_a_while(people: Driver) -> None:
+async def test_refuse_fault_refuses_connections_until_cleared(people: Driver) -> None:
     await people.gateway("refuse", seconds=60)
     with pytest.raises(ClientError):
         async with Socket(people.gateway_url, people.token):
@@ -279,7 +281,7 @@ async def test_connections_are_refused_for_a_while(people: Driver) -> None:
         await socket.identify()
 
 
-async def test_joining_leaving_and_an_outage(people: Driver, socket: Socket) -> None:
+async def test_guild_join_leave_and_outage_send_events(people: Driver, socket: Socket) -> None:
     await socket.identify()
     await socket.event("GUILD_CREATE")
     await people.create_guild("Second")
@@ -300,7 +302,9 @@ async def test_joining_leaving_and_an_outage(people: Driver, socket: Socket) -> 
     assert (await socket.event("MESSAGE_CREATE"))["d"]["content"] == "for you"
 
 
-async def test_deletions_are_told_one_by_one_and_in_bulk(people: Driver, socket: Socket) -> None:
+async def test_single_and_bulk_deletions_send_different_events(
+    people: Driver, socket: Socket
+) -> None:
     await socket.identify()
     ids = [(await people.say("general", "Jun", str(n)))["id"] for n in range(3)]
     await people.delete("general", ids[0])
@@ -309,7 +313,7 @@ async def test_deletions_are_told_one_by_one_and_in_bulk(people: Driver, socket:
     assert (await socket.event("MESSAGE_DELETE_BULK"))["d"]["ids"] == ids[1:]
 
 
-async def test_an_event_delay_holds_events_back(people: Driver, socket: Socket) -> None:
+async def test_event_delay_setting_delays_events(people: Driver, socket: Socket) -> None:
     await socket.identify()
     await socket.event("GUILD_CREATE")
     await people.settings(event_delay_seconds=0.2)
@@ -319,7 +323,7 @@ async def test_an_event_delay_holds_events_back(people: Driver, socket: Socket) 
     assert time.monotonic() - began >= 0.2
 
 
-async def test_who_watches_is_woken_by_what_happens(people: Driver) -> None:
+async def test_waiting_for_events_ends_when_one_happens(people: Driver) -> None:
     after = await people.last_event()
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(
@@ -330,7 +334,7 @@ async def test_who_watches_is_woken_by_what_happens(people: Driver) -> None:
     assert event["data"]["user_id"] == people.user_id("Jun")
 
 
-async def test_members_are_sent_when_asked_for(people: Driver, socket: Socket) -> None:
+async def test_request_guild_members_returns_a_chunk(people: Driver, socket: Socket) -> None:
     await socket.identify()
     guild = people.world["guilds"][0]["id"]
     ids = [people.user_id("Jun"), "1"]
@@ -340,7 +344,7 @@ async def test_members_are_sent_when_asked_for(people: Driver, socket: Socket) -
     assert (chunk["not_found"], chunk["nonce"]) == (["1"], "n")
 
 
-async def test_the_presence_is_on_record(people: Driver, socket: Socket) -> None:
+async def test_presence_is_recorded(people: Driver, socket: Socket) -> None:
     await socket.identify()
     await socket.send(3, {"status": "idle", "activities": [], "since": None, "afk": False})
     await socket.send(1, 1)
@@ -348,14 +352,14 @@ async def test_the_presence_is_on_record(people: Driver, socket: Socket) -> None
     assert (await people.gateway_state())["presence"]["status"] == "idle"
 
 
-async def test_more_than_120_frames_a_minute_close_with_4008(socket: Socket) -> None:
+async def test_over_120_frames_a_minute_close_with_4008(socket: Socket) -> None:
     await socket.identify()
     for _ in range(121):
         await socket.send(1, None)
     assert await socket.close_code() == 4008
 
 
-async def test_new_connections_may_begin_in_silence(people: Driver) -> None:
+async def test_silence_fault_can_delay_hello(people: Driver) -> None:
     await people.gateway("silence", seconds=60, new_connections=True)
     async with Socket(people.gateway_url, people.token) as socket:
         await socket.nothing(0.1)
@@ -363,7 +367,7 @@ async def test_new_connections_may_begin_in_silence(people: Driver) -> None:
         await socket.op(10)
 
 
-async def test_heartbeats_may_go_unacknowledged_while_events_come(
+async def test_deaf_fault_omits_heartbeat_acks_but_sends_events(
     people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -377,7 +381,7 @@ async def test_heartbeats_may_go_unacknowledged_while_events_come(
     await socket.op(11)
 
 
-async def test_a_resume_is_closed_with_a_code_on_demand(people: Driver) -> None:
+async def test_refuse_resume_fault_closes_with_its_code(people: Driver) -> None:
     await people.gateway("refuse_resume", code=4007)
     resume = {"token": people.token, "session_id": "any", "seq": 1}
     async with Socket(people.gateway_url, people.token) as socket:
@@ -389,14 +393,14 @@ async def test_a_resume_is_closed_with_a_code_on_demand(people: Driver) -> None:
 
 
 @pytest.mark.parametrize("interval", [0, -1, "soon", None])
-async def test_hello_names_a_nonsense_interval_on_demand(people: Driver, interval: Any) -> None:
+async def test_hello_fault_sends_an_invalid_interval(people: Driver, interval: Any) -> None:
     await people.gateway("hello", interval=interval)
     for expected in (interval, 41250):
         async with Socket(people.gateway_url, people.token) as socket:
             assert (await socket.op(10))["d"]["heartbeat_interval"] == expected
 
 
-async def test_ready_is_mangled_on_demand(people: Driver, socket: Socket) -> None:
+async def test_ready_fault_changes_the_payload(people: Driver, socket: Socket) -> None:
     await people.gateway("ready", changes={"guilds": None}, drop=["user"])
     ready = await socket.identify()
     assert ready["guilds"] is None
@@ -404,7 +408,7 @@ async def test_ready_is_mangled_on_demand(people: Driver, socket: Socket) -> Non
 
 
 @pytest.mark.parametrize("plain", [True, False])
-async def test_raw_bytes(people: Driver, plain: bool) -> None:
+async def test_raw_fault_sends_invalid_bytes(people: Driver, plain: bool) -> None:
     query = "?v=10&encoding=json&compress=zlib-stream"
     async with Socket(people.gateway_url, people.token, query=query) as socket:
         await socket.identify()

@@ -1,4 +1,4 @@
-"""Messages that are there: replied to, edited, deleted, reacted to, and with files."""
+"""Existing messages: replies, edits, deletions, reactions and files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def upload(api: Api, *names: str, method: str = "POST", path: str, payload
     return await api.request(method, path, data=form)
 
 
-async def test_a_nonce_is_looked_for_within_its_window_only(api: Api, people: Driver) -> None:
+async def test_nonce_matches_only_within_its_window(api: Api, people: Driver) -> None:
     await people.settings(nonce_window_seconds=0.05)
     first = await api.send("general", "once", nonce="n", enforce_nonce=True)
     await asyncio.sleep(0.06)
@@ -43,7 +43,7 @@ async def test_a_nonce_is_looked_for_within_its_window_only(api: Api, people: Dr
     assert second.body["id"] != first.body["id"]
 
 
-async def test_a_reply_stays_in_its_channel(api: Api, people: Driver) -> None:
+async def test_reply_to_a_message_in_another_channel_is_refused(api: Api, people: Driver) -> None:
     source = await people.say("random", "Jun", "hi")
     reference = {"message_id": source["id"], "channel_id": source["channel_id"]}
     answer = await api.send("general", message_reference=reference)
@@ -51,16 +51,14 @@ async def test_a_reply_stays_in_its_channel(api: Api, people: Driver) -> None:
     assert (await api.send("random", message_reference=reference)).body["type"] == 19
 
 
-async def test_a_reply_to_a_system_message_is_refused(api: Api, people: Driver) -> None:
+async def test_reply_to_a_system_message_is_refused(api: Api, people: Driver) -> None:
     await people.start_thread("general", "Jun", "A talk")
     [announcement] = await people.messages("general")
     answer = await api.send("general", message_reference={"message_id": announcement["id"]})
     assert code_at(answer.body, "message_reference") == "REPLIES_CANNOT_REPLY_TO_SYSTEM_MESSAGE"
 
 
-async def test_of_others_messages_a_moderator_changes_the_flags_only(
-    api: Api, people: Driver
-) -> None:
+async def test_moderator_can_edit_only_flags_of_others_messages(api: Api, people: Driver) -> None:
     message = await people.say("general", "Jun", "see https://example.org")
     path = place(api, "general", message["id"])
     assert (await api.request("PATCH", path, {"flags": SUPPRESS_EMBEDS})).code == 50005
@@ -70,7 +68,7 @@ async def test_of_others_messages_a_moderator_changes_the_flags_only(
     assert (await api.request("PATCH", path, {"content": "x"})).code == 50005
 
 
-async def test_an_edit_keeps_the_files_it_names_and_adds_new_ones(api: Api) -> None:
+async def test_edit_keeps_named_attachments_and_adds_new_ones(api: Api) -> None:
     made = await upload(api, "a.txt", "b.txt", path=place(api, "general"), payload="{}")
     assert [item["filename"] for item in made.body["attachments"]] == ["a.txt", "b.txt"]
     path = place(api, "general", made.body["id"])
@@ -85,12 +83,12 @@ async def test_an_edit_keeps_the_files_it_names_and_adds_new_ones(api: Api) -> N
     assert (await api.request("PATCH", path, {"content": ""})).code == 50006
 
 
-async def test_an_upload_whose_payload_is_no_json_is_refused(api: Api) -> None:
+async def test_upload_with_invalid_json_payload_is_refused(api: Api) -> None:
     answer = await upload(api, "a.txt", path=place(api, "general"), payload="{")
     assert (answer.status, answer.code) == (400, 50109)
 
 
-async def test_what_a_bot_cannot_delete(api: Api, people: Driver) -> None:
+async def test_bot_cannot_delete_messages_of_others(api: Api, people: Driver) -> None:
     dm = await people.dm("Jun")
     theirs = await people.say(dm, "Jun", "hi")
     assert (await api.request("DELETE", place(api, dm, theirs["id"]))).code == 50003
@@ -101,9 +99,7 @@ async def test_what_a_bot_cannot_delete(api: Api, people: Driver) -> None:
     assert (await api.request("DELETE", place(api, thread["id"], starter["id"]))).code == 50021
 
 
-async def test_messages_are_deleted_in_bulk_with_one_event(
-    api: Api, people: Driver, socket: Socket
-) -> None:
+async def test_bulk_deletion_sends_one_event(api: Api, people: Driver, socket: Socket) -> None:
     await socket.identify()
     await people.permit("ChatBot", ["MANAGE_MESSAGES"])
     ids = [(await people.say("general", "Jun", text))["id"] for text in ("a", "b")]
@@ -123,19 +119,21 @@ async def test_messages_are_deleted_in_bulk_with_one_event(
         ([str((int(time.time() * 1000) - EPOCH_MS - FORTNIGHT_MS - 1000) << 22)] * 2, 50034),
     ],
 )
-async def test_what_is_not_deleted_in_bulk(api: Api, people: Driver, ids: Any, code: int) -> None:
+async def test_invalid_bulk_deletion_is_refused(
+    api: Api, people: Driver, ids: Any, code: int
+) -> None:
     """Two to a hundred messages of the last two weeks."""
     await people.permit("ChatBot", ["MANAGE_MESSAGES"])
     path = place(api, "general", "bulk-delete")
     assert (await api.request("POST", path, {"messages": ids})).code == code
 
 
-async def test_there_is_no_bulk_delete_in_a_dm(api: Api, people: Driver) -> None:
+async def test_bulk_deletion_in_a_direct_message_is_refused(api: Api, people: Driver) -> None:
     path = place(api, await people.dm("Jun"), "bulk-delete")
     assert (await api.request("POST", path, {"messages": ["1", "2"]})).code == 50003
 
 
-async def test_a_reaction_is_told_once_and_taken_back_once(
+async def test_repeated_reaction_requests_send_one_event(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -153,7 +151,7 @@ async def test_a_reaction_is_told_once_and_taken_back_once(
     assert "reactions" not in (await people.message(dm, message["id"]))
 
 
-async def test_reactions_of_others_stay_and_count(
+async def test_bots_reaction_does_not_affect_other_reactions(
     api: Api, people: Driver, discord_state: State
 ) -> None:
     await people.settings(buckets={"reaction": {"limit": 9}})
@@ -173,13 +171,13 @@ async def test_reactions_of_others_stay_and_count(
     assert reactions["\U0001f600"] == [jun]
 
 
-async def test_a_message_that_is_not_there(api: Api) -> None:
+async def test_unknown_message_is_not_found(api: Api) -> None:
     for method, body in (("GET", None), ("PATCH", {"content": "x"}), ("DELETE", None)):
         answer = await api.request(method, place(api, "general", "1"), body)
         assert (answer.status, answer.code) == (404, 10008)
 
 
-async def test_files_are_served_redirected_and_missed(api: Api, people: Driver) -> None:
+async def test_cdn_serves_redirects_and_misses_files(api: Api, people: Driver) -> None:
     target = await people.say(
         "general", "Jun", "", attachments=[{"filename": "a.bin", "content_base64": "AAE="}]
     )
@@ -195,9 +193,7 @@ async def test_files_are_served_redirected_and_missed(api: Api, people: Driver) 
     assert missing == b"This content is no longer available."
 
 
-async def test_pictures_have_their_size_and_go_when_they_are_taken_out(
-    api: Api, people: Driver
-) -> None:
+async def test_images_have_dimensions_and_can_be_removed(api: Api, people: Driver) -> None:
     files = [
         {"filename": "a.png", "content_base64": "AAE=", "width": 3, "height": 2, "zeros": 4},
         {"filename": "b.txt", "content": "b"},

@@ -1,4 +1,4 @@
-"""A bot that a person brought along: where they may use it, what it is told, what it may do."""
+"""User installs: where a person can use the bot, and what the bot gets and may do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def elsewhere(people: Driver) -> str:
     return str(guild["channels"]["general"])
 
 
-async def test_a_guild_is_the_owner_where_the_bot_is_in_it(bot: Bot, people: Driver) -> None:
+async def test_guild_install_authorizes_the_interaction(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "ask", {"text": "hi", "private": True})
     heard = await bot.hear()
     guild = people.world["guilds"][0]["id"]
@@ -52,7 +52,7 @@ async def test_a_guild_is_the_owner_where_the_bot_is_in_it(bot: Bot, people: Dri
     assert heard["data"]["options"][1] == {"type": 5, "name": "private", "value": True}
 
 
-async def test_both_are_owners_where_both_installed_it(bot: Bot, people: Driver) -> None:
+async def test_guild_and_user_install_both_authorize(bot: Bot, people: Driver) -> None:
     await people.edit_user("Jun", installed_bot=True)
     jun = people.user_id("Jun")
     await people.command("general", "Jun", "ask", {"text": "hi"})
@@ -66,7 +66,7 @@ async def test_both_are_owners_where_both_installed_it(bot: Bot, people: Driver)
     )
 
 
-async def test_a_person_brings_it_into_a_guild_that_it_is_not_in(
+async def test_user_install_works_in_a_guild_without_the_bot(
     bot: Bot, people: Driver, elsewhere: str
 ) -> None:
     with pytest.raises(ControlError, match="not installed"):
@@ -79,11 +79,11 @@ async def test_a_person_brings_it_into_a_guild_that_it_is_not_in(
     assert heard["authorizing_integration_owners"] == {"1": people.user_id("Jun")}
     assert heard["member"]["user"]["id"] == people.user_id("Jun")
     assert heard["guild"]["id"] == heard["guild_id"]
-    assert int(heard["app_permissions"]) & 1 << 15, "it may attach files"
-    assert not int(heard["app_permissions"]) & 1 << 10, "and not look into the channel"
+    assert int(heard["app_permissions"]) & 1 << 15, "the bot may attach files"
+    assert not int(heard["app_permissions"]) & 1 << 10, "but not view the channel"
 
 
-async def test_a_person_brings_it_among_people(bot: Bot, people: Driver) -> None:
+async def test_user_install_works_in_private_channels(bot: Bot, people: Driver) -> None:
     await people.edit_user("Jun", installed_bot=True)
     for users, kind in ((("Jun", "Sora"), 1), (("Jun", "Sora", "Mina"), 3)):
         place = await people.private_channel(*users)
@@ -100,7 +100,7 @@ async def test_a_person_brings_it_among_people(bot: Bot, people: Driver) -> None
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_is_said_among_people_is_not_told(people: Driver, socket: Socket) -> None:
+async def test_messages_in_private_channels_send_no_events(people: Driver, socket: Socket) -> None:
     await socket.event("GUILD_CREATE")
     place = await people.private_channel("Jun", "Sora")
     await people.say(place, "Jun", "between us")
@@ -108,7 +108,7 @@ async def test_what_is_said_among_people_is_not_told(people: Driver, socket: Soc
     assert await people.dm("Jun") != place
 
 
-async def test_a_form_keeps_the_owner_of_the_command_that_opened_it(
+async def test_modal_submit_keeps_the_commands_authorization(
     bot: Bot, people: Driver, elsewhere: str
 ) -> None:
     await people.edit_user("Jun", installed_bot=True)
@@ -122,7 +122,7 @@ async def test_a_form_keeps_the_owner_of_the_command_that_opened_it(
     assert (await bot.hear())["authorizing_integration_owners"] == {"1": people.user_id("Jun")}
 
 
-async def test_who_alone_brought_it_gets_five_follow_ups(
+async def test_user_install_allows_five_follow_ups(
     bot: Bot, people: Driver, elsewhere: str
 ) -> None:
     await people.edit_user("Jun", installed_bot=True)
@@ -137,7 +137,7 @@ async def test_who_alone_brought_it_gets_five_follow_ups(
     assert (await bot.hook("PATCH", "/messages/@original", {"content": "00"})).status == 200
 
 
-async def test_a_guild_that_has_it_gets_more(bot: Bot, people: Driver) -> None:
+async def test_guild_install_allows_more_than_five_follow_ups(bot: Bot, people: Driver) -> None:
     await people.settings(buckets={"webhook": {"limit": 100}})
     await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
@@ -145,7 +145,7 @@ async def test_a_guild_that_has_it_gets_more(bot: Bot, people: Driver) -> None:
     assert [(await bot.hook("POST", "", {"content": "x"})).status for _ in range(7)] == [200] * 7
 
 
-async def test_where_external_apps_are_off_only_the_person_sees_it(
+async def test_response_is_ephemeral_without_external_apps_permission(
     bot: Bot, people: Driver, elsewhere: str
 ) -> None:
     await people.edit_guild("Elsewhere", everyone_permissions=1 << 10 | 1 << 11 | 1 << 31)
@@ -157,9 +157,7 @@ async def test_where_external_apps_are_off_only_the_person_sees_it(
     assert await people.messages(elsewhere) == []
 
 
-async def test_the_flags_of_an_answer_can_be_edited_and_it_stays_for_one(
-    bot: Bot, people: Driver
-) -> None:
+async def test_edit_of_flags_keeps_a_response_ephemeral(bot: Bot, people: Driver) -> None:
     number = await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
     deferred = await bot.answer(5, {"flags": EPHEMERAL}, "?with_response=1")

@@ -1,4 +1,4 @@
-"""Commands and interactions: what people are offered, what the bot is told, how it must answer."""
+"""Commands and interactions: what people can use, what the bot gets, how it must respond."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def bot(api: Api, socket: Socket, people: Driver) -> Bot:
     return made
 
 
-async def test_a_command_in_a_guild_tells_who_where_and_with_which_rights(
+async def test_guild_command_contains_member_channel_and_permissions(
     bot: Bot, people: Driver
 ) -> None:
     options = {"text": "hi", "who": people.user_id("Sora")}
@@ -79,7 +79,7 @@ async def test_a_command_in_a_guild_tells_who_where_and_with_which_rights(
     assert "user" not in heard
 
 
-async def test_a_command_in_a_dm_has_a_user_and_no_member(bot: Bot, people: Driver) -> None:
+async def test_direct_message_command_has_a_user_and_no_member(bot: Bot, people: Driver) -> None:
     await people.command(await people.dm("Jun"), "Jun", "ask", {"text": "hi"})
     heard = await bot.hear()
     assert heard["user"]["id"] == people.user_id("Jun")
@@ -88,7 +88,7 @@ async def test_a_command_in_a_dm_has_a_user_and_no_member(bot: Bot, people: Driv
     assert heard["context"] == 1
 
 
-async def test_a_command_with_a_file_carries_the_attachment(bot: Bot, people: Driver) -> None:
+async def test_command_with_a_file_contains_the_attachment(bot: Bot, people: Driver) -> None:
     options = {"text": "hi", "file": {"filename": "a.txt", "content": "data"}}
     await people.command("general", "Jun", "ask", options)
     [attachment] = (await bot.hear())["data"]["resolved"]["attachments"].values()
@@ -107,7 +107,7 @@ async def test_a_command_with_a_file_carries_the_attachment(bot: Bot, people: Dr
         ("Jun", "general", "nothing", {}),
     ],
 )
-async def test_what_the_client_does_not_let_a_person_do(
+async def test_client_refuses_invalid_or_forbidden_commands(
     bot: Bot, people: Driver, user: str, place: str, name: str, options: dict[str, Any]
 ) -> None:
     channel = await people.dm(user) if place == "dm" else place
@@ -116,14 +116,14 @@ async def test_what_the_client_does_not_let_a_person_do(
     assert refusal.value.status == 409
 
 
-async def test_admins_may_have_opened_a_command_to_all(bot: Bot, people: Driver) -> None:
+async def test_force_bypasses_default_command_permissions(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "system set", {"text": "x"}, force=True)
     heard = await bot.hear()
     assert heard["data"]["options"][0]["name"] == "set"
     assert heard["data"]["options"][0]["options"][0]["value"] == "x"
 
 
-async def test_an_answer_in_the_open(bot: Bot, people: Driver) -> None:
+async def test_public_response_appears_in_the_channel(bot: Bot, people: Driver) -> None:
     number = await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
     assert (await bot.answer(4, {"content": "yes"})).status == 204
@@ -137,7 +137,7 @@ async def test_an_answer_in_the_open(bot: Bot, people: Driver) -> None:
     assert (await bot.answer(4, {"content": "again"})).code == 40060
 
 
-async def test_an_ephemeral_answer_is_in_no_channel(bot: Bot, people: Driver) -> None:
+async def test_ephemeral_response_is_not_in_the_channel(bot: Bot, people: Driver) -> None:
     number = await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
     answer = await bot.answer(4, {"content": "psst", "flags": 64}, "?with_response=1")
@@ -148,7 +148,7 @@ async def test_an_ephemeral_answer_is_in_no_channel(bot: Bot, people: Driver) ->
     assert (await people.interaction(number))["response"]["ephemeral"] is True
 
 
-async def test_a_deferred_answer_is_filled_later(bot: Bot, people: Driver) -> None:
+async def test_deferred_response_is_filled_by_an_edit(bot: Bot, people: Driver) -> None:
     number = await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
     await bot.answer(5)
@@ -162,7 +162,7 @@ async def test_a_deferred_answer_is_filled_later(bot: Bot, people: Driver) -> No
     assert (await bot.hook("GET", "/messages/@original")).code == 10008
 
 
-async def test_the_first_follow_up_of_a_deferral_is_the_answer(bot: Bot, people: Driver) -> None:
+async def test_first_follow_up_fills_the_deferred_response(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
     await bot.answer(5)
@@ -171,9 +171,7 @@ async def test_the_first_follow_up_of_a_deferral_is_the_answer(bot: Bot, people:
     assert message["content"] == "done"
 
 
-async def test_an_answer_after_the_deadline_is_an_unknown_interaction(
-    bot: Bot, people: Driver
-) -> None:
+async def test_late_response_is_an_unknown_interaction(bot: Bot, people: Driver) -> None:
     await people.settings(interaction_deadline_seconds=0.05)
     number = await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
@@ -181,7 +179,7 @@ async def test_an_answer_after_the_deadline_is_an_unknown_interaction(
     assert (await bot.answer(4, {"content": "late"})).code == 10062
 
 
-async def test_a_token_grows_old(bot: Bot, people: Driver) -> None:
+async def test_interaction_token_expires(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "ask", {"text": "hi"})
     await bot.hear()
     assert (await bot.hook("POST", "", {"content": "too early"})).code == 10015
@@ -201,7 +199,7 @@ async def test_a_token_grows_old(bot: Bot, people: Driver) -> None:
         (9, FORM | {"components": []}),
     ],
 )
-async def test_a_wrong_answer_leaves_the_interaction_open(
+async def test_invalid_response_leaves_the_interaction_open(
     bot: Bot, people: Driver, kind: int, data: Any
 ) -> None:
     await people.command("general", "Jun", "ask", {"text": "hi"})
@@ -210,7 +208,7 @@ async def test_a_wrong_answer_leaves_the_interaction_open(
     assert (await bot.answer(4, {"content": "yes"})).status == 204
 
 
-async def test_a_form_is_opened_filled_in_and_answered(bot: Bot, people: Driver) -> None:
+async def test_modal_can_be_opened_submitted_and_answered(bot: Bot, people: Driver) -> None:
     number = await people.command("general", "Mina", "system set", {})
     await bot.hear()
     await bot.answer(9, FORM)
@@ -227,7 +225,7 @@ async def test_a_form_is_opened_filled_in_and_answered(bot: Bot, people: Driver)
     assert (await people.wait_for_answer(second))["response"]["content"] == "set"
 
 
-async def test_a_button_is_pressed_and_updates_its_message(bot: Bot, people: Driver) -> None:
+async def test_button_press_can_update_its_message(bot: Bot, people: Driver) -> None:
     components = [{"type": 1, "components": [BUTTON]}]
     message = (await bot.api.send("general", "cut", components=components)).body
     number = await people.press("general", "Jun", message["id"], "go")
@@ -243,7 +241,7 @@ async def test_a_button_is_pressed_and_updates_its_message(bot: Bot, people: Dri
         await people.press("general", "Jun", message["id"], "go")
 
 
-async def test_an_option_is_completed_while_typing(bot: Bot, people: Driver) -> None:
+async def test_autocomplete_returns_choices_while_typing(bot: Bot, people: Driver) -> None:
     number = await people.autocomplete("general", "Mina", "system set", "text", "pi")
     heard = await bot.hear()
     assert heard["type"] == 4
@@ -253,9 +251,7 @@ async def test_an_option_is_completed_while_typing(bot: Bot, people: Driver) -> 
     assert (await people.wait_for_answer(number))["response"]["choices"] == choices
 
 
-async def test_a_message_menu_shows_its_message_even_without_the_intent(
-    bot: Bot, people: Driver
-) -> None:
+async def test_message_command_contains_its_message(bot: Bot, people: Driver) -> None:
     message = await people.say("general", "Jun", "hard words")
     await people.command("general", "Sora", "Explain this", target=message["id"])
     heard = await bot.hear()
@@ -263,7 +259,7 @@ async def test_a_message_menu_shows_its_message_even_without_the_intent(
     assert heard["data"]["resolved"]["messages"][message["id"]]["content"] == "hard words"
 
 
-async def test_a_command_works_where_the_bot_cannot_see(bot: Bot, people: Driver) -> None:
+async def test_command_works_in_a_channel_hidden_from_the_bot(bot: Bot, people: Driver) -> None:
     overwrite = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
     await people.edit_channel("general", overwrites=[overwrite])
     await people.command("general", "Jun", "ask", {"text": "hi"})
@@ -289,7 +285,7 @@ async def test_a_command_works_where_the_bot_cannot_see(bot: Bot, people: Driver
         {"options": [{"type": 3, "name": "t", "description": "d"}] * 2},
     ],
 )
-async def test_a_command_that_discord_does_not_take(bot: Bot, change: dict[str, Any]) -> None:
+async def test_invalid_command_is_refused(bot: Bot, change: dict[str, Any]) -> None:
     answer = await bot.register(ASK | change)
     assert (answer.status, answer.code) == (400, 50035)
     assert "0" in answer.body["errors"]
@@ -299,10 +295,10 @@ async def test_a_command_that_discord_does_not_take(bot: Bot, change: dict[str, 
     ("locale", "called"),
     [("ko", "묻기"), ("en-US", "query"), ("en-GB", "query"), ("es-419", "consulta"), ("fr", None)],
 )
-async def test_a_person_is_offered_commands_in_their_language(
+async def test_command_names_are_localized_for_each_person(
     bot: Bot, people: Driver, locale: str, called: str | None
 ) -> None:
-    """Discord shows a few languages in place of each other, and else what is registered."""
+    """Discord substitutes a few locales for each other; others show the registered name."""
     names = {"ko": "묻기", "en-GB": "query", "es-ES": "consulta"}
     in_all = {"name_localizations": names, "description_localizations": names}
     choice = {"name": "one", "value": "1", "name_localizations": names}
@@ -321,15 +317,13 @@ async def test_a_person_is_offered_commands_in_their_language(
     assert (data["name"], data["options"][0]["name"]) == ("ask", "text")
 
 
-async def test_registering_anew_keeps_ids_and_drops_what_is_not_named(
-    bot: Bot, people: Driver
-) -> None:
+async def test_bulk_overwrite_keeps_ids_and_drops_other_commands(bot: Bot, people: Driver) -> None:
     before = {command["name"]: command["id"] for command in await people.commands()}
     await bot.register(ASK)
     assert {c["name"]: c["id"] for c in await people.commands()} == {"ask": before["ask"]}
 
 
-async def test_the_picker_shows_what_one_may_use(bot: Bot, people: Driver) -> None:
+async def test_command_list_contains_only_permitted_commands(bot: Bot, people: Driver) -> None:
     offered = [command["name"] for command in await people.commands("general", "Jun")]
     assert offered == ["ask", "Explain this"]
     offered = [command["name"] for command in await people.commands("general", "Mina")]

@@ -1,4 +1,4 @@
-"""Messages over REST, as Discord treats them."""
+"""Messages over REST."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_content_is_stripped_and_counted_in_code_points(api: Api) -> None:
     assert code_at(refused.body, "content") == "BASE_TYPE_MAX_LENGTH"
 
 
-async def test_something_may_have_been_said_before(api: Api, people: Driver) -> None:
+async def test_message_can_be_backdated_if_it_is_the_first(api: Api, people: Driver) -> None:
     old = await people.say("general", "Mina", "hi", ago_seconds=7200)
     new = await people.say("general", "Mina", "and now")
     assert (int(new["id"]) - int(old["id"])) >> 22 == pytest.approx(7_200_000, abs=60_000)
@@ -41,7 +41,7 @@ async def test_something_may_have_been_said_before(api: Api, people: Driver) -> 
 
 
 @pytest.mark.parametrize("text", ["", "  \n "])
-async def test_a_message_without_anything_is_refused(api: Api, text: str) -> None:
+async def test_empty_message_is_refused(api: Api, text: str) -> None:
     assert (await api.send("general", text)).code == 50006
 
 
@@ -67,7 +67,7 @@ async def test_a_message_without_anything_is_refused(api: Api, text: str) -> Non
         ({"flags": 1 << 15, "components": [{"type": 10, "content": "t"}]}, ("content",)),
     ],
 )
-async def test_a_wrong_form_says_where_it_is_wrong(
+async def test_message_error_names_the_invalid_field(
     api: Api, body: dict[str, Any], path: tuple[str, ...]
 ) -> None:
     place = f"/channels/{api.channels['general']}/messages"
@@ -76,7 +76,7 @@ async def test_a_wrong_form_says_where_it_is_wrong(
     assert code_at(refused.body, *path)
 
 
-async def test_components_v2_hold_4000_characters_in_all(api: Api) -> None:
+async def test_components_v2_have_at_most_4000_characters(api: Api) -> None:
     place = f"/channels/{api.channels['general']}/messages"
     body = {"flags": 1 << 15, "components": [{"type": 10, "content": "x" * 2000}] * 2}
     assert (await api.request("POST", place, body)).status == 200
@@ -84,13 +84,13 @@ async def test_components_v2_hold_4000_characters_in_all(api: Api) -> None:
     assert (await api.request("POST", place, body)).code == 50035
 
 
-async def test_a_body_that_is_no_json_is_refused(api: Api) -> None:
+async def test_body_with_invalid_json_is_refused(api: Api) -> None:
     place = f"/channels/{api.channels['general']}/messages"
     answer = await api.request("POST", place, data="{")
     assert (answer.status, answer.code) == (400, 50109)
 
 
-async def test_a_nonce_that_was_used_returns_the_message_of_then(api: Api, people: Driver) -> None:
+async def test_reused_nonce_returns_the_first_message(api: Api, people: Driver) -> None:
     first = await api.send("general", "once", nonce="n", enforce_nonce=True)
     again = await api.send("general", "twice", nonce="n", enforce_nonce=True)
     assert again.body["id"] == first.body["id"]
@@ -100,19 +100,15 @@ async def test_a_nonce_that_was_used_returns_the_message_of_then(api: Api, peopl
     assert len(await people.messages("general")) == 2
 
 
-async def test_a_nonce_is_forgotten_after_its_window(api: Api, people: Driver) -> None:
+async def test_nonce_expires_after_its_window(api: Api, people: Driver) -> None:
     await api.send("general", "once", nonce="n", enforce_nonce=True)
     await people.settings(nonce_window_seconds=0)
-    await asyncio.sleep(
-        0.01
-    )  # The stand-in tells two messages of one millisecond apart by no time.
+    await asyncio.sleep(0.01)  # Two messages within one millisecond would have the same time.
     await api.send("general", "twice", nonce="n", enforce_nonce=True)
     assert len(await people.messages("general")) == 2
 
 
-async def test_a_reply_carries_what_it_replies_to_and_pings_its_author(
-    api: Api, people: Driver
-) -> None:
+async def test_reply_contains_its_target_and_pings_the_author(api: Api, people: Driver) -> None:
     question = await people.say("general", "Jun", "hm?")
     reference = {"message_id": question["id"]}
     answer = await api.send("general", "yes", message_reference=reference)
@@ -123,9 +119,7 @@ async def test_a_reply_carries_what_it_replies_to_and_pings_its_author(
     assert shown["pings"] == [people.user_id("Jun")]
 
 
-async def test_a_reply_to_a_deleted_message_is_a_message_if_that_is_allowed(
-    api: Api, people: Driver
-) -> None:
+async def test_reply_to_a_deleted_message_can_become_a_message(api: Api, people: Driver) -> None:
     question = await people.say("general", "Jun", "hm?")
     await people.delete("general", question["id"])
     reference = {"message_id": question["id"], "fail_if_not_exists": False}
@@ -144,7 +138,7 @@ async def test_a_reply_to_a_deleted_message_is_a_message_if_that_is_allowed(
         ({"users": []}, []),
     ],
 )
-async def test_who_would_be_pinged(
+async def test_allowed_mentions_decide_the_pings(
     api: Api, people: Driver, allowed: Any, pings: list[str]
 ) -> None:
     await people.permit("ChatBot", ["VIEW_CHANNEL", "SEND_MESSAGES", "MENTION_EVERYONE"])
@@ -155,7 +149,7 @@ async def test_who_would_be_pinged(
     assert shown["pings"] == [jun if name == "Jun" else name for name in pings]
 
 
-async def test_an_edit_without_allowed_mentions_pings(api: Api, people: Driver) -> None:
+async def test_edit_without_allowed_mentions_pings(api: Api, people: Driver) -> None:
     quiet: dict[str, Any] = {"parse": []}
     text = f"<@{people.user_id('Jun')}>"
     message = (await api.send("general", text, allowed_mentions=quiet)).body
@@ -166,15 +160,13 @@ async def test_an_edit_without_allowed_mentions_pings(api: Api, people: Driver) 
     assert (await people.message("general", message["id"]))["pings"] == [people.user_id("Jun")]
 
 
-async def test_a_bot_without_the_permission_does_not_reach_everyone(
-    api: Api, people: Driver
-) -> None:
+async def test_everyone_mention_needs_a_permission(api: Api, people: Driver) -> None:
     answer = await api.send("general", "@everyone")
     assert answer.body["mention_everyone"] is False
     assert (await people.message("general", answer.body["id"]))["pings"] == []
 
 
-async def test_a_link_becomes_a_preview_unless_suppressed(api: Api, people: Driver) -> None:
+async def test_link_gets_an_embed_unless_suppressed(api: Api, people: Driver) -> None:
     text = "[see](https://example.org/a) <https://example.org/b> `https://example.org/c`"
     await api.send("general", text, flags=SUPPRESS_EMBEDS)
     message = (await api.send("general", text)).body
@@ -184,9 +176,7 @@ async def test_a_link_becomes_a_preview_unless_suppressed(api: Api, people: Driv
     assert seen["edited_timestamp"] is None
 
 
-async def test_a_preview_that_discord_knows_comes_with_the_message(
-    api: Api, people: Driver
-) -> None:
+async def test_known_embed_is_in_the_created_message(api: Api, people: Driver) -> None:
     await people.know_previews({"https://example.org/a": {"title": "A", "description": "Page"}})
     known = (await api.send("general", "https://example.org/a")).body
     assert [one["title"] for one in known["embeds"]] == ["A"]
@@ -198,7 +188,7 @@ async def test_a_preview_that_discord_knows_comes_with_the_message(
     assert [one["title"] for one in seen["embeds"]] == ["A", "https://example.org/b"]
 
 
-async def test_a_forward_shows_a_message_as_it_stood(api: Api, people: Driver) -> None:
+async def test_forward_contains_a_snapshot_of_its_message(api: Api, people: Driver) -> None:
     embed = {"type": "rich", "title": "Alert"}
     source = await people.say("random", "OtherBot", "Look", embeds=[embed])
     forward = await people.forward("general", "Jun", source)
@@ -220,7 +210,7 @@ async def test_a_forward_shows_a_message_as_it_stood(api: Api, people: Driver) -
     assert again["message_snapshots"] == seen["message_snapshots"]
 
 
-async def test_a_forward_has_no_words_and_shows_nothing_hidden(people: Driver) -> None:
+async def test_forward_must_have_no_content_and_a_visible_source(people: Driver) -> None:
     source = await people.say("random", "Mina", "secret")
     spec = {"channel_id": source["channel_id"], "message_id": source["id"]}
     with pytest.raises(ControlError, match="no content"):
@@ -231,7 +221,7 @@ async def test_a_forward_has_no_words_and_shows_nothing_hidden(people: Driver) -
         await people.forward("general", "Jun", source)
 
 
-async def test_an_edit_that_drops_the_flag_switches_previews_on(api: Api, people: Driver) -> None:
+async def test_edit_that_clears_the_flag_enables_embeds(api: Api, people: Driver) -> None:
     message = (await api.send("general", "https://example.org", flags=SUPPRESS_EMBEDS)).body
     assert message["flags"] == SUPPRESS_EMBEDS
     path = f"/channels/{api.channels['general']}/messages/{message['id']}"
@@ -242,7 +232,7 @@ async def test_an_edit_that_drops_the_flag_switches_previews_on(api: Api, people
     assert seen["flags"] == 0
 
 
-async def test_history_is_read_in_pages_newest_first(api: Api, people: Driver) -> None:
+async def test_message_history_is_paged_newest_first(api: Api, people: Driver) -> None:
     ids = [(await people.say("general", "Jun", str(n)))["id"] for n in range(5)]
     place = f"/channels/{api.channels['general']}/messages"
 
@@ -257,7 +247,7 @@ async def test_history_is_read_in_pages_newest_first(api: Api, people: Driver) -
     assert (await api.request("GET", f"{place}?limit=101")).code == 50035
 
 
-async def test_only_own_messages_can_be_edited(api: Api, people: Driver) -> None:
+async def test_bot_can_edit_only_its_own_messages(api: Api, people: Driver) -> None:
     theirs = await people.say("general", "Jun", "mine")
     path = f"/channels/{api.channels['general']}/messages/{theirs['id']}"
     assert (await api.request("PATCH", path, {"content": "yours"})).code == 50005
@@ -267,7 +257,7 @@ async def test_only_own_messages_can_be_edited(api: Api, people: Driver) -> None
     assert (await api.request("GET", path.replace(theirs["id"], own["id"]))).code == 10008
 
 
-async def test_a_file_comes_with_the_message_and_lies_on_the_cdn(api: Api, people: Driver) -> None:
+async def test_uploaded_file_is_attached_and_served_by_the_cdn(api: Api, people: Driver) -> None:
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("payload_json", '{"content": "", "attachments": [{"id": 0}]}')
     form.add_field("files[0]", b"data", filename="a.txt", content_type="text/plain")
@@ -280,7 +270,7 @@ async def test_a_file_comes_with_the_message_and_lies_on_the_cdn(api: Api, peopl
     assert request["files"][0]["size"] == 4
 
 
-async def test_a_persons_file_may_lie_about_its_size(api: Api, people: Driver) -> None:
+async def test_attachment_size_can_be_false(api: Api, people: Driver) -> None:
     files = [{"filename": "a.txt", "content": "long text", "size": 1}]
     message = await people.say("general", "Jun", "", attachments=files)
     [attachment] = message["attachments"]
@@ -296,10 +286,10 @@ async def test_a_persons_file_may_lie_about_its_size(api: Api, people: Driver) -
         ("EMBED_LINKS", {"embeds": [{"title": "t"}]}, 50013),
     ],
 )
-async def test_a_denied_permission(
+async def test_denied_permission_refuses_a_message(
     api: Api, people: Driver, denied: str, body: dict[str, Any], code: int
 ) -> None:
-    """A channel's overwrite for the bot takes away what its role gives."""
+    """An overwrite of the channel denies a permission that the role of the bot grants."""
     overwrite = {"target": "ChatBot", "deny": [denied]}
     await people.edit_channel("general", overwrites=[overwrite])
     answer = await api.send("general", **body)
@@ -307,7 +297,7 @@ async def test_a_denied_permission(
     assert (await api.send("random", **body)).status == 200
 
 
-async def test_replying_needs_the_history(api: Api, people: Driver) -> None:
+async def test_reply_needs_read_message_history(api: Api, people: Driver) -> None:
     question = await people.say("general", "Jun", "hm?")
     overwrite = {"target": "ChatBot", "deny": ["READ_MESSAGE_HISTORY"]}
     await people.edit_channel("general", overwrites=[overwrite])
@@ -317,13 +307,15 @@ async def test_replying_needs_the_history(api: Api, people: Driver) -> None:
     assert (await api.request("GET", place)).body == []
 
 
-async def test_a_forum_and_a_closed_dm_take_no_messages(api: Api, people: Driver) -> None:
+async def test_message_in_forum_or_closed_direct_message_is_refused(
+    api: Api, people: Driver
+) -> None:
     assert (await api.send("help")).code == 50008
     await people.edit_user("Sora", accepts_dms=False)
     assert (await api.send(await people.dm("Sora"))).code == 50007
 
 
-async def test_what_is_unknown(api: Api, people: Driver) -> None:
+async def test_unknown_routes_ids_and_tokens_are_refused(api: Api, people: Driver) -> None:
     assert (await api.send("1")).code == 10003
     assert (await api.request("GET", "/nowhere")).body == {"message": "404: Not Found", "code": 0}
     assert (await api.request("PUT", "/users/@me/guilds")).status == 405
@@ -333,13 +325,13 @@ async def test_what_is_unknown(api: Api, people: Driver) -> None:
     assert (await people.look())["invalid_requests"] == 1
 
 
-async def test_the_content_type_is_json_and_nothing_more(api: Api) -> None:
+async def test_content_type_is_exactly_application_json(api: Api) -> None:
     answer = await api.request("GET", "/users/@me")
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Via"]
 
 
-async def test_without_the_intent_history_is_blank_but_for_what_concerns_the_bot(
+async def test_history_is_blank_without_the_intent_with_exceptions(
     api: Api, people: Driver
 ) -> None:
     await people.settings(portal={"message_content": False})
@@ -353,7 +345,7 @@ async def test_without_the_intent_history_is_blank_but_for_what_concerns_the_bot
     assert contents == ["own", "", f"{people.bot_mention} open", ""]
 
 
-async def test_a_role_is_pinged_if_it_may_be(api: Api, people: Driver) -> None:
+async def test_role_ping_needs_a_permission(api: Api, people: Driver) -> None:
     role = people.world["guilds"][0]["roles"]["Admins"]
     answer = await api.send("general", f"<@&{role}>")
     assert answer.body["mention_roles"] == [role]
@@ -362,7 +354,7 @@ async def test_a_role_is_pinged_if_it_may_be(api: Api, people: Driver) -> None:
     assert theirs["pings"] == [role]
 
 
-async def test_a_reaction_comes_and_goes(api: Api, people: Driver) -> None:
+async def test_reaction_can_be_added_and_removed(api: Api, people: Driver) -> None:
     await people.settings(buckets={"reaction": {"limit": 9}})
     message = (await api.send("general")).body
     path = f"/channels/{api.channels['general']}/messages/{message['id']}"
@@ -373,9 +365,7 @@ async def test_a_reaction_comes_and_goes(api: Api, people: Driver) -> None:
     assert "reactions" not in (await api.request("GET", path)).body
 
 
-async def test_deleting_in_bulk_needs_a_permission_and_two_messages(
-    api: Api, people: Driver
-) -> None:
+async def test_bulk_deletion_needs_a_permission_and_two_messages(api: Api, people: Driver) -> None:
     await people.settings(buckets={"bulk_delete": {"limit": 9}})
     ids = [(await people.say("general", "Jun", str(n)))["id"] for n in range(2)]
     path = f"/channels/{api.channels['general']}/messages/bulk-delete"
@@ -386,16 +376,14 @@ async def test_deleting_in_bulk_needs_a_permission_and_two_messages(
     assert await people.messages("general") == []
 
 
-async def test_a_file_over_the_limit_is_too_large(api: Api) -> None:
+async def test_file_over_the_size_limit_is_refused(api: Api) -> None:
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("files[0]", io.BytesIO(b"x" * (10 * 1024 * 1024 + 1)), filename="a.bin")
     place = f"/channels/{api.channels['general']}/messages"
     assert (await api.request("POST", place, data=form)).status == 413
 
 
-async def test_speaking_in_a_voice_channel_needs_the_right_to_connect(
-    api: Api, people: Driver
-) -> None:
+async def test_message_in_a_voice_channel_needs_connect(api: Api, people: Driver) -> None:
     assert (await api.send("Lounge")).status == 200
     overwrite = {"target": "ChatBot", "deny": ["CONNECT"]}
     await people.edit_channel("Lounge", overwrites=[overwrite])

@@ -1,4 +1,4 @@
-"""People come, go, speak and type; each is shown to the bot as Discord shows it."""
+"""People join, leave, write and type; the bot gets the events that Discord sends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def refused(status: int, action: Coroutine[Any, Any, Any]) -> None:
     assert refusal.value.status == status
 
 
-async def test_what_is_not_there_is_named(people: Driver) -> None:
+async def test_unknown_names_and_ids_get_404(people: Driver) -> None:
     await refused(404, people.say("general", "Nobody", "hi"))
     await refused(404, people.say("nowhere", "Jun", "hi"))
     await refused(404, people.kick("Jun", guild="Nowhere"))
@@ -31,7 +31,7 @@ async def test_what_is_not_there_is_named(people: Driver) -> None:
     await refused(404, people.interaction("1"))
 
 
-async def test_who_watches_one_channel_sees_what_is_said_there(people: Driver) -> None:
+async def test_events_can_be_filtered_by_channel(people: Driver) -> None:
     message = await people.say("general", "Jun", "hi")
     dm = await people.dm("Mina")
     await people.say(dm, "Mina", "hello")
@@ -41,7 +41,9 @@ async def test_who_watches_one_channel_sees_what_is_said_there(people: Driver) -
     assert seen["content"] == "hello"
 
 
-async def test_a_kicked_member_is_gone_and_told(api: Api, people: Driver, socket: Socket) -> None:
+async def test_kick_removes_a_member_and_sends_an_event(
+    api: Api, people: Driver, socket: Socket
+) -> None:
     await people.settings(portal={"members": True})
     await socket.identify(GUILDS | MEMBERS)
     await people.kick("Jun")
@@ -55,7 +57,7 @@ async def test_a_kicked_member_is_gone_and_told(api: Api, people: Driver, socket
     assert (await people.say("general", "Jun", "hi"))["content"] == "hi"
 
 
-async def test_a_bot_that_is_kicked_and_invited_again(
+async def test_bot_can_be_kicked_and_invited_again(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -68,8 +70,8 @@ async def test_a_bot_that_is_kicked_and_invited_again(
     assert (await api.send("general")).status == 200
 
 
-async def test_rights_of_roles_and_channels_decide_who_speaks(api: Api, people: Driver) -> None:
-    """An overwrite of the channel wins over the rights that roles give."""
+async def test_role_permissions_and_overwrites_control_writing(api: Api, people: Driver) -> None:
+    """An overwrite of the channel wins over the permissions of roles."""
     view_only = 1 << 10
     await people.edit_guild("Sandbox", everyone_permissions=view_only)
     await refused(409, people.say("general", "Jun", "hi"))
@@ -82,7 +84,7 @@ async def test_rights_of_roles_and_channels_decide_who_speaks(api: Api, people: 
     assert (await api.send("general")).status == 200
 
 
-async def test_typing_is_told_with_the_member_in_a_guild_and_without_in_a_dm(
+async def test_typing_event_contains_the_member_only_in_guilds(
     people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -97,14 +99,16 @@ async def test_typing_is_told_with_the_member_in_a_guild_and_without_in_a_dm(
     assert "guild_id" not in event
 
 
-async def test_a_locked_thread_is_for_moderators(people: Driver) -> None:
+async def test_only_moderators_can_write_in_a_locked_thread(people: Driver) -> None:
     thread = (await people.start_thread("general", "Jun", "A talk"))["id"]
     await people.edit_channel(thread, locked=True)
     await refused(409, people.say(thread, "Jun", "hi"))
     assert (await people.say(thread, "Mina", "hi"))["content"] == "hi"
 
 
-async def test_a_message_deleted_in_a_dm_or_thread(people: Driver, socket: Socket) -> None:
+async def test_deletion_in_direct_message_or_thread_sends_an_event(
+    people: Driver, socket: Socket
+) -> None:
     await socket.identify()
     dm = await people.dm("Jun")
     message = await people.say(dm, "Jun", "hi")
@@ -118,13 +122,13 @@ async def test_a_message_deleted_in_a_dm_or_thread(people: Driver, socket: Socke
     assert (after["message_count"], after["total_message_sent"]) == (0, 1)
 
 
-async def test_only_who_is_there_and_picked_is_mentioned(people: Driver) -> None:
+async def test_typed_mention_resolves_only_existing_people(people: Driver) -> None:
     typed = await people.say("general", "Jun", "@Sora and @Nobody", as_typed=True)
     assert typed["content"] == f"<@{people.user_id('Sora')}> and @Nobody"
     assert [user["id"] for user in typed["mentions"]] == [people.user_id("Sora")]
 
 
-async def test_people_may_refuse_dms(api: Api, people: Driver) -> None:
+async def test_person_can_refuse_direct_messages(api: Api, people: Driver) -> None:
     dm = await people.dm("Jun")
     await people.edit_user("Jun", accepts_dms=False)
     assert (await api.send(dm)).code == 50007

@@ -1,4 +1,4 @@
-"""Users, DMs, guilds, channels and threads over REST: who may see and change what."""
+"""Users, DMs, guilds, channels and threads over REST, and the permissions for them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ NOBODY = "4"
 
 
 async def thread_of(api: Api, people: Driver, **form: Any) -> Answer:
-    """Let the bot make a thread that stands alone in #general."""
+    """Let the bot create a thread without a message in #general."""
     path = f"/channels/{api.channels['general']}/threads"
     return await api.request("POST", path, {"name": "Alone"} | form)
 
 
-async def test_a_user_is_known_or_not(api: Api, people: Driver) -> None:
+async def test_unknown_user_is_not_found(api: Api, people: Driver) -> None:
     jun = await api.request("GET", f"/users/{people.user_id('Jun')}")
     assert (jun.body["username"], jun.body["global_name"]) == ("jun", "Jun")
     unknown = await api.request("GET", f"/users/{NOBODY}")
     assert (unknown.status, unknown.code) == (404, 10013)
 
 
-async def test_whom_a_bot_can_open_a_dm_with(api: Api, people: Driver) -> None:
+async def test_bot_can_open_a_direct_message_only_with_people(api: Api, people: Driver) -> None:
     async def opened(form: Any) -> Answer:
         return await api.request("POST", "/users/@me/channels", form)
 
@@ -38,7 +38,9 @@ async def test_whom_a_bot_can_open_a_dm_with(api: Api, people: Driver) -> None:
     assert (await opened({"recipient_id": people.user_id("OtherBot")})).code == 50007
 
 
-async def test_a_member_is_unknown_where_the_user_is_known(api: Api, people: Driver) -> None:
+async def test_unknown_member_and_unknown_user_have_different_codes(
+    api: Api, people: Driver
+) -> None:
     members = f"/guilds/{api.guild}/members"
     await people.create_user("Stranger", guilds=[])
     stranger = (await people.look())["users"]["Stranger"]
@@ -47,21 +49,21 @@ async def test_a_member_is_unknown_where_the_user_is_known(api: Api, people: Dri
     assert (await api.request("GET", f"{members}/{NOBODY}")).code == 10013
 
 
-async def test_a_guild_that_the_bot_left_is_closed_to_it(
+async def test_bot_has_no_access_to_a_guild_it_left(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
     left = await api.request("DELETE", f"/users/@me/guilds/{api.guild}")
     assert left.status == 204
     gone = (await socket.event("GUILD_DELETE"))["d"]
-    assert gone == {"id": api.guild}  # Without "unavailable": it is no outage.
+    assert gone == {"id": api.guild}  # without "unavailable", as it is not an outage
     assert (await api.request("GET", "/users/@me/guilds")).body == []
     assert (await api.request("GET", f"/guilds/{api.guild}")).code == 50001
     assert (await api.request("GET", f"/guilds/{NOBODY}")).code == 10004
     assert (await api.send("general")).code == 50001
 
 
-async def test_changing_a_channel_needs_manage_channels(
+async def test_editing_a_channel_needs_manage_channels(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -78,13 +80,13 @@ async def test_changing_a_channel_needs_manage_channels(
     assert (await api.request("GET", path)).code == 10003
 
 
-async def test_a_dm_is_closed_and_not_deleted(api: Api, people: Driver) -> None:
+async def test_deleting_a_direct_message_only_closes_it(api: Api, people: Driver) -> None:
     dm = await people.dm("Jun")
     assert (await api.request("DELETE", f"/channels/{dm}")).status == 200
     assert (await api.send(dm)).status == 200
 
 
-async def test_a_moderator_locks_and_deletes_the_threads_of_others(
+async def test_manage_threads_allows_locking_and_deleting_threads(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -100,7 +102,7 @@ async def test_a_moderator_locks_and_deletes_the_threads_of_others(
     assert (await api.request("GET", path)).code == 10003
 
 
-async def test_an_archive_time_is_one_of_four(api: Api, people: Driver) -> None:
+async def test_auto_archive_duration_is_validated(api: Api, people: Driver) -> None:
     wrong = await thread_of(api, people, type=11, auto_archive_duration=61)
     assert code_at(wrong.body, "auto_archive_duration") == "BASE_TYPE_CHOICES"
     made = (await thread_of(api, people, type=11, auto_archive_duration=60)).body
@@ -109,9 +111,7 @@ async def test_an_archive_time_is_one_of_four(api: Api, people: Driver) -> None:
     assert later.body["thread_metadata"]["auto_archive_duration"] == 4320
 
 
-async def test_a_thread_without_a_message_is_private_unless_said_otherwise(
-    api: Api, people: Driver
-) -> None:
+async def test_thread_without_a_message_is_private_by_default(api: Api, people: Driver) -> None:
     """API v10: `type` defaults to 12; a private thread needs a permission of its own."""
     public = await thread_of(api, people, type=11)
     assert (public.status, public.body["type"]) == (201, 11)
@@ -123,7 +123,7 @@ async def test_a_thread_without_a_message_is_private_unless_said_otherwise(
     assert len(await people.messages("general")) == 1
 
 
-async def test_a_forum_takes_posts_and_no_messages(api: Api, people: Driver) -> None:
+async def test_forum_accepts_posts_but_no_messages(api: Api, people: Driver) -> None:
     forum = f"/channels/{api.channels['help']}"
     post = {"name": "Help!", "message": {"content": "It is broken"}}
     made = await api.request("POST", f"{forum}/threads", post)
@@ -134,7 +134,7 @@ async def test_a_forum_takes_posts_and_no_messages(api: Api, people: Driver) -> 
     assert (await api.request("GET", f"{forum}/messages")).code == 50008
 
 
-async def test_joining_and_leaving_a_thread(api: Api, people: Driver, socket: Socket) -> None:
+async def test_bot_can_join_and_leave_a_thread(api: Api, people: Driver, socket: Socket) -> None:
     await socket.identify()
     thread = (await people.start_thread("general", "Jun", "A talk"))["id"]
     me = f"/channels/{thread}/thread-members/@me"
@@ -152,7 +152,7 @@ async def test_joining_and_leaving_a_thread(api: Api, people: Driver, socket: So
     assert (await api.request("PUT", general)).code == 50024
 
 
-async def test_no_thread_grows_from_a_system_message(api: Api, people: Driver) -> None:
+async def test_thread_from_a_system_message_is_refused(api: Api, people: Driver) -> None:
     await thread_of(api, people, type=11)
     [announcement] = await people.messages("general")
     path = f"/channels/{api.channels['general']}/messages/{announcement['id']}/threads"
@@ -160,7 +160,7 @@ async def test_no_thread_grows_from_a_system_message(api: Api, people: Driver) -
     assert (answer.status, answer.code) == (403, 50021)
 
 
-async def test_voice_has_no_threads(api: Api) -> None:
+async def test_thread_in_a_voice_channel_is_refused(api: Api) -> None:
     path = f"/channels/{api.channels['Lounge']}/threads"
     assert (await api.request("POST", path, {"name": "x", "type": 11})).code == 50024
 

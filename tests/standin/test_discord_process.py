@@ -1,4 +1,4 @@
-"""The stand-in as a process: it says where it is, and ends when it should."""
+"""The stand-in as a process: it prints its addresses, and ends in time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def _first_line(process: asyncio.subprocess.Process) -> dict[str, str]:
         return dict(json.loads(await process.stdout.readline()))
 
 
-async def test_it_says_where_it_is_and_ends_with_sigterm(
+async def test_process_prints_its_addresses_and_ends_on_sigterm(
     process: asyncio.subprocess.Process,
 ) -> None:
     addresses = await _first_line(process)
@@ -56,7 +56,7 @@ async def test_it_says_where_it_is_and_ends_with_sigterm(
     assert (process.returncode, rest) == (0, b"")
 
 
-async def test_it_ends_when_its_parent_is_gone() -> None:
+async def test_process_ends_when_its_parent_ends() -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
     child = await _start("--parent-pid", str(parent.pid))
     try:
@@ -70,7 +70,7 @@ async def test_it_ends_when_its_parent_is_gone() -> None:
     assert child.returncode == 0
 
 
-async def test_the_driver_starts_one_with_settings_and_ends_it() -> None:
+async def test_driver_starts_a_process_with_settings() -> None:
     async with running_discord(global_limit=7) as people:
         assert (await people.settings())["global_limit"] == 7
         assert people.api_url.endswith("/api/v10")

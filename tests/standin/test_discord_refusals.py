@@ -1,4 +1,4 @@
-"""Texts and files that Discord refuses, and answers that it shows to one person alone."""
+"""Texts and files that Discord refuses, and responses that it makes ephemeral."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ Route = Callable[[Bot, Any], Awaitable[Answer]]
 
 
 @pytest.mark.parametrize("route", FOR_ALL)
-async def test_automod_refuses_new_messages_and_edits_that_all_can_see(
+async def test_automod_refuses_public_messages_and_edits(
     bot: Bot, people: Driver, route: Route
 ) -> None:
     rule = await people.refuse("automod", keyword="bad", guild="Sandbox")
@@ -105,14 +105,12 @@ async def test_automod_refuses_new_messages_and_edits_that_all_can_see(
     assert rule["guild_id"] == bot.api.guild
     shown = [one["content"] for one in await people.messages("general")]
     assert BAD["content"] not in shown
-    assert (await route(bot, {"content": "a badge"})).status < 300, "another word"
+    assert (await route(bot, {"content": "a badge"})).status < 300, "a different word"
     await people.clear_refusals()
     assert (await route(bot, BAD)).status < 300
 
 
-async def test_automod_hides_a_first_answer_in_place_of_refusing_it(
-    bot: Bot, people: Driver
-) -> None:
+async def test_automod_makes_a_first_response_ephemeral(bot: Bot, people: Driver) -> None:
     await people.refuse("automod", keyword="bad")
     number = await asked(bot)
     answer = await bot.answer(MESSAGE, BAD, "?with_response=true")
@@ -121,10 +119,10 @@ async def test_automod_hides_a_first_answer_in_place_of_refusing_it(
     assert (await people.interaction(number))["response"]["ephemeral"]
     assert await people.messages("general") == []
     edited = await bot.hook("PATCH", "/messages/@original", {"content": "bad, too"})
-    assert edited.status == 200, "nobody else sees it"
+    assert edited.status == 200, "it is ephemeral"
 
 
-async def test_automod_belongs_to_a_guild(bot: Bot, people: Driver) -> None:
+async def test_automod_rule_applies_only_in_its_guild(bot: Bot, people: Driver) -> None:
     await people.create_guild("Strict")
     await people.refuse("automod", keyword="bad", guild="Strict")
     assert (await bot.api.send("general", "bad")).status == 200
@@ -137,7 +135,7 @@ async def test_automod_belongs_to_a_guild(bot: Bot, people: Driver) -> None:
     ("keyword", "found", "missed"),
     [("cat", "a Cat!", "catch"), ("cat*", "catch", "a bobcat"), ("*cat*", "educated", "dog")],
 )
-async def test_automods_keywords_are_words(
+async def test_automod_keyword_matches_whole_words_or_wildcards(
     api: Api, people: Driver, keyword: str, found: str, missed: str
 ) -> None:
     await people.refuse("automod", keyword=keyword)
@@ -145,7 +143,7 @@ async def test_automods_keywords_are_words(
     assert (await api.send("general", missed)).status == 200
 
 
-async def test_automod_refuses_the_name_of_a_thread(bot: Bot, people: Driver) -> None:
+async def test_automod_refuses_a_thread_name(bot: Bot, people: Driver) -> None:
     await people.refuse("automod", keyword="bad")
     question = await people.ask("general", "Jun", "is it bad?")
     channel = f"/channels/{bot.api.channels['general']}"
@@ -158,7 +156,7 @@ async def test_automod_refuses_the_name_of_a_thread(bot: Bot, people: Driver) ->
     ("kind", "code"), [("harmful_link", 240000), ("explicit", 20009), ("form", 50035), ("text", 7)]
 )
 @pytest.mark.parametrize("route", [*FOR_ALL, _callback])
-async def test_other_texts_are_refused_everywhere(
+async def test_other_refusals_apply_to_every_route(
     bot: Bot, people: Driver, route: Route, kind: str, code: int
 ) -> None:
     more: dict[str, Any] = {"code": 7} if kind == "text" else {}
@@ -170,28 +168,28 @@ async def test_other_texts_are_refused_everywhere(
     assert (await bot.api.send(await people.dm("Jun"), "bad")).code == code
 
 
-async def test_an_answer_that_was_refused_can_be_given_anew(bot: Bot, people: Driver) -> None:
+async def test_refused_response_can_be_sent_again(bot: Bot, people: Driver) -> None:
     await people.refuse("harmful_link", keyword="bad")
     assert (await _callback(bot, BAD)).code == 240000
     assert (await bot.hook("GET", "/messages/@original")).code == 10015
     assert (await bot.answer(MESSAGE, {"content": "good"})).status == 204
 
 
-async def test_who_alone_sees_it_is_kept_from_harmful_links_too(bot: Bot, people: Driver) -> None:
+async def test_harmful_link_is_refused_in_an_ephemeral_response(bot: Bot, people: Driver) -> None:
     await people.refuse("harmful_link", keyword="bad")
     await asked(bot)
     await bot.answer(DEFERRED, {"flags": EPHEMERAL})
     assert (await bot.hook("PATCH", "/messages/@original", BAD)).code == 240000
 
 
-async def test_an_edit_without_text_is_not_judged_by_its_text(bot: Bot, people: Driver) -> None:
+async def test_edit_without_content_is_not_refused_for_its_text(bot: Bot, people: Driver) -> None:
     message = (await bot.api.send("general", "bad")).body
     await people.refuse("automod", keyword="bad")
     path = f"/channels/{message['channel_id']}/messages/{message['id']}"
     assert (await bot.api.request("PATCH", path, {"components": []})).status == 200
 
 
-async def test_a_rule_has_its_own_words_and_its_own_end(api: Api, people: Driver) -> None:
+async def test_refusal_can_have_its_own_error_and_count(api: Api, people: Driver) -> None:
     rule = await people.refuse("text", status=403, code=9, message="No.", count=1)
     answer = await api.send("general", "anything")
     assert (answer.status, answer.body) == (403, {"code": 9, "message": "No."})
@@ -209,7 +207,7 @@ async def _with_file(bot: Bot, method: str, path: str, payload: Any) -> Answer:
 
 
 async def _file_routes(bot: Bot) -> list[Answer]:
-    """Send a file by every route that takes one."""
+    """Send a file by every route that accepts one."""
     channel = f"/channels/{bot.api.channels['general']}/messages"
     plain = (await bot.api.send("general", "good")).body["id"]
     body = {"content": "good"}
@@ -240,7 +238,7 @@ async def _file_routes(bot: Bot) -> list[Answer]:
         ("request_over_limit", 413, 40005),
     ],
 )
-async def test_files_are_refused_by_every_route(
+async def test_file_refusals_apply_to_every_route(
     bot: Bot, people: Driver, kind: str, status: int, code: int
 ) -> None:
     assert all(one.status < 300 for one in await _file_routes(bot))
@@ -253,7 +251,7 @@ async def test_files_are_refused_by_every_route(
     assert {one.status for one in await _file_routes(bot)} == {418}
 
 
-async def test_a_message_shows_whether_it_is_loading(bot: Bot, people: Driver) -> None:
+async def test_deferred_response_has_the_loading_flag(bot: Bot, people: Driver) -> None:
     number = await asked(bot)
     answer = await bot.answer(DEFERRED, {"flags": 1 << 2}, "?with_response=true")
     about = answer.body["interaction"]
@@ -269,10 +267,10 @@ async def test_a_message_shows_whether_it_is_loading(bot: Bot, people: Driver) -
 
 
 @pytest.mark.parametrize("private", [False, True], ids=["for all", "for one"])
-async def test_a_follow_up_fills_the_loading_message_and_keeps_who_sees_it(
+async def test_follow_up_fills_loading_message_and_keeps_its_privacy(
     bot: Bot, people: Driver, private: bool
 ) -> None:
-    """Discord: it edits the original, its ephemeral flag is ignored, no new message is made."""
+    """Discord: it edits the original, ignores the ephemeral flag and creates no message."""
     number = await asked(bot)
     begun = await bot.answer(DEFERRED, {"flags": EPHEMERAL if private else 0}, "?with_response=1")
     other = {"content": "whole", "flags": (0 if private else EPHEMERAL) | 1 << 2}
@@ -282,10 +280,10 @@ async def test_a_follow_up_fills_the_loading_message_and_keeps_who_sees_it(
     seen = await people.interaction(number)
     assert (seen["response"]["ephemeral"], seen["followups"]) == (private, [])
     second = await bot.hook("POST", "", {"content": "more"})
-    assert second.body["id"] != filled.body["id"], "it does not load any more"
+    assert second.body["id"] != filled.body["id"], "it is no longer loading"
 
 
-async def test_a_loading_message_that_was_deleted_is_not_filled(bot: Bot) -> None:
+async def test_follow_up_does_not_fill_a_deleted_loading_message(bot: Bot) -> None:
     await asked(bot)
     begun = await bot.answer(DEFERRED, None, "?with_response=1")
     await bot.hook("DELETE", "/messages/@original")
@@ -296,7 +294,7 @@ async def test_a_loading_message_that_was_deleted_is_not_filled(bot: Bot) -> Non
 
 @pytest.fixture
 async def elsewhere(people: Driver) -> str:
-    """Return a channel of a guild that only Jun brings the bot to."""
+    """Return a channel of a guild without the bot, where Jun has it as a user install."""
     guild = await people.create_guild("Elsewhere", with_bot=False)
     await people.invite("Jun", "Elsewhere")
     await people.edit_user("Jun", installed_bot=True)
@@ -304,7 +302,7 @@ async def elsewhere(people: Driver) -> str:
 
 
 async def _shown_to_all(bot: Bot, place: str) -> bool:
-    """Ask in *place*, and say whether all see the answer, by whatever tells it."""
+    """Ask in *place*; return whether the answer is public, by every sign of it."""
     number = await asked(bot, place)
     begun = (await bot.answer(DEFERRED, None, "?with_response=true")).body["interaction"]
     await bot.hook("PATCH", "/messages/@original", {"content": "yes"})
@@ -331,7 +329,7 @@ async def _shown_to_all(bot: Bot, place: str) -> bool:
         (IN_THREADS | EXTERNAL_APPS, False, True),
     ],
 )
-async def test_who_brought_the_bot_is_answered_where_they_may_speak(
+async def test_user_install_responds_publicly_if_user_can_write(
     bot: Bot, people: Driver, elsewhere: str, bits: int, to_all: bool, in_thread: bool
 ) -> None:
     thread = (await people.start_thread(elsewhere, "Mina", "A talk"))["id"]
@@ -340,14 +338,14 @@ async def test_who_brought_the_bot_is_answered_where_they_may_speak(
     assert await _shown_to_all(bot, thread) is in_thread
 
 
-async def test_where_the_guild_has_the_bot_the_persons_right_to_speak_is_not_asked(
+async def test_guild_install_responds_publicly_without_write_permission(
     bot: Bot, people: Driver
 ) -> None:
     await people.edit_guild("Sandbox", everyone_permissions=VIEW | USE_COMMANDS)
     assert await _shown_to_all(bot, "general")
 
 
-async def test_every_answer_can_be_hidden(bot: Bot, people: Driver) -> None:
+async def test_setting_makes_all_responses_ephemeral(bot: Bot, people: Driver) -> None:
     await people.settings(ephemeral_answers=True)
     assert not await _shown_to_all(bot, "general")
     assert not await _shown_to_all(bot, await people.dm("Jun"))
@@ -355,8 +353,10 @@ async def test_every_answer_can_be_hidden(bot: Bot, people: Driver) -> None:
     assert await _shown_to_all(bot, "general")
 
 
-async def test_in_a_locked_thread_nothing_is_edited(bot: Bot, people: Driver) -> None:
-    """Neither the bot's messages nor its answers, but for what one person alone sees."""
+async def test_public_messages_in_a_locked_thread_cannot_be_edited(
+    bot: Bot, people: Driver
+) -> None:
+    """Neither messages nor public responses of the bot; ephemeral responses can be edited."""
     thread = (await people.start_thread("general", "Jun", "A talk"))["id"]
     message = (await bot.api.send(thread)).body["id"]
     await asked(bot, thread)
@@ -377,7 +377,7 @@ async def test_in_a_locked_thread_nothing_is_edited(bot: Bot, people: Driver) ->
     assert (await bot.hook("PATCH", "/messages/@original", BAD)).status == 200
 
 
-async def test_of_a_locked_thread_that_it_is_not_in_the_bot_is_told_less(
+async def test_locked_thread_of_a_foreign_guild_returns_50001(
     bot: Bot, people: Driver, elsewhere: str
 ) -> None:
     thread = (await people.start_thread(elsewhere, "Jun", "A talk"))["id"]

@@ -1,4 +1,4 @@
-"""Threads over REST and on the gateway, as Discord makes them."""
+"""Threads over REST and on the gateway."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ async def start(api: Api, people: Driver, channel: str = "general") -> Any:
     return await api.request("POST", path, {"name": "An answer"})
 
 
-async def test_a_thread_of_a_message_has_its_id_and_points_at_it(
-    api: Api, people: Driver, socket: Socket
-) -> None:
+async def test_thread_has_the_id_of_its_message(api: Api, people: Driver, socket: Socket) -> None:
     await socket.identify()
     thread = (await start(api, people)).body
     created = (await socket.event("THREAD_CREATE"))["d"]
@@ -40,18 +38,20 @@ async def test_a_thread_of_a_message_has_its_id_and_points_at_it(
 
 
 @pytest.mark.parametrize(("channel", "kind"), [("general", 11), ("news", 10)])
-async def test_the_kind_of_thread(api: Api, people: Driver, channel: str, kind: int) -> None:
+async def test_thread_type_depends_on_its_channel(
+    api: Api, people: Driver, channel: str, kind: int
+) -> None:
     answer = await start(api, people, channel)
     assert (answer.status, answer.body["type"]) == (201, kind)
 
 
-async def test_a_second_thread_of_a_message_is_refused(api: Api, people: Driver) -> None:
+async def test_second_thread_of_a_message_is_refused(api: Api, people: Driver) -> None:
     thread = (await start(api, people)).body
     path = f"/channels/{thread['parent_id']}/messages/{thread['id']}/threads"
     assert (await api.request("POST", path, {"name": "Again"})).code == 160004
 
 
-async def test_where_no_thread_can_be_made(api: Api, people: Driver) -> None:
+async def test_thread_creation_is_refused_with_its_code(api: Api, people: Driver) -> None:
     assert (await start(api, people, "Lounge")).code == 50024
     dm = await people.dm("Jun")
     question = await people.say(dm, "Jun", "hm?")
@@ -65,7 +65,7 @@ async def test_where_no_thread_can_be_made(api: Api, people: Driver) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101, None])
-async def test_a_thread_needs_a_name_of_up_to_100_characters(
+async def test_thread_name_needs_1_to_100_characters(
     api: Api, people: Driver, name: str | None
 ) -> None:
     question = await people.ask("general", "Jun", "hm?")
@@ -73,9 +73,7 @@ async def test_a_thread_needs_a_name_of_up_to_100_characters(
     assert (await api.request("POST", path, {"name": name})).code == 50035
 
 
-async def test_speaking_in_an_archived_thread_opens_it_editing_does_not(
-    api: Api, people: Driver
-) -> None:
+async def test_message_unarchives_a_thread_but_an_edit_does_not(api: Api, people: Driver) -> None:
     thread = (await start(api, people)).body["id"]
     message = (await api.send(thread)).body["id"]
     await people.edit_channel(thread, archived=True)
@@ -86,13 +84,13 @@ async def test_speaking_in_an_archived_thread_opens_it_editing_does_not(
     assert (await api.request("PATCH", path, {"content": "x"})).status == 200
 
 
-async def test_a_locked_thread_takes_no_messages(api: Api, people: Driver) -> None:
+async def test_message_in_a_locked_thread_is_refused(api: Api, people: Driver) -> None:
     thread = (await start(api, people)).body["id"]
     await people.edit_channel(thread, locked=True, archived=True)
     assert (await api.send(thread)).code == 160005
 
 
-async def test_speaking_in_a_thread_needs_a_permission_of_its_own(api: Api, people: Driver) -> None:
+async def test_message_in_a_thread_needs_its_own_permission(api: Api, people: Driver) -> None:
     thread = (await start(api, people)).body["id"]
     overwrite = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
     await people.edit_channel("general", overwrites=[overwrite])
@@ -100,7 +98,7 @@ async def test_speaking_in_a_thread_needs_a_permission_of_its_own(api: Api, peop
     assert (await api.send("general")).status == 200
 
 
-async def test_an_archived_thread_is_listed_as_such(api: Api, people: Driver) -> None:
+async def test_archived_thread_moves_to_the_archived_list(api: Api, people: Driver) -> None:
     thread = (await start(api, people)).body["id"]
     active = f"/guilds/{api.guild}/threads/active"
     archived = f"/channels/{api.channels['general']}/threads/archived/public"
@@ -110,7 +108,7 @@ async def test_an_archived_thread_is_listed_as_such(api: Api, people: Driver) ->
     assert [t["id"] for t in (await api.request("GET", archived)).body["threads"]] == [thread]
 
 
-async def test_a_deleted_channel_takes_its_threads_along(
+async def test_deleting_a_channel_deletes_its_threads(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -120,9 +118,7 @@ async def test_a_deleted_channel_takes_its_threads_along(
     assert (await api.send(thread)).code == 10003
 
 
-async def test_a_persons_thread_without_a_message_is_announced(
-    people: Driver, socket: Socket
-) -> None:
+async def test_thread_without_a_message_is_announced(people: Driver, socket: Socket) -> None:
     await socket.identify()
     thread = await people.start_thread("general", "Jun", "A talk")
     message = (await socket.event("MESSAGE_CREATE"))["d"]
@@ -130,7 +126,7 @@ async def test_a_persons_thread_without_a_message_is_announced(
     assert message["message_reference"]["channel_id"] == thread["id"]
 
 
-async def test_a_forum_posts_first_message_has_the_threads_id(
+async def test_first_message_of_a_forum_post_has_the_threads_id(
     people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -140,7 +136,7 @@ async def test_a_forum_posts_first_message_has_the_threads_id(
     assert message["type"] == 0
 
 
-async def test_a_deleted_thread_leaves_its_message(
+async def test_deleting_a_thread_keeps_its_message(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()
@@ -152,8 +148,10 @@ async def test_a_deleted_thread_leaves_its_message(
     assert "thread" not in source
 
 
-async def test_what_the_bot_may_change_in_its_own_thread(api: Api, people: Driver) -> None:
-    """The owner may rename and archive; locking is for moderators."""
+async def test_owner_can_rename_and_archive_a_thread_but_not_lock_it(
+    api: Api, people: Driver
+) -> None:
+    """Locking and deleting need a moderator."""
     await people.settings(buckets={"channel_edit": {"limit": 9}})
     thread = (await start(api, people)).body["id"]
     path = f"/channels/{thread}"
@@ -166,7 +164,7 @@ async def test_what_the_bot_may_change_in_its_own_thread(api: Api, people: Drive
     assert (await api.request("DELETE", path)).code == 50013
 
 
-async def test_a_private_thread_is_seen_by_its_members_only(
+async def test_private_thread_is_visible_only_to_its_members(
     api: Api, people: Driver, socket: Socket
 ) -> None:
     await socket.identify()

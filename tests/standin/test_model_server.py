@@ -1,4 +1,4 @@
-"""The stand-in model through the real openai package, over real sockets."""
+"""The stand-in model, used by the real openai package over real sockets."""
 
 import asyncio
 import contextlib
@@ -71,7 +71,7 @@ async def streamed(
     return said, reasons[0] if reasons else None, chunks
 
 
-async def test_unscripted_answer_says_back_what_was_asked(client: AsyncOpenAI) -> None:
+async def test_unscripted_answer_echoes_the_question(client: AsyncOpenAI) -> None:
     answer = await client.chat.completions.create(model="any-name", messages=HELLO)
     assert answer.choices[0].message.content == "You said: hello there [2 messages]"
     assert answer.choices[0].finish_reason == "stop"
@@ -81,8 +81,8 @@ async def test_unscripted_answer_says_back_what_was_asked(client: AsyncOpenAI) -
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
-async def test_stream_brings_text_reason_and_usage(client: AsyncOpenAI) -> None:
-    """As OpenAI streams: the role first, usage last without choices, null in all chunks before."""
+async def test_stream_contains_text_finish_reason_and_usage(client: AsyncOpenAI) -> None:
+    """As at OpenAI: first the role; the usage in the last chunk, without choices."""
     said, reason, chunks = await streamed(client)
     assert said == "You said: hello there [1 messages]"
     assert reason == "stop"
@@ -93,14 +93,14 @@ async def test_stream_brings_text_reason_and_usage(client: AsyncOpenAI) -> None:
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
-async def test_without_the_option_no_usage_is_streamed(client: AsyncOpenAI) -> None:
+async def test_usage_is_not_streamed_without_the_option(client: AsyncOpenAI) -> None:
     async with await client.chat.completions.create(
         model="m", messages=HELLO, stream=True
     ) as stream:
         assert [chunk.usage async for chunk in stream if chunk.usage or not chunk.choices] == []
 
 
-async def test_queued_replies_are_said_once_and_in_order(
+async def test_queued_replies_are_used_once_in_order(
     model: ModelDriver, client: AsyncOpenAI
 ) -> None:
     await model.reply("one", Script(chunks=("tw", "", "o 🎉"), finish_reason="length"))
@@ -111,8 +111,10 @@ async def test_queued_replies_are_said_once_and_in_order(
     ]
 
 
-async def test_rules_answer_side_by_side(model: ModelDriver, client: AsyncOpenAI) -> None:
-    """A rule looks at the question alone, so the order of requests does not matter."""
+async def test_rules_match_the_question_of_parallel_requests(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    """A rule looks only at the question, so the order of requests does not matter."""
     await model.reply_when("red", Script(text="R" * 400, chunks_per_second=400))
     await model.reply_when("blue", "B", times=1)
     answers = await asyncio.gather(*(streamed(client, one) for one in ("a red one", "blue", "red")))
@@ -120,7 +122,7 @@ async def test_rules_answer_side_by_side(model: ModelDriver, client: AsyncOpenAI
     assert (await streamed(client, "blue"))[0].startswith("You said")
 
 
-async def test_pace_is_kept(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_stream_keeps_its_configured_pace(model: ModelDriver, client: AsyncOpenAI) -> None:
     """21 pieces at 50 a second take 0.4 s, after 0.2 s before the first."""
     await model.change(first_token_delay_seconds=0.2, chunks_per_second=50, chunk_size=1)
     await model.reply(Script(text="x" * 21, chunk_size=1))
@@ -137,7 +139,9 @@ async def test_pace_is_kept(model: ModelDriver, client: AsyncOpenAI) -> None:
     assert len(times) == 21
 
 
-async def test_reasoning_comes_beside_the_answer(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_reasoning_is_streamed_in_its_own_field(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
     await model.reply(Script(text="42", reasoning="Let me think."))
     said, _, chunks = await streamed(client)
     extra = [(chunk.choices[0].delta.model_extra or {}) for chunk in chunks[:-1]]
@@ -145,7 +149,7 @@ async def test_reasoning_comes_beside_the_answer(model: ModelDriver, client: Asy
     assert "".join(one.get("reasoning_content", "") for one in extra) == "Let me think."
 
 
-async def test_usage_can_be_made_up_or_left_out(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_usage_can_be_invented_or_omitted(model: ModelDriver, client: AsyncOpenAI) -> None:
     made_up = {"prompt_tokens": 7, "completion_tokens": 10**9, "total_tokens": 0}
     await model.reply(Script(text="a", usage=made_up), Script(text="b", usage={}))
     _, _, chunks = await streamed(client)
@@ -155,9 +159,7 @@ async def test_usage_can_be_made_up_or_left_out(model: ModelDriver, client: Asyn
     assert chunks[-1].choices
 
 
-async def test_multiplier_makes_a_model_that_counts_otherwise(
-    model: ModelDriver, client: AsyncOpenAI
-) -> None:
+async def test_token_multiplier_changes_the_usage(model: ModelDriver, client: AsyncOpenAI) -> None:
     await model.change(token_multiplier=2)
     answer = await client.chat.completions.create(model="m", messages=HELLO)
     assert answer.usage is not None
@@ -175,7 +177,7 @@ async def test_multiplier_makes_a_model_that_counts_otherwise(
         ([{"role": "assistant", "content": None}], "messages[0].content"),
     ],
 )
-async def test_messages_of_another_shape_are_refused(
+async def test_malformed_messages_are_refused(
     model: ModelDriver, messages: object, param: str
 ) -> None:
     headers = {"Authorization": f"Bearer {model.api_key}"}
@@ -186,7 +188,7 @@ async def test_messages_of_another_shape_are_refused(
     assert (response.status, error["param"], error["code"]) == (400, param, "invalid_type")
 
 
-async def test_parts_and_tool_calls_are_content_too(model: ModelDriver) -> None:
+async def test_content_parts_and_tool_calls_are_accepted(model: ModelDriver) -> None:
     headers = {"Authorization": f"Bearer {model.api_key}"}
     image = {"type": "image_url", "image_url": {"url": data_url(png())}}
     parts = [{"type": "text", "text": "look"}, image]
@@ -197,7 +199,7 @@ async def test_parts_and_tool_calls_are_content_too(model: ModelDriver) -> None:
         assert response.status == 200
 
 
-async def test_a_request_without_a_key_is_told_where_to_get_one(model: ModelDriver) -> None:
+async def test_request_without_a_key_gets_401_with_an_explanation(model: ModelDriver) -> None:
     async with model.http.post(f"{model.base_url}/chat/completions", json={}) as response:
         error = (await response.json())["error"]
     assert response.status == 401
@@ -206,7 +208,7 @@ async def test_a_request_without_a_key_is_told_where_to_get_one(model: ModelDriv
 
 
 async def test_wrong_key_is_refused_and_masked(model: ModelDriver) -> None:
-    """The API says a wrong key back in part: a log of the error must not be trusted."""
+    """The error of the API repeats a part of the wrong key."""
     key = "sk-wrong-abcdefghijklmnop-1234"
     async with AsyncOpenAI(base_url=model.base_url, api_key=key, max_retries=0) as client:
         with pytest.raises(openai.AuthenticationError) as caught:
@@ -230,9 +232,7 @@ async def test_unknown_model_is_not_found(model: ModelDriver, client: AsyncOpenA
         await client.models.retrieve("any-name")
 
 
-async def test_the_list_of_models_says_what_it_is_told_to(
-    model: ModelDriver, client: AsyncOpenAI
-) -> None:
+async def test_model_list_can_be_scripted(model: ModelDriver, client: AsyncOpenAI) -> None:
     body = {"data": [{"id": "old", "shutdown_date": "2027-01-31"}]}
     await model.list_models(Script(body=body))
     [listed] = [one async for one in client.models.list()]
@@ -244,7 +244,9 @@ async def test_the_list_of_models_says_what_it_is_told_to(
     assert [one.id async for one in client.models.list()] == ["stand-in"]
 
 
-async def test_prompt_over_the_window_is_refused(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_prompt_over_the_context_window_is_refused(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
     await model.change(context_window=30)
     with pytest.raises(openai.BadRequestError) as caught:
         await streamed(client, "word " * 100)
@@ -256,7 +258,7 @@ async def test_prompt_over_the_window_is_refused(model: ModelDriver, client: Asy
     ("wanted", "given"),
     [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")],
 )
-async def test_limit_by_its_other_name_is_refused(
+async def test_other_token_limit_parameter_is_refused(
     model: ModelDriver, client: AsyncOpenAI, wanted: str, given: str
 ) -> None:
     await model.change(tokens_parameter=wanted)
@@ -305,7 +307,7 @@ async def test_limit_by_its_other_name_is_refused(
         ),
     ],
 )
-async def test_malformed_request_is_refused_in_openais_words(
+async def test_malformed_request_gets_the_error_of_openai(
     client: AsyncOpenAI, body: dict[str, object], param: str | None, code: str | None
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
@@ -314,15 +316,15 @@ async def test_malformed_request_is_refused_in_openais_words(
     assert caught.value.type == "invalid_request_error"
 
 
-async def test_server_that_does_not_know_stream_options(
-    model: ModelDriver, client: AsyncOpenAI
-) -> None:
+async def test_stream_options_can_be_refused(model: ModelDriver, client: AsyncOpenAI) -> None:
     await model.change(takes_stream_options=False)
     with pytest.raises(openai.BadRequestError, match="stream_options"):
         await streamed(client)
 
 
-async def test_scripted_error_with_its_headers(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_scripted_error_has_its_status_and_headers(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
     quota = {"error": {"message": "No money.", "type": "x", "code": "insufficient_quota"}}
     await model.reply(
         Script(status=429, body=quota, headers={"Retry-After": "7"}), Script(status=503)
@@ -335,15 +337,13 @@ async def test_scripted_error_with_its_headers(model: ModelDriver, client: Async
         await streamed(client)
 
 
-async def test_html_and_json_in_the_place_of_a_stream(
-    model: ModelDriver, client: AsyncOpenAI
-) -> None:
+async def test_html_or_json_can_replace_a_stream(model: ModelDriver, client: AsyncOpenAI) -> None:
     await model.reply(Script(body="<html>Sign in</html>"), Script(text="whole", as_json=True))
     assert (await streamed(client))[0] == ""
     assert (await streamed(client))[0] == ""
 
 
-async def test_odd_events_come_as_they_are(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_scripted_events_are_sent_unchanged(model: ModelDriver, client: AsyncOpenAI) -> None:
     broken = {"error": {"message": "overloaded", "type": "server_error"}}
     await model.reply(
         Script(text="fine", events_before=({"choices": []}, {"choices": None})),
@@ -354,7 +354,9 @@ async def test_odd_events_come_as_they_are(model: ModelDriver, client: AsyncOpen
         await streamed(client)
 
 
-async def test_stream_may_end_without_a_reason(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_stream_can_end_without_a_finish_reason(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
     await model.reply(Script(text="and then", finish_reason=None, done=False))
     assert (await streamed(client))[:2] == ("and then", None)
 
@@ -380,7 +382,7 @@ async def test_raw_bytes_are_sent_verbatim(model: ModelDriver, client: AsyncOpen
         Script(text="all of this text", disconnect_after_bytes=1),
     ],
 )
-async def test_connection_is_cut_within_the_stream(
+async def test_connection_can_be_cut_within_the_stream(
     model: ModelDriver, client: AsyncOpenAI, script: Script
 ) -> None:
     await model.reply(script)
@@ -391,14 +393,18 @@ async def test_connection_is_cut_within_the_stream(
     assert (await streamed(client))[1] == "stop"
 
 
-async def test_connection_is_cut_before_any_answer(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_connection_can_be_cut_before_the_response(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
     await model.reply(Script(text="never", disconnect_after_bytes=0))
     with pytest.raises(openai.APIConnectionError):
         await streamed(client)
 
 
-async def test_stalls_outlast_the_clients_patience(model: ModelDriver, client: AsyncOpenAI) -> None:
-    """Before the answer and within it; the record tells that the client has left."""
+async def test_stalls_can_outlast_the_client_timeout(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
+    """Before and within the stream; the record says that the client disconnected."""
     await model.reply(
         Script(text="late", stall_before_seconds=60),
         Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1),
@@ -413,7 +419,7 @@ async def test_stalls_outlast_the_clients_patience(model: ModelDriver, client: A
     assert (first.chunks_sent, second.chunks_sent) == (0, 1)
 
 
-async def test_a_stall_ends_when_it_is_ended(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_resume_ends_a_stall(model: ModelDriver, client: AsyncOpenAI) -> None:
     await model.reply(Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1))
     async with await asked(client) as stream:
         text = ""
@@ -424,7 +430,7 @@ async def test_a_stall_ends_when_it_is_ended(model: ModelDriver, client: AsyncOp
     assert text == "abcdefgh"
 
 
-async def test_client_that_leaves_is_written_down_at_once(
+async def test_disconnect_of_the_client_is_recorded_at_once(
     model: ModelDriver, client: AsyncOpenAI
 ) -> None:
     await model.reply(Script(text="slow " * 1000, chunks_per_second=20))
@@ -436,7 +442,9 @@ async def test_client_that_leaves_is_written_down_at_once(
     assert record.chunks_sent < 500
 
 
-async def test_record_of_requests_is_waited_for(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_requests_are_recorded_and_can_be_awaited(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
     waiting = asyncio.create_task(model.next_request(outcomes=["complete"]))
     await streamed(client)
     record = await waiting
@@ -453,7 +461,7 @@ async def test_record_of_requests_is_waited_for(model: ModelDriver, client: Asyn
     assert (await model.settings())["mode"] == "echo"
 
 
-async def test_control_names_what_is_wrong(model: ModelDriver) -> None:
+async def test_control_interface_names_invalid_settings(model: ModelDriver) -> None:
     with pytest.raises(ValueError, match="colour"):
         await model.change(colour="red")
     with pytest.raises(ValueError, match="echo, offline"):
@@ -464,12 +472,14 @@ async def test_control_names_what_is_wrong(model: ModelDriver) -> None:
     assert (await model.settings())["mode"] == "echo"
 
 
-async def test_unknown_address_is_answered_as_an_api_does(client: AsyncOpenAI) -> None:
+async def test_unknown_path_gets_an_api_error(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="Invalid URL"):
         await client.post("/responses", body={}, cast_to=object)
 
 
-async def test_hundred_streams_at_once(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_hundred_parallel_streams_are_answered(
+    model: ModelDriver, client: AsyncOpenAI
+) -> None:
     await model.change(chunks_per_second=50)
     answers = await asyncio.gather(*(streamed(client, f"question {n}") for n in range(100)))
     assert [said for said, _, _ in answers] == [
@@ -477,7 +487,9 @@ async def test_hundred_streams_at_once(model: ModelDriver, client: AsyncOpenAI) 
     ]
 
 
-async def test_offline_mode_answers_for_itself(client: AsyncOpenAI, model: ModelDriver) -> None:
+async def test_offline_mode_answers_with_its_own_text(
+    client: AsyncOpenAI, model: ModelDriver
+) -> None:
     await model.change(mode="offline")
     said, reason, _ = await streamed(client)
     assert "offline stand-in" in said
@@ -491,7 +503,7 @@ def with_images(*urls: str) -> list[ChatCompletionMessageParam]:
     return [{"role": "user", "content": content}]
 
 
-async def test_images_are_taken_and_counted(client: AsyncOpenAI, model: ModelDriver) -> None:
+async def test_images_are_accepted_and_counted(client: AsyncOpenAI, model: ModelDriver) -> None:
     def ask(*urls: str) -> Awaitable[ChatCompletion]:
         return client.chat.completions.create(model="any-name", messages=with_images(*urls))
 
@@ -514,12 +526,12 @@ async def test_images_are_taken_and_counted(client: AsyncOpenAI, model: ModelDri
         ("data:image/png;base64,?", "Invalid base64"),
     ],
 )
-async def test_what_is_no_image_is_refused(client: AsyncOpenAI, url: str, message: str) -> None:
+async def test_invalid_image_is_refused(client: AsyncOpenAI, url: str, message: str) -> None:
     with pytest.raises(openai.BadRequestError, match=message):
         await client.chat.completions.create(model="any-name", messages=with_images(url))
 
 
-async def test_a_model_may_take_no_images(client: AsyncOpenAI, model: ModelDriver) -> None:
+async def test_images_can_be_refused(client: AsyncOpenAI, model: ModelDriver) -> None:
     await model.change(takes_images=False)
     with pytest.raises(openai.BadRequestError, match="only supported by certain models"):
         await client.chat.completions.create(
@@ -528,14 +540,16 @@ async def test_a_model_may_take_no_images(client: AsyncOpenAI, model: ModelDrive
     await client.chat.completions.create(model="any-name", messages=with_images())
 
 
-async def test_images_are_for_people_to_send(client: AsyncOpenAI) -> None:
+async def test_image_in_an_assistant_message_is_refused(client: AsyncOpenAI) -> None:
     [message] = with_images(data_url(png()))
     said: Any = {**message, "role": "assistant"}
     with pytest.raises(openai.BadRequestError, match="role 'user'"):
         await client.chat.completions.create(model="any-name", messages=[said])
 
 
-async def test_trouble_is_for_what_nobody_scripted(client: AsyncOpenAI, model: ModelDriver) -> None:
+async def test_trouble_setting_affects_only_unscripted_answers(
+    client: AsyncOpenAI, model: ModelDriver
+) -> None:
     await model.change(mode="offline", trouble="rate_limit")
     with pytest.raises(openai.RateLimitError, match="Rate limit reached"):
         await streamed(client)
@@ -554,7 +568,7 @@ async def test_trouble_is_for_what_nobody_scripted(client: AsyncOpenAI, model: M
     assert (await streamed(client))[1] == "stop"
 
 
-async def test_process_ends_cleanly_when_asked() -> None:
+async def test_process_ends_cleanly_on_sigterm() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot.sandbox.model.server", stdout=asyncio.subprocess.PIPE
     )
@@ -568,7 +582,7 @@ async def test_process_ends_cleanly_when_asked() -> None:
 
 
 async def test_process_does_not_outlive_its_parent() -> None:
-    """The one that started it is killed, and has no time to end what it started."""
+    """The parent is killed and cannot end it."""
     program = (
         "import asyncio, os\n"
         "from bot.sandbox.process import running\n"
@@ -593,7 +607,7 @@ async def test_process_does_not_outlive_its_parent() -> None:
     await parent.communicate()
 
 
-async def test_module_that_is_no_stand_in_is_named() -> None:
+async def test_module_that_is_not_a_stand_in_raises_an_error() -> None:
     with pytest.raises(StandInError, match="did not start"):
         async with running("json.tool"):
             pass

@@ -1,4 +1,4 @@
-"""The page as a process: its one address, who is let in, and that it leaves nothing behind."""
+"""The page as a process: its address, its access control and its clean end."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ async def got(url: str, **headers: str) -> tuple[int, str, dict[str, str]]:
 
 
 @SESSION
-async def test_every_answer_says_what_a_browser_may_do(page: Page) -> None:
+async def test_every_response_has_security_headers(page: Page) -> None:
     missing = ("static/nothing.js", "static/../server.py", f"static/{'x' * 3000}.js", "nothing")
     for path in ("", "static/app.js", *missing):
         status, _, headers = await got(page.address + path)
@@ -54,14 +54,14 @@ async def test_every_answer_says_what_a_browser_may_do(page: Page) -> None:
 
 
 @SESSION
-async def test_without_the_token_there_is_nothing(page: Page) -> None:
+async def test_request_without_the_token_gets_404(page: Page) -> None:
     for path in ("/", "/events", "/static/app.js", "/wrong-token/events", "//events"):
         status, text, _ = await got(page.origin + path)
         assert (status, text) == (404, "Open the address that was printed.")
 
 
 @SESSION
-async def test_an_address_that_is_no_path_is_refused(page: Page) -> None:
+async def test_request_target_that_is_not_a_path_is_refused(page: Page) -> None:
     host = urlsplit(page.address).netloc
     for line in ("OPTIONS *", f"GET http://{host}", f"CONNECT {host}"):
         reader, writer = await asyncio.open_connection(*host.split(":"))
@@ -73,7 +73,7 @@ async def test_an_address_that_is_no_path_is_refused(page: Page) -> None:
 
 
 @SESSION
-async def test_what_nests_without_end_makes_no_sense(page: Page) -> None:
+async def test_deeply_nested_json_is_refused(page: Page) -> None:
     headers = {"Origin": page.origin, "Content-Type": "application/json"}
     address = f"{page.address}do/dm"
     async with aiohttp.ClientSession(headers=headers) as http:
@@ -85,8 +85,8 @@ async def test_what_nests_without_end_makes_no_sense(page: Page) -> None:
 
 
 @SESSION
-async def test_another_name_for_this_machine_is_refused(page: Page) -> None:
-    """DNS rebinding: the name of a page elsewhere is made to point here."""
+async def test_foreign_host_header_is_refused(page: Page) -> None:
+    """Against DNS rebinding: a foreign name that resolves to this machine."""
     port = urlsplit(page.address).port
     for host in (f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port}.evil.example"):
         assert (await got(page.address, Host=host))[0] == 421
@@ -94,7 +94,7 @@ async def test_another_name_for_this_machine_is_refused(page: Page) -> None:
 
 
 @SESSION
-async def test_only_the_page_itself_changes_something(page: Page) -> None:
+async def test_only_the_pages_own_origin_can_act(page: Page) -> None:
     for origin in ("http://evil.example", "null", "", page.origin + ".evil.example"):
         assert (await page.perform("dm", {"person": "Mina"}, Origin=origin))[0] == 403
     status, answer = await page.perform("dm", {"person": "Mina"})
@@ -102,10 +102,10 @@ async def test_only_the_page_itself_changes_something(page: Page) -> None:
 
 
 @SESSION
-async def test_only_the_loopback_interface_is_listened_on(page: Page) -> None:
+async def test_server_listens_only_on_the_loopback_interface(page: Page) -> None:
     port = urlsplit(page.address).port
     assert port is not None
-    # Where this is the only interface, there is nothing to try.
+    # Without another interface there is nothing to test.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -119,7 +119,7 @@ async def test_only_the_loopback_interface_is_listened_on(page: Page) -> None:
 
 
 @SESSION
-async def test_a_question_is_answered_in_the_stream(page: Page) -> None:
+async def test_question_is_answered_in_the_event_stream(page: Page) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS), page.events() as events:
         first = await anext(events)
         assert (first["kind"], first["offline"], first["bot_state"]["state"]) == (
@@ -161,7 +161,7 @@ async def test_a_question_is_answered_in_the_stream(page: Page) -> None:
         ("delete", {"person": "1", "channel": "2", "message": "3"}, 409, "The message is gone."),
     ],
 )
-async def test_what_cannot_be_done_is_said(
+async def test_invalid_action_gets_an_error_sentence(
     page: Page, deed: str, what: object, status: int, sentence: str
 ) -> None:
     got_status, answer = await page.perform(deed, what)
@@ -170,12 +170,12 @@ async def test_what_cannot_be_done_is_said(
 
 
 @SESSION
-async def test_what_there_is_no_name_for_is_not_done(page: Page) -> None:
+async def test_unknown_action_gets_404(page: Page) -> None:
     assert (await page.perform("format", {}))[0] == 404
 
 
 @SESSION
-async def test_people_change_what_is_theirs(page: Page) -> None:
+async def test_people_can_edit_only_their_own_messages(page: Page) -> None:
     async with page.events() as events:
         people = {one["name"]: one["id"] for one in (await anext(events))["people"]}
     where = {"channel": "random", "text": "mine"}
@@ -190,8 +190,8 @@ async def test_people_change_what_is_theirs(page: Page) -> None:
 
 
 @SESSION
-async def test_a_file_is_no_page(page: Page) -> None:
-    """What somebody uploads is shown as text, in a place where no script runs."""
+async def test_uploaded_html_is_served_as_plain_text(page: Page) -> None:
+    """Its content security policy runs no script."""
     script = {"name": "x.html", "type": "text/html", "base64": "PHNjcmlwdD4="}
     what = {"person": "Jun", "channel": "random", "text": "", "files": [script]}
     _, said = await page.perform("say", what)
@@ -205,7 +205,7 @@ async def test_a_file_is_no_page(page: Page) -> None:
 
 
 def children(pid: int) -> set[int]:
-    """Return the processes below *pid*, from /proc."""
+    """Return all descendants of the process *pid*, from /proc."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -228,13 +228,15 @@ def children(pid: int) -> set[int]:
         pytest.param(signal.SIGHUP, marks=pytest.mark.variation),
     ],
 )
-async def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
+async def test_signal_ends_all_processes_and_removes_files(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     async with opened(tmp_path) as page, page.events() as events:
         await anext(events)
         below = children(page.process.pid)
         assert len(below) == 3, "both stand-ins and the bot"
         page.process.send_signal(number)
-        page.process.send_signal(number)  # as whoever holds Ctrl-C down does
+        page.process.send_signal(number)  # as if somebody holds Ctrl-C down
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await page.process.wait() == 0
         assert page.process.stderr is not None
@@ -243,8 +245,8 @@ async def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -
         assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-async def test_nothing_outlives_a_sandbox_that_is_killed(tmp_path: Path) -> None:
-    """It can tell nobody: each process below sees by itself that it is gone."""
+async def test_child_processes_end_if_the_sandbox_is_killed(tmp_path: Path) -> None:
+    """Each child process notices by itself that its parent has ended."""
     async with opened(tmp_path) as page:
         below = children(page.process.pid)
         assert len(below) == 3, "both stand-ins and the bot"
@@ -255,7 +257,7 @@ async def test_nothing_outlives_a_sandbox_that_is_killed(tmp_path: Path) -> None
 
 
 def is_there(pid: int) -> bool:
-    """Say whether a process runs; one that nobody waits for has ended all the same."""
+    """Return whether a process runs; a zombie does not."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -263,7 +265,7 @@ def is_there(pid: int) -> bool:
     return fields[0] != "Z"
 
 
-async def test_a_signal_while_it_starts_ends_all_of_it(tmp_path: Path) -> None:
+async def test_signal_during_start_ends_all_processes(tmp_path: Path) -> None:
     process = await started(tmp_path)
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -279,7 +281,7 @@ async def test_a_signal_while_it_starts_ends_all_of_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_stand_in_that_ends_is_one_sentence(tmp_path: Path) -> None:
+async def test_crashed_stand_in_exits_with_one_sentence(tmp_path: Path) -> None:
     async with opened(tmp_path) as page:
         for one in children(page.process.pid):
             if b"bot.sandbox.discord.server" in Path(f"/proc/{one}/cmdline").read_bytes():
@@ -291,7 +293,7 @@ async def test_a_stand_in_that_ends_is_one_sentence(tmp_path: Path) -> None:
     assert complaint == "A stand-in does not answer any more.\n"
 
 
-async def test_the_address_is_opened_where_there_is_a_browser(tmp_path: Path) -> None:
+async def test_sandbox_opens_its_address_in_the_browser(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {seen}.part && mv {seen}.part {seen}\n')
@@ -305,7 +307,7 @@ async def test_the_address_is_opened_where_there_is_a_browser(tmp_path: Path) ->
         assert seen.read_text().strip() == page.address
 
 
-async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:
+async def test_bot_that_cannot_start_shows_its_error(tmp_path: Path) -> None:
     process = await started(tmp_path, CONTEXT_TOKENS="lots")
     _, complaint = await process.communicate()
     assert process.returncode == 2
@@ -314,7 +316,7 @@ async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+async def test_port_in_use_exits_with_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = await started(tmp_path, f"--port={port}")
@@ -325,7 +327,7 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
 
 
 async def line_of(page: Page, question: str, state: str) -> Json:
-    """Return the line of a question once it is in *state*."""
+    """Return the timeline of a question once it has this *state*."""
     async with asyncio.timeout(PATIENCE_SECONDS), page.events() as events:
         async for event in events:
             for line in [*event.get("lines", []), event.get("line", {})]:
@@ -334,8 +336,8 @@ async def line_of(page: Page, question: str, state: str) -> Json:
     raise AssertionError("the stream ended")
 
 
-async def test_a_key_in_the_environment_is_not_billed(tmp_path: Path) -> None:
-    """Only --real uses the chat API of the settings; the output says that it is not used."""
+async def test_api_key_in_the_environment_is_not_used(tmp_path: Path) -> None:
+    """Only --real uses the configured chat API; the output says so."""
     async with snares() as (settings, heard), opened(tmp_path, no_browser=True, **settings) as page:
         what = {"person": "Jun", "channel": "general", "text": "@ChatBot hi"}
         assert (await page.perform("say", what))[0] == 200
@@ -349,7 +351,7 @@ async def test_a_key_in_the_environment_is_not_billed(tmp_path: Path) -> None:
     )
 
 
-async def test_with_nothing_set_nothing_is_said_of_it(page: Page) -> None:
+async def test_output_mentions_no_chat_api_without_settings(page: Page) -> None:
     assert page.promise == (
         "Nothing else is real: no account and no key is used, and nothing is kept. "
         "Ctrl-C ends it.\n"
@@ -357,7 +359,7 @@ async def test_with_nothing_set_nothing_is_said_of_it(page: Page) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--terminal",)])
-async def test_without_an_api_real_is_refused_with_a_sentence(
+async def test_real_without_an_api_exits_with_a_sentence(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     process = await started(tmp_path, "--real", *arguments, OPENAI_MODEL="x", OPENAI_API_KEY="")
@@ -368,7 +370,7 @@ async def test_without_an_api_real_is_refused_with_a_sentence(
     assert b"online" not in out
 
 
-async def test_with_an_api_of_ones_own_nothing_is_called_offline(tmp_path: Path) -> None:
+async def test_real_mode_is_not_called_offline(tmp_path: Path) -> None:
     async with opened(tmp_path, "--real", OPENAI_BASE_URL="http://127.0.0.1:9/v1") as page:
         assert page.promise.startswith("What you write is sent to that API, which may charge")
         async with page.events() as events:
@@ -379,8 +381,8 @@ async def test_with_an_api_of_ones_own_nothing_is_called_offline(tmp_path: Path)
         assert turned == (409, {"error": "There is no such switch here."})
 
 
-async def test_with_an_api_of_ones_own_each_request_is_in_the_line(tmp_path: Path) -> None:
-    """The bot itself says how it goes: the page knows nothing of who answers."""
+async def test_real_mode_shows_each_model_request_in_the_timeline(tmp_path: Path) -> None:
+    """The steps come from the log of the bot, as the page does not know the API."""
     async with running_model(mode="offline", tokens_parameter="either") as model:
         api = {"openai_base_url": model.base_url, "OPENAI_API_KEY": model.api_key}
         opening = opened(tmp_path, "--real", no_browser=True, **api)

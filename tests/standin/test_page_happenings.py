@@ -1,4 +1,4 @@
-"""The straight line of a question, from entries as the stand-ins and the bot's log give them."""
+"""The timeline of a question, built from the stand-in's journal and the bot's log."""
 
 import json
 import time
@@ -31,8 +31,8 @@ class Names:
 
 
 @pytest.mark.parametrize("pattern", LOG_STEPS)
-def test_what_the_page_reads_in_the_log_is_logged(pattern: str) -> None:
-    """A reworded line of the log would be missed without a word."""
+def test_log_patterns_of_the_page_exist_in_the_bots_code(pattern: str) -> None:
+    """Otherwise the page would silently miss a reworded log line."""
     words = pattern.partition("(")[0]
     sources = (path.read_text() for path in BOT_FOLDER.rglob("*.py") if path.parent != PAGE_FOLDER)
     assert any(f'"{words}%d' in source for source in sources)
@@ -92,12 +92,12 @@ def steps(line: Json) -> list[str]:
     return [one["what"] for one in line["steps"]]
 
 
-def test_what_nobody_answers_makes_no_line(happenings: Happenings) -> None:
+def test_message_without_an_answer_has_no_timeline(happenings: Happenings) -> None:
     assert happenings.journal(said(1.0)) == []
     assert happenings.snapshot() == []
 
 
-def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
+def test_timeline_has_all_steps_of_a_question(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     happenings.logged(1.01, "DEBUG", f"Stored question {QUESTION}")
     happenings.logged(1.02, "DEBUG", prompt())
@@ -135,8 +135,8 @@ def test_a_question_goes_its_straight_line(happenings: Happenings) -> None:
     assert happenings.snapshot() == [line]
 
 
-def test_what_the_log_puts_at_one_moment_stays_in_its_order(happenings: Happenings) -> None:
-    """It cuts times to milliseconds: what came right after the event may seem to come before."""
+def test_log_lines_of_one_millisecond_keep_their_order(happenings: Happenings) -> None:
+    """The log rounds down to milliseconds, so a line may seem earlier than its event."""
     happenings.journal(said(1.0004))
     happenings.logged(1.0, "DEBUG", f"Stored question {QUESTION}")
     [change] = happenings.logged(1.0, "DEBUG", prompt())
@@ -144,15 +144,15 @@ def test_what_the_log_puts_at_one_moment_stays_in_its_order(happenings: Happenin
     assert [one["ms"] for one in change["line"]["steps"]] == [0, 0, 0]
 
 
-def test_the_log_may_be_read_before_the_event(happenings: Happenings) -> None:
-    """A busy machine reads either first; nothing of the line is lost by it."""
+def test_log_lines_before_their_event_are_kept(happenings: Happenings) -> None:
+    """On a busy machine, the page may read the log first."""
     assert happenings.logged(1.01, "DEBUG", f"Stored question {QUESTION}") == []
     assert happenings.logged(1.02, "DEBUG", prompt()) == []
     changes = happenings.journal(said(1.0))
     assert steps(changes[-1]["line"]) == ["Gateway event", "Inbox", "History"]
 
 
-def test_a_request_that_fails_and_is_made_again(happenings: Happenings) -> None:
+def test_failed_and_repeated_model_requests_are_shown(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     asked = f"Request of {QUESTION}: 1 messages: user 1"
     for number, (level, sentence) in enumerate(
@@ -175,20 +175,20 @@ def test_a_request_that_fails_and_is_made_again(happenings: Happenings) -> None:
     ]
 
 
-def test_what_is_left_out_is_said(happenings: Happenings) -> None:
+def test_history_step_names_dropped_exchanges(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     [change] = happenings.logged(1.1, "DEBUG", prompt(left=3))
     assert "left out: 3 (60 tokens) and what is older" in change["line"]["steps"][-1]["detail"]
 
 
-def test_what_is_made_anew_is_open_again(happenings: Happenings) -> None:
+def test_regenerated_question_is_open_again(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     happenings.logged(1.1, "INFO", ended())
     [change] = happenings.logged(2.0, "DEBUG", prompt())
     assert (change["line"]["state"], steps(change["line"])[-1]) == ("open", "History")
 
 
-def test_a_refused_call_is_bad_and_names_the_switch(happenings: Happenings) -> None:
+def test_failed_call_is_marked_bad_and_names_the_switch(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     post: Json = {"body": {"nonce": f"{QUESTION}.0"}, "status": 500, "faults": ["answer"]}
     [change] = happenings.journal(called(1.1, MESSAGES, f"/channels/{CHANNEL}/messages", **post))
@@ -202,7 +202,7 @@ def test_a_refused_call_is_bad_and_names_the_switch(happenings: Happenings) -> N
     assert (change["line"]["kind"], change["line"]["title"]) == ("note", "GET /users/@me")
 
 
-def test_a_failed_question_says_so(happenings: Happenings) -> None:
+def test_failed_question_has_the_state_failed(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     [change] = happenings.logged(1.1, "WARNING", f"Cannot answer question {QUESTION}: ModelBusy")
     assert (change["line"]["steps"][-1]["what"], change["line"]["steps"][-1]["tone"]) == (
@@ -213,7 +213,7 @@ def test_a_failed_question_says_so(happenings: Happenings) -> None:
     assert change["line"]["state"] == "failed"
 
 
-def test_a_question_that_is_stopped_did_not_fail(happenings: Happenings) -> None:
+def test_stopped_question_has_the_state_stopped(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     [change] = happenings.logged(1.2, "INFO", ended("cancelled"))
     assert (change["line"]["state"], change["line"]["steps"][-1]["tone"]) == ("stopped", "")
@@ -228,7 +228,9 @@ def test_a_question_that_is_stopped_did_not_fail(happenings: Happenings) -> None
         ({"type": 5, "name": f"system-channel:{CHANNEL}"}, "the form system-channel"),
     ],
 )
-def test_a_command_has_a_line_of_its_own(happenings: Happenings, used: Json, title: str) -> None:
+def test_command_has_its_own_timeline_without_the_token(
+    happenings: Happenings, used: Json, title: str
+) -> None:
     interaction = {"id": OTHER, "user_id": MINA, "channel_id": CHANNEL, "state": "pending"} | used
     [change] = happenings.journal(entry("interaction_create", 1.0, interaction=interaction))
     assert (change["line"]["title"], change["line"]["state"]) == (title, "open")
@@ -269,7 +271,7 @@ def by_token(number: str, at: float, method: str = "PATCH", message: str = "@ori
 
 
 def begin_ask(happenings: Happenings, *, private: bool = True) -> None:
-    """Let `/ask` be used and its answer begun in PART."""
+    """Let somebody use `/ask`, and let PART be the first message of the answer."""
     happenings.journal(used(ASK, "ask"))
     happenings.journal(acknowledged(ASK))
     answer = {"interaction_metadata": {"id": ASK}, "ephemeral": private}
@@ -289,8 +291,8 @@ def shown(happenings: Happenings, title: str) -> list[str]:
     return steps(line)
 
 
-def test_what_a_token_does_is_of_its_own_interaction(happenings: Happenings) -> None:
-    """Not of the one that was used last."""
+def test_webhook_call_belongs_to_its_tokens_interaction(happenings: Happenings) -> None:
+    """Not to the newest interaction."""
     begin_ask(happenings)
     happenings.journal(used(USAGE, "usage"))
     happenings.journal(acknowledged(USAGE))
@@ -302,7 +304,7 @@ def test_what_a_token_does_is_of_its_own_interaction(happenings: Happenings) -> 
         assert shown(happenings, title) == ["Gateway event", "Answer the interaction"]
 
 
-def test_a_private_answer_that_is_made_anew_has_one_line(happenings: Happenings) -> None:
+def test_regenerated_private_answer_keeps_one_timeline(happenings: Happenings) -> None:
     begin_ask(happenings)
     happenings.logged(1.5, "INFO", ended().replace(QUESTION, ASK))
     press(happenings, "regenerate")
@@ -320,10 +322,10 @@ def test_a_private_answer_that_is_made_anew_has_one_line(happenings: Happenings)
     assert shown(happenings, "the button regenerate") == ["Gateway event", "Answer the interaction"]
 
 
-def test_what_a_renewed_public_answer_has_more_of_is_of_its_question(
+def test_new_parts_of_regenerated_answer_join_its_timeline(
     happenings: Happenings,
 ) -> None:
-    """Its nonces name the press, or Discord would take the part for one that is there."""
+    """Their nonces contain the id of the press, so that Discord creates new messages."""
     begin_ask(happenings, private=False)
     press(happenings, "regenerate", private=False)
     post: Json = {"body": {"nonce": f"{PRESS}.1"}}
@@ -335,7 +337,7 @@ def test_what_a_renewed_public_answer_has_more_of_is_of_its_question(
 
 
 @pytest.mark.parametrize("private", [True, False])
-def test_a_refusal_is_of_the_press(happenings: Happenings, *, private: bool) -> None:
+def test_refusal_belongs_to_the_button_press(happenings: Happenings, *, private: bool) -> None:
     begin_ask(happenings, private=private)
     if private:
         happenings.logged(1.5, "INFO", ended().replace(QUESTION, ASK))
@@ -344,7 +346,7 @@ def test_a_refusal_is_of_the_press(happenings: Happenings, *, private: bool) -> 
     assert shown(happenings, "the button stop")[-1] == "Post an answer"
 
 
-def test_a_button_under_no_answer_has_its_calls_for_itself(happenings: Happenings) -> None:
+def test_button_without_an_answer_keeps_its_own_calls(happenings: Happenings) -> None:
     happenings.journal(used(ASK, "forget-me"))
     happenings.journal(said(1.2, PART, BOT, interaction_metadata={"id": ASK}, ephemeral=True))
     press(happenings, "forget-me")
@@ -352,13 +354,13 @@ def test_a_button_under_no_answer_has_its_calls_for_itself(happenings: Happening
     assert shown(happenings, "the button forget-me")[-1] == "Edit the answer"
 
 
-def test_a_call_by_a_token_that_nobody_knows_is_of_no_line(happenings: Happenings) -> None:
+def test_call_with_an_unknown_token_is_ignored(happenings: Happenings) -> None:
     begin_ask(happenings)
     assert happenings.journal(by_token(USAGE, 2.0)) == []
 
 
-def test_of_an_answer_that_is_logged_the_log_says_when_it_is_done(happenings: Happenings) -> None:
-    """To Discord an interaction is answered with the first words."""
+def test_log_decides_when_a_logged_answer_is_done(happenings: Happenings) -> None:
+    """For Discord, an interaction is answered with the first words."""
     begin_ask(happenings)
     answered = used(ASK, "ask")["data"]["interaction"] | {"state": "answered"}
     [change] = happenings.journal(entry("interaction_response", 2.0, interaction=answered))
@@ -368,7 +370,7 @@ def test_of_an_answer_that_is_logged_the_log_says_when_it_is_done(happenings: Ha
     assert change["line"]["state"] == "stopped"
 
 
-def test_one_who_is_turned_away_is_answered_without_a_prompt(happenings: Happenings) -> None:
+def test_command_without_a_prompt_is_done_when_answered(happenings: Happenings) -> None:
     happenings.journal(used(ASK, "ask"))
     happenings.logged(1.3, "DEBUG", f"Stored question {ASK}")
     answered = used(ASK, "ask")["data"]["interaction"] | {"state": "answered"}
@@ -376,7 +378,7 @@ def test_one_who_is_turned_away_is_answered_without_a_prompt(happenings: Happeni
     assert change["line"]["state"] == "done"
 
 
-def test_a_form_is_called_what_stands_above_it(happenings: Happenings) -> None:
+def test_modal_submit_is_titled_like_its_modal(happenings: Happenings) -> None:
     form = {"modal": {"custom_id": f"about:{CHANNEL}:{PART}", "title": "Ask about this"}}
     opened = used(ASK, "Ask about this")["data"]["interaction"] | {"state": "modal"}
     happenings.journal(entry("interaction_response", 1.0, interaction=opened | {"response": form}))
@@ -384,7 +386,7 @@ def test_a_form_is_called_what_stands_above_it(happenings: Happenings) -> None:
     assert change["line"]["title"] == "the form “Ask about this”"
 
 
-def test_what_belongs_to_no_question_is_a_note(happenings: Happenings) -> None:
+def test_event_without_a_question_becomes_a_note(happenings: Happenings) -> None:
     [change] = happenings.journal(entry("gateway_disconnect", 1.0, code=4000))
     assert change["line"]["title"] == "The gateway connection is gone (code 4000)"
     [change] = happenings.logged(1.1, "WARNING", "The connection failed")
@@ -393,14 +395,14 @@ def test_what_belongs_to_no_question_is_a_note(happenings: Happenings) -> None:
     assert happenings.journal(entry("typing", 1.3)) == []
 
 
-def test_only_so_many_lines_are_kept(happenings: Happenings) -> None:
+def test_only_the_newest_200_timelines_are_kept(happenings: Happenings) -> None:
     for number in range(300):
         happenings.note(float(number), f"note {number}")
     kept = happenings.snapshot()
     assert (len(kept), kept[0]["title"]) == (200, "note 100")
 
 
-def test_the_log_is_read_as_it_grows(tmp_path: Path) -> None:
+def test_growing_log_is_read_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "bot.log"
     now = time.strftime("%Y-%m-%d %H:%M:%S,250")
     first = json.dumps({"time": now, "level": "INFO", "message": "한 줄"}, ensure_ascii=False)
@@ -412,4 +414,4 @@ def test_the_log_is_read_as_it_grows(tmp_path: Path) -> None:
     assert log.new() == []
     with path.open("a") as file:
         file.write(f"{first[20:]}\n{first}\n")
-    assert {one.at for one in log.new()} == {logged.at}, "of one moment, in whichever look"
+    assert {one.at for one in log.new()} == {logged.at}, "both lines have the same time"

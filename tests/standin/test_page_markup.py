@@ -1,4 +1,4 @@
-"""Discord's Markdown as the page shows it, and that nothing people write becomes a tag."""
+"""Discord's Markdown on the page; text of people never becomes a tag."""
 
 import re
 import time
@@ -23,7 +23,7 @@ LINK = '<a href="https://example.org/a_b_c" target="_blank" rel="noopener norefe
 
 
 def shown(text: str) -> str:
-    """Return the HTML of one paragraph, without the paragraph."""
+    """Return the HTML of one paragraph without its <p>."""
     return render(text, NAMES).strip().removeprefix("<p>").removesuffix("</p>")
 
 
@@ -45,21 +45,21 @@ def shown(text: str) -> str:
         ("@everyone", "@everyone"),
     ],
 )
-def test_inline(text: str, html: str) -> None:
+def test_inline_markup_is_rendered(text: str, html: str) -> None:
     assert re.sub(r'<span class="mention">(.*?)</span>', r"\1", shown(text)) == html
 
 
-def test_a_mention_in_code_is_none() -> None:
+def test_mention_in_code_is_not_resolved() -> None:
     assert shown("`<@15>`") == "<code>&lt;@15&gt;</code>"
 
 
-def test_a_spoiler_hides_what_is_in_it() -> None:
+def test_spoiler_hides_its_content() -> None:
     html = shown("||a **b**|| and ||c||")
     assert html.count('class="spoiler"') == 2
     assert '<span class="spoiler-text">a <strong>b</strong></span>' in html
 
 
-def test_custom_emoji_are_names() -> None:
+def test_custom_emoji_are_shown_as_names() -> None:
     assert shown("<:wave:12><a:dance:13>").count('<span class="emoji">') == 2
     assert "<img" not in shown("<:wave:12>")
 
@@ -80,24 +80,24 @@ def test_custom_emoji_are_names() -> None:
         ("| a |\n|---|\n| 1 |", ["<p>| a |<br>\n|---|<br>\n| 1 |</p>"]),
     ],
 )
-def test_blocks(text: str, parts: list[str]) -> None:
+def test_block_markup_is_rendered(text: str, parts: list[str]) -> None:
     html = render(text, NAMES)
     assert sorted(parts, key=html.index) == parts
 
 
 @pytest.mark.parametrize("text", ["```py\nif x: '<b>'\n```", "```py\nif x: '<b>'```"])
-def test_code_is_highlighted_by_classes_and_escaped(text: str) -> None:
+def test_code_is_escaped_and_highlighted_by_classes(text: str) -> None:
     html = render(text, NAMES)
     assert '<span class="hl-k">if</span>' in html
     assert "&lt;b&gt;" in html
     assert "style=" not in html
 
 
-def test_an_unknown_language_is_plain() -> None:
+def test_code_in_an_unknown_language_is_plain() -> None:
     assert "<code>&lt;x&gt;</code>" in render("```nolang\n<x>\n```", NAMES)
 
 
-def test_times_are_said() -> None:
+def test_timestamps_are_rendered_as_text() -> None:
     html = shown("<t:0:F> <t:99999999999999> <t:9999999999999>")
     assert '<time datetime="1970-01-01T00:00:00+00:00">Thursday, 01 January 1970 00:00 UTC' in html
     assert "Invalid Date" in html
@@ -105,7 +105,7 @@ def test_times_are_said() -> None:
 
 
 @pytest.mark.parametrize("address", ["https://a.b", "http://a"])
-def test_the_web_is_linked(address: str) -> None:
+def test_http_addresses_are_linked(address: str) -> None:
     assert is_web_address(address)
 
 
@@ -113,7 +113,7 @@ def test_the_web_is_linked(address: str) -> None:
     "address",
     ["javascript:1", "//a.b", "data:text/html,x", "https://[", "https:", "file:///etc", ""],
 )
-def test_nothing_else_is_linked(address: str) -> None:
+def test_other_addresses_are_not_linked(address: str) -> None:
     assert not is_web_address(address)
 
 
@@ -153,8 +153,8 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES | st.text(max_size=3), max_size=40).map("".join))
-def test_whatever_is_written_only_own_tags_come_out(text: str) -> None:
-    """Every < begins a tag of the page's own, with attributes of its own, in order."""
+def test_any_text_yields_only_allowed_tags(text: str) -> None:
+    """Every < begins an allowed tag with allowed attributes."""
     html = render(text, NAMES)
     tags = list(A_TAG.finditer(html))
     assert html.count("<") == len(tags)
@@ -168,8 +168,8 @@ def test_whatever_is_written_only_own_tags_come_out(text: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ["||", "*", "_", "[", "> ", "- ", "`", "<", "```\n", "https://"])
-def test_long_nonsense_takes_no_time(piece: str) -> None:
-    """Discord's longest message; a second is ten times what the slowest takes here."""
+def test_long_nonsense_is_rendered_within_a_second(piece: str) -> None:
+    """For Discord's longest message; the slowest takes a tenth of that here."""
     began = time.perf_counter()
     render((piece * 4000)[:4000], NAMES)
     assert time.perf_counter() - began < 1

@@ -1,4 +1,4 @@
-"""What the page shows of the world: the stand-in's journal, entry by entry."""
+"""What the page shows for each entry of the stand-in's journal."""
 
 from typing import Any
 
@@ -46,20 +46,20 @@ def put(world: World, **more: Any) -> Json:
     return dict(change["message"])
 
 
-def test_a_message_is_shown_with_names_and_escaped(world: World) -> None:
+def test_message_is_escaped_and_shows_names(world: World) -> None:
     shown = put(world, text=f"<@{JUN}> <b>", edited_timestamp="2026-01-01T00:00:01+00:00")
     assert (shown["author_name"], shown["edited"], shown["by_bot"]) == ("Mina", True, False)
     assert shown["html"].strip() == '<p><span class="mention">@Jun</span> &lt;b&gt;</p>'
     assert world.snapshot()["messages"] == [shown]
 
 
-def test_an_edit_takes_the_place_of_what_was_there(world: World) -> None:
+def test_edit_replaces_the_message(world: World) -> None:
     put(world, text="one")
     world.apply("message_update", {"reason": "edit", "message": message("two")})
     assert [one["text"] for one in world.snapshot()["messages"]] == ["two"]
 
 
-def test_a_deleted_message_is_gone(world: World) -> None:
+def test_deletions_remove_messages(world: World) -> None:
     put(world)
     gone = world.apply("message_delete", {"channel_id": "20", "id": "30"})
     assert gone == [{"kind": "messages_gone", "channel_id": "20", "ids": ["30"]}]
@@ -68,14 +68,14 @@ def test_a_deleted_message_is_gone(world: World) -> None:
     assert world.snapshot()["messages"] == []
 
 
-def test_what_only_one_person_sees_names_them(world: World) -> None:
+def test_ephemeral_message_names_its_reader(world: World) -> None:
     asked = {"user": {"id": JUN}, "name": "reset"}
     shown = put(world, author=BOT, type=20, ephemeral=True, interaction_metadata=asked)
     assert (shown["only_for"], shown["used"]) == (JUN, "Jun used /reset")
     assert not put(world)["only_for"]
 
 
-def test_a_thread_begins_with_the_message_it_was_made_of(world: World) -> None:
+def test_thread_starts_with_its_source_message(world: World) -> None:
     source = message("the question")
     shown = put(world, text="", type=21, author=BOT, referenced_message=source)
     assert (shown["author_name"], shown["text"], shown["starts_thread"]) == (
@@ -85,7 +85,7 @@ def test_a_thread_begins_with_the_message_it_was_made_of(world: World) -> None:
     )
 
 
-def test_a_reply_says_to_what(world: World) -> None:
+def test_reply_shows_the_text_it_replies_to(world: World) -> None:
     source = message(f"<@{BOT}>  hi\nthere")
     reply = {"type": 19, "message_reference": {}, "referenced_message": source}
     assert put(world, **reply)["replies_to"]["text"] == "@ChatBot hi there"
@@ -93,7 +93,7 @@ def test_a_reply_says_to_what(world: World) -> None:
     assert gone["replies_to"]["text"] == "Original message was deleted."
 
 
-def test_images_are_those_that_a_browser_only_paints(world: World) -> None:
+def test_only_raster_images_are_shown_as_images(world: World) -> None:
     files = [
         {"id": "1", "filename": "a.png", "size": 1, "content_type": "image/png"},
         {"id": "2", "filename": "a.svg", "size": 1, "content_type": "image/svg+xml"},
@@ -107,12 +107,12 @@ def test_images_are_those_that_a_browser_only_paints(world: World) -> None:
     ]
 
 
-def test_what_discord_says_is_a_notice(world: World) -> None:
+def test_system_message_is_shown_as_a_notice(world: World) -> None:
     assert put(world, type=18, text="a thread")["notice"] == "Mina started a thread: a thread"
     assert world.apply("message_create", {"message": message(type=999)}) == []
 
 
-def test_threads_come_close_and_go(world: World) -> None:
+def test_thread_changes_update_the_channel_list(world: World) -> None:
     world.apply("thread_create", {"thread": THREAD})
     state = {"thread_metadata": {"archived": True, "locked": False}}
     [change] = world.apply("thread_update", {"thread": THREAD | state})
@@ -123,22 +123,22 @@ def test_threads_come_close_and_go(world: World) -> None:
     assert world.place_name("30") == "a place that is gone"
 
 
-def test_a_direct_message_belongs_to_its_person(world: World) -> None:
+def test_direct_message_belongs_to_its_person(world: World) -> None:
     dm = {"id": "40", "type": 1, "recipients": [{"id": JUN}]}
     [change] = world.apply("channel_create", {"channel": dm})
     assert (change["channel"]["person_id"], change["channel"]["name"]) == (JUN, "ChatBot")
     assert world.place_name("40") == "@Jun"
 
 
-def test_who_may_do_everything(world: World) -> None:
+def test_is_admin_is_true_only_for_the_admin(world: World) -> None:
     assert [world.is_admin(one) for one in (MINA, JUN, BOT, "99")] == [True, False, False, False]
 
 
-def test_entries_of_no_interest_change_nothing(world: World) -> None:
+def test_other_journal_entries_change_nothing(world: World) -> None:
     assert world.apply("cdn_request", {"path": "/"}) == []
 
 
-async def test_who_comes_late_begins_with_what_there_is(world: World) -> None:
+async def test_new_watcher_starts_with_a_snapshot(world: World) -> None:
     feed = Feed(world.snapshot)
     feed.tell(world.apply("message_create", {"message": message("before")}))
     with feed.watched() as queue:

@@ -1,4 +1,4 @@
-"""The sandbox at a terminal: `python -m bot sandbox --terminal`, piped and at a keyboard."""
+"""The sandbox in a terminal: `python -m bot sandbox --terminal`, piped and interactive."""
 
 import asyncio
 import io
@@ -31,7 +31,7 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 async def played(
     folder: Path, typed: str, *arguments: str, **settings: str
 ) -> tuple[str, str, int]:
-    """Return what the sandbox showed, what it complained of, and its exit code."""
+    """Return the output, the error output and the exit code of the sandbox."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "sandbox", "--terminal", *arguments),
         env=environment(folder, **settings),
@@ -45,7 +45,7 @@ async def played(
     return out.decode(), err.decode(), process.returncode
 
 
-async def test_a_piped_conversation_is_a_transcript(tmp_path: Path) -> None:
+async def test_piped_input_produces_a_transcript(tmp_path: Path) -> None:
     typed = "/nonsense\n/as jun\n/reset\n@chatbot hi \udcff\n/thread\n/quit\nnot read\n"
     out, err, code = await played(tmp_path, typed)
     assert (err, code) == ("", 0)
@@ -56,13 +56,13 @@ async def test_a_piped_conversation_is_a_transcript(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is kept"
 
 
-async def test_what_is_kept_can_be_seen_taken_and_forgotten(tmp_path: Path) -> None:
+async def test_privacy_export_and_forget_me_work(tmp_path: Path) -> None:
     asks = "/press\n@ChatBot hi\n/press regenerate\n"
     typed = f"{asks}/privacy\n/export\n/forget-me\n/press\n/export\n/quit\n"
     out, err, code = await played(tmp_path, typed)
     assert (err, code) == ("", 0)
     assert "Under the bot's last message: none." in out
-    assert out.count("ChatBot: Hello! You asked") == 2, "it is written anew"
+    assert out.count("ChatBot: Hello! You asked") == 2, "the answer is regenerated"
     found = [
         "(Regenerate: /press regenerate)",
         "I keep it until it is reset or deleted.",
@@ -74,7 +74,7 @@ async def test_what_is_kept_can_be_seen_taken_and_forgotten(tmp_path: Path) -> N
     assert sorted(found, key=out.index) == found
 
 
-async def test_a_question_for_one_and_one_about_a_message(tmp_path: Path) -> None:
+async def test_ask_and_about_commands_work(tmp_path: Path) -> None:
     typed = "/about\n/ask a secret\nhard words\n/as jun\n/about\nwhat is that?\n/quit\n"
     out, err, code = await played(tmp_path, typed)
     assert (err, code) == ("", 0)
@@ -87,7 +87,7 @@ async def test_a_question_for_one_and_one_about_a_message(tmp_path: Path) -> Non
     assert sorted(found, key=out.index) == found
 
 
-async def test_commands_have_the_names_of_the_persons_language(tmp_path: Path) -> None:
+async def test_commands_have_names_in_the_persons_language(tmp_path: Path) -> None:
     typed = "/as sora\n/도움말\n/질문 뭐 해?\n/초기화\n/help\n/quit\n"
     out, err, code = await played(tmp_path, typed)
     assert (err, code) == ("", 0)
@@ -98,7 +98,7 @@ async def test_commands_have_the_names_of_the_persons_language(tmp_path: Path) -
     assert out.count("/as NAME") == 3
 
 
-async def test_the_model_is_chosen_and_what_was_used_is_shown(tmp_path: Path) -> None:
+async def test_model_and_usage_commands_work(tmp_path: Path) -> None:
     typed = "/model\n/model second server\n@ChatBot hi\n/model\n/usage\n/usage person\n/quit\n"
     prices = '{"second": [1, 2], "currency": "EUR"}'
     settings = {"OPENAI_MODELS": "second", "TOKEN_PRICES": prices}
@@ -116,7 +116,7 @@ async def test_the_model_is_chosen_and_what_was_used_is_shown(tmp_path: Path) ->
     assert " EUR" in out
 
 
-async def test_a_key_in_the_environment_is_not_billed(tmp_path: Path) -> None:
+async def test_api_key_in_the_environment_is_not_used(tmp_path: Path) -> None:
     async with snares() as (settings, heard):
         out, err, code = await played(tmp_path, "@ChatBot hi\n/quit\n", **settings)
     assert (err, code, heard) == ("", 0, [])
@@ -129,7 +129,7 @@ async def test_a_key_in_the_environment_is_not_billed(tmp_path: Path) -> None:
     assert sorted(found, key=out.index) == found
 
 
-async def test_a_real_api_answers_where_it_is_asked_for(tmp_path: Path) -> None:
+async def test_real_option_uses_the_configured_api(tmp_path: Path) -> None:
     async with running_model(tokens_parameter="either") as model:
         await model.reply("Really.")
         api = {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": model.api_key}
@@ -143,7 +143,7 @@ async def test_a_real_api_answers_where_it_is_asked_for(tmp_path: Path) -> None:
     assert sorted(found, key=out.index) == found
 
 
-async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path) -> None:
+async def test_bot_that_cannot_start_shows_its_error(tmp_path: Path) -> None:
     _, err, code = await played(tmp_path, "", CONTEXT_TOKENS="lots")
     assert code == 2
     assert "CONTEXT_TOKENS is not valid" in err
@@ -152,7 +152,7 @@ async def test_a_bot_that_cannot_start_is_shown_with_what_it_said(tmp_path: Path
 
 
 class Keyboard:
-    """The sandbox at a terminal of its own, with somebody typing."""
+    """The sandbox in a pseudo-terminal, with a person who types."""
 
     def __init__(self, process: asyncio.subprocess.Process, end: int) -> None:
         self.process = process
@@ -164,7 +164,7 @@ class Keyboard:
         os.write(self._end, f"{line}\r".encode())
 
     async def until(self, text: str) -> str:
-        """Return what is shown up to *text*, without what moves the cursor."""
+        """Return the output up to *text*, without control sequences."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while text not in self._seen:
                 more = await asyncio.to_thread(os.read, self._end, 65_536)
@@ -188,7 +188,7 @@ async def at_a_terminal(folder: Path) -> Keyboard:
     return Keyboard(process, ours)
 
 
-async def test_an_evening_at_the_keyboard_until_a_signal_ends_it() -> None:
+async def test_interactive_session_works_until_a_signal() -> None:
     with tempfile.TemporaryDirectory() as folder:
         person = await at_a_terminal(Path(folder))
         await person.until("Mina #general> ")
@@ -210,7 +210,7 @@ async def test_an_evening_at_the_keyboard_until_a_signal_ends_it() -> None:
         await person.until("“hi”> ")
         person.type("\x1b[200~one\n/reset\ntwo\n\x1b[201~")
         await person.until("You asked: “one /reset two”.")
-        assert person.marks_pastes, "the terminal is asked to"
+        assert person.marks_pastes, "bracketed paste is enabled"
         person.type("/as Nobody")
         await person.until("There are Mina, Jun, Sora.")
         person.type("/help")
@@ -279,7 +279,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_newest_block_is_rewritten_in_place_as_it_grows() -> None:
+def test_newest_block_is_rewritten_in_place() -> None:
     out = Terminal()
     screen = Screen(lambda: "> ", out)
     screen.show("1", "one")
@@ -292,10 +292,10 @@ def test_the_newest_block_is_rewritten_in_place_as_it_grows() -> None:
     )
 
 
-def test_what_is_typed_stays_below_the_blocks_however_long_it_is(
+def test_typed_text_of_any_length_stays_below_the_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A paste has several lines, and a long line several rows."""
+    """Pasted text has several lines, and a long line several rows."""
     monkeypatch.setenv("COLUMNS", "80")
     for typed, rows in (("one\ntwo\nthree", 3), ("x" * 170, 3), ("한" * 40, 2), ("", 1)):
         out = Terminal()
@@ -307,7 +307,7 @@ def test_what_is_typed_stays_below_the_blocks_however_long_it_is(
         assert out.getvalue() == shown, typed
 
 
-def test_what_would_steer_the_terminal_is_not_shown() -> None:
+def test_terminal_control_characters_are_removed() -> None:
     out = io.StringIO()
     screen = Screen(lambda: "> ", out)
     screen.show("1", "\x1b[31mred\a")
@@ -326,5 +326,5 @@ def test_what_would_steer_the_terminal_is_not_shown() -> None:
         ("one\n\ntwo", ["one", "", "two"]),
     ],
 )
-def test_rows_fit_the_width(text: str, rows: list[str]) -> None:
+def test_wrapped_rows_fit_the_width(text: str, rows: list[str]) -> None:
     assert wrapped(text, 8) == rows

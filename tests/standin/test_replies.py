@@ -1,4 +1,4 @@
-"""What the stand-in model says by itself to people who try the bot without an account."""
+"""Replies of the offline model to people who try the bot without an account."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from bot.sandbox.model.rules import count_prompt_tokens
         ("and {this}?", "{this}"),
     ],
 )
-def test_offline_reply_shows_what_is_asked_for(question: str, shown: str) -> None:
+def test_offline_reply_matches_the_request(question: str, shown: str) -> None:
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "first"},

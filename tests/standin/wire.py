@@ -1,4 +1,4 @@
-"""Bare clients of Discord's wire: one for REST, one for the gateway. They help in nothing."""
+"""Plain clients of Discord's API without any logic: one for REST, one for the gateway."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Answer:
 
 
 class Api:
-    """Sends REST requests as the bot. Channels, people and messages go by id."""
+    """Sends REST requests as the bot; channels, people and messages are ids."""
 
     def __init__(self, people: Driver) -> None:
         self._people = people
@@ -70,7 +70,7 @@ class Api:
 
 
 class Socket:
-    """A gateway connection that keeps every frame it was sent."""
+    """A gateway connection that records every frame that it receives."""
 
     def __init__(self, url: str, token: str, *, query: str = "?v=10&encoding=json") -> None:
         self._url = url + query
@@ -111,7 +111,7 @@ class Socket:
         await self.send(2, identity | more)
 
     async def receive(self) -> Any:
-        """Return the next frame; a closed connection is its close code."""
+        """Return the next frame, or the close code of a closed connection."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             frame = await self.socket.receive()
         if frame.type is aiohttp.WSMsgType.TEXT:
@@ -146,7 +146,7 @@ class Socket:
                 return int(frame)
 
     async def nothing(self, seconds: float = 0.1) -> None:
-        """Fail if anything but an ACK comes within *seconds*."""
+        """Fail if any frame arrives within *seconds*."""
         try:
             async with asyncio.timeout(seconds):
                 frame = await self.socket.receive()
@@ -156,7 +156,7 @@ class Socket:
 
 
 class Bot:
-    """Hears interactions on the gateway and answers them over REST."""
+    """Gets interactions from the gateway and responds over REST."""
 
     def __init__(self, api: Api, socket: Socket, people: Driver) -> None:
         self.api, self.socket, self.people = api, socket, people
@@ -180,7 +180,7 @@ class Bot:
 
 
 def code_at(body: Any, *path: str) -> str:
-    """Return the first error's code at *path* of a 50035."""
+    """Return the code of the first error at *path* in a 50035."""
     node = body["errors"]
     for key in path:
         node = node[key]

@@ -1,4 +1,4 @@
-"""Units of work, and the locks of other programs."""
+"""Transactions, and the locks of other programs."""
 
 import asyncio
 import gc
@@ -25,14 +25,14 @@ async def opened(path: Path) -> AsyncIterator[Database]:
         yield one
 
 
-async def test_a_unit_that_fails_changes_nothing(opened: Database) -> None:
+async def test_a_failed_transaction_changes_nothing(opened: Database) -> None:
     with pytest.raises(HistoryFailed, match="IntegrityError"):
         await opened.change_all(*TWO, first="a", second="a")
     assert await opened.fetch("SELECT * FROM facts") == []
     assert await opened.change_all(*TWO, first="a", second="c") == [1, 1]
 
 
-async def test_units_never_interleave(opened: Database) -> None:
+async def test_transactions_never_interleave(opened: Database) -> None:
     """All tasks share one connection, so interleaved units would share a transaction."""
     failing = [opened.change_all(*TWO, first=f"bad{n}", second=f"bad{n}") for n in range(20)]
     good = [opened.change(INSERT, f"good{n}", "") for n in range(20)]
@@ -44,7 +44,7 @@ async def test_units_never_interleave(opened: Database) -> None:
 
 
 @pytest.mark.parametrize("steps", range(25))
-async def test_a_cancelled_unit_is_done_whole_or_not_at_all(opened: Database, steps: int) -> None:
+async def test_a_cancelled_transaction_is_atomic(opened: Database, steps: int) -> None:
     """Wherever it is cancelled: both rows or none, and no transaction is left open."""
     unit = asyncio.create_task(opened.change_all(*TWO, first="a", second="b"))
     for _ in range(steps):
@@ -55,7 +55,7 @@ async def test_a_cancelled_unit_is_done_whole_or_not_at_all(opened: Database, st
     assert await opened.change_all(TWO[0], first="c") == [1]
 
 
-async def test_a_failure_of_a_unit_whose_caller_was_cancelled_is_not_logged(
+async def test_a_cancelled_callers_failure_is_not_logged(
     opened: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     unit = asyncio.create_task(opened.change_all(*TWO, first="a", second="a"))
@@ -93,7 +93,7 @@ async def test_a_lock_of_another_program_is_waited_for(opened: Database, path: P
     assert await writing == 1
 
 
-async def test_units_share_the_wait_for_a_lock(
+async def test_transactions_share_the_wait_for_a_lock(
     opened: Database, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Later units fail at once, readers can read, and units wait again for the next lock."""
@@ -120,9 +120,7 @@ async def test_units_share_the_wait_for_a_lock(
     ]
 
 
-async def test_no_unit_waits_for_a_lock_once_waiting_is_stopped(
-    opened: Database, path: Path
-) -> None:
+async def test_no_transaction_waits_after_waiting_is_stopped(opened: Database, path: Path) -> None:
     """A unit that waits already fails, too."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -22,7 +22,7 @@ def overwrite(path: Path, start: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"Dear diary, " * 400, b"SQLite format 3\0" + b"\xff" * 9000])
-async def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> None:
+async def test_a_file_that_is_not_a_database_is_refused(path: Path, content: bytes) -> None:
     await asyncio.to_thread(path.write_bytes, content)
     assert "is damaged or not a database" in await refusal(path)
 
@@ -36,7 +36,7 @@ async def test_a_damaged_database_is_refused(path: Path) -> None:
     assert "is damaged or not a database" in await refusal(path)
 
 
-async def test_the_log_of_a_crash_is_not_moved_into_a_damaged_file(path: Path) -> None:
+async def test_the_wal_is_not_written_into_a_damaged_file(path: Path) -> None:
     """Data that can still be rescued by hand must not be damaged further."""
     code = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
@@ -56,7 +56,7 @@ async def test_the_log_of_a_crash_is_not_moved_into_a_damaged_file(path: Path) -
     assert (path.read_bytes(), path.with_name("bot.db-wal").read_bytes()) == before
 
 
-async def test_a_second_instance_is_refused_and_the_first_works_on(path: Path) -> None:
+async def test_a_second_instance_is_refused(path: Path) -> None:
     async with open_database(path) as opened:
         with pytest.raises(HistoryUnusable, match=r"Another instance .* Stop it first"):
             async with open_database(path.parent / "." / path.name):

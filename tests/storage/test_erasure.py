@@ -1,4 +1,4 @@
-"""What is forgotten: it stays forgotten, and its text leaves the file."""
+"""Erased text stays erased, and leaves the file."""
 
 import asyncio
 import random
@@ -50,7 +50,7 @@ async def test_a_reset_never_moves_back(history: History) -> None:
     assert not await history.receive(an_exchange(45))
 
 
-async def test_a_reset_returns_how_many_exchanges_it_forgot(history: History) -> None:
+async def test_a_reset_returns_how_many_exchanges_it_erased(history: History) -> None:
     """It counts exchanges of this place that have a reply and were not forgotten before."""
     await keep(history, *(an_exchange(number, reply="x") for number in (1, 2, 3)))
     await keep(history, an_exchange(4, reply=""), state=State.FAILED)
@@ -63,7 +63,7 @@ async def test_a_reset_returns_how_many_exchanges_it_forgot(history: History) ->
     assert await history.erasure.reset(1, 80, "Reset.") == 1
 
 
-async def test_resetting_a_thread_forgets_its_opening_and_all_it_inherited(
+async def test_resetting_a_thread_erases_its_opening_and_inheritance(
     history: History,
 ) -> None:
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 100, 110)))
@@ -89,7 +89,7 @@ async def test_resetting_a_channel_keeps_the_exchanges_inside_its_threads(
     assert await history.receive(an_exchange(130, channel=100, parent=1)), "it goes on"
 
 
-async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept(
+async def test_a_reset_drops_a_running_opening_answer(
     history: History,
 ) -> None:
     await history.receive(an_exchange(100, place=100))
@@ -101,7 +101,7 @@ async def test_an_opening_answer_that_runs_while_its_thread_is_reset_is_not_kept
 SECRETS = ("SECRETQUESTION", "SECRETREPLY", "SECRETAUTHOR", "SECRETQUOTED", "SECRETEMBED")
 
 
-async def test_forgotten_text_is_erased_from_all_files_of_the_database(path: Path) -> None:
+async def test_erased_text_is_in_no_file_of_the_database(path: Path) -> None:
     """From pages, free pages, the write-ahead log and its index; ids and states stay."""
     async with open_history(path) as history:
         for number in range(1, 60):
@@ -149,7 +149,7 @@ async def test_copies_of_moved_rows_are_erased(history: History, path: Path) -> 
     assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: Path) -> None:
+async def test_an_unfinished_erasure_completes_at_the_next_start(path: Path) -> None:
     """For example, after the program was killed."""
     async with open_database(path) as database:
         history = History(database)
@@ -160,7 +160,7 @@ async def test_what_was_reset_but_not_erased_is_erased_at_the_next_start(path: P
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_a_rejected_question_counts_as_received_and_is_stored_without_text(
+async def test_a_rejected_question_is_stored_without_text(
     path: Path,
 ) -> None:
     async with open_history(path) as history:
@@ -178,7 +178,7 @@ async def test_a_rejected_question_counts_as_received_and_is_stored_without_text
 @pytest.mark.parametrize(
     "how", ["reset", "one", "person", "place", "age", "amended", "system prompt"]
 )
-async def test_what_was_forgotten_is_erased_before_the_file_is_closed(path: Path, how: str) -> None:
+async def test_closing_erases_the_rest(path: Path, how: str) -> None:
     async with open_history(path) as history:
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.mark_shown(1)
@@ -219,7 +219,7 @@ async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: P
     assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_a_reader_does_not_keep_the_file_from_being_closed(
+async def test_an_open_reader_does_not_delay_closing(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says what is left, and the next start erases it."""
@@ -241,7 +241,7 @@ async def test_a_reader_does_not_keep_the_file_from_being_closed(
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_erasing_at_the_end_waits_for_a_short_lock(path: Path) -> None:
+async def test_erasing_at_shutdown_waits_for_a_short_lock(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         async with open_history(path) as history:
             await keep(history, an_exchange(1, SECRETS[0], "x"))
@@ -251,7 +251,7 @@ async def test_erasing_at_the_end_waits_for_a_short_lock(path: Path) -> None:
         assert SECRETS[0].encode() not in file_bytes(path)
 
 
-async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
+async def test_a_slow_erasure_is_left_to_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_history(path) as history:
@@ -271,7 +271,7 @@ async def test_an_erasure_that_takes_too_long_is_left_to_the_next_start(
     assert rows(path, copies) == [("",)]
 
 
-async def test_nothing_is_written_at_the_end_if_nothing_was_forgotten(path: Path) -> None:
+async def test_closing_writes_nothing_if_nothing_was_erased(path: Path) -> None:
     async with open_failing_database(path) as database:
         history = History(database)
         await keep(history, an_exchange(1, reply="x"))
@@ -304,7 +304,7 @@ async def test_the_bot_starts_even_if_erasing_fails(
     assert "Cannot erase forgotten text yet" in caplog.text
 
 
-async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
+async def test_an_erased_question_stays_open_until_its_parts_are_deleted(
     history: History, path: Path
 ) -> None:
     await keep(history, an_exchange(1, SECRETS[0], "x"))
@@ -325,7 +325,7 @@ async def test_a_forgotten_question_stays_open_until_its_parts_are_gone(
     assert not await history.receive(an_exchange(1))
 
 
-async def test_deleted_places_are_forgotten_with_the_questions_that_opened_them(
+async def test_deleted_places_are_erased_with_their_opening_questions(
     history: History,
 ) -> None:
     await keep(history, an_exchange(100, place=100, reply="x"), an_exchange(90, reply="y"))
@@ -341,7 +341,7 @@ async def test_deleted_places_are_forgotten_with_the_questions_that_opened_them(
     assert await history.find(90) is not None
 
 
-async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path) -> None:
+async def test_thousands_of_places_are_erased_in_few_transactions(path: Path) -> None:
     """Each mention makes a thread, and other work waits for each unit of work."""
     places = list(range(1000, 4000))
     async with open_failing_database(path) as database:
@@ -362,7 +362,7 @@ async def test_thousands_of_places_are_forgotten_in_few_units_of_work(path: Path
         assert await database.fetch("SELECT count(*) FROM resets") == [(0,)]
 
 
-async def test_ids_of_forgotten_exchanges_are_pruned(history: History, path: Path) -> None:
+async def test_ids_of_erased_exchanges_are_pruned(history: History, path: Path) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
     assert await history.reject(an_exchange(3))
     for message_id in (1, 2):

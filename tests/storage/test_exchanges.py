@@ -1,4 +1,4 @@
-"""The store of exchanges: what is received, in which context it is, what is open."""
+"""The store of exchanges: receiving, contexts, open questions."""
 
 import asyncio
 import re
@@ -51,7 +51,7 @@ async def test_an_exchange_is_read_as_it_was_stored(history: History) -> None:
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
-async def test_a_question_without_a_reply_is_not_in_the_context(
+async def test_a_question_with_an_empty_reply_is_not_in_the_context(
     history: History, state: State
 ) -> None:
     await keep(history, an_exchange(1, reply=""), state=state)
@@ -59,7 +59,7 @@ async def test_a_question_without_a_reply_is_not_in_the_context(
 
 
 @pytest.mark.parametrize("state", [State.ANSWERED, State.FAILED, State.CANCELLED])
-async def test_a_reply_that_was_cut_short_is_in_the_context(history: History, state: State) -> None:
+async def test_a_truncated_reply_is_in_the_context(history: History, state: State) -> None:
     await keep(history, an_exchange(1, reply="Beca", cut=True), state=state)
     assert await seen(history, CHANNEL) == [1]
 
@@ -100,7 +100,7 @@ async def test_channels_do_not_see_each_other(history: History) -> None:
     assert await seen(history, Conversation(3, guild_id=7)) == []
 
 
-async def test_a_thread_remembers_its_channel_up_to_where_it_began(history: History) -> None:
+async def test_a_thread_inherits_its_channel_up_to_its_start(history: History) -> None:
     """It includes the exchange that opened the thread, and none that came later in the channel."""
     await keep(history, *(an_exchange(number, reply="x") for number in (50, 99, 100, 101, 150)))
     await keep(history, an_exchange(120, reply="x", channel=100, parent=1))
@@ -127,7 +127,7 @@ async def test_threads_of_a_channel_do_not_see_each_other(history: History) -> N
     erased=st.booleans(),
 )
 @hypothesis_settings(max_examples=60, deadline=None)
-def test_the_law_of_contexts(
+def test_contexts_match_the_model(
     tmp_path_factory: pytest.TempPathFactory,
     kept: list[tuple[int, int]],
     resets: dict[int, int],
@@ -182,7 +182,7 @@ async def test_private_exchanges_are_in_no_other_context(history: History) -> No
     assert await history.shown_in(4, private.conversation) is None
 
 
-async def test_a_part_of_an_unfinished_answer_shows_no_exchange(history: History) -> None:
+async def test_a_part_of_an_unfinished_answer_finds_no_exchange(history: History) -> None:
     await history.receive(an_exchange(3))
     await history.add_part(3, 4)
     assert await history.shown_in(4, CHANNEL) is None
@@ -265,7 +265,7 @@ async def test_parts_of_a_reply_are_recorded(history: History) -> None:
     assert await history.question_of(12) is not None
 
 
-async def test_a_part_of_a_forgotten_reply_is_not_recorded(history: History) -> None:
+async def test_a_part_of_an_erased_reply_is_not_recorded(history: History) -> None:
     await keep(history, an_exchange(1, reply="x"))
     await history.erasure.reset(1, 50, "Reset.")
     await history.erasure.erase()
@@ -275,7 +275,7 @@ async def test_a_part_of_a_forgotten_reply_is_not_recorded(history: History) -> 
     assert await history.question_of(12) is None
 
 
-async def test_an_answer_may_appear_in_another_place_than_planned(history: History) -> None:
+async def test_an_answer_may_move_to_another_place(history: History) -> None:
     await history.receive(an_exchange(100, place=100))
     await history.set_place(100, 1)
     await history.complete(an_exchange(100, reply="x"), State.ANSWERED)
@@ -330,7 +330,7 @@ async def test_open_questions_are_read_from_an_index(path: Path) -> None:
     assert any("exchanges_open" in str(row) for row in plan)
 
 
-async def test_answers_that_are_not_shown_whole_stay_open_after_a_reset(history: History) -> None:
+async def test_incomplete_answers_stay_open_after_a_reset(history: History) -> None:
     await history.receive(an_exchange(1))
     await history.begin(an_exchange(1))
     await history.add_part(1, 11)
@@ -364,7 +364,7 @@ async def test_questions_are_found_by_the_message_that_they_quote(
     assert await history.quoting(1) == []
 
 
-async def test_reading_a_page_does_not_depend_on_the_length_of_the_history(path: Path) -> None:
+async def test_the_cost_of_a_page_ignores_the_length_of_the_history(path: Path) -> None:
     """Rows are read in the order of an index: no plan sorts or scans the whole table."""
     async with open_database(path) as database:
         values = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Small values by name, and what the bot learned about a model."""
+"""Small values by name, and the calibration of models."""
 
 from bot.conversation.calibration import Calibration
 from bot.storage.exchanges import History

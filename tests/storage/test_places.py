@@ -10,7 +10,7 @@ from tests.doubles import an_exchange, open_history
 from tests.storage.memory import open_ids
 
 
-async def test_a_thread_of_the_bots_own_stays_its_own(history: History) -> None:
+async def test_a_bot_thread_stays_recorded(history: History) -> None:
     assert not await history.places.is_own_thread(100)
     await history.receive(an_exchange(150, channel=100, parent=1))
     assert not await history.places.is_own_thread(100)
@@ -19,7 +19,7 @@ async def test_a_thread_of_the_bots_own_stays_its_own(history: History) -> None:
     assert await history.places.is_own_thread(100)
 
 
-async def test_a_place_has_one_hint(history: History) -> None:
+async def test_a_place_gets_one_hint(history: History) -> None:
     await history.places.add_own_thread(100, 1, 7)
     assert [await history.places.claim_first_hint(100) for _ in range(3)] == [True, False, False]
     assert await history.places.claim_first_hint(200)
@@ -49,7 +49,7 @@ async def test_joining_a_guild_again_keeps_the_first_message_id(history: History
     assert await history.places.guilds() == {8: 600}
 
 
-async def test_a_database_of_the_first_version_keeps_its_places(path: Path) -> None:
+async def test_a_database_of_schema_1_keeps_its_places(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.executescript(MIGRATIONS[0].sql)
         database.execute("PRAGMA user_version = 1")

@@ -79,7 +79,7 @@ async def test_a_model_is_deleted_with_its_channel_or_guild(history: History, pa
     assert rows(path, left) == [("channel", 3)]
 
 
-async def test_a_system_prompt_that_was_replaced_is_to_be_erased(history: History) -> None:
+async def test_a_replaced_system_prompt_is_marked_for_erasure(history: History) -> None:
     assert not history.erasure.pending.is_set()
     await history.preferences.set_system_prompt("channel", CHANNEL, "first")
     assert history.erasure.pending.is_set()

@@ -1,4 +1,4 @@
-"""Private exchanges: no other context has them, and they are forgotten like all others."""
+"""Private exchanges are in no other context, and are erased like all others."""
 
 import asyncio
 from dataclasses import replace
@@ -43,7 +43,7 @@ async def tokens(history: History) -> list[str | None]:
 # Who sees what
 
 
-async def test_a_private_conversation_and_the_public_one_do_not_see_each_other(
+async def test_private_and_public_conversations_are_separate(
     history: History,
 ) -> None:
     await keep(history, an_exchange(10, reply="x"), an_exchange(11, reply="x", channel=2))
@@ -61,7 +61,7 @@ async def test_a_thread_inherits_nothing_private(history: History) -> None:
     assert await seen(history, of(MINA, thread)) == [120]
 
 
-async def test_a_public_exchange_of_a_command_belongs_to_its_place(history: History) -> None:
+async def test_a_public_command_belongs_to_its_channel(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20, private=False))
     assert await seen(history, CHANNEL) == [10, 20]
 
@@ -86,7 +86,7 @@ async def test_an_exchange_becomes_private_when_its_attempt_begins(
     assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
 
 
-async def test_an_exchange_becomes_private_at_the_latest_when_it_is_completed(
+async def test_an_exchange_can_become_private_until_it_is_completed(
     history: History,
 ) -> None:
     await history.receive(asked(20, private=False, reply=""))
@@ -102,7 +102,7 @@ async def test_a_private_question_stays_private(history: History) -> None:
     assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
 
 
-async def test_reading_a_page_does_not_depend_on_the_other_kind_of_exchanges(
+async def test_the_cost_of_a_page_ignores_the_other_kind(
     history: History,
 ) -> None:
     """However many of the other kind are stored: both halves start at their place in the index."""
@@ -123,7 +123,7 @@ def test_private_questions_have_a_queue_of_their_own() -> None:
 # What is forgotten
 
 
-async def test_a_reset_forgets_the_private_exchanges_of_its_author_alone(history: History) -> None:
+async def test_a_reset_erases_only_its_authors_private_exchanges(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20), asked(21, by=JUN), asked(600))
     assert await history.erasure.reset(1, 500, "Reset.", person_id=MINA) == 2
     assert await seen(history, CHANNEL) == []
@@ -135,7 +135,7 @@ async def test_a_reset_forgets_the_private_exchanges_of_its_author_alone(history
     assert await history.complete(asked(30, by=JUN), State.ANSWERED)
 
 
-async def test_a_reset_without_an_author_forgets_nothing_private(history: History) -> None:
+async def test_a_reset_without_an_author_erases_nothing_private(history: History) -> None:
     await keep(history, an_exchange(10, reply="x"), asked(20))
     assert await history.erasure.reset(1, 500, "Reset.") == 1
     assert await seen(history, of(MINA)) == [20]
@@ -157,7 +157,7 @@ async def test_a_private_answer_that_runs_during_a_reset_ends_with_a_notice(
 
 
 @pytest.mark.parametrize("how", ["place", "person", "age", "one"])
-async def test_whatever_forgets_public_exchanges_forgets_private_ones(
+async def test_every_erasure_includes_private_exchanges(
     history: History, path: Path, how: str
 ) -> None:
     secret = replace(asked(20), question="a secret question", reply="a secret answer")

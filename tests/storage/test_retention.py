@@ -1,4 +1,4 @@
-"""When forgotten text is erased, with a clock of the test's own."""
+"""When text is erased, on a manual clock."""
 
 import asyncio
 from itertools import pairwise
@@ -50,7 +50,7 @@ async def remembered(history: History) -> list[int]:
 
 
 @pytest.mark.parametrize(("days", "ids"), [(0, [OLD, NEW]), (1, [NEW]), (3, [OLD, NEW])])
-async def test_exchanges_are_forgotten_after_the_retention_period(
+async def test_exchanges_are_erased_after_the_retention_period(
     history: History, days: int, ids: list[int]
 ) -> None:
     """0 days mean for ever."""
@@ -66,7 +66,7 @@ async def test_usage_is_deleted_after_the_retention_period(history: History) -> 
     assert [row.day for row in await history.usage.rows_of(99, 9)] == [19_999, 20_000]
 
 
-async def test_the_id_of_a_forgotten_question_stays_as_long_as_it_may_arrive_again(
+async def test_an_erased_id_stays_while_it_may_arrive_again(
     history: History,
 ) -> None:
     await keep(history, an_exchange(OLD, reply="old"), an_exchange(NEW, reply="new"))
@@ -77,7 +77,7 @@ async def test_the_id_of_a_forgotten_question_stays_as_long_as_it_may_arrive_aga
     assert [await history.was_received(one) for one in (OLD, NEW)] == [False, True]
 
 
-def test_erasing_is_tried_again_with_growing_pauses_and_logged_once(
+def test_a_failed_erasure_backs_off_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scene() -> list[float]:

@@ -50,7 +50,7 @@ async def test_a_database_of_another_program_is_refused(path: Path) -> None:
     assert "belongs to another program. Name another file" in await refusal(path)
 
 
-async def test_a_migration_that_fails_leaves_the_old_version(
+async def test_a_failed_migration_leaves_the_old_version(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A migration and its version number are one transaction."""

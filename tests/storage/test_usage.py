@@ -19,7 +19,7 @@ CHANGES: list[dict[str, Any]] = [{"model": "n"}, {"day": DAY - 1}, {"channel_id"
 PRICES = Prices({"m": (Decimal(1), Decimal(10))})
 
 
-async def test_usage_adds_up_by_day_place_person_and_model(history: History) -> None:
+async def test_usage_is_summed_by_day_place_person_and_model(history: History) -> None:
     for _ in range(3):
         await history.usage.add(ONE)
     for change in CHANGES:
@@ -45,7 +45,7 @@ async def test_usage_adds_up_by_day_place_person_and_model(history: History) -> 
     assert await history.usage.totals_in_guild(8, 0, "person") == {}
 
 
-async def test_each_period_holds_the_shorter_ones(history: History) -> None:
+async def test_each_period_includes_the_shorter_ones(history: History) -> None:
     for before, tokens in ((0, 1), (6, 10), (7, 100), (29, 1000), (30, 10_000), (5000, 100_000)):
         await history.usage.add(replace(ONE, day=DAY - before, used=UsageTotal(tokens, 0, 1)))
     await history.usage.add(replace(ONE, person_id=JUN))
@@ -57,7 +57,7 @@ async def test_each_period_holds_the_shorter_ones(history: History) -> None:
     assert await history.usage.totals_since(99, days) == [{}, {}, {}, {}]
 
 
-async def test_who_is_forgotten_leaves_the_sums_of_servers_and_nothing_of_direct_messages(
+async def test_an_erased_person_leaves_only_totals_of_guilds(
     history: History,
 ) -> None:
     await history.usage.add(ONE)
@@ -75,7 +75,7 @@ async def test_who_is_forgotten_leaves_the_sums_of_servers_and_nothing_of_direct
     assert (await history.usage.totals_in_guild(GUILD, 0, "person"))[NOBODY]["m"].answers == 4
 
 
-async def test_what_was_used_goes_with_its_channel_its_server_and_its_time(
+async def test_usage_is_erased_with_its_channel_guild_or_age(
     history: History,
 ) -> None:
     other_guild = replace(ONE, guild_id=8, channel_id=3)
@@ -92,13 +92,13 @@ async def test_what_was_used_goes_with_its_channel_its_server_and_its_time(
     assert [one.channel_id for one in await history.usage.rows_of(MINA, 100)] == [2]
 
 
-async def test_the_newest_of_a_person_come_first_into_what_is_bounded(history: History) -> None:
+async def test_a_bounded_export_has_the_newest_first(history: History) -> None:
     for day in range(10):
         await history.usage.add(replace(ONE, day=day))
     assert [one.day for one in await history.usage.rows_of(MINA, 3)] == [7, 8, 9]
 
 
-def test_days_are_those_of_utc() -> None:
+def test_days_are_in_utc() -> None:
     now = datetime.now(UTC)
     assert date_of(DAY).isoformat() == "2024-10-04"
     assert date_of(today()) in {now.date(), datetime.now(UTC).date()}
@@ -115,7 +115,7 @@ def test_models_without_a_price_count_but_cost_nothing() -> None:
     assert priced(by_model, None).cost is None
 
 
-def test_the_largest_come_first_and_the_rest_together() -> None:
+def test_the_largest_come_first_and_the_rest_is_summed() -> None:
     used = {person: {"m": UsageTotal(person, 0, 1)} for person in range(1, ROWS + 4)}
     lines = guild_report(used, "person", None, ENGLISH).splitlines()
     named = [line.partition(":")[0] for line in lines]
@@ -125,7 +125,7 @@ def test_the_largest_come_first_and_the_rest_together() -> None:
     assert f"{sum(used):,} tokens in" in lines[-2]
 
 
-def test_by_money_where_there_are_prices_and_by_day_the_newest() -> None:
+def test_rows_are_sorted_by_cost_or_by_day() -> None:
     used = {
         1: {"n": UsageTotal(900, 900, 1)},
         2: {"m": UsageTotal(5, 0, 1)},
@@ -138,7 +138,7 @@ def test_by_money_where_there_are_prices_and_by_day_the_newest() -> None:
     assert [line[2:12] for line in lines[1:4]] == ["1970-01-04", "1970-01-03", "1970-01-02"]
 
 
-def test_what_is_estimated_in_part_says_so() -> None:
+def test_partly_estimated_usage_is_marked() -> None:
     used = {NOBODY: {"m": UsageTotal(5, 1, 2, estimated=1)}, 2: {"m": UsageTotal(5, 0, 1)}}
     text = guild_report(used, "person", None, ENGLISH)
     assert "* people who were forgotten: ≈5 tokens in, ≈1 out, answers: 2" in text
@@ -146,7 +146,7 @@ def test_what_is_estimated_in_part_says_so() -> None:
     assert f"-# {ENGLISH.usage_estimated}" in text
 
 
-def test_the_longest_report_fits_into_a_message() -> None:
+def test_the_longest_report_fits_in_a_message() -> None:
     """With more tokens than anybody can use, and names of models without a price."""
     few = {2**63 - n: {"m": UsageTotal(900, 90, 9)} for n in range(1, 500)}
     assert len(guild_report(few, "person", PRICES, ENGLISH).splitlines()) == ROWS + 4

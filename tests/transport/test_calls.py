@@ -1,4 +1,4 @@
-"""One call to Discord: what its failures become, and what they do to the pacer."""
+"""A call to Discord: how failures are raised, and how they slow the pacer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -84,7 +84,7 @@ async def test_a_temporary_failure_becomes_unavailable(error: Exception) -> None
     ],
     ids=repr,
 )
-async def test_a_refusal_of_discord_is_raised_as_it_is(error: Exception) -> None:
+async def test_a_refusal_by_discord_is_raised_unchanged(error: Exception) -> None:
     assert await outcome(error) is error
 
 
@@ -100,7 +100,7 @@ async def test_a_refusal_of_discord_is_raised_as_it_is(error: Exception) -> None
     ],
     ids=repr,
 )
-async def test_a_rate_limit_says_how_long_to_wait(error: Exception, seconds: float) -> None:
+async def test_a_rate_limit_has_its_retry_after(error: Exception, seconds: float) -> None:
     raised = await outcome(error)
     assert isinstance(raised, DiscordUnavailable)
     assert raised.retry_after == seconds

@@ -118,7 +118,7 @@ async def test_an_invalid_stored_value_is_ignored(value: str) -> None:
 
 
 @given(st.floats(0, CAPACITY), st.floats(-1e9, 1e9))
-def test_an_identify_is_left_after_the_pause(left: float, seconds: float) -> None:
+def test_an_identify_is_available_after_the_pause(left: float, seconds: float) -> None:
     now = refilled(TimedValue(left, 1e9), 1e9 + seconds)
     pause = budget_pause_seconds(now.number)
     assert 0 <= pause <= REFILL_SECONDS

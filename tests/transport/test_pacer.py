@@ -56,7 +56,7 @@ def test_no_second_has_more_calls_than_the_limit_of_the_priority(priority: Prior
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_second_at_discord_has_more_calls_than_the_limit_whatever_the_latency(seed: int) -> None:
+def test_no_second_at_discord_exceeds_the_limit_at_any_latency(seed: int) -> None:
     """Discord counts a call at some moment between its start and its response."""
     chance = random.Random(seed)
 
@@ -104,7 +104,7 @@ def test_a_quiet_bot_does_not_wait() -> None:
     assert max(at for at, _ in sent) < 0.001
 
 
-def test_calls_go_in_the_order_of_their_priority() -> None:
+def test_calls_run_in_order_of_priority() -> None:
     """Calls of the same priority go in the order in which they came."""
     sent = sent_by(
         (0.0, Priority.FINAL, 45),
@@ -142,7 +142,7 @@ def test_a_cancelled_waiter_does_not_block_the_others() -> None:
     assert run_virtually(scene()) == pytest.approx(1.0)
 
 
-def test_one_timer_runs_however_many_wait() -> None:
+def test_many_waiters_share_one_timer() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         pacer = Pacer(loop.time)
@@ -155,7 +155,7 @@ def test_one_timer_runs_however_many_wait() -> None:
     run_virtually(scene())
 
 
-def test_the_bot_types_only_if_nobody_waits() -> None:
+def test_typing_is_sent_only_if_nobody_waits() -> None:
     clock = Clock()
     pacer = Pacer(clock)
     assert pacer.try_typing(1)
@@ -170,7 +170,7 @@ def test_the_bot_types_only_if_nobody_waits() -> None:
     assert pacer.try_typing(2)
 
 
-def test_typing_is_not_repeated_at_once_in_the_same_channel() -> None:
+def test_typing_is_not_repeated_at_once_in_a_channel() -> None:
     clock = Clock()
     pacer = Pacer(clock)
     assert [pacer.try_typing(channel_id) for channel_id in (1, 2, 1)] == [True, True, False]
@@ -232,7 +232,7 @@ def test_invalid_headers_are_ignored(odd: dict[str, str]) -> None:
     assert pacer.seconds_to_edit(1) == EDIT_SECONDS
 
 
-def test_the_final_edit_of_a_paced_reply_finds_the_bucket_not_empty() -> None:
+def test_the_final_edit_of_a_paced_reply_has_a_request_left() -> None:
     """Discord allows 5 edits in 5 s; after 60 s of streaming one is left for the end."""
     clock = Clock()
     pacer = Pacer(clock)

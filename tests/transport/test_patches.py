@@ -17,7 +17,7 @@ from bot.transport.patches import RateLimitTrace, ReopeningEvent
 from tests.doubles import PATIENCE_SECONDS, run_virtually
 
 
-def test_the_gate_for_the_global_limit_opens_by_itself() -> None:
+def test_the_global_rate_limit_gate_opens_by_itself() -> None:
     async def scene() -> None:
         gate = ReopeningEvent(lambda: 5.0)
         gate.set()

@@ -317,7 +317,7 @@ def test_a_direct_interaction_has_a_user_and_no_member() -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 3])
-def test_a_payload_that_is_no_object_fails(data: Any) -> None:
+def test_a_payload_that_is_not_an_object_fails(data: Any) -> None:
     assert not any(check(data) for check in (is_message, is_message_update, is_interaction))
 
 

@@ -83,7 +83,7 @@ async def test_a_bucket_that_refills_late_is_used_to_its_limit() -> None:
     assert server.refused == 0
 
 
-async def test_a_first_request_without_a_response_lets_the_next_one_go() -> None:
+async def test_a_failed_first_request_releases_the_next_one() -> None:
     bucket = StrictBucket(LONGEST_SECONDS)
 
     async def fails() -> None:
@@ -96,7 +96,7 @@ async def test_a_first_request_without_a_response_lets_the_next_one_go() -> None
     assert all(isinstance(one, ConnectionError) for one in results)
 
 
-async def test_a_cancelled_waiter_takes_no_request() -> None:
+async def test_a_cancelled_waiter_uses_no_request() -> None:
     bucket, server = StrictBucket(LONGEST_SECONDS), Server(1, window_seconds=0.05)
     way = random.Random(1)
     waiting = [asyncio.create_task(request(bucket, server, way)) for _ in range(6)]

@@ -118,13 +118,13 @@ def test_a_login_waits_for_retry_after(told: str, seconds: float) -> None:
     assert retry_after_seconds(error) == seconds
 
 
-def test_other_errors_of_a_login() -> None:
+def test_other_login_errors_are_classified() -> None:
     assert retry_after_seconds(discord.RateLimited(280.0)) == 280.0
     assert retry_after_seconds(TimeoutError()) == 0.0
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_a_cancellation_at_the_moment_of_a_failure_takes_effect(
+async def test_cancelling_at_the_moment_of_a_failure_works(
     steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In whichever turn of the loop; Python 3.11's wait_for loses it in one of them."""

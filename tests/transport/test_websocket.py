@@ -80,7 +80,7 @@ def deflated(text: bytes) -> bytes:
     return stream.compress(text) + stream.flush(zlib.Z_SYNC_FLUSH)
 
 
-def test_a_message_may_come_in_pieces() -> None:
+def test_a_message_may_be_fragmented() -> None:
     inflate, data = Inflate(), deflated('{"op": "안녕"}'.encode())
     assert inflate.decompress(data[:7]) is None
     assert inflate.decompress(data[7:]) == '{"op": "안녕"}'
@@ -130,7 +130,7 @@ async def test_a_second_hello_replaces_the_heartbeat_and_keeps_the_last_ack() ->
     assert ws.seconds_left() < 0
 
 
-async def test_when_a_connection_counts_as_dead() -> None:
+async def test_a_connection_without_acks_is_dead() -> None:
     ws = unconnected()
     ws._max_heartbeat_timeout = 60.0
     assert 44 < ws.seconds_left() <= 45, "without HELLO and READY"

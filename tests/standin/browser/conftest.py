@@ -1,7 +1,7 @@
-"""A real browser before a real sandbox: Debian's Chromium, driven by Playwright.
+"""A real browser with a real sandbox: Debian's Chromium, driven by Playwright.
 
-What the page may not do fails the test that made it do so: a script error, a breach of the
-Content-Security-Policy, a request to anywhere else.
+A script error, a violation of the Content-Security-Policy or a request to another server fails
+the test that caused it.
 """
 
 import os
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def arguments() -> list[str]:
-    """Return what Chromium is started with: root, as in most containers, has no sandbox of its."""
+    """Return the arguments of Chromium; root, as in most containers, must disable its sandbox."""
     return ["--no-sandbox"] if os.geteuid() == 0 else []
 
 
@@ -48,14 +48,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    """One sandbox for all tests that break nothing."""
+    """Run one sandbox for all tests that break nothing."""
     async with opened(tmp_path_factory.mktemp("browser")) as served:
         yield served
 
 
 @asynccontextmanager
 async def looked_at(browser: Browser, served: Served, **options: object) -> AsyncIterator[Page]:
-    """Yield a new visitor's page; what it did wrong fails the test at its end."""
+    """Yield a page in a new browser context; at the end, fail the test for errors on the page."""
     context = await browser.new_context(**{"viewport": {"width": 1360, "height": 820}} | options)  # type: ignore[arg-type]  # Playwright's own names
     wrong = list[str]()
     page = await context.new_page()
@@ -78,7 +78,7 @@ async def looked_at(browser: Browser, served: Served, **options: object) -> Asyn
 
 
 def _is_wrong(kind: str, text: str) -> bool:
-    # What the server refuses is said to the person; the browser's own line about it is no error.
+    # The page shows a refusal of the server, so the browser's console line is no error.
     return kind == "error" and "the server responded with a status of 409" not in text
 
 
@@ -92,7 +92,7 @@ async def page(browser: Browser, served: Served) -> AsyncIterator[Page]:
 async def open_page(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Opening]:
-    """Open a page before a sandbox of its own, with settings of its own."""
+    """Open a page of a new sandbox with its own settings."""
     async with AsyncExitStack() as stack:
 
         async def open_page(**settings: str) -> Page:
@@ -114,8 +114,8 @@ async def write(page: Page, text: str) -> None:
 async def composer(page: Page) -> Locator:
     """Return the message box with the focus in it.
 
-    A click waits until no dialog covers the box. ``fill`` and ``press`` do not: their keys would go
-    to the dialog.
+    A click waits until no dialog covers the box. ``fill`` and ``press`` do not wait: the dialog
+    would get their keys.
     """
     box = page.locator("#composer-text")
     await box.click()
@@ -123,7 +123,7 @@ async def composer(page: Page) -> Locator:
 
 
 async def go_to(page: Page, name: str) -> None:
-    """Open a place of the left column by the beginning of its name."""
+    """Open the channel in the left column whose name starts with *name*."""
     await place_buttons(page, name).last.click()
     await expect(page.locator("#place-name")).to_contain_text(name)
 
@@ -135,22 +135,22 @@ def place_buttons(page: Page, name: str) -> Locator:
 
 
 async def become(page: Page, person: str) -> None:
-    """Be another person."""
+    """Switch to another person."""
     await page.get_by_role("radio", name=person).click()
 
 
 def messages(page: Page) -> Locator:
-    """Return the messages of the place that is open."""
+    """Return the messages of the open channel."""
     return page.get_by_role("log").get_by_role("article")
 
 
 def newest(page: Page) -> Locator:
-    """Return the newest message of the place that is open."""
+    """Return the newest message of the open channel."""
     return messages(page).last
 
 
 async def ask(page: Page, question: str, *, place: str = "general") -> None:
-    """Ask the bot in a channel and go into the thread of the answer."""
+    """Ask the bot in a channel and open the thread of the answer."""
     await go_to(page, place)
     places = place_buttons(page, question)
     before = await places.count()  # An older thread may have the same name.

@@ -1,4 +1,4 @@
-"""Take the pictures of the documents from the real page: `scripts/screenshots`."""
+"""Take the screenshots for the documents from the real page: `scripts/screenshots`."""
 
 import asyncio
 import sys
@@ -24,7 +24,7 @@ SIZE: Final = {"width": 1200, "height": 760}
 
 
 async def take(colours: str) -> None:
-    """Write `docs/sandbox-COLOURS.png`: a conversation, and the line of its newest question."""
+    """Write `docs/sandbox-COLOURS.png`: a conversation and the steps of its newest question."""
     with tempfile.TemporaryDirectory() as folder:
         async with opened(Path(folder)) as served, async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments())

@@ -1,4 +1,4 @@
-"""The page for those who use no mouse, no eyes, or a narrow window."""
+"""The page by keyboard, with a screen reader and in a narrow window."""
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -20,13 +20,13 @@ SHOWN = (
 
 
 async def check(page: Page) -> None:
-    """Let axe-core look at all that is shown: names, contrast, landmarks, roles."""
+    """Let axe-core check the whole page: names, contrast, landmarks, roles."""
     results = await Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
 
 
 @pytest.mark.parametrize(("colours", "width"), combined(["light", "dark"], [1360, 900, 380]))
-async def test_axe_finds_nothing(
+async def test_axe_finds_no_violation_in_any_layout(
     browser: Browser, served: Served, colours: str, width: int
 ) -> None:
     viewport = {"width": width, "height": 800}
@@ -43,7 +43,7 @@ async def test_axe_finds_nothing(
             await check(page)
 
 
-async def test_axe_finds_nothing_in_an_answer_its_line_and_a_form(page: Page) -> None:
+async def test_axe_finds_no_violation_in_answer_timeline_and_modal(page: Page) -> None:
     await ask(page, "Show me some code")
     await expect(page.locator(".line-state").first).to_have_text("done")
     await check(page)
@@ -59,8 +59,8 @@ async def test_axe_finds_nothing_in_an_answer_its_line_and_a_form(page: Page) ->
     await check(page)
 
 
-async def test_the_focus_goes_from_left_to_right(page: Page) -> None:
-    """Skip link, channels, people, header, messages, what one writes, the panel; always visible."""
+async def test_focus_moves_through_regions_in_order(page: Page) -> None:
+    """Skip link, channels, people, header, messages, composer, panel; the focus is visible."""
     await write(page, "one message at least")
     await expect(newest(page)).to_contain_text("one message")
     await page.reload()
@@ -86,7 +86,7 @@ async def test_the_focus_goes_from_left_to_right(page: Page) -> None:
     assert regions == wanted.split()
 
 
-async def test_all_of_it_goes_by_keyboard(page: Page) -> None:
+async def test_page_can_be_used_by_keyboard(page: Page) -> None:
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     box = page.get_by_role("textbox", name="Message #general as Mina")
@@ -115,7 +115,7 @@ async def test_all_of_it_goes_by_keyboard(page: Page) -> None:
     await expect(page.get_by_role("radio", name="Jun")).to_be_checked()
 
 
-async def test_the_focus_goes_to_what_stands_beside_a_message_that_is_deleted(page: Page) -> None:
+async def test_focus_moves_to_the_message_beside_a_deleted_one(page: Page) -> None:
     for words in ("stays here", "is deleted"):
         await write(page, words)
         await expect(newest(page)).to_contain_text(words)
@@ -126,7 +126,7 @@ async def test_the_focus_goes_to_what_stands_beside_a_message_that_is_deleted(pa
     await expect(newest(page)).to_be_focused()
 
 
-async def test_the_focus_stays_on_a_button_that_means_another_thing_now(
+async def test_focus_stays_on_the_toggled_kill_button(
     open_page: Opening,
 ) -> None:
     page = await open_page()
@@ -138,14 +138,14 @@ async def test_the_focus_stays_on_a_button_that_means_another_thing_now(
     await expect(page.get_by_role("button", name="Kill the bot")).to_be_focused()
 
 
-async def test_new_messages_are_read_aloud_and_edits_are_not(page: Page) -> None:
+async def test_screen_reader_announces_only_new_messages(page: Page) -> None:
     log = page.get_by_role("log")
     await expect(log).to_have_attribute("aria-live", "polite")
     await expect(log).to_have_attribute("aria-relevant", "additions")
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-async def test_colours_follow_the_system_and_can_be_turned(
+async def test_colours_follow_the_system_and_can_be_switched(
     browser: Browser, served: Served, colours: str
 ) -> None:
     other = {"light": "dark", "dark": "light"}[colours]
@@ -158,7 +158,7 @@ async def test_colours_follow_the_system_and_can_be_turned(
         await expect(root).to_have_attribute("data-theme", other)
 
 
-async def test_a_narrow_window_scrolls_in_one_direction(browser: Browser, served: Served) -> None:
+async def test_narrow_window_never_scrolls_sideways(browser: Browser, served: Served) -> None:
     async with looked_at(browser, served, viewport={"width": 320, "height": 640}) as page:
         await write(page, "w" * 500 + "\n```\n" + "x" * 500 + "\n```")
         await expect(newest(page)).to_contain_text("www")

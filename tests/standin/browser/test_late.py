@@ -1,4 +1,4 @@
-"""What comes late or is begun elsewhere: a slow server, places and people changed in between."""
+"""A slow server, and drafts while people and channels are switched."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 class Late:
-    """Holds the first call of a deed back, until it is let go or answered otherwise."""
+    """Holds back the first call of an action until it is let go."""
 
     def __init__(self, deed: str) -> None:
         self.pattern = f"**/do/{deed}"
@@ -38,7 +38,7 @@ class Late:
         self._ended.set()
 
     async def let_go(self, page: Page) -> None:
-        """Let it go, and return when the page has its answer."""
+        """Let the call go, and return when the page has the response."""
         async with page.expect_response(self.pattern):
             self._go.set()
         await self._ended.wait()
@@ -51,21 +51,21 @@ async def begin_command(page: Page, name: str) -> None:
     await expect(page.locator("#command-form")).to_be_visible()
 
 
-async def test_what_is_written_first_is_said_first(page: Page) -> None:
+async def test_messages_are_sent_in_the_order_of_writing(page: Page) -> None:
     await go_to(page, "random")
     late = Late("say")
     await page.route(late.pattern, late)
     await write(page, "said first")
     await late.begun.wait()
     await write(page, "said second")
-    await page.wait_for_timeout(500)  # Nothing tells that a call is not made.
+    await page.wait_for_timeout(500)  # The absence of a call cannot be awaited.
     await late.let_go(page)
     await expect(newest(page)).to_contain_text("said second")
     await expect(messages(page).nth(-2)).to_contain_text("said first")
 
 
-async def test_what_cannot_be_said_is_there_again(page: Page, tmp_path: Path) -> None:
-    """With its files, and before what was written since."""
+async def test_refused_message_returns_to_the_box(page: Page, tmp_path: Path) -> None:
+    """With its files and its reply, above the text that was written since."""
     await go_to(page, "random")
     path = tmp_path / "kept.txt"
     path.write_text("kept")
@@ -93,7 +93,7 @@ async def test_what_cannot_be_said_is_there_again(page: Page, tmp_path: Path) ->
     await expect(page.locator("#about")).to_contain_text("Replying to Mina")
 
 
-async def test_what_is_begun_waits_in_its_place_for_its_person(page: Page, tmp_path: Path) -> None:
+async def test_draft_is_kept_per_person_and_channel(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "begun.txt"
     path.write_text("begun")
     await go_to(page, "general")
@@ -112,8 +112,8 @@ async def test_what_is_begun_waits_in_its_place_for_its_person(page: Page, tmp_p
     await expect(file).to_be_visible()
 
 
-async def test_a_command_and_an_edit_are_left_with_their_person(page: Page) -> None:
-    """Else they would be done by who is there now, or for who was."""
+async def test_switching_person_closes_command_and_edit(page: Page) -> None:
+    """Otherwise they would be sent as the wrong person."""
     await go_to(page, "random")
     await write(page, "an edit by Mina")
     await expect(newest(page)).to_contain_text("an edit by Mina")
@@ -126,7 +126,7 @@ async def test_a_command_and_an_edit_are_left_with_their_person(page: Page) -> N
     await expect(newest(page)).to_contain_text("an edit by Mina")
 
 
-async def test_a_command_waits_in_its_place_for_its_person(page: Page) -> None:
+async def test_command_draft_is_kept_per_person_and_channel(page: Page) -> None:
     await go_to(page, "random")
     await begin_command(page, "/system")
     form, prompt = page.locator("#command-form"), page.get_by_label("prompt")
@@ -146,18 +146,18 @@ async def test_a_command_waits_in_its_place_for_its_person(page: Page) -> None:
     await expect(form).to_contain_text("/ask")
 
 
-async def test_who_comes_back_to_the_box_at_once_is_offered_commands(page: Page) -> None:
-    """The list of who leaves goes a moment later, for what is chosen with a pointer."""
+async def test_commands_are_offered_after_a_quick_refocus(page: Page) -> None:
+    """On blur the list closes a moment later, so that a click can still choose."""
     await go_to(page, "random")
     box = page.locator("#composer-text")
     await box.focus()
     await box.blur()
     await box.press_sequentially("/ask")
-    await page.wait_for_timeout(500)  # Nothing tells that a list stays.
+    await page.wait_for_timeout(500)  # That a list stays cannot be awaited.
     await expect(page.get_by_role("option", name="/ask")).to_be_visible()
 
 
-async def test_a_command_that_is_sent_late_leaves_alone_what_is_begun_since(page: Page) -> None:
+async def test_slow_command_does_not_close_a_newer_form(page: Page) -> None:
     await go_to(page, "random")
     await begin_command(page, "/privacy")
     late = Late("command")
@@ -168,13 +168,13 @@ async def test_a_command_that_is_sent_late_leaves_alone_what_is_begun_since(page
     await begin_command(page, "/ask")
     await late.let_go(page)
     form = page.locator("#command-form")
-    await page.wait_for_timeout(500)  # Nothing tells that a form stays.
+    await page.wait_for_timeout(500)  # That a form stays cannot be awaited.
     await expect(form).to_contain_text("/ask")
     await go_to(page, "random")
     await expect(form).to_be_hidden()
 
 
-async def test_one_file_may_be_chosen_twice(page: Page, tmp_path: Path) -> None:
+async def test_same_file_can_be_attached_twice(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "twice.txt"
     path.write_text("twice")
     remove = page.get_by_role("button", name="Remove twice.txt")
@@ -186,8 +186,8 @@ async def test_one_file_may_be_chosen_twice(page: Page, tmp_path: Path) -> None:
         await expect(remove).to_have_count(count)
 
 
-async def test_of_two_calls_for_the_commands_the_later_counts(page: Page) -> None:
-    """What an earlier one is answered may be what there was before."""
+async def test_later_command_list_wins_over_a_slow_earlier_one(page: Page) -> None:
+    """The earlier response may be outdated."""
     await go_to(page, "general")
     await become(page, "Jun")
     asked = asyncio.Event()
@@ -212,7 +212,7 @@ async def test_of_two_calls_for_the_commands_the_later_counts(page: Page) -> Non
     await expect(page.get_by_role("option", name="/help")).to_be_visible()
 
 
-async def test_a_menu_that_comes_late_leaves_the_focus_where_it_is(page: Page) -> None:
+async def test_late_menu_does_not_move_the_focus(page: Page) -> None:
     await go_to(page, "random")
     await write(page, "a message with a menu")
     await expect(newest(page)).to_contain_text("a message with a menu")
@@ -231,7 +231,7 @@ async def test_a_menu_that_comes_late_leaves_the_focus_where_it_is(page: Page) -
     await expect(reply).to_be_focused()
 
 
-async def test_of_two_completions_the_later_counts(page: Page) -> None:
+async def test_later_autocomplete_wins_over_a_slow_earlier_one(page: Page) -> None:
     await go_to(page, "random")
     await begin_command(page, "/model")
     late = Late("complete")
@@ -244,12 +244,12 @@ async def test_of_two_completions_the_later_counts(page: Page) -> None:
     options = page.locator("datalist option")
     await expect(options).to_have_count(0)
     await late.let_go(page)
-    await page.wait_for_timeout(500)  # Nothing tells that a list stays as it is.
+    await page.wait_for_timeout(500)  # That a list does not change cannot be awaited.
     await expect(options).to_have_count(0)
 
 
-async def test_commands_that_are_registered_late_are_offered(page: Page, served: Served) -> None:
-    """A page may be open before the bot has registered them."""
+async def test_commands_registered_late_are_offered(page: Page, served: Served) -> None:
+    """The page may be open before the bot registers them."""
     async with served.events() as events:
         told = [await anext(events), {"kind": "registered"}]
     connections = 0
@@ -273,7 +273,7 @@ async def test_commands_that_are_registered_late_are_offered(page: Page, served:
     await expect(page.get_by_role("option", name="/help")).to_be_visible()
 
 
-async def test_an_answer_that_comes_late_takes_nobody_away(page: Page) -> None:
+async def test_late_response_does_not_switch_the_channel(page: Page) -> None:
     late = Late("say")
     await page.route(late.pattern, late)
     await page.get_by_role("button", name="What were you sent?").click()
@@ -285,8 +285,8 @@ async def test_an_answer_that_comes_late_takes_nobody_away(page: Page) -> None:
     await expect(page.locator("#place-name")).to_contain_text("random")
 
 
-async def test_a_form_whose_server_is_slow_opens_and_closes(page: Page) -> None:
-    """The stream tells of both before the server says which interaction it was."""
+async def test_modal_opens_and_closes_on_a_slow_server(page: Page) -> None:
+    """The event stream reports both before the server returns the interaction id."""
 
     async def late(route: Route) -> None:
         response = await route.fetch()
@@ -304,7 +304,7 @@ async def test_a_form_whose_server_is_slow_opens_and_closes(page: Page) -> None:
     await expect(form).to_be_hidden()
 
 
-async def test_a_thread_that_comes_late_takes_nobody_away(open_page: Opening) -> None:
+async def test_late_thread_does_not_switch_the_channel(open_page: Opening) -> None:
     page = await open_page()
     await page.get_by_role("button", name="Kill the bot").click()
     await expect(page.locator("#bot-state")).to_contain_text("down")

@@ -1,4 +1,4 @@
-"""What people do on the page, each as it would be done in Discord."""
+"""What people do on the page as they would in Discord."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ def stop(page: Page) -> Locator:
     return page.get_by_role("button", name="Stop", exact=True)
 
 
-async def test_a_mention_is_answered_in_a_thread_as_it_streams(page: Page) -> None:
+async def test_mention_streams_an_answer_in_a_thread(page: Page) -> None:
     await ask(page, f"{LONG}, streamed")
     answer = newest(page)
     await expect(answer).to_contain_text("A harbour is a promise")
@@ -45,14 +45,14 @@ async def test_a_mention_is_answered_in_a_thread_as_it_streams(page: Page) -> No
     await expect(newest(page)).to_contain_text(ENGLISH.stopped)
 
 
-async def test_a_follow_up_needs_no_mention_and_remembers(page: Page) -> None:
+async def test_follow_up_needs_no_mention_and_has_history(page: Page) -> None:
     await ask(page, "first words")
     await expect(newest(page)).to_contain_text("You asked: “first words”")
     await write(page, "and now?")
     await expect(newest(page)).to_contain_text("your question before this one: “first words”")
 
 
-async def test_a_name_is_completed_by_keyboard(page: Page) -> None:
+async def test_name_can_be_completed_by_keyboard(page: Page) -> None:
     await go_to(page, "random")
     box = page.locator("#composer-text")
     await box.press_sequentially("@ch")
@@ -65,7 +65,7 @@ async def test_a_name_is_completed_by_keyboard(page: Page) -> None:
     await expect(page.get_by_role("button", name=re.compile("🧵 completed"))).to_be_visible()
 
 
-async def test_an_example_is_a_click_away(page: Page) -> None:
+async def test_example_question_is_asked_by_a_click(page: Page) -> None:
     await expect(page.locator("#model")).to_have_text("offline model")
     await page.get_by_role("button", name="Show me some code", exact=True).click()
     await expect(page.locator("#place-name")).to_contain_text("Show me some code")
@@ -73,14 +73,14 @@ async def test_an_example_is_a_click_away(page: Page) -> None:
     await expect(keyword).to_be_visible()
 
 
-async def test_a_table_and_korean(page: Page) -> None:
+async def test_tables_and_korean_answers_are_shown(page: Page) -> None:
     await ask(page, "Show me a table")
     await expect(newest(page)).to_contain_text("Piraeus")
     await ask(page, "한국어로 인사해 줘")
     await expect(newest(page)).to_contain_text("안녕하세요! “한국어로 인사해 줘”라고 하셨네요.")
 
 
-async def test_system_goes_through_its_form(page: Page) -> None:
+async def test_system_prompt_can_be_set_in_the_modal(page: Page) -> None:
     await go_to(page, "Lounge")
     await use(page, "/system")
     form = page.get_by_role("dialog")
@@ -91,7 +91,7 @@ async def test_system_goes_through_its_form(page: Page) -> None:
     await expect(newest(page)).to_contain_text("the system prompt: “Speak like a sailor.")
 
 
-async def test_options_are_offered(page: Page) -> None:
+async def test_command_form_offers_options(page: Page) -> None:
     await go_to(page, "random")
     box = page.locator("#composer-text")
     await box.press_sequentially("/sys")
@@ -104,7 +104,7 @@ async def test_options_are_offered(page: Page) -> None:
     await expect(page.locator("#command-form")).to_be_hidden()
 
 
-async def test_who_speaks_korean_uses_commands_in_korean(page: Page) -> None:
+async def test_korean_user_gets_korean_commands(page: Page) -> None:
     await become(page, "Sora")
     await go_to(page, "random")
     box = page.locator("#composer-text")
@@ -126,7 +126,7 @@ async def test_who_speaks_korean_uses_commands_in_korean(page: Page) -> None:
     await expect(own).to_have_count(1)
 
 
-async def test_reset_forgets(page: Page) -> None:
+async def test_reset_forgets_the_conversation(page: Page) -> None:
     await ask(page, "remember me", place="news")
     await expect(newest(page)).to_contain_text("You asked: “remember me”")
     await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
@@ -136,7 +136,7 @@ async def test_reset_forgets(page: Page) -> None:
     await expect(newest(page)).to_contain_text("earlier answers of mine: 0")
 
 
-async def test_a_refused_command_is_for_one_person(page: Page) -> None:
+async def test_ephemeral_answer_is_shown_only_to_its_person(page: Page) -> None:
     await go_to(page, "general")
     await become(page, "Jun")
     box = page.locator("#composer-text")
@@ -154,7 +154,7 @@ async def test_a_refused_command_is_for_one_person(page: Page) -> None:
     await expect(private).to_have_count(0)
 
 
-async def test_what_is_dismissed_stays_away_when_it_is_edited(page: Page) -> None:
+async def test_dismissed_message_stays_hidden_when_it_is_edited(page: Page) -> None:
     await go_to(page, "news")
     await use(page, "/ask", question="Write something long, to be dismissed")
     await expect(newest(page)).to_contain_text("A harbour is a promise")
@@ -168,7 +168,7 @@ async def test_what_is_dismissed_stays_away_when_it_is_edited(page: Page) -> Non
     await expect(dismissed).to_have_count(0)
 
 
-async def test_commands_that_come_after_the_slash_are_offered(page: Page) -> None:
+async def test_commands_that_load_after_the_slash_are_offered(page: Page) -> None:
     slash = asyncio.Event()
 
     async def after_the_slash(route: Route) -> None:
@@ -184,7 +184,7 @@ async def test_commands_that_come_after_the_slash_are_offered(page: Page) -> Non
     await expect(page.get_by_role("option", name="/help")).to_be_visible()
 
 
-async def test_a_message_has_the_menu_of_the_app(page: Page) -> None:
+async def test_message_menu_offers_ask_about_this(page: Page) -> None:
     await go_to(page, "random")
     await become(page, "Jun")
     await write(page, "the harbour has three piers")
@@ -200,14 +200,14 @@ async def test_a_message_has_the_menu_of_the_app(page: Page) -> None:
     await expect(line.locator(".what").filter(has_text="Inbox")).to_be_visible()
 
 
-async def test_a_form_opens_in_the_tab_that_asked_for_it(page: Page) -> None:
+async def test_modal_opens_only_in_the_tab_of_its_command(page: Page) -> None:
     other = await page.context.new_page()
     await other.goto(page.url)
     await expect(other.locator("#place-name")).not_to_have_text("…")
     await go_to(page, "random")
     await use(page, "/system")
     await expect(page.get_by_role("dialog")).to_be_visible()
-    # The stream of the other tab is past the form as soon as it has what was said after it.
+    # Once the other tab shows a later message, its event stream is past the form.
     await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     await write(page, "said after the form")
     await go_to(other, "random")
@@ -216,7 +216,7 @@ async def test_a_form_opens_in_the_tab_that_asked_for_it(page: Page) -> None:
     await other.close()
 
 
-async def test_an_option_is_completed_by_the_bot(page: Page) -> None:
+async def test_bot_autocompletes_an_option(page: Page) -> None:
     await go_to(page, "random")
     await page.locator("#composer-text").press_sequentially("/model")
     await expect(page.get_by_role("option", name="/model")).to_be_visible()
@@ -227,7 +227,7 @@ async def test_an_option_is_completed_by_the_bot(page: Page) -> None:
     await expect(page.locator("#command-form")).to_be_hidden()
 
 
-async def test_stop_and_regenerate(page: Page) -> None:
+async def test_stop_and_regenerate_buttons_work(page: Page) -> None:
     await ask(page, f"{LONG}, then stop")
     await stop(page).click()
     await expect(newest(page)).to_contain_text(ENGLISH.stopped)
@@ -257,7 +257,7 @@ async def test_a_press_counts_though_the_text_grows_in_it(browser: Browser, serv
         await expect(newest(page)).to_contain_text(ENGLISH.stopped)
 
 
-async def test_a_button_of_anothers_reply_is_refused(page: Page) -> None:
+async def test_button_under_another_persons_reply_is_refused(page: Page) -> None:
     await ask(page, f"{LONG}, of Mina")
     await become(page, "Jun")
     await stop(page).click()
@@ -267,7 +267,7 @@ async def test_a_button_of_anothers_reply_is_refused(page: Page) -> None:
     await expect(newest(page)).to_contain_text(ENGLISH.stopped)
 
 
-async def test_a_file_is_uploaded_and_read(page: Page, tmp_path: Path) -> None:
+async def test_file_can_be_uploaded_and_opened(page: Page, tmp_path: Path) -> None:
     await go_to(page, "general")
     path = tmp_path / "notes.txt"
     path.write_text("the word is anchor")
@@ -283,7 +283,7 @@ async def test_a_file_is_uploaded_and_read(page: Page, tmp_path: Path) -> None:
     await shown.close()
 
 
-async def test_an_image_is_dropped_and_shown(page: Page) -> None:
+async def test_dropped_image_is_shown(page: Page) -> None:
     await go_to(page, "random")
     await page.evaluate(
         """async () => {
@@ -300,7 +300,7 @@ async def test_an_image_is_dropped_and_shown(page: Page) -> None:
     await expect(image).to_have_js_property("naturalWidth", 3)
 
 
-async def test_replying_editing_and_deleting(page: Page) -> None:
+async def test_messages_can_be_edited_replied_to_and_deleted(page: Page) -> None:
     await go_to(page, "random")
     await write(page, "to be @Jun changed")
     await expect(newest(page)).to_contain_text("to be @Jun changed")
@@ -322,7 +322,7 @@ async def test_replying_editing_and_deleting(page: Page) -> None:
     await expect(messages(page)).to_have_count(count - 1)
 
 
-async def test_people_are_switched_and_see_what_is_new(page: Page) -> None:
+async def test_unread_mentions_are_marked_per_person(page: Page) -> None:
     await go_to(page, "general")
     await become(page, "Sora")
     await go_to(page, "random")
@@ -343,7 +343,7 @@ async def test_people_are_switched_and_see_what_is_new(page: Page) -> None:
     await expect(page.get_by_role("button", name=label)).to_have_count(0)
 
 
-async def test_a_direct_message_is_for_its_person(page: Page) -> None:
+async def test_direct_message_is_shown_only_to_its_person(page: Page) -> None:
     await become(page, "Sora")
     await go_to(page, "ChatBot")
     await write(page, "just between us")
@@ -354,7 +354,7 @@ async def test_a_direct_message_is_for_its_person(page: Page) -> None:
     await expect(page.get_by_role("log")).not_to_contain_text("just between us")
 
 
-async def test_a_forum_has_posts(page: Page) -> None:
+async def test_forum_post_can_be_created_and_is_listed(page: Page) -> None:
     await go_to(page, "help")
     await page.get_by_role("textbox", name="Title").fill("A question")
     await page.get_by_role("textbox", name="Text").fill("@ChatBot what is a forum?")
@@ -366,7 +366,7 @@ async def test_a_forum_has_posts(page: Page) -> None:
     await expect(page.get_by_role("list", name="Posts")).to_contain_text("A question")
 
 
-async def test_a_reload_in_mid_stream_goes_on(page: Page) -> None:
+async def test_reload_during_a_stream_keeps_streaming(page: Page) -> None:
     await ask(page, f"{LONG}, reloaded")
     await expect(newest(page)).to_contain_text("A harbour is a promise")
     await page.reload()
@@ -380,7 +380,7 @@ async def test_a_reload_in_mid_stream_goes_on(page: Page) -> None:
     await expect(newest(page)).to_contain_text(ENGLISH.stopped)
 
 
-async def test_what_is_hostile_is_text(page: Page) -> None:
+async def test_hostile_markup_is_shown_as_text(page: Page) -> None:
     """In messages, titles, file names and the panel."""
     title = await page.title()
     await go_to(page, "random")
@@ -394,7 +394,7 @@ async def test_what_is_hostile_is_text(page: Page) -> None:
     assert "taken" not in title + await page.title()
 
 
-async def test_a_spoiler_is_revealed_by_keyboard(page: Page) -> None:
+async def test_spoiler_can_be_revealed_by_keyboard(page: Page) -> None:
     await go_to(page, "random")
     await write(page, "||hidden words||")
     spoiler = newest(page).locator(".spoiler")

@@ -1,4 +1,4 @@
-"""What goes wrong on demand, and what the page shows of it: each test in a sandbox of its own."""
+"""Faults on demand and how the page shows them; each test has its own sandbox."""
 
 import re
 
@@ -23,11 +23,11 @@ async def press(page: Page, name: str) -> None:
     await page.get_by_role("button", name=name).click()
 
 
-async def test_a_bot_that_is_killed_in_mid_sentence_goes_on(open_page: Opening) -> None:
-    """In the same message: there is one answer, and it is whole."""
+async def test_killed_bot_continues_its_answer(open_page: Opening) -> None:
+    """In the same message; there is only one answer."""
     page = await open_page()
     await ask(page, "Show me some code, and go on")
-    # Long enough to be killed in it.
+    # Long enough to kill the bot during it.
     await ask(page, "write something long")
     await expect(newest(page)).to_contain_text("A harbour is a promise")
     key = await newest(page).get_attribute("data-key")
@@ -48,7 +48,7 @@ async def test_a_bot_that_is_killed_in_mid_sentence_goes_on(open_page: Opening) 
     await expect(page.locator("#lines")).to_contain_text("You started the bot again")
 
 
-async def test_the_gateway_is_dropped_and_resumed(open_page: Opening) -> None:
+async def test_dropped_gateway_is_resumed(open_page: Opening) -> None:
     page = await open_page()
     await press(page, "Drop the gateway")
     bot = page.locator("#bot-state")
@@ -57,7 +57,7 @@ async def test_the_gateway_is_dropped_and_resumed(open_page: Opening) -> None:
     await expect(page.locator("#lines")).to_contain_text("RESUME: the session goes on")
 
 
-async def test_the_straight_line_is_shown(open_page: Opening) -> None:
+async def test_timeline_shows_the_steps_of_a_question(open_page: Opening) -> None:
     page = await open_page()
     await ask(page, "Hello there")
     line = page.locator(".line").filter(has_text="Hello there")
@@ -78,8 +78,8 @@ async def stop(page: Page) -> None:
     await messages(page).get_by_role("button", name="Stop", exact=True).first.click()
 
 
-async def test_a_private_answer_has_its_line_for_itself(open_page: Opening) -> None:
-    """Whatever else is used meanwhile, and when it is made anew."""
+async def test_private_answer_has_its_own_timeline(open_page: Opening) -> None:
+    """Also if other commands are used meanwhile, and when it is regenerated."""
     page = await open_page()
     line = page.locator(".line")
     asking, usage = line.filter(has_text="/ask"), line.filter(has_text="/usage")
@@ -104,14 +104,14 @@ async def test_a_private_answer_has_its_line_for_itself(open_page: Opening) -> N
         await expect(other.locator(".what").filter(has_text=edits)).to_have_count(own)
 
 
-async def test_a_form_that_is_sent_off_to_no_bot_stays_open(open_page: Opening) -> None:
-    """With what is written in it; it works when the bot is there again."""
+async def test_modal_stays_open_if_the_bot_is_down(open_page: Opening) -> None:
+    """It keeps its text, and works when the bot is online again."""
     page = await open_page()
     await use(page, "/system")
     form = page.get_by_role("dialog")
     box = form.get_by_role("textbox")
     await box.fill("Speak like a sailor.")
-    # What is under an open form cannot be clicked.
+    # An open modal covers the buttons below it.
     await page.locator("[data-deed=kill]").dispatch_event("click")
     await expect(page.locator("#bot-state")).to_have_text(state(page, "down"))
     await form.get_by_role("button", name="Submit").click()
@@ -134,7 +134,9 @@ async def test_a_form_that_is_sent_off_to_no_bot_stays_open(open_page: Opening) 
         ("The model stalls", ENGLISH.model_timeout),
     ],
 )
-async def test_the_model_fails_by_a_switch(open_page: Opening, switch: str, sentence: str) -> None:
+async def test_model_switch_makes_the_model_fail(
+    open_page: Opening, switch: str, sentence: str
+) -> None:
     page = await open_page(STREAM_IDLE_TIMEOUT="5")
     await turn(page, switch, "true")
     await ask(page, "what now?")
@@ -146,8 +148,8 @@ async def test_the_model_fails_by_a_switch(open_page: Opening, switch: str, sent
 
 
 @pytest.mark.parametrize("switch", ["Discord answers 500", "Discord's rate limit"])
-async def test_discord_fails_by_a_switch(open_page: Opening, switch: str) -> None:
-    """The answer is late and not lost."""
+async def test_discord_switch_delays_but_loses_no_answer(open_page: Opening, switch: str) -> None:
+    """The answer appears after the switch is off."""
     page = await open_page()
     await turn(page, switch, "true")
     await ask(page, "are you there?")

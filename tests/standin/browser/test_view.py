@@ -1,4 +1,4 @@
-"""What stays in view, and what stands above what."""
+"""What stays in view, and the order of the timeline."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -17,7 +17,7 @@ FROM_THE_END = """() => {
 }"""
 
 
-async def test_an_old_message_that_is_edited_stays_in_view(page: Page) -> None:
+async def test_edited_old_message_stays_in_view(page: Page) -> None:
     await go_to(page, "news")
     for number in range(30):
         await write(page, f"row {number:02}")
@@ -33,7 +33,7 @@ async def test_an_old_message_that_is_edited_stays_in_view(page: Page) -> None:
     assert not await page.evaluate(FROM_THE_END)
 
 
-async def test_the_end_stays_in_view_when_a_picture_comes_and_the_box_grows(page: Page) -> None:
+async def test_end_stays_in_view_when_an_image_loads_or_the_box_grows(page: Page) -> None:
     await go_to(page, "Lounge")
     for number in range(20):
         await write(page, f"row {number:02}")
@@ -55,7 +55,7 @@ async def test_the_end_stays_in_view_when_a_picture_comes_and_the_box_grows(page
     await page.wait_for_function(FROM_THE_END)
 
 
-async def test_of_events_of_one_moment_the_later_is_above(open_page: Opening) -> None:
+async def test_later_event_of_one_moment_is_above(open_page: Opening) -> None:
     page = await open_page()
     for word in ("READY", "IDENTIFY"):
         await expect(page.locator(".note").filter(has_text=word)).to_have_count(1)
