@@ -48,28 +48,35 @@ class ExchangeQueries(Store):
         """
         person_id = conversation.person_id
         resets = {} if person_id else await self._resets_of(conversation)
+        exchanges = self._newest_first(
+            CONTEXT_SQL,
+            before_id,
+            channel=conversation.channel_id,
+            person=person_id,
+            parent=None if person_id else conversation.parent_id,
+            forgotten=resets.get(conversation.channel_id, -1),
+            parent_forgotten=resets.get(conversation.parent_id, -1),
+        )
         newest_first: list[Exchange] = []
-        while token_budget >= 0:
-            rows = await self._database.fetch(
-                CONTEXT_SQL,
-                channel=conversation.channel_id,
-                person=person_id,
-                parent=None if person_id else conversation.parent_id,
-                forgotten=resets.get(conversation.channel_id, -1),
-                parent_forgotten=resets.get(conversation.parent_id, -1),
-                before=before_id,
-                rows=PAGE_ROWS,
-            )
+        async for exchange in exchanges:
+            if token_budget < 0:
+                break
+            newest_first.append(exchange)
+            token_budget -= exchange.tokens
+        return newest_first[::-1]
+
+    async def _newest_first(
+        self, sql: str, before_id: int, **named: object
+    ) -> AsyncIterator[Exchange]:
+        """Yield the exchanges of a statement before *before_id*, read a page at a time."""
+        page_is_full = True
+        while page_is_full:
+            rows = await self._database.fetch(sql, **named, before=before_id, rows=PAGE_ROWS)
             for row in rows:
                 exchange = exchange_of(row)
-                newest_first.append(exchange)
-                token_budget -= exchange.tokens
                 before_id = exchange.message_id
-                if token_budget < 0:
-                    break
-            if len(rows) < PAGE_ROWS:
-                break
-        return newest_first[::-1]
+                yield exchange
+            page_is_full = len(rows) == PAGE_ROWS
 
     async def _resets_of(self, conversation: Conversation) -> dict[int | None, int]:
         """Return the last forgotten message id of the channel and of its parent."""
@@ -153,26 +160,14 @@ class ExchangeQueries(Store):
         )
         return [exchange_of(row) for row in rows]
 
-    async def by_author(self, author_id: int) -> AsyncIterator[Exchange]:
+    def by_author(self, author_id: int) -> AsyncIterator[Exchange]:
         """Return what a person asked anywhere, newest first, read a page at a time."""
-        before_id = NEWEST_ID
-        while True:
-            rows = await self._database.fetch(
-                f"""
-                SELECT {COLUMNS} FROM exchanges
-                WHERE author_id = ? AND author_id <> 0 AND message_id < ?
-                ORDER BY message_id DESC LIMIT ?
-                """,
-                author_id,
-                before_id,
-                PAGE_ROWS,
-            )
-            for row in rows:
-                exchange = exchange_of(row)
-                before_id = exchange.message_id
-                yield exchange
-            if len(rows) < PAGE_ROWS:
-                return
+        sql = f"""
+            SELECT {COLUMNS} FROM exchanges
+            WHERE author_id = :author AND author_id <> 0 AND message_id < :before
+            ORDER BY message_id DESC LIMIT :rows
+        """
+        return self._newest_first(sql, NEWEST_ID, author=author_id)
 
     async def open_questions(self) -> list[OpenQuestion]:
         """Return the questions that are not answered, or not shown whole, oldest first."""
