@@ -173,7 +173,7 @@ def build(
     resumption = Resumption(history, unfinished, unsaved, claims, catch_up, in_flight, period)
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)
     backfill = Backfill(planner, inbox, resumption, catch_up, guilds, watermark, period)
-    reconciliation = Reconciliation(client, history, channels, guilds, edits, pacer, period)
+    reconciliation = Reconciliation(client, history, channels, edits, pacer, period)
     retention = Retention(
         history.erasure,
         history.usage,

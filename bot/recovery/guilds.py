@@ -90,10 +90,6 @@ class Guilds:
             if self._to_record:
                 self._noted.set()
 
-    async def absent(self) -> set[int]:
-        """Return the known guilds that Discord does not list any more."""
-        return {*await self._places.guilds()} - {one.id for one in self._client.guilds}
-
     async def lost(self, guild_id: int, after_id: int) -> None:
         """Note that a guild became unavailable, and the message id that was processed last."""
         self._lost_meanwhile.add(guild_id)

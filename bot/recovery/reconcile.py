@@ -11,7 +11,6 @@ import discord
 
 from bot.inbox.channels import Channels, can_read
 from bot.inbox.edits import Edits, is_edit
-from bot.recovery.guilds import Guilds
 from bot.recovery.period import CatchUpPeriod
 from bot.storage.exchanges import History
 from bot.transport.calls import (
@@ -48,7 +47,6 @@ class Reconciliation:
         client: discord.Client,
         history: History,
         channels: Channels,
-        guilds: Guilds,
         edits: Edits,
         pacer: Pacer,
         period: CatchUpPeriod,
@@ -56,7 +54,6 @@ class Reconciliation:
         self._client = client
         self._history = history
         self._channels = channels
-        self._guilds = guilds
         self._edits = edits
         self._pacer = pacer
         self._period = period
@@ -70,11 +67,13 @@ class Reconciliation:
         """
         self._complete = True
         self._refusals.clear()
-        tasks = [partial(self._check_guild, guild_id) for guild_id in await self._guilds.absent()]
+        present = {guild.id: guild for guild in self._client.guilds}
+        absent = {*await self._history.places.guilds()} - present.keys()
+        tasks = [partial(self._check_guild, guild_id) for guild_id in absent]
         known = await self._history.places.guilds_with_places()
         tasks += [
             partial(self._check_places, guild)
-            for guild in self._client.guilds
+            for guild in present.values()
             if guild.id in known and not guild.unavailable
         ]
         if self._period.hours:

@@ -113,13 +113,6 @@ async def test_a_malformed_fact_counts_as_absent(
     assert await missed(guilds) == ALL
 
 
-async def test_known_guilds_that_discord_does_not_list_are_absent(
-    guilds: Guilds, history: History
-) -> None:
-    await history.places.add_guilds({GUILD: JOINED, 8: JOINED})
-    assert await guilds.absent() == {8}
-
-
 async def test_a_guild_that_cannot_be_recorded_is_recorded_later(
     world: World, database: FailingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,9 @@ import discord
 import pytest
 
 from bot.conversation.snowflakes import snowflake_at
-from bot.inbox.access import Access
 from bot.inbox.channels import Channels
 from bot.inbox.edits import Edits
 from bot.recovery import reconcile as reconcile_module
-from bot.recovery.guilds import Guilds
 from bot.recovery.period import CatchUpPeriod
 from bot.recovery.reconcile import MAX_FETCHES, MAX_PAGES, MAX_REFUSALS, Reconciliation
 from bot.storage.exchanges import History
@@ -97,13 +95,11 @@ class Scene:
     def __init__(self, history: History, hours: float = 24.0) -> None:
         self.world, self.history = World(), history
         client = self.world.client
-        guilds = Guilds(client, history.places, history.facts, Access(frozenset(), True))
         self.channels, self.edits = DoubleChannels(), DoubleEdits()
         self.reconciliation = Reconciliation(
             client,
             history,
             self.channels,
-            guilds,
             self.edits,
             Pacer(),
             CatchUpPeriod(hours, now=lambda: NOW),
