@@ -50,18 +50,15 @@ def read_prices(text: str) -> Prices | None:
     if not isinstance(data, dict):
         raise ValueError("no object")
     currency = data.pop(CURRENCY, DEFAULT_CURRENCY)
-    if not isinstance(currency, str) or not _is_currency(currency.strip()):
+    currency = currency.strip() if isinstance(currency, str) else ""
+    if not 0 < len(currency) <= CURRENCY_LENGTH or not currency.isprintable():
         raise ValueError("no currency")
     per_million = {name: _price(name, price) for name, price in data.items()}
-    return Prices(per_million, currency.strip()) if per_million else None
+    return Prices(per_million, currency) if per_million else None
 
 
 def _no_number(_constant: str) -> object:
     raise ValueError  # NaN and Infinity
-
-
-def _is_currency(text: str) -> bool:
-    return 0 < len(text) <= CURRENCY_LENGTH and text.isprintable()
 
 
 def _price(name: str, price: Any) -> tuple[Decimal, Decimal]:

@@ -40,6 +40,9 @@ class TimedValue(NamedTuple):
     at: float
 
 
+NEVER_SET: Final = TimedValue(0.0, -math.inf)
+
+
 class PersistentValue:
     """A `TimedValue` that is kept in memory and, as far as the store takes it, across restarts."""
 
@@ -47,22 +50,21 @@ class PersistentValue:
         self._facts = facts
         self._name = name
         self._value: TimedValue | None = None
-        self._was_read = False
 
-    async def get(self) -> TimedValue | None:
+    async def get(self) -> TimedValue:
         """Return what was last set, by this process or an earlier one."""
-        if not self._was_read:
+        if self._value is None:
             try:
                 async with asyncio.timeout(STORE_SECONDS):
                     self._value = _parsed(await self._facts.get(self._name))
             except (HistoryFailed, TimeoutError) as error:
                 log.warning("Cannot read the stored %s: %s", self._name, error)
-            self._was_read = True
+                self._value = NEVER_SET
         return self._value
 
     async def set(self, value: TimedValue) -> None:
         """Store *value*."""
-        self._value, self._was_read = value, True
+        self._value = value
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 await self._facts.set(self._name, f"{value.number!r} {value.at!r}")
@@ -112,13 +114,13 @@ class ConnectionFailures:
     async def remaining_pause_seconds(self) -> float:
         """Return the rest of the pause that an earlier process began but did not end."""
         failures = await self._recent()
-        return max(0.0, pause_seconds(int(failures.number)) - (self._clock() - failures.at))
+        return max(0.0, pause_seconds(failures.number) - (self._clock() - failures.at))
 
     async def add(self) -> float:
         """Count a failure; return how many seconds to wait before the next attempt."""
         failures = min(MAX_FAILURES, (await self._recent()).number + 1)
         await self._failures.set(TimedValue(failures, self._clock()))
-        return jittered(pause_seconds(int(failures)))
+        return jittered(pause_seconds(failures))
 
     async def reset(self) -> None:
         """Start counting anew, because a connection proved stable."""
@@ -127,15 +129,11 @@ class ConnectionFailures:
 
     async def _recent(self) -> TimedValue:
         failures, now = await self._failures.get(), self._clock()
-        if failures is None or not 0 <= now - failures.at <= STALE_SECONDS:
-            return TimedValue(0.0, now)
-        return failures
+        return failures if 0 <= now - failures.at <= STALE_SECONDS else TimedValue(0.0, now)
 
 
-def refilled(left: TimedValue | None, now: float) -> TimedValue:
+def refilled(left: TimedValue, now: float) -> TimedValue:
     """Return the budget at *now*. If the clock was set back, the budget stays as it was."""
-    if left is None:
-        return TimedValue(CAPACITY, now)
     since = max(0.0, now - left.at)
     return TimedValue(min(CAPACITY, left.number + since / REFILL_SECONDS), now)
 
@@ -145,16 +143,15 @@ def budget_pause_seconds(left: float) -> float:
     return 0.0 if left > UNHURRIED else REFILL_SECONDS * (1 - left / UNHURRIED)
 
 
-def pause_seconds(failures: int) -> float:
+def pause_seconds(failures: float) -> float:
     """Return the pause after so many failures in a row; after the first there is none."""
-    return BACKOFF.seconds(failures - 1)
+    return BACKOFF.seconds(int(failures) - 1)
 
 
-def _parsed(value: str | None) -> TimedValue | None:
+def _parsed(value: str | None) -> TimedValue:
     try:
         number, at = map(float, (value or "").split())
     except ValueError:
-        return None
-    if not (math.isfinite(at) and 0 <= number <= CAPACITY):
-        return None
-    return TimedValue(number, at)
+        return NEVER_SET
+    is_plausible = math.isfinite(at) and 0 <= number <= CAPACITY
+    return TimedValue(number, at) if is_plausible else NEVER_SET

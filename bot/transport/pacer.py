@@ -131,8 +131,6 @@ class Pacer:
         self._edit_buckets[channel_id] = _Bucket(limit, remaining, reset_at)
 
     async def _acquire(self, priority: Priority) -> int:
-        if not self._waiting and self._has_room(priority):
-            return self._start()
         granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, _Waiter(priority, next(self._number), granted))
         self._grant()
