@@ -31,34 +31,21 @@ KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNOR
 DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
 MESSAGE_LENGTH: Final = 4000  # the most characters of a message that are searched
-ERRORS_BY_CODE: Final = (
-    (re.compile(r"insufficient_quota|billing"), ModelQuotaExceeded),
-    (
-        re.compile(r"context_length_exceeded|exceed_context_size|string_above_max_length"),
-        ModelContextExceeded,
-    ),
-    (re.compile(r"content_filter|content_policy"), ContentFiltered),
-    (re.compile(r"model_not_found|invalid_model"), ModelUnknown),
-    (re.compile(r"invalid_api_key|authentication"), ModelKeyRefused),
-    (re.compile(r"rate_limit|overloaded"), ModelBusy),
-)
+ERRORS_BY_CODE: Final = {
+    r"insufficient_quota|billing": ModelQuotaExceeded,
+    r"context_length_exceeded|exceed_context_size|string_above_max_length": ModelContextExceeded,
+    r"content_filter|content_policy": ContentFiltered,
+    r"model_not_found|invalid_model": ModelUnknown,
+    r"invalid_api_key|authentication": ModelKeyRefused,
+    r"rate_limit|overloaded": ModelBusy,
+}
 # Groq, OpenAI and Anthropic: one request has more tokens than a minute allows, or more bytes than a
 # request may have. Waiting does not help, even if the code is that of a rate limit.
 TOO_LARGE: Final = re.compile(r"request too large|request_too_large", re.IGNORECASE)
-ERRORS_BY_MESSAGE: Final = (
-    (
-        re.compile(
-            r"exceeded your current quota|insufficient[ _](credit|balance|quota)", re.IGNORECASE
-        ),
-        ModelQuotaExceeded,
-    ),
-    (
-        re.compile(
-            r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model", re.IGNORECASE
-        ),
-        ModelUnknown,
-    ),
-)
+ERRORS_BY_MESSAGE: Final = {
+    r"exceeded your current quota|insufficient[ _](credit|balance|quota)": ModelQuotaExceeded,
+    r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model": ModelUnknown,
+}
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
 # LM Studio; xAI, Gemini, OpenAI, Moonshot, DashScope; text-generation-inference; Mistral; Groq.
 TOO_LONG: Final = re.compile(
@@ -258,11 +245,11 @@ def _picture_class(message: str) -> type[ModelError] | None:
 def _named_class(status: int, code: str, message: str) -> type[ModelError] | None:
     if TOO_LARGE.search(f"{code} {message}"):
         return ModelContextExceeded
-    for pattern, named in ERRORS_BY_CODE:
-        if pattern.search(code):
+    for pattern, named in ERRORS_BY_CODE.items():
+        if re.search(pattern, code):
             return named
-    for pattern, named in ERRORS_BY_MESSAGE:
-        if pattern.search(message):
+    for pattern, named in ERRORS_BY_MESSAGE.items():
+        if re.search(pattern, message, re.IGNORECASE):
             return named
     if status in NOT_OF_THE_REQUEST or OF_A_TIME.search(message):
         return None

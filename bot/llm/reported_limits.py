@@ -27,30 +27,23 @@ _NOT_THE_REPLY: Final = re.compile(
 _OF_WINDOWS: Final = (
     r"(?:context|prompt|input|token|sequence|model)s?[ _-](?:length|window|size|limit)"
 )
-_OF_REQUESTS: Final = "(?:tokens|exceed|>)"
 _RANGE: Final = rf"\[\s*\d+\s*,\s*{_NUMBER}\s*\]"
 # DashScope names a range. The others are in the words of Anthropic, vLLM and LM Studio; Mistral;
 # OpenAI, xAI, llama.cpp and Moonshot; dasllama; Gemini; Cohere and text-generation-inference.
-_WINDOW: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf">=?\s*(?:n_ctx\s*\(\s*)?{_NUMBER}",
-        rf"{_NUMBER}\s+max(?:imum)?\b",
-        rf"{_OF_WINDOWS}\D{{0,30}}?{_NUMBER}",
-        rf"(?:n_ctx|context)\D{{0,16}}?{_NUMBER}",
-        rf"(?:allowed|limit(?: for this model)?)\D{{0,8}}?{_NUMBER}",
-        rf"(?:<=|≤|less than|at most|up to|exceeds?)\D{{0,8}}?{_NUMBER}",
-    )
+_WINDOW: Final = (
+    rf">=?\s*(?:n_ctx\s*\(\s*)?{_NUMBER}",
+    rf"{_NUMBER}\s+max(?:imum)?\b",
+    rf"{_OF_WINDOWS}\D{{0,30}}?{_NUMBER}",
+    rf"(?:n_ctx|context)\D{{0,16}}?{_NUMBER}",
+    rf"(?:allowed|limit(?: for this model)?)\D{{0,8}}?{_NUMBER}",
+    rf"(?:<=|≤|less than|at most|up to|exceeds?)\D{{0,8}}?{_NUMBER}",
 )
-_PROMPT: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text|input)",
-        rf"(?:contains|resulted in|has) {_NUMBER}(?: input)? tokens",
-        rf"(?:prompt is|too long:|request|token count|n_keep) \(?{_NUMBER}\)? ?{_OF_REQUESTS}",
-        rf"(?:given|received):? {_NUMBER}",
-        rf"{_NUMBER} \+ \d+ >",
-    )
+_PROMPT: Final = (
+    rf"{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text|input)",
+    rf"(?:contains|resulted in|has) {_NUMBER}(?: input)? tokens",
+    rf"(?:prompt is|too long:|request|token count|n_keep) \(?{_NUMBER}\)? ?(?:tokens|exceed|>)",
+    rf"(?:given|received):? {_NUMBER}",
+    rf"{_NUMBER} \+ \d+ >",
 )
 # Go's "context deadline exceeded" is a time-out.
 _OF_TOKENS: Final = (
@@ -104,8 +97,8 @@ def _window(message: str) -> int:
     return named
 
 
-def _first(patterns: tuple[re.Pattern[str], ...], message: str) -> int:
-    found = (pattern.search(message) for pattern in patterns)
+def _first(patterns: tuple[str, ...], message: str) -> int:
+    found = (re.search(pattern, message, re.IGNORECASE) for pattern in patterns)
     return next((_value(match[1]) for match in found if match is not None), 0)
 
 
