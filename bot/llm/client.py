@@ -169,9 +169,9 @@ class ChatCompletions:
         if isinstance(error, ModelEmptyBody):
             # llama-cpp-python sends an empty body if a prompt is too long, which a small one is
             # not, or if its template refuses the system turn.
-            is_untried = request.shape.has_system_turn and not self._shapes.is_known(request.model)
             is_small = request.prompt.tokens <= LAST_RESORT
-            if not is_untried or not (is_small or self._shapes.is_suspected(request.model)):
+            may_guess = self._shapes.may_guess(request.model, likely=is_small)
+            if not request.shape.has_system_turn or not may_guess:
                 return False
             request.shape, request.suspected = request.shape.without_system_turn(), True
             log.info("Retry question %d without a system turn: the answer was empty", question_id)
@@ -196,8 +196,8 @@ class ChatCompletions:
             return False
         request.retries += 1
         # `transformers serve` only says "Internal Server Error" if it takes no system turn.
-        is_likely = request.retries == RETRIES or self._shapes.is_suspected(request.model)
-        if response.status == 500 and is_likely and not self._shapes.is_known(request.model):
+        is_last = request.retries == RETRIES
+        if response.status == 500 and self._shapes.may_guess(request.model, likely=is_last):
             request.shape, request.suspected = request.shape.without_system_turn(), True
         log.info(
             "Retry question %d in %.1f s: %s %s", *(question_id, delay, type(error).__name__, error)

@@ -58,13 +58,12 @@ class RequestShapes:
             self._shapes.pop(model, None)
         return self._shapes.get(model, self._first)
 
-    def is_known(self, model: str) -> bool:
-        """Whether *model* accepted a request before."""
-        return model in self._shapes
+    def may_guess(self, model: str, *, likely: bool) -> bool:
+        """Whether to leave out the system turn of a *model* that has accepted no request.
 
-    def is_suspected(self, model: str) -> bool:
-        """Whether *model* was suspected before."""
-        return model in self._suspected
+        Only if a refusal of that turn is *likely*, or the model was suspected before.
+        """
+        return model not in self._shapes and (likely or model in self._suspected)
 
     def keep(self, model: str, shape: RequestShape, *, suspected: bool) -> None:
         """Keep a *shape* that was accepted.

@@ -34,13 +34,7 @@ from discord.http import Route
 
 from bot.backoff import retry_after
 from bot.transport.pacer import Pacer
-from bot.transport.payload_checks import (
-    corrected_interaction,
-    corrected_message,
-    is_interaction,
-    is_message,
-    is_message_update,
-)
+from bot.transport.payload_checks import CHECKS, corrected_message
 from bot.transport.rate_limit_buckets import StrictBucket
 from bot.transport.websocket import Inflate, KeepAlive, QuickCloseSocket
 
@@ -50,13 +44,6 @@ SLEPT_SECONDS: Final = 30.0  # the longest that discord.py sleeps: max_ratelimit
 GLOBAL_LIMIT_SECONDS: Final = SLEPT_SECONDS + 1
 # Retry-After may be rounded. With this margin discord.py's own sleep ends first.
 GLOBAL_LIMIT_MARGIN_SECONDS: Final = 0.5
-# For some events a check, because discord.py would not notice that a field has the wrong type, and
-# the correction that they need before discord.py can parse them.
-CHECKS: Final = {
-    "MESSAGE_CREATE": (is_message, corrected_message),
-    "MESSAGE_UPDATE": (is_message_update, corrected_message),
-    "INTERACTION_CREATE": (is_interaction, corrected_interaction),
-}
 APPLICATION_WEBHOOK: Final = 3  # Discord: a type of webhook
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 

@@ -24,7 +24,8 @@ def test_each_model_keeps_its_own_shape() -> None:
         other = replace(FIRST, asks_for_usage=False)
         shapes.keep("a", other, suspected=False)
         assert (shapes.of("a"), shapes.of("b")) == (other, FIRST)
-        assert (shapes.is_known("a"), shapes.is_known("b")) == (True, False)
+        may_guess = [shapes.may_guess(model, likely=True) for model in ("a", "b")]
+        assert may_guess == [False, True]
 
     run_virtually(scene())
 
@@ -36,7 +37,7 @@ def test_a_guessed_missing_system_turn_is_tried_again_once() -> None:
         assert shapes.of("a") == bare
         await asyncio.sleep(SUSPECTED_SECONDS)
         assert shapes.of("a") == FIRST
-        assert shapes.is_suspected("a")
+        assert shapes.may_guess("a", likely=False)
         shapes.keep("a", bare, suspected=True)
         await asyncio.sleep(9 * SUSPECTED_SECONDS)
         assert shapes.of("a") == bare, "the second time confirms it"
@@ -46,9 +47,11 @@ def test_a_guessed_missing_system_turn_is_tried_again_once() -> None:
 
 def test_an_accepted_system_turn_ends_the_guess() -> None:
     async def scene() -> None:
-        shapes = RequestShapes("max_tokens")
-        shapes.keep("a", FIRST.without_system_turn(), suspected=True)
+        shapes, bare = RequestShapes("max_tokens"), FIRST.without_system_turn()
+        shapes.keep("a", bare, suspected=True)
         shapes.keep("a", FIRST, suspected=False)
-        assert not shapes.is_suspected("a")
+        shapes.keep("a", bare, suspected=True)
+        await asyncio.sleep(SUSPECTED_SECONDS)
+        assert shapes.of("a") == FIRST, "the suspicion began anew, so nothing confirms it"
 
     run_virtually(scene())
