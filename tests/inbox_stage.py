@@ -68,10 +68,10 @@ class DoublePlaces(InteractionPlaces):
     def channel(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Any:
         return self.dm
 
-    def destination(self, _exchange: Exchange, channel: Any, *parts: Part) -> Destination:
-        return Destination(channel, None, parts)
+    def destination(self, _exchange: Exchange, *parts: Part) -> Destination:
+        return Destination(self.dm, None, parts)
 
-    async def original(self, _channel: Any) -> Original:
+    async def original(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Original:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found

@@ -48,6 +48,7 @@ class World:
         self.state = self.client._connection
         me: Any = user(ME, "ChatBot", bot=True)
         self.state.user = discord.ClientUser(state=self.state, data=me)
+        self.state.application_id = ME
         channel = {"id": str(CHANNEL), "type": 0, "name": "general", "position": 0}
         channel |= {"permission_overwrites": [], "nsfw": False, "parent_id": None}
         data: Any = {

@@ -45,9 +45,7 @@ class InteractionPlaces:
             pressed_on=parts[0] if origin.pressed_id is not None and parts else None,
         )
 
-    def destination(
-        self, exchange: Exchange, channel: InteractionChannel, *parts: Part
-    ) -> Destination:
+    def destination(self, exchange: Exchange, *parts: Part) -> Destination:
         """Return the place of an answer that has these *parts*."""
         place = exchange.conversation
         is_member = self._client.get_guild(place.guild_id or 0) is not None
@@ -55,7 +53,7 @@ class InteractionPlaces:
         # by the token of the press if one person alone sees them.
         has_buttons = bool(place.person_id) or (is_member and self.is_readable(place))
         return Destination(
-            channel,
+            self.channel(exchange, [part.message_id for part in parts]),
             None,
             parts,
             room=None if is_member else 1 + FOLLOW_UPS,
@@ -75,8 +73,9 @@ class InteractionPlaces:
         age_seconds = self._now() - seconds_of(origin.pressed_id or exchange.message_id)
         return bool(origin.token) and age_seconds < LIFE_SECONDS
 
-    async def original(self, channel: InteractionChannel) -> Original:
+    async def original(self, exchange: Exchange, parts: Sequence[int] = ()) -> Original:
         """Fetch the first message of an answer; raises ReplyLost or ReplyDelayed."""
+        channel = self.channel(exchange, parts)
         return await self.call(channel, channel.original)
 
     async def call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:

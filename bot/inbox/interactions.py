@@ -93,8 +93,7 @@ class Interactions:
         origin = replace(origin_of(exchange), token=press.token, pressed_id=press.id)
         pressed = replace(exchange, origin=origin)
         await self._history.set_reply_token(pressed)
-        channel = self._places.channel(pressed, parts)
-        place = self._places.destination(pressed, channel, Part(parts[0], None))
+        place = self._places.destination(pressed, Part(parts[0], None))
         return self._replies.at(pressed, place)
 
     async def _begin(
@@ -120,9 +119,8 @@ class Interactions:
             original = await self._defer(interaction, exchange)
             if not await storing:
                 return None
-            channel = self._places.channel(exchange)
             if original is None:
-                original = await self._places.original(channel)
+                original = await self._places.original(exchange)
         except ReplyLost as error:
             log.warning("Cannot answer question %d: %s", interaction.id, error)
             if await storing:
@@ -130,8 +128,7 @@ class Interactions:
             return None
         exchange = as_shown(exchange, original)
         await self._replies.record_part(exchange, original.id)
-        channel = self._places.channel(exchange)
-        place = self._places.destination(exchange, channel, Part(original.id, ""))
+        place = self._places.destination(exchange, Part(original.id, ""))
         return exchange, self._replies.at(exchange, place)
 
     async def _store(self, exchange: Exchange) -> bool:

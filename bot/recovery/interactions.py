@@ -71,8 +71,7 @@ class UnfinishedInteractions:
         """
         exchange, original = question.exchange, None
         if not exchange.conversation.person_id and not question.complete:
-            channel = self._places.channel(exchange, question.parts)
-            original = await self._places.original(channel)
+            original = await self._places.original(exchange, question.parts)
             exchange = as_shown(exchange, original)
         place = self._begun_place(exchange, question.parts, original)
         return await self._assistant.resume(exchange, self._replies.entering(exchange, place))
@@ -83,7 +82,7 @@ class UnfinishedInteractions:
     ) -> AsyncIterator[Destination]:
         channel = self._places.channel(exchange, part_ids)
         if original is None and not part_ids:
-            original = await self._places.original(channel)
+            original = await self._places.original(exchange)
         texts = {} if original is None else {original.id: original.text}
         if original is not None and original.id not in part_ids:
             await self._replies.record_part(exchange, original.id)
@@ -92,7 +91,7 @@ class UnfinishedInteractions:
             if part_id not in texts:
                 texts[part_id] = await self._places.call(channel, partial(channel.text_of, part_id))
             parts.append(Part(part_id, texts[part_id]))
-        yield self._places.destination(exchange, channel, *parts)
+        yield self._places.destination(exchange, *parts)
 
     async def _finish(self, question: OpenQuestion) -> Delivery:
         """End *question* in its messages, without the model; raises Forgotten or ReplyDelayed."""

@@ -263,8 +263,7 @@ async def test_buttons_are_shown_only_if_they_outlive_the_token(
     channels = Channels(client, stage.history.places, Pacer())
     exchange = an_exchange(1, channel=place.channel_id, origin=TOKEN)
     exchange = replace(exchange, conversation=place)
-    channel: Any = None
-    destination = InteractionPlaces(client, channels).destination(exchange, channel)
+    destination = InteractionPlaces(client, channels).destination(exchange)
     assert destination.room == room
     assert bool(destination.actions) == has_buttons
 
