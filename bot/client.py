@@ -34,9 +34,6 @@ INTERRUPT_SECONDS: Final = 10.0  # for interrupted answers to store what they ha
 STORE_EDITS_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that are not stored yet
 
 
-Background = Callable[[], Coroutine[None, None, None]]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Bot:
     """The parts that handle the events of one client.
@@ -46,7 +43,7 @@ class Bot:
 
     access: Access
     assistant: Assistant
-    background: Sequence[Background]
+    background: Sequence[Callable[[], Coroutine[None, None, None]]]
     catch_up: CatchUp
     claims: Claims
     edits: Edits

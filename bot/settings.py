@@ -71,21 +71,18 @@ REMEDIES: Final = {
 }
 
 
-def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
-    url = url.strip()
-    parts = urlsplit(url)
-    plain = url.isascii() and url.isprintable() and " " not in url
-    if not plain or parts.scheme not in schemes or not parts.hostname or parts.port == 0:
-        raise ValueError
-    return url
+def _url(*schemes: str) -> AfterValidator:
+    """Return the validator of an address that begins with one of *schemes*."""
 
+    def checked(url: str) -> str:
+        url = url.strip()
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and " " not in url
+        if not plain or parts.scheme not in schemes or not parts.hostname or parts.port == 0:
+            raise ValueError
+        return url
 
-def _http_url(url: str) -> str:
-    return _checked_url(url, ("http", "https")).rstrip("/")
-
-
-def _websocket_url(url: str) -> str:
-    return _checked_url(url, ("ws", "wss"))
+    return AfterValidator(checked)
 
 
 def _from_text(read: Callable[[str], object]) -> BeforeValidator:
@@ -145,8 +142,8 @@ def _language(text: str) -> str:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_header_safe)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
+HttpUrl = Annotated[str, _url("http", "https"), AfterValidator(lambda url: url.rstrip("/"))]
+WebSocketUrl = Annotated[str, _url("ws", "wss")]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 
 

@@ -179,7 +179,8 @@ class Chat:
         except (HistoryFailed, SystemPromptTooLong) as error:
             print(error.explain(self._strings), file=sys.stderr)
             code = FAILED
-        _flush_log()
+        for handler in logging.root.handlers:
+            handler.flush()
         return code
 
     async def _ask(self, question: str, label: str) -> int:
@@ -260,11 +261,6 @@ def _set_up() -> None:
     never = logging.CRITICAL + 1
     buffer = MemoryHandler(LOG_RECORDS, flushLevel=never, target=handler, flushOnClose=False)
     logging.root.handlers = [buffer]
-
-
-def _flush_log() -> None:
-    for handler in logging.root.handlers:
-        handler.flush()
 
 
 def _at_keyboard() -> bool:

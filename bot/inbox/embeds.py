@@ -33,10 +33,8 @@ class RecentForwards:
 
     def sent_with(self, message: discord.Message) -> discord.Message | None:
         """Return the forward that *message* comments on, if there is one."""
-        if message.reference is not None:
-            return None
         forward = self._newest.get((message.channel.id, message.author.id))
-        if forward is None:
+        if forward is None or message.reference is not None:
             return None
         seconds = seconds_of(message.id) - seconds_of(forward.id)
         return forward if 0 <= seconds <= FORWARD_SECONDS else None
