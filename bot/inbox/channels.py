@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 
 class Channels:
-    """The channels of messages, and which of them are the bot's own threads."""
+    """The channels of messages. *own_threads* says of known threads whether they are the bot's."""
 
     def __init__(self, client: discord.Client, places: Places, pacer: Pacer) -> None:
         self._client = client
         self._places = places
         self._pacer = pacer
-        self._own_threads = BoundedDict[int, bool](MAX_KNOWN)
+        self.own_threads = BoundedDict[int, bool](MAX_KNOWN)
         self._fetched = BoundedDict[int, Any](MAX_KNOWN)
 
     def known(self, message: discord.Message) -> Any:
@@ -73,7 +73,7 @@ class Channels:
         if addressing.guild_id_of(message) is None:
             return False
         place_id = message.channel.id
-        if place_id not in self._own_threads:
+        if place_id not in self.own_threads:
             channel = self.known(message)
             if channel is not None and not isinstance(channel, discord.Thread):
                 return False
@@ -87,12 +87,8 @@ class Channels:
                 if not isinstance(thread, discord.Thread):  # Perhaps it can be fetched later.
                     return False
                 own = thread.owner_id == addressing.own_id(self._client)
-            self.remember_thread(place_id, own=own)
-        return self._own_threads[place_id]
-
-    def remember_thread(self, thread_id: int, *, own: bool) -> None:
-        """Remember whether a thread is the bot's own."""
-        self._own_threads[thread_id] = own
+            self.own_threads[place_id] = own
+        return self.own_threads[place_id]
 
     async def message(self, channel: Any, message_id: int) -> discord.Message | None:
         """Return a message of *channel*, None if it cannot be fetched."""

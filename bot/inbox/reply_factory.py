@@ -100,7 +100,7 @@ class ReplyFactory:
             if thread is None:
                 await self._history.set_place(exchange.message_id, message.channel.id)
             else:
-                self._channels.remember_thread(thread.id, own=True)
+                self._channels.own_threads[thread.id] = True
                 guild_id = exchange.conversation.guild_id
                 await self._history.places.add_own_thread(thread.id, thread.parent_id, guild_id)
         except HistoryFailed as error:
