@@ -122,7 +122,7 @@ class TerminalReply:
         """Return nothing: printed text cannot be read back."""
         return ""
 
-    async def withdraw(self) -> None:
+    async def delete(self) -> None:
         """Do nothing: printed text cannot be deleted."""
 
     def _print(self, text: str) -> None:

@@ -167,7 +167,7 @@ class DoubleReply:
             self._shown = self._shown.removesuffix(notice)
         return self.text.strip() or self._shown
 
-    async def withdraw(self) -> None:
+    async def delete(self) -> None:
         self._check()
         self.text = ""
 

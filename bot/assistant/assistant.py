@@ -273,7 +273,7 @@ class Assistant:
         reason, action, reply = answer.cancellation.reason, answer.job.action, answer.reply
         if reason is StopReason.FORGOTTEN:
             if not answer.received:  # Otherwise the stored parts say what to delete.
-                await reply.withdraw()
+                await reply.delete()
             return
         if reason is StopReason.INTERRUPTED and action is not ReplyAction.CONTINUE:
             # Leave the question open, so that the next start resumes it.

@@ -75,7 +75,7 @@ class Reply(Protocol):
     async def shown_text(self, without: Sequence[str] = ()) -> str:
         """Return the shown text without notices; raises ReplyLost or ReplyDelayed."""
 
-    async def withdraw(self) -> None:
+    async def delete(self) -> None:
         """Delete the shown messages; raises ReplyLost or ReplyDelayed."""
 
 

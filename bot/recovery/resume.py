@@ -66,7 +66,7 @@ class Resumption:
     async def resume(self) -> None:
         """Pass the open questions to their tasks; raises HistoryFailed."""
         questions = await self._history.open_questions()
-        self._forget_closed(questions)
+        self._reset_closed(questions)
         for question in questions:
             message_id, queue_key = question.exchange.message_id, question.exchange.queue_key
             if self._claims.mark_if_claimed(message_id):
@@ -81,8 +81,8 @@ class Resumption:
             if all(message_id != waiting.exchange.message_id for waiting in queue):
                 queue.append(question)
 
-    def _forget_closed(self, questions: list[OpenQuestion]) -> None:
-        """Forget the failures of questions that are not open any more, and of their queues."""
+    def _reset_closed(self, questions: list[OpenQuestion]) -> None:
+        """Reset the failures of questions that are not open any more, and of their queues."""
         keys = {question.exchange.queue_key for question in questions}
         self._catch_up.backoffs.keep_only({*keys, *Need})
         for message_id in self._failures.keys() - {one.exchange.message_id for one in questions}:

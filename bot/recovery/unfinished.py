@@ -255,7 +255,7 @@ class Unfinished:
                 reply = await self._reply_to_delete(question)
             if reply is not None:
                 async with reply:
-                    await reply.withdraw()
+                    await reply.delete()
         except ReplyDelayed as error:
             log.info("Postpone deleting answer %d: %s", message_id, error)
             return Delivery.DEFERRED

@@ -162,7 +162,7 @@ class DiscordReply:
         messages = await asyncio.shield(self._opening)
         return _without("\n".join(part.text for part in messages.parts if part.text), without)
 
-    async def withdraw(self) -> None:
+    async def delete(self) -> None:
         """Delete all messages of the reply; raises ReplyLost or ReplyDelayed."""
         messages = await self._end_streaming()
         await messages.delete_from(0)

@@ -190,14 +190,14 @@ class Erasure:
         self.mark_pending()
         return forgotten
 
-    async def expire(self, before_id: int) -> None:
+    async def forget_before(self, before_id: int) -> None:
         """Forget the exchanges before *before_id*, except for open ones."""
-        expire = f"""
+        forget = f"""
             UPDATE exchanges SET {_ERASED} WHERE message_id IN
                 (SELECT message_id FROM exchanges WHERE message_id < ? AND author_id <> 0
                     AND NOT {IS_OPEN} LIMIT {ERASE_ROWS})
         """
-        while await self._database.change(expire, before_id):
+        while await self._database.change(forget, before_id):
             self.mark_pending()
 
     async def try_erase(self, max_bytes: int = REWRITE_BYTES) -> str | None:
@@ -252,8 +252,8 @@ class Erasure:
             raise
         return True
 
-    async def prune(self, before_id: int) -> None:
-        """Drop the ids of forgotten exchanges before *before_id*: they cannot arrive again."""
+    async def delete_ids_before(self, before_id: int) -> None:
+        """Delete the ids of forgotten exchanges before *before_id*: they cannot arrive again."""
         await self._database.change_all(
             """
             DELETE FROM parts WHERE message_id IN (SELECT message_id FROM exchanges

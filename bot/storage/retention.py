@@ -76,15 +76,15 @@ class Retention:
             await asyncio.sleep(HOUR_SECONDS)
 
     async def prune(self) -> None:
-        """Forget what is older than the retention period, and drop ids that are old enough.
+        """Forget what is older than the retention period, and delete ids that are old enough.
 
         Raises HistoryFailed.
         """
         if self._retention_seconds:
             oldest = self._now() - self._retention_seconds
-            await self._erasure.expire(snowflake_at(oldest))
-            await self._usage.expire(int(oldest // DAY_SECONDS))
-        await self._erasure.prune(snowflake_at(self._now() - self._keep_seconds))
+            await self._erasure.forget_before(snowflake_at(oldest))
+            await self._usage.delete_before(int(oldest // DAY_SECONDS))
+        await self._erasure.delete_ids_before(snowflake_at(self._now() - self._keep_seconds))
         await self._erasure.rewrite_large_file()
 
 

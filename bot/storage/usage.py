@@ -135,6 +135,6 @@ class UsageStore(Store):
             for day, guild_id, channel_id, model, *used in reversed(rows)
         ]
 
-    async def expire(self, before: int) -> None:
+    async def delete_before(self, day: int) -> None:
         """Delete the usage before a day."""
-        await self._database.change("DELETE FROM usage WHERE day < ?", before)
+        await self._database.change("DELETE FROM usage WHERE day < ?", day)

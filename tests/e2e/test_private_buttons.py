@@ -204,11 +204,11 @@ async def test_forget_me_deletes_a_reply_while_it_is_regenerated(stage: Stage, u
     await shows(stage, interaction, "It goes on")
     await forget(stage, place, person)
 
-    async def withdrawn() -> bool:
+    async def deleted() -> bool:
         sql = "SELECT author_id, unshown, token FROM exchanges WHERE message_id = ?"
         return stage.rows(sql, int(interaction)) == [(0, None, "")]
 
-    await until(withdrawn)
+    await until(deleted)
     deletions = await stage.discord.requests(method="DELETE")
     assert deletions[-1]["path"].endswith("/messages/@original")
     assert deletions[-1]["status"] == 204

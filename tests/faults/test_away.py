@@ -500,11 +500,11 @@ async def test_09_deletion_while_away_removes_answer_in_archived_thread(
     await stage.discord.edit_channel(question["id"], archived=True)
     async with stage.bot():
 
-        async def withdrawn() -> bool:
+        async def deleted() -> bool:
             shown = {one["id"] for one in await stage.messages_in(question["id"])}
             return not shown & {part["id"] for part in parts}
 
-        await until(withdrawn)
+        await until(deleted)
 
 
 def heard_until(stage: Stage, message: Message, seconds: float) -> None:

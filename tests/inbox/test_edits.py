@@ -40,7 +40,7 @@ class Scene:
 
     database: FailingDatabase
     model: DoubleModel = field(default_factory=DoubleModel)
-    withdrawals: int = 0
+    deletions: int = 0
 
     def __post_init__(self) -> None:
         self.history = History(self.database)
@@ -51,7 +51,7 @@ class Scene:
             self.history,
             World().client,
             self.claims,
-            delete_replies=self._withdraw,
+            delete_replies=self._delete_reply,
         )
         self.assistant = an_assistant(
             self.model,
@@ -61,8 +61,8 @@ class Scene:
             refresh=self.edits.refresh,
         )
 
-    def _withdraw(self) -> None:
-        self.withdrawals += 1
+    def _delete_reply(self) -> None:
+        self.deletions += 1
 
     async def edit(self, message_id: int, text: str, *, minute: int = 1, **more: Any) -> None:
         """Let somebody edit a message, so many minutes after it was written; *more*: fields."""
@@ -125,7 +125,7 @@ async def test_deleting_a_question_stops_its_answer_and_erases_it_later(
         scene.database.recover()
     assert await scene.remembered(1) == [True]
     await scene.until_forgotten(1)
-    assert scene.withdrawals == 1
+    assert scene.deletions == 1
 
 
 async def test_a_change_of_an_unstored_question_delays_no_other(scene: Scene) -> None:
@@ -163,7 +163,7 @@ async def test_changes_are_applied_in_order(scene: Scene) -> None:
     await scene.history.erasure.erase()
     assert await scene.remembered(102, 105) == [False] * 2
     assert await scene.history.places.guilds() == {}
-    assert scene.withdrawals == 3
+    assert scene.deletions == 3
 
 
 @pytest.mark.parametrize("unit", range(1, 8))
@@ -180,7 +180,7 @@ async def test_a_deletion_that_fails_halfway_is_completed(scene: Scene, unit: in
         while found is None or found.quoted:
             await scene.edits.deleted([99])
             found = await scene.history.find(2)
-    assert scene.withdrawals == 1
+    assert scene.deletions == 1
     assert await scene.history.question_of(11) is None
 
 

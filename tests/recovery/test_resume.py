@@ -224,7 +224,9 @@ async def test_a_failure_pauses_its_own_queue_only(scene: Scene, outcome: Outcom
     assert scene.unfinished.resumed[2:] == [1, 2]
 
 
-async def test_an_erased_question_is_withdrawn_during_a_pause(scene: Scene) -> None:
+async def test_the_reply_to_a_forgotten_question_is_deleted_even_during_a_pause(
+    scene: Scene,
+) -> None:
     await scene.asked(1, 2)
     scene.unfinished.outcomes[1] = DEFERRED
     await scene.resume()

@@ -478,11 +478,11 @@ async def test_a_bounded_place_reuses_messages_of_a_replaced_text(
     assert [int(one["id"]) for one in await stage.messages()] == shown[:2]
 
 
-async def test_withdrawing_deletes_the_messages_that_are_left(stage: Stage) -> None:
+async def test_deleting_a_reply_deletes_the_messages_that_are_left(stage: Stage) -> None:
     parts = await begun(stage, "Beca", "use")
     await stage.people.delete(stage.asked["channel_id"], str(parts[1].message_id))
     async with stage.reply(over(stage, parts)) as reply:
-        await reply.withdraw()
+        await reply.delete()
     assert await stage.messages() == []
     assert stage.shown == []
 

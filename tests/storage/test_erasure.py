@@ -192,7 +192,7 @@ async def test_closing_erases_the_rest(path: Path, how: str) -> None:
         elif how == "place":
             await erasure.forget_places([1])
         elif how == "age":
-            await erasure.expire(50)
+            await erasure.forget_before(50)
         elif how == "amended":
             await history.amend(an_exchange(1, "other words"))
         else:
@@ -358,7 +358,7 @@ async def test_thousands_of_places_are_erased_in_few_transactions(path: Path) ->
         assert [await history.find(one) for one in (1000, 5000)] == [None, None]
         for one in (1000, 5000):
             await history.mark_reply_deleted(one)
-        await history.erasure.prune(6000)
+        await history.erasure.delete_ids_before(6000)
         assert await database.fetch("SELECT count(*) FROM resets") == [(0,)]
 
 
@@ -368,10 +368,10 @@ async def test_ids_of_erased_exchanges_are_pruned(history: History, path: Path) 
     for message_id in (1, 2):
         await history.mark_shown(message_id)
     await history.erasure.forget(1)
-    await history.erasure.prune(50)
+    await history.erasure.delete_ids_before(50)
     assert await open_ids(history) == [1], "its parts are not deleted yet"
     await history.mark_reply_deleted(1)
-    await history.erasure.prune(50)
+    await history.erasure.delete_ids_before(50)
     assert rows(path, "SELECT message_id FROM exchanges") == [(2,)]
 
 

@@ -429,14 +429,14 @@ async def test_no_statement_scans_a_whole_table(history: History) -> None:
     for by in ("person", "channel", "day"):
         await history.usage.totals_in_guild(7, 5, by)
     await history.usage.rows_of(99, 10)
-    await history.usage.expire(5)
+    await history.usage.delete_before(5)
     await history.erasure.forget(30)
     await history.erasure.forget_person(one.author_id)
-    await history.erasure.expire(10)
+    await history.erasure.forget_before(10)
     await history.erasure.reset(1, 90, "Reset.", person_id=one.author_id)
     await history.erasure.forget_places([1, 2])
     await history.erasure.erase()
-    await history.erasure.prune(10)
+    await history.erasure.delete_ids_before(10)
     places = history.places
     await places.add_guilds({7: 1})
     await places.threads_below(1)

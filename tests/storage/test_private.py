@@ -169,7 +169,7 @@ async def test_every_erasure_includes_private_exchanges(
     elif how == "person":
         await erasure.forget_person(MINA)
     elif how == "age":
-        await erasure.expire(21)
+        await erasure.forget_before(21)
     else:
         await erasure.forget(20)
     assert await seen(history, of(MINA)) == []
@@ -183,7 +183,7 @@ async def test_every_erasure_includes_private_exchanges(
 # The token
 
 
-@pytest.mark.parametrize("how", ["shown", "place gone", "withdrawn"])
+@pytest.mark.parametrize("how", ["shown", "place gone", "deleted"])
 async def test_a_token_is_cleared_when_it_is_no_longer_needed(history: History, how: str) -> None:
     await history.receive(asked(20))
     await history.receive(an_exchange(21))
@@ -234,7 +234,7 @@ async def test_a_command_outside_of_servers_records_no_place(history: History) -
     assert [*await history.places.in_guild(7)] == [3]
 
 
-async def test_a_withdrawn_question_is_open_as_withdrawn(history: History) -> None:
+async def test_a_forgotten_question_is_open_until_its_reply_is_deleted(history: History) -> None:
     await history.receive(asked(20))
     await history.add_part(20, 30)
     await history.erasure.forget_person(MINA)

@@ -83,7 +83,7 @@ async def test_usage_is_erased_with_its_channel_guild_or_age(
         await history.usage.add(tally)
     await history.erasure.reset(CHANNEL, 2**60, "Reset.")
     assert len(await history.usage.rows_of(MINA, 100)) == 4, "a reset is about words"
-    await history.usage.expire(DAY)
+    await history.usage.delete_before(DAY)
     assert {one.day for one in await history.usage.rows_of(MINA, 100)} == {DAY}
     await history.erasure.forget_places([CHANNEL])
     left = {(one.guild_id, one.channel_id) for one in await history.usage.rows_of(MINA, 100)}
