@@ -140,19 +140,16 @@ class Redactor:
 
     def redact(self, message: str) -> str:
         """Return *message* on one line, of bounded length, without private text."""
-        line = self._without_key(message)
-        plain = line.lower()
-        pieces = {plain[at : at + ECHO_LENGTH] for at in range(len(plain) - ECHO_LENGTH + 1)}
-        echoes = any(piece in text for text in self._texts for piece in pieces)
-        return "(left out, as it repeats the conversation)" if echoes else line
-
-    def _without_key(self, message: str) -> str:
         line = " ".join(message.split())
         if self.with_images:
             line = DATA.sub("(data)", line)
         if self._api_key:
             line = line.replace(self._api_key, "(key)")
-        return KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
+        line = KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
+        plain = line.lower()
+        pieces = {plain[at : at + ECHO_LENGTH] for at in range(len(plain) - ECHO_LENGTH + 1)}
+        echoes = any(piece in text for text in self._texts for piece in pieces)
+        return "(left out, as it repeats the conversation)" if echoes else line
 
     @cached_property
     def _texts(self) -> set[str]:

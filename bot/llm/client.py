@@ -50,7 +50,7 @@ LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models
 
 
 @dataclass(slots=True)
-class _Request:
+class _RequestState:
     """One prompt on its way to a model, in one shape after the other until one is accepted.
 
     *suspected* means that the system turn was left out on a guess: the server did not say that it
@@ -108,8 +108,8 @@ class ChatCompletions:
 
         Each request uses one of *attempts*, of which one must be left.
         """
-        deadlines = Deadlines(*self._seconds)
-        request = _Request(prompt, model, self._shapes.of(model), deadlines, self._redactor(prompt))
+        deadlines, redactor = Deadlines(*self._seconds), self._redactor(prompt)
+        request = _RequestState(prompt, model, self._shapes.of(model), deadlines, redactor)
         completion = await self._begin(request, attempts)
         try:
             with failure_noted(attempts.question_id):
@@ -144,7 +144,7 @@ class ChatCompletions:
         key = self._client.api_key
         return Redactor("" if key == NO_KEY else key, prompt)
 
-    async def _begin(self, request: _Request, attempts: AttemptBudget) -> "Completion":
+    async def _begin(self, request: _RequestState, attempts: AttemptBudget) -> "Completion":
         """Return the completion once it begins; retry if a retry may succeed."""
         while True:
             attempts.left -= 1
@@ -164,7 +164,7 @@ class ChatCompletions:
                 self._shapes.keep(request.model, request.shape, suspected=request.suspected)
                 return completion
 
-    async def _adapt(self, request: _Request, error: ModelError, question_id: int) -> bool:
+    async def _adapt(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
         """Change the request or wait, before a retry; False if no retry can succeed."""
         if isinstance(error, ModelEmptyBody):
             # llama-cpp-python sends an empty body if a prompt is too long, which a small one is
@@ -188,7 +188,7 @@ class ChatCompletions:
             return await self._wait(request, error, question_id)
         return False
 
-    async def _wait(self, request: _Request, error: ModelError, question_id: int) -> bool:
+    async def _wait(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
         """Wait before a retry after a passing failure; False if there is no time for one."""
         response = response_of(error)
         delay = response.retry_after or jittered(BACKOFF.seconds(request.retries + 1))
@@ -205,7 +205,7 @@ class ChatCompletions:
         await asyncio.sleep(delay)
         return True
 
-    async def _attempt(self, request: _Request) -> "Completion":
+    async def _attempt(self, request: _RequestState) -> "Completion":
         """Make one request; return its completion once it has begun."""
         from bot.llm.completion import Completion  # noqa: PLC0415
 
@@ -227,7 +227,7 @@ class ChatCompletions:
             raise
         return completion
 
-    async def _post(self, request: _Request, reply_tokens: int) -> httpx2.Response:
+    async def _post(self, request: _RequestState, reply_tokens: int) -> httpx2.Response:
         """Return the response once its headers are read, but not its body."""
         shape, turns = request.shape, request.prompt.turns
         options: dict[str, Any] = {"model": request.model, "stream": True}

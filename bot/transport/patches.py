@@ -22,6 +22,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -125,25 +126,21 @@ def guard_parsers(client: discord.Client) -> None:
 
     READY is not guarded: a connection without its data is of no use.
     """
-
-    def guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
-        def parse_or_skip(data: Any) -> None:
-            try:
-                if event in CHECKS:
-                    is_well_formed, correct = CHECKS[event]
-                    if not is_well_formed(data):
-                        raise MalformedEvent
-                    data = correct(data)
-                parse(data)
-            except Exception as error:  # noqa: BLE001  # the top handler of events
-                log.warning("Skip malformed %s event: %s", event, type(error).__name__)
-
-        return parse_or_skip
-
     parsers = client._connection.parsers
-    parsers.update(
-        {event: guarded(event, parse) for event, parse in parsers.items() if event != "READY"}
-    )
+    for event in parsers.keys() - {"READY"}:
+        parsers[event] = partial(_parse_or_skip, event, parsers[event])
+
+
+def _parse_or_skip(event: str, parse: Callable[[Any], None], data: Any) -> None:
+    try:
+        if event in CHECKS:
+            is_well_formed, correct = CHECKS[event]
+            if not is_well_formed(data):
+                raise MalformedEvent
+            data = correct(data)
+        parse(data)
+    except Exception as error:  # noqa: BLE001  # the top handler of events
+        log.warning("Skip malformed %s event: %s", event, type(error).__name__)
 
 
 def guard_responses(client: discord.Client) -> None:

@@ -69,11 +69,6 @@ def is_message(data: Any) -> bool:
     return _MESSAGE(data)
 
 
-def is_message_update(data: Any) -> bool:
-    """Whether *data* is an update of a message, with any of its fields."""
-    return _MESSAGE_UPDATE(data)
-
-
 _ALWAYS: Final[Fields] = {"id": is_snowflake, "channel_id": is_snowflake}
 # Without one of these discord.py drops the author or the mention.
 _USER: Final[Fields] = {
@@ -103,7 +98,8 @@ _OPTIONAL: Final[Fields] = {
     "referenced_message": _or_none(is_message),
 }
 _MESSAGE: Final = _object({**_ALWAYS, **_POSTED}, _OPTIONAL)
-_MESSAGE_UPDATE: Final = _object(_ALWAYS, {**_POSTED, **_OPTIONAL})
+# An update of a message has any of its fields.
+is_message_update: Final = _object(_ALWAYS, {**_POSTED, **_OPTIONAL})
 _EMBED: Final[Fields] = {
     "title": _is_text,
     "description": _is_text,
