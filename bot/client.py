@@ -36,10 +36,7 @@ STORE_EDITS_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that ar
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Bot:
-    """The parts that handle the events of one client.
-
-    What is in *background* runs until the client closes.
-    """
+    """The parts that handle a client's events; *background* runs until the client closes."""
 
     access: Access
     assistant: Assistant
@@ -56,10 +53,7 @@ class Bot:
 
 
 class ChatClient(discord.Client):
-    """Passes Discord's events to the bot that *build* makes for this client.
-
-    *message_content* says whether the client asks for that intent.
-    """
+    """Passes events to the bot that *build* makes, with the *message_content* intent or without."""
 
     def __init__(
         self, build: Callable[["ChatClient", Pacer], Bot], *, message_content: bool

@@ -15,10 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Connection:
-    """The client of the process, with the bot that *build* makes for it.
-
-    Leaving the block closes the client.
-    """
+    """The client of the process, with the bot that *build* makes; leaving the block closes it."""
 
     def __init__(
         self, build: Callable[[ChatClient, Pacer], Bot], *, token: str, facts: Facts

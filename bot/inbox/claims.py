@@ -31,10 +31,7 @@ class Claim:
 
 
 class Claims:
-    """The claims of all questions that are being handled.
-
-    *released* is called with each claim when its block ends.
-    """
+    """The claims of the questions in hand; *released* is called with each when its block ends."""
 
     def __init__(self, in_flight: InFlight, released: Callable[[Claim], None]) -> None:
         self._in_flight = in_flight

@@ -70,10 +70,7 @@ class Inbox:
             return True
 
     async def admit(self, message: discord.Message) -> Question | None:
-        """Return what *message* asks, with a refusal if it is not answered; None if it is ignored.
-
-        A hint counts against the rate limit like an answer.
-        """
+        """Return what *message* asks, with a refusal if it is refused; None if it is ignored."""
         if message.id in self._unsaved:
             return None
         question = await self._questions.read(message)

@@ -188,10 +188,7 @@ class Questions:
         return words or (self.strings_for(exchange).pasted_question if name == PASTED else name)
 
     def context_loader(self, message: Asked) -> ContextLoader:
-        """Return the loader for the context of *message*: its files and the replies above it.
-
-        It is called when the question reaches the head of its queue.
-        """
+        """Return what loads the files of *message* and the replies above it when it is answered."""
         subject = self._subject_of(message) if isinstance(message, discord.Message) else None
         return partial(self._load_context, message, subject)
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import discord
@@ -32,22 +33,19 @@ class ReplyChain:
 
         What does not come in time is left out; nothing is raised.
         """
-        found = list[str]()
-        return await self._in_time(question.id, self._climb(question, place, found), found)
+        return await self._in_time(question.id, partial(self._climb, question, place))
 
     async def above_again(self, exchange: Exchange) -> ReplyContext:
         """Return the same for a stored question; asks Discord only if it quotes somebody."""
-        found = list[str]()
-        climb = self._climb_again(exchange, found)
-        return await self._in_time(exchange.message_id, climb, found)
+        return await self._in_time(exchange.message_id, partial(self._climb_again, exchange))
 
     async def _in_time(
-        self, question_id: int, climb: Coroutine[None, None, Exchange | None], found: list[str]
+        self, question_id: int, climb: Callable[[list[str]], Awaitable[Exchange | None]]
     ) -> ReplyContext:
-        answer = None
+        answer, found = None, list[str]()
         try:
             async with asyncio.timeout(CHAIN_SECONDS):
-                answer = await climb
+                answer = await climb(found)
         except TimeoutError:
             log.info("Timed out fetching the reply chain of %d", question_id)
         except HistoryFailed as error:

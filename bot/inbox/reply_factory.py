@@ -27,10 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class ReplyFactory:
-    """Makes replies whose places and parts are recorded.
-
-    *max_parts* is the largest number of messages of one reply.
-    """
+    """Makes replies of at most *max_parts* messages, whose places and parts are recorded."""
 
     def __init__(
         self,

@@ -44,10 +44,7 @@ class Unsaved:
             self.answered(exchange.message_id)
 
     async def store(self) -> bool:
-        """Store the unanswered questions, for recovery to resume them. Whether there were any.
-
-        Raises HistoryFailed.
-        """
+        """Store the unanswered questions, to be resumed; whether any. Raises HistoryFailed."""
         waiting = dict(self._unanswered)
         for message_id, exchange in waiting.items():
             await self._history.receive(exchange)
