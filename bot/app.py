@@ -38,7 +38,6 @@ from bot.inbox.in_flight import InFlight
 from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.interactions import Interactions
 from bot.inbox.messages import Inbox
-from bot.inbox.past_images import past_images
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.unsaved import Unsaved
@@ -133,15 +132,6 @@ def build(
     channels = Channels(client, history.places, pacer)
     memory = Memory(history, languages)
     edits = Edits(memory, history, client, claims, delete_replies=catch_up.resume)
-    generator = Generator(
-        model,
-        history,
-        settings.prompts,
-        images=PromptImages(settings.image_turns, partial(past_images, channels, attachments)),
-        describe_place=partial(channel_context, client),
-    )
-    assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
-
     questions = Questions(
         history,
         channels,
@@ -150,6 +140,15 @@ def build(
         languages=languages,
         message_content=client.intents.message_content,
     )
+    generator = Generator(
+        model,
+        history,
+        settings.prompts,
+        images=PromptImages(settings.image_turns, questions.past_images),
+        describe_place=partial(channel_context, client),
+    )
+    assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
+
     unsaved = Unsaved(history)
     replies = ReplyFactory(
         assistant, history, questions, channels, unsaved, pacer, settings.reply_parts

@@ -12,12 +12,7 @@ from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, WHILE_STREAM
 from bot.conversation.snowflakes import seconds_of
 from bot.inbox.channels import Channels, can_read
 from bot.replies.destination import Destination, lost_because
-from bot.replies.interaction_channel import (
-    FOLLOW_UPS,
-    LIFE_SECONDS,
-    InteractionChannel,
-    Original,
-)
+from bot.replies.interaction_channel import FOLLOW_UPS, LIFE_SECONDS, InteractionChannel, Original
 from bot.replies.parts import Part
 
 T = TypeVar("T")

@@ -9,14 +9,9 @@ import discord
 
 from bot.assistant.ports import ContextLoader
 from bot.attachments.reader import PASTED, Attachments, attachments_of
-from bot.conversation.exchange import (
-    Conversation,
-    Exchange,
-    Files,
-    QuestionContext,
-    State,
-)
-from bot.conversation.prompt_markup import without_program_lines
+from bot.conversation.exchange import Conversation, Exchange, Files, QuestionContext, State
+from bot.conversation.images import PendingImage
+from bot.conversation.prompt_markup import IMAGE_LINE, shown_name, without_program_lines
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
@@ -195,6 +190,24 @@ class Questions:
     async def reload_context(self, exchange: Exchange) -> QuestionContext:
         """Load the context of a question that was answered before; its files are stored."""
         return QuestionContext(reply_context=await self._chain.above_again(exchange))
+
+    async def past_images(self, exchange: Exchange) -> Sequence[PendingImage]:
+        """Return the images of an earlier question that still exist, those that it quotes first.
+
+        Their messages are fetched again, because the addresses of files expire.
+        """
+        place, images = exchange.conversation, list[PendingImage]()
+        stored = ((exchange.quoted_id, exchange.quoted), (exchange.message_id, exchange.files))
+        for message_id, text in stored:
+            names = set(IMAGE_LINE.findall(text))
+            if message_id is None or not names:
+                continue
+            channel = self._channels.at(place.channel_id, place.guild_id)
+            message = await self._channels.message(channel, message_id)
+            attached = attachments_of(message) if message is not None else []
+            named = (one for one in attached if shown_name(one.filename) in names)
+            images += map(self._attachments.pending_image, named)
+        return images
 
     async def load_files(
         self, files: Sequence[discord.Attachment], exchange: Exchange
