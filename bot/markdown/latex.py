@@ -177,9 +177,9 @@ class _Reader:
             if mark == "'":
                 above += "′"
             elif mark == "^":
-                above += superscript(self._tight_argument())
+                above += superscript(self._argument(is_tight=True))
             else:
-                below += subscript(self._tight_argument())
+                below += subscript(self._argument(is_tight=True))
         if not below and not above:
             return atoms
         primes = above.count("′")
@@ -190,8 +190,11 @@ class _Reader:
         kind = _Kind.ORDINARY if base.kind is _Kind.FRACTION else base.kind
         return [*atoms, _Atom(text + below + above, kind)]
 
-    def _argument(self) -> list[_Atom]:
+    def _argument(self, *, is_tight: bool = False) -> str:
         """Return the argument of a command or script: a group, a command or one character."""
+        return _joined(self._argument_atoms(), is_tight=is_tight)
+
+    def _argument_atoms(self) -> list[_Atom]:
         self._skip_space()
         if self._peek() in {"", "}", "^", "_", "&"}:
             raise _Unsupported
@@ -199,9 +202,6 @@ class _Reader:
             return self._atoms()
         self._at += 1
         return self.until("}")
-
-    def _tight_argument(self) -> str:
-        return _joined(self._argument(), is_tight=True)
 
     def _command(self) -> list[_Atom]:
         self._depth += 1
@@ -223,11 +223,11 @@ class _Reader:
             return []
         if name in _CONSTRUCTS:
             return [_CONSTRUCTS[name](self)]
-        return [_Atom(_styled(name, self._tight_argument()), _Kind.ORDINARY)]
+        return [_Atom(_styled(name, self._argument(is_tight=True)), _Kind.ORDINARY)]
 
     def _fraction(self) -> _Atom:
-        above = _joined(self._argument())
-        below = _joined(self._argument())
+        above = self._argument()
+        below = self._argument()
         if re.search(r"[ /]", _without_brackets(above)):
             above = _bracketed(above)
         return _Atom(f"{above}/{_as_factor(below)}", _Kind.FRACTION)
@@ -239,14 +239,10 @@ class _Reader:
             degree = _joined(self.until("]"), is_tight=True)
         roots = {"": "√", "2": "√", "3": "∛", "4": "∜"}
         sign = roots.get(degree) or f"{superscript(degree)}√"
-        return _Atom(sign + _as_factor(_joined(self._argument())), _Kind.ORDINARY)
-
-    def _binomial(self) -> _Atom:
-        above, below = _joined(self._argument()), _joined(self._argument())
-        return _Atom(f"C({above}, {below})", _Kind.ORDINARY)
+        return _Atom(sign + _as_factor(self._argument()), _Kind.ORDINARY)
 
     def _negated(self) -> _Atom:
-        [first, *_] = self._argument() or [_Atom("", _Kind.ORDINARY)]
+        [first, *_] = self._argument_atoms() or [_Atom("", _Kind.ORDINARY)]
         if len(first.text) != 1:
             raise _Unsupported
         return _Atom(unicodedata.normalize("NFC", first.text + "\u0338"), first.kind)
@@ -283,13 +279,16 @@ class _Reader:
 
 _CONSTRUCTS: Final[dict[str, Callable[[_Reader], _Atom]]] = {
     **dict.fromkeys(("frac", "dfrac", "tfrac", "cfrac"), _Reader._fraction),
-    **dict.fromkeys(("binom", "dbinom", "tbinom"), _Reader._binomial),
+    **dict.fromkeys(
+        ("binom", "dbinom", "tbinom"),
+        lambda reader: _Atom(f"C({reader._argument()}, {reader._argument()})", _Kind.ORDINARY),
+    ),
     **dict.fromkeys(symbols.TEXTS, lambda reader: _Atom(reader._verbatim(), _Kind.NAME)),
     "sqrt": _Reader._root,
     "not": _Reader._negated,
     "left": lambda reader: reader._delimiter(_Kind.OPENING),
     "right": lambda reader: reader._delimiter(_Kind.CLOSING),
-    "pmod": lambda reader: _Atom(f" (mod {_joined(reader._argument())})", _Kind.CLOSING),
+    "pmod": lambda reader: _Atom(f" (mod {reader._argument()})", _Kind.CLOSING),
     "tag": lambda reader: _Atom(f"\u2003({reader._verbatim()})", _Kind.CLOSING),
 }
 
