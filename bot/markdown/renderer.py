@@ -37,7 +37,15 @@ from bot.markdown.inline import (
     rendered,
 )
 from bot.markdown.masked_links import WORD_JOINER, CodeTracker, break_entering_links, break_links
-from bot.markdown.syntax import FENCE, MARGIN, MARKER, SMALL_PRINT
+from bot.markdown.syntax import (
+    FENCE,
+    MARGIN,
+    MARKER,
+    OPENING_FENCE,
+    SMALL_PRINT,
+    closing_fence,
+    continued_margin,
+)
 from bot.markdown.tables import Table, alignments, cells
 
 # Characters; Discord: a message. A longer line is no heading, rule, fence or row.
@@ -50,10 +58,7 @@ TICKED_BOX: Final = "☑"
 ZERO_WIDTH_SPACE: Final = "\u200b"
 
 _QUOTE_PATTERN: Final = r"[ \t]*+(?:>[ \t]*+)*+"
-_QUOTE: Final = re.compile(_QUOTE_PATTERN)
 _MARGIN: Final = re.compile(MARGIN)
-_FENCE: Final = re.compile(rf"{MARGIN}(`{{3,}}(?=[^`]*$)|~{{3,}})")
-_CLOSING: Final = re.compile(r"([> \t]*+)(`+|~+)([ \t\r]*)")
 _CLOSING_PREFIX: Final = re.compile(r"[> \t]*+(?:`*|~*)[ \t\r]*")
 # A run that Discord takes for a fence in the middle of a line.
 _INLINE_FENCE: Final = Construct(
@@ -81,7 +86,7 @@ _DELIMITER_PREFIX: Final = re.compile(rf"{_QUOTE_PATTERN}(?:\|[ \t]*)?(?::?-[-:|
 # The line under a heading of two lines; the heading has been passed on as prose by then.
 _UNDERLINE: Final = re.compile(rf"({_QUOTE_PATTERN})={{3,}}[ \t\r]*")
 _UNDERLINE_PREFIX: Final = re.compile(rf"{_QUOTE_PATTERN}=*[ \t\r]*")
-_HEADER: Final = re.compile(rf"({MARGIN})\|(?!\|)")
+_HEADER: Final = re.compile(rf"{MARGIN}\|(?!\|)")
 # A header without an outer pipe. Its first cell has at most three words, so that prose is kept back
 # no longer than that. The first line is not kept back at all, because people wait for it.
 _CELL: Final = r"[^\s|;!?。、]{1,20}(?:[ \t]+[^\s|;!?。、]{1,20}){0,2}[ \t]*"
@@ -178,7 +183,7 @@ class Renderer:
             line = _line(buffer, at, _CLOSING_PREFIX)
             if line is not None and (closing := fence.closing(line)) is not None:
                 self._fence = None
-                return self._within_line(Token(at + len(line), closing), "")
+                return self._within_line(Token(at + len(line), closing), "", None)
         token = self._code_token(buffer, at, fence)
         self._begins_line = buffer.text[token.end - 1] == "\n"
         fence.take(token.shown)
@@ -188,11 +193,10 @@ class Renderer:
         if buffer.text[at] != "`":
             return self._code_token(buffer, at, fence)
         run = fence.run
-        end = at + len(run)
-        found = buffer.text[at:end]
+        found = buffer.text[at : at + len(run)]
         if found == run:
             self._fence = None
-            return Token(end, run)
+            return Token(at + len(run), run)
         if run.startswith(found) and not buffer.is_whole:
             raise NeedMore
         return Token(at + 1, "`")
@@ -228,15 +232,14 @@ class Renderer:
 
     def _block(self, buffer: Buffer, at: int, line: str) -> Token | None:
         end = at + len(line)
-        if fence := _FENCE.match(line):
-            self._fence = _Fence(
-                fence[1], is_inline=False, is_distrusted=self._code_tracker.enter_block()
-            )
+        if fence := OPENING_FENCE.match(line):
+            is_distrusted = self._code_tracker.enter_block()
+            self._fence = _Fence(fence[2], is_inline=False, is_distrusted=is_distrusted)
             self._begins_line = False
-            info = line[fence.end() :].replace("`", "").replace("](", f"]{WORD_JOINER}(")
-            return Token(end, line[: fence.start(1)] + FENCE + info)
+            info = fence[3].replace("`", "").replace("](", f"]{WORD_JOINER}(")
+            return Token(end, fence[1] + FENCE + info)
         if heading := _DEEP_HEADING.match(line):
-            text = " ".join(rendered(_title(line[heading.end() :]), MARKED).split("\n"))
+            text = rendered(_title(line[heading.end() :]), MARKED).replace("\n", " ")
             bold = emphasised("**", text)
             self._code_tracker.follow(bold)
             return self._marked(Token(end, heading[1] + bold), "")
@@ -249,10 +252,10 @@ class Renderer:
             table.first_margin = table.margin[len(shown) :]
             return self._open_table(buffer, end, table)
         is_open = self._above is not None and _OPEN_HEADER.match(line)
-        if not (is_open or _HEADER.match(line)) or (under := _line_under(buffer, end)) is None:
+        if not (is_open or _HEADER.match(line)) or not buffer.char(end):
             return None
-        table = _table(shown + line, under)
-        if table is None:
+        under = _line(buffer, end + 1, _DELIMITER_PREFIX)
+        if under is None or (table := _table(shown + line, under)) is None:
             return None
         table.first_margin = table.first_margin[len(shown) :]
         return self._open_table(buffer, end + 1 + len(under), table)
@@ -276,21 +279,16 @@ class Renderer:
         margin = _MARGIN.match(text, at, limit)
         assert margin is not None
         line = f"{self._line or ''}{margin[0]}"[-LINE_LENGTH:]
-        token = self._within_line(Token(margin.end(), margin[0]), line)
-        self._line = line
-        return token
+        return self._within_line(Token(margin.end(), margin[0]), line, line)
 
     def _marked(self, token: Token, margin: str) -> Token:
-        """Continue with the prose that *token* began."""
-        self._within_line(token, margin)
-        self._line = token.shown
-        return token
+        return self._within_line(token, margin, token.shown)
 
-    def _within_line(self, token: Token, margin: str) -> Token:
-        """Continue within the line that *token* began."""
-        self._inline.begin_line(_blank(margin))
+    def _within_line(self, token: Token, margin: str, line: str | None) -> Token:
+        """Continue within the line that *token* began; *line* is what it shows so far."""
+        self._inline.begin_line(continued_margin(margin))
         self._begins_line = self._is_omitted = False
-        self._line = None
+        self._line = line
         return token
 
     def _prose(self, buffer: Buffer, at: int) -> Token:
@@ -345,11 +343,10 @@ class Renderer:
         return Token(end + table.ends_line, "")
 
     def _row(self, buffer: Buffer, at: int, table: Table) -> Token:
-        line = None
-        if not _NO_ROW.match(buffer.text, at, at + LINE_LENGTH):
-            line = _line(buffer, at, _ROW_PREFIX)
+        is_row = not _NO_ROW.match(buffer.text, at, at + LINE_LENGTH)
+        line = _line(buffer, at, _ROW_PREFIX) if is_row else None
         row = None if line is None else _ROW.match(line)
-        if line is None or row is None or _NO_ROW.match(line) or not table.takes(row[1]):
+        if line is None or row is None or not table.takes(row[1]):
             self._table = None
             self._begins_line = True
             return Token(at, self._closed(table))
@@ -366,15 +363,14 @@ class Renderer:
         if not shown.startswith(table.first_margin + FENCE):
             self._code_tracker.follow(shown)
             return shown
-        return (
-            break_links(shown) if self._code_tracker.enter_block() else break_entering_links(shown)
-        )
+        is_distrusted = self._code_tracker.enter_block()
+        return break_links(shown) if is_distrusted else break_entering_links(shown)
 
 
 @dataclass(slots=True)
 class _Fence:
     run: str
-    is_inline: bool  # opened within a line, and break_entering_links by the same run anywhere
+    is_inline: bool  # opened within a line, and closed by the same run anywhere
     is_distrusted: bool  # Discord may not take it for code.
     has_code: bool = False
     in_brackets: bool = False
@@ -387,8 +383,8 @@ class _Fence:
 
     def closing(self, line: str) -> str | None:
         """Return how *line* is shown if it closes the block, None if it does not."""
-        match = _CLOSING.fullmatch(line)
-        if match is None or not match[2].startswith(self.run):
+        match = closing_fence(line, self.run)
+        if match is None:
             return None
         shown = f"{match[1]}{FENCE}{match[3]}"
         # Discord extends a block without code up to the next fence.
@@ -410,30 +406,16 @@ def _line(buffer: Buffer, at: int, *prefixes: re.Pattern[str]) -> str | None:
     return buffer.line(at, LINE_LENGTH)
 
 
-def _line_under(buffer: Buffer, end: int) -> str | None:
-    """Return the line after the one that ends at *end* if it may be a delimiter."""
-    if end >= len(buffer.text):
-        buffer.char(end)
-        return None
-    return _line(buffer, end + 1, _DELIMITER_PREFIX)
-
-
 def _table(header: str, delimiter: str) -> Table | None:
     """Return the table that two lines begin, None if they begin none."""
-    margin, quote = _MARGIN.match(header), _QUOTE.match(delimiter)
+    margin = _MARGIN.match(header)
     assert margin is not None
-    assert quote is not None
-    sides = alignments(delimiter[quote.end() :])
+    sides = alignments(delimiter.lstrip("> \t"))
     titles = cells(header[margin.end() :], len(sides) if sides else None)
     if sides is None or len(titles) != len(sides):
         return None
-    table = Table(titles, sides, margin[0], _blank(margin[0]))
-    return table if table.takes(quote[0]) else None
-
-
-def _blank(margin: str) -> str:
-    """Return what the next lines begin with if the first one begins with *margin*."""
-    return re.sub(r"[^\s>]", " ", margin)
+    table = Table(titles, sides, margin[0], continued_margin(margin[0]))
+    return table if table.takes(delimiter) else None
 
 
 def _title(text: str) -> str:

@@ -31,7 +31,14 @@ from operator import add
 from typing import TYPE_CHECKING, Final
 
 from bot.markdown.characters import is_boundary, last_boundary, shows_anything, utf16_units
-from bot.markdown.syntax import FENCE, MARGIN, MARKER, closes_fence
+from bot.markdown.syntax import (
+    FENCE,
+    MARGIN,
+    MARKER,
+    OPENING_FENCE,
+    closing_fence,
+    continued_margin,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +53,6 @@ MINIMUM_LIMIT: Final = 16
 # delimiter, indentation? A streamed reply lags behind by so much when a part is full.
 LOOKAHEAD: Final = 64
 
-_OPENING: Final = re.compile(rf"({MARGIN})(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
 _OPENING_PREFIX: Final = re.compile(rf"{MARGIN}(?:`{{1,2}}|`{{3,}}[^`]*|~{{1,2}}|~{{3,}}.*)$")
 # Text that Discord takes for the beginning of a code block in the middle of a line.
 _DISCORD_OPENING: Final = re.compile(r"```[\w+#.-]*\r?\n")
@@ -56,7 +62,6 @@ _ITEM: Final = re.compile(rf"\s*{MARKER}\s+\S")
 _BLOCK_BEGINNING: Final = re.compile(
     rf"(?:#{{1,6}}|-#|{MARKER})\s|>|\|(?!\|)|`{{3,}}[^`\n]*$|~{{3,}}", re.MULTILINE
 )
-_NOT_SPACE: Final = re.compile(r"\S")
 _LINE_MARKER: Final = re.compile(rf"{MARGIN}(?:\[[ xX]\]\s+)?")
 
 # Scripts written without spaces may be cut between any two characters, except beside these.
@@ -94,7 +99,6 @@ def split(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     opened again, with its language, in the next. Apart from these fences, the parts are slices of
     *text* that leave out nothing but white space around them. A fence that is open at the end of
     *text* is closed.
-    Raises ValueError if *limit* is less than MINIMUM_LIMIT.
     """
     splitter = Splitter(limit)
     splitter.write(text)
@@ -109,17 +113,15 @@ def beginning(text: str, limit: int) -> str:
     """
     at = _units_before(text)
     best: tuple[int, str] = 0, ""
-    fence: _Fence | None = None
-    has_code = False
+    scan = _Scan(None)
     for start, end in _lines(text):
-        line = text[start:end]
-        before, fence = fence, _fence_after(fence, line)
-        has_code = fence is not None and before is not None and (has_code or bool(line.strip()))
-        closing = "" if fence is None else f"\n{fence.closing}"
+        before, after = scan.fence, _fence_after(scan.fence, text[start:end])
+        scan.take(text[start:end], after)
+        closing = f"\n{after.closing}" if after else ""
         cuts: list[int] = []
-        if before is None and fence is None:
+        if before is None and after is None:
             cuts = _word_ends(text, start, end)
-        if end < len(text) and (fence is None or has_code):
+        if end < len(text) and not scan.is_empty:
             cuts.append(end)
         for cut in cuts:
             if at[cut] + utf16_units(closing) <= limit:
@@ -151,25 +153,19 @@ class Splitter:
             raise ValueError(f"limit must be at least {MINIMUM_LIMIT}, not {limit}")
         self._limit = limit
         self._window = limit + LOOKAHEAD
-        self._sealed: list[str] = []
+        self.sealed: list[str] = []  # the first parts, which never change again
         self._whole: list[str] = []  # for each sealed part, the text that it was cut from
         self._fence: _Fence | None = None
         self._unsealed: list[str] = []
-        self._length = 0
-        self._enough = self._window
-        self._awaits_line_end = False
+        self._length = 0  # of the unsealed text
+        self._enough = self._window  # A text of this length seals a part.
 
     def write(self, delta: str) -> None:
         """Append *delta*, and seal each part that can no longer change."""
         self._unsealed.append(delta)
         self._length += len(delta)
-        if self._length >= self._enough or (self._awaits_line_end and "\n" in delta):
+        if self._length >= self._enough or ("\n" in delta and self._enough > self._window):
             self._seal(final=False)
-
-    @property
-    def sealed(self) -> Sequence[str]:
-        """The first parts, which never change again."""
-        return self._sealed
 
     @property
     def open_part(self) -> str:
@@ -179,12 +175,12 @@ class Splitter:
         to seal the part. Costs one pass over at most two parts of text.
         """
         text = _without_open_end(self._open_text(), self._fence)
-        cut = self._next_cut(text, 0, final=True)
-        return "" if cut is None else _rendered(text, 0, cut, self._fence)
+        cut = self._next_cut(text, final=True)
+        return "" if cut is None else _rendered(text, cut, self._fence)
 
     def beginning_of(self, number: int, limit: int) -> str:
         """Return the `beginning` of the text of a part, sealed or open."""
-        if number < len(self._sealed):
+        if number < len(self.sealed):
             return beginning(self._whole[number], limit)
         text = _without_open_end(self._open_text(), self._fence)
         return beginning(_reopened(self._fence, text), limit)
@@ -192,53 +188,42 @@ class Splitter:
     def finish(self) -> list[str]:
         """Seal the rest and return all parts; nothing can be written afterwards."""
         self._seal(final=True)
-        return list(self._sealed)
+        return self.sealed
 
     def _open_text(self) -> str:
         text = "".join(self._unsealed)
         if self._fence is None:
             text = text.lstrip()
-        self._unsealed = [text]
-        self._length = len(text)
+        self._unsealed, self._length = [text], len(text)
         return text
 
     def _seal(self, *, final: bool) -> None:
-        text = self._open_text()
-        start = 0
         self._enough = self._window
-        self._awaits_line_end = False
-        while start < len(text) and (final or len(text) - start >= self._window):
-            cut = self._next_cut(text, start, final=final)
+        while (text := self._open_text()) and (final or len(text) >= self._window):
+            cut = self._next_cut(text, final=final)
             if cut is None:
                 break
-            part = _rendered(text, start, cut, self._fence)
+            part = _rendered(text, cut, self._fence)
             if part:
-                self._sealed.append(part)
-                window = text[start : start + self._window]
-                self._whole.append(_reopened(self._fence, window))
-            start += cut.resume
+                self.sealed.append(part)
+                self._whole.append(_reopened(self._fence, text[: self._window]))
+            self._unsealed = [text[cut.resume :]]
             self._fence = cut.fence and cut.fence.fitted(self._limit)
-            if cut.fence is None:
-                start = _skip_space(text, start)
-        self._unsealed = [text[start:]]
-        self._length = len(text) - start
 
-    def _next_cut(self, text: str, start: int, *, final: bool) -> _Cut | None:
-        """Return where the part that begins at *start* ends, or None if that needs more text."""
-        window = text[start : start + self._window]
-        cut, divided = _Page(window, self._limit, self._fence).cut()
+    def _next_cut(self, text: str, *, final: bool) -> _Cut | None:
+        """Return where the first part of *text* ends, or None if that needs more text."""
+        cut, divided = _Page(text[: self._window], self._limit, self._fence).cut()
         if divided is None:
             return cut
-        longest = divided.start + self._limit + LOOKAHEAD
-        end = text.find("\n", start + divided.start, start + longest)
+        longest = divided.start + self._window
+        end = text.find("\n", divided.start, longest)
         if end < 0:
-            if len(text) - start < longest and not final:
+            if len(text) < longest and not final:
                 self._enough = longest
-                self._awaits_line_end = True
                 return None
-            end = min(len(text), start + longest)
+            end = min(len(text), longest)
         for whole in divided.cuts_before:
-            row = text[start + whole.resume : end]
+            row = text[whole.resume : end]
             if utf16_units(_framed(row, whole.fence, divided.closing, self._limit)) <= self._limit:
                 return whole
         return cut
@@ -275,9 +260,6 @@ class _Fence:
     @property
     def closing(self) -> str:
         return self.margin + self.run
-
-    def is_closed_by(self, line: str) -> bool:
-        return closes_fence(line, self.run)
 
     def fitted(self, limit: int) -> _Fence:
         """Return this fence, shortened until it leaves room for code in a part."""
@@ -324,42 +306,46 @@ class _Scan:
         self._announces = False
         self._in_table = False
 
-    def rank(self, line: str) -> _Rank:
-        """Rank a cut before *line*."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether the part ends in a block of code that has no code yet."""
+        return self.fence is not None and not self._has_code
+
+    def rank(self, line: str, after: _Fence | None) -> _Rank:
+        """Rank a cut before *line*, after which the fence *after* is open."""
         if self.fence is not None:
-            return self._rank_in_code(self.fence, line)
+            return self._rank_in_code(self.fence, after)
         if self._announces or (_is_rule(line) and not self._blank):
             return _Rank.LEAD
         if self._ticks % 2:
             return _Rank.UNEVEN
         if line[0] in " \t":
             return _Rank.NESTED if _ITEM.match(line) else _Rank.INNER
-        if self._after_paragraph or _HEADING.match(line) or _opened_by(line):
+        if self._after_paragraph or _HEADING.match(line) or after is not None:
             return _Rank.PARAGRAPH
         return _Rank.LINE
 
-    def _rank_in_code(self, fence: _Fence, line: str) -> _Rank:
-        if not self._has_code or fence.is_closed_by(line):
+    def _rank_in_code(self, fence: _Fence, after: _Fence | None) -> _Rank:
+        if self.is_empty or after is None:
             return _Rank.EMPTY
         if (self._ticks + fence.closing.count(FENCE)) % 2:
             return _Rank.UNEVEN
         return _Rank.NESTED if self._blank else _Rank.INNER
 
-    def is_row(self, line: str) -> bool:
+    def is_row(self, line: str, after: _Fence | None) -> bool:
         """Whether *line* is a list item, a table row or a line of code."""
         if self.fence is not None:
-            return not self.fence.is_closed_by(line)
+            return after is not None
         return bool(
             _ITEM.match(line) or line.lstrip().startswith("|") or (self._in_table and "|" in line)
         )
 
-    def take(self, line: str) -> None:
-        before = self.fence
-        self.fence = _fence_after(before, line)
+    def take(self, line: str, after: _Fence | None) -> None:
+        before, self.fence = self.fence, after
         self._ticks += line.count(FENCE)
         self._blank = not line.strip()
-        self._after_paragraph = self._blank or (before is not None and self.fence is None)
-        if self.fence is not None:
+        self._after_paragraph = self._blank or (before is not None and after is None)
+        if after is not None:
             self._has_code = before is not None and (self._has_code or not self._blank)
         elif not self._blank:
             is_delimiter = _is_rule(line) and "|" in line
@@ -372,7 +358,6 @@ class _Page:
 
     def __init__(self, text: str, limit: int, fence: _Fence | None) -> None:
         self._text = text
-        self._limit = limit
         self._fence = fence
         self._at = _units_before(text)
         self._room = limit - (utf16_units(fence.opening) + 1 if fence else 0)
@@ -382,25 +367,26 @@ class _Page:
         scan = _Scan(self._fence)
         cuts: list[_Cut] = []
         shown = 0
+        closing = ""
         for start, end in _lines(self._text):
             line = self._text[start:end]
-            before = scan.fence
+            before, after = scan.fence, _fence_after(scan.fence, line)
+            closing = after.closing if after else ""
             is_blank = not line.strip()
             if start and before is not None:
-                cuts.append(_Cut(scan.rank(line), start, start, before.closing, before))
+                cuts.append(_Cut(scan.rank(line, after), start, start, before.closing, before))
             elif start and not is_blank:
-                cuts.append(_Cut(scan.rank(line), shown, start))
-            is_row = scan.is_row(line)
-            scan.take(line)
-            if scan.fence is not None or before is not None or not is_blank:
-                shown = end if scan.fence else start + len(line.rstrip())
-                closing = scan.fence.closing if scan.fence else ""
+                cuts.append(_Cut(scan.rank(line, after), shown, start))
+            if after is not None or before is not None or not is_blank:
+                shown = end if after else start + len(line.rstrip())
                 if not self._fits(shown, closing):
-                    best = self._best([*cuts, *self._line_cuts(start, end, before, scan.fence)])
-                    if start and is_row and best.resume > start:
-                        return best, _DividedRow(start, closing, _whole_row_cuts(cuts))
+                    best = self._best([*cuts, *self._line_cuts(start, end, before, after)])
+                    if start and best.resume > start and scan.is_row(line, after):
+                        good = [cut for cut in cuts if cut.rank < _Rank.LEAD][-1:]
+                        last = [cut for cut in cuts[-1:] if cut.rank < _Rank.EMPTY]
+                        return best, _DividedRow(start, closing, good + last)
                     return best, None
-        closing = scan.fence.closing if scan.fence else ""
+            scan.take(line, after)
         return _Cut(_Rank.PARAGRAPH, shown, len(self._text), closing), None
 
     def _fits(self, end: int, closing: str) -> bool:
@@ -437,26 +423,25 @@ class _Page:
         # Beside a run of backticks another fence may have to be closed, which may not fit. A
         # cluster that is longer than a part is divided.
         for index in (self._beside_run(start, whole, before), whole, last):
-            cut = self._cut_in_line(_Rank.CLUSTER, start, index, before)
+            cut = self._cut_in_line(_Rank.CLUSTER, start, index, index, before)
             if index > start and self._fits(index, cut.closing):
                 yield cut
                 return
 
     def _cut_in_line(
-        self, rank: _Rank, start: int, index: int, before: _Fence | None, resume: int | None = None
+        self, rank: _Rank, start: int, shown: int, resume: int, before: _Fence | None
     ) -> _Cut:
-        resume = index if resume is None else resume
-        fence = _fence_after(before, self._text[start:index])
+        fence = _fence_after(before, self._text[start:shown])
         if fence is None:
-            return _Cut(rank, index, resume)
+            return _Cut(rank, shown, resume)
         if before is not None:
-            return _Cut(rank, index, resume, fence.closing, fence)
+            return _Cut(rank, shown, resume, fence.closing, fence)
         # An opening line is cut: the rest of the line is code now, if it was a fence at all.
         line_end = self._text.find("\n", start)
         whole = _opened_by(self._text[start : line_end if line_end >= 0 else None])
         is_fence = whole is not None and whole.run == fence.run
         reopened = replace(fence, info="") if is_fence else None
-        return _Cut(rank, index, resume, fence.closing, reopened)
+        return _Cut(rank, shown, resume, fence.closing, reopened)
 
     def _last_fitting(self, start: int, end: int, before: _Fence | None) -> int:
         """Return the last index up to *end* that fits with the closing fence needed there."""
@@ -485,11 +470,12 @@ class _Page:
         breaks = _BREAK_IN_CODE.finditer(self._text, self._middle(start), last)
         for match in reversed(list(breaks)):
             index = match.end()
-            if not is_boundary(self._text, index) or fence.is_closed_by(self._text[index:end]):
+            rest = self._text[index:end]
+            if not is_boundary(self._text, index) or closing_fence(rest, fence.run):
                 continue
             # A longer part may fit although this one does not: if it ends the code by itself.
             if self._fits(index, fence.closing):
-                yield self._cut_in_line(_Rank.WORD, start, index, fence)
+                yield self._cut_in_line(_Rank.WORD, start, index, index, fence)
                 return
 
     def _word_cuts(self, start: int, last: int, end: int) -> Iterator[_Cut]:
@@ -519,7 +505,7 @@ class _Page:
                 rank = _Rank.WORD
             if rank in found:
                 continue
-            cut = self._cut_in_line(rank, start, shown, None, resume)
+            cut = self._cut_in_line(rank, start, shown, resume, None)
             if self._fits(shown, cut.closing):
                 found.add(rank)
                 yield cut
@@ -539,14 +525,6 @@ class _Page:
         ]
 
 
-def _whole_row_cuts(cuts: list[_Cut]) -> list[_Cut]:
-    """Return those of *cuts*, all before a row, that are good enough to leave it whole."""
-    kept = [cut for cut in cuts if cut.rank < _Rank.LEAD][-1:]
-    if kept == cuts[-1:] or cuts[-1].rank == _Rank.EMPTY:
-        return kept
-    return [*kept, cuts[-1]]
-
-
 def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
     """Return the part that begins with *row*, with the fences around it."""
     if reopened is None:
@@ -554,9 +532,9 @@ def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
     return f"{reopened.fitted(limit).opening}\n{row}\n{closing}"
 
 
-def _rendered(text: str, start: int, cut: _Cut, fence: _Fence | None) -> str:
-    """Return the part from *start* up to *cut*, "" if nothing of it is visible."""
-    shown = text[start : start + cut.shown]
+def _rendered(text: str, cut: _Cut, fence: _Fence | None) -> str:
+    """Return the part of *text* up to *cut*, "" if nothing of it is visible."""
+    shown = text[: cut.shown]
     if cut.fence is None and not shows_anything(shown):
         return ""
     if not cut.closing:
@@ -571,40 +549,35 @@ def _reopened(fence: _Fence | None, text: str) -> str:
 
 def _without_open_end(text: str, fence: _Fence | None) -> str:
     """Return *text* without an end that may become a fence, or opens a fence without code."""
-    hidden: int | None = None if fence is None else 0
+    opened = 0  # where the block of code begins that is open
+    has_code = False
     for start, end in _lines(text):
         line = text[start:end]
         if end == len(text) and _may_become_fence(line, fence):
-            return text[: start if hidden is None else hidden]
-        after = _fence_after(fence, line)
+            text = text[:start]
+            break
+        has_code = fence is not None and (has_code or bool(line.strip()))
         if fence is None:
-            hidden = None if after is None else start
-        elif after is None or line.strip():
-            hidden = None
-        fence = after
-    return text if hidden is None else text[:hidden]
+            opened = start
+        fence = _fence_after(fence, line)
+    return text if fence is None or has_code else text[:opened]
 
 
 def _may_become_fence(line: str, fence: _Fence | None) -> bool:
     if fence is None:
         return _OPENING_PREFIX.match(line) is not None
-    run = line.rstrip(" \t\r").lstrip("> \t")
-    return bool(run) and not run.strip(fence.run[0])
+    return closing_fence(line, fence.run[0]) is not None
 
 
 def _fence_after(fence: _Fence | None, line: str) -> _Fence | None:
     if fence is None:
         return _opened_by(line)
-    return None if fence.is_closed_by(line) else fence
+    return None if closing_fence(line, fence.run) else fence
 
 
 def _opened_by(line: str) -> _Fence | None:
-    match = _OPENING.match(line)
-    if match is None:
-        return None
-    # The list item with the fence has begun: its next lines are indented instead.
-    margin = re.sub(r"[^\s>]", " ", match[1])
-    return _Fence(margin, match[2], match[3].rstrip())
+    match = OPENING_FENCE.match(line)
+    return match and _Fence(continued_margin(match[1]), match[2], match[3].rstrip())
 
 
 def _announces(line: str) -> bool:
@@ -633,11 +606,6 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
         start = end + 1
     yield start, len(text)
-
-
-def _skip_space(text: str, start: int) -> int:
-    match = _NOT_SPACE.search(text, start)
-    return match.start() if match else len(text)
 
 
 def _units_before(text: str) -> Sequence[int]:

@@ -8,6 +8,10 @@ SMALL_PRINT: Final = "-# "  # Discord: at the beginning of a line
 MARKER: Final = r"(?:[-*+•]|\d{1,9}[.)])"  # of a list item
 # The indentation, quote marks and list markers in front of the text of a line.
 MARGIN: Final = rf"[ \t]*+(?:(?:>|{MARKER})[ \t]++|>)*+"
+# A line that opens a fence: its margin, the run of signs and the text after that. CommonMark.
+OPENING_FENCE: Final = re.compile(rf"({MARGIN})(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
+# A line that may close one: its margin, the run of signs, and blanks.
+CLOSING_FENCE: Final = re.compile(r"([> \t]*+)(`+|~+)([ \t\r]*)")
 # As Discord reads it: a lone star or underscore is a character like any other. The text within is
 # group 2 or 4.
 EMPHASIS: Final = re.compile(
@@ -16,7 +20,12 @@ EMPHASIS: Final = re.compile(
 )
 
 
-def closes_fence(line: str, run: str) -> bool:
-    """Whether *line* closes the fence that a *run* of backticks or tildes opened."""
-    found = line.rstrip(" \t\r").lstrip("> \t")
-    return found.startswith(run) and not found.strip(run[0])
+def closing_fence(line: str, run: str) -> re.Match[str] | None:
+    """Return the match of CLOSING_FENCE if *line* closes the fence that *run* opened."""
+    found = CLOSING_FENCE.fullmatch(line)
+    return found if found and found[2].startswith(run) else None
+
+
+def continued_margin(margin: str) -> str:
+    """Return what the next lines begin with if the first one begins with *margin*."""
+    return re.sub(r"[^\s>]", " ", margin)

@@ -53,7 +53,7 @@ class Table:
     ends_line: bool = True
 
     def takes(self, quote: str) -> bool:
-        """Whether a line that begins with *quote* is in the same quotation."""
+        """Whether a line with the marks of *quote* is in the same quotation."""
         return quote.count(">") == self.margin.count(">")
 
     def add(self, row: str) -> None:
