@@ -18,11 +18,9 @@ UNKNOWN_SECONDS: Final = 30.0  # discord.py waits as long for the first response
 class StrictBucket(Ratelimit):
     """A bucket that gives what it has, and refuses only if it stays empty for too long.
 
-    discord.py 2.7 has two faults here. It refuses to use a bucket that refills later than
-    max_ratelimit_timeout, even if requests are left; so only one thread could be made from a
-    channel's messages within minutes. If many requests wait, it lets them in before the bucket has
-    refilled: each one that wakes takes the bucket for full, and the first response overwrites the
-    count of those that are in flight.
+    discord.py 2.7 has two faults here (decision 007). It refuses to use a bucket that refills later
+    than max_ratelimit_timeout, even if requests are left. If many requests wait, each one that
+    wakes takes the bucket for full, and the first response overwrites the count of those in flight.
     """
 
     def update(self, response: aiohttp.ClientResponse, *, use_clock: bool = False) -> None:

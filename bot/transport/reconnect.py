@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
@@ -111,7 +112,7 @@ class ReconnectLoop:
         self._budget = budget
         self._failures = failures
         self._time = asyncio.get_running_loop().time
-        self._identified: float | None = None
+        self._identified_at = -math.inf
         self._session: Session | None = None
         count_identifies(client, self._count_identify)
 
@@ -120,7 +121,7 @@ class ReconnectLoop:
         while not self._client.is_closed():
             if self._session is None:
                 await self._budget.wait()
-                await self._space_identify()
+                await asyncio.sleep(self._identified_at + SPACING_SECONDS - self._time())
             begun, before = self._time(), self._client.ws
             disconnect = await self._listen()
             if self._client.is_closed():
@@ -175,12 +176,8 @@ class ReconnectLoop:
         pause = await self._failures.add()
         return max(pause, random.uniform(*INVALID_SECONDS)) if disconnect.invalid else pause
 
-    async def _space_identify(self) -> None:
-        if self._identified is not None:
-            await asyncio.sleep(self._identified + SPACING_SECONDS - self._time())
-
     async def _count_identify(self) -> None:
-        self._identified = self._time()
+        self._identified_at = self._time()
         await self._budget.spend()
 
 
@@ -199,16 +196,13 @@ def session_after(
     if ws.session_id is None or ws.sequence is None:
         return None
     if ws.proven:
-        return Session(ws.session_id, ws.sequence, _resume_address(ws))
+        # A proxy or stand-in is to be used even if Discord names an address of its own.
+        usual = ws.DEFAULT_GATEWAY
+        address = ws.gateway if usual.host == "gateway.discord.gg" else usual
+        return Session(ws.session_id, ws.sequence, address)
     if session is None or session.failed_resumes + 1 >= MAX_FAILED_RESUMES:
         return None
     return replace(session, sequence=ws.sequence, failed_resumes=session.failed_resumes + 1)
-
-
-def _resume_address(ws: GatewaySocket) -> yarl.URL:
-    # A proxy or stand-in is to be used even if Discord names an address of its own.
-    own = ws.DEFAULT_GATEWAY.host == "gateway.discord.gg"
-    return ws.gateway if own else ws.DEFAULT_GATEWAY
 
 
 def _disconnect_of(ws: discord.gateway.DiscordWebSocket, *, invalid: bool) -> Disconnect:
