@@ -37,15 +37,20 @@ TOKEN_CLEARED: Final = "token = substr(token, 1, 0), locale = ''"
 
 def parameters_of(exchange: Exchange) -> dict[str, object]:
     """Return the values of *exchange* by column, its texts without what SQLite cannot store."""
-    place = exchange.conversation
+    place, origin = exchange.conversation, exchange.origin
+    interaction = origin if isinstance(origin, FromInteraction) else None
     values = {column: getattr(exchange, column) for column in _FIELDS}
-    values |= {
-        column: scrubbed(values[column])
-        for column in ("author", "question", "embedded", "quoted", "reply")
+    for column in ("author", "question", "embedded", "quoted", "reply"):
+        values[column] = scrubbed(values[column])
+    return values | {
+        "channel_id": place.channel_id,
+        "parent_id": place.parent_id,
+        "guild_id": place.guild_id,
+        "private_to": place.person_id,
+        "token": interaction.token if interaction else None,
+        "locale": interaction.locale if interaction else "",
+        "pressed_id": interaction.pressed_id if interaction else None,
     }
-    place_values = (place.channel_id, place.parent_id, place.guild_id, place.person_id)
-    values |= zip(_PLACE_COLUMNS, place_values, strict=True)
-    return values | dict(zip(_ORIGIN_COLUMNS, _origin_values(exchange), strict=True))
 
 
 def exchange_of(row: Sequence[Any]) -> Exchange:
@@ -53,19 +58,6 @@ def exchange_of(row: Sequence[Any]) -> Exchange:
     fields_at, origin_at = len(_PLACE_COLUMNS), -len(_ORIGIN_COLUMNS)
     values = dict(zip(_FIELDS, row[fields_at:origin_at], strict=True))
     values["cut"] = bool(values["cut"])
-    return Exchange(
-        conversation=Conversation(*row[:fields_at]), origin=_origin(*row[origin_at:]), **values
-    )
-
-
-def _origin_values(exchange: Exchange) -> tuple[str | None, str, int | None]:
-    origin = exchange.origin
-    if isinstance(origin, FromMessage):
-        return None, "", None
-    return origin.token, origin.locale, origin.pressed_id
-
-
-def _origin(
-    token: str | None, locale: str, pressed_id: int | None
-) -> FromMessage | FromInteraction:
-    return FromMessage() if token is None else FromInteraction(token, locale, pressed_id)
+    token, locale, pressed_id = row[origin_at:]
+    origin = FromMessage() if token is None else FromInteraction(token, locale, pressed_id)
+    return Exchange(conversation=Conversation(*row[:fields_at]), origin=origin, **values)

@@ -120,12 +120,10 @@ class History(ExchangeQueries):
         await self._database.change(
             """
             UPDATE exchanges SET files = :files, quoted = iif(quoted = :before, :quoted, quoted)
-            WHERE message_id = :message AND author_id <> 0
+            WHERE message_id = :message_id AND author_id <> 0
             """,
-            files=exchange.files,
+            **parameters_of(exchange),
             before=scrubbed(quoted_before),
-            quoted=scrubbed(exchange.quoted),
-            message=exchange.message_id,
         )
 
     async def amend(self, exchange: Exchange) -> None:
