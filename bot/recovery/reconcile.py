@@ -162,7 +162,6 @@ class Reconciliation:
         return [partial(self._check_questions, places) for places in asked.values()]
 
     async def _check_questions(self, places: dict[Place, list[int]]) -> None:
-        """Apply the edits and deletions of questions in these places."""
         for (channel_id, guild_id), message_ids in places.items():
             channel = self._channels.at(channel_id, guild_id)
             if not (self._may_ask(guild_id) and can_read(channel)):
@@ -185,11 +184,12 @@ class Reconciliation:
             covered_id = max(covered_id, unchecked[0])
             for message_id in [one for one in unchecked if one <= covered_id]:
                 unchecked.remove(message_id)
-                message = existing.get(message_id)
-                if message is not None:
-                    await self._apply_edit(message)
+                if message_id in existing:
+                    await self._apply_edit(existing[message_id])
                 elif self._may_ask(guild_id):
-                    await self._forget_if_deleted(channel, guild_id, message_id)
+                    fetch = partial(channel.fetch_message, message_id)
+                    if await self._refusal(fetch, guild_id) == UNKNOWN_MESSAGE:
+                        await self._edits.deleted([message_id])
 
     async def _apply_edit(self, message: discord.Message) -> None:
         try:
@@ -197,12 +197,6 @@ class Reconciliation:
                 await self._edits.edited(message)
         except GARBLED as error:
             log.warning("Skip malformed message %d: %s", message.id, type(error).__name__)
-
-    async def _forget_if_deleted(self, channel: Any, guild_id: int | None, message_id: int) -> None:
-        """Forget a question that a list left out, if Discord says that it is deleted."""
-        fetch = partial(channel.fetch_message, message_id)
-        if await self._refusal(fetch, guild_id) == UNKNOWN_MESSAGE:
-            await self._edits.deleted([message_id])
 
     async def _refusal(self, request: Any, guild_id: int | None = None) -> int | None:
         """Return the error code with which Discord refuses *request*, None if there is none."""
