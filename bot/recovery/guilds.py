@@ -40,7 +40,6 @@ class Guilds:
         self._known = set[int]()
         self._to_record: dict[int, int] = {}
         self._noted = asyncio.Event()
-        self._recording = asyncio.Lock()
         self._unsearched: dict[int, int] | None = None
         self._written: dict[int, int] = {}
         self._loading = asyncio.Lock()
@@ -72,23 +71,21 @@ class Guilds:
         """Record new guilds, for ever; those of the first start together."""
         while True:
             await self._noted.wait()
+            self._noted.clear()
             try:
                 await self._record()
             except HistoryFailed as error:
                 log.warning("Cannot record %d servers: %s", len(self._to_record), error)
                 await asyncio.sleep(RETRY_SECONDS)
+                self._noted.set()
 
     async def _record(self) -> None:
-        async with self._recording:
-            since = dict(self._to_record)
-            if since:
-                await self._places.add_guilds(since)
-            self._noted.clear()
-            self._known |= since.keys()
-            for guild_id in since:
-                del self._to_record[guild_id]
-            if self._to_record:
-                self._noted.set()
+        since = dict(self._to_record)
+        if since:
+            await self._places.add_guilds(since)
+        self._known |= since.keys()
+        for guild_id in since:  # Another task may have recorded it, too.
+            self._to_record.pop(guild_id, None)
 
     async def lost(self, guild_id: int, after_id: int) -> None:
         """Note that a guild became unavailable, and the message id that was processed last."""
