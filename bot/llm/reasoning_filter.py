@@ -11,6 +11,8 @@ Then all text before it turns out to be reasoning, and later text replaces it.
 import re
 from typing import Final
 
+from bot.markdown.syntax import OPENING_FENCE, closing_fence
+
 OPENING: Final = "<think>"
 CLOSING: Final = "</think>"
 PENDING_LENGTH: Final = 1000  # the most characters of white space before an answer that are kept
@@ -21,7 +23,6 @@ _PIECE: Final = re.compile(r"[^<\n]+|\n|<")
 _CLOSES: Final = re.compile(r"</think>[ \t]{0,9}\r?\n")
 _CLOSING_BEGUN: Final = re.compile(r"</?t?h?i?n?k?>?[ \t]{0,9}\r?")
 _LINE_LENGTH: Final = 300  # the most characters of a line that decide what it is
-_FENCE: Final = re.compile(r"(?:[> \t]|(?:[-*+•]|\d{1,9}[.)])[ \t])*(`{3,}|~{3,})")
 _SENTENCE_END: Final = re.compile(r"[.!?…。！？][\"'”’)*_]*[ \t]+\Z")
 
 
@@ -152,13 +153,11 @@ class ReasoningFilter:
             self._before = (self._before + piece)[-16:]
             self._ticks += piece.count("`")
             return piece
-        fence = _FENCE.match(self._line)
         if self._fence:
-            run = self._line.strip("> \t\r")
-            if run.startswith(self._fence) and not run.strip(self._fence[0]):
+            if closing_fence(self._line, self._fence):
                 self._fence = ""
-        elif fence and not (fence[1][0] == "`" and self._ticks > len(fence[1])):
-            self._fence = fence[1]
+        elif opening := OPENING_FENCE.match(self._line):
+            self._fence = opening[2]
         self._line = self._before = ""
         self._ticks = 0
         return piece
