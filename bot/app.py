@@ -155,7 +155,7 @@ def build(
     )
     inbox = Inbox(assistant, history, questions, claims, limit, replies, unsaved)
     places = InteractionPlaces(client, channels)
-    interactions = Interactions(assistant, history, questions, claims, limit, replies, places)
+    interactions = Interactions(assistant, unsaved, questions, claims, limit, replies, places)
 
     watermark = Watermark(history.facts)
     guilds = Guilds(client, history.places, history.facts, access)
@@ -192,7 +192,7 @@ def build(
     add_usage(surface, history.usage, settings.token_prices)
     add_system_prompt(surface, overrides, history.preferences)
     add_ask(surface, channels, interactions.handle)
-    regenerator = Regenerator(assistant, history, questions, claims, limit, replies, interactions)
+    regenerator = Regenerator(assistant, history, questions, claims, limit, replies, places)
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages))
 
     return Bot(

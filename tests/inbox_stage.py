@@ -64,11 +64,13 @@ class DoublePlaces(InteractionPlaces):
         self.dm: Any = DoubleChannel(client.get_partial_messageable(int(dm)))
         self.found: Original | Exception = ReplyLost("it is gone")
         self.answerable = self.readable = True
+        self.shown_by: object = None
 
     def channel(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Any:
         return self.dm
 
-    def destination(self, _exchange: Exchange, *parts: Part) -> Destination:
+    def destination(self, exchange: Exchange, *parts: Part) -> Destination:
+        self.shown_by = exchange.origin
         return Destination(self.dm, None, parts)
 
     async def original(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Original:

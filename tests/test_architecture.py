@@ -60,7 +60,6 @@ FACES: dict[str, set[str]] = {
         "edits",
         "in_flight",
         "interaction_places",
-        "interactions",
         "messages",
         "questions",
         "reply_factory",

@@ -1,5 +1,7 @@
 """Regenerate or continue a stored reply, in the messages that show it."""
 
+from dataclasses import replace
+
 import discord
 
 from bot.assistant.assistant import Assistant, Delivery
@@ -9,10 +11,11 @@ from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
 from bot.errors import UserRateLimited
 from bot.inbox.claims import Claims
-from bot.inbox.interactions import Interactions
+from bot.inbox.interaction_places import InteractionPlaces, origin_of
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.user_limits import UserRateLimit, Verdict
+from bot.replies.parts import Part
 from bot.storage.exchanges import History
 
 
@@ -30,7 +33,7 @@ class Regenerator:
         claims: Claims,
         limit: UserRateLimit,
         replies: ReplyFactory,
-        interactions: Interactions,
+        places: InteractionPlaces,
     ) -> None:
         self._assistant = assistant
         self._history = history
@@ -38,7 +41,7 @@ class Regenerator:
         self._claims = claims
         self._limit = limit
         self._replies = replies
-        self._interactions = interactions
+        self._places = places
 
     async def regenerate(
         self, press: discord.Interaction, exchange: Exchange, action: ReplyAction
@@ -70,8 +73,16 @@ class Regenerator:
                 raise Refused(lambda t: t.answer_forgotten)
 
     async def _reply(self, exchange: Exchange, press: discord.Interaction) -> Reply | None:
-        """Return a reply over the messages of the last one; None if those cannot be changed."""
+        """Return a reply over the messages of the last one; None if those cannot be changed.
+
+        The token of a press can change only the message that has the button.
+        """
         parts = await self._history.parts_of(exchange.message_id)
-        if exchange.conversation.person_id:
-            return await self._interactions.reply_by_press(exchange, press, parts)
-        return self._replies.over(exchange, parts, nonce_id=press.id)
+        if not exchange.conversation.person_id:
+            return self._replies.over(exchange, parts, nonce_id=press.id)
+        if len(parts) != 1:
+            return None
+        origin = replace(origin_of(exchange), token=press.token, pressed_id=press.id)
+        pressed = replace(exchange, origin=origin)
+        await self._history.set_reply_token(pressed)
+        return self._replies.at(pressed, self._places.destination(pressed, Part(parts[0], None)))

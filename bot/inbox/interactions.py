@@ -1,9 +1,8 @@
-"""Store and answer the questions of commands and of presses on buttons."""
+"""Store and answer the questions of commands."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -11,16 +10,16 @@ import discord
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.ports import Reply
-from bot.conversation.exchange import Exchange, State
-from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost, UserRateLimited
+from bot.conversation.exchange import Exchange
+from bot.errors import ReplyDelayed, ReplyLost, UserRateLimited
 from bot.inbox.claims import Claims
-from bot.inbox.interaction_places import InteractionPlaces, as_shown, origin_of
+from bot.inbox.interaction_places import InteractionPlaces, as_shown
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
+from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.replies.interaction_channel import ANSWER_SECONDS, Original
 from bot.replies.parts import Part
-from bot.storage.exchanges import History
 from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ class Interactions:
     def __init__(
         self,
         assistant: Assistant,
-        history: History,
+        unsaved: Unsaved,
         questions: Questions,
         claims: Claims,
         limit: UserRateLimit,
@@ -43,7 +42,7 @@ class Interactions:
         places: InteractionPlaces,
     ) -> None:
         self._assistant = assistant
-        self._history = history
+        self._unsaved = unsaved
         self._questions = questions
         self._claims = claims
         self._limit = limit
@@ -80,22 +79,6 @@ class Interactions:
             if (await self._assistant.answer(exchange, reply, load_context=load_context)).done:
                 claim.open = False
 
-    async def reply_by_press(
-        self, exchange: Exchange, press: discord.Interaction, parts: Sequence[int]
-    ) -> Reply | None:
-        """Return a reply to *exchange* over the message that one person alone sees.
-
-        None if it has several *parts*: the token of a press can change only the message that has
-        the button. Raises HistoryFailed.
-        """
-        if len(parts) != 1:
-            return None
-        origin = replace(origin_of(exchange), token=press.token, pressed_id=press.id)
-        pressed = replace(exchange, origin=origin)
-        await self._history.set_reply_token(pressed)
-        place = self._places.destination(pressed, Part(parts[0], None))
-        return self._replies.at(pressed, place)
-
     async def _begin(
         self, interaction: discord.Interaction, exchange: Exchange
     ) -> tuple[Exchange, Reply] | None:
@@ -111,7 +94,7 @@ class Interactions:
             if not await self._reject(exchange):
                 return None
             raise UserRateLimited(self._limit.questions_per_minute)
-        storing = asyncio.create_task(self._store(exchange))
+        storing = asyncio.create_task(self._unsaved.receive(exchange))
         await asyncio.wait({storing}, timeout=ANSWER_SECONDS)
         if storing.done() and not storing.result():
             return None
@@ -124,38 +107,20 @@ class Interactions:
         except ReplyLost as error:
             log.warning("Cannot answer question %d: %s", interaction.id, error)
             if await storing:
-                await self._end(exchange)
+                await self._unsaved.fail(exchange)
             return None
         exchange = as_shown(exchange, original)
         await self._replies.record_part(exchange, original.id)
         place = self._places.destination(exchange, Part(original.id, ""))
         return exchange, self._replies.at(exchange, place)
 
-    async def _store(self, exchange: Exchange) -> bool:
-        """Store a question; False if it came before. If it cannot be stored, it is answered."""
-        try:
-            is_new = await self._history.receive(exchange)
-        except HistoryFailed as error:
-            log.warning("Cannot store question %d: %s", exchange.message_id, error)
-            return True
-        if is_new:
-            log.debug("Stored question %d", exchange.message_id)
-        return is_new
-
     async def _reject(self, exchange: Exchange) -> bool:
         """Record a rate-limited question; False if it came before. Does not wait for long."""
-        rejecting = asyncio.create_task(self._record_rejected(exchange))
+        rejecting = asyncio.create_task(self._unsaved.reject(exchange))
         self._rejecting.add(rejecting)
         rejecting.add_done_callback(self._rejecting.discard)
         await asyncio.wait({rejecting}, timeout=REJECT_SECONDS)
         return not rejecting.done() or rejecting.result()
-
-    async def _record_rejected(self, exchange: Exchange) -> bool:
-        try:
-            return await self._history.reject(exchange)
-        except HistoryFailed as error:
-            log.warning("Cannot record question %d: %s", exchange.message_id, error)
-            return True
 
     async def _defer(self, interaction: discord.Interaction, exchange: Exchange) -> Original | None:
         """Defer the answer; return its first message, None if Discord's response is unreadable.
@@ -175,10 +140,3 @@ class Interactions:
             if begun is not None and begun.message_id is not None:
                 return Original(begun.message_id, begun.is_ephemeral())
         return None
-
-    async def _end(self, exchange: Exchange) -> None:
-        try:
-            await self._history.complete(exchange, State.FAILED)
-            await self._history.mark_shown(exchange.message_id)
-        except HistoryFailed as error:
-            log.warning("Cannot record question %d as failed: %s", exchange.message_id, error)

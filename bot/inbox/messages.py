@@ -6,7 +6,6 @@ import discord
 
 from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import State
-from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.questions import Question, Questions, with_refusal
 from bot.inbox.reply_factory import ReplyFactory
@@ -44,8 +43,8 @@ class Inbox:
         with self._claims.claim(message.id, (message.channel.id, 0)) as claim:
             if claim is None or not await self._questions.is_for_me(message):
                 return
-            question = await self._store(message)
-            if question is None:
+            question = await self.admit(message)
+            if question is None or not await self._unsaved.receive(question.exchange):
                 return
             queue_key = question.exchange.queue_key
             claim.opened(queue_key)
@@ -87,10 +86,7 @@ class Inbox:
             sentence = self._questions.strings_for(question.exchange).rate_limited
             notice = sentence.format(limit=self._limit.questions_per_minute)
             return with_refusal(question, State.FAILED, notice)
-        try:  # Backfill does not find what is recorded.
-            await self._history.reject(question.exchange)
-        except HistoryFailed as error:
-            log.warning("Cannot record question %d: %s", message.id, error)
+        await self._unsaved.reject(question.exchange)
         return None
 
     async def _hint(self, question: Question) -> str | None:
@@ -98,21 +94,6 @@ class Inbox:
         if question.exchange.conversation.guild_id is None:
             return self._assistant.nothing_read(self._questions.strings_for(question.exchange))
         return await self._questions.hint_in_guild(question)
-
-    async def _store(self, message: discord.Message) -> Question | None:
-        """Store a question, or note that it is unsaved; None if it is not to be answered."""
-        question = await self.admit(message)
-        if question is None:
-            return None
-        try:
-            if not await self._history.receive(question.exchange):
-                return None
-        except HistoryFailed as error:
-            log.warning("Cannot store question %d: %s", message.id, error)
-            self._unsaved.add(message.id)
-        else:
-            log.debug("Stored question %d", message.id)
-        return question
 
     async def _answer(self, question: Question) -> Delivery:
         question = await self._questions.resolve(question)

@@ -1,10 +1,10 @@
-"""What the database did not take: questions and parts of replies, kept until it can be stored."""
+"""Store questions and parts of replies; what the database does not take is kept in memory."""
 
 import logging
 from typing import Final
 
 from bot.bounded import BoundedDict
-from bot.conversation.exchange import Exchange
+from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed, ReplyDelayed
 from bot.storage.exchanges import History
 
@@ -14,7 +14,7 @@ MAX_UNSAVED: Final = 10_000  # questions, and replies with parts, that are kept 
 
 
 class Unsaved:
-    """Keeps questions and parts of replies that could not be stored.
+    """Stores questions and parts of replies, and keeps those that the database did not take.
 
     A question that was answered anyway only keeps its id: if its event comes again, it is ignored.
     """
@@ -25,9 +25,36 @@ class Unsaved:
         self._unanswered: dict[int, Exchange] = {}
         self._parts: dict[int, list[int]] = {}
 
-    def add(self, message_id: int) -> None:
-        """Note a question that could not be stored."""
-        self._ids[message_id] = None
+    async def receive(self, exchange: Exchange) -> bool:
+        """Store a question; False if it came before. One that cannot be stored is answered."""
+        try:
+            is_new = await self._history.receive(exchange)
+        except HistoryFailed as error:
+            log.warning("Cannot store question %d: %s", exchange.message_id, error)
+            self._ids[exchange.message_id] = None
+            return True
+        if is_new:
+            log.debug("Stored question %d", exchange.message_id)
+        return is_new
+
+    async def reject(self, exchange: Exchange) -> bool:
+        """Record a question that is ignored, so that backfill does not find it.
+
+        False if it came before.
+        """
+        try:
+            return await self._history.reject(exchange)
+        except HistoryFailed as error:
+            log.warning("Cannot record question %d: %s", exchange.message_id, error)
+            return True
+
+    async def fail(self, exchange: Exchange) -> None:
+        """Record that a question cannot be answered."""
+        try:
+            await self._history.complete(exchange, State.FAILED)
+            await self._history.mark_shown(exchange.message_id)
+        except HistoryFailed as error:
+            log.warning("Cannot record question %d as failed: %s", exchange.message_id, error)
 
     def __contains__(self, message_id: int) -> bool:
         return message_id in self._ids

@@ -9,7 +9,7 @@ import discord
 import pytest
 
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction, State
-from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost, UserRateLimited
+from bot.errors import ReplyDelayed, ReplyLost, UserRateLimited
 from bot.inbox import interactions as interactions_module
 from bot.inbox.channels import Channels
 from bot.inbox.interaction_places import InteractionPlaces, as_shown
@@ -18,7 +18,7 @@ from bot.inbox.user_limits import UserRateLimit
 from bot.replies.interaction_channel import LIFE_SECONDS, Original
 from bot.transport.pacer import Pacer
 from tests.doubles import an_exchange
-from tests.faults.failing import ANSWER, FOR_EVER
+from tests.faults.failing import ANSWER
 from tests.inbox_stage import QUESTIONS_PER_MINUTE, InboxStage
 from tests.world import World
 
@@ -51,7 +51,7 @@ class Scene:
         self.limit = UserRateLimit(QUESTIONS_PER_MINUTE)
         self.interactions = Interactions(
             stage.assistant,
-            stage.history,
+            stage.unsaved,
             stage.questions,
             stage.claims,
             self.limit,
@@ -212,20 +212,6 @@ async def test_a_shutdown_only_stores_a_new_command(scene: Scene) -> None:
     await scene.give(1, await scene.thinking())
     assert await scene.states() == [(State.RECEIVED, 0)]
     assert len(await scene.stage.open_questions()) == 1
-
-
-async def test_a_button_press_changes_only_single_message_answers(scene: Scene) -> None:
-    exchange = an_exchange(NOW_ID, channel=5, guild=None, origin=TOKEN)
-    assert await scene.stage.history.receive(exchange)
-    press: Any = SimpleNamespace(id=NOW_ID + 1, token="press")
-    assert await scene.interactions.reply_by_press(exchange, press, [1, 2]) is None
-    assert await scene.interactions.reply_by_press(exchange, press, [1]) is not None
-    stored = await scene.stage.history.find(NOW_ID)
-    assert stored is not None
-    assert stored.origin == FromInteraction("press", pressed_id=press.id)
-    scene.stage.database.fail(1, count=FOR_EVER)
-    with pytest.raises(HistoryFailed):
-        await scene.interactions.reply_by_press(exchange, press, [1])
 
 
 @pytest.mark.parametrize(
