@@ -91,12 +91,10 @@ class ExchangeQueries(Store):
 
     async def find(self, message_id: int) -> Exchange | None:
         """Return the exchange of *message_id*, None if there is none or it was forgotten."""
-        rows = await self._database.fetch(
-            f"SELECT {COLUMNS} FROM exchanges WHERE message_id = ? AND author_id <> 0"
-            f" AND {IS_NOT_RESET}",
-            message_id,
+        found = await self._exchanges(
+            f"message_id = :message AND author_id <> 0 AND {IS_NOT_RESET}", message=message_id
         )
-        return exchange_of(rows[0]) if rows else None
+        return found[0] if found else None
 
     async def is_open(self, message_id: int) -> bool:
         """Whether a question is not answered yet, or its answer not shown whole."""
@@ -138,10 +136,9 @@ class ExchangeQueries(Store):
 
         That is one of the exchanges that `context` returns for what everybody sees there.
         """
-        rows = await self._database.fetch(
+        found = await self._exchanges(
             f"""
-            SELECT {COLUMNS} FROM exchanges
-            WHERE message_id = (SELECT message_id FROM parts WHERE part_id = :part)
+            message_id = (SELECT message_id FROM parts WHERE part_id = :part)
                 AND {IS_COMPLETE} AND private_to = 0
                 AND (channel_id = :channel OR channel_id = :parent AND message_id <= :channel)
                 AND NOT EXISTS (SELECT 1 FROM resets r WHERE r.before_id > exchanges.message_id
@@ -151,14 +148,15 @@ class ExchangeQueries(Store):
             channel=conversation.channel_id,
             parent=conversation.parent_id,
         )
-        return exchange_of(rows[0]) if rows else None
+        return found[0] if found else None
 
     async def quoting(self, message_id: int) -> list[Exchange]:
         """Return the exchanges whose question replies to somebody else's *message_id*."""
-        rows = await self._database.fetch(
-            f"SELECT {COLUMNS} FROM exchanges WHERE quoted_id = ?", message_id
-        )
-        return [exchange_of(row) for row in rows]
+        return await self._exchanges("quoted_id = :message", message=message_id)
+
+    async def _exchanges(self, condition: str, **named: object) -> list[Exchange]:
+        sql = f"SELECT {COLUMNS} FROM exchanges WHERE {condition}"
+        return [exchange_of(row) for row in await self._database.fetch(sql, **named)]
 
     def by_author(self, author_id: int) -> AsyncIterator[Exchange]:
         """Return what a person asked anywhere, newest first, read a page at a time."""

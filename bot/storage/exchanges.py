@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Final, Self
 
 from bot.conversation.exchange import Attempt, Exchange, FromInteraction, State, scrubbed
 from bot.storage.database import Database
@@ -27,6 +27,8 @@ from bot.storage.places import UPSERT_PLACE, Places
 from bot.storage.preferences import Preferences
 from bot.storage.retention import erase_at_end, erase_at_start
 from bot.storage.usage import UsageStore
+
+_REPLY: Final = "reply = :reply, cut = :cut, tokens = :tokens, state = :state, unshown = :unshown"
 
 
 class History(ExchangeQueries):
@@ -117,24 +119,18 @@ class History(ExchangeQueries):
 
         The quote is left alone if it is no longer *quoted_before*: it was edited meanwhile.
         """
-        await self._database.change(
-            """
-            UPDATE exchanges SET files = :files, quoted = iif(quoted = :before, :quoted, quoted)
-            WHERE message_id = :message_id AND author_id <> 0
-            """,
-            **parameters_of(exchange),
+        await self._update(
+            "files = :files, quoted = iif(quoted = :before, :quoted, quoted)",
+            exchange,
             before=scrubbed(quoted_before),
         )
 
     async def amend(self, exchange: Exchange) -> None:
         """Store an edited question: its text, embeds, quote and files, and the new estimate."""
-        await self._database.change(
-            """
-            UPDATE exchanges SET question = :question, embedded = :embedded, quoted = :quoted,
-                files = :files, tokens = :tokens
-            WHERE message_id = :message_id AND author_id <> 0
-            """,
-            **parameters_of(exchange),
+        await self._update(
+            "question = :question, embedded = :embedded, quoted = :quoted, files = :files,"
+            " tokens = :tokens",
+            exchange,
         )
         self.erasure.mark_pending()
 
@@ -220,20 +216,13 @@ class History(ExchangeQueries):
         answer cannot be shown. Returns False, and stores nothing, if the question was forgotten
         meanwhile.
         """
-        changed = await self._database.change(
-            f"""
-            UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state,
-                unshown = :unshown, attempts = min(attempts, 1),
-                private_to = max(private_to, :private_to)
-            WHERE message_id = :message_id AND author_id <> 0
-                AND ({IS_UNANSWERED} OR state = 'answered' AND :state = 'failed')
-                AND {IS_NOT_RESET}
-            """,
-            **parameters_of(exchange),
+        return await self._update(
+            f"{_REPLY}, attempts = min(attempts, 1), private_to = max(private_to, :private_to)",
+            exchange,
+            f"({IS_UNANSWERED} OR state = 'answered' AND :state = 'failed') AND {IS_NOT_RESET}",
             state=state,
             unshown=None if notices is None else json.dumps(notices),
         )
-        return changed == 1
 
     async def begin_regeneration(self, message_id: int, notice: str) -> Exchange | None:
         """Record that the reply to *message_id* is being regenerated; return the stored exchange.
@@ -256,27 +245,31 @@ class History(ExchangeQueries):
         self, exchange: Exchange, state: State, notices: Sequence[str]
     ) -> bool:
         """Store the reply that replaces an earlier one; otherwise the same as `complete`."""
-        changed = await self._database.change(
-            f"""
-            UPDATE exchanges SET reply = :reply, cut = :cut, tokens = :tokens, state = :state,
-                unshown = :unshown
-            WHERE message_id = :message_id AND author_id <> 0 AND unshown IS NOT NULL
-                AND {IS_NOT_RESET}
-            """,
-            **parameters_of(exchange),
+        is_stored = await self._update(
+            _REPLY,
+            exchange,
+            f"unshown IS NOT NULL AND {IS_NOT_RESET}",
             state=state,
             unshown=json.dumps(notices),
         )
         self.erasure.mark_pending()
-        return changed == 1
+        return is_stored
 
     async def set_reply_token(self, exchange: Exchange) -> None:
         """Store the token of the latest button press, through which the reply is now shown."""
-        await self._database.change(
-            "UPDATE exchanges SET token = :token, pressed_id = :pressed_id, locale = :locale"
-            " WHERE message_id = :message_id AND author_id <> 0",
+        await self._update("token = :token, pressed_id = :pressed_id, locale = :locale", exchange)
+
+    async def _update(
+        self, values: str, exchange: Exchange, condition: str = "true", **more: object
+    ) -> bool:
+        """Set *values* of an exchange that is stored and not forgotten; False if there is none."""
+        changed = await self._database.change(
+            f"UPDATE exchanges SET {values}"
+            f" WHERE message_id = :message_id AND author_id <> 0 AND {condition}",
             **parameters_of(exchange),
+            **more,
         )
+        return changed == 1
 
     async def mark_shown(self, message_id: int) -> None:
         """Record that the reply to *message_id* is shown whole, with its notices."""
