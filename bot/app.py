@@ -45,10 +45,9 @@ from bot.inbox.user_limits import UserRateLimit
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.recovery.backfill import Backfill
-from bot.recovery.catch_up import CatchUp, Need
+from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
 from bot.recovery.guilds import Guilds
 from bot.recovery.interactions import UnfinishedInteractions
-from bot.recovery.period import CatchUpPeriod
 from bot.recovery.reconcile import Reconciliation
 from bot.recovery.resume import Resumption
 from bot.recovery.search import SearchPlanner

@@ -9,9 +9,8 @@ import discord
 from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.inbox.messages import Inbox
-from bot.recovery.catch_up import CatchUp, Need
+from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
 from bot.recovery.guilds import Guilds
-from bot.recovery.period import CatchUpPeriod
 from bot.recovery.resume import Resumption
 from bot.recovery.search import SearchPlanner
 from bot.recovery.watermark import MARGIN_SECONDS, MissedRange, Watermark

@@ -1,12 +1,14 @@
-"""What recovery does next: three kinds of work, repeated with backoff until they are complete."""
+"""What recovery does next and how far back it looks: three kinds of work, with backoff."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.backoff import Backoff
+from bot.conversation.snowflakes import snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claim
 from bot.inbox.in_flight import InFlight
@@ -14,6 +16,8 @@ from bot.inbox.in_flight import InFlight
 log = logging.getLogger(__name__)
 
 BACKOFF: Final = Backoff(2.0, 300.0)
+HOUR_SECONDS: Final = 3600.0
+MIN_STORED_SECONDS: Final = 3600.0  # A stored question is answered, however short the period is.
 
 
 class Need(Enum):
@@ -22,6 +26,21 @@ class Need(Enum):
     RESUME = auto()  # answer open questions
     BACKFILL = auto()  # find questions that were asked during an absence
     RECONCILE = auto()  # find edits and deletions that were made during an absence
+
+
+class CatchUpPeriod(NamedTuple):
+    """How far back questions are answered: the last *hours*. 0: no missed ones are looked for."""
+
+    hours: float
+    now: Callable[[], float] = time.time
+
+    def oldest_missed_id(self) -> int:
+        """Return the least id of a missed question that is young enough to be answered."""
+        return snowflake_at(self.now() - self.hours * HOUR_SECONDS)
+
+    def oldest_stored_id(self) -> int:
+        """Return the same for a question that was stored before the absence."""
+        return snowflake_at(self.now() - max(self.hours * HOUR_SECONDS, MIN_STORED_SECONDS))
 
 
 class Backoffs:

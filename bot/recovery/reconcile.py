@@ -11,7 +11,7 @@ import discord
 
 from bot.inbox.channels import Channels, can_read
 from bot.inbox.edits import Edits, is_edit
-from bot.recovery.period import CatchUpPeriod
+from bot.recovery.catch_up import CatchUpPeriod
 from bot.storage.exchanges import History
 from bot.transport.calls import (
     GARBLED,

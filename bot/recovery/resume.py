@@ -11,8 +11,7 @@ from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
 from bot.inbox.unsaved import Unsaved
-from bot.recovery.catch_up import CatchUp, Need
-from bot.recovery.period import CatchUpPeriod
+from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
 from bot.recovery.unfinished import Unfinished
 from bot.storage.exchanges import History
 from bot.transport.concurrency import ConcurrencyLimit

@@ -13,9 +13,8 @@ from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.inbox.in_flight import InFlight
 from bot.inbox.messages import Inbox
 from bot.recovery.backfill import Backfill
-from bot.recovery.catch_up import CatchUp
+from bot.recovery.catch_up import CatchUp, CatchUpPeriod
 from bot.recovery.guilds import GuildRanges, Guilds
-from bot.recovery.period import CatchUpPeriod
 from bot.recovery.resume import Resumption
 from bot.recovery.search import IsWanted, Search, SearchPlanner
 from bot.recovery.watermark import MARGIN_SECONDS, MissedRange, Watermark

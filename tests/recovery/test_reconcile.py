@@ -11,7 +11,7 @@ from bot.conversation.snowflakes import snowflake_at
 from bot.inbox.channels import Channels
 from bot.inbox.edits import Edits
 from bot.recovery import reconcile as reconcile_module
-from bot.recovery.period import CatchUpPeriod
+from bot.recovery.catch_up import CatchUpPeriod
 from bot.recovery.reconcile import MAX_FETCHES, MAX_PAGES, MAX_REFUSALS, Reconciliation
 from bot.storage.exchanges import History
 from bot.transport.calls import MISSING_ACCESS, UNKNOWN_CHANNEL, UNKNOWN_GUILD, UNKNOWN_MESSAGE

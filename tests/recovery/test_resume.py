@@ -13,8 +13,7 @@ from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
 from bot.inbox.unsaved import Unsaved
-from bot.recovery.catch_up import CatchUp, Need
-from bot.recovery.period import MIN_STORED_SECONDS, CatchUpPeriod
+from bot.recovery.catch_up import MIN_STORED_SECONDS, CatchUp, CatchUpPeriod, Need
 from bot.recovery.resume import MAX_FAILURES, MAX_QUESTIONS, Resumption
 from bot.recovery.unfinished import Unfinished
 from bot.storage.exchanges import History
