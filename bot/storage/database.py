@@ -33,11 +33,8 @@ class Database:
     since the lock was met: once it has passed, all fail at once until one of them can write again.
     """
 
-    def __init__(
-        self, connection: aiosqlite.Connection, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        self._clock = clock
         self._unit = asyncio.Lock()
         self._locked_since: float | None = None
         self._lock_logged = False
@@ -141,7 +138,7 @@ class Database:
 
     def _waits(self) -> bool:
         """Whether to wait for the program that locks the file; each lock is logged once."""
-        now = self._clock()
+        now = time.monotonic()
         if self._locked_since is None:
             self._locked_since = now
         locked_seconds = now - self._locked_since
