@@ -72,7 +72,9 @@ def is_boundary(text: str, index: int) -> bool:
     if before in _REGIONALS and after in _REGIONALS:
         regionals = index - len(text[:index].rstrip(_REGIONALS))
         return regionals % 2 == 0
-    return not (_joins_syllable(before, after) or _joins_conjunct(text, index))
+    # Syllables join as the letters do that they consist of.
+    letters = unicodedata.normalize("NFD", before)[-1] + unicodedata.normalize("NFD", after)[0]
+    return not (_IN_SYLLABLE.match(letters) or _joins_conjunct(text, index))
 
 
 def last_boundary(text: str, index: int, lowest: int = 0) -> int:
@@ -91,12 +93,6 @@ def _is_control(char: str) -> bool:
 
 def _extends(char: str) -> bool:
     return char in _EXTENDING or unicodedata.category(char) in {"Mn", "Mc", "Me"}
-
-
-def _joins_syllable(before: str, after: str) -> bool:
-    """Whether two Hangul characters, letters or syllables, belong to one syllable."""
-    letters = unicodedata.normalize("NFD", before)[-1] + unicodedata.normalize("NFD", after)[0]
-    return _IN_SYLLABLE.match(letters) is not None
 
 
 def _joins_conjunct(text: str, index: int) -> bool:

@@ -173,6 +173,12 @@ _ENTITY: Final = Construct(
     40,
 )
 _TAG: Final = Construct(r"<([A-Za-z]{1,10}) ?/?>", r"<(?:[A-Za-z]{1,10} ?/?)?", 14)
+_ENCLOSED: Final = Construct(
+    r"<([A-Za-z]+) ?/?>([^\n]*?)</\1>", r"<[A-Za-z]+ ?/?>[^\n]*", TAG_LENGTH
+)
+_SUMMARY: Final = Construct(
+    r"(?s)<([A-Za-z]+) ?/?>(.*?)</\1>", r"(?s)<[A-Za-z]+ ?/?>.*", TAG_LENGTH
+)
 _COMMENT: Final = Construct(r"<!--(?s:.*?)-->", r"<(?:!(?:-(?:-(?s:.*))?)?)?", COMMENT_LENGTH)
 
 _PROSE: Final = re.compile(r"[^\\{}$\n]*?(?<![^\W\d_])[^\W\d_]{2,}+[ \t]+[^\W\d_]{2}")
@@ -186,15 +192,15 @@ _EAST_ASIAN: Final = "\u1100"  # From here on, letters are words.
 class Style:
     """Writes the constructs that were found, as Discord's Markdown."""
 
-    def escape(self, char: str) -> str:
+    def escape(self, text: str) -> str:
         """Return a character that a backslash escapes."""
-        return f"\\{char}"
+        return f"\\{text}"
 
-    def character(self, char: str) -> str:
+    def character(self, text: str) -> str:
         """Return a character that an entity names; it begins no markup, whatever is next to it."""
-        if char == "]":  # Escaped, it would end a formula.
+        if text == "]":  # Escaped, it would end a formula.
             return f"]{WORD_JOINER}"
-        return f"\\{char}" if char in _MARKUP else char
+        return f"\\{text}" if text in _MARKUP else text
 
     def code(self, source: str, content: str) -> str:  # noqa: ARG002  # Plain text has no backticks.
         """Return a span of code, given with its backticks as *source* and without as *content*."""
@@ -423,35 +429,17 @@ class Inline:
         name = found[1].lower()
         if name == "br":
             return Token(found.end(), f"\n{self._margin or ''}", begins_line=True)
-        return self._enclosed(buffer, at, found, name) if name in _TAGS else None
-
-    def _comment(self, buffer: Buffer, at: int) -> Token | None:
-        closing = buffer.text.find("-->", at + len("<!--"), at + COMMENT_LENGTH)
-        if closing < 0:
-            if not buffer.covers(at, COMMENT_LENGTH):
-                raise NeedMore
+        construct = _SUMMARY if name == "summary" else _ENCLOSED
+        if name not in _TAGS or (found := construct.match(buffer, at)) is None:
             return None
-        return self.omitted(buffer, closing + len("-->"))
-
-    def _enclosed(self, buffer: Buffer, at: int, opening: re.Match[str], name: str) -> Token | None:
-        limit = at + TAG_LENGTH
-        line_end = buffer.text.find("\n", opening.end(), limit)
-        stop = limit if line_end < 0 or name == "summary" else line_end
-        closing = f"</{opening[1]}>"
-        start = buffer.text.find(closing, opening.end(), stop)
-        if start < 0:
-            if stop == limit and not buffer.covers(at, TAG_LENGTH):
-                raise NeedMore
-            return None
-        content, end = buffer.text[opening.end() : start], start + len(closing)
-        if name == "summary":
-            ends_line = buffer.char(end) in {"", "\r", "\n"}
-            content = re.sub(r"\s*\n[ \t>]*", " ", content).strip()
-            after = "" if ends_line else f"\n{self._margin or ''}"
-            shown = self._tagged(_TAGS[name], content) + after
-            return Token(end, shown, begins_line=not ends_line)
-        shown = self._tagged(_TAGS[name], content)
-        return Token(end, shown) if shown else self.omitted(buffer, end)
+        mark, content, end = _TAGS[name], found[2], found.end()
+        if name != "summary":
+            shown = self._tagged(mark, content)
+            return Token(end, shown) if shown else self.omitted(buffer, end)
+        ends_line = buffer.char(end) in {"", "\r", "\n"}
+        content = re.sub(r"\s*\n[ \t>]*", " ", content).strip()
+        after = "" if ends_line else f"\n{self._margin or ''}"
+        return Token(end, self._tagged(mark, content) + after, begins_line=not ends_line)
 
     def _tagged(self, mark: str, content: str) -> str:
         if mark == "`":

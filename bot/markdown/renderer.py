@@ -51,10 +51,7 @@ from bot.markdown.tables import Table, alignments, cells
 # Characters; Discord: a message. A longer line is no heading, rule, fence or row.
 LINE_LENGTH: Final = 2000
 TABLE_LENGTH: Final = 8000  # A longer table continues in another block, under the same header.
-INLINE_FENCE_LENGTH: Final = 70
 RULE: Final = "─" * 20
-OPEN_BOX: Final = "☐"
-TICKED_BOX: Final = "☑"
 ZERO_WIDTH_SPACE: Final = "\u200b"
 
 _QUOTE_PATTERN: Final = r"[ \t]*+(?:>[ \t]*+)*+"
@@ -62,7 +59,7 @@ _MARGIN: Final = re.compile(MARGIN)
 _CLOSING_PREFIX: Final = re.compile(r"[> \t]*+(?:`*|~*)[ \t\r]*")
 # A run that Discord takes for a fence in the middle of a line.
 _INLINE_FENCE: Final = Construct(
-    r"(`{3,31})[\w+#.-]{0,30}\r?\n", r"`{1,31}(?:(?<=```)[\w+#.-]{0,30}\r?)?", INLINE_FENCE_LENGTH
+    r"(`{3,31})[\w+#.-]{0,30}\r?\n", r"`{1,31}(?:(?<=```)[\w+#.-]{0,30}\r?)?", 70
 )
 # Code up to a sign that may end the block, or mask a link, in Discord.
 _PLAIN_CODE: Final = re.compile(r"[^`\]\n]*\n?")
@@ -270,7 +267,7 @@ class Renderer:
         limit = at + LINE_LENGTH
         task = _TASK.match(text, at, limit)
         if task and _ENDS_WITH_MARKER.search(task[1]):
-            box = OPEN_BOX if task[2] == " " else TICKED_BOX
+            box = "☐" if task[2] == " " else "☑"
             return self._marked(Token(task.end(), task[1] + box), task[1])
         if note := _FOOTNOTE.match(text, at, limit):
             small = "" if note[1] else SMALL_PRINT

@@ -491,11 +491,8 @@ class _Page:
         for shown, resume in sorted(breaks, reverse=True):
             if shown > last or not is_boundary(text, resume):
                 continue
-            if (
-                is_heading
-                or _BLOCK_BEGINNING.match(text, resume)
-                or _is_within(unbreakable, resume)
-            ):
+            begins_block = _BLOCK_BEGINNING.match(text, resume) is not None
+            if is_heading or begins_block or _is_within(unbreakable, resume):
                 rank = _Rank.UNBREAKABLE
             elif _is_within(emphases, resume):
                 rank = _Rank.EMPHASIS

@@ -27,7 +27,6 @@ _PIPE: Final = re.compile(r"\\.|(?P<pipe>\|)")
 _DELIMITER: Final = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?")
 _KEPT: Final = re.compile("\ue000(\\d+)\ue001")
 _KEPT_SIGNS: Final = re.compile("[\ue000\ue001]")
-_LINE_BREAK: Final = "\n"
 _JOINER: Final = "\u200d"
 _EMOJI_SIGN: Final = "\ufe0f"
 
@@ -131,8 +130,7 @@ def _columns(char: str, before: int) -> int:
 
 
 def _cells(row: str, ends: re.Pattern[str]) -> list[str]:
-    row = row.strip()
-    row = row.removeprefix("|")
+    row = row.strip().removeprefix("|")
     found: list[str] = []
     start = 0
     for end in ends.finditer(row):
@@ -161,13 +159,9 @@ class _Plain(Style):
         """Return the text kept under *number*, "" if an entity in a link made the number up."""
         return self.kept[int(number)] if int(number) < len(self.kept) else ""
 
-    def escape(self, char: str) -> str:
-        return self.literal(char)
+    escape = character = literal
 
-    def character(self, char: str) -> str:
-        return self.literal(char)
-
-    def code(self, source: str, content: str) -> str:  # noqa: ARG002  # of the protocol
+    def code(self, source: str, content: str) -> str:  # noqa: ARG002  # of the base
         return self.literal(content.strip())
 
     def math(self, source: str) -> str:
@@ -176,7 +170,7 @@ class _Plain(Style):
     def link(self, found: Link) -> tuple[str, str]:
         return found.text, f" ({found.target})" if found.target else ""
 
-    def tagged(self, mark: str, content: str) -> str:  # noqa: ARG002  # of the protocol
+    def tagged(self, mark: str, content: str) -> str:  # noqa: ARG002  # of the base
         return content
 
 
@@ -191,7 +185,7 @@ def _plain(cell: str) -> list[str]:
     text = _KEPT.sub(lambda found: style.kept_as(found[1]), text)
     # Backticks in a row would end the block.
     text = text.replace("``", "`\u200b`").replace("``", "`\u200b`")
-    return [" ".join(line.split()) for line in text.split(_LINE_BREAK)]
+    return [" ".join(line.split()) for line in text.split("\n")]
 
 
 def _block(rows: Sequence[Sequence[list[str]]], alignments: Sequence[Alignment]) -> list[str]:
@@ -234,5 +228,5 @@ def _list(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _in_line(cell: str) -> str:
     if not cell:
         return ""
-    parts = rendered(cell, MARKED).split(_LINE_BREAK)
+    parts = rendered(cell, MARKED).split("\n")
     return "; ".join(filter(None, (" ".join(part.split()) for part in parts)))
