@@ -148,11 +148,6 @@ def channels_of(guild: discord.Guild) -> Iterator[Any]:
     yield from guild.threads
 
 
-def last_id(channel: Any) -> int:
-    """Return the id of the newest message that Discord named, 0 if there is none."""
-    return channel.last_message_id or 0
-
-
 def can_read(channel: Any) -> bool:
     """Whether the bot may read *channel*; True if that is not known."""
     if isinstance(channel, discord.PartialMessageable):

@@ -9,7 +9,7 @@ import discord
 
 from bot.errors import HistoryFailed
 from bot.inbox.access import Access
-from bot.inbox.channels import channels_of, last_id
+from bot.inbox.channels import channels_of
 from bot.recovery.watermark import MissedRange
 from bot.storage.facts import Facts
 from bot.storage.places import Places
@@ -63,7 +63,7 @@ class Guilds:
 
     def join(self, guild: discord.Guild, newest_possible: int) -> None:
         """Note that the bot joined a guild: the messages that it has by now are not for the bot."""
-        newest = max((last_id(channel) for channel in channels_of(guild)), default=0)
+        newest = max((channel.last_message_id or 0 for channel in channels_of(guild)), default=0)
         self._to_record[guild.id] = newest or newest_possible
         self._noted.set()
 

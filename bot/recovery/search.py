@@ -11,7 +11,7 @@ import discord
 
 from bot.conversation.snowflakes import seconds_of
 from bot.inbox import addressing
-from bot.inbox.channels import Channels, can_read, channels_of, last_id
+from bot.inbox.channels import Channels, can_read, channels_of
 from bot.recovery.guilds import GuildRanges, Guilds
 from bot.recovery.watermark import MissedRange
 from bot.storage.places import Places
@@ -182,7 +182,7 @@ class Search:
 
     def _add_threads(self, threads: Iterable[discord.Thread], missed: MissedRange) -> None:
         for thread in threads:
-            if last_id(thread) > missed.edited_after_id:
+            if (thread.last_message_id or 0) > missed.edited_after_id:
                 self.add_channel(thread, missed)
 
     async def _name_author(self, message: discord.Message) -> None:
@@ -221,4 +221,4 @@ def _may_have_missed(channel: Any, missed: MissedRange, known: set[int]) -> bool
     """
     if channel.last_message_id is None:
         return channel.id in known
-    return last_id(channel) > missed.edited_after_id
+    return (channel.last_message_id or 0) > missed.edited_after_id
