@@ -37,7 +37,7 @@ RESERVED_OPTIONS: Final = frozenset(
 ENV_FILE: Final = Path(".env")
 TOKEN_LENGTH_LIMIT: Final = 500  # Longer than any key or token in use, shorter than a pasted file.
 
-LANGUAGE_CODES: Final = ("en", "ko")
+Language = Literal["en", "ko"]
 # What to do about a setting whose type and bounds do not say it; `remedy` derives the others.
 REMEDIES: Final = {
     "discord_token": (
@@ -134,11 +134,11 @@ def _lower(text: str) -> str:
 
 
 def _language(text: str) -> str:
-    """Accept one of LANGUAGE_CODES, or a list as desktops set it for gettext: ko_KR:ko:en_US."""
+    """Accept a Language, or a list as desktops set it for gettext: ko_KR:ko:en_US."""
     if not {"_", ":"} & set(text):
         return _lower(text)
     wanted = [one.partition("_")[0].strip() for one in text.lower().split(":")]
-    return next((one for one in wanted if one in LANGUAGE_CODES), "en")
+    return next((one for one in wanted if one in get_args(Language)), "en")
 
 
 Secret = Annotated[SecretStr, AfterValidator(_header_safe)]
@@ -181,7 +181,7 @@ class Settings(BaseModel):
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
     token_prices: Annotated[Prices | None, _from_text(read_prices)] = None
-    language: Annotated[Literal["en", "ko"], _from_text(_language)] = "en"
+    language: Annotated[Language, _from_text(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
     reply_parts: int = Field(5, ge=1, le=100)
     image_turns: int = Field(3, ge=0, le=10)
