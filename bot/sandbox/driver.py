@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bot.sandbox.discord.world import Json
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 Predicate = Callable[[dict[str, Any]], bool]
 
 

@@ -12,7 +12,7 @@ from bot.sandbox.model.state import DEFAULT_KEY, Record
 from bot.sandbox.model_script import Script
 from bot.sandbox.process import running
 
-_WAIT_SECONDS: Final = 10.0
+_WAIT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)

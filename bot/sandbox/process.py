@@ -10,7 +10,7 @@ from typing import Final
 
 # For clients of a stand-in: the proxies in the environment are for the internet only.
 NO_PROXY: Final = {"NO_PROXY": "*", "no_proxy": "*"}
-_START_SECONDS: Final = 20.0  # a busy machine with two cores
+_START_SECONDS: Final = 60.0  # on a busy machine with two cores
 _STOP_SECONDS: Final = 5.0
 
 

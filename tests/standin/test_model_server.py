@@ -420,7 +420,9 @@ async def test_stalls_can_outlast_the_client_timeout(
 
 
 async def test_resume_ends_a_stall(model: ModelDriver, client: AsyncOpenAI) -> None:
-    await model.reply(Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1))
+    """A stall begins as soon as its piece is sent, so a client that read that can end it."""
+    stalling = Script("abcdefgh", chunks_per_second=2, stall_after_chunks=1, stall_seconds=60)
+    await model.reply(stalling)
     async with await asked(client) as stream:
         text = ""
         async for chunk in stream:

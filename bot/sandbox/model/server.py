@@ -316,12 +316,12 @@ class ChatAPI:
         due = now()
         stalled = script.stall_seconds == 0
         for number, data in enumerate(texts):
-            if rate and number:
-                due += 1 / rate
-                await asyncio.sleep(max(0.0, due - now()))
             if not stalled and number >= script.stall_after_chunks:
                 await self._state.stall(script.stall_seconds)
                 stalled, due = True, now()
+            if rate and number:
+                due += 1 / rate
+                await asyncio.sleep(max(0.0, due - now()))
             if number == script.disconnect_after_chunks:
                 raise _CutError
             await exchange.write(data)
