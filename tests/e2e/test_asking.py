@@ -30,7 +30,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUPPRESSED = 1 << 2  # Discord: a message without link previews
 MANAGING = 1 << 5 | 1 << 10 | 1 << 11 | 1 << 31 | 1 << 50  # Discord: permissions, also to manage
-SLOW = Script(text="It goes on and on. " * 100, chunk_size=12, chunks_per_second=40.0)
+# Once its first words are shown it goes on when a test lets it, or never.
+SLOW = Script(
+    text="It goes on and on. " * 100,
+    chunk_size=12,
+    chunks_per_second=40.0,
+    stall_after_chunks=1,
+    stall_seconds=40.0,
+)
 
 
 async def ask(stage: Stage, place: str, by: str, text: str, **options: Any) -> str:
@@ -343,6 +350,7 @@ async def test_public_answer_has_no_buttons_in_unreadable_channel(
     await stage.model.reply_when(unique, replace(SLOW, finish_reason="length"))
     interaction = await ask(stage, place, traveller, unique, private=False)
     assert actions((await begun(stage, interaction))[0]) == []
+    await stage.model.resume()
     [shown] = await answer(stage, interaction)
     assert actions(shown) == []
     assert shown["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
@@ -638,6 +646,7 @@ async def test_token_expiry_ends_a_streaming_answer(own_stage: Stage, unique: st
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
         await begun(stage, interaction)
         await stage.discord.settings(interaction_lifetime_seconds=0)
+        await stage.model.resume()
         try:
             await over(stage, interaction, "failed")
         finally:

@@ -10,6 +10,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model.rules import count_prompt_tokens
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
+from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -88,8 +89,12 @@ async def test_usage_from_the_api_corrects_the_token_estimate(tight: Stage, uniq
         [(model, factor)] = tight.rows("SELECT model, factor FROM calibrations")
         return str(model), float(factor)
 
+    async def has_learnt() -> bool:  # What an answer used is counted last.
+        return bool(tight.rows("SELECT * FROM calibrations"))
+
     channel = await tight.channel()
     await tight.asked(f"{unique} number 0: {FILLER}", channel=channel)
+    await until(has_learnt)
     _, before = learnt()
     await tight.model.change(token_multiplier=2.0)
     for number in range(1, 15):

@@ -15,7 +15,7 @@ from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ENDLESS = Script(text="word " * 400, chunk_size=5, chunks_per_second=20)
+ENDLESS = Script(text="word " * 400, chunk_size=5, chunks_per_second=4)
 
 
 def actions(message: Message) -> list[str]:
@@ -59,9 +59,10 @@ async def streaming(stage: Stage, text: str, script: Script, **more: str) -> Mes
 
 
 async def test_stop_button_becomes_regenerate_after_the_stream(stage: Stage, unique: str) -> None:
-    script = Script(text="One, two, three.", chunk_size=5, chunks_per_second=4)
+    script = Script(text="One, two, three.", chunk_size=5, stall_after_chunks=1, stall_seconds=40)
     part = await streaming(stage, f"count {unique}", script)
     assert actions(part) == [ReplyAction.STOP]
+    await stage.model.resume()
     whole = await shows(stage, part, "three.")
     await until(partial(has_ended, stage, whole))
     after = await stage.discord.message(part["channel_id"], part["id"])
@@ -235,6 +236,8 @@ async def test_forgotten_reply_is_not_regenerated(stage: Stage, unique: str) -> 
 
 async def test_late_stop_press_says_so(stage: Stage, unique: str) -> None:
     part = await streaming(stage, f"long {unique}", ENDLESS)
+    path = f"/messages/{part['id']}$"  # The button stays for as long as the edit takes.
+    await stage.discord.fault("delay", method="PATCH", path=path, seconds=2.0, count=None)
     first = await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.STOP)
     second = await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.STOP)
     assert first != second

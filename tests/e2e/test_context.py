@@ -224,12 +224,18 @@ async def test_forward_sent_before_a_restart_is_read_after_it(
     slow = Script(text="and on and on " * 500, chunks_per_second=20)
     await stage.model.reply_when(f"{unique} endless", slow, times=1)
     source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
-    async with stage.bot(SHUTDOWN_GRACE="2") as bot:
+
+    async def is_stored() -> bool:
+        return stage.state_of(question) is not None
+
+    async with stage.bot(SHUTDOWN_GRACE="3600") as bot:
         await stage.first_words_on(await stage.ask(f"{unique} endless"))
         bot.process.terminate()
         await stage.logged("Finishing 1 answers")
         await stage.discord.forward(channel, "Mina", source)
         question = await stage.ask(f"{unique} is it true?", channel=channel)
+        await until(is_stored)
+        bot.process.terminate()  # The second time it does not finish anything.
         await bot.wait()
     assert stage.state_of(question) == "received"
     async with stage.bot():

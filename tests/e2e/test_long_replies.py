@@ -79,14 +79,16 @@ async def test_reasoning_is_hidden_but_its_duration_is_shown(stage: Stage, uniqu
 async def test_reasoning_with_only_a_closing_tag_is_removed(stage: Stage, unique: str) -> None:
     """Some servers put the opening tag into the prompt, so only the closing tag is streamed."""
     pieces = (*("Hidden plan. " for _ in range(220)), "\n</think>", "\n\n", "Forty-two.")
-    await stage.model.reply_when(f"plan {unique}", Script(chunks=pieces, chunks_per_second=110))
+    held = Script(chunks=pieces, chunks_per_second=110, stall_after_chunks=1, stall_seconds=40)
+    await stage.model.reply_when(f"plan {unique}", held)
     question = await stage.ask(f"plan {unique}")
     await stage.first_words_on(question, "Hidden plan.")
+    await stage.model.resume()
 
     async def answered() -> bool:
-        return (await stage.shown_of(question)).startswith("Forty-two.\n-# Thought for ")
+        shown = [part["content"] for part in await stage.parts_of(question)]
+        return len(shown) == 1 and shown[0].startswith("Forty-two.\n-# Thought for ")
 
     await until(answered)
-    assert len(await stage.parts_of(question)) == 1
     id_is = "SELECT reply FROM exchanges WHERE message_id = ?"
     assert stage.rows(id_is, int(question["id"])) == [("Forty-two.",)]

@@ -10,7 +10,7 @@ import pytest_asyncio
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import PATIENCE_SECONDS, Stage
+from tests.e2e.conftest import DEADLINE_SECONDS, PATIENCE_SECONDS, Stage
 from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -283,10 +283,11 @@ async def test_autocomplete_offers_nothing_in_a_disallowed_guild(
             )
             seen = await own_stage.discord.wait_for_answer(interaction)
             assert (seen["state"], seen["response"]) == ("failed", None)
+            await own_stage.discord.settings(interaction_deadline_seconds=DEADLINE_SECONDS)
             answer = await own_stage.use(channel, "model")
             assert answer["content"] == ENGLISH.refused_place
     finally:
-        await own_stage.discord.settings(interaction_deadline_seconds=3.0)
+        await own_stage.discord.settings(interaction_deadline_seconds=DEADLINE_SECONDS)
 
 
 async def test_late_autocomplete_is_not_an_error(choosy: Stage) -> None:

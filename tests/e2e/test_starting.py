@@ -4,7 +4,6 @@ import asyncio
 import re
 import socket
 import sqlite3
-import time
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -144,13 +143,12 @@ async def test_fatal_close_code_while_running_exits_with_one_sentence(
 ) -> None:
     async with own_stage.bot() as bot:
         await own_stage.discord.settings(portal={"message_content": False})
-        began, before = time.monotonic(), await own_stage.discord.last_event()
+        before = await own_stage.discord.last_event()
         await own_stage.discord.gateway("close", code=code)
         if code == 4014:  # After the first one the bot continues without the intent.
             await own_stage.discord.wait_for(lambda _: True, types=["gateway_ready"], after=before)
             await own_stage.asked("Are you still there?")
             await own_stage.discord.gateway("close", code=code)
         assert await bot.wait() == 2
-        assert time.monotonic() - began < 10
     last = bot.log.strip().splitlines()[-1]
     assert {4004: "DISCORD_TOKEN", 4014: "Message Content Intent"}[code] in last

@@ -2,15 +2,16 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import pytest_asyncio
 
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import PATIENCE_SECONDS, Stage
+from tests.e2e.conftest import PATIENCE_SECONDS, Message, Stage
+from tests.faults.points import until
 from tests.fork_server import run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,13 +26,16 @@ async def theatre(stand_ins: Stage) -> AsyncIterator[Stage]:
 
 async def test_stop_finishes_an_answer_within_the_grace_period(theatre: Stage) -> None:
     text = "one two three four five six seven eight nine ten"
-    await theatre.model.reply_when("count", Script(text=text, chunks_per_second=12))
-    async with theatre.bot() as bot:
+    held = Script(text=text, stall_after_chunks=3, stall_seconds=40)
+    await theatre.model.reply_when("count", held)
+    async with theatre.bot(SHUTDOWN_GRACE="60") as bot:
         question = await theatre.ask("count, please")
         await theatre.first_words_on(question)
         bot.process.terminate()
         await theatre.logged("Finishing 1 answers")
         late = await theatre.ask("Too late?")
+        await until(partial(is_stored, theatre, late))
+        await theatre.model.resume()
         assert await bot.wait() == 0
     assert await theatre.text_on(question) == text
     assert theatre.state_of(question) == "answered"
@@ -41,16 +45,18 @@ async def test_stop_finishes_an_answer_within_the_grace_period(theatre: Stage) -
         assert await theatre.answer_to(late)
 
 
+async def is_stored(stage: Stage, question: Message) -> bool:
+    return stage.state_of(question) is not None
+
+
 async def test_interrupted_answer_continues_after_the_restart(theatre: Stage) -> None:
     """Until then it shows a notice; then the bot finishes it in the same messages."""
-    slow = Script(text="and on and on " * 500, chunks_per_second=20)
+    slow = Script(text="and on and on " * 1000, chunks_per_second=20)
     await theatre.model.reply_when("endless", slow, times=3)
     async with theatre.bot(SHUTDOWN_GRACE="0.3") as bot:
         questions = [await theatre.ask(f"endless {number}") for number in range(3)]
         begun = await asyncio.gather(*map(theatre.first_words_on, questions))
-        began = time.monotonic()
         assert await bot.stop() == 0
-        assert time.monotonic() - began < 5.0
     for question in questions:
         text, _, notice = (await theatre.shown_of(question)).partition("\n-# ")
         assert text.startswith("and on")
@@ -65,10 +71,8 @@ async def test_interrupted_answer_continues_after_the_restart(theatre: Stage) ->
 
 
 async def test_idle_bot_stops_at_once(theatre: Stage) -> None:
-    async with theatre.bot() as bot:
-        began = time.monotonic()
+    async with theatre.bot(SHUTDOWN_GRACE="3600") as bot:
         assert await bot.stop() == 0
-        assert time.monotonic() - began < 3.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
