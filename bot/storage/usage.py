@@ -92,19 +92,18 @@ class UsageStore(Store):
         self, person_id: int, days: Sequence[int]
     ) -> list[dict[str, UsageTotal]]:
         """Return a person's usage since each of *days*, by model."""
-        reached = " + ".join("(day >= ?)" for _ in days)
         rows = await self._database.fetch(
-            f"SELECT {reached} AS reached, model, {_SUMS} FROM usage"
-            " WHERE person_id = ? GROUP BY reached, model",
-            *days,
+            f"SELECT day, model, {_SUMS} FROM usage"
+            " WHERE person_id = ? AND day >= ? GROUP BY day, model",
             person_id,
+            min(days),
         )
-        order = sorted(days)
-        found: dict[int, dict[str, UsageTotal]] = {day: {} for day in days}
-        for reached_days, model, *sums in rows:
-            for day in order[:reached_days]:
-                found[day][model] = found[day].get(model, UsageTotal()) + UsageTotal(*sums)
-        return [found[day] for day in days]
+        found: list[dict[str, UsageTotal]] = [{} for _ in days]
+        for used_on, model, *sums in rows:
+            for day, totals in zip(days, found, strict=True):
+                if used_on >= day:
+                    totals[model] = totals.get(model, UsageTotal()) + UsageTotal(*sums)
+        return found
 
     async def totals_in_guild(
         self, guild_id: int, since: int, by: By
