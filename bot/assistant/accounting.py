@@ -6,6 +6,7 @@ from typing import Final
 from bot.assistant.answer import NOTHING_USED, Answer, Generation
 from bot.assistant.prompt_images import IMAGE_TOKENS
 from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
+from bot.conversation.prompt import NO_PROMPT
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import HistoryFailed
 from bot.storage.exchanges import History
@@ -36,13 +37,11 @@ class Accounting:
 
         If it has images, the difference to the estimate of its text is due to them.
         """
-        if generation.prompt is None:
-            return
-        estimated, name = generation.prompt.tokens, generation.model
-        calibration = await self.calibration(name)
-        if generation.images_sent:
+        prompt, name = generation.prompt, generation.model
+        estimated, calibration = prompt.tokens, await self.calibration(name)
+        if prompt.images:
             counted -= calibration.apply(estimated)
-            estimated = generation.images_sent * IMAGE_TOKENS
+            estimated = prompt.images * IMAGE_TOKENS
             images = await self.calibration(name, IMAGES)
             learned = images.learn(estimated, counted, IMAGE_BOUNDS)
             await self._keep(f"{name} {IMAGES}", learned)
@@ -68,12 +67,10 @@ class Accounting:
 
     async def used(self, generation: Generation) -> UsageTotal | None:
         """Return what the API counted, else an estimate; None if the model wrote nothing."""
-        if generation.prompt is None:
-            return None
         if generation.usage is not None:
             counts = generation.usage
             return UsageTotal(counts.prompt_tokens, counts.completion_tokens, answers=1)
-        if not generation.written:
+        if generation.prompt is NO_PROMPT or not generation.written:
             return None
         calibration = await self.calibration(generation.model)
         prompt_tokens = calibration.apply(generation.prompt.tokens)

@@ -9,7 +9,7 @@ from typing import Final
 
 from bot.assistant.ports import ContextLoader, Reply
 from bot.conversation.exchange import Exchange, State
-from bot.conversation.prompt import Prompt, exchange_tokens
+from bot.conversation.prompt import NO_PROMPT, Prompt, exchange_tokens
 from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import Sentences
 from bot.llm.events import Event, Thinking, TokenUsage
@@ -76,7 +76,7 @@ class Generation:
     """
 
     model: str = ""
-    prompt: Prompt | None = None  # of the newest request
+    prompt: Prompt = NO_PROMPT  # of the newest request
     pieces: list[str] = field(default_factory=list)
     kept: int = 0
     first_token_seconds: float | None = None  # after the question's arrival
@@ -102,11 +102,6 @@ class Generation:
     def begun(self) -> bool:
         """Whether the newest request brought any text."""
         return self.first_token_seconds is not None
-
-    @property
-    def images_sent(self) -> int:
-        """How many images the newest request had."""
-        return self.prompt.images if self.prompt is not None else 0
 
     def begin(self, prompt: Prompt) -> None:
         """Begin a request with *prompt*, which continues the text so far."""

@@ -355,7 +355,7 @@ class Assistant:
             state,
             "never" if first is None else f"{first:.2f} s",
             answer.seconds(),
-            generation.prompt.exchanges if generation.prompt else 0,
+            generation.prompt.exchanges,
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
             generation.model or "no model",
         )

@@ -25,7 +25,7 @@ from bot.conversation.context_window import (
 from bot.conversation.exchange import Exchange, Files
 from bot.conversation.image_selection import NO_IMAGES, ImageBudget
 from bot.conversation.images import PendingImage
-from bot.conversation.prompt import Prompt, PromptConfig, build_prompt
+from bot.conversation.prompt import NO_PROMPT, Prompt, PromptConfig, build_prompt
 from bot.conversation.prompt_markup import continuation_request, image_names, with_files
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
@@ -71,14 +71,14 @@ class _Request:
     images: tuple[PendingImage, ...] | None
     attempts: AttemptBudget
     search: WindowSearch
-    prompt: Prompt = field(init=False)  # the newest
+    prompt: Prompt = field(default=NO_PROMPT, init=False)  # the newest
     images_refused: ModelError | None = field(default=None, init=False)
 
     @property
     def size(self) -> RequestSize:
         """The size of the newest request, which may have been sent without the prompt's images."""
         prompt = self.prompt
-        image_tokens = prompt.image_tokens if self.answer.generation.images_sent else 0
+        image_tokens = prompt.image_tokens if self.answer.generation.prompt.images else 0
         return RequestSize(prompt.tokens + image_tokens, prompt.history_tokens, prompt.reply_tokens)
 
 
@@ -220,7 +220,7 @@ class Generator:
             return await self._reason_to_shorten(request, error)
         if generation.begun:
             raise error
-        images_may_be_why = generation.images_sent and isinstance(error, IMAGE_ERRORS)
+        images_may_be_why = generation.prompt.images and isinstance(error, IMAGE_ERRORS)
         if images_may_be_why and request.attempts.left and error.reported == NO_REPORTED_LIMITS:
             request.images_refused = error
         elif not isinstance(error, ModelContextExceeded | ModelEmptyBody):
@@ -258,7 +258,7 @@ class Generator:
         size = request.size
         counted = generation.usage.prompt_tokens if generation.usage else 0
         calibration = await self.accounting.calibration(generation.model)
-        if not generation.images_sent:
+        if not generation.prompt.images:
             calibration = calibration.learn(size.prompt, counted)
         await request.search.accept(size, calibration.factor, counted)
 

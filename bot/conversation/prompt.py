@@ -73,8 +73,8 @@ class Prompt:
     *tokens* is the estimate for its text without calibration. It contains so many *exchanges* of
     the history, of which the estimate is *history_tokens*. *read_percent* is the share of the
     question that fitted. *turn_images* are the images that go with its turns, the question's first,
-    *image_tokens* their cost.
-    *reply_tokens* limits the reply further than the settings do, in the model's own tokens.
+    *image_tokens* their cost. *reply_tokens* limits the reply further than the settings do, in the
+    model's own tokens.
     """
 
     turns: tuple[Turn, ...]
@@ -110,6 +110,9 @@ class Prompt:
             for number, turn in enumerate(self.turns)
         ]
         return replace(self, turns=tuple(turns))
+
+
+NO_PROMPT: Final = Prompt((), tokens=0, exchanges=0, read_percent=100)
 
 
 def build_prompt(

@@ -13,7 +13,7 @@ from openai import AsyncOpenAI
 
 from bot.backoff import Backoff, jittered
 from bot.conversation.context_window import LAST_RESORT
-from bot.conversation.prompt import Prompt, without_system_turn
+from bot.conversation.prompt import NO_PROMPT, Prompt, without_system_turn
 from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
@@ -121,7 +121,7 @@ class ChatCompletions:
 
     async def list_models(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
-        with translated_errors(self._redactor(Prompt((), 0, 0, 100))):
+        with translated_errors(self._redactor(NO_PROMPT)):
             async with (
                 asyncio.timeout(LIST_SECONDS),
                 self._client.models.with_streaming_response.list() as response,
