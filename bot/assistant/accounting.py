@@ -1,6 +1,7 @@
 """Count the tokens that answers use, and calibrate the estimates by what the API counts."""
 
 import logging
+from dataclasses import replace
 from typing import Final
 
 from bot.assistant.answer import NOTHING_USED, Answer, Generation
@@ -56,8 +57,8 @@ class Accounting:
         try:
             used = await self.used(generation)
             if generation.discarded != NOTHING_USED:
-                used = generation.discarded + (used or UsageTotal(answers=1))
-            if used is not None and person_id is not None:
+                used = generation.discarded + replace(used, answers=1)
+            if used != NOTHING_USED and person_id is not None:
                 place = asked.conversation
                 guild_id = NO_GUILD if place.guild_id is None else place.guild_id
                 row = UsageRow(today(), guild_id, place.top_id, person_id, generation.model, used)
@@ -65,13 +66,13 @@ class Accounting:
         except HistoryFailed as error:
             log.warning("Cannot store the usage of answer %d: %s", asked.message_id, error)
 
-    async def used(self, generation: Generation) -> UsageTotal | None:
-        """Return what the API counted, else an estimate; None if the model wrote nothing."""
+    async def used(self, generation: Generation) -> UsageTotal:
+        """Return what the API counted, else an estimate, of the newest request."""
         if generation.usage is not None:
             counts = generation.usage
             return UsageTotal(counts.prompt_tokens, counts.completion_tokens, answers=1)
         if generation.prompt is NO_PROMPT or not generation.written:
-            return None
+            return NOTHING_USED
         calibration = await self.calibration(generation.model)
         prompt_tokens = calibration.apply(generation.prompt.tokens)
         completion_tokens = calibration.apply(estimate_tokens(generation.written))

@@ -200,32 +200,28 @@ class Generator:
         """Send prompts until one is answered: the whole, without images, smaller and smaller."""
         await self._fit(request)
         while True:
-            retry: ModelError | None = None
             try:
                 await self._send(request)
-            except ModelError as error:
-                retry = await self._reason_to_retry(request, error)
-            finally:
-                if retry is None:
-                    await self._learn_from_acceptance(request)
-            if retry is None:
                 return
-            if retry is not request.images_refused:
-                await self._make_smaller(request, retry)
+            except ModelError as error:
+                await self._prepare_retry(request, error)
+            finally:
+                await self._learn_from_acceptance(request)
 
-    async def _reason_to_retry(self, request: _Request, error: ModelError) -> ModelError:
-        """Return why another prompt may be answered; raises *error* if none may be."""
+    async def _prepare_retry(self, request: _Request, error: ModelError) -> None:
+        """Change the request so that it may be answered; raises *error* if none may be."""
         generation = request.answer.generation
         if isinstance(error, OutputTruncated | ModelThoughtOnly):
-            return await self._reason_to_shorten(request, error)
-        if generation.begun:
+            error = await self._reason_to_shorten(request, error)
+        elif generation.begun:
             raise error
         images_may_be_why = generation.prompt.images and isinstance(error, IMAGE_ERRORS)
         if images_may_be_why and request.attempts.left and error.reported == NO_REPORTED_LIMITS:
             request.images_refused = error
-        elif not isinstance(error, ModelContextExceeded | ModelEmptyBody):
+        elif isinstance(error, ModelContextExceeded | ModelEmptyBody):
+            await self._make_smaller(request, error)
+        else:
             raise error
-        return error
 
     async def _make_smaller(self, request: _Request, error: ModelError) -> None:
         """Build a smaller prompt; raises *error* if none is left to be tried."""
@@ -274,9 +270,7 @@ class Generator:
         used, limit = await self.accounting.used(generation), prompt.reply_tokens
         if generation.usage and generation.usage.completion_tokens < limit:
             self._windows.cut_short.add(generation.model)
-        full = used is not None and is_full(
-            used.prompt_tokens, used.completion_tokens, limit, thought=thought
-        )
+        full = is_full(used.prompt_tokens, used.completion_tokens, limit, thought=thought)
         full = full or (thought and limit < self._model.reply_tokens)
         if not full or generation.model in self._short or (thought and generation.begun):
             raise ended
@@ -288,15 +282,14 @@ class Generator:
             if thought:
                 raise ModelThoughtCramped from ended
             raise ended
-        window = used.prompt_tokens + used.completion_tokens if used else 0
+        window = used.prompt_tokens + used.completion_tokens
         return ModelContextExceeded("hardly any room was left", ReportedLimits(window, filled=True))
 
     async def _discard(self, request: _Request) -> None:
         """Discard the answer to a prompt; its tokens still count as used."""
         generation = request.answer.generation
         used = await self.accounting.used(generation)
-        if used is not None:
-            generation.discarded += replace(used, answers=0, estimated=0)
+        generation.discarded += replace(used, answers=0, estimated=0)
         generation.usage = generation.first_token_seconds = None
         generation.only_thought = False
         if generation.written:
@@ -315,31 +308,25 @@ class Generator:
 
     async def _send(self, request: _Request) -> None:
         """Send the newest prompt, with its images unless these were refused."""
-        without_images = PromptWithImages(request.prompt)
-        if request.images_refused is not None:
-            try:
-                await self._stream(request, without_images)
-            finally:
-                self._note_images_refused(request, request.images_refused)
-        elif not request.prompt.turn_images:
-            await self._stream(request, without_images)
-        else:
+        if request.prompt.turn_images and request.images_refused is None:
             async with self.images.attach_to(request.prompt, request.images) as attached:
                 _note_unread(request, attached)
                 await self._stream(request, attached)
-
-    def _note_images_refused(self, request: _Request, why: ModelError) -> None:
-        """Note that the images were to blame, if the model answers without them."""
-        generation, strings = request.answer.generation, request.answer.strings
-        if not generation.begun:
             return
-        unsupported = isinstance(why, ImagesUnsupported)
-        if unsupported:
-            self.images.note_unsupported(generation.model)
-        if image_names(request.answer.exchange):
-            generation.note_unread(
-                strings.model_images_unsupported if unsupported else strings.pictures_refused
-            )
+        try:
+            await self._stream(request, PromptWithImages(request.prompt))
+        finally:
+            if request.images_refused is not None and request.answer.generation.begun:
+                self._note_images_refused(request.answer, request.images_refused)
+
+    def _note_images_refused(self, answer: Answer, why: ModelError) -> None:
+        """Note that the images were to blame: the model answers without them."""
+        model, sentence = answer.generation.model, answer.strings.pictures_refused
+        if isinstance(why, ImagesUnsupported):
+            self.images.note_unsupported(model)
+            sentence = answer.strings.model_images_unsupported
+        if image_names(answer.exchange):
+            answer.generation.note_unread(sentence)
 
     async def _stream(self, request: _Request, attached: PromptWithImages) -> None:
         """Write what the model answers, and free the images once they are sent."""
