@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from bot.assistant.assistant import Assistant
 from bot.assistant.generator import Generator
 from bot.assistant.memory import Memory
-from bot.assistant.ports import ChatModel, undescribed
+from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
@@ -279,7 +279,7 @@ def an_assistant(
         system_prompt=system_prompt, token_budget=token_budget, models=more.pop("models", ())
     )
     images = pictures or PromptImages(0)
-    describe_place = more.pop("describe_place", undescribed)
+    describe_place = more.pop("describe_place", lambda _question: "")
     generator = Generator(model, history, config, images=images, describe_place=describe_place)
     memory = memory or Memory(history, languages)
     return Assistant(generator, history, memory, languages=languages, **more)

@@ -115,11 +115,6 @@ class Generation:
         elif isinstance(event, Thinking):
             self.thought_seconds = event.seconds
 
-    def rewind(self) -> str:
-        """Drop what the newest request brought; return the text before it."""
-        del self.pieces[self.kept :]
-        return "".join(self.pieces)
-
     def note_unread(self, *sentences: str) -> None:
         """Show *sentences*, about files, under the answer, each once."""
         new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.unread]
@@ -174,7 +169,8 @@ class Answer:
 
     def rewind(self) -> str:
         """Drop what the newest request brought; return the text before it."""
-        text = self.generation.rewind()
+        del self.generation.pieces[self.generation.kept :]
+        text = "".join(self.generation.pieces)
         self.show_instead(text)
         return text
 

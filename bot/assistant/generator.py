@@ -12,7 +12,7 @@ from bot.assistant.answer import Answer
 from bot.assistant.continuation import Continuation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
-from bot.assistant.ports import ChatModel, PlaceDescriber, undescribed
+from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages, PromptWithImages
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import (
@@ -95,7 +95,7 @@ class Generator:
         config: PromptConfig,
         *,
         images: PromptImages,
-        describe_place: PlaceDescriber = undescribed,
+        describe_place: Callable[[Exchange], str] = lambda _question: "",
     ) -> None:
         self.accounting = Accounting(history)
         self.overrides = Overrides(history.preferences, self.accounting, config, model.name)

@@ -12,20 +12,17 @@ from bot.llm.events import Event
 from bot.llm.listed_models import ListedModel
 
 Refresh = Callable[[Exchange], Awaitable[Exchange | None]]
-PlaceDescriber = Callable[[Exchange], str]
 ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
 
 
 class ChatModel(Protocol):
-    """A chat API."""
+    """A chat API.
 
-    @property
-    def name(self) -> str:
-        """The name of the model that answers if no other was chosen."""
+    *name* is the model that answers if no other was chosen, *reply_tokens* limits one reply.
+    """
 
-    @property
-    def reply_tokens(self) -> int:
-        """The limit on the tokens of one reply."""
+    name: str
+    reply_tokens: int
 
     @property
     def windows(self) -> Mapping[str, int]:
@@ -87,8 +84,3 @@ async def unchanged(exchange: Exchange) -> Exchange:
 async def no_context(_exchange: Exchange) -> QuestionContext:
     """Return the context of a question that is all in its words."""
     return QuestionContext()
-
-
-def undescribed(_exchange: Exchange) -> str:
-    """Return the description of a place that has none."""
-    return ""

@@ -186,7 +186,10 @@ class _History:
         if is_continued and exchanges[-1].tokens > budget:
             exchanges = [*exchanges[:-1], end_of(exchanges[-1], budget)]
         # A gap belongs to the exchange before it: if that is dropped, the gap is.
-        gaps = [_gap(before, after) for before, after in pairwise((*exchanges, question))]
+        gaps = [
+            time_gap(before.message_id, after.message_id) if after.author else ""
+            for before, after in pairwise((*exchanges, question))
+        ]
         costs = [
             exchange.tokens + (GAP_TOKENS if gap else 0)
             for exchange, gap in zip(exchanges, gaps, strict=True)
@@ -273,10 +276,6 @@ def _system_turn(system_prompt: str, place: str, *, named: bool) -> tuple[tuple[
     text = "\n\n".join(filter(None, (system_prompt.strip(), *of_program)))
     turns = (Turn(Role.SYSTEM, text),) if text else ()
     return turns, sum(map(_turn_tokens, turns))
-
-
-def _gap(before: Exchange, after: Exchange) -> str:
-    return time_gap(before.message_id, after.message_id) if after.author else ""
 
 
 def _after(gap: str, turn: Turn) -> Turn:
