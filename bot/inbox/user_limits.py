@@ -1,8 +1,8 @@
 """The rate limit of each person: how many questions they may ask in a minute."""
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import Final
 
 from bot.bounded import BoundedDict
@@ -21,12 +21,6 @@ class Verdict(Enum):
     IGNORED = auto()  # without one: the last notice is less than a minute ago
 
 
-@dataclass(slots=True)
-class _Person:
-    asked_at: deque[float]
-    notified_at: float = float("-inf")
-
-
 class UserRateLimit:
     """Counts questions by when they were written: a missed one is judged by its own minute.
 
@@ -36,7 +30,8 @@ class UserRateLimit:
 
     def __init__(self, questions_per_minute: int) -> None:
         self.questions_per_minute = questions_per_minute
-        self._persons = BoundedDict[int, _Person](MAX_PERSONS)
+        self._asked = BoundedDict[int, deque[float]](MAX_PERSONS)  # when each person asked
+        self._notified = BoundedDict[int, float](MAX_PERSONS)  # when each had the last notice
         self._verdicts = BoundedDict[int, Verdict](MAX_VERDICTS)
 
     def judge(self, person_id: int, event_id: int) -> Verdict:
@@ -47,17 +42,14 @@ class UserRateLimit:
         return verdict
 
     def _judge(self, person_id: int, at: float) -> Verdict:
-        person = self._persons.get(person_id)
-        if person is None:
-            person = _Person(deque(maxlen=2 * self.questions_per_minute))
-        self._persons[person_id] = person
-        count = sum(_within_a_minute(at, asked_at) for asked_at in person.asked_at)
-        if count < self.questions_per_minute:
-            person.asked_at.append(at)
+        limit = self.questions_per_minute
+        asked = self._asked[person_id] = self._asked.get(person_id, deque(maxlen=2 * limit))
+        if sum(_within_a_minute(at, asked_at) for asked_at in asked) < limit:
+            asked.append(at)
             return Verdict.ADMITTED
-        if _within_a_minute(at, person.notified_at):
+        if _within_a_minute(at, self._notified.get(person_id, -inf)):
             return Verdict.IGNORED
-        person.notified_at = at
+        self._notified[person_id] = at
         return Verdict.REFUSED
 
 

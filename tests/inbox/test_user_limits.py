@@ -82,4 +82,4 @@ def test_the_number_of_tracked_users_is_bounded() -> None:
     persons = UserRateLimit(1)
     for person_id in range(limits.MAX_PERSONS + 10):
         persons.judge(person_id, at(0))
-    assert len(persons._persons) == limits.MAX_PERSONS
+    assert len(persons._asked) == limits.MAX_PERSONS
