@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from bot.errors import HistoryUnusable
 
@@ -15,19 +15,10 @@ APPLICATION_ID: Final = 0x43484154  # "CHAT": the file's header names the progra
 BUSY_SECONDS: Final = 0.1
 
 
-class Migration(NamedTuple):
-    """One step of the schema; it runs in a transaction of its own."""
-
-    description: str
-    sql: str
-
-
-# PRAGMA user_version counts the migrations that a file has seen. Later ones are appended; the sql
-# of a released one never changes.
-MIGRATIONS: Final = (
-    Migration(
-        "Store exchanges, their messages, places, resets, prompts, calibrations and facts",
-        """
+# What each migration does, and its SQL, which runs in a transaction of its own. PRAGMA user_version
+# counts those that a file has seen. Later ones are appended; a released one never changes.
+MIGRATIONS: Final = {
+    "Store exchanges, their messages, places, resets, prompts, calibrations and facts": """
         CREATE TABLE exchanges (
             message_id INTEGER PRIMARY KEY,
             channel_id INTEGER NOT NULL,
@@ -72,10 +63,7 @@ MIGRATIONS: Final = (
         ) STRICT;
         CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
         """,
-    ),
-    Migration(
-        "Count attempts, keep pending notices, and record the guilds that the bot is in",
-        """
+    "Count attempts, keep pending notices, and record the guilds that the bot is in": """
         ALTER TABLE exchanges ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE exchanges ADD COLUMN unshown TEXT;
         CREATE INDEX exchanges_open ON exchanges (message_id)
@@ -89,51 +77,34 @@ MIGRATIONS: Final = (
             WHERE guild_id IS NULL AND place_id IN (SELECT message_id FROM exchanges);
         CREATE TABLE guilds (guild_id INTEGER PRIMARY KEY, since_id INTEGER NOT NULL) STRICT;
         """,
-    ),
-    Migration(
-        "Record the message that a question replies to, which its author may edit or delete",
-        """
+    "Record the message that a question replies to, which its author may edit or delete": """
         ALTER TABLE exchanges ADD COLUMN quoted_id INTEGER;
         CREATE INDEX exchanges_by_quoted ON exchanges (quoted_id) WHERE quoted_id IS NOT NULL;
         """,
-    ),
-    Migration(
-        "Look up places by guild and by channel",
-        """
+    "Look up places by guild and by channel": """
         CREATE INDEX places_by_guild ON places (guild_id) WHERE guild_id IS NOT NULL;
         CREATE INDEX places_by_parent ON places (parent_id, own) WHERE parent_id IS NOT NULL;
         """,
+    "Store the text of a question's files": (
+        "ALTER TABLE exchanges ADD COLUMN files TEXT NOT NULL DEFAULT '';"
     ),
-    Migration(
-        "Store the text of a question's files",
-        "ALTER TABLE exchanges ADD COLUMN files TEXT NOT NULL DEFAULT '';",
-    ),
-    Migration(
-        "Record the author of quoted text, who may export it or have it erased",
-        """
+    "Record the author of quoted text, who may export it or have it erased": """
         ALTER TABLE exchanges ADD COLUMN quoted_author_id INTEGER;
         CREATE INDEX exchanges_by_author ON exchanges (author_id, message_id) WHERE author_id <> 0;
         CREATE INDEX exchanges_by_quoted_author ON exchanges (quoted_author_id)
             WHERE quoted_author_id IS NOT NULL;
         """,
+    "Store what a question forwards and embeds": (
+        "ALTER TABLE exchanges ADD COLUMN embedded TEXT NOT NULL DEFAULT '';"
     ),
-    Migration(
-        "Store what a question forwards and embeds",
-        "ALTER TABLE exchanges ADD COLUMN embedded TEXT NOT NULL DEFAULT '';",
-    ),
-    Migration(
-        "Store exchanges that only one person sees, and the token that answers an interaction",
-        """
+    "Store exchanges that only one person sees, and the token that answers an interaction": """
         ALTER TABLE exchanges ADD COLUMN private_to INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE exchanges ADD COLUMN token TEXT;
         DROP INDEX exchanges_by_channel;
         CREATE INDEX exchanges_by_channel ON exchanges (channel_id, private_to, message_id)
             WHERE author_id <> 0;
         """,
-    ),
-    Migration(
-        "Store the model of a channel or guild",
-        """
+    "Store the model of a channel or guild": """
         CREATE TABLE models (
             scope TEXT NOT NULL CHECK (scope IN ('channel', 'guild')),
             scope_id INTEGER NOT NULL,
@@ -141,11 +112,8 @@ MIGRATIONS: Final = (
             PRIMARY KEY (scope, scope_id)
         ) STRICT;
         """,
-    ),
-    Migration(
-        "Store usage by day, in days since 1970 by UTC",
-        # Guild 0 is direct messages, person 0 is everybody who asked to be forgotten.
-        """
+    # Guild 0 is direct messages, person 0 is everybody who asked to be forgotten.
+    "Store usage by day, in days since 1970 by UTC": """
         CREATE TABLE usage (
             person_id INTEGER NOT NULL,
             day INTEGER NOT NULL,
@@ -162,19 +130,14 @@ MIGRATIONS: Final = (
         CREATE INDEX usage_by_channel ON usage (channel_id);
         CREATE INDEX usage_by_day ON usage (day);
         """,
+    "Record the button press whose token answers an exchange": (
+        "ALTER TABLE exchanges ADD COLUMN pressed_id INTEGER;"
     ),
-    Migration(
-        "Record the button press whose token answers an exchange",
-        "ALTER TABLE exchanges ADD COLUMN pressed_id INTEGER;",
+    "Record the language of an exchange that only one person sees": (
+        "ALTER TABLE exchanges ADD COLUMN locale TEXT NOT NULL DEFAULT '';"
     ),
-    Migration(
-        "Record the language of an exchange that only one person sees",
-        "ALTER TABLE exchanges ADD COLUMN locale TEXT NOT NULL DEFAULT '';",
-    ),
-    Migration(
-        "Store the context window that a model's server enforces",
-        # In the server's own tokens; until is in seconds since 1970.
-        """
+    # In the server's own tokens; until is in seconds since 1970.
+    "Store the context window that a model's server enforces": """
         CREATE TABLE context_windows (
             model TEXT PRIMARY KEY,
             prompt_tokens INTEGER NOT NULL,
@@ -183,8 +146,8 @@ MIGRATIONS: Final = (
             until INTEGER NOT NULL
         ) STRICT;
         """,
-    ),
-)
+}
+
 
 PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -213,11 +176,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     for pragma in PRAGMAS:
         connection.execute(pragma).fetchall()
-    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+    missing = list(MIGRATIONS.items())[version:]
+    for number, (description, sql) in enumerate(missing, start=version + 1):
         if version:
-            log.info("Migrate database %s to version %d: %s", path, number, migration.description)
+            log.info("Migrate database %s to version %d: %s", path, number, description)
         connection.executescript(
-            f"BEGIN IMMEDIATE; {migration.sql} PRAGMA application_id = {APPLICATION_ID};"
+            f"BEGIN IMMEDIATE; {sql} PRAGMA application_id = {APPLICATION_ID};"
             f"PRAGMA user_version = {number}; COMMIT;"
         )
     connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}").fetchall()

@@ -9,7 +9,7 @@ import pytest
 
 from bot.errors import HistoryUnusable
 from bot.storage import schema
-from bot.storage.schema import APPLICATION_ID, MIGRATIONS, Migration
+from bot.storage.schema import APPLICATION_ID, MIGRATIONS
 from tests.doubles import open_database
 from tests.storage.files import INSERT, refusal
 
@@ -60,7 +60,7 @@ async def test_a_failed_migration_leaves_the_old_version(
         patch.setattr(
             schema,
             "MIGRATIONS",
-            (*MIGRATIONS, Migration("Fail", "CREATE TABLE more (x); CREATE TABLE facts (x);")),
+            MIGRATIONS | {"Fail": "CREATE TABLE more (x); CREATE TABLE facts (x);"},
         )
         with pytest.raises(HistoryUnusable):
             async with open_database(path):
@@ -77,8 +77,8 @@ async def test_a_migration_keeps_the_rows_and_is_logged(
     caplog.set_level("INFO", schema.__name__)
     async with open_database(path) as opened:
         await opened.change(INSERT, "a", "b")
-    more = Migration("Add a table", "CREATE TABLE more (x);")
-    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, more))
+    more = {"Add a table": "CREATE TABLE more (x);"}
+    monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS | more)
     async with open_database(path) as opened:
         assert await opened.fetch("PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
         assert await opened.fetch("SELECT * FROM facts, more") == []
