@@ -16,7 +16,7 @@ from bot.markdown.syntax import SMALL_PRINT
 from bot.replies.destination import Destination
 from bot.replies.message_sync import FILE_NAME, FileRefused, MessageSync, ReplyRecord
 from bot.replies.parts import Part
-from bot.replies.plan import final_plan, kept_plan, next_change, streaming_plan
+from bot.replies.plan import next_change, streaming_plan
 from bot.replies.reply_requests import ReplyRequests
 from bot.replies.reply_text import ReplyText, cut_for, with_notices
 from bot.transport.calls import DiscordUnavailable, call
@@ -108,7 +108,7 @@ class DiscordReply:
         messages = await self._end_streaming()
         place, text = messages.place, self._text
         text.finish()
-        count = len(text.with_notices(notices))
+        count = len(with_notices(text.parts, notices))
         notices = notices_for(place.allowed(actions, count), notices)
         max_parts = self._max_parts_in(place)
         if len(text.parts) > max_parts:
@@ -116,16 +116,16 @@ class DiscordReply:
             texts = text.first_parts(max_parts, [attached, *notices])
             whole = text.written.strip() + "\n"
             try:
-                await messages.show(final_plan(texts, place.allowed(actions, len(texts)), whole))
+                await messages.show(texts, actions, file=whole)
             except FileRefused:
                 exchange_id = self._record.exchange_id
                 log.info("Show reply %d in parts: Discord refuses the file", exchange_id)
             else:
                 return
-        texts = text.with_notices(notices)
+        texts = with_notices(text.parts, notices)
         if place.room is not None and len(texts) > place.room:
             texts = text.first_parts(place.room, [self._strings.reply_too_long, *notices])
-        await messages.show(final_plan(texts, place.allowed(actions, len(texts))))
+        await messages.show(texts, actions)
 
     async def leave(
         self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
@@ -139,14 +139,13 @@ class DiscordReply:
         with suppress(ReplyLost, ReplyBlocked):
             await self._end_streaming()
         messages = await asyncio.shield(self._opening)
-        place, kept = messages.place, messages.valid_parts()
+        kept = messages.valid_parts()
         if not kept and not notices:
             await messages.show_buttons(actions)
             return
-        texts = _last_texts(kept, notices, without, place.room)
-        count = len(kept[:-1]) + len(texts)
+        texts = _last_texts(kept, notices, without, messages.place.room)
         try:
-            await messages.show(kept_plan(kept, texts, place.allowed(actions, count)))
+            await messages.show(texts, actions, kept=kept[:-1])
         except ReplyBlocked:
             parts = messages.parts
             if parts and parts[-1].text == "":  # Otherwise it would show "thinking" for ever.

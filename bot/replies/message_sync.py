@@ -13,7 +13,7 @@ from bot.i18n.sentences import Sentences
 from bot.replies.buttons import actions_under, buttons
 from bot.replies.destination import Destination, lost_because, refused
 from bot.replies.parts import Part
-from bot.replies.plan import PlannedPart, kept_plan, next_change
+from bot.replies.plan import PlannedPart, final_plan, next_change
 from bot.replies.reply_requests import ReplyRequests
 from bot.transport.pacer import Priority
 
@@ -63,8 +63,6 @@ class MessageSync:
         self._strings = strings
         self._nonce_id = nonce_id
         self._on_post = on_post
-        # Parts that still show the text of an earlier attempt.
-        self._earlier = {part.message_id for part in place.begun}
         self._deleted = 0
         self._refilled = False
         self._edits_refused: ReplyLost | None = None
@@ -72,12 +70,12 @@ class MessageSync:
     def replace_text(self) -> None:
         """Mark the shown text of this attempt as outdated."""
         for part in self.parts:
-            if part.message_id not in self._earlier:
+            if part.is_current:
                 part.text = None
 
     def valid_parts(self) -> list[Part]:
         """Return the parts before the first one whose text is outdated."""
-        return list(takewhile(self._is_valid, self.parts))
+        return list(takewhile(_is_valid, self.parts))
 
     def may_delete_last(self, planned: int) -> bool:
         """Whether to delete the last part because it is outdated and not among *planned* parts.
@@ -86,21 +84,29 @@ class MessageSync:
         """
         if len(self.parts) <= planned or self.place.room is not None:
             return False
-        return not self._is_valid(self.parts[-1])
+        return not _is_valid(self.parts[-1])
 
-    async def show(self, plan: Sequence[PlannedPart]) -> None:
-        """Show exactly what is planned, and delete all other parts.
+    async def show(
+        self,
+        texts: Sequence[str | None],
+        actions: ReplyActions,
+        *,
+        kept: Sequence[Part] = (),
+        file: str = "",
+    ) -> None:
+        """Show the *kept* parts and *texts* as `final_plan` says, and delete all other parts.
 
         Raises ReplyLost, ReplyBlocked, ReplyDelayed or FileRefused.
         """
+        allowed = self.place.allowed(actions, len(kept) + len(texts))
+        plan = final_plan(kept, texts, allowed, file)
         while (number := next_change(self.parts, plan)) is not None:
             await self.change(number, plan[number], Priority.FINAL)
         await self.delete_from(len(plan))
 
     async def show_buttons(self, actions: ReplyActions) -> None:
         """Keep the text of all parts, and show *actions* under the last one."""
-        actions = self.place.allowed(actions, len(self.parts))
-        await self.show(kept_plan(self.parts, [None for _ in self.parts[-1:]], actions))
+        await self.show([None for _ in self.parts[-1:]], actions, kept=self.parts[:-1])
 
     async def change(self, number: int, planned: PlannedPart, priority: Priority) -> None:
         """Post or edit a part; raises ReplyLost, ReplyBlocked, ReplyDelayed or FileRefused."""
@@ -138,9 +144,6 @@ class MessageSync:
                 raise
             except discord.HTTPException as error:
                 raise lost_because(error, channel) from error
-
-    def _is_valid(self, part: Part) -> bool:
-        return part.text is not None or part.message_id in self._earlier
 
     async def _post(self, planned: PlannedPart, priority: Priority) -> None:
         channel = self.place.channel
@@ -191,7 +194,14 @@ class MessageSync:
         """
         content = (message.content or "").strip()
         is_same = content == text.strip()
-        posted = Part(message.id, text if is_same else content, actions_under(message))
+        # Otherwise Discord knows the nonce: an earlier post succeeded, with the text of that time.
+        posted = Part(
+            message.id,
+            text if is_same else content,
+            actions_under(message),
+            file="" if is_same else None,
+            is_current=is_same,
+        )
         for part in self.parts:
             if part.message_id == posted.message_id:
                 part.text, part.actions = posted.text, posted.actions
@@ -200,10 +210,6 @@ class MessageSync:
                 self._refilled = True
                 return
         self.parts.append(posted)
-        if is_same:
-            posted.file = ""
-        else:  # Discord knows the nonce: an earlier post succeeded, with the text of that time.
-            self._earlier.add(message.id)
 
     async def _edit(self, part: Part, planned: PlannedPart, priority: Priority) -> None:
         channel = self.place.channel
@@ -234,8 +240,11 @@ class MessageSync:
         if planned.actions is not None:
             part.actions = planned.actions
         if planned.text is not None:
-            part.text, part.file = planned.text, planned.file
-            self._earlier.discard(part.message_id)
+            part.text, part.file, part.is_current = planned.text, planned.file, True
+
+
+def _is_valid(part: Part) -> bool:
+    return part.text is not None or not part.is_current
 
 
 def _files(text: str) -> list[discord.File]:

@@ -11,12 +11,14 @@ class Part:
     """A message that shows a part of a reply. None means unknown.
 
     *actions* are the buttons under it; *file* is the attached text, "" if there is none.
+    *is_current* says whether this attempt at the reply wrote the text, not an earlier one.
     """
 
     message_id: int
     text: str | None
     actions: ReplyActions | None = None
     file: str | None = field(default=None, repr=False)
+    is_current: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -34,25 +34,16 @@ def streaming_plan(
     return plan
 
 
-def final_plan(texts: Sequence[str], actions: ReplyActions, file: str = "") -> list[PlannedPart]:
-    """Plan each part of a whole reply; the last has *actions* and *file*."""
-    plan = [PlannedPart(text, NO_ACTIONS) for text in texts]
+def final_plan(
+    kept: Sequence[Part], texts: Sequence[str | None], actions: ReplyActions, file: str = ""
+) -> list[PlannedPart]:
+    """Plan the *kept* parts, whose text stays, and *texts* after them; None keeps a text, too.
+
+    *actions* and *file* are under the last message.
+    """
+    plan = [*map(_kept, kept), *(PlannedPart(text, NO_ACTIONS) for text in texts)]
     if plan:
         plan[-1] = replace(plan[-1], actions=actions, file=file)
-    return plan
-
-
-def kept_plan(
-    parts: Sequence[Part], last_texts: Sequence[str | None], actions: ReplyActions
-) -> list[PlannedPart]:
-    """Plan parts that keep their text, except that *last_texts* replace the last one.
-
-    None among *last_texts* keeps the text of the last part too. *actions* are under the last
-    message.
-    """
-    plan = [*map(_kept, parts[:-1]), *(PlannedPart(text, NO_ACTIONS) for text in last_texts)]
-    if plan:
-        plan[-1] = replace(plan[-1], actions=actions)
     return plan
 
 

@@ -58,16 +58,16 @@ class ReplyRequests:
 
         An edit of a text that is still growing is tried once: the next edit replaces it.
         """
-        waits = () if priority is Priority.EDIT else RETRY_SECONDS
-        for wait_seconds in (*waits, None):
+        waits = iter(() if priority is Priority.EDIT else RETRY_SECONDS)
+        while True:
             try:
                 return await call(partial(self._tracked, request), self._pacer, priority)
             except DiscordUnavailable as error:
                 log.info("Cannot show a reply in channel %d now: %s", channel.id, error)
+                wait_seconds = next(waits, None)
                 if wait_seconds is None or error.retry_after > CALL_SECONDS:
                     raise ReplyDelayed(str(error)) from error
                 await asyncio.sleep(max(wait_seconds, error.retry_after))
-        raise AssertionError("unreachable")
 
     async def _tracked(self, request: Callable[[], Awaitable[T]]) -> T:
         self.in_flight = True

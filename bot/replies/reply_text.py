@@ -59,10 +59,6 @@ class ReplyText:
         self._splitter.write(self._renderer.finish())
         self.parts = self._splitter.finish()
 
-    def with_notices(self, notices: Sequence[str]) -> list[str]:
-        """Return all parts with *notices* under them."""
-        return with_notices(self.parts, notices)
-
     def first_parts(self, max_parts: int, notices: Sequence[str]) -> list[str]:
         """Return the first *max_parts* parts, the last one cut so that *notices* fit under it."""
         *before, last = self.parts[:max_parts]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyAction, ReplyActions
 from bot.replies.parts import Part
-from bot.replies.plan import PlannedPart, final_plan, kept_plan, next_change, streaming_plan
+from bot.replies.plan import PlannedPart, final_plan, next_change, streaming_plan
 
 STOP = WHILE_STREAMING
 ANEW = frozenset({ReplyAction.REGENERATE})
@@ -46,28 +46,27 @@ def test_a_leftover_of_an_earlier_attempt_has_the_button() -> None:
 
 def test_at_the_end_every_message_shows_its_text() -> None:
     shown = parts(("as long as it was", STOP))
-    plan = final_plan(["short"], ANEW, "file")
+    plan = final_plan([], ["short"], ANEW, "file")
     assert plan == [PlannedPart("short", ANEW, "file")]
     assert next_change(shown, plan) == 0
     shown = [Part(0, "short", ANEW, file="")]
     assert next_change(shown, plan) == 0, "the file is missing"
     shown[0].file = "file"
     assert next_change(shown, plan) is None
-    assert final_plan([], ANEW) == []
+    assert final_plan([], [], ANEW) == []
 
 
 def test_an_early_end_keeps_the_text_and_adds_buttons() -> None:
     shown = parts(("one", STOP), ("two", None), ("three", STOP))
-    assert kept_plan(shown, [None], ANEW) == [
+    assert final_plan(shown[:-1], [None], ANEW) == [
         PlannedPart(None, NO_ACTIONS),
         PlannedPart(None, None),
         PlannedPart(None, ANEW),
     ]
-    assert kept_plan(shown[2:], ["three", "Sorry."], ANEW) == [
+    assert final_plan([], ["three", "Sorry."], ANEW) == [
         PlannedPart("three", NO_ACTIONS),
         PlannedPart("Sorry.", ANEW),
     ]
-    assert kept_plan([], [], ANEW) == []
 
 
 texts = st.text(alphabet="ab", min_size=1, max_size=4)
@@ -87,7 +86,7 @@ def test_single_changes_reach_the_wanted_messages(
     there = parts(*shown)
     stops = [one.actions for one in there].count(STOP)
     for _ in range(2 * len(new) + len(shown)):
-        plan = final_plan(new, ANEW) if at_end else streaming_plan(there, new, STOP)
+        plan = final_plan([], new, ANEW) if at_end else streaming_plan(there, new, STOP)
         number = next_change(there, plan)
         if number is None:
             break
