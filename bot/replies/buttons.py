@@ -6,14 +6,13 @@ from typing import Final
 import discord
 
 from bot.conversation.reply_actions import ReplyAction, ReplyActions
-from bot.i18n.sentences import Sentences
+from bot.i18n.sentences import Explain, Sentences
 
-STYLES: Final = {
-    ReplyAction.STOP: discord.ButtonStyle.danger,
-    ReplyAction.REGENERATE: discord.ButtonStyle.secondary,
-    ReplyAction.CONTINUE: discord.ButtonStyle.primary,
+LOOKS: Final[dict[ReplyAction, tuple[discord.ButtonStyle, str, Explain]]] = {
+    ReplyAction.STOP: (discord.ButtonStyle.danger, "⏹️", lambda t: t.stop_label),
+    ReplyAction.REGENERATE: (discord.ButtonStyle.secondary, "🔄", lambda t: t.regenerate_label),
+    ReplyAction.CONTINUE: (discord.ButtonStyle.primary, "▶️", lambda t: t.continue_label),
 }
-SYMBOLS: Final = {ReplyAction.STOP: "⏹️", ReplyAction.REGENERATE: "🔄", ReplyAction.CONTINUE: "▶️"}
 
 
 @lru_cache
@@ -24,17 +23,11 @@ def buttons(strings: Sentences, actions: ReplyActions) -> discord.ui.View | None
     """
     if not actions:
         return None
-    labels = {
-        ReplyAction.STOP: strings.stop_label,
-        ReplyAction.REGENERATE: strings.regenerate_label,
-        ReplyAction.CONTINUE: strings.continue_label,
-    }
     view = discord.ui.View(timeout=None)
     for action in sorted(actions):
+        style, symbol, label = LOOKS[action]
         view.add_item(
-            discord.ui.Button(
-                label=labels[action], emoji=SYMBOLS[action], style=STYLES[action], custom_id=action
-            )
+            discord.ui.Button(label=label(strings), emoji=symbol, style=style, custom_id=action)
         )
     view.stop()
     return view
