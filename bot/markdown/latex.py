@@ -113,8 +113,6 @@ def subscript(text: str) -> str:
 
 
 class _Reader:
-    """Reads atoms from *source*, one after another."""
-
     def __init__(self, source: str) -> None:
         self._source = source
         self._at = 0
@@ -228,7 +226,10 @@ class _Reader:
     def _fraction(self) -> _Atom:
         above = self._argument()
         below = self._argument()
-        if re.search(r"[ /]", _without_brackets(above)):
+        outside = above
+        while _IN_BRACKETS.search(outside):
+            outside = _IN_BRACKETS.sub("", outside)
+        if re.search(r"[ /]", outside):
             above = _bracketed(above)
         return _Atom(f"{above}/{_as_factor(below)}", _Kind.FRACTION)
 
@@ -294,7 +295,6 @@ _CONSTRUCTS: Final[dict[str, Callable[[_Reader], _Atom]]] = {
 
 
 def _sign(char: str) -> _Atom:
-    """Return the atom for a character; letters and digits are ordinary."""
     if char in "}&$#":
         raise _Unsupported
     return _Atom(_SIGNS_SHOWN.get(char, char), _SIGN_KINDS.get(char, _Kind.ORDINARY))
@@ -308,12 +308,6 @@ def _script(text: str, signs: Mapping[str, str], mark: str) -> str:
 
 def _bracketed(text: str) -> str:
     return text if _IN_BRACKETS.fullmatch(text) else f"({text})"
-
-
-def _without_brackets(text: str) -> str:
-    while _IN_BRACKETS.search(text):
-        text = _IN_BRACKETS.sub("", text)
-    return text
 
 
 def _as_factor(text: str) -> str:

@@ -67,20 +67,16 @@ class CodeTracker:
 
     def _may_be_open(self) -> bool:
         """Whether something may be open that would keep Discord from taking code for code."""
-        if not self.is_distrusted:
-            self._read()
-        return self.is_distrusted or bool(self._open)
-
-    def _read(self) -> None:
-        text = "".join(self._unread)
+        text = "" if self.is_distrusted else "".join(self._unread)
         self._unread = []
         for mark in _MARK.finditer(text):
             if mark["stray"] or (mark["code"] and any(map(mark["code"].__contains__, self._open))):
                 self.is_distrusted = True
-                return
+                break
             sign = mark["pair"] or mark["one"]
             if sign and sign not in self._open:
                 self._open.append(sign)
             elif sign and not (sign == "_" and mark["word"] is not None):
                 # It also ends all that was opened within it.
                 del self._open[self._open.index(sign) :]
+        return self.is_distrusted or bool(self._open)

@@ -299,9 +299,6 @@ class Renderer:
             self._code_tracker.is_distrusted = True
             self._line = None
             return Token(fence.end(), fence[0])
-        return self._inline_token(buffer, at)
-
-    def _inline_token(self, buffer: Buffer, at: int) -> Token:
         margin = self._line if self._line is not None and _MARGIN.fullmatch(self._line) else None
         tag = self._block_tags.match(buffer, at, margin) if buffer.text[at] == "<" else None
         if tag is None:

@@ -534,10 +534,8 @@ def _rendered(text: str, cut: _Cut, fence: _Fence | None) -> str:
     shown = text[: cut.shown]
     if cut.fence is None and not shows_anything(shown):
         return ""
-    if not cut.closing:
-        return _reopened(fence, shown.rstrip())
-    line_end = "" if shown.endswith("\n") else "\n"
-    return _reopened(fence, shown + line_end + cut.closing)
+    shown = shown.removesuffix("\n") + f"\n{cut.closing}" if cut.closing else shown.rstrip()
+    return _reopened(fence, shown)
 
 
 def _reopened(fence: _Fence | None, text: str) -> str:
@@ -550,20 +548,16 @@ def _without_open_end(text: str, fence: _Fence | None) -> str:
     has_code = False
     for start, end in _lines(text):
         line = text[start:end]
-        if end == len(text) and _may_become_fence(line, fence):
-            text = text[:start]
-            break
+        if end == len(text):
+            begun = closing_fence(line, fence.run[0]) if fence else _OPENING_PREFIX.match(line)
+            if begun is not None:
+                text = text[:start]
+                break
         has_code = fence is not None and (has_code or bool(line.strip()))
         if fence is None:
             opened = start
         fence = _fence_after(fence, line)
     return text if fence is None or has_code else text[:opened]
-
-
-def _may_become_fence(line: str, fence: _Fence | None) -> bool:
-    if fence is None:
-        return _OPENING_PREFIX.match(line) is not None
-    return closing_fence(line, fence.run[0]) is not None
 
 
 def _fence_after(fence: _Fence | None, line: str) -> _Fence | None:
