@@ -158,11 +158,8 @@ class Assistant:
 
     def nothing_read(self, strings: Sentences) -> str:
         """Return the hint for a message of which nothing can be read."""
-        return (
-            strings.hint_nothing_readable
-            if self._generator.images.turns
-            else strings.hint_text_only
-        )
+        takes_images = self._generator.images.turns > 0
+        return strings.hint_nothing_readable if takes_images else strings.hint_text_only
 
     async def _run(
         self, exchange: Exchange, reply: Reply, job: Job, usage_person_id: int
@@ -293,8 +290,7 @@ class Assistant:
             if not outcome.stored:
                 is_stored = await self._record(answer, ending, outcome.state, notices)
         await reply.finish(notices, _actions(answer, outcome.state, ending, is_stored=is_stored))
-        await self._recorder.shown(answer.exchange)
-        self._report(answer, outcome.state)
+        await self._end(answer, outcome.state)
 
     async def _record(
         self, answer: Answer, ending: Exchange, state: State, notices: list[str]
@@ -320,8 +316,7 @@ class Assistant:
         if blocked:  # No Continue: Discord refused the text that follows.
             actions = _actions(answer, State.CANCELLED, ending, is_stored=is_stored)
         await _leave(answer, notices, actions, why)
-        await self._recorder.shown(ending)
-        self._report(answer, State.FAILED)
+        await self._end(answer, State.FAILED)
 
     async def _restore(
         self, answer: Answer, previous: Exchange, why: ReplyLost | ReplyBlocked
@@ -340,11 +335,11 @@ class Assistant:
             _log_lost(previous, error)
         except ReplyBlocked:
             await _leave(answer, (), actions, why)
-        await self._recorder.shown(previous)
-        self._report(answer, State.FAILED)
+        await self._end(answer, State.FAILED)
 
-    def _report(self, answer: Answer, state: State) -> None:
+    async def _end(self, answer: Answer, state: State) -> None:
         exchange, generation = answer.exchange, answer.generation
+        await self._recorder.shown(exchange)
         usage, first = generation.usage, generation.first_token_seconds
         log.info(
             "Ended question %d by %d in %d: %s, first words %s, whole %.2f s, "

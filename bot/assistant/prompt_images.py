@@ -10,7 +10,7 @@ from typing import Final
 
 from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
-from bot.conversation.image_selection import NO_IMAGES, ImageBudget
+from bot.conversation.image_selection import NO_IMAGES, ImageBudget, TurnImages
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt
 
@@ -75,13 +75,13 @@ class PromptImages:
 
         *asked* are those of the question, None if the source must find them.
         """
-        last = len(prompt.turns) - 1
-        found = await asyncio.gather(
-            *(
-                self._of(selected.exchange, asked if selected.turn == last else None)
-                for selected in prompt.turn_images
-            )
-        )
+
+        async def find(selected: TurnImages) -> Sequence[PendingImage]:
+            if asked is not None and selected.turn == len(prompt.turns) - 1:
+                return asked
+            return await self._source(selected.exchange) if self._source is not None else ()
+
+        found = await asyncio.gather(*map(find, prompt.turn_images))
         wanted, left = dict[int, list[PendingImage]](), PROMPT_IMAGE_BYTES
         for selected, images in zip(prompt.turn_images, found, strict=True):
             wanted[selected.turn] = _within(images[: selected.count], left)
@@ -94,13 +94,6 @@ class PromptImages:
                 yield PromptWithImages(prompt, busy=True)
                 return
             yield await _fetched(prompt, wanted, resources)
-
-    async def _of(
-        self, exchange: Exchange, asked: Sequence[PendingImage] | None
-    ) -> Sequence[PendingImage]:
-        if asked is not None:
-            return asked
-        return await self._source(exchange) if self._source is not None else ()
 
 
 async def _fetched(
