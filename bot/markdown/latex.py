@@ -9,10 +9,10 @@ be written in a line.
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from bot.markdown import latex_symbols as symbols
+from bot.markdown.latex_symbols import Kind
 
 DEEPEST: Final = 20  # groups within groups; deeper ones are unreadable in one line
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)\*?\s*|\\(.)", re.DOTALL)
@@ -20,13 +20,9 @@ _SPACE: Final = re.compile(r"\s+")
 _PRIMES: Final = ("", "′", "″", "‴", "⁗")
 # Signs that are attached to a letter and are part of it.
 _SCRIPT_SIGNS: Final = "".join(
-    {
-        *symbols.SUPERSCRIPTS.values(),
-        *symbols.SUBSCRIPTS.values(),
-        *symbols.ACCENTS.values(),
-        *symbols.LINES.values(),
-        *_PRIMES,
-    }
+    sign
+    for signs in (symbols.SUPERSCRIPTS, symbols.SUBSCRIPTS, symbols.ACCENTS, symbols.LINES)
+    for sign in (*signs.values(), *_PRIMES)
 )
 # A number, a letter, a differential, a word, a function call or a text in brackets: none of these
 # needs further brackets in a/b.
@@ -37,54 +33,28 @@ _ATOM: Final = re.compile(
 _IN_BRACKETS: Final = re.compile(r"\([^()]*\)")
 _WORD_BEFORE: Final = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}$")
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
-
-
-class _Kind(Enum):
-    ORDINARY = auto()
-    NAME = auto()  # of a function: sin, lim
-    LARGE = auto()  # ∑, ∫
-    BINARY = auto()
-    SIGN = auto()  # a minus without a left side
-    RELATION = auto()
-    OPENING = auto()
-    CLOSING = auto()
-    COMMA = auto()
-    SPACE = auto()
-    FRACTION = auto()
-
-
-_OPERANDS: Final = {_Kind.ORDINARY, _Kind.FRACTION, _Kind.NAME}
-_OPERANDS_END: Final = {*_OPERANDS, _Kind.CLOSING}
-_OPERANDS_BEGIN: Final = {*_OPERANDS, _Kind.OPENING, _Kind.LARGE}
+_OPERANDS: Final = {Kind.ORDINARY, Kind.FRACTION, Kind.NAME}
+_OPERANDS_END: Final = {*_OPERANDS, Kind.CLOSING}
+_OPERANDS_BEGIN: Final = {*_OPERANDS, Kind.OPENING, Kind.LARGE}
 
 
 class _Atom(NamedTuple):
     text: str
-    kind: _Kind
+    kind: Kind
 
 
 _SYMBOLS: Final = {
     name: _Atom(sign, kind)
-    for kind, signs in (
-        (_Kind.ORDINARY, symbols.ORDINARY),
-        (_Kind.RELATION, symbols.RELATIONS),
-        (_Kind.BINARY, symbols.BINARIES),
-        (_Kind.LARGE, symbols.LARGE),
-        (_Kind.OPENING, symbols.OPENING),
-        (_Kind.CLOSING, symbols.CLOSING),
-        (_Kind.NAME, {name: name for name in symbols.NAMES}),
-        (_Kind.SPACE, symbols.SPACES),
-        (_Kind.COMMA, {"colon": ": "}),
-    )
+    for kind, signs in symbols.SYMBOLS.items()
     for name, sign in signs.items()
 }
 _SIGN_KINDS: Final = {
-    **dict.fromkeys("=<>≤≥≠≈≡∈∉⊂⊆→⇒↔⇔←≔∼∝", _Kind.RELATION),
-    **dict.fromkeys("+-*±×·÷", _Kind.BINARY),
-    **dict.fromkeys("([", _Kind.OPENING),
-    **dict.fromkeys(")]", _Kind.CLOSING),
-    **dict.fromkeys(",;:", _Kind.COMMA),
-    "~": _Kind.SPACE,
+    **dict.fromkeys("=<>≤≥≠≈≡∈∉⊂⊆→⇒↔⇔←≔∼∝", Kind.RELATION),
+    **dict.fromkeys("+-*±×·÷", Kind.BINARY),
+    **dict.fromkeys("([", Kind.OPENING),
+    **dict.fromkeys(")]", Kind.CLOSING),
+    **dict.fromkeys(",;:", Kind.COMMA),
+    "~": Kind.SPACE,
 }
 _SIGNS_SHOWN: Final = {"-": "−", "*": "∗", "~": " "}
 
@@ -145,14 +115,19 @@ class _Reader:
     def _atoms(self) -> list[_Atom]:
         char = self._peek()
         if char == "\\":
-            return self._command()
+            self._depth += 1
+            if self._depth > DEEPEST:
+                raise _Unsupported
+            atoms = self._command()
+            self._depth -= 1
+            return atoms
         if char.isspace():
             return self._space()
         if char in "^_":
             return []
         self._at += 1
         if char == "{":
-            return [_Atom(_joined(self.until("}")), _Kind.ORDINARY)]
+            return [_Atom(_joined(self.until("}")), Kind.ORDINARY)]
         return [_sign(char)]
 
     def _space(self) -> list[_Atom]:
@@ -165,7 +140,7 @@ class _Reader:
             if before[-1:].isdigit()
             else _WORD_BEFORE.search(before) and _WORD.match(self._source, self._at)
         )
-        return [_Atom(" ", _Kind.SPACE)] if keeps else []
+        return [_Atom(" ", Kind.SPACE)] if keeps else []
 
     def _scripted(self, atoms: list[_Atom]) -> list[_Atom]:
         """Return *atoms*, the last one with the scripts that follow it."""
@@ -182,10 +157,10 @@ class _Reader:
             return atoms
         primes = above.count("′")
         above = above.replace("′" * primes, _PRIMES[primes]) if primes < len(_PRIMES) else above
-        base = atoms.pop() if atoms else _Atom("", _Kind.ORDINARY)
-        is_group = base.kind is _Kind.FRACTION or (base.kind is _Kind.ORDINARY and " " in base.text)
+        base = atoms.pop() if atoms else _Atom("", Kind.ORDINARY)
+        is_group = base.kind is Kind.FRACTION or (base.kind is Kind.ORDINARY and " " in base.text)
         text = f"({base.text})" if is_group else base.text
-        kind = _Kind.ORDINARY if base.kind is _Kind.FRACTION else base.kind
+        kind = Kind.ORDINARY if base.kind is Kind.FRACTION else base.kind
         return [*atoms, _Atom(text + below + above, kind)]
 
     def _argument(self, *, is_tight: bool = False) -> str:
@@ -202,14 +177,6 @@ class _Reader:
         return self.until("}")
 
     def _command(self) -> list[_Atom]:
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise _Unsupported
-        atoms = self._command_atoms()
-        self._depth -= 1
-        return atoms
-
-    def _command_atoms(self) -> list[_Atom]:
         match = _COMMAND.match(self._source, self._at)
         if match is None:
             raise _Unsupported
@@ -221,7 +188,7 @@ class _Reader:
             return []
         if name in _CONSTRUCTS:
             return [_CONSTRUCTS[name](self)]
-        return [_Atom(_styled(name, self._argument(is_tight=True)), _Kind.ORDINARY)]
+        return [_Atom(_styled(name, self._argument(is_tight=True)), Kind.ORDINARY)]
 
     def _fraction(self) -> _Atom:
         above = self._argument()
@@ -231,7 +198,7 @@ class _Reader:
             outside = _IN_BRACKETS.sub("", outside)
         if re.search(r"[ /]", outside):
             above = _bracketed(above)
-        return _Atom(f"{above}/{_as_factor(below)}", _Kind.FRACTION)
+        return _Atom(f"{above}/{_as_factor(below)}", Kind.FRACTION)
 
     def _root(self) -> _Atom:
         degree = ""
@@ -240,19 +207,19 @@ class _Reader:
             degree = _joined(self.until("]"), is_tight=True)
         roots = {"": "√", "2": "√", "3": "∛", "4": "∜"}
         sign = roots.get(degree) or f"{superscript(degree)}√"
-        return _Atom(sign + _as_factor(self._argument()), _Kind.ORDINARY)
+        return _Atom(sign + _as_factor(self._argument()), Kind.ORDINARY)
 
     def _negated(self) -> _Atom:
-        [first, *_] = self._argument_atoms() or [_Atom("", _Kind.ORDINARY)]
+        [first, *_] = self._argument_atoms() or [_Atom("", Kind.ORDINARY)]
         if len(first.text) != 1:
             raise _Unsupported
         return _Atom(unicodedata.normalize("NFC", first.text + "\u0338"), first.kind)
 
-    def _delimiter(self, kind: _Kind) -> _Atom:
+    def _delimiter(self, kind: Kind) -> _Atom:
         self._skip_space()
         sign = self._peek()
         if sign == "\\":
-            [atom] = self._command() or [_Atom("", kind)]
+            [atom] = self._atoms() or [_Atom("", kind)]
             return _Atom(atom.text, kind)
         if not sign or sign.isalnum():
             raise _Unsupported
@@ -282,22 +249,22 @@ _CONSTRUCTS: Final[dict[str, Callable[[_Reader], _Atom]]] = {
     **dict.fromkeys(("frac", "dfrac", "tfrac", "cfrac"), _Reader._fraction),
     **dict.fromkeys(
         ("binom", "dbinom", "tbinom"),
-        lambda reader: _Atom(f"C({reader._argument()}, {reader._argument()})", _Kind.ORDINARY),
+        lambda reader: _Atom(f"C({reader._argument()}, {reader._argument()})", Kind.ORDINARY),
     ),
-    **dict.fromkeys(symbols.TEXTS, lambda reader: _Atom(reader._verbatim(), _Kind.NAME)),
+    **dict.fromkeys(symbols.TEXTS, lambda reader: _Atom(reader._verbatim(), Kind.NAME)),
     "sqrt": _Reader._root,
     "not": _Reader._negated,
-    "left": lambda reader: reader._delimiter(_Kind.OPENING),
-    "right": lambda reader: reader._delimiter(_Kind.CLOSING),
-    "pmod": lambda reader: _Atom(f" (mod {reader._argument()})", _Kind.CLOSING),
-    "tag": lambda reader: _Atom(f"\u2003({reader._verbatim()})", _Kind.CLOSING),
+    "left": lambda reader: reader._delimiter(Kind.OPENING),
+    "right": lambda reader: reader._delimiter(Kind.CLOSING),
+    "pmod": lambda reader: _Atom(f" (mod {reader._argument()})", Kind.CLOSING),
+    "tag": lambda reader: _Atom(f"\u2003({reader._verbatim()})", Kind.CLOSING),
 }
 
 
 def _sign(char: str) -> _Atom:
     if char in "}&$#":
         raise _Unsupported
-    return _Atom(_SIGNS_SHOWN.get(char, char), _SIGN_KINDS.get(char, _Kind.ORDINARY))
+    return _Atom(_SIGNS_SHOWN.get(char, char), _SIGN_KINDS.get(char, Kind.ORDINARY))
 
 
 def _script(text: str, signs: Mapping[str, str], mark: str) -> str:
@@ -331,40 +298,40 @@ def _styled(command: str, text: str) -> str:
 def _joined(atoms: Sequence[_Atom], *, is_tight: bool = False) -> str:
     """Return the text of *atoms*; if it *is_tight*, only names get spaces around them."""
     shown = ""
-    before: _Kind | None = None
-    operand: _Kind | None = None  # the last one that is no space
+    before: Kind | None = None
+    operand: Kind | None = None  # the last one that is no space
     for number, atom in enumerate(atoms):
         after = atoms[number + 1].kind if number + 1 < len(atoms) else None
         text, kind = _in_context(atom, operand, after)
         shown += " " * _needs_space(before, kind, is_tight=is_tight) + text
         before = kind
-        operand = operand if kind is _Kind.SPACE else kind
+        operand = operand if kind is Kind.SPACE else kind
     return shown
 
 
-def _in_context(atom: _Atom, before: _Kind | None, after: _Kind | None) -> _Atom:
+def _in_context(atom: _Atom, before: Kind | None, after: Kind | None) -> _Atom:
     """Return *atom* as its neighbours change it: into a sign, or a factor in brackets."""
-    if atom.kind is _Kind.BINARY:
-        has_right = after in _OPERANDS_BEGIN or after in {_Kind.BINARY, _Kind.SPACE}
-        return atom if before in _OPERANDS_END and has_right else _Atom(atom.text, _Kind.SIGN)
-    is_factor = before in _OPERANDS_END - {_Kind.NAME} or after in _OPERANDS_BEGIN
-    if atom.kind is _Kind.FRACTION and is_factor:
-        return _Atom(f"({atom.text})", _Kind.ORDINARY)
+    if atom.kind is Kind.BINARY:
+        has_right = after in _OPERANDS_BEGIN or after in {Kind.BINARY, Kind.SPACE}
+        return atom if before in _OPERANDS_END and has_right else _Atom(atom.text, Kind.SIGN)
+    is_factor = before in _OPERANDS_END - {Kind.NAME} or after in _OPERANDS_BEGIN
+    if atom.kind is Kind.FRACTION and is_factor:
+        return _Atom(f"({atom.text})", Kind.ORDINARY)
     return atom
 
 
-def _needs_space(before: _Kind | None, kind: _Kind, *, is_tight: bool) -> bool:
+def _needs_space(before: Kind | None, kind: Kind, *, is_tight: bool) -> bool:
     """Whether a space belongs between two atoms."""
-    if before is None or _Kind.SPACE in (before, kind):
+    if before is None or Kind.SPACE in (before, kind):
         return False
-    if before is _Kind.NAME and kind in {*_OPERANDS, _Kind.LARGE}:
+    if before is Kind.NAME and kind in {*_OPERANDS, Kind.LARGE}:
         return True
-    if kind is _Kind.NAME and before in _OPERANDS_END:
+    if kind is Kind.NAME and before in _OPERANDS_END:
         return True
     if is_tight:
         return False
-    if not {before, kind}.isdisjoint({_Kind.RELATION, _Kind.BINARY}):
+    if not {before, kind}.isdisjoint({Kind.RELATION, Kind.BINARY}):
         return True
-    if before is _Kind.LARGE:
-        return kind in {*_OPERANDS, _Kind.OPENING}
-    return kind is _Kind.LARGE and before in _OPERANDS_END
+    if before is Kind.LARGE:
+        return kind in {*_OPERANDS, Kind.OPENING}
+    return kind is Kind.LARGE and before in _OPERANDS_END

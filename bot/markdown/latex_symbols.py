@@ -1,7 +1,24 @@
-"""The Unicode characters that LaTeX commands and scripts stand for."""
+"""The Unicode characters that LaTeX commands and scripts stand for, by how they are spaced."""
 
+from enum import Enum, auto
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
+
+
+class Kind(Enum):
+    """What a sign is in a formula, which decides about the spaces around it."""
+
+    ORDINARY = auto()
+    NAME = auto()  # of a function: sin, lim
+    LARGE = auto()  # ∑, ∫
+    BINARY = auto()
+    SIGN = auto()  # a minus without a left side
+    RELATION = auto()
+    OPENING = auto()
+    CLOSING = auto()
+    COMMA = auto()
+    SPACE = auto()
+    FRACTION = auto()
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -19,8 +36,15 @@ def _alphabet(letters: str) -> dict[int, int]:
     return str.maketrans((ascii_uppercase + ascii_lowercase + digits)[: len(letters)], letters)
 
 
-ORDINARY: Final = _pairs(
-    r"""
+_FUNCTIONS: Final = _names(
+    """
+    arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf
+    limsup ln log max min Pr sec sin sinh sup tan tanh argmax argmin rank tr diag sgn
+    """
+)
+SYMBOLS: Final = {
+    Kind.ORDINARY: _pairs(
+        r"""
     alpha α beta β gamma γ delta δ epsilon ϵ varepsilon ε zeta ζ eta η theta θ vartheta ϑ iota ι
     kappa κ varkappa ϰ lambda λ mu μ nu ν xi ξ omicron ο pi π varpi ϖ rho ρ varrho ϱ sigma σ
     varsigma ς tau τ upsilon υ phi ϕ varphi φ chi χ psi ψ omega ω
@@ -34,9 +58,9 @@ ORDINARY: Final = _pairs(
     vert | Vert ‖ backslash \ lbrace { rbrace } surd √ mho ℧ eth ð AA Å aa å ae æ AE Æ oe œ OE Œ o ø
     O Ø ss ß | ‖ % % # # & & $ $ _ _
     """
-)
-RELATIONS: Final = _pairs(
-    r"""
+    ),
+    Kind.RELATION: _pairs(
+        r"""
     le ≤ leq ≤ leqslant ≤ ge ≥ geq ≥ geqslant ≥ lt < gt > ne ≠ neq ≠ ll ≪ gg ≫ equiv ≡ sim ∼
     simeq ≃ approx ≈ approxeq ≊ cong ≅ propto ∝ varpropto ∝ asymp ≍ doteq ≐ triangleq ≜ coloneqq ≔
     coloneq ≔ prec ≺ succ ≻ preceq ⪯ succeq ⪰ lesssim ≲ gtrsim ≳ nleq ≰ ngeq ≱ nless ≮ ngtr ≯
@@ -51,28 +75,31 @@ RELATIONS: Final = _pairs(
     leftharpoondown ↽ rightleftharpoons ⇌ leftrightharpoons ⇋ rightsquigarrow ⇝ leadsto ⇝
     twoheadrightarrow ↠ nrightarrow ↛ nRightarrow ⇏
     """
-)
-BINARIES: Final = _pairs(
-    r"""
+    ),
+    Kind.BINARY: _pairs(
+        r"""
     pm ± mp ∓ times × div ÷ cdot · ast ∗ circ ∘ bullet • cap ∩ cup ∪ sqcap ⊓ sqcup ⊔ uplus ⊎
     setminus ∖ smallsetminus ∖ wedge ∧ land ∧ vee ∨ lor ∨ oplus ⊕ ominus ⊖ otimes ⊗ oslash ⊘
     odot ⊙ ltimes ⋉ rtimes ⋊ amalg ⨿ wr ≀ veebar ⊻ barwedge ⊼ bmod mod
     """
-)
-LARGE: Final = _pairs(
-    r"""
+    ),
+    Kind.LARGE: _pairs(
+        r"""
     sum ∑ prod ∏ coprod ∐ int ∫ iint ∬ iiint ∭ oint ∮ oiint ∯ bigcup ⋃ bigcap ⋂ bigvee ⋁
     bigwedge ⋀ bigoplus ⨁ bigotimes ⨂ bigodot ⨀ biguplus ⨄ bigsqcup ⨆
     """
-)
-NAMES: Final = _names(
-    """
-    arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf
-    limsup ln log max min Pr sec sin sinh sup tan tanh argmax argmin rank tr diag sgn
-    """
-)
-OPENING: Final = _pairs("langle ⟨ lfloor ⌊ lceil ⌈ lvert | lVert ‖ lbrack [ ulcorner ⌜ { {")
-CLOSING: Final = _pairs("rangle ⟩ rfloor ⌋ rceil ⌉ rvert | rVert ‖ rbrack ] urcorner ⌝ } }")
+    ),
+    Kind.OPENING: _pairs("langle ⟨ lfloor ⌊ lceil ⌈ lvert | lVert ‖ lbrack [ ulcorner ⌜ { {"),
+    Kind.CLOSING: _pairs("rangle ⟩ rfloor ⌋ rceil ⌉ rvert | rVert ‖ rbrack ] urcorner ⌝ } }"),
+    Kind.NAME: {name: name for name in _FUNCTIONS},
+    Kind.SPACE: {
+        **dict.fromkeys(("enspace", "thinspace", "space", *",:;> \n"), " "),
+        "quad": "\u2003",
+        "qquad": "\u2003\u2003",
+        "!": "",
+    },
+    Kind.COMMA: {"colon": ": "},
+}
 ACCENTS: Final = _pairs(
     "hat \u0302 widehat \u0302 check \u030c tilde \u0303 widetilde \u0303 acute \u0301 "
     "grave \u0300 dot \u0307 ddot \u0308 dddot \u20db breve \u0306 bar \u0304 vec \u20d7 "
@@ -82,12 +109,6 @@ ACCENTS: Final = _pairs(
 LINES: Final = _pairs(
     "bar \u0305 overline \u0305 underline \u0332 vec \u20d7 overrightarrow \u20d7"
 )
-SPACES: Final = {
-    "quad": "\u2003",
-    "qquad": "\u2003\u2003",
-    **dict.fromkeys(("enspace", "thinspace", "space", *",:;> \n"), " "),
-    "!": "",
-}
 # Commands about size or position, which have no meaning in a line of text.
 DROPPED: Final = _names(
     """
@@ -105,19 +126,13 @@ ALPHABETS: Final = {
 }
 PLAIN_FONTS: Final = _names("mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm pmb")
 TEXTS: Final = _names("text textrm textbf textit textsf texttt textnormal mbox hbox operatorname")
-
-SUPERSCRIPTS: Final = dict(
-    zip(
-        "0123456789,+−=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWαβγδεθιφχ′″‴°†‡",
-        "⁰¹²³⁴⁵⁶⁷⁸⁹,⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵅᵝᵞᵟᵋᶿᶥᵠᵡ′″‴°†‡",
-        strict=True,
-    ),
-    **{"∗": "*", "∘": "°", "⊤": "ᵀ"},
+SUPERSCRIPTS: Final = _pairs(
+    "0 ⁰ 1 ¹ 2 ² 3 ³ 4 ⁴ 5 ⁵ 6 ⁶ 7 ⁷ 8 ⁸ 9 ⁹ , , + ⁺ − ⁻ = ⁼ ( ⁽ ) ⁾ a ᵃ b ᵇ c ᶜ d ᵈ e ᵉ f ᶠ g ᵍ "
+    "h ʰ i ⁱ j ʲ k ᵏ l ˡ m ᵐ n ⁿ o ᵒ p ᵖ r ʳ s ˢ t ᵗ u ᵘ v ᵛ w ʷ x ˣ y ʸ z ᶻ A ᴬ B ᴮ D ᴰ E ᴱ G ᴳ "
+    "H ᴴ I ᴵ J ᴶ K ᴷ L ᴸ M ᴹ N ᴺ O ᴼ P ᴾ R ᴿ T ᵀ U ᵁ V ⱽ W ᵂ α ᵅ β ᵝ γ ᵞ δ ᵟ ε ᵋ θ ᶿ ι ᶥ φ ᵠ χ ᵡ "
+    "′ ′ ″ ″ ‴ ‴ ° ° † † ‡ ‡ ∗ * ∘ ° ⊤ ᵀ"
 )
-SUBSCRIPTS: Final = dict(
-    zip(
-        "0123456789,+−=()aehijklmnoprstuvxβγρφχ",
-        "₀₁₂₃₄₅₆₇₈₉,₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ",
-        strict=True,
-    )
+SUBSCRIPTS: Final = _pairs(
+    "0 ₀ 1 ₁ 2 ₂ 3 ₃ 4 ₄ 5 ₅ 6 ₆ 7 ₇ 8 ₈ 9 ₉ , , + ₊ − ₋ = ₌ ( ₍ ) ₎ a ₐ e ₑ h ₕ i ᵢ j ⱼ k ₖ l ₗ "
+    "m ₘ n ₙ o ₒ p ₚ r ᵣ s ₛ t ₜ u ᵤ v ᵥ x ₓ β ᵦ γ ᵧ ρ ᵨ φ ᵩ χ ᵪ"
 )
