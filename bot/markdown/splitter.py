@@ -314,7 +314,11 @@ class _Scan:
     def rank(self, line: str, after: _Fence | None) -> _Rank:
         """Rank a cut before *line*, after which the fence *after* is open."""
         if self.fence is not None:
-            return self._rank_in_code(self.fence, after)
+            if self.is_empty or after is None:
+                return _Rank.EMPTY
+            if (self._ticks + self.fence.closing.count(FENCE)) % 2:
+                return _Rank.UNEVEN
+            return _Rank.NESTED if self._blank else _Rank.INNER
         if self._announces or (_is_rule(line) and not self._blank):
             return _Rank.LEAD
         if self._ticks % 2:
@@ -324,13 +328,6 @@ class _Scan:
         if self._after_paragraph or _HEADING.match(line) or after is not None:
             return _Rank.PARAGRAPH
         return _Rank.LINE
-
-    def _rank_in_code(self, fence: _Fence, after: _Fence | None) -> _Rank:
-        if self.is_empty or after is None:
-            return _Rank.EMPTY
-        if (self._ticks + fence.closing.count(FENCE)) % 2:
-            return _Rank.UNEVEN
-        return _Rank.NESTED if self._blank else _Rank.INNER
 
     def is_row(self, line: str, after: _Fence | None) -> bool:
         """Whether *line* is a list item, a table row or a line of code."""
