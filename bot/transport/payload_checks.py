@@ -198,10 +198,6 @@ def _is_command(value: Any) -> bool:
     return value.get("type") != _MESSAGE_MENU or _points_at_message(value)
 
 
-def _is_command_kind(value: Any) -> bool:
-    return _is_number(value) and value in (1, 2, 3)
-
-
 def _points_at_message(value: dict[str, Any]) -> bool:
     """Whether a command on a message contains the id of the message and the message."""
     if not _MESSAGE_COMMAND(value):
@@ -242,7 +238,11 @@ _OPTION: Final = _by_type(
 )
 _COMMAND: Final = _object(
     {"name": _is_text},
-    {"type": _is_command_kind, "options": _each(_is_option), "guild_id": is_snowflake},
+    {
+        "type": lambda value: _is_number(value) and value in (1, 2, 3),
+        "options": _each(_is_option),
+        "guild_id": is_snowflake,
+    },
 )
 _MESSAGE_COMMAND: Final = _object(
     {"target_id": is_snowflake, "resolved": _object({"messages": _object()})}

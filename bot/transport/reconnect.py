@@ -5,7 +5,7 @@ import logging
 import math
 import random
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import discord
 import yarl
@@ -142,21 +142,20 @@ class ReconnectLoop:
                 ws = await GatewaySocket.from_client(client, **session)
             await self._process(ws)
         except ReconnectWebSocket as again:
-            disconnect = _disconnect_of(client.ws, invalid=not again.resume)
+            return _disconnect_of(client.ws, invalid=not again.resume)
         except discord.ConnectionClosed as closed:
             if not client.is_closed():
                 _raise_if_fatal(closed.code, client)
-            disconnect = Disconnect(code=closed.code)
+            return Disconnect(code=closed.code)
         except Exception as error:  # noqa: BLE001  # the top handler of the connection
             silent = isinstance(error, TimeoutError)
             reason = "nothing arrives" if silent else type(error).__name__
             log.warning("Lost the connection to Discord: %s", reason)
-            disconnect = Disconnect()
             if client.ws is not None:
                 await client.ws.close(code=4000)
-        return disconnect
+            return Disconnect()
 
-    async def _process(self, ws: GatewaySocket) -> None:
+    async def _process(self, ws: GatewaySocket) -> NoReturn:
         resetting = asyncio.create_task(self._reset_failures(ws))
         try:
             while True:
