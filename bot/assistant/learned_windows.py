@@ -35,9 +35,9 @@ LIST_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an
 class LearnedWindows:
     """Knows the context windows of all models, in memory and in the database.
 
-    *accepted* has, by model, the largest request that
-    was accepted since the start. *cut_short* are the models of which an answer ended below its
-    reply limit, perhaps at the end of the window: if their list names that, the next answers fit.
+    *accepted* has, by model, the largest request that was accepted since the start. *cut_short* are
+    the models of which an answer ended below its reply limit, perhaps at the end of the window: if
+    their list names that, the next answers fit.
     """
 
     def __init__(self, model: ChatModel, models: ModelStore) -> None:
@@ -84,13 +84,12 @@ class LearnedWindows:
         await self._keep(name, window.within(await self.of(name)), seconds)
 
     async def _keep(self, name: str, window: ContextWindow, seconds: float) -> None:
-        self._learned[name] = window, time.time() + seconds
         log.info(
             "Learned the context window of %s for %d minutes: prompts of %d tokens, with their "
             "replies %d",
             *(name, seconds // 60, window.prompt_budget, window.total),
         )
-        await self._store(name)
+        await self._store(name, window, time.time() + seconds)
 
     async def accept(self, name: str, size: RequestSize, factor: float) -> None:
         """Note that a model accepted a request of this estimated *size*, *factor* times that."""
@@ -98,11 +97,10 @@ class LearnedWindows:
         if largest is None or size.prompt > largest.prompt:
             self.accepted[name] = size
         if self.is_doubted(name) and not self._learned[name][0].holds(size.counted(factor)):
-            self._learned[name] = UNBOUNDED, 0.0
-            await self._store(name)
+            await self._store(name, UNBOUNDED, 0.0)
 
-    async def _store(self, name: str) -> None:
-        window, until = self._learned[name]
+    async def _store(self, name: str, window: ContextWindow, until: float) -> None:
+        self._learned[name] = window, until
         try:
             await self._models.set_context_window(name, window, until=int(until))
         except HistoryFailed as error:
