@@ -260,10 +260,10 @@ class Inline:
 
     def token(self, buffer: Buffer, at: int) -> Token:
         """Return the next token from *at* on, up to the line's end; raises NeedMore."""
-        breaks_link = self.may_form_link or not buffer.text.startswith("(", at)
-        is_after_bracket = self._last == "]"
+        is_in_text = self._before.endswith("]") and buffer.text.startswith("(", at)
+        breaks_link = self._last == "]" and not is_in_text
         token = self._token(buffer, at)
-        if is_after_bracket and breaks_link and token.shown.startswith("("):
+        if breaks_link and token.shown.startswith("("):
             token = token._replace(shown=f"{WORD_JOINER}{token.shown}")
         self._last = token.shown[-1:] or self._last
         self._code_tracker.follow(token.shown)
@@ -298,10 +298,9 @@ class Inline:
         shown = buffer.text[at:end]
         recent = self._before + shown
         scheme = recent.rfind("://")
-        if scheme >= 0:
-            self._in_url = _URL.fullmatch(recent, scheme) is not None
-        else:
-            self._in_url = self._in_url and _URL.fullmatch(shown) is not None
+        if scheme >= 0 or self._in_url:
+            start = scheme if scheme >= 0 else len(self._before)
+            self._in_url = _URL.fullmatch(recent, start) is not None
         self._before = recent[-3:]
         return Token(end, shown)
 

@@ -158,11 +158,9 @@ class Renderer:
             shown.append(token.shown)
             at = token.end
         self._pending = buffer.text[at:]
-        is_clear = not (self._pending or self._begins_line or self._inline.may_form_link)
-        if not is_clear or self._table is not None:
+        self._special = SPECIAL if self._fence is None else _SPECIAL_IN_CODE
+        if self._pending or self._begins_line or self._table or self._inline.may_form_link:
             self._special = None
-        else:
-            self._special = SPECIAL if self._fence is None else _SPECIAL_IN_CODE
         return "".join(shown)[len(passed) :]
 
     def _token(self, buffer: Buffer, at: int) -> Token:
@@ -344,13 +342,14 @@ class Renderer:
             self._table = None
             self._begins_line = True
             return Token(at, self._closed(table))
-        full = table if table.length + len(line) > TABLE_LENGTH else None
-        if full:
-            table = self._table = full.continued()
+        shown = ""
+        if table.length + len(line) > TABLE_LENGTH:
+            shown = self._closed(table)
+            table = self._table = table.continued()
         table.add(line[len(row[1]) :])
         end = at + len(line)
         table.ends_line = end < len(buffer.text)
-        return Token(end + table.ends_line, self._closed(full) if full else "")
+        return Token(end + table.ends_line, shown)
 
     def _closed(self, table: Table) -> str:
         shown = table.shown()
