@@ -380,8 +380,8 @@ def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> P
 def _note_unread(request: _Request, attached: PromptWithImages) -> None:
     """Note which images of the question could not be fetched."""
     generation, strings = request.answer.generation, request.answer.strings
-    exchange, prompt = request.answer.exchange, attached.prompt
-    missing = prompt.images_sent_for(exchange) < prompt.images_for(exchange)
+    exchange = request.answer.exchange
+    missing = attached.prompt.images_for(exchange) < request.prompt.images_for(exchange)
     if missing and attached.busy:
         generation.note_unread(strings.pictures_busy)
     elif missing and request.images is None:

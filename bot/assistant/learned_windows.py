@@ -211,7 +211,6 @@ class WindowSearch:
             return None
         if self._silent and accepted.prompt >= refused.prompt:
             return None
-        smaller = [one for one in (accepted, largest) if one is not None]
-        smaller = [one for one in smaller if one.prompt < refused.prompt]
+        smaller = [one for one in (accepted, largest) if one and one.prompt < refused.prompt]
         best = max(smaller, key=lambda one: one.prompt, default=accepted)
         return self._known.within(after_acceptance(refused, best))

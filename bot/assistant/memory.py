@@ -43,8 +43,7 @@ class Memory:
 
     def stop_answers(self, reason: StopReason) -> None:
         """End all answers."""
-        for answer in self.running.values():
-            answer.cancellation.cancel(reason)
+        _cancel(self.running.values(), reason)
 
     async def forget_person(self, author_id: int) -> int:
         """Forget what somebody asked, with its answers; return how many exchanges."""
@@ -53,13 +52,13 @@ class Memory:
             in_guild = answer.exchange.conversation.guild_id is not None
             answer.usage_person_id = NOBODY if in_guild else None
         count = await self._history.erasure.forget_person(author_id)
-        _abandon(self._of_author(author_id))
+        _cancel(self._of_author(author_id), StopReason.FORGOTTEN)
         return count
 
     def abandon(self, message_id: int) -> None:
         """End the answer to a question, if there is one, without a notice."""
         if answer := self.running.get(message_id):
-            _abandon([answer])
+            answer.cancellation.cancel(StopReason.FORGOTTEN)
 
     async def forget(self, message_id: int) -> bool:
         """Forget a question and end its answer; False if it was unknown.
@@ -71,7 +70,7 @@ class Memory:
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget the exchanges of deleted places, and cancel the answers there."""
-        _abandon(self._in_places(place_ids))
+        _cancel(self._in_places(place_ids), StopReason.FORGOTTEN)
         for answer in self.running.values():
             if answer.exchange.conversation.top_id in place_ids:
                 answer.usage_person_id = None
@@ -113,6 +112,6 @@ class Memory:
         return [one for one in self.running.values() if one.exchange.author_id == author_id]
 
 
-def _abandon(answers: Iterable[Answer]) -> None:
+def _cancel(answers: Iterable[Answer], reason: StopReason) -> None:
     for answer in answers:
-        answer.cancellation.cancel(StopReason.FORGOTTEN)
+        answer.cancellation.cancel(reason)

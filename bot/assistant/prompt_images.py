@@ -91,7 +91,7 @@ class PromptImages:
             try:
                 resources = await stack.enter_async_context(memory)
             except TimeoutError:
-                yield PromptWithImages(prompt, busy=True)
+                yield PromptWithImages(prompt.with_images({}), busy=True)
                 return
             yield await _fetched(prompt, wanted, resources)
 

@@ -92,24 +92,17 @@ class Prompt:
         return sum(len(turn.images) for turn in self.turns)
 
     def images_for(self, exchange: Exchange) -> int:
-        """Return how many images of *exchange* are to be fetched."""
+        """Return how many images of *exchange* it has, or is to have until they are fetched."""
         return sum(selected.count for selected in self.turn_images if selected.exchange is exchange)
 
-    def images_sent_for(self, exchange: Exchange) -> int:
-        """Return how many images of *exchange* were fetched."""
-        return sum(
-            len(self.turns[selected.turn].images)
-            for selected in self.turn_images
-            if selected.exchange is exchange
-        )
-
     def with_images(self, images: Mapping[int, Sequence[Image]]) -> "Prompt":
-        """Return this prompt with *images*, by the index of their turn."""
+        """Return this prompt with *images*, by the index of their turn, and no others."""
         turns = [
             replace(turn, images=tuple(images.get(number, ())))
             for number, turn in enumerate(self.turns)
         ]
-        return replace(self, turns=tuple(turns))
+        counts = [replace(one, count=len(turns[one.turn].images)) for one in self.turn_images]
+        return replace(self, turns=tuple(turns), turn_images=tuple(counts))
 
 
 NO_PROMPT: Final = Prompt((), tokens=0, exchanges=0, read_percent=100)
