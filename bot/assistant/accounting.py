@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot.assistant.answer import NOTHING_USED, Answer, Generation
-from bot.assistant.prompt_images import IMAGE_TOKENS
-from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
+from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration
 from bot.conversation.prompt import NO_PROMPT
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import HistoryFailed
@@ -16,6 +15,9 @@ from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
 log = logging.getLogger(__name__)
 
 IMAGES: Final = "pictures"  # A model's images have a calibration of their own, by this name.
+# OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. A
+# Calibration learns how other models and sizes differ.
+IMAGE_TOKENS: Final = 765
 
 
 class Accounting:
@@ -26,28 +28,38 @@ class Accounting:
         self._usage = history.usage
         self._calibrations: dict[str, Calibration] = {}
 
-    async def calibration(self, model: str, of: str = "") -> Calibration:
-        """Return the calibration of a model's text, or *of* its images; raises HistoryFailed."""
-        name = f"{model} {of}".strip()
+    async def calibration(self, name: str) -> Calibration:
+        """Return the calibration of a model's text, or of its images; raises HistoryFailed."""
         if name not in self._calibrations:
             self._calibrations[name] = await self._models.calibration(name)
         return self._calibrations[name]
+
+    async def image_tokens(self, model: str) -> int:
+        """Return the cost of an image in estimated tokens; raises HistoryFailed."""
+        text = await self.calibration(model)
+        images = await self.calibration(f"{model} {IMAGES}")
+        return max(1, round(images.apply(IMAGE_TOKENS) / text.factor))
 
     async def calibrate(self, generation: Generation, counted: int) -> None:
         """Learn from the tokens that the API *counted* for the prompt of *generation*.
 
         If it has images, the difference to the estimate of its text is due to them.
         """
-        prompt, name = generation.prompt, generation.model
-        estimated, calibration = prompt.tokens, await self.calibration(name)
-        if prompt.images:
+        name, estimated, bounds = generation.model, generation.prompt.tokens, TEXT_BOUNDS
+        calibration = await self.calibration(name)
+        if generation.prompt.images:
             counted -= calibration.apply(estimated)
-            estimated = prompt.images * IMAGE_TOKENS
-            images = await self.calibration(name, IMAGES)
-            learned = images.learn(estimated, counted, IMAGE_BOUNDS)
-            await self._keep(f"{name} {IMAGES}", learned)
-        elif (learned := calibration.learn(estimated, counted)) != calibration:
-            await self._keep(name, learned)
+            estimated = generation.prompt.images * IMAGE_TOKENS
+            name, bounds = f"{name} {IMAGES}", IMAGE_BOUNDS
+            calibration = await self.calibration(name)
+        learned = calibration.learn(estimated, counted, bounds)
+        if learned == calibration:
+            return
+        self._calibrations[name] = learned
+        try:
+            await self._models.set_calibration(name, learned)
+        except HistoryFailed as error:
+            log.warning("Cannot store the calibration of %s: %s", name, error)
 
     async def record(self, answer: Answer) -> None:
         """Calibrate by *answer* and store its usage, unless that counts for nobody."""
@@ -77,10 +89,3 @@ class Accounting:
         prompt_tokens = calibration.apply(generation.prompt.tokens)
         completion_tokens = calibration.apply(estimate_tokens(generation.written))
         return UsageTotal(prompt_tokens, completion_tokens, answers=1, estimated=1)
-
-    async def _keep(self, name: str, learned: Calibration) -> None:
-        self._calibrations[name] = learned
-        try:
-            await self._models.set_calibration(name, learned)
-        except HistoryFailed as error:
-            log.warning("Cannot store the calibration of %s: %s", name, error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from bot.assistant.accounting import IMAGES, Accounting
+from bot.assistant.accounting import Accounting
 from bot.assistant.answer import Answer
 from bot.assistant.continuation import Continuation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
@@ -182,9 +182,8 @@ class Generator:
         window, model = request.search.window, request.answer.generation.model
         calibration = await self.accounting.calibration(model)
         images = NO_IMAGES
-        if request.images_refused is None:
-            image_calibration = await self.accounting.calibration(model, IMAGES)
-            images = self.images.budget(model, calibration, image_calibration)
+        if request.images_refused is None and self.images.supported_by(model):
+            images = ImageBudget(self.images.turns, await self.accounting.image_tokens(model))
         prompt = _build(request, self._budget(window.prompt_budget, calibration), images)
         if prompt.read_percent < 100:
             widest = _build(request, self._budget(window.question_budget, calibration), images)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-from bot.conversation.calibration import Calibration
 from bot.conversation.exchange import Exchange
-from bot.conversation.image_selection import NO_IMAGES, ImageBudget, TurnImages
+from bot.conversation.image_selection import TurnImages
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt
 
@@ -18,9 +17,6 @@ log = logging.getLogger(__name__)
 
 ImageSource = Callable[[Exchange], Awaitable[Sequence[PendingImage]]]
 
-# OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. A
-# Calibration learns how other models and sizes differ.
-IMAGE_TOKENS: Final = 765
 MEMORY_BYTES: Final = 60_000_000  # of the images of all prompts, until they are sent
 RESERVE_SECONDS: Final = 60.0  # for which a question waits until others have sent theirs
 
@@ -59,13 +55,6 @@ class PromptImages:
         """Send no more images to *model*."""
         log.warning("Send no more images to model %s: it takes none", model)
         self._without_images.add(model)
-
-    def budget(self, model: str, text: Calibration, images: Calibration) -> ImageBudget:
-        """Return how many exchanges may have images, and the cost of one in estimated tokens."""
-        if not self.supported_by(model):
-            return NO_IMAGES
-        tokens = images.apply(IMAGE_TOKENS) / text.factor
-        return ImageBudget(self.turns, max(1, round(tokens)))
 
     @asynccontextmanager
     async def attach_to(

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
-from bot.assistant.prompt_images import IMAGE_TOKENS, MEMORY_BYTES, RESERVE_SECONDS, PromptImages
-from bot.conversation.calibration import Calibration
+from bot.assistant.prompt_images import MEMORY_BYTES, RESERVE_SECONDS, PromptImages
 from bot.conversation.exchange import Exchange
-from bot.conversation.image_selection import NO_IMAGES, ImageBudget
+from bot.conversation.image_selection import ImageBudget
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image, PendingImage
 from bot.conversation.prompt import Prompt, build_prompt
 from bot.conversation.prompt_markup import image_line
@@ -133,12 +132,10 @@ async def test_only_missing_pictures_of_the_question_are_reported() -> None:
         assert (shown.prompt.images, shown.unread) == (0, ("It is gone.",))
 
 
-def test_the_cost_of_pictures_is_in_estimated_tokens() -> None:
+def test_a_model_that_takes_no_pictures_is_remembered() -> None:
     pictures, none = PromptImages(3), PromptImages(0)
-    fresh = Calibration()
-    assert pictures.budget("a", fresh, fresh) == ImageBudget(3, IMAGE_TOKENS)
-    assert pictures.budget("a", Calibration(2.0), fresh).tokens == round(IMAGE_TOKENS / 2)
-    assert pictures.budget("a", fresh, Calibration(2.0)).tokens == IMAGE_TOKENS * 2
+    assert pictures.supported_by("a")
     pictures.note_unsupported("a")
-    assert pictures.budget("a", fresh, fresh) == none.budget("b", fresh, fresh) == NO_IMAGES
-    assert pictures.budget("b", fresh, fresh) != NO_IMAGES
+    assert not pictures.supported_by("a")
+    assert pictures.supported_by("b")
+    assert not none.supported_by("b")
