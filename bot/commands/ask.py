@@ -119,7 +119,6 @@ async def _fetched(
 
 
 def _exchange(interaction: discord.Interaction, question: str, *, private: bool) -> Exchange:
-    """Return the exchange that a question begins."""
     place, asker = place_of(interaction), interaction.user
     return Exchange(
         message_id=interaction.id,
@@ -133,7 +132,6 @@ def _exchange(interaction: discord.Interaction, question: str, *, private: bool)
 
 
 def _quoting(exchange: Exchange, message: discord.Message) -> Exchange:
-    """Return *exchange* as a question about *message*."""
     return replace(
         exchange,
         quoted=quotation(message),

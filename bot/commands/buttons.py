@@ -77,8 +77,7 @@ class ReplyButtons(PersistentView):
             place = exchange.conversation
             parts = await self._history.parts_of(exchange.message_id)
             if not place.person_id or len(parts) == 1:
-                state = State.FAILED if exchange.cut else State.CANCELLED
-                actions = actions_after(state, empty=False, cut=exchange.cut)
+                actions = actions_after(State.FAILED, empty=False, cut=exchange.cut)
                 strings = self._languages.of_answer(place.guild_id, exchange.private_locale)
                 view = buttons(strings, actions)
         with suppress(*UNANSWERABLE):

@@ -63,7 +63,6 @@ async def _how_to_ask(
 
 
 async def _is_own(thread: discord.Thread, client: discord.Client, places: Places) -> bool:
-    """Whether a thread is a conversation with the bot."""
     me = client.user
     return (me is not None and thread.owner_id == me.id) or await places.is_own_thread(thread.id)
 
