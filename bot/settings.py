@@ -27,7 +27,7 @@ from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig
 from bot.llm.listed_models import is_model_name
-from bot.llm.prices import Prices, read_prices
+from bot.llm.prices import NO_PRICES, Prices, read_prices
 
 DEFAULT_MODEL: Final = "gpt-6-luna"
 OPENAI_HOST: Final = "api.openai.com"
@@ -180,7 +180,7 @@ class Settings(BaseModel):
     allowed_guilds: Annotated[frozenset[int], _from_text(_ids)] = frozenset()
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
-    token_prices: Annotated[Prices | None, _from_text(read_prices)] = None
+    token_prices: Annotated[Prices, _from_text(read_prices)] = NO_PRICES
     language: Annotated[Language, _from_text(_language)] = "en"
     retention_days: int = Field(0, ge=0, le=3650)
     reply_parts: int = Field(5, ge=1, le=100)

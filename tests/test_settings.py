@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bot.errors import SettingsInvalid
-from bot.llm.prices import Prices
+from bot.llm.prices import NO_PRICES, Prices
 from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings, remedy
 
 FIELDS = set(Settings.model_fields)
@@ -221,7 +221,7 @@ def test_database_addresses(load: Load, url: str, path: str) -> None:
         ("LOG_FORMAT", "JSON", "json"),
         ("OPENAI_MODELS", "one, org/two:3 ,", ("one", "org/two:3")),
         ("OPENAI_MODELS", ",", ()),
-        ("TOKEN_PRICES", "{}", None),
+        ("TOKEN_PRICES", "{}", NO_PRICES),
         (
             "TOKEN_PRICES",
             '{"m": [0.15, 6], "currency": " EUR"}',

@@ -45,7 +45,7 @@ class PricedTotal:
         return PricedTotal(self.total + other.total, sum(costs, Decimal()) if costs else None)
 
 
-def add_usage(surface: Surface, store: UsageStore, prices: Prices | None) -> None:
+def add_usage(surface: Surface, store: UsageStore, prices: Prices) -> None:
     """Add the command: people see their own usage, managers of a server the usage there."""
     choices = [
         app_commands.Choice(name=localized(lambda t: t.usage_by_person), value="person"),
@@ -66,9 +66,7 @@ def add_usage(surface: Surface, store: UsageStore, prices: Prices | None) -> Non
             raise Refused(lambda t: t.command_failed)
 
 
-async def _show_own(
-    interaction: discord.Interaction, store: UsageStore, prices: Prices | None
-) -> None:
+async def _show_own(interaction: discord.Interaction, store: UsageStore, prices: Prices) -> None:
     strings = strings_for(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
     since = {
@@ -87,7 +85,7 @@ async def _show_own(
 
 
 async def _show_guild(
-    interaction: discord.Interaction, store: UsageStore, prices: Prices | None, by: By
+    interaction: discord.Interaction, store: UsageStore, prices: Prices, by: By
 ) -> None:
     if interaction.guild_id is None or is_user_install(interaction):
         raise Refused(lambda t: t.refused_usage_by)
@@ -100,22 +98,17 @@ async def _show_guild(
     await interaction.edit_original_response(content=text)
 
 
-def priced(by_model: Mapping[str, UsageTotal], prices: Prices | None) -> PricedTotal:
+def priced(by_model: Mapping[str, UsageTotal], prices: Prices) -> PricedTotal:
     """Add up the usage of models, and the costs of those that have a price."""
     row = PricedTotal()
     for model, used in by_model.items():
-        cost = None
-        if prices is not None:
-            cost = prices.cost(model, used.prompt_tokens, used.completion_tokens)
+        cost = prices.cost(model, used.prompt_tokens, used.completion_tokens)
         row += PricedTotal(used, cost)
     return row
 
 
 def guild_report(
-    totals: Mapping[int, Mapping[str, UsageTotal]],
-    by: By,
-    prices: Prices | None,
-    strings: Sentences,
+    totals: Mapping[int, Mapping[str, UsageTotal]], by: By, prices: Prices, strings: Sentences
 ) -> str:
     """Return the usage in a guild as a message: the largest rows first, or the newest days.
 
@@ -153,7 +146,7 @@ def _label(key: int, by: By, strings: Sentences) -> str:
     return strings.usage_forgotten_people if key == NOBODY else f"<@{key}>"
 
 
-def _line(label: str, row: PricedTotal, prices: Prices | None, strings: Sentences) -> str:
+def _line(label: str, row: PricedTotal, prices: Prices, strings: Sentences) -> str:
     about = "≈" if row.total.estimated else ""
     line = strings.usage_line.format(
         label=label,
@@ -161,18 +154,18 @@ def _line(label: str, row: PricedTotal, prices: Prices | None, strings: Sentence
         completion=f"{about}{row.total.completion_tokens:,}",
         answers=f"{row.total.answers:,}",
     )
-    cost = "" if row.cost is None or prices is None else f" · {about}{prices.shown(row.cost)}"
+    cost = "" if row.cost is None else f" · {about}{prices.shown(row.cost)}"
     return f"* {line}{cost}"
 
 
 def _notes(
-    totals: Iterable[Mapping[str, UsageTotal]], prices: Prices | None, strings: Sentences
+    totals: Iterable[Mapping[str, UsageTotal]], prices: Prices, strings: Sentences
 ) -> Iterable[str]:
     """Yield in small print what the figures leave out."""
     parts = list(totals)
     if any(total.estimated for by_model in parts for total in by_model.values()):
         yield SMALL_PRINT + strings.usage_estimated
-    if prices is not None:
+    if prices.per_million:
         models = dict.fromkeys(name for by_model in parts for name in by_model)
         unpriced = [name for name in models if name not in prices.per_million]
         if unpriced:

@@ -41,8 +41,11 @@ class Prices:
         return f"{number} {self.currency}" if is_word else f"{self.currency}{number}"
 
 
-def read_prices(text: str) -> Prices | None:
-    """Return the prices in a JSON object, None if it has none; raises ValueError."""
+NO_PRICES: Final = Prices({})
+
+
+def read_prices(text: str) -> Prices:
+    """Return the prices in a JSON object; raises ValueError."""
     try:
         data = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
     except (InvalidOperation, RecursionError):
@@ -54,7 +57,7 @@ def read_prices(text: str) -> Prices | None:
     if not 0 < len(currency) <= CURRENCY_LENGTH or not currency.isprintable():
         raise ValueError("no currency")
     per_million = {name: _price(name, price) for name, price in data.items()}
-    return Prices(per_million, currency) if per_million else None
+    return Prices(per_million, currency)
 
 
 def _no_number(_constant: str) -> object:

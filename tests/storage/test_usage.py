@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.commands.usage import ROWS, guild_report, priced
 from bot.i18n.sentences import ENGLISH
-from bot.llm.prices import Prices
+from bot.llm.prices import NO_PRICES, Prices
 from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, NOBODY, UsageRow, UsageTotal, date_of, today
@@ -112,12 +112,12 @@ def test_models_without_a_price_count_but_cost_nothing() -> None:
     assert priced(by_model, PRICES).cost == 2
     assert priced(by_model, PRICES).total == UsageTotal(1_000_005, 100_005, 2)
     assert priced({"n": UsageTotal(5, 5, 1)}, PRICES).cost is None
-    assert priced(by_model, None).cost is None
+    assert priced(by_model, NO_PRICES).cost is None
 
 
 def test_the_largest_come_first_and_the_rest_is_summed() -> None:
     used = {person: {"m": UsageTotal(person, 0, 1)} for person in range(1, ROWS + 4)}
-    lines = guild_report(used, "person", None, ENGLISH).splitlines()
+    lines = guild_report(used, "person", NO_PRICES, ENGLISH).splitlines()
     named = [line.partition(":")[0] for line in lines]
     largest = range(ROWS + 3, 3, -1)
     assert named[1:-1] == [*(f"* <@{person}>" for person in largest), "* Others", "* Total"]
@@ -140,7 +140,7 @@ def test_rows_are_sorted_by_cost_or_by_day() -> None:
 
 def test_partly_estimated_usage_is_marked() -> None:
     used = {NOBODY: {"m": UsageTotal(5, 1, 2, estimated=1)}, 2: {"m": UsageTotal(5, 0, 1)}}
-    text = guild_report(used, "person", None, ENGLISH)
+    text = guild_report(used, "person", NO_PRICES, ENGLISH)
     assert "* people who were forgotten: ≈5 tokens in, ≈1 out, answers: 2" in text
     assert "* <@2>: 5 tokens in" in text
     assert f"-# {ENGLISH.usage_estimated}" in text
