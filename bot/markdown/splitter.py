@@ -341,12 +341,12 @@ class _Scan:
         before, self.fence = self.fence, after
         self._ticks += line.count(FENCE)
         self._blank = not line.strip()
-        self._after_paragraph = self._blank or (before is not None and after is None)
+        self._after_paragraph = self._blank or before is not None
         if after is not None:
             self._has_code = before is not None and (self._has_code or not self._blank)
         elif not self._blank:
             is_delimiter = _is_rule(line) and "|" in line
-            self._announces = is_delimiter or (before is None and _announces(line))
+            self._announces = is_delimiter or _announces(line)
             self._in_table = is_delimiter or (self._in_table and "|" in line)
 
 
@@ -374,7 +374,7 @@ class _Page:
                 cuts.append(_Cut(scan.rank(line, after), start, start, before.closing, before))
             elif start and not is_blank:
                 cuts.append(_Cut(scan.rank(line, after), shown, start))
-            if after is not None or before is not None or not is_blank:
+            if before is not None or not is_blank:
                 shown = end if after else start + len(line.rstrip())
                 if not self._fits(shown, closing):
                     best = self._best([*cuts, *self._line_cuts(start, end, before, after)])
@@ -408,8 +408,6 @@ class _Page:
         if start and before is None and after is not None:
             return
         last = self._last_fitting(start, end, before)
-        if last <= start:
-            return
         if before is not None:
             yield from self._word_cuts_in_code(start, last, end, before)
         elif after is None:
