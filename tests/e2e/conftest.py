@@ -289,9 +289,9 @@ class Stage:
             return database.execute(sql, parameters).fetchall()
 
     def write(self, sql: str, *parameters: object) -> None:
-        """Change the database while the bot does not run."""
+        """Change the database while the bot does not run. Fails if *sql* changes no row."""
         with closing(sqlite3.connect(self.folder / "bot.db", timeout=10)) as database, database:
-            database.execute(sql, parameters)
+            assert database.execute(sql, parameters).rowcount != 0
 
     def state_of(self, question: Message) -> str | None:
         """Return the state of *question* in the database, None if it is not stored."""

@@ -510,7 +510,7 @@ async def test_09_deletion_while_away_removes_answer_in_archived_thread(
 def heard_until(stage: Stage, message: Message, seconds: float) -> None:
     """Set the watermark to *seconds* after *message*."""
     mark = int(message["id"]) + (int(seconds * 1000) << 22)
-    stage.write("UPDATE facts SET value = ? WHERE name = 'heard'", str(mark))
+    stage.write("INSERT OR REPLACE INTO facts (name, value) VALUES ('heard', ?)", str(mark))
 
 
 async def test_09_backfill_starts_before_the_watermark(own_stage: Stage, unique: str) -> None:
@@ -535,12 +535,16 @@ async def test_09_edit_that_adds_mention_while_away_is_answered(
         said = await stage.discord.say(theatre.channel, "Mina", f"{unique} what is this?")
         other = await stage.discord.say(theatre.channel, "Mina", f"{unique} and this?")
         await stage.left_alone(said, other)
-    heard_until(stage, said, 121.0 if within else 900.0)
-    if within:
-        await asyncio.sleep(1.5)  # The edit falls within the margin before the watermark.
-        mention = f"{stage.discord.bot_mention} {unique} what is this?"
-        await stage.discord.edit(theatre.channel, said["id"], mention)
+    # A margin of 120 s before the watermark, the backfill begins: 1 s or 8 s after the message.
+    await asyncio.sleep(1.5 if within else 0.0)
+    mention = f"{stage.discord.bot_mention} {unique} what is this?"
+    await stage.discord.edit(theatre.channel, said["id"], mention)
+    await asyncio.sleep(0.0 if within else 8.5)
+    heard_until(stage, said, 121.0 if within else 128.0)
+    missed = await stage.ask(f"{unique} missed", channel=theatre.channel)
     async with stage.bot():
-        if within:
-            await check_invariants(stage, *theatre.before, said, model_calls=1)
+        found = [said, missed] if within else [missed]
+        await check_invariants(stage, *theatre.before, *found, model_calls=1)
+        if not within:
+            await stage.left_alone(said)
         await stage.left_alone(other)
