@@ -39,7 +39,7 @@ ENDINGS: Final = (
 )
 FAILURES: Final = ("disk I/O error", "database or disk is full", "readonly database")
 QUIET_SECONDS: Final = 0.025  # Without a database call for this long, everything has ended.
-PATIENCE_SECONDS: Final = 20.0
+PATIENCE_SECONDS: Final = 40.0
 FOR_EVER: Final = 10**9
 
 

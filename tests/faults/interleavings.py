@@ -29,7 +29,7 @@ AT_ONCE: Final = 40
 STEPS: Final = (6, 12)
 GLANCE_SECONDS: Final = 0.1
 SETTLING_SECONDS: Final = 60.0
-ERASING_SECONDS: Final = 10.0
+ERASING_SECONDS: Final = 60.0
 LIFTED: Final = (
     "message_create",
     "message_edit",

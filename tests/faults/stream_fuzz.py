@@ -30,7 +30,7 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 PROMPT: Final = Prompt((Turn(Role.USER, "What is out there?"),), 9, 0, 100)
 REPLY_TOKENS: Final = 100
-PATIENCE_SECONDS: Final = 10.0  # for one stream, which is complete when it is read
+PATIENCE_SECONDS: Final = 40.0  # for one stream, which is complete when it is read
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
 PIECES: Final = (
     "Out ",

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from functools import partial
 from typing import Any, Final
 
@@ -19,11 +18,10 @@ from tests.standin.wire import Socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=60)
+ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=15)
 # A new process does not know how much of these limits the last one has used.
 WRITING: Final = ("message_create", "message_edit")
 SHORT: Final = Script(text="one two three four five six", chunks_per_second=10)
-PREVIEWED_SECONDS: Final = 1.0  # The stand-in adds embeds for links after 0.3 s, if at all.
 SUPPRESS_EMBEDS: Final = 4  # Discord: message flag
 
 
@@ -42,7 +40,7 @@ async def test_02_stop_finishes_short_answers_and_stores_the_rest(
     stage = own_stage
     await stage.model.reply_when(f"{unique} short", SHORT)
     await stage.model.reply_when(f"{unique} endless", ENDLESS, times=1)
-    async with stage.bot(SHUTDOWN_GRACE="1") as bot:
+    async with stage.bot(SHUTDOWN_GRACE="4") as bot:
         person = await stage.person()
         dm = await stage.discord.dm(person)
         short = await stage.ask(f"{unique} short")
@@ -71,15 +69,13 @@ async def test_02_second_signal_exits_at_once_and_loses_nothing(
 ) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, ENDLESS, times=1)
-    async with stage.bot(SHUTDOWN_GRACE="60") as bot:
+    async with stage.bot(SHUTDOWN_GRACE="3600") as bot:
         question = await stage.ask(unique)
         begun = await stage.first_words_on(question)
         bot.process.terminate()
         await stage.logged("Finishing 1 answers")
-        began = time.monotonic()
         bot.process.send_signal(second)
         assert await bot.wait() == 1
-        assert time.monotonic() - began < 1.0
     async with fast(stage, *WRITING), stage.bot():
         [ending] = await check_invariants(stage, question, model_calls=2)
         assert (await stage.parts_of(question))[0]["id"] == begun["id"]
@@ -150,8 +146,11 @@ async def test_27_model_text_pings_nobody_and_shows_no_embeds(
         asked = f"{stage.discord.bot_mention} {unique} https://example.com/asked"
         question = await stage.said(place, author, asked)
         parts = await stage.parts_of(question)
-        await asyncio.sleep(PREVIEWED_SECONDS)
-        assert (await stage.discord.message(place, question["id"]))["embeds"]
+        # What has links gets its previews after the same delay: those of a later message come last.
+        elsewhere = await stage.channel()
+        later = await stage.discord.say(elsewhere, "Mina", "https://example.com/later")
+        for linking in (question, later):
+            await until(partial(has_previews, stage, linking))
         assert len(parts) > 1
         for part in parts:
             shown = await stage.discord.message(part["channel_id"], part["id"])
@@ -163,6 +162,10 @@ async def test_27_model_text_pings_nobody_and_shows_no_embeds(
         assert len(own) > len(parts)
         assert all(one["pings"] == [] for one in own)
         await check_invariants(stage, question, model_calls=1)
+
+
+async def has_previews(stage: Stage, message: Message) -> bool:
+    return bool((await stage.discord.message(message["channel_id"], message["id"]))["embeds"])
 
 
 # Fault 28: attachments
@@ -235,7 +238,7 @@ async def test_28_misdeclared_attachments_are_refused_with_a_sentence(
 async def test_29_message_flood_gets_one_notice_of_each_kind(own_stage: Stage, unique: str) -> None:
     """Of 20 accepted questions the queue holds 11, which are answered; other people do not wait."""
     stage, limit, waiting = own_stage, 20, 10
-    first = Script(text="The first answer.", stall_before_seconds=3)
+    first = Script(text="The first answer.", stall_before_seconds=40)
     await stage.model.reply_when(unique, first, times=1)
     async with fast(stage, "message_create"), stage.bot(USER_MESSAGES_PER_MINUTE=str(limit)):
         person, other = await stage.person(), await stage.person()
@@ -243,9 +246,10 @@ async def test_29_message_flood_gets_one_notice_of_each_kind(own_stage: Stage, u
         sent = await asyncio.gather(
             *(stage.discord.say(dm, person, f"{unique} {number} end") for number in range(100))
         )
-        began = time.monotonic()
         calm = await stage.said(await stage.discord.dm(other), other, "Am I affected?")
-        assert time.monotonic() - began < 3.0
+        await stage.model_asked(unique)
+        assert not any(stage.state_of(one) == "answered" for one in sent), "the first goes on"
+        await stage.model.resume()
         sent = sorted(sent, key=lambda one: int(one["id"]))
         answered, full, refused = sent[: waiting + 1], sent[waiting + 1 : limit], sent[limit:]
         await settled(stage, *sent)

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sqlite3
-import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -286,7 +285,7 @@ async def test_01_answer_continues_far_below_its_question(own_stage: Stage, uniq
 
 async def test_01_deleting_question_stops_its_resumed_answer(own_stage: Stage, unique: str) -> None:
     stage = own_stage
-    await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=15))
+    await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=50))
     async with stage.bot() as bot:
         channel = await stage.channel()
         question = await stage.ask(unique, channel=channel)
@@ -309,10 +308,8 @@ async def left_by(stage: Stage, text: str) -> bool:
 async def test_03_second_process_on_same_database_refuses_to_start(own_stage: Stage) -> None:
     stage = own_stage
     async with stage.bot():
-        began = time.monotonic()
         async with stage.bot(connected=False) as second:
             assert await second.wait() == 2
-        assert time.monotonic() - began < 5.0 + 5.0, "the start of Python takes a part of this"
         assert "Another instance of this program is using the database" in second.log
         await check_invariants(stage, await stage.asked("Are you there?"))
 
@@ -322,7 +319,7 @@ async def test_04_question_that_kills_the_bot_fails_at_third_attempt(
 ) -> None:
     """Two attempts ask the model, the third shows a notice; other questions are answered."""
     stage = own_stage
-    poison = Script(text="poison " * 200, chunk_size=7, stall_after_chunks=20, stall_seconds=20)
+    poison = Script(text="poison " * 200, chunk_size=7, stall_after_chunks=20, stall_seconds=40)
     await stage.model.reply_when(unique, poison)
     question = None
     for attempt in range(2):
@@ -421,7 +418,7 @@ async def test_01_bot_retries_unarchiving_a_thread(own_stage: Stage, unique: str
 async def test_01_postponed_answer_is_retried_with_backoff(own_stage: Stage, unique: str) -> None:
     """An answer to another question does not trigger a retry."""
     stage = own_stage
-    slow = Script(text="x", stall_before_seconds=15)
+    slow = Script(text="x", stall_before_seconds=50)
     await stage.model.reply_when(f"{unique} waiting", slow, times=1)
     async with stage.bot() as bot:
         waiting = await stage.ask(f"{unique} waiting")
@@ -453,7 +450,7 @@ async def test_01_unrecorded_part_is_found_behind_100_messages(
 ) -> None:
     """Discord lists at most 100 at once; the bot recognizes the part by what it replies to."""
     stage = own_stage
-    await stage.model.reply_when(unique, Script(text=TEXT, stall_before_seconds=15), times=1)
+    await stage.model.reply_when(unique, Script(text=TEXT, stall_before_seconds=50), times=1)
     await stage.model.reply_when(unique, TEXT)
     async with stage.bot() as bot:
         voice = await stage.channel(kind=ChannelType.VOICE)
@@ -479,7 +476,7 @@ async def test_01_unrecorded_part_is_found_behind_100_messages(
 async def test_01_editing_resumed_question_delays_no_others(own_stage: Stage, unique: str) -> None:
     """The edit is stored at once; a new question elsewhere is answered."""
     stage = own_stage
-    await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=15))
+    await stage.model.reply_when(unique, Script(text="x", stall_before_seconds=50))
     async with stage.bot() as bot:
         channel = await stage.channel()
         question = await stage.ask(f"{unique} before", channel=channel)

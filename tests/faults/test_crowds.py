@@ -18,7 +18,7 @@ from tests.standin.wire import Socket
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET: Final = "SECRETWORD"
-ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=60)
+ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=15)
 # A new process does not know how much of these limits the last one has used.
 WRITING: Final = ("message_create", "message_edit")
 
@@ -53,7 +53,7 @@ async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
 ) -> None:
     """Each question gets its own thread; a slow answer delays no other."""
     stage = own_stage
-    await stage.model.reply_when(f"{unique} slow", Script(text="x", stall_before_seconds=3))
+    await stage.model.reply_when(f"{unique} slow", Script(text="x", stall_before_seconds=50))
     async with stage.bot():
         channel = await stage.channel()
         slow = await stage.ask(f"{unique} slow", channel=channel)
@@ -63,6 +63,7 @@ async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
         )
         await settled(stage, *others)
         assert stage.state_of(slow) == "answering"
+        await stage.model.resume()
         await check_invariants(stage, slow, *others, model_calls=1)
 
 

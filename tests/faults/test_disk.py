@@ -335,8 +335,6 @@ async def seconds_of(stage: Stage, interaction: str) -> float:
 async def test_07_commands_wait_while_the_database_is_locked(own_stage: Stage, unique: str) -> None:
     """Each gets a public answer when it is done; a form cannot be deferred, so /system fails."""
     stage, command = own_stage, own_stage.discord.command
-    # The time that a busy machine takes is subtracted below.
-    await stage.discord.settings(interaction_deadline_seconds=LATEST_SECONDS * 10)
     async with stage.bot():
         thread = (await stage.asked(f"{unique} before"))["id"]
         ours, other, unchanged = [await stage.channel() for _ in range(3)]

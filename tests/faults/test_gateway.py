@@ -22,8 +22,8 @@ from tests.fork_server import Start
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Fault = tuple[str, dict[str, Any]]
-BACK_SECONDS: Final = 15.0
-BEAT_SECONDS: Final = 0.4
+BACK_SECONDS: Final = 60.0
+BEAT_SECONDS: Final = 1.0
 USUAL_BEAT_SECONDS: Final = 41.25
 
 
@@ -289,9 +289,11 @@ async def test_13_repeated_hello_does_not_double_heartbeats(brisk: Stage, unique
         for _ in range(5):
             await brisk.discord.gateway("raw", text=json.dumps(hello))
         await still_answers(brisk, unique)
+        began = time.monotonic()
         before = (await brisk.discord.gateway_state())["heartbeats"]
         await asyncio.sleep(4 * BEAT_SECONDS)
-        assert (await brisk.discord.gateway_state())["heartbeats"] - before <= 5
+        beats = (await brisk.discord.gateway_state())["heartbeats"] - before
+        assert beats <= (time.monotonic() - began) / BEAT_SECONDS + 1
 
 
 @pytest.mark.parametrize("interval", [0, -5, 1e300, math.nan, "soon"])

@@ -14,7 +14,7 @@ from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.korean import KOREAN
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
-from tests.e2e.test_asking import answer, ask, asked, begun, elsewhere, over
+from tests.e2e.test_asking import SLOW, answer, ask, asked, begun, elsewhere, over
 from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed
@@ -22,7 +22,6 @@ from tests.faults.test_interactions import CALLBACK
 
 EPHEMERAL = 1 << 6
 VIEW, SEND, USE_COMMANDS, IN_THREADS, EXTERNAL_APPS = 1 << 10, 1 << 11, 1 << 31, 1 << 38, 1 << 50
-SLOW = Script(text="It goes on and on. " * 100, chunk_size=12, chunks_per_second=40.0)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

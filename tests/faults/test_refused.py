@@ -30,6 +30,16 @@ def bad(unique: str) -> str:
     return f"bad{unique}"
 
 
+def held(*chunks: str, chunks_per_second: float = 4.0) -> Script:
+    """Return a script that says the first of *chunks*, and the others once that is shown."""
+    return Script(
+        chunks=chunks,
+        chunks_per_second=chunks_per_second,
+        stall_after_chunks=1,
+        stall_seconds=40.0,
+    )
+
+
 def in_pieces(text: str, chunks_per_second: float | None = None) -> Script:
     """Return a script that streams *text* without splitting a word."""
     chunks = tuple(re.findall(r"(?:\S+\s*){1,25}", text))
@@ -55,6 +65,11 @@ class Asked:
             return any(text in one["content"] for one in await self.parts())
 
         await until(shown)
+
+    async def goes_on_after(self, text: str) -> None:
+        """Let the model go on that holds at *text*, when it is shown."""
+        await self.shows(text)
+        await self.stage.model.resume()
 
     async def kept(self) -> str:
         """Return the stored reply once the question has failed and everything is shown."""
@@ -126,9 +141,10 @@ async def test_refusal_keeps_shown_text_and_closes_the_stream(
     stage: Stage, unique: str, place: str
 ) -> None:
     await stage.discord.refuse("harmful_link", keyword=bad(unique))
-    script = Script(chunks=(GOOD, f"{bad(unique)} ", *[GOOD] * 100), chunks_per_second=2.0)
+    script = held(GOOD, f"{bad(unique)} ", *[GOOD] * 400)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     question = await asked(stage, place, f"first {unique}")
+    await question.goes_on_after(GOOD.strip())
     await check_kept(question, GOOD.strip(), unique)
 
     async def hung_up() -> bool:
@@ -145,9 +161,10 @@ async def test_unknown_403_code_counts_as_refused_text(
 ) -> None:
     """Discord documents no status for these codes, and may add others."""
     await stage.discord.refuse("text", keyword=bad(unique), status=403, code=240002)
-    script = Script(chunks=(GOOD, f"{bad(unique)} ", *[GOOD] * 20), chunks_per_second=2.0)
+    script = held(GOOD, f"{bad(unique)} ", *[GOOD] * 20)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     question = await asked(stage, place, f"first {unique}")
+    await question.goes_on_after(GOOD.strip())
     await check_kept(question, GOOD.strip(), unique)
     await stage.discord.clear_refusals()
 
@@ -159,7 +176,7 @@ async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
     """Also if the answer is already stored and only its last edit is refused."""
     stage = own_stage
     more = () if at_the_end else (GOOD,) * 20
-    script = Script(chunks=(GOOD, bad(unique), *more), chunks_per_second=1.0)
+    script = held(GOOD, bad(unique), *more, chunks_per_second=1.0)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     async with stage.bot():
         question = await asked(stage, place, f"first {unique}")
@@ -167,6 +184,7 @@ async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
         deny = {"code": 50001, "message": "Missing Access"}
         spec: dict[str, Any] = {"status": 403, "body": deny, "count": None}
         await stage.discord.fault("answer", method="POST|PATCH", path="/messages", **spec)
+        await stage.model.resume()
         assert await question.kept() == GOOD.strip()
         await stage.discord.clear_faults()
         if question.message is None:
@@ -183,10 +201,9 @@ async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
 async def test_refused_end_of_a_reply_is_not_stored(stage: Stage, unique: str, place: str) -> None:
     """Although the bot stores every reply before it shows the end."""
     await stage.discord.refuse("text", keyword=bad(unique), code=240001)
-    await stage.model.reply_when(
-        f"first {unique}", Script(chunks=(GOOD, bad(unique)), chunks_per_second=4.0), times=1
-    )
+    await stage.model.reply_when(f"first {unique}", held(GOOD, bad(unique)), times=1)
     question = await asked(stage, place, f"first {unique}")
+    await question.goes_on_after(GOOD.strip())
     await check_kept(question, GOOD.strip(), unique)
     await stage.discord.clear_refusals()
 
@@ -209,10 +226,10 @@ async def test_stop_button_is_removed_if_the_notice_is_refused_too(
     stage: Stage, unique: str, place: str
 ) -> None:
     await stage.discord.refuse("text", pattern=f"{bad(unique)}|{ENGLISH.reply_blocked}")
-    script = Script(chunks=(GOOD, bad(unique)), chunks_per_second=2.0)
-    await stage.model.reply_when(f"first {unique}", script, times=1)
+    await stage.model.reply_when(f"first {unique}", held(GOOD, bad(unique)), times=1)
     await stage.model.reply_when(f"second {unique}", in_pieces(bad(unique)), times=1)
     question = await asked(stage, place, f"first {unique}")
+    await question.goes_on_after(GOOD.strip())
     assert await question.kept() == GOOD.strip()
     [shown] = await question.parts()
     assert (shown["content"], actions(shown)) == (GOOD.strip(), [ReplyAction.REGENERATE])

@@ -15,7 +15,7 @@ from tests.faults.points import until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET = "SECRETWORD"
-ENDLESS = Script(text=f"{SECRET} said the model. " * 400, chunk_size=6, chunks_per_second=100)
+ENDLESS = Script(text=f"{SECRET} said the model. " * 400, chunk_size=6, chunks_per_second=25)
 
 
 async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
@@ -88,7 +88,7 @@ async def test_30_deleted_queued_question_is_not_sent_to_the_model(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
-    await stage.model.reply_when(f"{unique} first", Script(text="x", stall_before_seconds=1))
+    await stage.model.reply_when(f"{unique} first", Script(text="x", stall_before_seconds=50))
     async with stage.bot():
         person = await stage.person()
         dm = await stage.discord.dm(person)
@@ -96,6 +96,9 @@ async def test_30_deleted_queued_question_is_not_sent_to_the_model(
         waiting = await stage.discord.say(dm, person, f"{unique} {SECRET}")
         await until(partial(state_is, stage, waiting, "received"))
         await stage.discord.delete(dm, waiting["id"])
+        await until(partial(state_is, stage, waiting, "cancelled"))
+        await stage.model_asked(f"{unique} first")
+        await stage.model.resume()
         await check_invariants(stage, first)
         await check_forgotten(stage, await stage.channel())
         assert await stage.requests_with(SECRET) == []
@@ -261,7 +264,7 @@ async def test_30_edited_question_replaces_the_original_in_memory(
 
 async def test_30_queued_question_is_asked_as_edited(own_stage: Stage, unique: str) -> None:
     stage = own_stage
-    await stage.model.reply_when(f"{unique} first", Script(text="x", stall_before_seconds=1))
+    await stage.model.reply_when(f"{unique} first", Script(text="x", stall_before_seconds=50))
     async with stage.bot():
         person = await stage.person()
         dm = await stage.discord.dm(person)
@@ -269,6 +272,14 @@ async def test_30_queued_question_is_asked_as_edited(own_stage: Stage, unique: s
         waiting = await stage.discord.say(dm, person, f"{unique} before")
         await until(partial(state_is, stage, waiting, "received"))
         await stage.discord.edit(dm, waiting["id"], f"{unique} after")
+
+        async def is_edited() -> bool:
+            sql = "SELECT question FROM exchanges WHERE message_id = ?"
+            return stage.rows(sql, int(waiting["id"])) == [(f"{unique} after",)]
+
+        await until(is_edited)
+        await stage.model_asked(f"{unique} first")
+        await stage.model.resume()
         await check_invariants(stage, first, waiting)
         assert len(await stage.requests_with(f"{unique} after")) == 1
         assert await stage.requests_with(f"{unique} before") == []

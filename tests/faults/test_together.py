@@ -133,7 +133,7 @@ async def test_06_unstored_answer_continues_in_the_same_message(
             await stage.discord.fault("answer", method="PATCH", path=EDIT, status=503, count=None)
             question = await stage.ask(unique)
             first = await stage.first_words_on(question)
-            async with asyncio.timeout(60):  # as long as the bot retries
+            async with asyncio.timeout(120):  # as long as the bot retries
                 while f"Defer answer {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
                     await asyncio.sleep(0.1)
         await stage.discord.clear_faults()
