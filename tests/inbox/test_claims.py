@@ -8,7 +8,7 @@ import pytest
 from bot.conversation.exchange import QueueKey
 from bot.inbox.claims import Claim, Claims
 from bot.inbox.in_flight import InFlight
-from tests.doubles import run_virtually
+from tests.doubles import PATIENCE_SECONDS, run_virtually
 
 QUEUE, THREAD, OTHER = (1, 0), (2, 0), (3, 0)
 
@@ -110,8 +110,8 @@ async def test_a_waiter_continues_when_the_question_is_stored(claims: Claims, en
             claim.opened(QUEUE)
         if end != "left":
             assert not claims.is_arriving(1)
-            await asyncio.wait_for(waiting, 1)
-    await asyncio.wait_for(waiting, 1)
+            await asyncio.wait_for(waiting, PATIENCE_SECONDS)
+    await asyncio.wait_for(waiting, PATIENCE_SECONDS)
     assert not claims.is_arriving(1)
 
 

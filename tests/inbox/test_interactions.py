@@ -17,7 +17,7 @@ from bot.inbox.interactions import ACKNOWLEDGED, Interactions
 from bot.inbox.user_limits import UserRateLimit
 from bot.replies.interaction_channel import LIFE_SECONDS, Original
 from bot.transport.pacer import Pacer
-from tests.doubles import an_exchange
+from tests.doubles import PATIENCE_SECONDS, an_exchange
 from tests.faults.failing import ANSWER
 from tests.inbox_stage import QUESTIONS_PER_MINUTE, InboxStage
 from tests.world import World
@@ -163,7 +163,7 @@ async def test_a_slow_database_does_not_delay_the_deferral(
     interaction: Any = Interaction(1, await scene.thinking())
     exchange = an_exchange(interaction.id, channel=5, guild=None, origin=TOKEN)
     handling = asyncio.create_task(scene.interactions.handle(interaction, exchange, ()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not interaction.deferrals:  # noqa: ASYNC110  # a list tells nobody
             await asyncio.sleep(0.001)
     assert scene.stage.model.history == []

@@ -25,7 +25,7 @@ class Client(discord.Client):
 
     def __init__(self, intents: discord.Intents) -> None:
         quiet = discord.AllowedMentions.none()
-        super().__init__(intents=intents, allowed_mentions=quiet, guild_ready_timeout=0.05)
+        super().__init__(intents=intents, allowed_mentions=quiet, guild_ready_timeout=0.2)
         self.tree = app_commands.CommandTree(self)
         self.heard: asyncio.Queue[discord.Message] = asyncio.Queue()
         self.seen: asyncio.Queue[Any] = asyncio.Queue()

@@ -327,7 +327,7 @@ async def test_waiting_for_events_ends_when_one_happens(people: Driver) -> None:
     after = await people.last_event()
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(
-            people.events(after=after, types=["typing"], timeout_seconds=5)
+            people.events(after=after, types=["typing"], timeout_seconds=30)
         )
         group.create_task(people.type_in("general", "Jun"))
     [event] = watching.result()

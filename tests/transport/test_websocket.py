@@ -125,7 +125,7 @@ async def test_a_second_hello_replaces_the_heartbeat_and_keeps_the_last_ack() ->
     threads = threading.active_count()
     first.start()
     ws._keep_alive = KeepAlive(ws=ws, interval=30.0, shard_id=None)
-    first.join(timeout=5)
+    first.join(timeout=30)
     assert threading.active_count() == threads
     assert ws.seconds_left() < 0
 
