@@ -6,7 +6,6 @@ import { el, reconcile } from "./dom.js";
 const BUTTON = 2;
 const STRING_MENU = 3;
 const LINK_STYLE = 5;
-const SLIP_PX = 10; // A press may move so far.
 
 // What stays as it is keeps its element: a press that an edit comes into is a press.
 export function drawComponents(store, node, message) {
@@ -21,23 +20,6 @@ export function drawComponents(store, node, message) {
 // Discord counts the components of a message; by its number alone it is no other one.
 function keyOf(one) {
   return JSON.stringify(one.custom_id ? { ...one, id: undefined } : one);
-}
-
-// The text above may grow in mid-press and move the button from under the pointer: the button hears of
-// the end of the press all the same. Who moves off it does not press.
-function onPress(press) {
-  let from = null;
-  const onpointerdown = (event) => {
-    from = event;
-    event.currentTarget.setPointerCapture(event.pointerId);
-  };
-  const onclick = (event) => {
-    const { clientX: x, clientY: y, currentTarget: button } = event;
-    const isStill = !from || Math.hypot(x - from.clientX, y - from.clientY) < SLIP_PX;
-    from = null;
-    if (isStill || button.contains(document.elementFromPoint(x, y))) press();
-  };
-  return { onpointerdown, onclick };
 }
 
 function component(store, message, one) {
@@ -58,7 +40,7 @@ function component(store, message, one) {
         class: `style-${one.style}`,
         disabled: one.disabled,
         "data-id": one.custom_id,
-        ...onPress(() => press()),
+        onclick: () => press(),
       },
       el("span", { "aria-hidden": "true" }, emoji),
       one.label ?? "",

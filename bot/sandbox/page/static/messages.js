@@ -7,6 +7,7 @@ import { actionsFor } from "./message_actions.js";
 
 const TOGETHER_MS = 7 * 60_000;
 const NEAR_THE_END_PX = 120;
+const SLIP_PX = 10; // how far the pointer may move in a press
 
 let atTheEnd = true; // and so it stays when something grows
 let lastTop = 0;
@@ -27,6 +28,7 @@ export function showMessages(store, composer) {
   log.addEventListener("keydown", moveAmongMessages);
   log.addEventListener("focusin", (event) => setCurrent(event.target.closest(".message")));
   for (const kind of ["click", "keydown"]) log.addEventListener(kind, revealSpoiler);
+  holdPresses(log);
   byId("scroller").addEventListener("scroll", noteScroll);
   // Pictures come late, and what one writes takes room.
   const growing = new ResizeObserver(() => atTheEnd && toTheEnd());
@@ -223,6 +225,24 @@ function moveAmongMessages(event) {
   if (!sibling || !message[sibling]) return;
   event.preventDefault();
   message[sibling].focus();
+}
+
+// An edit can move a button from under the pointer in mid-press. The button then still receives the
+// end of the press; but not if the pointer itself has left the button.
+function holdPresses(log) {
+  let from = null;
+  log.addEventListener("pointerdown", (event) => {
+    const button = event.target.closest("button");
+    button?.setPointerCapture(event.pointerId);
+    from = button && event;
+  });
+  const dropIfLeft = (event) => {
+    const { clientX: x, clientY: y, detail: presses } = event; // with the keyboard none
+    const isStill = !from || !presses || Math.hypot(x - from.clientX, y - from.clientY) < SLIP_PX;
+    from = null;
+    if (!isStill && !event.target.contains(document.elementFromPoint(x, y))) event.stopPropagation();
+  };
+  log.addEventListener("click", dropIfLeft, { capture: true });
 }
 
 function revealSpoiler(event) {
