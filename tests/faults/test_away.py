@@ -370,7 +370,7 @@ async def test_09_backfill_repeats_if_questions_cannot_be_stored(
     async with stage.bot():
         await theatre.visited()
     missed = await stage.discord.say(theatre.dm, theatre.person, f"{unique} missed")
-    await stage.discord.fault("delay", method="GET", path=r"/messages$", seconds=1.5)
+    await stage.discord.fault("delay", method="GET", path=r"/messages$", seconds=6.0)
     async with stage.bot(USER_MESSAGES_PER_MINUTE="1") as bot:
         with writes_fail(stage, bot):
             await stage.logged("Cannot backfill: ")
@@ -392,7 +392,7 @@ async def test_09_busy_channel_is_read_fully_and_delays_no_others(
     late = await stage.ask(f"{unique} late", channel=busy)
     elsewhere = await stage.ask(f"{unique} elsewhere", channel=theatre.channel)
     path = rf"/channels/{busy}/messages\b"
-    await stage.discord.fault("delay", method="GET", path=path, seconds=1.0, skip=1, count=4)
+    await stage.discord.fault("delay", method="GET", path=path, seconds=8.0, skip=1)
     async with stage.bot():
         await stage.answer_to(elsewhere)
         await stage.answer_to(early)

@@ -187,7 +187,7 @@ async def test_buttons_are_restored_if_old_text_is_refused_too(stage: Stage, uni
 async def _killed(stage: Stage, bot: Any) -> None:
     async def stored() -> bool:
         [(unshown,)] = stage.rows("SELECT unshown FROM exchanges")
-        return ENGLISH.reply_blocked in json.loads(unshown)
+        return unshown is not None and ENGLISH.reply_blocked in json.loads(unshown)
 
     await until(stored)
     await killed(bot)
