@@ -5,7 +5,7 @@ import pytest
 from bot.attachments.pdf import PdfReader
 from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import Stage
-from tests.e2e.test_asking import place_of_kind
+from tests.e2e.test_ask import place_of_kind
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -7,7 +7,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
-from tests.e2e.test_asking import answer, ask, asked, begun, over, parts
+from tests.e2e.test_ask import answer, ask, asked, begun, over, parts
 from tests.faults.failing import writes_fail
 from tests.faults.points import until
 from tests.faults.test_disk import locked

@@ -14,7 +14,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
-from tests.e2e.test_asking import SLOW, answer, ask, asked, begun, over, parts
+from tests.e2e.test_ask import SLOW, answer, ask, asked, begun, over, parts
 from tests.e2e.test_buttons import actions, labels, refusal
 from tests.e2e.test_own_data import forget
 from tests.faults.points import until

@@ -9,7 +9,7 @@ from bot.commands.modals import FILE_NAME
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH, Sentences
 from tests.e2e.conftest import Message, Stage, field_of
-from tests.e2e.test_asking import answer, elsewhere, parts
+from tests.e2e.test_ask import answer, elsewhere, parts
 from tests.faults.points import until
 from tests.faults.test_crash import killed
 

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Stage
 from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed
-from tests.faults.test_refused import Asked, asked, bad, held
+from tests.faults.test_refused_text import Asked, asked, bad, held
 from tests.variations import combined
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

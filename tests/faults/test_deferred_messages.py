@@ -10,7 +10,7 @@ import pytest
 from bot.conversation.reply_actions import ReplyAction
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
-from tests.e2e.test_asking import answer, ask, begun, over, parts
+from tests.e2e.test_ask import answer, ask, begun, over, parts
 from tests.e2e.test_buttons import actions
 from tests.faults.test_interactions import HOOK
 from tests.sight import CHANGES, check_sight, final_texts, sights

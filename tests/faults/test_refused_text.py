@@ -11,7 +11,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
-from tests.e2e.test_asking import ask, parts
+from tests.e2e.test_ask import ask, parts
 from tests.e2e.test_buttons import actions
 from tests.faults.points import POINTS, until
 from tests.faults.test_crash import killed

@@ -14,7 +14,7 @@ from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.korean import KOREAN
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
-from tests.e2e.test_asking import SLOW, answer, ask, asked, begun, elsewhere, over
+from tests.e2e.test_ask import SLOW, answer, ask, asked, begun, elsewhere, over
 from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed

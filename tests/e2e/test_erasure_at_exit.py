@@ -12,7 +12,7 @@ import pytest
 from bot.i18n.sentences import ENGLISH
 from tests.doubles import file_bytes
 from tests.e2e.conftest import PATIENCE_SECONDS, Message, Stage
-from tests.e2e.test_asking import asked
+from tests.e2e.test_ask import asked
 from tests.e2e.test_own_data import forget
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later
