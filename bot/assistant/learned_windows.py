@@ -133,11 +133,11 @@ class WindowSearch:
         refused = size.counted(factor)
         self._refusals += 1
         self._refused, self._silent = size, isinstance(error, ModelEmptyBody)
-        self._reported = reported = await self._named(refused, error)
-        if reported.filled:
+        if error.reported.filled:
             self.filled = True
-            self.window = after_filling(self.window, refused, reported.window)
+            self.window = after_filling(self.window, refused, error.reported.window)
             return
+        self._reported = reported = await self._named(refused, error.reported)
         explained = reported.explains(refused)
         self._is_named = self._is_named or (explained and not reported.guessed)
         if reported.reply:
@@ -146,11 +146,8 @@ class WindowSearch:
             self.window, refused, reported, last_attempt=last_attempt and not explained
         )
 
-    async def _named(self, refused: RequestSize, error: ModelError) -> ReportedLimits:
+    async def _named(self, refused: RequestSize, reported: ReportedLimits) -> ReportedLimits:
         """Return the counts that the server named, or else its list if that explains a refusal."""
-        reported = error.reported
-        if reported.filled:
-            return reported
         if reported.window or reported.reply:
             is_credible = reported.explains(refused) or not reported.guessed
             return reported if is_credible else NO_REPORTED_LIMITS
