@@ -92,7 +92,7 @@ class Prompt:
         return sum(len(turn.images) for turn in self.turns)
 
     def images_for(self, exchange: Exchange) -> int:
-        """Return how many images of *exchange* it has, or is to have until they are fetched."""
+        """Return how many images of *exchange* are to be fetched, or were fetched."""
         return sum(selected.count for selected in self.turn_images if selected.exchange is exchange)
 
     def with_images(self, images: Mapping[int, Sequence[Image]]) -> "Prompt":
