@@ -159,7 +159,7 @@ class Renderer:
             at = token.end
         self._pending = buffer.text[at:]
         self._special = SPECIAL if self._fence is None else _SPECIAL_IN_CODE
-        if self._pending or self._begins_line or self._table or self._inline.may_form_link:
+        if self._pending or self._begins_line or self._inline.may_form_link:
             self._special = None
         return "".join(shown)[len(passed) :]
 
@@ -247,7 +247,7 @@ class Renderer:
             table.first_margin = table.margin[len(shown) :]
             return self._open_table(buffer, end, table)
         is_open = self._above is not None and _OPEN_HEADER.match(line)
-        if not (is_open or _HEADER.match(line)) or not buffer.char(end):
+        if not (is_open or _HEADER.match(line)):
             return None
         under = _line(buffer, end + 1, _DELIMITER_PREFIX)
         if under is None or (table := _table(shown + line, under)) is None:
@@ -257,8 +257,7 @@ class Renderer:
 
     def _under_title(self, buffer: Buffer, end: int, quote: str) -> Token:
         """Leave out the line under a title; if text follows at once, a blank line stays."""
-        after = buffer.char(end + 1) if buffer.char(end) else ""
-        is_blank = after in {"", "\r", "\n"}
+        is_blank = buffer.char(end + 1) in {"", "\r", "\n"}
         return Token(min(end + 1, len(buffer.text)), "" if quote or is_blank else "\n")
 
     def _margin(self, text: str, at: int) -> Token:
@@ -390,11 +389,7 @@ def _line(buffer: Buffer, at: int, *prefixes: re.Pattern[str]) -> str | None:
     Raises NeedMore if it can and its end has not arrived.
     """
     text = buffer.text
-    if (
-        not buffer.covers(at, LINE_LENGTH)
-        and text.find("\n", at) < 0
-        and not any(prefix.fullmatch(text, at) for prefix in prefixes)
-    ):
+    if text.find("\n", at) < 0 and not any(prefix.fullmatch(text, at) for prefix in prefixes):
         return None
     return buffer.line(at, LINE_LENGTH)
 
