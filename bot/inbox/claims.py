@@ -83,9 +83,9 @@ class Claims:
     def wait_behind(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
         """Let new questions of a queue wait until *task*, which answers older ones, is done."""
         self._ahead[queue_key] = task
-        task.add_done_callback(lambda _: self._leave(queue_key, task))
+        task.add_done_callback(lambda _: self._remove(queue_key, task))
 
-    async def turn(self, queue_key: QueueKey) -> bool:
+    async def wait_for_older(self, queue_key: QueueKey) -> bool:
         """Wait until no older question of this queue is left; False if the bot is stopping."""
         if queue_key in self._expected:
             await self._begun.wait()
@@ -93,6 +93,6 @@ class Claims:
             await asyncio.wait({self._ahead[queue_key]})
         return not self._in_flight.draining
 
-    def _leave(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
+    def _remove(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
         if self._ahead.get(queue_key) is task:  # Another task may have followed it.
             del self._ahead[queue_key]

@@ -64,7 +64,7 @@ class Edits:
         self._delete_replies = delete_replies
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._recent = RecentEdits()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._applying: set[asyncio.Task[None]] = set()
         self._failed = asyncio.Event()
 
@@ -180,7 +180,7 @@ class Edits:
         await self.apply_waiting()
 
     async def _apply_in_order(self) -> None:
-        async with self._turn:
+        async with self._lock:
             while self._waiting:
                 try:
                     await self._waiting[0]()

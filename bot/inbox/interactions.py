@@ -73,7 +73,7 @@ class Interactions:
                 return
             exchange, reply = begun
             claim.opened(exchange.queue_key)
-            if not await self._claims.turn(exchange.queue_key):
+            if not await self._claims.wait_for_older(exchange.queue_key):
                 return
             load_context = partial(self._questions.load_files, about)
             if (await self._assistant.answer(exchange, reply, load_context=load_context)).done:

@@ -48,7 +48,7 @@ class Inbox:
                 return
             queue_key = question.exchange.queue_key
             claim.opened(queue_key)
-            if await self._claims.turn(queue_key) and (await self._answer(question)).done:
+            if await self._claims.wait_for_older(queue_key) and (await self._answer(question)).done:
                 claim.open = False
 
     async def is_new(self, message: discord.Message) -> bool:

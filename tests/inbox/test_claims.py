@@ -118,18 +118,18 @@ async def test_a_waiter_continues_when_the_question_is_stored(claims: Claims, en
 async def test_waiting_for_an_unclaimed_question_returns_at_once(claims: Claims) -> None:
     assert not claims.is_arriving(1)
     await claims.wait_until_stored(1)
-    await claims.turn(QUEUE)
+    await claims.wait_for_older(QUEUE)
 
 
 def test_new_questions_wait_for_older_ones_of_their_queue_only() -> None:
     async def scene() -> None:
         claims, now = Claims(InFlight(), Released()), asyncio.get_running_loop().time
         claims.wait_behind(QUEUE, asyncio.create_task(asyncio.sleep(5)))
-        await claims.turn(OTHER)
+        await claims.wait_for_older(OTHER)
         assert round(now(), 3) == 0
-        await claims.turn(QUEUE)
+        await claims.wait_for_older(QUEUE)
         assert round(now(), 3) == 5
-        await claims.turn(QUEUE)
+        await claims.wait_for_older(QUEUE)
         assert round(now(), 3) == 5
 
     run_virtually(scene())
@@ -144,7 +144,7 @@ def test_a_later_task_of_the_same_queue_is_awaited() -> None:
             claims.wait_behind(QUEUE, asyncio.create_task(asyncio.sleep(2)))
 
         claims.wait_behind(QUEUE, asyncio.create_task(older()))
-        await claims.turn(QUEUE)
+        await claims.wait_for_older(QUEUE)
         assert round(now(), 3) == 7
 
     run_virtually(scene())
@@ -160,12 +160,12 @@ def test_questions_of_the_last_run_come_first() -> None:
 
         claims.hold_new_questions({QUEUE})
         asyncio.get_running_loop().call_later(10, begin)
-        await claims.turn(OTHER)
+        await claims.wait_for_older(OTHER)
         assert round(now(), 3) == 0
-        await claims.turn(QUEUE)
+        await claims.wait_for_older(QUEUE)
         assert round(now(), 3) == 15
         claims.release_new_questions()
-        await claims.turn(QUEUE)
+        await claims.wait_for_older(QUEUE)
         assert round(now(), 3) == 15
 
     run_virtually(scene())
@@ -175,9 +175,9 @@ async def test_a_shutdown_leaves_a_waiting_question_to_the_next_start() -> None:
     in_flight = InFlight()
     claims = Claims(in_flight, Released())
     claims.hold_new_questions({QUEUE})
-    waiting = asyncio.create_task(claims.turn(QUEUE))
+    waiting = asyncio.create_task(claims.wait_for_older(QUEUE))
     await asyncio.sleep(0)
     in_flight.draining = True
     claims.release_new_questions()
     assert not await waiting
-    assert not await claims.turn(OTHER)
+    assert not await claims.wait_for_older(OTHER)

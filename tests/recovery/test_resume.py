@@ -106,7 +106,7 @@ class Scene:
     async def finished(self, *channels: int) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             for channel in channels or (1, 2):
-                await self.claims.turn((channel, 0))
+                await self.claims.wait_for_older((channel, 0))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -141,8 +141,8 @@ async def test_new_questions_wait_for_those_of_the_last_run(
 ) -> None:
     await repeating.asked(1, channel=5)
     await repeating.resumption.look_ahead()
-    new = asyncio.create_task(repeating.claims.turn((5, 0)))
-    assert await repeating.claims.turn((6, 0))
+    new = asyncio.create_task(repeating.claims.wait_for_older((5, 0)))
+    assert await repeating.claims.wait_for_older((6, 0))
     await asyncio.sleep(0.01)
     assert not new.done()
     repeating.catch_up.came_back()
@@ -153,7 +153,7 @@ async def test_new_questions_wait_for_those_of_the_last_run(
 async def test_a_shutdown_releases_waiters_and_starts_nothing(repeating: Scene) -> None:
     await repeating.asked(1, channel=5)
     await repeating.resumption.look_ahead()
-    new = asyncio.create_task(repeating.claims.turn((5, 0)))
+    new = asyncio.create_task(repeating.claims.wait_for_older((5, 0)))
     await asyncio.sleep(0)
     repeating.in_flight.draining = True
     repeating.claims.release_new_questions()
@@ -195,8 +195,8 @@ async def test_new_questions_of_a_queue_wait_for_the_resumed_ones(scene: Scene) 
     await scene.asked(1)
     blocked = scene.unfinished.blocked[1] = asyncio.Event()
     await scene.resumption.resume()
-    new = asyncio.create_task(scene.claims.turn((1, 0)))
-    assert await asyncio.wait_for(scene.claims.turn((2, 0)), PATIENCE_SECONDS)
+    new = asyncio.create_task(scene.claims.wait_for_older((1, 0)))
+    assert await asyncio.wait_for(scene.claims.wait_for_older((2, 0)), PATIENCE_SECONDS)
     await asyncio.sleep(0.01)
     assert not new.done()
     blocked.set()
