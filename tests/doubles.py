@@ -19,9 +19,9 @@ from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
-from bot.llm.attempts import AttemptBudget
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
+from bot.llm.request_budget import RequestBudget
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
@@ -91,10 +91,10 @@ class DoubleModel:
 
     @asynccontextmanager
     async def stream(
-        self, prompt: Prompt, calls: AttemptBudget, *, model: str
+        self, prompt: Prompt, budget: RequestBudget, *, model: str
     ) -> AsyncIterator[DoubleCompletion]:
-        assert calls.left
-        calls.left -= 1
+        assert budget.left
+        budget.left -= 1
         self.history.append(prompt)
         self.models.append(model)
         said = self._scripts.popleft() if self._scripts else DoubleCompletion(("Very well.",), None)

@@ -69,12 +69,12 @@ FACES: dict[str, set[str]] = {
     },
     "llm": {
         "api_config",
-        "attempts",
         "client",
         "events",
         "listed_models",
         "model_catalog",
         "prices",
+        "request_budget",
     },
     "markdown": {"characters", "renderer", "splitter", "syntax"},
     "recovery": {"catch_up", "guilds", "resume", "watermark"},

@@ -44,8 +44,8 @@ from bot.errors import (
     ReplyBlocked,
     ReplyLost,
 )
-from bot.llm.attempts import AttemptBudget
 from bot.llm.events import Delta
+from bot.llm.request_budget import RequestBudget
 from bot.storage.exchange_queries import NEWEST_ID
 from bot.storage.exchanges import History
 
@@ -69,7 +69,7 @@ class _Request:
     build: Callable[..., Prompt]
     history: Sequence[Exchange]
     images: tuple[PendingImage, ...] | None
-    attempts: AttemptBudget
+    attempts: RequestBudget
     search: WindowSearch
     prompt: Prompt = field(default=NO_PROMPT, init=False)  # the newest
     images_refused: ModelError | None = field(default=None, init=False)
@@ -147,7 +147,7 @@ class Generator:
             place=self._describe_place(question),
             reply_context=context.reply_context,
         )
-        attempts = AttemptBudget(question.message_id)
+        attempts = RequestBudget(question.message_id)
         return _Request(answer, build, exchanges, context.files.images, attempts, search)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
@@ -231,7 +231,7 @@ class Generator:
         if is_smallest(size):
             raise error
         factor = (await self.accounting.calibration(generation.model)).factor
-        await search.refuse(size, factor, error, last_attempt=attempts.left <= 1)
+        await search.refuse(size, factor, error, last_request=attempts.left <= 1)
         if not attempts.left:
             await search.give_up(error)
             raise error

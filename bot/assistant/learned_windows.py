@@ -127,7 +127,7 @@ class WindowSearch:
         self._is_named = False  # The server named the limit itself.
 
     async def refuse(
-        self, size: RequestSize, factor: float, error: ModelError, *, last_attempt: bool
+        self, size: RequestSize, factor: float, error: ModelError, *, last_request: bool
     ) -> None:
         """Note that a request of this *size* was refused as too long."""
         refused = size.counted(factor)
@@ -143,7 +143,7 @@ class WindowSearch:
         if reported.reply:
             self._known = self._known.within(ContextWindow(reply=reported.reply))
         self.window = after_refusal(
-            self.window, refused, reported, last_attempt=last_attempt and not explained
+            self.window, refused, reported, last_request=last_request and not explained
         )
 
     async def _named(self, refused: RequestSize, reported: ReportedLimits) -> ReportedLimits:

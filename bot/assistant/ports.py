@@ -7,9 +7,9 @@ from typing import Protocol, Self
 from bot.conversation.exchange import Exchange, QuestionContext
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
-from bot.llm.attempts import AttemptBudget
 from bot.llm.events import Event
 from bot.llm.listed_models import ListedModel
+from bot.llm.request_budget import RequestBudget
 
 Refresh = Callable[[Exchange], Awaitable[Exchange | None]]
 ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
@@ -32,9 +32,9 @@ class ChatModel(Protocol):
         """Read the list of models; raises ModelError."""
 
     def stream(
-        self, prompt: Prompt, attempts: AttemptBudget, *, model: str
+        self, prompt: Prompt, budget: RequestBudget, *, model: str
     ) -> AbstractAsyncContextManager[AsyncIterable[Event]]:
-        """Ask *model* in no more requests than *attempts* has left.
+        """Ask *model* in no more requests than *budget* has left.
 
         Raises ModelError; so does iterating if the answer is incomplete.
         """

@@ -142,12 +142,12 @@ UNBOUNDED: Final = ContextWindow()
 
 
 def after_refusal(
-    window: ContextWindow, refused: RequestSize, reported: ReportedLimits, *, last_attempt: bool
+    window: ContextWindow, refused: RequestSize, reported: ReportedLimits, *, last_request: bool
 ) -> ContextWindow:
     """Return the smaller window to keep to after a request was refused as too long.
 
     If the server *reported* a window, keep to it, or to half of it if the request should have
-    fitted. If not, halve the history, then the question. The *last_attempt* fits into the smallest
+    fitted. If not, halve the history, then the question. The *last_request* fits into the smallest
     windows.
     """
     if reported.reply:
@@ -157,7 +157,7 @@ def after_refusal(
     smaller = (
         _within_reported(window, refused, reported) if reported.window else _halved(window, refused)
     )
-    if not last_attempt:
+    if not last_request:
         return smaller
     return smaller.within(ContextWindow.of(min(LAST_RESORT, refused.total)))
 

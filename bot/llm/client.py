@@ -24,11 +24,11 @@ from bot.errors import (
     ModelUnreachable,
 )
 from bot.llm.api_config import ApiConfig
-from bot.llm.attempts import AttemptBudget, failure_noted, note_end, note_request
 from bot.llm.deadlines import Deadlines
 from bot.llm.http_errors import raise_for_status, response_of, translated_errors
 from bot.llm.listed_models import ListedModel, listed_models
 from bot.llm.request_body import RequestBody
+from bot.llm.request_budget import RequestBudget, failure_noted, note_end, note_request
 from bot.llm.request_shape import RequestShape, RequestShapes
 
 # Imported at the first question, in the functions that need them, to save memory in an idle bot.
@@ -102,20 +102,20 @@ class ChatCompletions:
 
     @asynccontextmanager
     async def stream(
-        self, prompt: Prompt, attempts: AttemptBudget, *, model: str
+        self, prompt: Prompt, budget: RequestBudget, *, model: str
     ) -> AsyncIterator["Completion"]:
         """Ask *model* with *prompt*; leaving the block ends the request. Raises ModelError.
 
-        Each request uses one of *attempts*, of which one must be left.
+        Each HTTP request takes one from *budget*. At least one must be left.
         """
         deadlines, redactor = Deadlines(*self._seconds), self._redactor(prompt)
         request = _RequestState(prompt, model, self._shapes.of(model), deadlines, redactor)
-        completion = await self._begin(request, attempts)
+        completion = await self._begin(request, budget)
         try:
-            with failure_noted(attempts.question_id):
+            with failure_noted(budget.question_id):
                 yield completion
             if completion.finish_reason is not None:
-                note_end(attempts.question_id, completion.finish_reason, completion.characters)
+                note_end(budget.question_id, completion.finish_reason, completion.characters)
         finally:
             await completion.leave()
 
@@ -144,20 +144,20 @@ class ChatCompletions:
         key = self._client.api_key
         return Redactor("" if key == NO_KEY else key, prompt)
 
-    async def _begin(self, request: _RequestState, attempts: AttemptBudget) -> "Completion":
+    async def _begin(self, request: _RequestState, budget: RequestBudget) -> "Completion":
         """Return the completion once it begins; retry if a retry may succeed."""
         while True:
-            attempts.left -= 1
-            note_request(attempts.question_id, request.prompt)
+            budget.left -= 1
+            note_request(budget.question_id, request.prompt)
             try:
-                with failure_noted(attempts.question_id):
-                    completion = await self._attempt(request)
+                with failure_noted(budget.question_id):
+                    completion = await self._send_once(request)
             except ModelContextExceeded:
                 # The server read this shape, so a smaller request can use it.
                 self._shapes.keep(request.model, request.shape, suspected=request.suspected)
                 raise
             except ModelError as error:
-                if not attempts.left or not await self._adapt(request, error, attempts.question_id):
+                if not budget.left or not await self._adapt(request, error, budget.question_id):
                     raise
             else:
                 # Only now: a refusal may name an option and mean its value.
@@ -205,7 +205,7 @@ class ChatCompletions:
         await asyncio.sleep(delay)
         return True
 
-    async def _attempt(self, request: _RequestState) -> "Completion":
+    async def _send_once(self, request: _RequestState) -> "Completion":
         """Make one request; return its completion once it has begun."""
         from bot.llm.completion import Completion  # noqa: PLC0415
 

@@ -45,8 +45,8 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.llm.attempts import ATTEMPTS
 from bot.llm.events import TokenUsage
+from bot.llm.request_budget import MAX_REQUESTS
 from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY, UsageTotal
 from tests.doubles import (
@@ -290,7 +290,7 @@ async def test_a_failure_shows_a_sentence_and_keeps_the_partial(
     error: type[ModelError],
 ) -> None:
     model.enqueue("Beca", error("details for the log"))
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_REQUESTS):
         model.enqueue_refusal(error("more details"))
     partial = await stage.ask(an_exchange(1, "Why?"))
     nothing = await stage.ask(an_exchange(2, "How?"))

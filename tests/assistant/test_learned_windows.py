@@ -536,7 +536,7 @@ async def test_an_outage_that_refuses_everything_costs_minutes(
     assert learnt_for(path) <= DOUBTED_SECONDS
 
 
-async def test_a_window_reported_at_the_last_attempt_is_used(
+async def test_a_window_reported_at_the_last_request_is_used(
     server: ModelDriver, tmp_path: Path
 ) -> None:
     """Two calls were lost to a busy server; the last one is not made smaller than it must be."""

@@ -21,7 +21,7 @@ from bot.conversation.context_window import (
 
 def test_a_reported_window_leaves_tokens_for_the_reply() -> None:
     window = after_refusal(
-        UNBOUNDED, RequestSize(3000, 2500, 2000), ReportedLimits(2048), last_attempt=False
+        UNBOUNDED, RequestSize(3000, 2500, 2000), ReportedLimits(2048), last_request=False
     )
     assert window == ContextWindow(1536, 2048)
     assert window.prompt_budget == 1413
@@ -30,23 +30,23 @@ def test_a_reported_window_leaves_tokens_for_the_reply() -> None:
 
 def test_a_repeated_refusal_raises_the_estimate() -> None:
     size = RequestSize(1400, 1000, 400)
-    window = after_refusal(ContextWindow.of(2048), size, ReportedLimits(2048), last_attempt=False)
+    window = after_refusal(ContextWindow.of(2048), size, ReportedLimits(2048), last_request=False)
     assert window == ContextWindow.of(1024)
 
 
 def test_the_servers_count_overrides_the_estimate() -> None:
     size = RequestSize(1000, 500, 400)
-    window = after_refusal(UNBOUNDED, size, ReportedLimits(2048, 2500), last_attempt=False)
+    window = after_refusal(UNBOUNDED, size, ReportedLimits(2048, 2500), last_request=False)
     assert window == ContextWindow.of(2048 * 1000 // 2500)
 
 
 def test_without_numbers_the_history_is_halved_then_the_question() -> None:
     window = after_refusal(
-        UNBOUNDED, RequestSize(3000, 2000, 2000), NO_REPORTED_LIMITS, last_attempt=False
+        UNBOUNDED, RequestSize(3000, 2000, 2000), NO_REPORTED_LIMITS, last_request=False
     )
     assert window.prompt_budget == pytest.approx(2000, abs=2)
     window = after_refusal(
-        window, RequestSize(1000, 0, 1500), NO_REPORTED_LIMITS, last_attempt=False
+        window, RequestSize(1000, 0, 1500), NO_REPORTED_LIMITS, last_request=False
     )
     assert window.prompt_budget == pytest.approx(500, abs=2)
 
@@ -54,9 +54,9 @@ def test_without_numbers_the_history_is_halved_then_the_question() -> None:
 def test_a_reply_limit_alone_leaves_the_prompt_unchanged() -> None:
     size = RequestSize(3000, 2000, 2000)
     assert after_refusal(
-        UNBOUNDED, size, ReportedLimits(reply=512), last_attempt=False
+        UNBOUNDED, size, ReportedLimits(reply=512), last_request=False
     ) == ContextWindow(reply=512)
-    repeated = after_refusal(UNBOUNDED, size, ReportedLimits(reply=2000), last_attempt=False)
+    repeated = after_refusal(UNBOUNDED, size, ReportedLimits(reply=2000), last_request=False)
     assert repeated.reply == 1000
 
 
@@ -75,14 +75,14 @@ tolds = st.builds(
 def test_every_retry_after_a_refusal_is_smaller(
     size: RequestSize, reported: ReportedLimits
 ) -> None:
-    window = after_refusal(UNBOUNDED, size, reported, last_attempt=False)
+    window = after_refusal(UNBOUNDED, size, reported, last_request=False)
     smaller = window.prompt_budget < size.prompt
     assert smaller or window.reply_limit(size.prompt, size.reply) < size.reply or is_smallest(size)
 
 
 @given(sizes, tolds)
-def test_the_last_attempt_fits_everywhere(size: RequestSize, reported: ReportedLimits) -> None:
-    window = after_refusal(UNBOUNDED, size, reported, last_attempt=True)
+def test_the_last_request_fits_everywhere(size: RequestSize, reported: ReportedLimits) -> None:
+    window = after_refusal(UNBOUNDED, size, reported, last_request=True)
     assert window.total <= LAST_RESORT
     assert window.prompt_budget + LEAST_REPLY < LAST_RESORT
 

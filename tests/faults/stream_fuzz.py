@@ -20,10 +20,10 @@ from typing import Any, Final
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import ModelError
 from bot.llm.api_config import ApiConfig
-from bot.llm.attempts import AttemptBudget
 from bot.llm.client import ChatCompletions
 from bot.llm.completion import CHARACTERS_PER_TOKEN
 from bot.llm.events import Delta
+from bot.llm.request_budget import RequestBudget
 
 Counts = dict[str, Any]
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -285,7 +285,7 @@ async def ending_of(model: ChatCompletions) -> Ending:
     try:
         async with (
             asyncio.timeout(PATIENCE_SECONDS),
-            model.stream(PROMPT, AttemptBudget(1), model=model.name) as completion,
+            model.stream(PROMPT, RequestBudget(1), model=model.name) as completion,
         ):
             async for event in completion:
                 if isinstance(event, Delta):

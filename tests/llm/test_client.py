@@ -44,10 +44,10 @@ from bot.llm import client as model_module
 from bot.llm import completion as completion_module
 from bot.llm import http_errors
 from bot.llm.api_config import ApiConfig
-from bot.llm.attempts import AttemptBudget
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, TokenUsage
 from bot.llm.listed_models import ListedModel
+from bot.llm.request_budget import RequestBudget
 from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.sandbox.model_script import Script
 from tests.doubles import PATIENCE_SECONDS
@@ -122,7 +122,7 @@ async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
 
 async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, TokenUsage | None]:
     """Return the whole answer and its usage."""
-    async with model.stream(prompt, AttemptBudget(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(prompt, RequestBudget(QUESTION_ID), model=model.name) as completion:
         events = [event async for event in completion]
     text = "".join(event.text for event in events if isinstance(event, Delta))
     counts = [event for event in events if isinstance(event, TokenUsage)]
@@ -134,7 +134,7 @@ async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str,
     pieces: list[str] = []
 
     async def read() -> None:
-        async with model.stream(prompt, AttemptBudget(QUESTION_ID), model=model.name) as completion:
+        async with model.stream(prompt, RequestBudget(QUESTION_ID), model=model.name) as completion:
             async for event in completion:
                 if isinstance(event, Delta):
                     pieces.append(event.text)  # noqa: PERF401  # what came before an error is wanted
@@ -190,7 +190,7 @@ async def test_deltas_arrive_as_they_are_sent(server: ModelDriver, model: ChatCo
     """The first is there long before the last."""
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=2))
     times: dict[str, float] = {}
-    async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model=model.name) as completion:
         async for event in completion:
             if isinstance(event, Delta):
                 times.setdefault(event.text, time.monotonic())
@@ -209,7 +209,7 @@ async def test_one_connection_serves_consecutive_answers(server: ModelDriver, op
 
 async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply(Script(text="slow " * 100, chunks_per_second=20))
-    async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model=model.name) as completion:
         async for _ in completion:
             break
     assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100
@@ -434,7 +434,7 @@ async def test_each_model_of_a_server_keeps_its_own_request_shape(
 ) -> None:
     for name in ("old", "new", "old", "new"):
         await server.change(tokens_parameter="max_tokens" if name == "old" else VALUES_FORM)
-        async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=name) as completion:
+        async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model=name) as completion:
             assert [event async for event in completion]
     asked = [(one.body["model"], VALUES_FORM in one.body) for one in await server.completions()]
     assert asked == [("old", True), ("old", False), ("new", True), ("old", False), ("new", True)]
@@ -443,7 +443,7 @@ async def test_each_model_of_a_server_keeps_its_own_request_shape(
 async def test_each_model_gets_options_of_its_own(server: ModelDriver, opened: Open) -> None:
     async with opened(options=lambda name: {"top_p": 0.5} if name == "other" else {}) as model:
         for name in ("any-name", "other"):
-            async with model.stream(PROMPT, AttemptBudget(QUESTION_ID), model=name) as completion:
+            async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model=name) as completion:
                 assert [event async for event in completion]
     assert ["top_p" in one.body for one in await server.completions()] == [False, True]
 

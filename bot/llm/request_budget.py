@@ -13,16 +13,16 @@ from bot.errors import ModelError
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS: Final = 4  # in all, however often the shape of the request or the prompt changes
+MAX_REQUESTS: Final = 4  # in all, however often the shape of the request or the prompt changes
 _REASON: Final = re.compile(r"[\w.-]{1,40}")  # Any other text from a server stays out of the log.
 
 
 @dataclass(slots=True)
-class AttemptBudget:
+class RequestBudget:
     """How many requests are left for one question, whatever prompts they have."""
 
     question_id: int
-    left: int = ATTEMPTS
+    left: int = MAX_REQUESTS
 
 
 def note_request(question_id: int, prompt: Prompt) -> None:
