@@ -194,7 +194,7 @@ def shorten(text: str, tokens: int) -> str:
     if end == len(text):
         return text
     end = _good_end(text, end)
-    while estimate_tokens(text[:end]) > tokens:
+    while end > 0 and estimate_tokens(text[:end]) > tokens:
         end = _good_end(text, end - 1)
     return text[:end]
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bot.conversation.calibration import IMAGE_BOUNDS, Calibration
@@ -154,6 +154,7 @@ def test_estimating_takes_linear_time(unit: str) -> None:
 
 
 @given(ANY, st.integers(-2, 60))
+@example("0", -1)
 def test_shortened_text_is_a_prefix_that_fits(text: str, tokens: int) -> None:
     short = shorten(text, tokens)
     assert text.startswith(short)
