@@ -20,7 +20,7 @@ NO_ACCOUNT_NEEDED: Final = (
 INSTALL: Final = (
     "scripts/run installs what is needed, scripts/run sandbox what its page needs, too."
 )
-REFUSED: Final = 2  # exit code: it cannot run like this; the sentence says what to change
+REFUSED: Final = 2  # exit code: the program cannot start; the printed sentence says why
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         print(f"The package {missing.name} is not installed. {INSTALL}", file=sys.stderr)
         return REFUSED
-    except BrokenPipeError:  # Whoever read along has left, as in `chat | head`.
+    except BrokenPipeError:  # The reader of the output has exited, as in `chat | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -103,19 +103,19 @@ def _port(text: str) -> int:
 
 def _run() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)  # Until `run` takes them over nothing is to be finished.
-    # What is imported stays: looking through it for garbage, again and again, took a third of the
-    # start, and 60 ms each time while people wait.
+        signal.signal(number, _leave)  # Before `run` handles signals, there is nothing to finish.
+    # Imported objects live as long as the process. Searching them for garbage took a third of the
+    # start, and later 60 ms each time, while people waited.
     gc.disable()
     from bot.logs import set_up_logging  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
     from bot.storage.database_file import DatabaseFile  # noqa: PLC0415
 
     settings = Settings.load()
-    gc.collect()  # What building them leaves behind, while there is little to look through.
+    gc.collect()  # the garbage of building them, while there are few objects to search
     set_up_logging(settings.log_level, settings.log_format)
     with DatabaseFile.hold(settings.database_path) as file:
-        # openai takes a while, in which the file is read through; and settings come first.
+        # Late, because importing openai is slow. Meanwhile a thread checks the file.
         from bot.app import run  # noqa: PLC0415
 
         gc.freeze()
@@ -125,7 +125,7 @@ def _run() -> int:
 
 
 def _leave(_number: int, _frame: object) -> None:
-    os._exit(0)  # An exception would end in the middle of an import, and not always get out of it.
+    os._exit(0)  # Raised in the middle of an import, an exception may be swallowed.
 
 
 def _chat(options: "argparse.Namespace") -> int:

@@ -67,7 +67,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
-    with stop_signal() as stop:  # From before the database is opened: that may take long.
+    with stop_signal() as stop:  # First, because opening the database may take long.
         async with (
             History.open(file) as history,
             ChatCompletions.open(settings.api) as model,
@@ -99,7 +99,7 @@ def connection(
     models: ModelCatalog,
     attachments: Attachments,
 ) -> Connection:
-    """Return a connection that is not open yet, for the bot that `build` builds."""
+    """Return the connection, not opened yet, of a bot that `build` makes."""
     point_at(settings.discord_api_url, settings.discord_gateway_url)
     return Connection(
         partial(build, settings, history, model, models, attachments),
@@ -233,7 +233,7 @@ def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:
 
 @contextmanager
 def stop_signal() -> Iterator[asyncio.Event]:
-    """Set the event at SIGTERM or SIGINT; a second signal ends the process at once, with code 1."""
+    """Yield an event that SIGTERM or SIGINT sets; a second signal ends the process with code 1."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 

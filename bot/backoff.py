@@ -1,11 +1,11 @@
-"""The pauses between attempts that fail: doubled, spread, or as long as a server asks for."""
+"""Pauses after failed attempts: doubled, spread, or as long as a server asks for."""
 
 import random
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 JITTER: Final = 0.25
-MAX_DOUBLINGS: Final = 64  # Beyond any longest pause; without a bound the power would overflow.
+MAX_DOUBLINGS: Final = 64  # More than any longest pause needs; more would overflow.
 
 
 class Backoff(NamedTuple):

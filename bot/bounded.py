@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class BoundedDict(OrderedDict[K, V]):
-    """Holds at most *size* entries and drops the one that was set the longest ago.
+    """Holds at most *size* entries and drops the least recently set one.
 
     Setting a key again makes it the newest entry; reading a key does not.
     """

@@ -29,7 +29,7 @@ from bot.transport.payload_checks import is_message
 log = logging.getLogger(__name__)
 
 LONGEST_RATE_LIMIT_SECONDS: Final = 30.0  # discord.py's minimum; longer rate limits raise.
-GUILD_READY_SECONDS: Final = 0.5  # How long READY waits for the next guild.
+GUILD_READY_SECONDS: Final = 0.5  # the wait for each further guild before on_ready
 INTERRUPT_SECONDS: Final = 10.0  # for interrupted answers to store what they have
 STORE_EDITS_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that are not stored yet
 
@@ -53,7 +53,7 @@ class Bot:
 
 
 class ChatClient(discord.Client):
-    """Passes events to the bot that *build* makes, with the *message_content* intent or without."""
+    """Passes events to the bot that *build* makes; *message_content* asks for that intent."""
 
     def __init__(
         self, build: Callable[["ChatClient", Pacer], Bot], *, message_content: bool
@@ -85,7 +85,7 @@ class ChatClient(discord.Client):
         self._background = [asyncio.create_task(run()) for run in self._bot.background]
 
     async def on_connect(self) -> None:
-        """Pin the watermark: this is a new session, not a resumed one, so events were missed."""
+        """Pin the watermark: a new session, unlike a resumed one, may have missed events."""
         self._bot.watermark.pin()
 
     async def on_ready(self) -> None:
@@ -107,7 +107,7 @@ class ChatClient(discord.Client):
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Store the edit of a question; answer a message that the edit made a question."""
         message = payload.message
-        if not is_message(payload.data):  # Discord also sends previews of links alone.
+        if not is_message(payload.data):  # A link preview comes as such an event, too.
             return
         if not addressing.from_a_person(message) or not is_edit(message):
             return
@@ -131,7 +131,7 @@ class ChatClient(discord.Client):
         await self._bot.edits.place_deleted(channel.id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        """Note since when the bot is in a guild: older messages are not for it."""
+        """Note when the bot joined a guild: older messages are not for it."""
         self._bot.guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
         await self.on_guild_available(guild)
 
@@ -143,7 +143,7 @@ class ChatClient(discord.Client):
             self._bot.catch_up.came_back()
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
-        """Note since when no events come from a guild."""
+        """Note when a guild stopped sending events."""
         try:
             last_seen_id = earlier(self._bot.watermark.position, MARGIN_SECONDS)
             await self._bot.guilds.lost(guild.id, last_seen_id)
@@ -155,7 +155,7 @@ class ChatClient(discord.Client):
         await self._bot.edits.guild_left(guild.id)
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
-        """Log an unexpected error of a handler; its arguments hold what people wrote."""
+        """Log an unexpected error of a handler, without the arguments: people wrote them."""
         log.error("Handling %s failed", event_method, exc_info=True)  # noqa: LOG014  # discord.py calls this in its handler
 
     async def drain(self, grace_seconds: float) -> None:
@@ -185,7 +185,7 @@ class ChatClient(discord.Client):
         await super().close()
 
     def locale_of(self, guild_id: int) -> str | None:
-        """Return the locale that a guild chose, None if it chose none: only communities can."""
+        """Return the locale of a guild, None if it is no community: others cannot choose one."""
         guild = self.get_guild(guild_id)
         if guild is None or "COMMUNITY" not in guild.features:
             return None

@@ -11,7 +11,7 @@ INTERACTION_TOKEN: Final = re.compile(r"(/(?:interactions|webhooks)/\d+/)[\w.-]+
 
 
 class TextFormatter(logging.Formatter):
-    """Formats time, level, module and message; of an exception its types and places.
+    """Formats time, level, module and message, and an exception as its types and code locations.
 
     The text of an exception is left out, because it may quote what somebody wrote.
     """
@@ -24,7 +24,7 @@ class TextFormatter(logging.Formatter):
         return _without_tokens(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
-        """Return the types and places of an exception and its causes."""
+        """Return the types and code locations of an exception and its causes."""
         assert isinstance(ei, tuple)
         return "\n".join(_described(ei[1]))
 

@@ -38,7 +38,7 @@ ENV_FILE: Final = Path(".env")
 TOKEN_LENGTH_LIMIT: Final = 500  # Longer than any key or token in use, shorter than a pasted file.
 
 Language = Literal["en", "ko"]
-# What to do about a setting whose type and bounds do not say it; `remedy` derives the others.
+# How to fix a setting whose type and bounds do not say it; `remedy` derives the other remedies.
 REMEDIES: Final = {
     "discord_token": (
         "set it to the bot's token: Discord Developer Portal > your application > Bot > Reset Token"
@@ -86,7 +86,7 @@ def _url(*schemes: str) -> AfterValidator:
 
 
 def _from_text(read: Callable[[str], object]) -> BeforeValidator:
-    """Return the validator that lets *read* make the value of a text, and keeps other values."""
+    """Return the validator that reads a text with *read* and keeps any other value."""
     return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
@@ -134,7 +134,7 @@ def _lower(text: str) -> str:
 
 
 def _language(text: str) -> str:
-    """Accept a Language, or a list as desktops set it for gettext: ko_KR:ko:en_US."""
+    """Accept a Language, or a list for gettext, as desktops set it: ko_KR:ko:en_US."""
     if not {"_", ":"} & set(text):
         return _lower(text)
     wanted = [one.partition("_")[0].strip() for one in text.lower().split(":")]

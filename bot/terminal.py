@@ -45,7 +45,7 @@ CHANNEL_ID: Final = 1  # There is one conversation, with one person.
 PERSON_ID: Final = 1
 CONVERSATION: Final = Conversation(CHANNEL_ID)
 DATABASE_NAME: Final = "chat.db"
-OFFLINE_DATABASE_NAME: Final = "chat-offline.db"  # Keeps stand-in answers out of the other.
+OFFLINE_DATABASE_NAME: Final = "chat-offline.db"  # Keeps stand-in answers out of the first.
 DEFAULT: Final = "default"  # /system default
 PROMPT: Final = "user : "
 LABEL: Final = "ChatBot : "
@@ -133,7 +133,7 @@ class TerminalReply:
         except OSError as error:  # The pipe is closed, or the disk is full.
             self.error = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            # Not now: the answer may just be reaching the point after which `stop` has no effect.
+            # Later, because the answer may end without another await: then `stop` must do nothing.
             asyncio.get_running_loop().call_soon(self._stop)
 
 

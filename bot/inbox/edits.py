@@ -24,7 +24,7 @@ from bot.transport.payload_checks import is_snowflake
 
 log = logging.getLogger(__name__)
 
-ASKING_EDIT_SECONDS: Final = 600.0  # An edit that adds the mention asks; later it only corrects.
+ASKING_EDIT_SECONDS: Final = 600.0  # An edit this soon after the message may make it a question.
 MAX_WAITING: Final = 1000  # changes that are kept in memory while the database takes none
 BACKOFF: Final = Backoff(1.0, 60.0)
 STOPPING_RETRY_SECONDS: Final = 0.1  # There is little time, and nothing else to do.

@@ -41,7 +41,7 @@ class Backfill:
         self._period = period
 
     async def run(self) -> bool:
-        """Store the missed questions, then unpin the watermark. Whether all could be read.
+        """Store the missed questions, then unpin the watermark; return whether all could be read.
 
         Raises HistoryFailed. Reconciliation starts after the first stored round in any case.
         """
@@ -59,7 +59,7 @@ class Backfill:
         return complete
 
     async def _store_missed(self) -> bool:
-        """Store the missed questions and resume them, in rounds; whether all could be read."""
+        """Store and resume the missed questions, in rounds; return whether all could be read."""
         oldest_id = max(self._period.oldest_missed_id(), (self._watermark.first_id or 1) - 1)
         search = await self._planner.plan(
             earlier(self._watermark.position, MARGIN_SECONDS),
@@ -101,7 +101,7 @@ class Backfill:
 def _may_be_missed(message: discord.Message, missed: MissedRange) -> bool:
     """Whether *message* was written, or edited into a question, during the absence.
 
-    An edit counts only as long after the message as it would have counted when it was received.
+    As in `Edits`, an edit counts only within ASKING_EDIT_SECONDS of the message.
     """
     if message.id > missed.after_id:
         return True

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 BACKOFF: Final = Backoff(2.0, 300.0)
 HOUR_SECONDS: Final = 3600.0
-MIN_STORED_SECONDS: Final = 3600.0  # A stored question is answered, however short the period is.
+MIN_STORED_SECONDS: Final = 3600.0  # the shortest period for a stored question
 
 
 class Need(Enum):
@@ -29,17 +29,17 @@ class Need(Enum):
 
 
 class CatchUpPeriod(NamedTuple):
-    """How far back questions are answered: the last *hours*. 0: no missed ones are looked for."""
+    """How far back questions are answered, in *hours*; 0 searches for no missed ones."""
 
     hours: float
     now: Callable[[], float] = time.time
 
     def oldest_missed_id(self) -> int:
-        """Return the least id of a missed question that is young enough to be answered."""
+        """Return the smallest id of a missed question that is still answered."""
         return snowflake_at(self.now() - self.hours * HOUR_SECONDS)
 
     def oldest_stored_id(self) -> int:
-        """Return the same for a question that was stored before the absence."""
+        """Return the smallest id of a stored question that is still answered."""
         return snowflake_at(self.now() - max(self.hours * HOUR_SECONDS, MIN_STORED_SECONDS))
 
 
@@ -90,10 +90,10 @@ class Backoffs:
 class CatchUp:
     """Starts each kind of work when there is a need for it, unless its backoff is active.
 
-    A resume pass comes first; at its end it starts what else is needed, one after the other, by
-    `start_next`. Work that fails stays needed, and the end of each pause begins a resume pass. Each
-    kind of work is repeated by a task of its own, so that slow lists of Discord delay neither the
-    open questions nor the missed ones.
+    A resume pass comes first. At its end, `Resumption` calls `start_next`, which starts the first
+    kind that is needed and not backing off. Work that fails stays needed, and the end of each pause
+    begins a resume pass. Each kind has a task of its own, so that slow lists of Discord delay
+    neither the open questions nor the missed ones.
     """
 
     def __init__(self, in_flight: InFlight) -> None:
@@ -120,14 +120,14 @@ class CatchUp:
                 return
 
     def released(self, claim: Claim) -> None:
-        """Resume an open question after a pause; or at once what was passed over as claimed."""
+        """Resume a question: if it is open, after a pause; if recovery skipped it, at once."""
         if claim.open:
             self.backoffs.begin(claim.queue_key)
         elif claim.contested:
             self.resume()
 
     async def repeat(self, need: Need, work: Callable[[], Awaitable[bool]]) -> None:
-        """Do *work* whenever it is due, until a shutdown; it returns whether it is complete."""
+        """Do *work* whenever it is due, until a shutdown; *work* returns whether it is complete."""
         while True:
             await self._due[need].wait()
             self._due[need].clear()

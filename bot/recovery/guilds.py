@@ -1,4 +1,4 @@
-"""The guilds of the bot: since when it is in each, and which are still to be searched."""
+"""The guilds of the bot: when it joined each, and which are still to be searched."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ RETRY_SECONDS: Final = 30.0  # A new guild is rare, and the next start finds it 
 
 
 class GuildRanges(NamedTuple):
-    """What was missed in each *available* guild; of the others the id that was processed last."""
+    """The missed range of each *available* guild, the last processed id of each other one."""
 
     available: dict[int, MissedRange]
     unavailable: dict[int, int]
@@ -50,7 +50,7 @@ class Guilds:
         self._known = {*await self._places.guilds()}
 
     async def meet(self, newest_possible: int) -> None:
-        """Record the guilds that are new; what is older there is not for the bot."""
+        """Record the guilds that are new; older messages there are not for the bot."""
         await self.load()
         for guild in self._client.guilds:
             self.see(guild, newest_possible)
@@ -62,13 +62,13 @@ class Guilds:
             self.join(guild, newest_possible)
 
     def join(self, guild: discord.Guild, newest_possible: int) -> None:
-        """Note that the bot joined a guild: the messages that it has by now are not for the bot."""
+        """Note that the bot joined a guild: the messages that are there by now are not for it."""
         newest = max((channel.last_message_id or 0 for channel in channels_of(guild)), default=0)
         self._to_record[guild.id] = newest or newest_possible
         self._noted.set()
 
     async def keep_recorded(self) -> None:
-        """Record new guilds, for ever; those of the first start together."""
+        """Record new guilds, for ever; the first start records them together."""
         while True:
             await self._noted.wait()
             self._noted.clear()
@@ -88,7 +88,7 @@ class Guilds:
             self._to_record.pop(guild_id, None)
 
     async def lost(self, guild_id: int, after_id: int) -> None:
-        """Note that a guild became unavailable, and the message id that was processed last."""
+        """Note that a guild became unavailable after the message *after_id* was processed."""
         self._lost_meanwhile.add(guild_id)
         unsearched = await self._load_unsearched()
         await self._set_unsearched({guild_id: after_id} | unsearched)
@@ -98,9 +98,9 @@ class Guilds:
         return guild_id in (self._unsearched or {})
 
     async def missed(self, after_id: int, *, oldest_id: int) -> GuildRanges:
-        """Return what was missed in the guilds where all was processed up to *after_id*.
+        """Return what each guild missed after *after_id*.
 
-        In those that were unavailable last time it is more, but nothing before *oldest_id*.
+        In those that were unavailable last time, that begins earlier, but not before *oldest_id*.
         """
         self._lost_meanwhile.clear()
         unsearched = await self._load_unsearched()

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 MAX_PLACES: Final = 4  # compared at the same time
 MAX_PAGES: Final = 50  # of the archived threads of one channel
-MAX_REFUSALS: Final = 3  # in one guild and run: Discord counts requests that it refuses
+MAX_REFUSALS: Final = 3  # in one guild and run: Discord limits refused requests, too
 MAX_FETCHES: Final = 100  # of threads that are in no list, if not all lists could be read
 
 Place = tuple[int, int | None]  # a channel and its guild
@@ -61,9 +61,9 @@ class Reconciliation:
         self._refusals = Counter[int | None]()
 
     async def run(self) -> bool:
-        """Apply the deletions of places, and changes of the questions of the catch-up period.
+        """Apply deletions of places, and changes of questions of the catch-up period.
 
-        Whether all could be compared. Raises HistoryFailed.
+        Returns whether all could be compared. Raises HistoryFailed.
         """
         self._complete = True
         self._refusals.clear()
@@ -82,7 +82,7 @@ class Reconciliation:
         return self._complete
 
     async def _try(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do *task*; a malformed answer of Discord does not keep other tasks from being done."""
+        """Do *task*; if Discord's answer is malformed, only this task is skipped."""
         try:
             await task()
         except GARBLED as error:
@@ -141,7 +141,7 @@ class Reconciliation:
     async def _forget_deleted(self, place_ids: Sequence[int], guild_id: int) -> None:
         """Forget what was asked in those of these places that Discord says are deleted.
 
-        In random order: places behind a few refused ones get their turn in another run.
+        In random order, so that places after too many refusals get their turn in another run.
         """
         for place_id in random.sample(place_ids, len(place_ids)):
             if not self._may_ask(guild_id):

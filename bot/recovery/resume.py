@@ -121,7 +121,7 @@ class Resumption:
                 return await self._unfinished.resume(question, oldest_id=oldest_id)
             if failures == MAX_FAILURES:
                 return await self._unfinished.give_up(question)
-            return await self._unfinished.end(question)  # The log has to do.
+            return await self._unfinished.end(question)  # Only the log says so.
         except HistoryFailed as error:
             log.warning("Postpone question %d: %s", message_id, error)
         except Exception:  # the one top handler of a resumed question

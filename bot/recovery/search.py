@@ -54,8 +54,8 @@ class SearchPlanner:
     async def plan(self, after_id: int, *, oldest_id: int, is_wanted: IsWanted) -> "Search":
         """Return a search for the wanted messages after *after_id*, and edited older ones.
 
-        A guild that was unavailable last time is searched from the id that was processed there, but
-        not from before *oldest_id*.
+        A guild that was unavailable last time is searched from the last id processed there, but not
+        from before *oldest_id*.
         """
         ranges = await self._guilds.missed(after_id, oldest_id=oldest_id)
         search = Search(self._pacer, is_wanted, ranges)
@@ -121,7 +121,7 @@ class Search:
         self._lists.append(partial(self._active, guild, missed))
 
     async def rounds(self) -> AsyncGenerator[list[discord.Message], None]:
-        """Yield the messages in rounds, each oldest first; in one place none is out of order.
+        """Yield the messages in rounds, oldest first in each round and in each place.
 
         A slow list, or a page behind the first hundred messages, comes in a later round.
         """
@@ -195,7 +195,7 @@ class Search:
         message.author = self._members[key] or message.author
 
     async def _member(self, guild: discord.Guild, person_id: int) -> discord.Member | None:
-        """Return a member; None without asking once Discord was slow: a name is not worth it."""
+        """Return a member, None if Discord was ever slow: a name is not worth another wait."""
         if not self._names_available:
             return None
         try:

@@ -189,7 +189,7 @@ class Unfinished:
         return Destination(channel, reference, parts)
 
     async def _is_deleted(self, channel: Any, part_id: int) -> bool:
-        """Whether a recorded part was deleted, or only lies beyond the last page that was read."""
+        """Whether a recorded part was deleted, not only beyond the last page that was read."""
         try:
             await self._channels.call(partial(channel.fetch_message, part_id))
         except discord.HTTPException as error:

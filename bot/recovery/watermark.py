@@ -41,8 +41,8 @@ class Watermark:
     """The newest processed message id, written to the database now and then.
 
     While it is pinned it does not advance: an older message may be missing. *first_id* is the first
-    message that was ever processed, None before that. It is written at once: without a written
-    watermark nothing else would say that older messages are not for the bot.
+    message that was ever processed, None before that. It is written at once, because until a
+    watermark is written, nothing else says that older messages are not for the bot.
     """
 
     def __init__(self, facts: Facts, now: Callable[[], float] = time.time) -> None:
