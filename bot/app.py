@@ -143,6 +143,7 @@ def build(
         model,
         history,
         settings.prompts,
+        models,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=partial(channel_context, client),
     )

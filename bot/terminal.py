@@ -34,6 +34,7 @@ from bot.errors import (
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.llm.client import ChatCompletions
+from bot.llm.model_catalog import ModelCatalog
 from bot.logs import set_up_logging
 from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running
@@ -324,8 +325,10 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
     history = await stack.enter_async_context(History.open(file))
     model = await stack.enter_async_context(ChatCompletions.open(settings.api))
+    catalog = ModelCatalog(model.name, settings.offered_models, model.list_models)
+    await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)
-    generator = Generator(model, history, settings.prompts, images=images)
+    generator = Generator(model, history, settings.prompts, catalog, images=images)
     assistant = Assistant(generator, history, Memory(history, languages), languages=languages)
     return Chat(assistant, history, languages.default)
 

@@ -12,15 +12,16 @@ from typing import Any, Self, TypeVar
 from bot.assistant.assistant import Assistant
 from bot.assistant.generator import Generator
 from bot.assistant.memory import Memory
-from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.languages import Languages
+from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
+from bot.llm.model_catalog import ModelCatalog
 from bot.llm.request_budget import RequestBudget
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
@@ -68,7 +69,6 @@ class DoubleModel:
 
     name: str = "double"
     reply_tokens: int = 2000
-    windows: dict[str, int] = field(default_factory=dict)
     history: list[Prompt] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     _scripts: deque[DoubleCompletion | Exception] = field(default_factory=deque)
@@ -264,7 +264,7 @@ def file_bytes(database: Path) -> bytes:
 
 
 def an_assistant(
-    model: ChatModel,
+    model: ChatCompletions | DoubleModel,
     history: History,
     *,
     system_prompt: str = "",
@@ -280,6 +280,9 @@ def an_assistant(
     )
     images = pictures or PromptImages(0)
     describe_place = more.pop("describe_place", lambda _question: "")
-    generator = Generator(model, history, config, images=images, describe_place=describe_place)
+    catalog = ModelCatalog(model.name, (), model.list_models)
+    generator = Generator(
+        model, history, config, catalog, images=images, describe_place=describe_place
+    )
     memory = memory or Memory(history, languages)
     return Assistant(generator, history, memory, languages=languages, **more)

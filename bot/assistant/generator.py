@@ -45,6 +45,7 @@ from bot.errors import (
     ReplyLost,
 )
 from bot.llm.events import Delta
+from bot.llm.model_catalog import ModelCatalog
 from bot.llm.request_budget import RequestBudget
 from bot.storage.exchange_queries import NEWEST_ID
 from bot.storage.exchanges import History
@@ -93,17 +94,18 @@ class Generator:
         model: ChatModel,
         history: History,
         config: PromptConfig,
+        catalog: ModelCatalog,
         *,
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
     ) -> None:
         self.accounting = Accounting(history)
-        self.overrides = Overrides(history.preferences, self.accounting, config, model.name)
+        self.overrides = Overrides(history.preferences, self.accounting, config, catalog.default)
         self._model = model
         self._history = history
         self._token_budget = config.token_budget
         self.images = images
-        self._windows = LearnedWindows(model, history.models)
+        self._windows = LearnedWindows(history.models, catalog)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._describe_place = describe_place
 

@@ -1,12 +1,9 @@
 """Remember for each model how large a request its server accepts."""
 
-import asyncio
 import logging
-import math
 import time
 from typing import Final
 
-from bot.assistant.ports import ChatModel
 from bot.conversation.context_window import (
     NO_REPORTED_LIMITS,
     UNBOUNDED,
@@ -19,6 +16,7 @@ from bot.conversation.context_window import (
     in_estimate,
 )
 from bot.errors import HistoryFailed, ModelContextExceeded, ModelEmptyBody, ModelError
+from bot.llm.model_catalog import ModelCatalog
 from bot.storage.facts import ModelStore
 
 log = logging.getLogger(__name__)
@@ -40,13 +38,12 @@ class LearnedWindows:
     their list names that, the next answers fit.
     """
 
-    def __init__(self, model: ChatModel, models: ModelStore) -> None:
-        self._model = model
+    def __init__(self, models: ModelStore, catalog: ModelCatalog) -> None:
         self._models = models
+        self._catalog = catalog
         self._learned: dict[str, tuple[ContextWindow, float]] = {}  # and when they expire
         self.accepted: dict[str, RequestSize] = {}
         self.cut_short = set[str]()
-        self._listed_at = -math.inf
 
     async def of(self, name: str) -> ContextWindow:
         """Return the window of a model, as far as it is known; raises HistoryFailed."""
@@ -60,19 +57,13 @@ class LearnedWindows:
             if (tokens := await self.listed(name)) and tokens < window.total:
                 window = window.within(ContextWindow.of(tokens))
                 await self._keep(name, window, LEARNED_SECONDS)
-        listed = self._model.windows.get(name)
-        return window if listed is None else window.within(ContextWindow.of(listed))
+        listed = self._catalog.window_of(name)
+        return window.within(ContextWindow.of(listed)) if listed else window
 
     async def listed(self, name: str) -> int:
-        """Return the window named in the list of models, read now and then; 0 if it names none."""
-        if time.time() - self._listed_at > DOUBTED_SECONDS:
-            self._listed_at = time.time()
-            try:
-                async with asyncio.timeout(LIST_SECONDS):
-                    await self._model.list_models()
-            except (ModelError, TimeoutError) as error:
-                log.info("Cannot read the list of models: %s", type(error).__name__)
-        return self._model.windows.get(name, 0)
+        """Return the window that the list of models names, 0 if it names none."""
+        await self._catalog.refresh(LIST_SECONDS)
+        return self._catalog.window_of(name)
 
     def is_doubted(self, name: str) -> bool:
         """Whether a window learned of a model expired in the last day."""

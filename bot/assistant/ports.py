@@ -1,6 +1,6 @@
 """What the assistant needs from others: a model, a reply, and the context of a question."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
@@ -8,7 +8,6 @@ from bot.conversation.exchange import Exchange, QuestionContext
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.llm.events import Event
-from bot.llm.listed_models import ListedModel
 from bot.llm.request_budget import RequestBudget
 
 Refresh = Callable[[Exchange], Awaitable[Exchange | None]]
@@ -16,20 +15,9 @@ ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
 
 
 class ChatModel(Protocol):
-    """A chat API.
+    """A chat API; *reply_tokens* limits one reply."""
 
-    *name* is the model that answers if no other was chosen, *reply_tokens* limits one reply.
-    """
-
-    name: str
     reply_tokens: int
-
-    @property
-    def windows(self) -> Mapping[str, int]:
-        """The context windows by model that the last list of models named."""
-
-    async def list_models(self) -> Sequence[ListedModel]:
-        """Read the list of models; raises ModelError."""
 
     def stream(
         self, prompt: Prompt, budget: RequestBudget, *, model: str

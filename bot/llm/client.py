@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -68,16 +68,14 @@ class _RequestState:
 
 
 class ChatCompletions:
-    """The models behind an OpenAI-compatible API; one client for the life of the process.
+    """The models behind an OpenAI-compatible API; *name* is the default one.
 
-    *name* is the default model. *windows* are the context windows, in tokens by model, that the
-    last list of models named.
+    There is one client for the life of the process.
     """
 
     def __init__(self, client: AsyncOpenAI, config: ApiConfig) -> None:
         self.name = config.model
         self.reply_tokens = config.reply_tokens
-        self.windows: Mapping[str, int] = {}
         self._client = client
         self._options = config.options
         self._shapes = RequestShapes(config.length_option)
@@ -132,11 +130,9 @@ class ChatCompletions:
                     if len(answer) > LIST_BYTES:
                         raise ModelFailed("a list of models without an end")
         try:
-            models = listed_models(bytes(answer))
+            return listed_models(bytes(answer))
         except ValueError as error:
             raise ModelFailed(f"garbled list of models: {type(error).__name__}") from error
-        self.windows = {model.name: model.window for model in models if model.window}
-        return models
 
     def _redactor(self, prompt: Prompt) -> "Redactor":
         from bot.llm.api_errors import Redactor  # noqa: PLC0415

@@ -61,6 +61,10 @@ class ModelCatalog:
         """Return the day on which a model is shut down, None if the API names none."""
         return self._listed[name].shutdown if name in self._listed else None
 
+    def window_of(self, name: str) -> int:
+        """Return the context window of a model, 0 if the API names none."""
+        return self._listed[name].window if name in self._listed else 0
+
     async def refresh(self, timeout_seconds: float) -> None:
         """Read the list again if it is old; wait for that until the timeout.
 
