@@ -8,7 +8,7 @@ from bot.conversation.exchange import Conversation
 from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SystemPromptTooLong
-from bot.storage.preferences import Override, Preferences, Scope
+from bot.storage.preferences import Override, Preferences, Scope, scope_id_in
 
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a modal's text input holds no more
 SYSTEM_PROMPT_SHARE: Final = 2  # of the token budget: the rest is for the conversation
@@ -16,11 +16,12 @@ SYSTEM_PROMPT_SHARE: Final = 2  # of the token budget: the rest is for the conve
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What applies in a place; *override* is the one that sets the model, None for the default."""
+    """What applies in a place, and what sets it: None for the default."""
 
     system_prompt: str
+    prompt_override: Override | None
     model: str
-    override: Override | None
+    model_override: Override | None
 
 
 class Overrides:
@@ -49,12 +50,27 @@ class Overrides:
         The nearest model that is still allowed counts: the operator may remove models.
         """
         overrides = await self._preferences.overrides(place)
-        prompts = overrides.system_prompts
-        system_prompt = prompts[0].value if prompts else self._system_prompt
-        for override in overrides.models:
-            if not self._allowed or override.value in self._allowed:
-                return Effective(system_prompt, override.value, override)
-        return Effective(system_prompt, self._model, None)
+        allowed = (
+            one for one in overrides.models if not self._allowed or one.value in self._allowed
+        )
+        prompt, model = next(iter(overrides.system_prompts), None), next(allowed, None)
+        return Effective(
+            prompt.value if prompt else self._system_prompt,
+            prompt,
+            model.value if model else self._model,
+            model,
+        )
+
+    async def system_prompts(self, scope: Scope, place: Conversation) -> tuple[str, str]:
+        """Return the prompt set for exactly this channel or guild, "" if none; and its default."""
+        found = (await self._preferences.overrides(place)).system_prompts
+        own, inherited = "", self._system_prompt
+        for override in reversed(found):  # the nearest last
+            if override[:2] == (scope, scope_id_in(place, scope)):
+                own = override.value
+            elif scope == "channel":
+                inherited = override.value
+        return own, inherited
 
     async def set_model(self, scope: Scope, place: Conversation, model: str) -> None:
         """Set the model of *place*, or of its guild; "" removes it."""

@@ -7,11 +7,10 @@ from bot.commands.base import is_user_install, place_of, strings_for, user_insta
 from bot.commands.privacy import DataPolicy
 from bot.commands.surface import Surface
 from bot.i18n.sentences import Sentences
-from bot.storage.exchanges import History
 from bot.storage.places import Places
 
 
-def add_help(surface: Surface, overrides: Overrides, history: History, policy: DataPolicy) -> None:
+def add_help(surface: Surface, overrides: Overrides, places: Places, policy: DataPolicy) -> None:
     """Add the command, for everyone."""
 
     @surface.command(lambda t: t.help_name, lambda t: t.help_description)
@@ -19,22 +18,21 @@ def add_help(surface: Surface, overrides: Overrides, history: History, policy: D
     async def help_command(interaction: discord.Interaction) -> None:
         place, strings = place_of(interaction), strings_for(interaction)
         user_install = is_user_install(interaction)
-        chosen = await history.preferences.overrides(place)
-        scope = chosen.system_prompts[0].scope if chosen.system_prompts else None
+        effective = await overrides.at(place)
         prompts = {
             "channel": strings.help_prompt_own,
             "guild": strings.help_prompt_server,
             None: strings.help_prompt_default,
         }
-        model = (await overrides.at(place)).model
+        override = effective.prompt_override
         sentences = [
-            *await _how_to_ask(interaction, history.places, strings),
+            *await _how_to_ask(interaction, places, strings),
             strings.help_about,
             *_what_is_read(policy, strings),
             strings.help_memory,
             strings.help_buttons_user_install if user_install else strings.help_buttons,
-            strings.help_model.format(model=model),
-            prompts[scope],
+            strings.help_model.format(model=effective.model),
+            prompts[override.scope if override else None],
             *_commands(interaction, strings),
         ]
         text = "\n".join(f"* {sentence}" for sentence in sentences)

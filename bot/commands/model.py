@@ -53,7 +53,7 @@ async def _show(
     await models.refresh(ANSWER_SECONDS)
     sentences = [
         strings.help_model.format(model=quoted(name)),
-        _reason(effective.override, place, strings),
+        _reason(effective.model_override, place, strings),
     ]
     shutdown = models.shutdown_of(name)
     if shutdown is not None:

@@ -26,14 +26,6 @@ def confirmation_for(
     return thread if place.parent_id else channel
 
 
-def scope_id_in(place: Conversation, scope: Scope) -> int:
-    """Return the id of the channel or guild that a setting made in *place* applies to."""
-    if scope == "channel":
-        return place.channel_id
-    assert place.guild_id is not None
-    return place.guild_id
-
-
 def scope_option(command: T) -> T:
     """Describe the parameter `scope` of *command*, and offer its choices."""
     choices = [

@@ -12,23 +12,17 @@ from bot.assistant.overrides import Overrides
 from bot.commands.base import Refused, managed_place, option, strings_for
 from bot.commands.modals import open_modal
 from bot.commands.responses import confirm, run_or_defer
-from bot.commands.scopes import (
-    CHANNEL_SCOPE,
-    chosen_scope,
-    confirmation_for,
-    scope_id_in,
-    scope_option,
-)
+from bot.commands.scopes import CHANNEL_SCOPE, chosen_scope, confirmation_for, scope_option
 from bot.commands.surface import Surface
 from bot.conversation.exchange import Conversation
 from bot.errors import HistoryFailed
 from bot.replies.interaction_channel import ANSWER_SECONDS
-from bot.storage.preferences import Preferences, Scope
+from bot.storage.preferences import Scope, scope_id_in
 
 MODALS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
 
 
-def add_system_prompt(surface: Surface, overrides: Overrides, preferences: Preferences) -> None:
+def add_system_prompt(surface: Surface, overrides: Overrides) -> None:
     """Add the command, and the modals that it opens."""
 
     @surface.command(lambda t: t.system_name, lambda t: t.system_description)
@@ -41,7 +35,7 @@ def add_system_prompt(surface: Surface, overrides: Overrides, preferences: Prefe
         chosen = chosen_scope(scope)
         place = managed_place(interaction, chosen)
         if prompt is None:
-            await _open_modal(interaction, overrides, preferences, chosen, place)
+            await _open_modal(interaction, overrides, chosen, place)
         else:
             await _set(interaction, overrides, chosen, place, prompt)
 
@@ -50,31 +44,22 @@ def add_system_prompt(surface: Surface, overrides: Overrides, preferences: Prefe
 
 
 async def _open_modal(
-    interaction: discord.Interaction,
-    overrides: Overrides,
-    preferences: Preferences,
-    scope: Scope,
-    place: Conversation,
+    interaction: discord.Interaction, overrides: Overrides, scope: Scope, place: Conversation
 ) -> None:
     """Show the place's own prompt to edit, with the inherited one as the placeholder."""
-    scope_id = scope_id_in(place, scope)
-    parent = Conversation(place.parent_id or 0, guild_id=place.guild_id)
-    if scope == "guild":
-        parent = Conversation(0)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            own = await preferences.own_system_prompt(scope, scope_id)
-            inherited = (await overrides.at(parent)).system_prompt
+            own, inherited = await overrides.system_prompts(scope, place)
     except TimeoutError as error:  # Discord: no modal can follow a deferral.
         raise HistoryFailed("no answer in time for a modal") from error
     strings = strings_for(interaction)
     await open_modal(
         interaction,
         MODALS[scope],
-        scope_id,
+        scope_id_in(place, scope),
         title=strings.system_modal_title,
         label=strings.system_modal_label,
-        text=own or "",
+        text=own,
         placeholder=strings.system_placeholder.format(prompt=" ".join(inherited.split())),
     )
 

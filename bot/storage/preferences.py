@@ -33,6 +33,14 @@ class PlaceOverrides(NamedTuple):
     models: list[Override]
 
 
+def scope_id_in(place: Conversation, scope: Scope) -> int:
+    """Return the id of the channel or guild that a setting made in *place* applies to."""
+    if scope == "channel":
+        return place.channel_id
+    assert place.guild_id is not None
+    return place.guild_id
+
+
 class Preferences:
     """The system prompts and models of channels and guilds. Every method raises HistoryFailed."""
 
@@ -58,13 +66,6 @@ class Preferences:
             found[table].append(Override(*override))
         return PlaceOverrides(found["system_prompts"], found["models"])
 
-    async def own_system_prompt(self, scope: Scope, scope_id: int) -> str | None:
-        """Return the system prompt that was set for exactly this channel or guild."""
-        rows = await self._database.fetch(
-            "SELECT prompt FROM system_prompts WHERE scope = ? AND scope_id = ?", scope, scope_id
-        )
-        return str(rows[0][0]) if rows else None
-
     async def set_system_prompt(self, scope: Scope, place: Conversation, prompt: str) -> None:
         """Set the system prompt of a channel or guild; an empty one restores the default.
 
@@ -83,7 +84,7 @@ class Preferences:
         await self._database.change_all(
             *((delete, insert, UPSERT_PLACE) if value else (delete,)),
             scope=scope,
-            scope_id=place.guild_id if scope == "guild" else place.channel_id,
+            scope_id=scope_id_in(place, scope),
             value=value,
             channel_id=place.channel_id,
             parent_id=place.parent_id,

@@ -978,7 +978,7 @@ async def test_a_model_that_is_no_longer_offered_is_replaced(
 
     async def answers(*offered: str) -> tuple[str, str | None]:
         effective = await made(models=offered).overrides.at(HERE)
-        override = effective.override
+        override = effective.model_override
         return effective.model, override.scope if override is not None else None
 
     assert await answers() == ("channel's", "channel")

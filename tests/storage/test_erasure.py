@@ -25,7 +25,7 @@ from tests.doubles import (
     open_history,
 )
 from tests.faults.failing import open_failing_database
-from tests.storage.memory import CHANNEL, THREAD, open_ids, rows, seen
+from tests.storage.memory import CHANNEL, THREAD, open_ids, rows, seen, system_prompt
 
 
 async def test_a_reset_also_applies_to_messages_that_arrive_late(history: History) -> None:
@@ -335,7 +335,7 @@ async def test_deleted_places_are_erased_with_their_opening_questions(
     await history.erasure.forget_places([100])
     assert await seen(history, CHANNEL) == [90]
     assert await open_ids(history) == []
-    assert await history.preferences.own_system_prompt("channel", 100) is None
+    assert await system_prompt(history, Conversation(100)) is None
     await history.erasure.erase()
     assert await history.find(120) is None
     assert await history.find(90) is not None

@@ -32,17 +32,17 @@ async def test_a_guild_and_a_channel_may_have_the_same_id(history: History) -> N
     await history.preferences.set_system_prompt("channel", Conversation(7), "channel")
     assert await system_prompt(history, Conversation(7, guild_id=7)) == "channel"
     assert await system_prompt(history, Conversation(8, guild_id=7)) == "guild"
-    assert await history.preferences.own_system_prompt("guild", 7) == "guild"
-    assert await history.preferences.own_system_prompt("channel", 7) == "channel"
+    assert await system_prompt(history, Conversation(0, guild_id=7)) == "guild"
+    assert await system_prompt(history, Conversation(7)) == "channel"
 
 
 async def test_clearing_a_system_prompt_restores_the_next_one(history: History) -> None:
     await history.preferences.set_system_prompt("guild", Conversation(5, guild_id=7), "guild")
     await history.preferences.set_system_prompt("channel", Conversation(1), "first")
     await history.preferences.set_system_prompt("channel", Conversation(1), "second")
-    assert await history.preferences.own_system_prompt("channel", 1) == "second"
+    assert await system_prompt(history, Conversation(1)) == "second"
     await history.preferences.set_system_prompt("channel", Conversation(1), "")
-    assert await history.preferences.own_system_prompt("channel", 1) is None
+    assert await system_prompt(history, Conversation(1)) is None
     assert await system_prompt(history, CHANNEL) == "guild"
 
 
