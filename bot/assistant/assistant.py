@@ -236,7 +236,8 @@ class Assistant:
             return None
         answer.exchange = exchange
         if attempt.number > NOTICE_ATTEMPT:
-            await self._recorder.give_up(exchange)
+            log.warning("Give up question %d: each attempt ended the program", exchange.message_id)
+            await self._history.end_without_reply(exchange)
             return None
         if attempt.pending_notices is not None:
             answer.write(exchange.reply)

@@ -15,7 +15,7 @@ NOT_RECORDED: Final = 0  # the number of an attempt; recorded ones count from 1
 
 
 class Recorder:
-    """Records how far answers came. Only `give_up` raises."""
+    """Records how far answers came; logs it if the database fails."""
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -67,9 +67,3 @@ class Recorder:
             await self._history.undo_attempt(exchange.message_id)
         except HistoryFailed as error:
             log.warning("Cannot record answer %d as deferred: %s", exchange.message_id, error)
-
-    async def give_up(self, exchange: Exchange) -> None:
-        """Record that a question ends without a reply; raises HistoryFailed."""
-        log.warning("Give up question %d: each attempt ended the program", exchange.message_id)
-        await self._history.complete(exchange, State.FAILED)
-        await self._history.mark_shown(exchange.message_id)

@@ -85,4 +85,4 @@ class Regenerator:
         origin = replace(origin_of(exchange), token=press.token, pressed_id=press.id)
         pressed = replace(exchange, origin=origin)
         await self._history.set_reply_token(pressed)
-        return self._replies.at(pressed, self._places.destination(pressed, Part(parts[0], None)))
+        return self._replies.at(pressed, self._places.destination(pressed, Part(parts[0])))

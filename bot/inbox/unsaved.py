@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from bot.bounded import BoundedDict
-from bot.conversation.exchange import Exchange, State
+from bot.conversation.exchange import Exchange
 from bot.errors import HistoryFailed, ReplyDelayed
 from bot.storage.exchanges import History
 
@@ -51,8 +51,7 @@ class Unsaved:
     async def fail(self, exchange: Exchange) -> None:
         """Record that a question cannot be answered."""
         try:
-            await self._history.complete(exchange, State.FAILED)
-            await self._history.mark_shown(exchange.message_id)
+            await self._history.end_without_reply(exchange)
         except HistoryFailed as error:
             log.warning("Cannot record question %d as failed: %s", exchange.message_id, error)
 

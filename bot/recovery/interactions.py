@@ -56,9 +56,8 @@ class UnfinishedInteractions:
         """Return the reply to a forgotten question; None if it cannot be deleted any more."""
         exchange = question.exchange
         if self._places.is_answerable(exchange):
-            channel = self._places.channel(exchange, question.parts)
-            parts = tuple(Part(part_id, None) for part_id in question.parts)
-            return self._replies.at(exchange, Destination(channel, None, parts))
+            place = self._places.destination(exchange, *map(Part, question.parts))
+            return self._replies.at(exchange, place)
         if self._places.is_readable(exchange.conversation):
             return self._replies.over(exchange, question.parts)
         return None
@@ -104,7 +103,7 @@ class UnfinishedInteractions:
                 if error.code == UNKNOWN_MESSAGE:  # Who deletes a part deletes the answer.
                     await self._assistant.memory.forget(exchange.message_id)
                     raise Forgotten from error
-                parts.append(Part(part_id, None))
+                parts.append(Part(part_id))
             else:
                 parts.append(Part(part_id, message.content))
         reply = self._replies.at(exchange, Destination(channel, None, tuple(parts)))

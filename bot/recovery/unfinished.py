@@ -101,8 +101,7 @@ class Unfinished:
 
     async def end(self, question: OpenQuestion) -> Delivery:
         """End *question* without a word; its answer stays as it is. Raises HistoryFailed."""
-        await self._history.complete(question.exchange, State.FAILED)
-        await self._history.mark_shown(question.exchange.message_id)
+        await self._history.end_without_reply(question.exchange)
         return Delivery.FINISHED
 
     async def _refuse(self, exchange: Exchange, message: Asked, notice: str) -> Delivery:
@@ -180,7 +179,7 @@ class Unfinished:
             if await self._is_deleted(channel, part_id):
                 await self._assistant.memory.forget(question.exchange.message_id)
                 raise Forgotten
-            parts = (*parts, Part(part_id, None))
+            parts = (*parts, Part(part_id))
         parts = tuple(sorted(parts, key=lambda part: part.message_id))
         for part in parts:
             if part.message_id not in question.parts:
@@ -221,7 +220,7 @@ class Unfinished:
         exchange = question.exchange
         messages = await self._messages_after(channel, exchange.message_id)
         if not messages:
-            return tuple(Part(part_id, None) for part_id in question.parts)
+            return tuple(map(Part, question.parts))
         me_id = addressing.own_id(self._client)
         return adopted_parts(
             [_own_message(message) for message in messages if message.author.id == me_id],
@@ -266,7 +265,7 @@ class Unfinished:
 
     async def _reply_to_delete(self, question: OpenQuestion) -> Reply | None:
         """Return the reply to a forgotten question; None if its thread was not made yet."""
-        parts = tuple(Part(part_id, None) for part_id in question.parts)
+        parts = tuple(map(Part, question.parts))
         channel = await self._channel_of(replace(question, parts=()))
         if channel is None:
             return None

@@ -15,7 +15,7 @@ class Part:
     """
 
     message_id: int
-    text: str | None
+    text: str | None = None
     actions: ReplyActions | None = None
     file: str | None = field(default=None, repr=False)
     is_current: bool = False

@@ -224,6 +224,11 @@ class History(ExchangeQueries):
             unshown=None if notices is None else json.dumps(notices),
         )
 
+    async def end_without_reply(self, exchange: Exchange) -> None:
+        """Record that a question failed, and that nothing more is to be shown for it."""
+        await self.complete(exchange, State.FAILED)
+        await self.mark_shown(exchange.message_id)
+
     async def begin_regeneration(self, message_id: int, notice: str) -> Exchange | None:
         """Record that the reply to *message_id* is being regenerated; return the stored exchange.
 
