@@ -126,7 +126,7 @@ def build(
     limit = UserRateLimit(settings.user_messages_per_minute)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
-    claims = Claims(in_flight, catch_up.released)
+    claims = Claims(in_flight, catch_up.on_release)
 
     channels = Channels(client, history.places, pacer)
     memory = Memory(history, languages)

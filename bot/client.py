@@ -92,8 +92,8 @@ class ChatClient(discord.Client):
         """Begin to catch up."""
         log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
         for guild in self.guilds:
-            self._bot.edits.guild_restored(guild.id)
-        self._bot.catch_up.came_back()
+            self._bot.edits.mark_guild_restored(guild.id)
+        self._bot.catch_up.start_all()
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer *message* if it is for the bot."""
@@ -111,24 +111,24 @@ class ChatClient(discord.Client):
             return
         if not addressing.from_a_person(message) or not is_edit(message):
             return
-        if await self._bot.edits.edited(message):
+        if await self._bot.edits.apply_edit(message):
             await self.on_message(message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """Forget a deleted message."""
-        await self._bot.edits.deleted({payload.message_id})
+        await self._bot.edits.forget_messages({payload.message_id})
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         """Forget messages that were deleted at once."""
-        await self._bot.edits.deleted(payload.message_ids)
+        await self._bot.edits.forget_messages(payload.message_ids)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Forget the conversation of a deleted thread."""
-        await self._bot.edits.place_deleted(payload.thread_id)
+        await self._bot.edits.forget_place(payload.thread_id)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Forget the conversations of a deleted channel and its threads."""
-        await self._bot.edits.place_deleted(channel.id)
+        await self._bot.edits.forget_place(channel.id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note when the bot joined a guild: older messages are not for it."""
@@ -138,21 +138,21 @@ class ChatClient(discord.Client):
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Note that a guild is available, and catch up if messages may have been missed in it."""
         self._bot.guilds.see(guild, snowflake_at(discord.utils.utcnow().timestamp()))
-        self._bot.edits.guild_restored(guild.id)
+        self._bot.edits.mark_guild_restored(guild.id)
         if self._bot.guilds.is_unsearched(guild.id):
-            self._bot.catch_up.came_back()
+            self._bot.catch_up.start_all()
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
         """Note when a guild stopped sending events."""
         try:
             last_seen_id = earlier(self._bot.watermark.position, MARGIN_SECONDS)
-            await self._bot.guilds.lost(guild.id, last_seen_id)
+            await self._bot.guilds.mark_unavailable(guild.id, last_seen_id)
         except HistoryFailed as error:
             log.warning("Cannot record server %d as unavailable: %s", guild.id, error)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Forget the conversations of a guild that the bot left."""
-        await self._bot.edits.guild_left(guild.id)
+        await self._bot.edits.forget_guild(guild.id)
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
         """Log an unexpected error of a handler, without the arguments: people wrote them."""

@@ -99,7 +99,7 @@ class InboxStage:
         self.model = DoubleModel()
         self.in_flight = InFlight()
         self.catch_up = CatchUp(self.in_flight)
-        self.claims = Claims(self.in_flight, self.catch_up.released)
+        self.claims = Claims(self.in_flight, self.catch_up.on_release)
         self.unsaved = Unsaved(history)
         languages, pacer = Languages("en"), Pacer()
         self.channels = channels = Channels(client, history.places, pacer)

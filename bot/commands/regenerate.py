@@ -57,7 +57,7 @@ class Regenerator:
             claim.arrived.set()
             if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
                 raise UserRateLimited(self._limit.questions_per_minute)
-            claim.opened(exchange.queue_key)
+            claim.mark_open(exchange.queue_key)
             reply = await self._reply(exchange, press)
             delivery = Delivery.GONE
             if reply is not None:

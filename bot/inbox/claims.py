@@ -23,7 +23,7 @@ class Claim:
         self.contested = False
         self.arrived = asyncio.Event()
 
-    def opened(self, queue_key: QueueKey) -> None:
+    def mark_open(self, queue_key: QueueKey) -> None:
         """Note that the question is stored and waits for its answer in this queue."""
         self.queue_key = queue_key
         self.open = True
@@ -31,11 +31,11 @@ class Claim:
 
 
 class Claims:
-    """The claims of the questions in hand; *released* is called with each when its block ends."""
+    """The claims of the questions in hand; *on_release* is called with each when its block ends."""
 
-    def __init__(self, in_flight: InFlight, released: Callable[[Claim], None]) -> None:
+    def __init__(self, in_flight: InFlight, on_release: Callable[[Claim], None]) -> None:
         self._in_flight = in_flight
-        self._released = released
+        self._on_release = on_release
         self._claims: dict[int, Claim] = {}
         self._expected: frozenset[QueueKey] = frozenset()
         self._begun = asyncio.Event()
@@ -53,7 +53,7 @@ class Claims:
         finally:
             claim.arrived.set()
             del self._claims[message_id]
-            self._released(claim)
+            self._on_release(claim)
 
     def mark_if_claimed(self, message_id: int) -> bool:
         """Whether a task has claimed the question; if so, recovery looks again at its release."""

@@ -68,7 +68,7 @@ class Edits:
         self._applying: set[asyncio.Task[None]] = set()
         self._failed = asyncio.Event()
 
-    async def edited(self, message: discord.Message) -> bool:
+    async def apply_edit(self, message: discord.Message) -> bool:
         """Apply an edit; whether *message* may have become a question by it."""
         assert message.edited_at is not None
         me_id = addressing.own_id(self._client)
@@ -79,7 +79,7 @@ class Edits:
             names_of(message),
             message.edited_at,
         )
-        if not self._recent.edited(message.id, version):
+        if not self._recent.note_edit(message.id, version):
             return False
         await self._claims.wait_until_stored(message.id)
         if not self._recent.is_latest(message.id, version):  # A newer one waited less.
@@ -94,7 +94,7 @@ class Edits:
         age_seconds = message.edited_at.timestamp() - seconds_of(message.id)
         return age_seconds <= ASKING_EDIT_SECONDS
 
-    async def deleted(self, message_ids: Iterable[int]) -> None:
+    async def forget_messages(self, message_ids: Iterable[int]) -> None:
         """Forget the questions among these messages, and those with an answer among them."""
         message_ids = tuple(filter(is_snowflake, message_ids))
         for message_id in message_ids:  # The answer stops now, even if the database is slow.
@@ -129,17 +129,17 @@ class Edits:
         if self._waiting:
             log.warning("Left %d edits and deletions to the next start", len(self._waiting))
 
-    async def place_deleted(self, place_id: int) -> None:
+    async def forget_place(self, place_id: int) -> None:
         """Forget what was asked in a channel or thread, and in the threads below it."""
         self._recent.mark_place_deleted(place_id)
         await self._apply(partial(self._forget_place, place_id))
 
-    async def guild_left(self, guild_id: int) -> None:
+    async def forget_guild(self, guild_id: int) -> None:
         """Forget what was asked in a guild that the bot is no longer in."""
         self._recent.mark_place_deleted(guild_id)
         await self._apply(partial(self._forget_guild, guild_id))
 
-    def guild_restored(self, guild_id: int) -> None:
+    def mark_guild_restored(self, guild_id: int) -> None:
         """Note that the bot is in a guild again: new questions there are kept."""
         self._recent.mark_guild_restored(guild_id)
 

@@ -67,12 +67,12 @@ class Interactions:
                 begun = await self._begin(interaction, exchange)
             except ReplyDelayed as error:
                 log.info("Postpone question %d: %s", interaction.id, error)
-                claim.opened(exchange.queue_key)
+                claim.mark_open(exchange.queue_key)
                 return
             if begun is None:
                 return
             exchange, reply = begun
-            claim.opened(exchange.queue_key)
+            claim.mark_open(exchange.queue_key)
             if not await self._claims.wait_for_older(exchange.queue_key):
                 return
             load_context = partial(self._questions.load_files, about)

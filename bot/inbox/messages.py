@@ -43,11 +43,11 @@ class Inbox:
         with self._claims.claim(message.id, (message.channel.id, 0)) as claim:
             if claim is None or not await self._questions.is_for_me(message):
                 return
-            question = await self.admit(message)
+            question = await self.screen(message)
             if question is None or not await self._unsaved.receive(question.exchange):
                 return
             queue_key = question.exchange.queue_key
-            claim.opened(queue_key)
+            claim.mark_open(queue_key)
             if await self._claims.wait_for_older(queue_key) and (await self._answer(question)).done:
                 claim.open = False
 
@@ -60,7 +60,7 @@ class Inbox:
     async def store_missed(self, message: discord.Message) -> bool:
         """Store a question for recovery to answer; whether it was new. Raises HistoryFailed."""
         with self._claims.claim(message.id, (message.channel.id, 0)) as claim:
-            question = await self.admit(message) if claim is not None else None
+            question = await self.screen(message) if claim is not None else None
             if question is None or not await self._history.receive(question.exchange):
                 return False
             if question.refusal is not None:
@@ -68,7 +68,7 @@ class Inbox:
                 await self._history.complete(question.exchange, state, [notice])
             return True
 
-    async def admit(self, message: discord.Message) -> Question | None:
+    async def screen(self, message: discord.Message) -> Question | None:
         """Return what *message* asks, with a refusal if it is refused; None if it is ignored."""
         if message.id in self._unsaved:
             return None
@@ -107,7 +107,7 @@ class Inbox:
             load_context=self._questions.context_loader(message),
         )
         if delivery.done:
-            self._unsaved.answered(exchange.message_id)
+            self._unsaved.drop_parts(exchange.message_id)
         else:
-            self._unsaved.unanswered(exchange)
+            self._unsaved.keep(exchange)
         return delivery

@@ -31,7 +31,7 @@ class RecentEdits:
         self._deleted = BoundedDict[int, None](MAX_RECENT)
         self._deleted_places = BoundedDict[int, None](MAX_RECENT)
 
-    def edited(self, message_id: int, version: Version) -> bool:
+    def note_edit(self, message_id: int, version: Version) -> bool:
         """Note an edit; False if a newer edit or the deletion is known."""
         known = self._versions.get(message_id, version)
         if message_id in self._deleted or known.edited_at > version.edited_at:

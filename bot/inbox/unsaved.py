@@ -58,16 +58,16 @@ class Unsaved:
     def __contains__(self, message_id: int) -> bool:
         return message_id in self._ids
 
-    def answered(self, message_id: int) -> None:
+    def drop_parts(self, message_id: int) -> None:
         """Forget the parts of a reply that is complete."""
         self._parts.pop(message_id, None)
 
-    def unanswered(self, exchange: Exchange) -> None:
+    def keep(self, exchange: Exchange) -> None:
         """Keep a question that was not answered, if it could not be stored."""
         if exchange.message_id in self._ids and len(self._unanswered) < MAX_UNSAVED:
             self._unanswered[exchange.message_id] = exchange
         else:
-            self.answered(exchange.message_id)
+            self.drop_parts(exchange.message_id)
 
     async def store(self) -> bool:
         """Store the unanswered questions, to be resumed; whether any. Raises HistoryFailed."""
@@ -77,7 +77,7 @@ class Unsaved:
             await self._history.raise_attempts(message_id, 1)
             for part_id in self._parts.get(message_id, ()):
                 await self._history.add_part(message_id, part_id)
-            self.answered(message_id)
+            self.drop_parts(message_id)
             self._unanswered.pop(message_id, None)
         return bool(waiting)
 

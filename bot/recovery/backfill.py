@@ -73,9 +73,9 @@ class Backfill:
                 await self._resumption.resume()
                 self._catch_up.start_next(Need.RECONCILE)  # The other lists may take long.
         if search.complete:
-            await self._guilds.were_searched(search.ranges)
+            await self._guilds.mark_searched(search.ranges)
         if self._guilds.any_returned(search.ranges):
-            self._catch_up.came_back()
+            self._catch_up.start_all()
         if count:
             log.info("Backfill found %d missed questions", count)
         return search.complete

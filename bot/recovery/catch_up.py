@@ -106,7 +106,7 @@ class CatchUp:
         """Begin a resume pass."""
         self._due[Need.RESUME].set()
 
-    def came_back(self) -> None:
+    def start_all(self) -> None:
         """Do all work now: events may have been missed, and what failed before may work again."""
         self._needed |= {Need.BACKFILL, Need.RECONCILE}
         self.backoffs.clear()
@@ -119,7 +119,7 @@ class CatchUp:
                 self._due[need].set()
                 return
 
-    def released(self, claim: Claim) -> None:
+    def on_release(self, claim: Claim) -> None:
         """Resume a question: if it is open, after a pause; if recovery skipped it, at once."""
         if claim.open:
             self.backoffs.begin(claim.queue_key)

@@ -16,7 +16,7 @@ from bot.storage.places import Places
 
 log = logging.getLogger(__name__)
 
-FACT: Final = "unseen"
+UNSEARCHED_FACT: Final = "unseen"
 RETRY_SECONDS: Final = 30.0  # A new guild is rare, and the next start finds it again.
 
 
@@ -43,7 +43,7 @@ class Guilds:
         self._unsearched: dict[int, int] | None = None
         self._written: dict[int, int] = {}
         self._loading = asyncio.Lock()
-        self._lost_meanwhile: set[int] = set()
+        self._unavailable_meanwhile: set[int] = set()
 
     async def load(self) -> None:
         """Read which guilds are known; raises HistoryFailed."""
@@ -87,9 +87,9 @@ class Guilds:
         for guild_id in since:  # Another task may have recorded it, too.
             self._to_record.pop(guild_id, None)
 
-    async def lost(self, guild_id: int, after_id: int) -> None:
+    async def mark_unavailable(self, guild_id: int, after_id: int) -> None:
         """Note that a guild became unavailable after the message *after_id* was processed."""
-        self._lost_meanwhile.add(guild_id)
+        self._unavailable_meanwhile.add(guild_id)
         unsearched = await self._load_unsearched()
         await self._set_unsearched({guild_id: after_id} | unsearched)
 
@@ -102,7 +102,7 @@ class Guilds:
 
         In those that were unavailable last time, that begins earlier, but not before *oldest_id*.
         """
-        self._lost_meanwhile.clear()
+        self._unavailable_meanwhile.clear()
         unsearched = await self._load_unsearched()
         since = await self._places.guilds()
         unavailable = self._unavailable()
@@ -120,9 +120,9 @@ class Guilds:
                 ranges.available[guild.id] = missed
         return ranges
 
-    async def were_searched(self, ranges: GuildRanges) -> None:
+    async def mark_searched(self, ranges: GuildRanges) -> None:
         """Note that what was missed in the available guilds is stored."""
-        still_unsearched = self._unavailable() | self._lost_meanwhile
+        still_unsearched = self._unavailable() | self._unavailable_meanwhile
         waiting = {
             guild_id: after_id
             for guild_id, after_id in (await self._load_unsearched()).items()
@@ -132,7 +132,7 @@ class Guilds:
 
     def any_returned(self, ranges: GuildRanges) -> bool:
         """Whether a guild that was unavailable during the search is available now."""
-        missed = ranges.unavailable.keys() | self._lost_meanwhile
+        missed = ranges.unavailable.keys() | self._unavailable_meanwhile
         return any(one.id in missed and not one.unavailable for one in self._client.guilds)
 
     def _unavailable(self) -> set[int]:
@@ -143,7 +143,7 @@ class Guilds:
         async with self._loading:
             if self._unsearched is None:
                 try:
-                    stored = json.loads(await self._facts.get(FACT) or "{}")
+                    stored = json.loads(await self._facts.get(UNSEARCHED_FACT) or "{}")
                     self._unsearched = {int(guild_id): int(id_) for guild_id, id_ in stored.items()}
                 except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
                     self._unsearched = {}
@@ -153,5 +153,5 @@ class Guilds:
     async def _set_unsearched(self, unsearched: dict[int, int]) -> None:
         self._unsearched = unsearched
         if unsearched != self._written:
-            await self._facts.set(FACT, json.dumps(unsearched))
+            await self._facts.set(UNSEARCHED_FACT, json.dumps(unsearched))
             self._written = unsearched

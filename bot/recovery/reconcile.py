@@ -92,7 +92,7 @@ class Reconciliation:
         """Forget what was asked in a guild that READY left out, if the bot is no longer in it."""
         fetch = partial(self._client.fetch_guild, guild_id)
         if await self._refusal(fetch) in {UNKNOWN_GUILD, MISSING_ACCESS}:
-            await self._edits.guild_left(guild_id)
+            await self._edits.forget_guild(guild_id)
 
     async def _check_places(self, guild: discord.Guild) -> None:
         """Forget what was asked in channels and threads that were deleted during the absence."""
@@ -148,7 +148,7 @@ class Reconciliation:
                 return
             fetch = partial(self._client.fetch_channel, place_id)
             if await self._refusal(fetch, guild_id) == UNKNOWN_CHANNEL:
-                await self._edits.place_deleted(place_id)
+                await self._edits.forget_place(place_id)
 
     def _may_ask(self, guild_id: int | None) -> bool:
         """Whether another request in this guild is acceptable."""
@@ -170,7 +170,7 @@ class Reconciliation:
                 await self._check_questions_in(channel, guild_id, message_ids)
             except (discord.DiscordException, DiscordUnavailable) as error:
                 if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
-                    await self._edits.place_deleted(channel_id)
+                    await self._edits.forget_place(channel_id)
                 log.info("Cannot compare channel %d: %s", channel_id, type(error).__name__)
 
     async def _check_questions_in(
@@ -189,12 +189,12 @@ class Reconciliation:
                 elif self._may_ask(guild_id):
                     fetch = partial(channel.fetch_message, message_id)
                     if await self._refusal(fetch, guild_id) == UNKNOWN_MESSAGE:
-                        await self._edits.deleted([message_id])
+                        await self._edits.forget_messages([message_id])
 
     async def _apply_edit(self, message: discord.Message) -> None:
         try:
             if is_edit(message):
-                await self._edits.edited(message)
+                await self._edits.apply_edit(message)
         except GARBLED as error:
             log.warning("Skip malformed message %d: %s", message.id, type(error).__name__)
 

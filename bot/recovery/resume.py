@@ -104,7 +104,7 @@ class Resumption:
         with self._claims.claim(message_id, queue_key) as claim:
             if claim is None or self._in_flight.draining:
                 return
-            claim.opened(queue_key)
+            claim.mark_open(queue_key)
             delivery = await self._attempt(question)
             if delivery.done:
                 self._failures.pop(message_id, None)

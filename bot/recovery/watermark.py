@@ -13,8 +13,8 @@ from bot.storage.facts import Facts
 
 log = logging.getLogger(__name__)
 
-FACT: Final = "heard"
-FIRST_FACT: Final = "first heard"
+WATERMARK_FACT: Final = "heard"
+FIRST_MESSAGE_FACT: Final = "first heard"
 WRITE_SECONDS: Final = 30.0  # docs/decisions/009: rarely, since all share the disk
 # Events overtake each other, and a process may die between an event and its storing.
 MARGIN_SECONDS: Final = 120.0
@@ -57,7 +57,7 @@ class Watermark:
 
     async def load(self) -> None:
         """Read the watermark of the last run; it is 0 before the first. Raises HistoryFailed."""
-        stored = await self._stored(FACT) or 0
+        stored = await self._stored(WATERMARK_FACT) or 0
         self._newest = self._written = min(stored, self._latest_possible())
         self.first_id = await self._stored_first()
 
@@ -69,14 +69,14 @@ class Watermark:
             try:
                 self.first_id = await self._stored_first()
                 if self.first_id is None:
-                    await self._facts.set(FIRST_FACT, str(message_id))
+                    await self._facts.set(FIRST_MESSAGE_FACT, str(message_id))
                     self.first_id = message_id
             except HistoryFailed as error:
                 log.warning("Cannot record message %d as the first: %s", message_id, error)
 
     async def _stored_first(self) -> int | None:
-        first_id = await self._stored(FIRST_FACT)
-        is_older = first_id is None and await self._stored(FACT) is not None
+        first_id = await self._stored(FIRST_MESSAGE_FACT)
+        is_older = first_id is None and await self._stored(WATERMARK_FACT) is not None
         return 0 if is_older else first_id  # A database from before this was recorded.
 
     async def _stored(self, name: str) -> int | None:
@@ -112,7 +112,7 @@ class Watermark:
         position = self.position
         if position > self._written:
             try:
-                await self._facts.set(FACT, str(position))
+                await self._facts.set(WATERMARK_FACT, str(position))
             except HistoryFailed as error:
                 log.warning("Cannot record watermark %d: %s", position, error)
             else:

@@ -30,7 +30,7 @@ async def wordless(stage: InboxStage, channel: str | None = None) -> discord.Mes
 
 
 async def hint(inbox: Inbox, message: discord.Message) -> str | None:
-    admitted = await inbox.admit(message)
+    admitted = await inbox.screen(message)
     if admitted is None:
         return None
     assert admitted.refusal is not None
@@ -68,7 +68,7 @@ async def test_a_database_error_suppresses_the_hint(
 async def test_a_hint_counts_against_the_rate_limit(stage: InboxStage) -> None:
     inbox = an_inbox(stage, limit=1)
     assert await hint(inbox, await wordless(stage)) is not None
-    admitted = await inbox.admit(await wordless(stage))
+    admitted = await inbox.screen(await wordless(stage))
     assert admitted is not None
     assert admitted.refusal == (State.FAILED, ENGLISH.rate_limited.format(limit=1))
 
@@ -81,6 +81,6 @@ async def test_an_ignored_question_is_ignored_even_if_that_cannot_be_recorded(
 
     inbox = an_inbox(stage, limit=1)
     for _ in range(2):
-        assert await inbox.admit(await stage.said("Why?")) is not None
+        assert await inbox.screen(await stage.said("Why?")) is not None
     monkeypatch.setattr(stage.history, "reject", failing)
-    assert await inbox.admit(await stage.said("Why?")) is None
+    assert await inbox.screen(await stage.said("Why?")) is None

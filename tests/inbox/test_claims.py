@@ -58,10 +58,10 @@ async def test_only_a_claimed_question_can_be_contested(claims: Claims, released
 async def test_a_question_is_open_until_it_ends(claims: Claims, released: Released) -> None:
     with claims.claim(1, QUEUE) as claim:
         assert claim is not None
-        claim.opened(THREAD)
+        claim.mark_open(THREAD)
     with claims.claim(2, QUEUE) as claim:
         assert claim is not None
-        claim.opened(THREAD)
+        claim.mark_open(THREAD)
         claim.open = False
     assert released.seen == [(1, THREAD, True, False), (2, THREAD, False, False)]
 
@@ -72,7 +72,7 @@ async def test_an_exception_releases_the_claim_and_leaves_the_question_open(
     def handle() -> None:
         with claims.claim(1, QUEUE) as claim:
             assert claim is not None
-            claim.opened(QUEUE)
+            claim.mark_open(QUEUE)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -85,7 +85,7 @@ async def test_cancellation_releases_the_claim(claims: Claims, released: Release
     async def handle() -> None:
         with claims.claim(1, QUEUE) as claim:
             assert claim is not None
-            claim.opened(QUEUE)
+            claim.mark_open(QUEUE)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(handle())
@@ -107,7 +107,7 @@ async def test_a_waiter_continues_when_the_question_is_stored(claims: Claims, en
         if end == "arrived":
             claim.arrived.set()
         elif end == "opened":
-            claim.opened(QUEUE)
+            claim.mark_open(QUEUE)
         if end != "left":
             assert not claims.is_arriving(1)
             await asyncio.wait_for(waiting, PATIENCE_SECONDS)

@@ -68,7 +68,7 @@ class Scene:
         """Let somebody edit a message, so many minutes after it was written; *more*: fields."""
         edited = f"2026-08-01T00:{minute:02}:00+00:00"
         message = World().say(text, id=str(message_id), edited_timestamp=edited, **more)
-        await self.edits.edited(message)
+        await self.edits.apply_edit(message)
 
     async def asked(self, exchange: Exchange) -> str:
         """Let a question that is stored be answered; return what the model was asked."""
@@ -120,7 +120,7 @@ async def test_deleting_a_question_stops_its_answer_and_erases_it_later(
 ) -> None:
     async with running(scene, 1) as answering:
         scene.database.fail(1, count=FOR_EVER)
-        await scene.edits.deleted([1])
+        await scene.edits.forget_messages([1])
         await asyncio.wait_for(answering, PATIENCE_SECONDS)
         scene.database.recover()
     assert await scene.remembered(1) == [True]
@@ -134,7 +134,7 @@ async def test_a_change_of_an_unstored_question_delays_no_other(scene: Scene) ->
     with scene.claims.claim(2, (1, 0)) as claim:
         assert claim is not None
         editing = asyncio.create_task(scene.edit(2, "edited"))
-        deleting = asyncio.create_task(scene.edits.deleted([1, 2]))
+        deleting = asyncio.create_task(scene.edits.forget_messages([1, 2]))
         await scene.history.receive(an_exchange(4))
         async with asyncio.timeout(PATIENCE_SECONDS):
             await scene.asked(an_exchange(4))
@@ -153,12 +153,12 @@ async def test_changes_are_applied_in_order(scene: Scene) -> None:
     await keep(scene.history, an_exchange(105, guild=8, channel=9, reply="x"))
     await scene.history.places.add_guilds({8: 1})
     scene.database.fail(1, count=FOR_EVER)
-    await scene.edits.deleted([1, 2])
-    await scene.edits.place_deleted(100)
-    await scene.edits.guild_left(8)
+    await scene.edits.forget_messages([1, 2])
+    await scene.edits.forget_place(100)
+    await scene.edits.forget_guild(8)
     scene.database.recover()
     assert await scene.remembered(1, 2, 3) == [True] * 3
-    await scene.edits.deleted([3])
+    await scene.edits.forget_messages([3])
     assert await scene.remembered(1, 2, 3) == [False] * 3
     await scene.history.erasure.erase()
     assert await scene.remembered(102, 105) == [False] * 2
@@ -173,12 +173,12 @@ async def test_a_deletion_that_fails_halfway_is_completed(scene: Scene, unit: in
     await scene.history.add_part(1, 11)
     await keep(scene.history, replace(an_exchange(2, reply="x"), quoted="Secret.", quoted_id=12))
     scene.database.fail(unit)
-    await scene.edits.deleted([11, 12])
+    await scene.edits.forget_messages([11, 12])
     await scene.until_forgotten(1)
     found = await scene.history.find(2)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while found is None or found.quoted:
-            await scene.edits.deleted([99])
+            await scene.edits.forget_messages([99])
             found = await scene.history.find(2)
     assert scene.deletions == 1
     assert await scene.history.question_of(11) is None
@@ -190,13 +190,13 @@ async def test_the_queue_of_changes_is_bounded(
     await keep(scene.history, an_exchange(1, reply="x"))
     scene.database.fail(1, count=FOR_EVER)
     for number in range(MAX_WAITING + 1):
-        await scene.edits.deleted([100 + number])
-    await scene.edits.deleted([1])
+        await scene.edits.forget_messages([100 + number])
+    await scene.edits.forget_messages([1])
     assert "Leave a change to the next start" in caplog.text
     scene.database.recover()
-    await scene.edits.deleted([200])
+    await scene.edits.forget_messages([200])
     assert await scene.remembered(1) == [True], "it was too many"
-    await scene.edits.deleted([1])
+    await scene.edits.forget_messages([1])
     assert await scene.remembered(1) == [False]
 
 
@@ -210,17 +210,17 @@ async def test_an_impossible_change_delays_no_other(
 
     with monkeypatch.context() as patched:
         patched.setattr(scene.history, "knows", broken)
-        await scene.edits.deleted([1])
+        await scene.edits.forget_messages([1])
     assert "Cannot apply a change" in caplog.text
-    await scene.edits.deleted([1])
+    await scene.edits.forget_messages([1])
     assert await scene.remembered(1) == [False]
 
 
 async def test_an_id_beyond_64_bits_delays_no_other(scene: Scene) -> None:
     await keep(scene.history, *(an_exchange(one, reply="x") for one in (1, 2)))
-    await scene.edits.deleted([2**63, 1])
-    await scene.edits.place_deleted(2**80)
-    await scene.edits.deleted([2])
+    await scene.edits.forget_messages([2**63, 1])
+    await scene.edits.forget_place(2**80)
+    await scene.edits.forget_messages([2])
     assert await scene.remembered(1, 2) == [False] * 2
 
 
@@ -263,7 +263,7 @@ async def test_an_older_edit_undoes_no_newer_edit_or_deletion(scene: Scene) -> N
     assert await scene.stands(1) == "The newest"
     await scene.edit(1, "Newer still", minute=4)
     assert await scene.stands(1) == "Newer still"
-    await scene.edits.deleted([2])
+    await scene.edits.forget_messages([2])
     await scene.edit(2, "The ghost")
     assert await scene.stands(2) == ""
 
@@ -271,7 +271,7 @@ async def test_an_older_edit_undoes_no_newer_edit_or_deletion(scene: Scene) -> N
 @pytest.mark.parametrize("quotes", [False, True])
 async def test_a_question_deleted_before_it_is_stored_is_erased(scene: Scene, quotes: bool) -> None:
     """A question that a list shows, or what it quotes: read before the deletion, stored after."""
-    await scene.edits.deleted([12 if quotes else 1])
+    await scene.edits.forget_messages([12 if quotes else 1])
     question = an_exchange(1, question="So?", author="Mina", quoted="A secret.", quoted_id=12)
     await scene.history.receive(question)
     prompt = await scene.asked(question)
@@ -298,9 +298,9 @@ async def test_a_question_stored_after_its_channel_was_deleted_is_erased(
     place_id = 1 if opens_thread else None
     question = an_exchange(1, channel=101, parent=100, guild=8, place=place_id)
     if gone == "guild":
-        await scene.edits.guild_left(8)
+        await scene.edits.forget_guild(8)
     else:
-        await scene.edits.place_deleted({"channel": 101, "parent": 100, "thread": 1}[gone])
+        await scene.edits.forget_place({"channel": 101, "parent": 100, "thread": 1}[gone])
     await scene.history.receive(question)
     await scene.asked(question)
     assert scene.model.history == []
@@ -309,8 +309,8 @@ async def test_a_question_stored_after_its_channel_was_deleted_is_erased(
 
 
 async def test_a_question_asked_after_the_bot_rejoins_a_guild_is_answered(scene: Scene) -> None:
-    await scene.edits.guild_left(8)
-    scene.edits.guild_restored(8)
+    await scene.edits.forget_guild(8)
+    scene.edits.mark_guild_restored(8)
     question = an_exchange(1, guild=8)
     await scene.history.receive(question)
     assert "Why?" in await scene.asked(question)
@@ -321,7 +321,7 @@ def test_an_edit_of_a_quote_keeps_the_text_of_its_files() -> None:
     """Also where it is not in the database yet."""
     recent = RecentEdits()
     version = Version("", "", "⟦Jun wrote⟧\nEdited\n⟦file a⟧", frozenset("a"), datetime.now(UTC))
-    assert recent.edited(5, version)
+    assert recent.note_edit(5, version)
     exchange = an_exchange(9, quoted="⟦Jun wrote⟧\n⟦file a⟧\nsecret", quoted_id=5)
     standing = recent.apply_to(exchange)
     assert standing.quoted == "⟦Jun wrote⟧\nEdited\n⟦file a⟧\nsecret"
@@ -332,7 +332,7 @@ async def test_a_shutdown_applies_waiting_changes(
 ) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
     scene.database.fail(1, count=FOR_EVER)
-    await scene.edits.deleted([1])
+    await scene.edits.forget_messages([1])
     asyncio.get_running_loop().call_later(0.2, scene.database.recover)
     await scene.edits.finish(PATIENCE_SECONDS)
     assert await scene.remembered(1) == [False]
@@ -343,6 +343,6 @@ async def test_a_shutdown_logs_changes_it_cannot_apply(
 ) -> None:
     await keep(scene.history, an_exchange(1, reply="x"))
     scene.database.fail(1, count=FOR_EVER)
-    await scene.edits.deleted([1])
+    await scene.edits.forget_messages([1])
     await scene.edits.finish(0.2)
     assert "Left 1 edits and deletions to the next start" in caplog.text

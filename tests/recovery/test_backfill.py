@@ -100,7 +100,7 @@ class DoubleGuilds(Guilds):
         assert newest_possible == at(0)
         self.calls.append("met")
 
-    async def were_searched(self, ranges: GuildRanges) -> None:
+    async def mark_searched(self, ranges: GuildRanges) -> None:
         assert ranges == NOTHING_MISSED
         self.calls.append("searched")
 
@@ -116,7 +116,7 @@ class DoubleCatchUp(CatchUp):
         super().__init__(InFlight())
         self.returns = 0
 
-    def came_back(self) -> None:
+    def start_all(self) -> None:
         self.returns += 1
 
 

@@ -76,7 +76,7 @@ def test_resume_backfill_and_reconcile_run_in_order() -> None:
         async with repeating(catch_up) as work:
             await asyncio.sleep(1)
             assert work.done == [], "nothing is done without a need"
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(1)
             assert work.kinds() == ["RESUME", "BACKFILL", "RECONCILE"]
             catch_up.resume()
@@ -93,13 +93,13 @@ def test_failed_work_is_repeated_after_a_backoff(need: Need, failure: Outcome) -
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
             work.outcomes[need] = [failure, failure]
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(10 * FIRST)
             assert work.times(need) == [0, FIRST, 3 * FIRST]
             others = {Need.BACKFILL, Need.RECONCILE} - {need}
             assert [work.times(other) for other in others] == [[0]], "it holds up no other work"
             work.outcomes[need] = [failure]
-            catch_up.came_back()
+            catch_up.start_all()
             began = work.times(need)[-1]
             await asyncio.sleep(2 * FIRST)
             assert work.times(need)[-1] - work.times(need)[-2] == FIRST, "a success ends the growth"
@@ -114,7 +114,7 @@ def test_a_failed_resume_pass_is_repeated(failure: Exception) -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
             work.outcomes[Need.RESUME] = [failure, failure]
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(10 * FIRST)
             assert work.times(Need.RESUME) == [0, FIRST, 3 * FIRST]
 
@@ -126,9 +126,9 @@ def test_reconnecting_ends_all_pauses() -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
             work.outcomes[Need.BACKFILL] = [False] * 5
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(10 * FIRST)
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(0.5)
             assert work.times(Need.BACKFILL)[-1] == 10 * FIRST
 
@@ -142,9 +142,9 @@ def test_reconnecting_during_a_backfill_backfills_again() -> None:
         catch_up = CatchUp(InFlight())
         async with repeating(catch_up) as work:
             work.seconds[Need.BACKFILL] = 5
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(1)
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(20)
             assert work.times(Need.BACKFILL) == [0, 5]
 
@@ -157,7 +157,7 @@ def test_reconciling_does_not_wait_for_a_repeated_backfill() -> None:
         async with repeating(catch_up) as work:
             work.outcomes[Need.BACKFILL] = [False]
             work.seconds[Need.RECONCILE] = 100
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(10)
             assert work.times(Need.BACKFILL) == [0, FIRST]
             assert work.times(Need.RECONCILE) == [0]
@@ -177,12 +177,12 @@ def test_a_released_question_is_resumed_if_it_is_open_or_was_passed_over(
     async def scene() -> None:
         in_flight = InFlight()
         catch_up = CatchUp(in_flight)
-        claims = Claims(in_flight, catch_up.released)
+        claims = Claims(in_flight, catch_up.on_release)
         async with repeating(catch_up) as work:
             with claims.claim(1, QUEUE) as claim:
                 assert claim is not None
                 if is_open:
-                    claim.opened(QUEUE)
+                    claim.mark_open(QUEUE)
                 if is_contested:
                     claims.mark_if_claimed(1)
             assert catch_up.backoffs.active(QUEUE) == is_open
@@ -198,7 +198,7 @@ def test_a_shutdown_starts_nothing() -> None:
         catch_up = CatchUp(in_flight)
         async with repeating(catch_up) as work:
             in_flight.draining = True
-            catch_up.came_back()
+            catch_up.start_all()
             await asyncio.sleep(10)
             assert work.done == []
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot.inbox.access import Access
 from bot.recovery import guilds as guilds_module
-from bot.recovery.guilds import FACT, GuildRanges, Guilds
+from bot.recovery.guilds import UNSEARCHED_FACT, GuildRanges, Guilds
 from bot.recovery.watermark import MissedRange
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS
@@ -74,7 +74,7 @@ async def test_an_outage_is_searched_from_before_it_began(
     world.guild.unavailable = True
     ranges = await missed(guilds, SEEN)
     assert ranges == GuildRanges({}, {GUILD: SEEN})
-    await guilds.were_searched(ranges)
+    await guilds.mark_searched(ranges)
     assert guilds.is_unsearched(GUILD)
     assert not guilds.any_returned(ranges)
     world.guild.unavailable = False
@@ -82,7 +82,7 @@ async def test_an_outage_is_searched_from_before_it_began(
     for one in (guilds, Guilds(world.client, history.places, history.facts, EVERYWHERE)):
         later = await missed(one)
         assert later == GuildRanges({GUILD: MissedRange(SEEN, OLDEST)}, {})
-    await guilds.were_searched(later)
+    await guilds.mark_searched(later)
     assert not guilds.is_unsearched(GUILD)
     assert await missed(guilds) == ALL
 
@@ -90,17 +90,17 @@ async def test_an_outage_is_searched_from_before_it_began(
 async def test_an_outage_pins_where_the_search_begins(world: World, guilds: Guilds) -> None:
     """The watermark goes on with the messages of other guilds."""
     await guilds.meet(JOINED)
-    await guilds.lost(GUILD, SEEN)
-    await guilds.lost(GUILD, DONE)
+    await guilds.mark_unavailable(GUILD, SEEN)
+    await guilds.mark_unavailable(GUILD, DONE)
     assert await missed(guilds) == GuildRanges({GUILD: MissedRange(SEEN, OLDEST)}, {})
 
 
 async def test_an_outage_during_a_search_repeats_it(world: World, guilds: Guilds) -> None:
     await guilds.meet(JOINED)
     ranges = await missed(guilds)
-    await guilds.lost(GUILD, SEEN)
+    await guilds.mark_unavailable(GUILD, SEEN)
     assert guilds.any_returned(ranges), "it is there again by now"
-    await guilds.were_searched(ranges)
+    await guilds.mark_searched(ranges)
     assert guilds.is_unsearched(GUILD)
 
 
@@ -108,7 +108,7 @@ async def test_an_outage_during_a_search_repeats_it(world: World, guilds: Guilds
 async def test_a_malformed_fact_counts_as_absent(
     guilds: Guilds, history: History, stored: str
 ) -> None:
-    await history.facts.set(FACT, stored)
+    await history.facts.set(UNSEARCHED_FACT, stored)
     await guilds.meet(JOINED)
     assert await missed(guilds) == ALL
 

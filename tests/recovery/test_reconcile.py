@@ -40,17 +40,17 @@ class DoubleEdits(Edits):
     def __init__(self) -> None:
         self.applied_changes: list[tuple[str, int]] = []
 
-    async def edited(self, message: discord.Message) -> bool:
+    async def apply_edit(self, message: discord.Message) -> bool:
         self.applied_changes.append(("edited", message.id))
         return False
 
-    async def deleted(self, message_ids: Iterable[int]) -> None:
+    async def forget_messages(self, message_ids: Iterable[int]) -> None:
         self.applied_changes += [("deleted", one) for one in message_ids]
 
-    async def place_deleted(self, place_id: int) -> None:
+    async def forget_place(self, place_id: int) -> None:
         self.applied_changes.append(("place", place_id))
 
-    async def guild_left(self, guild_id: int) -> None:
+    async def forget_guild(self, guild_id: int) -> None:
         self.applied_changes.append(("guild", guild_id))
 
 
@@ -279,12 +279,12 @@ async def test_a_malformed_message_delays_no_other_comparison(
 ) -> None:
     await scene.asked(-20, -10)
     scene.channels.known[5] = DoubleChannel([edited(scene.world, -20), edited(scene.world, -10)])
-    applied = scene.edits.edited
+    applied = scene.edits.apply_edit
 
     async def garbled(message: discord.Message) -> bool:
         if message.id == at(-20):
             raise ValueError("garbled")
         return await applied(message)
 
-    monkeypatch.setattr(scene.edits, "edited", garbled)
+    monkeypatch.setattr(scene.edits, "apply_edit", garbled)
     assert await scene.run() == [("edited", at(-10))]

@@ -80,7 +80,7 @@ class Scene:
         self.history = history
         self.in_flight = InFlight()
         self.catch_up = CatchUp(self.in_flight)
-        self.claims = Claims(self.in_flight, self.catch_up.released)
+        self.claims = Claims(self.in_flight, self.catch_up.on_release)
         self.unfinished = DoubleUnfinished(history)
         self.unsaved = DoubleUnsaved(history)
         period = CatchUpPeriod(0, now=lambda: NOW)
@@ -145,7 +145,7 @@ async def test_new_questions_wait_for_those_of_the_last_run(
     assert await repeating.claims.wait_for_older((6, 0))
     await asyncio.sleep(0.01)
     assert not new.done()
-    repeating.catch_up.came_back()
+    repeating.catch_up.start_all()
     assert await asyncio.wait_for(new, PATIENCE_SECONDS)
     assert repeating.unfinished.resumed == [1]
 
@@ -158,7 +158,7 @@ async def test_a_shutdown_releases_waiters_and_starts_nothing(repeating: Scene) 
     repeating.in_flight.draining = True
     repeating.claims.release_new_questions()
     assert not await asyncio.wait_for(new, PATIENCE_SECONDS)
-    repeating.catch_up.came_back()
+    repeating.catch_up.start_all()
     await asyncio.sleep(0.01)
     assert repeating.unfinished.resumed == []
 

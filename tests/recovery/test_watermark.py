@@ -6,7 +6,7 @@ import pytest
 
 from bot.conversation.snowflakes import snowflake_at
 from bot.recovery import watermark as watermark_module
-from bot.recovery.watermark import FACT, Watermark
+from bot.recovery.watermark import WATERMARK_FACT, Watermark
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, Clock
 
@@ -42,7 +42,7 @@ async def test_the_first_message_is_recorded_at_once(history: History) -> None:
 
 
 async def test_a_watermark_of_an_older_version_is_valid(history: History) -> None:
-    await history.facts.set(FACT, str(at(0)))
+    await history.facts.set(WATERMARK_FACT, str(at(0)))
     watermark = Watermark(history.facts, Clock(NOW))
     await watermark.initialise(at(1))
     assert watermark.first_id == 0
@@ -59,7 +59,7 @@ async def test_a_pinned_watermark_stays_until_every_gap_is_backfilled(history: H
     watermark.unpin(first)
     assert watermark.position == at(1)
     await watermark.write()
-    assert await history.facts.get(FACT) == str(at(1))
+    assert await history.facts.get(WATERMARK_FACT) == str(at(1))
     watermark.unpin(watermark.absences)
     assert watermark.position == at(2)
 
@@ -70,14 +70,14 @@ async def test_an_id_from_the_future_is_ignored(history: History) -> None:
     watermark.advance(at(1))
     watermark.advance(at(86_400))
     assert watermark.position == at(1)
-    await history.facts.set(FACT, str(at(86_400)))
+    await history.facts.set(WATERMARK_FACT, str(at(86_400)))
     await watermark.load()
     assert watermark.position <= at(3600)
 
 
 @pytest.mark.parametrize("stored", ["", "x", "-5", "1e9"])
 async def test_an_invalid_watermark_counts_as_absent(history: History, stored: str) -> None:
-    await history.facts.set(FACT, stored)
+    await history.facts.set(WATERMARK_FACT, stored)
     watermark = Watermark(history.facts, Clock(NOW))
     await watermark.load()
     assert watermark.position == 0
@@ -93,7 +93,7 @@ async def test_the_watermark_is_written_periodically(
     for seconds in (1, 2):
         watermark.advance(at(seconds))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await history.facts.get(FACT) != str(at(seconds)):  # noqa: ASYNC110  # a file
+            while await history.facts.get(WATERMARK_FACT) != str(at(seconds)):  # noqa: ASYNC110  # a file
                 await asyncio.sleep(0.01)
     writing.cancel()
     await asyncio.wait([writing])
