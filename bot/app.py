@@ -15,7 +15,7 @@ from bot.assistant.memory import Memory
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
-from bot.client import Bot, ChatClient
+from bot.client import ChatClient, Services
 from bot.commands.ask import add_ask
 from bot.commands.base import Authorizer
 from bot.commands.buttons import ReplyButtons
@@ -28,6 +28,7 @@ from bot.commands.surface import Surface
 from bot.commands.system_prompt import add_system_prompt
 from bot.commands.usage import add_usage
 from bot.connection import Connection
+from bot.conversation.snowflakes import HOUR_SECONDS
 from bot.i18n.languages import Languages
 from bot.inbox.access import Access
 from bot.inbox.channel_context import channel_context
@@ -56,7 +57,7 @@ from bot.recovery.watermark import Watermark
 from bot.settings import Settings
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
-from bot.storage.retention import HOUR_SECONDS, Retention
+from bot.storage.retention import Retention
 from bot.transport.pacer import Pacer
 from bot.transport.patches import point_at
 
@@ -71,7 +72,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
         async with (
             History.open(file) as history,
             ChatCompletions.open(settings.api) as model,
-            ModelCatalog(model.name, settings.offered_models, model.list_models) as models,
+            ModelCatalog(model.default_model, settings.offered_models, model.list_models) as models,
             Attachments(
                 settings.discord_api_url,
                 max_bytes=settings.attachment_bytes,
@@ -116,7 +117,7 @@ def build(
     attachments: Attachments,
     client: ChatClient,
     pacer: Pacer,
-) -> Bot:
+) -> Services:
     """Build the bot for *client*, from the bottom to the top.
 
     The function is long because the whole program is wired in this one place.
@@ -130,7 +131,7 @@ def build(
 
     channels = Channels(client, history.places, pacer)
     memory = Memory(history, languages)
-    edits = Edits(memory, history, client, claims, delete_replies=catch_up.resume)
+    edits = Edits(memory, history, client, claims, resume=catch_up.resume)
     questions = Questions(
         history,
         channels,
@@ -186,7 +187,7 @@ def build(
     add_reset(surface, memory, edits)
     add_privacy(surface, overrides, policy)
     add_export(surface, history)
-    add_forget_me(surface, memory, in_flight, delete_replies=catch_up.resume)
+    add_forget_me(surface, memory, in_flight, resume=catch_up.resume)
     add_help(surface, overrides, history.places, policy)
     add_model(surface, overrides, models)
     add_usage(surface, history.usage, settings.token_prices)
@@ -195,7 +196,7 @@ def build(
     regenerator = Regenerator(assistant, history, questions, claims, limit, replies, places)
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages))
 
-    return Bot(
+    return Services(
         access=access,
         assistant=assistant,
         background=(

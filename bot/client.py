@@ -35,8 +35,8 @@ STORE_EDITS_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that ar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Bot:
-    """The parts that handle a client's events; *background* runs until the client closes."""
+class Services:
+    """What handles a client's events; *background* runs until the client closes."""
 
     access: Access
     assistant: Assistant
@@ -53,10 +53,10 @@ class Bot:
 
 
 class ChatClient(discord.Client):
-    """Passes events to the bot that *build* makes; *message_content* asks for that intent."""
+    """Passes events to what *build* returns; *message_content* asks for that intent."""
 
     def __init__(
-        self, build: Callable[["ChatClient", Pacer], Bot], *, message_content: bool
+        self, build: Callable[["ChatClient", Pacer], Services], *, message_content: bool
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = message_content
@@ -72,37 +72,37 @@ class ChatClient(discord.Client):
             http_trace=RateLimitTrace(pacer),
         )
         self._background: list[asyncio.Task[None]] = []
-        self._bot = build(self, pacer)
+        self._services = build(self, pacer)
 
     async def setup_hook(self) -> None:
         """Load what the last run left, and start the background tasks, before connecting."""
         try:
-            await self._bot.watermark.load()
-            await self._bot.guilds.load()
-            await self._bot.resumption.look_ahead()
+            await self._services.watermark.load()
+            await self._services.guilds.load()
+            await self._services.resumption.look_ahead()
         except HistoryFailed as error:
             log.warning("Cannot read what the last run left open: %s", error)
-        self._background = [asyncio.create_task(run()) for run in self._bot.background]
+        self._background = [asyncio.create_task(run()) for run in self._services.background]
 
     async def on_connect(self) -> None:
         """Pin the watermark: a new session, unlike a resumed one, may have missed events."""
-        self._bot.watermark.pin()
+        self._services.watermark.pin()
 
     async def on_ready(self) -> None:
         """Begin to catch up."""
         log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
         for guild in self.guilds:
-            self._bot.edits.mark_guild_restored(guild.id)
-        self._bot.catch_up.start_all()
+            self._services.edits.mark_guild_restored(guild.id)
+        self._services.catch_up.start_all()
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer *message* if it is for the bot."""
-        served = self._bot.access.allows(addressing.guild_id_of(message))
+        served = self._services.access.allows(addressing.guild_id_of(message))
         if served and addressing.from_a_person(message):
-            self._bot.in_flight.track()
-            await self._bot.watermark.initialise(message.id)
-            await self._bot.inbox.handle(message)
-        self._bot.watermark.advance(message.id)
+            self._services.in_flight.track()
+            await self._services.watermark.initialise(message.id)
+            await self._services.inbox.handle(message)
+        self._services.watermark.advance(message.id)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Store the edit of a question; answer a message that the edit made a question."""
@@ -111,48 +111,48 @@ class ChatClient(discord.Client):
             return
         if not addressing.from_a_person(message) or not is_edit(message):
             return
-        if await self._bot.edits.apply_edit(message):
+        if await self._services.edits.apply_edit(message):
             await self.on_message(message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """Forget a deleted message."""
-        await self._bot.edits.forget_messages({payload.message_id})
+        await self._services.edits.forget_messages({payload.message_id})
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         """Forget messages that were deleted at once."""
-        await self._bot.edits.forget_messages(payload.message_ids)
+        await self._services.edits.forget_messages(payload.message_ids)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Forget the conversation of a deleted thread."""
-        await self._bot.edits.forget_place(payload.thread_id)
+        await self._services.edits.forget_place(payload.thread_id)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Forget the conversations of a deleted channel and its threads."""
-        await self._bot.edits.forget_place(channel.id)
+        await self._services.edits.forget_place(channel.id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note when the bot joined a guild: older messages are not for it."""
-        self._bot.guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        self._services.guilds.join(guild, snowflake_at(discord.utils.utcnow().timestamp()))
         await self.on_guild_available(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Note that a guild is available, and catch up if messages may have been missed in it."""
-        self._bot.guilds.see(guild, snowflake_at(discord.utils.utcnow().timestamp()))
-        self._bot.edits.mark_guild_restored(guild.id)
-        if self._bot.guilds.is_unsearched(guild.id):
-            self._bot.catch_up.start_all()
+        self._services.guilds.see(guild, snowflake_at(discord.utils.utcnow().timestamp()))
+        self._services.edits.mark_guild_restored(guild.id)
+        if self._services.guilds.is_unsearched(guild.id):
+            self._services.catch_up.start_all()
 
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
         """Note when a guild stopped sending events."""
         try:
-            last_seen_id = earlier(self._bot.watermark.position, MARGIN_SECONDS)
-            await self._bot.guilds.mark_unavailable(guild.id, last_seen_id)
+            last_seen_id = earlier(self._services.watermark.position, MARGIN_SECONDS)
+            await self._services.guilds.mark_unavailable(guild.id, last_seen_id)
         except HistoryFailed as error:
             log.warning("Cannot record server %d as unavailable: %s", guild.id, error)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Forget the conversations of a guild that the bot left."""
-        await self._bot.edits.forget_guild(guild.id)
+        await self._services.edits.forget_guild(guild.id)
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
         """Log an unexpected error of a handler, without the arguments: people wrote them."""
@@ -163,19 +163,19 @@ class ChatClient(discord.Client):
 
         The next start resumes what is stored.
         """
-        in_flight = self._bot.in_flight
+        in_flight = self._services.in_flight
         in_flight.draining = True
-        self._bot.claims.release_new_questions()
+        self._services.claims.release_new_questions()
         if in_flight:
             log.info("Finishing %d answers", len(in_flight))
             await in_flight.wait(grace_seconds)
-        self._bot.history.stop_waiting()
+        self._services.history.stop_waiting()
         if in_flight:
             log.info("Leaving %d answers to the next start", len(in_flight))
-            self._bot.assistant.interrupt()
+            self._services.assistant.interrupt()
             await in_flight.wait(INTERRUPT_SECONDS)
-        await self._bot.edits.finish(STORE_EDITS_SECONDS)
-        await self._bot.watermark.write()
+        await self._services.edits.finish(STORE_EDITS_SECONDS)
+        await self._services.watermark.write()
 
     async def close(self) -> None:
         """Cancel the background tasks and close the connection."""

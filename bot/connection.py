@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Self
 
-from bot.client import Bot, ChatClient
+from bot.client import ChatClient, Services
 from bot.storage.facts import Facts
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.pacer import Pacer
@@ -18,7 +18,7 @@ class Connection:
     """The client of the process, with the bot that *build* makes; leaving the block closes it."""
 
     def __init__(
-        self, build: Callable[[ChatClient, Pacer], Bot], *, token: str, facts: Facts
+        self, build: Callable[[ChatClient, Pacer], Services], *, token: str, facts: Facts
     ) -> None:
         self.client = ChatClient(build, message_content=True)
         self._build = build

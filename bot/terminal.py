@@ -325,7 +325,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
     history = await stack.enter_async_context(History.open(file))
     model = await stack.enter_async_context(ChatCompletions.open(settings.api))
-    catalog = ModelCatalog(model.name, settings.offered_models, model.list_models)
+    catalog = ModelCatalog(model.default_model, settings.offered_models, model.list_models)
     await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)
     generator = Generator(model, history, settings.prompts, catalog, images=images)

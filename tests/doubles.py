@@ -67,7 +67,7 @@ class DoubleCompletion:
 class DoubleModel:
     """A ChatModel that says what was enqueued and keeps the prompts and models of requests."""
 
-    name: str = "double"
+    default_model: str = "double"
     reply_tokens: int = 2000
     history: list[Prompt] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
@@ -280,7 +280,7 @@ def an_assistant(
     )
     images = pictures or PromptImages(0)
     describe_place = more.pop("describe_place", lambda _question: "")
-    catalog = ModelCatalog(model.name, (), model.list_models)
+    catalog = ModelCatalog(model.default_model, (), model.list_models)
     generator = Generator(
         model, history, config, catalog, images=images, describe_place=describe_place
     )

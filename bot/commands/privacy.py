@@ -93,18 +93,18 @@ def add_export(surface: Surface, history: History) -> None:
 
 
 def add_forget_me(
-    surface: Surface, memory: Memory, in_flight: InFlight, delete_replies: Callable[[], None]
+    surface: Surface, memory: Memory, in_flight: InFlight, resume: Callable[[], None]
 ) -> None:
     """Add the command /forget-me, and its button, also on messages from before a restart.
 
-    *delete_replies* is called when messages at Discord are to be deleted.
+    *resume* begins a resume pass of recovery, which deletes the replies at Discord.
     """
 
     async def forget(interaction: discord.Interaction) -> None:
         in_flight.track()  # Forgetting is allowed even where the bot may not work any more.
         await interaction.response.defer()
         count = await memory.forget_person(interaction.user.id)
-        delete_replies()
+        resume()
         sentence = strings_for(interaction).forget_me_done.format(count=count)
         await interaction.edit_original_response(content=sentence, view=None)
         log.info("Forgot person %d: %d exchanges", interaction.user.id, count)

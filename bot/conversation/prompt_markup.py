@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.conversation.exchange import Exchange
-from bot.conversation.snowflakes import seconds_of
+from bot.conversation.snowflakes import HOUR_SECONDS, seconds_of
 
 # Double brackets frame the program's own lines. Nobody can fake one, because `defused` replaces the
 # brackets in everything that people write.
@@ -36,7 +36,6 @@ CONTINUE_NOTE: Final = (
 NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
 GAP_TOKENS: Final = 24  # the most that such a line costs, by the estimate
-HOUR_SECONDS: Final = 3600
 DAY_HOURS: Final = 24
 
 

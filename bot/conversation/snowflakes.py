@@ -4,6 +4,7 @@ from typing import Final
 
 EPOCH_SECONDS: Final = 1_420_070_400.0  # Discord: snowflakes count milliseconds since 2015
 TIME_SHIFT: Final = 22  # Discord: the bits of a snowflake below its time
+HOUR_SECONDS: Final = 3600
 
 
 def snowflake_at(seconds: float) -> int:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 ASKING_EDIT_SECONDS: Final = 600.0  # An edit this soon after the message may make it a question.
 MAX_WAITING: Final = 1000  # changes that are kept in memory while the database takes none
-BACKOFF: Final = Backoff(1.0, 60.0)
+EDITS_BACKOFF: Final = Backoff(1.0, 60.0)
 STOPPING_RETRY_SECONDS: Final = 0.1  # There is little time, and nothing else to do.
 
 
@@ -45,7 +45,7 @@ class Edits:
 
     A change that the database does not take waits, in order with those after it. A change of a
     message that is on its way into the database waits for that, but no other change does.
-    *delete_replies* is called if a reply at Discord is to be deleted.
+    *resume* begins a resume pass of recovery, which deletes the replies to what is forgotten.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Edits:
         client: discord.Client,
         claims: Claims,
         *,
-        delete_replies: Callable[[], None],
+        resume: Callable[[], None],
     ) -> None:
         self._memory = memory
         self._history = history
         self._client = client
         self._claims = claims
-        self._delete_replies = delete_replies
+        self._resume = resume
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._recent = RecentEdits()
         self._lock = asyncio.Lock()
@@ -166,7 +166,7 @@ class Edits:
         failures = 1
         while True:
             await self._failed.wait()
-            await asyncio.sleep(BACKOFF.seconds(failures))
+            await asyncio.sleep(EDITS_BACKOFF.seconds(failures))
             await self.apply_waiting()
             failures = failures + 1 if self._waiting else 1
 
@@ -210,7 +210,7 @@ class Edits:
                 continue
             question_id = await self._history.question_of(message_id)
             if await self._memory.forget(message_id if question_id is None else question_id):
-                self._delete_replies()
+                self._resume()
             if question_id is not None:
                 await self._history.remove_part(message_id)
             await self._memory.requote(message_id, "")

@@ -43,7 +43,7 @@ NO_KEY: Final = "none"  # The openai package insists on a key; servers without k
 # Retries after a 429 or another passing failure, as many as the openai package makes. Its own are
 # disabled, because they repeat hopeless requests, too.
 RETRIES: Final = 2
-BACKOFF: Final = Backoff(0.5, 1.0)
+REQUEST_BACKOFF: Final = Backoff(0.5, 1.0)
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 10.0
 LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models, has a tenth of it.
@@ -68,18 +68,15 @@ class _RequestState:
 
 
 class ChatCompletions:
-    """The models behind an OpenAI-compatible API; *name* is the default one.
-
-    There is one client for the life of the process.
-    """
+    """The models behind an OpenAI-compatible API; one client for the life of the process."""
 
     def __init__(self, client: AsyncOpenAI, config: ApiConfig) -> None:
-        self.name = config.model
+        self.default_model = config.model
         self.reply_tokens = config.reply_tokens
         self._client = client
         self._options = config.options
         self._shapes = RequestShapes(config.length_option)
-        self._seconds = (config.first_token_seconds, config.idle_seconds, config.reply_seconds)
+        self._timeouts = (config.first_token_seconds, config.idle_seconds, config.reply_seconds)
 
     @classmethod
     @asynccontextmanager
@@ -106,7 +103,7 @@ class ChatCompletions:
 
         Each HTTP request takes one from *budget*. At least one must be left.
         """
-        deadlines, redactor = Deadlines(*self._seconds), self._redactor(prompt)
+        deadlines, redactor = Deadlines(*self._timeouts), self._redactor(prompt)
         request = _RequestState(prompt, model, self._shapes.of(model), deadlines, redactor)
         completion = await self._begin(request, budget)
         try:
@@ -187,7 +184,7 @@ class ChatCompletions:
     async def _wait(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
         """Wait before a retry after a passing failure; False if there is no time for one."""
         response = response_of(error)
-        delay = response.retry_after or jittered(BACKOFF.seconds(request.retries + 1))
+        delay = response.retry_after or jittered(REQUEST_BACKOFF.seconds(request.retries + 1))
         if request.retries >= RETRIES or request.deadlines.passed_in(delay):
             return False
         request.retries += 1

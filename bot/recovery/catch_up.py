@@ -1,4 +1,4 @@
-"""What recovery does next and how far back it looks: three kinds of work, with backoff."""
+"""What recovery does next and how far back it looks: three kinds of work, and their pauses."""
 
 import asyncio
 import logging
@@ -8,15 +8,14 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from bot.backoff import Backoff
-from bot.conversation.snowflakes import snowflake_at
+from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claim
 from bot.inbox.in_flight import InFlight
 
 log = logging.getLogger(__name__)
 
-BACKOFF: Final = Backoff(2.0, 300.0)
-HOUR_SECONDS: Final = 3600.0
+RECOVERY_BACKOFF: Final = Backoff(2.0, 300.0)
 MIN_STORED_SECONDS: Final = 3600.0  # the shortest period for a stored question
 
 
@@ -43,7 +42,7 @@ class CatchUpPeriod(NamedTuple):
         return snowflake_at(self.now() - max(self.hours * HOUR_SECONDS, MIN_STORED_SECONDS))
 
 
-class Backoffs:
+class Pauses:
     """Pauses for each queue of questions and each kind of work, longer with each failure in a row.
 
     Calls *ended* after each pause.
@@ -58,7 +57,7 @@ class Backoffs:
         """Begin a pause, unless one is active."""
         if key not in self._timers:
             self._failures[key] = self._failures.get(key, 0) + 1
-            seconds = BACKOFF.seconds(self._failures[key])
+            seconds = RECOVERY_BACKOFF.seconds(self._failures[key])
             loop = asyncio.get_running_loop()
             self._timers[key] = loop.call_later(seconds, self._end, key)
 
@@ -88,7 +87,7 @@ class Backoffs:
 
 
 class CatchUp:
-    """Starts each kind of work when there is a need for it, unless its backoff is active.
+    """Starts each kind of work when there is a need for it, unless it pauses after a failure.
 
     A resume pass comes first. At its end, `Resumption` calls `start_next`, which starts the first
     kind that is needed and not backing off. Work that fails stays needed, and the end of each pause
@@ -98,7 +97,7 @@ class CatchUp:
 
     def __init__(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight
-        self.backoffs = Backoffs(self.resume)
+        self.pauses = Pauses(self.resume)
         self._needed = set[Need]()
         self._due = {need: asyncio.Event() for need in Need}
 
@@ -109,20 +108,20 @@ class CatchUp:
     def start_all(self) -> None:
         """Do all work now: events may have been missed, and what failed before may work again."""
         self._needed |= {Need.BACKFILL, Need.RECONCILE}
-        self.backoffs.clear()
+        self.pauses.clear()
         self.resume()
 
     def start_next(self, *needs: Need) -> None:
-        """Start the first of these kinds of work that is needed and has no active backoff."""
+        """Start the first of these kinds of work that is needed and does not pause."""
         for need in needs:
-            if need in self._needed and not self.backoffs.active(need):
+            if need in self._needed and not self.pauses.active(need):
                 self._due[need].set()
                 return
 
     def on_release(self, claim: Claim) -> None:
         """Resume a question: if it is open, after a pause; if recovery skipped it, at once."""
         if claim.open:
-            self.backoffs.begin(claim.queue_key)
+            self.pauses.begin(claim.queue_key)
         elif claim.contested:
             self.resume()
 
@@ -135,10 +134,10 @@ class CatchUp:
                 return
             self._needed.discard(need)
             if await self._is_complete(need, work):
-                self.backoffs.reset(need)
+                self.pauses.reset(need)
             else:
                 self._needed.add(need)
-                self.backoffs.begin(need)
+                self.pauses.begin(need)
 
     async def _is_complete(self, need: Need, work: Callable[[], Awaitable[bool]]) -> bool:
         try:

@@ -70,7 +70,7 @@ class Resumption:
             message_id, queue_key = question.exchange.message_id, question.exchange.queue_key
             if self._claims.mark_if_claimed(message_id):
                 continue
-            if self._catch_up.backoffs.active(queue_key) and not question.deletion_pending:
+            if self._catch_up.pauses.active(queue_key) and not question.deletion_pending:
                 continue
             queue = self._queues.get(queue_key)
             if queue is None:
@@ -83,7 +83,7 @@ class Resumption:
     def _reset_closed(self, questions: list[OpenQuestion]) -> None:
         """Reset the failures of questions that are not open any more, and of their queues."""
         keys = {question.exchange.queue_key for question in questions}
-        self._catch_up.backoffs.keep_only({*keys, *Need})
+        self._catch_up.pauses.keep_only({*keys, *Need})
         for message_id in self._failures.keys() - {one.exchange.message_id for one in questions}:
             del self._failures[message_id]
 
@@ -93,7 +93,7 @@ class Resumption:
             while queue and not self._in_flight.draining:
                 async with self._limit.slot():
                     question = queue.popleft()
-                    if question.deletion_pending or not self._catch_up.backoffs.active(queue_key):
+                    if question.deletion_pending or not self._catch_up.pauses.active(queue_key):
                         await self._resume_question(question)
         finally:
             del self._queues[queue_key]
@@ -108,7 +108,7 @@ class Resumption:
             delivery = await self._attempt(question)
             if delivery.done:
                 self._failures.pop(message_id, None)
-                self._catch_up.backoffs.reset(queue_key)
+                self._catch_up.pauses.reset(queue_key)
                 claim.open = False
 
     async def _attempt(self, question: OpenQuestion) -> Delivery:

@@ -13,7 +13,7 @@ from bot.storage.facts import Facts
 
 log = logging.getLogger(__name__)
 
-WATERMARK_FACT: Final = "heard"
+WATERMARK_FACT: Final = "heard"  # a stored row: the name stays as older versions wrote it
 FIRST_MESSAGE_FACT: Final = "first heard"
 WRITE_SECONDS: Final = 30.0  # docs/decisions/009: rarely, since all share the disk
 # Events overtake each other, and a process may die between an event and its storing.

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # Wait so that the request to the model is sent first: both run in one event loop, and the model
 # takes longer.
 HEAD_START_SECONDS: Final = 0.005
-TYPING_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
+TYPING_REFRESH_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
 LAST_REQUEST_SECONDS: Final = 5.0  # for a request in flight when a reply is left before its end
 
 
@@ -199,7 +199,7 @@ class DiscordReply:
                 continue
             with suppress(DiscordUnavailable):
                 await call(channel.typing, self._pacer, Priority.TYPING)
-            await asyncio.sleep(TYPING_SECONDS)
+            await asyncio.sleep(TYPING_REFRESH_SECONDS)
 
     async def _stream(self) -> None:
         """Show the text as it grows, until the reply ends."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from bot.backoff import Backoff
-from bot.conversation.snowflakes import snowflake_at
+from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
 from bot.errors import HistoryFailed
 from bot.storage.database import Database
 from bot.storage.erasure import HOURLY_REWRITE_BYTES, Erasure
@@ -20,8 +20,7 @@ log = logging.getLogger(__name__)
 # Collects what is forgotten in quick succession. Also, somebody who deletes a message right after a
 # reset expects the bot's answer to be deleted; once it is erased, the bot cannot find it any more.
 ERASE_DELAY_SECONDS: Final = 1.0
-BACKOFF: Final = Backoff(0.5, 5.0)
-HOUR_SECONDS: Final = 3600.0
+ERASE_BACKOFF: Final = Backoff(0.5, 5.0)
 # This fact is set if an earlier run had no time to erase copies of forgotten text between the rows.
 COPIES: Final = "copies"
 END_SECONDS: Final = 2.0  # The shutdown waits for it.
@@ -64,7 +63,7 @@ class Retention:
             failures += 1
             if failures == 1:
                 log.info("Cannot erase forgotten text yet: %s", why_not)
-            await asyncio.sleep(BACKOFF.seconds(failures))
+            await asyncio.sleep(ERASE_BACKOFF.seconds(failures))
 
     async def prune_forever(self) -> None:
         """Prune once an hour; runs until it is cancelled."""

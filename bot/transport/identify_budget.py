@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 CAPACITY: Final = 150.0
 REFILL_SECONDS: Final = 576.0  # One more every 576 s is 150 a day.
 UNHURRIED: Final = 100.0  # While more than these are left, nobody waits.
-BACKOFF: Final = Backoff(1.0, 60.0)
+IDENTIFY_BACKOFF: Final = Backoff(1.0, 60.0)
 MAX_FAILURES: Final = 10  # The pause is at its longest by then.
 STALE_SECONDS: Final = 600.0  # After so long without an attempt, earlier failures do not count.
 STORE_SECONDS: Final = 2.0  # A locked database does not hold up the connection for longer.
@@ -145,7 +145,7 @@ def budget_pause_seconds(left: float) -> float:
 
 def pause_seconds(failures: float) -> float:
     """Return the pause after so many failures in a row; after the first there is none."""
-    return BACKOFF.seconds(int(failures) - 1)
+    return IDENTIFY_BACKOFF.seconds(int(failures) - 1)
 
 
 def _parsed(value: str | None) -> TimedValue:

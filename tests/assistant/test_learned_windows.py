@@ -51,7 +51,7 @@ async def stand_in() -> AsyncIterator[ModelDriver]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
-    monkeypatch.setattr(model_module, "BACKOFF", Backoff(0.01, 1.0))
+    monkeypatch.setattr(model_module, "REQUEST_BACKOFF", Backoff(0.01, 1.0))
     await stand_in.reset()
     return stand_in
 

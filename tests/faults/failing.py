@@ -241,7 +241,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             attachment_bytes=0,
             image_turns=0,
         )
-        models = ModelCatalog(model.name, (model.name,), model.list_models)
+        models = ModelCatalog(model.default_model, (model.default_model,), model.list_models)
         attachments = Attachments(discord.api_url, max_bytes=0, images=False)
         async with connection(settings, history, model, models, attachments) as connected:
             running = asyncio.create_task(connected.run())

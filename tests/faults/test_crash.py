@@ -355,7 +355,7 @@ async def test_04_question_fails_with_notice_if_its_handler_raises(
 
     monkeypatch.setattr(Inbox, "_answer", failing)
     monkeypatch.setattr(Unfinished, "resume", failing)
-    monkeypatch.setattr(catch_up, "BACKOFF", Backoff(0.2, 0.2))
+    monkeypatch.setattr(catch_up, "RECOVERY_BACKOFF", Backoff(0.2, 0.2))
     with logged() as log:
         async with failing_play(tmp_path / "bot.db", log) as play:
             discord = play.discord
@@ -439,8 +439,8 @@ async def test_01_postponed_answer_is_retried_with_backoff(own_stage: Stage, uni
                 others.append(await stage.ask(f"{unique} other {len(others)}."))
                 await asyncio.sleep(0.2)
         first, second, third = (await tries())[:3]
-        assert second - first >= catch_up.BACKOFF.first_seconds
-        assert third - second >= 2 * catch_up.BACKOFF.first_seconds
+        assert second - first >= catch_up.RECOVERY_BACKOFF.first_seconds
+        assert third - second >= 2 * catch_up.RECOVERY_BACKOFF.first_seconds
         await stage.discord.clear_faults()
         await check_invariants(stage, waiting, *others, model_calls=2)
 

@@ -51,7 +51,7 @@ class Scene:
             self.history,
             World().client,
             self.claims,
-            delete_replies=self._delete_reply,
+            resume=self._delete_reply,
         )
         self.assistant = an_assistant(
             self.model,
@@ -98,7 +98,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(edits_module, "BACKOFF", Backoff(0.01, 0.02))
+    monkeypatch.setattr(edits_module, "EDITS_BACKOFF", Backoff(0.01, 0.02))
     async with open_failing_database(tmp_path / "bot.db") as database:
         yield Scene(database)
 

@@ -115,7 +115,7 @@ async def test_a_rate_limited_command_is_refused_and_not_stored(scene: Scene) ->
             await scene.give(number, None)
     assert (await scene.states())[QUESTIONS_PER_MINUTE:] == [(State.FAILED, 0)] * 2
     assert await scene.stage.history.find(NOW_ID + 10) is None
-    assert not scene.stage.catch_up.backoffs.active((5, 0))
+    assert not scene.stage.catch_up.pauses.active((5, 0))
 
 
 async def test_a_refused_interaction_that_comes_twice_is_refused_once(scene: Scene) -> None:
@@ -203,7 +203,7 @@ async def test_a_deferred_message_that_cannot_be_fetched_ends_or_postpones_the_q
     scene.places.found = ReplyLost("it is gone") if lost else ReplyDelayed("503")
     await scene.give(1, None)
     assert bool(await scene.stage.open_questions()) == (not lost)
-    assert scene.stage.catch_up.backoffs.active((5, 0)) == (not lost)
+    assert scene.stage.catch_up.pauses.active((5, 0)) == (not lost)
     assert scene.stage.model.history == []
 
 

@@ -21,7 +21,7 @@ async def test_a_question_is_stored_answered_and_finished(stage: InboxStage) -> 
     assert await stage.shown() == [ANSWER]
     assert await stage.state_of(message) is State.ANSWERED
     assert await stage.open_questions() == []
-    assert not stage.catch_up.backoffs.active((message.channel.id, 0))
+    assert not stage.catch_up.pauses.active((message.channel.id, 0))
 
 
 async def test_a_duplicate_event_is_answered_once(stage: InboxStage) -> None:
@@ -84,7 +84,7 @@ async def test_a_question_that_fails_everywhere_is_stored_later(
     await stage.people.fault("answer", method="POST", path=r"/messages$", status=503, count=None)
     stage.database.fail(1, count=FOR_EVER)
     await stage.inbox.handle(message)
-    assert stage.catch_up.backoffs.active((message.channel.id, 0))
+    assert stage.catch_up.pauses.active((message.channel.id, 0))
     with pytest.raises(HistoryFailed):
         await stage.unsaved.store()
     stage.database.recover()
@@ -102,7 +102,7 @@ async def test_a_question_stays_open_if_discord_refuses_the_answer(
     await stage.inbox.handle(message)
     [question] = await stage.open_questions()
     assert question.complete
-    assert stage.catch_up.backoffs.active((message.channel.id, 0))
+    assert stage.catch_up.pauses.active((message.channel.id, 0))
 
 
 async def test_a_shutdown_only_stores_a_new_question(stage: InboxStage) -> None:
@@ -150,7 +150,7 @@ async def test_an_internal_error_leaves_the_question_open(
     with pytest.raises(RuntimeError):
         await stage.inbox.handle(message)
     assert len(await stage.open_questions()) == 1
-    assert stage.catch_up.backoffs.active((message.channel.id, 0))
+    assert stage.catch_up.pauses.active((message.channel.id, 0))
 
 
 async def test_a_missed_question_is_stored_once_for_recovery(stage: InboxStage) -> None:

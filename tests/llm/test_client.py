@@ -80,7 +80,7 @@ async def stand_in() -> AsyncIterator[ModelDriver]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
-    monkeypatch.setattr(model_module, "BACKOFF", Backoff(0.01, 1.0))
+    monkeypatch.setattr(model_module, "REQUEST_BACKOFF", Backoff(0.01, 1.0))
     await stand_in.reset()
     return stand_in
 
@@ -122,7 +122,9 @@ async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
 
 async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str, TokenUsage | None]:
     """Return the whole answer and its usage."""
-    async with model.stream(prompt, RequestBudget(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(
+        prompt, RequestBudget(QUESTION_ID), model=model.default_model
+    ) as completion:
         events = [event async for event in completion]
     text = "".join(event.text for event in events if isinstance(event, Delta))
     counts = [event for event in events if isinstance(event, TokenUsage)]
@@ -134,7 +136,9 @@ async def failure(model: ChatCompletions, prompt: Prompt = PROMPT) -> tuple[str,
     pieces: list[str] = []
 
     async def read() -> None:
-        async with model.stream(prompt, RequestBudget(QUESTION_ID), model=model.name) as completion:
+        async with model.stream(
+            prompt, RequestBudget(QUESTION_ID), model=model.default_model
+        ) as completion:
             async for event in completion:
                 if isinstance(event, Delta):
                     pieces.append(event.text)  # noqa: PERF401  # what came before an error is wanted
@@ -190,7 +194,9 @@ async def test_deltas_arrive_as_they_are_sent(server: ModelDriver, model: ChatCo
     """The first is there long before the last."""
     await server.reply(Script(chunks=("one", " two", " three"), chunks_per_second=2))
     times: dict[str, float] = {}
-    async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(
+        PROMPT, RequestBudget(QUESTION_ID), model=model.default_model
+    ) as completion:
         async for event in completion:
             if isinstance(event, Delta):
                 times.setdefault(event.text, time.monotonic())
@@ -209,7 +215,9 @@ async def test_one_connection_serves_consecutive_answers(server: ModelDriver, op
 
 async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
     await server.reply(Script(text="slow " * 100, chunks_per_second=20))
-    async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model=model.name) as completion:
+    async with model.stream(
+        PROMPT, RequestBudget(QUESTION_ID), model=model.default_model
+    ) as completion:
         async for _ in completion:
             break
     assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100

@@ -10,10 +10,10 @@ from bot.conversation.exchange import QueueKey
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
-from bot.recovery.catch_up import BACKOFF, Backoffs, CatchUp, Need
+from bot.recovery.catch_up import RECOVERY_BACKOFF, CatchUp, Need, Pauses
 from tests.doubles import run_virtually
 
-FIRST, QUEUE = BACKOFF.first_seconds, (1, 0)
+FIRST, QUEUE = RECOVERY_BACKOFF.first_seconds, (1, 0)
 Outcome = bool | Exception
 
 
@@ -185,7 +185,7 @@ def test_a_released_question_is_resumed_if_it_is_open_or_was_passed_over(
                     claim.mark_open(QUEUE)
                 if is_contested:
                     claims.mark_if_claimed(1)
-            assert catch_up.backoffs.active(QUEUE) == is_open
+            assert catch_up.pauses.active(QUEUE) == is_open
             await asyncio.sleep(10 * FIRST)
             assert work.times(Need.RESUME) == resumed
 
@@ -205,28 +205,28 @@ def test_a_shutdown_starts_nothing() -> None:
     run_virtually(scene())
 
 
-async def pause(backoffs: Backoffs, ended: asyncio.Event, key: QueueKey) -> float:
+async def pause(pauses: Pauses, ended: asyncio.Event, key: QueueKey) -> float:
     """Return how long a place pauses, alone."""
     now = asyncio.get_running_loop().time
     began = now()
-    backoffs.begin(key)
-    assert backoffs.active(key)
+    pauses.begin(key)
+    assert pauses.active(key)
     await ended.wait()
     ended.clear()
-    assert not backoffs.active(key)
+    assert not pauses.active(key)
     return round(now() - began, 3)
 
 
 def test_each_place_has_a_growing_pause_that_success_resets() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
-        backoffs = Backoffs(ended.set)
-        took = [await pause(backoffs, ended, (1, 0)) for _ in range(10)]
+        pauses = Pauses(ended.set)
+        took = [await pause(pauses, ended, (1, 0)) for _ in range(10)]
         assert took[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
-        assert took[-2:] == [BACKOFF.longest_seconds] * 2
-        assert await pause(backoffs, ended, (2, 0)) == FIRST
-        backoffs.reset((1, 0))
-        assert await pause(backoffs, ended, (1, 0)) == FIRST
+        assert took[-2:] == [RECOVERY_BACKOFF.longest_seconds] * 2
+        assert await pause(pauses, ended, (2, 0)) == FIRST
+        pauses.reset((1, 0))
+        assert await pause(pauses, ended, (1, 0)) == FIRST
 
     run_virtually(scene())
 
@@ -234,14 +234,14 @@ def test_each_place_has_a_growing_pause_that_success_resets() -> None:
 def test_a_running_pause_is_not_restarted() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
-        backoffs = Backoffs(ended.set)
-        backoffs.begin((1, 0))
+        pauses = Pauses(ended.set)
+        pauses.begin((1, 0))
         await asyncio.sleep(FIRST / 2)
-        backoffs.begin((1, 0))
+        pauses.begin((1, 0))
         await asyncio.sleep(FIRST * 0.6)
         assert ended.is_set()
         ended.clear()
-        assert await pause(backoffs, ended, (1, 0)) == 2 * FIRST
+        assert await pause(pauses, ended, (1, 0)) == 2 * FIRST
 
     run_virtually(scene())
 
@@ -249,12 +249,12 @@ def test_a_running_pause_is_not_restarted() -> None:
 def test_resetting_ends_all_pauses() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
-        backoffs = Backoffs(ended.set)
-        backoffs.begin((1, 0))
-        backoffs.clear()
-        assert not backoffs.active((1, 0))
+        pauses = Pauses(ended.set)
+        pauses.begin((1, 0))
+        pauses.clear()
+        assert not pauses.active((1, 0))
         assert not ended.is_set()
-        assert await pause(backoffs, ended, (1, 0)) == FIRST
+        assert await pause(pauses, ended, (1, 0)) == FIRST
 
     run_virtually(scene())
 
@@ -262,11 +262,11 @@ def test_resetting_ends_all_pauses() -> None:
 def test_a_place_without_open_questions_is_dropped() -> None:
     async def scene() -> None:
         ended = asyncio.Event()
-        backoffs = Backoffs(ended.set)
+        pauses = Pauses(ended.set)
         for key in ((1, 0), (2, 0)):
-            await pause(backoffs, ended, key)
-        backoffs.keep_only({(2, 0)})
-        took = [await pause(backoffs, ended, key) for key in ((1, 0), (2, 0))]
+            await pause(pauses, ended, key)
+        pauses.keep_only({(2, 0)})
+        took = [await pause(pauses, ended, key) for key in ((1, 0), (2, 0))]
         assert took == [FIRST, 2 * FIRST]
 
     run_virtually(scene())

@@ -213,11 +213,11 @@ async def test_a_failure_pauses_its_own_queue_only(scene: Scene, outcome: Outcom
     scene.unfinished.outcomes[1] = outcome
     await scene.resume()
     assert sorted(scene.unfinished.resumed) == [1, 3]
-    assert scene.catch_up.backoffs.active((1, 0))
-    assert not scene.catch_up.backoffs.active((2, 0))
+    assert scene.catch_up.pauses.active((1, 0))
+    assert not scene.catch_up.pauses.active((2, 0))
     await scene.resume()
     assert len(scene.unfinished.resumed) == 2, "nothing is resumed during the pause"
-    scene.catch_up.backoffs.clear()
+    scene.catch_up.pauses.clear()
     scene.unfinished.outcomes.clear()
     await scene.resume()
     assert scene.unfinished.resumed[2:] == [1, 2]
@@ -253,7 +253,7 @@ async def test_a_question_that_always_fails_is_abandoned(scene: Scene, reported:
     if not reported:
         scene.unfinished.giving_up[1] = RuntimeError("another one")
     for number in range(1, MAX_FAILURES + 1):
-        scene.catch_up.backoffs.clear()
+        scene.catch_up.pauses.clear()
         assert scene.unfinished.given_up == []
         await scene.resume()
         assert scene.unfinished.resumed == [1] * number
@@ -266,11 +266,11 @@ async def test_giving_up_a_question_is_repeated_until_that_is_recorded(scene: Sc
     scene.unfinished.outcomes[1] = RuntimeError("a bug of ours")
     scene.unfinished.giving_up[1] = HistoryFailed("disk")
     for _ in range(MAX_FAILURES):
-        scene.catch_up.backoffs.clear()
+        scene.catch_up.pauses.clear()
         await scene.resume()
     assert len(await scene.history.open_questions()) == 1
     del scene.unfinished.giving_up[1]
-    scene.catch_up.backoffs.clear()
+    scene.catch_up.pauses.clear()
     await scene.resume()
     assert scene.unfinished.resumed == [1] * MAX_FAILURES
     assert scene.unfinished.given_up == [1, 1]

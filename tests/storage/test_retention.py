@@ -6,11 +6,11 @@ from typing import cast
 
 import pytest
 
-from bot.conversation.snowflakes import snowflake_at
+from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
 from bot.storage.database import Database
 from bot.storage.erasure import REWRITE_BYTES, Erasure
 from bot.storage.exchanges import History
-from bot.storage.retention import ERASE_DELAY_SECONDS, HOUR_SECONDS, Retention
+from bot.storage.retention import ERASE_DELAY_SECONDS, Retention
 from bot.storage.usage import DAY_SECONDS, UsageRow, UsageStore, UsageTotal
 from tests.doubles import an_exchange, keep, run_virtually
 
