@@ -34,7 +34,7 @@ MIDDLES: Final = {
     "i18n": 230,
     "markdown": 430,
 }
-FLOOR: Final = 68
+LAYER_HEIGHT: Final = 68
 BOX_WIDTH: Final = 132
 BOX_HEIGHT: Final = 32
 HEAD: Final = """<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7"
@@ -79,8 +79,8 @@ def arrows(root: Path) -> dict[str, set[str]]:
     return found
 
 
-def floors(found: Mapping[str, set[str]]) -> dict[str, int]:
-    """Return the floor of each room: one above the highest room that it imports, from 1 on."""
+def layers(found: Mapping[str, set[str]]) -> dict[str, int]:
+    """Return the layer of each room: one above the highest room that it imports, from 1 on."""
     heights: dict[str, int] = {}
     for room in TopologicalSorter(found).static_order():
         heights[room] = 1 + max((heights[one] for one in found[room]), default=0)
@@ -103,13 +103,14 @@ def picture(root: Path = ROOT) -> str:
     found = {
         room: used - EVERYWHERE for room, used in arrows(root).items() if room not in EVERYWHERE
     }
-    heights = floors(found)
+    heights = layers(found)
     top = max(heights.values())
     places = {
-        room: (MIDDLES[room], (top - height) * FLOOR + 12) for room, height in heights.items()
+        room: (MIDDLES[room], (top - height) * LAYER_HEIGHT + 12)
+        for room, height in heights.items()
     }
     pieces = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top * FLOOR + 12}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top * LAYER_HEIGHT + 12}">',
         f"<style>{STYLE}</style>",
         HEAD,
         '<rect width="100%" height="100%" fill="white"/>',

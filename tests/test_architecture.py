@@ -21,8 +21,8 @@ OWN = [name for name in MODULES if not name.startswith("bot.sandbox")]
 STAND_INS = [name for name in MODULES if name.startswith("bot.sandbox")]
 
 # The rooms and the modules beside them, from the top down. Each imports only from what is below it,
-# and rooms on one floor do not know each other.
-FLOORS = (
+# and rooms in one layer do not know each other.
+LAYERS = (
     {"__main__"},
     {"app"},
     {"connection"},
@@ -36,7 +36,7 @@ FLOORS = (
     {"backoff", "bounded", "i18n", "logs", "markdown"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
-FACES: dict[str, set[str]] = {
+PUBLIC_MODULES: dict[str, set[str]] = {
     "assistant": {"assistant", "generator", "memory", "overrides", "ports", "prompt_images"},
     "attachments": {"reader", "text_encoding"},
     "conversation": {
@@ -194,17 +194,17 @@ def test_only_named_rooms_import_a_library(library: str) -> None:
     assert users == LIBRARIES[library]
 
 
-def test_every_room_has_a_floor() -> None:
+def test_every_room_has_a_layer() -> None:
     rooms = {room_of(name) for name in OWN if name != "bot"}
-    assert rooms == set().union(*FLOORS)
-    assert len(FLOORS) <= 12
+    assert rooms == set().union(*LAYERS)
+    assert len(LAYERS) <= 12
 
 
 @pytest.mark.parametrize("name", [name for name in OWN if name != "bot"])
 def test_imports_point_downwards(name: str) -> None:
     room = room_of(name)
-    floor = next(number for number, rooms in enumerate(FLOORS) if room in rooms)
-    below = set().union(*FLOORS[floor + 1 :])
+    layer = next(number for number, rooms in enumerate(LAYERS) if room in rooms)
+    below = set().union(*LAYERS[layer + 1 :])
     used = {room_of(one) for one in own_imports(name) - set(STAND_INS)} - {room}
     assert used <= below
 
@@ -215,7 +215,7 @@ def test_rooms_import_only_the_public_modules_of_other_rooms() -> None:
         for one in own_imports(name) - set(STAND_INS):
             if one.count(".") == 2 and room_of(one) != room_of(name) and name != "bot.app":
                 used.setdefault(room_of(one), set()).add(one.rpartition(".")[2])
-    assert used == FACES
+    assert used == PUBLIC_MODULES
 
 
 @pytest.mark.parametrize("name", STAND_INS)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from docs.rooms import ROOT, arrows, floors, imported, modules
+from docs.rooms import ROOT, arrows, imported, layers, modules
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 LIBRARY: Final = "discord"
@@ -48,8 +48,8 @@ def figures(root: Path) -> dict[str, object]:
         "functions over 40 lines": sum(_length(one) > 40 for one in functions.values()),
         "widest constructor": f"{parameters} ({widest})",
         "constructors over 7": sum(count > 7 for _, count in _constructors(trees)),
-        "floors of modules": max(floors(used).values()),
-        "floors of rooms": max(floors(arrows(root)).values()),
+        "layers of modules": max(layers(used).values()),
+        "layers of rooms": max(layers(arrows(root)).values()),
         f"modules that import {LIBRARY}": sum(map(_uses_library, trees.values())),
     }
 
@@ -100,7 +100,7 @@ def _uses_library(tree: ast.Module) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="scripts/house", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/structure", description=__doc__)
     parser.add_argument("checkout", nargs="?", type=Path, default=ROOT)
     for figure, value in figures(parser.parse_args().checkout).items():
         print(f"{figure:30} {value}")
