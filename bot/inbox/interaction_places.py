@@ -51,7 +51,7 @@ class InteractionPlaces:
             self.channel(exchange, [part.message_id for part in parts]),
             None,
             parts,
-            room=None if is_member else 1 + FOLLOW_UPS,
+            max_posts=None if is_member else 1 + FOLLOW_UPS,
             actions=ALL_ACTIONS if has_buttons else NO_ACTIONS,
             actions_of_many=WHILE_STREAMING if place.person_id else ALL_ACTIONS,
         )

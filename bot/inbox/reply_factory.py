@@ -53,9 +53,9 @@ class ReplyFactory:
             return self.entering(exchange, self.in_new_thread(exchange, message))
         return self.at(exchange, in_place(message))
 
-    def at(self, exchange: Exchange, place: Destination) -> Reply:
-        """Return a reply in *place*."""
-        return self.entering(exchange, nullcontext(place))
+    def at(self, exchange: Exchange, destination: Destination) -> Reply:
+        """Return a reply in *destination*."""
+        return self.entering(exchange, nullcontext(destination))
 
     def over(
         self, exchange: Exchange, part_ids: Iterable[int], nonce_id: int | None = None
@@ -68,16 +68,16 @@ class ReplyFactory:
     def entering(
         self,
         exchange: Exchange,
-        place: AbstractAsyncContextManager[Destination],
+        destination_context: AbstractAsyncContextManager[Destination],
         nonce_id: int | None = None,
     ) -> Reply:
-        """Return a reply whose *place* is found when the reply is entered."""
+        """Return a reply whose destination is found when the reply is entered."""
         # Imported with the first reply, to save memory in an idle bot.
         from bot.replies.discord_reply import DiscordReply  # noqa: PLC0415
 
         return DiscordReply(
             self._unsaved.record_of(exchange.message_id),
-            place,
+            destination_context,
             reopen=self._channels.reopen,
             pacer=self._pacer,
             strings=self._questions.strings_for(exchange),

@@ -50,9 +50,9 @@ def thread_name(question: str) -> str:
         return "…"
     if len(printable) <= THREAD_NAME_LENGTH:
         return printable
-    room = THREAD_NAME_LENGTH - 1
-    end = printable.rfind(" ", room // 2, room + 1)
-    return printable[: end if end > 0 else last_boundary(printable, room)].rstrip() + "…"
+    limit = THREAD_NAME_LENGTH - 1
+    end = printable.rfind(" ", limit // 2, limit + 1)
+    return printable[: end if end > 0 else last_boundary(printable, limit)].rstrip() + "…"
 
 
 def in_place(message: Asked) -> Destination:

@@ -90,7 +90,7 @@ class CatchUp:
     """Starts each kind of work when there is a need for it, unless it pauses after a failure.
 
     A resume pass comes first. At its end, `Resumption` calls `start_next`, which starts the first
-    kind that is needed and not backing off. Work that fails stays needed, and the end of each pause
+    kind that is needed and not pausing. Work that fails stays needed, and the end of each pause
     begins a resume pass. Each kind has a task of its own, so that slow lists of Discord delay
     neither the open questions nor the missed ones.
     """

@@ -184,7 +184,7 @@ class Unfinished:
         for part in parts:
             if part.message_id not in question.parts:
                 await self._history.add_part(question.exchange.message_id, part.message_id)
-        reference = None if question.exchange.opens_thread else in_place(message).question
+        reference = None if question.exchange.opens_thread else in_place(message).reference
         return Destination(channel, reference, parts)
 
     async def _is_deleted(self, channel: Any, part_id: int) -> bool:

@@ -30,16 +30,16 @@ Channel = (
 class Destination(NamedTuple):
     """Where a reply is shown.
 
-    *question* is what the first part refers to, None in a new thread. *begun* are the parts that an
-    earlier attempt left, in order; the reply is written over them. *room* is the largest number of
-    parts that may be posted, None for no limit. *actions* are the buttons that a reply may have
-    there, *actions_of_many* the buttons that one of several parts may have.
+    *reference* is what the first part refers to, None in a new thread. *begun* are the parts that
+    an earlier attempt left, in order; the reply is written over them. *max_posts* limits how many
+    parts may be posted, None for no limit. *actions* are the buttons that a reply may have there,
+    *actions_of_many* the buttons that one of several parts may have.
     """
 
     channel: Channel
-    question: discord.MessageReference | None = None
+    reference: discord.MessageReference | None = None
     begun: tuple[Part, ...] = ()
-    room: int | None = None
+    max_posts: int | None = None
     actions: ReplyActions = ALL_ACTIONS
     actions_of_many: ReplyActions = ALL_ACTIONS
 

@@ -34,17 +34,18 @@ LAST_REQUEST_SECONDS: Final = 5.0  # for a request in flight when a reply is lef
 class DiscordReply:
     """A reply to one exchange, streamed into the messages of a place.
 
-    *place* yields the destination. It is entered when the reply begins, while the model thinks, and
-    exited with the reply; entering it may raise ReplyLost or ReplyDelayed. *reopen* unarchives a
-    thread, as `ReplyRequests` describes. A reply of more than *max_parts* is attached as a file to
-    the last of these parts. *nonce_id* makes the nonces, the id of the exchange if None: Discord
-    may still know the nonces of deleted messages.
+    *destination_context* yields the destination. It is entered when the reply begins, while the
+    model thinks, and exited with the reply; entering it may raise ReplyLost or ReplyDelayed.
+    *reopen* unarchives a thread, as `ReplyRequests` describes. A reply of more than *max_parts* is
+    attached as a file to the last of these parts. *nonce_id* is the prefix of the nonces
+    (default: the id of the exchange). Pass a new one to replace an old reply: Discord may still
+    know the nonces of deleted messages.
     """
 
     def __init__(
         self,
         record: ReplyRecord,
-        place: AbstractAsyncContextManager[Destination],
+        destination_context: AbstractAsyncContextManager[Destination],
         *,
         reopen: Callable[[int], Awaitable[None]],
         pacer: Pacer,
@@ -53,7 +54,7 @@ class DiscordReply:
         nonce_id: int | None = None,
     ) -> None:
         self._record = record
-        self._place = place
+        self._destination_context = destination_context
         self._pacer = pacer
         self._strings = strings
         self._max_parts = max_parts
@@ -106,11 +107,11 @@ class DiscordReply:
         Raises ReplyLost, ReplyBlocked or ReplyDelayed.
         """
         messages = await self._end_streaming()
-        place, text = messages.place, self._text
+        destination, text = messages.destination, self._text
         text.finish()
         count = len(with_notices(text.parts, notices))
-        notices = notices_for(place.allowed(actions, count), notices)
-        max_parts = self._max_parts_in(place)
+        notices = notices_for(destination.allowed(actions, count), notices)
+        max_parts = self._max_parts_in(destination)
         if len(text.parts) > max_parts:
             attached = self._strings.reply_attached.format(name=FILE_NAME)
             texts = text.first_parts(max_parts, [attached, *notices])
@@ -123,8 +124,9 @@ class DiscordReply:
             else:
                 return
         texts = with_notices(text.parts, notices)
-        if place.room is not None and len(texts) > place.room:
-            texts = text.first_parts(place.room, [self._strings.reply_too_long, *notices])
+        max_posts = destination.max_posts
+        if max_posts is not None and len(texts) > max_posts:
+            texts = text.first_parts(max_posts, [self._strings.reply_too_long, *notices])
         await messages.show(texts, actions)
 
     async def leave(
@@ -143,7 +145,7 @@ class DiscordReply:
         if not kept and not notices:
             await messages.show_buttons(actions)
             return
-        texts = _last_texts(kept, notices, without, messages.place.room)
+        texts = _last_texts(kept, notices, without, messages.destination.max_posts)
         try:
             await messages.show(texts, actions, kept=kept[:-1])
         except ReplyBlocked:
@@ -166,14 +168,14 @@ class DiscordReply:
         messages = await self._end_streaming()
         await messages.delete_from(0)
 
-    def _max_parts_in(self, place: Destination) -> int:
-        return self._max_parts if place.room is None else min(self._max_parts, place.room)
+    def _max_parts_in(self, destination: Destination) -> int:
+        return min(self._max_parts, destination.max_posts or self._max_parts)
 
     async def _open(self) -> MessageSync:
         await asyncio.sleep(HEAD_START_SECONDS)
-        place = await self._resources.enter_async_context(self._place)
+        destination = await self._resources.enter_async_context(self._destination_context)
         return MessageSync(
-            place,
+            destination,
             self._requests,
             self._record,
             self._strings,
@@ -192,7 +194,7 @@ class DiscordReply:
 
     async def _type(self) -> None:
         messages = await asyncio.shield(self._opening)
-        channel = messages.place.channel
+        channel = messages.destination.channel
         while True:
             if not self._pacer.try_typing(channel.id):
                 await asyncio.sleep(WINDOW_SECONDS)
@@ -205,6 +207,7 @@ class DiscordReply:
         """Show the text as it grows, until the reply ends."""
         try:
             messages = await asyncio.shield(self._opening)
+            channel_id = messages.destination.channel.id
             while not self._is_ending:
                 await self._more.wait()
                 self._more.clear()
@@ -213,7 +216,7 @@ class DiscordReply:
                 except ReplyDelayed:
                     self._more.set()  # The next round tries again.
                 if not self._is_ending:  # Pace the edits; the final one does not wait.
-                    await asyncio.sleep(self._pacer.seconds_to_edit(messages.place.channel.id))
+                    await asyncio.sleep(self._pacer.seconds_to_edit(channel_id))
         except (ReplyLost, ReplyBlocked) as error:
             self._error = error
 
@@ -223,14 +226,14 @@ class DiscordReply:
         Changes are made in order: no part is posted while a message above it is out of date.
         """
         text = self._text
-        texts = text.so_far(self._max_parts_in(messages.place))
+        texts = text.so_far(self._max_parts_in(messages.destination))
         edited = False
         while texts and self._text is text and not self._is_ending:
             parts = messages.parts
             if messages.may_delete_last(len(texts)):
                 await messages.delete_from(len(parts) - 1)
                 continue
-            stop = messages.place.allowed(WHILE_STREAMING, max(len(texts), len(parts)))
+            stop = messages.destination.allowed(WHILE_STREAMING, max(len(texts), len(parts)))
             plan = streaming_plan(parts, texts, stop)
             number = next_change(parts, plan)
             if number is None:
@@ -246,17 +249,17 @@ class DiscordReply:
 
 
 def _last_texts(
-    kept: Sequence[Part], notices: Sequence[str], without: Sequence[str], room: int | None
+    kept: Sequence[Part], notices: Sequence[str], without: Sequence[str], max_posts: int | None
 ) -> Sequence[str | None]:
     """Return the texts that replace the last of the *kept* parts, so that *notices* are under it.
 
-    None keeps a text that is unknown. A place may have *room* for so many parts only.
+    None keeps a text that is unknown. At most *max_posts* parts may be posted, None for no limit.
     """
     if kept and kept[-1].text is None:
         return [None]
     last = _without(kept[-1].text or "", without) if kept else ""
     texts = with_notices([last] if last else [], notices)
-    if room is None or len(texts) <= room - len(kept[:-1]):
+    if max_posts is None or len(texts) <= max_posts - len(kept[:-1]):
         return texts
     return [cut_for(last, notices)]
 

@@ -41,7 +41,7 @@ class ReplyRecord(Protocol):
 
 
 class MessageSync:
-    """The messages of one reply in *place*, as Discord shows them and as *record* knows them.
+    """The messages of one reply in *destination*, as Discord shows them and as *record* knows them.
 
     Discord returns the earlier message if a post repeats its nonce; *nonce_id* makes the nonces.
     *on_post* is called after each post.
@@ -49,15 +49,15 @@ class MessageSync:
 
     def __init__(
         self,
-        place: Destination,
+        destination: Destination,
         requests: ReplyRequests,
         record: ReplyRecord,
         strings: Sentences,
         nonce_id: int,
         on_post: Callable[[], object],
     ) -> None:
-        self.place = place
-        self.parts = list(place.begun)
+        self.destination = destination
+        self.parts = list(destination.begun)
         self._requests = requests
         self._record = record
         self._strings = strings
@@ -82,7 +82,7 @@ class MessageSync:
 
         If the number of posts is limited, the part is kept and written over instead.
         """
-        if len(self.parts) <= planned or self.place.room is not None:
+        if len(self.parts) <= planned or self.destination.max_posts is not None:
             return False
         return not _is_valid(self.parts[-1])
 
@@ -98,7 +98,7 @@ class MessageSync:
 
         Raises ReplyLost, ReplyBlocked, ReplyDelayed or FileRefused.
         """
-        allowed = self.place.allowed(actions, len(kept) + len(texts))
+        allowed = self.destination.allowed(actions, len(kept) + len(texts))
         plan = final_plan(kept, texts, allowed, file)
         while (number := next_change(self.parts, plan)) is not None:
             await self.change(number, plan[number], Priority.FINAL)
@@ -127,7 +127,7 @@ class MessageSync:
         Each is recorded as removed before Discord reports its deletion, which would otherwise count
         as a deletion by a person. Raises ReplyLost or ReplyDelayed.
         """
-        channel = self.place.channel
+        channel = self.destination.channel
         while len(self.parts) > number:
             part = self.parts[-1]
             await self._record.remove(part.message_id)
@@ -146,7 +146,7 @@ class MessageSync:
                 raise lost_because(error, channel) from error
 
     async def _post(self, planned: PlannedPart, priority: Priority) -> None:
-        channel = self.place.channel
+        channel = self.destination.channel
         text, actions = planned.text or "", planned.actions or NO_ACTIONS
         nonce = f"{self._nonce_id}.{self._deleted + len(self.parts)}"
 
@@ -179,10 +179,10 @@ class MessageSync:
     def _reference(self) -> discord.MessageReference | None:
         """Return what the next part replies to: the part before it, or the question."""
         if not self.parts:
-            return self.place.question
+            return self.destination.reference
         return discord.MessageReference(
             message_id=self.parts[-1].message_id,
-            channel_id=self.place.channel.id,
+            channel_id=self.destination.channel.id,
             fail_if_not_exists=False,
         )
 
@@ -212,7 +212,7 @@ class MessageSync:
         self.parts.append(posted)
 
     async def _edit(self, part: Part, planned: PlannedPart, priority: Priority) -> None:
-        channel = self.place.channel
+        channel = self.destination.channel
         # A partial message sends no flags with its edits, so that link previews stay off.
         message = channel.get_partial_message(part.message_id)
         unchanged = discord.utils.MISSING

@@ -10,7 +10,7 @@ from bot.markdown.syntax import SMALL_PRINT
 
 # UTF-16 units of text in the last message that may be posted. The rest is for notices and the
 # sentence about the file.
-LAST_ROOM: Final = MESSAGE_LIMIT - 300
+LAST_PART_LIMIT: Final = MESSAGE_LIMIT - 300
 
 
 class ReplyText:
@@ -42,9 +42,9 @@ class ReplyText:
     def _last_so_far(self, max_parts: int) -> str:
         if len(self._splitter.sealed) < max_parts:
             text = self._splitter.open_part
-            if utf16_units(text) * 2 <= LAST_ROOM:  # It fits, however the text continues.
+            if utf16_units(text) * 2 <= LAST_PART_LIMIT:  # It fits, however the text continues.
                 return text
-        return self._splitter.beginning_of(max_parts - 1, LAST_ROOM)
+        return self._splitter.beginning_of(max_parts - 1, LAST_PART_LIMIT)
 
     def write(self, delta: str) -> bool:
         """Add *delta* to the text; return whether there is more to show."""
@@ -63,10 +63,10 @@ class ReplyText:
         """Return the first *max_parts* parts, the last one cut so that *notices* fit under it."""
         *before, last = self.parts[:max_parts]
         small = _small_print(notices)
-        room = max(min(MESSAGE_LIMIT - utf16_units(small), LAST_ROOM), MINIMUM_LIMIT)
-        shown = self._splitter.beginning_of(len(before), room)
-        if utf16_units(shown) * 2 < room:  # A single word is that long, so it is cut.
-            shown = split(last, room)[0]
+        limit = max(min(MESSAGE_LIMIT - utf16_units(small), LAST_PART_LIMIT), MINIMUM_LIMIT)
+        shown = self._splitter.beginning_of(len(before), limit)
+        if utf16_units(shown) * 2 < limit:  # A single word is that long, so it is cut.
+            shown = split(last, limit)[0]
         return [*before, shown + small]
 
 

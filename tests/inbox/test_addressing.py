@@ -232,9 +232,9 @@ def test_a_thread_is_tried_if_permissions_are_unknown(world: World, say: Say) ->
 def test_an_answer_in_the_channel_survives_its_deleted_question(say: Say) -> None:
     destination = in_place(say("hi"))
     assert destination.channel.id == CHANNEL
-    assert destination.question is not None
-    assert destination.question.message_id == 1000
-    assert destination.question.fail_if_not_exists is False
+    assert destination.reference is not None
+    assert destination.reference.message_id == 1000
+    assert destination.reference.fail_if_not_exists is False
 
 
 def attached(filename: str, kind: str | None) -> Json:

@@ -233,7 +233,7 @@ async def test_a_token_is_valid_for_15_minutes_from_command_or_press(
 
 
 @pytest.mark.parametrize(
-    ("place", "room", "has_buttons"),
+    ("place", "max_posts", "has_buttons"),
     [
         (Conversation(200, guild_id=100), None, False),
         (Conversation(200, guild_id=100, person_id=9), None, True),
@@ -242,7 +242,7 @@ async def test_a_token_is_valid_for_15_minutes_from_command_or_press(
     ],
 )
 async def test_buttons_are_shown_only_if_they_outlive_the_token(
-    place: Conversation, room: int | None, has_buttons: bool, stage: InboxStage
+    place: Conversation, max_posts: int | None, has_buttons: bool, stage: InboxStage
 ) -> None:
     """The bot may not read the world's channel. Outside of its guilds it may post six messages."""
     client = World().client
@@ -250,7 +250,7 @@ async def test_buttons_are_shown_only_if_they_outlive_the_token(
     exchange = an_exchange(1, channel=place.channel_id, origin=TOKEN)
     exchange = replace(exchange, conversation=place)
     destination = InteractionPlaces(client, channels).destination(exchange)
-    assert destination.room == room
+    assert destination.max_posts == max_posts
     assert bool(destination.actions) == has_buttons
 
 

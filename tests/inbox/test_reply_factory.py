@@ -45,7 +45,7 @@ async def test_a_new_thread_is_recorded_as_the_bots(stage: InboxStage) -> None:
     async with stage.replies.in_new_thread(exchange, message) as place:
         assert isinstance(place.channel, discord.Thread)
         assert (place.channel.id, place.channel.name) == (message.id, "Why so?")
-        assert place.question is None
+        assert place.reference is None
     assert await stage.history.places.is_own_thread(message.id)
     assert await place_of(stage, exchange) == message.id
 
@@ -60,8 +60,8 @@ async def test_an_answer_without_a_thread_waits_in_the_channels_queue(
     async def answer() -> None:
         async with stage.replies.in_new_thread(exchange, message) as place:
             assert place.channel.id == message.channel.id
-            assert place.question is not None
-            assert place.question.message_id == message.id
+            assert place.reference is not None
+            assert place.reference.message_id == message.id
             opened.set()
 
     async with stage.assistant.turn(message.channel.id):

@@ -172,7 +172,7 @@ async def test_a_bounded_place_gets_a_notice_of_more_text(
     deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
     await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
 
-    narrow = Destination(stage.channel, stage.question, room=2, actions=NO_ACTIONS)
+    narrow = Destination(stage.channel, stage.question, max_posts=2, actions=NO_ACTIONS)
     words = "".join(f"word{number} " for number in range(900))
     async with stage.reply(nullcontext(narrow), max_parts=9) as reply:
         reply.write(words)
@@ -467,7 +467,7 @@ async def test_messages_of_a_replaced_text_are_deleted_at_once(stage: Stage) -> 
 async def test_a_bounded_place_reuses_messages_of_a_replaced_text(
     stage: Stage,
 ) -> None:
-    narrow = Destination(stage.channel, stage.question, room=4)
+    narrow = Destination(stage.channel, stage.question, max_posts=4)
     async with stage.reply(nullcontext(narrow)) as reply:
         reply.write("thought " * 700)
         await eventually(lambda: len(stage.shown) == 3)
@@ -811,13 +811,13 @@ async def test_a_replaced_text_is_removed_if_the_next_is_refused(stage: Stage) -
     assert await stage.texts() == [BLOCKED]
 
 
-@pytest.mark.parametrize(("room", "count"), [(None, 2), (1, 1)])
+@pytest.mark.parametrize(("max_posts", "count"), [(None, 2), (1, 1)])
 async def test_a_notice_under_a_full_message_gets_its_own_message(
-    stage: Stage, room: int | None, count: int
+    stage: Stage, max_posts: int | None, count: int
 ) -> None:
     parts = await begun(stage, "x" * MESSAGE_LIMIT)
 
-    place = Destination(stage.channel, stage.question, parts, room=room)
+    place = Destination(stage.channel, stage.question, parts, max_posts=max_posts)
     async with stage.reply(nullcontext(place)) as reply:
         await reply.leave([BLOCKED], REGENERATE)
     texts = await stage.texts()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bot.markdown.characters import utf16_units
 from bot.markdown.splitter import MESSAGE_LIMIT
-from bot.replies.reply_text import LAST_ROOM, ReplyText, cut_for, with_notices
+from bot.replies.reply_text import LAST_PART_LIMIT, ReplyText, cut_for, with_notices
 
 WORDS = "word " * 2000
 
@@ -38,7 +38,7 @@ def test_a_growing_reply_shows_a_prefix_of_its_last_part(max_parts: int) -> None
         shown = reply.so_far(max_parts)
         assert len(shown) <= max_parts
         if len(shown) == max_parts:
-            assert utf16_units(shown[-1]) <= LAST_ROOM
+            assert utf16_units(shown[-1]) <= LAST_PART_LIMIT
     reply.finish()
     [*_, last] = reply.first_parts(max_parts, ["The rest is in the file."])
     assert last.startswith(shown[-1])
