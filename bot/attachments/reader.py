@@ -71,7 +71,7 @@ class _FileText(NamedTuple):
 
 
 class _ReadFile(NamedTuple):
-    """A file as the prompt shows it: *text*, or None for an image. *image* is None without room."""
+    """A file as the prompt shows it: its *text*, or an *image*, None if that did not fit."""
 
     name: str
     text: str | None
@@ -84,7 +84,7 @@ class _ReadFile(NamedTuple):
 
 
 class Attachments:
-    """Reads attachments of at most *max_bytes* each, 0 for none; and *images* if that is set.
+    """Reads attachments of at most *max_bytes* each, 0 for none; images only if *images* is set.
 
     They are fetched from Discord's CDN, or from a stand-in at the origin of *api_url*. *reads_pdfs*
     says whether the library that reads PDFs is installed.

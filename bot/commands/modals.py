@@ -17,7 +17,7 @@ TEXT_LENGTH: Final = 4000  # Discord: the text input of a modal
 PLACEHOLDER_LENGTH: Final = 100  # Discord: the placeholder of a text input
 FIELD_ID: Final = "words"  # the id of the one text input of each modal
 FILE_NAME: Final = "form.txt"
-# Is given the ids that the modal is about and the text that was entered; raises what is reported.
+# Gets the ids that the modal is about and the entered text; what it raises is reported.
 Submit = Callable[[discord.Interaction, Sequence[int], str], Awaitable[None]]
 
 

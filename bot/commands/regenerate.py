@@ -68,7 +68,7 @@ class Regenerator:
             if delivery.done:
                 claim.open = False
             if delivery is Delivery.GONE:
-                # Recovery looks: it may be open still.
+                # Recovery looks again: the question may still be open.
                 self._claims.mark_if_claimed(exchange.message_id)
                 raise Refused(lambda t: t.answer_forgotten)
 

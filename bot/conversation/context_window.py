@@ -6,12 +6,11 @@ from typing import Final
 
 NO_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
 SMALLEST: Final = 256  # tokens; smaller numbers are misread, and no conversation fits into them
-# The reply gets one part in so many of a window.
-REPLY_SHARE: Final = 4
-LEAST_REPLY_SHARE: Final = 8  # the same if the question would not fit whole otherwise
+REPLY_SHARE: Final = 4  # The reply gets a quarter of a window,
+LEAST_REPLY_SHARE: Final = 8  # or an eighth if the question would otherwise be cut.
 SHORT_SHARE: Final = 8  # An answer with less than this part of the window was cut at once.
-# Nobody runs a model with a smaller window, so that a server which refuses or cuts off a smaller
-# request has another reason, and a guess must not go below it.
+# Nobody runs a model with a smaller window. A server that refuses or cuts off a smaller request has
+# another reason, so a guess must not go below this.
 SMALLEST_GUESS: Final = 512
 # Tokens of a request at the last attempt, if the server named no limit: the smallest windows that
 # people run have 1024.
@@ -202,9 +201,9 @@ def after_filling(window: ContextWindow, accepted: RequestSize, total: int) -> C
 
 
 def in_estimate(window: int, expected: int, counted: int) -> int:
-    """Return a *window* in estimated tokens, if a prompt has *expected* and not *counted* ones.
+    """Return a *window* in estimated tokens, by a prompt of *expected* and of *counted* tokens.
 
-    *counted* is 0 if unknown. The difference is either a share of the prompt or what a chat
+    *counted* is 0 if unknown. The difference either grows with the prompt or is what a chat
     template adds to each, so the larger result is right.
     """
     if counted <= expected:

@@ -164,7 +164,7 @@ def build_prompt(
 class _History:
     """The exchanges before a question. Each cost includes the time gap that follows its exchange.
 
-    *asked_at* is the index of the exchange whose reply is continued, else that behind the last.
+    *asked_at* is the index of the exchange whose reply is continued, else that after the last.
     """
 
     exchanges: Sequence[Exchange]

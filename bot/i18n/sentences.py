@@ -12,7 +12,7 @@ class Sentences:
     """
 
     def __init_subclass__(cls) -> None:
-        """Let the bot not start if a language lacks a sentence, or has one that English lacks."""
+        """Refuse a language that lacks a sentence, or has one that English lacks."""
         differing = set(names_in(cls)) ^ set(names_in(Sentences))
         if differing:
             raise TypeError(f"{cls.__name__} and English differ in {sorted(differing)}")

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Channels:
-    """The channels of messages. *own_threads* says of known threads whether they are the bot's."""
+    """The channels of messages. *own_threads*: whether a known thread is the bot's own."""
 
     def __init__(self, client: discord.Client, places: Places, pacer: Pacer) -> None:
         self._client = client

@@ -56,7 +56,7 @@ class Claims:
             self._on_release(claim)
 
     def mark_if_claimed(self, message_id: int) -> bool:
-        """Whether a task has claimed the question; if so, recovery looks again at its release."""
+        """Whether a task has claimed the question; if so, recovery looks again after that task."""
         claim = self._claims.get(message_id)
         if claim is None:
             return False
@@ -68,7 +68,7 @@ class Claims:
         return message_id in self._claims and not self._claims[message_id].arrived.is_set()
 
     async def wait_until_stored(self, message_id: int) -> None:
-        """Wait until a question that is on its way into the database is stored, if it is to be."""
+        """Wait until a question on its way into the database is stored, or never will be."""
         if message_id in self._claims:
             await self._claims[message_id].arrived.wait()
 
@@ -77,7 +77,7 @@ class Claims:
         self._expected = frozenset(queue_keys)
 
     def release_new_questions(self) -> None:
-        """Let new questions go on: tasks answer the older ones, or the bot is stopping."""
+        """Let new questions go on, because tasks answer the older ones or the bot is stopping."""
         self._begun.set()
 
     def wait_behind(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:

@@ -43,8 +43,8 @@ def is_edit(message: discord.Message) -> bool:
 class Edits:
     """Keeps what is stored the same as what people see. No method raises.
 
-    A change that the database does not take waits, in order with those after it. A change of a
-    message that is on its way into the database waits for that, but no other change does.
+    A change that the database does not take waits, and later changes wait behind it. A change of a
+    message on its way into the database waits for that; other changes do not.
     *resume* begins a resume pass of recovery, which deletes the replies to what is forgotten.
     """
 
@@ -69,7 +69,7 @@ class Edits:
         self._failed = asyncio.Event()
 
     async def apply_edit(self, message: discord.Message) -> bool:
-        """Apply an edit; whether *message* may have become a question by it."""
+        """Apply an edit; return whether it may have made *message* a question."""
         assert message.edited_at is not None
         me_id = addressing.own_id(self._client)
         version = Version(
@@ -111,7 +111,7 @@ class Edits:
     async def apply_waiting(self) -> None:
         """Apply the waiting changes, as far as the database takes them.
 
-        That is done in a task of its own: a deletion may cancel the very answer that waits for it.
+        A task of its own applies them: a deletion may cancel the very answer that waits for it.
         """
         applying = asyncio.create_task(self._apply_in_order())
         self._applying.add(applying)

@@ -58,7 +58,7 @@ class Inbox:
         return await self._questions.is_for_me(message)
 
     async def store_missed(self, message: discord.Message) -> bool:
-        """Store a question for recovery to answer; whether it was new. Raises HistoryFailed."""
+        """Store a question for recovery to answer; return if it was new. Raises HistoryFailed."""
         with self._claims.claim(message.id, (message.channel.id, 0)) as claim:
             question = await self.screen(message) if claim is not None else None
             if question is None or not await self._history.receive(question.exchange):

@@ -128,7 +128,7 @@ class Questions:
         )
 
     async def resolve(self, question: Question) -> Question:
-        """Return *question* with what its event left out: that is fetched from Discord, and stored.
+        """Return *question* with what its event left out, fetched from Discord and stored.
 
         If it asks nothing after all, it has a refusal.
         """

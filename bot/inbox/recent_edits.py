@@ -1,4 +1,4 @@
-"""Recent edits and deletions: a list of Discord, or a stored row, may be older than the event."""
+"""Recent edits and deletions, because a list of Discord or a stored row may be older."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -70,7 +70,7 @@ class ReplyChain:
             quotation = addressing.quotation(above, addressing.own_id(self._client))
             if not quotation:
                 break
-            # The prompt of a question that was asked had the replies above it.
+            # If this was a question, its own prompt already had the replies above it.
             was_asked = await self._history.was_received(above.id)
             if was_asked and found:
                 break

@@ -87,9 +87,10 @@ class ReplyFactory:
 
     @asynccontextmanager
     async def in_new_thread(self, exchange: Exchange, message: Asked) -> AsyncIterator[Destination]:
-        """Yield the new thread of *message*; if there can be none, the channel, when it is free.
+        """Yield the new thread of *message*.
 
-        The turn in the channel is held until the block ends.
+        If there can be none, yield the channel when no other answer is written there, and keep it
+        until the block ends.
         """
         name = thread_name(self._questions.thread_title_source(message, exchange))
         thread = await open_thread(message, name, self._pacer)

@@ -16,7 +16,7 @@ MAX_UNSAVED: Final = 10_000  # questions, and replies with parts, that are kept 
 class Unsaved:
     """Stores questions and parts of replies, and keeps those that the database did not take.
 
-    A question that was answered anyway only keeps its id: if its event comes again, it is ignored.
+    Of a question that was answered anyway, only the id is kept, to ignore a repeated event.
     """
 
     def __init__(self, history: History) -> None:
@@ -26,7 +26,7 @@ class Unsaved:
         self._parts: dict[int, list[int]] = {}
 
     async def receive(self, exchange: Exchange) -> bool:
-        """Store a question; False if it came before. One that cannot be stored is answered."""
+        """Store a question; False if it came before, but True if it cannot be stored."""
         try:
             is_new = await self._history.receive(exchange)
         except HistoryFailed as error:

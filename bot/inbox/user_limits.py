@@ -10,7 +10,7 @@ from bot.conversation.snowflakes import seconds_of
 
 MINUTE_SECONDS: Final = 60.0
 MAX_PERSONS: Final = 10_000  # The person who asked nothing for longest is forgotten first.
-MAX_VERDICTS: Final = 10_000  # Far more than events that come twice can be apart.
+MAX_VERDICTS: Final = 10_000  # far more events than may come between an event and its repetition
 
 
 class Verdict(Enum):

@@ -1,4 +1,4 @@
-"""Find which error a chat API means by its message, and redact what is private.
+"""Classify the error messages of chat APIs, and redact what is private.
 
 Codes say more than the status. Compatible servers use words of their own.
 """

@@ -153,15 +153,16 @@ class ChatCompletions:
                 if not budget.left or not await self._adapt(request, error, budget.question_id):
                     raise
             else:
-                # Only now: a refusal may name an option and mean its value.
+                # Not earlier: a server that rejects an option's value names the option, too, so a
+                # refusal alone does not prove that the option is unsupported.
                 self._shapes.keep(request.model, request.shape, suspected=request.suspected)
                 return completion
 
     async def _adapt(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
         """Change the request or wait, before a retry; False if no retry can succeed."""
         if isinstance(error, ModelEmptyBody):
-            # llama-cpp-python sends an empty body if a prompt is too long, which a small one is
-            # not, or if its template refuses the system turn.
+            # llama-cpp-python sends an empty body if a prompt is too long, or if its template
+            # refuses the system turn. A small prompt leaves only the second.
             is_small = request.prompt.tokens <= LAST_RESORT
             may_guess = self._shapes.may_guess(request.model, likely=is_small)
             if not request.shape.has_system_turn or not may_guess:

@@ -63,7 +63,7 @@ def translated_errors(redactor: "Redactor") -> Iterator[None]:
         yield
     except (TimeoutError, aiohttp.ClientError, openai.APIConnectionError) as error:
         causes = _causes(error)
-        # The layers between call many errors a timeout, and so does the kernel, with an errno.
+        # Libraries call many errors a timeout, as does the kernel, which sets errno. Ours has none.
         if any(isinstance(cause, TimeoutError) and cause.errno is None for cause in causes):
             raise ModelTimeout("no answer in time") from error
         raise ModelUnreachable(type(causes[-1]).__name__) from error

@@ -19,8 +19,8 @@ RETRY_SECONDS: Final = 5.0  # after a failure: autocomplete asks again with each
 class ModelCatalog:
     """Caches the API's list of models. Leaving the block cancels a refresh.
 
-    The *default* may always be chosen, and all of *given*; if that is empty, whatever the API lists
-    by *list_models*.
+    People may choose the *default* and all of *given*; if that is empty, whatever *list_models*
+    returns.
     """
 
     def __init__(

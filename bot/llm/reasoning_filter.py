@@ -121,7 +121,7 @@ class ReasoningFilter:
             return ""
         may_begin = self._may_begin()
         if begun.startswith(OPENING):
-            self._may_close = False  # An answer with both tags means them, or explains them.
+            self._may_close = False  # From now on, a closing tag belongs to this opening one.
             return OPENING if may_begin else ""
         if OPENING.startswith(begun) and (may_begin or self._may_close):
             return None

@@ -36,7 +36,7 @@ class RequestBody:
         self.length = sum(map(len, self._pieces)) + encoded
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        # Keeps the data: if the API answers before it has read all images, they are released.
+        # Keeps the data, because images are released once the API answers, perhaps before the end.
         images = [image.data for image in self._images]
         for piece, data in zip_longest(self._pieces, images, fillvalue=b""):
             yield piece
@@ -45,7 +45,7 @@ class RequestBody:
 
 
 def _content(turn: Turn, mark: str) -> str | list[dict[str, Any]]:
-    """Return the content of a turn; without images it is no list, as some servers take none."""
+    """Return the content of a turn: text without images, because some servers take no list."""
     text = scrubbed(turn.text)
     if not turn.images:
         return text

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 # takes longer.
 HEAD_START_SECONDS: Final = 0.005
 TYPING_REFRESH_SECONDS: Final = 8.0  # Discord shows typing for 10 s.
-LAST_REQUEST_SECONDS: Final = 5.0  # for a request in flight when a reply is left before its end
+LAST_REQUEST_SECONDS: Final = 5.0  # for a request in flight when a reply is cancelled
 
 
 class DiscordReply:

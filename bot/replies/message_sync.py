@@ -43,7 +43,7 @@ class ReplyRecord(Protocol):
 class MessageSync:
     """The messages of one reply in *destination*, as Discord shows them and as *record* knows them.
 
-    Discord returns the earlier message if a post repeats its nonce; *nonce_id* makes the nonces.
+    Discord returns the earlier message if a post repeats its nonce, which begins with *nonce_id*.
     *on_post* is called after each post.
     """
 
@@ -159,7 +159,7 @@ class MessageSync:
                 allowed_mentions=NO_PINGS,
                 view=buttons(self._strings, actions),  # type: ignore[arg-type]  # The same.
             )
-            # Within the request, so that a reply that is left now does not lose the message.
+            # Within the request, so that a reply that is cancelled now does not lose the message.
             await self._record.add(message.id)
             return message
 

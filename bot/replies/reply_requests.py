@@ -16,7 +16,7 @@ from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)  # Longer outages are the business of recovery.
+RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)  # Recovery handles longer outages.
 T = TypeVar("T")
 
 

@@ -86,7 +86,7 @@ class Database:
         except asyncio.CancelledError:
             # A transaction that is left open would swallow everything that is written after it.
             await asyncio.wait({unit})
-            unit.exception()  # A failure has nobody to go to; asyncio would log it as unexpected.
+            unit.exception()  # Nobody else reads a failure; asyncio would log it.
             raise
         self._note_unlocked()
         return changed

@@ -169,10 +169,9 @@ class Erasure:
         self.mark_pending()
 
     async def forget_person(self, person_id: int) -> int:
-        """Forget what a person asked anywhere and where others quote them; return how many.
+        """Forget a person's exchanges, and where others quote them; return how many exchanges.
 
-        Their messages and the bot's at Discord stay there, except for unfinished answers. Their
-        usage is anonymised.
+        Messages at Discord stay there, except for unfinished answers. The usage is anonymised.
         """
         forgotten, *_ = await self._database.change_all(
             f"""

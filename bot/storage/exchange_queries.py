@@ -44,7 +44,7 @@ class ExchangeQueries(Store):
     ) -> list[Exchange]:
         """Return the newest complete exchanges before *before_id*, oldest first.
 
-        Reads until their estimates exceed *token_budget*; the first one may not fit any more.
+        Reads until their estimates exceed *token_budget*, so the oldest one may not fit.
         """
         person_id = conversation.person_id
         resets = {} if person_id else await self._resets_of(conversation)
@@ -151,7 +151,7 @@ class ExchangeQueries(Store):
         return found[0] if found else None
 
     async def quoting(self, message_id: int) -> list[Exchange]:
-        """Return the exchanges whose question replies to somebody else's *message_id*."""
+        """Return the exchanges whose question quotes the message *message_id*."""
         return await self._exchanges("quoted_id = :message", message=message_id)
 
     async def _exchanges(self, condition: str, **named: object) -> list[Exchange]:

@@ -6,14 +6,14 @@ from typing import Any, Final
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction, FromMessage, scrubbed
 
 _PLACE_COLUMNS: Final = ("channel_id", "parent_id", "guild_id", "private_to")
-# Each of these has the name of the field of Exchange that it stores.
+# Each column has the name of the field of Exchange that it stores.
 _FIELDS: Final = (
     *("message_id", "place_id", "author_id", "author", "question", "embedded"),
     *("quoted", "quoted_id", "quoted_author_id", "files", "reply", "cut", "tokens"),
 )
 _ORIGIN_COLUMNS: Final = ("token", "locale", "pressed_id")
 _COLUMNS: Final = (*_PLACE_COLUMNS, *_FIELDS, *_ORIGIN_COLUMNS)
-# What is known of an exchange when its question is received; the rest has defaults until then.
+# What is known of an exchange when its question is received; the rest has defaults.
 _RECEIVED: Final = tuple(
     column for column in _COLUMNS if column not in {"reply", "cut", "tokens", "pressed_id"}
 )

@@ -67,7 +67,7 @@ class History(ExchangeQueries):
         return await self._insert(exchange, State.RECEIVED)
 
     async def reject(self, exchange: Exchange) -> bool:
-        """Record that a question is not answered, without its text; see `receive`.
+        """Record the id of a rejected question, without its text; return the same as `receive`.
 
         The record keeps backfill from finding the question.
         """
@@ -137,9 +137,8 @@ class History(ExchangeQueries):
     async def begin(self, exchange: Exchange) -> Attempt | None:
         """Begin the next attempt at a question, as it is stored by now.
 
-        If only one person sees the answer to *exchange*, that is stored with it. Returns None if
-        the question was forgotten, reset or answered meanwhile. A question that could not be stored
-        when it came is stored now.
+        Also marks the row private if *exchange* is. A question that could not be stored when it
+        came is stored now. Returns None if it was forgotten, reset or answered meanwhile.
         """
         return await self._attempt(exchange) or (
             await self._attempt(exchange) if await self.receive(exchange) else None
@@ -172,7 +171,7 @@ class History(ExchangeQueries):
         )
 
     async def undo_attempt(self, message_id: int) -> None:
-        """Do not count the last attempt at a question: the question was not the reason it failed.
+        """Do not count the last attempt at a question, which failed for another reason.
 
         The first attempt still counts, because it may have posted a message.
         """
@@ -211,10 +210,9 @@ class History(ExchangeQueries):
         """Store the reply of *exchange* and how it ended.
 
         *notices* are to be shown under it: a list, even an empty one, keeps the exchange open until
-        `mark_shown`; None closes it now. If only one person sees the reply, the same statement
-        makes the exchange private. An answered exchange may be completed again as failed, if the
-        answer cannot be shown. Returns False, and stores nothing, if the question was forgotten
-        meanwhile.
+        `mark_shown`; None closes it now. Also marks the row private if *exchange* is. An answered
+        exchange may be completed again as failed, if the answer cannot be shown. Returns False, and
+        stores nothing, if the question was forgotten meanwhile.
         """
         return await self._update(
             f"{_REPLY}, attempts = min(attempts, 1), private_to = max(private_to, :private_to)",

@@ -37,7 +37,7 @@ class Places(Store):
         return await self._ids("SELECT place_id FROM places WHERE parent_id = ?", channel_id)
 
     async def in_guild(self, guild_id: int) -> dict[int, int | None]:
-        """Return the known places of a guild; those that are threads with their channel."""
+        """Return the known places of a guild, each with its channel if it is a thread."""
         sql = "SELECT place_id, parent_id FROM places WHERE guild_id = ? ORDER BY place_id"
         return {row[0]: row[1] for row in await self._database.fetch(sql, guild_id)}
 
@@ -65,15 +65,15 @@ class Places(Store):
         return rows[0][0] if rows else None
 
     async def guilds(self) -> dict[int, int]:
-        """Return the known guilds, each with the message id after which the bot was in it."""
+        """Return the known guilds, each with the newest message id when the bot joined it."""
         rows = await self._database.fetch("SELECT guild_id, since_id FROM guilds")
         return {int(guild_id): int(since_id) for guild_id, since_id in rows}
 
     async def add_guilds(self, since: Mapping[int, int]) -> None:
         """Record the guilds that the bot is in.
 
-        *since* has for each guild the message id after which the bot was in it; older messages are
-        not for the bot.
+        *since* has for each the newest message id when the bot joined: up to that, messages are not
+        for the bot.
         """
         await self._database.change(
             "INSERT INTO guilds SELECT key, value FROM json_each(?) WHERE true"

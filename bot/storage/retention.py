@@ -30,9 +30,8 @@ END_RETRY_SECONDS: Final = 0.1
 class Retention:
     """Keeps the file free of forgotten text.
 
-    *keep_seconds* is how old a message may be that arrives again: for so long the ids of forgotten
-    questions stay, so that they are not answered again. Exchanges and usage older than
-    *retention_days* are forgotten; 0 keeps them.
+    The ids of forgotten questions stay for *keep_seconds*, so that a message that arrives again is
+    not answered again. Exchanges and usage older than *retention_days* are forgotten; 0 keeps them.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ TYPING_MIN_INTERVAL_SECONDS: Final = (
     1.25  # Discord: 5 typing calls in 5 s in one channel; one to spare
 )
 NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is the final one.
-KNOWN_CHANNELS: Final = 1000  # At 35 edits a second, some 200 refill within the next 5 s.
+KNOWN_CHANNELS: Final = 1000  # At 35 edits a second, some 200 channels wait for a refill.
 RESERVED_EDITS: Final = 2  # for the final edit, which must not wait behind one in flight
 
 

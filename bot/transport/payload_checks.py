@@ -277,8 +277,8 @@ _CHANNEL: Final[dict[str, Any]] = {
     "thread_metadata": {},
 }
 _THREAD: Final = {"archived": False, "auto_archive_duration": 1440, "archive_timestamp": None}
-# For some events a check, because discord.py would not notice that a field has the wrong type, and
-# the correction that they need before discord.py can parse them.
+# The checks of events in which discord.py would not notice a field of the wrong type, and the
+# corrections that it needs to parse them.
 CHECKS: Final = {
     "MESSAGE_CREATE": (is_message, corrected_message),
     "MESSAGE_UPDATE": (is_message_update, corrected_message),
