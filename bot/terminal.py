@@ -109,17 +109,11 @@ class TerminalReply:
         for notice in notices_for(NO_ACTIONS, notices):  # A terminal has no buttons.
             print(f"({notice})" if self._begun else notice, file=sys.stderr, flush=True)
 
-    async def leave(
-        self,
-        notices: Sequence[str],
-        actions: ReplyActions,
-        *,
-        without: Sequence[str] = (),  # noqa: ARG002  # the port's
-    ) -> None:
+    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
         """End the line and print *notices*."""
         await self.finish(notices, actions)
 
-    async def shown_text(self, without: Sequence[str] = ()) -> str:  # noqa: ARG002  # the port's
+    async def shown_text(self) -> str:
         """Return nothing: printed text cannot be read back."""
         return ""
 

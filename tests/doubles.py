@@ -17,7 +17,7 @@ from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
-from bot.i18n.languages import Languages
+from bot.i18n.languages import LANGUAGES, Languages
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
@@ -155,16 +155,14 @@ class DoubleReply:
             raise ReplyDelayed("503")
         self.notices, self.actions = list(notices), actions
 
-    async def leave(
-        self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
-    ) -> None:
+    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
         self._refused = False
-        self.text = await self.shown_text(without)
+        self.text = await self.shown_text()
         self.notices, self.actions = list(notices), actions
 
-    async def shown_text(self, without: Sequence[str] = ()) -> str:
-        for notice in without:
-            self._shown = self._shown.removesuffix(notice)
+    async def shown_text(self) -> str:
+        for strings in LANGUAGES.values():
+            self._shown = self._shown.removesuffix(strings.interrupted)
         return self.text.strip() or self._shown
 
     async def delete(self) -> None:

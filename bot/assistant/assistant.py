@@ -26,7 +26,7 @@ from bot.errors import (
     ReplyDelayed,
     ReplyLost,
 )
-from bot.i18n.languages import LANGUAGES, Languages
+from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.storage.exchanges import History
 
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 # is given up. Attempts that ended in a crash count.
 MODEL_ATTEMPTS: Final = 2
 NOTICE_ATTEMPT: Final = 3
-INTERRUPTED: Final = [strings.interrupted for strings in LANGUAGES.values()]
 
 
 class Delivery(Enum):
@@ -243,7 +242,7 @@ class Assistant:
             answer.write(exchange.reply)
             return Outcome(attempt.state, attempt.pending_notices, stored=True)
         if answer.job.too_late or attempt.number > MODEL_ATTEMPTS:
-            answer.write(await answer.reply.shown_text(without=INTERRUPTED))
+            answer.write(await answer.reply.shown_text())
             strings = answer.strings
             notice = strings.too_late if answer.job.too_late else strings.interrupted_too_often
             return Outcome(State.FAILED, (notice,))
@@ -307,7 +306,7 @@ class Assistant:
         blocked = isinstance(why, ReplyBlocked)
         shown = ""
         with suppress(ReplyLost):  # The place may not have been found.
-            shown = await answer.reply.shown_text(without=INTERRUPTED)
+            shown = await answer.reply.shown_text()
         ending = answer.exchange  # What was shown of a stored reply may not be readable now.
         if shown or blocked:
             ending = with_reply(ending, shown, cut=bool(shown))
@@ -384,7 +383,7 @@ async def _leave(
 ) -> None:
     """Show *notices* under the shown text; log a refusal if it is not *why*, logged already."""
     try:
-        await answer.reply.leave(notices, actions, without=INTERRUPTED)
+        await answer.reply.leave(notices, actions)
     except (ReplyLost, ReplyBlocked) as error:
         if str(error) != str(why):
             _log_lost(answer.exchange, error)

@@ -49,16 +49,18 @@ class Reply(Protocol):
         Raises ReplyLost, ReplyBlocked or ReplyDelayed.
         """
 
-    async def leave(
-        self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
-    ) -> None:
-        """Keep the shown text: remove *without* from its end, then append *notices*.
+    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
+        """Show *notices* under the shown text, in place of one that it was interrupted.
 
-        If *notices* are refused too, only *actions* are shown.
+        If *notices* are refused too, shows only *actions* and raises ReplyBlocked. Also raises
+        ReplyLost or ReplyDelayed.
         """
 
-    async def shown_text(self, without: Sequence[str] = ()) -> str:
-        """Return the shown text without notices; raises ReplyLost or ReplyDelayed."""
+    async def shown_text(self) -> str:
+        """Return the shown text, without a notice that it was interrupted.
+
+        Raises ReplyLost or ReplyDelayed.
+        """
 
     async def delete(self) -> None:
         """Delete the shown messages; raises ReplyLost or ReplyDelayed."""

@@ -97,7 +97,7 @@ class Search:
     def __init__(self, pacer: Pacer, is_wanted: IsWanted, ranges: GuildRanges) -> None:
         self.ranges = ranges
         self.complete = True
-        self._pacer = pacer
+        self._call = partial(call, pacer=pacer, priority=Priority.EDIT)
         self._is_wanted = is_wanted
         self._limit = ConcurrencyLimit(MAX_LISTS)
         self._lists: list[Callable[[], Awaitable[None]]] = []
@@ -209,9 +209,6 @@ class Search:
             self._names_available = False
             return None
         return member
-
-    async def _call(self, request: Any) -> Any:
-        return await call(request, self._pacer, Priority.EDIT)
 
 
 def _may_have_missed(channel: Any, missed: MissedRange, known: set[int]) -> bool:

@@ -21,7 +21,7 @@ from bot.inbox.threads import Asked, in_place
 from bot.recovery.interactions import Forgotten, UnfinishedInteractions
 from bot.replies.buttons import actions_under
 from bot.replies.destination import Destination, lost_because
-from bot.replies.parts import OwnMessage, Part, adopted_parts
+from bot.replies.parts import Part, adopted_parts
 from bot.storage.exchanges import History
 from bot.transport.calls import (
     MESSAGES,
@@ -223,7 +223,7 @@ class Unfinished:
             return tuple(map(Part, question.parts))
         me_id = addressing.own_id(self._client)
         return adopted_parts(
-            [_own_message(message) for message in messages if message.author.id == me_id],
+            [_as_part(message) for message in messages if message.author.id == me_id],
             question_id=exchange.message_id,
             opens_thread=exchange.opens_thread,
             recorded=question.parts,
@@ -278,6 +278,6 @@ def _is_of_command(question: OpenQuestion) -> bool:
     return isinstance(question.exchange.origin, FromInteraction)
 
 
-def _own_message(message: discord.Message) -> OwnMessage:
-    reference = message.reference.message_id if message.reference is not None else None
-    return OwnMessage(message.id, message.content, reference, actions_under(message))
+def _as_part(message: discord.Message) -> tuple[Part, int | None]:
+    refers_to = message.reference.message_id if message.reference is not None else None
+    return Part(message.id, message.content, actions_under(message)), refers_to

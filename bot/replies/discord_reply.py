@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyActions, notices_for
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
+from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import Sentences
 from bot.markdown.syntax import SMALL_PRINT
 from bot.replies.destination import Destination
@@ -32,7 +33,7 @@ LAST_REQUEST_SECONDS: Final = 5.0  # for a request in flight when a reply is can
 
 
 class DiscordReply:
-    """A reply to one exchange, streamed into the messages of a place.
+    """A reply to one exchange, streamed into the messages of a place: the port `Reply`.
 
     *destination_context* yields the destination. It is entered when the reply begins, while the
     model thinks, and exited with the reply; entering it may raise ReplyLost or ReplyDelayed.
@@ -83,10 +84,7 @@ class DiscordReply:
         await self._resources.aclose()
 
     def write(self, delta: str) -> None:
-        """Add *delta* to the text; it is shown at the pace that the rate limits allow.
-
-        Raises ReplyLost or ReplyBlocked.
-        """
+        """Add *delta* to the text; it is shown at the pace that the rate limits allow."""
         if self._error is not None:
             raise self._error
         if self._text.write(delta):
@@ -102,10 +100,7 @@ class DiscordReply:
             self._streaming = asyncio.create_task(self._stream())
 
     async def finish(self, notices: Sequence[str] = (), actions: ReplyActions = NO_ACTIONS) -> None:
-        """Show the whole text now, with *notices* and *actions* under it.
-
-        Raises ReplyLost, ReplyBlocked or ReplyDelayed.
-        """
+        """Show the whole text now, with *notices* and *actions* under it."""
         messages = await self._end_streaming()
         destination, text = messages.destination, self._text
         text.finish()
@@ -129,14 +124,8 @@ class DiscordReply:
             texts = text.first_parts(max_posts, [self._strings.reply_too_long, *notices])
         await messages.show(texts, actions)
 
-    async def leave(
-        self, notices: Sequence[str], actions: ReplyActions, *, without: Sequence[str] = ()
-    ) -> None:
-        """Keep the shown text: remove *without* from its end, then append *notices*.
-
-        If *notices* are refused too, shows only *actions* and raises ReplyBlocked. Also raises
-        ReplyLost or ReplyDelayed.
-        """
+    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
+        """Show *notices* under the shown text, or only *actions* if they are refused, too."""
         self._error = None
         with suppress(ReplyLost, ReplyBlocked):
             await self._end_streaming()
@@ -145,7 +134,7 @@ class DiscordReply:
         if not kept and not notices:
             await messages.show_buttons(actions)
             return
-        texts = _last_texts(kept, notices, without, messages.destination.max_posts)
+        texts = _last_texts(kept, notices, messages.destination.max_posts)
         try:
             await messages.show(texts, actions, kept=kept[:-1])
         except ReplyBlocked:
@@ -155,16 +144,14 @@ class DiscordReply:
             await messages.show_buttons(actions)
             raise
 
-    async def shown_text(self, without: Sequence[str] = ()) -> str:
-        """Return the shown text without the notices *without*, each part on lines of its own.
-
-        Raises ReplyLost or ReplyDelayed.
-        """
+    async def shown_text(self) -> str:
+        """Return the shown text, each part on lines of its own."""
         messages = await asyncio.shield(self._opening)
-        return _without("\n".join(part.text for part in messages.parts if part.text), without)
+        text = "\n".join(part.text for part in messages.parts if part.text)
+        return _without_interruption(text)
 
     async def delete(self) -> None:
-        """Delete all messages of the reply; raises ReplyLost or ReplyDelayed."""
+        """Delete all messages of the reply."""
         messages = await self._end_streaming()
         await messages.delete_from(0)
 
@@ -204,7 +191,6 @@ class DiscordReply:
             await asyncio.sleep(TYPING_REFRESH_SECONDS)
 
     async def _stream(self) -> None:
-        """Show the text as it grows, until the reply ends."""
         try:
             messages = await asyncio.shield(self._opening)
             channel_id = messages.destination.channel.id
@@ -249,7 +235,7 @@ class DiscordReply:
 
 
 def _last_texts(
-    kept: Sequence[Part], notices: Sequence[str], without: Sequence[str], max_posts: int | None
+    kept: Sequence[Part], notices: Sequence[str], max_posts: int | None
 ) -> Sequence[str | None]:
     """Return the texts that replace the last of the *kept* parts, so that *notices* are under it.
 
@@ -257,14 +243,14 @@ def _last_texts(
     """
     if kept and kept[-1].text is None:
         return [None]
-    last = _without(kept[-1].text or "", without) if kept else ""
+    last = _without_interruption(kept[-1].text or "") if kept else ""
     texts = with_notices([last] if last else [], notices)
     if max_posts is None or len(texts) <= max_posts - len(kept[:-1]):
         return texts
     return [cut_for(last, notices)]
 
 
-def _without(text: str, notices: Sequence[str]) -> str:
-    for notice in notices:
-        text = text.removesuffix(notice).removesuffix(f"\n{SMALL_PRINT}")
+def _without_interruption(text: str) -> str:
+    for strings in LANGUAGES.values():
+        text = text.removesuffix(strings.interrupted).removesuffix(f"\n{SMALL_PRINT}")
     return text.strip()

@@ -21,33 +21,24 @@ class Part:
     is_current: bool = False
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class OwnMessage:
-    """A message that the bot posted in a place. *refers_to* is the message that it replies to."""
-
-    message_id: int
-    text: str
-    refers_to: int | None
-    actions: ReplyActions | None = None
-
-
 def adopted_parts(
-    messages: Iterable[OwnMessage],
+    messages: Iterable[tuple[Part, int | None]],
     *,
     question_id: int,
     opens_thread: bool,
     recorded: Collection[int],
 ) -> tuple[Part, ...]:
-    """Return those of *messages* that are parts of the answer to *question_id*, in order.
+    """Return those of the bot's *messages* that are parts of the answer to *question_id*, in order.
 
+    Each comes with the message that it refers to, that is, replies to, or None.
     The first part refers to the question, or to nothing in a thread that the question opens; each
     later part refers to the part before it. The parts whose ids are *recorded* belong to the answer
     whatever they refer to. One more may exist if the bot crashed before it recorded a new part.
     """
     parts: list[Part] = []
     first_refers_to = None if opens_thread else question_id
-    for message in sorted(messages, key=lambda message: message.message_id):
+    for part, refers_to in sorted(messages, key=lambda message: message[0].message_id):
         expected = parts[-1].message_id if parts else first_refers_to
-        if message.message_id in recorded or message.refers_to == expected:
-            parts.append(Part(message.message_id, message.text, message.actions))
+        if part.message_id in recorded or refers_to == expected:
+            parts.append(part)
     return tuple(parts)

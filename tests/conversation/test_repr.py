@@ -11,11 +11,11 @@ from bot.inbox.questions import Question
 from bot.inbox.recent_edits import Version
 from bot.llm.api_config import ApiConfig
 from bot.llm.stream_decoder import Chunk
-from bot.replies.parts import OwnMessage, Part
+from bot.replies.parts import Part
 from bot.replies.plan import PlannedPart
 
 CARRIERS = [
-    *(Answer, ApiConfig, Attempt, Chunk, Exchange, Files, Generation, OpenQuestion, OwnMessage),
+    *(Answer, ApiConfig, Attempt, Chunk, Exchange, Files, Generation, OpenQuestion),
     *(Part, PlannedPart, Prompt, Question, ReplyContext, Turn, Version),
 ]
 

@@ -4,15 +4,14 @@ import random
 
 import pytest
 
-from bot.replies.parts import OwnMessage, Part, adopted_parts
+from bot.replies.parts import Part, adopted_parts
 
 QUESTION = 100
 
 
-def chain(*ids: int, first: int | None = QUESTION) -> list[OwnMessage]:
+def chain(*ids: int, first: int | None = QUESTION) -> list[tuple[Part, int | None]]:
     return [
-        OwnMessage(one, f"text {one}", before)
-        for one, before in zip(ids, (first, *ids), strict=False)
+        (Part(one, f"text {one}"), before) for one, before in zip(ids, (first, *ids), strict=False)
     ]
 
 
@@ -25,7 +24,7 @@ def test_every_part_refers_to_the_one_before(opens_thread: bool, first: int | No
     seen = [
         *chain(111, 113, 115, first=first),
         *chain(112, 114, first=99),
-        OwnMessage(116, "x", 113),
+        (Part(116, "x"), 113),
     ]
     random.Random(1).shuffle(seen)
     parts = adopted_parts(seen, question_id=QUESTION, opens_thread=opens_thread, recorded=())
@@ -35,19 +34,19 @@ def test_every_part_refers_to_the_one_before(opens_thread: bool, first: int | No
 
 def test_a_recorded_part_needs_no_reference() -> None:
     """Where history may not be read, an answer is no reply."""
-    seen = [OwnMessage(111, "a", None), OwnMessage(112, "b", 111), OwnMessage(113, "c", None)]
+    seen = [(Part(111, "a"), None), (Part(112, "b"), 111), (Part(113, "c"), None)]
     parts = adopted_parts(seen, question_id=QUESTION, opens_thread=False, recorded={111})
     assert ids(parts) == [111, 112]
 
 
 def test_answers_to_others_are_not_adopted() -> None:
-    seen = [OwnMessage(111, "a", None), *chain(112, 113, first=50)]
+    seen = [(Part(111, "a"), None), *chain(112, 113, first=50)]
     assert adopted_parts(seen, question_id=QUESTION, opens_thread=False, recorded=()) == ()
     in_thread = adopted_parts(chain(112), question_id=QUESTION, opens_thread=True, recorded=())
     assert in_thread == ()
 
 
 def test_of_two_first_parts_only_one_is_adopted() -> None:
-    seen = [OwnMessage(111, "a", None), OwnMessage(112, "b", None)]
+    seen = [(Part(111, "a"), None), (Part(112, "b"), None)]
     parts = adopted_parts(seen, question_id=QUESTION, opens_thread=True, recorded=())
     assert ids(parts) == [111]
