@@ -263,7 +263,6 @@ def _at_keyboard() -> bool:
 
 
 def _question(words: Sequence[str]) -> str:
-    """Return *words*, followed by the piped input; raises QuestionRefused."""
     parts = [_decoded(os.fsencode(" ".join(words)), "The question").strip(), _piped()]
     question = "\n\n".join(filter(None, parts))
     if not question:
@@ -275,7 +274,6 @@ def _question(words: Sequence[str]) -> str:
 
 
 def _piped() -> str:
-    """Return the text on standard input, "" at a keyboard; raises QuestionRefused."""
     if sys.stdin is None or _at_keyboard():
         return ""
     data = sys.stdin.buffer.read(MAX_PIPED_BYTES + 1)
@@ -289,7 +287,6 @@ def _piped() -> str:
 
 
 def _decoded(data: bytes, name: str) -> str:
-    """Return *data* as text; raises QuestionRefused with its *name*."""
     text = decode(data)
     if text is None and b"\0" not in data:
         with suppress(UnicodeDecodeError):
@@ -328,7 +325,6 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
 
 
 def _loop(runner: asyncio.Runner, conversation: Chat) -> None:
-    """Respond to each text that is entered, until /quit or the end of the input."""
     while True:
         try:
             text = scrubbed(read_text(PROMPT)).strip()

@@ -25,10 +25,7 @@ class Effective:
 
 
 class Overrides:
-    """Knows the defaults, and what was set in each place.
-
-    Every method raises HistoryFailed.
-    """
+    """Knows the defaults, and what was set in each place. Every method raises HistoryFailed."""
 
     def __init__(
         self,

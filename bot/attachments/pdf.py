@@ -67,7 +67,6 @@ class PdfReader:
                 return Pdf("", 0, End.STOPPED)
 
     async def _worker_output(self, data: bytes) -> bytes:
-        """Return the output of a worker, as far as it gets in time."""
         output = bytearray()
         limits = (MAX_PAGES, self._max_characters, WORKER_BYTES, WORKER_SECONDS)
         process = await asyncio.create_subprocess_exec(

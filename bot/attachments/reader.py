@@ -186,7 +186,6 @@ class Attachments:
         raise _NotRead(lambda text: text.file_not_text)
 
     async def _pdf_text(self, data: bytes) -> _FileText:
-        """Read the text of a PDF; raises _NotRead."""
         if not self.reads_pdfs:
             raise _NotRead(lambda text: text.pdfs_off)
         if len(data) > self._max_bytes:
@@ -198,7 +197,6 @@ class Attachments:
         return _FileText(_clean(pdf.text), len(pdf.text) <= MAX_CHARACTERS, pages)
 
     async def _image(self, attachment: discord.Attachment) -> Image:
-        """Fetch an image; raises _NotRead."""
         self._check(attachment)
         data = await self._fetch(attachment, max_image_bytes=self._max_bytes)
         content_type = self._image_type(data)

@@ -87,10 +87,7 @@ def modal_id(kind: str, *ids: int) -> str:
 
 
 def parse_modal_id(data: Any) -> tuple[str, tuple[int, ...]]:
-    """Return the kind of a submitted modal and the ids that it is about.
-
-    Both are empty if the id is not one of `modal_id`.
-    """
+    """Return the kind and the ids of a submitted modal, both empty if it is not one of ours."""
     custom_id = data.get("custom_id") if isinstance(data, dict) else None
     if not isinstance(custom_id, str):
         return "", ()

@@ -107,7 +107,6 @@ async def _check(name: str, models: ModelCatalog) -> None:
 
 
 async def _choices(interaction: discord.Interaction, models: ModelCatalog, typed: str) -> Choices:
-    """Return the models that a manager can choose by what is *typed*."""
     if not is_manager(interaction):
         return []
     if not models.given:

@@ -46,10 +46,7 @@ class Question:
 
 
 class Questions:
-    """Reads messages as questions to the bot.
-
-    *message_content*: whether the bot can read messages that do not mention it.
-    """
+    """Reads messages as questions. *message_content*: it can also read those without a mention."""
 
     def __init__(
         self,

@@ -79,7 +79,6 @@ class ReplyChain:
         return None
 
     async def _climb_again(self, exchange: Exchange, found: list[str]) -> Exchange | None:
-        """Do the same for a question whose message has to be fetched first."""
         if exchange.quoted_id is None or isinstance(exchange.origin, FromInteraction):
             return None
         place = exchange.conversation

@@ -38,10 +38,7 @@ class Unsaved:
         return is_new
 
     async def reject(self, exchange: Exchange) -> bool:
-        """Record a question that is ignored, so that backfill does not find it.
-
-        False if it came before.
-        """
+        """Record an ignored question, so that backfill skips it; False if it came before."""
         try:
             return await self._history.reject(exchange)
         except HistoryFailed as error:

@@ -127,10 +127,7 @@ TAG: Final = re.compile(r"</?[A-Za-z!][^>]*>")
 
 
 class Redactor:
-    """Keeps the API key and what people wrote out of error messages.
-
-    *api_key* is "" if there is none.
-    """
+    """Keeps the API key, "" if there is none, and what people wrote out of error messages."""
 
     def __init__(self, api_key: str, prompt: Prompt) -> None:
         self._api_key = api_key

@@ -195,7 +195,6 @@ class Completion:
         return chunk.text
 
     def _think(self) -> None:
-        """Note that the model is thinking, unless it has begun to answer."""
         if self._thinks_since is None and self._speaks_since is None:
             self._thinks_since = self._deadlines.now()
 

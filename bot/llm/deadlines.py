@@ -40,7 +40,6 @@ class Deadlines:
             self._alarm = None
 
     def _watch(self) -> None:
-        """Set the timer to fire by the next deadline."""
         if self._alarm is None or self.next_at < self._alarm.when():
             self.cancel_timer()
             self._alarm = asyncio.get_running_loop().call_at(self.next_at, self._ring)

@@ -9,10 +9,7 @@ class Begin(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """More of the answer's text.
-
-    If it *replaces* the earlier deltas, these turned out to be reasoning.
-    """
+    """More of the answer's text. If it *replaces* the earlier deltas, these were reasoning."""
 
     text: str
     replaces: bool = False

@@ -140,7 +140,6 @@ class ReasoningFilter:
         self._skipped = " \t\r\n"
 
     def _may_begin(self) -> bool:
-        """Whether reasoning may begin here."""
         if self._fence:
             return False
         if not self._line.strip():  # With an indent of four it is code.

@@ -105,7 +105,6 @@ class Unfinished:
         return Delivery.FINISHED
 
     async def _refuse(self, exchange: Exchange, message: Asked, notice: str) -> Delivery:
-        """Show *notice* in the channel of the question."""
         exchange = replace(exchange, place_id=exchange.conversation.channel_id)
         await self._history.set_place(exchange.message_id, exchange.place_id)
         reply = self._replies.at(exchange, in_place(message))

@@ -67,7 +67,6 @@ def next_change(parts: Sequence[Part], plan: Sequence[PlannedPart]) -> int | Non
 
 
 def _kept(part: Part) -> PlannedPart:
-    """Return the plan for a part that keeps its text and loses its buttons."""
     return PlannedPart(None, NO_ACTIONS if part.actions else None)
 
 

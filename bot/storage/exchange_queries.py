@@ -79,7 +79,6 @@ class ExchangeQueries(Store):
             page_is_full = len(rows) == PAGE_ROWS
 
     async def _resets_of(self, conversation: Conversation) -> dict[int | None, int]:
-        """Return the last forgotten message id of the channel and of its parent."""
         return {
             channel_id: before_id - 1
             for channel_id, before_id in await self._database.fetch(

@@ -60,10 +60,7 @@ class History(ExchangeQueries):
         self._database.stop_waiting()
 
     async def receive(self, exchange: Exchange) -> bool:
-        """Store a question before anything else is done with it.
-
-        Returns False if it was received before, or was asked before the last reset of its channel.
-        """
+        """Store a question; False if it came before, or was asked before a reset of its channel."""
         return await self._insert(exchange, State.RECEIVED)
 
     async def reject(self, exchange: Exchange) -> bool:

@@ -74,10 +74,7 @@ class Retention:
             await asyncio.sleep(HOUR_SECONDS)
 
     async def prune(self) -> None:
-        """Forget what is older than the retention period, and delete ids that are old enough.
-
-        Raises HistoryFailed.
-        """
+        """Forget what is past the retention period, and delete old ids; raises HistoryFailed."""
         if self._retention_seconds:
             oldest = self._now() - self._retention_seconds
             await self._erasure.forget_before(snowflake_at(oldest))

@@ -1,7 +1,4 @@
-"""A rate limiter for all REST calls, with priorities, and the pace of edits in each channel.
-
-Decision 007 has the reasons.
-"""
+"""Limit all REST calls, by priority, and pace the edits in each channel: decision 007."""
 
 import asyncio
 import heapq

@@ -133,7 +133,6 @@ class ReconnectLoop:
             await asyncio.sleep(await self._pause_seconds(disconnect, self._time() - begun))
 
     async def _listen(self) -> Disconnect:
-        """Connect and process events until the connection ends."""
         client = self._client
         session = {} if self._session is None else self._session.arguments()
         try:
