@@ -542,7 +542,7 @@ async def test_ask_continues_in_same_messages_after_a_kill(own_stage: Stage, uni
     stage = own_stage
     place, person = await stage.channel(), await stage.person()
     text = "All is well in the harbour tonight. " * 100
-    slow = Script(text=text, chunk_size=12, chunks_per_second=100.0)
+    slow = Script(text=text, chunk_size=12, stall_after_chunks=1, stall_seconds=40.0)
     await stage.model.reply_when(unique, slow, times=2)
     await stage.model.reply_when(unique, Script(text=text))
     async with stage.bot() as bot:

@@ -15,7 +15,7 @@ from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Message, Stage
 
 Point = Callable[[Stage, str], Awaitable[Message]]
 HELD_SECONDS: Final = 0.6  # A held request arrives before a new process has connected.
-THINKING_SECONDS: Final = 2.0  # longer than killing the bot takes
+THINKING_SECONDS: Final = 30.0  # longer than killing the bot takes on a busy machine
 SENTENCE: Final = "All is well in the harbour tonight. "
 TEXT: Final = SENTENCE * 80  # two parts
 SLOW: Final = 400  # pieces of text a second

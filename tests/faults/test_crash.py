@@ -236,7 +236,10 @@ async def test_01_bot_abandons_answer_in_thread_without_permission(
 ) -> None:
     """The log names the missing permission, once."""
     stage = own_stage
-    await stage.model.reply_when(unique, Script(text=TEXT, chunk_size=12, chunks_per_second=100))
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100)
+    held = replace(script, stall_after_chunks=1, stall_seconds=40)
+    await stage.model.reply_when(unique, held, times=1)
+    await stage.model.reply_when(unique, script)
     async with stage.bot() as bot:
         question = await stage.ask(unique)
         begun = await stage.first_words_on(question)

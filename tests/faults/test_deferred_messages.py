@@ -81,7 +81,7 @@ async def test_answer_waits_while_follow_ups_fill_the_loading_message(
 ) -> None:
     """The bot stops posting, and shows the stored reply once Discord behaves as documented."""
     stage = own_stage
-    script = Script(chunks=(LONG[:500], LONG[500:]), chunks_per_second=1.0)
+    script = Script(chunks=(LONG[:500], LONG[500:]), stall_after_chunks=1, stall_seconds=40.0)
     await stage.model.reply_when(unique, script)
     async with stage.bot():
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
@@ -89,6 +89,7 @@ async def test_answer_waits_while_follow_ups_fill_the_loading_message(
         before = (await stage.discord.requests())[-1]["seq"]
         spec: dict[str, Any] = {"status": 200, "body": first, "count": None}
         await stage.discord.fault("answer", method="POST", path=f"{HOOK}[^/]+/[^/]+$", **spec)
+        await stage.model.resume()
         await stage.logged(f"Defer answer {interaction}")
         posted = await stage.discord.requests(after=before, method="POST")
         assert len(posted) < PARTS

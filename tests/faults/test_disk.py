@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +39,11 @@ async def answered_beside_memory(stage: Stage, question: Message) -> str:
 
 
 async def begun(stage: Stage, word: str) -> Message:
-    """Return a question whose answer has begun, so that the WAL has grown."""
-    await stage.model.reply_when(word, Script(text=TEXT, chunk_size=12, chunks_per_second=150))
+    """Return a question whose answer has begun, so that the WAL has grown; the model stalls."""
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=150)
+    held = replace(script, stall_after_chunks=1, stall_seconds=40)
+    await stage.model.reply_when(word, held, times=1)
+    await stage.model.reply_when(word, script)
     question = await stage.ask(word)
     await stage.first_words_on(question)
     return question
@@ -85,6 +89,7 @@ async def test_06_answer_is_complete_if_writes_fail_during_it(
             await stage.asked(f"Let it be long. {number}.")
         question = await begun(stage, unique)
         with writes_fail(stage, bot):
+            await stage.model.resume()
             text = await stage.text_on(question)
         assert text.replace("\n", " ") == TEXT.strip() + NOT_SAVED.replace("\n", " ")
         await check_invariants(stage, await stage.asked(f"after {unique[::-1]}"))
@@ -303,6 +308,7 @@ async def test_07_questions_wait_while_the_database_is_locked(
     async def play(word: str, seconds: float) -> list[Message]:
         in_mid_answer = await begun(stage, f"{word} long")
         async with locked(stage.folder / "bot.db"):
+            await stage.model.resume()
             asked = [await stage.ask(f"{word} {name}") for name in ("one", "two")]
             await asyncio.sleep(seconds)
         return [in_mid_answer, *asked]
@@ -410,6 +416,7 @@ async def test_07_stop_does_not_wait_for_a_database_lock(own_stage: Stage, uniqu
     stage = own_stage
     async with stage.bot(SHUTDOWN_GRACE="1") as bot:
         channel = (await begun(stage, f"{unique} long"))["channel_id"]
+        await stage.model.resume()
         await stage.asked(f"{unique} before", channel=channel)
         async with locked(stage.folder / "bot.db"):
             questions = [await stage.ask(f"{unique} {n}", channel=channel) for n in range(3)]

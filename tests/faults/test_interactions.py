@@ -170,13 +170,20 @@ async def test_answer_unarchives_its_thread_if_permitted(
 ) -> None:
     """As for a message; without the permission, the log says that it is missing."""
     stage = own_stage
-    script = Script(text=LONG, chunk_size=40, chunks_per_second=20.0)
-    await stage.model.reply_when(unique, script, times=1)
+    held = Script(
+        text=LONG,
+        chunk_size=40,
+        chunks_per_second=20.0,
+        stall_after_chunks=1,
+        stall_seconds=40.0,
+    )
+    await stage.model.reply_when(unique, held, times=1)
     thread = await stage.discord.start_thread(await stage.channel(), "Jun", unique)
     async with stage.bot():
         interaction = await ask(stage, str(thread["id"]), "Jun", unique, private=False)
         before = await begun(stage, interaction, "All is well")
         await stage.discord.edit_channel(str(thread["id"]), archived=True, locked=locked)
+        await stage.model.resume()
         if locked:
             await stage.logged(f"Cannot show answer {interaction}")
             await over(stage, interaction, "failed")
