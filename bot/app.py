@@ -87,7 +87,7 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
             if running.done():
                 running.result()
             else:
-                log.info("Stopping")
+                log.info("Stop the bot: a signal asks for it")
                 await connected.client.drain(settings.shutdown_grace)
                 running.cancel()
                 await asyncio.wait({running})

@@ -90,7 +90,7 @@ class ChatClient(discord.Client):
 
     async def on_ready(self) -> None:
         """Begin to catch up."""
-        log.info("Connected as %s; servers: %d", self.user, len(self.guilds))
+        log.info("Connected as %s; guilds: %d", self.user, len(self.guilds))
         for guild in self.guilds:
             self._services.edits.mark_guild_restored(guild.id)
         self._services.catch_up.start_all()
@@ -148,7 +148,7 @@ class ChatClient(discord.Client):
             last_seen_id = earlier(self._services.watermark.position, MARGIN_SECONDS)
             await self._services.guilds.mark_unavailable(guild.id, last_seen_id)
         except HistoryFailed as error:
-            log.warning("Cannot record server %d as unavailable: %s", guild.id, error)
+            log.warning("Cannot record guild %d as unavailable: %s", guild.id, error)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Forget the conversations of a guild that the bot left."""
@@ -156,7 +156,7 @@ class ChatClient(discord.Client):
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
         """Log an unexpected error of a handler, without the arguments: people wrote them."""
-        log.error("Handling %s failed", event_method, exc_info=True)  # noqa: LOG014  # discord.py calls this in its handler
+        log.error("Cannot handle event %s", event_method, exc_info=True)  # noqa: LOG014  # discord.py calls this in its handler
 
     async def drain(self, grace_seconds: float) -> None:
         """Begin no new answers, finish those that fit into the grace period, store the others.

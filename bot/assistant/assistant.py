@@ -235,7 +235,9 @@ class Assistant:
             return None
         answer.exchange = exchange
         if attempt.number > NOTICE_ATTEMPT:
-            log.warning("Give up question %d: each attempt ended the program", exchange.message_id)
+            log.warning(
+                "Give up question %d: every attempt crashed the process", exchange.message_id
+            )
             await self._history.end_without_reply(exchange)
             return None
         if attempt.pending_notices is not None:
@@ -342,7 +344,7 @@ class Assistant:
         await self._recorder.shown(exchange)
         usage, first = generation.usage, generation.first_token_seconds
         log.info(
-            "Ended question %d by %d in %d: %s, first words %s, whole %.2f s, "
+            "Ended question %d by person %d in place %d: %s, first words %s, whole %.2f s, "
             "%d exchanges in the prompt, %s, %s",
             exchange.message_id,
             exchange.author_id,
@@ -397,4 +399,6 @@ def _actions(answer: Answer, state: State, ending: Exchange, *, is_stored: bool)
 
 
 def _log_lost(exchange: Exchange, error: ReplyLost | ReplyBlocked) -> None:
-    log.warning("Cannot show answer %d in %d: %s", exchange.message_id, exchange.place_id, error)
+    log.warning(
+        "Cannot show answer %d in place %d: %s", exchange.message_id, exchange.place_id, error
+    )

@@ -342,7 +342,9 @@ class Generator:
                     if isinstance(event, Delta):
                         if generation.first_token_seconds is None:
                             generation.first_token_seconds = answer.seconds()
-                            log.debug("First token of %d", answer.exchange.message_id)
+                            log.debug(
+                                "Received first token of answer %d", answer.exchange.message_id
+                            )
                         if event.replaces:
                             continuation = Continuation(answer.rewind())
                         if text := continuation.write(event.text):
@@ -366,7 +368,8 @@ def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> P
         raise ModelContextExceeded("the reply to be continued does not fit")
     left_out = len(request.history) - prompt.exchanges
     log.debug(
-        "Prompt of %d: %d of %d tokens; taken %d exchanges of %d tokens, left out %d of %d",
+        "Built prompt of question %d: %d of %d tokens; taken %d exchanges of %d tokens, "
+        "left out %d of %d",
         request.attempts.question_id,
         prompt.tokens,
         token_budget,

@@ -65,7 +65,7 @@ class Channels:
         try:
             return await self._places.parent_of(message.channel.id)
         except HistoryFailed as error:
-            log.warning("Cannot read the channel above %d: %s", message.channel.id, error)
+            log.warning("Cannot read the channel above thread %d: %s", message.channel.id, error)
             return None
 
     async def is_own_thread(self, message: discord.Message) -> bool:

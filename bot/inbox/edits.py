@@ -89,7 +89,7 @@ class Edits:
             if await self._history.was_received(message.id):
                 return False
         except HistoryFailed as error:
-            log.warning("Cannot read whether %d is a question: %s", message.id, error)
+            log.warning("Cannot read whether message %d is a question: %s", message.id, error)
             return False
         age_seconds = message.edited_at.timestamp() - seconds_of(message.id)
         return age_seconds <= ASKING_EDIT_SECONDS
@@ -223,4 +223,4 @@ class Edits:
         places = await self._history.places.in_guild(guild_id)
         await self._memory.forget_places([*places])
         await self._history.erasure.forget_guild(guild_id)
-        log.info("Left server %d: forgot what was asked there", guild_id)
+        log.info("Left guild %d: forgot what was asked there", guild_id)

@@ -132,7 +132,9 @@ class Interactions:
             async with asyncio.timeout(CALL_SECONDS):
                 begun = await interaction.response.defer(ephemeral=private, thinking=True)
         except (*FAILURES, *GARBLED) as error:
-            log.info("Cannot tell if %d was deferred: %s", interaction.id, type(error).__name__)
+            log.info(
+                "Cannot tell if command %d was deferred: %s", interaction.id, type(error).__name__
+            )
         except discord.HTTPException as error:
             if error.code != ACKNOWLEDGED:
                 raise ReplyLost(f"code {error.code}") from error

@@ -167,7 +167,7 @@ class Questions:
         try:
             first = await self._history.places.claim_first_hint(message.channel.id)
         except HistoryFailed as error:
-            log.warning("Cannot read whether %d got a hint: %s", message.channel.id, error)
+            log.warning("Cannot read whether thread %d got a hint: %s", message.channel.id, error)
             return None
         return strings.hint_needs_mention if first else None
 

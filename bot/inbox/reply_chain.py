@@ -47,9 +47,9 @@ class ReplyChain:
             async with asyncio.timeout(CHAIN_SECONDS):
                 answer = await climb(found)
         except TimeoutError:
-            log.info("Timed out fetching the reply chain of %d", question_id)
+            log.info("Timed out fetching the reply chain of question %d", question_id)
         except HistoryFailed as error:
-            log.warning("Cannot read the reply chain of %d: %s", question_id, error)
+            log.warning("Cannot read the reply chain of question %d: %s", question_id, error)
         return ReplyContext(tuple(reversed(found[1:])), answer)
 
     async def _climb(

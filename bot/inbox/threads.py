@@ -67,7 +67,7 @@ async def open_thread(message: Asked, name: str, pacer: Pacer) -> discord.Thread
         async with asyncio.timeout(THREAD_SECONDS):
             return await call(lambda: _thread_from(message, name), pacer, Priority.RESPONSE)
     except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
-        log.info("Cannot create a thread from %d: %s", message.id, type(error).__name__)
+        log.info("Cannot create a thread from question %d: %s", message.id, type(error).__name__)
         return None
 
 

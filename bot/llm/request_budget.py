@@ -31,14 +31,20 @@ def note_request(question_id: int, prompt: Prompt) -> None:
         return
     roles = Counter(turn.role.value for turn in prompt.turns)
     counts = ", ".join(f"{role} {count}" for role, count in roles.items())
-    images = f"; pictures {prompt.images}" if prompt.images else ""
-    log.debug("Request of %d: %d messages: %s%s", question_id, len(prompt.turns), counts, images)
+    images = f"; images {prompt.images}" if prompt.images else ""
+    log.debug(
+        "Send request of question %d: %d messages: %s%s",
+        question_id,
+        len(prompt.turns),
+        counts,
+        images,
+    )
 
 
 def note_end(question_id: int, finish_reason: str, characters: int) -> None:
     """Log that the answer is whole, and its length."""
     reason = finish_reason if _REASON.fullmatch(finish_reason) else "a reason of its own"
-    log.debug("Request of %d ended: %s, %d characters", question_id, reason, characters)
+    log.debug("Ended request of question %d: %s, %d characters", question_id, reason, characters)
 
 
 @contextmanager
@@ -47,8 +53,13 @@ def failure_noted(question_id: int) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        log.debug("Request of %d failed: %s %s", question_id, type(error).__name__, error)
+        log.debug(
+            "Cannot complete request of question %d: %s %s",
+            question_id,
+            type(error).__name__,
+            error,
+        )
         raise
     except BaseException:
-        log.debug("Request of %d left before its end", question_id)
+        log.debug("Closed request of question %d before its end", question_id)
         raise

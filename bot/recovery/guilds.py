@@ -75,7 +75,7 @@ class Guilds:
             try:
                 await self._record()
             except HistoryFailed as error:
-                log.warning("Cannot record %d servers: %s", len(self._to_record), error)
+                log.warning("Cannot record %d guilds: %s", len(self._to_record), error)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._noted.set()
 

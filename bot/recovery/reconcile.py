@@ -112,7 +112,9 @@ class Reconciliation:
                 try:
                     await self._check_threads(channel, threads[channel_id])
                 except (discord.DiscordException, DiscordUnavailable) as error:
-                    log.info("Cannot list threads of %d: %s", channel_id, type(error).__name__)
+                    log.info(
+                        "Cannot list threads of channel %d: %s", channel_id, type(error).__name__
+                    )
                     if isinstance(error, DiscordUnavailable):
                         return
 

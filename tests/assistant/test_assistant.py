@@ -154,10 +154,10 @@ async def test_the_log_counts_the_exchanges_in_the_prompt(
     for number, question in enumerate(("first secret", "second secret", "third secret"), start=1):
         model.enqueue("a secret reply of some length, which is not short")
         await stage.ask(an_exchange(number, question))
-    assert [one for one in caplog.messages if one.startswith("First token of ")] == [
-        f"First token of {number}" for number in (1, 2, 3)
-    ]
-    said = [one for one in caplog.messages if one.startswith("Prompt of ")]
+    assert [
+        one for one in caplog.messages if one.startswith("Received first token of answer ")
+    ] == [f"Received first token of answer {number}" for number in (1, 2, 3)]
+    said = [one for one in caplog.messages if one.startswith("Built prompt of question ")]
     numbers = [[int(one) for one in re.findall(r"\d+", line)] for line in said]
     assert [(one[0], one[2], one[3], one[5]) for one in numbers] == [
         (1, 40, 0, 0),
@@ -466,7 +466,7 @@ async def test_the_shown_text_is_stored_if_the_place_is_gone(
     assert reply.left
     assert states(path) == {1: "failed"}
     assert await remembered(history) == ([("Why?", shown, True)] if shown else [])
-    assert "Cannot show answer 1 in 1: it is gone" in caplog.messages
+    assert "Cannot show answer 1 in place 1: it is gone" in caplog.messages
     assert (await stage.ask(an_exchange(2))).text == "Very well.", "others are unaffected"
 
 
@@ -544,7 +544,7 @@ async def test_a_full_queue_in_a_deleted_place_is_logged(
     await history.receive(an_exchange(1))
     reply = DoubleReply(lost=ReplyLost("it is gone"))
     assert await assistant.refuse(an_exchange(1), reply, State.FAILED, "No.") is Delivery.FINISHED
-    assert "Cannot show answer 1 in 1: it is gone" in caplog.text
+    assert "Cannot show answer 1 in place 1: it is gone" in caplog.text
     assert await history.open_questions() == [], "it is not tried again"
 
 
@@ -1125,7 +1125,7 @@ async def test_the_log_names_author_place_duration_and_usage(
         await stage.ask(an_exchange(1, "SECRETQUESTION", author="Mina (@mina)"), Slow())
     assert caplog.messages == [
         (
-            "Ended question 1 by 99 in 1: answered, first words 0.25 s, whole 3.25 s, "
+            "Ended question 1 by person 99 in place 1: answered, first words 0.25 s, whole 3.25 s, "
             "0 exchanges in the prompt, 31 + 2 tokens, double"
         )
     ]

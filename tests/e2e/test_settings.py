@@ -111,7 +111,8 @@ async def test_log_line_of_an_answer_has_times_and_token_counts(
     ]
     mina = custom.stage.discord.user_id("Mina")
     assert re.fullmatch(
-        rf"Ended question \d+ by {mina} in {question['id']}: answered, first words \d+\.\d\d s, "
-        r"whole \d+\.\d\d s, 0 exchanges in the prompt, \d+ \+ \d+ tokens, harbour-1",
+        rf"Ended question \d+ by person {mina} in place {question['id']}: answered, "
+        r"first words \d+\.\d\d s, whole \d+\.\d\d s, 0 exchanges in the prompt, "
+        r"\d+ \+ \d+ tokens, harbour-1",
         line,
     )

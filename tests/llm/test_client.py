@@ -874,24 +874,28 @@ async def test_the_log_follows_a_request_by_its_question(
     """In names and numbers: not a word of what was asked or answered."""
     busy = Script(status=429, body=error_body(), headers={"Retry-After": "0.1"})
     await server.reply(busy, "It is not green.")
-    request = f"Request of {QUESTION_ID}: 2 messages: system 1, user 1"
+    request = f"Send request of question {QUESTION_ID}: 2 messages: system 1, user 1"
     why = "ModelBusy 429 x It is so."
     assert await logged(model, caplog) == [
         request,
-        f"Request of {QUESTION_ID} failed: {why}",
+        f"Cannot complete request of question {QUESTION_ID}: {why}",
         f"Retry question {QUESTION_ID} in 0.1 s: {why}",
         request,
-        f"Request of {QUESTION_ID} ended: stop, 16 characters",
+        f"Ended request of question {QUESTION_ID}: stop, 16 characters",
     ]
 
 
 @pytest.mark.parametrize(
-    ("script", "end"),
+    ("script", "how", "end"),
     [
-        (Script(text="cut", finish_reason=None), "failed: ModelCut finish_reason: None"),
-        (Script(text="cut", finish_reason="length"), "failed: OutputTruncated "),
-        (Script(text="said", finish_reason="eos"), "ended: eos, 4 characters"),
-        (Script(text="said", finish_reason="SECRET\nwords"), "ended: a reason of its own, 4 char"),
+        (Script(text="cut", finish_reason=None), "Cannot complete", "ModelCut finish_reason: None"),
+        (Script(text="cut", finish_reason="length"), "Cannot complete", "OutputTruncated "),
+        (Script(text="said", finish_reason="eos"), "Ended", "eos, 4 characters"),
+        (
+            Script(text="said", finish_reason="SECRET\nwords"),
+            "Ended",
+            "a reason of its own, 4 char",
+        ),
     ],
 )
 async def test_the_log_says_how_a_stream_ended(
@@ -899,10 +903,12 @@ async def test_the_log_says_how_a_stream_ended(
     model: ChatCompletions,
     caplog: pytest.LogCaptureFixture,
     script: Script,
+    how: str,
     end: str,
 ) -> None:
     await server.reply(script)
-    assert (await logged(model, caplog))[-1].startswith(f"Request of {QUESTION_ID} {end}")
+    line = f"{how} request of question {QUESTION_ID}: {end}"
+    assert (await logged(model, caplog))[-1].startswith(line)
 
 
 async def test_the_log_says_when_a_stream_is_left(
@@ -915,7 +921,7 @@ async def test_the_log_says_when_a_stream_is_left(
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert caplog.messages[-1] == f"Request of {QUESTION_ID} left before its end"
+    assert caplog.messages[-1] == f"Closed request of question {QUESTION_ID} before its end"
 
 
 async def test_requests_are_logged_only_at_debug(

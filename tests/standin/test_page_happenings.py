@@ -76,15 +76,15 @@ def called(at: float, route: str, path: str, method: str = "POST", **more: Any) 
 
 def prompt(number: str = QUESTION, taken: int = 2, left: int = 0) -> str:
     return (
-        f"Prompt of {number}: 90 of 8000 tokens; "
+        f"Built prompt of question {number}: 90 of 8000 tokens; "
         f"taken {taken} exchanges of 40 tokens, left out {left} of {left * 20}"
     )
 
 
 def ended(state: str = "answered") -> str:
     return (
-        f"Ended question {QUESTION} by {MINA} in {QUESTION}: {state}, first words 0.46 s, "
-        "whole 3.06 s, 2 exchanges in the prompt, 213 + 157 tokens"
+        f"Ended question {QUESTION} by person {MINA} in place {QUESTION}: {state}, "
+        "first words 0.46 s, whole 3.06 s, 2 exchanges in the prompt, 213 + 157 tokens"
     )
 
 
@@ -103,14 +103,16 @@ def test_timeline_has_all_steps_of_a_question(happenings: Happenings) -> None:
     happenings.logged(1.02, "DEBUG", prompt())
     threads = f"{MESSAGES}/{{message_id}}/threads"
     happenings.journal(called(1.03, threads, f"/channels/{CHANNEL}/messages/{QUESTION}/threads"))
-    happenings.logged(1.04, "DEBUG", f"Request of {QUESTION}: 2 messages: system 1, user 1")
-    happenings.logged(1.5, "DEBUG", f"First token of {QUESTION}")
+    happenings.logged(
+        1.04, "DEBUG", f"Send request of question {QUESTION}: 2 messages: system 1, user 1"
+    )
+    happenings.logged(1.5, "DEBUG", f"Received first token of answer {QUESTION}")
     post: Json = {"body": {"nonce": f"{QUESTION}.0"}}
     happenings.journal(called(1.51, MESSAGES, f"/channels/{QUESTION}/messages", **post))
     happenings.journal(said(1.52, PART, BOT, nonce=f"{QUESTION}.0"))
     edit = f"{MESSAGES}/{{message_id}}"
     happenings.journal(called(2.0, edit, f"/channels/{QUESTION}/messages/{PART}", "PATCH"))
-    happenings.logged(2.1, "DEBUG", f"Request of {QUESTION} ended: stop, 1200 characters")
+    happenings.logged(2.1, "DEBUG", f"Ended request of question {QUESTION}: stop, 1200 characters")
     [change] = happenings.logged(2.2, "INFO", ended())
     line = change["line"]
     assert steps(line) == [
@@ -154,14 +156,14 @@ def test_log_lines_before_their_event_are_kept(happenings: Happenings) -> None:
 
 def test_failed_and_repeated_model_requests_are_shown(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
-    asked = f"Request of {QUESTION}: 1 messages: user 1"
+    asked = f"Send request of question {QUESTION}: 1 messages: user 1"
     for number, (level, sentence) in enumerate(
         (
             ("DEBUG", asked),
-            ("DEBUG", f"Request of {QUESTION} failed: ModelBusy 429 rate_limit"),
+            ("DEBUG", f"Cannot complete request of question {QUESTION}: ModelBusy 429 rate_limit"),
             ("INFO", f"Retry question {QUESTION} in 0.5 s: ModelBusy 429 rate_limit"),
             ("DEBUG", asked),
-            ("DEBUG", f"Request of {QUESTION} left before its end"),
+            ("DEBUG", f"Closed request of question {QUESTION} before its end"),
         )
     ):
         [change] = happenings.logged(1.1 + number / 10, level, sentence)
@@ -171,7 +173,7 @@ def test_failed_and_repeated_model_requests_are_shown(happenings: Happenings) ->
         ("The request failed", "ModelBusy 429 rate_limit", "bad"),
         ("Asking again", "in 0.5 s", ""),
         ("Request to the model", "1 messages: user 1", ""),
-        ("The bot leaves the stream", "", ""),
+        ("The bot closes the stream", "", ""),
     ]
 
 

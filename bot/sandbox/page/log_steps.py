@@ -38,17 +38,17 @@ def _step(what: str, detail: str = "{}", tone: str = "") -> _Put:
 LOG_STEPS: Final[Mapping[str, _Put]] = {
     r"Stored question (\d+)": _step("Inbox", "stored before anything else"),
     (
-        r"Prompt of (\d+): (\d+) of (\d+) tokens; "
+        r"Built prompt of question (\d+): (\d+) of (\d+) tokens; "
         r"taken (\d+) exchanges of (\d+) tokens, left out (\d+) of (\d+)"
     ): _history,
-    r"Request of (\d+): (.+)": _step("Request to the model"),
-    r"Request of (\d+) failed: (.+)": _step("The request failed", tone=BAD),
+    r"Send request of question (\d+): (.+)": _step("Request to the model"),
+    r"Cannot complete request of question (\d+): (.+)": _step("The request failed", tone=BAD),
     r"Retry question (\d+) in (.+? s): .+": _step("Asking again", "in {}"),
-    r"First token of (\d+)": _step("First token", ""),
-    r"Request of (\d+) ended: (.+)": _step("End of the stream"),
-    r"Request of (\d+) left before its end": _step("The bot leaves the stream", ""),
+    r"Received first token of answer (\d+)": _step("First token", ""),
+    r"Ended request of question (\d+): (.+)": _step("End of the stream"),
+    r"Closed request of question (\d+) before its end": _step("The bot closes the stream", ""),
     (
-        r"Ended question (\d+) by \d+ in \d+: (\w+), first words (.+), whole (.+ s), "
+        r"Ended question (\d+) by person \d+ in place \d+: (\w+), first words (.+), whole (.+ s), "
         r"\d+ exchanges in the prompt, (.+)"
     ): _done,
 }
