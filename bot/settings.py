@@ -232,11 +232,7 @@ class Settings(BaseModel):
     @property
     def prompts(self) -> PromptConfig:
         """The settings of prompts."""
-        return PromptConfig(
-            system_prompt=self.system_prompt,
-            token_budget=self.context_tokens,
-            models=self.offered_models,
-        )
+        return PromptConfig(system_prompt=self.system_prompt, token_budget=self.context_tokens)
 
     @property
     def offered_models(self) -> tuple[str, ...]:

@@ -273,12 +273,10 @@ def an_assistant(
 ) -> Assistant:
     """Return an assistant that speaks English, unless *more* says otherwise."""
     languages = more.pop("languages", None) or Languages("en")
-    config = PromptConfig(
-        system_prompt=system_prompt, token_budget=token_budget, models=more.pop("models", ())
-    )
+    config = PromptConfig(system_prompt=system_prompt, token_budget=token_budget)
     images = pictures or PromptImages(0)
     describe_place = more.pop("describe_place", lambda _question: "")
-    catalog = ModelCatalog(model.default_model, (), model.list_models)
+    catalog = ModelCatalog(model.default_model, more.pop("models", ()), model.list_models)
     generator = Generator(
         model, history, config, catalog, images=images, describe_place=describe_place
     )

@@ -100,7 +100,7 @@ class Generator:
         describe_place: Callable[[Exchange], str] = lambda _question: "",
     ) -> None:
         self.accounting = Accounting(history)
-        self.overrides = Overrides(history.preferences, self.accounting, config, catalog.default)
+        self.overrides = Overrides(history.preferences, self.accounting, config, catalog)
         self._model = model
         self._history = history
         self._token_budget = config.token_budget

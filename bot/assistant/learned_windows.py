@@ -57,13 +57,13 @@ class LearnedWindows:
             if (tokens := await self.listed(name)) and tokens < window.total:
                 window = window.within(ContextWindow.of(tokens))
                 await self._keep(name, window, LEARNED_SECONDS)
-        listed = self._catalog.window_of(name)
+        listed = self._catalog.listed(name).window
         return window.within(ContextWindow.of(listed)) if listed else window
 
     async def listed(self, name: str) -> int:
         """Return the window that the list of models names, 0 if it names none."""
         await self._catalog.refresh(LIST_SECONDS)
-        return self._catalog.window_of(name)
+        return self._catalog.listed(name).window
 
     def is_doubted(self, name: str) -> bool:
         """Whether a window learned of a model expired in the last day."""

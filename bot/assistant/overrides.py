@@ -8,6 +8,7 @@ from bot.conversation.exchange import Conversation
 from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SystemPromptTooLong
+from bot.llm.model_catalog import ModelCatalog
 from bot.storage.preferences import Override, Preferences, Scope, scope_id_in
 
 SYSTEM_PROMPT_CHARACTERS: Final = 4000  # Discord: a modal's text input holds no more
@@ -32,13 +33,12 @@ class Overrides:
         preferences: Preferences,
         accounting: Accounting,
         config: PromptConfig,
-        default_model: str,
+        catalog: ModelCatalog,
     ) -> None:
         self._preferences = preferences
         self._accounting = accounting
         self._system_prompt = config.system_prompt
-        self._model = default_model
-        self._allowed = config.models
+        self._catalog = catalog
         self._token_limit = config.token_budget // SYSTEM_PROMPT_SHARE
 
     async def at(self, place: Conversation) -> Effective:
@@ -47,14 +47,13 @@ class Overrides:
         The nearest model that is still allowed counts: the operator may remove models.
         """
         overrides = await self._preferences.overrides(place)
-        allowed = (
-            one for one in overrides.models if not self._allowed or one.value in self._allowed
-        )
+        offered = self._catalog.given
+        allowed = (one for one in overrides.models if not offered or one.value in offered)
         prompt, model = next(iter(overrides.system_prompts), None), next(allowed, None)
         return Effective(
             prompt.value if prompt else self._system_prompt,
             prompt,
-            model.value if model else self._model,
+            model.value if model else self._catalog.default,
             model,
         )
 

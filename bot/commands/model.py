@@ -55,7 +55,7 @@ async def _show(
         strings.help_model.format(model=quoted(name)),
         _reason(effective.model_override, place, strings),
     ]
-    shutdown = models.shutdown_of(name)
+    shutdown = models.listed(name).shutdown
     if shutdown is not None:
         sentences.append(strings.model_shutdown.format(date=shutdown))
     await interaction.response.send_message("\n".join(sentences), ephemeral=True)
@@ -121,7 +121,7 @@ async def _choices(interaction: discord.Interaction, models: ModelCatalog, typed
 
 
 def _label(name: str, models: ModelCatalog, strings: Sentences) -> str:
-    shutdown = models.shutdown_of(name)
+    shutdown = models.listed(name).shutdown
     if shutdown is None:
         return name
     label = strings.model_until_choice.format(model=name, date=shutdown)

@@ -1,6 +1,6 @@
 """Build the prompt: the system prompt, the whole exchanges that fit, and the question."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -39,14 +39,10 @@ ANSWER_TOKENS: Final = 400  # of an earlier answer that is replied to: enough to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptConfig:
-    """The default *system_prompt*, and the *token_budget* of each prompt.
-
-    *models* are those that may be set in a place; all are if it is empty.
-    """
+    """The default *system_prompt*, and the *token_budget* of each prompt."""
 
     system_prompt: str
     token_budget: int
-    models: Collection[str] = ()
 
 
 class Role(StrEnum):

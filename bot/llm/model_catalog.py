@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date
 from typing import Final, Self
 
 from bot.errors import ModelError
@@ -57,13 +56,9 @@ class ModelCatalog:
         """Whether it is known which models there are."""
         return bool(self.given or self._listed)
 
-    def shutdown_of(self, name: str) -> date | None:
-        """Return the day on which a model is shut down, None if the API names none."""
-        return self._listed[name].shutdown if name in self._listed else None
-
-    def window_of(self, name: str) -> int:
-        """Return the context window of a model, 0 if the API names none."""
-        return self._listed[name].window if name in self._listed else 0
+    def listed(self, name: str) -> ListedModel:
+        """Return what the list says of a model: only its name if the model is not in it."""
+        return self._listed.get(name, ListedModel(name))
 
     async def refresh(self, timeout_seconds: float) -> None:
         """Read the list again if it is old; wait for that until the timeout.

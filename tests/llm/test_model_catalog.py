@@ -41,7 +41,7 @@ async def test_the_default_is_first_and_always_offered() -> None:
         assert (models.names, models.known) == (("d",), False)
         await models.refresh(PATIENT)
         assert (models.names, models.known) == (("d", "a", "b"), True)
-        assert [models.shutdown_of(name) for name in ("a", "b", "d")] == [DAY, None, None]
+        assert [models.listed(name).shutdown for name in ("a", "b", "d")] == [DAY, None, None]
 
 
 async def test_the_operators_list_wins_and_the_api_adds_dates() -> None:
@@ -49,7 +49,7 @@ async def test_the_operators_list_wins_and_the_api_adds_dates() -> None:
         assert (models.names, models.known) == (("d", "a"), True)
         await models.refresh(PATIENT)
         assert models.names == ("d", "a")
-        assert models.shutdown_of("a") == DAY
+        assert models.listed("a").shutdown == DAY
 
 
 async def test_concurrent_readers_share_one_request() -> None:
