@@ -135,7 +135,6 @@ def build(
     questions = Questions(
         history,
         channels,
-        client,
         attachments=attachments,
         languages=languages,
         message_content=client.intents.message_content,
@@ -168,7 +167,6 @@ def build(
         replies,
         UnfinishedInteractions(assistant, replies, places, channels),
         channels,
-        client,
     )
     resumption = Resumption(history, unfinished, unsaved, claims, catch_up, in_flight, period)
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)

@@ -127,7 +127,6 @@ class InboxStage:
             replies,
             UnfinishedInteractions(assistant, replies, self.places, channels),
             channels,
-            client,
         )
 
     def questions_with(self, *, message_content: bool) -> Questions:
@@ -135,7 +134,6 @@ class InboxStage:
         return Questions(
             self.history,
             self.channels,
-            self.client,
             attachments=Attachments("http://127.0.0.1:1", max_bytes=0, images=False),
             languages=Languages("en"),
             message_content=message_content,

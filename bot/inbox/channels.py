@@ -33,6 +33,11 @@ class Channels:
         self.own_threads = BoundedDict[int, bool](MAX_KNOWN)
         self._fetched = BoundedDict[int, Any](MAX_KNOWN)
 
+    @property
+    def me_id(self) -> int:
+        """The id of the bot's user, which is known once the client has logged in."""
+        return addressing.own_id(self._client)
+
     def known(self, message: discord.Message) -> Any:
         """Return the channel of *message*, None if it is not known yet."""
         channel = message.channel
@@ -86,7 +91,7 @@ class Channels:
                 thread = await self.of(message)
                 if not isinstance(thread, discord.Thread):  # Perhaps it can be fetched later.
                     return False
-                own = thread.owner_id == addressing.own_id(self._client)
+                own = thread.owner_id == self.me_id
             self.own_threads[place_id] = own
         return self.own_threads[place_id]
 

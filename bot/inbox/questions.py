@@ -52,7 +52,6 @@ class Questions:
         self,
         history: History,
         channels: Channels,
-        client: discord.Client,
         *,
         attachments: Attachments,
         languages: Languages,
@@ -60,11 +59,10 @@ class Questions:
     ) -> None:
         self._history = history
         self._channels = channels
-        self._client = client
         self._attachments = attachments
         self._languages = languages
         self._message_content = message_content
-        self._chain = ReplyChain(channels, history, client)
+        self._chain = ReplyChain(channels, history)
         self._forwards = RecentForwards()
 
     async def is_for_me(self, message: discord.Message) -> bool:
@@ -73,7 +71,7 @@ class Questions:
         It is if it is a direct message, mentions the bot, replies to it, or is in a thread of the
         bot's own and does not only mention others.
         """
-        me_id = addressing.own_id(self._client)
+        me_id = self._channels.me_id
         is_direct = addressing.guild_id_of(message) is None
         if is_direct or addressing.mentions_me(message, me_id):
             return True
@@ -88,7 +86,7 @@ class Questions:
 
     async def read(self, message: discord.Message) -> Question:
         """Return what *message* asks, as far as that is known without a request to Discord."""
-        me_id, channel = addressing.own_id(self._client), self._channels.known(message)
+        me_id, channel = self._channels.me_id, self._channels.known(message)
         parent_id = await self._channels.parent_id_of(message)
         guild_id = addressing.guild_id_of(message)
         exchange = Exchange(
@@ -139,7 +137,7 @@ class Questions:
             exchange = replace(exchange, conversation=conversation)
         if question.unresolved:
             target = await self._channels.replied_to(message)
-            exchange = _quoting(exchange, target, addressing.own_id(self._client))
+            exchange = _quoting(exchange, target, self._channels.me_id)
         resolved = replace(question, exchange=exchange, unresolved=False)
         if resolved.asks or resolved.refusal is not None:
             resolved = self._placed(resolved, channel)
@@ -160,7 +158,7 @@ class Questions:
         text looks the same as such an image, so a thread gets the notice once.
         """
         message, strings = question.message, self.strings_for(question.exchange)
-        if addressing.mentions_me(message, addressing.own_id(self._client)):
+        if addressing.mentions_me(message, self._channels.me_id):
             return strings.hint_no_question
         if self._message_content:
             return None
@@ -233,7 +231,7 @@ class Questions:
             except HistoryFailed as error:
                 log.warning("Cannot read what message %d is: %s", reference.message_id, error)
             target = await self._channels.replied_to(message)
-        return target is not None and target.author.id == addressing.own_id(self._client)
+        return target is not None and target.author.id == self._channels.me_id
 
     def _placed(self, question: Question, channel: object) -> Question:
         """Return *question* with the place of its answer: a thread of its own if that can be."""
@@ -241,7 +239,7 @@ class Questions:
         threaded = (
             question.asks
             and question.refusal is None
-            and thread_possible(message, channel, addressing.own_id(self._client))
+            and thread_possible(message, channel, self._channels.me_id)
         )
         place_id = message.id if threaded else message.channel.id
         return replace(question, exchange=replace(question.exchange, place_id=place_id))
@@ -257,7 +255,7 @@ class Questions:
             return QuestionContext()
         files = Files()
         if not exchange.files:
-            by_others = subject is not None and subject.author.id != addressing.own_id(self._client)
+            by_others = subject is not None and subject.author.id != self._channels.me_id
             quoted = attachments_of(subject) if subject is not None and by_others else []
             strings = self.strings_for(exchange)
             files = await self._attachments.read(attachments_of(message), quoted, strings)

@@ -23,10 +23,9 @@ CHAIN_SECONDS: Final = 3.0  # for all of them: a quick answer is worth more than
 class ReplyChain:
     """Follows replies upwards, to an answer of the bot or to a question that was asked."""
 
-    def __init__(self, channels: Channels, history: History, client: discord.Client) -> None:
+    def __init__(self, channels: Channels, history: History) -> None:
         self._channels = channels
         self._history = history
-        self._client = client
 
     async def above(self, question: discord.Message, place: Conversation) -> ReplyContext:
         """Return what *question*, asked in *place*, is about besides what it quotes.
@@ -67,7 +66,7 @@ class ReplyChain:
             above = await self._channels.replied_to(message)
             if above is None:
                 break
-            quotation = addressing.quotation(above, addressing.own_id(self._client))
+            quotation = addressing.quotation(above, self._channels.me_id)
             if not quotation:
                 break
             # If this was a question, its own prompt already had the replies above it.

@@ -47,7 +47,6 @@ class Unfinished:
         replies: ReplyFactory,
         interactions: UnfinishedInteractions,
         channels: Channels,
-        client: discord.Client,
     ) -> None:
         self._assistant = assistant
         self._history = history
@@ -55,7 +54,6 @@ class Unfinished:
         self._replies = replies
         self._interactions = interactions
         self._channels = channels
-        self._client = client
 
     async def resume(self, question: OpenQuestion, *, oldest_id: int) -> Delivery:
         """Finish *question*, if that is possible now; raises HistoryFailed.
@@ -156,7 +154,7 @@ class Unfinished:
             unread: discord.PartialMessage = channel.get_partial_message(exchange.message_id)
             return unread
         if is_edit(message):
-            me_id = addressing.own_id(self._client)
+            me_id = self._channels.me_id
             await self._assistant.memory.amend(
                 exchange.message_id,
                 addressing.readable_text(message, me_id),
@@ -220,7 +218,7 @@ class Unfinished:
         messages = await self._messages_after(channel, exchange.message_id)
         if not messages:
             return tuple(map(Part, question.parts))
-        me_id = addressing.own_id(self._client)
+        me_id = self._channels.me_id
         return adopted_parts(
             [_as_part(message) for message in messages if message.author.id == me_id],
             question_id=exchange.message_id,

@@ -21,7 +21,7 @@ class Scene:
     def __init__(self, stage: InboxStage) -> None:
         self.stage = stage
         channels = Channels(stage.client, stage.history.places, Pacer())
-        self.chain = ReplyChain(channels, stage.history, stage.client)
+        self.chain = ReplyChain(channels, stage.history)
         self.last: Json | None = None
 
     async def say(self, text: str, author: str = "Mina") -> Json:
