@@ -103,7 +103,7 @@ def _port(text: str) -> int:
 
 def _run() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)  # Before `run` handles signals, there is nothing to finish.
+        signal.signal(number, _exit_now)  # Until `run` handles signals, nothing is to be finished.
     # Imported objects live as long as the process. Searching them for garbage took a third of the
     # start, and later 60 ms each time, while people waited.
     gc.disable()
@@ -124,7 +124,7 @@ def _run() -> int:
     return 0
 
 
-def _leave(_number: int, _frame: object) -> None:
+def _exit_now(_number: int, _frame: object) -> None:
     os._exit(0)  # Raised in the middle of an import, an exception may be swallowed.
 
 

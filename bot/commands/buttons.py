@@ -74,11 +74,11 @@ class ReplyButtons(PersistentView):
         if exchange is not None:
             if await self._history.is_open(exchange.message_id):
                 return
-            place = exchange.conversation
+            conversation = exchange.conversation
             parts = await self._history.parts_of(exchange.message_id)
-            if not place.person_id or len(parts) == 1:
+            if not conversation.person_id or len(parts) == 1:
                 actions = actions_after(State.FAILED, empty=False, cut=exchange.cut)
-                strings = self._languages.of_answer(place.guild_id, exchange.private_locale)
+                strings = self._languages.of_answer(conversation.guild_id, exchange.private_locale)
                 view = buttons(strings, actions)
         with suppress(*UNANSWERABLE):
             await interaction.edit_original_response(view=view)

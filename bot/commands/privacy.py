@@ -145,13 +145,13 @@ def exported_usage(row: UsageRow) -> dict[str, object]:
 
 def exported(exchange: Exchange) -> dict[str, object]:
     """Return an exchange as its author gets it, without what others wrote."""
-    place = exchange.conversation
+    conversation = exchange.conversation
     asked_at = datetime.fromtimestamp(seconds_of(exchange.message_id), UTC)
     return {
         "asked_at": asked_at.isoformat(timespec="seconds"),
         "message": str(exchange.message_id),
-        "server": None if place.guild_id is None else str(place.guild_id),
-        "channel": str(place.channel_id),
+        "server": None if conversation.guild_id is None else str(conversation.guild_id),
+        "channel": str(conversation.channel_id),
         "name": exchange.author,
         "question": exchange.question,
         "files": exchange.files,

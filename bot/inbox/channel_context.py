@@ -22,15 +22,15 @@ def channel_context(client: discord.Client, exchange: Exchange) -> str:
     It is the same for a channel and the bot's own threads below it, so that their prompts have the
     same beginning: the names of those threads only repeat their first questions.
     """
-    place = exchange.conversation
-    if place.guild_id is None:
+    conversation = exchange.conversation
+    if conversation.guild_id is None:
         # A command may come from a group channel, which discord.py does not cache.
         return IN_DIRECT_MESSAGES if isinstance(exchange.origin, FromMessage) else ""
-    guild = client.get_guild(place.guild_id)
+    guild = client.get_guild(conversation.guild_id)
     if guild is None:
         return ""
-    thread = guild.get_thread(place.channel_id)
-    channel = guild.get_channel(place.parent_id or place.channel_id)
+    thread = guild.get_thread(conversation.channel_id)
+    channel = guild.get_channel(conversation.parent_id or conversation.channel_id)
     if channel is None and thread is not None:
         channel = thread.parent
     if channel is None:

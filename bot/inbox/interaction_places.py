@@ -42,25 +42,25 @@ class InteractionPlaces:
 
     def destination(self, exchange: Exchange, *parts: Part) -> Destination:
         """Return the place of an answer that has these *parts*."""
-        place = exchange.conversation
-        is_member = self._client.get_guild(place.guild_id or 0) is not None
+        conversation = exchange.conversation
+        is_member = self._client.get_guild(conversation.guild_id or 0) is not None
         # Final buttons have to work after the token expired: in a channel that the bot can read, or
         # by the token of the press if one person alone sees them.
-        has_buttons = bool(place.person_id) or (is_member and self.is_readable(place))
+        has_buttons = bool(conversation.person_id) or (is_member and self.is_readable(conversation))
         return Destination(
             self.channel(exchange, [part.message_id for part in parts]),
             None,
             parts,
             max_posts=None if is_member else 1 + FOLLOW_UPS,
             actions=ALL_ACTIONS if has_buttons else NO_ACTIONS,
-            actions_of_many=WHILE_STREAMING if place.person_id else ALL_ACTIONS,
+            actions_of_many=WHILE_STREAMING if conversation.person_id else ALL_ACTIONS,
         )
 
-    def is_readable(self, place: Conversation) -> bool:
-        """Whether the bot can read the answers in *place*, and so change them without a token."""
-        if place.person_id:
+    def is_readable(self, conversation: Conversation) -> bool:
+        """Whether the bot can read the answers there, and so change them without a token."""
+        if conversation.person_id:
             return False
-        return can_read(self._channels.at(place.channel_id, place.guild_id))
+        return can_read(self._channels.at(conversation.channel_id, conversation.guild_id))
 
     def is_answerable(self, exchange: Exchange) -> bool:
         """Whether the token of *exchange* is still valid."""
@@ -89,8 +89,8 @@ def as_shown(exchange: Exchange, original: Original) -> Exchange:
     """
     if not original.private:
         return exchange
-    place = replace(exchange.conversation, person_id=exchange.author_id)
-    return replace(exchange, conversation=place)
+    conversation = replace(exchange.conversation, person_id=exchange.author_id)
+    return replace(exchange, conversation=conversation)
 
 
 def origin_of(exchange: Exchange) -> FromInteraction:

@@ -111,8 +111,8 @@ class Interactions:
             return None
         exchange = as_shown(exchange, original)
         await self._replies.record_part(exchange, original.id)
-        place = self._places.destination(exchange, Part(original.id, ""))
-        return exchange, self._replies.at(exchange, place)
+        destination = self._places.destination(exchange, Part(original.id, ""))
+        return exchange, self._replies.at(exchange, destination)
 
     async def _reject(self, exchange: Exchange) -> bool:
         """Record a rate-limited question; False if it came before. Does not wait for long."""

@@ -191,13 +191,13 @@ class Questions:
 
         Their messages are fetched again, because the addresses of files expire.
         """
-        place, images = exchange.conversation, list[PendingImage]()
+        conversation, images = exchange.conversation, list[PendingImage]()
         stored = ((exchange.quoted_id, exchange.quoted), (exchange.message_id, exchange.files))
         for message_id, text in stored:
             names = set(IMAGE_LINE.findall(text))
             if message_id is None or not names:
                 continue
-            channel = self._channels.at(place.channel_id, place.guild_id)
+            channel = self._channels.at(conversation.channel_id, conversation.guild_id)
             message = await self._channels.message(channel, message_id)
             attached = attachments_of(message) if message is not None else []
             named = (one for one in attached if shown_name(one.filename) in names)

@@ -27,12 +27,12 @@ class ReplyChain:
         self._channels = channels
         self._history = history
 
-    async def above(self, question: discord.Message, place: Conversation) -> ReplyContext:
-        """Return what *question*, asked in *place*, is about besides what it quotes.
+    async def above(self, question: discord.Message, conversation: Conversation) -> ReplyContext:
+        """Return what *question*, asked in *conversation*, is about besides what it quotes.
 
         What does not come in time is left out; nothing is raised.
         """
-        return await self._in_time(question.id, partial(self._climb, question, place))
+        return await self._in_time(question.id, partial(self._climb, question, conversation))
 
     async def above_again(self, exchange: Exchange) -> ReplyContext:
         """Return the same for a stored question; asks Discord only if it quotes somebody."""
@@ -52,7 +52,7 @@ class ReplyChain:
         return ReplyContext(tuple(reversed(found[1:])), answer)
 
     async def _climb(
-        self, question: discord.Message, place: Conversation, found: list[str]
+        self, question: discord.Message, conversation: Conversation, found: list[str]
     ) -> Exchange | None:
         """Add to *found* the message that *question* replies to, the one above that, and so on.
 
@@ -60,7 +60,7 @@ class ReplyChain:
         """
         message, was_asked = question, False
         while (above_id := _replied_id(message)) is not None:
-            answer = await self._history.shown_in(above_id, place)
+            answer = await self._history.shown_in(above_id, conversation)
             if answer is not None or was_asked or len(found) > MAX_ABOVE:
                 return answer
             above = await self._channels.replied_to(message)
@@ -80,13 +80,13 @@ class ReplyChain:
     async def _climb_again(self, exchange: Exchange, found: list[str]) -> Exchange | None:
         if exchange.quoted_id is None or isinstance(exchange.origin, FromInteraction):
             return None
-        place = exchange.conversation
-        answer = await self._history.shown_in(exchange.quoted_id, place)
+        conversation = exchange.conversation
+        answer = await self._history.shown_in(exchange.quoted_id, conversation)
         if answer is not None or not exchange.quoted:
             return answer
-        channel = self._channels.at(place.channel_id, place.guild_id)
+        channel = self._channels.at(conversation.channel_id, conversation.guild_id)
         question = await self._channels.message(channel, exchange.message_id)
-        return await self._climb(question, place, found) if question is not None else None
+        return await self._climb(question, conversation, found) if question is not None else None
 
 
 def _replied_id(message: discord.Message) -> int | None:

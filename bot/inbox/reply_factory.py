@@ -62,8 +62,8 @@ class ReplyFactory:
     ) -> Reply:
         """Return a reply that replaces what these messages show."""
         channel = self._channels.at(exchange.place_id, exchange.conversation.guild_id)
-        place = Destination(channel, None, tuple(map(Part, part_ids)))
-        return self.entering(exchange, nullcontext(place), nonce_id)
+        destination = Destination(channel, None, tuple(map(Part, part_ids)))
+        return self.entering(exchange, nullcontext(destination), nonce_id)
 
     def entering(
         self,

@@ -46,7 +46,7 @@ RETRIES: Final = 2
 REQUEST_BACKOFF: Final = Backoff(0.5, 1.0)
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 10.0
-LIST_BYTES: Final = 4_000_000  # The longest list in use, of some hundred models, has a tenth of it.
+LIST_BYTES: Final = 4_000_000  # ten times the longest list in use, of some hundreds of models
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class ChatCompletions:
             if completion.finish_reason is not None:
                 note_end(budget.question_id, completion.finish_reason, completion.characters)
         finally:
-            await completion.leave()
+            await completion.close()
 
     async def list_models(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
@@ -216,7 +216,7 @@ class ChatCompletions:
             if not prompt.images:
                 await completion.begin()
         except BaseException:
-            await completion.leave()
+            await completion.close()
             deadlines.next_at = begin_by
             raise
         return completion

@@ -101,7 +101,7 @@ class Completion:
         except ModelError as error:
             self._first_error = error
 
-    async def leave(self) -> None:
+    async def close(self) -> None:
         """End the request, even in the middle of the answer."""
         self._deadlines.cancel_timer()
         await self._events.aclose()

@@ -56,8 +56,8 @@ class UnfinishedInteractions:
         """Return the reply to a forgotten question; None if it cannot be deleted any more."""
         exchange = question.exchange
         if self._places.is_answerable(exchange):
-            place = self._places.destination(exchange, *map(Part, question.parts))
-            return self._replies.at(exchange, place)
+            destination = self._places.destination(exchange, *map(Part, question.parts))
+            return self._replies.at(exchange, destination)
         if self._places.is_readable(exchange.conversation):
             return self._replies.over(exchange, question.parts)
         return None
@@ -72,11 +72,11 @@ class UnfinishedInteractions:
         if not exchange.conversation.person_id and not question.complete:
             original = await self._places.original(exchange, question.parts)
             exchange = as_shown(exchange, original)
-        place = self._begun_place(exchange, question.parts, original)
-        return await self._assistant.resume(exchange, self._replies.entering(exchange, place))
+        context = self._where_begun(exchange, question.parts, original)
+        return await self._assistant.resume(exchange, self._replies.entering(exchange, context))
 
     @asynccontextmanager
-    async def _begun_place(
+    async def _where_begun(
         self, exchange: Exchange, part_ids: Sequence[int], original: Original | None
     ) -> AsyncIterator[Destination]:
         channel = self._places.channel(exchange, part_ids)

@@ -115,9 +115,9 @@ class Unfinished:
         """
         exchange = question.exchange
         message = await self._fetch_question(exchange)
-        load_context, place = self._questions.context_loader(message), None
+        load_context, destination = self._questions.context_loader(message), None
         if question.attempts or question.complete:
-            place = await self._begun_place(question, message)
+            destination = await self._where_begun(question, message)
         elif too_late:
             notice = self._questions.strings_for(exchange).too_late
             return await self._refuse(exchange, message, notice)
@@ -125,10 +125,10 @@ class Unfinished:
             exchange = await self._questions.read_again(exchange, message)
             if exchange != question.exchange:
                 await self._history.store_resolved(exchange)
-        if place is None:
+        if destination is None:
             reply = self._replies.new(exchange, message)
         else:
-            reply = self._replies.at(exchange, place)
+            reply = self._replies.at(exchange, destination)
         return await self._assistant.resume(
             exchange, reply, load_context=load_context, too_late=too_late
         )
@@ -138,14 +138,14 @@ class Unfinished:
 
         Raises Forgotten if it was deleted.
         """
-        place = exchange.conversation
-        channel = self._channels.at(place.channel_id, place.guild_id)
+        conversation = exchange.conversation
+        channel = self._channels.at(conversation.channel_id, conversation.guild_id)
         try:
             request = partial(channel.fetch_message, exchange.message_id)
             message: discord.Message = await self._channels.call(request)
         except discord.HTTPException as error:
             if error.code == UNKNOWN_CHANNEL:
-                await self._assistant.memory.forget_places([place.channel_id])
+                await self._assistant.memory.forget_places([conversation.channel_id])
                 raise Forgotten from error
             if error.code == UNKNOWN_MESSAGE:
                 await self._assistant.memory.forget(exchange.message_id)
@@ -163,7 +163,7 @@ class Unfinished:
             )
         return message
 
-    async def _begun_place(self, question: OpenQuestion, message: Asked) -> Destination | None:
+    async def _where_begun(self, question: OpenQuestion, message: Asked) -> Destination | None:
         """Return where the answer was begun; None if its thread was not made yet.
 
         Raises Forgotten if a part of the answer was deleted.

@@ -37,16 +37,16 @@ TOKEN_CLEARED: Final = "token = substr(token, 1, 0), locale = ''"
 
 def parameters_of(exchange: Exchange) -> dict[str, object]:
     """Return the values of *exchange* by column, its texts without what SQLite cannot store."""
-    place, origin = exchange.conversation, exchange.origin
+    conversation, origin = exchange.conversation, exchange.origin
     interaction = origin if isinstance(origin, FromInteraction) else None
     values = {column: getattr(exchange, column) for column in _FIELDS}
     for column in ("author", "question", "embedded", "quoted", "reply"):
         values[column] = scrubbed(values[column])
     return values | {
-        "channel_id": place.channel_id,
-        "parent_id": place.parent_id,
-        "guild_id": place.guild_id,
-        "private_to": place.person_id,
+        "channel_id": conversation.channel_id,
+        "parent_id": conversation.parent_id,
+        "guild_id": conversation.guild_id,
+        "private_to": conversation.person_id,
         "token": interaction.token if interaction else None,
         "locale": interaction.locale if interaction else "",
         "pressed_id": interaction.pressed_id if interaction else None,

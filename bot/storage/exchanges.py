@@ -81,10 +81,10 @@ class History(ExchangeQueries):
         return await self._insert(without_text, State.FAILED)
 
     async def _insert(self, exchange: Exchange, state: State) -> bool:
-        place = exchange.conversation
+        conversation = exchange.conversation
         # A command outside of servers may be used in a place that the bot can never read.
         by_command = isinstance(exchange.origin, FromInteraction)
-        unreadable = by_command and place.guild_id is None
+        unreadable = by_command and conversation.guild_id is None
         stored, *_ = await self._database.change_all(
             f"""
             INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
