@@ -10,8 +10,8 @@ from functools import partial
 from typing import Final
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
-from bot.assistant.memory import Memory
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
@@ -130,8 +130,8 @@ def build(
     claims = Claims(in_flight, catch_up.on_release)
 
     channels = Channels(client, history.places, pacer)
-    memory = Memory(history, languages)
-    edits = Edits(memory, history, client, claims, resume=catch_up.resume)
+    conversations = Conversations(history, languages)
+    edits = Edits(conversations, history, client, claims, resume=catch_up.resume)
     questions = Questions(
         history,
         channels,
@@ -147,7 +147,9 @@ def build(
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=partial(channel_context, client),
     )
-    assistant = Assistant(generator, history, memory, languages=languages, refresh=edits.refresh)
+    assistant = Assistant(
+        generator, history, conversations, languages=languages, refresh=edits.refresh
+    )
 
     unsaved = Unsaved(history)
     replies = ReplyFactory(
@@ -182,10 +184,10 @@ def build(
     policy, overrides = _data_policy(settings, attachments), generator.overrides
     authorizer = Authorizer(access, in_flight)
     surface = Surface(client, history.facts, authorizer)
-    add_reset(surface, memory, edits)
+    add_reset(surface, conversations, edits)
     add_privacy(surface, overrides, policy)
     add_export(surface, history)
-    add_forget_me(surface, memory, in_flight, resume=catch_up.resume)
+    add_forget_me(surface, conversations, in_flight, resume=catch_up.resume)
     add_help(surface, overrides, history.places, policy)
     add_model(surface, overrides, models)
     add_usage(surface, history.usage, settings.token_prices)

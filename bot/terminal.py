@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
-from bot.assistant.memory import Memory
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
@@ -210,7 +210,7 @@ class Chat:
         return False
 
     async def _reset(self) -> int:
-        count = await self._assistant.memory.reset(CONVERSATION, next(self._ids))
+        count = await self._assistant.conversations.reset(CONVERSATION, next(self._ids))
         await self._history.erasure.erase()
         print(self._strings.terminal_reset.format(count=count))
         return DONE
@@ -320,7 +320,9 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)
     generator = Generator(model, history, settings.prompts, catalog, images=images)
-    assistant = Assistant(generator, history, Memory(history, languages), languages=languages)
+    assistant = Assistant(
+        generator, history, Conversations(history, languages), languages=languages
+    )
     return Chat(assistant, history, languages.default)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
-from bot.assistant.memory import Memory
 from bot.assistant.prompt_images import PromptImages
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
@@ -268,7 +268,7 @@ def an_assistant(
     system_prompt: str = "",
     token_budget: int = 4000,
     pictures: PromptImages | None = None,
-    memory: Memory | None = None,
+    conversations: Conversations | None = None,
     **more: Any,
 ) -> Assistant:
     """Return an assistant that speaks English, unless *more* says otherwise."""
@@ -280,5 +280,5 @@ def an_assistant(
     generator = Generator(
         model, history, config, catalog, images=images, describe_place=describe_place
     )
-    memory = memory or Memory(history, languages)
-    return Assistant(generator, history, memory, languages=languages, **more)
+    conversations = conversations or Conversations(history, languages)
+    return Assistant(generator, history, conversations, languages=languages, **more)

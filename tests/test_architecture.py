@@ -37,7 +37,7 @@ LAYERS = (
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {
-    "assistant": {"assistant", "generator", "memory", "overrides", "ports", "prompt_images"},
+    "assistant": {"assistant", "conversations", "generator", "overrides", "ports", "prompt_images"},
     "attachments": {"reader", "text_encoding"},
     "conversation": {
         "calibration",

@@ -9,8 +9,8 @@ from enum import Enum, auto
 from typing import Final
 
 from bot.assistant.answer import Answer, Job, Outcome, StopReason, with_reply
+from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
-from bot.assistant.memory import Memory
 from bot.assistant.ports import ContextLoader, Refresh, Reply, no_context, unchanged
 from bot.assistant.queues import PlaceQueues
 from bot.assistant.recorder import NOT_RECORDED, Recorder
@@ -62,13 +62,13 @@ class Assistant:
         self,
         generator: Generator,
         history: History,
-        memory: Memory,
+        conversations: Conversations,
         *,
         languages: Languages,
         refresh: Refresh = unchanged,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.memory = memory
+        self.conversations = conversations
         self.overrides = generator.overrides
         self._generator = generator
         self._history = history
@@ -140,15 +140,15 @@ class Assistant:
 
     def stop(self) -> None:
         """End all answers where they are, with a notice."""
-        self.memory.stop_answers(StopReason.REQUESTED)
+        self.conversations.stop_answers(StopReason.REQUESTED)
 
     def interrupt(self) -> None:
         """End all answers, to be resumed after a restart."""
-        self.memory.stop_answers(StopReason.INTERRUPTED)
+        self.conversations.stop_answers(StopReason.INTERRUPTED)
 
     def stop_answer(self, message_id: int) -> bool:
         """Cancel the running answer to a question and keep its text; False if there is none."""
-        answer = self.memory.running.get(message_id)
+        answer = self.conversations.active.get(message_id)
         return answer is not None and answer.cancellation.cancel(StopReason.REQUESTED)
 
     def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
@@ -172,7 +172,7 @@ class Assistant:
             usage_person_id=usage_person_id,
             previous=previous,
         )
-        self.memory.running[exchange.message_id] = answer
+        self.conversations.active[exchange.message_id] = answer
         try:
             async with reply:
                 delivery = await self._answer_in_turn(answer)
@@ -180,7 +180,7 @@ class Assistant:
             await self._recorder.deferred(answer.exchange, error)
             delivery = Delivery.DEFERRED
         finally:
-            del self.memory.running[exchange.message_id]
+            del self.conversations.active[exchange.message_id]
         await self._generator.accounting.record(answer)
         return delivery
 

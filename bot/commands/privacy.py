@@ -10,7 +10,7 @@ from typing import Final
 
 import discord
 
-from bot.assistant.memory import Memory
+from bot.assistant.conversations import Conversations
 from bot.assistant.overrides import Overrides
 from bot.commands.base import place_of, strings_for, user_installable
 from bot.commands.surface import PersistentView, Surface
@@ -93,7 +93,7 @@ def add_export(surface: Surface, history: History) -> None:
 
 
 def add_forget_me(
-    surface: Surface, memory: Memory, in_flight: InFlight, resume: Callable[[], None]
+    surface: Surface, conversations: Conversations, in_flight: InFlight, resume: Callable[[], None]
 ) -> None:
     """Add the command /forget-me, and its button, also on messages from before a restart.
 
@@ -103,7 +103,7 @@ def add_forget_me(
     async def forget(interaction: discord.Interaction) -> None:
         in_flight.track()  # Forgetting is allowed even where the bot may not work any more.
         await interaction.response.defer()
-        count = await memory.forget_person(interaction.user.id)
+        count = await conversations.forget_person(interaction.user.id)
         resume()
         sentence = strings_for(interaction).forget_me_done.format(count=count)
         await interaction.edit_original_response(content=sentence, view=None)

@@ -5,14 +5,14 @@ from dataclasses import replace
 import discord
 from discord import app_commands
 
-from bot.assistant.memory import Memory
+from bot.assistant.conversations import Conversations
 from bot.commands.base import managed_place, strings_for
 from bot.commands.responses import confirm, run_or_defer
 from bot.commands.surface import Surface
 from bot.inbox.edits import Edits
 
 
-def add_reset(surface: Surface, memory: Memory, edits: Edits) -> None:
+def add_reset(surface: Surface, conversations: Conversations, edits: Edits) -> None:
     """Add the command, for those who manage a place."""
 
     @surface.command(lambda t: t.reset_name, lambda t: t.reset_description)
@@ -23,7 +23,7 @@ def add_reset(surface: Surface, memory: Memory, edits: Edits) -> None:
 
         async def work() -> int:
             await edits.apply_waiting()
-            return await memory.reset(place, interaction.id)
+            return await conversations.reset(place, interaction.id)
 
         count = await run_or_defer(interaction, work())
         strings = strings_for(interaction)

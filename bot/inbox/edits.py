@@ -10,7 +10,7 @@ from typing import Final
 
 import discord
 
-from bot.assistant.memory import Memory
+from bot.assistant.conversations import Conversations
 from bot.attachments.reader import names_of
 from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange
@@ -50,14 +50,14 @@ class Edits:
 
     def __init__(
         self,
-        memory: Memory,
+        conversations: Conversations,
         history: History,
         client: discord.Client,
         claims: Claims,
         *,
         resume: Callable[[], None],
     ) -> None:
-        self._memory = memory
+        self._conversations = conversations
         self._history = history
         self._client = client
         self._claims = claims
@@ -99,7 +99,7 @@ class Edits:
         message_ids = tuple(filter(is_snowflake, message_ids))
         for message_id in message_ids:  # The answer stops now, even if the database is slow.
             self._recent.mark_deleted(message_id)
-            self._memory.abandon(message_id)
+            self._conversations.abandon(message_id)
         arriving = [one for one in message_ids if self._claims.is_arriving(one)]
         stored = [one for one in message_ids if one not in arriving]
         if stored:
@@ -157,7 +157,7 @@ class Edits:
         elif not deleted_places:
             newest = self._recent.apply_to(exchange)
             if newest != exchange:
-                await self._apply(partial(self._memory.store_amended, newest))
+                await self._apply(partial(self._conversations.store_amended, newest))
             return newest
         return None
 
@@ -199,28 +199,28 @@ class Edits:
     async def _edit(self, message_id: int, version: Version) -> None:
         if not await self._history.knows(message_id):
             return
-        await self._memory.amend(
+        await self._conversations.amend(
             message_id, version.text, embedded=version.embedded, files=version.files
         )
-        await self._memory.requote(message_id, version.quotation)
+        await self._conversations.requote(message_id, version.quotation)
 
     async def _forget(self, message_ids: Iterable[int]) -> None:
         for message_id in message_ids:
             if not await self._history.knows(message_id):
                 continue
             question_id = await self._history.question_of(message_id)
-            if await self._memory.forget(message_id if question_id is None else question_id):
+            if await self._conversations.forget(message_id if question_id is None else question_id):
                 self._resume()
             if question_id is not None:
                 await self._history.remove_part(message_id)
-            await self._memory.requote(message_id, "")
+            await self._conversations.requote(message_id, "")
 
     async def _forget_place(self, place_id: int) -> None:
         below = await self._history.places.threads_below(place_id)
-        await self._memory.forget_places([place_id, *below])
+        await self._conversations.forget_places([place_id, *below])
 
     async def _forget_guild(self, guild_id: int) -> None:
         places = await self._history.places.in_guild(guild_id)
-        await self._memory.forget_places([*places])
+        await self._conversations.forget_places([*places])
         await self._history.erasure.forget_guild(guild_id)
         log.info("Left guild %d: forgot what was asked there", guild_id)

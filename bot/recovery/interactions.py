@@ -101,7 +101,7 @@ class UnfinishedInteractions:
                 message = await self._channels.call(partial(channel.fetch_message, part_id))
             except discord.HTTPException as error:
                 if error.code == UNKNOWN_MESSAGE:  # Who deletes a part deletes the answer.
-                    await self._assistant.memory.forget(exchange.message_id)
+                    await self._assistant.conversations.forget(exchange.message_id)
                     raise Forgotten from error
                 parts.append(Part(part_id))
             else:

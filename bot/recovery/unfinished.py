@@ -145,17 +145,17 @@ class Unfinished:
             message: discord.Message = await self._channels.call(request)
         except discord.HTTPException as error:
             if error.code == UNKNOWN_CHANNEL:
-                await self._assistant.memory.forget_places([conversation.channel_id])
+                await self._assistant.conversations.forget_places([conversation.channel_id])
                 raise Forgotten from error
             if error.code == UNKNOWN_MESSAGE:
-                await self._assistant.memory.forget(exchange.message_id)
+                await self._assistant.conversations.forget(exchange.message_id)
                 raise Forgotten from error
             # The bot may not read it. The stored question is enough.
             unread: discord.PartialMessage = channel.get_partial_message(exchange.message_id)
             return unread
         if is_edit(message):
             me_id = self._channels.me_id
-            await self._assistant.memory.amend(
+            await self._assistant.conversations.amend(
                 exchange.message_id,
                 addressing.readable_text(message, me_id),
                 embedded=addressing.embedded(message, me_id),
@@ -174,7 +174,7 @@ class Unfinished:
         parts = await self._parts_in(channel, question)
         for part_id in {*question.parts} - {part.message_id for part in parts}:
             if await self._is_deleted(channel, part_id):
-                await self._assistant.memory.forget(question.exchange.message_id)
+                await self._assistant.conversations.forget(question.exchange.message_id)
                 raise Forgotten
             parts = (*parts, Part(part_id))
         parts = tuple(sorted(parts, key=lambda part: part.message_id))
@@ -208,7 +208,7 @@ class Unfinished:
             if error.code != UNKNOWN_CHANNEL:
                 return self._channels.at(exchange.place_id, guild_id)
             if question.parts:  # The thread existed and was deleted.
-                await self._assistant.memory.forget_places([exchange.place_id])
+                await self._assistant.conversations.forget_places([exchange.place_id])
                 raise Forgotten from error
             return None
 

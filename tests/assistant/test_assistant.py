@@ -643,7 +643,7 @@ async def test_a_reset_stops_and_drops_running_answers(
     reset_place: int,
 ) -> None:
     reply = await running(stage, model, exchange)
-    assert await assistant.memory.reset(Conversation(reset_place), 500) == 0
+    assert await assistant.conversations.reset(Conversation(reset_place), 500) == 0
     await stage.end()
     assert reply.notices == [ENGLISH.stopped_by_reset]
     assert await remembered(history, exchange.conversation) == []
@@ -655,7 +655,7 @@ async def test_a_reset_leaves_later_questions_and_other_places(
 ) -> None:
     newer = await running(stage, model, an_exchange(600))
     inside = await running(stage, model, an_exchange(120, channel=100, parent=1))
-    await assistant.memory.reset(HERE, 500)
+    await assistant.conversations.reset(HERE, 500)
     assistant.stop()
     await stage.end()
     assert (newer.notices, inside.notices) == ([ENGLISH.stopped], [ENGLISH.stopped])
@@ -664,8 +664,8 @@ async def test_a_reset_leaves_later_questions_and_other_places(
 
 async def test_a_reset_reports_how_much_it_erased(assistant: Assistant, history: History) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
-    assert await assistant.memory.reset(HERE, 500) == 2
-    assert await assistant.memory.reset(HERE, 501) == 0
+    assert await assistant.conversations.reset(HERE, 500) == 2
+    assert await assistant.conversations.reset(HERE, 501) == 0
 
 
 # Going on after a crash
@@ -768,8 +768,8 @@ async def test_a_waiting_question_uses_its_latest_edit(
     first = await stage.start(an_exchange(1))
     await asyncio.wait_for(first.written.wait(), PATIENCE_SECONDS)
     await stage.start(an_exchange(2, "Where?"))
-    await assistant.memory.amend(1, "Why on earth?", embedded="", files=())
-    await assistant.memory.amend(2, "Where on earth?", embedded="⟦embed⟧\nHere", files=())
+    await assistant.conversations.amend(1, "Why on earth?", embedded="", files=())
+    await assistant.conversations.amend(2, "Where on earth?", embedded="⟦embed⟧\nHere", files=())
     go_on.set()
     await stage.end()
     assert model.history[1].turns[-1].text == "Where on earth?\n⟦embed⟧\nHere"
@@ -811,9 +811,9 @@ async def test_a_removed_attachment_is_erased(assistant: Assistant, history: His
     await assistant.answer(an_exchange(1), reply, load_context=load_context)
     assert reply.notices == ["Not all of it."]
     [exchange] = await history.context(HERE, token_budget=4000)
-    await assistant.memory.amend(1, exchange.question, embedded="", files={"a.txt"})
+    await assistant.conversations.amend(1, exchange.question, embedded="", files={"a.txt"})
     assert [exchange] == await history.context(HERE, token_budget=4000)
-    await assistant.memory.amend(1, exchange.question, embedded="", files={"b.txt"})
+    await assistant.conversations.amend(1, exchange.question, embedded="", files={"b.txt"})
     [amended] = await history.context(HERE, token_budget=4000)
     assert exchange.files == "⟦file a.txt⟧\nsecret"
     assert (amended.files, amended.tokens < exchange.tokens) == ("", True)
@@ -824,19 +824,19 @@ async def test_a_deleted_question_is_erased_and_its_answer_stops(
 ) -> None:
     reply = await running(stage, model, an_exchange(1))
     waiting = await stage.start(an_exchange(2))
-    assert [await assistant.memory.forget(one) for one in (1, 2, 99)] == [True, True, False]
+    assert [await assistant.conversations.forget(one) for one in (1, 2, 99)] == [True, True, False]
     await stage.end()
     assert (reply.notices, waiting.notices, len(model.history)) == (None, None, 1)
     assert await remembered(history) == []
     assert [one.deletion_pending for one in await history.open_questions()] == [True, True]
-    assert not await assistant.memory.forget(1)
+    assert not await assistant.conversations.forget(1)
 
 
 async def test_a_deleted_place_is_erased_and_its_answers_stop(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
     there = await running(stage, model, an_exchange(100, place=100))
-    await assistant.memory.forget_places([100])
+    await assistant.conversations.forget_places([100])
     await stage.end()
     assert there.notices is None
     assert await history.open_questions() == []
@@ -1046,7 +1046,7 @@ async def test_a_stopped_answer_records_its_partial_usage(
     model.enqueue("word " * 20, asyncio.Event())
     reply = await stage.start(an_exchange(1))
     await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.memory.reset(HERE, 2)
+    await assistant.conversations.reset(HERE, 2)
     await stage.end()
     [(_, counted)] = await used(history)
     assert counted.completion_tokens == pytest.approx(20, abs=3)
@@ -1060,7 +1060,7 @@ async def test_usage_of_an_erased_person_is_recorded_for_nobody(
         model.enqueue("word " * 20, asyncio.Event())
         reply = await stage.start(an_exchange(number, channel=number, guild=guild))
         await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.memory.forget_person(99)
+    await assistant.conversations.forget_person(99)
     await stage.end()
     assert await used(history) == []
     [(_, counted)] = await used(history, NOBODY)
@@ -1081,8 +1081,8 @@ async def test_usage_in_a_deleted_place_is_not_recorded(
         model.enqueue("word " * 20, asyncio.Event())
         reply = await stage.start(an_exchange(number + 1, channel=number, parent=parent), Slow())
         await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.memory.forget_places([1, 20])
-    await assistant.memory.forget_places([30])
+    await assistant.conversations.forget_places([1, 20])
+    await assistant.conversations.forget_places([30])
     gone.set()
     await stage.end()
     left = [one.channel_id for one in await history.usage.rows_of(99, 9)]
@@ -1333,7 +1333,7 @@ async def test_the_attachments_of_a_quote_enter_the_prompt(
     assert model.history[0].turns[-1].images == (PICTURE,)
     [kept] = await history.context(HERE, token_budget=4000)
     assert kept.quoted == f"{quoted}\nsecret"
-    await assistant.memory.requote(5, "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧")
+    await assistant.conversations.requote(5, "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧")
     [kept] = await history.context(HERE, token_budget=4000)
     assert kept.quoted == "⟦Jun wrote earlier⟧\nEdited\n⟦file a.txt⟧\nsecret"
 
@@ -1342,7 +1342,7 @@ async def test_reading_attachments_does_not_restore_a_removed_quote(
     assistant: Assistant, history: History
 ) -> None:
     async def load_context(_exchange: Exchange) -> QuestionContext:
-        await assistant.memory.requote(5, "")
+        await assistant.conversations.requote(5, "")
         return QuestionContext(Files(quoted={"a.txt": "⟦file a.txt⟧\nsecret"}))
 
     exchange = an_exchange(1, "What?", quoted="⟦file a.txt⟧", quoted_id=5)

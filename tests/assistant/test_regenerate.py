@@ -427,7 +427,7 @@ async def test_a_reset_ends_a_regeneration(
     reply = DoubleReply()
     task = asyncio.create_task(renewed(assistant, history, 2, reply=reply))
     await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
-    await assistant.memory.reset(HERE, 9)
+    await assistant.conversations.reset(HERE, 9)
     await task
     assert (reply.notices or [])[-1] == ENGLISH.stopped_by_reset
     assert reply.actions == NO_ACTIONS
@@ -438,7 +438,7 @@ async def test_an_erased_question_is_not_regenerated(
     assistant: Assistant, history: History
 ) -> None:
     exchange = await stored(history, 2)
-    await assistant.memory.forget(2)
+    await assistant.conversations.forget(2)
     reply = DoubleReply()
     assert await assistant.regenerate(exchange, reply, ReplyAction.REGENERATE, 99) is Delivery.GONE
     assert (reply.text, reply.notices) == ("", None)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.assistant.assistant import Delivery
-from bot.assistant.memory import Memory
+from bot.assistant.conversations import Conversations
 from bot.assistant.prompt_images import PromptImages
 from bot.backoff import Backoff
 from bot.conversation.exchange import Exchange
@@ -45,9 +45,9 @@ class Scene:
     def __post_init__(self) -> None:
         self.history = History(self.database)
         self.claims = Claims(InFlight(), lambda _: None)
-        memory = Memory(self.history, Languages("en"))
+        conversations = Conversations(self.history, Languages("en"))
         self.edits = Edits(
-            memory,
+            conversations,
             self.history,
             World().client,
             self.claims,
@@ -57,7 +57,7 @@ class Scene:
             self.model,
             self.history,
             pictures=PromptImages(3),
-            memory=memory,
+            conversations=conversations,
             refresh=self.edits.refresh,
         )
 
@@ -78,7 +78,7 @@ class Scene:
         return "\n".join(turn.text for turn in turns)
 
     async def stands(self, message_id: int) -> str:
-        """Return how a question, with what it quotes, stands in the memory."""
+        """Return how a question, with what it quotes, stands in the conversations."""
         exchange = await self.history.find(message_id)
         return "" if exchange is None else f"{exchange.quoted}{exchange.question}"
 

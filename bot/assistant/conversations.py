@@ -1,4 +1,4 @@
-"""Change and forget what is remembered; answers that are being made follow."""
+"""Change and forget exchanges, and end the answers that this concerns."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -12,38 +12,38 @@ from bot.storage.exchanges import History
 from bot.storage.usage import NOBODY
 
 
-class Memory:
+class Conversations:
     """Changes and forgets exchanges, and ends the answers to those that are forgotten.
 
-    *running* are the answers that are being made or wait in their queues, by message id. Every
+    *active* are the answers that are being made or wait in their queues, by message id. Every
     method but `abandon` raises HistoryFailed.
     """
 
     def __init__(self, history: History, languages: Languages) -> None:
-        self.running: dict[int, Answer] = {}
+        self.active: dict[int, Answer] = {}
         self._history = history
         self._languages = languages
 
-    async def reset(self, place: Conversation, before_id: int) -> int:
+    async def reset(self, conversation: Conversation, before_id: int) -> int:
         """Forget the exchanges of a place before *before_id*; return how many there were.
 
-        That is what everybody sees there, and what only the person of *place* sees. Answers to it
-        end with a notice.
+        That is what everybody sees there, and what only the person of *conversation* sees. Answers
+        to it end with a notice.
         """
-        notice = self._languages.of_guild(place.guild_id).stopped_by_reset
+        notice = self._languages.of_guild(conversation.guild_id).stopped_by_reset
         count = await self._history.erasure.reset(
-            place.channel_id, before_id, notice, person_id=place.person_id
+            conversation.channel_id, before_id, notice, person_id=conversation.person_id
         )
-        for answer in self._in_places({place.channel_id}):
+        for answer in self._in_places({conversation.channel_id}):
             asked = answer.exchange
-            is_seen = asked.conversation.person_id in {0, place.person_id}
+            is_seen = asked.conversation.person_id in {0, conversation.person_id}
             if is_seen and asked.message_id < before_id:
                 answer.cancellation.cancel(StopReason.RESET)
         return count
 
     def stop_answers(self, reason: StopReason) -> None:
         """End all answers."""
-        _cancel(self.running.values(), reason)
+        _cancel(self.active.values(), reason)
 
     async def forget_person(self, author_id: int) -> int:
         """Forget what somebody asked, with its answers; return how many exchanges."""
@@ -57,7 +57,7 @@ class Memory:
 
     def abandon(self, message_id: int) -> None:
         """End the answer to a question, if there is one, without a notice."""
-        if answer := self.running.get(message_id):
+        if answer := self.active.get(message_id):
             answer.cancellation.cancel(StopReason.FORGOTTEN)
 
     async def forget(self, message_id: int) -> bool:
@@ -71,7 +71,7 @@ class Memory:
     async def forget_places(self, place_ids: Sequence[int]) -> None:
         """Forget the exchanges of deleted places, and cancel the answers there."""
         _cancel(self._in_places(place_ids), StopReason.FORGOTTEN)
-        for answer in self.running.values():
+        for answer in self.active.values():
             if answer.exchange.conversation.top_id in place_ids:
                 answer.usage_person_id = None
         await self._history.erasure.forget_places(place_ids)
@@ -100,16 +100,16 @@ class Memory:
         await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
 
     def _in_places(self, place_ids: Collection[int]) -> list[Answer]:
-        """Return the running answers whose question or reply is in one of these places."""
+        """Return the active answers whose question or reply is in one of these places."""
         return [
             answer
-            for answer in self.running.values()
+            for answer in self.active.values()
             if answer.exchange.place_id in place_ids
             or answer.exchange.conversation.channel_id in place_ids
         ]
 
     def _of_author(self, author_id: int) -> list[Answer]:
-        return [one for one in self.running.values() if one.exchange.author_id == author_id]
+        return [one for one in self.active.values() if one.exchange.author_id == author_id]
 
 
 def _cancel(answers: Iterable[Answer], reason: StopReason) -> None:
