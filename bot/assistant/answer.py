@@ -55,13 +55,13 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How a question is to be answered, when its *turn* comes.
+    """How a question is to be answered, once it is first in its *queue*.
 
     *load_context* is called then. The model is not asked if it is *too_late*. *action* regenerates
     or continues a reply that exists.
     """
 
-    turn: AbstractAsyncContextManager[None]
+    queue: AbstractAsyncContextManager[None]
     load_context: ContextLoader
     too_late: bool = False
     action: ReplyAction | None = None

@@ -81,11 +81,11 @@ class Assistant:
     async def answer(
         self, exchange: Exchange, reply: Reply, *, load_context: ContextLoader = no_context
     ) -> Delivery:
-        """Answer a received question, from its turn in the queue to the stored, shown reply.
+        """Answer a received question, from its wait in the queue to the stored, shown reply.
 
         *load_context* is called when its turn comes, with the question as it is then.
         """
-        job = Job(self._queues.turn(exchange.queue_key), load_context)
+        job = Job(self._queues.enter(exchange.queue_key), load_context)
         return await self._run(exchange, reply, job, exchange.author_id)
 
     async def resume(
@@ -100,7 +100,7 @@ class Assistant:
 
         If it is *too_late*, the model is not asked, and a notice says so.
         """
-        job = Job(self._queues.patient_turn(exchange.queue_key), load_context, too_late=too_late)
+        job = Job(self._queues.enter_unlimited(exchange.queue_key), load_context, too_late=too_late)
         return await self._run(exchange, reply, job, exchange.author_id)
 
     async def regenerate(
@@ -116,7 +116,7 @@ class Assistant:
 
         The stored reply is replaced once the new one is whole. The usage is that of *person_id*.
         """
-        job = Job(self._queues.turn(exchange.queue_key), load_context, action=action)
+        job = Job(self._queues.enter(exchange.queue_key), load_context, action=action)
         return await self._run(exchange, reply, job, person_id)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> Delivery:
@@ -151,9 +151,9 @@ class Assistant:
         answer = self.conversations.active.get(message_id)
         return answer is not None and answer.cancellation.cancel(StopReason.REQUESTED)
 
-    def turn(self, place_id: int) -> AbstractAsyncContextManager[None]:
-        """Wait for the turn to be answered in a place, and keep it; raises QueueFull."""
-        return self._queues.turn((place_id, 0))
+    def enter_queue(self, place_id: int) -> AbstractAsyncContextManager[None]:
+        """Be first in the queue of a place within the block; raises QueueFull."""
+        return self._queues.enter((place_id, 0))
 
     def nothing_read(self, strings: Sentences) -> str:
         """Return the hint for a message of which nothing can be read."""
@@ -204,12 +204,12 @@ class Assistant:
     async def _outcome(self, answer: Answer, resources: AsyncExitStack) -> Outcome | None:
         """Write the reply until it ends or is cancelled; None if there is nothing to show.
 
-        The turn is kept in *resources*.
+        The queue is left with *resources*.
         """
         message_id, job = answer.exchange.message_id, answer.job
         with answer.cancellation:
             try:
-                await resources.enter_async_context(job.turn)
+                await resources.enter_async_context(job.queue)
                 return await (self._regenerate(answer) if job.action else self._attempt(answer))
             except (ReplyLost, ReplyBlocked, ReplyDelayed):
                 raise

@@ -70,7 +70,7 @@ class _Request:
     build: Callable[..., Prompt]
     history: Sequence[Exchange]
     images: tuple[PendingImage, ...] | None
-    attempts: RequestBudget
+    budget: RequestBudget
     search: WindowSearch
     prompt: Prompt = field(default=NO_PROMPT, init=False)  # the newest
     images_refused: ModelError | None = field(default=None, init=False)
@@ -128,16 +128,16 @@ class Generator:
         answer.generation.model = model = effective.model
         search = WindowSearch(self._windows, model, await self._windows.of(model))
         calibration = await self.accounting.calibration(model)
-        budget = self._budget(search.window.prompt_budget, calibration)
+        token_budget = self._budget(search.window.prompt_budget, calibration)
         context = await answer.job.load_context(answer.exchange)
-        await self._attach(answer, context.files, budget // FILES_DIVISOR)
+        await self._attach(answer, context.files, token_budget // FILES_DIVISOR)
         question = answer.exchange
         if not question.asks:
             raise NothingAsked
         exchanges: Sequence[Exchange] = await self._history.context(
             asked_in,
             before_id=question.message_id if answer.job.action else NEWEST_ID,
-            token_budget=budget,
+            token_budget=token_budget,
         )
         if answer.job.action is ReplyAction.CONTINUE:
             exchanges, question = [*exchanges, question], continuation_request(question)
@@ -149,8 +149,8 @@ class Generator:
             place=self._describe_place(question),
             reply_context=context.reply_context,
         )
-        attempts = RequestBudget(question.message_id)
-        return _Request(answer, build, exchanges, context.files.images, attempts, search)
+        budget = RequestBudget(question.message_id)
+        return _Request(answer, build, exchanges, context.files.images, budget, search)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
         """Add the text of *files* to the question, as much of it as *token_limit* allows."""
@@ -217,7 +217,7 @@ class Generator:
         elif generation.begun:
             raise error
         images_may_be_why = generation.prompt.images and isinstance(error, IMAGE_ERRORS)
-        if images_may_be_why and request.attempts.left and error.reported == NO_REPORTED_LIMITS:
+        if images_may_be_why and request.budget.left and error.reported == NO_REPORTED_LIMITS:
             request.images_refused = error
         elif isinstance(error, ModelContextExceeded | ModelEmptyBody):
             await self._make_smaller(request, error)
@@ -226,24 +226,24 @@ class Generator:
 
     async def _make_smaller(self, request: _Request, error: ModelError) -> None:
         """Build a smaller prompt; raises *error* if none is left to be tried."""
-        attempts, search, generation = request.attempts, request.search, request.answer.generation
+        budget, search, generation = request.budget, request.search, request.answer.generation
         size = request.size
         await self.accounting.calibrate(generation, error.reported.prompt)
         await self._discard(request)
         if is_smallest(size):
             raise error
         factor = (await self.accounting.calibration(generation.model)).factor
-        await search.refuse(size, factor, error, last_request=attempts.left <= 1)
-        if not attempts.left:
+        await search.refuse(size, factor, error, last_request=budget.left <= 1)
+        if not budget.left:
             await search.give_up(error)
             raise error
         log.info(
             "Retry question %d with less: %d + %d tokens were too many",
-            *(attempts.question_id, size.prompt, size.reply),
+            *(budget.question_id, size.prompt, size.reply),
         )
         # Leave images out if the limit is unknown, or if they did not fit into it.
         is_unknown = error.reported == NO_REPORTED_LIMITS
-        if request.prompt.turn_images and (attempts.left <= 2 or is_unknown):
+        if request.prompt.turn_images and (budget.left <= 2 or is_unknown):
             request.images_refused = error
         await self._fit(request)
 
@@ -279,7 +279,7 @@ class Generator:
             # The second answer is as short: the server limits them, not the window.
             self._short.add(generation.model)
             search.forget()
-        if search.filled or not prompt.history_tokens or not request.attempts.left:
+        if search.filled or not prompt.history_tokens or not request.budget.left:
             if thought:
                 raise ModelThoughtCramped from ended
             raise ended
@@ -333,9 +333,9 @@ class Generator:
         """Write what the model answers, and free the images once they are sent."""
         answer, generation = request.answer, request.answer.generation
         continuation = Continuation("".join(generation.pieces))
-        prompt, attempts = attached.prompt, request.attempts
+        prompt, budget = attached.prompt, request.budget
         generation.begin(prompt)
-        async with self._model.stream(prompt, attempts, model=generation.model) as events:
+        async with self._model.stream(prompt, budget, model=generation.model) as events:
             attached.release()
             try:
                 async for event in events:
@@ -370,7 +370,7 @@ def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> P
     log.debug(
         "Built prompt of question %d: %d of %d tokens; taken %d exchanges of %d tokens, "
         "left out %d of %d",
-        request.attempts.question_id,
+        request.budget.question_id,
         prompt.tokens,
         token_budget,
         prompt.exchanges,

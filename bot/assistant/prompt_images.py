@@ -112,7 +112,7 @@ class MemoryBudget:
 
     def __init__(self, max_bytes: int) -> None:
         self._left = max_bytes
-        self._turn = asyncio.Lock()  # of the one that is next
+        self._next = asyncio.Lock()  # of the one that is next
         self._freed = asyncio.Event()
 
     @asynccontextmanager
@@ -121,7 +121,7 @@ class MemoryBudget:
 
         Raises TimeoutError if they are not free *within_seconds*.
         """
-        async with asyncio.timeout(within_seconds), self._turn:
+        async with asyncio.timeout(within_seconds), self._next:
             while self._left < count:
                 self._freed.clear()
                 await self._freed.wait()

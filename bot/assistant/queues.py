@@ -26,18 +26,18 @@ class PlaceQueues:
         self._queues: dict[QueueKey, _Queue] = {}
 
     @asynccontextmanager
-    async def turn(self, key: QueueKey) -> AsyncIterator[None]:
-        """Wait for the turn in a queue, and keep it; raises QueueFull if too many wait."""
+    async def enter(self, key: QueueKey) -> AsyncIterator[None]:
+        """Be first in a queue within the block; raises QueueFull if too many wait."""
         queue = self._queues.setdefault(key, _Queue())
         if queue.entered > WAITING_LIMIT:
             first, queue.rejected = not queue.rejected, True
             raise QueueFull(first=first)
-        async with self.patient_turn(key):
+        async with self.enter_unlimited(key):
             yield
 
     @asynccontextmanager
-    async def patient_turn(self, key: QueueKey) -> AsyncIterator[None]:
-        """Wait for the turn in a queue, however many wait, and keep it."""
+    async def enter_unlimited(self, key: QueueKey) -> AsyncIterator[None]:
+        """Be first in a queue within the block, however many wait."""
         queue = self._queues.setdefault(key, _Queue())
         queue.entered += 1
         try:

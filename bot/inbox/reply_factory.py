@@ -106,9 +106,9 @@ class ReplyFactory:
         if thread is not None:
             yield Destination(thread)
             return
-        async with AsyncExitStack() as turn:
+        async with AsyncExitStack() as queue:
             with suppress(QueueFull):  # Two answers at the same time are better than none.
-                await turn.enter_async_context(self._assistant.turn(message.channel.id))
+                await queue.enter_async_context(self._assistant.enter_queue(message.channel.id))
             yield in_place(message)
 
     async def record_part(self, exchange: Exchange, part_id: int) -> None:

@@ -14,7 +14,7 @@ def test_a_queue_runs_one_at_a_time_in_order() -> None:
         queues, log = PlaceQueues(), list[str]()
 
         async def visit(number: int) -> None:
-            async with queues.turn((1, 0)):
+            async with queues.enter((1, 0)):
                 log.append(f"in {number}")
                 await asyncio.sleep(1)
                 log.append(f"out {number}")
@@ -30,7 +30,7 @@ def test_queues_do_not_wait_for_each_other() -> None:
         queues = PlaceQueues()
 
         async def visit(place_id: int) -> None:
-            async with queues.turn((place_id, 0)):
+            async with queues.enter((place_id, 0)):
                 await asyncio.sleep(1)
 
         await asyncio.gather(*map(visit, range(100)))
@@ -44,7 +44,7 @@ def test_a_full_queue_refuses_at_once() -> None:
         queues = PlaceQueues()
 
         async def visit(number: int) -> int:
-            async with queues.turn((1, 0)):
+            async with queues.enter((1, 0)):
                 await asyncio.sleep(1)
                 return number
 
@@ -64,7 +64,7 @@ def test_only_the_first_refusal_is_noticed_until_the_queue_is_empty() -> None:
 
         async def visit() -> None:
             try:
-                async with queues.turn((1, 0)):
+                async with queues.enter((1, 0)):
                     await asyncio.sleep(1)
             except QueueFull as busy:
                 told.append(busy.first)
@@ -81,7 +81,7 @@ def test_resumed_questions_wait_in_a_full_queue() -> None:
         queues, served = PlaceQueues(), list[int]()
 
         async def visit(number: int) -> None:
-            async with queues.patient_turn((1, 0)):
+            async with queues.enter_unlimited((1, 0)):
                 await asyncio.sleep(1)
                 served.append(number)
 
@@ -98,7 +98,7 @@ def test_a_cancelled_waiter_leaves_the_queue() -> None:
         open_door = asyncio.Event()
 
         async def visit(number: int) -> None:
-            async with queues.turn((1, 0)):
+            async with queues.enter((1, 0)):
                 await open_door.wait()
                 log.append(number)
 
@@ -123,7 +123,7 @@ def test_an_empty_queue_is_dropped() -> None:
         queues = PlaceQueues()
         for place_id in range(3):
             with pytest.raises(KeyError):
-                async with queues.turn((place_id, 0)):
+                async with queues.enter((place_id, 0)):
                     raise KeyError
         assert not queues._queues
 

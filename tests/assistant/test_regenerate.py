@@ -136,7 +136,7 @@ async def test_a_regeneration_without_space_says_why(
     assistant: Assistant, history: History
 ) -> None:
     async def waits() -> None:
-        async with assistant.turn(HERE.channel_id):
+        async with assistant.enter_queue(HERE.channel_id):
             await asyncio.Event().wait()
 
     waiting = [asyncio.create_task(waits()) for _ in range(WAITING_LIMIT + 1)]

@@ -64,7 +64,7 @@ async def test_an_answer_without_a_thread_waits_in_the_channels_queue(
             assert place.reference.message_id == message.id
             opened.set()
 
-    async with stage.assistant.turn(message.channel.id):
+    async with stage.assistant.enter_queue(message.channel.id):
         answering = asyncio.create_task(answer())
         async with asyncio.timeout(PATIENCE_SECONDS):
             while await place_of(stage, exchange) != message.channel.id:  # noqa: ASYNC110
@@ -80,7 +80,7 @@ async def test_a_full_channel_queue_still_takes_the_answer(
     await refuse_threads(stage)
 
     async def wait() -> None:
-        async with stage.assistant.turn(message.channel.id):
+        async with stage.assistant.enter_queue(message.channel.id):
             await asyncio.Event().wait()
 
     waiting = [asyncio.create_task(wait()) for _ in range(WAITING_LIMIT + 1)]
