@@ -109,7 +109,7 @@ class TerminalReply:
         for notice in notices_for(NO_ACTIONS, notices):  # A terminal has no buttons.
             print(f"({notice})" if self._begun else notice, file=sys.stderr, flush=True)
 
-    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
+    async def keep_shown(self, notices: Sequence[str], actions: ReplyActions) -> None:
         """End the line and print *notices*."""
         await self.finish(notices, actions)
 

@@ -155,7 +155,7 @@ class DoubleReply:
             raise ReplyDelayed("503")
         self.notices, self.actions = list(notices), actions
 
-    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
+    async def keep_shown(self, notices: Sequence[str], actions: ReplyActions) -> None:
         self._refused = False
         self.text = await self.shown_text()
         self.notices, self.actions = list(notices), actions

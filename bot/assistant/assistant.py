@@ -42,13 +42,13 @@ class Delivery(Enum):
     """How far an answer came."""
 
     FINISHED = auto()  # shown, as far as it ever can be
-    DEFERRED = auto()  # to be resumed when Discord accepts messages again
+    POSTPONED = auto()  # to be resumed when Discord accepts messages again
     GONE = auto()  # nothing to show: the question was deleted, given up or had ended
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return self is not Delivery.DEFERRED
+        return self is not Delivery.POSTPONED
 
 
 class Assistant:
@@ -121,7 +121,7 @@ class Assistant:
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> Delivery:
         """End a question in *state*, with *notice* under what was written of its answer."""
-        await self._recorder.end(exchange, state, [notice])
+        await self._recorder.record_end(exchange, state, [notice])
         try:
             async with reply:
                 reply.write(exchange.reply)
@@ -129,13 +129,13 @@ class Assistant:
                     await reply.finish([notice])
                 except ReplyBlocked as error:
                     _log_lost(exchange, error)
-                    await reply.leave((), NO_ACTIONS)
+                    await reply.keep_shown((), NO_ACTIONS)
         except ReplyDelayed as error:
-            await self._recorder.deferred(exchange, error)
-            return Delivery.DEFERRED
+            await self._recorder.postpone(exchange, error)
+            return Delivery.POSTPONED
         except (ReplyLost, ReplyBlocked) as error:
             _log_lost(exchange, error)
-        await self._recorder.shown(exchange)
+        await self._recorder.mark_shown(exchange)
         return Delivery.FINISHED
 
     def stop(self) -> None:
@@ -155,7 +155,7 @@ class Assistant:
         """Be first in the queue of a place within the block; raises QueueFull."""
         return self._queues.enter((place_id, 0))
 
-    def nothing_read(self, strings: Sentences) -> str:
+    def hint_nothing_readable(self, strings: Sentences) -> str:
         """Return the hint for a message of which nothing can be read."""
         takes_images = self._generator.images.turns > 0
         return strings.hint_nothing_readable if takes_images else strings.hint_text_only
@@ -177,8 +177,8 @@ class Assistant:
             async with reply:
                 delivery = await self._answer_in_turn(answer)
         except ReplyDelayed as error:
-            await self._recorder.deferred(answer.exchange, error)
-            delivery = Delivery.DEFERRED
+            await self._recorder.postpone(answer.exchange, error)
+            delivery = Delivery.POSTPONED
         finally:
             del self.conversations.active[exchange.message_id]
         await self._generator.accounting.record(answer)
@@ -198,7 +198,7 @@ class Assistant:
                 elif answer.previous is not None:
                     await self._restore(answer, answer.previous, error)
                 else:
-                    await self._keep_shown(answer, error)
+                    await self._store_shown(answer, error)
         return Delivery.FINISHED
 
     async def _outcome(self, answer: Answer, resources: AsyncExitStack) -> Outcome | None:
@@ -298,12 +298,12 @@ class Assistant:
         self, answer: Answer, ending: Exchange, state: State, notices: list[str]
     ) -> bool:
         """Record the reply of *answer*; if that fails, say so in *notices*."""
-        is_stored = await self._recorder.reply(answer, ending, state, notices)
+        is_stored = await self._recorder.record_reply(answer, ending, state, notices)
         if not is_stored:
             notices.append(answer.strings.memory_unwritable)
         return is_stored
 
-    async def _keep_shown(self, answer: Answer, why: ReplyLost | ReplyBlocked) -> None:
+    async def _store_shown(self, answer: Answer, why: ReplyLost | ReplyBlocked) -> None:
         """End an answer that Discord rejected: store only the text that is shown."""
         blocked = isinstance(why, ReplyBlocked)
         shown = ""
@@ -317,7 +317,7 @@ class Assistant:
         actions = NO_ACTIONS
         if blocked:  # No Continue: Discord refused the text that follows.
             actions = _actions(answer, State.CANCELLED, ending, is_stored=is_stored)
-        await _leave(answer, notices, actions, why)
+        await _keep_shown(answer, notices, actions, why)
         await self._end(answer, State.FAILED)
 
     async def _restore(
@@ -328,7 +328,7 @@ class Assistant:
         if isinstance(why, ReplyBlocked):
             notices.append(answer.strings.reply_blocked)
         state = State.FAILED if previous.cut else State.ANSWERED
-        await self._recorder.reply(answer, previous, state, notices)
+        await self._recorder.record_reply(answer, previous, state, notices)
         actions = _actions(answer, state, previous, is_stored=True)
         try:
             answer.show_instead(previous.reply)
@@ -336,12 +336,12 @@ class Assistant:
         except ReplyLost as error:
             _log_lost(previous, error)
         except ReplyBlocked:
-            await _leave(answer, (), actions, why)
+            await _keep_shown(answer, (), actions, why)
         await self._end(answer, State.FAILED)
 
     async def _end(self, answer: Answer, state: State) -> None:
         exchange, generation = answer.exchange, answer.generation
-        await self._recorder.shown(exchange)
+        await self._recorder.mark_shown(exchange)
         usage, first = generation.usage, generation.first_token_seconds
         log.info(
             "Ended question %d by person %d in place %d: %s, first words %s, whole %.2f s, "
@@ -361,7 +361,7 @@ class Assistant:
         strings = answer.strings
         by_command = isinstance(answer.exchange.origin, FromInteraction)
         if isinstance(error, NothingAsked):
-            return (self.nothing_read(strings),)
+            return (self.hint_nothing_readable(strings),)
         if isinstance(error, ModelContextExceeded) and by_command:
             # A place where a command asked may have no /reset, or none for that person.
             return (strings.model_context_asked,)
@@ -380,12 +380,12 @@ def _cancelled(answer: Answer) -> Outcome:
     return Outcome(State.CANCELLED, (strings.stopped_by_reset if is_reset else strings.stopped,))
 
 
-async def _leave(
+async def _keep_shown(
     answer: Answer, notices: Sequence[str], actions: ReplyActions, why: ReplyLost | ReplyBlocked
 ) -> None:
     """Show *notices* under the shown text; log a refusal if it is not *why*, logged already."""
     try:
-        await answer.reply.leave(notices, actions)
+        await answer.reply.keep_shown(notices, actions)
     except (ReplyLost, ReplyBlocked) as error:
         if str(error) != str(why):
             _log_lost(answer.exchange, error)

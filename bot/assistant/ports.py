@@ -49,7 +49,7 @@ class Reply(Protocol):
         Raises ReplyLost, ReplyBlocked or ReplyDelayed.
         """
 
-    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
+    async def keep_shown(self, notices: Sequence[str], actions: ReplyActions) -> None:
         """Show *notices* under the shown text, in place of one that it was interrupted.
 
         If *notices* are refused too, shows only *actions* and raises ReplyBlocked. Also raises

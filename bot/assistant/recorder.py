@@ -31,14 +31,14 @@ class Recorder:
             log.warning("Cannot record the attempt at question %d: %s", exchange.message_id, error)
             return Attempt(exchange, number=NOT_RECORDED, pending_notices=None)
 
-    async def end(self, exchange: Exchange, state: State, notices: Sequence[str]) -> None:
+    async def record_end(self, exchange: Exchange, state: State, notices: Sequence[str]) -> None:
         """Record how a question ended that has no new reply."""
         try:
             await self._history.complete(exchange, state, notices)
         except HistoryFailed as error:
             log.warning("Cannot record the end of question %d: %s", exchange.message_id, error)
 
-    async def reply(
+    async def record_reply(
         self, answer: Answer, exchange: Exchange, state: State, notices: Sequence[str]
     ) -> bool:
         """Record a reply and that it must be shown; False if the database failed."""
@@ -53,17 +53,17 @@ class Recorder:
             return False
         return True
 
-    async def shown(self, exchange: Exchange) -> None:
+    async def mark_shown(self, exchange: Exchange) -> None:
         """Record that people see the whole reply; if not, it is shown again after a restart."""
         try:
             await self._history.mark_shown(exchange.message_id)
         except HistoryFailed as error:
             log.warning("Cannot record answer %d as shown: %s", exchange.message_id, error)
 
-    async def deferred(self, exchange: Exchange, why: ReplyDelayed) -> None:
+    async def postpone(self, exchange: Exchange, why: ReplyDelayed) -> None:
         """Record that an attempt does not count, because Discord could not show the reply."""
-        log.warning("Defer answer %d: %s", exchange.message_id, why)
+        log.warning("Postpone question %d: %s", exchange.message_id, why)
         try:
             await self._history.undo_attempt(exchange.message_id)
         except HistoryFailed as error:
-            log.warning("Cannot record answer %d as deferred: %s", exchange.message_id, error)
+            log.warning("Cannot record question %d as postponed: %s", exchange.message_id, error)

@@ -92,7 +92,9 @@ class Inbox:
     async def _hint(self, question: Question) -> str | None:
         """Return the notice for a message without text, None if it gets none."""
         if question.exchange.conversation.guild_id is None:
-            return self._assistant.nothing_read(self._questions.strings_for(question.exchange))
+            return self._assistant.hint_nothing_readable(
+                self._questions.strings_for(question.exchange)
+            )
         return await self._questions.hint_in_guild(question)
 
     async def _answer(self, question: Question) -> Delivery:

@@ -129,4 +129,4 @@ class Resumption:
             self._failures[message_id] = failures + 1
             if MAX_FAILURES - 1 <= failures <= MAX_FAILURES:  # The next step follows at once.
                 return await self._attempt(question)
-        return Delivery.DEFERRED
+        return Delivery.POSTPONED

@@ -71,7 +71,7 @@ class Unfinished:
             return await self._delete_reply(question)
         except ReplyDelayed as error:
             log.info("Postpone question %d: %s", message_id, error)
-            return Delivery.DEFERRED
+            return Delivery.POSTPONED
         except ReplyLost as error:
             log.warning("Cannot resume question %d: %s", message_id, error)
             return await self.end(question)
@@ -254,7 +254,7 @@ class Unfinished:
                     await reply.delete()
         except ReplyDelayed as error:
             log.info("Postpone deleting answer %d: %s", message_id, error)
-            return Delivery.DEFERRED
+            return Delivery.POSTPONED
         except ReplyLost as error:
             log.info("Cannot delete answer %d: %s", message_id, error)
         await self._history.mark_reply_deleted(message_id)

@@ -124,7 +124,7 @@ class DiscordReply:
             texts = text.first_parts(max_posts, [self._strings.reply_too_long, *notices])
         await messages.show(texts, actions)
 
-    async def leave(self, notices: Sequence[str], actions: ReplyActions) -> None:
+    async def keep_shown(self, notices: Sequence[str], actions: ReplyActions) -> None:
         """Show *notices* under the shown text, or only *actions* if they are refused, too."""
         self._error = None
         with suppress(ReplyLost, ReplyBlocked):

@@ -553,7 +553,9 @@ async def test_a_full_queue_notice_is_shown_later_if_discord_fails(
 ) -> None:
     await history.receive(an_exchange(1))
     failing = DoubleReply(lost=ReplyDelayed("503"))
-    assert await assistant.refuse(an_exchange(1), failing, State.FAILED, "No.") is Delivery.DEFERRED
+    assert (
+        await assistant.refuse(an_exchange(1), failing, State.FAILED, "No.") is Delivery.POSTPONED
+    )
     reply = DoubleReply()
     assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED
     assert (reply.text, reply.notices) == ("", ["No."])
@@ -732,12 +734,12 @@ async def test_an_answer_is_shown_later_without_a_second_request(
     """An outage of Discord is no attempt, however long it lasts."""
     await history.receive(an_exchange(1))
     assert (
-        await assistant.answer(an_exchange(1), DoubleReply(delayed_end=True)) is Delivery.DEFERRED
+        await assistant.answer(an_exchange(1), DoubleReply(delayed_end=True)) is Delivery.POSTPONED
     )
     for _ in range(5):
         assert (
             await assistant.resume(an_exchange(1), DoubleReply(delayed_end=True))
-            is Delivery.DEFERRED
+            is Delivery.POSTPONED
         )
     reply = DoubleReply()
     assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED

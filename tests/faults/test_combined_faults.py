@@ -134,7 +134,7 @@ async def test_06_unstored_answer_continues_in_the_same_message(
             question = await stage.ask(unique)
             first = await stage.first_words_on(question)
             async with asyncio.timeout(120):  # as long as the bot retries
-                while f"Defer answer {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
+                while f"Postpone question {question['id']}" not in stage.log:  # noqa: ASYNC110  # a file
                     await asyncio.sleep(0.1)
         await stage.discord.clear_faults()
         await stage.discord.gateway("invalid_session", resumable=False)  # The bot retries at once.

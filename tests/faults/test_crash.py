@@ -413,7 +413,7 @@ async def test_01_bot_retries_unarchiving_a_thread(own_stage: Stage, unique: str
     opening = rf"/channels/{question['id']}$"
     await stage.discord.fault("answer", method="PATCH", path=opening, status=503, count=None)
     async with stage.bot():
-        await stage.logged(f"Defer answer {question['id']}")
+        await stage.logged(f"Postpone question {question['id']}")
         await stage.discord.clear_faults()
         await check_gone_on(stage, "first_part_recorded", question, before)
 

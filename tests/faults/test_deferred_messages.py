@@ -90,7 +90,7 @@ async def test_answer_waits_while_follow_ups_fill_the_loading_message(
         spec: dict[str, Any] = {"status": 200, "body": first, "count": None}
         await stage.discord.fault("answer", method="POST", path=f"{HOOK}[^/]+/[^/]+$", **spec)
         await stage.model.resume()
-        await stage.logged(f"Defer answer {interaction}")
+        await stage.logged(f"Postpone question {interaction}")
         posted = await stage.discord.requests(after=before, method="POST")
         assert len(posted) < PARTS
         await stage.discord.clear_faults()

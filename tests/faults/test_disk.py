@@ -157,7 +157,7 @@ async def test_06_question_is_answered_after_disk_and_discord_recover(
         with writes_fail(stage, bot):
             await stage.discord.fault("answer", method="POST", path=CREATE, status=503, count=50)
             question = await stage.discord.say(dm, person, f"{unique} meanwhile")
-            await stage.logged(f"Defer answer {question['id']}")
+            await stage.logged(f"Postpone question {question['id']}")
             assert stage.state_of(question) is None
         await stage.discord.clear_faults()
 

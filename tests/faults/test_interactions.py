@@ -156,7 +156,7 @@ async def test_stored_answer_appears_when_webhooks_work_again(
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
         await stage.model_asked(unique)
         await stage.discord.fault("drop", path=HOOK, count=None)
-        await stage.logged(f"Defer answer {interaction}")
+        await stage.logged(f"Postpone question {interaction}")
         await stage.discord.clear_faults()
         await over(stage, interaction, "answered")
         [shown] = await parts(stage, interaction)

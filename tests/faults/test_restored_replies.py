@@ -195,7 +195,7 @@ async def _killed(stage: Stage, bot: Any) -> None:
 
 
 async def _failing(stage: Stage, _bot: Any) -> None:
-    await stage.logged("Defer answer")
+    await stage.logged("Postpone question")
     await stage.discord.clear_faults()
 
 

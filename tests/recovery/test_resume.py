@@ -21,7 +21,7 @@ from tests.doubles import PATIENCE_SECONDS, an_exchange
 
 NOW = 1_800_000_000.0
 Outcome = Delivery | Exception
-FINISHED, DEFERRED = Delivery.FINISHED, Delivery.DEFERRED
+FINISHED, POSTPONED = Delivery.FINISHED, Delivery.POSTPONED
 
 
 @dataclass
@@ -205,7 +205,7 @@ async def test_new_questions_of_a_queue_wait_for_the_resumed_ones(scene: Scene) 
 
 
 @pytest.mark.parametrize(
-    "outcome", [DEFERRED, HistoryFailed("disk"), RuntimeError("a bug of ours")]
+    "outcome", [POSTPONED, HistoryFailed("disk"), RuntimeError("a bug of ours")]
 )
 async def test_a_failure_pauses_its_own_queue_only(scene: Scene, outcome: Outcome) -> None:
     await scene.asked(1, 2)
@@ -227,7 +227,7 @@ async def test_the_reply_to_a_forgotten_question_is_deleted_even_during_a_pause(
     scene: Scene,
 ) -> None:
     await scene.asked(1, 2)
-    scene.unfinished.outcomes[1] = DEFERRED
+    scene.unfinished.outcomes[1] = POSTPONED
     await scene.resume()
     await scene.history.erasure.forget(2)
     await scene.resume()

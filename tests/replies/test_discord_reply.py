@@ -592,7 +592,7 @@ async def test_a_place_that_refuses_edits_is_not_tried_again(stage: Stage) -> No
         )
         reply.write(", two")
         await asyncio.wait({reply._streaming})
-        for end in (reply.finish(), reply.leave(["Sorry."], NO_ACTIONS)):
+        for end in (reply.finish(), reply.keep_shown(["Sorry."], NO_ACTIONS)):
             with pytest.raises(ReplyLost, match="View Channel"):
                 await end
         reply.restart()
@@ -612,7 +612,7 @@ async def test_stop_is_removed_if_no_message_can_be_posted(stage: Stage) -> None
         reply.write("word " * 500)
         with pytest.raises(ReplyLost, match="Send Messages"):
             await reply.finish()
-        await reply.leave((), NO_ACTIONS)
+        await reply.keep_shown((), NO_ACTIONS)
     [message] = await stage.messages()
     assert offered(message) == []
     assert message["content"].startswith("word")
@@ -709,7 +709,7 @@ async def test_a_reply_with_refused_text_can_show_a_notice(
         with pytest.raises(ReplyBlocked):
             await reply.finish()
         assert await reply.shown_text() == ""
-        await reply.leave([BLOCKED], REGENERATE)
+        await reply.keep_shown([BLOCKED], REGENERATE)
     [message] = await stage.messages()
     assert (message["content"], offered(message)) == (BLOCKED, [ReplyAction.REGENERATE])
     assert len(await stage.calls("POST")) == 2
@@ -723,7 +723,7 @@ async def test_shown_text_is_kept_if_the_rest_is_refused(stage: Stage) -> None:
         with pytest.raises(ReplyBlocked):
             await reply.finish(["The end."], REGENERATE)
         assert await reply.shown_text() == "One"
-        await reply.leave([BLOCKED], REGENERATE)
+        await reply.keep_shown([BLOCKED], REGENERATE)
     [message] = await stage.messages()
     assert message["content"] == f"One\n-# {BLOCKED}"
     assert offered(message) == [ReplyAction.REGENERATE]
@@ -737,7 +737,7 @@ async def test_messages_before_a_refused_one_stay_unchanged(stage: Stage) -> Non
         reply.write("bad " + "word " * 1000)
         with pytest.raises(ReplyBlocked):
             await reply.finish()
-        await reply.leave([BLOCKED], REGENERATE)
+        await reply.keep_shown([BLOCKED], REGENERATE)
     assert await stage.texts() == [*before[:2], f"{before[2]}\n-# {BLOCKED}"]
     assert [offered(one) for one in await stage.messages()] == [[], [], [ReplyAction.REGENERATE]]
 
@@ -750,7 +750,7 @@ async def test_stop_is_removed_if_the_notice_is_refused(stage: Stage) -> None:
         with pytest.raises(ReplyBlocked):
             await reply.finish()
         with pytest.raises(ReplyBlocked):
-            await reply.leave([BLOCKED], REGENERATE)
+            await reply.keep_shown([BLOCKED], REGENERATE)
     [message] = await stage.messages()
     assert (message["content"], offered(message)) == ("One", [ReplyAction.REGENERATE])
 
@@ -758,7 +758,7 @@ async def test_stop_is_removed_if_the_notice_is_refused(stage: Stage) -> None:
 async def test_nothing_is_shown_if_everything_is_refused(stage: Stage) -> None:
     await refuse(stage, "")
     async with written(stage, "One") as reply:
-        for end in (reply.finish(), reply.leave([BLOCKED], REGENERATE)):
+        for end in (reply.finish(), reply.keep_shown([BLOCKED], REGENERATE)):
             with pytest.raises(ReplyBlocked):
                 await end
     assert await stage.messages() == []
@@ -774,7 +774,7 @@ async def test_text_of_an_earlier_attempt_is_kept_without_its_buttons(
         with pytest.raises(ReplyBlocked):
             await reply.finish()
         assert await reply.shown_text() == "many words\nand more"
-        await reply.leave([BLOCKED], REGENERATE)
+        await reply.keep_shown([BLOCKED], REGENERATE)
     assert await stage.texts() == ["many words", f"and more\n-# {BLOCKED}"]
 
 
@@ -807,7 +807,7 @@ async def test_a_replaced_text_is_removed_if_the_next_is_refused(stage: Stage) -
         with pytest.raises(ReplyBlocked):
             await reply.finish()
         assert await reply.shown_text() == ""
-        await reply.leave([BLOCKED], REGENERATE)
+        await reply.keep_shown([BLOCKED], REGENERATE)
     assert await stage.texts() == [BLOCKED]
 
 
@@ -819,7 +819,7 @@ async def test_a_notice_under_a_full_message_gets_its_own_message(
 
     place = Destination(stage.channel, stage.question, parts, max_posts=max_posts)
     async with stage.reply(nullcontext(place)) as reply:
-        await reply.leave([BLOCKED], REGENERATE)
+        await reply.keep_shown([BLOCKED], REGENERATE)
     texts = await stage.texts()
     assert len(texts) == count
     assert texts[-1].endswith(BLOCKED)
