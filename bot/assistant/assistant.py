@@ -167,7 +167,10 @@ class Assistant:
         strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
         previous = exchange if job.action else None
         answer = Answer(
-            *(exchange, reply, job, strings),
+            exchange,
+            reply,
+            job,
+            strings,
             seconds=lambda: self._clock() - started,
             usage_person_id=usage_person_id,
             previous=previous,

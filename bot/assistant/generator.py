@@ -239,7 +239,9 @@ class Generator:
             raise error
         log.info(
             "Retry question %d with less: %d + %d tokens were too many",
-            *(budget.question_id, size.prompt, size.reply),
+            budget.question_id,
+            size.prompt,
+            size.reply,
         )
         # Leave images out if the limit is unknown, or if they did not fit into it.
         is_unknown = error.reported == NO_REPORTED_LIMITS

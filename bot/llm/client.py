@@ -193,9 +193,8 @@ class ChatCompletions:
         is_last = request.retries == RETRIES
         if response.status == 500 and self._shapes.may_guess(request.model, likely=is_last):
             request.shape, request.suspected = request.shape.without_system_turn(), True
-        log.info(
-            "Retry question %d in %.1f s: %s %s", *(question_id, delay, type(error).__name__, error)
-        )
+        why = f"{type(error).__name__} {error}"
+        log.info("Retry question %d in %.1f s: %s", question_id, delay, why)
         await asyncio.sleep(delay)
         return True
 
