@@ -126,8 +126,8 @@ def beginning(text: str, limit: int) -> str:
         for cut in cuts:
             if at[cut] + utf16_units(closing) <= limit:
                 best = cut, closing
-    shown = text[: best[0]]
-    return shown.rstrip() + best[1] if shows_anything(shown) else ""
+    prefix = text[: best[0]]
+    return prefix.rstrip() + best[1] if shows_anything(prefix) else ""
 
 
 def _word_ends(text: str, start: int, end: int) -> list[int]:
@@ -154,7 +154,7 @@ class Splitter:
         self._limit = limit
         self._window = limit + LOOKAHEAD
         self.sealed: list[str] = []  # the first parts, which never change again
-        self._whole: list[str] = []  # for each sealed part, the text that it was cut from
+        self._sources: list[str] = []  # for each sealed part, the text that it was cut from
         self._fence: _Fence | None = None
         self._unsealed: list[str] = []
         self._length = 0  # of the unsealed text
@@ -181,7 +181,7 @@ class Splitter:
     def beginning_of(self, number: int, limit: int) -> str:
         """Return the `beginning` of the text of a part, sealed or open."""
         if number < len(self.sealed):
-            return beginning(self._whole[number], limit)
+            return beginning(self._sources[number], limit)
         text = _without_open_end(self._open_text(), self._fence)
         return beginning(_reopened(self._fence, text), limit)
 
@@ -206,7 +206,7 @@ class Splitter:
             part = _rendered(text, cut, self._fence)
             if part:
                 self.sealed.append(part)
-                self._whole.append(_reopened(self._fence, text[: self._window]))
+                self._sources.append(_reopened(self._fence, text[: self._window]))
             self._unsealed = [text[cut.resume :]]
             self._fence = cut.fence and cut.fence.fitted(self._limit)
 
@@ -222,10 +222,10 @@ class Splitter:
                 self._enough = longest
                 return None
             end = min(len(text), longest)
-        for whole in divided.cuts_before:
-            row = text[whole.resume : end]
-            if utf16_units(_framed(row, whole.fence, divided.closing, self._limit)) <= self._limit:
-                return whole
+        for before in divided.cuts_before:
+            row = text[before.resume : end]
+            if utf16_units(_framed(row, before.fence, divided.closing, self._limit)) <= self._limit:
+                return before
         return cut
 
 
@@ -288,7 +288,7 @@ class _DividedRow:
 @dataclass(frozen=True, slots=True)
 class _Cut:
     rank: _Rank
-    shown: int  # the part shows the text up to here
+    end: int  # the part shows the text up to here
     resume: int  # the next part goes on from here
     closing: str = ""
     fence: _Fence | None = None  # to be opened again
@@ -357,13 +357,13 @@ class _Page:
         self._text = text
         self._fence = fence
         self._at = _units_before(text)
-        self._room = limit - (utf16_units(fence.opening) + 1 if fence else 0)
+        self._limit = limit - (utf16_units(fence.opening) + 1 if fence else 0)
 
     def cut(self) -> tuple[_Cut, _DividedRow | None]:
         """Return the best cut, and the row that it divides, if any."""
         scan = _Scan(self._fence)
         cuts: list[_Cut] = []
-        shown = 0
+        last_end = 0
         closing = ""
         for start, end in _lines(self._text):
             line = self._text[start:end]
@@ -373,10 +373,10 @@ class _Page:
             if start and before is not None:
                 cuts.append(_Cut(scan.rank(line, after), start, start, before.closing, before))
             elif start and not is_blank:
-                cuts.append(_Cut(scan.rank(line, after), shown, start))
+                cuts.append(_Cut(scan.rank(line, after), last_end, start))
             if before is not None or not is_blank:
-                shown = end if after else start + len(line.rstrip())
-                if not self._fits(shown, closing):
+                last_end = end if after else start + len(line.rstrip())
+                if not self._fits(last_end, closing):
                     best = self._best([*cuts, *self._line_cuts(start, end, before, after)])
                     if start and best.resume > start and scan.is_row(line, after):
                         good = [cut for cut in cuts if cut.rank < _Rank.LEAD][-1:]
@@ -384,18 +384,18 @@ class _Page:
                         return best, _DividedRow(start, closing, good + last)
                     return best, None
             scan.take(line, after)
-        return _Cut(_Rank.PARAGRAPH, shown, len(self._text), closing), None
+        return _Cut(_Rank.PARAGRAPH, last_end, len(self._text), closing), None
 
     def _fits(self, end: int, closing: str) -> bool:
-        return self._at[end] + (1 + utf16_units(closing) if closing else 0) <= self._room
+        return self._at[end] + (1 + utf16_units(closing) if closing else 0) <= self._limit
 
     def _best(self, cuts: list[_Cut]) -> _Cut:
         filled = [
-            cut for cut in cuts if self._at[cut.shown] * 2 >= self._room and cut.rank < _Rank.EMPTY
+            cut for cut in cuts if self._at[cut.end] * 2 >= self._limit and cut.rank < _Rank.EMPTY
         ]
         if filled:
-            return min(filled, key=lambda cut: (cut.rank, -cut.shown))
-        return min(cuts, key=lambda cut: (cut.rank == _Rank.EMPTY, -cut.shown))
+            return min(filled, key=lambda cut: (cut.rank, -cut.end))
+        return min(cuts, key=lambda cut: (cut.rank == _Rank.EMPTY, -cut.end))
 
     def _line_cuts(
         self, start: int, end: int, before: _Fence | None, after: _Fence | None
@@ -412,38 +412,38 @@ class _Page:
             yield from self._word_cuts_in_code(start, last, end, before)
         elif after is None:
             yield from self._word_cuts(start, last, end)
-        whole = last_boundary(self._text, last, start)
-        if whole == start > 0:
+        boundary = last_boundary(self._text, last, start)
+        if boundary == start > 0:
             return
         # Beside a run of backticks another fence may have to be closed, which may not fit. A
         # cluster that is longer than a part is divided.
-        for index in (self._beside_run(start, whole, before), whole, last):
+        for index in (self._beside_run(start, boundary, before), boundary, last):
             cut = self._cut_in_line(_Rank.CLUSTER, start, index, index, before)
             if index > start and self._fits(index, cut.closing):
                 yield cut
                 return
 
     def _cut_in_line(
-        self, rank: _Rank, start: int, shown: int, resume: int, before: _Fence | None
+        self, rank: _Rank, start: int, end: int, resume: int, before: _Fence | None
     ) -> _Cut:
-        fence = _fence_after(before, self._text[start:shown])
+        fence = _fence_after(before, self._text[start:end])
         if fence is None:
-            return _Cut(rank, shown, resume)
+            return _Cut(rank, end, resume)
         if before is not None:
-            return _Cut(rank, shown, resume, fence.closing, fence)
+            return _Cut(rank, end, resume, fence.closing, fence)
         # An opening line is cut: the rest of the line is code now, if it was a fence at all.
         line_end = self._text.find("\n", start)
-        whole = _opened_by(self._text[start : line_end if line_end >= 0 else None])
-        is_fence = whole is not None and whole.run == fence.run
+        opened = _opened_by(self._text[start : line_end if line_end >= 0 else None])
+        is_fence = opened is not None and opened.run == fence.run
         reopened = replace(fence, info="") if is_fence else None
-        return _Cut(rank, shown, resume, fence.closing, reopened)
+        return _Cut(rank, end, resume, fence.closing, reopened)
 
     def _last_fitting(self, start: int, end: int, before: _Fence | None) -> int:
         """Return the last index up to *end* that fits with the closing fence needed there."""
-        index = min(bisect_right(self._at, self._room) - 1, end)
+        index = min(bisect_right(self._at, self._limit) - 1, end)
         while index > start:
             fence = _fence_after(before, self._text[start:index])
-            over = self._at[index] - self._room + (1 + utf16_units(fence.closing) if fence else 0)
+            over = self._at[index] - self._limit + (1 + utf16_units(fence.closing) if fence else 0)
             if over <= 0:
                 break
             # By half, because a run of backticks that is cut is closed by an equal run.
@@ -459,7 +459,7 @@ class _Page:
         makes_fence = text.startswith((FENCE, "~~~"), run)
         if makes_fence and (before is not None or not _DISCORD_OPENING.match(text, run)):
             run = last_boundary(text, max(run - 1, start), start)
-        return run if self._at[run] * 2 >= self._room else index
+        return run if self._at[run] * 2 >= self._limit else index
 
     def _word_cuts_in_code(self, start: int, last: int, end: int, fence: _Fence) -> Iterator[_Cut]:
         breaks = _BREAK_IN_CODE.finditer(self._text, self._middle(start), last)
@@ -483,22 +483,22 @@ class _Page:
         breaks = [(match.start(), match.end()) for match in _BREAK.finditer(text, lowest, end)]
         breaks += [(first, first) for first, _ in unbreakable if first >= lowest]
         found: set[_Rank] = set()
-        for shown, resume in sorted(breaks, reverse=True):
-            if shown > last or not is_boundary(text, resume):
+        for word_end, resume in sorted(breaks, reverse=True):
+            if word_end > last or not is_boundary(text, resume):
                 continue
             begins_block = _BLOCK_BEGINNING.match(text, resume) is not None
             if is_heading or begins_block or _is_within(unbreakable, resume):
                 rank = _Rank.UNBREAKABLE
             elif _is_within(emphases, resume):
                 rank = _Rank.EMPHASIS
-            elif _SENTENCE_END.search(text, max(0, shown - 8), shown):
+            elif _SENTENCE_END.search(text, max(0, word_end - 8), word_end):
                 rank = _Rank.SENTENCE
             else:
                 rank = _Rank.WORD
             if rank in found:
                 continue
-            cut = self._cut_in_line(rank, start, shown, resume, None)
-            if self._fits(shown, cut.closing):
+            cut = self._cut_in_line(rank, start, word_end, resume, None)
+            if self._fits(word_end, cut.closing):
                 found.add(rank)
                 yield cut
             if rank == _Rank.SENTENCE:
@@ -506,14 +506,14 @@ class _Page:
 
     def _middle(self, start: int) -> int:
         """Return the first index in the line at *start* where the part is half full."""
-        return max(start + 1, bisect_right(self._at, (self._room - 1) // 2))
+        return max(start + 1, bisect_right(self._at, (self._limit - 1) // 2))
 
     def _spans(self, pattern: re.Pattern[str], start: int, end: int) -> list[tuple[int, int]]:
         """Return where *pattern* matches; matches without an end count only late in the part."""
         return [
             match.span()
             for match in pattern.finditer(self._text, start, end)
-            if match["open"] is None or self._at[match.start()] * 4 >= self._room * 3
+            if match["open"] is None or self._at[match.start()] * 4 >= self._limit * 3
         ]
 
 
@@ -526,11 +526,11 @@ def _framed(row: str, reopened: _Fence | None, closing: str, limit: int) -> str:
 
 def _rendered(text: str, cut: _Cut, fence: _Fence | None) -> str:
     """Return the part of *text* up to *cut*, "" if nothing of it is visible."""
-    shown = text[: cut.shown]
-    if cut.fence is None and not shows_anything(shown):
+    part = text[: cut.end]
+    if cut.fence is None and not shows_anything(part):
         return ""
-    shown = shown.removesuffix("\n") + f"\n{cut.closing}" if cut.closing else shown.rstrip()
-    return _reopened(fence, shown)
+    part = part.removesuffix("\n") + f"\n{cut.closing}" if cut.closing else part.rstrip()
+    return _reopened(fence, part)
 
 
 def _reopened(fence: _Fence | None, text: str) -> str:
