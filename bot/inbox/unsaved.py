@@ -71,7 +71,7 @@ class Unsaved:
         waiting = dict(self._unanswered)
         for message_id, exchange in waiting.items():
             await self._history.receive(exchange)
-            await self._history.raise_attempts(message_id, 1)
+            await self._history.mark_attempted(message_id)
             for part_id in self._parts.get(message_id, ()):
                 await self._history.add_part(message_id, part_id)
             self.drop_parts(message_id)

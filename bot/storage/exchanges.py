@@ -159,12 +159,10 @@ class History(ExchangeQueries):
         notices = None if unshown is None else tuple(json.loads(unshown))
         return Attempt(exchange_of(columns), attempts, notices, State(state))
 
-    async def raise_attempts(self, message_id: int, attempts: int) -> None:
-        """Count at least *attempts* at a question as made."""
+    async def mark_attempted(self, message_id: int) -> None:
+        """Record that there was an attempt at a question, which could not be recorded then."""
         await self._database.change(
-            "UPDATE exchanges SET attempts = max(attempts, ?) WHERE message_id = ?",
-            attempts,
-            message_id,
+            "UPDATE exchanges SET attempts = max(attempts, 1) WHERE message_id = ?", message_id
         )
 
     async def undo_attempt(self, message_id: int) -> None:

@@ -79,7 +79,7 @@ async def messages_after(channel: Any, after_id: int) -> list[discord.Message]:
 
 
 async def archived_threads(
-    channel: discord.TextChannel | discord.ForumChannel, before: datetime | None = None
+    channel: discord.TextChannel | discord.ForumChannel, before: datetime | None
 ) -> list[discord.Thread]:
     """Return a page of the threads that were archived last, or last before a time, newest first."""
     return [thread async for thread in channel.archived_threads(limit=THREADS, before=before)]

@@ -403,7 +403,7 @@ async def test_no_statement_scans_a_whole_table(history: History) -> None:
         await history.complete(replace(each, reply="Because."), State.ANSWERED)
         await history.mark_shown(each.message_id)
     await history.undo_attempt(20)
-    await history.raise_attempts(20, 3)
+    await history.mark_attempted(20)
     assert await history.knows(21)
     assert await history.question_of(21) == 20
     assert await history.parts_of(20) == (21,)
