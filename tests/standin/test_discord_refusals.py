@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.standin.wire import Api, Socket
 
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
-MESSAGE, POSTPONED, UPDATE = 4, 5, 7
+MESSAGE, DEFERRED, UPDATE = 4, 5, 7
 VIEW, SEND, USE_COMMANDS, IN_THREADS, EXTERNAL_APPS = 1 << 10, 1 << 11, 1 << 31, 1 << 38, 1 << 50
 ASK = {"name": "ask", "description": "Ask", "contexts": [0, 1, 2], "integration_types": [0, 1]}
 BUTTON = {"type": 2, "style": 1, "label": "Go on", "custom_id": "go"}
@@ -61,13 +61,13 @@ async def _update(bot: Bot, body: Any) -> Answer:
 
 async def _original(bot: Bot, body: Any) -> Answer:
     await asked(bot)
-    await bot.answer(POSTPONED)
+    await bot.answer(DEFERRED)
     return await bot.hook("PATCH", "/messages/@original", body)
 
 
 async def _filling(bot: Bot, body: Any) -> Answer:
     await asked(bot)
-    await bot.answer(POSTPONED)
+    await bot.answer(DEFERRED)
     return await bot.hook("POST", "", body)
 
 
@@ -178,7 +178,7 @@ async def test_refused_response_can_be_sent_again(bot: Bot, people: Driver) -> N
 async def test_harmful_link_is_refused_in_an_ephemeral_response(bot: Bot, people: Driver) -> None:
     await people.refuse("harmful_link", keyword="bad")
     await asked(bot)
-    await bot.answer(POSTPONED, {"flags": EPHEMERAL})
+    await bot.answer(DEFERRED, {"flags": EPHEMERAL})
     assert (await bot.hook("PATCH", "/messages/@original", BAD)).code == 240000
 
 
@@ -219,7 +219,7 @@ async def _file_routes(bot: Bot) -> list[Answer]:
     callback = f"/interactions/{bot.heard['id']}/{bot.heard['token']}/callback"
     answers.append(await _with_file(bot, "POST", callback, {"type": MESSAGE, "data": body}))
     await asked(bot)
-    await bot.answer(POSTPONED)
+    await bot.answer(DEFERRED)
     hook = f"/webhooks/{bot.people.bot_id}/{bot.heard['token']}"
     answers.append(await _with_file(bot, "PATCH", f"{hook}/messages/@original", body))
     await bot.hook("PATCH", "/messages/@original", body)
@@ -253,7 +253,7 @@ async def test_file_refusals_apply_to_every_route(
 
 async def test_deferred_response_has_the_loading_flag(bot: Bot, people: Driver) -> None:
     number = await asked(bot)
-    answer = await bot.answer(POSTPONED, {"flags": 1 << 2}, "?with_response=true")
+    answer = await bot.answer(DEFERRED, {"flags": 1 << 2}, "?with_response=true")
     about = answer.body["interaction"]
     assert (about["response_message_loading"], about["response_message_ephemeral"]) == (True, False)
     assert (await bot.hook("GET", "/messages/@original")).body["flags"] == LOADING
@@ -272,7 +272,7 @@ async def test_follow_up_fills_loading_message_and_keeps_its_privacy(
 ) -> None:
     """Discord: it edits the original, ignores the ephemeral flag and creates no message."""
     number = await asked(bot)
-    begun = await bot.answer(POSTPONED, {"flags": EPHEMERAL if private else 0}, "?with_response=1")
+    begun = await bot.answer(DEFERRED, {"flags": EPHEMERAL if private else 0}, "?with_response=1")
     other = {"content": "whole", "flags": (0 if private else EPHEMERAL) | 1 << 2}
     filled = await bot.hook("POST", "", other)
     assert filled.body["id"] == begun.body["interaction"]["response_message_id"]
@@ -285,7 +285,7 @@ async def test_follow_up_fills_loading_message_and_keeps_its_privacy(
 
 async def test_follow_up_does_not_fill_a_deleted_loading_message(bot: Bot) -> None:
     await asked(bot)
-    begun = await bot.answer(POSTPONED, None, "?with_response=1")
+    begun = await bot.answer(DEFERRED, None, "?with_response=1")
     await bot.hook("DELETE", "/messages/@original")
     made = await bot.hook("POST", "", {"content": "whole"})
     assert made.status == 200
@@ -304,7 +304,7 @@ async def elsewhere(people: Driver) -> str:
 async def _shown_to_all(bot: Bot, place: str) -> bool:
     """Ask in *place*; return whether the answer is public, by every sign of it."""
     number = await asked(bot, place)
-    begun = (await bot.answer(POSTPONED, None, "?with_response=true")).body["interaction"]
+    begun = (await bot.answer(DEFERRED, None, "?with_response=true")).body["interaction"]
     await bot.hook("PATCH", "/messages/@original", {"content": "yes"})
     read = (await bot.hook("GET", "/messages/@original")).body
     more = (await bot.hook("POST", "", {"content": "more"})).body
@@ -360,10 +360,10 @@ async def test_public_messages_in_a_locked_thread_cannot_be_edited(
     thread = (await people.start_thread("general", "Jun", "A talk"))["id"]
     message = (await bot.api.send(thread)).body["id"]
     await asked(bot, thread)
-    await bot.answer(POSTPONED)
+    await bot.answer(DEFERRED)
     for_all = bot.heard
     await asked(bot, thread)
-    await bot.answer(POSTPONED, {"flags": EPHEMERAL})
+    await bot.answer(DEFERRED, {"flags": EPHEMERAL})
     await people.edit_channel(thread, locked=True)
     edited = await bot.api.request("PATCH", f"/channels/{thread}/messages/{message}", BAD)
     assert (edited.status, edited.code) == (403, 160005)
@@ -382,7 +382,7 @@ async def test_locked_thread_of_a_foreign_guild_returns_50001(
 ) -> None:
     thread = (await people.start_thread(elsewhere, "Jun", "A talk"))["id"]
     await asked(bot, thread)
-    await bot.answer(POSTPONED)
+    await bot.answer(DEFERRED)
     await people.edit_channel(thread, locked=True)
     answer = await bot.hook("PATCH", "/messages/@original", BAD)
     assert (answer.status, answer.code) == (403, 50001)

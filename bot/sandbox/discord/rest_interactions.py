@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.world import Channel, Json, Message
 
 MESSAGE: Final = 4
-POSTPONED: Final = 5
+DEFERRED: Final = 5
 DEFERRED_UPDATE: Final = 6
 UPDATE: Final = 7
 CHOICES: Final = 8
 MODAL: Final = 9
 FOLLOW_UPS: Final = 5  # Discord: of an interaction with a bot that only a person brought
 _ANSWERS: Final = {
-    COMMAND: {MESSAGE, POSTPONED, MODAL},
-    COMPONENT: {MESSAGE, POSTPONED, DEFERRED_UPDATE, UPDATE, MODAL},
+    COMMAND: {MESSAGE, DEFERRED, MODAL},
+    COMPONENT: {MESSAGE, DEFERRED, DEFERRED_UPDATE, UPDATE, MODAL},
     AUTOCOMPLETE: {CHOICES},
-    MODAL_SUBMIT: {MESSAGE, POSTPONED, DEFERRED_UPDATE, UPDATE},
+    MODAL_SUBMIT: {MESSAGE, DEFERRED, DEFERRED_UPDATE, UPDATE},
 }
 
 
@@ -68,7 +68,7 @@ async def callback(call: Call) -> tuple[int, Any]:
 
 def _check(call: Call, kind: int, data: Json) -> None:
     form = FormErrors()
-    if kind in {MESSAGE, UPDATE, POSTPONED}:
+    if kind in {MESSAGE, UPDATE, DEFERRED}:
         call.notes["unknown_keys"] = unknown_keys(data, editing=kind == UPDATE)
         check_message_form(
             form,
@@ -103,12 +103,12 @@ def _check_choice(form: FormErrors, path: tuple[str | int, ...], choice: object)
 
 def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, data: Json) -> None:
     state = call.state
-    if kind in {MESSAGE, POSTPONED}:
-        if kind == POSTPONED:
+    if kind in {MESSAGE, DEFERRED}:
+        if kind == DEFERRED:
             # Discord: of a deferral nothing else counts.
             data = {"flags": (data.get("flags") or 0) & MessageFlag.EPHEMERAL}
         draft = _draft(call, channel, interaction, data, first=True)
-        if kind == POSTPONED:
+        if kind == DEFERRED:
             draft.flags |= MessageFlag.LOADING
         interaction.original = interactions.place(state, channel, draft)
     elif kind in {DEFERRED_UPDATE, UPDATE}:
@@ -120,7 +120,7 @@ def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, d
     else:
         interaction.choices = data["choices"]
     interaction.callback_type = kind
-    states = {POSTPONED: "deferred", MODAL: "modal"}
+    states = {DEFERRED: "deferred", MODAL: "modal"}
     interactions.advance(state, interaction, states.get(kind, "answered"))
 
 
