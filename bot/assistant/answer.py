@@ -71,7 +71,7 @@ class Job:
 class Generation:
     """An answer as far as the model has written it.
 
-    *pieces* begin with *kept* ones from before the newest request. *discarded* is the usage of
+    The first *kept* of the *pieces* are from before the newest request. *discarded* is the usage of
     answers that were thrown away. *unread* are the sentences about files that were not read.
     """
 
@@ -79,7 +79,7 @@ class Generation:
     prompt: Prompt = NO_PROMPT  # of the newest request
     pieces: list[str] = field(default_factory=list)
     kept: int = 0
-    first_token_seconds: float | None = None  # after the question's arrival
+    first_token_seconds: float | None = None  # since this run began
     thought_seconds: float | None = None  # before the first token
     only_thought: bool = False
     usage: TokenUsage | None = None
@@ -141,7 +141,7 @@ class Outcome:
 class Answer:
     """One answer, from its question to its end.
 
-    *exchange* is the question as it is now. *seconds* returns how long ago it came.
+    *exchange* is the question as it is now. *seconds* returns the time since this run began.
     *usage_person_id* is whose usage it counts as, None if it is not counted. *previous* has the
     reply that a new one replaces. *received* is False if the question could not be stored.
     """
@@ -175,7 +175,7 @@ class Answer:
         return text
 
     def previous_to_keep(self, outcome: Outcome) -> Exchange | None:
-        """Return the exchange whose reply stays because the new one is worse; None if it is not."""
+        """Return the exchange whose reply stays because the new one is worse, None if it is not."""
         is_longer = self.job.action is ReplyAction.CONTINUE and bool(self.generation.pieces)
         return None if outcome.whole or outcome.at_limit or is_longer else self.previous
 

@@ -120,7 +120,7 @@ class Assistant:
         return await self._run(exchange, reply, job, person_id)
 
     async def refuse(self, exchange: Exchange, reply: Reply, state: State, notice: str) -> Delivery:
-        """End a question in *state*, with *notice* under what was written of its answer."""
+        """End a question in *state*, with *notice* below any partial answer."""
         await self._recorder.record_end(exchange, state, [notice])
         try:
             async with reply:
@@ -284,7 +284,7 @@ class Assistant:
             return
         previous, is_stored = answer.previous_to_keep(outcome), True
         if previous is not None:
-            # The notices about how the new one was made do not belong to it.
+            # Drop the new reply's notices: the old reply is shown.
             unread = answer.generation.unread
             notices = [answer.strings.previous_answer_kept, *unread, *outcome.notices]
             ending = answer.exchange = previous
@@ -312,7 +312,7 @@ class Assistant:
         shown = ""
         with suppress(ReplyLost):  # The place may not have been found.
             shown = await answer.reply.shown_text()
-        ending = answer.exchange  # What was shown of a stored reply may not be readable now.
+        ending = answer.exchange  # The shown text may be unreadable now, so keep the stored reply.
         if shown or blocked:
             ending = with_reply(ending, shown, cut=bool(shown))
         notices = [answer.strings.reply_blocked] if blocked else []

@@ -17,8 +17,8 @@ _WORD: Final = re.compile(r"\w")
 class Continuation:
     """Takes the text that follows *before*, whose end a model often repeats.
 
-    The model is asked to begin with the last line again. That shows what is missing between: half
-    a word, a space or a line end. If it does not, this is guessed.
+    The model is asked to repeat the last line, which shows what is missing between: half a word, a
+    space or a line end. If it does not repeat the line, this is guessed.
     """
 
     def __init__(self, before: str) -> None:

@@ -1,4 +1,4 @@
-"""Ask the model for an answer, with other prompts until it accepts one."""
+"""Ask the model for an answer; change the prompt until it accepts one."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -178,8 +178,8 @@ class Generator:
     async def _fit(self, request: _Request) -> None:
         """Build the prompt that fits into the window, with the reply limit that it leaves.
 
-        If the question is cut, the reply gets less if the question is then whole, or twice as much
-        of it fits.
+        If the question had to be cut, the reply limit is lowered, provided that the whole question
+        then fits, or at least twice as much of it.
         """
         window, model = request.search.window, request.answer.generation.model
         calibration = await self.accounting.calibration(model)
@@ -198,7 +198,7 @@ class Generator:
         request.prompt = replace(prompt, reply_tokens=limit)
 
     async def _send_until_answered(self, request: _Request) -> None:
-        """Send prompts until one is answered: the whole, without images, smaller and smaller."""
+        """Send prompts until one is answered: whole, without images, then smaller and smaller."""
         await self._fit(request)
         while True:
             try:
@@ -210,7 +210,7 @@ class Generator:
                 await self._learn_from_acceptance(request)
 
     async def _prepare_retry(self, request: _Request, error: ModelError) -> None:
-        """Change the request so that it may be answered; raises *error* if none may be."""
+        """Change the request before a retry; raises *error* if no retry may help."""
         generation = request.answer.generation
         if isinstance(error, OutputTruncated | ModelThoughtOnly):
             error = await self._reason_to_shorten(request, error)
@@ -225,7 +225,7 @@ class Generator:
             raise error
 
     async def _make_smaller(self, request: _Request, error: ModelError) -> None:
-        """Build a smaller prompt; raises *error* if none is left to be tried."""
+        """Build a smaller prompt; raises *error* if there is nothing left to try."""
         budget, search, generation = request.budget, request.search, request.answer.generation
         size = request.size
         await self.accounting.calibrate(generation, error.reported.prompt)

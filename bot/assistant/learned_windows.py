@@ -34,8 +34,8 @@ class LearnedWindows:
     """Knows the context windows of all models, in memory and in the database.
 
     *accepted* has, by model, the largest request that was accepted since the start. *cut_short* are
-    the models of which an answer ended below its reply limit, perhaps at the end of the window: if
-    their list names that, the next answers fit.
+    the models that ended an answer below its reply limit, perhaps because the window was full: the
+    list of models may name it.
     """
 
     def __init__(self, models: ModelStore, catalog: ModelCatalog) -> None:
@@ -83,7 +83,7 @@ class LearnedWindows:
         await self._store(name, window, time.time() + seconds)
 
     async def accept(self, name: str, size: RequestSize, factor: float) -> None:
-        """Note that a model accepted a request of this estimated *size*, *factor* times that."""
+        """Note that a model, which counts *factor* times the estimate, accepted this *size*."""
         largest = self.accepted.get(name)
         if largest is None or size.prompt > largest.prompt:
             self.accepted[name] = size
@@ -138,7 +138,7 @@ class WindowSearch:
         )
 
     async def _named(self, refused: RequestSize, reported: ReportedLimits) -> ReportedLimits:
-        """Return the counts that the server named, or else its list if that explains a refusal."""
+        """Return the counts that a refusal named, else the listed window if that explains it."""
         if reported.window or reported.reply:
             is_credible = reported.explains(refused) or not reported.guessed
             return reported if is_credible else NO_REPORTED_LIMITS

@@ -72,5 +72,5 @@ async def unchanged(exchange: Exchange) -> Exchange:
 
 
 async def no_context(_exchange: Exchange) -> QuestionContext:
-    """Return the context of a question that is all in its words."""
+    """Return no context: the question consists of its words alone."""
     return QuestionContext()

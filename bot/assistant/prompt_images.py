@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 ImageSource = Callable[[Exchange], Awaitable[Sequence[PendingImage]]]
 
 MEMORY_BYTES: Final = 60_000_000  # of the images of all prompts, until they are sent
-RESERVE_SECONDS: Final = 60.0  # for which a question waits until others have sent theirs
+RESERVE_SECONDS: Final = 60.0  # how long a question waits until others have sent theirs
 
 
 @dataclass(frozen=True, slots=True)

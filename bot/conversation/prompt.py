@@ -116,11 +116,12 @@ def build_prompt(
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
-    *place* describes where it was asked. *reply_context* belongs to it, or to the last exchange if
-    the question continues that; its reply is shortened then if it does not fit. The prompt costs at
-    most *token_budget*, without calibration, but the system turn and the beginning of the question
-    always stay. The question's images come first, as many as fit; an exchange has all of its images
-    or none. The steps stand in one function because each takes from the budget that is left.
+    *place* describes where it was asked. *reply_context* belongs to it. If the question continues
+    the last exchange, *reply_context* belongs to that, and its reply is shortened if it does not
+    fit. The prompt costs at most *token_budget*, without calibration, but the system turn and the
+    beginning of the question always stay. The question's images come first, as many as fit; an
+    exchange has all of its images or none. The steps stand in one function because each takes from
+    the budget that is left.
     """
     named = any(exchange.author for exchange in (question, *exchanges))
     system, system_tokens = _system_turn(system_prompt, place, named=named)

@@ -49,7 +49,7 @@ class CodeTracker:
             self._unread.append(shown)
 
     def enter_block(self) -> bool:
-        """Return whether Discord may not take a block of code that begins here for code.
+        """Return whether Discord may not recognise a block of code that begins here.
 
         Emphasis that is open before the block may end in it, so later code is distrusted too.
         """

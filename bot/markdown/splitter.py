@@ -49,8 +49,8 @@ MESSAGE_LIMIT: Final = 2000
 # "```", a line end, one character of two units, a line end and "```" take 10 units; the rest makes
 # cuts between words possible now and then.
 MINIMUM_LIMIT: Final = 16
-# Characters after a full part that tell how the next line begins: with a closing fence, a table's
-# delimiter, indentation? A streamed reply lags behind by so much when a part is full.
+# How far to look past a full part to classify the next line (closing fence, table delimiter,
+# indentation). Streaming lags by this many characters.
 LOOKAHEAD: Final = 64
 
 _OPENING_PREFIX: Final = re.compile(rf"{MARGIN}(?:`{{1,2}}|`{{3,}}[^`]*|~{{1,2}}|~{{3,}}.*)$")
@@ -402,7 +402,7 @@ class _Page:
     ) -> Iterator[_Cut]:
         """Yield the cuts within a line that does not fit, the last one of each rank."""
         if start and before is not None and after is None and end - start <= LOOKAHEAD:
-            # The closing fence is longer than the one that we would write: ours replaces it.
+            # This closing fence is longer than the one that we write, which replaces it.
             yield _Cut(_Rank.PARAGRAPH, start, min(end + 1, len(self._text)), before.closing)
             return
         if start and before is None and after is not None:
@@ -415,8 +415,8 @@ class _Page:
         boundary = last_boundary(self._text, last, start)
         if boundary == start > 0:
             return
-        # Beside a run of backticks another fence may have to be closed, which may not fit. A
-        # cluster that is longer than a part is divided.
+        # Cutting beside backticks may need an extra closing fence that does not fit; then try the
+        # next index. A grapheme cluster longer than a part is split.
         for index in (self._beside_run(start, boundary, before), boundary, last):
             cut = self._cut_in_line(_Rank.CLUSTER, start, index, index, before)
             if index > start and self._fits(index, cut.closing):
@@ -446,7 +446,8 @@ class _Page:
             over = self._at[index] - self._limit + (1 + utf16_units(fence.closing) if fence else 0)
             if over <= 0:
                 break
-            # By half, because a run of backticks that is cut is closed by an equal run.
+            # Step back by half of the excess: each backtick removed from a cut run also shortens
+            # its closing run.
             index -= (over + 1) // 2
         return max(index, start)
 
