@@ -44,7 +44,10 @@ async def model(one_model: ModelDriver) -> ModelDriver:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(model: ModelDriver) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=model.base_url, api_key=model.api_key, max_retries=0) as one:
+    # The default for a connection is 5 s.
+    async with AsyncOpenAI(
+        base_url=model.base_url, api_key=model.api_key, max_retries=0, timeout=60.0
+    ) as one:
         yield one
 
 
