@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bot.storage.exchanges import History
 from tests.doubles import open_history
@@ -13,6 +14,13 @@ from tests.fork_server import ForkServer, Start
 LONG_FIRST: Final = {
     name: number for number, name in enumerate(("faults", "standin", "browser", "e2e"))
 }
+
+# Hypothesis allows 0.2 s for an example by default, which a busy machine exceeds. In CI its own
+# profile also tries the same examples each time.
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -66,7 +66,7 @@ def test_last_boundary_is_the_lowest_index_if_there_is_no_other() -> None:
     assert last_boundary(text, len(text)) == len(text)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(
     st.text(st.sampled_from("a \n\u0301\u200d\U0001f468\U0001f1e9\u1100\u1161\u094d\u0915\ud800"))
 )

@@ -105,7 +105,7 @@ fragments = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, derandomize=True)
 @given(fragments)
 def test_any_latex_becomes_one_line_or_stays(source: str) -> None:
     shown = to_unicode(source)

@@ -141,7 +141,7 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES, max_size=25).map("".join)
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=1500, derandomize=True)
 @given(TEXTS, st.integers(1, 9))
 def test_no_link_is_masked_without_its_host(text: str, size: int) -> None:
     renderer = Renderer()
@@ -161,7 +161,7 @@ FENCES = st.tuples(
 )
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=1000, derandomize=True)
 @given(st.lists(FENCES, max_size=4), st.booleans(), st.integers(60, 300))
 def test_fences_are_balanced_in_each_part(
     fences: list[tuple[str, str, list[str]]], is_closed: bool, limit: int

@@ -103,13 +103,13 @@ print("$x$ &lt; | a | #### b")
 """
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=1500, derandomize=True)
 @given(markdown, st.lists(st.integers(1, 30), min_size=1, max_size=5))
 def test_output_does_not_depend_on_how_the_text_is_cut(text: str, sizes: list[int]) -> None:
     assert streamed(text, *sizes) == render(text)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.text(max_size=200), st.integers(1, 5))
 def test_any_text_renders_the_same_in_small_pieces(text: str, size: int) -> None:
     assert streamed(text, size) == render(text)

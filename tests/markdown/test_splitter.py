@@ -344,7 +344,7 @@ def test_thousands_of_texts_keep_the_invariants(thorough: bool) -> None:
             raise
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(nasty_texts, st.sampled_from(LIMITS), st.randoms(use_true_random=False))
 def test_fragments_of_syntax_keep_the_invariants(text: str, limit: int, rng: random.Random) -> None:
     parts = split(text, limit)
@@ -352,7 +352,7 @@ def test_fragments_of_syntax_keep_the_invariants(text: str, limit: int, rng: ran
     check_stream(text, parts, limit, rng)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.text(max_size=200), st.sampled_from((MINIMUM_LIMIT, 40)))
 def test_every_part_fits_and_renders_by_itself(text: str, limit: int) -> None:
     check_parts(text, split(text, limit), limit)

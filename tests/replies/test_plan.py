@@ -1,6 +1,6 @@
 """The wanted content of each message of a reply, given its present content."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation.reply_actions import NO_ACTIONS, WHILE_STREAMING, ReplyAction, ReplyActions
@@ -73,7 +73,6 @@ texts = st.text(alphabet="ab", min_size=1, max_size=4)
 actions = st.sampled_from((None, NO_ACTIONS, STOP, ANEW))
 
 
-@settings(deadline=None)
 @given(
     shown=st.lists(st.tuples(st.none() | texts, actions), max_size=4),
     new=st.lists(texts, min_size=1, max_size=4),

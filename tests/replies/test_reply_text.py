@@ -1,7 +1,7 @@
 """The texts of the messages of a reply, with notices under them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.markdown.characters import utf16_units
@@ -44,7 +44,6 @@ def test_a_growing_reply_shows_a_prefix_of_its_last_part(max_parts: int) -> None
     assert last.startswith(shown[-1])
 
 
-@settings(deadline=None)
 @given(
     words=st.lists(st.text(min_size=1, max_size=2000), max_size=5),
     most=st.integers(min_value=1, max_value=4),

@@ -126,7 +126,7 @@ async def test_threads_of_a_channel_do_not_see_each_other(history: History) -> N
     resets=st.dictionaries(st.sampled_from([1, 5, 9]), st.integers(1, 16), max_size=2),
     erased=st.booleans(),
 )
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_contexts_match_the_model(
     tmp_path_factory: pytest.TempPathFactory,
     kept: list[tuple[int, int]],
