@@ -18,7 +18,7 @@ class Backoff(NamedTuple):
     longest_seconds: float
 
     def seconds(self, failures: int) -> float:
-        """Return the pause after so many failures in a row, 0 if there were none."""
+        """Return the pause after so many *failures* in a row, 0 after none."""
         if failures < 1:
             return 0.0
         doubled = self.first_seconds * 2.0 ** min(failures - 1, MAX_DOUBLINGS)

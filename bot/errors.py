@@ -56,7 +56,7 @@ class BotError(Exception):
 
 
 class StartRefused(BotError):
-    """The program cannot start or go on; the text is a sentence for the operator."""
+    """The program cannot start or continue; the text is a sentence for the operator."""
 
 
 class SettingsInvalid(StartRefused):
@@ -191,7 +191,7 @@ class ModelRequestRefused(ModelError):
 
 
 class ImagesUnsupported(ModelError):
-    """The model takes no images, whatever they show."""
+    """The model takes no images at all."""
 
 
 class ContentFiltered(ModelError):

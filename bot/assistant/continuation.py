@@ -55,7 +55,7 @@ def joined(before: str, after: str) -> str:
 
 
 def _is_repeated(end: str, length: int) -> bool:
-    """Whether so many characters at the *end* are repeated, and not by coincidence."""
+    """Whether the last *length* characters of *end* are repeated, not equal by coincidence."""
     return length >= SHORTEST or length == len(end.rpartition("\n")[2])
 
 

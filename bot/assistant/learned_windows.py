@@ -71,7 +71,7 @@ class LearnedWindows:
         return until <= time.time() < until + LEARNED_SECONDS
 
     async def learn(self, name: str, window: ContextWindow, seconds: float) -> None:
-        """Keep to *window* and to what was learned before, for so many seconds."""
+        """Keep to *window*, and to what was learned before, for *seconds*."""
         await self._keep(name, window.within(await self.of(name)), seconds)
 
     async def _keep(self, name: str, window: ContextWindow, seconds: float) -> None:

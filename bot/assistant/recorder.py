@@ -1,4 +1,4 @@
-"""Record answers in the history; if the database fails, they are shown all the same."""
+"""Record answers in the history; they are shown even if the database fails."""
 
 import logging
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ class KeptMessages:
         self._messages = OrderedDict[tuple[int, int], tuple[discord.Message, TimerHandle]]()
 
     def keep(self, person_id: int, message: discord.Message) -> None:
-        """Keep *message* for an hour, or until so many newer ones are kept."""
+        """Keep *message* for an hour, or until MAX_MODALS newer ones are kept."""
         key = person_id, message.id
         self._drop(key)
         timer = asyncio.get_running_loop().call_later(MODAL_SECONDS, self._drop, key)

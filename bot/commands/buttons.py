@@ -51,7 +51,7 @@ class ReplyButtons(PersistentView):
         self._authorizer.authorize(interaction)
         try:
             await interaction.response.defer()
-        except (*FAILURES, *GARBLED) as failure:  # Discord may have received it all the same.
+        except (*FAILURES, *GARBLED) as failure:  # Discord may have received it nevertheless.
             reason = type(failure).__name__
             log.info("Cannot tell whether press %d was acknowledged: %s", interaction.id, reason)
         except UNANSWERABLE as failure:

@@ -37,7 +37,7 @@ class Modals:
                 await self._submitted(interaction)
 
     def on_submit(self, kind: str, handler: Submit, *, ids: int) -> None:
-        """Pass modals of a *kind* that are about so many *ids* to *handler*."""
+        """Pass modals of a *kind*, each about that number of *ids*, to *handler*."""
         self._handlers[kind, ids] = handler
 
     async def _submitted(self, interaction: discord.Interaction) -> None:

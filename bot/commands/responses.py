@@ -70,7 +70,7 @@ def _explained(interaction: discord.Interaction, error: Exception) -> str:
     if isinstance(error, Refused | BotError):
         return error.explain(strings)
     if isinstance(error, app_commands.AppCommandError):
-        # Discord goes on offering a command as an older version of the bot defined it.
+        # Discord may still offer a command as an older version of the bot defined it.
         log.warning("Cannot read command %d: %s", interaction.id, type(error).__name__)
     else:
         log.error("Cannot handle command %d", interaction.id, exc_info=error)

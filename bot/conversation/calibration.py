@@ -38,7 +38,7 @@ class Calibration:
     samples: int = 0
 
     def learn(self, estimated: int, reported: int, bounds: Bounds = TEXT_BOUNDS) -> "Calibration":
-        """Return the calibration after the API *reported* so many tokens instead of *estimated*.
+        """Return the calibration after the API *reported* the tokens of a prompt of *estimated*.
 
         A report that cannot be true (zero, negative or out of *bounds*) changes nothing.
         """

@@ -15,10 +15,11 @@ SMALLEST_GUESS: Final = 512
 # Tokens of a request at the last attempt, if the server named no limit: the smallest windows that
 # people run have 1024.
 LAST_RESORT: Final = 1000
-# The estimate of a prompt may be too low by so much, and chat templates add so many tokens.
+# The estimate of a prompt may be too low: a prompt fills at most this share of its window, and the
+# reply gets what is left if the prompt has this many times its estimate.
 PROMPT_MARGIN: Final = 0.92
 REPLY_MARGIN: Final = 1.15
-TEMPLATE_TOKENS: Final = 32
+TEMPLATE_TOKENS: Final = 32  # that a chat template adds
 LEAST_REPLY: Final = 16  # tokens; OpenAI: the least that some models take
 
 
@@ -88,7 +89,7 @@ class ContextWindow:
 
     @classmethod
     def of(cls, tokens: int) -> "ContextWindow":
-        """Return the window of so many tokens, of which a reply gets its share."""
+        """Return the window of *tokens*, of which a reply gets its share."""
         return cls(tokens - tokens // REPLY_SHARE, tokens)
 
     @classmethod
@@ -130,7 +131,7 @@ class ContextWindow:
         return max(self.prompt_budget, int(widest * PROMPT_MARGIN))
 
     def reply_limit(self, prompt: int, wanted: int) -> int:
-        """Return the reply limit for a *prompt* of so many tokens: *wanted*, or what is left."""
+        """Return the reply limit after a *prompt*, in tokens: *wanted*, or what is left."""
         if self.total == NO_LIMIT:
             return min(wanted, self.reply)
         left = self.total - with_reply(prompt, 0)
@@ -180,9 +181,9 @@ def with_reply(prompt: int, reply: int) -> int:
 
 
 def is_full(prompt: int, said: int, limit: int, *, thought: bool) -> bool:
-    """Whether an answer that *said* so many tokens was cut by the window, not by its *limit*.
+    """Whether the window cut an answer of *said* tokens, not its *limit*.
 
-    It must be very short then, or only *thought* and shorter than its prompt.
+    Then it is very short, or it only *thought* and is shorter than its prompt.
     """
     window = prompt + said
     return said * 2 < limit and said * (2 if thought else SHORT_SHARE) < window >= SMALLEST_GUESS
@@ -235,7 +236,7 @@ def _halved(window: ContextWindow, refused: RequestSize) -> ContextWindow:
     else:
         prompt = max(refused.prompt // 2, SMALLEST - SMALLEST // REPLY_SHARE)
     # Most windows are powers of two: try the next smaller one, not a size just above it. The reply
-    # keeps its share all the same.
+    # keeps its share.
     sent = min(prompt, refused.prompt)
     reply = min(refused.reply, sent // (REPLY_SHARE - 1))
     total = max(1 << (refused.total * 3 // 4).bit_length() - 1, with_reply(sent, reply))

@@ -66,8 +66,8 @@ class Turn:
 class Prompt:
     """A request to a model, without the options.
 
-    *tokens* is the estimate for its text without calibration. It contains so many *exchanges* of
-    the history, of which the estimate is *history_tokens*. *read_percent* is the share of the
+    *tokens* is the estimate for its text without calibration. *exchanges* is how many of the
+    history it contains, *history_tokens* their estimate. *read_percent* is the share of the
     question that fitted. *turn_images* are the images that go with its turns, the question's first,
     *image_tokens* their cost. *reply_tokens* limits the reply further than the settings do, in the
     model's own tokens.

@@ -16,7 +16,7 @@ class Delta(NamedTuple):
 
 
 class Thinking(NamedTuple):
-    """The model thought for so many *seconds* before the next delta."""
+    """The model thought for *seconds* before the next delta."""
 
     seconds: float
 

@@ -16,7 +16,7 @@ from bot.errors import ModelError, ModelFailed, ModelTimeout, ModelUnreachable
 if TYPE_CHECKING:
     from bot.llm.api_errors import Redactor
 
-BODY_SECONDS: Final = 5.0  # for the body of an error; without it, its status has to do
+BODY_SECONDS: Final = 5.0  # for the body of an error; after that, only the status counts
 BODY_BYTES: Final = 65_536  # of that body, decompressed; the largest in use repeat the request
 FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp and TLS.
     *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
@@ -40,8 +40,8 @@ class ErrorResponse(openai.OpenAIError):
 async def raise_for_status(response: httpx2.Response) -> None:
     """Raise ErrorResponse, with the beginning of the body, unless the status is a success.
 
-    The openai package would read the whole body, however long it is and takes, in the encoding
-    that it claims to have.
+    The openai package would read the whole body, however long that takes, in the encoding that it
+    claims to have.
     """
     if response.is_success:
         return

@@ -80,7 +80,7 @@ def _locked(path: Path) -> Iterator[None]:
     """Lock the database *path* within the block; raises HistoryInUse if another process has it.
 
     Two processes would answer everything twice. The lock is an open transaction on an empty file
-    beside the database: it works on every system, ends with the process, however that ends, and
+    beside the database: it works on every system, ends with the process, even if that crashes, and
     leaves the database readable for others.
     """
     lock_path = Path(f"{path.resolve()}.lock")

@@ -20,7 +20,7 @@ UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_GUILD: Final = 10004
 UNKNOWN_MESSAGE: Final = 10008
 MISSING_ACCESS: Final = 50001
-# The least and the most that is waited after a 429 of Cloudflare, whatever it says.
+# The shortest and the longest wait after a 429 of Cloudflare, whatever it asks for.
 CLOUDFLARE_SECONDS: Final = (5.0, 300.0)
 MESSAGES: Final = 100  # Discord: messages in one page
 THREADS: Final = 100  # Discord: threads in one page

@@ -144,7 +144,7 @@ def budget_pause_seconds(left: float) -> float:
 
 
 def pause_seconds(failures: float) -> float:
-    """Return the pause after so many failures in a row; after the first there is none."""
+    """Return the pause after so many *failures* in a row; there is none after the first."""
     return IDENTIFY_BACKOFF.seconds(int(failures) - 1)
 
 
