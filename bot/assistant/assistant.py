@@ -165,7 +165,6 @@ class Assistant:
     ) -> Delivery:
         started = self._clock()
         strings = self._languages.of_answer(exchange.conversation.guild_id, exchange.private_locale)
-        previous = exchange if job.action else None
         answer = Answer(
             exchange,
             reply,
@@ -173,7 +172,7 @@ class Assistant:
             strings,
             seconds=lambda: self._clock() - started,
             usage_person_id=usage_person_id,
-            previous=previous,
+            previous=exchange if job.action else None,
         )
         self.conversations.active[exchange.message_id] = answer
         try:

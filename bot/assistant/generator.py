@@ -146,7 +146,7 @@ class Generator:
             effective.system_prompt,
             exchanges,
             question,
-            place=self._describe_place(question),
+            where=self._describe_place(question),
             reply_context=context.reply_context,
         )
         budget = RequestBudget(question.message_id)
@@ -237,12 +237,8 @@ class Generator:
         if not budget.left:
             await search.give_up(error)
             raise error
-        log.info(
-            "Retry question %d with less: %d + %d tokens were too many",
-            budget.question_id,
-            size.prompt,
-            size.reply,
-        )
+        why = f"{size.prompt} + {size.reply} tokens were too many"
+        log.info("Retry question %d with less: %s", budget.question_id, why)
         # Leave images out if the limit is unknown, or if they did not fit into it.
         is_unknown = error.reported == NO_REPORTED_LIMITS
         if request.prompt.turn_images and (budget.left <= 2 or is_unknown):

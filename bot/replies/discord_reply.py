@@ -110,9 +110,8 @@ class DiscordReply:
         if len(text.parts) > max_parts:
             attached = self._strings.reply_attached.format(name=FILE_NAME)
             texts = text.first_parts(max_parts, [attached, *notices])
-            whole = text.written.strip() + "\n"
             try:
-                await messages.show(texts, actions, file=whole)
+                await messages.show(texts, actions, file=text.written.strip() + "\n")
             except FileRefused:
                 exchange_id = self._record.exchange_id
                 log.info("Show reply %d in parts: Discord refuses the file", exchange_id)
