@@ -44,12 +44,12 @@ class StrictBucket(Ratelimit):
                 seconds = max(0.0, self.expires - self._loop.time())
             if self._max_ratelimit_timeout is not None and seconds > self._max_ratelimit_timeout:
                 raise discord.RateLimited(seconds)
-            turn: asyncio.Future[None] = self._loop.create_future()
-            self._pending_requests.append(turn)
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._pending_requests.append(waiter)
             try:
-                await asyncio.wait([turn], timeout=seconds)
+                await asyncio.wait([waiter], timeout=seconds)
             finally:
-                turn.cancel()
+                waiter.cancel()
         self.remaining -= 1
         self.outgoing += 1
 
