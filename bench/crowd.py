@@ -42,8 +42,8 @@ class Asked:
 def answer(tag: str, characters: int) -> str:
     """Return an answer of so many characters, whose beginning and end are known again."""
     filler = "and so it goes on "
-    room = max(0, characters - len(tag) - len(END) - 2)
-    body = (filler * (room // len(filler) + 1))[:room]
+    free = max(0, characters - len(tag) - len(END) - 2)
+    body = (filler * (free // len(filler) + 1))[:free]
     return f"{tag} {body} {END}"
 
 

@@ -203,9 +203,9 @@ def _block(rows: Sequence[Sequence[list[str]]], alignments: Sequence[Alignment])
 
 
 def _padded(text: str, columns: int, alignment: Alignment) -> str:
-    room = columns - width(text)
-    left = int(room * alignment.value)
-    return " " * left + text + " " * (room - left)
+    padding = columns - width(text)
+    left = int(padding * alignment.value)
+    return " " * left + text + " " * (padding - left)
 
 
 def _list(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
