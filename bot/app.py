@@ -147,9 +147,7 @@ def build(
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=partial(channel_context, client),
     )
-    assistant = Assistant(
-        generator, history, conversations, languages=languages, refresh=edits.refresh
-    )
+    assistant = Assistant(generator, history, conversations, languages, refresh=edits.refresh)
 
     unsaved = Unsaved(history)
     replies = ReplyFactory(

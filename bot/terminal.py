@@ -320,9 +320,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)
     generator = Generator(model, history, settings.prompts, catalog, images=images)
-    assistant = Assistant(
-        generator, history, Conversations(history, languages), languages=languages
-    )
+    assistant = Assistant(generator, history, Conversations(history, languages), languages)
     return Chat(assistant, history, languages.default)
 
 

@@ -281,4 +281,4 @@ def an_assistant(
         model, history, config, catalog, images=images, describe_place=describe_place
     )
     conversations = conversations or Conversations(history, languages)
-    return Assistant(generator, history, conversations, languages=languages, **more)
+    return Assistant(generator, history, conversations, languages, **more)

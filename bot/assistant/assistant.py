@@ -63,8 +63,8 @@ class Assistant:
         generator: Generator,
         history: History,
         conversations: Conversations,
-        *,
         languages: Languages,
+        *,
         refresh: Refresh = unchanged,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

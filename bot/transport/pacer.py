@@ -16,9 +16,7 @@ from bot.bounded import BoundedDict
 WINDOW_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 10.0  # A call that takes longer gives up its slot.
 EDIT_SECONDS: Final = 1.0  # at least, between two edits: the text should not flicker
-TYPING_MIN_INTERVAL_SECONDS: Final = (
-    1.25  # Discord: 5 typing calls in 5 s in one channel; one to spare
-)
+TYPING_INTERVAL_SECONDS: Final = 1.25  # Discord: 5 typing calls in 5 s in one channel; one to spare
 NEVER_SECONDS: Final = 3600.0  # Longer than any answer takes: the only edit is the final one.
 KNOWN_CHANNELS: Final = 1000  # At 35 edits a second, some 200 channels wait for a refill.
 RESERVED_EDITS: Final = 2  # for the final edit, which must not wait behind one in flight
@@ -91,13 +89,12 @@ class Pacer:
     def try_typing(self, channel_id: int) -> bool:
         """Whether the bot may show that it types in a channel; if so, it is recorded as doing so.
 
-        Only if nobody waits for a slot, and not twice within TYPING_MIN_INTERVAL_SECONDS: a quick
-        answer ends the typing call before Discord's response, so discord.py does not learn what
-        was counted.
+        Not if others wait for a slot, nor twice within TYPING_INTERVAL_SECONDS: a quick answer ends
+        the typing call before Discord's response, so discord.py does not learn what was counted.
         """
         now = self._clock()
-        just_typed = now - self._typed.get(channel_id, -math.inf) < TYPING_MIN_INTERVAL_SECONDS
-        if just_typed or self._waiting or not self._has_room(Priority.TYPING):
+        just_typed = now - self._typed.get(channel_id, -math.inf) < TYPING_INTERVAL_SECONDS
+        if just_typed or self._waiting or not self._may_send(Priority.TYPING):
             return False
         self._typed[channel_id] = now
         return True
@@ -151,7 +148,7 @@ class Pacer:
             self._completed.append(self._clock())
             self._grant()
 
-    def _has_room(self, priority: Priority) -> bool:
+    def _may_send(self, priority: Priority) -> bool:
         now = self._clock()
         if now < self._blocked_until:
             return False
@@ -169,7 +166,7 @@ class Pacer:
         while self._waiting:
             first = self._waiting[0]
             if not first.granted.done():
-                if not self._has_room(first.priority):
+                if not self._may_send(first.priority):
                     break
                 first.granted.set_result(self._start())
             heapq.heappop(self._waiting)

@@ -11,7 +11,7 @@ from bot.transport.pacer import (
     NEVER_SECONDS,
     REQUESTS_PER_SECOND,
     STALLED_SECONDS,
-    TYPING_MIN_INTERVAL_SECONDS,
+    TYPING_INTERVAL_SECONDS,
     WINDOW_SECONDS,
     Pacer,
     Priority,
@@ -174,7 +174,7 @@ def test_typing_is_not_repeated_at_once_in_a_channel() -> None:
     clock = Clock()
     pacer = Pacer(clock)
     assert [pacer.try_typing(channel_id) for channel_id in (1, 2, 1)] == [True, True, False]
-    clock.now += TYPING_MIN_INTERVAL_SECONDS
+    clock.now += TYPING_INTERVAL_SECONDS
     assert pacer.try_typing(1)
 
 
