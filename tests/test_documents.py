@@ -163,6 +163,17 @@ def test_links_to_files_exist() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_the_list_of_decisions_has_the_heading_of_each() -> None:
+    decisions = ROOT / "docs" / "decisions"
+    listed = re.findall(
+        r"^\| \[(\d+)\]\((.+)\) \| (.+) \|$", (decisions / "README.md").read_text(), re.MULTILINE
+    )
+    files = sorted(decisions.glob("[0-9]*.md"))
+    headings = [path.read_text().partition("\n")[0] for path in files]
+    assert [f"# {number} {title}" for number, _, title in listed] == headings
+    assert [name for _, name, _ in listed] == [path.name for path in files]
+
+
 def test_no_figure_is_a_placeholder() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         assert not re.search(r"@[a-z0-9 ]+@", document.read_text()), document.name
