@@ -1,4 +1,4 @@
-// Put the page together.
+// The start of the page.
 
 import { showChrome } from "./chrome.js";
 import { Composer } from "./composer.js";

@@ -1,4 +1,4 @@
-// Ask the page's server to do something; what does not work is said in one sentence.
+// Calls to the page's server; the page shows an error as one sentence.
 
 import { byId } from "./dom.js";
 
@@ -12,7 +12,7 @@ export function complain(sentence) {
   hiding = setTimeout(() => (box.hidden = true), 8000);
 }
 
-// Do what the bot is told of and answers: the store learns that it was begun on this page.
+// Perform an action that creates an interaction, and mark the interaction as this tab's own.
 export async function interact(store, deed, what) {
   const begun = await perform(deed, what);
   if (begun) store.began(begun.interaction);

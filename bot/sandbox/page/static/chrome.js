@@ -1,4 +1,4 @@
-// What is round the messages: the bot's state, colours, the columns of a narrow window.
+// The parts around the messages: the bot's state, the colours, the columns of a narrow window.
 
 import { byId, setText } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// Slash commands: which there are, the options of one, and its use.
+// Application commands: fetch them, show the options of one, and send it.
 
 import { interact, perform } from "./calls.js";
 import { byId, el } from "./dom.js";
@@ -8,11 +8,11 @@ const SLASH = 1;
 export const MESSAGE_MENU = 3;
 const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, NUMBER: 10, FILE: 11 };
 
-const offered = new Map(); // by person and place
+const offered = new Map(); // Store.here -> commands
 
 let asked = 0;
 
-// The answer to the newest call counts: an earlier one may come after it.
+// Only the answer to the newest call counts: the answer to an earlier call may arrive after it.
 export async function learnCommands(store) {
   const key = store.here;
   const number = ++asked;
@@ -26,7 +26,7 @@ export function offeredCommands(store, type) {
   return (offered.get(store.here) ?? []).filter((one) => one.type === type);
 }
 
-// What a command, an option or a choice is called in the language of the person.
+// The name of a command, an option or a choice in the person's language.
 export function labelOf(one) {
   return one.name_localized ?? one.name;
 }
@@ -45,9 +45,9 @@ function descriptionOf(one) {
   return one.description_localized ?? one.description;
 }
 
-let shown = null; // the command whose options are there: its nodes, submit, and end
+let shown = null; // the command whose form is shown: its nodes, submit and end
 
-// Put aside the command that is begun, and show *command*, which was put aside before.
+// Show *command*, which may be null, and return the command that it replaces.
 export function exchangeCommand(command = null) {
   const before = shown;
   show(command);
@@ -70,7 +70,7 @@ export function beginCommand(store, composer, command) {
   const begun = { ended: false };
   begun.end = () => {
     begun.ended = true;
-    if (shown !== begun) return; // It was put aside while it was sent.
+    if (shown !== begun) return; // Another command has replaced it.
     show(null);
     composer.box.focus();
   };
@@ -123,7 +123,7 @@ function optionInput(store, command, option) {
   return input;
 }
 
-// The bot itself completes such an option: each change asks it, and the newest answer counts.
+// The bot completes this option: each change asks the bot, and only the newest answer counts.
 function completeByTheBot(store, command, option, input) {
   const list = el("datalist", { id: `completions-${option.name}` });
   input.completions = list;

@@ -1,4 +1,4 @@
-// Buttons and menus under a message.
+// The buttons and menus under a message.
 
 import { interact } from "./calls.js";
 import { el, reconcile } from "./dom.js";
@@ -7,7 +7,7 @@ const BUTTON = 2;
 const STRING_MENU = 3;
 const LINK_STYLE = 5;
 
-// What stays as it is keeps its element: a press that an edit comes into is a press.
+// An unchanged component keeps its element, so that an edit in mid-press does not lose the press.
 export function drawComponents(store, node, message) {
   const focused = node.contains(document.activeElement) && document.activeElement.dataset.id;
   const all = message.components.flatMap((row) => row.components ?? [row]);
@@ -17,7 +17,7 @@ export function drawComponents(store, node, message) {
   (again ?? node.closest(".message")).focus();
 }
 
-// Discord counts the components of a message; by its number alone it is no other one.
+// Discord numbers the components of a message: a new number alone does not change a component.
 function keyOf(one) {
   return JSON.stringify(one.custom_id ? { ...one, id: undefined } : one);
 }

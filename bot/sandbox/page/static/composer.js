@@ -1,4 +1,4 @@
-// Where one writes: completion of names and commands, replies, files, sending.
+// The message box: completes names and commands, keeps replies, files and drafts, and sends.
 
 import { complain, perform } from "./calls.js";
 import { beginCommand, exchangeCommand, learnCommands, slashCommands } from "./commands.js";
@@ -22,8 +22,8 @@ export class Composer {
     this.store = store;
     this.box = byId("composer-text");
     this.lastTyping = 0;
-    this.source = null; // the message that is replied to
-    this.drafts = new Map(); // by person and place
+    this.source = null; // the message to reply to
+    this.drafts = new Map(); // Store.here -> draft
     this.at = null;
     this.sending = Promise.resolve();
     this.files = new Files(() => this.box.focus());
@@ -101,7 +101,7 @@ export class Composer {
     }
   }
 
-  // The commands of a person and a place come a moment after them, maybe after the "/".
+  // The commands of a new person or place arrive later, sometimes after the "/" was typed.
   offerAgain() {
     if (document.activeElement === this.box) this.suggestions.update();
   }
@@ -119,7 +119,7 @@ export class Composer {
     edit(this.store, byId("messages").querySelector(`[data-key="${last.id}"]`), last, this.where());
   }
 
-  // What is begun in a place waits there for its person.
+  // Keep the draft of the person and place that were left, and show that of the new ones.
   move() {
     const to = this.store.here;
     if (to === this.at) return;
@@ -129,7 +129,7 @@ export class Composer {
     this.at = to;
   }
 
-  // What is written till now, in place of which there is *draft* from now on.
+  // Show *draft* and return the draft that it replaces.
   exchange({ text = "", files = [], source = null } = {}) {
     const before = { text: this.box.value, files: this.files.exchange(files), source: this.source };
     this.set(text);
@@ -153,7 +153,7 @@ export class Composer {
     box.append(`Replying to ${this.source.author_name}`, el("button", stop, "✕"));
   }
 
-  // One after the other: what is written first is said first, however long its files take.
+  // Messages are sent in the order in which they were written, however long their files take.
   send() {
     if (!this.box.value.trim() && !this.files.chosen.length) return;
     const [where, at, draft] = [this.where(), this.at, this.exchange()];
@@ -172,7 +172,7 @@ export class Composer {
     }
   }
 
-  // What could not be said stands before what was written since.
+  // Put a draft that could not be sent before the text that was written in the meantime.
   restore(at, draft) {
     const since = at === this.at ? this.exchange() : this.drafts.get(at);
     const text = [draft.text, since?.text].filter(Boolean).join("\n");

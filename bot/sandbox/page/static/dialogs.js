@@ -1,4 +1,4 @@
-// Forms that the bot opens, and questions before what cannot be undone.
+// The modals that the bot opens, and the questions before an action that cannot be undone.
 
 import { complain, perform } from "./calls.js";
 import { byId, el } from "./dom.js";
@@ -10,7 +10,7 @@ const PARAGRAPH = 2;
 const NO_ANSWER = "The application did not respond.";
 const LOST = "Whether the application responded is not known.";
 
-const sent = new Map(); // by interaction: hears what is wrong, or nothing, of a form sent off
+const sent = new Map(); // interaction id of a submitted modal -> callback(error or "")
 
 export function showDialogs(store) {
   store.on("interaction", (change) => {
@@ -21,7 +21,7 @@ export function showDialogs(store) {
     if (change.state === "modal") openForm(store, change);
     if (wrong) complain(wrong);
   });
-  // What happened while the stream was broken is not told.
+  // The stream does not repeat the events of the time without a connection.
   store.on("snapshot", () => [...sent.keys()].forEach((id) => settle(id, LOST)));
 }
 
@@ -58,7 +58,7 @@ export function confirmed(title, question, yes) {
   });
 }
 
-// A form stays until the bot has answered it: else what is written would be lost.
+// A modal stays open until the bot has answered: closing it earlier would lose the entered text.
 function openForm(store, { id, modal }) {
   const fields = modal.components.flatMap(fieldsOf);
   const trouble = el("p", { class: "alert", role: "alert", hidden: true });

@@ -1,4 +1,4 @@
-// Make elements and keep lists of them in step with data. All text goes in as text.
+// Create elements and update lists of them from data. All text is inserted as text, never as HTML.
 
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -14,7 +14,7 @@ export function el(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-// Elements that stay are not moved, so that focus and what is being read stay where they are.
+// Elements that stay are not moved, so that the focus and the reading position stay.
 export function reconcile(parent, items, keyOf, make, update) {
   const keys = new Set(items.map((item) => String(keyOf(item))));
   const there = new Map();

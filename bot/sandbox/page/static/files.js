@@ -1,10 +1,10 @@
-// Files that are to be sent: chosen, pasted or dropped.
+// The files to send: chosen, pasted or dropped.
 
 import { complain } from "./calls.js";
 import { byId, el } from "./dom.js";
 
-const LIMIT = 10 * 2 ** 20; // Discord: bytes of one file
-const COUNT = 10; // Discord: files of one message
+const LIMIT = 10 * 2 ** 20; // Discord's limit for one file, in bytes
+const COUNT = 10; // Discord's limit for one message, in files
 
 export class Files {
   constructor(after) {
@@ -47,7 +47,7 @@ export class Files {
     this.after();
   }
 
-  // What was chosen till now, in place of which there is *chosen* from now on.
+  // Choose the files *chosen* and return those that they replace.
   exchange(chosen) {
     const before = this.chosen;
     this.chosen = chosen;

@@ -1,4 +1,4 @@
-// What one may do with a message: reply, edit, delete, and the app's own menu.
+// The actions of a message: reply, edit, delete, dismiss, and the app's message commands.
 
 import { complain, interact, perform } from "./calls.js";
 import { confirmed } from "./dialogs.js";
@@ -15,7 +15,7 @@ export function actionsFor(store, composer, node, message) {
   const where = { person: store.personId, channel: message.channel_id };
   const current = node.parentElement.tabIndex;
   const action = (label, onclick) => ({ label, onclick });
-  // What was drawn at first may have changed since: look it up by its id.
+  // The message may have changed since it was drawn: return its newest version.
   const now = () => store.messages.get(message.channel_id)?.get(message.id) ?? message;
   const actions = [];
   if (message.only_for) actions.push(action("Dismiss", () => store.dismiss(message)));
@@ -28,7 +28,7 @@ export function actionsFor(store, composer, node, message) {
     const use = () => interact(store, "command", { ...where, name: menu.name, target: message.id });
     actions.push(action(labelOf(menu), use));
   }
-  // The menus come a moment later: whoever is at a button stays there.
+  // The message commands arrive later: a focused button keeps its element and its focus.
   const make = ({ label, onclick }) => el("button", { type: "button", onclick, tabindex: current }, label);
   reconcile(node, actions, (one) => one.label, make, () => {});
 }

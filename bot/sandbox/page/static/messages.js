@@ -1,4 +1,4 @@
-// The middle: the messages of one place, each kept up as it is edited.
+// The middle column: the messages of one place, updated by edits.
 
 import { byId, el, reconcile, setText } from "./dom.js";
 import { drawComponents } from "./components.js";
@@ -7,9 +7,9 @@ import { actionsFor } from "./message_actions.js";
 
 const TOGETHER_MS = 7 * 60_000;
 const NEAR_THE_END_PX = 120;
-const SLIP_PX = 10; // how far the pointer may move in a press
+const SLIP_PX = 10; // how far the pointer may move during a press
 
-let atTheEnd = true; // and so it stays when something grows
+let atTheEnd = true; // whether the view stays at the end when the content grows
 let lastTop = 0;
 
 export function showMessages(store, composer) {
@@ -20,7 +20,7 @@ export function showMessages(store, composer) {
   });
   store.on("message messages_gone channel channels_gone commands", draw);
   store.on("message", ({ message }) => {
-    // One's own new words are always seen.
+    // Scroll to a new message of the chosen person from any position.
     const newest = store.messagesIn(store.channelId).at(-1);
     if (message.id === newest?.id && message.author_id === store.personId) toTheEnd();
   });
@@ -30,7 +30,7 @@ export function showMessages(store, composer) {
   for (const kind of ["click", "keydown"]) log.addEventListener(kind, revealSpoiler);
   holdPresses(log);
   byId("scroller").addEventListener("scroll", noteScroll);
-  // Pictures come late, and what one writes takes room.
+  // An image that loads and a message box that grows change the height.
   const growing = new ResizeObserver(() => atTheEnd && toTheEnd());
   for (const id of ["scroller", "messages"]) growing.observe(byId(id));
 }
@@ -124,7 +124,7 @@ function updateMessage(store, composer, node, message, before) {
   const mark = `${html} ${message.edited} ${message.thinking}`;
   if (body.dataset.mark !== mark) {
     body.dataset.mark = mark;
-    body.innerHTML = html; // The server's own tags round escaped text: markup.py.
+    body.innerHTML = html; // markup.py escapes the text and adds the tags.
     if (message.thinking) body.append(el("p", { class: "thinking" }, `${message.author_name} is thinking…`));
     if (message.edited && !message.thinking) body.append(el("span", { class: "edited" }, "(edited)"));
   }
@@ -192,7 +192,7 @@ function isNearTheEnd() {
   return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_THE_END_PX;
 }
 
-// What grows above moves nothing up: only a person does.
+// Only a person scrolls up: content that grows above moves the view down.
 function noteScroll() {
   const { scrollTop } = byId("scroller");
   if (isNearTheEnd()) atTheEnd = true;
@@ -213,7 +213,7 @@ function setCurrent(message) {
   setReachable(message, 0);
 }
 
-// With Tab one comes to one message and what may be done with it, with arrows to the others.
+// Tab reaches the current message and its actions; the arrow keys reach the other messages.
 function setReachable(message, tabIndex) {
   for (const node of [message, ...message.querySelectorAll(".actions button")]) node.tabIndex = tabIndex;
 }
@@ -227,8 +227,8 @@ function moveAmongMessages(event) {
   message[sibling].focus();
 }
 
-// An edit can move a button from under the pointer in mid-press. The button then still receives the
-// end of the press; but not if the pointer itself has left the button.
+// An edit can move a button away from the pointer during a press. The button still receives the end
+// of the press, unless the pointer itself has left the button.
 function holdPresses(log) {
   let from = null;
   log.addEventListener("pointerdown", (event) => {
@@ -237,7 +237,7 @@ function holdPresses(log) {
     from = button && event;
   });
   const dropIfLeft = (event) => {
-    const { clientX: x, clientY: y, detail: presses } = event; // with the keyboard none
+    const { clientX: x, clientY: y, detail: presses } = event; // 0 presses: the keyboard
     const isStill = !from || !presses || Math.hypot(x - from.clientX, y - from.clientY) < SLIP_PX;
     from = null;
     if (!isStill && !event.target.contains(document.elementFromPoint(x, y))) event.stopPropagation();

@@ -1,4 +1,4 @@
-// The right column: what happens for each question, and what may go wrong.
+// The right column: the steps of each question, and the fault switches.
 
 import { perform } from "./calls.js";
 import { byId, el, reconcile, setText } from "./dom.js";

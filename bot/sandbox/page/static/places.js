@@ -1,4 +1,4 @@
-// The left column: channels with their threads, direct messages, who one is.
+// The left column: channels with their threads, direct messages, and the choice of the person.
 
 import { perform } from "./calls.js";
 import { byId, el, reconcile, setText } from "./dom.js";

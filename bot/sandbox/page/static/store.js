@@ -1,4 +1,4 @@
-// What the page knows: the world as the server tells it, who one is, where, and what is read.
+// The page's state: the data from the server, the chosen person and place, and the read marks.
 
 const EMPTY = { users: {}, people: [], bot: { id: "", name: "ChatBot" }, faults: [] };
 
@@ -11,18 +11,18 @@ export class Store {
   constructor() {
     Object.assign(this, EMPTY);
     this.channels = new Map();
-    this.messages = new Map(); // by place, then by id
+    this.messages = new Map(); // channel id -> message id -> message
     this.lines = new Map();
-    this.typing = new Map(); // until when, by place and name
+    this.typing = new Map(); // "channel id, space, name" -> the time at which the typing ends
     this.interactions = new Map();
-    this.own = new Set(); // the interactions that were begun here, not in another tab
-    this.dismissed = new Set(); // messages
+    this.own = new Set(); // ids of the interactions that this tab started
+    this.dismissed = new Set(); // ids of messages
     this.botState = { state: "reconnecting" };
     this.connected = false;
     this.personId = sessionStorage.getItem("person");
     this.channelId = sessionStorage.getItem("channel");
     this.read = JSON.parse(sessionStorage.getItem("read") ?? "{}");
-    this.followed = null; // the place that is opened when it is there
+    this.followed = null; // the id of the place to open when the server reports it
     this.listeners = new Map();
   }
 
@@ -59,14 +59,14 @@ export class Store {
     this.tell("place");
   }
 
-  // Open a place when it is there, unless one has left the place *from* since.
+  // Open a place as soon as it exists, unless the person has left the place *from*.
   follow(channelId, from) {
     if (from !== this.here) return;
     if (this.channels.has(channelId)) this.open(channelId);
     else this.followed = channelId;
   }
 
-  // Who one is and where.
+  // The key of the chosen person and place.
   get here() {
     return `${this.personId} ${this.channelId}`;
   }
@@ -92,19 +92,19 @@ export class Store {
     return all.filter((one) => !one.only_for || one.only_for === this.personId).sort(byAge);
   }
 
-  // The text as one would type it: with names in place of ids.
+  // The text as a person types it: with names instead of ids.
   asTyped(text) {
     return text.replace(/<@!?(\d+)>/g, (mention, id) => (this.users[id] ? `@${this.users[id]}` : mention));
   }
 
-  // Of an interaction the stream may have told before the server says which one it is.
+  // The stream may report an interaction before the server's answer contains its id.
   began(id) {
     this.own.add(id);
     const known = this.interactions.get(id);
     if (known) this.tell("interaction", known);
   }
 
-  // What only one person sees they may put away; it comes back with a reload, not with an edit.
+  // Hide an ephemeral message. An edit does not show it again; a reload does.
   dismiss(message) {
     this.dismissed.add(message.id);
     this.apply({ kind: "messages_gone", channel_id: message.channel_id, ids: [message.id] });

@@ -1,4 +1,4 @@
-// The one stream of what happens. The browser connects again by itself, and begins with a snapshot.
+// The stream of events. The browser reconnects by itself; each connection starts with a snapshot.
 
 export function follow(store) {
   const source = new EventSource("events");

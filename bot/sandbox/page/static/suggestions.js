@@ -1,4 +1,4 @@
-// The list that completes what is being typed; the focus stays in the text.
+// The list of completions for the typed word; the focus stays in the message box.
 
 import { el, say } from "./dom.js";
 
@@ -9,7 +9,7 @@ export class Suggestions {
     this.find = find;
     this.items = [];
     this.at = 0;
-    // Who is back by then goes on with a list of their own.
+    // If the focus is back after the delay, the list stays.
     const left = () => document.activeElement !== box && this.hide();
     box.addEventListener("blur", () => setTimeout(left, 150));
   }
