@@ -90,7 +90,7 @@ class ChatClient(discord.Client):
 
     async def on_ready(self) -> None:
         """Begin to catch up."""
-        log.info("Connected as %s; guilds: %d", self.user, len(self.guilds))
+        log.info("Connected as %s in %d guilds", self.user, len(self.guilds))
         for guild in self.guilds:
             self._services.edits.mark_guild_restored(guild.id)
         self._services.catch_up.start_all()
@@ -167,11 +167,11 @@ class ChatClient(discord.Client):
         in_flight.draining = True
         self._services.claims.release_new_questions()
         if in_flight:
-            log.info("Finishing %d answers", len(in_flight))
+            log.info("Finish %d answers", len(in_flight))
             await in_flight.wait(grace_seconds)
         self._services.history.stop_waiting()
         if in_flight:
-            log.info("Leaving %d answers to the next start", len(in_flight))
+            log.info("Leave %d answers to the next start", len(in_flight))
             self._services.assistant.interrupt()
             await in_flight.wait(INTERRUPT_SECONDS)
         await self._services.edits.finish(STORE_EDITS_SECONDS)

@@ -38,9 +38,9 @@ class Connection:
             await self._stay_connected()
         except MessageContentRefused:
             log.warning(
-                "The Message Content Intent is off in the Discord Developer Portal (your "
-                "application > Bot): going on without it. Only mentions, replies and direct "
-                "messages can be read."
+                "Connect without the Message Content Intent: it is off in the Discord Developer "
+                "Portal (your application > Bot). Only mentions, replies and direct messages can "
+                "be read."
             )
             await close(self.client)
             self.client = ChatClient(self._build, message_content=False)

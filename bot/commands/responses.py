@@ -49,7 +49,7 @@ async def report_error(interaction: discord.Interaction, error: Exception) -> No
     Everyone sees it if it replaces the "thinking" message of a deferred command.
     """
     if isinstance(error, discord.HTTPException) and error.code in EXPIRED_CODES:
-        log.warning("Cannot answer command %d any more: code %d", interaction.id, error.code)
+        log.warning("Cannot answer command %d: code %d", interaction.id, error.code)
         return
     sentence = _explained(interaction, error)
     try:

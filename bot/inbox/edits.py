@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import discord
 
@@ -40,6 +40,13 @@ def is_edit(message: discord.Message) -> bool:
     return message.edited_at is not None and bool(has_content)
 
 
+class _Change(NamedTuple):
+    """A change of a message, channel, thread or guild, for the log the first of several."""
+
+    target_id: int
+    apply: Callable[[], Awaitable[None]]
+
+
 class Edits:
     """Keeps what is stored the same as what people see. No method raises.
 
@@ -62,7 +69,7 @@ class Edits:
         self._client = client
         self._claims = claims
         self._resume = resume
-        self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
+        self._waiting: deque[_Change] = deque()
         self._recent = RecentEdits()
         self._lock = asyncio.Lock()
         self._applying: set[asyncio.Task[None]] = set()
@@ -84,7 +91,7 @@ class Edits:
         await self._claims.wait_until_stored(message.id)
         if not self._recent.is_latest(message.id, version):  # A newer one waited less.
             return False
-        await self._apply(partial(self._edit, message.id, version))
+        await self._apply(message.id, partial(self._edit, message.id, version))
         try:
             if await self._history.was_received(message.id):
                 return False
@@ -103,10 +110,10 @@ class Edits:
         arriving = [one for one in message_ids if self._claims.is_arriving(one)]
         stored = [one for one in message_ids if one not in arriving]
         if stored:
-            await self._apply(partial(self._forget, stored))
+            await self._apply(stored[0], partial(self._forget, stored))
         for message_id in arriving:
             await self._claims.wait_until_stored(message_id)
-            await self._apply(partial(self._forget, [message_id]))
+            await self._apply(message_id, partial(self._forget, [message_id]))
 
     async def apply_waiting(self) -> None:
         """Apply the waiting changes, as far as the database takes them.
@@ -118,26 +125,26 @@ class Edits:
         applying.add_done_callback(self._applying.discard)
         await asyncio.shield(applying)
 
-    async def finish(self, most_seconds: float) -> None:
-        """Apply the waiting changes before the bot stops, for at most *most_seconds*."""
+    async def finish(self, timeout_seconds: float) -> None:
+        """Apply the waiting changes before the bot stops, for at most *timeout_seconds*."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(most_seconds):
+            async with asyncio.timeout(timeout_seconds):
                 await self.apply_waiting()
                 while self._waiting:
                     await asyncio.sleep(STOPPING_RETRY_SECONDS)
                     await self.apply_waiting()
         if self._waiting:
-            log.warning("Left %d edits and deletions to the next start", len(self._waiting))
+            log.warning("Leave %d edits and deletions to the next start", len(self._waiting))
 
     async def forget_place(self, place_id: int) -> None:
         """Forget what was asked in a channel or thread, and in the threads below it."""
         self._recent.mark_place_deleted(place_id)
-        await self._apply(partial(self._forget_place, place_id))
+        await self._apply(place_id, partial(self._forget_place, place_id))
 
     async def forget_guild(self, guild_id: int) -> None:
         """Forget what was asked in a guild that the bot is no longer in."""
         self._recent.mark_place_deleted(guild_id)
-        await self._apply(partial(self._forget_guild, guild_id))
+        await self._apply(guild_id, partial(self._forget_guild, guild_id))
 
     def mark_guild_restored(self, guild_id: int) -> None:
         """Note that the bot is in a guild again: new questions there are kept."""
@@ -151,13 +158,15 @@ class Edits:
         await self.apply_waiting()
         deleted_places = tuple(self._recent.deleted_places(exchange))
         for place_id in deleted_places:
-            await self._apply(partial(self._forget_place, place_id))
+            await self._apply(place_id, partial(self._forget_place, place_id))
         if self._recent.is_deleted(exchange.message_id):
-            await self._apply(partial(self._forget, (exchange.message_id,)))
+            message_id = exchange.message_id
+            await self._apply(message_id, partial(self._forget, (message_id,)))
         elif not deleted_places:
             newest = self._recent.apply_to(exchange)
             if newest != exchange:
-                await self._apply(partial(self._conversations.store_amended, newest))
+                store = partial(self._conversations.store_amended, newest)
+                await self._apply(exchange.message_id, store)
             return newest
         return None
 
@@ -170,29 +179,39 @@ class Edits:
             await self.apply_waiting()
             failures = failures + 1 if self._waiting else 1
 
-    async def _apply(self, change: Callable[[], Awaitable[None]]) -> None:
+    async def _apply(self, target_id: int, apply: Callable[[], Awaitable[None]]) -> None:
         if len(self._waiting) >= MAX_WAITING:
             await self.apply_waiting()
         if len(self._waiting) >= MAX_WAITING:
-            log.warning("Leave a change to the next start: %d changes wait", len(self._waiting))
+            log.warning(
+                "Leave a change of message or place %d to the next start: %d changes wait",
+                target_id,
+                len(self._waiting),
+            )
             return
-        self._waiting.append(change)
+        self._waiting.append(_Change(target_id, apply))
         await self.apply_waiting()
 
     async def _apply_in_order(self) -> None:
         async with self._lock:
             while self._waiting:
+                change = self._waiting[0]
                 try:
-                    await self._waiting[0]()
+                    await change.apply()
                 except HistoryFailed as error:
                     if error.may_pass:
                         if not self._failed.is_set():
                             log.warning("Postpone edits and deletions: %s", error)
                         self._failed.set()
                         return
-                    log.warning("Cannot apply a change: %s", error)
+                    log.warning(
+                        "Cannot apply a change of message or place %d: %s", change.target_id, error
+                    )
                 except Exception:  # A change that always fails must not block the others.
-                    log.exception("Cannot apply a change: internal error")
+                    log.exception(
+                        "Cannot apply a change of message or place %d: internal error",
+                        change.target_id,
+                    )
                 self._waiting.popleft()
             self._failed.clear()
 

@@ -90,7 +90,7 @@ class Interactions:
         wait.
         """
         if self._limit.judge(exchange.author_id, exchange.message_id) is not Verdict.ADMITTED:
-            log.info("Rate-limited question %d", exchange.message_id)
+            log.info("Refuse question %d: rate limit", exchange.message_id)
             if not await self._reject(exchange):
                 return None
             raise UserRateLimited(self._limit.questions_per_minute)

@@ -81,7 +81,7 @@ class Inbox:
         verdict = self._limit.judge(message.author.id, message.id)
         if verdict is Verdict.ADMITTED:
             return question
-        log.info("Rate-limited question %d", message.id)
+        log.info("Refuse question %d: rate limit", message.id)
         if verdict is Verdict.REFUSED:
             sentence = self._questions.strings_for(question.exchange).rate_limited
             notice = sentence.format(limit=self._limit.questions_per_minute)

@@ -77,7 +77,7 @@ class Backfill:
         if self._guilds.any_returned(search.ranges):
             self._catch_up.start_all()
         if count:
-            log.info("Backfill found %d missed questions", count)
+            log.info("Found %d missed questions", count)
         return search.complete
 
     async def _is_wanted(self, message: discord.Message, missed: MissedRange) -> bool:

@@ -143,7 +143,7 @@ class CatchUp:
         try:
             return await work()
         except HistoryFailed as error:
-            log.warning("Cannot %s: %s", need.name.lower(), error)
+            log.warning("Cannot finish the %s pass: %s", need.name.lower(), error)
         except Exception:  # the one top handler of recovery
-            log.exception("Cannot %s: internal error", need.name.lower())
+            log.exception("Cannot finish the %s pass: internal error", need.name.lower())
         return False

@@ -69,29 +69,29 @@ class Reconciliation:
         self._refusals.clear()
         present = {guild.id: guild for guild in self._client.guilds}
         absent = {*await self._history.places.guilds()} - present.keys()
-        tasks = [partial(self._check_guild, guild_id) for guild_id in absent]
+        tasks = [(guild_id, partial(self._check_guild, guild_id)) for guild_id in absent]
         known = await self._history.places.guilds_with_places()
         tasks += [
-            partial(self._check_places, guild)
+            (guild.id, partial(self._check_places, guild))
             for guild in present.values()
             if guild.id in known and not guild.unavailable
         ]
         if self._period.hours:
             tasks += await self._question_checks(self._period.oldest_missed_id())
-        await ConcurrencyLimit(MAX_PLACES).run_all([partial(self._try, task) for task in tasks])
+        await ConcurrencyLimit(MAX_PLACES).run_all([partial(self._try, *task) for task in tasks])
         return self._complete
 
-    async def _try(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do *task*; if Discord's answer is malformed, only this task is skipped."""
+    async def _try(self, owner_id: int, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the *task* of a guild or channel; skip it if Discord's answer is malformed."""
         try:
             await task()
         except GARBLED as error:
-            log.warning("Skip a malformed place: %s", type(error).__name__)
+            log.warning("Skip malformed guild or channel %d: %s", owner_id, type(error).__name__)
 
     async def _check_guild(self, guild_id: int) -> None:
         """Forget what was asked in a guild that READY left out, if the bot is no longer in it."""
-        fetch = partial(self._client.fetch_guild, guild_id)
-        if await self._refusal(fetch) in {UNKNOWN_GUILD, MISSING_ACCESS}:
+        refusal = await self._refusal(self._client.fetch_guild, guild_id)
+        if refusal in {UNKNOWN_GUILD, MISSING_ACCESS}:
             await self._edits.forget_guild(guild_id)
 
     async def _check_places(self, guild: discord.Guild) -> None:
@@ -148,8 +148,8 @@ class Reconciliation:
         for place_id in random.sample(place_ids, len(place_ids)):
             if not self._may_ask(guild_id):
                 return
-            fetch = partial(self._client.fetch_channel, place_id)
-            if await self._refusal(fetch, guild_id) == UNKNOWN_CHANNEL:
+            refusal = await self._refusal(self._client.fetch_channel, place_id, guild_id)
+            if refusal == UNKNOWN_CHANNEL:
                 await self._edits.forget_place(place_id)
 
     def _may_ask(self, guild_id: int | None) -> bool:
@@ -161,7 +161,9 @@ class Reconciliation:
         asked: dict[int, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(list))
         for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
             asked[guild_id or channel_id][channel_id, guild_id].append(message_id)
-        return [partial(self._check_questions, places) for places in asked.values()]
+        return [
+            (owner_id, partial(self._check_questions, places)) for owner_id, places in asked.items()
+        ]
 
     async def _check_questions(self, places: dict[Place, list[int]]) -> None:
         for (channel_id, guild_id), message_ids in places.items():
@@ -189,8 +191,8 @@ class Reconciliation:
                 if message_id in existing:
                     await self._apply_edit(existing[message_id])
                 elif self._may_ask(guild_id):
-                    fetch = partial(channel.fetch_message, message_id)
-                    if await self._refusal(fetch, guild_id) == UNKNOWN_MESSAGE:
+                    refusal = await self._refusal(channel.fetch_message, message_id, guild_id)
+                    if refusal == UNKNOWN_MESSAGE:
                         await self._edits.forget_messages([message_id])
 
     async def _apply_edit(self, message: discord.Message) -> None:
@@ -200,14 +202,18 @@ class Reconciliation:
         except GARBLED as error:
             log.warning("Skip malformed message %d: %s", message.id, type(error).__name__)
 
-    async def _refusal(self, request: Any, guild_id: int | None = None) -> int | None:
-        """Return the error code with which Discord refuses *request*, None if there is none."""
+    async def _refusal(self, fetch: Any, target_id: int, guild_id: int | None = None) -> int | None:
+        """Return the error code if Discord refuses to *fetch* the target, None otherwise."""
         try:
-            await self._call(request, guild_id)
+            await self._call(partial(fetch, target_id), guild_id)
         except discord.HTTPException as error:
             return error.code
         except (discord.DiscordException, DiscordUnavailable) as error:
-            log.info("Cannot find out what was deleted: %s", type(error).__name__)
+            log.info(
+                "Cannot check whether guild, channel or message %d is deleted: %s",
+                target_id,
+                type(error).__name__,
+            )
         return None
 
     async def _call(self, request: Any, guild_id: int | None) -> Any:

@@ -100,7 +100,7 @@ class Search:
         self._call = partial(call, pacer=pacer, priority=Priority.EDIT)
         self._is_wanted = is_wanted
         self._limit = ConcurrencyLimit(MAX_LISTS)
-        self._lists: list[Callable[[], Awaitable[None]]] = []
+        self._lists: list[tuple[int, Callable[[], Awaitable[None]]]] = []  # by channel or guild
         self._found: list[discord.Message] = []
         self._added = set[int]()
         self._members = dict[tuple[int, int], discord.Member | None]()
@@ -110,15 +110,16 @@ class Search:
         """Search *channel*, unless it has been added before."""
         if channel.id not in self._added:
             self._added.add(channel.id)
-            self._lists.append(partial(self._messages, channel, missed, missed.edited_after_id))
+            read = partial(self._messages, channel, missed, missed.edited_after_id)
+            self._lists.append((channel.id, read))
 
     def add_archived_threads(self, channel: discord.TextChannel, missed: MissedRange) -> None:
         """Search the threads of *channel* that were archived during the absence."""
-        self._lists.append(partial(self._archived, channel, missed, None))
+        self._lists.append((channel.id, partial(self._archived, channel, missed, None)))
 
     def add_active_threads(self, guild: discord.Guild, missed: MissedRange) -> None:
         """Search the active threads of *guild*: READY may have left some out."""
-        self._lists.append(partial(self._active, guild, missed))
+        self._lists.append((guild.id, partial(self._active, guild, missed)))
 
     async def rounds(self) -> AsyncGenerator[list[discord.Message], None]:
         """Yield the messages in rounds, oldest first in each round and in each place.
@@ -128,7 +129,7 @@ class Search:
         done, pending = set[asyncio.Task[None]](), set[asyncio.Task[None]]()
         try:
             while self._lists or pending:
-                pending |= {asyncio.create_task(self._read(one)) for one in self._lists}
+                pending |= {asyncio.create_task(self._read(*one)) for one in self._lists}
                 self._lists.clear()
                 done, pending = await asyncio.wait(pending, timeout=SLOW_SECONDS)
                 for task in done:
@@ -140,17 +141,27 @@ class Search:
                 task.cancel()
             await asyncio.gather(*done, *pending, return_exceptions=True)
 
-    async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
-        """Read a list, unless Discord refuses it or it makes no sense."""
+    async def _read(self, owner_id: int, read: Callable[[], Awaitable[None]]) -> None:
+        """Read a list of a channel or guild, unless Discord refuses it or it makes no sense."""
         async with self._limit.slot():
             try:
                 await read()
             except discord.DiscordException as error:
-                log.info("Skip a list of missed messages: %s", type(error).__name__)
+                log.info(
+                    "Skip a list of missed messages of channel or guild %d: %s",
+                    owner_id,
+                    type(error).__name__,
+                )
             except GARBLED as error:
-                log.warning("Skip a malformed list of missed messages: %s", type(error).__name__)
+                log.warning(
+                    "Skip a malformed list of missed messages of channel or guild %d: %s",
+                    owner_id,
+                    type(error).__name__,
+                )
             except DiscordUnavailable as error:
-                log.info("Postpone a list of missed messages: %s", error)
+                log.info(
+                    "Postpone a list of missed messages of channel or guild %d: %s", owner_id, error
+                )
                 self.complete = False
 
     async def _messages(self, channel: Any, missed: MissedRange, after_id: int) -> None:
@@ -162,7 +173,7 @@ class Search:
                 found.append(message)
         self._found += found
         if len(page) == MESSAGES:
-            self._lists.append(partial(self._messages, channel, missed, page[-1].id))
+            self._lists.append((channel.id, partial(self._messages, channel, missed, page[-1].id)))
 
     async def _archived(
         self, channel: discord.TextChannel, missed: MissedRange, before: datetime | None
@@ -175,7 +186,7 @@ class Search:
         self._add_threads(recent, missed)
         if len(recent) == THREADS:
             before = page[-1].archive_timestamp
-            self._lists.append(partial(self._archived, channel, missed, before))
+            self._lists.append((channel.id, partial(self._archived, channel, missed, before)))
 
     async def _active(self, guild: discord.Guild, missed: MissedRange) -> None:
         self._add_threads(await self._call(guild.active_threads), missed)
@@ -205,7 +216,7 @@ class Search:
             log.info("Cannot fetch member %d: %s", person_id, type(error).__name__)
             return None
         except (DiscordUnavailable, TimeoutError) as error:
-            log.info("Stop fetching members: %s", type(error).__name__)
+            log.info("Stop fetching members at member %d: %s", person_id, type(error).__name__)
             self._names_available = False
             return None
         return member

@@ -117,4 +117,4 @@ async def erase_at_end(database: Database, erasure: Erasure, facts: Facts) -> No
         why_not = why_not or str(error)
     if erasure.is_due:
         reason = why_not or f"the file is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
-        log.warning("Left forgotten text in the database file: %s", reason)
+        log.warning("Leave forgotten text in the database file: %s", reason)

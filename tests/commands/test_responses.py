@@ -84,7 +84,7 @@ async def test_an_expired_interaction_is_left_unanswered(
     interaction: Any = DoubleInteraction()
     await report_error(interaction, http_error(code))
     assert interaction.shown == []
-    assert caplog.messages == [f"Cannot answer command 77 any more: code {code}"]
+    assert caplog.messages == [f"Cannot answer command 77: code {code}"]
 
 
 async def test_an_error_that_cannot_be_reported_is_logged(

@@ -231,7 +231,7 @@ async def test_forward_sent_before_a_restart_is_read_after_it(
     async with stage.bot(SHUTDOWN_GRACE="3600") as bot:
         await stage.first_words_on(await stage.ask(f"{unique} endless"))
         bot.process.terminate()
-        await stage.logged("Finishing 1 answers")
+        await stage.logged("Finish 1 answers")
         await stage.discord.forward(channel, "Mina", source)
         question = await stage.ask(f"{unique} is it true?", channel=channel)
         await until(is_stored)

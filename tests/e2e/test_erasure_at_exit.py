@@ -84,7 +84,7 @@ async def test_forgotten_text_is_erased_before_a_stop(
         finally:
             await stage.discord.invite("ChatBot")
     assert unique.encode() not in file_bytes(stage.folder / "bot.db")
-    assert "Left forgotten text" not in stage.log
+    assert "Leave forgotten text" not in stage.log
 
 
 async def test_reset_private_exchange_is_erased_before_a_stop(
@@ -145,7 +145,7 @@ async def test_stop_does_not_wait_for_a_lasting_lock(own_stage: Stage, unique: s
         async with locked(stage):
             bot.process.terminate()
             assert await bot.wait() == 0
-        assert "Left forgotten text in the database file" in bot.log
+        assert "Leave forgotten text in the database file" in bot.log
     async with stage.bot():
         assert unique.encode() not in file_bytes(stage.folder / "bot.db")
 

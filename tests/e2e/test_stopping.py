@@ -32,7 +32,7 @@ async def test_stop_finishes_an_answer_within_the_grace_period(theatre: Stage) -
         question = await theatre.ask("count, please")
         await theatre.first_words_on(question)
         bot.process.terminate()
-        await theatre.logged("Finishing 1 answers")
+        await theatre.logged("Finish 1 answers")
         late = await theatre.ask("Too late?")
         await until(partial(is_stored, theatre, late))
         await theatre.model.resume()

@@ -73,7 +73,7 @@ async def test_02_second_signal_exits_at_once_and_loses_nothing(
         question = await stage.ask(unique)
         begun = await stage.first_words_on(question)
         bot.process.terminate()
-        await stage.logged("Finishing 1 answers")
+        await stage.logged("Finish 1 answers")
         bot.process.send_signal(second)
         assert await bot.wait() == 1
     async with fast(stage, *WRITING), stage.bot():

@@ -373,7 +373,7 @@ async def test_09_backfill_repeats_if_questions_cannot_be_stored(
     await stage.discord.fault("delay", method="GET", path=r"/messages$", seconds=6.0)
     async with stage.bot(USER_MESSAGES_PER_MINUTE="1") as bot:
         with writes_fail(stage, bot):
-            await stage.logged("Cannot backfill: ")
+            await stage.logged("Cannot finish the backfill pass: ")
             assert stage.state_of(missed) is None
         await check_invariants(stage, *theatre.before, missed, model_calls=1)
 

@@ -406,7 +406,7 @@ async def test_07_stop_waits_for_a_deferred_command(own_stage: Stage, unique: st
             interaction = await stage.discord.command(thread, "Mina", "reset")
             await told_to_wait(stage, interaction)
             bot.process.terminate()
-            await stage.logged("Finishing 1 answers")
+            await stage.logged("Finish 1 answers")
         assert (await stage.answered(interaction))["content"] == ENGLISH.reset_one
         assert await bot.wait() == 0
 

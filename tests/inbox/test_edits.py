@@ -192,7 +192,7 @@ async def test_the_queue_of_changes_is_bounded(
     for number in range(MAX_WAITING + 1):
         await scene.edits.forget_messages([100 + number])
     await scene.edits.forget_messages([1])
-    assert "Leave a change to the next start" in caplog.text
+    assert "Leave a change of message or place 1 to the next start" in caplog.text
     scene.database.recover()
     await scene.edits.forget_messages([200])
     assert await scene.remembered(1) == [True], "it was too many"
@@ -211,7 +211,7 @@ async def test_an_impossible_change_delays_no_other(
     with monkeypatch.context() as patched:
         patched.setattr(scene.history, "knows", broken)
         await scene.edits.forget_messages([1])
-    assert "Cannot apply a change" in caplog.text
+    assert "Cannot apply a change of message or place 1: internal error" in caplog.text
     await scene.edits.forget_messages([1])
     assert await scene.remembered(1) == [False]
 
@@ -345,4 +345,4 @@ async def test_a_shutdown_logs_changes_it_cannot_apply(
     scene.database.fail(1, count=FOR_EVER)
     await scene.edits.forget_messages([1])
     await scene.edits.finish(0.2)
-    assert "Left 1 edits and deletions to the next start" in caplog.text
+    assert "Leave 1 edits and deletions to the next start" in caplog.text

@@ -223,7 +223,7 @@ async def test_active_threads_are_read_once() -> None:
 
     search = a_search()
     search.add_channel(thread, MISSED)
-    guild: Any = SimpleNamespace(active_threads=active_threads)
+    guild: Any = SimpleNamespace(id=1, active_threads=active_threads)
     search.add_active_threads(guild, MISSED)
     assert await found(search) == [[1]]
     assert thread.reads == [at(0)]

@@ -232,7 +232,7 @@ async def test_an_open_reader_does_not_delay_closing(
             closing_since = time.monotonic()
         assert time.monotonic() - closing_since < 5 * retention.END_SECONDS
         assert (
-            "Left forgotten text in the database file: another program reads the database"
+            "Leave forgotten text in the database file: another program reads the database"
             in caplog.text
         )
         assert SECRETS[0].encode() in file_bytes(path)
@@ -258,7 +258,7 @@ async def test_a_slow_erasure_is_left_to_the_next_start(
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.erasure.forget(1)
         monkeypatch.setattr(retention, "END_SECONDS", 0.0)
-    assert "Left forgotten text in the database file: it takes too long" in caplog.text
+    assert "Leave forgotten text in the database file: it takes too long" in caplog.text
     copies = "SELECT value FROM facts WHERE name = 'copies'"
     assert rows(path, copies) == [("yes",)]
     monkeypatch.undo()
@@ -267,7 +267,7 @@ async def test_a_slow_erasure_is_left_to_the_next_start(
         assert SECRETS[0].encode() not in file_bytes(path)
         assert not history.erasure.may_have_copies, "it was written anew"
         history.erasure.mark_pending()
-    assert "Left forgotten text" not in caplog.text
+    assert "Leave forgotten text" not in caplog.text
     assert rows(path, copies) == [("",)]
 
 
