@@ -14,9 +14,9 @@ export function complain(sentence) {
 
 // Perform an action that creates an interaction, and mark the interaction as this tab's own.
 export async function interact(store, deed, what) {
-  const begun = await perform(deed, what);
-  if (begun) store.began(begun.interaction);
-  return begun;
+  const created = await perform(deed, what);
+  if (created) store.addOwn(created.interaction);
+  return created;
 }
 
 export async function perform(deed, what = {}) {

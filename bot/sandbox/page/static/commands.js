@@ -2,7 +2,7 @@
 
 import { interact, perform } from "./calls.js";
 import { byId, el } from "./dom.js";
-import { encoded } from "./files.js";
+import { encode } from "./files.js";
 
 const SLASH = 1;
 export const MESSAGE_MENU = 3;
@@ -10,16 +10,16 @@ const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, C
 
 const offered = new Map(); // Store.here -> commands
 
-let asked = 0;
+let newest = 0;
 
 // Only the answer to the newest call counts: the answer to an earlier call may arrive after it.
 export async function learnCommands(store) {
   const key = store.here;
-  const number = ++asked;
+  const number = ++newest;
   const found = await perform("commands", { person: store.personId, channel: store.channelId });
-  if (!found || number !== asked) return;
+  if (!found || number !== newest) return;
   offered.set(key, found);
-  store.tell("commands");
+  store.emit("commands");
 }
 
 export function offeredCommands(store, type) {
@@ -48,7 +48,7 @@ function descriptionOf(one) {
 let shown = null; // the command whose form is shown: its nodes, submit and end
 
 // Show *command*, which may be null, and return the command that it replaces.
-export function exchangeCommand(command = null) {
+export function replaceCommand(command = null) {
   const before = shown;
   show(command);
   return before;
@@ -65,21 +65,21 @@ function show(command) {
   form.hidden = !shown;
 }
 
-export function beginCommand(store, composer, command) {
+export function openCommand(store, composer, command) {
   const inputs = command.options.map((option) => optionInput(store, command, option));
-  const begun = { ended: false };
-  begun.end = () => {
-    begun.ended = true;
-    if (shown !== begun) return; // Another command has replaced it.
+  const opened = { ended: false };
+  opened.end = () => {
+    opened.ended = true;
+    if (shown !== opened) return; // Another command has replaced it.
     show(null);
     composer.box.focus();
   };
-  begun.submit = async (event) => {
+  opened.submit = async (event) => {
     event.preventDefault();
     const where = { person: store.personId, channel: store.channelId };
-    const options = await given(command.options, inputs);
+    const options = await valuesOf(command.options, inputs);
     const used = await interact(store, "command", { ...where, name: command.name, options });
-    if (used) begun.end();
+    if (used) opened.end();
   };
   const labels = inputs.map((input, number) => {
     const option = command.options[number];
@@ -87,9 +87,9 @@ export function beginCommand(store, composer, command) {
     return el("label", { title: descriptionOf(option) }, label, input, input.completions);
   });
   const send = el("button", { type: "submit", class: "primary" }, "Send command");
-  const cancel = el("button", { type: "button", class: "plain", onclick: begun.end }, "Cancel");
-  begun.nodes = [el("strong", {}, `/${command.label}`), ...labels, send, cancel];
-  show(begun);
+  const cancel = el("button", { type: "button", class: "plain", onclick: opened.end }, "Cancel");
+  opened.nodes = [el("strong", {}, `/${command.label}`), ...labels, send, cancel];
+  show(opened);
   composer.set("");
   (inputs[0] ?? send).focus();
 }
@@ -119,12 +119,12 @@ function optionInput(store, command, option) {
     required,
     autocomplete: "off",
   });
-  if (option.autocomplete) completeByTheBot(store, command, option, input);
+  if (option.autocomplete) askBotForCompletions(store, command, option, input);
   return input;
 }
 
 // The bot completes this option: each change asks the bot, and only the newest answer counts.
-function completeByTheBot(store, command, option, input) {
+function askBotForCompletions(store, command, option, input) {
   const list = el("datalist", { id: `completions-${option.name}` });
   input.completions = list;
   input.setAttribute("list", list.id);
@@ -138,28 +138,28 @@ function completeByTheBot(store, command, option, input) {
   input.addEventListener("input", async () => {
     const where = { person: store.personId, channel: store.channelId, name: command.name };
     const number = ++count;
-    const begun = await interact(store, "complete", { ...where, option: option.name, value: input.value });
-    if (!begun || number !== count) return;
-    newest = begun.interaction;
+    const created = await interact(store, "complete", { ...where, option: option.name, value: input.value });
+    if (!created || number !== count) return;
+    newest = created.interaction;
     show();
   });
 }
 
-async function given(options, inputs) {
+async function valuesOf(options, inputs) {
   const values = {};
   for (const [number, option] of options.entries()) {
     const input = inputs[number];
     if (option.type === OPTION.FILE) {
       if (input.files.length) {
-        const file = await encoded(input.files[0]);
+        const file = await encode(input.files[0]);
         values[option.name] = { filename: file.name, content_type: file.type, content_base64: file.base64 };
       }
-    } else if (input.value !== "") values[option.name] = typed(option.type, input.value);
+    } else if (input.value !== "") values[option.name] = parse(option.type, input.value);
   }
   return values;
 }
 
-function typed(type, value) {
+function parse(type, value) {
   if ([OPTION.INTEGER, OPTION.NUMBER].includes(type)) return Number(value);
   return type === OPTION.BOOLEAN ? value === "true" : value;
 }

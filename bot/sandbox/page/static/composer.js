@@ -1,9 +1,9 @@
 // The message box: completes names and commands, keeps replies, files and drafts, and sends.
 
 import { complain, perform } from "./calls.js";
-import { beginCommand, exchangeCommand, learnCommands, slashCommands } from "./commands.js";
-import { byId, el, say } from "./dom.js";
-import { encoded, Files } from "./files.js";
+import { learnCommands, openCommand, replaceCommand, slashCommands } from "./commands.js";
+import { announce, byId, el } from "./dom.js";
+import { encode, Files } from "./files.js";
 import { edit } from "./message_actions.js";
 import { nameOf, signOf } from "./places.js";
 import { Suggestions } from "./suggestions.js";
@@ -27,15 +27,15 @@ export class Composer {
     this.at = null;
     this.sending = Promise.resolve();
     this.files = new Files(() => this.box.focus());
-    this.suggestions = new Suggestions(this.box, byId("suggestions"), (word) => this.found(word));
+    this.suggestions = new Suggestions(this.box, byId("suggestions"), (word) => this.suggest(word));
     byId("composer-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
     });
-    this.box.addEventListener("keydown", (event) => this.key(event));
-    this.box.addEventListener("input", () => this.changed());
+    this.box.addEventListener("keydown", (event) => this.onKey(event));
+    this.box.addEventListener("input", () => this.onInput());
     store.on("snapshot person place channel", () => this.draw());
-    store.on("snapshot person place", () => this.move());
+    store.on("snapshot person place", () => this.switchDraft());
     store.on("snapshot person place bot registered", () => learnCommands(store));
     store.on("commands", () => this.offerAgain());
     store.on("typing message place", () => this.drawTyping());
@@ -64,7 +64,7 @@ export class Composer {
     return place.kind === "dm" ? "direct messages: no mention needed" : "mention @ChatBot to ask it";
   }
 
-  found(word) {
+  suggest(word) {
     if (word.startsWith("@")) {
       const wanted = word.slice(1).toLowerCase();
       const names = Object.values(this.store.users);
@@ -78,11 +78,11 @@ export class Composer {
       .map((one) => ({
         label: `/${one.label}`,
         detail: one.description,
-        choose: () => beginCommand(this.store, this, one),
+        choose: () => openCommand(this.store, this, one),
       }));
   }
 
-  key(event) {
+  onKey(event) {
     if (this.suggestions.key(event)) return;
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
@@ -92,7 +92,7 @@ export class Composer {
     if (event.key === "ArrowUp" && !this.box.value) this.editLast(event);
   }
 
-  changed() {
+  onInput() {
     this.box.rows = Math.min(10, this.box.value.split("\n").length);
     this.suggestions.update();
     if (this.box.value && Date.now() - this.lastTyping > TYPING_EVERY_MS) {
@@ -120,18 +120,18 @@ export class Composer {
   }
 
   // Keep the draft of the person and place that were left, and show that of the new ones.
-  move() {
+  switchDraft() {
     const to = this.store.here;
     if (to === this.at) return;
     const draft = this.drafts.get(to);
-    const command = exchangeCommand(draft?.command);
-    if (this.at) this.drafts.set(this.at, { ...this.exchange(draft), command });
+    const command = replaceCommand(draft?.command);
+    if (this.at) this.drafts.set(this.at, { ...this.replaceDraft(draft), command });
     this.at = to;
   }
 
   // Show *draft* and return the draft that it replaces.
-  exchange({ text = "", files = [], source = null } = {}) {
-    const before = { text: this.box.value, files: this.files.exchange(files), source: this.source };
+  replaceDraft({ text = "", files = [], source = null } = {}) {
+    const before = { text: this.box.value, files: this.files.replace(files), source: this.source };
     this.set(text);
     this.source = source;
     this.drawAbout();
@@ -156,15 +156,15 @@ export class Composer {
   // Messages are sent in the order in which they were written, however long their files take.
   send() {
     if (!this.box.value.trim() && !this.files.chosen.length) return;
-    const [where, at, draft] = [this.where(), this.at, this.exchange()];
+    const [where, at, draft] = [this.where(), this.at, this.replaceDraft()];
     this.sending = this.sending.then(async () => {
-      if (!(await this.say(where, draft))) this.restore(at, draft);
+      if (!(await this.sendDraft(where, draft))) this.restore(at, draft);
     });
   }
 
-  async say(where, { text, files, source }) {
+  async sendDraft(where, { text, files, source }) {
     try {
-      const read = await Promise.all(files.map(encoded));
+      const read = await Promise.all(files.map(encode));
       return await perform("say", { ...where, text, files: read, reply_to: source?.id });
     } catch {
       complain("A file cannot be read any more.");
@@ -174,11 +174,11 @@ export class Composer {
 
   // Put a draft that could not be sent before the text that was written in the meantime.
   restore(at, draft) {
-    const since = at === this.at ? this.exchange() : this.drafts.get(at);
+    const since = at === this.at ? this.replaceDraft() : this.drafts.get(at);
     const text = [draft.text, since?.text].filter(Boolean).join("\n");
     const files = [...draft.files, ...(since?.files ?? [])];
     const restored = { ...since, text, files, source: draft.source };
-    if (at === this.at) this.exchange(restored);
+    if (at === this.at) this.replaceDraft(restored);
     else this.drafts.set(at, restored);
   }
 
@@ -200,11 +200,11 @@ export class Composer {
     };
     const button = ([label, text]) =>
       el("button", { type: "button", class: "example", onclick: ask(text) }, label);
-    const answering = this.store.offline
+    const answers = this.store.offline
       ? "The offline model answers: no AI, but everything else is real."
       : "The chat API of your settings answers, at its price.";
     return [
-      el("p", {}, "This is a stand-in for Discord. The bot behind it is the real one. ", answering),
+      el("p", {}, "This is a stand-in for Discord. The bot behind it is the real one. ", answers),
       el("p", {}, "Ask it something:"),
       el("p", { class: "examples" }, ...EXAMPLES.map(button)),
     ];
@@ -233,7 +233,7 @@ export class Composer {
     const posted = await perform("post", { ...this.where(), name: title.value, text: text.value });
     if (!posted) return;
     title.value = text.value = "";
-    say("Posted");
+    announce("Posted");
     this.store.follow(posted.channel, here);
   }
 }

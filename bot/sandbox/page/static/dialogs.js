@@ -15,20 +15,20 @@ const sent = new Map(); // interaction id of a submitted modal -> callback(error
 export function showDialogs(store) {
   store.on("interaction", (change) => {
     if (!store.own.has(change.id) || change.state === "pending") return;
-    const wrong = change.state === "failed" ? NO_ANSWER : "";
-    if (sent.has(change.id)) return settle(change.id, wrong);
+    const error = change.state === "failed" ? NO_ANSWER : "";
+    if (sent.has(change.id)) return respond(change.id, error);
     if (change.user_id !== store.personId) return;
-    if (change.state === "modal") openForm(store, change);
-    if (wrong) complain(wrong);
+    if (change.state === "modal") openModal(store, change);
+    if (error) complain(error);
   });
   // The stream does not repeat the events of the time without a connection.
-  store.on("snapshot", () => [...sent.keys()].forEach((id) => settle(id, LOST)));
+  store.on("snapshot", () => [...sent.keys()].forEach((id) => respond(id, LOST)));
 }
 
-function settle(id, wrong) {
-  const heard = sent.get(id);
+function respond(id, error) {
+  const onResponse = sent.get(id);
   sent.delete(id);
-  heard(wrong);
+  onResponse(error);
 }
 
 function open(title, ...content) {
@@ -45,7 +45,7 @@ function row(dialogLabel, onCancel) {
   );
 }
 
-export function confirmed(title, question, yes) {
+export function ask(title, question, yes) {
   return new Promise((resolve) => {
     const end = (answer) => () => {
       dialog.close();
@@ -59,13 +59,13 @@ export function confirmed(title, question, yes) {
 }
 
 // A modal stays open until the bot has answered: closing it earlier would lose the entered text.
-function openForm(store, { id, modal }) {
+function openModal(store, { id, modal }) {
   const fields = modal.components.flatMap(fieldsOf);
   const trouble = el("p", { class: "alert", role: "alert", hidden: true });
   const close = () => byId("dialog").close();
   const isOpen = () => form.isConnected && byId("dialog").open;
   const wait = (waiting) => form.setAttribute("aria-busy", String(waiting));
-  const heard = (sentence) => {
+  const onResponse = (sentence) => {
     if (!sentence) return isOpen() && close();
     if (!isOpen()) return complain(sentence);
     trouble.textContent = `${sentence} Try again.`;
@@ -79,10 +79,10 @@ function openForm(store, { id, modal }) {
     const values = Object.fromEntries(inputs.map((one) => [one.name, one.input.value]));
     trouble.hidden = true;
     wait(true);
-    const begun = await perform("submit", { interaction: id, fields: values });
-    if (!begun) return wait(false);
-    sent.set(begun.interaction, heard);
-    store.began(begun.interaction);
+    const created = await perform("submit", { interaction: id, fields: values });
+    if (!created) return wait(false);
+    sent.set(created.interaction, onResponse);
+    store.addOwn(created.interaction);
   };
   const nodes = fields.map((one) => one.node);
   const form = el("form", { onsubmit: submit }, ...nodes, trouble, row("Submit", close));

@@ -37,6 +37,6 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-export function say(text) {
+export function announce(text) {
   byId("spoken").textContent = text;
 }

@@ -40,7 +40,7 @@ export class Files {
   add(files) {
     for (const file of files) {
       if (file.size > LIMIT) complain(`${file.name} is too large: Discord takes 10 MiB a file.`);
-      else if (this.chosen.length >= COUNT) complain("Discord takes ten files a message.");
+      else if (this.chosen.length >= COUNT) complain("Discord accepts ten files a message.");
       else this.chosen.push(file);
     }
     this.draw();
@@ -48,7 +48,7 @@ export class Files {
   }
 
   // Choose the files *chosen* and return those that they replace.
-  exchange(chosen) {
+  replace(chosen) {
     const before = this.chosen;
     this.chosen = chosen;
     this.draw();
@@ -69,7 +69,7 @@ export class Files {
   }
 }
 
-export function encoded(file) {
+export function encode(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () =>

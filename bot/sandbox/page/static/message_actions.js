@@ -1,7 +1,7 @@
 // The actions of a message: reply, edit, delete, dismiss, and the app's message commands.
 
 import { complain, interact, perform } from "./calls.js";
-import { confirmed } from "./dialogs.js";
+import { ask } from "./dialogs.js";
 import { el, reconcile } from "./dom.js";
 import { labelOf, offeredCommands, MESSAGE_MENU } from "./commands.js";
 
@@ -69,6 +69,6 @@ export function edit(store, node, message, where) {
 }
 
 async function remove(message, where) {
-  const sure = await confirmed("Delete message", "Delete this message? The bot hears of it.", "Delete");
+  const sure = await ask("Delete message", "Delete this message? The bot is notified.", "Delete");
   if (sure) perform("delete", { ...where, message: message.id });
 }

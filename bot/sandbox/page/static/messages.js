@@ -94,7 +94,7 @@ function makeMessage(message) {
     el("span", { class: "author" }, message.author_name),
     message.by_bot ? el("span", { class: "tag" }, "APP") : null,
     message.webhook ? el("span", { class: "tag" }, "WEBHOOK") : null,
-    el("time", { datetime: message.at }, clock(message.at)),
+    el("time", { datetime: message.at }, formatTime(message.at)),
   );
   node.append(
     avatar(message.author_name, message.by_bot),
@@ -118,7 +118,7 @@ function updateMessage(store, composer, node, message, before) {
   node.classList.toggle("grouped", isTogether(message, before));
   node.classList.toggle("ephemeral", Boolean(message.only_for));
   node.classList.toggle("pinged", message.pings.includes(store.personId));
-  node.setAttribute("aria-label", `${message.author_name}, ${clock(message.at)}`);
+  node.setAttribute("aria-label", `${message.author_name}, ${formatTime(message.at)}`);
   const body = part("body");
   const html = message.thinking ? "" : message.html;
   const mark = `${html} ${message.edited} ${message.thinking}`;
@@ -158,11 +158,11 @@ function makeAttachment(file) {
     const image = el("img", { src: path, alt: file.description ?? file.name, loading: "lazy" });
     return el("li", {}, el("a", { ...link, "aria-label": file.name }, image));
   }
-  const size = el("span", { class: "size" }, sized(file.size));
+  const size = el("span", { class: "size" }, formatSize(file.size));
   return el("li", { class: "file" }, "📄 ", el("a", link, file.name), " ", size);
 }
 
-function sized(bytes) {
+function formatSize(bytes) {
   if (bytes < 1024) return `${bytes} bytes`;
   return bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
@@ -183,7 +183,7 @@ function drawThreadChip(store, node, message) {
   setText(words, preview.slice(0, 120));
 }
 
-function clock(iso) {
+function formatTime(iso) {
   return new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 

@@ -33,13 +33,13 @@ export class Store {
     }
   }
 
-  tell(kind, change) {
+  emit(kind, change) {
     for (const listener of this.listeners.get(kind) ?? []) listener(change);
   }
 
   apply(change) {
     appliers[change.kind]?.(this, change);
-    this.tell(change.kind, change);
+    this.emit(change.kind, change);
   }
 
   become(personId) {
@@ -48,7 +48,7 @@ export class Store {
     const place = this.channels.get(this.channelId);
     if (!place || !this.sees(place)) this.channelId = this.home()?.id;
     this.open(this.channelId);
-    this.tell("person");
+    this.emit("person");
   }
 
   open(channelId) {
@@ -56,7 +56,7 @@ export class Store {
     this.followed = null;
     sessionStorage.setItem("channel", channelId);
     this.markRead();
-    this.tell("place");
+    this.emit("place");
   }
 
   // Open a place as soon as it exists, unless the person has left the place *from*.
@@ -98,10 +98,10 @@ export class Store {
   }
 
   // The stream may report an interaction before the server's answer contains its id.
-  began(id) {
+  addOwn(id) {
     this.own.add(id);
     const known = this.interactions.get(id);
-    if (known) this.tell("interaction", known);
+    if (known) this.emit("interaction", known);
   }
 
   // Hide an ephemeral message. An edit does not show it again; a reload does.

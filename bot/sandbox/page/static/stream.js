@@ -5,6 +5,6 @@ export function follow(store) {
   source.onmessage = (event) => store.apply(JSON.parse(event.data));
   source.onerror = () => {
     store.connected = false;
-    store.tell("lost");
+    store.emit("lost");
   };
 }

@@ -1,6 +1,6 @@
 // The list of completions for the typed word; the focus stays in the message box.
 
-import { el, say } from "./dom.js";
+import { announce, el } from "./dom.js";
 
 export class Suggestions {
   constructor(box, list, find) {
@@ -23,7 +23,7 @@ export class Suggestions {
   update() {
     const word = this.word();
     const items = word ? this.find(word) : [];
-    if (items.length && items.length !== this.items.length) say(`${items.length} suggestions`);
+    if (items.length && items.length !== this.items.length) announce(`${items.length} suggestions`);
     this.items = items;
     this.at = 0;
     this.draw();
